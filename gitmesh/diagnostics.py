@@ -1,0 +1,107 @@
+"""What a user should read: a coded finding at a place in a file. The register of codes is `codes.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from gitmesh.codes import CODES
+
+
+class Severity(StrEnum):
+    """How bad a finding is; only errors decide exit code 2."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Location:
+    """A place in a source: file path inside it, 1-based line and column."""
+
+    source: str = ""
+    path: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """One finding. `code` is a key of the register; `excerpt` is the source line, for a terminal's caret only.
+
+    `policy` is `Kind/namespace/name`; `field` a dotted path such as `spec.retries.attempts`.
+    """
+
+    code: str
+    message: str
+    severity: Severity
+    at: Location | None = None
+    policy: str = ""
+    field: str = ""
+    cluster: str = ""
+    mesh: str = ""
+    hint: str = ""
+    excerpt: str = ""
+
+    @property
+    def name(self) -> str:
+        """The register's short name, e.g. `UnknownField`."""
+        return CODES[self.code].name
+
+    @property
+    def is_error(self) -> bool:
+        """Whether this finding holds something back."""
+        return self.severity is Severity.ERROR
+
+    def sort_key(self) -> tuple[object, ...]:
+        """Order by place, then code, then the rest: equal sets print equal bytes."""
+        at = self.at
+        place = (at.source, at.path, at.line, at.column) if at else ("", "", 0, 0)
+        return (*place, self.code, self.cluster, self.mesh, self.policy, self.field, self.message)
+
+
+def finding(
+    code: str,
+    message: str,
+    *,
+    at: Location | None = None,
+    policy: str = "",
+    field: str = "",
+    cluster: str = "",
+    mesh: str = "",
+    hint: str = "",
+    severity: Severity | None = None,
+) -> Diagnostic:
+    """Make a diagnostic; severity and hint default to what the register says of the code."""
+    info = CODES[code]
+    return Diagnostic(
+        code=code,
+        message=message,
+        severity=severity or Severity(info.severity),
+        at=at,
+        policy=policy,
+        field=field,
+        cluster=cluster,
+        mesh=mesh,
+        hint=hint or info.hint,
+    )
+
+
+def in_order(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Sorted and without repeats, so that the same findings always print the same."""
+    unique = {d.sort_key(): d for d in diagnostics}
+    return tuple(unique[key] for key in sorted(unique, key=repr_key))
+
+
+def repr_key(key: tuple[object, ...]) -> tuple[tuple[int, str], ...]:
+    """A total order over mixed ints and strings."""
+    return tuple((part, "") if isinstance(part, int) else (0, str(part)) for part in key)
+
+
+def without_excerpt(diagnostic: Diagnostic) -> Diagnostic:
+    """The same finding fit to leave the machine: no line of the user's file in it."""
+    return replace(diagnostic, excerpt="")

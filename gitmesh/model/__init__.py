@@ -1,0 +1,1 @@
+"""The frozen values that walk through the pipeline, a file per subject."""

@@ -1,0 +1,133 @@
+"""Building blocks of the policy models: strict frozen base, durations, percentages, names, inheritance."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+
+T = TypeVar("T")
+
+
+class Model(BaseModel):
+    """Closed, frozen and strict: an unknown field or a value of the wrong type is an error, never a guess."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, alias_generator=to_camel, validate_by_name=False, validate_by_alias=True
+    )
+
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?\Z")
+MAX_DURATION_MS = 365 * 24 * 3_600_000
+
+
+def parse_duration(text: object) -> int:
+    """`250ms`, `5s`, `1m30s` -> milliseconds, 1 ms to a year. Raises ValueError."""
+    if not isinstance(text, str):
+        raise ValueError("a duration is text with a unit, such as 250ms, 5s or 1m30s")
+    match = _DURATION.match(text)
+    if not text or len(text) > 32 or match is None:
+        raise ValueError(f"{text[:32]!r} is not a duration; write for example 250ms, 5s or 1m30s")
+    hours, minutes, seconds, millis = (float(g) if g else 0.0 for g in match.groups())
+    total = hours * 3_600_000 + minutes * 60_000 + seconds * 1000 + millis
+    if total != int(total) or not 1 <= total <= MAX_DURATION_MS:
+        raise ValueError(f"{text!r} must be between 1ms and 8760h, in whole milliseconds")
+    return int(total)
+
+
+def format_duration(millis: int) -> str:
+    """Milliseconds -> the normal form that protobuf's JSON prints for meshes: `0.250s`, `5s`, `90s`."""
+    seconds, rest = divmod(millis, 1000)
+    return f"{seconds}.{rest:03d}s" if rest else f"{seconds}s"
+
+
+def _compile(pattern: str) -> str:
+    import re2  # imported late: only policies with expressions pay for it
+
+    if len(pattern) > 256:
+        raise ValueError("a regular expression has at most 256 characters")
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options)
+    except re2.error as error:
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error.args[0])
+        raise ValueError(f"not an RE2 regular expression: {reason}") from None
+    return pattern
+
+
+_DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+_DNS_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+
+Millis = Annotated[
+    int,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^([0-9]+h)?([0-9]+m)?([0-9]+(\.[0-9]+)?s)?([0-9]+ms)?$", "examples": ["250ms", "5s", "1m30s"]}
+    ),
+]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Regex = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_compile)]
+DnsLabel = Annotated[str, Field(pattern=_DNS_LABEL, max_length=63)]
+DnsName = Annotated[str, Field(pattern=_DNS_NAME, max_length=253)]
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?$", max_length=259)]
+PortNumber = Annotated[int, Field(ge=1, le=65535)]
+PortName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$", max_length=15)]
+LabelKey = Annotated[
+    str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$", max_length=317)
+]
+LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$", max_length=63)]
+Labels = Annotated[dict[LabelKey, LabelValue], Field(min_length=1)]
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", min_length=1, max_length=128), AfterValidator(str.lower)]
+"""Header names ignore case, so they are kept in lower case."""
+HeaderValue = Annotated[str, Field(max_length=4096, pattern=r"^[^\r\n\x00]*$")]
+Path = Annotated[str, Field(pattern=r"^/[^\s\x00]*$", max_length=1024)]
+Text = Annotated[str, Field(min_length=1, max_length=1024)]
+Method = Annotated[str, Field(pattern=r"^[A-Z]{1,16}$")]
+Seq = Annotated[tuple[T, ...], Field(strict=False)]
+"""A list in YAML, a tuple in memory."""
+SomeOf = Annotated[tuple[T, ...], Field(strict=False, min_length=1)]
+"""As `Seq`, but empty is an error: an empty list never means 'all'."""
+
+PortRef = Annotated[
+    Annotated[PortNumber, Tag("number")] | Annotated[PortName, Tag("name")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "number"),
+]
+"""A Service port by number or by name."""
+
+
+class Disabled(Model):
+    """`{disabled: true}` ends inheritance: lesser policies' values of the field do not apply."""
+
+    disabled: Literal[True] = Field(description="Ends inheritance of this field from lesser policies.")
+
+
+def _is_disabled(value: Any) -> str:
+    return "disabled" if isinstance(value, Disabled) or (isinstance(value, dict) and "disabled" in value) else "value"
+
+
+Inheritable = Annotated[Annotated[T, Tag("value")] | Annotated[Disabled, Tag("disabled")], Discriminator(_is_disabled)]
+"""A field of a TrafficPolicy: a value, or `{disabled: true}`."""
+
+UNION_TAGS = frozenset({"value", "disabled", "number", "name"})
+"""Elements that pydantic puts into an error's location for the unions above; they are no part of the YAML path."""
+
+
+def exactly_one(model: Model, *names: str, at_least: int = 1) -> None:
+    """Raise ValueError unless exactly one (or, with at_least=0, at most one) of the fields is given."""
+    given = [name for name in names if getattr(model, name) is not None]
+    if not at_least <= len(given) <= 1:
+        shown = ", ".join(to_camel(name) for name in names)
+        found = " and ".join(to_camel(name) for name in given) or "none"
+        raise ValueError(f"give {'exactly' if at_least else 'at most'} one of {shown}; found {found}")

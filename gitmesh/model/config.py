@@ -1,0 +1,135 @@
+"""`gitmesh.yaml`: where policies come from and which clusters they go to (api.md, Configuration)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from gitmesh.model.base import DnsLabel, LabelKey, LabelValue, Millis, Model, Seq, SomeOf, exactly_one
+
+RelativePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00\r\n]+$")]
+
+
+def _inside(path: str) -> str:
+    """A path inside the repository, without a slash at its end."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise ValueError("a path inside the repository neither starts with / nor contains ..")
+    return path.strip("/").removeprefix("./").strip(".") if path in (".", "./") else path.removeprefix("./").rstrip("/")
+
+
+SourcePath = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00\r\n\\]*$"), AfterValidator(_inside)]
+Branch = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,250}$")]
+
+
+class SourceAuth(Model):
+    """Credentials of a source, as references to files; re-read at each use."""
+
+    username_file: RelativePath | None = Field(None, description="File with the user name.")
+    password_file: RelativePath | None = Field(None, description="File with the password or token.")
+    ssh_key_file: RelativePath | None = Field(None, description="File with the private SSH key.")
+    known_hosts_file: RelativePath | None = Field(None, description="File with the host keys to trust; required with sshKeyFile.")
+    ca_file: RelativePath | None = Field(None, description="File with the certificates to verify the server with.")
+    proxy: Annotated[str, Field(pattern=r"^(https?|socks5h?)://[^\s@]+$")] | None = Field(
+        None, description="Proxy, without credentials in the URL."
+    )
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Self:
+        if (self.ssh_key_file is None) != (self.known_hosts_file is None):
+            raise ValueError("sshKeyFile and knownHostsFile go together")
+        return self
+
+
+class SourceConfig(Model):
+    """One repository (or folder of one) that holds policies."""
+
+    name: DnsLabel = Field(description="Name of the source.")
+    url: Annotated[str, Field(min_length=1, max_length=2048)] = Field(description="https or ssh; file and http only with allowInsecure.")
+    branch: Branch = Field("main", description="Branch to follow.")
+    paths: SomeOf[SourcePath] = Field(("",), description="Folders of the repository that hold policies.")
+    interval: Millis = Field(30_000, description="Time between two polls, plus up to 10% jitter.", validate_default=False)
+    auth: SourceAuth = Field(SourceAuth(), description="Credentials.")
+    allow_insecure: bool = Field(False, description="Allow file:// and http://.")
+    allow_rewind: bool = Field(False, description="Accept a tip that does not descend from the accepted one.")
+
+
+class Kubeconfig(Model):
+    """A kubeconfig file and the context to use of it."""
+
+    path: RelativePath = Field(description="Path of the file.")
+    context: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        None, description="Context; default the file's current one."
+    )
+    allow_exec: bool = Field(False, description="Allow credentials that are made by running a program that the file names.")
+
+
+class ClusterConfig(Model):
+    """One cluster: exactly one of directory, kubeconfig and inCluster."""
+
+    name: DnsLabel = Field(description="Name of the cluster in policies, plans and status.")
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="Labels for selectors.")
+    directory: RelativePath | None = Field(None, description="A tree of YAML files that is read and written as if it were live.")
+    kubeconfig: Kubeconfig | None = Field(None, description="A cluster reached by a kubeconfig.")
+    in_cluster: Literal[True] | None = Field(None, description="The cluster that the agent runs in.")
+    mode: Literal["Enforce", "Observe"] = Field("Enforce", description="Observe never writes.")
+    timeout: Millis = Field(30_000, description="Deadline of one request.", validate_default=False)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        exactly_one(self, "directory", "kubeconfig", "in_cluster")
+        return self
+
+
+class PruneConfig(Model):
+    """The guard on deletions."""
+
+    max_percent: Annotated[int, Field(ge=0, le=100)] = Field(
+        30, description="Greatest share of a cluster's objects that one revision may delete unasked; up to 10 objects always may be."
+    )
+    protect: Seq[str] = Field((), description="Object ids (cluster/group/Kind/namespace/name, with * and ?) that are never deleted.")
+    approved: Seq[Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]] = Field((), description="Commits whose deletions are approved.")
+
+
+class Author(Model):
+    """Author of status commits."""
+
+    name: Annotated[str, Field(pattern=r"^[^<>\x00-\x1f]{1,100}$")] = Field("gitmesh", description="Name.")
+    email: Annotated[str, Field(pattern=r"^[^<>\s\x00-\x1f]{1,200}$")] = Field("gitmesh@localhost", description="Address.")
+
+
+class WriteBackConfig(Model):
+    """Where status is written."""
+
+    status_branch: Branch = Field("gitmesh-status", description="Branch of the first source's repository; orphan, written by GitMesh only.")
+    author: Author = Field(Author(), description="Author of the commits.")
+    enabled: bool = Field(True, description="Whether status is written at all.")
+
+
+class Config(Model):
+    """The configuration of one instance."""
+
+    api_version: Literal["gitmesh.io/v1alpha1"] = Field(description="Version of this format.")
+    kind: Literal["Config"] = Field(description="Always Config.")
+    instance: DnsLabel = Field("default", description="Name of this instance; two instances never touch each other's objects.")
+    sources: SomeOf[SourceConfig] = Field(description="Repositories that hold policies.")
+    clusters: SomeOf[ClusterConfig] = Field(description="Clusters to keep.")
+    prune: PruneConfig = Field(PruneConfig(), description="The guard on deletions.")
+    write_back: WriteBackConfig = Field(WriteBackConfig(), description="Where status is written.")
+    listen: Annotated[str, Field(pattern=r"^[0-9A-Za-z.\[\]:-]*:[0-9]{1,5}$")] = Field(
+        ":8080", description="Address of health and metrics."
+    )
+    ignore: Seq[Annotated[str, Field(pattern=r"^[a-z0-9.-]*/[A-Z][A-Za-z0-9]*$")]] = Field(
+        (), description="group/Kind of other documents that may lie in the policy paths; core kinds as /Kind."
+    )
+    translators: dict[DnsLabel, dict[str, Any]] = Field(default_factory=dict, description="Settings of translators, by name.")
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        for what, names in (("source", [s.name for s in self.sources]), ("cluster", [c.name for c in self.clusters])):
+            doubled = sorted({name for name in names if names.count(name) > 1})
+            if doubled:
+                raise ValueError(f"two {what}s are named {doubled[0]}")
+        if self.write_back.enabled and self.write_back.status_branch in {s.branch for s in self.sources}:
+            raise ValueError("writeBack.statusBranch must not be the branch of a source")
+        return self

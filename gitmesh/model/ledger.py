@@ -1,0 +1,36 @@
+"""What we applied to a cluster: the memory that makes deletion safe and last-good possible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gitmesh.model.objects import ObjectKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One object of ours. `uid` is "" between the intent to create it and the answer; `commit` is the one that last wrote it."""
+
+    uid: str = ""
+    digest: str = ""
+    commit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """`sources` maps a source to its accepted (last good) commit; `cluster_uid` pins the cluster."""
+
+    instance: str
+    cluster_uid: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    entries: Mapping[ObjectKey, Entry] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A ledger as read: `version` is for compare-and-set ("" = there is none yet); `rebuilt` = it was unreadable."""
+
+    ledger: Ledger
+    version: str = ""
+    corrupt: bool = False

@@ -1,0 +1,95 @@
+"""Desired objects: what translators return and what the core makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.policies import Origin
+from gitmesh.model.units import UnitKey
+
+
+class Phase(IntEnum):
+    """Order of writes (design law 2). Deletions come after all writes, in DELETE_ORDER."""
+
+    NAMESPACE = 0
+    TRUST = 1
+    PROTOCOL = 2
+    DESTINATION = 3
+    DENY = 4
+    ALLOW = 5
+    ROUTE = 6
+    DEFAULT_DENY = 7
+
+
+DELETE_ORDER: tuple[Phase, ...] = (
+    Phase.ROUTE,
+    Phase.DESTINATION,
+    Phase.ALLOW,
+    Phase.DENY,
+    Phase.DEFAULT_DENY,
+    Phase.PROTOCOL,
+    Phase.TRUST,
+    Phase.NAMESPACE,
+)
+"""Order of deletions (design law 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fragment:
+    """One object as a translator wants it: identity, API version, spec, extra labels.
+
+    `fields` maps dotted paths below spec (`spec.http[0].timeout`) to where they come from, for provenance.
+    `policies` are the ids of all policies behind it (a superset of those in `fields`).
+    """
+
+    key: ObjectKey
+    version: str
+    phase: Phase
+    spec: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, Origin] = field(default_factory=dict)
+    policies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translation:
+    """A translator's answer for one unit.
+
+    `held` says that nothing can be emitted: every object that the unit claims stays as it is, neither changed nor
+    deleted. An error alone does not hold: the security law sometimes demands both an error and a closed object.
+    """
+
+    fragments: tuple[Fragment, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A desired object with GitMesh's labels and annotations on it. `body` is canonical JSON of the whole object."""
+
+    key: ObjectKey
+    version: str
+    phase: Phase
+    body: bytes
+    policies: tuple[str, ...]
+    units: tuple[UnitKey, ...] = ()
+    fields: Mapping[str, Origin] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """What one cluster should hold. `held` are objects of held units: never changed, never deleted.
+
+    `complete` is false where facts are unknown: nothing may then be deleted.
+    """
+
+    cluster: str
+    manifests: Mapping[ObjectKey, Manifest]
+    held: frozenset[ObjectKey] = frozenset()
+    complete: bool = True

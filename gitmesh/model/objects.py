@@ -1,0 +1,64 @@
+"""Kubernetes objects as the core sees them: identity, content as canonical bytes, served kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import orjson
+
+Body: TypeAlias = Mapping[str, Any]
+"""A decoded Kubernetes object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ObjectKey:
+    """Identity of an object inside one cluster. `namespace` is "" for cluster-scoped kinds."""
+
+    group: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        place = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.kind} {place}"
+
+    def id(self, cluster: str) -> str:
+        """`<cluster>/<group>/<Kind>/<namespace>/<name>`, as in the annotation gitmesh.io/id."""
+        return f"{cluster}/{self.group}/{self.kind}/{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKind:
+    """A kind that a cluster serves. `versions` are the served ones, preferred first.
+
+    `fields` are the dotted paths of the preferred version's schema, lists elided (`spec.http.mirrors`); where anything
+    may stand below a path, `<path>.*` is in it. Empty = the schema is unknown.
+    """
+
+    group: str
+    kind: str
+    plural: str
+    versions: tuple[str, ...]
+    namespaced: bool = True
+    fields: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def serves(self, path: str) -> bool:
+        """Whether the schema has this field; true where the schema is unknown."""
+        if not self.fields or path in self.fields:
+            return True
+        parts = path.split(".")
+        return any(".".join((*parts[:depth], "*")) in self.fields for depth in range(len(parts)))
+
+
+def canonical(body: Body) -> bytes:
+    """Sorted compact JSON: equal objects are equal bytes."""
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+
+
+def decode(content: bytes) -> dict[str, Any]:
+    """The object behind canonical bytes."""
+    body: dict[str, Any] = orjson.loads(content)
+    return body

@@ -1,0 +1,131 @@
+"""What must be written to make a cluster equal to its build, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.manifests import Phase
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.policies import Origin
+from gitmesh.model.units import UnitKey
+
+
+class Action(StrEnum):
+    """What happens to one object."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    KEEP = "keep"
+    ADOPT = "adopt"
+    CONFLICT = "conflict"
+    HELD = "held"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """A live object. `body` is canonical JSON without status and server-side metadata (resourceVersion, managedFields,
+    uid, creationTimestamp, generation). `managers` maps a field manager to its operation (`Apply` or `Update`);
+    `field_managers` maps a dotted path to the manager that set it, where known. `status` is kept for verdicts."""
+
+    key: ObjectKey
+    uid: str
+    body: bytes
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    resource_version: str = ""
+    managers: Mapping[str, str] = field(default_factory=dict)
+    field_managers: Mapping[str, str] = field(default_factory=dict)
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """A complete reading of the kinds that translators write. A failed or partial reading is an exception, never this."""
+
+    cluster: str
+    live: Mapping[ObjectKey, Live]
+    missing_kinds: frozenset[tuple[str, str]] = frozenset()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldChange:
+    """One field that differs. `want` or `live` is None where the field is absent on that side."""
+
+    path: str
+    want: Any = None
+    live: Any = None
+    manager: str = ""
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One step on one object. An object may have several steps in one plan (design law 2); `note` says why.
+
+    `body` is what is written (None for delete, keep, conflict, held); `before` the live content ("" bytes if absent).
+    A failed step stops the later steps that share one of its `units`.
+    """
+
+    action: Action
+    key: ObjectKey
+    phase: Phase
+    version: str = ""
+    body: bytes | None = None
+    before: bytes = b""
+    uid: str = ""
+    resource_version: str = ""
+    fields: tuple[FieldChange, ...] = ()
+    policies: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    units: tuple[UnitKey, ...] = ()
+    note: str = ""
+
+    @property
+    def writes(self) -> bool:
+        """Whether this step calls the cluster."""
+        return self.action in (Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Steps in the order in which they are carried out. `prune_held` are deletions that wait for consent."""
+
+    cluster: str
+    changes: tuple[Change, ...] = ()
+    prune_held: tuple[Change, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def writes(self) -> tuple[Change, ...]:
+        """The steps that call the cluster."""
+        return tuple(change for change in self.changes if change.writes)
+
+    def counts(self) -> Mapping[Action, int]:
+        """Objects by action."""
+        seen: dict[ObjectKey, Action] = {}
+        for change in (*self.changes, *self.prune_held):
+            seen.setdefault(change.key, Action.HELD if change in self.prune_held else change.action)
+        totals = dict.fromkeys(Action, 0)
+        for action in seen.values():
+            totals[action] += 1
+        return totals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the cluster said to one step. `uid` and `body` are those of the object after a write."""
+
+    key: ObjectKey
+    action: Action
+    ok: bool
+    uid: str = ""
+    message: str = ""
+    warnings: tuple[str, ...] = ()
+    code: str = ""
+    retryable: bool = False

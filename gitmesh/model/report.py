@@ -1,0 +1,85 @@
+"""The one result of a run: everything that a screen, a status commit or a metric shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.manifests import Build
+from gitmesh.model.plan import Outcome, Plan
+from gitmesh.model.policies import Policy
+
+
+class Stage(IntEnum):
+    """How far a run goes."""
+
+    PARSE = 1
+    BUILD = 2
+    PLAN = 3
+    APPLY = 4
+
+
+class State(StrEnum):
+    """State of a policy, a cluster or an instance (design.md, The status branch)."""
+
+    SYNCED = "Synced"
+    DRIFTED = "Drifted"
+    PENDING = "Pending"
+    INVALID = "Invalid"
+    FAILED = "Failed"
+    HELD = "Held"
+    UNREACHABLE = "Unreachable"
+
+
+class Verdict(StrEnum):
+    """What the mesh itself said of an object."""
+
+    ACCEPTED = "Accepted"
+    WARNED = "Warned"
+    REJECTED = "Rejected"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceResult:
+    """One source: the tip that was seen, and the commit that is in force. They differ while the tip is refused or held."""
+
+    name: str
+    seen: str = ""
+    accepted: str = ""
+    refused: bool = False
+    unavailable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterResult:
+    """One cluster: what it should hold, what the plan was, what came of it."""
+
+    name: str
+    state: State
+    facts: ClusterFacts | None = None
+    build: Build | None = None
+    plan: Plan | None = None
+    outcomes: tuple[Outcome, ...] = ()
+    observe_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The result of one run. `seconds` maps phases to durations, for metrics and progress only."""
+
+    instance: str
+    until: Stage
+    sources: Mapping[str, SourceResult] = field(default_factory=dict)
+    policies: tuple[Policy, ...] = ()
+    clusters: Mapping[str, ClusterResult] = field(default_factory=dict)
+    diagnostics: tuple[Diagnostic, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+    @property
+    def unreachable(self) -> tuple[str, ...]:
+        """Clusters that did not answer."""
+        return tuple(name for name, result in self.clusters.items() if result.state is State.UNREACHABLE)

@@ -1,0 +1,227 @@
+"""Resolved units: what one destination or one mesh of one cluster must do, decided once for all meshes.
+
+`resolve` makes them from policies and facts; translators and the calculator only read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from gitmesh.model.facts import Mesh, Service, Workload
+from gitmesh.model.policies import Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class UnitKey:
+    """Name of a unit inside one cluster: a Service's namespace and name, or ("", mesh name)."""
+
+    kind: Literal["Destination", "Mesh"]
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class TextCondition:
+    """A condition on text. For paths `prefix` means whole segments and `stringPrefix` characters; for other
+    text `prefix` means characters. `value` is "" for `present`."""
+
+    form: Literal["exact", "prefix", "stringPrefix", "suffix", "regex", "present"]
+    value: str = ""
+    ignore_case: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class NamedCondition:
+    """A condition on one header or query parameter; `invert`: the request must not meet it (absent counts as not)."""
+
+    name: str
+    condition: TextCondition
+    invert: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class SourceCondition:
+    """Which clients inside this cluster: all that is given must hold. The cluster itself is already decided."""
+
+    labels: tuple[tuple[str, str], ...] = ()
+    namespaces: tuple[str, ...] = ()
+    service_accounts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class RequestMatch:
+    """A conjunction of conditions on a request; the empty one matches every request. `port` is a Service port number."""
+
+    path: TextCondition | None = None
+    headers: tuple[NamedCondition, ...] = ()
+    query: tuple[NamedCondition, ...] = ()
+    method: str = ""
+    port: int = 0
+    authority: TextCondition | None = None
+    source: SourceCondition = SourceCondition()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A decided value and where it comes from. For request and connection fields `value` is the policy model's value
+    (e.g. `Retries`, int milliseconds for timeout, tuple of `SplitTarget`), with every reference resolved in `Route`."""
+
+    value: Any
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A resolved split or mirror destination: the Service, its port number (0 = the requested one) and the subset labels."""
+
+    service: Service
+    port: int = 0
+    subset: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One row of a first-match list: requests that `match`, and the value of every field that some rule sets for them.
+
+    `fields` uses the policy model's Python names. `headers` is already merged; its Decided.value is a `Headers`
+    and its origin the greatest rule's. `targets` resolves `split` (same order) and `mirrors` resolves `mirror`.
+    `origins` are all rules that take part, greatest first.
+    """
+
+    match: RequestMatch
+    fields: Mapping[str, Decided]
+    targets: tuple[Target, ...] = ()
+    mirrors: tuple[Target, ...] = ()
+    origins: tuple[Origin, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subset:
+    """Pod labels behind a Service that some split routes to; `origins` say which."""
+
+    labels: tuple[tuple[str, str], ...]
+    origins: tuple[Origin, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A SPIFFE identity; "" means any. `spiffe://<trust_domain>/ns/<namespace>/sa/<service_account>`."""
+
+    trust_domain: str = ""
+    namespace: str = ""
+    service_account: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """One identity item, resolved. `kind`: `all` = anybody, `authenticated` = any verified identity, `principals` = one of
+    `principals`; `principals` with an empty tuple = nobody can be named (see `inexpressible`), `address` = address only.
+    In every case ip_blocks / not_ip_blocks must hold too.
+
+    `inexpressible` says, for people, what of the item could not be resolved to identities; a translator must then close.
+    """
+
+    kind: Literal["all", "authenticated", "principals", "address"]
+    principals: tuple[Principal, ...] = ()
+    ip_blocks: tuple[str, ...] = ()
+    not_ip_blocks: tuple[str, ...] = ()
+    inexpressible: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """Requests that one rule of an AccessPolicy means; empty = any. `targets` are workload port numbers
+    (empty = every governed port of the destination); paths and hosts in the policy's own `*` notation."""
+
+    paths: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    targets: tuple[int, ...] = ()
+    hosts: tuple[str, ...] = ()
+    headers: tuple[NamedCondition, ...] = ()
+    unresolved_ports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """One AccessPolicy on one destination: callers (OR) x operations (OR; empty = every request)."""
+
+    callers: tuple[Caller, ...]
+    operations: tuple[Operation, ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exemption:
+    """What a default of Deny does not cover on this destination. `targets` empty = all of its ports; callers empty = anybody."""
+
+    targets: tuple[int, ...] = ()
+    callers: tuple[Caller, ...] = ()
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """The access decision of one destination.
+
+    `targets` are its workload port numbers. `guarded` are all workload ports, of these pods, that some enforced Allow
+    governs, its own or that of another Service that can share the pods; the rest keeps `default`.
+    `governed` says whether an Allow selects this destination. `strict` says whether mTLS there is Strict by policy.
+    """
+
+    allows: tuple[Grant, ...] = ()
+    denies: tuple[Grant, ...] = ()
+    governed: bool = False
+    targets: tuple[int, ...] = ()
+    unresolved_targets: tuple[str, ...] = ()
+    guarded: tuple[int, ...] = ()
+    default: Literal["Deny", "Allow", "MeshDefault"] = "MeshDefault"
+    exempt: Exemption | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationUnit:
+    """One Service of one cluster, and everything that policies say of it.
+
+    `routes` is a first-match list, most specific first, without a catch-all for unmatched requests. `settings` maps a
+    Service port number (0 = the whole destination) to connection fields; a port's settings already include those of the
+    whole destination that it does not override. `meshes` names the meshes of its pods.
+    """
+
+    cluster: str
+    service: Service
+    workloads: tuple[Workload, ...] = ()
+    meshes: tuple[str, ...] = ()
+    routes: tuple[Route, ...] = ()
+    settings: Mapping[int, Mapping[str, Decided]] = field(default_factory=dict)
+    subsets: tuple[Subset, ...] = ()
+    access: Access | None = None
+    policies: tuple[str, ...] = ()
+    digest: str = ""
+
+    @property
+    def key(self) -> UnitKey:
+        return UnitKey(kind="Destination", namespace=self.service.namespace, name=self.service.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshUnit:
+    """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads."""
+
+    cluster: str
+    mesh: Mesh
+    gateways: tuple[Workload, ...] = ()
+    access_default: Decided | None = None
+    mtls: Decided | None = None
+    alone: bool = True
+    policies: tuple[str, ...] = ()
+    digest: str = ""
+
+    @property
+    def key(self) -> UnitKey:
+        return UnitKey(kind="Mesh", namespace="", name=self.mesh.name)
+
+
+Unit: TypeAlias = DestinationUnit | MeshUnit

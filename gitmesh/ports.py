@@ -1,0 +1,193 @@
+"""The doors between the core and the world. Adapters and plug-ins satisfy them by shape; nothing inherits from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.ledger import Ledger, Stored
+from gitmesh.model.manifests import Phase, Translation
+from gitmesh.model.objects import ApiKind, Body, ObjectKey
+from gitmesh.model.plan import Live, Observed, Outcome, Plan
+from gitmesh.model.report import Report, Verdict
+from gitmesh.model.snapshot import Snapshot
+from gitmesh.model.units import Unit, UnitKey
+
+
+class SourceError(Exception):
+    """A repository could not be read. The message is fit for people and holds no secret."""
+
+
+class ClusterError(Exception):
+    """A cluster could not be read or written. `code` is a GM5xx of the register."""
+
+    def __init__(self, message: str, *, retryable: bool = True, code: str = "GM501") -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.code = code
+
+
+class Source(Protocol):
+    """A git repository or a folder."""
+
+    name: str
+
+    def fetch(self) -> Snapshot:
+        """The tip of the branch. Raises SourceError."""
+
+    def read(self, commit: str) -> Snapshot:
+        """An older commit, for the last good state. Raises SourceError where it is gone."""
+
+    def descends(self, tip: str, ancestor: str) -> bool:
+        """Whether `tip` is `ancestor` or comes after it."""
+
+
+class Cluster(Protocol):
+    """One cluster: Kubernetes, a directory, or memory. Every method may raise ClusterError."""
+
+    name: str
+    labels: Mapping[str, str]
+    enforce: bool
+
+    def facts(self) -> ClusterFacts:
+        """What lives there, without our own objects. The same object again while nothing changed."""
+
+    def observe(self, kinds: Sequence[ApiKind]) -> Observed:
+        """Every live object of these kinds, ours or not."""
+
+    def predict(self, plan: Plan) -> Plan:
+        """Drop the updates that the cluster itself says change nothing (a server's dry run of what differs)."""
+
+    def apply(self, plan: Plan) -> tuple[Outcome, ...]:
+        """Carry out the plan's writes in order; a failure stops the later steps that its policies' units need."""
+
+    def load(self, instance: str) -> Stored:
+        """The ledger; an empty one if there is none."""
+
+    def save(self, ledger: Ledger, version: str) -> str:
+        """Compare-and-set the ledger; returns its new version. Raises ClusterError on a lost race."""
+
+
+class Fleet(Protocol):
+    """All clusters of the configuration, several at once, each failing alone."""
+
+    clusters: Mapping[str, Cluster]
+
+    def each(self, work: Callable[[Cluster], Any], names: Iterable[str] | None = None) -> Mapping[str, Any]:
+        """Run `work` on the clusters at the same time; a ClusterError becomes the result of its cluster."""
+
+
+class Publisher(Protocol):
+    """Somewhere a report goes: status branch, metrics, events."""
+
+    def publish(self, report: Report) -> Report:
+        """Show the report; returns it with findings of its own added. Never raises for the world's failures."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """What a mesh can do with one feature. `level` is full, partial or none; `note` says what differs.
+
+    `since` is the first mesh version, `needs` the CRD field ("VirtualService:spec.http.mirrors") that must be served.
+    """
+
+    level: str
+    note: str = ""
+    side: str = "client"
+    since: str = ""
+    needs: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A kind that a translator writes; `versions` in order of preference."""
+
+    group: str
+    kind: str
+    plural: str
+    versions: tuple[str, ...]
+    namespaced: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodFact:
+    """A pod as translators see it for detection: containers and initContainers as (name, image) pairs."""
+
+    namespace: str
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    service_account: str = "default"
+    containers: tuple[tuple[str, str], ...] = ()
+    init_containers: tuple[tuple[str, str], ...] = ()
+    args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlObjects:
+    """What `detect` reads: Deployments and DaemonSets that may be control planes, ConfigMaps by (namespace, name), namespaces.
+
+    Only the kinds and names that a translator lists in `watches` are read.
+    """
+
+    deployments: tuple[Body, ...] = ()
+    daemonsets: tuple[Body, ...] = ()
+    configmaps: Mapping[tuple[str, str], Body] = field(default_factory=dict)
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """Which mesh a pod is in, and whether its proxy is a gateway or a native sidecar."""
+
+    mesh: str
+    gateway: bool = False
+    native_sidecar: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One write of an object inside one plan; `body` None leaves the live object alone in this tick."""
+
+    phase: Phase
+    spec: Mapping[str, Any] | None
+    note: str = ""
+
+
+class Translator(Protocol):
+    """A plain module of functions and constants: everything about one mesh."""
+
+    name: str
+    resources: Sequence[Resource]
+    supports: Mapping[str, Support]
+    """Feature (`TrafficPolicy.retries.backoff`) -> support. The docs' matrix and the honesty check read it."""
+
+    def configmaps(self, namespace: str, name: str) -> bool:
+        """Whether detection wants to read this ConfigMap."""
+
+    def detect(self, objects: ControlObjects) -> tuple[Mesh, ...]:
+        """The meshes of this kind in a cluster."""
+
+    def member(self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
+        """The mesh that the pod is in, if it is one of this kind."""
+
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        """The objects of one unit, for the cluster's meshes of this kind. Pure; reads served schemas from facts only."""
+
+    def claims(self, unit: UnitKey, mesh: Mesh | None) -> tuple[ObjectKey, ...]:
+        """Every object that the unit may own, so that a held unit's objects are left alone."""
+
+    def steps(
+        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], live: Callable[[str, str], Iterable[Body]]
+    ) -> Mapping[ObjectKey, tuple[Step, ...]]:
+        """Design law 2: for changed objects (live, desired), the writes where one is not enough or must wait a tick.
+        `live(group, kind)` gives all live objects of a kind. Objects that are not in the answer are written at once."""
+
+    def foreign(self, live: Live, owned: Callable[[str, str], bool]) -> tuple[ObjectKey, ...]:
+        """Our objects that a foreign live object stands in the way of: it claims the same host, or admits more.
+        `owned(namespace, name)` says whether that destination is managed."""
+
+    def verdict(self, live: Live) -> tuple[Verdict, str]:
+        """What the mesh itself said of an object, with its message."""

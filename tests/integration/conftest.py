@@ -1,0 +1,7 @@
+"""The lab's fixtures for the integration tests."""
+
+from __future__ import annotations
+
+from tests.lab.fixtures import apiserver, apiserver_pair, binaries, git_http, second_apiserver
+
+__all__ = ["apiserver", "apiserver_pair", "binaries", "git_http", "second_apiserver"]

@@ -1,0 +1,65 @@
+"""Fixtures of the lab; a conftest re-exports them with ``from tests.lab.fixtures import ...``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.apiserver import ApiServer
+from tests.lab.build import Binaries, find
+from tests.lab.githttp import GitHttpServer
+
+__all__ = ["apiserver", "apiserver_pair", "binaries", "git_http", "second_apiserver"]
+
+NOT_BUILT = "lab not built: run 'make lab' (5 minutes, once)"
+
+
+def not_available(reason: str) -> None:
+    """Skip with one line, but fail where a skipped test would pass for a tested one (CI=true)."""
+    if os.environ.get("CI", "").lower() in ("true", "1"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Binaries:
+    """The lab's programs; never built here, as that takes minutes."""
+    found = find()
+    if found is None or found.istio_crds is None:
+        not_available(NOT_BUILT)
+    assert found is not None
+    return found
+
+
+def _started(binaries: Binaries, name: str) -> Iterator[ApiServer]:
+    with ApiServer(binaries, name=name) as server:
+        assert binaries.istio_crds is not None
+        server.install_crds(binaries.istio_crds)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def apiserver(binaries: Binaries) -> Iterator[ApiServer]:
+    """One cluster with Istio's CRDs for the whole run: make a namespace of your own in it."""
+    yield from _started(binaries, "lab")
+
+
+@pytest.fixture(scope="session")
+def second_apiserver(binaries: Binaries) -> Iterator[ApiServer]:
+    """Another cluster beside ``apiserver``, made when the first test asks for it."""
+    yield from _started(binaries, "lab-2")
+
+
+@pytest.fixture(scope="session")
+def apiserver_pair(apiserver: ApiServer, second_apiserver: ApiServer) -> tuple[ApiServer, ApiServer]:
+    """Two clusters; the first one is ``apiserver``."""
+    return apiserver, second_apiserver
+
+
+@pytest.fixture
+def git_http() -> Iterator[GitHttpServer]:
+    """A Git server without repositories that asks everybody for a login."""
+    with GitHttpServer(username="gitmesh", password="lab password") as server:
+        yield server
