@@ -189,5 +189,8 @@ class Translator(Protocol):
         """Our objects that a foreign live object stands in the way of: it claims the same host, or admits more.
         `owned(namespace, name)` says whether that destination is managed."""
 
+    def phase(self, live: Live) -> Phase:
+        """The phase of a live object of ours that nobody wants any more, for the order of deletions."""
+
     def verdict(self, live: Live) -> tuple[Verdict, str]:
         """What the mesh itself said of an object, with its message."""

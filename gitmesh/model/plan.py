@@ -69,7 +69,8 @@ class Change:
     """One step on one object. An object may have several steps in one plan (design law 2); `note` says why.
 
     `body` is what is written (None for delete, keep, conflict, held); `before` the live content ("" bytes if absent).
-    A failed step stops the later steps that share one of its `units`.
+    A failed step stops the later steps that share one of its `units`. `drift`: the cluster moved, not Git.
+    `staged`: more steps follow in later ticks.
     """
 
     action: Action
@@ -85,6 +86,8 @@ class Change:
     origins: tuple[Origin, ...] = ()
     units: tuple[UnitKey, ...] = ()
     note: str = ""
+    drift: bool = False
+    staged: bool = False
 
     @property
     def writes(self) -> bool:

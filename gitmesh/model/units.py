@@ -66,10 +66,12 @@ class RequestMatch:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
     """A decided value and where it comes from. For request and connection fields `value` is the policy model's value
-    (e.g. `Retries`, int milliseconds for timeout, tuple of `SplitTarget`), with every reference resolved in `Route`."""
+    (e.g. `Retries`, int milliseconds for timeout, tuple of `SplitTarget`), with every reference resolved in `Route`.
+    `source` is for connection fields: the value holds for these clients only (for request fields the route's match says it)."""
 
     value: Any
     origin: Origin
+    source: SourceCondition = SourceCondition()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

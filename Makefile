@@ -1,0 +1,55 @@
+# Two commands for everybody: `make demo` and `make test`. Each does its own set-up.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test lab lint types contracts check bench lock docs build clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml requirements/dev.txt
+	@echo "setting up $(VENV) (once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "GitMesh needs Python 3.11 or newer; try make PYTHON=python3.11"; exit 3; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+demo: $(STAMP) ## See GitMesh do its main job: no cluster, no network
+	@$(BIN)/gitmesh demo
+
+test: $(STAMP) ## Everything but end-to-end tests; real API servers where `make lab` has built them
+	@$(BIN)/python -m pytest -n 2 -m "not e2e"
+
+lab: $(STAMP) ## Build the API servers for the tests from source (Go 1.26; five minutes, once)
+	@$(BIN)/python -m tests.lab build
+
+lint: $(STAMP) ## Style and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Static types, strict, tests included
+	@$(BIN)/mypy
+
+contracts: $(STAMP) ## Who may import whom
+	@$(BIN)/lint-imports
+
+check: lint types contracts ## All static checks
+
+bench: $(STAMP) ## Measure; JSON and a table; non-zero where a goal is missed
+	@$(BIN)/python -m benchmarks
+
+docs: $(STAMP) ## Write the generated pages of docs/ from the models
+	@$(BIN)/python -m gitmesh.docs docs
+
+lock: $(STAMP) ## Renew the lock files
+	@$(BIN)/python -m piptools compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-annotate --no-header --output-file requirements/runtime.txt pyproject.toml
+	@$(BIN)/python -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-annotate --no-header --all-build-deps --extra dev --output-file requirements/dev.txt pyproject.toml
+
+build: $(STAMP) ## Wheel and source distribution
+	@$(BIN)/python -m build --no-isolation
+
+clean: ## Remove what these targets made
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Everything that touches the world: git, Kubernetes, folders, memory."""

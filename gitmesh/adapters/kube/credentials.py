@@ -1,0 +1,209 @@
+"""Who we are and whom we trust: an API server's address, its CA, and where our token or certificate comes from."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import re
+import ssl
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from gitmesh.adapters.kube.errors import clean
+from gitmesh.ports import ClusterError
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+EMPTY_TOKEN_WAIT = 1.0
+_MOST_TOKEN_BYTES = 64 * 1024
+_TOKEN = re.compile(r"[\x21-\x7e]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A client certificate: PEM as bytes, or the files that hold it (read anew after each 401)."""
+
+    chain: bytes | Path = field(repr=False)
+    key: bytes | Path = field(repr=False)
+
+
+class TokenSource(Protocol):
+    """Where bearer tokens come from."""
+
+    async def token(self, renew: bool) -> str:
+        """A token, never empty ("" only where the source gave a certificate). `renew`: the last one was refused.
+
+        Raises ClusterError.
+        """
+
+    def certificate(self) -> Certificate | None:
+        """The client certificate that came instead of a token, if one did."""
+
+
+@dataclass(frozen=True, slots=True)
+class StaticToken:
+    """A token that stands in the kubeconfig."""
+
+    value: str = field(repr=False)
+
+    async def token(self, renew: bool) -> str:  # noqa: ARG002 - the protocol's signature; a fixed token cannot be renewed
+        """The token."""
+        return _checked(self.value, "the kubeconfig")
+
+    def certificate(self) -> None:
+        """None."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileToken:
+    """A token in a file, read at each use: the kubelet rotates it. `wait` is the pause before a second look, in seconds."""
+
+    path: Path
+    wait: float = EMPTY_TOKEN_WAIT
+
+    async def token(self, renew: bool) -> str:  # noqa: ARG002 - the protocol's signature; each use reads the file anyhow
+        """The content; a file that is absent or empty for an instant is looked at once more."""
+        found = self._read()
+        if not found:
+            await asyncio.sleep(self.wait)
+            found = self._read()
+        if not found:
+            raise ClusterError(f"the token file {clean(self.path, 200)} is missing, unreadable or empty", code="GM502")
+        return _checked(found, f"the token file {clean(self.path, 200)}")
+
+    def certificate(self) -> None:
+        """None."""
+
+    def _read(self) -> str:
+        try:
+            with self.path.open("rb") as handle:
+                return handle.read(_MOST_TOKEN_BYTES).decode("ascii", errors="replace").strip()
+        except OSError:
+            return ""
+
+
+@dataclass(slots=True)
+class Exec:
+    """Credentials made by a program that the kubeconfig names, run through the official client's ExecProvider.
+
+    What it made is kept until the server refuses it. Only configured with `allowExec: true`.
+    """
+
+    spec: Mapping[str, Any] = field(repr=False)
+    cluster: Mapping[str, Any] = field(repr=False)
+    folder: Path
+    _made: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    async def token(self, renew: bool) -> str:
+        """Run the program, unless what it made last is still good."""
+        if self._made is None or renew:
+            self._made = await asyncio.to_thread(self._run)
+        token = self._made.get("token")
+        if not token and self.certificate() is None:
+            raise ClusterError("the exec credential program gave neither a token nor a certificate", code="GM502")
+        return _checked(str(token), "the exec credential program") if token else ""
+
+    def certificate(self) -> Certificate | None:
+        """What it gave besides a token."""
+        made = self._made or {}
+        chain, key = made.get("clientCertificateData"), made.get("clientKeyData")
+        return Certificate(chain.encode(), key.encode()) if isinstance(chain, str) and isinstance(key, str) else None
+
+    def _run(self) -> Mapping[str, Any]:
+        # Imported here: the official client takes 300 ms to load, and nobody else needs it.
+        from kubernetes.config.config_exception import ConfigException
+        from kubernetes.config.exec_provider import ExecProvider
+        from kubernetes.config.kube_config import ConfigNode
+
+        try:
+            made = ExecProvider(ConfigNode("exec", dict(self.spec)), str(self.folder), ConfigNode("cluster", dict(self.cluster))).run()
+        except (ConfigException, OSError, ValueError) as error:
+            # Output of the program may hold credentials, so only its kind of failure is told.
+            text = str(error) if isinstance(error, ConfigException) and "returned" in str(error)[:24] else type(error).__name__
+            raise ClusterError(f"the exec credential program failed: {clean(text.split('.')[0], 120)}", code="GM502") from None
+        if not isinstance(made, dict):
+            raise ClusterError("the exec credential program answered no status", code="GM502")
+        return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An API server and our credentials there. `ca` None means the system's certificates; `server_name` overrides SNI."""
+
+    server: str
+    server_name: str = ""
+    ca: bytes | Path | None = field(default=None, repr=False)
+    tokens: TokenSource | None = field(default=None, repr=False)
+    certificate: Certificate | None = field(default=None, repr=False)
+
+    def check(self, where: str) -> None:
+        """Raise ClusterError unless the address is https, or http on loopback without credentials (a local kubectl proxy)."""
+        parts = urlsplit(self.server)
+        plain = parts.scheme == "http" and _is_loopback(parts.hostname or "") and self.tokens is None and self.certificate is None
+        if not parts.hostname or parts.username or parts.query or parts.fragment or (parts.scheme != "https" and not plain):
+            raise ClusterError(f"{clean(where, 200)}: `server` must be a plain https address", retryable=False, code="GM502")
+
+    def context(self) -> ssl.SSLContext:
+        """A TLS context with our trust and certificate. Raises ClusterError where one of them cannot be read."""
+        try:
+            context = ssl.create_default_context(**_trust(self.ca))
+            certificate = self.certificate or (self.tokens.certificate() if self.tokens else None)
+            if certificate is not None:
+                with _files(certificate) as (chain, key):
+                    context.load_cert_chain(chain, key, password=_no_password)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise ClusterError(f"the CA or client certificate cannot be used: {clean(type(error).__name__)}", code="GM502") from None
+        return context
+
+
+def in_cluster(environment: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> Endpoint:
+    """The cluster that this process runs in. Raises ClusterError outside of one."""
+    host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
+    if not host or not port or not (folder / "ca.crt").is_file():
+        raise ClusterError("inCluster: this process does not run in a pod with a ServiceAccount token", retryable=False, code="GM502")
+    server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+    return Endpoint(server=server, ca=folder / "ca.crt", tokens=FileToken(folder / "token"))
+
+
+def _trust(ca: bytes | Path | None) -> dict[str, Any]:
+    if ca is None:
+        return {}
+    return {"cafile": str(ca)} if isinstance(ca, Path) else {"cadata": ca.decode("ascii")}
+
+
+def _no_password() -> str:
+    """An encrypted key is refused rather than asked for at a terminal."""
+    return ""
+
+
+@contextlib.contextmanager
+def _files(certificate: Certificate) -> Iterator[tuple[str, str]]:
+    """Paths of both parts: the standard library loads them from files only, so bytes lie in a private folder meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="gitmesh-") as folder:
+        paths = []
+        for name, part in (("chain", certificate.chain), ("key", certificate.key)):
+            path = part if isinstance(part, Path) else Path(folder) / name
+            if isinstance(part, bytes):
+                path.write_bytes(part)
+            paths.append(str(path))
+        yield paths[0], paths[1]
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _checked(token: str, where: str) -> str:
+    """The token, unless it cannot stand in a header. The text never shows it."""
+    if not _TOKEN.match(token):
+        raise ClusterError(f"the token of {where} is empty or holds characters that no token has", code="GM502")
+    return token

@@ -1,0 +1,98 @@
+"""Which kinds a cluster serves, in which versions and with which fields. Needs no rights beyond those of every user.
+
+Aggregated discovery (one request, Kubernetes 1.27 and newer) tells kinds and versions, OpenAPI v3 the schemas; both are
+remembered by the server's own hashes, so a tick without change costs two small requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.paths import segment
+from gitmesh.crd import preferred, schema_fields
+from gitmesh.model.objects import ApiKind
+from gitmesh.ports import ClusterError
+
+_AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+class Discovery:
+    """What one cluster serves of some groups, remembered between calls."""
+
+    def __init__(self, client: Client, groups: Sequence[str]) -> None:
+        self._client = client
+        self._groups = tuple(sorted(set(groups)))
+        self._schemas: dict[tuple[str, str], tuple[str, Mapping[str, frozenset[str]]]] = {}
+
+    async def kinds(self) -> tuple[ApiKind, ...]:
+        """Every kind of the groups. Raises ClusterError."""
+        served = await self._served()
+        documents = await self._documents() if served else {}
+        found = [await self._kind(group, kind, resources, documents) for (group, kind), resources in sorted(served.items())]
+        return tuple(found)
+
+    async def _served(self) -> dict[tuple[str, str], dict[str, Mapping[str, Any]]]:
+        """(group, kind) -> version -> what discovery says of it."""
+        content = (await self._client.send(Request(method="GET", path="/apis", accept=_AGGREGATED))).json()
+        if content.get("kind") != "APIGroupDiscoveryList":
+            raise ClusterError("GET /apis: no aggregated discovery; Kubernetes 1.27 or newer is needed", retryable=False)
+        served: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+        for group, version, resource in _resources(content):
+            if group in self._groups:
+                served.setdefault((group, resource["responseKind"]["kind"]), {})[version] = resource
+        return served
+
+    async def _documents(self) -> Mapping[str, Any]:
+        """`apis/<group>/<version>` -> address of its OpenAPI document, which ends in its hash."""
+        found = (await self._client.send(Request(method="GET", path="/openapi/v3"))).json().get("paths")
+        return found if isinstance(found, dict) else {}
+
+    async def _kind(self, group: str, kind: str, resources: Mapping[str, Mapping[str, Any]], documents: Mapping[str, Any]) -> ApiKind:
+        versions = preferred(resources)
+        fields = await self._fields(group, versions[0], documents)
+        resource = resources[versions[0]]
+        return ApiKind(
+            group=group,
+            kind=kind,
+            plural=segment(resource["resource"]),
+            versions=versions,
+            namespaced=resource.get("scope") != "Cluster",
+            fields=fields.get(kind, frozenset()),
+        )
+
+    async def _fields(self, group: str, version: str, documents: Mapping[str, Any]) -> Mapping[str, frozenset[str]]:
+        """Kind -> fields of one group version; none where the server publishes no schema."""
+        entry = documents.get(f"apis/{group}/{version}")
+        address = str(entry.get("serverRelativeURL", "")) if isinstance(entry, dict) else ""
+        if not address:
+            return {}
+        known = self._schemas.get((group, version))
+        if known is None or known[0] != address:
+            path = f"/openapi/v3/apis/{segment(group)}/{segment(version)}"
+            content = (await self._client.send(Request(method="GET", path=path))).json()
+            known = self._schemas[group, version] = (address, dict(_kind_fields(content, group, version)))
+        return known[1]
+
+
+def _resources(content: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """(group, version, resource) of everything served; malformed entries read as absent."""
+    for group in _dicts(content.get("items")):
+        name = (group.get("metadata") or {}).get("name")
+        for version in _dicts(group.get("versions")):
+            for resource in _dicts(version.get("resources")):
+                if isinstance((resource.get("responseKind") or {}).get("kind"), str) and resource.get("resource"):
+                    yield str(name), str(version.get("version")), resource
+
+
+def _kind_fields(content: Mapping[str, Any], group: str, version: str) -> Iterator[tuple[str, frozenset[str]]]:
+    schemas = (content.get("components") or {}).get("schemas")
+    for schema in schemas.values() if isinstance(schemas, dict) else ():
+        for mark in _dicts(schema.get("x-kubernetes-group-version-kind") if isinstance(schema, dict) else None):
+            if (mark.get("group"), mark.get("version")) == (group, version):
+                yield str(mark.get("kind")), schema_fields(schema)
+
+
+def _dicts(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

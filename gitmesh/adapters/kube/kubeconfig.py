@@ -1,0 +1,148 @@
+"""A reader of kubeconfig files that knows exactly what it honours.
+
+The official client's loader runs exec plug-ins while loading and honours insecure-skip-tls-verify and proxy-url; a file
+that somebody else may write must not decide that. Whatever this reader does not know is refused, never ignored.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gitmesh.adapters.kube.credentials import Certificate, Endpoint, Exec, FileToken, StaticToken, TokenSource
+from gitmesh.adapters.kube.errors import clean
+from gitmesh.ports import ClusterError
+
+MOST_BYTES = 1024 * 1024
+_CLUSTER_FIELDS = frozenset(
+    {"server", "certificate-authority", "certificate-authority-data", "tls-server-name", "disable-compression", "extensions"}
+)
+_USER_FIELDS = frozenset(
+    {"token", "tokenFile", "client-certificate", "client-certificate-data", "client-key", "client-key-data", "exec", "extensions"}
+)
+_OFF = (None, "", False)
+
+
+def read_kubeconfig(path: Path, *, context: str | None = None, allow_exec: bool = False) -> Endpoint:
+    """The endpoint of one context; files that it names are relative to the kubeconfig, as kubectl reads them.
+
+    Raises ClusterError (GM502) for everything that is missing, unknown or refused; the text never holds a value of a secret.
+    """
+    try:
+        return _Reader(path, _load(path), allow_exec).endpoint(context)
+    except OSError as error:
+        raise _bad(path, f"cannot be read: {error.strerror or 'error'}") from None
+    except (yaml.YAMLError, RecursionError, UnicodeDecodeError, ValueError):
+        # A YAML error quotes the line it stopped at, which may hold a token.
+        raise _bad(path, "is not well-formed YAML") from None
+
+
+def _bad(path: Path, text: str) -> ClusterError:
+    return ClusterError(f"kubeconfig {clean(path, 200)} {text}", retryable=False, code="GM502")
+
+
+def _load(path: Path) -> Any:
+    with path.open("rb") as handle:
+        content = handle.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise _bad(path, "is larger than 1 MiB")
+    # The pure Python loader: libyaml's crashes on deep nesting, this one raises RecursionError.
+    return yaml.load(content, Loader=yaml.SafeLoader)
+
+
+class _Reader:
+    """One file; every failure names the place in it, never a value."""
+
+    def __init__(self, path: Path, content: Any, allow_exec: bool) -> None:
+        self._path = path
+        self._content = self._mapping(content, "the file")
+        self._allow_exec = allow_exec
+
+    def endpoint(self, context: str | None) -> Endpoint:
+        """The endpoint behind a context."""
+        name = context or self._content.get("current-context")
+        if not name:
+            raise self._fail("has no current-context; name one under `context`")
+        chosen = self._entry("contexts", "context", name)
+        cluster = self._entry("clusters", "cluster", chosen.get("cluster"))
+        user = self._entry("users", "user", chosen.get("user")) if chosen.get("user") else {}
+        self._only(cluster, _CLUSTER_FIELDS, "cluster")
+        self._only(user, _USER_FIELDS, "user")
+        found = Endpoint(
+            server=self._text(cluster, "server", needed=True),
+            server_name=self._text(cluster, "tls-server-name"),
+            ca=self._pem(cluster, "certificate-authority"),
+            tokens=self._tokens(user, cluster),
+            certificate=self._certificate(user),
+        )
+        found.check(str(self._path))
+        return found
+
+    def _tokens(self, user: Mapping[str, Any], cluster: Mapping[str, Any]) -> TokenSource | None:
+        if user.get("exec"):
+            return self._exec(self._mapping(user["exec"], "exec"), cluster)
+        if user.get("tokenFile"):  # wins over `token`, as in kubectl
+            return FileToken(self._near(self._text(user, "tokenFile")))
+        token = self._text(user, "token")
+        return StaticToken(token) if token else None
+
+    def _exec(self, spec: Mapping[str, Any], cluster: Mapping[str, Any]) -> Exec:
+        if not self._allow_exec:
+            raise self._fail("makes its credentials by running a program (`exec`); set `allowExec: true` to allow that")
+        for name in ("command", "apiVersion"):
+            self._text(spec, name, needed=True)
+        return Exec(spec=spec, cluster=cluster, folder=self._path.parent)
+
+    def _certificate(self, user: Mapping[str, Any]) -> Certificate | None:
+        certificate, key = self._pem(user, "client-certificate"), self._pem(user, "client-key")
+        if (certificate is None) != (key is None):
+            raise self._fail("needs both client-certificate and client-key, or neither")
+        return Certificate(chain=certificate, key=key) if certificate is not None and key is not None else None
+
+    def _pem(self, section: Mapping[str, Any], name: str) -> bytes | Path | None:
+        """Content of `<name>-data` decoded, or the path in `<name>`; data wins, as in kubectl."""
+        data = self._text(section, f"{name}-data")
+        if data:
+            try:
+                return base64.b64decode(data, validate=True)
+            except (binascii.Error, ValueError):
+                raise self._fail(f"has {name}-data that is not base64") from None
+        path = self._text(section, name)
+        return self._near(path) if path else None
+
+    def _near(self, path: str) -> Path:
+        return self._path.parent / path
+
+    def _entry(self, plural: str, singular: str, name: Any) -> Mapping[str, Any]:
+        entries = self._content.get(plural)
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, dict) and entry.get("name") == name:
+                return self._mapping(entry.get(singular), f"{singular} {clean(name, 80)}")
+        known = ", ".join(sorted(clean(e.get("name"), 80) for e in entries or () if isinstance(e, dict))) or "none"
+        raise self._fail(f"has no {singular} {clean(name, 80)!r}; known: {known}")
+
+    def _only(self, section: Mapping[str, Any], known: frozenset[str], what: str) -> None:
+        for field, value in section.items():
+            if field not in known and value not in _OFF:
+                raise self._fail(f"sets `{clean(field, 80)}` of its {what}, which GitMesh does not honour; remove it")
+
+    def _text(self, section: Mapping[str, Any], name: str, *, needed: bool = False) -> str:
+        value = section.get(name)
+        if value in (None, "") and not needed:
+            return ""
+        if not isinstance(value, str) or not value.strip() or "\n" in value.strip():
+            raise self._fail(f"needs `{name}` as one line of text")
+        return value.strip()
+
+    def _mapping(self, value: Any, what: str) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            raise self._fail(f"is not a kubeconfig: {what} is no mapping")
+        return value
+
+    def _fail(self, text: str) -> ClusterError:
+        return _bad(self._path, text)

@@ -1,0 +1,126 @@
+"""managedFields: who says what about an object, and how another manager's claims become ours.
+
+Server-side apply removes only fields that no other manager claims. What people or webhooks write comes with operation
+Update and keeps a claim, so a field that somebody added would stay for ever. As the whole content of our objects is
+ours (design law 4), such claims are moved to our own entry before the apply, which then removes what we do not want.
+Claims of managers with operation Apply are never touched.
+Format: https://kubernetes.io/docs/reference/using-api/server-side-apply/ (FieldsV1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gitmesh.ownership import FIELD_MANAGER
+
+Entry = Mapping[str, Any]
+_NOT_CONTENT = frozenset({"f:apiVersion", "f:kind", "f:metadata", "f:status"})
+
+
+def entries(raw: Mapping[str, Any]) -> tuple[Entry, ...]:
+    """The well-formed entries of an object, those of the status subresource left out."""
+    found = (raw.get("metadata") or {}).get("managedFields")
+    listed = found if isinstance(found, list) else []
+    return tuple(e for e in listed if isinstance(e, dict) and isinstance(e.get("fieldsV1"), dict) and not e.get("subresource"))
+
+
+def is_ours(entry: Entry) -> bool:
+    """Whether it is what we applied. An entry of our name with operation Update is a webhook's work during our write."""
+    return entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
+
+
+def managers(found: Sequence[Entry]) -> dict[str, str]:
+    """Field manager -> operation; Apply where it has both."""
+    return {str(e.get("manager", "")): str(e.get("operation", "")) for e in sorted(found, key=lambda e: e.get("operation") == "Apply")}
+
+
+def field_managers(found: Sequence[Entry]) -> dict[str, str]:
+    """Dotted path -> manager for what others claim. A path ends where a list begins: items have no names of their own."""
+    claimed: dict[str, str] = {}
+    for entry in sorted(found, key=lambda e: (e.get("operation") == "Apply", str(e.get("manager")))):
+        if not is_ours(entry):
+            claimed.update(dict.fromkeys(paths(entry["fieldsV1"]), str(entry.get("manager", ""))))
+    return claimed
+
+
+def paths(fields: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The dotted paths of the leaves of a FieldsV1 tree, each once."""
+    below = {name: tree for name, tree in fields.items() if name != "."}
+    if above and (not below or not all(name.startswith("f:") for name in below)):
+        yield above
+        return
+    for name, tree in below.items():
+        yield from paths(tree if isinstance(tree, dict) else {}, f"{above}.{name[2:]}" if above else name[2:])
+
+
+def claimed(entry: Entry, desired: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of an entry's FieldsV1 tree that is ours to decide: all content, and the labels and annotations that we set."""
+    fields = entry["fieldsV1"]
+    part = {name: tree for name, tree in fields.items() if name not in _NOT_CONTENT}
+    metadata = _claimed_metadata(fields.get("f:metadata") or {}, desired.get("metadata") or {})
+    return {**part, "f:metadata": metadata} if metadata else part
+
+
+def _claimed_metadata(fields: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part in ("labels", "annotations"):
+        wanted = {f"f:{name}" for name in metadata.get(part) or {}}
+        mine = {name: tree for name, tree in (fields.get(f"f:{part}") or {}).items() if name in wanted}
+        if mine:
+            found[f"f:{part}"] = mine
+    return found
+
+
+def taken_over(found: Sequence[Entry], raw: Mapping[str, Any], desired: Mapping[str, Any]) -> list[Entry] | None:
+    """All managedFields of `raw` with the claims of Update managers on our content moved to our entry; None if there are none."""
+    takes = [(e, claimed(e, desired)) for e in found if e.get("operation") == "Update"]
+    takes = [(entry, part) for entry, part in takes if part]
+    if not takes:
+        return None
+    mine: dict[str, Any] = {}
+    for _, part in takes:
+        mine = union(mine, part)
+    parts = {id(entry): part for entry, part in takes}
+    kept = [_without(e, parts.get(id(e))) for e in raw["metadata"]["managedFields"]]
+    ours = next((e for e in found if is_ours(e)), _first_entry(desired))
+    others = [e for e in kept if e is not None and not (is_ours(e) and not e.get("subresource"))]
+    return [{**ours, "fieldsV1": union(ours["fieldsV1"], mine)}, *others]
+
+
+def appliers(found: Sequence[Entry], desired: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Other managers of operation Apply -> dotted paths of our content that they claim."""
+    claims = {str(e.get("manager")): sorted(paths(claimed(e, desired))) for e in found if e.get("operation") == "Apply" and not is_ours(e)}
+    return {manager: listed for manager, listed in sorted(claims.items()) if listed}
+
+
+def union(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
+    """Both FieldsV1 trees as one."""
+    both = dict(left)
+    for name, tree in right.items():
+        both[name] = union(both[name], tree) if name in both else tree
+    return both
+
+
+def minus(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
+    """A FieldsV1 tree without the nodes of another; emptied nodes go too."""
+    rest: dict[str, Any] = {}
+    for name, tree in left.items():
+        if name not in right:
+            rest[name] = tree
+        elif right[name] and (below := minus(tree, right[name])) and set(below) != {"."}:
+            rest[name] = below
+    return rest
+
+
+def _without(entry: Entry, part: Mapping[str, Any] | None) -> Entry | None:
+    if part is None:
+        return entry
+    rest = minus(entry["fieldsV1"], part)
+    return {**entry, "fieldsV1": rest} if rest else None
+
+
+def _first_entry(desired: Mapping[str, Any]) -> Entry:
+    """Our entry on an object that we never applied (an adopted one)."""
+    head = {"manager": FIELD_MANAGER, "operation": "Apply", "apiVersion": desired["apiVersion"]}
+    return {**head, "fieldsType": "FieldsV1", "fieldsV1": {}}

@@ -1,0 +1,79 @@
+"""How often and how much at once a server is asked: retries with full jitter, and a limit that gives way to 429."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+RETRIED = frozenset({429, 500, 502, 503, 504})
+ATTEMPTS = 4
+LONGEST_WAIT = 60.0
+_BASE, _CAP = 0.2, 5.0
+
+
+def retry_after(header: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for, at most 60; None for an absent one or one that is not a whole number.
+
+    The date form is not honoured: no decision rests on a remote clock.
+    """
+    text = (header or "").strip()
+    if not (text.isascii() and text.isdigit()):
+        return None
+    return min(float(text[:9]), LONGEST_WAIT)
+
+
+def backoff(attempt: int, jitter: float) -> float:
+    """Seconds before the attempt after `attempt` (0-based): full jitter, `jitter` in [0, 1)."""
+    return jitter * min(_CAP, _BASE * 2.0 ** (attempt + 1))
+
+
+class Slots:
+    """At most `most` holders at once; each 429 halves that, each full round of successes gives one back."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._limit = most
+        self._used = 0
+        self._successes = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def limit(self) -> int:
+        """How many may be held now."""
+        return self._limit
+
+    async def __aenter__(self) -> None:
+        while self._used >= self._limit:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self._wake()
+                raise
+        self._used += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        self._used -= 1
+        self._wake()
+
+    def slower(self) -> None:
+        """The server said 429."""
+        self._limit = max(1, self._limit // 2)
+        self._successes = 0
+
+    def faster(self) -> None:
+        """The server answered."""
+        self._successes += 1
+        if self._successes >= self._limit < self._most:
+            self._limit += 1
+            self._successes = 0
+            self._wake()
+
+    def _wake(self) -> None:
+        free = self._limit - self._used
+        while free > 0 and self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                free -= 1

@@ -1,0 +1,82 @@
+"""Structured logs: one line an event, `text` for people or `json` for machines, to standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal, TextIO, cast
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from gitmesh.diagnostics import Severity
+from gitmesh.model.report import Report
+
+LEVELS = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.DEBUG}
+
+
+def logger(form: Literal["text", "json"], *, level: str = "info", stream: TextIO | None = None) -> FilteringBoundLogger:
+    """A logger of that form. Times are UTC; control characters in values are escaped (reliability W14)."""
+    last = structlog.processors.JSONRenderer() if form == "json" else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
+    return cast(
+        FilteringBoundLogger,
+        structlog.wrap_logger(
+            structlog.PrintLogger(stream or sys.stderr),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                last,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        ),
+    )
+
+
+class LogPublisher:
+    """Logs what changed since the last cycle: new and gone findings, writes, states. A quiet cycle is one debug line."""
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = log
+        self._known: frozenset[tuple[object, ...]] = frozenset()
+        self._states: dict[str, str] = {}
+
+    def publish(self, report: Report) -> Report:
+        """Log the report's news."""
+        self._findings(report)
+        for name, result in sorted(report.clusters.items()):
+            self._cluster(name, result.state.value)
+            changes = {change.key: change for change in (result.plan.writes if result.plan else ())}
+            for outcome in result.outcomes:
+                change = changes.get(outcome.key)
+                self._write(name, str(outcome.key), outcome.action.value, outcome.ok, change.drift if change else False)
+        commits = {name: source.accepted[:12] for name, source in report.sources.items()}
+        self._log.debug("cycle", seconds=round(sum(report.seconds.values()), 3), policies=len(report.policies), **commits)
+        return report
+
+    def _findings(self, report: Report) -> None:
+        known = {diagnostic.sort_key(): diagnostic for diagnostic in report.diagnostics}
+        for key, diagnostic in known.items():
+            if key not in self._known:
+                self._log.log(
+                    LEVELS[diagnostic.severity],
+                    "finding",
+                    code=diagnostic.code,
+                    name=diagnostic.name,
+                    at=str(diagnostic.at or ""),
+                    policy=diagnostic.policy,
+                    cluster=diagnostic.cluster,
+                    message=diagnostic.message,
+                )
+        if self._known and not any(d.is_error for d in report.diagnostics) and self._known - known.keys():
+            self._log.info("findings resolved", count=len(self._known - known.keys()))
+        self._known = frozenset(known)
+
+    def _cluster(self, name: str, state: str) -> None:
+        if self._states.get(name) != state:
+            self._log.info("cluster", cluster=name, state=state, before=self._states.get(name, ""))
+            self._states[name] = state
+
+    def _write(self, cluster: str, key: str, action: str, ok: bool, drift: bool) -> None:
+        log = self._log.info if ok else self._log.error
+        log("write", cluster=cluster, object=key, action=action, ok=ok, drift=drift)

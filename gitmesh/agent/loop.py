@@ -1,0 +1,61 @@
+"""The loop: poll at an interval with jitter, one cycle at a time, until told to stop. Survives every failure but a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+from structlog.typing import FilteringBoundLogger
+
+from gitmesh.agent.health import Health
+from gitmesh.agent.metrics import Metrics
+from gitmesh.model.report import Report
+
+JITTER = 0.1
+"""Share of the interval by which a poll may come later, so that many agents do not call at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """What the agent repeats: `cycle` runs the pipeline with everything wired; `interval` is in seconds."""
+
+    cycle: Callable[[], Report]
+    interval: float
+    clock: Callable[[], float]
+    health: Health
+    metrics: Metrics
+    log: FilteringBoundLogger
+
+    def tick(self) -> Report | None:
+        """One cycle. A defect of ours is logged and counted, and the next tick tries again (design law 9)."""
+        try:
+            report = self.cycle()
+        except Exception:  # the one handler of the agent: it must outlive any bug of a single cycle
+            self.metrics.failed()
+            self.log.error("cycle failed, this is a defect of GitMesh", exc_info=True)
+            return None
+        read = not any(source.unavailable for source in report.sources.values())
+        self.health.completed(self.clock(), sources_read=read)
+        return report
+
+    def run(self, stop: Event) -> None:
+        """Tick at once and then at every interval until `stop` is set; the cycle under way is finished first."""
+        scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)}, timezone="UTC")
+        self.tick()
+        if stop.is_set():
+            return
+        scheduler.add_job(
+            self.tick,
+            IntervalTrigger(seconds=self.interval, jitter=self.interval * JITTER or None, timezone="UTC"),
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
+        scheduler.start()
+        stop.wait()
+        self.log.info("stopping", reason="asked to stop")
+        scheduler.shutdown(wait=True)

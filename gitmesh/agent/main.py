@@ -1,0 +1,70 @@
+"""Wiring of the agent: signals, health, metrics, logs around the loop. Called by `gitmesh agent`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from threading import Event, Thread
+from types import FrameType
+
+from structlog.typing import FilteringBoundLogger
+
+from gitmesh.agent.health import Health
+from gitmesh.agent.loop import Loop
+from gitmesh.agent.metrics import Metrics
+from gitmesh.agent.server import pages, serve
+from gitmesh.model.report import Report
+from gitmesh.ports import Publisher
+
+GRACE = 20.0
+"""Seconds between SIGTERM and the end (reliability X10): the object under way is finished, the rest waits for the next start."""
+
+
+def run_agent(
+    cycle: Callable[[Sequence[Publisher]], Report],
+    *,
+    listen: str,
+    interval: float,
+    clock: Callable[[], float],
+    log: FilteringBoundLogger,
+    publishers: Sequence[Publisher],
+    stop: Event,
+    leave: Callable[[int], None],
+) -> int:
+    """Keep the clusters until `stop` is set; returns the exit code.
+
+    `cycle` runs the pipeline once with the publishers it is given; `leave` ends the process when the grace is over.
+    """
+    metrics = Metrics()
+    health = Health(clock(), interval)
+    everything = (*publishers, metrics)
+    server = serve(listen, pages(health, metrics.registry, clock))
+    log.info("agent started", listen=listen, interval=interval)
+    watcher = Thread(target=_last_resort, args=(stop, leave), daemon=True, name="grace")
+    watcher.start()
+    try:
+        Loop(cycle=lambda: cycle(everything), interval=interval, clock=clock, health=health, metrics=metrics, log=log).run(stop)
+    finally:
+        server.shutdown()
+        server.server_close()
+    log.info("agent stopped")
+    return 0
+
+
+def stop_on_signals() -> Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = Event()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    return stop
+
+
+def _last_resort(stop: Event, leave: Callable[[int], None]) -> None:
+    """End the process when a cycle does not end in time; intents are on record, so the next start converges."""
+    stop.wait()
+    Event().wait(GRACE)
+    leave(0)

@@ -1,0 +1,172 @@
+"""Units -> desired objects per cluster: calls the translators, merges fragments, and holds them to honesty.
+
+Called by pipeline; no I/O. A translation is remembered by what it depends on, so a one-policy change costs what it affects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.model.base import Disabled
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.manifests import Build, Fragment, Manifest
+from gitmesh.model.objects import ObjectKey, canonical
+from gitmesh.model.policies import Policy
+from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPolicySpec
+from gitmesh.model.units import Unit, UnitKey
+from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.ownership import marks
+from gitmesh.ports import Translator
+from gitmesh.resolve import Resolution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """One unit's objects in one cluster, with what was said of them."""
+
+    manifests: tuple[Manifest, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    held: tuple[ObjectKey, ...] = ()
+
+
+def build(
+    resolution: Resolution,
+    facts: Mapping[str, ClusterFacts | None],
+    translators: Mapping[str, Translator],
+    instance: str,
+    memo: MutableMapping[Any, Any],
+) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
+    """The desired objects of every cluster whose facts are known."""
+    builds: dict[str, Build] = {}
+    said: list[Diagnostic] = []
+    for cluster, known in sorted(facts.items()):
+        if known is None:
+            continue
+        builds[cluster], more = _build_cluster(cluster, known, resolution, translators, instance, memo)
+        said += more
+    return builds, tuple(said)
+
+
+def _build_cluster(
+    cluster: str,
+    facts: ClusterFacts,
+    resolution: Resolution,
+    translators: Mapping[str, Translator],
+    instance: str,
+    memo: MutableMapping[Any, Any],
+) -> tuple[Build, list[Diagnostic]]:
+    units = resolution.units.get(cluster, ())
+    said: list[Diagnostic] = []
+    manifests: dict[ObjectKey, Manifest] = {}
+    held: set[ObjectKey] = set()
+    if units and not facts.meshes:
+        said.append(finding("GM507", f"no mesh was found in cluster {cluster}: policies have no effect there", cluster=cluster))
+    for translator, meshes, context in _at_work(facts, translators):
+        for unit in units:
+            built = _built(unit, translator, meshes, facts, instance, (context, memo))
+            said += built.diagnostics
+            held.update(built.held)
+            for manifest in built.manifests:
+                said += _merge(manifests, manifest, cluster)
+        for key in resolution.held.get(cluster, ()):
+            held.update(_claims(translator, key, meshes))
+    return Build(cluster=cluster, manifests=dict(sorted(manifests.items())), held=frozenset(held), complete=facts.complete), said
+
+
+def _at_work(facts: ClusterFacts, translators: Mapping[str, Translator]) -> Iterable[tuple[Translator, tuple[Mesh, ...], str]]:
+    """The translators that have a mesh here, their meshes, and a text that changes with what they may read of the facts."""
+    for name, translator in translators.items():
+        meshes = tuple(mesh for mesh in facts.meshes if mesh.translator == name)
+        if meshes:
+            kinds = [(kind.group, kind.kind, kind.versions, hash(kind.fields)) for kind in facts.kinds]
+            yield translator, meshes, repr((name, meshes, kinds))
+
+
+def _built(
+    unit: Unit,
+    translator: Translator,
+    meshes: Sequence[Mesh],
+    facts: ClusterFacts,
+    instance: str,
+    remembered: tuple[str, MutableMapping[Any, Any]],
+) -> Built:
+    context, memo = remembered
+    slot = (unit.cluster, translator.name, unit.key)
+    inputs = (unit.digest, context, instance)
+    found = memo.get(slot)
+    if found is None or found[0] != inputs:
+        found = memo[slot] = (inputs, _translate(unit, translator, meshes, facts, instance))
+    built: Built = found[1]
+    return built
+
+
+def _translate(unit: Unit, translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts, instance: str) -> Built:
+    translation = translator.translate(unit, meshes, facts)
+    if translation.held:
+        return Built(diagnostics=translation.diagnostics, held=_claims(translator, unit.key, meshes))
+    manifests = tuple(_manifest(fragment, unit, instance) for fragment in translation.fragments)
+    return Built(manifests=manifests, diagnostics=translation.diagnostics)
+
+
+def _claims(translator: Translator, key: UnitKey, meshes: Sequence[Mesh]) -> tuple[ObjectKey, ...]:
+    if key.kind == "Mesh":
+        return tuple(claim for mesh in meshes if mesh.name == key.name for claim in translator.claims(key, mesh))
+    return translator.claims(key, None)
+
+
+def _manifest(fragment: Fragment, unit: Unit, instance: str) -> Manifest:
+    policies = tuple(sorted(fragment.policies or unit.policies))
+    labels, annotations = marks(unit.cluster, instance, fragment.key, policies)
+    metadata: dict[str, Any] = {"name": fragment.key.name, "labels": {**fragment.labels, **labels}, "annotations": annotations}
+    if fragment.key.namespace:
+        metadata["namespace"] = fragment.key.namespace
+    api_version = f"{fragment.key.group}/{fragment.version}" if fragment.key.group else fragment.version
+    body = {"apiVersion": api_version, "kind": fragment.key.kind, "metadata": metadata, "spec": fragment.spec}
+    return Manifest(
+        key=fragment.key,
+        version=fragment.version,
+        phase=fragment.phase,
+        body=canonical(body),
+        policies=policies,
+        units=(unit.key,),
+        fields=fragment.fields,
+    )
+
+
+def _merge(manifests: dict[ObjectKey, Manifest], manifest: Manifest, cluster: str) -> list[Diagnostic]:
+    """Two units may want one object (a mesh-wide one, say), but only the same one."""
+    other = manifests.get(manifest.key)
+    if other is None:
+        manifests[manifest.key] = manifest
+        return []
+    if other.body != manifest.body:
+        message = f"{manifest.key} is wanted with different contents by {', '.join(other.policies)} and {', '.join(manifest.policies)}"
+        return [finding("GM311", message, cluster=cluster)]
+    manifests[manifest.key] = replace(other, units=tuple(sorted({*other.units, *manifest.units})))
+    return []
+
+
+def dropped(policies: Sequence[Policy], builds: Mapping[str, Build], said: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it."""
+    seen = {policy for built in builds.values() for manifest in built.manifests.values() for policy in manifest.policies}
+    seen |= {diagnostic.policy for diagnostic in said}
+    lost = [policy for policy in policies if policy.id not in seen and _wants_objects(policy)]
+    return tuple(
+        finding("GM309", f"{policy.id} ended in no object and no finding", at=policy.location, policy=policy.id) for policy in lost
+    )
+
+
+def _wants_objects(policy: Policy) -> bool:
+    match policy.spec:
+        case TrafficPolicySpec() as spec:
+            given = (getattr(spec, name) for name in spec.given((*REQUEST_FIELDS, *CONNECTION_FIELDS)))
+            return not all(isinstance(value, Disabled) for value in given)
+        case VirtualMeshSpec() as spec:
+            return spec.mtls is not None or spec.access_default == "Deny"
+        case _:
+            return policy.kind == "AccessPolicy"
+
+

@@ -1,0 +1,92 @@
+"""The terminal: data on stdout, everything else on stderr; colour and progress only where somebody looks."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TextIO
+
+import click
+
+from gitmesh.render.paint import Paint, ansi, plain
+
+QUIET_SECONDS = 0.3
+_CLEAR = "\r\x1b[2K"
+
+
+def wants_color(choice: bool | None, stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """--color / --no-color first, then NO_COLOR, FORCE_COLOR, TERM=dumb, then whether the stream is a terminal."""
+    if choice is not None:
+        return choice
+    if environment.get("NO_COLOR"):
+        return False
+    if environment.get("FORCE_COLOR", "0") not in ("", "0"):
+        return True
+    return environment.get("TERM") != "dumb" and stream.isatty()
+
+
+def paint_for(choice: bool | None) -> Paint:
+    """The colours of stdout."""
+    return ansi if wants_color(choice, sys.stdout, os.environ) else plain
+
+
+def data(text: str) -> None:
+    """Print the answer, as it is: colours were decided when it was rendered."""
+    click.echo(text, nl=False, color=True)
+
+
+def note(text: str) -> None:
+    """Say something beside the answer."""
+    click.echo(text, err=True)
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A line on stderr that says what is being done: on a terminal only, and nothing for what is done in 300 ms."""
+    line = Progress(sys.stderr, active=sys.stderr.isatty() and os.environ.get("TERM") != "dumb")
+    try:
+        yield line
+    finally:
+        line.close()
+
+
+class Progress:
+    """The current step; a callable, as `pipeline.run` wants it. Safe to call from several threads."""
+
+    def __init__(self, stream: TextIO, *, active: bool, delay: float = QUIET_SECONDS) -> None:
+        self._stream, self._active, self._text = stream, active, ""
+        self._lock = threading.Lock()
+        self._shown = False
+        self._timer = threading.Timer(delay, self._appear)
+        self._timer.daemon = True
+        if active:
+            self._timer.start()
+
+    def __call__(self, text: str) -> None:
+        """Name the current step."""
+        with self._lock:
+            self._text = text
+            if self._shown:
+                self._write()
+
+    def close(self) -> None:
+        """Remove the line."""
+        self._timer.cancel()
+        with self._lock:
+            if self._shown:
+                self._stream.write(_CLEAR)
+                self._stream.flush()
+            self._shown, self._active = False, False
+
+    def _appear(self) -> None:
+        with self._lock:
+            self._shown = self._active
+            if self._shown:
+                self._write()
+
+    def _write(self) -> None:
+        self._stream.write(f"{_CLEAR}{self._text} ...")
+        self._stream.flush()

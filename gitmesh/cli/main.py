@@ -1,0 +1,126 @@
+"""The command `gitmesh`: the table of commands, and the one handler for everything that goes wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+
+from gitmesh import __version__
+from gitmesh.cli.lazy import Entry, LazyGroup
+
+FAILURE = 3
+INTERRUPTED = 130
+_COMMANDS = "gitmesh.cli.commands"
+
+ENTRIES: Mapping[str, Entry] = {
+    "demo": Entry(module=f"{_COMMANDS}.demo", help="See GitMesh work: no cluster, no network, no questions."),
+    "validate": Entry(module=f"{_COMMANDS}.validate", help="Check policies; every mistake at its line."),
+    "render": Entry(module=f"{_COMMANDS}.render", help="Print the objects that each cluster would get."),
+    "diff": Entry(module=f"{_COMMANDS}.diff", help="Show what differs between policies and live clusters."),
+    "sync": Entry(module=f"{_COMMANDS}.sync", help="Make the clusters what the policies say, once."),
+    "agent": Entry(module=f"{_COMMANDS}.agent", help="Keep the clusters what the policies say, for ever."),
+    "discover": Entry(module=f"{_COMMANDS}.discover", help="Show what runs in the clusters."),
+    "check": Entry(module=f"{_COMMANDS}.check", help="Check configuration, repositories, clusters and rights."),
+    "explain": Entry(module=f"{_COMMANDS}.explain", help="Explain a finding's code or a policy's field."),
+    "schema": Entry(module=f"{_COMMANDS}.schema", help="Print the JSON Schema of the policy kinds."),
+    "version": Entry(module=f"{_COMMANDS}.version", help="Print the version."),
+    "completion": Entry(module=f"{_COMMANDS}.completion", help="Print the completion script of a shell."),
+}
+
+HELP = """GitMesh holds service meshes to the policies in a Git repository.
+
+\b
+Examples:
+  gitmesh demo                          see it work, without a cluster
+  gitmesh validate policies             check policies, no configuration needed
+  gitmesh diff policies                 what an edit would change, in every cluster
+  gitmesh sync                          make the clusters what the repository says
+  gitmesh explain GM210                 what a finding means
+"""
+
+EPILOG = """\b
+Exit codes (the same for every output format):
+  0    clean
+  1    differences (diff only)
+  2    error findings; warnings too with --fail-on warning
+  3    wrong usage, a failure, or a cluster that did not answer
+  130  interrupted
+
+\b
+Environment: GITMESH_CONFIG names the configuration, NO_COLOR and FORCE_COLOR decide colour,
+GITMESH_DEBUG=1 shows the traceback of a defect.
+"""
+
+cli = LazyGroup(name="gitmesh", help=HELP, epilog=EPILOG, entries=ENTRIES)
+cli.context_settings = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+cli.params.append(
+    click.Option(
+        ["--version"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        help="Print the version and exit.",
+        callback=lambda ctx, _param, value: _version(ctx) if value else None,
+    )
+)
+cli.params.append(
+    click.Option(["--debug"], is_flag=True, expose_value=False, envvar="GITMESH_DEBUG", help="Show the traceback of a defect.")
+)
+
+
+def _version(ctx: click.Context) -> None:
+    click.echo(f"gitmesh {__version__}")
+    ctx.exit()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit the process."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; the exit code. Nothing that happens inside escapes as a traceback or as exit code 1."""
+    try:
+        code = cli.main(arguments, prog_name="gitmesh", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _interrupted()
+    except click.ClickException as mistake:
+        mistake.show()
+        return FAILURE
+    except BrokenPipeError:
+        return _reader_left()
+    except Exception as defect:  # noqa: BLE001  the one handler for defects: a clear line and exit code 3, never 1
+        return _defect(defect, arguments)
+
+
+def _interrupted() -> int:
+    click.echo("interrupted", err=True)
+    return INTERRUPTED
+
+
+def _reader_left() -> int:
+    """`gitmesh diff | head`: the reader has seen enough. Point stdout elsewhere so that the exit is quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _defect(defect: Exception, arguments: Sequence[str]) -> int:
+    if "--debug" in arguments or os.environ.get("GITMESH_DEBUG"):
+        import traceback
+
+        traceback.print_exception(defect)
+    name = type(defect).__name__
+    click.echo(f"gitmesh: this is a defect of GitMesh, not of your policies ({name}: {defect})", err=True)
+    click.echo("  hint: run again with GITMESH_DEBUG=1 and report the traceback", err=True)
+    return FAILURE
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Options that several commands share: one name, one meaning, one help text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+C = TypeVar("C", bound=Callable[..., Any])
+Decorator = Callable[[C], C]
+
+_HIGHEST = ("error", "warning")
+
+
+def config(command: C) -> C:
+    """--config"""
+    return click.option(
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="GITMESH_CONFIG",
+        metavar="FILE",
+        help="Configuration; default the nearest gitmesh.yaml, from here upwards.",
+    )(command)
+
+
+def output(*formats: str, default: str = "text") -> Callable[[C], C]:
+    """-o"""
+
+    def decorate(command: C) -> C:
+        return click.option(
+            "-o", "--output", "form", type=click.Choice(formats), default=default, show_default=True, help="Format of the answer on stdout."
+        )(command)
+
+    return decorate
+
+
+def color(command: C) -> C:
+    """--color / --no-color"""
+    return click.option(
+        "--color/--no-color", "color", default=None, help="Colour always or never; default only on a terminal. NO_COLOR is honoured."
+    )(command)
+
+
+def clusters(command: C) -> C:
+    """--cluster"""
+    return click.option(
+        "--cluster", "cluster_globs", multiple=True, metavar="NAME", help="Only this cluster; may be repeated and hold * and ?."
+    )(command)
+
+
+def policies(command: C) -> C:
+    """--policy"""
+    return click.option(
+        "--policy",
+        "policy_globs",
+        multiple=True,
+        metavar="POLICY",
+        help="Only what comes from this policy: Kind/namespace/name, namespace/name or name; may be repeated and hold * and ?.",
+    )(command)
+
+
+def fail_on(command: C) -> C:
+    """--fail-on"""
+    return click.option(
+        "--fail-on", type=click.Choice(_HIGHEST), default="error", show_default=True, help="Findings that make the exit code 2."
+    )(command)
+
+
+def facts(command: C) -> C:
+    """--facts"""
+    return click.option(
+        "--facts",
+        "facts_path",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        metavar="FILE",
+        help="Facts saved by `gitmesh discover -o yaml`, in place of live clusters.",
+    )(command)
+
+
+def store(command: C) -> C:
+    """--store"""
+    return click.option(
+        "--store",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="Where fetched repositories are kept; default a folder in the user's cache.",
+    )(command)
+
+
+def stand_in(command: C) -> C:
+    """[PATH] and --source"""
+    command = click.option("--source", "source_name", metavar="NAME", help="Which source PATH stands in for; default the first.")(command)
+    return path_argument(command)
+
+
+def path_argument(command: C) -> C:
+    """[PATH]"""
+    return click.argument("path", required=False, type=click.Path(path_type=Path, exists=True))(command)

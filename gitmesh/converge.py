@@ -1,0 +1,169 @@
+"""One cluster in one cycle: observe, diff, guard against fights, apply, remember. Called by pipeline for each cluster.
+
+Only the ports touch the world here; a ClusterError leaves this function and becomes that cluster's result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
+from math import exp
+from typing import Any
+
+from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.diff import Consent, diff, vanished
+from gitmesh.ledgers import intend, record
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.ledger import Ledger, Stored
+from gitmesh.model.manifests import Build
+from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.model.plan import Action, Change, Observed, Outcome, Plan
+from gitmesh.model.report import ClusterResult, State
+from gitmesh.ports import Cluster, Translator
+
+FIGHT_HEAT = 5.0
+"""Corrections in about a minute after which an object is left alone (reliability K21)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cycle:
+    """What a cycle brings to each cluster. `now` is monotonic, in seconds; `apply` is false for a mere plan."""
+
+    translators: Mapping[str, Translator]
+    accepted: Mapping[str, str]
+    consent: Consent
+    apply: bool
+    now: float
+
+
+def converge(
+    cluster: Cluster, facts: ClusterFacts, built: Build, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]
+) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
+    """Bring one cluster to its build, or say what that would take. Raises ClusterError."""
+    observed, said = _observe(cluster, facts, stored.ledger, cycle)
+    plan = _plan(cluster, built, observed, stored, cycle, memo)
+    writing = cycle.apply and cluster.enforce
+    if cycle.apply and not cluster.enforce and plan.writes:
+        said.append(finding("GM509", f"cluster {cluster.name} is only observed: {len(plan.writes)} writes were left out", cluster=cluster.name))
+    outcomes: tuple[Outcome, ...] = ()
+    if writing:
+        plan, fights = _without_fights(plan, cycle.now, memo)
+        said += fights
+        outcomes = _carry_out(cluster, plan, observed, built, stored, cycle, facts.uid)
+    said += [diagnostic for outcome in outcomes for diagnostic in _reactions(outcome, plan)]
+    diagnostics = (*plan.diagnostics, *said)
+    result = ClusterResult(
+        name=cluster.name,
+        state=_state(plan, outcomes, built, diagnostics, applied=writing),
+        facts=facts,
+        build=built,
+        plan=plan,
+        outcomes=outcomes,
+        observe_only=not cluster.enforce,
+    )
+    return result, diagnostics
+
+
+def kinds_of(facts: ClusterFacts, translators: Mapping[str, Translator]) -> tuple[ApiKind, ...]:
+    """The kinds that translators write, as the cluster serves them, or as they say where that is unknown."""
+    written = sorted(((r.group, r.kind), r) for t in translators.values() for r in t.resources)
+    return tuple(
+        facts.kind_index.get(name)
+        or ApiKind(group=r.group, kind=r.kind, plural=r.plural, versions=tuple(r.versions), namespaced=r.namespaced)
+        for name, r in written
+    )
+
+
+def _observe(cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle) -> tuple[Observed, list[Diagnostic]]:
+    kinds = kinds_of(facts, cycle.translators)
+    observed = cluster.observe(kinds)
+    if not vanished(observed, ledger):
+        return observed, []
+    # All gone at once is more likely a wrong answer than a wish: only a second reading is believed (K11).
+    observed = cluster.observe(kinds)
+    if not vanished(observed, ledger):
+        return observed, []
+    text = f"all {len(ledger.entries)} objects of ours are gone from cluster {cluster.name}; they are created again"
+    return observed, [finding("GM409", text, cluster=cluster.name, severity=Severity.WARNING)]
+
+
+def _plan(
+    cluster: Cluster, built: Build, observed: Observed, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]
+) -> Plan:
+    """The plan; the last one again while none of its inputs moved."""
+    inputs = (built, observed, stored.ledger)
+    found = memo.get("plan")
+    if found and all(old is new for old, new in zip(found[0], inputs, strict=True)) and found[1] == cycle.consent and not found[2].writes:
+        kept: Plan = found[2]
+        return kept
+    plan = cluster.predict(diff(built, observed, stored, cycle.translators, cycle.consent, memo))
+    memo["plan"] = (inputs, cycle.consent, plan)
+    return plan
+
+
+def _carry_out(
+    cluster: Cluster, plan: Plan, observed: Observed, built: Build, stored: Stored, cycle: Cycle, uid: str
+) -> tuple[Outcome, ...]:
+    """Intents, writes, truth: in this order, so that a kill at any step loses nothing."""
+    ledger, version = stored.ledger, stored.version
+    outcomes: tuple[Outcome, ...] = ()
+    if plan.writes:
+        ledger = intend(ledger, plan)
+        version = cluster.save(ledger, version)
+        outcomes = cluster.apply(plan)
+    after = record(ledger, plan, outcomes, observed, built, cycle.accepted, uid)
+    if after != ledger or stored.corrupt or not version:
+        cluster.save(after, version)
+    return outcomes
+
+
+def _without_fights(plan: Plan, now: float, memo: MutableMapping[Any, Any]) -> tuple[Plan, list[Diagnostic]]:
+    """Leave alone what somebody else keeps changing back: heat rises by one a correction and fades by the minute."""
+    heats: dict[ObjectKey, tuple[float, float]] = memo.setdefault("heat", {})
+    said: list[Diagnostic] = []
+    kept: list[Change] = []
+    for change in plan.changes:
+        if not (change.writes and change.drift):
+            kept.append(change)
+            continue
+        heat, since = heats.get(change.key, (0.0, now))
+        heat = heat * exp((since - now) / 60)
+        if heat < FIGHT_HEAT:
+            heats[change.key] = (heat + 1, now)
+            kept.append(change)
+            continue
+        rivals = ", ".join(sorted({field.manager for field in change.fields if field.manager})) or "somebody"
+        text = f"{change.key} in {plan.cluster} is changed back again and again by {rivals}; it is left alone for now"
+        said.append(finding("GM404", text, policy=change.policies[0] if change.policies else "", cluster=plan.cluster))
+        kept.append(replace(change, action=Action.HELD, body=None, note="a fight"))
+    return replace(plan, changes=tuple(kept)), said
+
+
+def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
+    """Findings on what the cluster refused, and on its warnings, at the line of the policy behind the object."""
+    change = next((c for c in plan.changes if c.key == outcome.key), None)
+    at = change.origins[0].at if change and change.origins else None
+    policy = change.policies[0] if change and change.policies else ""
+    said = [
+        finding("GM510", f"{outcome.key} in {plan.cluster}: {warning}", at=at, policy=policy, cluster=plan.cluster)
+        for warning in outcome.warnings
+    ]
+    if not outcome.ok:
+        text = f"{outcome.action} of {outcome.key} in {plan.cluster} failed: {outcome.message}"
+        said.append(finding(outcome.code or "GM505", text, at=at, policy=policy, cluster=plan.cluster))
+    return said
+
+
+def _state(
+    plan: Plan, outcomes: Sequence[Outcome], built: Build, diagnostics: Sequence[Diagnostic], *, applied: bool
+) -> State:
+    """The worst that is true of the cluster."""
+    if any(not outcome.ok for outcome in outcomes):
+        return State.FAILED
+    if plan.prune_held or built.held or any(c.action in (Action.CONFLICT, Action.HELD) for c in plan.changes):
+        return State.HELD
+    if any(change.staged for change in plan.changes):
+        return State.PENDING
+    if plan.writes and not applied:
+        return State.DRIFTED
+    return State.FAILED if any(d.is_error for d in diagnostics) else State.SYNCED

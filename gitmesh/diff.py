@@ -1,0 +1,297 @@
+"""Build x observed x ledger -> Plan. Called by pipeline; no I/O.
+
+    desired  live     ours  ledger  -> action
+    yes      no       -     any     create (a heal where the ledger has it)
+    yes      yes      yes   -       keep where equal, else update (a heal where the desired content did not change)
+    yes      yes      no    -       adopt with consent, else conflict
+    no       yes      yes   yes     delete, unless held, protected or over the guard
+    no       yes      no    -       nothing: foreign
+    held     any      any   any     nothing
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.fields import changes
+from gitmesh.model.config import PruneConfig
+from gitmesh.model.ledger import Ledger, Stored
+from gitmesh.model.manifests import DELETE_ORDER, Build, Manifest, Phase
+from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.model.plan import Action, Change, Live, Observed, Plan
+from gitmesh.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, is_ours, may_adopt
+from gitmesh.ports import Step, Translator
+
+ALWAYS_ALLOWED = 10
+"""Deletions that never need consent by number, whatever their share (design law 4)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """What the user agreed to: prune settings, whether this revision's deletions are approved, adoptions by object id."""
+
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    prune_approved: bool = False
+    adoptions: Mapping[str, str] = field(default_factory=dict)
+
+
+def digest(body: bytes) -> str:
+    """Short hash of an object's content, as kept in the ledger."""
+    return sha256(body).hexdigest()[:16]
+
+
+def diff(
+    built: Build,
+    observed: Observed,
+    stored: Stored,
+    translators: Mapping[str, Translator],
+    consent: Consent,
+    memo: MutableMapping[Any, Any],
+) -> Plan:
+    """What must be written, in order, and what stays with the reason why."""
+    work = _Work(built, observed, stored, translators, consent, memo)
+    wanted = [work.want(manifest) for manifest in built.manifests.values() if manifest.key not in built.held]
+    held = [_keep(Action.HELD, live, built, "its unit is held") for key in sorted(built.held) if (live := observed.live.get(key))]
+    deletions = work.deletions()
+    deletions, waiting, said = _guard(deletions, sum(key in observed.live for key in stored.ledger.entries), built.cluster, consent)
+    steps = work.steps([*wanted, *deletions])
+    ordered = sorted([*steps, *held], key=_rank)
+    diagnostics = (*observed.diagnostics, *work.diagnostics, *said)
+    return Plan(cluster=built.cluster, changes=tuple(ordered), prune_held=tuple(waiting), diagnostics=diagnostics)
+
+
+def _rank(change: Change) -> tuple[int, int, ObjectKey]:
+    deletion = change.action is Action.DELETE
+    return (int(deletion), DELETE_ORDER.index(change.phase) if deletion else change.phase, change.key)
+
+
+class _Work:
+    """The inputs of one diff, and the findings that it collects."""
+
+    def __init__(
+        self,
+        built: Build,
+        observed: Observed,
+        stored: Stored,
+        translators: Mapping[str, Translator],
+        consent: Consent,
+        memo: MutableMapping[Any, Any],
+    ) -> None:
+        self.built, self.observed, self.consent, self.memo = built, observed, consent, memo
+        self.cluster, self.ledger = built.cluster, stored.ledger
+        self.rebuilt = stored.corrupt or not stored.version
+        self.writers = {(r.group, r.kind): t for t in translators.values() for r in t.resources}
+        self.diagnostics: list[Diagnostic] = []
+        if stored.corrupt:
+            self.diagnostics.append(finding("GM408", f"the ledger of cluster {self.cluster} was unreadable; deletions wait", cluster=self.cluster))
+        self.blocked = self._foreign_claims()
+
+    def ours(self, live: Live) -> bool:
+        return is_ours(live, self.cluster, self.ledger, rebuilt=self.rebuilt)
+
+    # --- objects that are wanted
+
+    def want(self, manifest: Manifest) -> Change:
+        live = self.observed.live.get(manifest.key)
+        if (manifest.key.group, manifest.key.kind) in self.observed.missing_kinds:
+            return self._conflict(manifest, None, "GM504", f"cluster {self.cluster} does not serve {manifest.key.kind}.{manifest.key.group}")
+        if live is None:
+            if manifest.key in self.blocked:
+                return self._conflict(manifest, None, *self.blocked[manifest.key])
+            return self._create(manifest)
+        if self.ours(live):
+            return self._own(manifest, live)
+        if may_adopt(live, self.cluster, self.ledger.instance, self.consent.adoptions):
+            return self._write(Action.ADOPT, manifest, live)
+        owner = ", ".join(sorted(live.managers)) or "another tool"
+        return self._conflict(manifest, live, "GM401", f"{manifest.key} in {self.cluster} exists and is not ours (made by {owner})")
+
+    def _create(self, manifest: Manifest) -> Change:
+        entry = self.ledger.entries.get(manifest.key)
+        gone = entry is not None and bool(entry.uid)
+        return replace(_change(Action.CREATE, manifest), drift=gone, note="it was deleted by hand" if gone else "")
+
+    def _own(self, manifest: Manifest, live: Live) -> Change:
+        if live.annotations.get(RECONCILE) == "disabled":
+            self._say(manifest, "GM407", f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled")
+            return _keep(Action.KEEP, live, self.built, "reconcile is disabled")
+        if self._same(manifest, live):
+            return replace(_change(Action.KEEP, manifest), uid=live.uid, before=live.body, body=None)
+        return self._write(Action.UPDATE, manifest, live)
+
+    def _same(self, manifest: Manifest, live: Live) -> bool:
+        """Whether the live object already says what we want; remembered for as long as neither side moved."""
+        slot = ("same", self.cluster, manifest.key)
+        found = self.memo.get(slot)
+        if found is None or found[0] is not manifest.body or found[1] is not live.body:
+            found = self.memo[slot] = (manifest.body, live.body, is_same(decode(manifest.body), decode(live.body)))
+        return bool(found[2])
+
+    def _write(self, action: Action, manifest: Manifest, live: Live) -> Change:
+        entry = self.ledger.entries.get(manifest.key)
+        drift = action is Action.UPDATE and entry is not None and entry.digest == digest(manifest.body)
+        return replace(
+            _change(action, manifest),
+            before=live.body,
+            uid=live.uid,
+            resource_version=live.resource_version,
+            fields=changes(decode(live.body), decode(manifest.body), live.field_managers, manifest.fields),
+            drift=drift,
+        )
+
+    def _conflict(self, manifest: Manifest, live: Live | None, code: str, text: str) -> Change:
+        self._say(manifest, code, text)
+        fields = changes(decode(live.body), decode(manifest.body), live.field_managers, manifest.fields) if live else ()
+        before = live.body if live else b""
+        return replace(_change(Action.CONFLICT, manifest), body=None, before=before, fields=fields, note=text)
+
+    def _say(self, manifest: Manifest, code: str, text: str) -> None:
+        origins = sorted(set(manifest.fields.values()))
+        at = origins[0].at if origins else None
+        policy = manifest.policies[0] if manifest.policies else ""
+        self.diagnostics.append(finding(code, text, at=at, policy=policy, cluster=self.cluster))
+
+    def _foreign_claims(self) -> dict[ObjectKey, tuple[str, str]]:
+        """Our objects that a foreign one stands in the way of, with code and text."""
+        managed = {(manifest.key.namespace, manifest.key.name) for manifest in self.built.manifests.values()}
+        blocked: dict[ObjectKey, tuple[str, str]] = {}
+        for live in self.observed.live.values():
+            writer = self.writers.get((live.key.group, live.key.kind))
+            if writer is None or live.key in self.built.manifests or self._looks_ours(live):
+                continue
+            for claim in writer.foreign(live, lambda namespace, name: (namespace, name) in managed):
+                text = f"{live.key} in {self.cluster} is not ours and stands in the way of {claim}"
+                blocked[claim] = ("GM401", text)
+        return blocked
+
+    def _looks_ours(self, live: Live) -> bool:
+        return live.labels.get(MANAGED_BY) == "gitmesh" and live.labels.get(INSTANCE) == self.ledger.instance and self.ours(live)
+
+    # --- objects that are not wanted any more
+
+    def deletions(self) -> list[Change]:
+        """What the ledger lists, nobody wants, and is still exactly ours. A failed or partial reading deletes nothing."""
+        if not self.built.complete or self.rebuilt:
+            return []
+        found = []
+        for key in sorted(self.ledger.entries):
+            live = self.observed.live.get(key)
+            if live is None or key in self.built.manifests or key in self.built.held or live.deleting or not self.ours(live):
+                continue
+            found.append(self._delete(live))
+        return found
+
+    def _delete(self, live: Live) -> Change:
+        protected = any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.prune.protect)
+        disabled = live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled"
+        if protected or disabled:
+            why = "prune.protect lists it" if protected else "its annotation forbids it"
+            self.diagnostics.append(finding("GM407", f"{live.key} in {self.cluster} is not pruned: {why}", cluster=self.cluster))
+            return _keep(Action.KEEP, live, self.built, why)
+        phase = self.writers[live.key.group, live.key.kind].phase(live)
+        return _keep(Action.DELETE, live, self.built, "no policy wants it any more", phase)
+
+    # --- more than one step
+
+    def steps(self, changed: list[Change]) -> list[Change]:
+        """Ask the translators where one write is not enough, or must wait a tick (design law 2)."""
+        answers: dict[ObjectKey, tuple[Step, ...]] = {}
+        for translator in sorted({id(t): t for t in self.writers.values()}.values(), key=lambda t: t.name):
+            mine = [c for c in changed if c.writes and self.writers.get((c.key.group, c.key.kind)) is translator]
+            if mine:
+                pairs = {c.key: (decode(c.before) if c.before else None, decode(c.body) if c.body else None) for c in mine}
+                answers.update(translator.steps(pairs, self._live_of))
+        return [step for change in changed for step in self._apply_steps(change, answers.get(change.key) if change.writes else None)]
+
+    def _live_of(self, group: str, kind: str) -> Iterable[dict[str, Any]]:
+        return (decode(live.body) for key, live in sorted(self.observed.live.items()) if (key.group, key.kind) == (group, kind))
+
+    def _apply_steps(self, change: Change, steps: Sequence[Step] | None) -> list[Change]:
+        if steps is None:
+            return [change]
+        return [self._stepped(change, step, last=number == len(steps)) for number, step in enumerate(steps, 1)]
+
+    def _stepped(self, change: Change, step: Step, *, last: bool) -> Change:
+        if step.spec is None:
+            self._staged(change, step)
+            return replace(change, action=Action.KEEP, body=None, note=step.note, staged=True)
+        template = decode(change.body or change.before)
+        body = canonical({**template, "spec": step.spec})
+        staged = last and body != change.body
+        if staged:
+            self._staged(change, step)
+        action = Action.UPDATE if change.action is Action.DELETE else change.action
+        return replace(change, action=action, body=body, phase=step.phase, note=step.note, staged=staged)
+
+    def _staged(self, change: Change, step: Step) -> None:
+        policy = change.policies[0] if change.policies else ""
+        self.diagnostics.append(finding("GM406", f"{change.key} in {self.cluster}: {step.note}", policy=policy, cluster=self.cluster))
+
+
+def is_same(desired: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    """Our labels and annotations are there (others may be too) and the whole spec is equal."""
+    if desired["apiVersion"] != live.get("apiVersion") or desired.get("spec") != live.get("spec", {}):
+        return False
+    wanted, found = desired["metadata"], live.get("metadata", {})
+    return all(wanted[part].items() <= (found.get(part) or {}).items() for part in ("labels", "annotations"))
+
+
+def _change(action: Action, manifest: Manifest) -> Change:
+    return Change(
+        action=action,
+        key=manifest.key,
+        phase=manifest.phase,
+        version=manifest.version,
+        body=manifest.body,
+        policies=manifest.policies,
+        origins=tuple(sorted(set(manifest.fields.values()))),
+        units=manifest.units,
+    )
+
+
+def _keep(action: Action, live: Live, built: Build, note: str, phase: Phase = Phase.ROUTE) -> Change:
+    """A row about a live object that is not written (or is deleted, where the body does not matter)."""
+    manifest = built.manifests.get(live.key)
+    policies = manifest.policies if manifest else _policies(live)
+    version = decode(live.body)["apiVersion"].rpartition("/")[2]
+    return Change(
+        action=action,
+        key=live.key,
+        phase=manifest.phase if manifest else phase,
+        version=version,
+        before=live.body,
+        uid=live.uid,
+        resource_version=live.resource_version,
+        policies=policies,
+        note=note,
+    )
+
+
+def _policies(live: Live) -> tuple[str, ...]:
+    return tuple(filter(None, live.annotations.get("gitmesh.io/policies", "").split(",")))
+
+
+def _guard(
+    deletions: list[Change], total: int, cluster: str, consent: Consent
+) -> tuple[list[Change], list[Change], tuple[Diagnostic, ...]]:
+    """Hold deletions that are too many, or all of more than one (design law 4), unless they are approved."""
+    doomed = [change for change in deletions if change.action is Action.DELETE]
+    limit = max(ALWAYS_ALLOWED, total * consent.prune.max_percent // 100)
+    everything = len(doomed) >= total > 1
+    if consent.prune_approved or not doomed or not (len(doomed) > limit or everything):
+        return deletions, [], ()
+    share = "all" if everything else f"{len(doomed)} of {total}"
+    text = f"{share} objects in cluster {cluster} would be deleted; the guard allows {limit} and never all of them"
+    kept = [change for change in deletions if change.action is not Action.DELETE]
+    return kept, doomed, (finding("GM402", text, cluster=cluster),)
+
+
+def vanished(observed: Observed, ledger: Ledger) -> bool:
+    """Whether every object of ours is gone at once: more likely a wrong answer than a wish (reliability K11)."""
+    known = [key for key, entry in ledger.entries.items() if entry.uid]
+    return len(known) > 1 and not any(key in observed.live for key in known)

@@ -1,0 +1,96 @@
+"""Facts as a versioned document: what `gitmesh discover -o yaml` prints and `--facts FILE` reads. Lossless.
+
+Only what the fact types list goes out: no annotations, environment, addresses or Secrets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from gitmesh.codec import CodecError, closed, decode, encode
+from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
+from gitmesh.model.objects import ApiKind, canonical
+
+API_VERSION = "gitmesh.io/v1alpha1"
+
+_MEMBERS: tuple[tuple[str, str, Any], ...] = (
+    ("labels", "labels", Mapping[str, str]),
+    ("namespaces", "namespaces", Mapping[str, Mapping[str, str]]),
+    ("services", "services", tuple[Service, ...]),
+    ("workloads", "workloads", tuple[Workload, ...]),
+    ("meshes", "meshes", tuple[Mesh, ...]),
+    ("kinds", "kinds", tuple[ApiKind, ...]),
+)
+"""(key in the document, field of ClusterFacts, type); omitted where empty."""
+_KEYS = frozenset({"name", "uid", "complete", "serviceAccounts", *(key for key, _, _ in _MEMBERS)})
+
+
+def dump_facts(facts: Mapping[str, ClusterFacts]) -> dict[str, Any]:
+    """The document of the facts of some clusters."""
+    return {"apiVersion": API_VERSION, "kind": "Facts", "clusters": [_dump(facts[name]) for name in sorted(facts)]}
+
+
+def load_facts(document: object) -> Mapping[str, ClusterFacts]:
+    """The facts in a document. Raises CodecError, a ValueError that names the place, for what is not one."""
+    root = closed(document, {"apiVersion", "kind", "clusters"}, "")
+    if root.get("kind") != "Facts" or root.get("apiVersion") != API_VERSION:
+        raise CodecError("", f"not a document of apiVersion {API_VERSION} and kind Facts")
+    clusters = root.get("clusters")
+    if not isinstance(clusters, list):
+        raise CodecError("clusters", "a list of clusters is missing")
+    loaded = [_load(cluster, f"clusters[{index}]") for index, cluster in enumerate(clusters)]
+    facts = {cluster.cluster: cluster for cluster in loaded}
+    if len(facts) != len(loaded):
+        raise CodecError("clusters", "a cluster is listed twice")
+    return facts
+
+
+def facts_digest(facts: ClusterFacts) -> str:
+    """sha256 of the content in hex: equal facts, equal digests."""
+    return hashlib.sha256(canonical(_dump(facts))).hexdigest()
+
+
+def with_digest(facts: ClusterFacts) -> ClusterFacts:
+    """The same facts with the digest of their content."""
+    return replace(facts, digest=facts_digest(facts))
+
+
+def _dump(facts: ClusterFacts) -> dict[str, Any]:
+    body: dict[str, Any] = {"name": facts.cluster, "complete": facts.complete}
+    if facts.uid:
+        body["uid"] = facts.uid
+    if facts.service_accounts:
+        body["serviceAccounts"] = _accounts(facts.service_accounts)
+    for key, name, _ in _MEMBERS:
+        value = getattr(facts, name)
+        if value:
+            body[key] = encode(value)
+    return body
+
+
+def _accounts(accounts: frozenset[tuple[str, str]]) -> dict[str, list[str]]:
+    """namespace -> names."""
+    found: dict[str, list[str]] = {}
+    for namespace, name in sorted(accounts):
+        found.setdefault(namespace, []).append(name)
+    return found
+
+
+def _load(document: object, path: str) -> ClusterFacts:
+    body = closed(document, _KEYS, path)
+    if not body.get("name"):
+        raise CodecError(f"{path}.name", "the name of the cluster is missing")
+    members = {name: decode(kind, body[key], f"{path}.{key}") for key, name, kind in _MEMBERS if key in body}
+    accounts = decode(Mapping[str, tuple[str, ...]], body.get("serviceAccounts", {}), f"{path}.serviceAccounts")
+    return with_digest(
+        ClusterFacts(
+            cluster=decode(str, body["name"], f"{path}.name"),
+            uid=decode(str, body.get("uid", ""), f"{path}.uid"),
+            complete=decode(bool, body.get("complete", True), f"{path}.complete"),
+            service_accounts=frozenset((namespace, name) for namespace, names in accounts.items() for name in names),
+            **members,
+        )
+    )

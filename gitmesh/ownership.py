@@ -1,0 +1,46 @@
+"""Whose object it is (design.md, What is ours in a cluster): marks on live objects, and the test of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gitmesh.model.ledger import Ledger
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.plan import Live
+
+FIELD_MANAGER = "gitmesh"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+INSTANCE = "gitmesh.io/instance"
+ID = "gitmesh.io/id"
+POLICIES = "gitmesh.io/policies"
+ADOPT = "gitmesh.io/adopt"
+PRUNE = "gitmesh.io/prune"
+RECONCILE = "gitmesh.io/reconcile"
+
+
+def marks(cluster: str, instance: str, key: ObjectKey, policies: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
+    """The labels and annotations that stand on every object of ours. Only what is stable: no commit, no line."""
+    labels = {MANAGED_BY: FIELD_MANAGER, INSTANCE: instance}
+    return labels, {ID: key.id(cluster), POLICIES: ",".join(sorted(policies))}
+
+
+def is_marked(live: Live, cluster: str, instance: str) -> bool:
+    """Both labels and the id of this very object: a copy under another name carries another object's id."""
+    return (
+        live.labels.get(MANAGED_BY) == FIELD_MANAGER
+        and live.labels.get(INSTANCE) == instance
+        and live.annotations.get(ID) == live.key.id(cluster)
+    )
+
+
+def is_ours(live: Live, cluster: str, ledger: Ledger, *, rebuilt: bool) -> bool:
+    """Marked, and in the ledger under this uid. While the ledger is lost (`rebuilt`), the marks alone must do."""
+    if not is_marked(live, cluster, ledger.instance):
+        return False
+    entry = ledger.entries.get(live.key)
+    return rebuilt if entry is None else entry.uid in ("", live.uid)
+
+
+def may_adopt(live: Live, cluster: str, instance: str, adoptions: Mapping[str, str]) -> bool:
+    """Its owner annotated it for this instance, or an Adoption names it. `adoptions`: object id -> policy."""
+    return live.annotations.get(ADOPT) == instance or live.key.id(cluster) in adoptions

@@ -1,0 +1,251 @@
+"""The files of a revision -> policies and findings. Pure; the order of files, documents and keys never matters."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import orjson
+from pydantic import ValidationError
+
+from gitmesh.diagnostics import Diagnostic, Location, finding, in_order
+from gitmesh.faults import echo, findings_of, suggest
+from gitmesh.model.envelope import ENVELOPES
+from gitmesh.model.kinds import API_VERSION, FUTURE_KINDS
+from gitmesh.model.policies import Policy, Positions
+from gitmesh.model.snapshot import File, Snapshot
+from gitmesh.nodes import Document, read
+
+MAX_FILES = 20_000
+MAX_REVISION_BYTES = 64 * 1024 * 1024
+SUFFIXES = (".yaml", ".yml")
+"""Files with other names are not policies."""
+GROUP = API_VERSION.partition("/")[0]
+_GLOO_GROUP = "mesh.gloo.solo.io"
+_ENOUGH_STALE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """What one file holds."""
+
+    policies: tuple[Policy, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+CacheKey: TypeAlias = tuple[str, str, str, frozenset[str]]
+Cache: TypeAlias = MutableMapping[CacheKey, FileResult]
+"""(source, path, blob, ignore) -> result: a file that did not change is not parsed again."""
+
+
+def parse(
+    snapshot: Snapshot, *, ignore: frozenset[str] = frozenset(), cache: Cache | None = None
+) -> tuple[tuple[Policy, ...], tuple[Diagnostic, ...]]:
+    """All policies of a revision, sorted by name, and all findings, sorted by place.
+
+    `ignore` lists group/Kind of other tools' documents that may lie among the policies; core kinds as /Kind.
+    Never raises for any content.
+    """
+    problems = [*snapshot.diagnostics, *_clashes(snapshot), *_too_large(snapshot)]
+    files = () if _too_large(snapshot) else [f for f in snapshot.files if f.path.lower().endswith(SUFFIXES)]
+    with _collector_off():
+        results = _files(files, snapshot.source, ignore, {} if cache is None else cache)
+    policies = tuple(sorted((p for r in results for p in r.policies), key=_policy_order))
+    problems.extend(d for r in results for d in r.diagnostics)
+    if not policies and not any(d.is_error for d in problems):
+        problems.append(_empty(snapshot))
+    return policies, in_order(problems)
+
+
+def duplicates(policies: Iterable[Policy]) -> tuple[Diagnostic, ...]:
+    """A finding at every policy after the first of its name, naming both places; over all sources (api.md, Conventions)."""
+    named: dict[str, list[Policy]] = defaultdict(list)
+    for policy in policies:
+        named[policy.id].append(policy)
+    groups = (sorted(group, key=_policy_order) for group in named.values() if len(group) > 1)
+    return in_order([_duplicate(first, other) for first, *others in groups for other in others])
+
+
+def _duplicate(first: Policy, other: Policy) -> Diagnostic:
+    place = f"{first.location}" + (f" of source {first.location.source}" if first.location.source != other.location.source else "")
+    return finding("GM206", f"{other.id} is defined a second time; the first is at {place}", at=other.location, policy=other.id)
+
+
+def _policy_order(policy: Policy) -> tuple[str, str, str, Location]:
+    return policy.kind, policy.namespace, policy.name, policy.location
+
+
+def _files(files: Iterable[File], source: str, ignore: frozenset[str], cache: Cache) -> list[FileResult]:
+    used: dict[CacheKey, FileResult] = {}
+    for file in files:
+        key = (source, file.path, file.blob, ignore)
+        used[key] = cache.get(key) or _file(file, source, ignore)
+    cache.update(used)
+    _evict(cache, used, source)
+    return list(used.values())
+
+
+def _evict(cache: Cache, used: Mapping[CacheKey, FileResult], source: str) -> None:
+    """Forget old files of this source once they outnumber the living; the last good revision's usually stay."""
+    stale = [key for key in cache if key[0] == source and key not in used]
+    if len(stale) > max(len(used), _ENOUGH_STALE):
+        for key in stale:
+            del cache[key]
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """Bulk parsing makes many small values and no cycles, so the collector would only look in vain."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _file(file: File, source: str, ignore: frozenset[str]) -> FileResult:
+    parsed = read(file.content, file.path, source)
+    policies: list[Policy] = []
+    problems = list(parsed.findings)
+    for document in parsed.documents:
+        policy, found = _document(document, ignore)
+        policies.extend([policy] if policy else [])
+        problems.extend(parsed.excerpt(d) for d in found)
+    return FileResult(tuple(policies), tuple(problems))
+
+
+def _document(document: Document, ignore: frozenset[str]) -> tuple[Policy | None, tuple[Diagnostic, ...]]:
+    data, positions = document.data, document.positions
+    if not isinstance(data, dict):
+        return None, (*document.findings, _not_a_document(data, positions))
+    if _group_kind(data) in ignore and _group(data) != GROUP:
+        return None, ()
+    problem = _wrong_kind(data, positions)
+    if problem:
+        return None, _without_echoes(document.findings, (problem,))
+    return _policy(document, data)
+
+
+def _policy(document: Document, data: Mapping[str, Any]) -> tuple[Policy | None, tuple[Diagnostic, ...]]:
+    model, positions = ENVELOPES[data["kind"]], document.positions
+    wrong_version = _wrong_version(data, positions)
+    try:
+        envelope: Any = model.model_validate(data)
+    except ValidationError as error:
+        found = findings_of(error, model, data, positions, policy=_policy_id(data))
+        return None, _without_echoes((*document.findings, *wrong_version), found)
+    if document.findings:
+        return None, document.findings
+    metadata = envelope.metadata
+    digest = _digest(data["kind"], metadata.namespace, metadata.name, data["spec"])
+    policy = Policy(
+        kind=data["kind"], namespace=metadata.namespace, name=metadata.name, spec=envelope.spec, positions=positions, digest=digest
+    )
+    return policy, ()
+
+
+def _digest(kind: str, namespace: str, name: str, spec: object) -> str:
+    canonical = orjson.dumps([kind, namespace, name, spec], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(canonical).hexdigest()[:16]
+
+
+def _without_echoes(causes: Iterable[Diagnostic], others: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """A value that could not be read also fails the schema: one finding per place is enough."""
+    causes = tuple(causes)
+    places = {d.at for d in causes}
+    return (*causes, *(d for d in others if d.at not in places))
+
+
+def _policy_id(data: Mapping[str, Any]) -> str:
+    """Kind/namespace/name as far as the document has one."""
+    metadata = data.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    namespace = metadata.get("namespace", "default") if isinstance(metadata, dict) else None
+    usable = all(isinstance(part, str) and len(part) <= 253 for part in (name, namespace))
+    return f"{data['kind']}/{namespace}/{name}" if usable else ""
+
+
+def _group(data: Mapping[str, Any]) -> str:
+    version = data.get("apiVersion")
+    return version.rpartition("/")[0] if isinstance(version, str) else ""
+
+
+def _group_kind(data: Mapping[str, Any]) -> str:
+    return f"{_group(data)}/{data.get('kind')}"
+
+
+def _not_a_document(data: object, positions: Positions) -> Diagnostic:
+    message = f"a policy is a mapping with apiVersion, kind, metadata and spec, not {echo(data)}"
+    return finding("GM203", message, at=positions.at(()))
+
+
+def _wrong_kind(data: Mapping[str, Any], positions: Positions) -> Diagnostic | None:
+    """Why the document is no policy of this version, if it is not."""
+    kind = data.get("kind")
+    at = positions.at(("kind",))
+    if not isinstance(kind, str):
+        what = "kind is required here" if "kind" not in data else "kind must be text"
+        return finding("GM204" if "kind" not in data else "GM203", what, at=at, field="kind")
+    ours = _group(data) in ("", GROUP)
+    if _GLOO_GROUP in _group(data):
+        return finding("GM205", "Gloo Mesh documents are not supported by this version", at=positions.at(("apiVersion",)), field="apiVersion")
+    if kind in ENVELOPES and (ours or suggest(_group(data), [GROUP])):
+        return None
+    if ours and kind in FUTURE_KINDS:
+        return finding("GM205", f"{kind} is not supported by this version", at=at, field="kind")
+    return _unknown(kind, data, at)
+
+
+def _unknown(kind: str, data: Mapping[str, Any], at: Location) -> Diagnostic:
+    message, hint = f"{echo(kind)} is not a kind of policy", suggest(kind, [*ENVELOPES, *FUTURE_KINDS])
+    if kind == "Config" and _group(data) == GROUP:
+        message, hint = "the configuration of GitMesh cannot lie among the policies", "move it out of the policy path"
+    elif kind == "List" or kind.endswith("List") and "items" in data:
+        message, hint = "lists of documents are not supported", "separate the documents by lines of `---`"
+    elif _group(data) not in ("", GROUP):
+        message = f"{echo(_group_kind(data))} is not a kind of policy"
+        hint = f"move it out of the policy path, or list {_group_kind(data)[:80]} under `ignore` in gitmesh.yaml"
+    return finding("GM201", message, at=at, field="kind", hint=hint)
+
+
+def _wrong_version(data: Mapping[str, Any], positions: Positions) -> tuple[Diagnostic, ...]:
+    version = data.get("apiVersion", API_VERSION)
+    if version == API_VERSION or not isinstance(version, str):
+        return ()
+    at = positions.at(("apiVersion",))
+    return (finding("GM201", f"{echo(version)} is not a version of the policy API", at=at, field="apiVersion", hint=f"write {API_VERSION}"),)
+
+
+def _clashes(snapshot: Snapshot) -> list[Diagnostic]:
+    """Paths that are one file where names ignore case or Unicode form."""
+    same: dict[str, list[str]] = defaultdict(list)
+    for file in snapshot.files:
+        same[unicodedata.normalize("NFC", file.path).casefold()].append(file.path)
+    groups = (sorted(paths) for paths in same.values() if len(paths) > 1)
+    return [
+        finding("GM109", f"differs from {first} only by case or Unicode form", at=Location(source=snapshot.source, path=path))
+        for first, *others in groups
+        for path in others
+    ]
+
+
+def _too_large(snapshot: Snapshot) -> list[Diagnostic]:
+    found = []
+    if len(snapshot.files) > MAX_FILES:
+        found.append(f"more than {MAX_FILES:,} files in one revision")
+    if sum(len(file.content) for file in snapshot.files) > MAX_REVISION_BYTES:
+        found.append(f"more than {MAX_REVISION_BYTES // 2**20} MiB in one revision")
+    return [finding("GM103", message) for message in found]
+
+
+def _empty(snapshot: Snapshot) -> Diagnostic:
+    name = f" {snapshot.source}" if snapshot.source else ""
+    return finding("GM110", f"the source{name} holds no policies: {len(snapshot.files)} files, none with a policy in it")

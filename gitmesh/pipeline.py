@@ -1,0 +1,255 @@
+"""The only place where the steps meet. Every entry point is a call of `run` with another `until`.
+
+    commit -> Snapshot -> Policies -> (+ Facts) -> Units -> Manifests -> (+ live, ledger) -> Plan -> Outcomes -> Report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gitmesh.build import build, dropped
+from gitmesh.converge import Cycle, converge
+from gitmesh.diagnostics import Diagnostic, finding, in_order
+from gitmesh.diff import Consent
+from gitmesh.model.config import PruneConfig
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.ledger import Ledger, Stored
+from gitmesh.model.manifests import Build
+from gitmesh.model.policies import Policy
+from gitmesh.model.report import ClusterResult, Report, Stage, State
+from gitmesh.model.virtualmesh import AdoptionSpec
+from gitmesh.ports import Cluster, ClusterError, Fleet, Publisher, Source, Translator
+from gitmesh.resolve import resolve
+from gitmesh.revisions import Revisions, choose, with_excerpts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a run is asked to do, beside its inputs. `clusters` are all configured clusters with their labels.
+
+    `review`: the tip itself is asked about, so its errors are the answer and no older revision takes its place.
+    `only`: plan and apply these clusters only (empty = all); facts of the others are still read, as identities need them.
+    """
+
+    instance: str = "default"
+    clusters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    approve: frozenset[str] = frozenset()
+    ignore: frozenset[str] = frozenset()
+    allow_rewind: frozenset[str] = frozenset()
+    review: bool = False
+    only: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Memo:
+    """What one process remembers between runs. All of it can be lost: only time is lost with it."""
+
+    parsed: MutableMapping[Any, Any] = field(default_factory=dict)
+    accepted: MutableMapping[str, str] = field(default_factory=dict)
+    facts: MutableMapping[str, ClusterFacts] = field(default_factory=dict)
+    resolved: MutableMapping[Any, Any] = field(default_factory=dict)
+    built: MutableMapping[Any, Any] = field(default_factory=dict)
+    desired: MutableMapping[str, Any] = field(default_factory=dict)
+    clusters: MutableMapping[str, MutableMapping[Any, Any]] = field(default_factory=dict)
+
+    def of(self, cluster: str) -> MutableMapping[Any, Any]:
+        """The part of one cluster, so that clusters at work at the same time share nothing."""
+        return self.clusters.setdefault(cluster, {})
+
+
+def quiet(_text: str) -> None:
+    """Progress that nobody watches."""
+
+
+def run(
+    sources: Sequence[Source],
+    fleet: Fleet,
+    translators: Mapping[str, Translator],
+    *,
+    until: Stage,
+    options: Options,
+    memo: Memo,
+    clock: Callable[[], float],
+    publishers: Sequence[Publisher] = (),
+    progress: Callable[[str], None] = quiet,
+) -> Report:
+    """One cycle. Never raises for users' mistakes or the world's failures: both are findings in the report.
+
+    `clock` is a monotonic clock in seconds; it decides nothing but durations and the detection of fights.
+    """
+    cycle = _Run(sources, fleet, translators, until, options, memo, clock, progress)
+    report = cycle.report()
+    for publisher in publishers:
+        report = publisher.publish(report)
+    return report
+
+
+class _Run:
+    """One cycle's inputs, and what has been said and read so far."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        fleet: Fleet,
+        translators: Mapping[str, Translator],
+        until: Stage,
+        options: Options,
+        memo: Memo,
+        clock: Callable[[], float],
+        progress: Callable[[str], None],
+    ) -> None:
+        self.sources, self.fleet, self.translators = sources, fleet, translators
+        self.until, self.options, self.memo, self.clock, self.progress = until, options, memo, clock, progress
+        self.said: list[Diagnostic] = []
+        self.seconds: dict[str, float] = {}
+        self.stored: dict[str, Stored] = {}
+        self.unreachable: set[str] = set()
+
+    def report(self) -> Report:
+        with self._phase("fetch", "reading the sources"):
+            revisions = self._revisions()
+        blind = revisions.lost or (self.options.review and any(result.refused for result in revisions.sources.values()))
+        if self.until is Stage.PARSE or blind:
+            return self._finish(revisions, {})
+        with self._phase("discover", "reading the clusters"):
+            facts = self._facts()
+        with self._phase("build", "translating the policies"):
+            builds = self._builds(revisions, facts)
+        with self._phase("converge", "comparing with the clusters"):
+            results = self._results(revisions, facts, builds)
+        return self._finish(revisions, results)
+
+    def _finish(self, revisions: Revisions, results: Mapping[str, ClusterResult]) -> Report:
+        return Report(
+            instance=self.options.instance,
+            until=self.until,
+            sources=revisions.sources,
+            policies=revisions.policies,
+            clusters=results,
+            diagnostics=with_excerpts(in_order(self.said), revisions.snapshots),
+            seconds=dict(self.seconds),
+        )
+
+    @contextmanager
+    def _phase(self, name: str, text: str) -> Iterator[None]:
+        self.progress(text)
+        began = self.clock()
+        yield
+        self.seconds[name] = self.clock() - began
+
+    # --- the steps
+
+    def _revisions(self) -> Revisions:
+        if self.until >= Stage.PLAN:
+            self.stored = self._asked(lambda cluster: cluster.load(self.options.instance))
+        revisions = choose(
+            self.sources,
+            self._ledgers(),
+            clusters=self.options.clusters,
+            ignore=self.options.ignore,
+            allow_rewind=self.options.allow_rewind,
+            review=self.options.review,
+            parsed=self.memo.parsed,
+            remembered=self.memo.accepted,
+        )
+        self.said += revisions.diagnostics
+        return revisions
+
+    def _ledgers(self) -> list[Ledger]:
+        return [found.ledger for found in self.stored.values()]
+
+    def _asked(self, work: Callable[[Cluster], Any], names: frozenset[str] | None = None) -> dict[str, Any]:
+        """Answers of the clusters at work; one that fails is reported once and is unreachable for the rest of the cycle."""
+        names = frozenset(self.fleet.clusters) if names is None else names
+        answers = self.fleet.each(work, sorted(names - self.unreachable))
+        for name, answer in answers.items():
+            if isinstance(answer, ClusterError):
+                self.unreachable.add(name)
+                self.said.append(finding(answer.code, f"cluster {name}: {answer}", cluster=name))
+        return {name: answer for name, answer in answers.items() if not isinstance(answer, ClusterError)}
+
+    def _facts(self) -> dict[str, ClusterFacts | None]:
+        """Fresh facts; the last known ones of a cluster that does not answer; None where nothing was ever known."""
+        for name, facts in self._asked(lambda cluster: cluster.facts()).items():
+            self.memo.facts[name] = facts
+            pinned = self.stored[name].ledger.cluster_uid if name in self.stored else ""
+            if pinned and facts.uid and pinned != facts.uid:
+                self.unreachable.add(name)
+                text = f"cluster {name} is not the one it was: its identity is {facts.uid}, the ledger says {pinned}"
+                self.said.append(finding("GM506", text, cluster=name))
+        return {name: self.memo.facts.get(name) for name in sorted(self.fleet.clusters)}
+
+    def _builds(self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None]) -> Mapping[str, Build]:
+        """The desired objects; the last ones again while neither policies nor facts moved."""
+        inputs = (*revisions.policies, *facts.values(), revisions.settled)
+        found = self.memo.desired.get("last")
+        if found is None or len(found[0]) != len(inputs) or any(old is not new for old, new in zip(found[0], inputs, strict=True)):
+            found = self.memo.desired["last"] = (inputs, *self._build(revisions, facts))
+        self.said += found[2]
+        builds: Mapping[str, Build] = found[1]
+        return builds
+
+    def _build(
+        self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None]
+    ) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
+        resolution = resolve(revisions.policies, facts, self.options.clusters, self.memo.resolved)
+        builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
+        all_said = (*resolution.diagnostics, *said)
+        if not revisions.settled:
+            builds = {name: replace(built, complete=False) for name, built in builds.items()}
+        if all(known is not None for known in facts.values()):
+            all_said = (*all_said, *dropped(revisions.policies, builds, [*self.said, *all_said]))
+        return builds, all_said
+
+    def _results(
+        self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None], builds: Mapping[str, Build]
+    ) -> dict[str, ClusterResult]:
+        results = {name: _unplanned(name, facts[name], builds.get(name)) for name in facts}
+        if self.until >= Stage.PLAN:
+            wanted = frozenset(name for name in builds if name in self.stored and (not self.options.only or name in self.options.only))
+            for name, (result, said) in self._asked(self._converger(revisions, facts, builds), wanted).items():
+                results[name] = result
+                self.said += said
+        for name in self.unreachable:
+            results[name] = replace(results[name], state=State.UNREACHABLE)
+        return dict(sorted(results.items()))
+
+    def _converger(
+        self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None], builds: Mapping[str, Build]
+    ) -> Callable[[Cluster], tuple[ClusterResult, tuple[Diagnostic, ...]]]:
+        cycle = Cycle(
+            translators=self.translators,
+            accepted=revisions.accepted,
+            consent=_consent(revisions, self.options),
+            apply=self.until is Stage.APPLY,
+            now=self.clock(),
+        )
+
+        def work(cluster: Cluster) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
+            known = facts[cluster.name]
+            assert known is not None  # a build exists only where facts do
+            return converge(cluster, known, builds[cluster.name], self.stored[cluster.name], cycle, self.memo.of(cluster.name))
+
+        return work
+
+
+def _unplanned(name: str, facts: ClusterFacts | None, built: Build | None) -> ClusterResult:
+    """A cluster for which nothing was planned in this run."""
+    state = State.UNREACHABLE if facts is None else State.HELD if built and built.held else State.PENDING
+    return ClusterResult(name=name, state=state, facts=facts, build=built)
+
+
+def _consent(revisions: Revisions, options: Options) -> Consent:
+    approved = (*options.approve, *options.prune.approved)
+    commits = [commit for commit in revisions.accepted.values() if commit]
+    agreed = any(commit.startswith(sha) for commit in commits for sha in approved if len(sha) >= 7)
+    return Consent(prune=options.prune, prune_approved=agreed, adoptions=_adoptions(revisions.policies))
+
+
+def _adoptions(policies: Sequence[Policy]) -> dict[str, str]:
+    """Object id -> the Adoption that names it."""
+    return {text: policy.id for policy in policies if isinstance(policy.spec, AdoptionSpec) for text in policy.spec.objects}

@@ -1,0 +1,73 @@
+"""What a reader is told of one object's changes: the same for text, documents and comments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.plan import Action, Change, FieldChange, Outcome, Plan
+from gitmesh.model.policies import Origin
+from gitmesh.model.report import ClusterResult
+from gitmesh.render.paint import Role
+
+MARKS: Mapping[Action, tuple[str, Role]] = {
+    Action.CREATE: ("+", "add"),
+    Action.UPDATE: ("~", "change"),
+    Action.DELETE: ("-", "remove"),
+    Action.ADOPT: ("adopt", "change"),
+    Action.CONFLICT: ("conflict", "warning"),
+    Action.HELD: ("held", "warning"),
+    Action.KEEP: ("=", "faint"),
+}
+"""Action -> the mark before an object in a plan, and its colour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectChange:
+    """One object of a plan with all of its steps folded into one."""
+
+    key: ObjectKey
+    action: Action
+    fields: tuple[FieldChange, ...] = ()
+    policies: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    notes: tuple[str, ...] = ()
+    failure: str = ""
+
+
+def object_changes(result: ClusterResult, *, unchanged: bool = False) -> tuple[ObjectChange, ...]:
+    """The objects of a cluster's plan in the order of their first step."""
+    if result.plan is None:
+        return ()
+    failures = {outcome.key: outcome.message for outcome in result.outcomes if not outcome.ok}
+    found = (_object(key, steps, failures.get(key, "")) for key, steps in _by_object(result.plan).items())
+    return tuple(change for change in found if unchanged or change.action is not Action.KEEP)
+
+
+def failed(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    """The writes that did not happen."""
+    return tuple(outcome for outcome in outcomes if not outcome.ok)
+
+
+def _by_object(plan: Plan) -> Mapping[ObjectKey, list[tuple[Action, Change]]]:
+    steps: dict[ObjectKey, list[tuple[Action, Change]]] = {}
+    for change in plan.changes:
+        steps.setdefault(change.key, []).append((change.action, change))
+    for change in plan.prune_held:
+        steps.setdefault(change.key, []).append((Action.HELD, change))
+    return steps
+
+
+def _object(key: ObjectKey, steps: list[tuple[Action, Change]], failure: str) -> ObjectChange:
+    changes = [change for _, change in steps]
+    fields = {change.path: change for step in changes for change in step.fields}
+    return ObjectChange(
+        key=key,
+        action=steps[0][0],
+        fields=tuple(fields.values()),
+        policies=tuple(sorted({policy for change in changes for policy in change.policies})),
+        origins=tuple(sorted({origin for change in changes for origin in change.origins})),
+        notes=tuple(dict.fromkeys(change.note for change in changes if change.note)),
+        failure=failure,
+    )

@@ -1,0 +1,153 @@
+"""Reports as versioned documents for programs: fields may be added, none is renamed or removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeAlias
+
+from gitmesh.diagnostics import Diagnostic, Location
+from gitmesh.model.kinds import API_VERSION
+from gitmesh.model.manifests import Build
+from gitmesh.model.objects import ObjectKey, decode
+from gitmesh.model.plan import FieldChange
+from gitmesh.model.policies import Origin
+from gitmesh.model.report import ClusterResult, Report, SourceResult
+from gitmesh.render.changes import ObjectChange, failed, object_changes
+from gitmesh.render.summary import Summary, summarise
+from gitmesh.render.values import masked
+
+Document: TypeAlias = dict[str, Any]
+Kind: TypeAlias = Literal["Report", "Plan", "Findings", "Facts", "Check"]
+
+
+def document(kind: Kind, **content: Any) -> Document:
+    """A versioned document: `apiVersion`, `kind`, then the content."""
+    return {"apiVersion": API_VERSION, "kind": kind, **content}
+
+
+def findings_document(report: Report) -> Document:
+    """What `validate` answers."""
+    return document("Findings", summary=summary_document(summarise(report)), findings=findings(report.diagnostics))
+
+
+def plan_document(report: Report, kind: Literal["Plan", "Report"] = "Plan") -> Document:
+    """What `diff` and `sync` answer: sources, findings, and what happens to which object in each cluster."""
+    return document(
+        kind,
+        instance=report.instance,
+        summary=summary_document(summarise(report)),
+        sources=[_source(source) for source in report.sources.values()],
+        findings=findings(report.diagnostics),
+        clusters=[_cluster(result) for result in report.clusters.values()],
+    )
+
+
+def objects_document(report: Report) -> Document:
+    """What `render` answers: the desired objects of each cluster with their origins."""
+    clusters = [{"name": name, "objects": _objects(result.build)} for name, result in report.clusters.items() if result.build]
+    return document(
+        "Report",
+        instance=report.instance,
+        summary=summary_document(summarise(report)),
+        findings=findings(report.diagnostics),
+        clusters=clusters,
+    )
+
+
+def summary_document(summary: Summary) -> Document:
+    """The numbers of a report."""
+    return {
+        "policies": summary.policies,
+        "files": summary.files,
+        "findings": {severity.value: number for severity, number in summary.findings.items()},
+        "objects": {action.value: number for action, number in summary.objects.items()},
+        "failed": summary.failed,
+        "clusters": summary.clusters,
+        "unreachable": list(summary.unreachable),
+    }
+
+
+def findings(diagnostics: Iterable[Diagnostic]) -> list[Document]:
+    """Findings, each with every key that has a value. The source's line (`excerpt`) stays on the terminal."""
+    return [_finding(one) for one in diagnostics]
+
+
+def _finding(one: Diagnostic) -> Document:
+    content = {
+        "code": one.code,
+        "name": one.name,
+        "severity": one.severity.value,
+        "message": one.message,
+        **(_at(one.at) if one.at else {}),
+        "policy": one.policy,
+        "field": one.field,
+        "cluster": one.cluster,
+        "mesh": one.mesh,
+        "hint": one.hint,
+    }
+    return {key: value for key, value in content.items() if value != ""}
+
+
+def _at(at: Location) -> Document:
+    return {"source": at.source, "file": at.path, "line": at.line, "column": at.column}
+
+
+def _source(source: SourceResult) -> Document:
+    flags = {"refused": source.refused, "unavailable": source.unavailable}
+    return {"name": source.name, "seen": source.seen, "accepted": source.accepted, **flags}
+
+
+def _cluster(result: ClusterResult) -> Document:
+    meshes = result.facts.meshes if result.facts else ()
+    return {
+        "name": result.name,
+        "state": result.state.value,
+        "observeOnly": result.observe_only,
+        "meshes": [{"name": mesh.name, "version": mesh.version, "trustDomain": mesh.trust_domain} for mesh in meshes],
+        "summary": {action.value: number for action, number in result.plan.counts().items()} if result.plan else None,
+        "changes": [_change(change) for change in object_changes(result)],
+        "failures": [{**_key(outcome.key), "message": outcome.message, "code": outcome.code} for outcome in failed(result.outcomes)],
+    }
+
+
+def _change(change: ObjectChange) -> Document:
+    return {
+        "action": change.action.value,
+        **_key(change.key),
+        "policies": list(change.policies),
+        "origins": origins(change.origins),
+        "fields": [_field(field) for field in change.fields],
+        "notes": list(change.notes),
+    }
+
+
+def _field(field: FieldChange) -> Document:
+    content: Document = {"path": field.path, "live": masked(field.path, field.live), "want": masked(field.path, field.want)}
+    if field.manager:
+        content["manager"] = field.manager
+    return content | ({"origin": _origin(field.origin)} if field.origin else {})
+
+
+def origins(found: Iterable[Origin]) -> list[Document]:
+    """Where something comes from: policy, field and place in Git."""
+    return [_origin(origin) for origin in found]
+
+
+def _origin(origin: Origin) -> Document:
+    return {"policy": origin.policy, "field": origin.field, **_at(origin.at)}
+
+
+def _objects(build: Build) -> list[Document]:
+    ordered = sorted(build.manifests.items())
+    return [
+        {"policies": list(one.policies), "origins": origins(object_origins(one.fields)), "object": decode(one.body)} for _, one in ordered
+    ]
+
+
+def object_origins(fields: Mapping[str, Origin]) -> tuple[Origin, ...]:
+    """The origins of an object's fields, each once, sorted."""
+    return tuple(sorted(set(fields.values())))
+
+
+def _key(key: ObjectKey) -> Document:
+    return {"group": key.group, "kind": key.kind, "namespace": key.namespace, "name": key.name}

@@ -1,0 +1,84 @@
+"""Findings as text: one line each, the source line with a caret, a hint, and where to read more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from gitmesh.diagnostics import Diagnostic, Location, Severity
+from gitmesh.render.escape import printable, width
+from gitmesh.render.paint import Paint, plain
+from gitmesh.render.values import masked_line
+
+_TOKEN = re.compile(r"[^\s,:\]})'\"]+")
+_WINDOW = 120
+
+
+def folded(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Findings that differ in the cluster only, told once: `cluster` then names all of them."""
+    groups: dict[Diagnostic, list[str]] = {}
+    for one in diagnostics:
+        clusters = groups.setdefault(replace(one, cluster="", mesh=""), [])
+        if one.cluster and one.cluster not in clusters:
+            clusters.append(one.cluster)
+    return tuple(replace(one, cluster=", ".join(clusters)) for one, clusters in groups.items())
+
+
+def findings_text(diagnostics: Sequence[Diagnostic], *, paint: Paint = plain, roots: Mapping[str, str] | None = None) -> str:
+    """All findings. `roots` maps a source to the folder it was read from, so that paths can be opened from here."""
+    seen: set[str] = set()
+    lines: list[str] = []
+    for one in folded(diagnostics):
+        lines += _finding(one, paint, roots or {}, explain=one.code not in seen)
+        seen.add(one.code)
+    return "".join(line + "\n" for line in lines)
+
+
+def headline(one: Diagnostic, roots: Mapping[str, str] | None = None) -> str:
+    """`path:line:col: error GM203 BadValue: message (cluster east)`, without colour."""
+    return _headline(one, plain, roots or {})
+
+
+def place(at: Location, roots: Mapping[str, str]) -> str:
+    """`path:line:column`, with the folder of the source where it is known."""
+    root = roots.get(at.source, "")
+    return printable(f"{root.rstrip('/')}/{at}" if root else str(at))
+
+
+def _finding(one: Diagnostic, paint: Paint, roots: Mapping[str, str], *, explain: bool) -> Iterator[str]:
+    yield _headline(one, paint, roots)
+    if one.at is not None and one.excerpt:
+        yield from _excerpt(one.excerpt, one.at, paint)
+    if one.hint:
+        yield f"  {paint('faint', 'hint:')} {printable(one.hint)}"
+    if explain and one.severity is not Severity.INFO:
+        yield f"  {paint('faint', 'see:')} gitmesh explain {one.code}"
+
+
+def _headline(one: Diagnostic, paint: Paint, roots: Mapping[str, str]) -> str:
+    where = place(one.at, roots) if one.at else printable(one.policy or one.cluster or "gitmesh")
+    level: Mapping[Severity, str] = {
+        Severity.ERROR: paint("error", "error"),
+        Severity.WARNING: paint("warning", "warning"),
+        Severity.INFO: paint("info", "info"),
+    }
+    return f"{where}: {level[one.severity]} {one.code} {one.name}: {printable(one.message)}{_clusters(one, where)}"
+
+
+def _clusters(one: Diagnostic, where: str) -> str:
+    """` (clusters east, west)`, unless that is said already."""
+    if one.cluster in ("", where):
+        return ""
+    return f" (cluster{'s' if ',' in one.cluster else ''} {printable(one.cluster)})"
+
+
+def _excerpt(line: str, at: Location, paint: Paint) -> Iterator[str]:
+    """The line and a caret under the value; of a long line the part around it."""
+    line = masked_line(line.rstrip("\r\n"))
+    start = max(0, at.column - _WINDOW // 2) if len(line) > _WINDOW else 0
+    before, after = line[start : at.column - 1], line[at.column - 1 : start + _WINDOW]
+    token = _TOKEN.match(after)
+    caret = "^" * max(1, width(printable(token.group())) if token else 1)
+    yield f" {at.line:>4} | {printable(before)}{printable(after)}"
+    yield f"      | {' ' * width(printable(before))}{paint('error', caret)}"

@@ -1,0 +1,114 @@
+"""A report as a comment on a pull request: summary first, then details per object; under the forges' size cap.
+
+Everything that came from a repository or a cluster is escaped: names, messages and values are text, never markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gitmesh.diagnostics import Diagnostic, Severity
+from gitmesh.model.plan import Action
+from gitmesh.model.report import ClusterResult, Report, Stage
+from gitmesh.render.changes import MARKS, ObjectChange, object_changes
+from gitmesh.render.escape import fenced, markdown, printable
+from gitmesh.render.findings import folded, place
+from gitmesh.render.plans import FIELDS_SHOWN, origins_text
+from gitmesh.render.summary import by_severity, checked_total, findings_total, plan_total, summarise
+from gitmesh.render.values import counted, shortened, shown
+
+BUDGET = 60_000
+"""Characters of one comment; GitHub's cap is 65,536."""
+
+_FINDINGS_SHARE = BUDGET // 2
+_RESERVE = 200
+_ICON = {Severity.ERROR: "**error**", Severity.WARNING: "warning", Severity.INFO: "note"}
+
+
+def report_markdown(report: Report) -> str:
+    """The whole comment. What does not fit is cut by whole findings and objects, and the cut is said."""
+    head = _head(report)
+    found = [_finding(one) for one in folded(report.diagnostics)]
+    shown_findings = _fitting(found, _FINDINGS_SHARE)
+    blocks = sorted(_objects(report), key=len)
+    room = BUDGET - _RESERVE - len(head) - sum(len(text) + 1 for text in shown_findings)
+    details = set(_fitting(blocks, room))
+    kept = [block for block in _objects(report) if block in details]
+    cut = _cut(len(found) - len(shown_findings), len(blocks) - len(kept))
+    parts = [head, *(["**Findings**", "", *shown_findings, ""] if found else []), *kept, *([cut] if cut else [])]
+    return "\n".join(parts).rstrip("\n") + "\n"
+
+
+def _head(report: Report) -> str:
+    summary = summarise(report)
+    if report.until is Stage.PARSE or not report.clusters:
+        return f"### GitMesh: {checked_total(summary)}\n"
+    total = plan_total(summary, done=report.until is Stage.APPLY)
+    rows = [_row(result, report.diagnostics) for result in report.clusters.values()]
+    header = "| Cluster | Mesh | + | ~ | - | adopt | conflict | held | State | Findings |\n|---|---|---|---|---|---|---|---|---|---|"
+    return "\n".join([f"### GitMesh: {markdown(total)}", "", findings_total(summary.findings), "", header, *rows, ""])
+
+
+_COLUMNS = (Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT, Action.CONFLICT, Action.HELD)
+
+
+def _row(result: ClusterResult, diagnostics: Iterable[Diagnostic]) -> str:
+    meshes = ", ".join(f"{mesh.name} {mesh.version}".strip() for mesh in result.facts.meshes) if result.facts else "unknown"
+    counts = [str(result.plan.counts()[action]) if result.plan else "?" for action in _COLUMNS]
+    here = by_severity(one for one in diagnostics if one.cluster == result.name)
+    cells = [markdown(result.name), markdown(meshes or "none"), *counts, result.state.value, findings_total(here)]
+    return f"| {' | '.join(cells)} |"
+
+
+def _finding(one: Diagnostic) -> str:
+    where = place(one.at, {}) if one.at else one.policy or one.cluster or "gitmesh"
+    clusters = f" ({markdown(one.cluster)})" if one.cluster and one.cluster != where else ""
+    hint = f" *{markdown(shortened(one.hint, 400))}*" if one.hint else ""
+    return f"- {_ICON[one.severity]} {one.code} {one.name} {markdown(where)}{clusters}: {markdown(shortened(one.message, 1000))}{hint}"
+
+
+def _objects(report: Report) -> list[str]:
+    """One folded block per changed object; an object that changes alike in several clusters is told once."""
+    same: dict[str, list[str]] = {}
+    for result in report.clusters.values():
+        for change in object_changes(result):
+            same.setdefault(_details(change), []).append(result.name)
+    return [f"<details><summary>{markdown(', '.join(names))}: {body}" for body, names in same.items()]
+
+
+def _details(change: ObjectChange) -> str:
+    lines = "\n".join(_diff(change))
+    origins = origins_text(change.origins)
+    said = [markdown(note) for note in (*change.notes, f"from {origins}" if origins else "") if note]
+    failure = [f"**failed**: {markdown(shortened(change.failure, 1000))}"] if change.failure else []
+    body = "\n\n".join([fenced(lines, "diff"), *said, *failure])
+    return f"{markdown(str(change.key))} ({markdown(MARKS[change.action][0])})</summary>\n\n{body}\n\n</details>"
+
+
+def _diff(change: ObjectChange) -> Iterator[str]:
+    mark = {Action.CREATE: "+", Action.DELETE: "-"}.get(change.action, " ")
+    yield printable(f"{mark} {change.key}")
+    for field in change.fields[:FIELDS_SHOWN]:
+        path = printable(field.path)
+        if field.live is not None:
+            yield f"- {path}: {shown(field.path, field.live)}"
+        if field.want is not None:
+            yield f"+ {path}: {shown(field.path, field.want)}"
+    if len(change.fields) > FIELDS_SHOWN:
+        yield f"  ... and {len(change.fields) - FIELDS_SHOWN} more fields"
+
+
+def _fitting(texts: list[str], room: int) -> list[str]:
+    """As many texts, from the first, as fit."""
+    kept: list[str] = []
+    for text in texts:
+        room -= len(text) + 1
+        if room < 0:
+            break
+        kept.append(text)
+    return kept
+
+
+def _cut(findings: int, objects: int) -> str:
+    parts = [counted(number, noun) for number, noun in ((findings, "finding"), (objects, "object")) if number]
+    return f"Cut to fit a comment: {' and '.join(parts)}. The whole plan: `gitmesh diff`." if parts else ""

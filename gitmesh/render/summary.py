@@ -1,0 +1,96 @@
+"""Counts of a report: what every format says in one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from gitmesh.diagnostics import Diagnostic, Severity
+from gitmesh.model.plan import Action
+from gitmesh.model.report import ClusterResult, Report
+from gitmesh.render.values import counted
+
+WORDS: Mapping[Action, tuple[str, str]] = {
+    Action.CREATE: ("to create", "created"),
+    Action.UPDATE: ("to change", "changed"),
+    Action.DELETE: ("to delete", "deleted"),
+    Action.ADOPT: ("to adopt", "adopted"),
+    Action.CONFLICT: ("in conflict", "in conflict"),
+    Action.HELD: ("held", "held"),
+    Action.KEEP: ("unchanged", "unchanged"),
+}
+"""Action -> what is said of it before and after it was carried out, in the order in which it is said."""
+
+_ALWAYS = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE, Action.KEEP})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Numbers of one report. `objects` counts objects by action over all clusters; `failed` are writes that failed."""
+
+    policies: int
+    files: int
+    findings: Mapping[Severity, int]
+    objects: Mapping[Action, int] = field(default_factory=dict)
+    failed: int = 0
+    clusters: int = 0
+    unreachable: tuple[str, ...] = ()
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything would be written, or waits for somebody."""
+        return any(number for action, number in self.objects.items() if action is not Action.KEEP)
+
+
+def summarise(report: Report) -> Summary:
+    """The numbers of a report."""
+    return Summary(
+        policies=len(report.policies),
+        files=len({(p.positions.source, p.positions.path) for p in report.policies}),
+        findings=by_severity(report.diagnostics),
+        objects=_objects(report.clusters.values()),
+        failed=sum(not outcome.ok for result in report.clusters.values() for outcome in result.outcomes),
+        clusters=len(report.clusters),
+        unreachable=report.unreachable,
+    )
+
+
+def by_severity(diagnostics: Iterable[Diagnostic]) -> Mapping[Severity, int]:
+    """Findings by severity, every severity present."""
+    return dict.fromkeys(Severity, 0) | Counter(d.severity for d in diagnostics)
+
+
+def _objects(results: Iterable[ClusterResult]) -> Mapping[Action, int]:
+    total: Counter[Action] = Counter()
+    for result in results:
+        if result.plan is not None:
+            total.update(result.plan.counts())
+    return dict.fromkeys(Action, 0) | total
+
+
+def findings_total(findings: Mapping[Severity, int]) -> str:
+    """`1 error, 2 warnings`."""
+    return f"{counted(findings[Severity.ERROR], 'error')}, {counted(findings[Severity.WARNING], 'warning')}"
+
+
+def checked_total(summary: Summary) -> str:
+    """`checked 42 policies in 9 files: 0 errors, 0 warnings`."""
+    what = f"{counted(summary.policies, 'policy')} in {counted(summary.files, 'file')}"
+    return f"checked {what}: {findings_total(summary.findings)}"
+
+
+def objects_total(objects: Mapping[Action, int], *, done: bool = False) -> str:
+    """`2 to create, 1 to change, 0 to delete, 3 unchanged`; rarer actions only where there are any."""
+    said = ((action, words[done]) for action, words in WORDS.items())
+    return ", ".join(f"{objects[action]} {word}" for action, word in said if objects[action] or action in _ALWAYS)
+
+
+def plan_total(summary: Summary, *, done: bool = False) -> str:
+    """The last line of a plan, clusters that did not answer included: silence is never green."""
+    text = f"{objects_total(summary.objects, done=done)} in {counted(summary.clusters - len(summary.unreachable), 'cluster')}"
+    if summary.failed:
+        text += f"; {counted(summary.failed, 'write')} failed"
+    if summary.unreachable:
+        text += f"; {counted(len(summary.unreachable), 'cluster')} did not answer: {', '.join(summary.unreachable)}"
+    return text

@@ -1,0 +1,92 @@
+"""Field values as a reader should see them: short, on one line, credentials masked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from gitmesh.render.escape import printable
+
+MASK = "***"
+LONGEST = 120
+_NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "apikey", "password", "passwd", "secret", "token"})
+_ENDINGS = ("-token", "-key", "-secret", "-password", "-auth", "-cookie", "-credential", "-credentials")
+_PARTS = re.compile(r"[^.\[\]]+")
+_CONDITION = re.compile(r"request\.headers\[(.+)\]\Z")
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9 ._/:*+=-]*\Z")
+_LINE = re.compile(r"""^(.*?)(?P<key>[A-Za-z0-9_-]+)(?P<rest>["']?\s*:\s*)(?P<value>[^\s{\[].*)$""")
+
+
+def is_credential(name: str) -> bool:
+    """Whether a header of this name usually carries a credential."""
+    lower = name.lower().replace("_", "-")
+    return lower in _NAMES or lower.endswith(_ENDINGS)
+
+
+def masked(path: str, value: Any) -> Any:
+    """The value at this dotted path, with what looks like a credential replaced by `***`."""
+    return _hide(value) if any(map(is_credential, _PARTS.findall(path))) else _walk(value)
+
+
+def _walk(value: Any) -> Any:
+    if isinstance(value, dict):
+        secret = _is_condition(value)
+        return {key: _hide(item) if is_credential(key) or (secret and key != "key") else _walk(item) for key, item in value.items()}
+    return [_walk(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _is_condition(value: dict[str, Any]) -> bool:
+    """Istio's `{key: "request.headers[x-api-key]", values: [...]}`, and our own `{name: x-api-key, exact: ...}`."""
+    found = _CONDITION.match(str(value.get("key", "")))
+    return is_credential(found.group(1) if found else str(value.get("name", "")))
+
+
+def _hide(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _hide(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hide(item) for item in value]
+    return value if value is None or isinstance(value, bool) else MASK
+
+
+def masked_line(line: str) -> str:
+    """A line of a YAML file, without the value of a key that looks like a credential's."""
+    found = _LINE.match(line)
+    if found is None or not is_credential(found["key"]):
+        return line
+    return line[: found.start("value")] + MASK
+
+
+def shown(path: str, value: Any) -> str:
+    """A field's value on one line; `(none)` where the field is absent."""
+    if value is None:
+        return "(none)"
+    return shortened(_text(masked(path, value)))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str) and _PLAIN.match(value) and value == value.strip():
+        return value
+    return printable(orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode())
+
+
+def shortened(text: str, limit: int = LONGEST) -> str:
+    """At most `limit` characters, saying how many were left out."""
+    return text if len(text) <= limit else f"{text[: limit - 20]}... ({len(text) - limit + 20} more)"
+
+
+def listed(names: Iterable[str], limit: int = 4) -> str:
+    """`a, b, c, d and 3 more`."""
+    every = list(names)
+    rest = len(every) - limit
+    return ", ".join(every[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 cluster`, `2 clusters`, `3 policies`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"

@@ -1,0 +1,191 @@
+"""From the sources to the policies in force: the tips where they are good, the last good revisions where they are not.
+
+Static errors refuse a source's whole revision (api.md, What an error holds back). Called by pipeline only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gitmesh.check import check
+from gitmesh.diagnostics import Diagnostic, Location, finding
+from gitmesh.model.ledger import Ledger
+from gitmesh.model.policies import Policy
+from gitmesh.model.report import SourceResult
+from gitmesh.model.snapshot import Snapshot
+from gitmesh.parse import duplicates, parse
+from gitmesh.ports import Source, SourceError
+from gitmesh.target import is_forward, last_good
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revisions:
+    """What the sources say together.
+
+    `settled` is false where a source has nothing in force: its objects are unknown, so nothing may be deleted.
+    `lost` is true where a last good revision cannot be read any more: then nothing may be planned at all.
+    """
+
+    policies: tuple[Policy, ...] = ()
+    sources: Mapping[str, SourceResult] = field(default_factory=dict)
+    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+    diagnostics: tuple[Diagnostic, ...] = ()
+    settled: bool = True
+    lost: bool = False
+
+    @property
+    def accepted(self) -> Mapping[str, str]:
+        """Source -> commit in force."""
+        return {name: result.accepted for name, result in self.sources.items()}
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """One source on its way to a decision."""
+
+    source: Source
+    last: str
+    tip: Snapshot | None = None
+    chosen: Snapshot | None = None
+    policies: tuple[Policy, ...] = ()
+    refused: bool = False
+    lost: bool = False
+
+
+def choose(
+    sources: Sequence[Source],
+    ledgers: Iterable[Ledger],
+    *,
+    clusters: Mapping[str, Mapping[str, str]],
+    ignore: frozenset[str],
+    allow_rewind: frozenset[str],
+    review: bool,
+    parsed: MutableMapping[Any, Any],
+    remembered: MutableMapping[str, str],
+) -> Revisions:
+    """Fetch every source and decide which of its revisions is in force.
+
+    In a review the tip is what is asked about: its errors are reported and nothing takes its place. `remembered`
+    is the last good commit of each source in this process, for clusters that keep no ledger.
+    """
+    ledgers = tuple(ledgers)
+    said: list[Diagnostic] = []
+    candidates = [_Candidate(source, last_good(source.name, ledgers, source.descends) or remembered.get(source.name, "")) for source in sources]
+    for candidate in candidates:
+        said += _tip(candidate, allow_rewind, ignore, parsed, review)
+    said += _agree(candidates, clusters, ignore, parsed, review)
+    for candidate in candidates:
+        if candidate.chosen is not None and not candidate.refused:
+            remembered[candidate.source.name] = candidate.chosen.commit
+    return _decided(candidates, said)
+
+
+def _tip(
+    candidate: _Candidate, allow_rewind: frozenset[str], ignore: frozenset[str], parsed: MutableMapping[Any, Any], review: bool
+) -> list[Diagnostic]:
+    """Fetch and parse the tip; refuse it where it cannot be in force."""
+    source = candidate.source
+    here = Location(source=source.name, path=source.name)
+    try:
+        tip = candidate.tip = source.fetch()
+    except SourceError as error:
+        said = [finding("GM601", f"source {source.name}: {error}", at=here)]
+        return said + _fall_back(candidate, ignore, parsed, review)
+    if not review and not is_forward(tip.commit, candidate.last, source.descends, allow_rewind=source.name in allow_rewind):
+        text = f"source {source.name}: the tip {tip.commit[:12]} does not descend from the accepted {candidate.last[:12]}"
+        return [finding("GM602", text, at=here), *_fall_back(candidate, ignore, parsed, review)]
+    candidate.policies, said_of_tip = parse(tip, ignore=ignore, cache=parsed)
+    candidate.chosen = tip
+    said = list(said_of_tip)
+    if any(diagnostic.is_error for diagnostic in said):
+        said += _refuse(candidate, ignore, parsed, review)
+    return said
+
+
+def _refuse(candidate: _Candidate, ignore: frozenset[str], parsed: MutableMapping[Any, Any], review: bool) -> list[Diagnostic]:
+    candidate.refused = True
+    name, tip = candidate.source.name, candidate.tip
+    if review or tip is None:
+        return []
+    instead = f"{candidate.last[:12]} stays in force" if candidate.last else "nothing was in force before, so nothing is applied"
+    here = Location(source=name, path=name)
+    refusal = finding("GM605", f"source {name}: revision {tip.commit[:12] or 'of the folder'} is refused; {instead}", at=here)
+    return [refusal, *_fall_back(candidate, ignore, parsed, review)]
+
+
+def _fall_back(candidate: _Candidate, ignore: frozenset[str], parsed: MutableMapping[Any, Any], review: bool) -> list[Diagnostic]:
+    """Put the last good revision in force. Its findings were reported when it was the tip."""
+    candidate.refused, candidate.chosen, candidate.policies = True, None, ()
+    if review or not candidate.last:
+        return []
+    name = candidate.source.name
+    try:
+        candidate.chosen = candidate.source.read(candidate.last)
+    except SourceError as error:
+        candidate.lost = True
+        text = f"source {name}: the last good revision {candidate.last[:12]} cannot be read: {error}"
+        return [finding("GM606", text, at=Location(source=name, path=name))]
+    candidate.policies, _ = parse(candidate.chosen, ignore=ignore, cache=parsed)
+    return []
+
+
+def _agree(
+    candidates: list[_Candidate],
+    clusters: Mapping[str, Mapping[str, str]],
+    ignore: frozenset[str],
+    parsed: MutableMapping[Any, Any],
+    review: bool,
+) -> list[Diagnostic]:
+    """Checks across policies: refuse the tips that break them, until what is left agrees."""
+    reported: list[Diagnostic] = []
+    while True:
+        policies = [policy for candidate in candidates for policy in candidate.policies]
+        said = [*duplicates(policies), *check(policies, clusters)]
+        blamed = {d.at.source for d in said if d.is_error and d.at is not None}
+        culprits = [c for c in candidates if c.source.name in blamed and not c.refused]
+        if not culprits:
+            return [*reported, *(d for d in said if not d.is_error or review)]
+        reported += [d for d in said if d.is_error]
+        for candidate in culprits:
+            reported += _refuse(candidate, ignore, parsed, review)
+
+
+def _decided(candidates: list[_Candidate], said: list[Diagnostic]) -> Revisions:
+    results = {
+        candidate.source.name: SourceResult(
+            name=candidate.source.name,
+            seen=candidate.tip.commit if candidate.tip else "",
+            accepted=candidate.chosen.commit if candidate.chosen else "",
+            refused=candidate.refused,
+            unavailable=candidate.tip is None,
+        )
+        for candidate in candidates
+    }
+    policies = sorted((p for c in candidates for p in c.policies), key=lambda p: (p.kind, p.namespace, p.name, str(p.location)))
+    return Revisions(
+        policies=tuple(policies),
+        sources=results,
+        snapshots={c.source.name: c.tip for c in candidates if c.tip is not None},
+        diagnostics=tuple(said),
+        settled=all(candidate.chosen is not None for candidate in candidates),
+        lost=any(candidate.lost for candidate in candidates),
+    )
+
+
+def with_excerpts(diagnostics: Iterable[Diagnostic], snapshots: Mapping[str, Snapshot]) -> tuple[Diagnostic, ...]:
+    """Give each finding the line of the file that it points to, for a terminal's caret."""
+    lines: dict[tuple[str, str], list[str]] = {}
+    files = {(name, file.path): file for name, snapshot in snapshots.items() for file in snapshot.files}
+
+    def excerpt(at: Location | None) -> str:
+        file = files.get((at.source, at.path)) if at else None
+        if at is None or file is None:
+            return ""
+        if (at.source, at.path) not in lines:
+            lines[at.source, at.path] = file.content.decode("utf-8", "replace").split("\n")
+        found = lines[at.source, at.path]
+        return found[at.line - 1].rstrip("\r") if at.line <= len(found) else ""
+
+    return tuple(replace(d, excerpt=excerpt(d.at)) if d.at and not d.excerpt else d for d in diagnostics)

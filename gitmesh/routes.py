@@ -1,0 +1,205 @@
+"""First-match lists: rows that give every request the fields its rules decide (api.md, Precedence, last paragraph).
+
+Rules are added from the greatest to the least. A rule that adds something to a row puts, before that row, one for the
+requests that both mean; last comes a row of its own. So each request finds first the row of exactly its own rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gitmesh.matching import Inexpressible, conjunction, implies, overlaps
+from gitmesh.model.policies import Origin
+from gitmesh.model.traffic import HeaderOps, Headers, PathRewrite
+from gitmesh.model.units import Decided, RequestMatch
+from gitmesh.rules import NO_MORE_HEADERS, ROUTING, Rule, Slot, covers, is_disabled, slot_path
+
+MOST_CONJUNCTIONS = 64
+"""api.md: more than 64 overlaps for one destination is an error."""
+_MOST_ROWS = 4096
+"""Bound of the work before redundant rows are dropped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Row:
+    """Requests that match, and for each slot the rule that decides it. `parts` are the matches whose conjunction it is."""
+
+    match: RequestMatch
+    parts: tuple[RequestMatch, ...]
+    decided: Mapping[Slot, Rule]
+    rules: tuple[Rule, ...]
+
+    @property
+    def joined(self) -> bool:
+        """Whether no single rule means these requests."""
+        return self.match not in self.parts
+
+    def implies(self, match: RequestMatch) -> bool:
+        return implies(self.match, match) or any(implies(part, match) for part in self.parts)
+
+    def within(self, other: Row) -> bool:
+        """Whether every request of this row matches the other too."""
+        return implies(self.match, other.match) or all(self.implies(part) for part in other.parts)
+
+    def plus(self, rule: Rule, match: RequestMatch) -> Row:
+        decided = {**{slot: rule for slot in rule.slots if not covers(self.decided, slot)}, **self.decided}
+        return Row(match=match, parts=(*self.parts, rule.match), decided=decided, rules=(*self.rules, rule))
+
+    def effect(self) -> Mapping[Slot, Any]:
+        """What requests get, to be compared: a replaced prefix means something only beside the prefix it replaces."""
+        live = {slot: rule for slot, rule in self.decided.items() if not is_disabled(rule.slots[slot])}
+        return {slot: (rule.slots[slot], rule.match.path if replaces_prefix(rule.slots[slot]) else None) for slot, rule in live.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A first-match list, or why there is none: rule pairs (greater, lesser) that cannot be joined, or too many overlaps."""
+
+    rows: tuple[Row, ...] = ()
+    inexpressible: tuple[tuple[Rule, Rule, str], ...] = ()
+    too_many: tuple[Rule, ...] = ()
+
+
+@dataclass(slots=True)
+class _Builder:
+    rows: list[Row] = field(default_factory=list)
+    problems: list[tuple[Rule, Rule, str]] = field(default_factory=list)
+
+    def add(self, rule: Rule) -> None:
+        before, self.rows = self.rows, []
+        for row in before:
+            self.rows += self._joined(row, rule)
+        own = Row(match=rule.match, parts=(rule.match,), decided=dict.fromkeys(rule.slots, rule), rules=(rule,))
+        if not self._unreachable(own):
+            self.rows.append(own)
+
+    def _joined(self, row: Row, rule: Rule) -> Iterator[Row]:
+        if all(covers(row.decided, slot) for slot in rule.slots):
+            yield row
+            return
+        if row.implies(rule.match):
+            yield row.plus(rule, row.match)
+            return
+        both = conjunction(row.match, rule.match)
+        if isinstance(both, Inexpressible):
+            self.problems.append((row.rules[-1], rule, both.reason))
+        elif isinstance(both, RequestMatch):
+            new = row.plus(rule, both)
+            if not self._unreachable(new):
+                yield new
+        yield row
+
+    def _unreachable(self, row: Row) -> bool:
+        return any(row.within(earlier) for earlier in self.rows)
+
+
+def first_match(rules: Sequence[Rule]) -> Table:
+    """The list for these rules, which are in precedence and set request fields."""
+    builder = _Builder()
+    for rule in rules:
+        builder.add(rule)
+        if len(builder.rows) > _MOST_ROWS:
+            return Table(too_many=(rule,))
+    rows = _without_redundant(builder.rows)
+    joined = [row for row in rows if row.joined]
+    if len(joined) > MOST_CONJUNCTIONS:
+        return Table(too_many=joined[-1].rules)
+    return Table(rows=tuple(rows), inexpressible=tuple(builder.problems))
+
+
+def _without_redundant(rows: Sequence[Row]) -> list[Row]:
+    """Drop, from the end, rows whose requests get the same from what follows."""
+    kept: list[tuple[Row, Mapping[Slot, Any]]] = []
+    for row in reversed(rows):
+        effect = row.effect()
+        if (effect and not row.joined) or not _falls_through(row, effect, kept):
+            kept.append((row, effect))
+    return [row for row, _ in reversed(kept)]
+
+
+def _falls_through(row: Row, effect: Mapping[Slot, Any], later: Sequence[tuple[Row, Mapping[Slot, Any]]]) -> bool:
+    """`later` begins with the last row."""
+    for other, others in reversed(later):
+        if others == effect:
+            if row.within(other):
+                return True
+        elif overlaps(row.match, other.match):
+            return False
+    return not effect
+
+
+def replaces_prefix(value: Any) -> bool:
+    """Whether the value (a rewrite or a redirect) replaces the prefix that its rule matches."""
+    return getattr(getattr(value, "path", None), "replace_prefix_match", None) is not None
+
+
+def row_fields(row: Row) -> tuple[dict[str, Decided], tuple[tuple[Rule, Slot], ...]]:
+    """The row's fields by the policy model's names, and the rules whose prefix replacement cannot be said for this row."""
+    fields: dict[str, Decided] = {}
+    failed: list[tuple[Rule, Slot]] = []
+    for slot, rule in sorted(row.decided.items(), key=lambda item: item[0]):
+        value = rule.slots[slot]
+        if is_disabled(value) or slot[0] == "headers":
+            continue
+        name = slot_path(rule, slot)[0] if slot == ROUTING else slot[0]
+        if replaces_prefix(value):
+            path = _replacement(value.path.replace_prefix_match, rule.match, row.match)
+            if path is None:
+                failed.append((rule, slot))
+                continue
+            value = value.model_copy(update={"path": path})
+        fields[name] = Decided(value=value, origin=rule.origin(slot))
+    headers = _headers(row)
+    return ({**fields, "headers": headers} if headers else fields), tuple(failed)
+
+
+def _replacement(new: str, rule: RequestMatch, row: RequestMatch) -> PathRewrite | None:
+    """What the row must replace so that the rule's prefix becomes `new`; None where the row's path leaves that open.
+
+    As in the Gateway API a segment prefix is replaced with its slash: /api -> / turns /api/v1 into /v1.
+    """
+    old, path = rule.path, row.path
+    if old is None or path is None or path.form not in ("exact", "prefix", "stringPrefix"):
+        return None
+    if old == path:
+        return PathRewrite(replacePrefixMatch=new)
+    base = old.value.rstrip("/") if old.form == "prefix" else old.value
+    rest = path.value[len(base) :]
+    if path.ignore_case and rest.lower() != rest.upper():
+        return None
+    text = (new.rstrip("/") if old.form == "prefix" else new) + rest
+    return PathRewrite(replaceFullPath=text or "/") if path.form == "exact" else PathRewrite(replacePrefixMatch=text or "/")
+
+
+def _headers(row: Row) -> Decided | None:
+    """The header changes of all rules, merged per name."""
+    slots = [slot for slot in sorted(row.decided) if slot[0] == "headers" and slot != NO_MORE_HEADERS]
+    if not slots:
+        return None
+    sides = {side: _operations(row, [slot for slot in slots if slot[1] == side]) for side in ("request", "response")}
+    greatest = next(rule for rule in row.rules if any(row.decided[slot] is rule for slot in slots))
+    return Decided(value=Headers(**sides), origin=greatest.policy.origin("headers"))
+
+
+def _operations(row: Row, slots: Sequence[Slot]) -> HeaderOps | None:
+    if not slots:
+        return None
+    values = {slot[2]: row.decided[slot].slots[slot] for slot in slots}
+    return HeaderOps(
+        set={name: value[0] for name, value in values.items() if value[0] is not None} or None,
+        add={name: value[1] for name, value in values.items() if value[1] is not None} or None,
+        remove=tuple(name for name, value in values.items() if value[2]) or None,
+    )
+
+
+def row_origins(row: Row) -> tuple[Origin, ...]:
+    """The rules that take part, greatest first, each by its match."""
+    taking_part = [rule for rule in row.rules if any(decider is rule for decider in row.decided.values())]
+    return tuple(dict.fromkeys(rule_origin(rule) for rule in taking_part))
+
+
+def rule_origin(rule: Rule) -> Origin:
+    """The place of the rule: its match, or the document of a policy without matches."""
+    return rule.policy.origin() if rule.number is None else rule.policy.origin("matches", rule.number)

@@ -1,0 +1,116 @@
+"""The little of Kubernetes objects that facts are made of. `reducer` makes these rows, `discover` makes facts of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gitmesh.model.facts import Service
+from gitmesh.model.objects import ApiKind, Body
+
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+"""The label of objects that a tool wrote; those of value `gitmesh` are never facts."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceRow:
+    """A Namespace with its labels."""
+
+    name: str
+    labels: Pairs
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """A ServiceAccount."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """A Node's locality: `region/zone/subzone`, shorter where parts are unknown, never empty."""
+
+    name: str
+    locality: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRow:
+    """A ConfigMap that a translator reads; the body holds metadata and data only."""
+
+    namespace: str
+    name: str
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container or init container; `sidecar` marks a native sidecar (an init container that always restarts)."""
+
+    name: str
+    image: str
+    args: tuple[str, ...] = ()
+    ports: tuple[tuple[str, int], ...] = ()
+    sidecar: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PodShape:
+    """What pods of one template have in common; equal shapes are one object in memory."""
+
+    labels: Pairs
+    annotations: Pairs
+    service_account: str
+    containers: tuple[Container, ...]
+    init_containers: tuple[Container, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PodRow:
+    """A Pod that runs or will run; `owner` is its controller's (kind, name), ("", "") for a bare pod."""
+
+    namespace: str
+    name: str
+    owner: tuple[str, str]
+    node: str
+    shape: PodShape
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerRow:
+    """A Deployment, StatefulSet, DaemonSet or ReplicaSet. `template` is None for a ReplicaSet that something owns.
+
+    `env` holds the literal environment of control plane candidates, container by container.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    labels: Pairs
+    owner: tuple[str, str]
+    template: PodShape | None
+    env: tuple[Pairs, ...] = ()
+
+
+Reduced: TypeAlias = NamespaceRow | AccountRow | NodeRow | ConfigRow | PodRow | ControllerRow | Service | ApiKind
+
+FACT_KINDS: tuple[tuple[str, str, str, str, bool], ...] = (
+    ("", "v1", "namespaces", "Namespace", False),
+    ("", "v1", "services", "Service", True),
+    ("", "v1", "serviceaccounts", "ServiceAccount", True),
+    ("", "v1", "pods", "Pod", True),
+    ("", "v1", "nodes", "Node", False),
+    ("", "v1", "configmaps", "ConfigMap", True),
+    ("apps", "v1", "deployments", "Deployment", True),
+    ("apps", "v1", "statefulsets", "StatefulSet", True),
+    ("apps", "v1", "daemonsets", "DaemonSet", True),
+    ("apps", "v1", "replicasets", "ReplicaSet", True),
+    ("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False),
+)
+"""(group, version, plural, kind, namespaced) of everything that facts are made of. EndpointSlices hold only addresses
+and Jobs are named by their pods, so neither is read."""

@@ -1,0 +1,24 @@
+"""Which revision of each source is in force: the tip if it is good, else the last good one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+
+from gitmesh.model.ledger import Ledger
+
+
+def last_good(source: str, ledgers: Iterable[Ledger], descends: Callable[[str, str], bool]) -> str:
+    """The newest commit that any cluster's ledger accepted; "" if none did. A cluster that was down lags behind."""
+    commits = sorted({sha for ledger in ledgers if (sha := ledger.sources.get(source, ""))})
+    return reduce(lambda best, sha: sha if not best or descends(sha, best) else best, commits, "")
+
+
+def is_forward(tip: str, accepted: str, descends: Callable[[str, str], bool], *, allow_rewind: bool) -> bool:
+    """Whether a tip may replace the accepted commit (design law 3). A plain folder has no history."""
+    return not tip or not accepted or tip == accepted or allow_rewind or descends(tip, accepted)
+
+
+def in_force(accepted: Mapping[str, str]) -> str:
+    """One text that names the revisions in force, e.g. for approvals: the commits in the order of the sources' names."""
+    return ",".join(sha for _, sha in sorted(accepted.items()) if sha)

@@ -1,0 +1,121 @@
+"""What a translation knows of its cluster, and where it notes what it could not say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.policies import Origin
+from gitmesh.ports import Resource, Support
+
+from gitmesh_istio.names import cluster_domain
+
+_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+
+
+def version_of(text: str) -> tuple[int, int, int] | None:
+    """`1.30.3-rc.1` -> (1, 30, 3); None where the version is unknown."""
+    match = _VERSION.match(text)
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One unit in one cluster. `meshes` are the cluster's Istio meshes; `label` is how findings name the mesh."""
+
+    facts: ClusterFacts
+    meshes: tuple[Mesh, ...]
+    label: str
+    supports: Mapping[str, Support]
+
+    @cached_property
+    def domain(self) -> str:
+        """The DNS suffix of Services."""
+        return cluster_domain(self.meshes)
+
+    def refused(self, feature: str) -> str:
+        """Why the cluster cannot take the feature; "" if it can. An unknown version or schema is no reason."""
+        support = self.supports[feature]
+        for mesh in self.meshes:
+            version, since = version_of(mesh.version), version_of(support.since)
+            if version and since and version < since:
+                return f"needs Istio {support.since}; mesh {mesh.name} is {mesh.version}"
+        kind, _, path = support.needs.partition(":")
+        served = next((k for k in self.facts.kinds if k.kind == kind and k.group.endswith(".istio.io")), None)
+        if served is not None and not served.serves(path):
+            return f"needs {kind}.{path}, which the cluster's CRD does not have"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a spec, and where its fields come from: dotted path below the piece ("" = the piece) -> origin."""
+
+    value: Any
+    origins: Mapping[str, Origin]
+
+
+def below(prefix: str, origins: Mapping[str, Origin]) -> dict[str, Origin]:
+    """The same origins, for a piece that stands at `prefix`."""
+    return {_joined(prefix, path): origin for path, origin in origins.items()}
+
+
+def _joined(prefix: str, path: str) -> str:
+    return prefix + path if not path or path.startswith("[") else f"{prefix}.{path}"
+
+
+class Notes:
+    """Collects the findings of one translation, in the order in which they are met."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.found: list[Diagnostic] = []
+
+    def add(self, code: str, message: str, origin: Origin) -> None:
+        """Note a finding at the policy's line."""
+        scope = self.scope
+        text = f"{message} (cluster {scope.facts.cluster}, mesh {scope.label})"
+        self.found.append(
+            finding(code, text, at=origin.at, policy=origin.policy, field=origin.field, cluster=scope.facts.cluster, mesh=scope.label)
+        )
+
+    def served(self, feature: str, origin: Origin) -> bool:
+        """Whether the cluster's Istio has the feature; if not, note GM302."""
+        reason = self.scope.refused(feature)
+        if reason:
+            self.add("GM302", f"{feature} {reason}", origin)
+        return not reason
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error was noted."""
+        return any(diagnostic.is_error for diagnostic in self.found)
+
+
+def served_version(resource: Resource, facts: ClusterFacts) -> str:
+    """The API version to write, first that the cluster serves; "" if it serves the kind not at all.
+
+    Where nothing is known of the cluster's kinds, the preferred version.
+    """
+    if not facts.kinds:
+        return resource.versions[0]
+    served = facts.kind_index.get((resource.group, resource.kind))
+    versions: Sequence[str] = served.versions if served else ()
+    return next((version for version in resource.versions if version in versions), "")
+
+
+def fragment(
+    resource: Resource, place: tuple[str, str], version: str, phase: Phase, spec: Part, policies: Iterable[str] = ()
+) -> Fragment:
+    """One object at (namespace, name); its policies are those that its fields come from, and `policies`."""
+    key = ObjectKey(group=resource.group, kind=resource.kind, namespace=place[0], name=place[1])
+    fields = below("spec", spec.origins)
+    named = {origin.policy for origin in fields.values()} | set(policies)
+    return Fragment(key=key, version=version, phase=phase, spec=spec.value, fields=dict(sorted(fields.items())), policies=tuple(sorted(named)))
