@@ -47,6 +47,7 @@ docs: $(STAMP) ## Write the generated pages of docs/ from the models
 lock: $(STAMP) ## Renew the lock files
 	@$(BIN)/python -m piptools compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-annotate --no-header --output-file requirements/runtime.txt pyproject.toml
 	@$(BIN)/python -m piptools compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-annotate --no-header --all-build-deps --extra dev --output-file requirements/dev.txt pyproject.toml
+	@$(BIN)/python -m piptools compile --quiet --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-annotate --no-header --output-file requirements/build.txt requirements/build.in
 
 build: $(STAMP) ## Wheel and source distribution
 	@$(BIN)/python -m build --no-isolation

@@ -168,5 +168,3 @@ def _wants_objects(policy: Policy) -> bool:
             return spec.mtls is not None or spec.access_default == "Deny"
         case _:
             return policy.kind == "AccessPolicy"
-
-

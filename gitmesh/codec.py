@@ -27,7 +27,8 @@ def encode(value: Any) -> Any:
         return sorted(encode(item) for item in value)
     if isinstance(value, tuple):
         return [encode(item) for item in value]
-    return {key: encode(item) for name, key, default in _shown(type(value)) if (item := getattr(value, name)) != default}
+    record: Any = type(value)
+    return {key: encode(item) for name, key, default in _shown(record) if (item := getattr(value, name)) != default}
 
 
 def decode(kind: Any, data: object, path: str) -> Any:

@@ -44,7 +44,9 @@ def converge(
     plan = _plan(cluster, built, observed, stored, cycle, memo)
     writing = cycle.apply and cluster.enforce
     if cycle.apply and not cluster.enforce and plan.writes:
-        said.append(finding("GM509", f"cluster {cluster.name} is only observed: {len(plan.writes)} writes were left out", cluster=cluster.name))
+        said.append(
+            finding("GM509", f"cluster {cluster.name} is only observed: {len(plan.writes)} writes were left out", cluster=cluster.name)
+        )
     outcomes: tuple[Outcome, ...] = ()
     if writing:
         plan, fights = _without_fights(plan, cycle.now, memo)
@@ -87,9 +89,7 @@ def _observe(cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle
     return observed, [finding("GM409", text, cluster=cluster.name, severity=Severity.WARNING)]
 
 
-def _plan(
-    cluster: Cluster, built: Build, observed: Observed, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]
-) -> Plan:
+def _plan(cluster: Cluster, built: Build, observed: Observed, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]) -> Plan:
     """The plan; the last one again while none of its inputs moved."""
     inputs = (built, observed, stored.ledger)
     found = memo.get("plan")
@@ -154,9 +154,7 @@ def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
     return said
 
 
-def _state(
-    plan: Plan, outcomes: Sequence[Outcome], built: Build, diagnostics: Sequence[Diagnostic], *, applied: bool
-) -> State:
+def _state(plan: Plan, outcomes: Sequence[Outcome], built: Build, diagnostics: Sequence[Diagnostic], *, applied: bool) -> State:
     """The worst that is true of the cluster."""
     if any(not outcome.ok for outcome in outcomes):
         return State.FAILED

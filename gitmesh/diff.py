@@ -1,12 +1,12 @@
 """Build x observed x ledger -> Plan. Called by pipeline; no I/O.
 
-    desired  live     ours  ledger  -> action
-    yes      no       -     any     create (a heal where the ledger has it)
-    yes      yes      yes   -       keep where equal, else update (a heal where the desired content did not change)
-    yes      yes      no    -       adopt with consent, else conflict
-    no       yes      yes   yes     delete, unless held, protected or over the guard
-    no       yes      no    -       nothing: foreign
-    held     any      any   any     nothing
+desired  live     ours  ledger  -> action
+yes      no       -     any     create (a heal where the ledger has it)
+yes      yes      yes   -       keep where equal, else update (a heal where the desired content did not change)
+yes      yes      no    -       adopt with consent, else conflict
+no       yes      yes   yes     delete, unless held, protected or over the guard
+no       yes      no    -       nothing: foreign
+held     any      any   any     nothing
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class _Work:
         self.writers = {(r.group, r.kind): t for t in translators.values() for r in t.resources}
         self.diagnostics: list[Diagnostic] = []
         if stored.corrupt:
-            self.diagnostics.append(finding("GM408", f"the ledger of cluster {self.cluster} was unreadable; deletions wait", cluster=self.cluster))
+            self.diagnostics.append(
+                finding("GM408", f"the ledger of cluster {self.cluster} was unreadable; deletions wait", cluster=self.cluster)
+            )
         self.blocked = self._foreign_claims()
 
     def ours(self, live: Live) -> bool:
@@ -99,7 +101,9 @@ class _Work:
     def want(self, manifest: Manifest) -> Change:
         live = self.observed.live.get(manifest.key)
         if (manifest.key.group, manifest.key.kind) in self.observed.missing_kinds:
-            return self._conflict(manifest, None, "GM504", f"cluster {self.cluster} does not serve {manifest.key.kind}.{manifest.key.group}")
+            return self._conflict(
+                manifest, None, "GM504", f"cluster {self.cluster} does not serve {manifest.key.kind}.{manifest.key.group}"
+            )
         if live is None:
             if manifest.key in self.blocked:
                 return self._conflict(manifest, None, *self.blocked[manifest.key])

@@ -19,6 +19,7 @@ from gitmesh.model.policies import Positions, YamlPath, dotted
 MAX_SHOWN = 100
 """Findings shown of one document."""
 _MAX_ECHO = 40
+_ECHOES: Mapping[type, str] = {dict: "a mapping", list: "a list", str: "this text"}
 
 _Error = Mapping[str, Any]
 
@@ -37,12 +38,10 @@ class _Spot:
         return next((part for part in reversed(self.path) if isinstance(part, str)), "")
 
 
-def findings_of(
-    error: ValidationError, model: type[BaseModel], data: object, positions: Positions, *, policy: str = ""
-) -> tuple[Diagnostic, ...]:
+def findings_of(error: ValidationError, model: type[BaseModel], positions: Positions, *, policy: str = "") -> tuple[Diagnostic, ...]:
     """One finding per error, in the order of the file; of very many the first 100."""
-    errors = error.errors(include_url=False, include_context=True)
-    found = sorted((_finding(e, model, data, positions, policy) for e in errors), key=lambda d: (d.at, d.code, d.field, d.message))
+    errors = [e for e in error.errors(include_url=False) if not _is_echo(e)]
+    found = sorted((_finding(e, model, positions, policy) for e in errors), key=lambda d: (d.at, d.code, d.field, d.message))
     if len(found) <= MAX_SHOWN:
         return tuple(found)
     more = finding("GM103", f"{len(found) - MAX_SHOWN} more findings in this document are not shown", at=positions.at(()), policy=policy)
@@ -65,18 +64,24 @@ def echo(value: object) -> str:
         return str(value)
     if isinstance(value, str) and len(value) <= _MAX_ECHO:
         return repr(value)
-    return {dict: "a mapping", list: "a list", str: "this text"}.get(type(value), "this value")
+    return _ECHOES.get(type(value), "this value")
 
 
-def _finding(error: _Error, model: type[BaseModel], data: object, positions: Positions, policy: str) -> Diagnostic:
-    spot = _locate(error["loc"], model, data)
+def _is_echo(error: _Error) -> bool:
+    """pydantic counts only good items: a list whose items all fail is no short list."""
+    return error["type"] == "too_short" and bool(len(error["input"]) >= error["ctx"]["min_length"])
+
+
+def _finding(error: _Error, model: type[BaseModel], positions: Positions, policy: str) -> Diagnostic:
+    spot = _locate(error["loc"], model)
     code, message, hint = _words(error, spot)
     missing = error["type"] == "missing"
-    at = positions.at(spot.path[:-1] if missing else spot.path, key=missing or spot.is_key)
+    by_key = missing or spot.is_key or error["type"] == "extra_forbidden"
+    at = positions.at(spot.path[:-1] if missing else spot.path, key=by_key)
     return finding(code, message, at=at, policy=policy, field=dotted(spot.path), hint=hint)
 
 
-def _locate(loc: tuple[str | int, ...], model: type[BaseModel], data: object) -> _Spot:
+def _locate(loc: tuple[str | int, ...], model: type[BaseModel]) -> _Spot:
     """The path of an error without the elements that pydantic adds for unions and for keys of free mappings.
 
     Only the model knows which elements are tags: a field may be called `name` as well.
@@ -221,7 +226,7 @@ def _kind(wanted: str, hint: str = "") -> Callable[[object, Mapping[str, Any]], 
 
 
 def _bound(words: str, key: str) -> Callable[[object, Mapping[str, Any]], tuple[str, str]]:
-    return lambda value, context: (f"must be {words} {context[key]}; found {echo(value)}", "")
+    return lambda value, context: (f"must be {words} {context[key]:.15g}; found {echo(value)}", "")
 
 
 def _text(value: object, _: Mapping[str, Any]) -> tuple[str, str]:

@@ -5,7 +5,7 @@ One pass over the parser's events, never its composer: 60 KB of nested brackets 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,6 @@ from yaml.error import MarkedYAMLError, YAMLError
 from yaml.events import (
     AliasEvent,
     DocumentStartEvent,
-    Event,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -92,8 +91,8 @@ def read(content: bytes, path: str, source: str = "") -> Parsed:
     findings: list[Diagnostic] = []
     try:
         for document in _Builder(text, where).documents():
-            documents.append(document)  # one by one: those before a syntax error are kept
-    except _StopReading as stop:
+            documents.append(document)  # noqa: PERF402 one by one: those before a syntax error are kept
+    except _StopError as stop:
         findings.append(with_excerpt(stop.diagnostic, text))
     except YAMLError as error:
         findings.append(with_excerpt(_syntax(error, where, text), text))
@@ -109,7 +108,7 @@ def with_excerpt(diagnostic: Diagnostic, text: str) -> Diagnostic:
     return replace(diagnostic, excerpt=visible(line.rstrip("\r"))[:_SHOWN_WIDTH])
 
 
-class _StopReading(Exception):
+class _StopError(Exception):
     """The file cannot be read beyond this finding."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
@@ -123,7 +122,7 @@ class _Builder:
     __slots__ = ("_depth", "_escapes", "_findings", "_keys", "_next", "_places", "_where")
 
     def __init__(self, text: str, where: Location) -> None:
-        self._next = CParser(text).get_event
+        self._next: Callable[[], Any] = CParser(text).get_event
         self._where = where
         self._escapes = "\\" in text
         self._depth = 0
@@ -132,7 +131,7 @@ class _Builder:
         self._keys: list[dict[str, int]] = []
 
     def documents(self) -> Iterator[Document]:
-        """The documents of the stream, empty ones left out. Raises _StopReading and YAMLError."""
+        """The documents of the stream, empty ones left out. Raises _StopError and YAMLError."""
         count = found = 0
         self._next()  # the stream's start
         while type(event := self._next()) is not StreamEndEvent:
@@ -149,7 +148,7 @@ class _Builder:
             if found >= MAX_FINDINGS:
                 raise self._stop("GM103", f"more than {MAX_FINDINGS} findings in one file; the rest is not shown", event)
 
-    def _document(self, event: Event) -> Document | None:
+    def _document(self, event: Any) -> Document | None:
         self._findings, self._places, self._keys = [], [], []
         empty = type(event) is ScalarEvent and not event.value and event.implicit[0] and event.tag is None and event.anchor is None
         data = None if empty else self._value(event)
@@ -162,13 +161,15 @@ class _Builder:
         )
         return Document(data, positions, tuple(self._findings))
 
-    def _value(self, event: Event) -> Any:
+    def _value(self, event: Any) -> Any:
         mark = event.start_mark
         self._places.append(mark.line << _COLUMN_BITS | mark.column)
         if type(event) is ScalarEvent:
             return self._scalar(event)
         if type(event) is AliasEvent:
-            return self._refuse(event, Refusal("GM102", "aliases (*name) are not allowed", "write the value out; quote text that begins with *"))
+            return self._refuse(
+                event, Refusal("GM102", "aliases (*name) are not allowed", "write the value out; quote text that begins with *")
+            )
         self._collection(event)
         value = self._mapping() if type(event) is MappingStartEvent else self._sequence()
         self._depth -= 1
@@ -190,7 +191,7 @@ class _Builder:
         self._keys.append(keys)
         next_event = self._next
         while type(event := next_event()) is ScalarEvent:
-            mark = event.start_mark
+            mark: Any = event.start_mark
             key = resolve(event.value) if event.implicit[0] else event.value
             if type(key) is not str or key in keys or event.tag is not None or event.anchor is not None or self._escapes:
                 key = self._unusual_key(event, key, keys)
@@ -237,8 +238,8 @@ class _Builder:
             self._findings.append(finding(refusal.code, refusal.message, at=self._at(event), hint=refusal.hint))
         return refusal
 
-    def _stop(self, code: str, message: str, event: Any) -> _StopReading:
-        return _StopReading(finding(code, message, at=self._at(event)))
+    def _stop(self, code: str, message: str, event: Any) -> _StopError:
+        return _StopError(finding(code, message, at=self._at(event)))
 
     def _at(self, event: Any) -> Location:
         return _location(self._where, event.start_mark)

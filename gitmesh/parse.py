@@ -130,7 +130,7 @@ def _document(document: Document, ignore: frozenset[str]) -> tuple[Policy | None
         return None, ()
     problem = _wrong_kind(data, positions)
     if problem:
-        return None, _without_echoes(document.findings, (problem,))
+        return None, _without_echoes(document.findings if _group(data) == GROUP else (), (problem,))
     return _policy(document, data)
 
 
@@ -140,7 +140,7 @@ def _policy(document: Document, data: Mapping[str, Any]) -> tuple[Policy | None,
     try:
         envelope: Any = model.model_validate(data)
     except ValidationError as error:
-        found = findings_of(error, model, data, positions, policy=_policy_id(data))
+        found = findings_of(error, model, positions, policy=_policy_id(data))
         return None, _without_echoes((*document.findings, *wrong_version), found)
     if document.findings:
         return None, document.findings
@@ -174,8 +174,9 @@ def _policy_id(data: Mapping[str, Any]) -> str:
 
 
 def _group(data: Mapping[str, Any]) -> str:
-    version = data.get("apiVersion")
-    return version.rpartition("/")[0] if isinstance(version, str) else ""
+    """The API group; empty for core kinds, ours where apiVersion is absent."""
+    version = data.get("apiVersion", API_VERSION)
+    return version.rpartition("/")[0] if isinstance(version, str) else GROUP
 
 
 def _group_kind(data: Mapping[str, Any]) -> str:
@@ -189,28 +190,29 @@ def _not_a_document(data: object, positions: Positions) -> Diagnostic:
 
 def _wrong_kind(data: Mapping[str, Any], positions: Positions) -> Diagnostic | None:
     """Why the document is no policy of this version, if it is not."""
-    kind = data.get("kind")
+    kind, group = data.get("kind"), _group(data)
     at = positions.at(("kind",))
+    if "kind" not in data:
+        return finding("GM204", "kind is required here", at=at, field="kind")
     if not isinstance(kind, str):
-        what = "kind is required here" if "kind" not in data else "kind must be text"
-        return finding("GM204" if "kind" not in data else "GM203", what, at=at, field="kind")
-    ours = _group(data) in ("", GROUP)
-    if _GLOO_GROUP in _group(data):
-        return finding("GM205", "Gloo Mesh documents are not supported by this version", at=positions.at(("apiVersion",)), field="apiVersion")
-    if kind in ENVELOPES and (ours or suggest(_group(data), [GROUP])):
+        return finding("GM203", f"kind must be text, not {echo(kind)}", at=at, field="kind")
+    if group.endswith(_GLOO_GROUP):
+        at = positions.at(("apiVersion",))
+        return finding("GM205", "Gloo Mesh documents are not supported by this version", at=at, field="apiVersion")
+    if kind in ENVELOPES and (group in ("", GROUP) or suggest(group, [GROUP])):
         return None
-    if ours and kind in FUTURE_KINDS:
+    if group == GROUP and kind in FUTURE_KINDS:
         return finding("GM205", f"{kind} is not supported by this version", at=at, field="kind")
-    return _unknown(kind, data, at)
+    return _unknown_kind(kind, group, data, at)
 
 
-def _unknown(kind: str, data: Mapping[str, Any], at: Location) -> Diagnostic:
+def _unknown_kind(kind: str, group: str, data: Mapping[str, Any], at: Location) -> Diagnostic:
     message, hint = f"{echo(kind)} is not a kind of policy", suggest(kind, [*ENVELOPES, *FUTURE_KINDS])
-    if kind == "Config" and _group(data) == GROUP:
+    if kind == "Config" and group == GROUP:
         message, hint = "the configuration of GitMesh cannot lie among the policies", "move it out of the policy path"
-    elif kind == "List" or kind.endswith("List") and "items" in data:
+    elif kind.endswith("List") and (kind == "List" or "items" in data):
         message, hint = "lists of documents are not supported", "separate the documents by lines of `---`"
-    elif _group(data) not in ("", GROUP):
+    elif group != GROUP:
         message = f"{echo(_group_kind(data))} is not a kind of policy"
         hint = f"move it out of the policy path, or list {_group_kind(data)[:80]} under `ignore` in gitmesh.yaml"
     return finding("GM201", message, at=at, field="kind", hint=hint)
@@ -221,7 +223,9 @@ def _wrong_version(data: Mapping[str, Any], positions: Positions) -> tuple[Diagn
     if version == API_VERSION or not isinstance(version, str):
         return ()
     at = positions.at(("apiVersion",))
-    return (finding("GM201", f"{echo(version)} is not a version of the policy API", at=at, field="apiVersion", hint=f"write {API_VERSION}"),)
+    return (
+        finding("GM201", f"{echo(version)} is not a version of the policy API", at=at, field="apiVersion", hint=f"write {API_VERSION}"),
+    )
 
 
 def _clashes(snapshot: Snapshot) -> list[Diagnostic]:

@@ -1,6 +1,6 @@
 """The only place where the steps meet. Every entry point is a call of `run` with another `until`.
 
-    commit -> Snapshot -> Policies -> (+ Facts) -> Units -> Manifests -> (+ live, ledger) -> Plan -> Outcomes -> Report
+commit -> Snapshot -> Policies -> (+ Facts) -> Units -> Manifests -> (+ live, ledger) -> Plan -> Outcomes -> Report
 """
 
 from __future__ import annotations
@@ -193,9 +193,7 @@ class _Run:
         builds: Mapping[str, Build] = found[1]
         return builds
 
-    def _build(
-        self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None]
-    ) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
+    def _build(self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None]) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
         resolution = resolve(revisions.policies, facts, self.options.clusters, self.memo.resolved)
         builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
         all_said = (*resolution.diagnostics, *said)

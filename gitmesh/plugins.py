@@ -25,7 +25,9 @@ def _load(entry: EntryPoint) -> Translator:
         module = entry.load()
     except Exception as error:  # a stranger's module may fail in any way at import
         raise PluginError(f"translator {entry.name} ({entry.value}) does not load: {type(error).__name__}: {error}") from error
-    missing = [name for name in ("name", "resources", "supports", "detect", "member", "translate", "claims", "steps") if not hasattr(module, name)]
+    missing = [
+        name for name in ("name", "resources", "supports", "detect", "member", "translate", "claims", "steps") if not hasattr(module, name)
+    ]
     if missing:
         raise PluginError(f"translator {entry.name} ({entry.value}) lacks {', '.join(missing)}")
     return cast(Translator, module)

@@ -32,7 +32,9 @@ class ClusterError(Exception):
 class Source(Protocol):
     """A git repository or a folder."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the source in the configuration."""
 
     def fetch(self) -> Snapshot:
         """The tip of the branch. Raises SourceError."""

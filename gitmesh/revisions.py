@@ -72,7 +72,9 @@ def choose(
     """
     ledgers = tuple(ledgers)
     said: list[Diagnostic] = []
-    candidates = [_Candidate(source, last_good(source.name, ledgers, source.descends) or remembered.get(source.name, "")) for source in sources]
+    candidates = [
+        _Candidate(source, last_good(source.name, ledgers, source.descends) or remembered.get(source.name, "")) for source in sources
+    ]
     for candidate in candidates:
         said += _tip(candidate, allow_rewind, ignore, parsed, review)
     said += _agree(candidates, clusters, ignore, parsed, review)

@@ -22,6 +22,9 @@ _MOST_ROWS = 4096
 """Bound of the work before redundant rows are dropped."""
 
 
+_LEADING = ("prefix", "stringPrefix")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Row:
     """Requests that match, and for each slot the rule that decides it. `parts` are the matches whose conjunction it is."""
@@ -161,7 +164,7 @@ def _replacement(new: str, rule: RequestMatch, row: RequestMatch) -> PathRewrite
     As in the Gateway API a segment prefix is replaced with its slash: /api -> / turns /api/v1 into /v1.
     """
     old, path = rule.path, row.path
-    if old is None or path is None or path.form not in ("exact", "prefix", "stringPrefix"):
+    if old is None or path is None or old.form not in _LEADING or path.form not in ("exact", *_LEADING):
         return None
     if old == path:
         return PathRewrite(replacePrefixMatch=new)

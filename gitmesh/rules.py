@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from gitmesh.matching import Conjunction, implies, normal, overlaps
 from gitmesh.model.base import Disabled, Model
@@ -32,7 +32,13 @@ Slot: TypeAlias = tuple[str, ...]
 
 ROUTING: Slot = ("routing",)
 NO_MORE_HEADERS: Slot = ("headers",)
-_FORMS = (("exact", "exact"), ("prefix", "prefix"), ("string_prefix", "stringPrefix"), ("suffix", "suffix"), ("regex", "regex"))
+_FORMS: Mapping[str, Literal["exact", "prefix", "stringPrefix", "suffix", "regex"]] = {
+    "exact": "exact",
+    "prefix": "prefix",
+    "string_prefix": "stringPrefix",
+    "suffix": "suffix",
+    "regex": "regex",
+}
 _ORDERED = frozenset({"failover_priority"})
 """Lists whose order has a meaning; every other list of a TrafficPolicy is a set."""
 
@@ -147,7 +153,7 @@ def _source_condition(source: WorkloadSelector) -> SourceCondition:
 
 
 def _text(model: PathMatch | StringMatch | HeaderMatch | QueryParamMatch, ignore_case: bool = False) -> TextCondition:
-    for name, form in _FORMS:
+    for name, form in _FORMS.items():
         value = getattr(model, name, None)
         if value is not None:
             return TextCondition(form=form, value=value, ignore_case=ignore_case)

@@ -1,16 +1,277 @@
-"""SIGNATURES ONLY, body follows: the status branch as a tree of files, and its commit message."""
+"""The status branch as a tree of files: a pure function of a report. No times: the commits have them.
+
+Layout in design.md, The status branch. Values are read from anywhere in the world and written by `yaml_text` only;
+names become paths only where they are Kubernetes names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from gitmesh.model.report import Report
+import orjson
+
+from gitmesh.diagnostics import Diagnostic, Location, Severity, in_order
+from gitmesh.facts_codec import dump_facts
+from gitmesh.model.kinds import API_VERSION, KINDS
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.plan import Change, FieldChange
+from gitmesh.model.report import ClusterResult, Report, SourceResult, State
+from gitmesh.status_message import heals, message
+from gitmesh.status_states import ClusterView, Standing, by_policy, standing_changes, state_of, worst
+from gitmesh.yaml_text import dump
+
+__all__ = ["OWN_FILES", "OWN_FOLDERS", "StatusMemo", "heals", "message", "status_tree"]
+
+OWN_FILES = frozenset({"README.md", "status.yaml", "findings.yaml"})
+OWN_FOLDERS = frozenset({"policies", "clusters", "facts"})
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
+_SHOWN_VALUE = 200
+
+_README = """# Status of GitMesh
+
+GitMesh writes this branch; nothing reads it back, and it triggers no run. Each commit is one change of state.
+
+- `status.yaml`: the revisions seen and in force, and the state of each cluster
+- `findings.yaml`: what is wrong, with file, line and hint
+- `policies/<Kind>/<namespace>/<name>.yaml`: one policy in each cluster
+- `clusters/<name>.yaml`: the objects of one cluster, the policies behind them, and what differs
+- `facts/<name>.yaml`: what was discovered in one cluster
+
+Other files on this branch are left alone; files in these folders are not.
+"""
 
 
-class Memo: ...
+@dataclass(slots=True)
+class StatusMemo:
+    """What one process remembers of the last tree, so that only what changed is written anew. May be lost at any time."""
+
+    report: Report | None = None
+    tree: Mapping[str, bytes] = field(default_factory=dict)
+    documents: MutableMapping[str, tuple[Any, bytes]] = field(default_factory=dict)
+    rows: MutableMapping[Any, str] = field(default_factory=dict)
+    facts: MutableMapping[str, tuple[Any, bytes]] = field(default_factory=dict)
 
 
-def status_tree(report: Report, memo: Memo | None = None) -> Mapping[str, bytes]: ...
+def status_tree(report: Report, memo: StatusMemo | None = None) -> Mapping[str, bytes]:
+    """Path -> content of every file of ours on the status branch, sorted by path."""
+    memo = memo if memo is not None else StatusMemo()
+    if memo.report != report:
+        memo.tree = dict(sorted(_Tree(report, memo).files()))
+        memo.report = report
+    return memo.tree
 
 
-def message(report: Report, heals: tuple[str, ...] = ()) -> str: ...
+class _Tree:
+    """The files of one report."""
+
+    def __init__(self, report: Report, memo: StatusMemo) -> None:
+        self._report = report
+        self._memo = memo
+        said = by_policy(report.diagnostics)
+        self._general = said.get("", {})
+        self._views = {
+            name: ClusterView(result, _joined(self._general, said.get(name, {}))) for name, result in sorted(report.clusters.items())
+        }
+        self._sources = {policy.id: policy.location for policy in report.policies}
+        self._counts: dict[str, Counter[State]] = {name: Counter() for name in self._views}
+        self._kept_rows: dict[Any, str] = {}
+        self._kept_documents: dict[str, tuple[Any, bytes]] = {}
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        yield "README.md", _README.encode()
+        yield "findings.yaml", self._text("findings.yaml", _findings(self._report.diagnostics))
+        yield from self._policies()
+        for name, result in self._report.clusters.items():
+            yield f"clusters/{name}.yaml", self._cluster(name, result)
+            if result.facts is not None:
+                yield f"facts/{name}.yaml", self._facts(name, result)
+        yield "status.yaml", self._text("status.yaml", self._status())
+        self._memo.documents, self._memo.rows = self._kept_documents, self._kept_rows
+
+    def _text(self, path: str, document: dict[str, Any]) -> bytes:
+        """The YAML of a document; that of the last run while it is the same."""
+        last = self._memo.documents.get(path)
+        kept = last if last is not None and last[0] == document else (document, dump(document).encode())
+        self._kept_documents[path] = kept
+        return kept[1]
+
+    # -- policies
+
+    def _policies(self) -> Iterator[tuple[str, bytes]]:
+        places: dict[str, Location | None] = dict(self._sources)
+        for policy, said in self._general.items():
+            places.setdefault(policy, next((d.at for d in said if d.at), None))
+        for policy in sorted(places):
+            if path := _policy_path(policy):
+                yield path, self._text(path, self._policy(policy, places[policy]))
+
+    def _policy(self, policy: str, at: Location | None) -> dict[str, Any]:
+        clusters = {name: standing for name, view in self._views.items() if (standing := view.standing(policy))}
+        said = self._general.get(policy, [])
+        for name, standing in clusters.items():
+            self._counts[name][standing.state] += 1
+        states = [state for d in said if (state := state_of(d))]
+        document: dict[str, Any] = {
+            "apiVersion": API_VERSION,
+            "kind": "PolicyStatus",
+            "policy": policy,
+            "state": worst([*states, *(standing.state for standing in clusters.values())]).value,
+            "clusters": {name: _standing(standing) for name, standing in clusters.items()},
+        }
+        if at is not None:
+            document["source"] = _place(at)
+        if said:
+            document["findings"] = sorted({d.code for d in said})
+        return document
+
+    # -- clusters
+
+    def _cluster(self, name: str, result: ClusterResult) -> bytes:
+        """The rows are long lists of which few change, so each row's text is remembered by itself."""
+        document: dict[str, Any] = {
+            "apiVersion": API_VERSION,
+            "kind": "ClusterStatus",
+            "cluster": name,
+            "state": result.state.value,
+            "meshes": [{"name": mesh.name, "version": mesh.version} for mesh in (result.facts.meshes if result.facts else ())],
+        }
+        if result.ledger is not None:
+            document["appliedCommit"] = dict(result.ledger.sources)
+        if result.observe_only:
+            document["observeOnly"] = True
+        drift = [row for change in standing_changes(result) for row in _drift(change)]
+        if drift:
+            document["drift"] = drift
+        rows = self._object_rows(name, result)
+        return self._text(f"clusters/{name}.yaml", document) + (f"objects:\n{''.join(rows)}" if rows else "objects: []\n").encode()
+
+    def _object_rows(self, name: str, result: ClusterResult) -> list[str]:
+        manifests = result.build.manifests if result.build else {}
+        rows = []
+        for key in sorted(manifests):
+            policies = manifests[key].policies
+            row = (key, policies, self._views[name].commit_of(key), tuple(self._sources.get(policy) for policy in policies))
+            text = self._kept_rows[row] = self._kept_rows.get(row) or self._memo.rows.get(row) or dump([_object_row(*row)])
+            rows.append(text)
+        return rows
+
+    def _facts(self, name: str, result: ClusterResult) -> bytes:
+        assert result.facts is not None
+        last = self._memo.facts.get(name)
+        if last is None or last[0] is not result.facts:
+            last = self._memo.facts[name] = (result.facts, dump(dump_facts({name: result.facts})).encode())
+        return last[1]
+
+    # -- the whole
+
+    def _status(self) -> dict[str, Any]:
+        severities = Counter(diagnostic.severity for diagnostic in self._report.diagnostics)
+        rewound = {d.at.source for d in self._report.diagnostics if d.code == "GM602" and d.at}
+        return {
+            "apiVersion": API_VERSION,
+            "kind": "Status",
+            "instance": self._report.instance,
+            "sources": {name: _source(source, name in rewound) for name, source in self._report.sources.items()},
+            "clusters": {name: self._summary(name, result) for name, result in self._report.clusters.items()},
+            "findings": {severity.value: severities[severity] for severity in Severity},
+        }
+
+    def _summary(self, name: str, result: ClusterResult) -> dict[str, Any]:
+        counts: dict[str, Any] = {"objects": len(result.build.manifests), "held": len(result.build.held)} if result.build else {}
+        counts["policies"] = {state.value: number for state, number in self._counts[name].items()}
+        return {"state": result.state.value, "counts": counts}
+
+
+def _joined(general: Mapping[str, list[Diagnostic]], own: Mapping[str, list[Diagnostic]]) -> Mapping[str, list[Diagnostic]]:
+    if not own or not general:
+        return own or general
+    return {policy: [*general.get(policy, ()), *own.get(policy, ())] for policy in {**general, **own}}
+
+
+def _policy_path(policy: str) -> str:
+    """The file of a policy; "" for names that are no names (such a policy is in findings.yaml only)."""
+    kind, _, rest = policy.partition("/")
+    namespace, _, name = rest.partition("/")
+    plain = kind in KINDS and _NAME.match(namespace) and _NAME.match(name)
+    return f"policies/{kind}/{namespace}/{name}.yaml" if plain else ""
+
+
+def _standing(standing: Standing) -> dict[str, Any]:
+    document: dict[str, Any] = {"state": standing.state.value, "objects": [str(key) for key in standing.objects]}
+    if standing.verdict:
+        document["verdict"] = standing.verdict.value
+    if standing.commit:
+        document["appliedCommit"] = standing.commit
+    if standing.codes:
+        document["findings"] = list(standing.codes)
+    return document
+
+
+def _place(at: Location) -> dict[str, Any]:
+    return {"source": at.source, "file": at.path, "line": at.line}
+
+
+def _object_row(key: ObjectKey, policies: tuple[str, ...], commit: str, places: tuple[Location | None, ...]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "kind": key.kind,
+        "name": key.name,
+        "policies": list(policies),
+        "source": [f"{at.path}:{at.line}" for at in places if at],
+    }
+    return row | ({"namespace": key.namespace} if key.namespace else {}) | ({"commit": commit} if commit else {})
+
+
+def _drift(change: Change) -> Iterator[dict[str, Any]]:
+    """One row for each field that differs; one without field for an object that is missing or too much."""
+    if not change.fields:
+        yield {"object": str(change.key), "action": change.action.value}
+    for changed in change.fields:
+        yield {"object": str(change.key), "action": change.action.value, **_field(changed)}
+
+
+def _field(changed: FieldChange) -> dict[str, Any]:
+    row = {"field": changed.path, "want": _value(changed.want), "live": _value(changed.live), "manager": changed.manager}
+    return {key: value for key, value in row.items() if value}
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return ""
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str).decode()
+    return text if len(text) <= _SHOWN_VALUE else text[:_SHOWN_VALUE] + "…"
+
+
+def _source(source: SourceResult, rewound: bool) -> dict[str, Any]:
+    state = State.SYNCED
+    if source.unavailable:
+        state = State.UNREACHABLE
+    elif source.refused:
+        state = State.HELD if rewound else State.INVALID
+    return {"seen": {"commit": source.seen, "state": state.value}, "lastGood": source.accepted}
+
+
+def _findings(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:
+    return {"apiVersion": API_VERSION, "kind": "Findings", "findings": [_finding(d) for d in in_order(list(diagnostics))]}
+
+
+def _finding(diagnostic: Diagnostic) -> dict[str, Any]:
+    """Without the excerpt: no line of a user's file leaves the machine (S12)."""
+    at = diagnostic.at
+    row: dict[str, Any] = {
+        "code": diagnostic.code,
+        "name": diagnostic.name,
+        "severity": diagnostic.severity.value,
+        "policy": diagnostic.policy,
+        "field": diagnostic.field,
+        "cluster": diagnostic.cluster,
+        "mesh": diagnostic.mesh,
+        "text": diagnostic.message,
+        "hint": diagnostic.hint,
+    }
+    if at is not None:
+        row |= {"source": at.source, "file": at.path, "line": at.line, "column": at.column}
+    return {key: value for key, value in row.items() if value != ""}

@@ -12,8 +12,11 @@ from typing import Any
 
 _FIRST = {key: rank for rank, key in enumerate(("apiVersion", "kind", "metadata", "spec"))}
 """Keys that come first where a mapping has them; the others follow in order."""
-_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*(?:[: ](?=[A-Za-z0-9_./(])[A-Za-z0-9_./@+()-]*)*\Z")
-"""Text that no reader takes for anything but text, unless it is one of the words below."""
+_PLAIN = re.compile(
+    r"[A-Za-z_/][A-Za-z0-9_./@+-]*(?:[: ](?=[A-Za-z0-9_./(])[A-Za-z0-9_./@+()-]*)*\Z"
+    r"|[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h)\Z"
+)
+"""Text that no reader takes for anything but text, unless it is one of the words below: words, paths, hosts, durations."""
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
 """What YAML does not allow, or what a reader would not see, is written as an escape."""

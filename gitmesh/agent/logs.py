@@ -17,7 +17,11 @@ LEVELS = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING, Seve
 
 def logger(form: Literal["text", "json"], *, level: str = "info", stream: TextIO | None = None) -> FilteringBoundLogger:
     """A logger of that form. Times are UTC; control characters in values are escaped (reliability W14)."""
-    last = structlog.processors.JSONRenderer() if form == "json" else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
+    last = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
+    )
     return cast(
         FilteringBoundLogger,
         structlog.wrap_logger(

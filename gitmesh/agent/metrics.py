@@ -31,7 +31,9 @@ class Metrics(Collector):
         self._seconds = Histogram(
             "gitmesh_reconcile_duration_seconds", "Duration of the phases of a cycle.", ["phase"], registry=self.registry, buckets=_BUCKETS
         )
-        self._writes = Counter("gitmesh_writes", "Writes to clusters by action and result.", ["cluster", "action", "result"], registry=self.registry)
+        self._writes = Counter(
+            "gitmesh_writes", "Writes to clusters by action and result.", ["cluster", "action", "result"], registry=self.registry
+        )
         self._heals = Counter("gitmesh_drift_healed", "Objects whose drift was healed.", ["cluster"], registry=self.registry)
         self.registry.register(self)
 
@@ -68,12 +70,17 @@ def _result(report: Report) -> str:
 
 
 def _gauges(report: Report) -> Iterator[Metric]:
-    yield _family("gitmesh_source_up", "Whether the source was read.", ["source"], ((s.name, not s.unavailable) for s in report.sources.values()))
+    yield _family(
+        "gitmesh_source_up", "Whether the source was read.", ["source"], ((s.name, not s.unavailable) for s in report.sources.values())
+    )
     yield _family(
         "gitmesh_source_refused", "Whether the tip is refused or held.", ["source"], ((s.name, s.refused) for s in report.sources.values())
     )
     yield _family(
-        "gitmesh_cluster_up", "Whether the cluster answered.", ["cluster"], ((n, r.state is not State.UNREACHABLE) for n, r in report.clusters.items())
+        "gitmesh_cluster_up",
+        "Whether the cluster answered.",
+        ["cluster"],
+        ((n, r.state is not State.UNREACHABLE) for n, r in report.clusters.items()),
     )
     yield _family(
         "gitmesh_cluster_state",

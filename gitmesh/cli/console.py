@@ -28,9 +28,9 @@ def wants_color(choice: bool | None, stream: TextIO, environment: Mapping[str, s
     return environment.get("TERM") != "dumb" and stream.isatty()
 
 
-def paint_for(choice: bool | None) -> Paint:
-    """The colours of stdout."""
-    return ansi if wants_color(choice, sys.stdout, os.environ) else plain
+def paint_for(choice: bool | None, *, error: bool = False) -> Paint:
+    """The colours of stdout, or of stderr."""
+    return ansi if wants_color(choice, sys.stderr if error else sys.stdout, os.environ) else plain
 
 
 def data(text: str) -> None:
@@ -40,7 +40,7 @@ def data(text: str) -> None:
 
 def note(text: str) -> None:
     """Say something beside the answer."""
-    click.echo(text, err=True)
+    click.echo(text, err=True, color=True)
 
 
 @contextmanager

@@ -19,7 +19,17 @@ def _inside(path: str) -> str:
 
 
 SourcePath = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00\r\n\\]*$"), AfterValidator(_inside)]
-Branch = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,250}$")]
+
+
+def _ref(branch: str) -> str:
+    """What `git check-ref-format` refuses of the characters that remain (reliability.md G03)."""
+    parts = branch.split("/")
+    if ".." in branch or branch.endswith(".") or any(not part or part.startswith(".") or part.endswith(".lock") for part in parts):
+        raise ValueError("not a branch name: .., //, a dot at the end, or .lock at the end of a part")
+    return branch
+
+
+Branch = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]{0,250}$"), AfterValidator(_ref)]
 
 
 class SourceAuth(Model):

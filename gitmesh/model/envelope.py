@@ -20,7 +20,8 @@ class Metadata(Model):
 
     name: DnsName = Field(description="Name of the policy; a policy is known as Kind/namespace/name.")
     namespace: DnsLabel = Field(
-        "default", description="Part of the policy's name, and the default namespace of the exact names in it. It grants and restricts nothing."
+        "default",
+        description="Part of the policy's name, and the default namespace of the exact names in it. It grants and restricts nothing.",
     )
     labels: dict[MetaKey, MetaValue] | None = Field(None, description="Labels of the document; without effect.")
     annotations: dict[MetaKey, MetaValue] | None = Field(None, description="Annotations of the document; without effect.")

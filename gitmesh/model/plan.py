@@ -30,7 +30,8 @@ class Action(StrEnum):
 class Live:
     """A live object. `body` is canonical JSON without status and server-side metadata (resourceVersion, managedFields,
     uid, creationTimestamp, generation). `managers` maps a field manager to its operation (`Apply` or `Update`);
-    `field_managers` maps a dotted path to the manager that set it, where known. `status` is kept for verdicts."""
+    `field_managers` maps a dotted path to the manager that set it, where known. `status` is canonical JSON of the
+    object's status, for verdicts (empty bytes = it has none)."""
 
     key: ObjectKey
     uid: str
@@ -41,6 +42,7 @@ class Live:
     managers: Mapping[str, str] = field(default_factory=dict)
     field_managers: Mapping[str, str] = field(default_factory=dict)
     deleting: bool = False
+    status: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,9 @@ from enum import IntEnum, StrEnum
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.ledger import Ledger
 from gitmesh.model.manifests import Build
+from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Outcome, Plan
 from gitmesh.model.policies import Policy
 
@@ -56,7 +58,10 @@ class SourceResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterResult:
-    """One cluster: what it should hold, what the plan was, what came of it."""
+    """One cluster: what it should hold, what the plan was, what came of it.
+
+    `ledger` is the one after the run, `verdicts` what the meshes said of our objects; both only where they are known.
+    """
 
     name: str
     state: State
@@ -65,6 +70,8 @@ class ClusterResult:
     plan: Plan | None = None
     outcomes: tuple[Outcome, ...] = ()
     observe_only: bool = False
+    ledger: Ledger | None = None
+    verdicts: Mapping[ObjectKey, tuple[Verdict, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

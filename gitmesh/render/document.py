@@ -17,7 +17,7 @@ from gitmesh.render.summary import Summary, summarise
 from gitmesh.render.values import masked
 
 Document: TypeAlias = dict[str, Any]
-Kind: TypeAlias = Literal["Report", "Plan", "Findings", "Facts", "Check"]
+Kind: TypeAlias = Literal["Report", "Plan", "Findings", "Facts", "Check", "Version"]
 
 
 def document(kind: Kind, **content: Any) -> Document:

@@ -25,29 +25,23 @@ def folded(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     return tuple(replace(one, cluster=", ".join(clusters)) for one, clusters in groups.items())
 
 
-def findings_text(diagnostics: Sequence[Diagnostic], *, paint: Paint = plain, roots: Mapping[str, str] | None = None) -> str:
-    """All findings. `roots` maps a source to the folder it was read from, so that paths can be opened from here."""
+def findings_text(diagnostics: Sequence[Diagnostic], *, paint: Paint = plain) -> str:
+    """All findings, each code with a pointer to `gitmesh explain` once."""
     seen: set[str] = set()
     lines: list[str] = []
     for one in folded(diagnostics):
-        lines += _finding(one, paint, roots or {}, explain=one.code not in seen)
+        lines += _finding(one, paint, explain=one.code not in seen)
         seen.add(one.code)
     return "".join(line + "\n" for line in lines)
 
 
-def headline(one: Diagnostic, roots: Mapping[str, str] | None = None) -> str:
+def headline(one: Diagnostic) -> str:
     """`path:line:col: error GM203 BadValue: message (cluster east)`, without colour."""
-    return _headline(one, plain, roots or {})
+    return _headline(one, plain)
 
 
-def place(at: Location, roots: Mapping[str, str]) -> str:
-    """`path:line:column`, with the folder of the source where it is known."""
-    root = roots.get(at.source, "")
-    return printable(f"{root.rstrip('/')}/{at}" if root else str(at))
-
-
-def _finding(one: Diagnostic, paint: Paint, roots: Mapping[str, str], *, explain: bool) -> Iterator[str]:
-    yield _headline(one, paint, roots)
+def _finding(one: Diagnostic, paint: Paint, *, explain: bool) -> Iterator[str]:
+    yield _headline(one, paint)
     if one.at is not None and one.excerpt:
         yield from _excerpt(one.excerpt, one.at, paint)
     if one.hint:
@@ -56,8 +50,8 @@ def _finding(one: Diagnostic, paint: Paint, roots: Mapping[str, str], *, explain
         yield f"  {paint('faint', 'see:')} gitmesh explain {one.code}"
 
 
-def _headline(one: Diagnostic, paint: Paint, roots: Mapping[str, str]) -> str:
-    where = place(one.at, roots) if one.at else printable(one.policy or one.cluster or "gitmesh")
+def _headline(one: Diagnostic, paint: Paint) -> str:
+    where = printable(str(one.at)) if one.at else printable(one.policy or one.cluster or "gitmesh")
     level: Mapping[Severity, str] = {
         Severity.ERROR: paint("error", "error"),
         Severity.WARNING: paint("warning", "warning"),

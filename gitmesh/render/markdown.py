@@ -12,7 +12,7 @@ from gitmesh.model.plan import Action
 from gitmesh.model.report import ClusterResult, Report, Stage
 from gitmesh.render.changes import MARKS, ObjectChange, object_changes
 from gitmesh.render.escape import fenced, markdown, printable
-from gitmesh.render.findings import folded, place
+from gitmesh.render.findings import folded
 from gitmesh.render.plans import FIELDS_SHOWN, origins_text
 from gitmesh.render.summary import by_severity, checked_total, findings_total, plan_total, summarise
 from gitmesh.render.values import counted, shortened, shown
@@ -61,7 +61,7 @@ def _row(result: ClusterResult, diagnostics: Iterable[Diagnostic]) -> str:
 
 
 def _finding(one: Diagnostic) -> str:
-    where = place(one.at, {}) if one.at else one.policy or one.cluster or "gitmesh"
+    where = str(one.at) if one.at else one.policy or one.cluster or "gitmesh"
     clusters = f" ({markdown(one.cluster)})" if one.cluster and one.cluster != where else ""
     hint = f" *{markdown(shortened(one.hint, 400))}*" if one.hint else ""
     return f"- {_ICON[one.severity]} {one.code} {one.name} {markdown(where)}{clusters}: {markdown(shortened(one.message, 1000))}{hint}"

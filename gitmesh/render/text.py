@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from gitmesh.model.facts import ClusterFacts, Workload
 from gitmesh.model.report import Report, Stage
@@ -14,9 +14,9 @@ from gitmesh.render.summary import checked_total, findings_total, plan_total, su
 from gitmesh.render.values import counted
 
 
-def report_text(report: Report, *, paint: Paint = plain, roots: Mapping[str, str] | None = None) -> str:
+def report_text(report: Report, *, paint: Paint = plain) -> str:
     """Findings, then the plan of each cluster, then one line of totals: exactly as far as the run went."""
-    found = findings_text(report.diagnostics, paint=paint, roots=roots)
+    found = findings_text(report.diagnostics, paint=paint)
     summary = summarise(report)
     if report.until is Stage.PARSE or not report.clusters:
         return f"{found}{checked_total(summary)}\n"

@@ -39,7 +39,11 @@ _TABLE: tuple[tuple[str, Reason, str], ...] = (
     (r"Authentication failed|error: 401|HTTP 401", Reason.CREDENTIALS, "the server refused the credentials"),
     (r"UNPROTECTED PRIVATE KEY|bad permissions", Reason.CREDENTIALS, "ssh refuses the key file: others may read it (chmod 600)"),
     (r"Permission denied \(|Too many authentication failures", Reason.CREDENTIALS, "the server refused the SSH key"),
-    (r"Host key verification failed|REMOTE HOST IDENTIFICATION", Reason.CERTIFICATE, "the server's host key is not the one in knownHostsFile"),
+    (
+        r"Host key verification failed|REMOTE HOST IDENTIFICATION",
+        Reason.CERTIFICATE,
+        "the server's host key is not the one in knownHostsFile",
+    ),
     (
         r"SSL (?:certificate|connect|peer|routines|_ERROR)|server certificate|gnutls_|TLS (?:connect|handshake)|certificate verif|CAfile",
         Reason.CERTIFICATE,
@@ -56,7 +60,11 @@ _TABLE: tuple[tuple[str, Reason, str], ...] = (
         Reason.UNREACHABLE,
         "the host did not answer",
     ),
-    (r"error: 5\d\d|Could not read from remote|hung up|early EOF|Empty reply|RPC failed", Reason.UNREACHABLE, "the server failed or broke the connection"),
+    (
+        r"error: 5\d\d|Could not read from remote|hung up|early EOF|Empty reply|RPC failed",
+        Reason.UNREACHABLE,
+        "the server failed or broke the connection",
+    ),
     (r"signal 25|File too large|File size limit", Reason.TOO_LARGE, "the repository is larger than the limit"),
     (
         r"fsck error|error in (?:tree|commit|tag|blob|object)|: (?:hasDot|fullPathname|gitmodules|nullSha1|badTree|duplicateEntries)",
@@ -75,6 +83,8 @@ _TABLE: tuple[tuple[str, Reason, str], ...] = (
 
 _COMPILED = tuple((re.compile(pattern), reason, text) for pattern, reason, text in _TABLE)
 _USERINFO = re.compile(r"//[^/@\s'\"]+@")
+_DURATION = re.compile(r" after \d+ ms\b")
+"""Equal failures must read equal: a text with a duration in it would make a status commit of every try."""
 _HEADER = re.compile(r"(?i)(authorization:\s*)[^\r\n'\"]+")
 
 
@@ -91,6 +101,6 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """One short printable line without credentials: neither the given ones nor any in URLs and headers."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "***")
-    text = _HEADER.sub(r"\1***", _USERINFO.sub("//***@", text))
+    text = _DURATION.sub("", _HEADER.sub(r"\1***", _USERINFO.sub("//***@", text)))
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= _LENGTH else line[:_LENGTH] + "…"

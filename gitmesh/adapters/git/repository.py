@@ -43,13 +43,26 @@ class Repository:
         self.url = url
         self.store = store.absolute()
         self.seen: dict[str, str] = {}
+        self.timeout = timeout
         self._watched: set[str] = set()
         self._auth = auth
         self._base = base
-        self._timeout = timeout
+        self._allow_insecure = allow_insecure
         self._max_pack = max_pack
         self._guard = threading.RLock()
         self._space = "refs/gitmesh/" + hashlib.sha256(url.encode()).hexdigest()[:12]
+
+    def sibling(self, suffix: str) -> Repository:
+        """The same remote with another store, beside this one."""
+        return Repository(
+            self.url,
+            store=self.store.with_name(f"{self.store.name}-{suffix}"),
+            auth=self._auth,
+            base=self._base,
+            allow_insecure=self._allow_insecure,
+            timeout=self.timeout,
+            max_pack=self._max_pack,
+        )
 
     # -- the remote -------------------------------------------------------------------------------------
 
@@ -70,7 +83,7 @@ class Repository:
 
     def _ls_remote(self, *patterns: str) -> dict[str, str]:
         """Tips by branch. Patterns match at the end of names only, so the answer is filtered."""
-        out = self._remote(["ls-remote", "--end-of-options", self.url, *patterns], Limits(seconds=self._timeout))
+        out = self._remote(["ls-remote", "--end-of-options", self.url, *patterns], Limits(seconds=self.timeout))
         tips = {}
         for line in out.decode(errors="replace").splitlines():
             commit, _, ref = line.partition("\t")
@@ -95,7 +108,7 @@ class Repository:
 
     def local_ref(self, branch: str) -> str:
         """Where the store keeps the tip of a remote branch. Bound to the URL: a changed URL is another repository."""
-        return f"{self._space}/{branch}"
+        return f"{self._space}/heads/{branch}"
 
     def _pinned(self, ref: str) -> str:
         return self.local(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]).decode().strip()
@@ -103,7 +116,7 @@ class Repository:
     def _fetch(self, refspec: str, tip: str, depth: int) -> None:
         arguments = [*_FETCH, *([f"--depth={depth}"] if depth else []), "--end-of-options", self.url, refspec]
         with self.locked():
-            self._prepare(tip)
+            self.prepare(tip)
             try:
                 self._remote(arguments, self._fetch_limits())
             except GitError as error:
@@ -114,12 +127,12 @@ class Repository:
             self._collect_garbage()
 
     def _fetch_limits(self) -> Limits:
-        return Limits(seconds=self._timeout, file_size=self._max_pack)
+        return Limits(seconds=self.timeout, file_size=self._max_pack)
 
     def remote_call(self, arguments: Sequence[str]) -> Done:
         """Run a command that talks to the remote and may fail. Raises GitError only if it did not end."""
         given = self._access()
-        return run([f"--git-dir={self.store}", *arguments], Limits(seconds=self._timeout), env=given.env, config=given.config)
+        return run([f"--git-dir={self.store}", *arguments], Limits(seconds=self.timeout), env=given.env, config=given.config)
 
     def explain(self, output: str) -> GitError:
         """The error for what a command that talked to the remote printed."""
@@ -131,35 +144,36 @@ class Repository:
         return _output(done, given)
 
     def _access(self) -> Access:
-        return access(self.url, self._auth, self._base, self._timeout)
+        return access(self.url, self._auth, self._base, self.timeout)
 
     # -- the store --------------------------------------------------------------------------------------
 
-    def local(self, arguments: Sequence[str], *, stdin: bytes = b"", limits: Limits | None = None) -> bytes:
-        """Run a command on the store alone. Raises GitError, with Reason.STORE whenever the store may be to blame."""
+    def local(self, arguments: Sequence[str], *, stdin: bytes = b"") -> bytes:
+        """The output of a command on the store alone. Raises as `local_done`."""
+        return self.local_done(arguments, stdin=stdin).out
+
+    def local_done(self, arguments: Sequence[str], *, stdin: bytes = b"", limits: Limits | None = None) -> Done:
+        """Run a command on the store alone. A failure is a GitError with Reason.STORE: the store is to blame."""
         done = self.local_call(arguments, stdin=stdin, limits=limits)
         if done.status != 0 and not done.cut:
-            error = failure(done.err, ())
-            raise GitError(str(error), Reason.STORE)
-        return done.out
+            raise GitError(str(failure(done.err, ())), Reason.STORE)
+        return done
 
     def local_call(self, arguments: Sequence[str], *, stdin: bytes = b"", limits: Limits | None = None) -> Done:
         """Run a command on the store alone, which may fail."""
-        return run([f"--git-dir={self.store}", *arguments], limits or Limits(seconds=self._timeout), stdin=stdin)
+        return run([f"--git-dir={self.store}", *arguments], limits or Limits(seconds=self.timeout), stdin=stdin)
 
     def has(self, commit: str) -> bool:
         """Whether the store holds this commit."""
         return is_object_id(commit) and self.local_call(["cat-file", "-e", f"{commit}^{{commit}}"]).status == 0
 
     def descends(self, tip: str, ancestor: str) -> bool:
-        """Whether `tip` is `ancestor` or comes after it; an ancestor that the store lacks is none."""
-        if tip == ancestor:
-            return True
-        if not is_object_id(tip) or not is_object_id(ancestor):
+        """Whether `tip` comes after `ancestor`; one that the store lacks is no ancestor. Raises GitError if it lacks the tip."""
+        if not is_object_id(ancestor):
             return False
-        status = self.local_call(["merge-base", "--is-ancestor", ancestor, tip]).status
+        status = self.local_call(["merge-base", "--is-ancestor", "--end-of-options", ancestor, tip]).status
         if status > 1 and not self.has(tip):
-            raise SourceError(f"commit {tip[:12]} is not in the local copy of the repository")
+            raise GitError(f"commit {tip[:12]} is not in the local copy of the repository", Reason.STORE)
         return status == 0
 
     def healed(self, work: Callable[[], T], branch: str, tip: str) -> T:
@@ -178,7 +192,7 @@ class Repository:
     def locked(self) -> Iterator[None]:
         """Hold the right to change the store, against threads and processes. Raises GitError when it cannot be had in time."""
         with self._guard, _lock_file(self.store) as file:
-            deadline = time.monotonic() + self._timeout
+            deadline = time.monotonic() + self.timeout
             while not _try_lock(file):
                 if time.monotonic() > deadline:
                     raise GitError("another process keeps the local copy of the repository busy", Reason.TIMEOUT)
@@ -190,11 +204,11 @@ class Repository:
         done = self.local_call(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"])
         return done.out.decode().strip() if done.status == 0 else ""
 
-    def _prepare(self, tip: str) -> None:
+    def prepare(self, tip: str) -> None:
         """A store fit to fetch into. We hold the lock, so git's own lock files in it are those of a process that was killed (G14)."""
         if not (self.store / "HEAD").exists():
             self._clear()
-            _init(self.store, tip, self._timeout)
+            _init(self.store, tip, self.timeout)
         for stale in (*self.store.glob("*.lock"), *self.store.glob("refs/**/*.lock")):
             stale.unlink(missing_ok=True)
 
@@ -208,10 +222,15 @@ class Repository:
         """Replace the store by a new clone. The old one goes only when the new one is complete: it may hold the last good commit."""
         fresh = self.store.with_name(self.store.name + ".new")
         _remove(fresh)
-        _init(fresh, tip, self._timeout)
+        _init(fresh, tip, self.timeout)
         self._remote(fetch, self._fetch_limits(), fresh)
         _remove(self.store)
         fresh.rename(self.store)
+
+    @property
+    def outgoing(self) -> str:
+        """The local ref of a commit that is about to be pushed."""
+        return f"{self._space}/outgoing"
 
     def _tidy(self) -> None:
         """Remove what an interrupted fetch leaves behind."""
@@ -221,7 +240,7 @@ class Repository:
 
     def _collect_garbage(self) -> None:
         """Let git pack its objects when they are many; nothing is ever pruned, and a failure does no harm."""
-        given = Limits(seconds=self._timeout)
+        given = Limits(seconds=self.timeout)
         with contextlib.suppress(GitError):
             run([f"--git-dir={self.store}", "gc", "--auto", "--quiet", "--no-prune"], given, config=[("gc.auto", "6700")])
 

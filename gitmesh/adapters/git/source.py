@@ -1,15 +1,31 @@
-"""A branch of a git repository as a source of policies."""
+"""A branch of a git repository as a source of policies. Satisfies gitmesh.ports.Source."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
+from gitmesh.adapters.git.blobs import read_objects
+from gitmesh.adapters.git.errors import GitError, Reason
+from gitmesh.adapters.git.repository import Repository, is_object_id
+from gitmesh.adapters.git.tree import list_policies
 from gitmesh.model.config import SourceAuth
-from gitmesh.model.snapshot import Snapshot
+from gitmesh.model.snapshot import File, Snapshot
+from gitmesh.ports import SourceError
+
+_KEPT = 2
+"""Snapshots in memory: the tip and the last good one."""
 
 
 class GitSource:
-    """SIGNATURES ONLY, body follows."""
+    """Reads the policy files of a branch's tip, and of older commits, into memory. There is never a work tree.
+
+    `store` is a folder of this source's own, for the bare copy; it may be deleted at any time. `paths` are folders in
+    the repository ("" = all of it). File names in `auth` are relative to `base`. `timeout` is in seconds, for each run of git.
+    Raises SourceError for a URL or branch that is not allowed.
+    """
 
     def __init__(
         self,
@@ -17,14 +33,98 @@ class GitSource:
         url: str,
         *,
         branch: str = "main",
-        paths: tuple[str, ...] = ("",),
+        paths: Sequence[str] = ("",),
         store: Path,
         auth: SourceAuth | None = None,
         base: Path | None = None,
         allow_insecure: bool = False,
         timeout: float = 60.0,
-    ) -> None: ...
+    ) -> None:
+        self.name = name
+        self.branch = branch
+        self.paths = tuple(paths)
+        self.repository = Repository(
+            url,
+            store=store,
+            auth=auth or SourceAuth(),
+            base=base or Path(),
+            allow_insecure=allow_insecure,
+            timeout=timeout,
+        )
+        self.repository.watch(branch)
+        self._snapshots: dict[str, Snapshot] = {}
+        self._ancestry: dict[tuple[str, str], bool] = {}
+        self._guard = threading.RLock()
 
-    def fetch(self) -> Snapshot: ...
-    def read(self, commit: str) -> Snapshot: ...
-    def descends(self, tip: str, ancestor: str) -> bool: ...
+    def fetch(self) -> Snapshot:
+        """The tip of the branch; the same object again while the branch did not move (one process). Raises SourceError."""
+        with self._guard:
+            tip = self.repository.poll().get(self.branch) or self._without_branch()
+            if tip not in self._snapshots:
+                tip = self.repository.fetch_branch(self.branch, tip)
+            return self._snapshot(tip)
+
+    def read(self, commit: str) -> Snapshot:
+        """A commit by its full id: from memory, the store, or the remote if it still gives it away. Raises SourceError."""
+        if not is_object_id(commit):
+            raise SourceError(f"{commit[:64]!r} is not the full id of a commit")
+        with self._guard:
+            if commit not in self._snapshots and not self.repository.has(commit):
+                self._fetch_commit(commit)
+            return self._snapshot(commit)
+
+    def descends(self, tip: str, ancestor: str) -> bool:
+        """Whether `tip` is `ancestor` or comes after it. What cannot be found out, even by fetching, is answered with no."""
+        if tip == ancestor:
+            return True
+        with self._guard:
+            if (tip, ancestor) not in self._ancestry:
+                try:
+                    known = self.repository.healed(lambda: self.repository.descends(tip, ancestor), self.branch, tip)
+                except SourceError:
+                    return False
+                self._ancestry = {(tip, ancestor): known}
+            return self._ancestry[tip, ancestor]
+
+    def _snapshot(self, commit: str) -> Snapshot:
+        if commit not in self._snapshots:
+            snapshot = self.repository.healed(lambda: self._load(commit), self.branch, commit)
+            newest = [*self._snapshots.values(), snapshot][-_KEPT:]
+            self._snapshots = {kept.commit: kept for kept in newest}
+        # What was asked for last is kept longest.
+        self._snapshots[commit] = self._snapshots.pop(commit)
+        return self._snapshots[commit]
+
+    def _load(self, commit: str) -> Snapshot:
+        """Read a commit that is in the store; only blobs that no snapshot in memory has are read."""
+        listing = list_policies(self.repository, commit, self.paths, self.name)
+        known = {file.blob: file.content for snapshot in self._snapshots.values() for file in snapshot.files}
+        missing = {entry.blob: entry.size for entry in listing.files if entry.blob not in known}
+        info, read = read_objects(self.repository, commit, missing)
+        contents = known | read
+        files = tuple(File(path=e.path.decode(), blob=e.blob, content=contents[e.blob]) for e in listing.files)
+        return Snapshot(
+            source=self.name,
+            commit=commit,
+            files=files,
+            diagnostics=listing.diagnostics,
+            author=info.author,
+            subject=info.subject,
+        )
+
+    def _fetch_commit(self, commit: str) -> None:
+        try:
+            self.repository.fetch_commit(commit)
+        except GitError as error:
+            raise GitError(f"commit {commit[:12]} is not in the repository any more: {error}", error.reason) from error
+
+    def _without_branch(self) -> str:
+        """Say why the branch has no tip: never to be read as a branch without policies (G15)."""
+        others = sorted(self.repository.branches())
+        if not others:
+            raise GitError("the repository is empty: it has no branch yet", Reason.NOT_FOUND)
+        if self.repository.knew(self.branch):
+            raise GitError(f"branch {self.branch} was deleted from the repository", Reason.NOT_FOUND)
+        close = get_close_matches(self.branch, others, n=1)
+        hint = f"; did you mean {close[0]}?" if close else f"; it has {', '.join(others[:5])}"
+        raise GitError(f"the repository has no branch {self.branch}{hint}", Reason.NOT_FOUND)

@@ -63,7 +63,9 @@ def is_schema_error(status: int, body: bytes) -> bool:
 
 
 def _cause(raw: Mapping[str, Any]) -> Cause:
-    return Cause(reason=clean(raw.get("reason", ""), 64), field=clean(raw.get("field", ""), 256), message=clean(raw.get("message", ""), 256))
+    return Cause(
+        reason=clean(raw.get("reason", ""), 64), field=clean(raw.get("field", ""), 256), message=clean(raw.get("message", ""), 256)
+    )
 
 
 def _status(body: bytes) -> dict[str, Any] | None:

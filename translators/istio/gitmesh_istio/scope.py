@@ -15,6 +15,7 @@ from gitmesh.model.objects import ObjectKey
 from gitmesh.model.policies import Origin
 from gitmesh.ports import Resource, Support
 
+from gitmesh_istio.kinds import GROUPS
 from gitmesh_istio.names import cluster_domain
 
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
@@ -48,7 +49,7 @@ class Scope:
             if version and since and version < since:
                 return f"needs Istio {support.since}; mesh {mesh.name} is {mesh.version}"
         kind, _, path = support.needs.partition(":")
-        served = next((k for k in self.facts.kinds if k.kind == kind and k.group.endswith(".istio.io")), None)
+        served = self.facts.kind_index.get((GROUPS[kind], kind)) if kind else None
         if served is not None and not served.serves(path):
             return f"needs {kind}.{path}, which the cluster's CRD does not have"
         return ""
@@ -79,12 +80,11 @@ class Notes:
         self.found: list[Diagnostic] = []
 
     def add(self, code: str, message: str, origin: Origin) -> None:
-        """Note a finding at the policy's line."""
-        scope = self.scope
-        text = f"{message} (cluster {scope.facts.cluster}, mesh {scope.label})"
-        self.found.append(
-            finding(code, text, at=origin.at, policy=origin.policy, field=origin.field, cluster=scope.facts.cluster, mesh=scope.label)
-        )
+        """Note a finding at the policy's line, once."""
+        cluster, mesh = self.scope.facts.cluster, self.scope.label
+        noted = finding(code, message, at=origin.at, policy=origin.policy, field=origin.field, cluster=cluster, mesh=mesh)
+        if noted not in self.found:
+            self.found.append(noted)
 
     def served(self, feature: str, origin: Origin) -> bool:
         """Whether the cluster's Istio has the feature; if not, note GM302."""

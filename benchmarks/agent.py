@@ -1,0 +1,116 @@
+"""One agent process on directory clusters: cold start, a tick without a change, one changed policy, peak memory.
+
+Each size runs in a process of its own; `python -m benchmarks.agent FOLDER` is that process.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from math import log2
+from pathlib import Path
+from statistics import median
+
+from benchmarks.generate import Size, commit, git, make_world, policy, write
+from gitmesh.cli import wiring
+from gitmesh.model.report import Report, Stage, State
+from gitmesh.pipeline import Memo, run
+from gitmesh.plugins import load_translators
+
+FULL = Size(policies=1000, services=1000, clusters=10)
+HALF = Size(policies=500, services=500, clusters=5)
+DOUBLES = {
+    "P": Size(policies=1000, services=500, clusters=5),
+    "S": Size(policies=500, services=1000, clusters=5),
+    "C": Size(policies=500, services=500, clusters=10),
+}
+GOALS = {"cold": 60.0, "no change": 1.0, "one change": 2.0, "peak MB": 500.0}
+"""Seconds, and megabytes, at FULL."""
+TICKS = 5
+NOISE = 1.15
+"""A doubling may cost up to twice as much, and this factor on top for the noise of one run."""
+
+
+def measure(size: Size) -> dict[str, float]:
+    """Figures of one size, from a fresh world and a fresh process."""
+    with tempfile.TemporaryDirectory(prefix="gitmesh-bench-") as folder:
+        make_world(Path(folder), size)
+        command = [sys.executable, "-m", "benchmarks.agent", folder, str(size.policies), str(size.services), str(size.clusters)]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    figures: dict[str, float] = json.loads(output.splitlines()[-1])
+    return figures
+
+
+def worker(folder: Path, size: Size) -> dict[str, float]:
+    """The agent's own cycle, wired as `gitmesh agent` wires it."""
+    setup = wiring.read(folder / "gitmesh.yaml")
+    translators = load_translators()
+    repositories = wiring.sources(setup, folder / "store")
+    fleet = wiring.fleet(setup, translators)
+    publishers = wiring.publishers(setup, repositories)
+    options, memo = wiring.options(setup), Memo()
+
+    def tick() -> tuple[float, Report]:
+        began = time.perf_counter()
+        report = run(
+            repositories, fleet, translators, until=Stage.APPLY, options=options, memo=memo, clock=time.monotonic, publishers=publishers
+        )
+        return time.perf_counter() - began, report
+
+    cold, report = tick()
+    _expect(report, writes=True)
+    tick()
+    quiet = []
+    for _ in range(TICKS):
+        seconds, report = tick()
+        _expect(report, writes=False)
+        quiet.append(seconds)
+    changed = []
+    for number in range(TICKS):
+        _change(folder / "repo", size, number)
+        seconds, report = tick()
+        _expect(report, writes=True)
+        changed.append(seconds)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"cold": cold, "no change": median(quiet), "one change": median(changed), "peak MB": peak}
+
+
+def _expect(report: Report, *, writes: bool) -> None:
+    """A figure counts only where the work was done, whole and without an error."""
+    errors = [f"{d.code} {d.at} {d.message}" for d in report.diagnostics if d.is_error]
+    states = {name: result.state for name, result in report.clusters.items()}
+    if errors or any(state is not State.SYNCED for state in states.values()):
+        raise SystemExit(f"the run is not clean: {errors[:3]} {states}")
+    if any(bool(result.outcomes) != writes for result in report.clusters.values()):
+        raise SystemExit(f"expected {'writes' if writes else 'no writes'} in every cluster")
+
+
+def _change(repository: Path, size: Size, number: int) -> None:
+    """Commit one changed policy that selects a service by name."""
+    write(repository / "policies", {"p00000": policy(0, size, 1, timeout=f"{100 + number}s")})
+    commit(repository, f"change {number}")
+    git(repository, "push", "--quiet", "origin", "main")
+
+
+def report() -> dict[str, object]:
+    """All sizes, with the exponent of each doubling: 1 means twice the size costs twice as much."""
+    half, full = measure(HALF), measure(FULL)
+    doubled = {name: measure(size) for name, size in DOUBLES.items()}
+    exponents = {name: {figure: log2(figures[figure] / half[figure]) for figure in GOALS} for name, figures in doubled.items()}
+    misses = [f"{figure}: {full[figure]:.2f} > {goal}" for figure, goal in GOALS.items() if full[figure] > goal]
+    misses += [
+        f"doubling {name}: {figure} grew by {2**exponent:.2f}"
+        for name, row in exponents.items()
+        for figure, exponent in row.items()
+        if 2**exponent > 2 * NOISE
+    ]
+    return {"full": full, "half": half, "doubled": doubled, "exponents": exponents, "misses": misses}
+
+
+if __name__ == "__main__":
+    where, p, s, c = sys.argv[1:5]
+    print(json.dumps(worker(Path(where), Size(policies=int(p), services=int(s), clusters=int(c)))))

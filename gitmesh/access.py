@@ -1,0 +1,270 @@
+"""The access decision of one destination: AccessPolicies and the VirtualMesh, resolved to workload ports and identities.
+
+api.md, AccessPolicy: access is decided at the (workload, target port) pairs behind a Service, which other Services may share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.faults import suggest
+from gitmesh.identities import identities
+from gitmesh.index import Index, World, port_of
+from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
+from gitmesh.model.facts import Service, ServicePort, Workload
+from gitmesh.model.policies import Policy
+from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, TextCondition
+from gitmesh.model.virtualmesh import VirtualMeshSpec
+
+Default: TypeAlias = Literal["Deny", "Allow", "MeshDefault"]
+_STRICTEST: tuple[Default, ...] = ("Deny", "MeshDefault", "Allow")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbour:
+    """Another Service that shares pods and target ports, and the AccessPolicies that select it."""
+
+    service: Service
+    policies: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """Everything that the decision depends on.
+
+    `policies` select the destination; `governed` are other Services that an Allow selects and whose pods this one's may
+    be; `owners` are the VirtualMeshes of the meshes of its pods, None for a mesh without one.
+    """
+
+    cluster: str
+    service: Service
+    workloads: tuple[Workload, ...]
+    policies: tuple[Policy, ...]
+    governed: tuple[Service, ...]
+    neighbours: tuple[Neighbour, ...]
+    owners: tuple[Policy | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """The decision, None where there is nothing to guard; `held` where it cannot be made."""
+
+    access: Access | None
+    diagnostics: tuple[Diagnostic, ...] = ()
+    held: bool = False
+
+
+def resolve_access(situation: Situation, world: World, index: Index) -> Resolved:
+    """Decide who may call the destination."""
+    if not situation.service.selector:
+        return Resolved(access=None, diagnostics=tuple(_no_selector(situation)))
+    return _Decision(situation, world, index).resolved()
+
+
+def targets(port: ServicePort, workloads: Iterable[Workload]) -> frozenset[int]:
+    """The workload port numbers behind a Service port; a named one may differ by workload, and be none at all."""
+    if isinstance(port.target, int):
+        return frozenset([port.target or port.number])
+    return frozenset(workload.ports[port.target] for workload in workloads if port.target in workload.ports)
+
+
+def all_targets(service: Service, workloads: Sequence[Workload]) -> frozenset[int]:
+    """Every workload port number behind a Service."""
+    return frozenset(number for port in service.ports for number in targets(port, workloads))
+
+
+class _Decision:
+    def __init__(self, situation: Situation, world: World, index: Index) -> None:
+        self.situation, self.world, self.index = situation, world, index
+        self.found: list[Diagnostic] = []
+        self.held = False
+
+    def resolved(self) -> Resolved:
+        at_hand = self.situation
+        allows = tuple(self._grant(policy) for policy in at_hand.policies if _spec(policy).action == "Allow")
+        denies = tuple(self._grant(policy) for policy in at_hand.policies if _spec(policy).action == "Deny")
+        own = all_targets(at_hand.service, at_hand.workloads)
+        guarded = self._guarded(bool(allows))
+        default = _default(at_hand.owners)
+        access = Access(
+            allows=allows,
+            denies=denies,
+            governed=bool(allows),
+            targets=tuple(sorted(own)),
+            unresolved_targets=tuple(
+                sorted({str(p.target) for p in at_hand.service.ports if not targets(p, at_hand.workloads)}),
+            ),
+            guarded=tuple(sorted(guarded)),
+            default=default,
+            exempt=self._exemption(guarded) if default == "Deny" and not allows else None,
+            strict=bool(at_hand.owners) and all(_is_strict(owner) for owner in at_hand.owners),
+        )
+        self.found += [*_outside(at_hand), *_shared(at_hand)]
+        return Resolved(access=access, diagnostics=tuple(self.found), held=self.held)
+
+    def _grant(self, policy: Policy) -> Grant:
+        spec = _spec(policy)
+        who = identities(spec.sources, policy.namespace, self.world, deny=spec.action == "Deny")
+        for cluster in who.unknown:
+            self._hold(
+                finding(
+                    "GM216",
+                    f"the identities of a cluster cannot be told apart while the facts of cluster {cluster} are unknown",
+                    at=policy.at("sources"),
+                    policy=policy.id,
+                    field="spec.sources",
+                    cluster=self.situation.cluster,
+                )
+            )
+        operations = {self._operation(policy, number, rule) for number, rule in enumerate(spec.rules or ())}
+        return Grant(callers=who.callers, operations=tuple(sorted(operations, key=repr)), origin=policy.origin())
+
+    def _operation(self, policy: Policy, number: int, rule: AccessRule) -> Operation:
+        if _spec(policy).action == "Deny":
+            self.found += _by_path(policy, number, rule)
+        numbers: set[int] = set()
+        unresolved: set[str] = set()
+        for position, reference in enumerate(rule.ports or ()):
+            port = port_of(self.situation.service, reference)
+            if port is None:
+                self._hold(
+                    missing_port(policy, ("rules", number, "ports", position), self.situation.service, reference, self.situation.cluster)
+                )
+                continue
+            found = targets(port, self.situation.workloads)
+            numbers |= found
+            unresolved |= set() if found else {str(port.target)}
+        return Operation(
+            paths=tuple(sorted(set(rule.paths or ()))),
+            methods=tuple(sorted(set(rule.methods or ()))),
+            targets=tuple(sorted(numbers)),
+            hosts=tuple(sorted(set(rule.hosts or ()))),
+            headers=tuple(sorted({_header(header) for header in rule.headers or ()})),
+            unresolved_ports=tuple(sorted(unresolved)),
+        )
+
+    def _hold(self, diagnostic: Diagnostic) -> None:
+        self.found.append(diagnostic)
+        self.held = True
+
+    def _guarded(self, governed: bool) -> frozenset[int]:
+        """Ports that an Allow governs on this Service, or on another that could have the same pods: what is bound to
+        arrive later, such as a pod that both select, must not find a door open."""
+        services = [*([self.situation.service] if governed else []), *self.situation.governed]
+        mine = self.situation.workloads
+        return frozenset(number for service in services for number in all_targets(service, (*mine, *self.index.behind(service))))
+
+    def _exemption(self, guarded: frozenset[int]) -> Exemption | None:
+        owners = {owner.id: owner for owner in self.situation.owners if owner is not None and _mesh(owner).access_default == "Deny"}
+        if len(owners) != 1:
+            # Pods in several VirtualMeshes: what one of them exempts the others may not.
+            self.found += [_narrowed(owner, self.situation) for owner in owners.values() if _mesh(owner).access_exempt]
+            return None
+        owner = next(iter(owners.values()))
+        exempt = _mesh(owner).access_exempt
+        if exempt is None:
+            return None
+        ports = [port_of(self.situation.service, reference) for reference in exempt.ports or ()]
+        numbers = frozenset(n for port in ports if port for n in targets(port, self.situation.workloads))
+        if exempt.ports is None and guarded:
+            numbers = all_targets(self.situation.service, self.situation.workloads)
+        if (exempt.ports is not None or guarded) and not numbers - guarded:
+            return None
+        who = identities(exempt.sources, owner.namespace, self.world, deny=False) if exempt.sources else None
+        if who and who.unknown:
+            self.held = True
+        return Exemption(targets=tuple(sorted(numbers - guarded)), callers=who.callers if who else (), origin=owner.origin("access_exempt"))
+
+
+def missing_port(policy: Policy, path: tuple[str | int, ...], service: Service, reference: int | str, cluster: str) -> Diagnostic:
+    """The finding on a port that the Service does not have."""
+    names = [port.name for port in service.ports if port.name]
+    shown = ", ".join(f"{port.number} {port.name}".strip() for port in service.ports) or "none"
+    return finding(
+        "GM208",
+        f"Service {service.namespace}/{service.name} has no port {reference}; it has {shown}",
+        at=policy.at(*path),
+        policy=policy.id,
+        field=policy.origin(*path).field,
+        cluster=cluster,
+        hint=suggest(str(reference), names),
+    )
+
+
+def _spec(policy: Policy) -> AccessPolicySpec:
+    assert isinstance(policy.spec, AccessPolicySpec)
+    return policy.spec
+
+
+def _mesh(policy: Policy) -> VirtualMeshSpec:
+    assert isinstance(policy.spec, VirtualMeshSpec)
+    return policy.spec
+
+
+def _default(owners: Sequence[Policy | None]) -> Default:
+    """Pods in several meshes get the strictest of their defaults."""
+    given = {_mesh(owner).access_default if owner else "MeshDefault" for owner in owners} or {"MeshDefault"}
+    return next(default for default in _STRICTEST if default in given)
+
+
+def _is_strict(owner: Policy | None) -> bool:
+    mtls = _mesh(owner).mtls if owner else None
+    return mtls is not None and mtls.mode == "Strict"
+
+
+def _header(rule: HeaderRule) -> NamedCondition:
+    if rule.exact is not None:
+        condition = TextCondition(form="exact", value=rule.exact)
+    elif rule.prefix is not None:
+        condition = TextCondition(form="prefix", value=rule.prefix)
+    elif rule.suffix is not None:
+        condition = TextCondition(form="suffix", value=rule.suffix)
+    else:
+        condition = TextCondition(form="present")
+    return NamedCondition(name=rule.name.lower(), condition=condition, invert=rule.invert)
+
+
+def _about(code: str, text: str, policy: Policy, situation: Situation, *path: str | int) -> Diagnostic:
+    field = policy.origin(*path).field
+    return finding(code, text, at=policy.at(*path), policy=policy.id, field=field, cluster=situation.cluster)
+
+
+def _no_selector(situation: Situation) -> Iterator[Diagnostic]:
+    name = f"{situation.service.namespace}/{situation.service.name}"
+    for policy in situation.policies:
+        yield _about("GM308", f"Service {name} has no selector, so there are no pods to guard", policy, situation, "destinations")
+
+
+def _outside(situation: Situation) -> Iterator[Diagnostic]:
+    outside = [f"{w.kind} {w.namespace}/{w.name}" for w in situation.workloads if not w.mesh and w.pods]
+    if outside:
+        text = f"behind Service {situation.service.namespace}/{situation.service.name} these are in no mesh: {', '.join(outside)}"
+        yield from (_about("GM308", text, policy, situation, "destinations") for policy in situation.policies)
+
+
+def _shared(situation: Situation) -> Iterator[Diagnostic]:
+    mine = f"{situation.service.namespace}/{situation.service.name}"
+    for other in situation.neighbours:
+        name = f"{other.service.namespace}/{other.service.name}"
+        for policy in situation.policies:
+            if policy.id not in other.policies:
+                text = f"Service {name} reaches the same pods and ports as {mine}, which this policy selects alone"
+                yield _about("GM213", text, policy, situation, "destinations")
+
+
+def _by_path(policy: Policy, number: int, rule: AccessRule) -> Iterator[Diagnostic]:
+    for position, path in enumerate(rule.paths or ()):
+        if path != "*":
+            at = ("rules", number, "paths", position)
+            text = f"this Deny depends on how the mesh normalises paths before it compares {path}"
+            yield finding("GM310", text, at=policy.at(*at), policy=policy.id, field=policy.origin(*at).field)
+
+
+def _narrowed(owner: Policy, situation: Situation) -> Diagnostic:
+    name = f"{situation.service.namespace}/{situation.service.name}"
+    return _about(
+        "GM304", f"the pods of Service {name} are in several VirtualMeshes, so nothing is exempt", owner, situation, "access_exempt"
+    )

@@ -1,0 +1,189 @@
+"""A tree of YAML files, read and written as if it were a live cluster: for trying GitMesh, and to hand manifests to Argo CD or Flux."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from gitmesh.adapters.contents import Content, Place, new_file, object_uid, read_content, replace_object, uid_of
+from gitmesh.adapters.files import STATE, locked, path_of, read_inside, remove_inside, write_inside
+from gitmesh.adapters.tree import Tree
+from gitmesh.adapters.writing import StepError, body_of, carry_out, check_step, live_object, refuse_observed, version_of
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.discover import Reducer, assemble, cluster_uid
+from gitmesh.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.ledger import Ledger, Stored
+from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
+from gitmesh.ports import ClusterError, Translator
+
+_LEDGER = f"{STATE}/ledger.yaml"
+
+
+class DirectoryCluster:
+    """Satisfies `ports.Cluster`. Not for use by several threads at once; other processes are kept out by a lock.
+
+    Any layout of YAML or JSON files is read; names that begin with a dot are not. A kind that a translator writes is
+    served even if no CustomResourceDefinition lies in the tree: its schema is then unknown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        translators: Sequence[Translator],
+        *,
+        labels: Mapping[str, str] | None = None,
+        enforce: bool = True,
+    ) -> None:
+        self.name = name
+        self.labels: Mapping[str, str] = dict(labels or {})
+        self.enforce = enforce
+        self._root = root
+        self._translators = tuple(translators)
+        self._reducer = Reducer(translators)
+        self._watched = {(r.group, r.kind): r.namespaced for translator in translators for r in translator.resources}
+        self._tree = Tree(root, self._read)
+        self._facts: tuple[int, ClusterFacts] | None = None
+        self._observed: tuple[int, frozenset[tuple[str, str]], Observed] | None = None
+
+    def facts(self) -> ClusterFacts:
+        """What the files say; the same object while none of it changed. Raises ClusterError for a missing directory."""
+        self._refresh()
+        if self._facts is None or self._facts[0] != self._tree.facts_generation:
+            self._facts = (self._tree.facts_generation, self._assemble())
+        return self._facts[1]
+
+    def observe(self, kinds: Sequence[ApiKind]) -> Observed:
+        """Every object of these kinds. Files that cannot be read are findings; the facts are then incomplete."""
+        self._watch(kinds)
+        self._refresh()
+        wanted = frozenset((kind.group, kind.kind) for kind in kinds)
+        known = self._observed
+        if known is None or known[:2] != (self._tree.generation, wanted):
+            known = self._observed = (self._tree.generation, wanted, self._observe(wanted))
+        return known[2]
+
+    def predict(self, plan: Plan) -> Plan:
+        """The plan as it is: files have no defaults."""
+        return plan
+
+    def apply(self, plan: Plan) -> tuple[Outcome, ...]:
+        """Write the plan. Raises ClusterError before any write for a name that is no name, and in mode Observe."""
+        if not plan.writes:
+            return ()
+        refuse_observed(self.name, self.enforce)
+        paths = {change.key: path_of(change.key) for change in plan.writes}
+        try:
+            with locked(self._root):
+                self._refresh()
+                places = self._places()
+                return carry_out(plan, lambda change, expected: self._write(change, expected, places, paths[change.key]))
+        except OSError as error:
+            raise self._failure("written", error) from error
+
+    def load(self, instance: str) -> Stored:
+        """The ledger. Raises ClusterError where another instance, or a newer GitMesh, keeps one here."""
+        content = self._ledger()
+        if content is None:
+            return Stored(ledger=Ledger(instance=instance))
+        try:
+            stored = read_ledger(content, instance, version_of(content))
+        except FutureLedgerError as error:
+            raise ClusterError(f"cluster {self.name}: {error}", retryable=False, code="GM506") from error
+        if stored.ledger.instance != instance:
+            message = f"directory of cluster {self.name} belongs to instance {stored.ledger.instance}, not to {instance}"
+            raise ClusterError(message, retryable=False, code="GM506")
+        return stored
+
+    def save(self, ledger: Ledger, version: str) -> str:
+        """Compare-and-set the ledger, on disk when this returns. Raises ClusterError on a lost race."""
+        refuse_observed(self.name, self.enforce)
+        content = encode_ledger(ledger)
+        self._require_root()
+        try:
+            with locked(self._root):
+                current = self._ledger()
+                if version != (version_of(current) if current is not None else ""):
+                    raise ClusterError(f"the ledger of cluster {self.name} was changed by someone else")
+                if content != current:
+                    write_inside(self._root, _LEDGER, content, sync=True)
+        except OSError as error:
+            raise self._failure("written", error) from error
+        return version_of(content)
+
+    def _read(self, path: str, data: bytes) -> Content:
+        return read_content(path, data, self._reducer.reduce, self._watched)
+
+    def _watch(self, kinds: Sequence[ApiKind]) -> None:
+        new = {(kind.group, kind.kind): kind.namespaced for kind in kinds}
+        if not new.keys() <= self._watched.keys():
+            self._watched = {**new, **self._watched}
+            self._tree.forget()
+
+    def _refresh(self) -> None:
+        try:
+            self._tree.refresh()
+        except OSError as error:
+            raise self._failure("read", error) from error
+
+    def _require_root(self) -> None:
+        if not self._root.is_dir():
+            raise ClusterError(f"directory of cluster {self.name} cannot be written: {self._root} is not a directory")
+
+    def _failure(self, what: str, error: OSError) -> ClusterError:
+        return ClusterError(f"directory of cluster {self.name} cannot be {what}: {error.strerror or error}")
+
+    def _assemble(self) -> ClusterFacts:
+        entries = [entry for _, entry in self._tree.entries()]
+        rows = [row for entry in entries for row in entry.content.rows]
+        return assemble(
+            self.name,
+            self.labels,
+            rows,
+            self._translators,
+            uid=cluster_uid(rows) or uid_of(self.name),
+            complete=not any(entry.hides for entry in entries),
+            assumed=_assumed(self._translators),
+        )
+
+    def _observe(self, wanted: frozenset[tuple[str, str]]) -> Observed:
+        live: dict[ObjectKey, Live] = {}
+        findings: list[Diagnostic] = list(self._tree.diagnostics(self.name))
+        for key, places in sorted(self._places().items()):
+            if (key.group, key.kind) not in wanted:
+                continue
+            live[key] = places[0][2]
+            if len(places) > 1:
+                findings.append(finding("GM508", _doubled(key, places), cluster=self.name))
+        return Observed(cluster=self.name, live=live, diagnostics=tuple(findings))
+
+    def _places(self) -> dict[ObjectKey, list[tuple[str, Place, Live]]]:
+        """Where each object stands, in order of paths."""
+        places: dict[ObjectKey, list[tuple[str, Place, Live]]] = {}
+        for path, entry in self._tree.entries():
+            for live, place in entry.content.live:
+                places.setdefault(live.key, []).append((path, place, live))
+        return places
+
+    def _write(
+        self, change: Change, expected: str, places: dict[ObjectKey, list[tuple[str, Place, Live]]], default: str
+    ) -> Live | None:
+        """One step; keeps `places` true."""
+        found = places.get(change.key, [])
+        if len(found) > 1:
+            raise StepError(_doubled(change.key, found))
+        check_step(change, expected, found[0][2] if found else None)
+        body = None if change.action is Action.DELETE else body_of(change)
+        try:
+            if not found:
+                return self._create(default, change.key, body_of(change), places)
+            path, place, _ = found[0]
+            self._replace(path, change.key, replace_object(path, self._current(path, *found[0][1:]), place, body), places)
+        except ValueError as error:
+            raise StepError(f"{change.key} cannot be read any more: {error}") from error
+        except OSError as error:
+            raise StepError(f"{change.key} cannot be written: {error.strerror or error}", code="GM501") from error
+        return places[change.key][0][2] if change.key in places else None

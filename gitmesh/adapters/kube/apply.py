@@ -1,0 +1,204 @@
+"""Carrying out a plan: phase after phase, the steps of a phase at once, what fails stops what depends on it.
+
+Every write names the version of the object that the plan was made from, so a plan that is out of date changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gitmesh.adapters.kube import managed, writes
+from gitmesh.adapters.kube.client import Answer, Client
+from gitmesh.adapters.kube.errors import ApiError, api_error
+from gitmesh.adapters.kube.live import LiveObjects
+from gitmesh.diff import is_same
+from gitmesh.model.objects import ApiKind, Body, ObjectKey, decode
+from gitmesh.model.plan import Action, Change, Outcome, Plan
+from gitmesh.model.units import UnitKey
+from gitmesh.ports import ClusterError
+
+_MANAGER_CONFLICT = "FieldManagerConflict"
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """An object that an earlier step of this plan wrote."""
+
+    uid: str
+    resource_version: str
+
+
+class Applier:
+    """Applies one plan. `kinds` are those that were observed."""
+
+    def __init__(self, client: Client, kinds: Mapping[tuple[str, str], ApiKind], live: LiveObjects) -> None:
+        self._client = client
+        self._kinds = kinds
+        self._live = live
+        self._written: dict[ObjectKey, _Version] = {}
+        self._failed: dict[UnitKey | ObjectKey, Outcome] = {}
+        self._lost: Outcome | None = None
+
+    async def apply(self, plan: Plan) -> tuple[Outcome, ...]:
+        """One outcome for each write of the plan, in its order. Never raises for the world's failures."""
+        outcomes: list[Outcome] = []
+        for batch in batches(plan.writes):
+            done = await asyncio.gather(*(self._step(change) for change in batch))
+            for change, outcome in zip(batch, done, strict=True):
+                if not outcome.ok:
+                    self._failed.update(dict.fromkeys((change.key, *change.units), outcome))
+            outcomes += done
+        return tuple(outcomes)
+
+    async def _step(self, change: Change) -> Outcome:
+        cause = self._lost or next((self._failed[unit] for unit in (change.key, *change.units) if unit in self._failed), None)
+        if cause is not None:
+            text = f"not tried, as an earlier step failed ({cause.key})"
+            return Outcome(key=change.key, action=change.action, ok=False, message=text, code=cause.code, retryable=True)
+        try:
+            outcome = await (self._delete(change) if change.action is Action.DELETE else self._write(change))
+        except ClusterError as error:
+            outcome = _failure(change, error)
+            if error.retryable and not isinstance(error, ApiError):
+                self._lost = outcome  # no answer at all: the rest would only wait for its deadline too
+        return outcome
+
+    # -- create, update, adopt --------------------------------------------------------------------------
+
+    async def _write(self, change: Change) -> Outcome:
+        desired = decode(change.body or b"")
+        written = self._written.get(change.key)
+        if written is not None:
+            return await self._put(change, desired, written.resource_version)
+        if change.action is Action.CREATE:
+            return await self._put(change, desired, writes.NEW)
+        if change.action is Action.UPDATE and self._live.is_sole(change.key, change.resource_version):
+            return await self._put(change, desired, change.resource_version)
+        return await self._put_shared(change, desired)
+
+    async def _put(self, change: Change, desired: Body, at: str) -> Outcome:
+        kind = self._kind(change)
+        answer = await self._client.send(writes.apply_request(kind, change.version, change.key, desired, at))
+        try:
+            return self._done(change, desired, answer.json(), answer.warnings)
+        except ApiError as error:
+            if at != writes.NEW and any(cause.reason == _MANAGER_CONFLICT for cause in error.causes):
+                return _other_manager(change, error)
+            if not _is_outdated(error, at):
+                raise
+        return await self._recheck(change, desired)
+
+    async def _put_shared(self, change: Change, desired: Body) -> Outcome:
+        """Others claim fields of the object: take over what Update managers claim, and leave Apply managers theirs."""
+        raw = (await self._get(change)).json()
+        at = raw["metadata"]["resourceVersion"]
+        if raw["metadata"].get("uid") != change.uid or at != change.resource_version:
+            return _failed(change, "it was changed since the plan was made", "GM505")
+        claims = managed.taken_over(managed.entries(raw), raw, desired)
+        if claims is not None:
+            moved = await self._client.send(writes.claims_request(self._kind(change), change.version, change.key, at, claims))
+            at = moved.json()["metadata"]["resourceVersion"]
+        return await self._put(change, desired, at)
+
+    async def _recheck(self, change: Change, desired: Body) -> Outcome:
+        """The server says that the version moved: perhaps by our own write, whose answer was lost."""
+        answer = await self._get(change)
+        if answer.status == 404:
+            return _failed(change, "it was deleted since the plan was made", "GM505")
+        raw = answer.json()
+        if is_same(desired, raw) and any(managed.is_ours(entry) for entry in managed.entries(raw)):
+            return self._done(change, desired, raw, ())
+        what = "somebody made it" if change.action is Action.CREATE else "it was changed"
+        return _failed(change, f"{what} since the plan was made", "GM505")
+
+    def _done(self, change: Change, desired: Body, raw: Body, warnings: tuple[str, ...]) -> Outcome:
+        metadata = raw["metadata"]
+        self._written[change.key] = _Version(str(metadata["uid"]), str(metadata["resourceVersion"]))
+        done = Outcome(key=change.key, action=change.action, ok=True, uid=str(metadata["uid"]), warnings=warnings)
+        others = managed.appliers(managed.entries(raw), desired)
+        if is_same(desired, raw) or not others:
+            return done
+        return replace(done, ok=False, message=shared_text(others), code="GM405")
+
+    # -- delete -----------------------------------------------------------------------------------------
+
+    async def _delete(self, change: Change) -> Outcome:
+        written = self._written.get(change.key, _Version(change.uid, change.resource_version))
+        request = writes.delete_request(self._kind(change), change.version, change.key, written.uid, written.resource_version)
+        answer = await self._client.send(request)
+        done = Outcome(key=change.key, action=change.action, ok=True, uid=change.uid, warnings=answer.warnings)
+        if answer.status == 404:
+            return replace(done, message="it was gone already")
+        if answer.status == 409:
+            return await self._not_deleted(change, done, api_error(str(request), answer.status, answer.body))
+        metadata = answer.json().get("metadata") or {}
+        if metadata.get("finalizers"):
+            waits = ", ".join(map(str, metadata["finalizers"]))
+            return _failed(change, f"it is being deleted and waits for {waits}", "GM505")
+        return done
+
+    async def _not_deleted(self, change: Change, done: Outcome, error: ApiError) -> Outcome:
+        """A precondition failed: ours is gone, replaced by another object, or changed."""
+        answer = await self._get(change)
+        if answer.status == 404:
+            return replace(done, message="it was gone already")
+        if answer.json()["metadata"].get("uid") != change.uid:
+            return replace(done, message="somebody replaced it by another object, which is left alone")
+        return _failed(change, f"it was not deleted: {error.text}", "GM505")
+
+    # -- both -------------------------------------------------------------------------------------------
+
+    async def _get(self, change: Change) -> Answer:
+        return await self._client.send(writes.get_request(self._kind(change), change.version, change.key))
+
+    def _kind(self, change: Change) -> ApiKind:
+        kind = self._kinds.get((change.key.group, change.key.kind))
+        if kind is None:
+            raise ClusterError(
+                f"{change.key}: the cluster does not serve {change.key.kind}.{change.key.group}", retryable=False, code="GM504"
+            )
+        return kind
+
+
+def batches(steps: Sequence[Change]) -> Iterator[list[Change]]:
+    """Runs of steps that may happen at once: one phase, deletions apart, each object once."""
+    batch: dict[ObjectKey, Change] = {}
+    rank = None
+    for step in steps:
+        if batch and (_rank(step) != rank or step.key in batch):
+            yield list(batch.values())
+            batch = {}
+        rank = _rank(step)
+        batch[step.key] = step
+    if batch:
+        yield list(batch.values())
+
+
+def _rank(step: Change) -> tuple[bool, int]:
+    return (step.action is Action.DELETE, step.phase)
+
+
+def shared_text(others: Mapping[str, Sequence[str]]) -> str:
+    """Which managers apply which of our fields."""
+    return "; ".join(f"manager {manager} applies {', '.join(paths[:5])}" for manager, paths in others.items())
+
+
+def _is_outdated(error: ApiError, at: str) -> bool:
+    """Whether the server refused the version that the request named (422 for a creation of what exists)."""
+    outdated = at == writes.NEW and any(cause.field == "metadata.resourceVersion" for cause in error.causes)
+    return error.status == 409 or outdated
+
+
+def _other_manager(change: Change, error: ApiError) -> Outcome:
+    causes = "; ".join(f"{cause.message}: {cause.field.lstrip('.')}" for cause in error.causes[:5] if cause.reason == _MANAGER_CONFLICT)
+    return _failed(change, causes, "GM405")
+
+
+def _failed(change: Change, text: str, code: str) -> Outcome:
+    return Outcome(key=change.key, action=change.action, ok=False, message=text, code=code, retryable=True)
+
+
+def _failure(change: Change, error: ClusterError) -> Outcome:
+    return Outcome(key=change.key, action=change.action, ok=False, message=str(error), code=error.code, retryable=error.retryable)

@@ -1,0 +1,111 @@
+"""A Kubernetes cluster as the core's port `Cluster`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gitmesh import __version__
+from gitmesh.adapters.kube.apply import Applier
+from gitmesh.adapters.kube.client import Client
+from gitmesh.adapters.kube.credentials import Endpoint, in_cluster
+from gitmesh.adapters.kube.facts import FactReader
+from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
+from gitmesh.adapters.kube.live import LiveObjects
+from gitmesh.adapters.kube.predict import Predictor
+from gitmesh.adapters.kube.rights import Right, ask, needed
+from gitmesh.adapters.kube.store import LedgerStore
+from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.config import ClusterConfig
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.ledger import Ledger, Stored
+from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.model.plan import Live, Observed, Outcome, Plan
+from gitmesh.ports import ClusterError, Translator
+
+
+class KubeCluster:
+    """One cluster behind one client. Its methods are called from one thread at a time; each may raise ClusterError."""
+
+    def __init__(
+        self, name: str, client: Client, translators: Sequence[Translator], *, labels: Mapping[str, str] | None = None, enforce: bool = True
+    ) -> None:
+        self.name = name
+        self.labels: Mapping[str, str] = dict(labels or {})
+        self.enforce = enforce
+        self.client = client
+        self._translators = tuple(translators)
+        self._facts = FactReader(client, name, self.labels, self._translators)
+        self._live = LiveObjects(client)
+        self._predictor = Predictor(client, self._live)
+        self._store = LedgerStore(client)
+        self._kinds: dict[tuple[str, str], ApiKind] = {}
+        self._findings: tuple[Diagnostic, ...] = ()
+        self._observed: Observed | None = None
+
+    def facts(self) -> ClusterFacts:
+        """What lives there. Findings on kinds that may not be read come with the next `observe`."""
+        facts, self._findings = self.client.run(self._facts.read())
+        return facts
+
+    def observe(self, kinds: Sequence[ApiKind]) -> Observed:
+        """Every live object of these kinds, from the quorum; the same value again while nothing changed."""
+        live, missing = self.client.run(self._live.read(kinds))
+        self._kinds = {(kind.group, kind.kind): kind for kind in kinds if (kind.group, kind.kind) not in missing}
+        last = self._observed
+        if last is None or not _same(last, live, missing, self._findings):
+            last = Observed(cluster=self.name, live=live, missing_kinds=missing, diagnostics=self._findings)
+            self._observed = last
+        return last
+
+    def predict(self, plan: Plan) -> Plan:
+        """The plan without the updates that a dry run shows to change nothing. Observed clusters are asked nothing."""
+        return self.client.run(self._predictor.predict(plan, self._kinds)) if self.enforce else plan
+
+    def apply(self, plan: Plan) -> tuple[Outcome, ...]:
+        """Carry out the plan's writes. Raises ClusterError only where the cluster is merely observed."""
+        if not self.enforce:
+            raise ClusterError(f"cluster {self.name} is in mode Observe", retryable=False, code="GM509")
+        return self.client.run(Applier(self.client, self._kinds, self._live).apply(plan))
+
+    def load(self, instance: str) -> Stored:
+        """The ledger of an instance."""
+        return self.client.run(self._store.load(instance))
+
+    def save(self, ledger: Ledger, version: str) -> str:
+        """Compare-and-set the ledger; its new version."""
+        if not self.enforce:
+            raise ClusterError(f"cluster {self.name} is in mode Observe", retryable=False, code="GM509")
+        return self.client.run(self._store.save(ledger, version))
+
+    def rights(self, instance: str) -> tuple[Right, ...]:
+        """The rights that this cluster's mode needs, each with whether we have it. For `gitmesh check`."""
+        resources = [resource for translator in self._translators for resource in translator.resources]
+        return self.client.run(ask(self.client, needed(resources, instance=instance, enforce=self.enforce)))
+
+    def close(self) -> None:
+        """Close connections and end the thread."""
+        self.client.close()
+
+
+def connect(config: ClusterConfig, translators: Sequence[Translator], *, folder: Path, environment: Mapping[str, str]) -> KubeCluster:
+    """The cluster of a configuration; nothing is sent yet. Relative paths start in `folder`. Raises ClusterError."""
+    client = Client(_endpoint(config, folder, environment), timeout=config.timeout / 1000, user_agent=f"gitmesh/{__version__}")
+    return KubeCluster(config.name, client, translators, labels=config.labels, enforce=config.mode == "Enforce")
+
+
+def _endpoint(config: ClusterConfig, folder: Path, environment: Mapping[str, str]) -> Endpoint:
+    if config.kubeconfig is None:
+        return in_cluster(environment)
+    chosen = config.kubeconfig
+    return read_kubeconfig(folder / chosen.path, context=chosen.context, allow_exec=chosen.allow_exec)
+
+
+def _same(last: Observed, live: Mapping[ObjectKey, Live], missing: frozenset[tuple[str, str]], findings: tuple[Diagnostic, ...]) -> bool:
+    """Whether a reading equals the last one: unchanged objects are identical values."""
+    return (
+        last.missing_kinds == missing
+        and last.diagnostics == findings
+        and last.live.keys() == live.keys()
+        and all(last.live[key] is found for key, found in live.items())
+    )

@@ -1,0 +1,99 @@
+"""Kubernetes Events on the agent's own Deployment, for failures: `kubectl describe deployment gitmesh` then tells them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.errors import clean
+from gitmesh.adapters.kube.paths import collection, item
+from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.model.report import Report
+from gitmesh.ports import ClusterError
+
+_DEPLOYMENT = ApiKind(group="apps", kind="Deployment", plural="deployments", versions=("v1",))
+_EVENT = ApiKind(group="events.k8s.io", kind="Event", plural="events", versions=("v1",))
+_LONGEST_NOTE = 1024
+MOST_EVENTS = 20
+AGAIN_AFTER = 3000.0
+"""Seconds after which an Event of a failure that lasts is made again: the server forgets Events after an hour."""
+
+
+class EventPublisher:
+    """Publishes the errors of a report. `now` gives the time for the Event, `clock` is monotonic, in seconds.
+
+    One Event for each finding (code, cluster and policy), while it lasts once in 50 minutes, at most 20 a report.
+    """
+
+    def __init__(
+        self, client: Client, namespace: str, deployment: str, *, now: Callable[[], datetime], clock: Callable[[], float], instance: str
+    ) -> None:
+        self._client = client
+        self._key = ObjectKey(group="apps", kind="Deployment", namespace=namespace, name=deployment)
+        self._now = now
+        self._clock = clock
+        self._instance = instance
+        self._posted: dict[str, float] = {}
+        self._uid = ""
+
+    def publish(self, report: Report) -> Report:
+        """Post what is new. The report comes back as it was: Events are a courtesy, and their failure is no finding."""
+        errors = {_identity(d): d for d in report.diagnostics if d.is_error}
+        self._posted = {name: at for name, at in self._posted.items() if name in errors and self._clock() - at < AGAIN_AFTER}
+        fresh = [(name, d) for name, d in errors.items() if name not in self._posted][:MOST_EVENTS]
+        if fresh:
+            self._client.run(self._post(fresh))
+        return report
+
+    async def _post(self, fresh: Sequence[tuple[str, Diagnostic]]) -> None:
+        try:
+            self._uid = self._uid or await self._read_uid()
+            await asyncio.gather(*(self._post_one(name, diagnostic) for name, diagnostic in fresh))
+        except ClusterError:
+            return
+
+    async def _read_uid(self) -> str:
+        content = (await self._client.send(Request(method="GET", path=item(_DEPLOYMENT, "v1", self._key)))).json()
+        return str(content["metadata"]["uid"])
+
+    async def _post_one(self, name: str, diagnostic: Diagnostic) -> None:
+        body = orjson.dumps(self._event(name, diagnostic))
+        answer = await self._client.send(Request(method="POST", path=collection(_EVENT, "v1", self._key.namespace), body=body))
+        if answer.status != 409:  # 409: an agent before us has made it, and it is still there
+            answer.json()
+        self._posted[name] = self._clock()
+
+    def _event(self, name: str, diagnostic: Diagnostic) -> Mapping[str, Any]:
+        place = f" ({diagnostic.at})" if diagnostic.at else ""
+        return {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": f"{self._key.name}.{name}", "namespace": self._key.namespace},
+            "eventTime": self._now().isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "type": "Warning",
+            "reason": diagnostic.name,
+            "action": "Reconcile",
+            "note": clean(f"{diagnostic.code} {diagnostic.message}{place}", _LONGEST_NOTE // 4),
+            "reportingController": "gitmesh.io/agent",
+            "reportingInstance": f"gitmesh-{self._instance}",
+            "regarding": {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "namespace": self._key.namespace,
+                "name": self._key.name,
+                "uid": self._uid,
+            },
+        }
+
+
+def _identity(diagnostic: Diagnostic) -> str:
+    """A name for the finding that lives as long as it does."""
+    parts = (diagnostic.code, diagnostic.cluster, diagnostic.policy, diagnostic.field, diagnostic.message)
+    return sha256("\0".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,104 @@
+"""Live objects of the kinds that translators write, ours and others'."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from gitmesh.adapters.kube import managed
+from gitmesh.adapters.kube.client import Client
+from gitmesh.adapters.kube.errors import ApiError
+from gitmesh.adapters.kube.lists import everything
+from gitmesh.adapters.kube.paths import collection
+from gitmesh.model.objects import ApiKind, ObjectKey, canonical
+from gitmesh.model.plan import Live
+from gitmesh.ownership import FIELD_MANAGER
+
+_METADATA = ("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences")
+
+
+class LiveObjects:
+    """The last reading of one cluster. An object whose resourceVersion did not move is the same `Live` again."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._known: dict[ObjectKey, Live] = {}
+        self._shared: set[ObjectKey] = set()
+
+    async def read(self, kinds: Sequence[ApiKind]) -> tuple[dict[ObjectKey, Live], frozenset[tuple[str, str]]]:
+        """Every object of these kinds, and the kinds that the cluster does not serve. Raises ClusterError."""
+        lists = await asyncio.gather(*(self._list(kind) for kind in kinds))
+        found = {live.key: live for listed in lists if listed is not None for live in listed}
+        missing = frozenset((k.group, k.kind) for k, listed in zip(kinds, lists, strict=True) if listed is None)
+        self._known = found
+        self._shared &= found.keys()
+        return found, missing
+
+    def known(self, key: ObjectKey) -> Live | None:
+        """The object as last read."""
+        return self._known.get(key)
+
+    def is_sole(self, key: ObjectKey, resource_version: str) -> bool:
+        """Whether nobody but us claimed a field of this version of the object, its status left out."""
+        live = self._known.get(key)
+        return live is not None and live.resource_version == resource_version and key not in self._shared
+
+    async def _list(self, kind: ApiKind) -> list[Live] | None:
+        """All objects in the first version that is served; None if none is."""
+        for version in kind.versions:
+            try:
+                return await everything(self._client, collection(kind, version), partial(self._take, kind, version))
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+        return None
+
+    def _take(self, kind: ApiKind, version: str, raw: Mapping[str, Any]) -> Live | None:
+        key = key_of(kind, raw)
+        if key is None:
+            return None
+        known = self._known.get(key)
+        metadata = raw["metadata"]
+        if known is not None and known.resource_version == metadata.get("resourceVersion") and known.uid == metadata.get("uid"):
+            return known
+        live = live_of(kind, version, raw, key)
+        if known is not None and known.body == live.body:
+            live = replace(live, body=known.body)  # only its status moved: comparisons of the body are remembered by identity
+        (self._shared.add if live.managers != {FIELD_MANAGER: "Apply"} or live.field_managers else self._shared.discard)(key)
+        return live
+
+
+def key_of(kind: ApiKind, raw: Mapping[str, Any]) -> ObjectKey | None:
+    """The identity of an object of a kind; None for what has no name."""
+    metadata = raw.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        return None
+    return ObjectKey(group=kind.group, kind=kind.kind, namespace=str(metadata.get("namespace") or ""), name=metadata["name"])
+
+
+def live_of(kind: ApiKind, version: str, raw: Mapping[str, Any], key: ObjectKey) -> Live:
+    """An object as the core sees it."""
+    metadata, entries = raw["metadata"], managed.entries(raw)
+    return Live(
+        key=key,
+        uid=str(metadata.get("uid") or ""),
+        body=canonical(content_of(kind, version, raw)),
+        labels=dict(metadata.get("labels") or {}),
+        annotations=dict(metadata.get("annotations") or {}),
+        resource_version=str(metadata.get("resourceVersion") or ""),
+        managers=managed.managers(entries),
+        field_managers=managed.field_managers(entries),
+        deleting="deletionTimestamp" in metadata,
+        status=canonical(raw["status"]) if raw.get("status") else b"",
+    )
+
+
+def content_of(kind: ApiKind, version: str, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The object without status and what only the server writes."""
+    kept = {name: raw["metadata"][name] for name in _METADATA if raw["metadata"].get(name)}
+    rest = {name: value for name, value in raw.items() if name not in ("metadata", "status", "apiVersion", "kind")}
+    api_version = f"{kind.group}/{version}" if kind.group else version
+    return {"apiVersion": api_version, "kind": kind.kind, "metadata": kept, **rest}

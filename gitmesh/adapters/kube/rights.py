@@ -1,0 +1,78 @@
+"""Which rights an agent needs in a cluster, and which of them it has (SelfSubjectAccessReview)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.facts import LISTED
+from gitmesh.adapters.kube.store import ledger_key
+from gitmesh.ports import Resource
+
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Right:
+    """One verb on one resource; `namespace` "" = in all, `name` "" = any. `allowed` is None until the server was asked."""
+
+    group: str
+    resource: str
+    verb: str
+    namespace: str = ""
+    name: str = ""
+    allowed: bool | None = None
+
+    def __str__(self) -> str:
+        what = f"{self.resource}.{self.group}" if self.group else self.resource
+        return f"{self.verb} {what}" + (f" {self.namespace}/{self.name}" if self.namespace else "")
+
+
+def needed(resources: Sequence[Resource], *, instance: str, enforce: bool) -> tuple[Right, ...]:
+    """The rights for reading facts and the translators' kinds and, to enforce, for writing them and the ledger."""
+    return tuple(sorted({*_reading(resources, instance), *(_writing(resources, instance) if enforce else ())}))
+
+
+def _reading(resources: Sequence[Resource], instance: str) -> Iterator[Right]:
+    for kind in LISTED:
+        yield Right(group=kind.group, resource=kind.plural, verb="list")
+    yield Right(group="", resource="configmaps", verb="list")
+    yield Right(group="", resource="configmaps", verb="get")
+    for resource in resources:
+        yield Right(group=resource.group, resource=resource.plural, verb="list")
+    yield _of_ledger("get", instance)
+
+
+def _writing(resources: Sequence[Resource], instance: str) -> Iterator[Right]:
+    for resource in resources:
+        for verb in ("create", "delete", "get", "patch"):
+            yield Right(group=resource.group, resource=resource.plural, verb=verb)
+    yield _of_ledger("update", instance)
+    # RBAC cannot limit a creation to a name, as the name is not in its path.
+    yield Right(group="", resource="configmaps", verb="create", namespace=ledger_key(instance).namespace)
+
+
+def _of_ledger(verb: str, instance: str) -> Right:
+    key = ledger_key(instance)
+    return Right(group="", resource="configmaps", verb=verb, namespace=key.namespace, name=key.name)
+
+
+async def ask(client: Client, rights: Sequence[Right]) -> tuple[Right, ...]:
+    """The rights with the server's answers. Every authenticated user may ask. Raises ClusterError."""
+    return tuple(await asyncio.gather(*(_ask(client, right) for right in rights)))
+
+
+async def _ask(client: Client, right: Right) -> Right:
+    attributes = {"group": right.group, "resource": right.resource, "verb": right.verb, "namespace": right.namespace, "name": right.name}
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {name: value for name, value in attributes.items() if value}},
+    }
+    content = (await client.send(Request(method="POST", path=_REVIEWS, body=orjson.dumps(body)))).json()
+    allowed = (content.get("status") or {}).get("allowed") is True
+    return Right(group=right.group, resource=right.resource, verb=right.verb, namespace=right.namespace, name=right.name, allowed=allowed)

@@ -1,0 +1,117 @@
+"""The ledger in a ConfigMap, written by compare-and-set on its resourceVersion."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.errors import ApiError
+from gitmesh.adapters.kube.paths import collection, item
+from gitmesh.ledger_codec import dump_ledger, load_ledger
+from gitmesh.model.ledger import Ledger, Stored
+from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.ownership import FIELD_MANAGER, INSTANCE, MANAGED_BY
+from gitmesh.ports import ClusterError
+
+NAMESPACE = "gitmesh-system"
+_KIND = ApiKind(group="", kind="ConfigMap", plural="configmaps", versions=("v1",))
+_PLAIN, _PACKED = "ledger.json", "ledger.json.gz"
+_LONGEST_PLAIN = 700 * 1024
+_LONGEST_UNPACKED = 64 * 1024 * 1024
+
+
+def ledger_key(instance: str) -> ObjectKey:
+    """The ConfigMap of an instance's ledger."""
+    return ObjectKey(group="", kind="ConfigMap", namespace=NAMESPACE, name=f"gitmesh-{instance}")
+
+
+class LedgerStore:
+    """The ledger of one cluster; reading it again gives the same value while it did not change."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._last: Stored | None = None
+
+    async def load(self, instance: str) -> Stored:
+        """The ledger, an empty one if there is none, `corrupt` if it cannot be read. Raises ClusterError."""
+        answer = await self._client.send(Request(method="GET", path=item(_KIND, "v1", ledger_key(instance))))
+        if answer.status == 404:
+            return Stored(ledger=Ledger(instance=instance))
+        raw = answer.json()
+        version = str(raw["metadata"]["resourceVersion"])
+        if self._last is None or self._last.version != version or self._last.ledger.instance != instance:
+            self._last = _stored(raw, instance, version)
+        return self._last
+
+    async def save(self, ledger: Ledger, version: str) -> str:
+        """Write it if `version` is still the one that was read. Raises ClusterError, on a lost race too."""
+        content = _content(ledger)
+        answer = await self._client.send(_request(ledger.instance, content, version))
+        if answer.status == 409:
+            saved = await self._ours_after_all(ledger.instance, content)
+        else:
+            try:
+                saved = str(answer.json()["metadata"]["resourceVersion"])
+            except ApiError as error:
+                raise _explained(error) from None
+        self._last = Stored(ledger=ledger, version=saved)
+        return saved
+
+    async def _ours_after_all(self, instance: str, content: Mapping[str, Any]) -> str:
+        """The version, if what is there is what we wrote: an answer of ours was lost on its way."""
+        raw = (await self._client.send(Request(method="GET", path=item(_KIND, "v1", ledger_key(instance))))).json()
+        if all((raw.get(part) or {}) == content.get(part, {}) for part in ("data", "binaryData")):
+            return str(raw["metadata"]["resourceVersion"])
+        raise ClusterError(f"the ledger {NAMESPACE}/gitmesh-{instance} was changed by somebody else; is another agent at work?")
+
+
+def _request(instance: str, content: Mapping[str, Any], version: str) -> Request:
+    key = ledger_key(instance)
+    metadata = {"name": key.name, "namespace": key.namespace, "labels": {MANAGED_BY: FIELD_MANAGER, INSTANCE: instance}}
+    if version:
+        metadata["resourceVersion"] = version
+    body = orjson.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **content})
+    path = item(_KIND, "v1", key) if version else collection(_KIND, "v1", key.namespace)
+    return Request(method="PUT" if version else "POST", path=path, query={"fieldManager": FIELD_MANAGER}, body=body)
+
+
+def _content(ledger: Ledger) -> dict[str, Any]:
+    text = orjson.dumps(dump_ledger(ledger), option=orjson.OPT_SORT_KEYS)
+    if len(text) <= _LONGEST_PLAIN:
+        return {"data": {_PLAIN: text.decode()}}
+    return {"binaryData": {_PACKED: base64.b64encode(gzip.compress(text, mtime=0)).decode()}}
+
+
+def _stored(raw: Mapping[str, Any], instance: str, version: str) -> Stored:
+    try:
+        ledger = load_ledger(orjson.loads(_text(raw)))
+    except (ValueError, KeyError, TypeError, binascii.Error, zlib.error):
+        return Stored(ledger=Ledger(instance=instance), version=version, corrupt=True)
+    if ledger.instance != instance:
+        return Stored(ledger=Ledger(instance=instance), version=version, corrupt=True)
+    return Stored(ledger=ledger, version=version)
+
+
+def _text(raw: Mapping[str, Any]) -> bytes:
+    plain = (raw.get("data") or {}).get(_PLAIN)
+    if plain is not None:
+        return str(plain).encode()
+    unpacker = zlib.decompressobj(wbits=31)
+    text = unpacker.decompress(base64.b64decode(raw["binaryData"][_PACKED], validate=True), _LONGEST_UNPACKED)
+    if not unpacker.eof:
+        raise ValueError("truncated, or far too large")
+    return text
+
+
+def _explained(error: ApiError) -> ClusterError:
+    if error.status == 404 and NAMESPACE in error.text:
+        text = f"the namespace {NAMESPACE} for the ledger does not exist; create it: kubectl create namespace {NAMESPACE}"
+        return ClusterError(text, code="GM505")
+    return error

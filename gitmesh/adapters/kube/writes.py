@@ -1,0 +1,70 @@
+"""Requests that change one object, or would (`dry`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from gitmesh.adapters.kube.client import Request
+from gitmesh.adapters.kube.paths import item
+from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.ownership import FIELD_MANAGER
+
+APPLY = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
+NEW = "0"
+"""The resourceVersion that makes an apply create and never change: custom resources refuse it for what exists."""
+_NOT_CONTENT = frozenset({"apiVersion", "kind", "metadata", "status"})
+
+
+def apply_request(kind: ApiKind, version: str, key: ObjectKey, desired: Mapping[str, Any], at: str, *, dry: bool = False) -> Request:
+    """Server-side apply of the whole object under our name, never forced, on exactly the version `at` of it."""
+    body = {**desired, "metadata": {**desired["metadata"], "resourceVersion": at}}
+    return _patch(kind, version, key, APPLY, body, dry)
+
+
+def claims_request(kind: ApiKind, version: str, key: ObjectKey, at: str, entries: Sequence[Mapping[str, Any]]) -> Request:
+    """Replace the managedFields of the version `at`; nothing else of the object changes."""
+    steps = [
+        {"op": "replace", "path": "/metadata/managedFields", "value": list(entries)},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": at},
+    ]
+    return _patch(kind, version, key, JSON_PATCH, steps, dry=False)
+
+
+def content_request(kind: ApiKind, version: str, key: ObjectKey, live: Mapping[str, Any], desired: Mapping[str, Any], at: str) -> Request:
+    """A dry run of the whole content being ours: what the cluster's defaults and webhooks make of it, whoever claims what."""
+    steps: list[dict[str, Any]] = [{"op": "replace", "path": "/metadata/resourceVersion", "value": at}]
+    for part in ("labels", "annotations"):
+        merged = {**(live["metadata"].get(part) or {}), **(desired["metadata"].get(part) or {})}
+        steps.append({"op": "add", "path": f"/metadata/{part}", "value": merged})
+    ours, theirs = desired.keys() - _NOT_CONTENT, live.keys() - _NOT_CONTENT
+    steps += [{"op": "add", "path": f"/{name}", "value": desired[name]} for name in sorted(ours)]
+    steps += [{"op": "remove", "path": f"/{name}"} for name in sorted(theirs - ours)]
+    return _patch(kind, version, key, JSON_PATCH, steps, dry=True)
+
+
+def delete_request(kind: ApiKind, version: str, key: ObjectKey, uid: str, at: str) -> Request:
+    """Delete exactly this object in exactly this version; what it owns goes in the background."""
+    body = {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "propagationPolicy": "Background",
+        "preconditions": {"uid": uid, "resourceVersion": at},
+    }
+    return Request(method="DELETE", path=item(kind, version, key), body=orjson.dumps(body))
+
+
+def get_request(kind: ApiKind, version: str, key: ObjectKey) -> Request:
+    """Read one object from the quorum."""
+    return Request(method="GET", path=item(kind, version, key))
+
+
+def _patch(kind: ApiKind, version: str, key: ObjectKey, content_type: str, body: Any, dry: bool) -> Request:
+    query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+    if dry:
+        query["dryRun"] = "All"
+    path = item(kind, version, key)
+    return Request(method="PATCH", path=path, query=query, body=orjson.dumps(body), content_type=content_type)

@@ -1,0 +1,201 @@
+"""A tree of YAML files as rows and live objects, each file read once and then only when it changed."""
+
+from __future__ import annotations
+
+import gc
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gitmesh.adapters.contents import Content
+from gitmesh.adapters.files import read_inside
+from gitmesh.diagnostics import Diagnostic, Location, finding
+from gitmesh.rows import Reduced
+
+MAX_FILE = 1_048_576
+"""Bytes of a file that is read: more than a Kubernetes object may have (etcd takes 1.5 MiB with all its wrapping)."""
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+_RACY_NS = 50_000_000
+"""A file written this shortly before it was read may change again under the same time stamp: it is read once more."""
+_BULK = 200
+
+
+@dataclass(slots=True)
+class FileEntry:
+    """A file as read: what tells that it changed, and what is in it. `hides`: it could hold objects that were not read."""
+
+    changed_ns: int
+    size: int
+    inode: int
+    content: Content
+    problem: str = ""
+    line: int = 1
+    hides: bool = False
+
+    def told(self) -> tuple[Content, str, bool]:
+        """What the file says, whenever it was written."""
+        return self.content, self.problem, self.hides
+
+    def facts(self) -> tuple[tuple[Reduced, ...], bool]:
+        """What of it facts are made of."""
+        return self.content.rows, self.hides
+
+
+_Folder = dict[str, FileEntry]
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One walk: files by folder, and those of them that must be read, as (folder, name, stat)."""
+
+    folders: dict[str, _Folder] = field(default_factory=dict)
+    stale: list[tuple[str, str, os.stat_result]] = field(default_factory=list)
+
+
+class Tree:
+    """The files below `root`. `generation` grows with each change of any content, `facts_generation` with each change of rows."""
+
+    def __init__(self, root: Path, read: Callable[[str, bytes], Content]) -> None:
+        self._root = root
+        self._read = read
+        self._folders: dict[str, _Folder] = {}
+        self.generation = 0
+        self.facts_generation = 0
+
+    def forget(self) -> None:
+        """Read everything again at the next refresh."""
+        self._folders = {}
+        self.generation += 1
+
+    def refresh(self) -> None:
+        """Notice what changed on disk. Raises OSError where the root cannot be read."""
+        started = time.time_ns()
+        walk = _Walk()
+        self._walk(str(self._root), walk)
+        if walk.stale:
+            with _collector_paused(len(walk.stale) > _BULK):
+                for item in walk.stale:
+                    self._load(walk, *item, started)
+        before, self._folders = self._folders, walk.folders
+        if walk.stale or sum(map(len, before.values())) != sum(map(len, walk.folders.values())):
+            self._count_changes(before)
+
+    def _count_changes(self, before: dict[str, _Folder]) -> None:
+        changed = [pair for pair in _pairs(before, self._folders) if pair[0].told() != pair[1].told()]
+        if changed:
+            self.generation += 1
+        if any(old.facts() != new.facts() for old, new in changed):
+            self.facts_generation += 1
+
+    def entries(self) -> Iterator[tuple[str, FileEntry]]:
+        """(path inside the root, entry) in order of paths."""
+        prefix = len(str(self._root)) + 1
+        for folder in sorted(self._folders):
+            for name, entry in sorted(self._folders[folder].items()):
+                yield f"{folder[prefix:]}/{name}"[len(folder) < prefix :], entry
+
+    def diagnostics(self, cluster: str) -> tuple[Diagnostic, ...]:
+        """A finding for each file that could not be read as objects."""
+        found = [(path, entry.line, entry.problem) for path, entry in self.entries() if entry.problem]
+        found += [(path, 1, problem) for path, entry in self.entries() for problem in entry.content.problems]
+        return tuple(
+            finding("GM508", f"{path}: {problem}", at=Location(path=path, line=line), cluster=cluster) for path, line, problem in found
+        )
+
+    def _walk(self, top: str, walk: _Walk) -> None:
+        pending = [top]
+        while pending:
+            folder = pending.pop()
+            kept = walk.folders.setdefault(folder, {})
+            try:
+                with os.scandir(folder) as entries:
+                    self._scan(entries, folder, kept, walk, pending)
+            except OSError as error:
+                if folder == top:
+                    raise
+                kept["."] = FileEntry(0, 0, 0, Content(), f"the folder cannot be read: {error.strerror}", hides=True)
+
+    def _scan(self, entries: Iterable[os.DirEntry[str]], folder: str, kept: _Folder, walk: _Walk, pending: list[str]) -> None:
+        """One folder. This loop is the price of a tick in which nothing changed."""
+        known = self._folders.get(folder, {})
+        for entry in entries:
+            name = entry.name
+            if name[0] == ".":
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
+            elif name.endswith(_SUFFIXES) or entry.is_symlink():
+                found, seen = entry.stat(follow_symlinks=False), known.get(name)
+                if seen and seen.changed_ns == found.st_ctime_ns and seen.size == found.st_size and seen.inode == found.st_ino:
+                    kept[name] = seen
+                else:
+                    walk.stale.append((folder, name, found))
+
+    def _load(self, walk: _Walk, folder: str, name: str, found: os.stat_result, started: int) -> None:
+        entry = self._entry(os.path.join(folder, name), found)
+        if entry is None:
+            return
+        if found.st_ctime_ns > started - _RACY_NS:
+            entry.changed_ns = -1
+        walk.folders[folder][name] = entry
+
+    def _entry(self, path: str, found: os.stat_result) -> FileEntry | None:
+        """The file's entry; None for what is of no interest: a link to a place inside the tree, a file that went away."""
+        entry = FileEntry(found.st_ctime_ns, found.st_size, found.st_ino, Content())
+        relative = os.path.relpath(path, self._root)
+        if stat.S_ISLNK(found.st_mode):
+            return self._link(path, entry)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE:
+            reason = f"larger than {MAX_FILE} bytes" if stat.S_ISREG(found.st_mode) else "not a plain file"
+            entry.problem, entry.hides = reason, True
+            return entry
+        try:
+            entry.content = self._read(relative, read_inside(self._root, relative))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            entry.problem, entry.hides = f"cannot be read: {error.strerror or error}", True
+        except ValueError as error:
+            entry.problem, entry.line, entry.hides = str(error), getattr(error, "line", 1), True
+        return entry
+
+    def _link(self, path: str, entry: FileEntry) -> FileEntry | None:
+        """Links to what is read anyway say nothing new; what another one leads to is not ours to read."""
+        target, top = os.path.realpath(path), os.path.realpath(self._root) + os.sep
+        if target.startswith(top) and not any(part.startswith(".") for part in target[len(top) :].split(os.sep)):
+            return None
+        if not os.path.isdir(target) and not path.endswith(_SUFFIXES):
+            return None
+        entry.problem, entry.hides = "a symbolic link to a place that is not read", True
+        return entry
+
+
+_NOTHING = FileEntry(0, 0, 0, Content())
+
+
+def _pairs(before: dict[str, _Folder], after: dict[str, _Folder]) -> Iterator[tuple[FileEntry, FileEntry]]:
+    """Every file's entries then and now that are not the same object; what is absent is `_NOTHING`."""
+    for folder in before.keys() | after.keys():
+        old, new = before.get(folder, {}), after.get(folder, {})
+        for name in old.keys() | new.keys():
+            then, now = old.get(name, _NOTHING), new.get(name, _NOTHING)
+            if then is not now:
+                yield then, now
+
+
+@contextmanager
+def _collector_paused(pause: bool) -> Iterator[None]:
+    """Reading thousands of files makes no cycles; collecting meanwhile only costs time."""
+    paused = pause and gc.isenabled()
+    if paused:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()

@@ -1,0 +1,71 @@
+"""`gitmesh check`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gitmesh.cli import console, options, wiring
+from gitmesh.cli.output import dumped
+from gitmesh.cli.session import translators
+
+if TYPE_CHECKING:
+    from gitmesh.render.checks import Check
+
+HELP = """Check the configuration, git, every repository and every cluster: reachable, mesh found, kinds served, rights
+held. Reads only.
+
+\b
+Examples:
+  gitmesh check
+  gitmesh check --config prod.yaml -o json
+  gitmesh check --fail-on warning
+
+Exit codes: 0 all is well, 2 something is missing, 3 wrong usage, or a repository or cluster that did not answer.
+"""
+
+
+@click.command(help=HELP)
+@options.config
+@options.fail_on
+@options.output("text", "json", "yaml")
+@options.store
+@options.color
+def command(config_path: Path | None, fail_on: str, form: str, store: Path | None, color: bool | None) -> int:
+    """Run every check, print a line each."""
+    from gitmesh.render.checks import checks_document, checks_text
+
+    setup = wiring.require(config_path)
+    with console.progress() as progress:
+        checks = tuple(_checks(setup, store, progress))
+    console.data(checks_text(checks, console.paint_for(color)) if form == "text" else dumped(checks_document(checks), form))
+    return _exit_code(checks, fail_on)
+
+
+def _checks(setup: wiring.Setup, store: Path | None, progress: Callable[[str], None]) -> Iterator[Check]:
+    from gitmesh.cli.checks import cluster_checks, git_check, source_check
+    from gitmesh.render.checks import Check, Level
+    from gitmesh.render.values import counted
+
+    config = setup.config
+    text = f"{setup.file}: {counted(len(config.sources), 'source')}, {counted(len(config.clusters), 'cluster')}"
+    yield Check(level=Level.OK, subject="configuration", message=text)
+    yield git_check()
+    for source in wiring.sources(setup, store):
+        progress(f"reading {source.name}")
+        yield source_check(source)
+    progress("reading the clusters")
+    plugins = translators()
+    yield from cluster_checks(wiring.fleet(setup, plugins), plugins, config.instance)
+
+
+def _exit_code(checks: Sequence[Check], fail_on: str) -> int:
+    from gitmesh.render.checks import Level
+
+    levels = {check.level for check in checks}
+    if Level.DOWN in levels:
+        return 3
+    return 2 if Level.FAIL in levels or (fail_on == "warning" and Level.WARN in levels) else 0

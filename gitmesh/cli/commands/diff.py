@@ -1,0 +1,60 @@
+"""`gitmesh diff`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gitmesh.cli import console, options, wiring
+from gitmesh.cli.session import Job, View, answer, execute, shown_clusters, translators
+from gitmesh.model.report import Stage
+
+HELP = """Show what differs between the policies and the live clusters, field by field. Writes nothing.
+
+PATH is an edited folder that is read in place of a source's commit: what would this edit change?
+With --facts no cluster is asked; every object then counts as new.
+
+\b
+Examples:
+  gitmesh diff                                 the repository against the clusters
+  gitmesh diff policies                        an edit that is not committed yet
+  gitmesh diff policies --cluster east --policy reviews
+  gitmesh diff policies -o markdown > comment.md
+
+Exit codes (as kubectl's diff): 0 nothing differs, 1 differences, 2 error findings, 3 wrong usage, a failure, or a
+cluster that did not answer.
+"""
+
+
+@click.command(help=HELP)
+@options.stand_in
+@options.config
+@options.facts
+@options.clusters
+@options.policies
+@options.fail_on
+@options.output("text", "json", "yaml", "markdown")
+@options.store
+@options.color
+def command(
+    path: Path | None,
+    source_name: str | None,
+    config_path: Path | None,
+    facts_path: Path | None,
+    cluster_globs: tuple[str, ...],
+    policy_globs: tuple[str, ...],
+    fail_on: str,
+    form: str,
+    store: Path | None,
+    color: bool | None,
+) -> int:
+    """Plan, and print the plan."""
+    plugins = translators()
+    review = wiring.review(config_path, facts_path, path, source_name, cluster_globs, store, plugins)
+    job = Job(sources=review.sources, fleet=review.fleet, options=review.options, translators=plugins)
+    report = shown_clusters(execute(job, Stage.PLAN), review.only)
+    if facts_path is not None:
+        console.note("no live objects at hand (--facts): every object counts as new")
+    view = View(form=form, color=color, policies=policy_globs, fail_on=fail_on)
+    return answer(report, view, differences=True)

@@ -1,0 +1,70 @@
+"""`gitmesh discover`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gitmesh.cli import console, options, wiring
+from gitmesh.cli.output import dumped
+from gitmesh.cli.session import translators
+
+if TYPE_CHECKING:
+    from gitmesh.model.facts import ClusterFacts
+    from gitmesh.ports import ClusterError
+
+HELP = """Show what runs in the clusters: meshes, Services, the workloads behind them. Reads only.
+
+Saved as YAML, the facts let `validate`, `render` and `diff` run with no cluster at hand. They hold no secrets,
+annotations, environment or addresses.
+
+\b
+Examples:
+  gitmesh discover
+  gitmesh discover -o yaml > facts.yaml
+  gitmesh discover --cluster east
+
+Exit codes: 0 clean, 3 wrong usage, a failure, or a cluster that did not answer.
+"""
+
+
+@click.command(help=HELP)
+@options.config
+@options.clusters
+@options.output("text", "yaml", "json")
+@options.color
+def command(config_path: Path | None, cluster_globs: tuple[str, ...], form: str, color: bool | None) -> int:
+    """Read the facts of every cluster at once, and print them."""
+    setup = wiring.require(config_path)
+    only = wiring.chosen_clusters(tuple(setup.clusters), cluster_globs)
+    with console.progress() as progress:
+        progress("reading the clusters")
+        found = wiring.fleet(setup, translators()).each(lambda cluster: cluster.facts(), only or None)
+    facts, failures = _sorted(found)
+    for name, error in failures.items():
+        console.note(f"{name}: {error}")
+    _print(facts, form, color)
+    return 3 if failures else 0
+
+
+def _sorted(found: object) -> tuple[dict[str, ClusterFacts], dict[str, ClusterError]]:
+    from collections.abc import Mapping
+
+    from gitmesh.ports import ClusterError
+
+    results = found if isinstance(found, Mapping) else {}
+    failures = {name: result for name, result in results.items() if isinstance(result, ClusterError)}
+    return {name: result for name, result in sorted(results.items()) if name not in failures}, failures
+
+
+def _print(facts: dict[str, ClusterFacts], form: str, color: bool | None) -> None:
+    if form == "text":
+        from gitmesh.render.text import facts_text
+
+        console.data(facts_text(facts.values(), paint=console.paint_for(color)))
+        return
+    from gitmesh.facts_codec import dump_facts
+
+    console.data(dumped(dump_facts(facts), form))

@@ -1,0 +1,81 @@
+"""`gitmesh sync`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from gitmesh.cli import console, options, wiring
+from gitmesh.cli.session import Job, View, answer, execute, shown_clusters, translators
+from gitmesh.model.report import Report, Stage
+
+HELP = """Make the clusters what the policies in the repository say, once; write the status branch.
+
+Only objects that GitMesh made are changed or deleted. A bad commit is refused as a whole: the last good one stays in
+force. Deletions beyond the guard wait until they are approved for that commit.
+
+\b
+Examples:
+  gitmesh sync
+  gitmesh sync --dry-run                       the plan only, as the sync would carry it out
+  gitmesh sync --cluster east
+  gitmesh sync --approve-prune 4f1c2ab         deletions of this commit are meant
+
+Exit codes: 0 everything is as the policies say, 2 error findings, 3 wrong usage, a failure, or a cluster that did
+not answer.
+"""
+
+_SHA = re.compile(r"[0-9a-f]{7,64}\Z")
+
+
+def _sha(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not _SHA.match(value):
+            raise click.BadParameter(f"{value!r} is not a commit: 7 to 64 hexadecimal digits")
+    return values
+
+
+@click.command(help=HELP)
+@options.config
+@click.option("--approve-prune", "approve", multiple=True, metavar="SHA", callback=_sha, help="Approve the deletions of this commit.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and write nothing, neither to clusters nor to the status branch.")
+@options.clusters
+@options.fail_on
+@options.output("text", "json", "yaml", "markdown")
+@options.store
+@options.color
+def command(
+    config_path: Path | None,
+    approve: tuple[str, ...],
+    dry_run: bool,
+    cluster_globs: tuple[str, ...],
+    fail_on: str,
+    form: str,
+    store: Path | None,
+    color: bool | None,
+) -> int:
+    """Run to the end, and print what was done."""
+    setup = wiring.require(config_path)
+    only = wiring.chosen_clusters(tuple(setup.clusters), cluster_globs)
+    plugins, repositories = translators(), wiring.sources(setup, store)
+    job = Job(
+        sources=repositories,
+        fleet=wiring.fleet(setup, plugins),
+        options=wiring.options(setup, approve=approve, only=only),
+        translators=plugins,
+        publishers=() if dry_run or only else wiring.publishers(setup, repositories),
+    )
+    report = shown_clusters(execute(job, Stage.PLAN if dry_run else Stage.APPLY), only)
+    code = answer(report, View(form=form, color=color, fail_on=fail_on))
+    _next(report)
+    return code
+
+
+def _next(report: Report) -> None:
+    """What to do about deletions that wait."""
+    waiting = sum(len(result.plan.prune_held) for result in report.clusters.values() if result.plan)
+    commits = [source.accepted for source in report.sources.values() if source.accepted]
+    if waiting and commits:
+        console.note(f"next: read the plan; if the {waiting} deletions are meant: gitmesh sync --approve-prune {commits[0]}")

@@ -1,0 +1,79 @@
+"""`gitmesh validate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gitmesh.cli import options, wiring
+from gitmesh.cli.folders import folder
+from gitmesh.cli.session import Job, View, answer, execute, translators
+from gitmesh.diagnostics import finding, in_order
+from gitmesh.model.report import Report, Stage
+
+if TYPE_CHECKING:
+    from gitmesh.ports import Source
+
+HELP = """Check policies; every mistake of every file at once, at its line.
+
+PATH is a file or a folder; several may be given. Without PATH, and for a folder that holds a gitmesh.yaml, the
+policy paths of the configuration's sources are checked. No configuration is needed: without one, cluster names are
+taken as they are. Whether Services and other live objects exist is checked with --facts only.
+
+\b
+Examples:
+  gitmesh validate policies
+  gitmesh validate policies/reviews.yaml policies/access.yaml
+  gitmesh validate policies --facts facts.yaml --fail-on warning
+  gitmesh validate -o json | jq .findings
+
+Exit codes: 0 clean, 2 error findings, 3 wrong usage or a failure.
+"""
+
+
+_HINT = "give --facts FILE (from `gitmesh discover -o yaml`) to check them"
+
+
+@click.command(help=HELP)
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="[PATH]...")
+@options.config
+@options.facts
+@options.policies
+@options.fail_on
+@options.output("text", "json", "yaml", "markdown")
+@options.color
+def command(
+    paths: tuple[Path, ...],
+    config_path: Path | None,
+    facts_path: Path | None,
+    policy_globs: tuple[str, ...],
+    fail_on: str,
+    form: str,
+    color: bool | None,
+) -> int:
+    """Parse and check; with facts, resolve and translate as well."""
+    setup = _setup(paths, config_path)
+    inside = tuple(place for source in setup.config.sources for place in source.paths) if setup else ()
+    sources = [folder(path, str(path), inside) for path in paths or (Path("."),)]
+    report = _run(sources, setup, facts_path)
+    return answer(report, View(form=form, color=color, policies=policy_globs, fail_on=fail_on))
+
+
+def _setup(paths: tuple[Path, ...], given: Path | None) -> wiring.Setup | None:
+    """--config, else the gitmesh.yaml that lies in a PATH, else the nearest one from here upwards."""
+    beside = next((path / wiring.FILE for path in paths if (path / wiring.FILE).is_file()), None)
+    return wiring.load(given or beside)
+
+
+def _run(sources: Sequence[Source], setup: wiring.Setup | None, facts_path: Path | None) -> Report:
+    if facts_path is not None:
+        facts = wiring.read_facts(facts_path)
+        job = Job(sources=sources, fleet=wiring.facts_fleet(facts), options=wiring.offline(setup, facts), translators=translators())
+        return replace(execute(job, Stage.BUILD), until=Stage.PARSE)
+    report = execute(Job(sources=sources, fleet=wiring.facts_fleet({}), options=wiring.offline(setup, {})), Stage.PARSE)
+    unchecked = finding("GM217", "references to live objects were not checked", hint=_HINT)
+    return replace(report, diagnostics=in_order([*report.diagnostics, unchecked]))

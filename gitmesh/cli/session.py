@@ -1,0 +1,100 @@
+"""One run of the pipeline for a command, and its answer on stdout in the format that was asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from gitmesh.cli import console
+from gitmesh.cli.exits import exit_code
+from gitmesh.cli.output import dumped
+from gitmesh.model.report import Report, Stage
+from gitmesh.render.document import Document, findings_document, plan_document
+from gitmesh.render.markdown import report_markdown
+from gitmesh.render.narrow import narrowed
+from gitmesh.render.text import report_text
+
+if TYPE_CHECKING:
+    from gitmesh.pipeline import Options
+    from gitmesh.ports import Fleet, Publisher, Source, Translator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """The inputs of one run."""
+
+    sources: Sequence[Source]
+    fleet: Fleet
+    options: Options
+    translators: Mapping[str, Translator] = field(default_factory=dict)
+    publishers: Sequence[Publisher] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """How the answer is wanted."""
+
+    form: str = "text"
+    color: bool | None = None
+    policies: Sequence[str] = ()
+    fail_on: str = "error"
+
+
+def translators() -> Mapping[str, Translator]:
+    """The installed translators. One that does not load is a failure: its objects would look unwanted."""
+    from gitmesh.plugins import PluginError, load_translators
+
+    try:
+        return load_translators()
+    except PluginError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def execute(job: Job, until: Stage) -> Report:
+    """Run the pipeline once, with progress on a terminal."""
+    from gitmesh.pipeline import Memo, run
+
+    with console.progress() as progress:
+        return run(
+            job.sources,
+            job.fleet,
+            job.translators,
+            until=until,
+            options=job.options,
+            memo=Memo(),
+            clock=time.monotonic,
+            publishers=job.publishers,
+            progress=progress,
+        )
+
+
+def shown_clusters(report: Report, only: frozenset[str]) -> Report:
+    """The report without the clusters that --cluster leaves out."""
+    if not only:
+        return report
+    return replace(report, clusters={name: result for name, result in report.clusters.items() if name in only})
+
+
+_DOCUMENTS: Mapping[Stage, Callable[[Report], Document]] = {
+    Stage.PARSE: findings_document,
+    Stage.PLAN: plan_document,
+    Stage.APPLY: lambda report: plan_document(report, "Report"),
+}
+
+
+def answer(report: Report, view: View, *, differences: bool = False) -> int:
+    """Print the report; the exit code."""
+    part = narrowed(report, view.policies)
+    if part.hidden:
+        console.note(part.hidden)
+    if view.form == "text":
+        console.data(report_text(part.report, paint=console.paint_for(view.color)))
+    elif view.form == "markdown":
+        console.data(report_markdown(part.report))
+    else:
+        console.data(dumped(_DOCUMENTS[report.until](part.report), view.form))
+    return exit_code(part.report, fail_on=view.fail_on, differences=differences)

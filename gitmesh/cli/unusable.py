@@ -1,0 +1,50 @@
+"""A configured cluster whose credentials or address cannot even be read: it fails alone, the others keep working."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.ledger import Ledger, Stored
+from gitmesh.model.objects import ApiKind
+from gitmesh.model.plan import Observed, Outcome, Plan
+from gitmesh.ports import ClusterError
+
+
+@dataclass(slots=True)
+class UnusableCluster:
+    """Answers every question with `error`."""
+
+    name: str
+    error: ClusterError
+    labels: Mapping[str, str] = field(default_factory=dict)
+    enforce: bool = True
+
+    def _fail(self) -> NoReturn:
+        raise ClusterError(str(self.error), retryable=self.error.retryable, code=self.error.code)
+
+    def facts(self) -> ClusterFacts:
+        """Raises ClusterError."""
+        self._fail()
+
+    def observe(self, kinds: Sequence[ApiKind]) -> Observed:  # noqa: ARG002  the port's signature
+        """Raises ClusterError."""
+        self._fail()
+
+    def predict(self, plan: Plan) -> Plan:  # noqa: ARG002  the port's signature
+        """Raises ClusterError."""
+        self._fail()
+
+    def apply(self, plan: Plan) -> tuple[Outcome, ...]:  # noqa: ARG002  the port's signature
+        """Raises ClusterError."""
+        self._fail()
+
+    def load(self, instance: str) -> Stored:  # noqa: ARG002  the port's signature
+        """Raises ClusterError."""
+        self._fail()
+
+    def save(self, ledger: Ledger, version: str) -> str:  # noqa: ARG002  the port's signature
+        """Raises ClusterError."""
+        self._fail()

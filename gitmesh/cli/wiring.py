@@ -1,0 +1,271 @@
+"""From a configuration to the adapters it names. The only place that knows which adapter a setting means."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from gitmesh.cli import console
+from gitmesh.cli.folders import folder
+
+if TYPE_CHECKING:
+    from gitmesh.adapters.git import GitSource
+    from gitmesh.model.config import ClusterConfig, Config, SourceConfig
+    from gitmesh.model.facts import ClusterFacts
+    from gitmesh.pipeline import Options
+    from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
+
+FILE = "gitmesh.yaml"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """A configuration that was read, and the folder that its paths are relative to."""
+
+    config: Config
+    file: Path
+
+    @property
+    def base(self) -> Path:
+        """Where relative paths begin."""
+        return self.file.resolve().parent
+
+    @property
+    def clusters(self) -> Mapping[str, Mapping[str, str]]:
+        """Every configured cluster and its labels."""
+        return {cluster.name: cluster.labels for cluster in self.config.clusters}
+
+
+def find(given: Path | None, start: Path) -> Path | None:
+    """--config or GITMESH_CONFIG, else the nearest gitmesh.yaml from `start` upwards."""
+    if given is not None:
+        return given
+    folders = [start.resolve(), *start.resolve().parents]
+    return next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
+
+
+def load(given: Path | None) -> Setup | None:
+    """The configuration, named on stderr; None where there is none. Exits with 2 where it is not valid."""
+    file = find(given, Path.cwd())
+    return None if file is None else read(file)
+
+
+def read(file: Path) -> Setup:
+    """A configuration file. Its findings are printed like any others, and end the command with exit code 2."""
+    from gitmesh.adapters.folder import read_config
+    from gitmesh.ports import SourceError
+    from gitmesh.settings import load_config
+
+    try:
+        content = read_config(str(file))
+    except SourceError as error:
+        raise click.ClickException(f"the configuration: {error}") from None
+    config, findings = load_config(content, _shown(file), os.environ)
+    if findings:
+        from gitmesh.render.findings import findings_text
+
+        console.note(findings_text(findings).rstrip("\n"))
+    if config is None:
+        raise click.exceptions.Exit(2)
+    console.note(f"configuration: {_shown(file)}")
+    return Setup(config=config, file=file)
+
+
+def require(given: Path | None) -> Setup:
+    """The configuration; a clear failure without one."""
+    setup = load(given)
+    if setup is None:
+        raise click.UsageError(f"no configuration: give --config FILE, set GITMESH_CONFIG, or run below a folder with {FILE}")
+    return setup
+
+
+def _shown(file: Path) -> str:
+    try:
+        return str(file.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(file)
+
+
+def sources(setup: Setup, store: Path | None) -> tuple[GitSource, ...]:
+    """The repositories of the configuration."""
+    return tuple(git_source(setup, source, store) for source in setup.config.sources)
+
+
+def git_source(setup: Setup, source: SourceConfig, store: Path | None) -> GitSource:
+    """One repository, with a folder of its own in the store."""
+    from gitmesh.adapters.git import GitSource
+    from gitmesh.ports import SourceError
+
+    try:
+        return GitSource(
+            source.name,
+            source.url,
+            branch=source.branch,
+            paths=source.paths,
+            store=(store or default_store(os.environ)) / store_name(source.name, source.url),
+            auth=source.auth,
+            base=setup.base,
+            allow_insecure=source.allow_insecure,
+        )
+    except SourceError as error:
+        raise click.ClickException(f"source {source.name}: {error}") from None
+
+
+def store_name(name: str, url: str) -> str:
+    """The folder of a repository in the store: another URL never finds the objects of the former one."""
+    return f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+
+
+def default_store(environment: Mapping[str, str]) -> Path:
+    """$XDG_CACHE_HOME/gitmesh, else ~/.cache/gitmesh."""
+    cache = environment.get("XDG_CACHE_HOME", "")
+    return (Path(cache) if os.path.isabs(cache) else Path.home() / ".cache") / "gitmesh"
+
+
+def stand_in(setup: Setup, path: Path | None, name: str | None, store: Path | None) -> tuple[Source, ...]:
+    """The sources, with the folder PATH in place of the one of that name (default the first)."""
+    if path is None:
+        return sources(setup, store)
+    chosen = _named(setup, name)
+    return tuple(
+        folder(path, source.name, source.paths) if source is chosen else git_source(setup, source, store) for source in setup.config.sources
+    )
+
+
+def _named(setup: Setup, name: str | None) -> SourceConfig:
+    found = next((source for source in setup.config.sources if name in (None, source.name)), None)
+    if found is None:
+        raise click.UsageError(f"no source is named {name!r}; there are {', '.join(s.name for s in setup.config.sources)}")
+    return found
+
+
+def fleet(setup: Setup, translators: Mapping[str, Translator]) -> Fleet:
+    """The clusters of the configuration."""
+    from gitmesh.adapters.fleet import LocalFleet
+
+    return LocalFleet([cluster(setup, one, translators) for one in setup.config.clusters])
+
+
+def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translator]) -> Cluster:
+    """One cluster: a directory, or Kubernetes. Kubernetes clients are imported only where one is configured."""
+    plugins = tuple(translators.values())
+    if one.directory is not None:
+        from gitmesh.adapters.directory import DirectoryCluster
+
+        return DirectoryCluster(one.name, setup.base / one.directory, plugins, labels=one.labels, enforce=one.mode == "Enforce")
+    from gitmesh.adapters.kube.cluster import connect
+    from gitmesh.cli.unusable import UnusableCluster
+    from gitmesh.ports import ClusterError
+
+    try:
+        return connect(one, plugins, folder=setup.base, environment=os.environ)
+    except ClusterError as error:
+        return UnusableCluster(one.name, error, one.labels, one.mode == "Enforce")
+
+
+def facts_fleet(facts: Mapping[str, ClusterFacts]) -> Fleet:
+    """Clusters that consist of saved facts: nothing is live in them."""
+    from gitmesh.adapters.fleet import LocalFleet
+    from gitmesh.adapters.memory import MemoryCluster
+
+    return LocalFleet([MemoryCluster(name, facts=one) for name, one in facts.items()])
+
+
+def read_facts(path: Path) -> Mapping[str, ClusterFacts]:
+    """Facts saved by `gitmesh discover -o yaml` (or json)."""
+    import yaml
+
+    from gitmesh.facts_codec import load_facts
+
+    try:
+        return load_facts(yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506  a safe loader
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise click.ClickException(f"cannot read facts from {path}: {error}") from None
+
+
+def publishers(setup: Setup, repositories: Sequence[GitSource]) -> tuple[Publisher, ...]:
+    """The status branch of the first source's repository, unless it is switched off."""
+    if not setup.config.write_back.enabled:
+        return ()
+    from gitmesh.adapters.statusbranch import StatusBranch
+
+    back = setup.config.write_back
+    return (StatusBranch(repositories[0], back.status_branch, author=back.author, now=time.time),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """What `render` and `diff` look at: sources, clusters, and which of these to show."""
+
+    sources: tuple[Source, ...]
+    fleet: Fleet
+    options: Options
+    only: frozenset[str]
+
+
+def review(
+    config_path: Path | None,
+    facts_path: Path | None,
+    path: Path | None,
+    source_name: str | None,
+    globs: Sequence[str],
+    store: Path | None,
+    translators: Mapping[str, Translator],
+) -> Review:
+    """The tip (or PATH) against live clusters, or against saved facts; without --facts a configuration is needed."""
+    facts = read_facts(facts_path) if facts_path else None
+    setup = load(config_path) if facts is not None and path is not None else require(config_path)
+    found = stand_in(setup, path, source_name, store) if setup else (folder(_given(path), "policies"),)
+    clusters = facts_fleet(facts) if facts is not None else fleet(_given(setup), translators)
+    only = chosen_clusters(tuple(clusters.clusters), globs)
+    return Review(sources=found, fleet=clusters, options=offline(setup, facts or {}, only), only=only)
+
+
+def _given(value: T | None) -> T:
+    assert value is not None, "decided by the caller"
+    return value
+
+
+def offline(setup: Setup | None, facts: Mapping[str, ClusterFacts], only: frozenset[str] = frozenset()) -> Options:
+    """A review's options; clusters known from facts alone count as configured."""
+    from gitmesh.pipeline import Options
+
+    known = {name: one.labels for name, one in facts.items()}
+    if setup is None:
+        return Options(clusters=known, review=True, only=only)
+    made = options(setup, review=True, only=only)
+    return replace(made, clusters={**known, **made.clusters})
+
+
+def options(setup: Setup, *, review: bool = False, approve: Sequence[str] = (), only: frozenset[str] = frozenset()) -> Options:
+    """What a run is asked to do, by the configuration."""
+    from gitmesh.pipeline import Options
+
+    config = setup.config
+    return Options(
+        instance=config.instance,
+        clusters=setup.clusters,
+        prune=config.prune,
+        approve=frozenset(approve),
+        ignore=frozenset(config.ignore),
+        allow_rewind=frozenset(source.name for source in config.sources if source.allow_rewind),
+        review=review,
+        only=only,
+    )
+
+
+def chosen_clusters(names: Sequence[str], globs: Sequence[str]) -> frozenset[str]:
+    """The clusters that --cluster means; empty without --cluster. A pattern that means none is a usage error."""
+    for glob in globs:
+        if not fnmatch.filter(names, glob):
+            raise click.UsageError(f"--cluster {glob}: no such cluster; there are {', '.join(sorted(names))}")
+    return frozenset(name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs))

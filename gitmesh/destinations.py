@@ -1,0 +1,235 @@
+"""What TrafficPolicies say of one destination in one cluster: routes, settings, and the targets they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gitmesh.access import missing_port
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.index import Index, World, port_of
+from gitmesh.matching import Disjoint, Inexpressible
+from gitmesh.model.facts import Service
+from gitmesh.model.policies import Origin, Policy
+from gitmesh.model.traffic import CONNECTION_FIELDS, DestinationRef, Mirror, SplitTarget, TrafficPolicySpec
+from gitmesh.model.units import Decided, Route, Target
+from gitmesh.routes import Row, first_match, row_fields, row_origins, rule_origin
+from gitmesh.rules import Rule, Slot, canonical, conflicts, in_precedence, is_disabled, rules_of, shadows, slot_path
+from gitmesh.selection import near_service
+
+RuleId = tuple[str, int | None]
+"""(policy, index of the match)."""
+_CONNECTION: frozenset[Slot] = frozenset((name,) for name in CONNECTION_FIELDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acting:
+    """A TrafficPolicy that selects the destination, the form by which it does, and its values by slot."""
+
+    policy: Policy
+    form: int
+    slots: Mapping[Slot, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """A subset of another (or the same) Service that a route sends requests to."""
+
+    service: tuple[str, str]
+    labels: tuple[tuple[str, str], ...]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """The decision. `wins` are rules that decide something here, `shadowed` those that nothing is left to, with the greater rule."""
+
+    routes: tuple[Route, ...] = ()
+    settings: Mapping[int, Mapping[str, Decided]] = field(default_factory=dict)
+    policies: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
+    wins: frozenset[RuleId] = frozenset()
+    shadowed: Mapping[RuleId, tuple[Origin, Origin]] = field(default_factory=dict)
+    diagnostics: tuple[Diagnostic, ...] = ()
+    held: bool = False
+
+
+def resolve_traffic(cluster: str, service: Service, acting: Sequence[Acting], index: Index) -> Traffic:
+    """Decide everything that TrafficPolicies say of the Service in its cluster."""
+    return _Destination(cluster, service, index).resolved(acting)
+
+
+class _Destination:
+    def __init__(self, cluster: str, service: Service, index: Index) -> None:
+        self.cluster, self.service, self.index = cluster, service, index
+        self.found: list[Diagnostic] = []
+        self.needs: list[Need] = []
+
+    @property
+    def name(self) -> str:
+        return f"{self.service.namespace}/{self.service.name}"
+
+    def resolved(self, acting: Sequence[Acting]) -> Traffic:
+        rules = in_precedence(rule for one in acting for rule in self._rules(one))
+        self._conflicts(rules)
+        over = [(rule, shadows(rule, rules[:position])) for position, rule in enumerate(rules)]
+        routes = self._routes(rules)
+        return Traffic(
+            routes=routes,
+            settings=settings(rules),
+            policies=tuple(sorted({rule.policy.id for rule in rules})),
+            needs=tuple(self.needs),
+            wins=frozenset((rule.policy.id, rule.number) for rule, greater in over if greater is None),
+            shadowed={(rule.policy.id, rule.number): (rule_origin(rule), rule_origin(greater)) for rule, greater in over if greater},
+            diagnostics=tuple(self.found),
+            held=any(diagnostic.is_error for diagnostic in self.found),
+        )
+
+    def _say(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
+        at, name = policy.at(*path), policy.origin(*path).field
+        self.found.append(finding(code, text, at=at, policy=policy.id, field=name, cluster=self.cluster, hint=hint))
+
+    def _rules(self, acting: Acting) -> Iterator[Rule]:
+        spec = acting.policy.spec
+        assert isinstance(spec, TrafficPolicySpec)
+        missing: set[int | str] = set()
+        for number, rule in rules_of(acting.policy, acting.slots, acting.form, self.cluster, lambda ref: self._port(ref, missing)):
+            path = () if number is None else ("matches", number)
+            if isinstance(rule, Rule):
+                yield rule
+            elif isinstance(rule, Disjoint):
+                self._say("GM211", "no request can meet this match: its conditions exclude each other", acting.policy, *path)
+            elif isinstance(rule, Inexpressible):
+                self._say("GM301", f"no mesh can express this match: {rule.reason}", acting.policy, *path)
+        for number, match in enumerate(spec.matches or ()):
+            if match.port is not None and match.port in missing:
+                self.found.append(missing_port(acting.policy, ("matches", number, "port"), self.service, match.port, self.cluster))
+
+    def _port(self, reference: int | str, missing: set[int | str]) -> int:
+        port = port_of(self.service, reference)
+        if port is None:
+            missing.add(reference)
+            return -1
+        return port.number
+
+    def _conflicts(self, rules: Sequence[Rule]) -> None:
+        for a, b, first, second in conflicts(rules):
+            for mine, my_slot, other, other_slot in ((a, first, b, second), (b, second, a, first)):
+                self.found.append(conflict(mine, my_slot, other, other_slot, self.cluster, self.name))
+
+    def _routes(self, rules: Sequence[Rule]) -> tuple[Route, ...]:
+        relevant = [_restricted(rule) for rule in rules if not rule.slots.keys() <= _CONNECTION]
+        table = first_match(relevant)
+        if table.too_many:
+            least = table.too_many[-1]
+            path = () if least.number is None else ("matches", least.number)
+            self._say("GM212", f"more than 64 overlaps of rules for Service {self.name}; this rule adds to them", least.policy, *path)
+        for greater, lesser, reason in table.inexpressible:
+            path = () if lesser.number is None else ("matches", lesser.number)
+            other = rule_origin(greater)
+            self._say("GM301", f"requests that also match {other.policy} ({other.at}) cannot be matched: {reason}", lesser.policy, *path)
+        return tuple(self._route(row) for row in table.rows)
+
+    def _route(self, row: Row) -> Route:
+        fields, failed = row_fields(row)
+        for rule, slot in failed:
+            text = "for some requests the replaced prefix cannot be told, because another rule matches their path in another form"
+            self._say("GM301", text, rule.policy, *slot_path(rule, slot))
+        split, mirror = fields.get("split"), fields.get("mirror")
+        return Route(
+            match=row.match,
+            fields=fields,
+            targets=self._targets(row, "split", split) if split else (),
+            mirrors=self._targets(row, "mirror", mirror) if mirror else (),
+            origins=row_origins(row),
+        )
+
+    def _targets(self, row: Row, name: str, decided: Decided) -> tuple[Target, ...]:
+        policy = next(rule.policy for rule in row.rules if rule.policy.id == decided.origin.policy)
+        places = [canonical(item) for item in getattr(policy.spec, name)]
+        found = (self._target(row, policy, (name, places.index(item), "destination"), item) for item in decided.value)
+        return tuple(target for target in found if target is not None)
+
+    def _target(self, row: Row, policy: Policy, path: tuple[str | int, ...], item: SplitTarget | Mirror) -> Target | None:
+        reference = item.destination
+        namespace = reference.namespace or self.service.namespace
+        service = self.index.service(namespace, reference.name)
+        if service is None:
+            world = World({self.cluster: self.index})
+            hint = near_service(world, (namespace,), reference.name)
+            text = f"Service {namespace}/{reference.name} does not exist in cluster {self.cluster}"
+            self._say("GM208", text, policy, *path, "name", hint=hint)
+            return None
+        port = self._target_port(row, policy, path, reference, service)
+        subset = tuple(sorted((reference.subset or {}).items()))
+        if subset:
+            self._need(policy, (*path, "subset"), service, subset)
+        return None if port is None else Target(service=service, port=port, subset=subset)
+
+    def _target_port(
+        self, row: Row, policy: Policy, path: tuple[str | int, ...], reference: DestinationRef, service: Service
+    ) -> int | None:
+        if reference.port is not None:
+            port = port_of(service, reference.port)
+            if port is None:
+                self.found.append(missing_port(policy, (*path, "port"), service, reference.port, self.cluster))
+            return port.number if port else None
+        if len(service.ports) == 1:
+            return service.ports[0].number
+        requested = {row.match.port} if row.match.port else {port.number for port in self.service.ports}
+        if requested and requested <= {port.number for port in service.ports}:
+            return 0
+        text = f"Service {service.namespace}/{service.name} does not have every port of {self.name}; name the port that is meant"
+        self._say("GM218", text, policy, *path)
+        return None
+
+    def _need(self, policy: Policy, path: tuple[str | int, ...], service: Service, labels: tuple[tuple[str, str], ...]) -> None:
+        self.needs.append(Need(service=service.key, labels=labels, origin=policy.origin(*path)))
+        wanted = dict(labels).items()
+        if self.index.facts.complete and not any(wanted <= w.labels.items() for w in self.index.behind(service)):
+            shown = ", ".join(f"{key}={value}" for key, value in labels)
+            self._say("GM209", f"no pod behind Service {service.namespace}/{service.name} carries {shown}", policy, *path)
+
+
+def _restricted(rule: Rule) -> Rule:
+    """The rule without its connection fields."""
+    if not rule.slots.keys() & _CONNECTION:
+        return rule
+    return replace(rule, slots={slot: value for slot, value in rule.slots.items() if slot not in _CONNECTION})
+
+
+def conflict(mine: Rule, slot: Slot, other: Rule, other_slot: Slot, cluster: str, destination: str) -> Diagnostic:
+    """The finding on one of two equal rules that contradict each other."""
+    where = other.origin(other_slot)
+    what = f"header {slot[2]} ({slot[1]})" if len(slot) == 3 else ".".join(slot_path(mine, slot))
+    return finding(
+        "GM210",
+        f"{what} of {destination} is given another value by {where.policy} ({where.at}) for the same requests, with equal precedence",
+        at=mine.origin(slot).at,
+        policy=mine.policy.id,
+        field=mine.origin(slot).field,
+        cluster=cluster,
+    )
+
+
+def settings(rules: Sequence[Rule]) -> Mapping[int, Mapping[str, Decided]]:
+    """Connection fields by Service port number, 0 = the whole destination; a port has an entry if some rule names it.
+
+    `rules` are in precedence. The greatest rule that sets a field decides it, whatever its clients are: `Decided.source`.
+    """
+    setting = [rule for rule in rules if rule.slots.keys() & _CONNECTION]
+    ports = sorted({rule.match.port for rule in setting if rule.match.port > 0})
+    table = {port: _setting(rule for rule in setting if rule.match.port in (0, port)) for port in ports}
+    whole = _setting(rule for rule in setting if not rule.match.port)
+    return {0: whole, **table} if whole or table else {}
+
+
+def _setting(rules: Iterator[Rule]) -> Mapping[str, Decided]:
+    found: dict[str, Decided | None] = {}
+    for rule in rules:
+        for slot in sorted(rule.slots.keys() & _CONNECTION - {(name,) for name in found}):
+            value = rule.slots[slot]
+            decided = Decided(value=value, origin=rule.origin(slot), source=rule.match.source)
+            found[slot[0]] = None if is_disabled(value) else decided
+    return {name: decided for name, decided in sorted(found.items()) if decided is not None}

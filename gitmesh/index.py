@@ -1,0 +1,155 @@
+"""Indexes over facts, so that selecting costs what it finds: Services by name, label and namespace, pods behind Services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
+from gitmesh.model.selectors import DestinationSelector
+
+Key = tuple[str, str]
+
+
+class Index:
+    """One cluster's facts, indexed. Immutable; indexes are built when first asked for."""
+
+    def __init__(self, facts: ClusterFacts) -> None:
+        self.facts = facts
+        self._behind: dict[Key, tuple[Workload, ...]] = {}
+        self._peers: dict[tuple[str, frozenset[str], frozenset[str]], dict[tuple[str, ...], list[Service]]] = {}
+
+    def service(self, namespace: str, name: str) -> Service | None:
+        """The Service of that name."""
+        return self.facts.service_index.get((namespace, name))
+
+    def selected(self, item: DestinationSelector, default_namespace: str) -> Iterator[Service]:
+        """Services that a selector item means; its `clusters` are not looked at."""
+        wanted = (item.labels or {}).items()
+        return (s for s in self._candidates(item, default_namespace) if not wanted or wanted <= s.labels.items())
+
+    def _candidates(self, item: DestinationSelector, default_namespace: str) -> Iterable[Service]:
+        namespaces = item.namespaces or ()
+        if item.name:
+            found = (self.service(namespace, item.name) for namespace in namespaces or (default_namespace,))
+            return [service for service in found if service]
+        if item.labels:
+            pair = next(iter(sorted(item.labels.items())))
+            return [s for s in self._by_label.get(pair, ()) if not namespaces or s.namespace in namespaces]
+        if namespaces:
+            return [s for namespace in set(namespaces) for s in self.facts.services_by_namespace.get(namespace, ())]
+        return self.facts.services
+
+    @cached_property
+    def _by_label(self) -> Mapping[tuple[str, str], list[Service]]:
+        index: dict[tuple[str, str], list[Service]] = {}
+        for service in self.facts.services:
+            for pair in service.labels.items():
+                index.setdefault(pair, []).append(service)
+        return index
+
+    def behind(self, service: Service) -> tuple[Workload, ...]:
+        """The workloads whose pods the Service selects, sorted; none for a Service without selector."""
+        if service.key not in self._behind:
+            self._behind[service.key] = tuple(sorted(self._find_behind(service), key=lambda w: w.key))
+        return self._behind[service.key]
+
+    def _find_behind(self, service: Service) -> Iterator[Workload]:
+        if not service.selector:
+            return iter(())
+        wanted = service.selector.items()
+        pairs = (self._workloads_by_label.get((service.namespace, *pair), []) for pair in sorted(wanted))
+        return (workload for workload in min(pairs, key=len) if wanted <= workload.labels.items())
+
+    @cached_property
+    def _workloads_by_label(self) -> Mapping[tuple[str, str, str], list[Workload]]:
+        index: dict[tuple[str, str, str], list[Workload]] = {}
+        for workload in self.facts.workloads:
+            for key, value in workload.labels.items():
+                index.setdefault((workload.namespace, key, value), []).append(workload)
+        return index
+
+    @cached_property
+    def services_of(self) -> Mapping[tuple[str, str, str], list[Service]]:
+        """Workload -> the Services that select its pods."""
+        index: dict[tuple[str, str, str], list[Service]] = {}
+        for service in self.facts.services:
+            for workload in self.behind(service):
+                index.setdefault(workload.key, []).append(service)
+        return index
+
+    def sharing(self, service: Service) -> tuple[Service, ...]:
+        """Other Services that select some pod of this one's, sorted."""
+        found = {s.key: s for workload in self.behind(service) for s in self.services_of.get(workload.key, ())}
+        return tuple(found[key] for key in sorted(found) if key != service.key)
+
+    def meshes_behind(self, service: Service) -> tuple[str, ...]:
+        """The meshes of its pods, sorted."""
+        return tuple(sorted({workload.mesh for workload in self.behind(service) if workload.mesh}))
+
+    @cached_property
+    def _keysets(self) -> Mapping[str, Mapping[frozenset[str], list[Service]]]:
+        index: dict[str, dict[frozenset[str], list[Service]]] = {}
+        for service in self.facts.services:
+            if service.selector:
+                index.setdefault(service.namespace, {}).setdefault(frozenset(service.selector), []).append(service)
+        return index
+
+    def compatible(self, service: Service) -> Iterator[Service]:
+        """Other Services of the namespace whose selector one pod could meet too: no key has two different values."""
+        if not service.selector:
+            return
+        for keys, services in self._keysets.get(service.namespace, {}).items():
+            shared = keys & service.selector.keys()
+            group = self._peers.get((service.namespace, keys, shared))
+            if group is None:
+                group = self._peers[service.namespace, keys, shared] = _grouped(services, shared)
+            yield from (s for s in group.get(_values(service, shared), ()) if s.key != service.key)
+
+    @cached_property
+    def account_namespaces(self) -> Mapping[str, frozenset[str]]:
+        """ServiceAccount name -> the namespaces that have one."""
+        index: dict[str, set[str]] = {}
+        for namespace, name in self.facts.service_accounts:
+            index.setdefault(name, set()).add(namespace)
+        return {name: frozenset(found) for name, found in index.items()}
+
+
+def _values(service: Service, keys: Iterable[str]) -> tuple[str, ...]:
+    return tuple(service.selector[key] for key in sorted(keys))
+
+
+def _grouped(services: Iterable[Service], keys: frozenset[str]) -> dict[tuple[str, ...], list[Service]]:
+    groups: dict[tuple[str, ...], list[Service]] = {}
+    for service in services:
+        groups.setdefault(_values(service, keys), []).append(service)
+    return groups
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Every managed cluster by name; None where its facts are unknown, which is not the same as empty."""
+
+    indexes: Mapping[str, Index | None]
+
+    def known(self, names: Iterable[str] | None = None) -> tuple[tuple[str, Index], ...]:
+        """Managed clusters with known facts, of these names (None: of all)."""
+        wanted = None if names is None else set(names)
+        found = ((name, index) for name, index in sorted(self.indexes.items()) if wanted is None or name in wanted)
+        return tuple((name, index) for name, index in found if index is not None)
+
+    def unknown(self, names: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Managed clusters without facts, of these names."""
+        wanted = None if names is None else set(names)
+        return tuple(name for name, index in sorted(self.indexes.items()) if index is None and (wanted is None or name in wanted))
+
+    def may_hide(self, names: Iterable[str] | None = None) -> bool:
+        """Whether something that was not found may still be there: facts of these clusters are unknown or incomplete."""
+        chosen = None if names is None else tuple(names)
+        return bool(self.unknown(chosen)) or any(not index.facts.complete for _, index in self.known(chosen))
+
+
+def port_of(service: Service, reference: int | str) -> ServicePort | None:
+    """The Service's port of this number or name."""
+    return next((port for port in service.ports if reference in (port.number, port.name or None)), None)

@@ -1,0 +1,166 @@
+"""Which Services a policy selects in each cluster, and what its selectors name that is not there (api.md, Selectors)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.faults import suggest
+from gitmesh.index import Index, World
+from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.policies import Policy
+from gitmesh.model.selectors import DestinationSelector, IdentitySelector, ServiceAccountRef, WorkloadSelector
+from gitmesh.model.traffic import TrafficPolicySpec
+from gitmesh.model.units import UnitKey
+from gitmesh.precedence import destination_form
+
+Account: TypeAlias = tuple[tuple[str, ...], str, tuple[str, ...] | None, tuple[str | int, ...]]
+"""(namespaces, () = any; name; clusters, None = any; field below spec) of a ServiceAccount that a policy names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What one policy selects: cluster -> Service key -> the greatest form by which it was selected.
+
+    `held` are destinations named exactly that are missing or may exist unseen. `broken`: the policy itself names
+    something that is not there, so that every unit it acts on is held.
+    """
+
+    services: Mapping[str, Mapping[tuple[str, str], int]] = field(default_factory=dict)
+    held: tuple[tuple[str, UnitKey], ...] = ()
+    broken: bool = False
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def select(policy: Policy, world: World) -> Selection:
+    """The destinations of a TrafficPolicy or AccessPolicy in every managed cluster."""
+    spec = policy.spec
+    assert isinstance(spec, TrafficPolicySpec | AccessPolicySpec)
+    services: dict[str, dict[tuple[str, str], int]] = {}
+    held: set[tuple[str, UnitKey]] = set()
+    found: list[Diagnostic] = []
+    for number, item in enumerate(spec.destinations):
+        one = _Item(policy, number, item, world)
+        one.add_to(services)
+        held |= set(one.held())
+        found += one.findings()
+    missing = tuple(_missing_accounts(policy, spec, world))
+    return Selection(services=services, held=tuple(sorted(held)), broken=bool(missing), diagnostics=(*found, *missing))
+
+
+class _Item:
+    """One destination selector in all clusters it may mean."""
+
+    def __init__(self, policy: Policy, number: int, item: DestinationSelector, world: World) -> None:
+        self.policy, self.number, self.item, self.world = policy, number, item, world
+        self.scope = world.known(item.clusters)
+        self.found = {name: [s.key for s in index.selected(item, policy.namespace)] for name, index in self.scope}
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        return self.item.namespaces or (self.policy.namespace,)
+
+    def add_to(self, services: dict[str, dict[tuple[str, str], int]]) -> None:
+        form = destination_form(self.item)
+        for cluster, keys in self.found.items():
+            forms = services.setdefault(cluster, {})
+            for key in keys:
+                forms[key] = max(form, forms.get(key, 0))
+
+    def missing(self) -> tuple[str, ...]:
+        """Clusters that should have the exactly named Service and, as far as is known, do not."""
+        if not self.item.name:
+            return ()
+        lacking = tuple(name for name, index in self.scope if not self._named(index))
+        if self.item.clusters is None and len(lacking) < len(self.scope):
+            return ()
+        return lacking
+
+    def _named(self, index: Index) -> bool:
+        return any(index.service(namespace, self.item.name or "") for namespace in self.namespaces)
+
+    def held(self) -> Iterator[tuple[str, UnitKey]]:
+        if self.item.name:
+            for cluster in (*self.missing(), *self.world.unknown(self.item.clusters)):
+                for namespace in self.namespaces:
+                    yield cluster, UnitKey(kind="Destination", namespace=namespace, name=self.item.name)
+
+    def findings(self) -> Iterator[Diagnostic]:
+        missing = self.missing()
+        if missing and self.item.clusters:
+            for cluster in missing:
+                if not self.world.may_hide([cluster]):
+                    yield self._absent(f"in cluster {cluster}", cluster)
+        elif missing:
+            if not self.world.may_hide():
+                yield self._absent("in any managed cluster" if len(missing) > 1 else f"in cluster {missing[0]}", "")
+        elif not self.item.all and self.scope and not any(self.found.values()) and not self.world.may_hide(self.item.clusters):
+            yield finding(
+                "GM209",
+                "this selector finds no Service",
+                at=self.policy.at("destinations", self.number),
+                policy=self.policy.id,
+                field=f"spec.destinations[{self.number}]",
+            )
+
+    def _absent(self, where: str, cluster: str) -> Diagnostic:
+        name = self.item.name or ""
+        shown = " or ".join(f"{namespace}/{name}" for namespace in self.namespaces)
+        return finding(
+            "GM208",
+            f"Service {shown} does not exist {where}",
+            at=self.policy.at("destinations", self.number, "name"),
+            policy=self.policy.id,
+            field=f"spec.destinations[{self.number}].name",
+            cluster=cluster,
+            hint=near_service(self.world, self.namespaces, name, [cluster] if cluster else None),
+        )
+
+
+def near_service(world: World, namespaces: Sequence[str], name: str, clusters: Sequence[str] | None = None) -> str:
+    """A did-you-mean from the Services of the namespaces, or else from those of others."""
+    keys = sorted({key for _, index in world.known(clusters) for key in index.facts.service_index})
+    near = suggest(name, {n for namespace, n in keys if namespace in namespaces})
+    if near:
+        return near
+    elsewhere = [f"{namespace}/{n}" for namespace, n in keys if n == name]
+    return f"did you mean {elsewhere[0]}?" if elsewhere else ""
+
+
+def _missing_accounts(policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: World) -> Iterator[Diagnostic]:
+    for namespaces, name, clusters, path in _accounts(policy, spec.sources or ()):
+        scope = world.known(clusters)
+        if not scope or world.may_hide(clusters) or any(_has(index, namespaces, name) for _, index in scope):
+            continue
+        known = {n for _, index in scope for namespace, n in index.facts.service_accounts if not namespaces or namespace in namespaces}
+        shown = f"{'|'.join(namespaces)}/{name}" if namespaces else name
+        yield finding(
+            "GM208",
+            f"ServiceAccount {shown} does not exist in {_where(clusters)}",
+            at=policy.at(*path),
+            policy=policy.id,
+            field=policy.origin(*path).field,
+            hint=suggest(name, known),
+        )
+
+
+def _where(clusters: tuple[str, ...] | None) -> str:
+    return f"cluster {' or '.join(clusters)}" if clusters else "any managed cluster"
+
+
+def _has(index: Index, namespaces: tuple[str, ...], name: str) -> bool:
+    found = index.account_namespaces.get(name, frozenset())
+    return bool(found & set(namespaces)) if namespaces else bool(found)
+
+
+def _accounts(policy: Policy, sources: Sequence[WorkloadSelector | IdentitySelector]) -> Iterator[Account]:
+    for number, item in enumerate(sources):
+        accounts: Sequence[str | ServiceAccountRef] = item.service_accounts or ()
+        for index, account in enumerate(accounts):
+            path = ("sources", number, "service_accounts", index)
+            if isinstance(account, str):
+                yield tuple(item.namespaces or ()), account, item.clusters, path
+            else:
+                yield (account.namespace or policy.namespace,), account.name, (account.cluster,) if account.cluster else None, path

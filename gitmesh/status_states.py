@@ -1,0 +1,140 @@
+"""The state of each policy in each cluster, told from a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.plan import Action, Change
+from gitmesh.model.report import ClusterResult, State, Verdict
+
+_ORDER = (State.SYNCED, State.DRIFTED, State.PENDING, State.HELD, State.INVALID, State.FAILED, State.UNREACHABLE)
+"""From good to bad: a policy or cluster is in the worst state of its parts."""
+_VERDICTS = (Verdict.ACCEPTED, Verdict.UNKNOWN, Verdict.WARNED, Verdict.REJECTED)
+_STATES: Mapping[str, State] = {"GM208": State.PENDING, "GM216": State.PENDING, "GM406": State.PENDING}
+"""Findings that mean: wait."""
+_BY_GROUP: Mapping[str, State] = {
+    "1": State.INVALID,
+    "2": State.HELD,
+    "3": State.HELD,
+    "4": State.HELD,
+    "5": State.FAILED,
+    "6": State.INVALID,
+}
+"""State that an error of a group of codes puts a policy into (first digit of the code)."""
+_HOLDING = frozenset({Action.CONFLICT, Action.HELD})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How one policy stands in one cluster. `commit` wrote its objects last ("" where that is not one commit)."""
+
+    state: State
+    objects: tuple[ObjectKey, ...] = ()
+    verdict: Verdict | None = None
+    commit: str = ""
+    codes: tuple[str, ...] = ()
+
+
+class ClusterView:
+    """One cluster's result, indexed by policy."""
+
+    def __init__(self, result: ClusterResult, said: Mapping[str, list[Diagnostic]]) -> None:
+        """`said`: policy -> its findings that concern this cluster."""
+        self._result = result
+        self._said = said
+        self.objects = _objects_by_policy(result)
+        self._troubles = _troubles(result)
+
+    def standing(self, policy: str) -> Standing | None:
+        """None where the policy has nothing to do with this cluster."""
+        objects, said = self.objects.get(policy, ()), self._said.get(policy, ())
+        if not objects and not any(d.cluster for d in said):
+            return None
+        return Standing(
+            state=self._state(objects, said),
+            objects=tuple(objects),
+            verdict=self._verdict(objects),
+            commit=self._commit(objects),
+            codes=tuple(sorted({d.code for d in said})),
+        )
+
+    def _state(self, objects: Iterable[ObjectKey], said: Iterable[Diagnostic]) -> State:
+        if self._result.state is State.UNREACHABLE:
+            return State.UNREACHABLE
+        states = [self._troubles[key] for key in objects if key in self._troubles]
+        return worst([*states, *(state for d in said if (state := state_of(d)))])
+
+    def _verdict(self, objects: Iterable[ObjectKey]) -> Verdict | None:
+        verdicts = [self._result.verdicts[key][0] for key in objects if key in self._result.verdicts]
+        return max(verdicts, key=_VERDICTS.index) if verdicts else None
+
+    def _commit(self, objects: Iterable[ObjectKey]) -> str:
+        commits = {self.commit_of(key) for key in objects}
+        return commits.pop() if len(commits) == 1 else ""
+
+    def commit_of(self, key: ObjectKey) -> str:
+        """The commit that last wrote an object."""
+        entry = self._result.ledger.entries.get(key) if self._result.ledger else None
+        return entry.commit if entry else ""
+
+
+def worst(states: Iterable[State]) -> State:
+    """The worst of some states; Synced for none."""
+    return max(states, key=_ORDER.index, default=State.SYNCED)
+
+
+def state_of(diagnostic: Diagnostic) -> State | None:
+    """The state that a finding puts its policy into; None for one that holds nothing back."""
+    if diagnostic.code in _STATES:
+        return _STATES[diagnostic.code]
+    if not diagnostic.is_error:
+        return None
+    static = diagnostic.code.startswith("GM2") and not diagnostic.cluster
+    return State.INVALID if static else _BY_GROUP[diagnostic.code[2]]
+
+
+def by_policy(diagnostics: Iterable[Diagnostic]) -> Mapping[str, Mapping[str, list[Diagnostic]]]:
+    """Cluster ("" = none in particular) -> policy -> findings."""
+    found: dict[str, dict[str, list[Diagnostic]]] = {}
+    for diagnostic in diagnostics:
+        if diagnostic.policy:
+            found.setdefault(diagnostic.cluster, {}).setdefault(diagnostic.policy, []).append(diagnostic)
+    return found
+
+
+def standing_changes(result: ClusterResult) -> list[Change]:
+    """Changes that were planned and did not come about: what still differs, the first of each object."""
+    done = {outcome.key for outcome in result.outcomes if outcome.ok}
+    found: dict[ObjectKey, Change] = {}
+    for change in result.plan.changes if result.plan else ():
+        if change.writes and change.key not in done:
+            found.setdefault(change.key, change)
+    return [found[key] for key in sorted(found)]
+
+
+def _objects_by_policy(result: ClusterResult) -> Mapping[str, list[ObjectKey]]:
+    index: dict[str, list[ObjectKey]] = {}
+    if result.build is not None:
+        for key in sorted(result.build.manifests):
+            for policy in result.build.manifests[key].policies:
+                index.setdefault(policy, []).append(key)
+    return index
+
+
+def _troubles(result: ClusterResult) -> Mapping[ObjectKey, State]:
+    """Objects that are not as they should be."""
+    troubles: dict[ObjectKey, list[State]] = {}
+    for change in standing_changes(result):
+        troubles.setdefault(change.key, []).append(State.DRIFTED)
+    for change in result.plan.changes if result.plan else ():
+        if change.action in _HOLDING:
+            troubles.setdefault(change.key, []).append(State.HELD)
+        elif change.staged:
+            troubles.setdefault(change.key, []).append(State.PENDING)
+    for outcome in result.outcomes:
+        if not outcome.ok:
+            troubles.setdefault(outcome.key, []).append(State.FAILED)
+    return {key: worst(states) for key, states in troubles.items()}

@@ -1,0 +1,139 @@
+"""Which VirtualMesh a mesh belongs to, and the unit of each mesh (api.md, VirtualMesh)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.faults import suggest
+from gitmesh.index import Index, World
+from gitmesh.model.facts import Mesh
+from gitmesh.model.policies import Policy
+from gitmesh.model.units import Decided, MeshUnit, UnitKey
+from gitmesh.model.virtualmesh import MeshRef, MeshSelector, VirtualMeshSpec
+
+MeshId = tuple[str, str]
+"""(cluster, mesh name)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """`owner` maps each selected mesh to its VirtualMesh; `held` are meshes that are missing, unseen or claimed twice."""
+
+    owner: Mapping[MeshId, Policy] = field(default_factory=dict)
+    held: frozenset[MeshId] = frozenset()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def memberships(policies: Sequence[Policy], world: World, clusters: Mapping[str, Mapping[str, str]]) -> Membership:
+    """Resolve `meshes` of every VirtualMesh; a mesh in two of them is held."""
+    claims: dict[MeshId, list[tuple[Policy, int]]] = {}
+    held: set[MeshId] = set()
+    found: list[Diagnostic] = []
+    for policy in sorted(policies, key=lambda p: p.id):
+        for number, reference in enumerate(_spec(policy).meshes):
+            chosen = _Reference(policy, number, reference, world, clusters)
+            for mesh in chosen.meshes():
+                claims.setdefault(mesh, []).append((policy, number))
+            held |= set(chosen.held())
+            found += chosen.findings()
+    twice = {mesh: owners for mesh, owners in claims.items() if len({policy.id for policy, _ in owners}) > 1}
+    found += [diagnostic for mesh, owners in sorted(twice.items()) for diagnostic in _twice(mesh, owners)]
+    owner = {mesh: owners[0][0] for mesh, owners in claims.items() if mesh not in twice}
+    return Membership(owner=owner, held=frozenset(held | set(twice)), diagnostics=tuple(found))
+
+
+def _spec(policy: Policy) -> VirtualMeshSpec:
+    assert isinstance(policy.spec, VirtualMeshSpec)
+    return policy.spec
+
+
+def selected_clusters(reference: MeshRef, clusters: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
+    """The configured clusters whose meshes the item means."""
+    if reference.cluster is not None:
+        return (reference.cluster,) if reference.cluster in clusters else ()
+    selector = reference.selector
+    return tuple(name for name in sorted(clusters) if selector is not None and _selects(selector, name, clusters[name]))
+
+
+def _selects(selector: MeshSelector, name: str, labels: Mapping[str, str]) -> bool:
+    return (selector.clusters is None or name in selector.clusters) and (selector.labels or {}).items() <= labels.items()
+
+
+class _Reference:
+    """One item of `meshes`."""
+
+    def __init__(self, policy: Policy, number: int, reference: MeshRef, world: World, clusters: Mapping[str, Mapping[str, str]]) -> None:
+        self.policy, self.number, self.reference, self.world = policy, number, reference, world
+        self.clusters = selected_clusters(reference, clusters)
+
+    def meshes(self) -> Iterator[MeshId]:
+        for cluster, index in self.world.known(self.clusters):
+            for mesh in index.facts.meshes:
+                if self.reference.name in (None, mesh.name):
+                    yield cluster, mesh.name
+
+    def held(self) -> Iterator[MeshId]:
+        name = self.reference.name
+        if name is not None:
+            yield from ((cluster, name) for cluster in self.world.unknown(self.clusters))
+            yield from ((cluster, name) for cluster, index in self.world.known(self.clusters) if index.facts.mesh(name) is None)
+
+    def findings(self) -> Iterator[Diagnostic]:
+        if any(self.meshes()) or self.world.may_hide(self.clusters) or not self.world.known(self.clusters):
+            return
+        at = self.policy.at("meshes", self.number)
+        path = f"spec.meshes[{self.number}]"
+        name = self.reference.name
+        if name is None:
+            yield finding("GM209", "this item finds no mesh", at=at, policy=self.policy.id, field=path)
+            return
+        cluster = self.reference.cluster or ""
+        known = [mesh.name for _, index in self.world.known([cluster]) for mesh in index.facts.meshes]
+        at = self.policy.at("meshes", self.number, "name")
+        text = f"there is no mesh {name} in cluster {cluster}"
+        hint = suggest(name, known) or (f"there is {', '.join(sorted(known))}" if known else "")
+        yield finding("GM208", text, at=at, policy=self.policy.id, field=f"{path}.name", cluster=cluster, mesh=name, hint=hint)
+
+
+def _twice(mesh: MeshId, owners: Sequence[tuple[Policy, int]]) -> Iterator[Diagnostic]:
+    first = {policy.id: (policy, number) for policy, number in reversed(owners)}
+    for policy, number in first.values():
+        others = ", ".join(f"{p.id} ({p.at('meshes', n)})" for p, n in sorted(first.values(), key=lambda o: o[0].id) if p.id != policy.id)
+        yield two_virtual_meshes(policy, number, mesh, others)
+
+
+def two_virtual_meshes(policy: Policy, number: int, mesh: MeshId, others: str) -> Diagnostic:
+    """The finding on one of the policies that claim a mesh."""
+    cluster, name = mesh
+    text = f"mesh {name or 'of any name'} of cluster {cluster} is also in {others}"
+    at, path = policy.at("meshes", number), f"spec.meshes[{number}]"
+    return finding("GM214", text, at=at, policy=policy.id, field=path, cluster=cluster, mesh=name)
+
+
+def mesh_units(cluster: str, index: Index, membership: Membership) -> tuple[MeshUnit, ...]:
+    """The units of the cluster's meshes that a VirtualMesh has and nothing holds."""
+    owned = ((mesh, membership.owner.get((cluster, mesh.name))) for mesh in sorted(index.facts.meshes, key=lambda m: m.name))
+    return tuple(_unit(cluster, index, mesh, policy) for mesh, policy in owned if policy and (cluster, mesh.name) not in membership.held)
+
+
+def _unit(cluster: str, index: Index, mesh: Mesh, policy: Policy) -> MeshUnit:
+    spec = _spec(policy)
+    gateways = sorted((w for w in index.facts.workloads if w.gateway and w.mesh == mesh.name), key=lambda w: w.key)
+    unit = MeshUnit(
+        cluster=cluster,
+        mesh=mesh,
+        gateways=tuple(gateways),
+        access_default=Decided(value=spec.access_default, origin=policy.origin("access_default")),
+        mtls=None if spec.mtls is None else Decided(value=spec.mtls, origin=policy.origin("mtls", "mode")),
+        alone=sum(other.root_namespace == mesh.root_namespace for other in index.facts.meshes) == 1,
+        policies=(policy.id,),
+    )
+    return replace(unit, digest=sha256(repr(unit).encode()).hexdigest())
+
+
+def held_keys(cluster: str, membership: Membership) -> tuple[UnitKey, ...]:
+    """Keys of the held meshes of a cluster."""
+    return tuple(sorted(UnitKey(kind="Mesh", namespace="", name=name) for owner, name in membership.held if owner == cluster))

@@ -1,0 +1,72 @@
+"""A mesh of a few lines for tests of the core: one Rule object per destination, no rules about order or strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.manifests import Fragment, Phase, Translation
+from gitmesh.model.objects import Body, ObjectKey
+from gitmesh.model.plan import Live
+from gitmesh.model.report import Verdict
+from gitmesh.model.units import DestinationUnit, Unit, UnitKey
+from gitmesh.ports import ControlObjects, Membership, PodFact, Resource, Step, Support
+
+GROUP = "fake.test"
+
+
+class FakeMesh:
+    """Satisfies ports.Translator. `staged` lists objects that must wait a tick; `claims_of` names what strangers block."""
+
+    name = "fake"
+    resources: Sequence[Resource] = (Resource(group=GROUP, kind="Rule", plural="rules", versions=("v1",)),)
+    supports: Mapping[str, Support] = {}
+
+    def __init__(self, waiting: Mapping[ObjectKey, str] | None = None, held: frozenset[str] = frozenset()) -> None:
+        self.waiting = dict(waiting or {})
+        self.held = held
+
+    def configmaps(self, namespace: str, name: str) -> bool:
+        return False
+
+    def detect(self, objects: ControlObjects) -> tuple[Mesh, ...]:
+        return (Mesh(translator="fake", name="fake"),)
+
+    def member(self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
+        return Membership(mesh="fake")
+
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        if not isinstance(unit, DestinationUnit):
+            return Translation()
+        if unit.service.name in self.held:
+            return Translation(held=True)
+        spec = {
+            "policies": list(unit.policies),
+            "rows": len(unit.routes),
+            "timeouts": [r.fields["timeout"].value for r in unit.routes if "timeout" in r.fields],
+        }
+        return Translation(
+            fragments=(Fragment(key=rule(unit.service.name, unit.service.namespace), version="v1", phase=Phase.ROUTE, spec=spec),)
+        )
+
+    def claims(self, unit: UnitKey, mesh: Mesh | None) -> tuple[ObjectKey, ...]:
+        return (rule(unit.name, unit.namespace),) if unit.kind == "Destination" else ()
+
+    def steps(
+        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], live: Callable[[str, str], Iterable[Body]]
+    ) -> Mapping[ObjectKey, tuple[Step, ...]]:
+        return {key: (Step(phase=Phase.ROUTE, spec=None, note=self.waiting[key]),) for key in changed if key in self.waiting}
+
+    def foreign(self, live: Live, owned: Callable[[str, str], bool]) -> tuple[ObjectKey, ...]:
+        return ()
+
+    def phase(self, live: Live) -> Phase:
+        return Phase.ROUTE
+
+    def verdict(self, live: Live) -> tuple[Verdict, str]:
+        return Verdict.UNKNOWN, ""
+
+
+def rule(name: str, namespace: str = "shop") -> ObjectKey:
+    """Identity of a Rule."""
+    return ObjectKey(group=GROUP, kind="Rule", namespace=namespace, name=name)

@@ -1,0 +1,184 @@
+"""Connection settings and subsets of a destination -> one DestinationRule for its host.
+
+Of several DestinationRules for one host Istio takes the oldest top-level trafficPolicy only, so all policies end in this one.
+Port-level settings replace the destination's, they do not merge; a unit's settings of a port are complete for that reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gitmesh.model.base import Disabled, format_duration
+from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.policies import Origin
+from gitmesh.model.traffic import ConnectionPool, ConsistentHash, HttpPool, LoadBalancing, Locality, OutlierDetection, TcpPool, Tls
+from gitmesh.model.units import Decided, DestinationUnit, SourceCondition
+
+from gitmesh_istio.kinds import DESTINATION_RULE
+from gitmesh_istio.names import host, sorted_unique, subset_name
+from gitmesh_istio.scope import Notes, Part, below, fragment
+
+_ALGORITHMS = {"RoundRobin": "ROUND_ROBIN", "LeastRequest": "LEAST_REQUEST", "Random": "RANDOM", "Passthrough": "PASSTHROUGH"}
+_TLS_MODES = {"Disable": "DISABLE", "Simple": "SIMPLE", "Mutual": "MUTUAL", "MeshMutual": "ISTIO_MUTUAL"}
+
+
+def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragment | None:
+    """The DestinationRule of a destination that has settings or subsets; None where nothing is left to say."""
+    service = unit.service
+    spec: dict[str, Any] = {"host": host(service.namespace, service.name, notes.scope.domain)}
+    origins: dict[str, Origin] = {}
+    traffic = _traffic_policy(unit, notes)
+    if traffic.value:
+        spec["trafficPolicy"] = traffic.value
+        origins.update(below("trafficPolicy", traffic.origins))
+    subsets = sorted({subset_name(subset.labels): subset for subset in unit.subsets}.items())
+    if subsets:
+        spec["subsets"] = [{"name": name, "labels": dict(sorted(subset.labels))} for name, subset in subsets]
+        origins.update({f"subsets[{n}]": min(subset.origins) for n, (_, subset) in enumerate(subsets) if subset.origins})
+    if len(spec) == 1:
+        return None
+    if origins:
+        origins[""] = min(origins.values())
+    taking_part = {origin.policy for subset in unit.subsets for origin in subset.origins}
+    place = (service.namespace, service.name)
+    return fragment(DESTINATION_RULE, place, version, Phase.DESTINATION, Part(spec, origins), taking_part)
+
+
+def _traffic_policy(unit: DestinationUnit, notes: Notes) -> Part:
+    whole = _settings(unit.settings.get(0, {}), notes)
+    value, origins = dict(whole.value), dict(whole.origins)
+    ports = [(port, _settings(settings, notes)) for port, settings in sorted(unit.settings.items()) if port]
+    levels = [(port, part) for port, part in ports if part.value]
+    if levels:
+        value["portLevelSettings"] = [{"port": {"number": port}, **part.value} for port, part in levels]
+    for number, (_, part) in enumerate(levels):
+        origins.update(below(f"portLevelSettings[{number}]", part.origins))
+    return Part(value, origins)
+
+
+def _settings(settings: Mapping[str, Decided], notes: Notes) -> Part:
+    given = {name: decided for name, decided in settings.items() if not isinstance(decided.value, Disabled)}
+    value: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for _, decided in sorted(given.items()):
+        if decided.source != SourceCondition():
+            notes.add("GM301", "Istio's connection settings hold for every client; `sources` cannot be expressed", decided.origin)
+        name, piece = _setting(decided, given, notes)
+        if piece:
+            value[name] = piece
+            origins[name] = decided.origin
+    return Part(value, origins)
+
+
+def _setting(decided: Decided, given: Mapping[str, Decided], notes: Notes) -> tuple[str, dict[str, Any]]:
+    """Istio's name of one connection field, and its value."""
+    origin = decided.origin
+    match decided.value:
+        case OutlierDetection() as outlier:
+            return "outlierDetection", _outlier(outlier, origin, notes)
+        case ConnectionPool() as pool:
+            return "connectionPool", _pool(pool, origin, notes)
+        case LoadBalancing() as balancing:
+            return "loadBalancer", _balancer(balancing, "outlier_detection" in given, origin, notes)
+        case Tls() as tls:
+            return "tls", _tls(tls)
+        case other:
+            raise TypeError(f"{type(other).__name__} is no value of a connection field")
+
+
+def _outlier(outlier: OutlierDetection, origin: Origin, notes: Notes) -> dict[str, Any]:
+    if outlier.max_ejection_percent == 0:
+        notes.add("GM301", "Istio reads maxEjectionPercent: 0 as its default of 10", origin)
+    given = {
+        "consecutive5xxErrors": outlier.consecutive_errors,
+        "interval": _duration(outlier.interval),
+        "baseEjectionTime": _duration(outlier.base_ejection_time),
+        "maxEjectionPercent": outlier.max_ejection_percent,
+        "minHealthPercent": outlier.min_health_percent,
+    }
+    return _present(given)
+
+
+def _pool(pool: ConnectionPool, origin: Origin, notes: Notes) -> dict[str, Any]:
+    tcp = _tcp_pool(pool.tcp) if pool.tcp is not None else {}
+    http = _http_pool(pool.http, origin, notes) if pool.http is not None else {}
+    return {name: piece for name, piece in (("tcp", tcp), ("http", http)) if piece}
+
+
+def _tcp_pool(tcp: TcpPool) -> dict[str, Any]:
+    spec = _present({"maxConnections": tcp.max_connections, "connectTimeout": _duration(tcp.connect_timeout)})
+    if tcp.keepalive is not None:
+        alive = tcp.keepalive
+        spec["tcpKeepalive"] = _present({"time": _duration(alive.time), "interval": _duration(alive.interval), "probes": alive.probes})
+    return spec
+
+
+def _http_pool(http: HttpPool, origin: Origin, notes: Notes) -> dict[str, Any]:
+    if http.max_retries == 0:
+        notes.add("GM301", "Istio reads maxRetries: 0 as no limit; use retries.attempts: 0 to switch retries off", origin)
+    given = {
+        "http1MaxPendingRequests": http.max_pending_requests,
+        "http2MaxRequests": http.max_requests,
+        "maxRequestsPerConnection": http.max_requests_per_connection,
+        "maxRetries": http.max_retries,
+        "idleTimeout": _duration(http.idle_timeout),
+    }
+    return _present(given)
+
+
+def _balancer(balancing: LoadBalancing, has_outlier: bool, origin: Origin, notes: Notes) -> dict[str, Any]:
+    spec: dict[str, Any] = {}
+    if balancing.algorithm is not None:
+        spec["simple"] = _ALGORITHMS[balancing.algorithm]
+    if balancing.consistent_hash is not None:
+        spec["consistentHash"] = _hash(balancing.consistent_hash, origin, notes)
+    if balancing.locality is not None:
+        spec["localityLbSetting"] = _locality(balancing.locality, has_outlier, origin, notes)
+    if balancing.slow_start is not None and notes.served("TrafficPolicy.loadBalancing.slowStart", origin):
+        spec["warmup"] = {"duration": format_duration(balancing.slow_start)}
+    return spec
+
+
+def _hash(by: ConsistentHash, origin: Origin, notes: Notes) -> dict[str, Any]:
+    spec = _present({"httpHeaderName": by.header, "httpQueryParameterName": by.query_param, "useSourceIp": by.source_ip})
+    if by.cookie is not None:
+        spec["httpCookie"] = _present({"name": by.cookie.name, "path": by.cookie.path, "ttl": _duration(by.cookie.ttl)})
+    if by.ring_size is not None and notes.served("TrafficPolicy.loadBalancing.consistentHash.ringSize", origin):
+        spec["ringHash"] = {"minimumRingSize": by.ring_size}
+    return spec
+
+
+def _locality(locality: Locality, has_outlier: bool, origin: Origin, notes: Notes) -> dict[str, Any]:
+    if locality.distribute is not None:
+        shares = sorted(locality.distribute, key=lambda share: share.from_)
+        return {"distribute": [{"from": share.from_, "to": dict(sorted(share.to.items()))} for share in shares]}
+    if not has_outlier:
+        notes.add("GM303", "failover has no effect until outlierDetection tells Istio which pods are unhealthy", origin)
+    if locality.failover_priority is not None:
+        return {"failoverPriority": list(locality.failover_priority)}
+    regions = sorted(locality.failover or (), key=lambda region: (region.from_, region.to))
+    for region in regions:
+        if region.from_ == region.to or set("/*") & set(region.from_ + region.to):
+            notes.add("GM301", "Istio fails over from one region to another: no zones, no *, and not to itself", origin)
+    return {"failover": [{"from": region.from_, "to": region.to} for region in regions]}
+
+
+def _tls(tls: Tls) -> dict[str, Any]:
+    given = {
+        "mode": _TLS_MODES[tls.mode],
+        "sni": tls.sni,
+        "clientCertificate": tls.client_certificate,
+        "privateKey": tls.private_key,
+        "caCertificates": tls.ca_certificates,
+        "subjectAltNames": sorted_unique(tls.subject_alt_names) if tls.subject_alt_names else None,
+    }
+    return _present(given)
+
+
+def _present(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _duration(millis: int | None) -> str | None:
+    return None if millis is None else format_duration(millis)

@@ -1,0 +1,20 @@
+"""The kinds that this translator writes; `v1` is served since 1.22, clusters with older CRDs get `v1beta1`."""
+
+from __future__ import annotations
+
+from gitmesh.ports import Resource
+
+_VERSIONS = ("v1", "v1beta1")
+
+
+def _resource(group: str, kind: str, plural: str) -> Resource:
+    return Resource(group=f"{group}.istio.io", kind=kind, plural=plural, versions=_VERSIONS)
+
+
+VIRTUAL_SERVICE = _resource("networking", "VirtualService", "virtualservices")
+DESTINATION_RULE = _resource("networking", "DestinationRule", "destinationrules")
+AUTHORIZATION_POLICY = _resource("security", "AuthorizationPolicy", "authorizationpolicies")
+PEER_AUTHENTICATION = _resource("security", "PeerAuthentication", "peerauthentications")
+
+RESOURCES = (VIRTUAL_SERVICE, DESTINATION_RULE, AUTHORIZATION_POLICY, PEER_AUTHENTICATION)
+GROUPS = {resource.kind: resource.group for resource in RESOURCES}

@@ -1,0 +1,160 @@
+"""Access decisions -> AuthorizationPolicies `<service>-allow` and `<service>-deny`.
+
+What Istio does: DENY before ALLOW; a request that some ALLOW object selects the pod for, and none admits, is denied - on **every**
+port of the pod. So one ALLOW object flips the whole pod to default deny, and these rules make up for it:
+
+1. Every rule of a grant carries the workload ports of its destination.
+2. Where the default is not Deny, one more rule admits everything on ports that no Allow guards (`notPorts`), so that other ports
+   keep their default. If some guarded port is not known, the rule is left out: the pod is closed there (Narrowed).
+   Where the default is Deny there is no such rule.
+3. What the default of Deny exempts is admitted on ports that no Allow guards.
+4. A governed destination of which no grant can be said still gets its object: absence would be open. Without rules it denies all;
+   with rule 2 it denies the guarded ports.
+5. An Allow never says more than the policy, a Deny never less; `callers` and `operations` see to it.
+
+An identity-based Deny also denies callers without identity, unless mTLS there is strict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from gitmesh.model.facts import Mesh
+from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.objects import canonical
+from gitmesh.model.policies import Origin
+from gitmesh.model.units import Access, DestinationUnit, Exemption, Grant, Operation
+
+from gitmesh_istio import callers, operations
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY
+from gitmesh_istio.scope import Notes, Part, fragment
+
+MAX_RULES = 512
+"""Rules of one object, and sources of one rule, that the CRD takes."""
+
+Rule: TypeAlias = tuple[dict[str, Any], Origin]
+
+
+def authorization(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> tuple[Fragment, ...]:
+    """The access objects of a destination. Errors are noted; what can be closed is closed in spite of them."""
+    grants = (*access.allows, *access.denies)
+    origins = [grant.origin for grant in grants] or ([access.exempt.origin] if access.exempt else [])
+    if not unit.service.selector:
+        for origin in origins:
+            notes.add("GM308", f"Service {unit.service.namespace}/{unit.service.name} selects no pods, so there is no proxy to enforce access", origin)
+        return ()
+    for origin in origins:
+        _note_bare_workloads(unit, origin, notes)
+    made = (_allow(unit, access, version, notes), _deny(unit, access, version, notes))
+    return tuple(found for found in made if found is not None)
+
+
+def _note_bare_workloads(unit: DestinationUnit, origin: Origin, notes: Notes) -> None:
+    bare = sorted(f"{w.kind} {w.namespace}/{w.name}" for w in unit.workloads if not w.mesh)
+    if not bare:
+        return
+    if any(mesh.ambient for mesh in notes.scope.meshes):
+        notes.add("GM301", f"{', '.join(bare)} has no sidecar, and ambient workloads are not translated: access is not enforced there", origin)
+    else:
+        notes.add("GM308", f"{', '.join(bare)} has no sidecar, so access is not enforced there; inject it", origin)
+
+
+def _meshes(unit: DestinationUnit, notes: Notes) -> tuple[Mesh, ...]:
+    """The meshes of the pods, whose trust domains decide what a principal means."""
+    own = tuple(mesh for mesh in notes.scope.meshes if mesh.name in unit.meshes)
+    return own or notes.scope.meshes
+
+
+def _allow(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> Fragment | None:
+    rules = [rule for grant in access.allows for rule in _grant_rules(grant, unit, access, notes)]
+    if access.exempt is not None and access.default == "Deny":
+        rules += _exempt_rules(access.exempt, unit, access, notes)
+    if access.governed and access.default != "Deny":
+        rules += _rest_rules(access, notes)
+    if not access.governed and not rules:
+        return None
+    if len(rules) > MAX_RULES:
+        notes.add("GM304", f"an AuthorizationPolicy takes {MAX_RULES} rules: the last {len(rules) - MAX_RULES} are left out", rules[-1][1])
+        rules = _in_order(rules)[:MAX_RULES]
+    given = [grant.origin for grant in access.allows] or [origin for _, origin in rules]
+    return _object(unit, "allow", rules, given, version)
+
+
+def _deny(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> Fragment | None:
+    rules: list[Rule] = []
+    for grant in access.denies:
+        sources = callers.denied(grant.callers, _meshes(unit, notes), access.strict, grant.origin, notes)
+        asked = [operations.denied(o, unit, access, grant.origin, notes) for o in grant.operations or (Operation(),)]
+        rules += [(_rule(sources, one), grant.origin) for one in asked if sources]
+    if not rules:
+        return None
+    if len(rules) > MAX_RULES:
+        notes.add("GM304", f"an AuthorizationPolicy takes {MAX_RULES} rules: everything is denied instead", rules[-1][1])
+        rules = [({}, rules[0][1])]
+    return _object(unit, "deny", rules, [grant.origin for grant in access.denies], version)
+
+
+def _grant_rules(grant: Grant, unit: DestinationUnit, access: Access, notes: Notes) -> list[Rule]:
+    """One rule an operation: Istio drops a whole rule of an ALLOW for one operation that does not fit the port."""
+    sources = callers.allowed(grant.callers, _meshes(unit, notes), grant.origin, notes)
+    asked = [operations.allowed(o, unit, access, grant.origin, notes) for o in grant.operations or (Operation(),)]
+    if not access.targets:
+        notes.add("GM304", "no port of the workloads is known, so nothing is admitted", grant.origin)
+    return [(_rule(sources, one), grant.origin) for one in asked if one is not None and sources]
+
+
+def _exempt_rules(exempt: Exemption, unit: DestinationUnit, access: Access, notes: Notes) -> list[Rule]:
+    ports = sorted(set(exempt.targets or access.targets) - set(access.guarded))
+    sources = callers.allowed(exempt.callers, _meshes(unit, notes), exempt.origin, notes) if exempt.callers else callers.ANYBODY
+    if not exempt.targets and access.unresolved_targets:
+        unknown = ", ".join(access.unresolved_targets)
+        notes.add("GM304", f"port {unknown} is not known at the workloads and is not exempt", exempt.origin)
+    if not ports or not sources:
+        return []
+    return [(_rule(sources, operations.Asked(operation={"ports": [str(port) for port in ports]})), exempt.origin)]
+
+
+def _rest_rules(access: Access, notes: Notes) -> list[Rule]:
+    """Everything on ports that no Allow guards."""
+    origin = access.allows[0].origin if access.allows else None
+    if origin is None:
+        return []
+    if access.unresolved_targets:
+        unknown = ", ".join(access.unresolved_targets)
+        notes.add("GM304", f"port {unknown} is not known at the workloads, so all further ports of the pods are closed", origin)
+        return []
+    guarded = [str(port) for port in sorted(set(access.guarded))]
+    return [({"to": [{"operation": {"notPorts": guarded}}]} if guarded else {}, origin)]
+
+
+def _rule(sources: Sequence[callers.Source], asked: operations.Asked) -> dict[str, Any]:
+    """Istio refuses empty lists, so what means `any` is left out."""
+    rule: dict[str, Any] = {}
+    if tuple(sources) != callers.ANYBODY:
+        rule["from"] = callers.as_from(sources)
+    if asked.operation:
+        rule["to"] = [{"operation": asked.operation}]
+    if asked.when:
+        rule["when"] = list(asked.when)
+    return rule
+
+
+def _in_order(rules: Sequence[Rule]) -> list[Rule]:
+    """Rules are a set, so they are written in an order of their own, once each."""
+    unique = {canonical(rule): (rule, origin) for rule, origin in sorted(rules, key=lambda pair: pair[1], reverse=True)}
+    return [unique[key] for key in sorted(unique)]
+
+
+def _object(unit: DestinationUnit, role: str, rules: Sequence[Rule], given: Sequence[Origin], version: str) -> Fragment:
+    """An ALLOW without rules admits nothing (authorization_policy.proto)."""
+    ordered = _in_order(rules)
+    spec: dict[str, Any] = {"selector": {"matchLabels": dict(sorted(unit.service.selector.items()))}, "action": role.upper()}
+    if ordered:
+        spec["rules"] = [rule for rule, _ in ordered]
+    origins = {f"rules[{number}]": origin for number, (_, origin) in enumerate(ordered)}
+    if given:
+        origins[""] = min(given)
+    place = (unit.service.namespace, f"{unit.service.name}-{role}")
+    phase = Phase.ALLOW if role == "allow" else Phase.DENY
+    return fragment(AUTHORIZATION_POLICY, place, version, phase, Part(spec, origins), [origin.policy for origin in given])

@@ -1,0 +1,92 @@
+"""What Istio's sidecars can do with each field of the policy API: the docs' matrix, and the gates by version and CRD field.
+
+`since` is the first Istio whose API has the field, from the tags of istio/api; fields older than 1.20 carry none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gitmesh.ports import Support
+
+
+def _full(needs: str = "", *, since: str = "", side: str = "client", note: str = "") -> Support:
+    return Support(level="full", note=note, side=side, since=since, needs=needs)
+
+
+def _partial(note: str, needs: str = "", *, since: str = "", side: str = "client") -> Support:
+    return Support(level="partial", note=note, side=side, since=since, needs=needs)
+
+
+def _none(note: str) -> Support:
+    return Support(level="none", note=note)
+
+
+_HTTP = "VirtualService:spec.http"
+_POLICY = "DestinationRule:spec.trafficPolicy"
+_RULES = "AuthorizationPolicy:spec.rules"
+_SERVER = "server"
+
+SUPPORTS: Mapping[str, Support] = {
+    "TrafficPolicy.sources.labels": _full(f"{_HTTP}.match.sourceLabels", note="request fields only; connection fields hold for every client"),
+    "TrafficPolicy.sources.namespaces": _full(f"{_HTTP}.match.sourceNamespace", note="request fields only"),
+    "TrafficPolicy.sources.serviceAccounts": _none("routes select clients by labels and namespace only"),
+    "TrafficPolicy.matches.path.exact": _full(f"{_HTTP}.match.uri"),
+    "TrafficPolicy.matches.path.prefix": _full(f"{_HTTP}.match.uri", note="as an exact and a prefix match, since Istio compares characters"),
+    "TrafficPolicy.matches.path.stringPrefix": _full(f"{_HTTP}.match.uri"),
+    "TrafficPolicy.matches.path.suffix": _full(f"{_HTTP}.match.uri", note="as an expression"),
+    "TrafficPolicy.matches.path.regex": _full(f"{_HTTP}.match.uri"),
+    "TrafficPolicy.matches.path.ignoreCase": _full(f"{_HTTP}.match.ignoreUriCase"),
+    "TrafficPolicy.matches.headers": _partial(
+        "not the names uri, scheme, method and authority, and one condition for each header", f"{_HTTP}.match.headers"
+    ),
+    "TrafficPolicy.matches.headers.invert": _full(f"{_HTTP}.match.withoutHeaders"),
+    "TrafficPolicy.matches.queryParams": _partial("one condition for each parameter", f"{_HTTP}.match.queryParams"),
+    "TrafficPolicy.matches.method": _full(f"{_HTTP}.match.method"),
+    "TrafficPolicy.matches.port": _full(f"{_HTTP}.match.port"),
+    "TrafficPolicy.matches.authority": _full(f"{_HTTP}.match.authority"),
+    "TrafficPolicy.split": _full(f"{_HTTP}.route.weight"),
+    "TrafficPolicy.split.destination.subset": _full(f"{_HTTP}.route.destination.subset"),
+    "TrafficPolicy.split.destination.port": _full(f"{_HTTP}.route.destination.port"),
+    "TrafficPolicy.split.headers": _full(f"{_HTTP}.route.headers"),
+    "TrafficPolicy.redirect": _full(f"{_HTTP}.redirect"),
+    "TrafficPolicy.redirect.path.replacePrefixMatch": _full(f"{_HTTP}.redirect.prefixRewrite", since="1.31"),
+    "TrafficPolicy.directResponse": _full(f"{_HTTP}.directResponse"),
+    "TrafficPolicy.rewrite": _full(f"{_HTTP}.rewrite"),
+    "TrafficPolicy.rewrite.path.replaceFullPath": _full(f"{_HTTP}.rewrite.uriRegexRewrite", note="as an expression, save for exact matches"),
+    "TrafficPolicy.fault": _partial(
+        "timeout and retries do not apply to injected faults; not with redirect or directResponse", f"{_HTTP}.fault"
+    ),
+    "TrafficPolicy.timeout": _full(f"{_HTTP}.timeout"),
+    "TrafficPolicy.retries": _full(f"{_HTTP}.retries"),
+    "TrafficPolicy.retries.backoff": _full(f"{_HTTP}.retries.backoff", since="1.26"),
+    "TrafficPolicy.cors": _full(f"{_HTTP}.corsPolicy"),
+    "TrafficPolicy.mirror": _full(f"{_HTTP}.mirrors"),
+    "TrafficPolicy.headers": _partial("the Host header can be set on requests only", f"{_HTTP}.headers"),
+    "TrafficPolicy.outlierDetection": _partial("maxEjectionPercent: 0 cannot be told from none", f"{_POLICY}.outlierDetection"),
+    "TrafficPolicy.connectionPool": _partial("maxRetries: 0 cannot be told from none", f"{_POLICY}.connectionPool"),
+    "TrafficPolicy.loadBalancing.algorithm": _full(f"{_POLICY}.loadBalancer.simple"),
+    "TrafficPolicy.loadBalancing.consistentHash": _full(f"{_POLICY}.loadBalancer.consistentHash"),
+    "TrafficPolicy.loadBalancing.consistentHash.ringSize": _full(f"{_POLICY}.loadBalancer.consistentHash.ringHash"),
+    "TrafficPolicy.loadBalancing.locality": _partial(
+        "failover has no effect without outlierDetection", f"{_POLICY}.loadBalancer.localityLbSetting"
+    ),
+    "TrafficPolicy.loadBalancing.slowStart": _full(f"{_POLICY}.loadBalancer.warmup", since="1.24"),
+    "TrafficPolicy.tls": _full(f"{_POLICY}.tls"),
+    "AccessPolicy.sources.all": _full(side=_SERVER),
+    "AccessPolicy.sources.authenticated": _full(f"{_RULES}.from.source.principals", side=_SERVER),
+    "AccessPolicy.sources.serviceAccounts": _full(f"{_RULES}.from.source.principals", side=_SERVER),
+    "AccessPolicy.sources.namespaces": _full(f"{_RULES}.from.source.namespaces", side=_SERVER),
+    "AccessPolicy.sources.clusters": _partial("where the cluster has a trust domain of its own", side=_SERVER),
+    "AccessPolicy.sources.ipBlocks": _full(f"{_RULES}.from.source.ipBlocks", side=_SERVER),
+    "AccessPolicy.sources.notIpBlocks": _full(f"{_RULES}.from.source.notIpBlocks", side=_SERVER),
+    "AccessPolicy.rules.paths": _partial("not with { or }, which Istio reads as a template", f"{_RULES}.to.operation.paths", side=_SERVER),
+    "AccessPolicy.rules.methods": _full(f"{_RULES}.to.operation.methods", side=_SERVER),
+    "AccessPolicy.rules.ports": _full(f"{_RULES}.to.operation.ports", side=_SERVER),
+    "AccessPolicy.rules.hosts": _partial("*suffix without a port does not cover Host headers with one", f"{_RULES}.to.operation.hosts", side=_SERVER),
+    "AccessPolicy.rules.headers": _full(f"{_RULES}.when", side=_SERVER, note="not an empty value"),
+    "AccessPolicy.action": _full("AuthorizationPolicy:spec.action", side=_SERVER),
+    "VirtualMesh.mtls.mode": _full("PeerAuthentication:spec.mtls.mode", side=_SERVER),
+    "VirtualMesh.accessDefault": _full("AuthorizationPolicy:spec.rules", side=_SERVER),
+    "VirtualMesh.accessExempt": _full(f"{_RULES}.to.operation.ports", side=_SERVER),
+}
