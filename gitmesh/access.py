@@ -5,16 +5,16 @@ api.md, AccessPolicy: access is decided at the (workload, target port) pairs beh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.faults import suggest
 from gitmesh.identities import identities
-from gitmesh.index import Index, World, port_of
+from gitmesh.index import Index, World, port_of, targets
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
-from gitmesh.model.facts import Service, ServicePort, Workload
+from gitmesh.model.facts import Service, Workload
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, TextCondition
 from gitmesh.model.virtualmesh import VirtualMeshSpec
@@ -62,13 +62,6 @@ def resolve_access(situation: Situation, world: World, index: Index) -> Resolved
     if not situation.service.selector:
         return Resolved(access=None, diagnostics=tuple(_no_selector(situation)))
     return _Decision(situation, world, index).resolved()
-
-
-def targets(port: ServicePort, workloads: Iterable[Workload]) -> frozenset[int]:
-    """The workload port numbers behind a Service port; a named one may differ by workload, and be none at all."""
-    if isinstance(port.target, int):
-        return frozenset([port.target or port.number])
-    return frozenset(workload.ports[port.target] for workload in workloads if port.target in workload.ports)
 
 
 def all_targets(service: Service, workloads: Sequence[Workload]) -> frozenset[int]:

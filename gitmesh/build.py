@@ -72,8 +72,9 @@ def _build_cluster(
             for manifest in built.manifests:
                 said += _merge(manifests, manifest, cluster)
         for key in resolution.held.get(cluster, ()):
-            held.update(_claims(translator, key, meshes))
-    return Build(cluster=cluster, manifests=dict(sorted(manifests.items())), held=frozenset(held), complete=facts.complete), said
+            held.update(_claims(translator, key, meshes, facts))
+    wanted = dict(sorted(manifests.items()))
+    return Build(cluster=cluster, manifests=wanted, held=frozenset(held), complete=facts.complete, meshes=facts.meshes), said
 
 
 def _at_work(facts: ClusterFacts, translators: Mapping[str, Translator]) -> Iterable[tuple[Translator, tuple[Mesh, ...], str]]:
@@ -106,15 +107,15 @@ def _built(
 def _translate(unit: Unit, translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts, instance: str) -> Built:
     translation = translator.translate(unit, meshes, facts)
     if translation.held:
-        return Built(diagnostics=translation.diagnostics, held=_claims(translator, unit.key, meshes))
+        return Built(diagnostics=translation.diagnostics, held=_claims(translator, unit.key, meshes, facts))
     manifests = tuple(_manifest(fragment, unit, instance) for fragment in translation.fragments)
     return Built(manifests=manifests, diagnostics=translation.diagnostics)
 
 
-def _claims(translator: Translator, key: UnitKey, meshes: Sequence[Mesh]) -> tuple[ObjectKey, ...]:
+def _claims(translator: Translator, key: UnitKey, meshes: Sequence[Mesh], facts: ClusterFacts) -> tuple[ObjectKey, ...]:
     if key.kind == "Mesh":
-        return tuple(claim for mesh in meshes if mesh.name == key.name for claim in translator.claims(key, mesh))
-    return translator.claims(key, None)
+        return tuple(claim for mesh in meshes if mesh.name == key.name for claim in translator.claims(key, mesh, facts))
+    return translator.claims(key, None, facts)
 
 
 def _manifest(fragment: Fragment, unit: Unit, instance: str) -> Manifest:

@@ -2,12 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.policies import Policy
+from gitmesh.destinations import conflict
+from gitmesh.diagnostics import Diagnostic, finding, in_order
+from gitmesh.faults import suggest
+from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.policies import Policy, YamlPath
+from gitmesh.model.selectors import DestinationSelector
+from gitmesh.model.traffic import CONNECTION_FIELDS, Match, TrafficPolicySpec
+from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.precedence import BY_NAME
+from gitmesh.routes import replaces_prefix
+from gitmesh.rules import Rule, Slot, conflicts, in_precedence, rules_of, slots_of
+from gitmesh.virtualmeshes import two_virtual_meshes
+
+_OTHER_THAN_PORT = tuple(name for name in Match.model_fields if name != "port")
 
 
 def check(policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]]) -> tuple[Diagnostic, ...]:
-    """Static findings over all policies. `clusters` maps every configured cluster to its labels."""
-    return ()
+    """Static findings over all policies. `clusters` maps every configured cluster to its labels; none configured
+    (a run without configuration) means that cluster names cannot be checked."""
+    ordered = sorted(policies, key=lambda policy: policy.id)
+    traffic = [policy for policy in ordered if isinstance(policy.spec, TrafficPolicySpec)]
+    found: list[Diagnostic] = []
+    for policy in ordered if clusters else ():
+        found += _unknown_clusters(policy, clusters)
+    for policy in traffic:
+        found += [*_connection_fields(policy), *_prefix_replacements(policy)]
+    found += _claimed_twice([policy for policy in ordered if isinstance(policy.spec, VirtualMeshSpec)])
+    found += _contradictions(traffic, clusters or _named_clusters(traffic))
+    return in_order(found)
+
+
+def _finding(code: str, text: str, policy: Policy, path: YamlPath, hint: str = "") -> Diagnostic:
+    return finding(code, text, at=policy.at(*path), policy=policy.id, field=policy.origin(*path).field, hint=hint)
+
+
+def _unknown_clusters(policy: Policy, clusters: Mapping[str, Mapping[str, str]]) -> Iterator[Diagnostic]:
+    for path, name in cluster_names(policy):
+        if name not in clusters:
+            yield _finding("GM207", f"no cluster is called {name}", policy, path, suggest(name, clusters))
+
+
+def cluster_names(policy: Policy) -> Iterator[tuple[YamlPath, str]]:
+    """Every cluster that the policy names, and where."""
+    spec = policy.spec
+    if isinstance(spec, TrafficPolicySpec | AccessPolicySpec):
+        for part in ("sources", "destinations"):
+            for number, item in enumerate(getattr(spec, part) or ()):
+                yield from (((part, number, "clusters", i), name) for i, name in enumerate(item.clusters or ()))
+    if isinstance(spec, AccessPolicySpec):
+        for number, source in enumerate(spec.sources):
+            for i, account in enumerate(source.service_accounts or ()):
+                if account.cluster:
+                    yield ("sources", number, "service_accounts", i, "cluster"), account.cluster
+    if isinstance(spec, VirtualMeshSpec):
+        for number, mesh in enumerate(spec.meshes):
+            if mesh.cluster:
+                yield ("meshes", number, "cluster"), mesh.cluster
+            named = (mesh.selector.clusters if mesh.selector else None) or ()
+            yield from ((("meshes", number, "selector", "clusters", i), name) for i, name in enumerate(named))
+
+
+def _connection_fields(policy: Policy) -> Iterator[Diagnostic]:
+    spec = policy.spec
+    assert isinstance(spec, TrafficPolicySpec)
+    further = any(getattr(match, name) is not None for match in spec.matches or () for name in _OTHER_THAN_PORT)
+    for name in spec.given(CONNECTION_FIELDS) if further else ():
+        text = "a field of connections goes with no match, or with a match on port alone: a connection carries many requests"
+        yield _finding("GM203", text, policy, (name,), "put it into a policy of its own")
+
+
+def _prefix_replacements(policy: Policy) -> Iterator[Diagnostic]:
+    spec = policy.spec
+    assert isinstance(spec, TrafficPolicySpec)
+    matches = spec.matches or ()
+    if matches and all(match.path and (match.path.prefix or match.path.string_prefix) for match in matches):
+        return
+    for name in ("rewrite", "redirect"):
+        if replaces_prefix(getattr(spec, name)):
+            text = "replacePrefixMatch needs path.prefix or path.stringPrefix in every match of the policy"
+            yield _finding("GM203", text, policy, (name, "path", "replace_prefix_match"), "use replaceFullPath, or add a match on a prefix")
+
+
+def _claimed_twice(policies: Sequence[Policy]) -> Iterator[Diagnostic]:
+    """Meshes that two VirtualMeshes name by cluster and name; without a name every mesh of the cluster is meant."""
+    claims: dict[str, list[tuple[Policy, int, str]]] = {}
+    for policy in policies:
+        assert isinstance(policy.spec, VirtualMeshSpec)
+        for number, mesh in enumerate(policy.spec.meshes):
+            if mesh.cluster:
+                claims.setdefault(mesh.cluster, []).append((policy, number, mesh.name or ""))
+    for cluster, claimed in sorted(claims.items()):
+        for policy, number, name in claimed:
+            others = [(p, n) for p, n, other in claimed if p.id != policy.id and (not name or not other or name == other)]
+            if others:
+                shown = ", ".join(f"{p.id} ({p.at('meshes', n)})" for p, n in others)
+                yield two_virtual_meshes(policy, number, (cluster, name), shown)
+
+
+def _named_clusters(policies: Sequence[Policy]) -> Mapping[str, Mapping[str, str]]:
+    """Without a configuration: the clusters that policies name, and "" for those that none does."""
+    return {"": {}, **{name: {} for policy in policies for _, name in cluster_names(policy)}}
+
+
+def _contradictions(policies: Sequence[Policy], clusters: Mapping[str, object]) -> Iterator[Diagnostic]:
+    """Conflicts on destinations that policies select by exact name, in clusters where both act."""
+    named: dict[tuple[str, str], list[tuple[Policy, DestinationSelector]]] = {}
+    for policy in policies:
+        assert isinstance(policy.spec, TrafficPolicySpec)
+        for item in policy.spec.destinations:
+            if item.name and not item.labels:
+                for namespace in item.namespaces or (policy.namespace,):
+                    named.setdefault((namespace, item.name), []).append((policy, item))
+    slots = {policy.id: slots_of(policy) for selecting in named.values() if len(selecting) > 1 for policy, _ in selecting}
+    for key, selecting in sorted(named.items()):
+        if len({policy.id for policy, _ in selecting}) > 1:
+            for cluster in clusters:
+                yield from _in_cluster(key, cluster, selecting, slots)
+
+
+def _in_cluster(
+    key: tuple[str, str],
+    cluster: str,
+    selecting: Sequence[tuple[Policy, DestinationSelector]],
+    slots: Mapping[str, Mapping[Slot, object]],
+) -> Iterator[Diagnostic]:
+    acting = {policy.id: policy for policy, item in selecting if not item.clusters or cluster in item.clusters}
+    found = [rule for policy in acting.values() for _, rule in rules_of(policy, slots[policy.id], BY_NAME, cluster, _symbolic)]
+    rules = in_precedence(rule for rule in found if isinstance(rule, Rule))
+    for a, b, first, second in conflicts(rules):
+        yield conflict(a, first, b, second, "", "/".join(key))
+        yield conflict(b, second, a, first, "", "/".join(key))
+
+
+def _symbolic(port: int | str) -> int:
+    """A number for a port name that is no port's number: whether a name and a number are one port only facts can tell."""
+    return port if isinstance(port, int) else -int.from_bytes(port.encode())

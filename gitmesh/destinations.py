@@ -222,7 +222,7 @@ def settings(rules: Sequence[Rule]) -> Mapping[int, Mapping[str, Decided]]:
     ports = sorted({rule.match.port for rule in setting if rule.match.port > 0})
     table = {port: _setting(rule for rule in setting if rule.match.port in (0, port)) for port in ports}
     whole = _setting(rule for rule in setting if not rule.match.port)
-    return {0: whole, **table} if whole or table else {}
+    return {**({0: whole} if whole else {}), **table}
 
 
 def _setting(rules: Iterator[Rule]) -> Mapping[str, Decided]:

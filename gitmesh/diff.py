@@ -162,16 +162,20 @@ class _Work:
 
     def _foreign_claims(self) -> dict[ObjectKey, tuple[str, str]]:
         """Our objects that a foreign one stands in the way of, with code and text."""
-        managed = {(manifest.key.namespace, manifest.key.name) for manifest in self.built.manifests.values()}
         blocked: dict[ObjectKey, tuple[str, str]] = {}
-        for live in self.observed.live.values():
-            writer = self.writers.get((live.key.group, live.key.kind))
-            if writer is None or live.key in self.built.manifests or self._looks_ours(live):
-                continue
-            for claim in writer.foreign(live, lambda namespace, name: (namespace, name) in managed):
-                text = f"{live.key} in {self.cluster} is not ours and stands in the way of {claim}"
-                blocked[claim] = ("GM401", text)
+        for translator in sorted({id(t): t for t in self.writers.values()}.values(), key=lambda t: t.name):
+            theirs = [live for live in self.observed.live.values() if self._is_foreign(live, translator)]
+            for claim in translator.foreign(theirs, self.built.manifests, self.built.meshes) if theirs else ():
+                text = f"in {self.cluster}, {claim.text}; it is not ours"
+                if claim.code == "GM401":
+                    blocked[claim.on] = (claim.code, text)
+                else:
+                    self._say(self.built.manifests[claim.on], claim.code, text)
         return blocked
+
+    def _is_foreign(self, live: Live, translator: Translator) -> bool:
+        writer = self.writers.get((live.key.group, live.key.kind))
+        return writer is translator and live.key not in self.built.manifests and not self._looks_ours(live)
 
     def _looks_ours(self, live: Live) -> bool:
         return live.labels.get(MANAGED_BY) == "gitmesh" and live.labels.get(INSTANCE) == self.ledger.instance and self.ours(live)

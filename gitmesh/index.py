@@ -18,6 +18,8 @@ class Index:
     def __init__(self, facts: ClusterFacts) -> None:
         self.facts = facts
         self._behind: dict[Key, tuple[Workload, ...]] = {}
+        self._sharing: dict[Key, tuple[Service, ...]] = {}
+        self._compatible: dict[Key, tuple[Service, ...]] = {}
         self._peers: dict[tuple[str, frozenset[str], frozenset[str]], dict[tuple[str, ...], list[Service]]] = {}
 
     def service(self, namespace: str, name: str) -> Service | None:
@@ -84,6 +86,17 @@ class Index:
         found = {s.key: s for workload in self.behind(service) for s in self.services_of.get(workload.key, ())}
         return tuple(found[key] for key in sorted(found) if key != service.key)
 
+    def sharing_ports(self, service: Service) -> tuple[Service, ...]:
+        """Of those, the ones that reach a pod's port which this one reaches too."""
+        if service.key not in self._sharing:
+            mine = self.targets(service)
+            self._sharing[service.key] = tuple(other for other in self.sharing(service) if mine & self.targets(other))
+        return self._sharing[service.key]
+
+    def targets(self, service: Service) -> frozenset[int]:
+        """Every workload port number behind a Service."""
+        return frozenset(number for port in service.ports for number in targets(port, self.behind(service)))
+
     def meshes_behind(self, service: Service) -> tuple[str, ...]:
         """The meshes of its pods, sorted."""
         return tuple(sorted({workload.mesh for workload in self.behind(service) if workload.mesh}))
@@ -96,16 +109,20 @@ class Index:
                 index.setdefault(service.namespace, {}).setdefault(frozenset(service.selector), []).append(service)
         return index
 
-    def compatible(self, service: Service) -> Iterator[Service]:
-        """Other Services of the namespace whose selector one pod could meet too: no key has two different values."""
-        if not service.selector:
-            return
+    def compatible(self, service: Service) -> tuple[Service, ...]:
+        """Other Services of the namespace whose selector one pod could meet too: no key has two different values. Sorted."""
+        if service.key not in self._compatible:
+            found = self._find_compatible(service) if service.selector else ()
+            self._compatible[service.key] = tuple(sorted((s for s in found if s.key != service.key), key=lambda s: s.key))
+        return self._compatible[service.key]
+
+    def _find_compatible(self, service: Service) -> Iterator[Service]:
         for keys, services in self._keysets.get(service.namespace, {}).items():
-            shared = keys & service.selector.keys()
+            shared = keys.intersection(service.selector)
             group = self._peers.get((service.namespace, keys, shared))
             if group is None:
                 group = self._peers[service.namespace, keys, shared] = _grouped(services, shared)
-            yield from (s for s in group.get(_values(service, shared), ()) if s.key != service.key)
+            yield from group.get(_values(service, shared), ())
 
     @cached_property
     def account_namespaces(self) -> Mapping[str, frozenset[str]]:
@@ -153,3 +170,10 @@ class World:
 def port_of(service: Service, reference: int | str) -> ServicePort | None:
     """The Service's port of this number or name."""
     return next((port for port in service.ports if reference in (port.number, port.name or None)), None)
+
+
+def targets(port: ServicePort, workloads: Iterable[Workload]) -> frozenset[int]:
+    """The workload port numbers behind a Service port; a named one may differ by workload, and be none at all."""
+    if isinstance(port.target, int):
+        return frozenset([port.target or port.number])
+    return frozenset(workload.ports[port.target] for workload in workloads if port.target in workload.ports)

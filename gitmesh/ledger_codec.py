@@ -51,7 +51,7 @@ def load_ledger(document: object) -> Ledger:
     missing = sorted(_KEYS - body.keys())
     if missing:
         raise CodecError("", f"the field {missing[0]!r} is missing")
-    if (body["apiVersion"], body["kind"], body["schema"]) != (API_VERSION, "Ledger", SCHEMA):
+    if (body["apiVersion"], body["kind"], decode(int, body["schema"], "schema")) != (API_VERSION, "Ledger", SCHEMA):
         raise CodecError("", "not a ledger")
     return Ledger(
         instance=decode(str, body["instance"], "instance"),

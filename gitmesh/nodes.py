@@ -229,9 +229,10 @@ class _Builder:
             self._refuse(event, Refusal("GM107", f"{describe(hidden.group())} is not allowed in a key"))
         elif text in keys:
             self._refuse(event, Refusal("GM104", f"the key `{text[:40]}` is here a second time; the first is in line {_line(keys[text])}"))
-        while text in keys:
-            text += "\0"
-        return text
+        name = text if text not in keys else f"{text}\0{len(keys)}"
+        while name in keys:
+            name += "\0"
+        return name
 
     def _refuse(self, event: Any, refusal: Refusal) -> Refusal:
         if len(self._findings) < MAX_FINDINGS:

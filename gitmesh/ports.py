@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.ledger import Ledger, Stored
-from gitmesh.model.manifests import Phase, Translation
+from gitmesh.model.manifests import Manifest, Phase, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live, Observed, Outcome, Plan
 from gitmesh.model.report import Report, Verdict
@@ -158,6 +158,17 @@ class Step:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Claim:
+    """What the foreign object `by` does to our object `on`: GM401, it claims the same host (ours is not created beside it),
+    or GM403, it admits more than ours does."""
+
+    by: ObjectKey
+    on: ObjectKey
+    code: str
+    text: str
+
+
 class Translator(Protocol):
     """A plain module of functions and constants: everything about one mesh."""
 
@@ -178,7 +189,7 @@ class Translator(Protocol):
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         """The objects of one unit, for the cluster's meshes of this kind. Pure; reads served schemas from facts only."""
 
-    def claims(self, unit: UnitKey, mesh: Mesh | None) -> tuple[ObjectKey, ...]:
+    def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
         """Every object that the unit may own, so that a held unit's objects are left alone."""
 
     def steps(
@@ -187,9 +198,8 @@ class Translator(Protocol):
         """Design law 2: for changed objects (live, desired), the writes where one is not enough or must wait a tick.
         `live(group, kind)` gives all live objects of a kind. Objects that are not in the answer are written at once."""
 
-    def foreign(self, live: Live, owned: Callable[[str, str], bool]) -> tuple[ObjectKey, ...]:
-        """Our objects that a foreign live object stands in the way of: it claims the same host, or admits more.
-        `owned(namespace, name)` says whether that destination is managed."""
+    def foreign(self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
+        """What foreign live objects do to our desired ones, sorted. One call for a cluster, so that ours are indexed once."""
 
     def phase(self, live: Live) -> Phase:
         """The phase of a live object of ours that nobody wants any more, for the order of deletions."""

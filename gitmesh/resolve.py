@@ -1,15 +1,27 @@
-"""From policies and facts to units: what each destination and each mesh of each cluster must do."""
+"""From policies and facts to units: what each destination and each mesh of each cluster must do (design.md, resolve)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitmesh.diagnostics import Diagnostic
+from gitmesh.deciding import Done, destinations
+from gitmesh.destinations import RuleId
+from gitmesh.diagnostics import Diagnostic, finding, in_order
+from gitmesh.finishing import Finished
+from gitmesh.index import Index, World
+from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.facts import ClusterFacts
-from gitmesh.model.policies import Policy
+from gitmesh.model.policies import Origin, Policy
+from gitmesh.model.selectors import DestinationSelector
+from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import Unit, UnitKey
+from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.rules import slots_of
+from gitmesh.scene import Marked, Remembered, Same, Scene, ServiceKey, places
+from gitmesh.selection import Selection, select
+from gitmesh.virtualmeshes import held_keys, memberships, mesh_units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,4 +44,114 @@ def resolve(
     `facts` maps each managed cluster to what is known of it (None = unknown, never empty); `clusters` maps every
     configured cluster to its labels. `memo` keeps results between calls, so that a small change costs little.
     """
-    return Resolution()
+    return _Run(policies, facts, clusters, {} if memo is None else memo).resolution()
+
+
+_MEMORIES = ("index", "policy", "select", "destination", "unit")
+
+
+class _Run:
+    """One call: the scene first, then every cluster by itself."""
+
+    def __init__(
+        self,
+        policies: Sequence[Policy],
+        facts: Mapping[str, ClusterFacts | None],
+        clusters: Mapping[str, Mapping[str, str]],
+        memo: MutableMapping[Any, Any],
+    ) -> None:
+        self.memo = {name: Remembered(memo, name) for name in _MEMORIES}
+        self.world = World({name: None if known is None else self._index(name, known) for name, known in facts.items()})
+        self.scene = self._scene(sorted(policies, key=lambda policy: policy.id), clusters)
+
+    def _scene(self, policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]]) -> Scene:
+        marked = {policy.id: self._mark(policy) for policy in policies}
+        indexes = tuple(sorted(self.world.indexes.items()))
+        selecting = [one for one in marked.values() if isinstance(one.policy.spec, TrafficPolicySpec | AccessPolicySpec)]
+        selections = {one.policy.id: self._select(one, indexes) for one in selecting}
+        return Scene(
+            world=self.world,
+            marked=marked,
+            members=memberships([policy for policy in policies if isinstance(policy.spec, VirtualMeshSpec)], self.world, clusters),
+            selections=selections,
+            acting=_acting(marked, selections),
+            domains=tuple((c, i and tuple((m.name, m.trust_domain) for m in i.facts.meshes)) for c, i in indexes),
+        )
+
+    def _index(self, cluster: str, facts: ClusterFacts) -> Index:
+        remembered, inputs = self.memo["index"], facts.digest or Same(facts)
+        index: Index = remembered.get(cluster, inputs) or remembered.put(cluster, inputs, Index(facts))
+        return index
+
+    def _mark(self, policy: Policy) -> Marked:
+        remembered, inputs = self.memo["policy"], Same(policy)
+        marked: Marked | None = remembered.get(policy.id, inputs)
+        if marked is None:
+            slots = slots_of(policy) if isinstance(policy.spec, TrafficPolicySpec) else {}
+            marked = Marked(policy=policy, token=(policy.id, policy.digest, places(policy)), slots=slots)
+            remembered.put(policy.id, inputs, marked)
+        return marked
+
+    def _select(self, marked: Marked, indexes: tuple[tuple[str, Index | None], ...]) -> Selection:
+        remembered, place, inputs = self.memo["select"], marked.policy.id, (marked.token, indexes)
+        found: Selection = remembered.get(place, inputs) or remembered.put(place, inputs, select(marked.policy, self.world))
+        return found
+
+    def resolution(self) -> Resolution:
+        units: dict[str, tuple[Unit, ...]] = {}
+        held: dict[str, tuple[UnitKey, ...]] = {}
+        found = [*self.scene.members.diagnostics, *self._unknown()]
+        found += [diagnostic for selection in self.scene.selections.values() for diagnostic in selection.diagnostics]
+        decided: list[Done] = []
+        for cluster, index in sorted(self.world.indexes.items()):
+            done = destinations(self.scene, cluster, index, self.memo["destination"]) if index else {}
+            finished = Finished(cluster, done, self._held_by_name(cluster))
+            made: list[Unit] = []
+            if index is not None:
+                made += [*finished.units(index, self.memo["unit"]), *mesh_units(cluster, index, self.scene.members)]
+            units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
+            held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
+            found += finished.found
+            decided += done.values()
+        return Resolution(units=units, held=held, diagnostics=in_order([*found, *_shadowed(decided, self.scene)]))
+
+    def _held_by_name(self, cluster: str) -> set[ServiceKey]:
+        """Destinations held by policies that name what is not there."""
+        selections = self.scene.selections.values()
+        named = {(key.namespace, key.name) for selection in selections for where, key in selection.held if where == cluster}
+        return named.union(*(selection.services.get(cluster, ()) for selection in selections if selection.broken))
+
+    def _unknown(self) -> Iterator[Diagnostic]:
+        if self.scene.marked:
+            for cluster in self.world.unknown():
+                yield finding("GM216", f"the facts of cluster {cluster} are unknown; everything there is left as it is", cluster=cluster)
+
+
+def _acting(marked: Mapping[str, Marked], selections: Mapping[str, Selection]) -> dict[str, dict[ServiceKey, list[tuple[Marked, int]]]]:
+    acting: dict[str, dict[ServiceKey, list[tuple[Marked, int]]]] = {}
+    for name, selection in selections.items():
+        for cluster, forms in selection.services.items():
+            here = acting.setdefault(cluster, {})
+            for key, form in forms.items():
+                here.setdefault(key, []).append((marked[name], form))
+    return acting
+
+
+def _shadowed(done: Iterable[Done], scene: Scene) -> Iterator[Diagnostic]:
+    """Rules that decide nothing on any destination; none is called so while a cluster may still show it one."""
+    wins: set[RuleId] = set()
+    losers: dict[RuleId, tuple[Origin, Origin]] = {}
+    for one in done:
+        wins |= one.traffic.wins
+        for rule, origins in one.traffic.shadowed.items():
+            losers[rule] = min(origins, losers.get(rule, origins))
+    for rule in sorted(losers.keys() - wins, key=repr):
+        mine, winner = losers[rule]
+        if not _may_act_unseen(scene.marked[rule[0]].policy, scene.world):
+            text = f"this rule never decides anything: {winner.policy} ({winner.at}) decides all that it sets"
+            yield finding("GM211", text, at=mine.at, policy=mine.policy, field=mine.field)
+
+
+def _may_act_unseen(policy: Policy, world: World) -> bool:
+    destinations: Sequence[DestinationSelector] = getattr(policy.spec, "destinations", ())
+    return any(world.unknown(item.clusters) for item in destinations)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gitmesh.model.facts import ClusterFacts, Mesh
-from gitmesh.model.manifests import Fragment, Phase, Translation
+from gitmesh.model.manifests import Fragment, Manifest, Phase, Translation
 from gitmesh.model.objects import Body, ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Verdict
 from gitmesh.model.units import DestinationUnit, Unit, UnitKey
-from gitmesh.ports import ControlObjects, Membership, PodFact, Resource, Step, Support
+from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Resource, Step, Support
 
 GROUP = "fake.test"
 
@@ -49,7 +49,7 @@ class FakeMesh:
             fragments=(Fragment(key=rule(unit.service.name, unit.service.namespace), version="v1", phase=Phase.ROUTE, spec=spec),)
         )
 
-    def claims(self, unit: UnitKey, mesh: Mesh | None) -> tuple[ObjectKey, ...]:
+    def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
         return (rule(unit.name, unit.namespace),) if unit.kind == "Destination" else ()
 
     def steps(
@@ -57,7 +57,7 @@ class FakeMesh:
     ) -> Mapping[ObjectKey, tuple[Step, ...]]:
         return {key: (Step(phase=Phase.ROUTE, spec=None, note=self.waiting[key]),) for key in changed if key in self.waiting}
 
-    def foreign(self, live: Live, owned: Callable[[str, str], bool]) -> tuple[ObjectKey, ...]:
+    def foreign(self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
         return ()
 
     def phase(self, live: Live) -> Phase:

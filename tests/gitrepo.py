@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _WHO = "Test <test@example.com> 1700000000 +0000"
-_NULL = "0" * 40
 
 
 class Repo:
     """A bare repository. `commit` replaces the branch's files by those given; nothing else of the machine's git takes part."""
 
-    def __init__(self, path: Path, branch: str = "main") -> None:
+    def __init__(self, path: Path, branch: str = "main", *, object_format: str = "sha1") -> None:
         self.path = path
         self.branch = branch
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._run(["git", "init", "--quiet", "--bare", "--template=", f"--initial-branch={branch}", str(path)])
+        kind = f"--object-format={object_format}"
+        self._run(["git", "init", "--quiet", "--bare", "--template=", kind, f"--initial-branch={branch}", str(path)])
         # Servers that people use give away commits that no branch leads to any more.
         self.git("config", "uploadpack.allowAnySHA1InWant", "true")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,22 +49,32 @@ def object_uid(key: ObjectKey) -> str:
     return uid_of(key.id(""))
 
 
-def read_content(path: str, data: bytes, reduce: Callable[[Body], Reduced | None], watched: Mapping[tuple[str, str], bool]) -> Content:
-    """Read a file. `watched` maps (group, kind) to whether it is namespaced. Raises ValueError for what cannot be parsed."""
-    rows: list[Reduced] = []
-    live: list[tuple[Live, Place]] = []
-    problems: list[str] = []
-    for place, body in _objects(path, data):
-        if not _is_object(body):
-            problems.append(f"document {place.document + 1} is not a Kubernetes object")
-            continue
-        row = reduce(body)
-        if row is not None:
-            rows.append(row)
-        key = key_of(body, watched)
-        if key is not None:
-            live.append((live_object(key, object_uid(key), body), place))
-    return Content(tuple(rows), tuple(live), tuple(problems))
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads files. `reduce` makes rows; `watched` maps the (group, kind) of live objects to whether it is namespaced."""
+
+    reduce: Callable[[Body], Reduced | None]
+    watched: Mapping[tuple[str, str], bool]
+
+    def read(self, path: str, data: bytes) -> Content:
+        """The content of a file. Raises ValueError for what cannot be parsed."""
+        return self.content(_objects(path, data))
+
+    def content(self, objects: Iterable[tuple[Place, Any]]) -> Content:
+        """What objects at their places amount to."""
+        rows: list[Reduced] = []
+        live: list[tuple[Live, Place]] = []
+        problems: list[str] = []
+        for place, body in objects:
+            if not _is_object(body):
+                problems.append(f"document {place.document + 1} is not a Kubernetes object")
+                continue
+            row, key = self.reduce(body), key_of(body, self.watched)
+            if row is not None:
+                rows.append(row)
+            if key is not None:
+                live.append((live_object(key, object_uid(key), body), place))
+        return Content(tuple(rows), tuple(live), tuple(problems))
 
 
 def key_of(body: Body, watched: Mapping[tuple[str, str], bool]) -> ObjectKey | None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from gitmesh.adapters.contents import Content, Place, new_file, object_uid, read_content, replace_object, uid_of
-from gitmesh.adapters.files import STATE, locked, path_of, read_inside, remove_inside, write_inside
+from gitmesh.adapters.contents import Reader, uid_of
+from gitmesh.adapters.files import STATE, locked, path_of, read_inside, write_inside
 from gitmesh.adapters.tree import Tree
-from gitmesh.adapters.writing import StepError, body_of, carry_out, check_step, live_object, refuse_observed, version_of
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.adapters.treewriter import Writer
+from gitmesh.adapters.writing import refuse_observed, version_of
+from gitmesh.diagnostics import Diagnostic, finding, in_order
 from gitmesh.discover import Reducer, assemble, cluster_uid
 from gitmesh.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
+from gitmesh.model.plan import Live, Observed, Outcome, Plan
 from gitmesh.ports import ClusterError, Translator
 
 _LEDGER = f"{STATE}/ledger.yaml"
@@ -43,9 +44,8 @@ class DirectoryCluster:
         self.enforce = enforce
         self._root = root
         self._translators = tuple(translators)
-        self._reducer = Reducer(translators)
-        self._watched = {(r.group, r.kind): r.namespaced for translator in translators for r in translator.resources}
-        self._tree = Tree(root, self._read)
+        watched = {(r.group, r.kind): r.namespaced for translator in translators for r in translator.resources}
+        self._tree = Tree(root, Reader(Reducer(translators).reduce, watched))
         self._facts: tuple[int, ClusterFacts] | None = None
         self._observed: tuple[int, frozenset[tuple[str, str]], Observed] | None = None
 
@@ -79,8 +79,7 @@ class DirectoryCluster:
         try:
             with locked(self._root):
                 self._refresh()
-                places = self._places()
-                return carry_out(plan, lambda change, expected: self._write(change, expected, places, paths[change.key]))
+                return Writer(self._root, self._tree, paths).carry_out(plan)
         except OSError as error:
             raise self._failure("written", error) from error
 
@@ -114,14 +113,11 @@ class DirectoryCluster:
             raise self._failure("written", error) from error
         return version_of(content)
 
-    def _read(self, path: str, data: bytes) -> Content:
-        return read_content(path, data, self._reducer.reduce, self._watched)
-
     def _watch(self, kinds: Sequence[ApiKind]) -> None:
-        new = {(kind.group, kind.kind): kind.namespaced for kind in kinds}
-        if not new.keys() <= self._watched.keys():
-            self._watched = {**new, **self._watched}
-            self._tree.forget()
+        """Kinds that no translator listed were not kept when the files were read: read them again."""
+        known, new = self._tree.reader.watched, {(kind.group, kind.kind): kind.namespaced for kind in kinds}
+        if not new.keys() <= known.keys():
+            self._tree.read_with(replace(self._tree.reader, watched={**new, **known}))
 
     def _refresh(self) -> None:
         try:
@@ -152,38 +148,26 @@ class DirectoryCluster:
     def _observe(self, wanted: frozenset[tuple[str, str]]) -> Observed:
         live: dict[ObjectKey, Live] = {}
         findings: list[Diagnostic] = list(self._tree.diagnostics(self.name))
-        for key, places in sorted(self._places().items()):
-            if (key.group, key.kind) not in wanted:
+        for path, (found, _) in self._tree.live():
+            if (found.key.group, found.key.kind) not in wanted:
                 continue
-            live[key] = places[0][2]
-            if len(places) > 1:
-                findings.append(finding("GM508", _doubled(key, places), cluster=self.name))
-        return Observed(cluster=self.name, live=live, diagnostics=tuple(findings))
+            if found.key in live:
+                findings.append(finding("GM508", f"{found.key} stands in {path} as well; the first file counts", cluster=self.name))
+            live.setdefault(found.key, found)
+        return Observed(cluster=self.name, live={key: live[key] for key in sorted(live)}, diagnostics=in_order(findings))
 
-    def _places(self) -> dict[ObjectKey, list[tuple[str, Place, Live]]]:
-        """Where each object stands, in order of paths."""
-        places: dict[ObjectKey, list[tuple[str, Place, Live]]] = {}
-        for path, entry in self._tree.entries():
-            for live, place in entry.content.live:
-                places.setdefault(live.key, []).append((path, place, live))
-        return places
-
-    def _write(
-        self, change: Change, expected: str, places: dict[ObjectKey, list[tuple[str, Place, Live]]], default: str
-    ) -> Live | None:
-        """One step; keeps `places` true."""
-        found = places.get(change.key, [])
-        if len(found) > 1:
-            raise StepError(_doubled(change.key, found))
-        check_step(change, expected, found[0][2] if found else None)
-        body = None if change.action is Action.DELETE else body_of(change)
+    def _ledger(self) -> bytes | None:
+        """The ledger's file; None if there is none. Raises ClusterError if it cannot be read."""
+        self._require_root()
         try:
-            if not found:
-                return self._create(default, change.key, body_of(change), places)
-            path, place, _ = found[0]
-            self._replace(path, change.key, replace_object(path, self._current(path, *found[0][1:]), place, body), places)
-        except ValueError as error:
-            raise StepError(f"{change.key} cannot be read any more: {error}") from error
+            return read_inside(self._root, _LEDGER)
+        except FileNotFoundError:
+            return None
         except OSError as error:
-            raise StepError(f"{change.key} cannot be written: {error.strerror or error}", code="GM501") from error
-        return places[change.key][0][2] if change.key in places else None
+            raise self._failure("read", error) from error
+
+
+def _assumed(translators: Sequence[Translator]) -> tuple[ApiKind, ...]:
+    """The kinds that translators write: a file of any of them can be written."""
+    resources = (resource for translator in translators for resource in translator.resources)
+    return tuple(ApiKind(group=r.group, kind=r.kind, plural=r.plural, versions=r.versions, namespaced=r.namespaced) for r in resources)

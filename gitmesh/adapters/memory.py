@@ -22,6 +22,10 @@ def key_of(body: Body) -> ObjectKey:
     return ObjectKey(group=group, kind=body["kind"], namespace=metadata.get("namespace", ""), name=metadata["name"])
 
 
+def _nothing(_: str, __: ObjectKey | None) -> None:
+    """No failure is injected."""
+
+
 class MemoryCluster:
     """Satisfies `ports.Cluster`. `facts` are what `facts()` returns (`current_facts` changes them); `objects` are live already.
 
@@ -36,14 +40,14 @@ class MemoryCluster:
         *,
         facts: ClusterFacts | None = None,
         enforce: bool = True,
-        before: Callable[[str, ObjectKey | None], None] = lambda operation, key: None,
+        before: Callable[[str, ObjectKey | None], None] | None = None,
     ) -> None:
         self.name = name
         self.current_facts = facts or with_digest(ClusterFacts(cluster=name))
         self.labels: Mapping[str, str] = self.current_facts.labels
         self.enforce = enforce
         self.objects: dict[ObjectKey, Live] = {}
-        self._before = before
+        self._before = before or _nothing
         self._uids = count(1)
         self._ledger = b""
         self._version = 0

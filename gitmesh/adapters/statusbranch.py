@@ -12,8 +12,7 @@ from dataclasses import replace
 
 from gitmesh.adapters.git.blobs import object_id, read_objects
 from gitmesh.adapters.git.commit import Draft, Pushed, list_files, push, write_commit
-from gitmesh.adapters.git.errors import GitError
-from gitmesh.adapters.git.repository import Repository
+from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.source import GitSource
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.config import Author
@@ -76,12 +75,16 @@ class StatusBranch:
                     return None
                 tip = self._repository.poll().get(self._branch, "")
         except GitError as error:
-            return finding("GM603", f"status branch {self._branch}: {error}")
+            return self._denied(error, rest=error.reason in (Reason.DENIED, Reason.CREDENTIALS))
         except _RefusedError as error:
-            said = finding("GM603", f"status branch {self._branch} was not pushed: {error}")
-            self._refused = (self._now(), said)
-            return said
+            return self._denied(error, rest=True)
         return finding("GM604", f"status branch {self._branch} moved {TRIES} times while it was written; the next cycle tries again")
+
+    def _denied(self, error: Exception, *, rest: bool) -> Diagnostic:
+        said = finding("GM603", f"status branch {self._branch} was not pushed: {error}")
+        if rest:
+            self._refused = (self._now(), said)
+        return said
 
     def _known_tip(self) -> str:
         """The tip as the source's own poll saw it a moment ago; asked for only where there was no such poll."""

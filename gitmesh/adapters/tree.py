@@ -6,14 +6,15 @@ import gc
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gitmesh.adapters.contents import Content
+from gitmesh.adapters.contents import Content, Place, Reader
 from gitmesh.adapters.files import read_inside
 from gitmesh.diagnostics import Diagnostic, Location, finding
+from gitmesh.model.plan import Live
 from gitmesh.rows import Reduced
 
 MAX_FILE = 1_048_576
@@ -58,17 +59,20 @@ class _Walk:
 
 
 class Tree:
-    """The files below `root`. `generation` grows with each change of any content, `facts_generation` with each change of rows."""
+    """The files below `root` as `reader` reads them.
 
-    def __init__(self, root: Path, read: Callable[[str, bytes], Content]) -> None:
+    `generation` grows with each change of any content, `facts_generation` with each change of rows."""
+
+    def __init__(self, root: Path, reader: Reader) -> None:
         self._root = root
-        self._read = read
+        self.reader = reader
         self._folders: dict[str, _Folder] = {}
         self.generation = 0
         self.facts_generation = 0
 
-    def forget(self) -> None:
-        """Read everything again at the next refresh."""
+    def read_with(self, reader: Reader) -> None:
+        """Read everything again at the next refresh, with another reader."""
+        self.reader = reader
         self._folders = {}
         self.generation += 1
 
@@ -98,6 +102,34 @@ class Tree:
         for folder in sorted(self._folders):
             for name, entry in sorted(self._folders[folder].items()):
                 yield f"{folder[prefix:]}/{name}"[len(folder) < prefix :], entry
+
+    def live(self) -> Iterator[tuple[str, tuple[Live, Place]]]:
+        """(path, live object and its place) in order of paths."""
+        for path, entry in self.entries():
+            for found in entry.content.live:
+                yield path, found
+
+    def entry(self, path: str) -> FileEntry | None:
+        """What is known of one file."""
+        folder, _, name = f"{self._root}/{path}".rpartition("/")
+        return self._folders.get(folder, {}).get(name)
+
+    def note(self, path: str, content: Content | None) -> None:
+        """Remember what was just written to a file, or that it was removed (None), so that it is not read again."""
+        folder, _, name = f"{self._root}/{path}".rpartition("/")
+        self.generation += 1
+        if content is None:
+            self._folders[folder].pop(name, None)
+            return
+        found = os.stat(f"{folder}/{name}", follow_symlinks=False)
+        self._folders.setdefault(folder, {})[name] = FileEntry(found.st_ctime_ns, found.st_size, found.st_ino, content)
+
+    def settle(self) -> None:
+        """End of writing: files written a moment ago may change again under the same time stamp."""
+        recent = time.time_ns() - _RACY_NS
+        for _, entry in self.entries():
+            if entry.changed_ns > recent:
+                entry.changed_ns = -1
 
     def diagnostics(self, cluster: str) -> tuple[Diagnostic, ...]:
         """A finding for each file that could not be read as objects."""
@@ -155,7 +187,7 @@ class Tree:
             entry.problem, entry.hides = reason, True
             return entry
         try:
-            entry.content = self._read(relative, read_inside(self._root, relative))
+            entry.content = self.reader.read(relative, read_inside(self._root, relative))
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gitmesh.cli import console
+from gitmesh.cli import console, wiring
 from gitmesh.cli.exits import exit_code
 from gitmesh.cli.output import dumped
 from gitmesh.model.report import Report, Stage
@@ -52,6 +53,18 @@ def translators() -> Mapping[str, Translator]:
         return load_translators()
     except PluginError as error:
         raise click.ClickException(str(error)) from None
+
+
+def whole_job(setup: wiring.Setup, store: Path | None, *, approve: Sequence[str] = (), only: frozenset[str] = frozenset()) -> Job:
+    """Everything that the configuration names: what `sync` runs once."""
+    plugins, repositories = translators(), wiring.sources(setup, store)
+    return Job(
+        sources=repositories,
+        fleet=wiring.fleet(setup, plugins),
+        options=wiring.options(setup, approve=approve, only=only),
+        translators=plugins,
+        publishers=wiring.publishers(setup, repositories),
+    )
 
 
 def execute(job: Job, until: Stage) -> Report:

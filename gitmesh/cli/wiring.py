@@ -59,8 +59,8 @@ def load(given: Path | None) -> Setup | None:
     return None if file is None else read(file)
 
 
-def read(file: Path) -> Setup:
-    """A configuration file. Its findings are printed like any others, and end the command with exit code 2."""
+def read(file: Path, *, quiet: bool = False) -> Setup:
+    """A configuration file, named on stderr unless `quiet`. Its findings are printed like any others, and end the command."""
     from gitmesh.adapters.folder import read_config
     from gitmesh.ports import SourceError
     from gitmesh.settings import load_config
@@ -76,7 +76,8 @@ def read(file: Path) -> Setup:
         console.note(findings_text(findings).rstrip("\n"))
     if config is None:
         raise click.exceptions.Exit(2)
-    console.note(f"configuration: {_shown(file)}")
+    if not quiet:
+        console.note(f"configuration: {_shown(file)}")
     return Setup(config=config, file=file)
 
 

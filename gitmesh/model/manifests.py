@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Any
 
 from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import UnitKey
@@ -86,10 +87,11 @@ class Manifest:
 class Build:
     """What one cluster should hold. `held` are objects of held units: never changed, never deleted.
 
-    `complete` is false where facts are unknown: nothing may then be deleted.
+    `complete` is false where facts are unknown: nothing may then be deleted. `meshes` are the cluster's.
     """
 
     cluster: str
     manifests: Mapping[ObjectKey, Manifest]
     held: frozenset[ObjectKey] = frozenset()
     complete: bool = True
+    meshes: tuple[Mesh, ...] = ()

@@ -67,13 +67,11 @@ class RequestMatch:
 class Decided:
     """A decided value and where it comes from. For request and connection fields `value` is the policy model's value
     (e.g. `Retries`, int milliseconds for timeout, tuple of `SplitTarget`), with every reference resolved in `Route`.
-    `source` is for connection fields: the value holds for these clients only (for request fields the route's match says it).
-    `path` is the path condition of the deciding rule, to which `replacePrefixMatch` refers (None: that of the route's match)."""
+    `source` is for connection fields: the value holds for these clients only (for request fields the route's match says it)."""
 
     value: Any
     origin: Origin
     source: SourceCondition = SourceCondition()
-    path: TextCondition | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

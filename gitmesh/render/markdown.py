@@ -5,7 +5,7 @@ Everything that came from a repository or a cluster is escaped: names, messages 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.plan import Action
@@ -15,48 +15,57 @@ from gitmesh.render.escape import fenced, markdown, printable
 from gitmesh.render.findings import folded
 from gitmesh.render.plans import FIELDS_SHOWN, origins_text
 from gitmesh.render.summary import by_severity, checked_total, findings_total, plan_total, summarise
-from gitmesh.render.values import counted, shortened, shown
+from gitmesh.render.values import counted, listed, shortened, shown
 
 BUDGET = 60_000
 """Characters of one comment; GitHub's cap is 65,536."""
 
-_FINDINGS_SHARE = BUDGET // 2
-_RESERVE = 200
+_ROWS_SHARE = BUDGET // 4
+_FINDINGS_SHARE = BUDGET // 3
+_RESERVE = 300
 _ICON = {Severity.ERROR: "**error**", Severity.WARNING: "warning", Severity.INFO: "note"}
+_HEADER = "| Cluster | Mesh | + | ~ | - | adopt | conflict | held | State | Findings |\n|---|---|---|---|---|---|---|---|---|---|"
 
 
 def report_markdown(report: Report) -> str:
-    """The whole comment. What does not fit is cut by whole findings and objects, and the cut is said."""
-    head = _head(report)
+    """The whole comment. What does not fit is cut by whole clusters, findings and objects, and the cut is said."""
+    title, rows = _title(report), _rows(report)
     found = [_finding(one) for one in folded(report.diagnostics)]
-    shown_findings = _fitting(found, _FINDINGS_SHARE)
-    blocks = sorted(_objects(report), key=len)
-    room = BUDGET - _RESERVE - len(head) - sum(len(text) + 1 for text in shown_findings)
-    details = set(_fitting(blocks, room))
-    kept = [block for block in _objects(report) if block in details]
-    cut = _cut(len(found) - len(shown_findings), len(blocks) - len(kept))
-    parts = [head, *(["**Findings**", "", *shown_findings, ""] if found else []), *kept, *([cut] if cut else [])]
-    return "\n".join(parts).rstrip("\n") + "\n"
+    blocks = _objects(report)
+    shown_rows, shown_findings = _fitting(rows, _ROWS_SHARE), _fitting(found, _FINDINGS_SHARE)
+    used = sum(len(text) + 1 for text in (title, _HEADER, *shown_rows, *shown_findings))
+    small_enough = set(_fitting(sorted(blocks, key=len), BUDGET - _RESERVE - used))
+    shown_blocks = [block for block in blocks if block in small_enough]
+    cut = _cut(cluster=len(rows) - len(shown_rows), finding=len(found) - len(shown_findings), object=len(blocks) - len(shown_blocks))
+    table = [_HEADER, *shown_rows, ""] if rows else []
+    findings = ["**Findings**", "", *shown_findings, ""] if found else []
+    return "\n".join([title, "", *table, *findings, *shown_blocks, cut]).rstrip("\n") + "\n"
 
 
-def _head(report: Report) -> str:
+def _title(report: Report) -> str:
     summary = summarise(report)
     if report.until is Stage.PARSE or not report.clusters:
-        return f"### GitMesh: {checked_total(summary)}\n"
+        return f"### GitMesh: {checked_total(summary)}"
     total = plan_total(summary, done=report.until is Stage.APPLY)
-    rows = [_row(result, report.diagnostics) for result in report.clusters.values()]
-    header = "| Cluster | Mesh | + | ~ | - | adopt | conflict | held | State | Findings |\n|---|---|---|---|---|---|---|---|---|---|"
-    return "\n".join([f"### GitMesh: {markdown(total)}", "", findings_total(summary.findings), "", header, *rows, ""])
+    return f"### GitMesh: {markdown(total)} ({findings_total(summary.findings)})"
+
+
+def _rows(report: Report) -> list[str]:
+    """One row of the table per cluster."""
+    here: dict[str, list[Diagnostic]] = {}
+    for one in report.diagnostics:
+        here.setdefault(one.cluster, []).append(one)
+    return [_row(result, here.get(name, [])) for name, result in report.clusters.items()]
 
 
 _COLUMNS = (Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT, Action.CONFLICT, Action.HELD)
 
 
-def _row(result: ClusterResult, diagnostics: Iterable[Diagnostic]) -> str:
+def _row(result: ClusterResult, here: list[Diagnostic]) -> str:
     meshes = ", ".join(f"{mesh.name} {mesh.version}".strip() for mesh in result.facts.meshes) if result.facts else "unknown"
-    counts = [str(result.plan.counts()[action]) if result.plan else "?" for action in _COLUMNS]
-    here = by_severity(one for one in diagnostics if one.cluster == result.name)
-    cells = [markdown(result.name), markdown(meshes or "none"), *counts, result.state.value, findings_total(here)]
+    totals = result.plan.counts() if result.plan else None
+    counts = [str(totals[action]) if totals else "?" for action in _COLUMNS]
+    cells = [markdown(result.name), markdown(meshes or "none"), *counts, result.state.value, findings_total(by_severity(here))]
     return f"| {' | '.join(cells)} |"
 
 
@@ -109,6 +118,6 @@ def _fitting(texts: list[str], room: int) -> list[str]:
     return kept
 
 
-def _cut(findings: int, objects: int) -> str:
-    parts = [counted(number, noun) for number, noun in ((findings, "finding"), (objects, "object")) if number]
-    return f"Cut to fit a comment: {' and '.join(parts)}. The whole plan: `gitmesh diff`." if parts else ""
+def _cut(**left_out: int) -> str:
+    parts = [counted(number, noun) for noun, number in left_out.items() if number]
+    return f"Cut to fit a comment: {listed(parts)}. The whole plan: `gitmesh diff`." if parts else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.plan import Action
 from gitmesh.model.report import ClusterResult, Report
-from gitmesh.render.values import counted
+from gitmesh.render.values import counted, listed
 
 WORDS: Mapping[Action, tuple[str, str]] = {
     Action.CREATE: ("to create", "created"),
@@ -27,7 +27,10 @@ _ALWAYS = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE, Action.KEEP})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Numbers of one report. `objects` counts objects by action over all clusters; `failed` are writes that failed."""
+    """Numbers of one report. `policies` counts those that could not be read as well, as far as they have a name.
+
+    `objects` counts objects by action over all clusters; `failed` are writes that failed.
+    """
 
     policies: int
     files: int
@@ -45,9 +48,10 @@ class Summary:
 
 def summarise(report: Report) -> Summary:
     """The numbers of a report."""
+    places = (policy.location for policy in report.policies), (one.at for one in report.diagnostics if one.at and one.policy)
     return Summary(
-        policies=len(report.policies),
-        files=len({(p.positions.source, p.positions.path) for p in report.policies}),
+        policies=len({policy.id for policy in report.policies} | {one.policy for one in report.diagnostics if one.policy}),
+        files=len({(at.source, at.path) for found in places for at in found}),
         findings=by_severity(report.diagnostics),
         objects=_objects(report.clusters.values()),
         failed=sum(not outcome.ok for result in report.clusters.values() for outcome in result.outcomes),
@@ -92,5 +96,5 @@ def plan_total(summary: Summary, *, done: bool = False) -> str:
     if summary.failed:
         text += f"; {counted(summary.failed, 'write')} failed"
     if summary.unreachable:
-        text += f"; {counted(len(summary.unreachable), 'cluster')} did not answer: {', '.join(summary.unreachable)}"
+        text += f"; {counted(len(summary.unreachable), 'cluster')} did not answer: {listed(summary.unreachable, 10)}"
     return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,11 +38,9 @@ WRITER = cast(
 """A translator that says which kinds are written; the adapter asks no more of one."""
 
 
-def cluster_at(
-    endpoint: Endpoint, *, timeout: float = DEADLINE, enforce: bool = True, jitter: Callable[[], float] = lambda: 0.5
-) -> KubeCluster:
+def cluster_at(endpoint: Endpoint, *, timeout: float = DEADLINE, enforce: bool = True) -> KubeCluster:
     """A cluster behind an endpoint."""
-    client = Client(endpoint, timeout=timeout, user_agent="gitmesh-tests", jitter=jitter)
+    client = Client(endpoint, timeout=timeout, user_agent="gitmesh-tests", jitter=lambda: 0.5)
     return KubeCluster("lab", client, [WRITER], enforce=enforce)
 
 
@@ -109,5 +107,5 @@ def spec_of(server: ApiServer, key: ObjectKey) -> Any:
 
 def edit(server: ApiServer, key: ObjectKey, patch: Mapping[str, Any], manager: str = "kubectl-edit") -> None:
     """What a person does with kubectl edit."""
-    path = server.client.resource_path(f"{key.group}/v1", key.kind, key.namespace, key.name)
+    path = server.client.resource_path(f"{key.group}/v1" if key.group else "v1", key.kind, key.namespace, key.name)
     server.client.call("PATCH", f"{path}?fieldManager={manager}", patch, content_type="application/merge-patch+json")

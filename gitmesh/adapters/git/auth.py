@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gitmesh.adapters.git.errors import GitError, Reason
-from gitmesh.giturl import url_scheme
+from gitmesh.adapters.git.names import url_scheme
 from gitmesh.model.config import SourceAuth
 
 _DEFAULT_USER = "git"
@@ -41,7 +41,8 @@ def access(url: str, auth: SourceAuth, base: Path, connect_seconds: float) -> Ac
         return Access(env=env)
     config, secrets = _login(url, auth, base)
     if auth.ca_file:
-        config.append(("http.sslCAInfo", str(_existing(base / auth.ca_file, "auth.caFile"))))
+        # The variable, since an inherited one would win over the setting.
+        env["GIT_SSL_CAINFO"] = str(_existing(base / auth.ca_file, "auth.caFile").absolute())
     if auth.proxy:
         config.append(("http.proxy", auth.proxy))
     return Access(config=tuple(config), env=env, secrets=secrets)

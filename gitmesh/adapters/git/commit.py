@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from gitmesh.adapters.git.errors import GitError, Reason
+from gitmesh.adapters.git.names import is_object_id
 from gitmesh.adapters.git.process import Limits
-from gitmesh.adapters.git.repository import Repository, is_object_id
+from gitmesh.adapters.git.repository import Repository
 from gitmesh.model.config import Author
 
 _PUSH = ("push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--end-of-options")

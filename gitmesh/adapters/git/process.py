@@ -27,6 +27,10 @@ _STDERR_LIMIT = 1 << 16
 _BLOCK = 512
 """Unit of `ulimit -f` in a POSIX shell."""
 
+_NOT_FOUND = 127
+"""What a shell answers for a program that is not there; git has no such status."""
+_MISSING = "git is not installed, or not on PATH"
+
 _LAUNCHER = 'limit=$1; shift; while [ "$1" != -- ]; do unset "$1"; shift; done; shift; [ -z "$limit" ] || ulimit -f "$limit"; exec "$@"'
 """Drops inherited GIT_* variables (a hook that runs us sets GIT_DIR) and limits the size of files, then becomes git."""
 
@@ -58,6 +62,8 @@ _BASE_CONFIG: tuple[tuple[str, str], ...] = (
     ("safe.bareRepository", "explicit"),
     ("transfer.fsckObjects", "true"),
 )
+_INHERITED = frozenset({"GIT_EXEC_PATH", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_PROXY_SSL_CAINFO"})
+"""What the machine's owner may say about where git and the certificates are."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -97,6 +103,8 @@ def run(
         pump.run()
     finally:
         _end(process)
+    if process.returncode == _NOT_FOUND:
+        raise GitError(_MISSING)
     return Done(status=process.returncode, out=bytes(pump.out), err=pump.err.decode(errors="replace"), cut=pump.cut)
 
 
@@ -119,11 +127,12 @@ def _config_env(config: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 def _command(arguments: Sequence[str], env: Mapping[str, str], limits: Limits) -> list[str]:
     """The argument list; by way of a shell only where there is something to drop or to limit."""
-    inherited = sorted(name for name in os.environ if name.startswith("GIT_") and name not in env and _VARIABLE.match(name))
-    if not inherited and not limits.file_size:
+    kept = _INHERITED | env.keys()
+    dropped = sorted(name for name in os.environ if name.startswith("GIT_") and name not in kept and _VARIABLE.match(name))
+    if not dropped and not limits.file_size:
         return ["git", *arguments]
     blocks = str(limits.file_size // _BLOCK) if limits.file_size else ""
-    return ["/bin/sh", "-c", _LAUNCHER, "gitmesh", blocks, *inherited, "--", "git", *arguments]
+    return ["/bin/sh", "-c", _LAUNCHER, "gitmesh", blocks, *dropped, "--", "git", *arguments]
 
 
 def _start(command: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -133,11 +142,11 @@ def _start(command: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes
 
         started: Any = Git().execute(command, istream=subprocess.PIPE, as_process=True, env=env, start_new_session=True)
     except (ImportError, OSError) as error:
-        raise GitError("git is not installed, or not on PATH") from error
+        raise GitError(_MISSING) from error
     except Exception as error:
         if type(error).__name__ != "GitCommandNotFound":
             raise
-        raise GitError("git is not installed, or not on PATH") from error
+        raise GitError(_MISSING) from error
     process: subprocess.Popen[bytes] = started.proc
     started.proc = None  # the wrapper would end the process politely when it is collected; `_end` does it for good
     return process

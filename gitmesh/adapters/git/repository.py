@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import re
 import shutil
 import threading
 import time
@@ -16,14 +15,14 @@ from typing import TypeVar
 
 from gitmesh.adapters.git.auth import Access, access
 from gitmesh.adapters.git.errors import GitError, Reason, failure
+from gitmesh.adapters.git.names import branch_problem, is_object_id
 from gitmesh.adapters.git.process import Done, Limits, run
-from gitmesh.giturl import branch_problem, url_problem
 from gitmesh.model.config import SourceAuth
 from gitmesh.ports import SourceError
+from gitmesh.settings import url_problem
 
 T = TypeVar("T")
 
-_OBJECT_ID = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules")
 _MAX_PACK = 1 << 30
 _LOCK_PAUSE = 0.05
@@ -48,7 +47,7 @@ class Repository:
         self._auth = auth
         self._base = base
         self._allow_insecure = allow_insecure
-        self._max_pack = max_pack
+        self.max_pack = max_pack
         self._guard = threading.RLock()
         self._space = "refs/gitmesh/" + hashlib.sha256(url.encode()).hexdigest()[:12]
 
@@ -56,12 +55,12 @@ class Repository:
         """The same remote with another store, beside this one."""
         return Repository(
             self.url,
-            store=self.store.with_name(f"{self.store.name}-{suffix}"),
+            store=self.store.with_name(f"{self.store.name}.{suffix}"),
             auth=self._auth,
             base=self._base,
             allow_insecure=self._allow_insecure,
             timeout=self.timeout,
-            max_pack=self._max_pack,
+            max_pack=self.max_pack,
         )
 
     # -- the remote -------------------------------------------------------------------------------------
@@ -87,7 +86,7 @@ class Repository:
         tips = {}
         for line in out.decode(errors="replace").splitlines():
             commit, _, ref = line.partition("\t")
-            if ref.startswith("refs/heads/") and _OBJECT_ID.match(commit):
+            if ref.startswith("refs/heads/") and is_object_id(commit):
                 tips[ref.removeprefix("refs/heads/")] = commit
         return tips
 
@@ -127,7 +126,7 @@ class Repository:
             self._collect_garbage()
 
     def _fetch_limits(self) -> Limits:
-        return Limits(seconds=self.timeout, file_size=self._max_pack)
+        return Limits(seconds=self.timeout, file_size=self.max_pack)
 
     def remote_call(self, arguments: Sequence[str]) -> Done:
         """Run a command that talks to the remote and may fail. Raises GitError only if it did not end."""
@@ -243,11 +242,6 @@ class Repository:
         given = Limits(seconds=self.timeout)
         with contextlib.suppress(GitError):
             run([f"--git-dir={self.store}", "gc", "--auto", "--quiet", "--no-prune"], given, config=[("gc.auto", "6700")])
-
-
-def is_object_id(text: str) -> bool:
-    """Whether this is a full object id, SHA-1 or SHA-256 (G03)."""
-    return bool(_OBJECT_ID.match(text))
 
 
 def _output(done: Done, given: Access) -> bytes:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from gitmesh.adapters.git.blobs import read_objects
 from gitmesh.adapters.git.errors import GitError, Reason
-from gitmesh.adapters.git.repository import Repository, is_object_id
+from gitmesh.adapters.git.names import is_object_id
+from gitmesh.adapters.git.repository import Repository
 from gitmesh.adapters.git.tree import list_policies
 from gitmesh.model.config import SourceAuth
 from gitmesh.model.snapshot import File, Snapshot

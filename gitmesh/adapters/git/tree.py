@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from gitmesh.adapters.git.process import Limits
 from gitmesh.adapters.git.repository import Repository
 from gitmesh.diagnostics import Diagnostic, Location, finding
+from gitmesh.nodes import MAX_FILE_BYTES
+from gitmesh.parse import MAX_FILES, MAX_REVISION_BYTES, SUFFIXES
 
-MAX_ENTRIES = 20_000
-MAX_FILE = 256 * 1024
-MAX_REVISION = 64 * 1024 * 1024
 MAX_PATH = 1024
-SUFFIXES = (".yaml", ".yml")
-_MAX_LISTING = MAX_ENTRIES * 512
+_MAX_LISTING = MAX_FILES * 512
 _RESERVED = frozenset({"", ".", "..", ".git", "git~1"})
 _WHAT = {"120000": "a symbolic link", "160000": "a submodule"}
 _PLAIN_MODES = frozenset({"100644", "100755", "100664"})
@@ -46,12 +44,12 @@ class Listing:
 
 def list_policies(repository: Repository, commit: str, paths: Sequence[str], source: str) -> Listing:
     """List the policy files below `paths` ("" = everywhere). Raises GitError if the store cannot be read."""
-    limits = Limits(seconds=repository.timeout, stdout=_MAX_LISTING, entries=MAX_ENTRIES)
+    limits = Limits(seconds=repository.timeout, stdout=_MAX_LISTING, entries=MAX_FILES)
     below = [] if "" in paths else list(paths)
     arguments = ["--literal-pathspecs", "ls-tree", "-r", "-z", "-l", "--full-tree", "--end-of-options", commit, *below]
     done = repository.local_done(arguments, limits=limits)
     if done.cut:
-        return Listing((), (_limit(source, f"the revision has more than {MAX_ENTRIES:,} files"),))
+        return Listing((), (_limit(source, f"the revision has more than {MAX_FILES:,} files"),))
     return check_entries(parse_entries(done.out), source)
 
 
@@ -72,9 +70,9 @@ def check_entries(entries: Iterable[Entry], source: str) -> Listing:
     files = [entry for entry in found if _is_policy(entry)]
     said = [diagnostic for entry in found for diagnostic in _problems(entry, source)]
     said += _clashes(found, source)
-    total = sum(entry.size for entry in files if entry.size <= MAX_FILE)
-    if total > MAX_REVISION:
-        return Listing((), (*said, _limit(source, f"the policies of the revision have {total:,} bytes, more than {MAX_REVISION:,}")))
+    total = sum(entry.size for entry in files if entry.size <= MAX_FILE_BYTES)
+    if total > MAX_REVISION_BYTES:
+        return Listing((), (*said, _limit(source, f"the policies of the revision have {total:,} bytes, more than {MAX_REVISION_BYTES:,}")))
     refused = {diagnostic.at.path for diagnostic in said if diagnostic.at}
     return Listing(tuple(entry for entry in files if show(entry.path) not in refused), tuple(said))
 
@@ -97,8 +95,8 @@ def _problems(entry: Entry, source: str) -> Iterator[Diagnostic]:
         yield finding("GM108", f"{at.path} is {_WHAT.get(entry.mode, 'not a plain file')}", at=at)
     if problem := _name_problem(entry.path):
         yield finding(*problem, at=at)
-    elif _is_policy(entry) and entry.size > MAX_FILE:
-        yield finding("GM103", f"{at.path} has {entry.size:,} bytes, more than {MAX_FILE:,}", at=at)
+    elif _is_policy(entry) and entry.size > MAX_FILE_BYTES:
+        yield finding("GM103", f"{at.path} has {entry.size:,} bytes, more than {MAX_FILE_BYTES:,}", at=at)
 
 
 def _name_problem(path: bytes) -> tuple[str, str] | None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gitmesh.adapters.kube import managed, writes
-from gitmesh.adapters.kube.client import Answer, Client
-from gitmesh.adapters.kube.errors import ApiError, api_error
+from gitmesh.adapters.kube.client import Answer, Client, Identity
+from gitmesh.adapters.kube.errors import ApiError, api_error, clean
 from gitmesh.adapters.kube.live import LiveObjects
 from gitmesh.diff import is_same
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, decode
@@ -22,14 +22,6 @@ from gitmesh.ports import ClusterError
 _MANAGER_CONFLICT = "FieldManagerConflict"
 
 
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """An object that an earlier step of this plan wrote."""
-
-    uid: str
-    resource_version: str
-
-
 class Applier:
     """Applies one plan. `kinds` are those that were observed."""
 
@@ -37,7 +29,7 @@ class Applier:
         self._client = client
         self._kinds = kinds
         self._live = live
-        self._written: dict[ObjectKey, _Version] = {}
+        self._written: dict[ObjectKey, Identity] = {}
         self._failed: dict[UnitKey | ObjectKey, Outcome] = {}
         self._lost: Outcome | None = None
 
@@ -71,7 +63,7 @@ class Applier:
         desired = decode(change.body or b"")
         written = self._written.get(change.key)
         if written is not None:
-            return await self._put(change, desired, written.resource_version)
+            return await self._put(change, desired, written.version)
         if change.action is Action.CREATE:
             return await self._put(change, desired, writes.NEW)
         if change.action is Action.UPDATE and self._live.is_sole(change.key, change.resource_version):
@@ -82,7 +74,7 @@ class Applier:
         kind = self._kind(change)
         answer = await self._client.send(writes.apply_request(kind, change.version, change.key, desired, at))
         try:
-            return self._done(change, desired, answer.json(), answer.warnings)
+            return self._done(change, desired, answer)
         except ApiError as error:
             if at != writes.NEW and any(cause.reason == _MANAGER_CONFLICT for cause in error.causes):
                 return _other_manager(change, error)
@@ -92,14 +84,14 @@ class Applier:
 
     async def _put_shared(self, change: Change, desired: Body) -> Outcome:
         """Others claim fields of the object: take over what Update managers claim, and leave Apply managers theirs."""
-        raw = (await self._get(change)).json()
-        at = raw["metadata"]["resourceVersion"]
-        if raw["metadata"].get("uid") != change.uid or at != change.resource_version:
+        answer = await self._get(change)
+        raw, (uid, at) = answer.json(), answer.identity()
+        if (uid, at) != (change.uid, change.resource_version):
             return _failed(change, "it was changed since the plan was made", "GM505")
         claims = managed.taken_over(managed.entries(raw), raw, desired)
         if claims is not None:
             moved = await self._client.send(writes.claims_request(self._kind(change), change.version, change.key, at, claims))
-            at = moved.json()["metadata"]["resourceVersion"]
+            at = moved.identity().version
         return await self._put(change, desired, at)
 
     async def _recheck(self, change: Change, desired: Body) -> Outcome:
@@ -109,14 +101,14 @@ class Applier:
             return _failed(change, "it was deleted since the plan was made", "GM505")
         raw = answer.json()
         if is_same(desired, raw) and any(managed.is_ours(entry) for entry in managed.entries(raw)):
-            return self._done(change, desired, raw, ())
+            return self._done(change, desired, answer)
         what = "somebody made it" if change.action is Action.CREATE else "it was changed"
         return _failed(change, f"{what} since the plan was made", "GM505")
 
-    def _done(self, change: Change, desired: Body, raw: Body, warnings: tuple[str, ...]) -> Outcome:
-        metadata = raw["metadata"]
-        self._written[change.key] = _Version(str(metadata["uid"]), str(metadata["resourceVersion"]))
-        done = Outcome(key=change.key, action=change.action, ok=True, uid=str(metadata["uid"]), warnings=warnings)
+    def _done(self, change: Change, desired: Body, answer: Answer) -> Outcome:
+        raw, written = answer.json(), answer.identity()
+        self._written[change.key] = written
+        done = Outcome(key=change.key, action=change.action, ok=True, uid=written.uid, warnings=answer.warnings)
         others = managed.appliers(managed.entries(raw), desired)
         if is_same(desired, raw) or not others:
             return done
@@ -125,17 +117,18 @@ class Applier:
     # -- delete -----------------------------------------------------------------------------------------
 
     async def _delete(self, change: Change) -> Outcome:
-        written = self._written.get(change.key, _Version(change.uid, change.resource_version))
-        request = writes.delete_request(self._kind(change), change.version, change.key, written.uid, written.resource_version)
+        written = self._written.get(change.key, Identity(change.uid, change.resource_version))
+        request = writes.delete_request(self._kind(change), change.version, change.key, written.uid, written.version)
         answer = await self._client.send(request)
         done = Outcome(key=change.key, action=change.action, ok=True, uid=change.uid, warnings=answer.warnings)
         if answer.status == 404:
             return replace(done, message="it was gone already")
         if answer.status == 409:
             return await self._not_deleted(change, done, api_error(str(request), answer.status, answer.body))
-        metadata = answer.json().get("metadata") or {}
-        if metadata.get("finalizers"):
-            waits = ", ".join(map(str, metadata["finalizers"]))
+        metadata = answer.json().get("metadata")
+        finalizers = metadata.get("finalizers") if isinstance(metadata, dict) else None
+        if isinstance(finalizers, list) and finalizers:
+            waits = clean(", ".join(map(str, finalizers)))
             return _failed(change, f"it is being deleted and waits for {waits}", "GM505")
         return done
 
@@ -144,7 +137,7 @@ class Applier:
         answer = await self._get(change)
         if answer.status == 404:
             return replace(done, message="it was gone already")
-        if answer.json()["metadata"].get("uid") != change.uid:
+        if answer.identity().uid != change.uid:
             return replace(done, message="somebody replaced it by another object, which is left alone")
         return _failed(change, f"it was not deleted: {error.text}", "GM505")
 

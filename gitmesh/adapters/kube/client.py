@@ -11,8 +11,9 @@ import ssl
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import aiohttp
 import orjson
@@ -45,6 +46,13 @@ class Request:
         return f"{self.method} {self.path}"
 
 
+class Identity(NamedTuple):
+    """Which object, in which version."""
+
+    uid: str
+    version: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """Any answer but one that was retried; `warnings` are the texts of its Warning headers."""
@@ -67,6 +75,14 @@ class Answer:
             raise ClusterError(f"{self.request}: the answer is not JSON: {clean(self.body[:256].decode(errors='replace'), 120)}")
         return content
 
+    def identity(self) -> Identity:
+        """uid and resourceVersion of the object that the answer is. Raises ApiError as `json`, ClusterError for other shapes."""
+        metadata = self.json().get("metadata")
+        uid, version = (metadata.get("uid"), metadata.get("resourceVersion")) if isinstance(metadata, dict) else (None, None)
+        if not isinstance(uid, str) or not isinstance(version, str):
+            raise ClusterError(f"{self.request}: the answer is no Kubernetes object")
+        return Identity(uid, version)
+
 
 class Client:
     """The way to one API server. `timeout` is the deadline of one request in seconds, all its attempts included."""
@@ -86,8 +102,14 @@ class Client:
     # -- the synchronous face ---------------------------------------------------------------------------
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the client's loop and wait for it. Not to be called from that loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._started()).result()
+        """Run a coroutine on the client's loop and wait for it. Not to be called from that loop.
+
+        Raises what it raises, and ClusterError where `close` ended it.
+        """
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._started()).result()
+        except CancelledError:
+            raise ClusterError("the connection was closed from this side") from None
 
     def close(self) -> None:
         """Close connections and end the thread; a later use starts anew."""
@@ -95,6 +117,11 @@ class Client:
             if self._end is not None:
                 self._end()
             self._end = self._loop = self._session = self._context = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are sent at once now; less than 32 after the server said 429."""
+        return self._slots.limit
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:

@@ -14,6 +14,7 @@ from gitmesh.adapters.kube.paths import segment
 from gitmesh.crd import preferred, schema_fields
 from gitmesh.model.objects import ApiKind
 from gitmesh.ports import ClusterError
+from gitmesh.reducer import listed, mapping
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -78,21 +79,16 @@ class Discovery:
 
 def _resources(content: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """(group, version, resource) of everything served; malformed entries read as absent."""
-    for group in _dicts(content.get("items")):
-        name = (group.get("metadata") or {}).get("name")
-        for version in _dicts(group.get("versions")):
-            for resource in _dicts(version.get("resources")):
-                if isinstance((resource.get("responseKind") or {}).get("kind"), str) and resource.get("resource"):
+    for group in listed(content.get("items")):
+        name = mapping(group.get("metadata")).get("name")
+        for version in listed(group.get("versions")):
+            for resource in listed(version.get("resources")):
+                if isinstance(mapping(resource.get("responseKind")).get("kind"), str) and resource.get("resource"):
                     yield str(name), str(version.get("version")), resource
 
 
 def _kind_fields(content: Mapping[str, Any], group: str, version: str) -> Iterator[tuple[str, frozenset[str]]]:
-    schemas = (content.get("components") or {}).get("schemas")
-    for schema in schemas.values() if isinstance(schemas, dict) else ():
-        for mark in _dicts(schema.get("x-kubernetes-group-version-kind") if isinstance(schema, dict) else None):
+    for schema in mapping(mapping(content.get("components")).get("schemas")).values():
+        for mark in listed(mapping(schema).get("x-kubernetes-group-version-kind")):
             if (mark.get("group"), mark.get("version")) == (group, version):
                 yield str(mark.get("kind")), schema_fields(schema)
-
-
-def _dicts(value: object) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -16,6 +16,7 @@ from gitmesh.discover import FACT_KINDS, Reduced, Reducer, assemble
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.ports import Translator
+from gitmesh.reducer import mapping
 
 _CONFIGMAP = ApiKind(group="", kind="ConfigMap", plural="configmaps", versions=("v1",))
 _BY_OTHER_MEANS = frozenset({"ConfigMap", "CustomResourceDefinition"})
@@ -80,7 +81,7 @@ class FactReader:
         return [row for row in read if row is not None]
 
     def _head(self, raw: Mapping[str, Any]) -> tuple[ObjectKey, str] | None:
-        metadata = raw.get("metadata") or {}
+        metadata = mapping(raw.get("metadata"))
         namespace, name = str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
         if not self._reducer.wants_configmap(namespace, name):
             return None

@@ -86,8 +86,8 @@ def live_of(kind: ApiKind, version: str, raw: Mapping[str, Any], key: ObjectKey)
         key=key,
         uid=str(metadata.get("uid") or ""),
         body=canonical(content_of(kind, version, raw)),
-        labels=dict(metadata.get("labels") or {}),
-        annotations=dict(metadata.get("annotations") or {}),
+        labels=_strings(metadata.get("labels")),
+        annotations=_strings(metadata.get("annotations")),
         resource_version=str(metadata.get("resourceVersion") or ""),
         managers=managed.managers(entries),
         field_managers=managed.field_managers(entries),
@@ -102,3 +102,8 @@ def content_of(kind: ApiKind, version: str, raw: Mapping[str, Any]) -> dict[str,
     rest = {name: value for name, value in raw.items() if name not in ("metadata", "status", "apiVersion", "kind")}
     api_version = f"{kind.group}/{version}" if kind.group else version
     return {"apiVersion": api_version, "kind": kind.kind, "metadata": kept, **rest}
+
+
+def _strings(value: object) -> dict[str, str]:
+    """A mapping of strings; anything else is empty."""
+    return {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, str)} if isinstance(value, dict) else {}

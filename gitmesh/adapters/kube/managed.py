@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gitmesh.ownership import FIELD_MANAGER
+from gitmesh.reducer import listed, mapping
 
 Entry = Mapping[str, Any]
 _NOT_CONTENT = frozenset({"f:apiVersion", "f:kind", "f:metadata", "f:status"})
@@ -20,9 +21,8 @@ _NOT_CONTENT = frozenset({"f:apiVersion", "f:kind", "f:metadata", "f:status"})
 
 def entries(raw: Mapping[str, Any]) -> tuple[Entry, ...]:
     """The well-formed entries of an object, those of the status subresource left out."""
-    found = (raw.get("metadata") or {}).get("managedFields")
-    listed = found if isinstance(found, list) else []
-    return tuple(e for e in listed if isinstance(e, dict) and isinstance(e.get("fieldsV1"), dict) and not e.get("subresource"))
+    found = listed(mapping(raw.get("metadata")).get("managedFields"))
+    return tuple(e for e in found if isinstance(e.get("fieldsV1"), dict) and not e.get("subresource"))
 
 
 def is_ours(entry: Entry) -> bool:
@@ -58,7 +58,7 @@ def claimed(entry: Entry, desired: Mapping[str, Any]) -> dict[str, Any]:
     """The part of an entry's FieldsV1 tree that is ours to decide: all content, and the labels and annotations that we set."""
     fields = entry["fieldsV1"]
     part = {name: tree for name, tree in fields.items() if name not in _NOT_CONTENT}
-    metadata = _claimed_metadata(fields.get("f:metadata") or {}, desired.get("metadata") or {})
+    metadata = _claimed_metadata(mapping(fields.get("f:metadata")), mapping(desired.get("metadata")))
     return {**part, "f:metadata": metadata} if metadata else part
 
 
@@ -66,7 +66,7 @@ def _claimed_metadata(fields: Mapping[str, Any], metadata: Mapping[str, Any]) ->
     found: dict[str, Any] = {}
     for part in ("labels", "annotations"):
         wanted = {f"f:{name}" for name in metadata.get(part) or {}}
-        mine = {name: tree for name, tree in (fields.get(f"f:{part}") or {}).items() if name in wanted}
+        mine = {name: tree for name, tree in mapping(fields.get(f"f:{part}")).items() if name in wanted}
         if mine:
             found[f"f:{part}"] = mine
     return found
@@ -91,7 +91,7 @@ def taken_over(found: Sequence[Entry], raw: Mapping[str, Any], desired: Mapping[
 def appliers(found: Sequence[Entry], desired: Mapping[str, Any]) -> dict[str, list[str]]:
     """Other managers of operation Apply -> dotted paths of our content that they claim."""
     claims = {str(e.get("manager")): sorted(paths(claimed(e, desired))) for e in found if e.get("operation") == "Apply" and not is_ours(e)}
-    return {manager: listed for manager, listed in sorted(claims.items()) if listed}
+    return {manager: found_paths for manager, found_paths in sorted(claims.items()) if found_paths}
 
 
 def union(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import orjson
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.paths import collection, item
-from gitmesh.ledger_codec import dump_ledger, load_ledger
+from gitmesh.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.ownership import FIELD_MANAGER, INSTANCE, MANAGED_BY
@@ -24,6 +24,7 @@ NAMESPACE = "gitmesh-system"
 _KIND = ApiKind(group="", kind="ConfigMap", plural="configmaps", versions=("v1",))
 _PLAIN, _PACKED = "ledger.json", "ledger.json.gz"
 _LONGEST_PLAIN = 700 * 1024
+_GZIP = 31  # zlib's window bits for the gzip format
 _LONGEST_UNPACKED = 64 * 1024 * 1024
 
 
@@ -45,7 +46,7 @@ class LedgerStore:
         if answer.status == 404:
             return Stored(ledger=Ledger(instance=instance))
         raw = answer.json()
-        version = str(raw["metadata"]["resourceVersion"])
+        version = answer.identity().version
         if self._last is None or self._last.version != version or self._last.ledger.instance != instance:
             self._last = _stored(raw, instance, version)
         return self._last
@@ -58,7 +59,7 @@ class LedgerStore:
             saved = await self._ours_after_all(ledger.instance, content)
         else:
             try:
-                saved = str(answer.json()["metadata"]["resourceVersion"])
+                saved = answer.identity().version
             except ApiError as error:
                 raise _explained(error) from None
         self._last = Stored(ledger=ledger, version=saved)
@@ -66,9 +67,10 @@ class LedgerStore:
 
     async def _ours_after_all(self, instance: str, content: Mapping[str, Any]) -> str:
         """The version, if what is there is what we wrote: an answer of ours was lost on its way."""
-        raw = (await self._client.send(Request(method="GET", path=item(_KIND, "v1", ledger_key(instance))))).json()
+        answer = await self._client.send(Request(method="GET", path=item(_KIND, "v1", ledger_key(instance))))
+        raw = answer.json()
         if all((raw.get(part) or {}) == content.get(part, {}) for part in ("data", "binaryData")):
-            return str(raw["metadata"]["resourceVersion"])
+            return answer.identity().version
         raise ClusterError(f"the ledger {NAMESPACE}/gitmesh-{instance} was changed by somebody else; is another agent at work?")
 
 
@@ -83,7 +85,7 @@ def _request(instance: str, content: Mapping[str, Any], version: str) -> Request
 
 
 def _content(ledger: Ledger) -> dict[str, Any]:
-    text = orjson.dumps(dump_ledger(ledger), option=orjson.OPT_SORT_KEYS)
+    text = encode_ledger(ledger)
     if len(text) <= _LONGEST_PLAIN:
         return {"data": {_PLAIN: text.decode()}}
     return {"binaryData": {_PACKED: base64.b64encode(gzip.compress(text, mtime=0)).decode()}}
@@ -91,23 +93,23 @@ def _content(ledger: Ledger) -> dict[str, Any]:
 
 def _stored(raw: Mapping[str, Any], instance: str, version: str) -> Stored:
     try:
-        ledger = load_ledger(orjson.loads(_text(raw)))
-    except (ValueError, KeyError, TypeError, binascii.Error, zlib.error):
-        return Stored(ledger=Ledger(instance=instance), version=version, corrupt=True)
-    if ledger.instance != instance:
-        return Stored(ledger=Ledger(instance=instance), version=version, corrupt=True)
-    return Stored(ledger=ledger, version=version)
+        return read_ledger(_text(raw), instance, version)
+    except FutureLedgerError as error:
+        raise ClusterError(str(error), retryable=False, code="GM508") from None
 
 
 def _text(raw: Mapping[str, Any]) -> bytes:
+    """The ledger's text; empty, which is no ledger, where what holds it is damaged."""
     plain = (raw.get("data") or {}).get(_PLAIN)
     if plain is not None:
         return str(plain).encode()
-    unpacker = zlib.decompressobj(wbits=31)
-    text = unpacker.decompress(base64.b64decode(raw["binaryData"][_PACKED], validate=True), _LONGEST_UNPACKED)
-    if not unpacker.eof:
-        raise ValueError("truncated, or far too large")
-    return text
+    unpacker = zlib.decompressobj(wbits=_GZIP)
+    try:
+        packed = base64.b64decode((raw.get("binaryData") or {}).get(_PACKED, ""), validate=True)
+        text = unpacker.decompress(packed, _LONGEST_UNPACKED)
+    except (binascii.Error, zlib.error):
+        return b""
+    return text if unpacker.eof else b""
 
 
 def _explained(error: ApiError) -> ClusterError:

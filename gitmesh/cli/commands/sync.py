@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from gitmesh.cli import console, options, wiring
-from gitmesh.cli.session import Job, View, answer, execute, shown_clusters, translators
+from gitmesh.cli.session import View, answer, execute, shown_clusters, whole_job
 from gitmesh.model.report import Report, Stage
 
 HELP = """Make the clusters what the policies in the repository say, once; write the status branch.
@@ -59,15 +60,9 @@ def command(
     """Run to the end, and print what was done."""
     setup = wiring.require(config_path)
     only = wiring.chosen_clusters(tuple(setup.clusters), cluster_globs)
-    plugins, repositories = translators(), wiring.sources(setup, store)
-    job = Job(
-        sources=repositories,
-        fleet=wiring.fleet(setup, plugins),
-        options=wiring.options(setup, approve=approve, only=only),
-        translators=plugins,
-        publishers=() if dry_run or only else wiring.publishers(setup, repositories),
-    )
-    report = shown_clusters(execute(job, Stage.PLAN if dry_run else Stage.APPLY), only)
+    job = whole_job(setup, store, approve=approve, only=only)
+    stage = Stage.PLAN if dry_run else Stage.APPLY
+    report = shown_clusters(execute(replace(job, publishers=()) if dry_run or only else job, stage), only)
     code = answer(report, View(form=form, color=color, fail_on=fail_on))
     _next(report)
     return code

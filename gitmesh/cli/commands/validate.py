@@ -12,7 +12,7 @@ import click
 from gitmesh.cli import options, wiring
 from gitmesh.cli.folders import folder
 from gitmesh.cli.session import Job, View, answer, execute, translators
-from gitmesh.diagnostics import finding, in_order
+from gitmesh.diagnostics import finding
 from gitmesh.model.report import Report, Stage
 
 if TYPE_CHECKING:
@@ -76,4 +76,4 @@ def _run(sources: Sequence[Source], setup: wiring.Setup | None, facts_path: Path
         return replace(execute(job, Stage.BUILD), until=Stage.PARSE)
     report = execute(Job(sources=sources, fleet=wiring.facts_fleet({}), options=wiring.offline(setup, {})), Stage.PARSE)
     unchecked = finding("GM217", "references to live objects were not checked", hint=_HINT)
-    return replace(report, diagnostics=in_order([*report.diagnostics, unchecked]))
+    return replace(report, diagnostics=(*report.diagnostics, unchecked))

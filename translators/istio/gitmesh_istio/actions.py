@@ -9,7 +9,6 @@ from gitmesh.model.base import Disabled, format_duration
 from gitmesh.model.policies import Origin
 from gitmesh.model.traffic import Cors, DirectResponse, Fault, Headers, Mirror, Redirect, Retries, Rewrite, SplitTarget
 from gitmesh.model.units import Decided, Route, Target
-
 from gitmesh_istio.headers import header_operations
 from gitmesh_istio.matches import Choice
 from gitmesh_istio.names import host, subset_name
@@ -64,7 +63,11 @@ def _note_fault(fields: Mapping[str, Decided], answered: str, notes: Notes) -> N
         notes.add("GM301", "Istio takes no fault together with redirect or directResponse", fault.origin)
     for name in ("timeout", "retries"):
         if name in fields:
-            notes.add("GM303", f"Istio does not apply {name} to requests that the fault hits: they are neither cut short nor retried", fault.origin)
+            notes.add(
+                "GM303",
+                f"Istio does not apply {name} to requests that the fault hits: they are neither cut short nor retried",
+                fault.origin,
+            )
 
 
 def _piece(name: str, decided: Decided, route: Route, choice: Choice, notes: Notes) -> dict[str, Any]:
@@ -72,12 +75,12 @@ def _piece(name: str, decided: Decided, route: Route, choice: Choice, notes: Not
     origin = decided.origin
     match decided.value:
         case Redirect() as redirect:
-            return {"redirect": _redirect(redirect, decided, choice, notes)}
+            return {"redirect": _redirect(redirect, choice, origin, notes)}
         case DirectResponse() as answer:
             body = {"body": {"string": answer.body}} if answer.body is not None else {}
             return {"directResponse": {"status": answer.status, **body}}
         case Rewrite() as rewrite:
-            return {"rewrite": _rewrite(rewrite, decided, choice, notes)}
+            return {"rewrite": _rewrite(rewrite, choice, origin, notes)}
         case Fault() as fault:
             faults = _fault(fault, origin, notes)
             return {"fault": faults} if faults else {}
@@ -103,20 +106,20 @@ def _new_host(route: Route) -> str:
     return (rewrite.value.hostname or "") if rewrite is not None and isinstance(rewrite.value, Rewrite) else ""
 
 
-def _redirect(redirect: Redirect, decided: Decided, choice: Choice, notes: Notes) -> dict[str, Any]:
+def _redirect(redirect: Redirect, choice: Choice, origin: Origin, notes: Notes) -> dict[str, Any]:
     """The code is always written: Istio's default is 301, ours 302."""
     spec: dict[str, Any] = {"redirectCode": redirect.status_code}
     given = {"scheme": redirect.scheme, "authority": redirect.hostname, "port": redirect.port}
     spec.update({name: value for name, value in given.items() if value is not None})
     if redirect.path is not None:
-        spec.update(redirect_path(redirect.path, decided.path, choice, decided.origin, notes))
+        spec.update(redirect_path(redirect.path, choice, origin, notes))
     return spec
 
 
-def _rewrite(rewrite: Rewrite, decided: Decided, choice: Choice, notes: Notes) -> dict[str, Any]:
+def _rewrite(rewrite: Rewrite, choice: Choice, origin: Origin, notes: Notes) -> dict[str, Any]:
     spec: dict[str, Any] = {"authority": rewrite.hostname} if rewrite.hostname is not None else {}
     if rewrite.path is not None:
-        spec.update(rewrite_path(rewrite.path, decided.path, choice, decided.origin, notes))
+        spec.update(rewrite_path(rewrite.path, choice, origin, notes))
     return spec
 
 

@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 from gitmesh.model.facts import Mesh
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Caller, Principal
-
 from gitmesh_istio.names import DEFAULT_DOMAIN, sorted_unique
 from gitmesh_istio.scope import Notes
 
@@ -66,7 +65,7 @@ def _sayable(principal: Principal, meshes: Sequence[Mesh], then: str, origin: Or
     another mesh that really is in `cluster.local` cannot be named in a mesh with a trust domain of another name.
     """
     if principal.trust_domain and principal.service_account and not principal.namespace:
-        notes.add("GM301", f"ServiceAccount {principal.service_account} of any namespace in one trust domain {then}: Istio has no such pattern", origin)
+        notes.add("GM301", f"ServiceAccount {principal.service_account} of any namespace {then}: Istio has no such pattern", origin)
         return False
     if principal.trust_domain == DEFAULT_DOMAIN and principal.namespace and principal.service_account:
         foreign = [mesh.name for mesh in meshes if DEFAULT_DOMAIN not in _trust_domains(mesh)]
@@ -87,7 +86,7 @@ def _note_aliases(principals: Iterable[Principal], meshes: Sequence[Mesh], origi
     for mesh in meshes:
         names = _trust_domains(mesh)
         if len(names) > 1 and any(p.trust_domain in names and p.namespace and p.service_account for p in principals):
-            notes.add("GM303", f"mesh {mesh.name} holds the trust domains {', '.join(names)} for one: callers of all of them are meant", origin)
+            notes.add("GM303", f"mesh {mesh.name} takes callers of {', '.join(names)} for the same", origin)
 
 
 def _sources(caller: Caller, principals: Sequence[Principal]) -> list[Source]:

@@ -14,7 +14,6 @@ from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
 from gitmesh.model.traffic import ConnectionPool, ConsistentHash, HttpPool, LoadBalancing, Locality, OutlierDetection, TcpPool, Tls
 from gitmesh.model.units import Decided, DestinationUnit, SourceCondition
-
 from gitmesh_istio.kinds import DESTINATION_RULE
 from gitmesh_istio.names import host, sorted_unique, subset_name
 from gitmesh_istio.scope import Notes, Part, below, fragment

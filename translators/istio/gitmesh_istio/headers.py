@@ -11,7 +11,6 @@ from typing import Any
 
 from gitmesh.model.policies import Origin
 from gitmesh.model.traffic import HeaderOps, Headers
-
 from gitmesh_istio.scope import Notes
 
 

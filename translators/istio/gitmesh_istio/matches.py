@@ -15,7 +15,6 @@ from typing import Any, Literal
 from gitmesh.model.facts import Service, ServicePort
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
-
 from gitmesh_istio.names import quoted
 from gitmesh_istio.scope import Notes
 
@@ -140,13 +139,11 @@ def _headers(conditions: Sequence[NamedCondition], origin: Origin, notes: Notes)
     return tuple(_header_case(wanted, without, lenient, absent) for absent in itertools.product((True, False), repeat=len(lenient)))
 
 
-def _header_case(
-    wanted: Mapping[str, Any], without: Mapping[str, Any], lenient: Sequence[str], absent: Sequence[bool]
-) -> dict[str, Any]:
+def _header_case(wanted: Mapping[str, Any], without: Mapping[str, Any], lenient: Sequence[str], absent: Sequence[bool]) -> dict[str, Any]:
     """Istio treats an absent header as empty in `withoutHeaders`. Where the empty value meets the condition, absence would count as
     meeting it; so one match says `absent`, another `present but different`."""
-    missing = {name: {} for name, gone in zip(lenient, absent, strict=True) if gone}
-    present = {name: {} for name, gone in zip(lenient, absent, strict=True) if not gone}
+    missing: dict[str, dict[str, str]] = {name: {} for name, gone in zip(lenient, absent, strict=True) if gone}
+    present: dict[str, dict[str, str]] = {name: {} for name, gone in zip(lenient, absent, strict=True) if not gone}
     heads, no_heads = {**present, **wanted}, {**without, **missing}
     return {key: value for key, value in (("headers", heads), ("withoutHeaders", no_heads)) if value}
 

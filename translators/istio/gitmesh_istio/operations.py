@@ -13,7 +13,6 @@ from typing import Any
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, DestinationUnit, NamedCondition, Operation
-
 from gitmesh_istio.matches import is_http
 from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.scope import Notes
@@ -49,8 +48,6 @@ def denied(operation: Operation, unit: DestinationUnit, access: Access, origin: 
     paths = _paths(operation.paths, "is denied with every other path", origin, notes)
     if len(paths) < len(operation.paths):
         paths = ()
-    if operation.paths and _is_lenient(notes):
-        notes.add("GM310", "a Deny by path misses other spellings of it, such as // or %2f, unless the mesh normalises paths", origin)
     hosts = [form for text in operation.hosts for form in _host_forms(text, ())]
     if any(_is_open_suffix(text) for text in operation.hosts):
         notes.add("GM304", "Istio cannot match a *suffix host with any port after it: every host is denied", origin)
@@ -88,11 +85,6 @@ def _paths(paths: Sequence[str], then: str, origin: Origin, notes: Notes) -> tup
     return tuple(path for path in paths if path not in templates)
 
 
-def _is_lenient(notes: Notes) -> bool:
-    """Whether some mesh leaves doubled or encoded slashes alone (MeshConfig.pathNormalization)."""
-    return any(mesh.settings.get("pathNormalization") != "DECODE_AND_MERGE_SLASHES" for mesh in notes.scope.meshes)
-
-
 def _host_forms(text: str, ports: Sequence[ServicePort]) -> tuple[str, ...]:
     """The host, and the host with a port after it: a Host header may carry one, and Istio compares the whole header."""
     if _has_port(text) or text.endswith("*"):
@@ -119,12 +111,14 @@ def _sayable(condition: NamedCondition, then: str, origin: Origin, notes: Notes)
 
 
 def _when(headers: Sequence[NamedCondition]) -> tuple[dict[str, Any], ...]:
-    wrap = {"exact": "{}", "prefix": "{}*", "suffix": "*{}", "present": "*"}
-    conditions = [
-        {"key": f"request.headers[{c.name}]", "notValues" if c.invert else "values": [wrap[c.condition.form].replace("{}", c.condition.value)]}
-        for c in headers
-    ]
+    """Conditions of one rule, all of which must hold; an absent header has none of the values."""
+    conditions = ({"key": f"request.headers[{c.name}]", "notValues" if c.invert else "values": [_pattern(c)]} for c in headers)
     return tuple(sorted(conditions, key=repr))
+
+
+def _pattern(header: NamedCondition) -> str:
+    wrap = {"exact": "{}", "prefix": "{}*", "suffix": "*{}", "present": "*"}
+    return wrap[header.condition.form].replace("{}", header.condition.value)
 
 
 def _note_tcp(operation: Operation, ports: Sequence[int], unit: DestinationUnit, then: str, origin: Origin, notes: Notes) -> None:

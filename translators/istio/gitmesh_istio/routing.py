@@ -14,7 +14,6 @@ from typing import Any
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import DestinationUnit, Route
-
 from gitmesh_istio.actions import action
 from gitmesh_istio.kinds import VIRTUAL_SERVICE
 from gitmesh_istio.matches import choices

@@ -14,7 +14,6 @@ from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.policies import Origin
 from gitmesh.ports import Resource, Support
-
 from gitmesh_istio.kinds import GROUPS
 from gitmesh_istio.names import cluster_domain
 
@@ -111,11 +110,11 @@ def served_version(resource: Resource, facts: ClusterFacts) -> str:
     return next((version for version in resource.versions if version in versions), "")
 
 
-def fragment(
-    resource: Resource, place: tuple[str, str], version: str, phase: Phase, spec: Part, policies: Iterable[str] = ()
-) -> Fragment:
+def fragment(resource: Resource, place: tuple[str, str], version: str, phase: Phase, spec: Part, policies: Iterable[str] = ()) -> Fragment:
     """One object at (namespace, name); its policies are those that its fields come from, and `policies`."""
     key = ObjectKey(group=resource.group, kind=resource.kind, namespace=place[0], name=place[1])
     fields = below("spec", spec.origins)
     named = {origin.policy for origin in fields.values()} | set(policies)
-    return Fragment(key=key, version=version, phase=phase, spec=spec.value, fields=dict(sorted(fields.items())), policies=tuple(sorted(named)))
+    return Fragment(
+        key=key, version=version, phase=phase, spec=spec.value, fields=dict(sorted(fields.items())), policies=tuple(sorted(named))
+    )

@@ -25,7 +25,6 @@ from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, DestinationUnit, Exemption, Grant, Operation
-
 from gitmesh_istio import callers, operations
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY
 from gitmesh_istio.scope import Notes, Part, fragment
@@ -37,27 +36,14 @@ Rule: TypeAlias = tuple[dict[str, Any], Origin]
 
 
 def authorization(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> tuple[Fragment, ...]:
-    """The access objects of a destination. Errors are noted; what can be closed is closed in spite of them."""
-    grants = (*access.allows, *access.denies)
-    origins = [grant.origin for grant in grants] or ([access.exempt.origin] if access.exempt else [])
+    """The access objects of a destination. Errors are noted; what can be closed is closed in spite of them.
+
+    A Service without selector has none: its object would select every pod of the namespace.
+    """
     if not unit.service.selector:
-        for origin in origins:
-            notes.add("GM308", f"Service {unit.service.namespace}/{unit.service.name} selects no pods, so there is no proxy to enforce access", origin)
         return ()
-    for origin in origins:
-        _note_bare_workloads(unit, origin, notes)
     made = (_allow(unit, access, version, notes), _deny(unit, access, version, notes))
     return tuple(found for found in made if found is not None)
-
-
-def _note_bare_workloads(unit: DestinationUnit, origin: Origin, notes: Notes) -> None:
-    bare = sorted(f"{w.kind} {w.namespace}/{w.name}" for w in unit.workloads if not w.mesh)
-    if not bare:
-        return
-    if any(mesh.ambient for mesh in notes.scope.meshes):
-        notes.add("GM301", f"{', '.join(bare)} has no sidecar, and ambient workloads are not translated: access is not enforced there", origin)
-    else:
-        notes.add("GM308", f"{', '.join(bare)} has no sidecar, so access is not enforced there; inject it", origin)
 
 
 def _meshes(unit: DestinationUnit, notes: Notes) -> tuple[Mesh, ...]:

@@ -28,11 +28,11 @@ _RULES = "AuthorizationPolicy:spec.rules"
 _SERVER = "server"
 
 SUPPORTS: Mapping[str, Support] = {
-    "TrafficPolicy.sources.labels": _full(f"{_HTTP}.match.sourceLabels", note="request fields only; connection fields hold for every client"),
-    "TrafficPolicy.sources.namespaces": _full(f"{_HTTP}.match.sourceNamespace", note="request fields only"),
+    "TrafficPolicy.sources.labels": _full(f"{_HTTP}.match.sourceLabels", note="not for connection fields"),
+    "TrafficPolicy.sources.namespaces": _full(f"{_HTTP}.match.sourceNamespace", note="not for connection fields"),
     "TrafficPolicy.sources.serviceAccounts": _none("routes select clients by labels and namespace only"),
     "TrafficPolicy.matches.path.exact": _full(f"{_HTTP}.match.uri"),
-    "TrafficPolicy.matches.path.prefix": _full(f"{_HTTP}.match.uri", note="as an exact and a prefix match, since Istio compares characters"),
+    "TrafficPolicy.matches.path.prefix": _full(f"{_HTTP}.match.uri", note="as an exact and a prefix match"),
     "TrafficPolicy.matches.path.stringPrefix": _full(f"{_HTTP}.match.uri"),
     "TrafficPolicy.matches.path.suffix": _full(f"{_HTTP}.match.uri", note="as an expression"),
     "TrafficPolicy.matches.path.regex": _full(f"{_HTTP}.match.uri"),
@@ -53,7 +53,7 @@ SUPPORTS: Mapping[str, Support] = {
     "TrafficPolicy.redirect.path.replacePrefixMatch": _full(f"{_HTTP}.redirect.prefixRewrite", since="1.31"),
     "TrafficPolicy.directResponse": _full(f"{_HTTP}.directResponse"),
     "TrafficPolicy.rewrite": _full(f"{_HTTP}.rewrite"),
-    "TrafficPolicy.rewrite.path.replaceFullPath": _full(f"{_HTTP}.rewrite.uriRegexRewrite", note="as an expression, save for exact matches"),
+    "TrafficPolicy.rewrite.path.replaceFullPath": _full(f"{_HTTP}.rewrite.uriRegexRewrite", note="by an expression"),
     "TrafficPolicy.fault": _partial(
         "timeout and retries do not apply to injected faults; not with redirect or directResponse", f"{_HTTP}.fault"
     ),
@@ -83,7 +83,7 @@ SUPPORTS: Mapping[str, Support] = {
     "AccessPolicy.rules.paths": _partial("not with { or }, which Istio reads as a template", f"{_RULES}.to.operation.paths", side=_SERVER),
     "AccessPolicy.rules.methods": _full(f"{_RULES}.to.operation.methods", side=_SERVER),
     "AccessPolicy.rules.ports": _full(f"{_RULES}.to.operation.ports", side=_SERVER),
-    "AccessPolicy.rules.hosts": _partial("*suffix without a port does not cover Host headers with one", f"{_RULES}.to.operation.hosts", side=_SERVER),
+    "AccessPolicy.rules.hosts": _partial("*suffix hosts with any port cannot be said", f"{_RULES}.to.operation.hosts", side=_SERVER),
     "AccessPolicy.rules.headers": _full(f"{_RULES}.when", side=_SERVER, note="not an empty value"),
     "AccessPolicy.action": _full("AuthorizationPolicy:spec.action", side=_SERVER),
     "VirtualMesh.mtls.mode": _full("PeerAuthentication:spec.mtls.mode", side=_SERVER),

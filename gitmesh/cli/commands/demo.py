@@ -1,0 +1,68 @@
+"""`gitmesh demo`."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from gitmesh.cli import console, options
+
+HELP = """See GitMesh work in a few seconds: no cluster, no network, no questions.
+
+Builds a git repository and two directory clusters (a bookshop on Istio) and tells, with real runs: a sync, a commit
+that shifts traffic, a hand edit that is healed, a bad commit that is refused.
+
+\b
+Examples:
+  gitmesh demo
+  gitmesh demo --keep shop                 leave everything in ./shop to play with
+
+Exit codes: 0 everything happened as told, 3 something did not.
+"""
+
+
+@click.command(help=HELP)
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Build in DIR, new or empty, and leave it there.",
+)
+@options.color
+def command(keep: Path | None, color: bool | None) -> int:
+    """Build the world, tell the story, say what to type next."""
+    from gitmesh.cli.demo.story import Story
+    from gitmesh.cli.demo.world import build
+
+    paint = console.paint_for(color)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gitmesh-demo-")))
+        root = _empty(keep) if keep else scratch / "demo"
+        root.mkdir(parents=True, exist_ok=True)
+        world = build(root)
+        Story(world, scratch / "store", lambda line: console.data(f"{line}\n"), paint).tell()
+    console.data(_next(keep))
+    return 0
+
+
+def _empty(folder: Path) -> Path:
+    if folder.exists() and any(folder.iterdir()):
+        raise click.UsageError(f"{folder} is not empty; give a folder that is new or empty")
+    return folder
+
+
+def _next(kept: Path | None) -> str:
+    """What to type next."""
+    if kept is None:
+        return "\nNext: gitmesh demo --keep shop      the same, left in ./shop to play with\n"
+    lines = [
+        f"cd {kept}",
+        "$EDITOR repo/policies/reviews.yaml     change something",
+        "gitmesh diff repo                      what it would do, before it is committed",
+        'git -C repo commit -am "Try it" && git -C repo push',
+        "gitmesh sync                           or keep it running: gitmesh agent --config gitmesh.yaml",
+    ]
+    return "\nNext:\n" + "".join(f"  {line}\n" for line in lines)

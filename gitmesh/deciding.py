@@ -1,0 +1,162 @@
+"""The destinations of one cluster, each decided by itself: traffic and access together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from gitmesh.access import Neighbour, Resolved, Situation, resolve_access
+from gitmesh.destinations import Acting, Traffic, resolve_traffic
+from gitmesh.diagnostics import Diagnostic
+from gitmesh.index import Index
+from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.facts import Service
+from gitmesh.model.policies import Policy
+from gitmesh.model.traffic import TrafficPolicySpec
+from gitmesh.model.units import Access, DestinationUnit
+from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.scene import Marked, Remembered, Scene, ServiceKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """One destination by itself: without the subsets that others need of it; `digest` is of this part."""
+
+    unit: DestinationUnit
+    traffic: Traffic = field(default_factory=Traffic)
+    held: bool = False
+    diagnostics: tuple[Diagnostic, ...] = ()
+    digest: str
+
+    @property
+    def empty(self) -> bool:
+        """Whether no policy says anything of it."""
+        return not self.unit.policies and self.unit.access is None
+
+
+def bare(cluster: str, service: Service, index: Index, **decided: Any) -> DestinationUnit:
+    """The unit of a Service with its facts and what was decided."""
+    workloads, meshes = index.behind(service), index.meshes_behind(service)
+    return DestinationUnit(cluster=cluster, service=service, workloads=workloads, meshes=meshes, **decided)
+
+
+def digest(value: object) -> str:
+    """Equal only for values that print the same."""
+    return sha256(repr(value).encode()).hexdigest()
+
+
+def destinations(scene: Scene, cluster: str, index: Index, remembered: Remembered) -> Mapping[ServiceKey, Done]:
+    """Every destination of the cluster that a policy selects or that a VirtualMesh exempts from its default."""
+    return _Cluster(scene, cluster, index, remembered).destinations()
+
+
+class _Cluster:
+    def __init__(self, scene: Scene, name: str, index: Index, remembered: Remembered) -> None:
+        self.scene, self.name, self.index, self.remembered = scene, name, index, remembered
+        self.acting = scene.acting.get(name, {})
+        self.access = {key: found for key, acting in self.acting.items() if (found := _of(acting, AccessPolicySpec))}
+        self.governed = {key for key, found in self.access.items() if any(_is_allow(marked.policy) for marked, _ in found)}
+
+    def destinations(self) -> Mapping[ServiceKey, Done]:
+        return {key: self._destination(self.index.facts.service_index[key]) for key in sorted(self.acting.keys() | self._exempt())}
+
+    def _exempt(self) -> set[ServiceKey]:
+        """Services with pods in a mesh whose default of Deny has exceptions."""
+        meshes = {mesh for (cluster, mesh), owner in self.scene.members.owner.items() if cluster == self.name and _exempts(owner)}
+        return {s.key for s in self.index.facts.services if meshes & set(self.index.meshes_behind(s))} if meshes else set()
+
+    def _destination(self, service: Service) -> Done:
+        acting = self.acting.get(service.key, [])
+        situation = self._situation(service)
+        inputs = (
+            self.index,
+            tuple((marked.token, form) for marked, form in acting),
+            situation and self._access_inputs(situation),
+        )
+        done: Done | None = self.remembered.get((self.name, service.key), inputs)
+        if done is None:
+            done = self._decide(service, _of(acting, TrafficPolicySpec), situation)
+            self.remembered.put((self.name, service.key), inputs, done)
+        return done
+
+    def _situation(self, service: Service) -> Situation | None:
+        """What the access decision depends on; None where nothing decides access.
+
+        A Service without pods yet is taken to get them in any mesh of the cluster.
+        """
+        policies = self.access.get(service.key, [])
+        meshes = self.index.meshes_behind(service) or tuple(sorted(mesh.name for mesh in self.index.facts.meshes))
+        owners = tuple(self.scene.members.owner.get((self.name, mesh)) for mesh in meshes)
+        if not policies and not any(owner is not None and _exempts(owner) for owner in owners):
+            return None
+        neighbours = self.index.sharing_ports(service) if policies else ()
+        return Situation(
+            cluster=self.name,
+            service=service,
+            workloads=self.index.behind(service),
+            policies=tuple(marked.policy for marked, _ in policies),
+            governed=tuple(other for other in self.index.compatible(service) if other.key in self.governed),
+            neighbours=tuple(Neighbour(service=s, policies=self._access_ids(s)) for s in neighbours),
+            owners=owners,
+        )
+
+    def _access_ids(self, service: Service) -> frozenset[str]:
+        return frozenset(marked.policy.id for marked, _ in self.access.get(service.key, ()))
+
+    def _access_inputs(self, situation: Situation) -> tuple[Any, ...]:
+        """What of the situation may change while the facts of this cluster and the policies that act here do not."""
+        return (
+            self.scene.domains,
+            tuple(service.key for service in situation.governed),
+            tuple((neighbour.service.key, neighbour.policies) for neighbour in situation.neighbours),
+            tuple(self.scene.marked[owner.id].token if owner else None for owner in situation.owners),
+            self._mesh_held(situation.service),
+        )
+
+    def _mesh_held(self, service: Service) -> bool:
+        """Whether it is not known what the default of its meshes is."""
+        return any((self.name, mesh) in self.scene.members.held for mesh in self.index.meshes_behind(service))
+
+    def _decide(self, service: Service, acting: Sequence[tuple[Marked, int]], situation: Situation | None) -> Done:
+        policies = [Acting(policy=marked.policy, form=form, slots=marked.slots) for marked, form in acting]
+        traffic = resolve_traffic(self.name, service, policies, self.index)
+        access = resolve_access(situation, self.scene.world, self.index) if situation else Resolved(access=None)
+        decision, named = _worth_saying(situation, access.access)
+        unit = bare(
+            self.name,
+            service,
+            self.index,
+            routes=traffic.routes,
+            settings=traffic.settings,
+            access=decision,
+            policies=tuple(sorted({*traffic.policies, *named})),
+        )
+        return Done(
+            unit=unit,
+            traffic=traffic,
+            held=traffic.held or access.held or (situation is not None and self._mesh_held(service)),
+            diagnostics=(*traffic.diagnostics, *access.diagnostics),
+            digest=digest(unit),
+        )
+
+
+def _worth_saying(situation: Situation | None, access: Access | None) -> tuple[Access | None, set[str]]:
+    """The decision and its policies; without an AccessPolicy or an exemption the mesh-wide default says it already."""
+    if situation is None or access is None or not (situation.policies or access.exempt):
+        return None, set()
+    exempting = {access.exempt.origin.policy} if access.exempt else set()
+    return access, {policy.id for policy in situation.policies} | exempting
+
+
+def _of(acting: Sequence[tuple[Marked, int]], spec: type[TrafficPolicySpec] | type[AccessPolicySpec]) -> list[tuple[Marked, int]]:
+    return [(marked, form) for marked, form in acting if isinstance(marked.policy.spec, spec)]
+
+
+def _is_allow(policy: Policy) -> bool:
+    return isinstance(policy.spec, AccessPolicySpec) and policy.spec.action == "Allow"
+
+
+def _exempts(policy: Policy) -> bool:
+    return isinstance(policy.spec, VirtualMeshSpec) and policy.spec.access_default == "Deny" and policy.spec.access_exempt is not None

@@ -1,0 +1,83 @@
+"""What all destinations are resolved from, and the memory that lets a small change cost little."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, TypeAlias
+
+from gitmesh.index import World
+from gitmesh.model.policies import Policy
+from gitmesh.rules import Slot
+from gitmesh.selection import Selection
+from gitmesh.virtualmeshes import Membership
+
+ServiceKey: TypeAlias = tuple[str, str]
+"""(namespace, name)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marked:
+    """A policy and what must be equal for everything derived from it to be equal: content, and places for provenance."""
+
+    policy: Policy
+    token: tuple[str, str, str]
+    slots: Mapping[Slot, Any] = field(default_factory=dict)
+
+
+Acting: TypeAlias = Mapping[ServiceKey, list[tuple[Marked, int]]]
+"""Service -> the policies that select it, by name, and the form by which each does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """`acting` is by cluster; `domains` are the trust domains of every mesh, on which identities depend."""
+
+    world: World
+    marked: Mapping[str, Marked]
+    members: Membership
+    selections: Mapping[str, Selection]
+    acting: Mapping[str, Acting]
+    domains: tuple[Any, ...]
+
+
+def places(policy: Policy) -> str:
+    """A hash of where everything of the policy stands: provenance is part of the output."""
+    positions = policy.positions
+    return sha256(repr((positions.source, positions.path, sorted(positions.values.items(), key=repr))).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Same:
+    """Equal to another only if both wrap the very same object."""
+
+    value: object
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+class Remembered:
+    """Results by place, valid while their inputs are equal; what is not asked for in a run is forgotten after it."""
+
+    def __init__(self, memo: MutableMapping[Any, Any], name: str) -> None:
+        self._old: Mapping[Any, tuple[Any, Any]] = memo.get(name, {})
+        self._new: dict[Any, tuple[Any, Any]] = {}
+        memo[name] = self._new
+
+    def get(self, place: Any, inputs: Any) -> Any:
+        """The result for these inputs, or None."""
+        found = self._old.get(place)
+        if found is None or found[0] != inputs:
+            return None
+        self._new[place] = found
+        return found[1]
+
+    def put(self, place: Any, inputs: Any, value: Any) -> Any:
+        """Remember and return the value."""
+        self._new[place] = (inputs, value)
+        return value

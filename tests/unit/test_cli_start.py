@@ -1,0 +1,114 @@
+"""The command line as a process: what starting costs, and what ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("pydantic", "aiohttp", "git", "kubernetes", "rich", "apscheduler", "deepdiff", "yaml", "prometheus_client", "structlog", "orjson")
+POLICY = "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: a}\nspec: {destinations: [{name: b}], timeout: 1s}\n"
+
+
+def gitmesh(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as users do."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("GITMESH_")} | environment
+    command = [sys.executable, "-m", "gitmesh", *arguments]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def imported(*arguments: str, cwd: Path | None = None) -> set[str]:
+    """The top-level modules that a command imports."""
+    code = (
+        "import sys, io, contextlib, json\n"
+        "from gitmesh.cli.main import run\n"
+        "with contextlib.redirect_stdout(io.StringIO()): run(sys.argv[1:])\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, check=True)
+    return {name.partition(".")[0] for name in json.loads(done.stdout)}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["version"], ["no-such-command"], ["completion", "bash"]])
+def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
+    assert not imported(*arguments) & set(HEAVY)
+
+
+@pytest.mark.parametrize("command", ["validate", "render", "diff", "sync", "agent", "discover", "check", "explain", "schema", "demo"])
+def test_the_help_of_a_command_loads_no_client_and_no_server(command: str) -> None:
+    assert not imported(command, "--help") & {"aiohttp", "git", "kubernetes", "rich", "apscheduler", "deepdiff", "prometheus_client"}
+
+
+def test_validating_loads_no_client_and_no_server(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(POLICY)
+    assert not imported("validate", ".", cwd=tmp_path) & {"aiohttp", "git", "kubernetes", "rich", "apscheduler", "deepdiff", "structlog"}
+
+
+def test_shells_complete_commands_and_options_without_loading_them() -> None:
+    done = gitmesh(_GITMESH_COMPLETE="bash_complete", COMP_WORDS="gitmesh di", COMP_CWORD="1")
+    assert done.stdout.split() == ["plain,diff", "plain,discover"]
+    done = gitmesh(_GITMESH_COMPLETE="bash_complete", COMP_WORDS="gitmesh validate --fail", COMP_CWORD="2")
+    assert "plain,--fail-on" in done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_calls_gitmesh(shell: str) -> None:
+    done = gitmesh("completion", shell)
+    assert done.returncode == 0
+    assert f"_GITMESH_COMPLETE={shell}_complete" in done.stdout
+
+
+def test_a_reader_that_leaves_early_ends_the_command_quietly() -> None:
+    command = f"{sys.executable} -m gitmesh schema | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a named pipe to hold the command")
+def test_an_interrupt_ends_with_130(tmp_path: Path) -> None:
+    pipe = tmp_path / "gitmesh.yaml"
+    os.mkfifo(pipe)  # reading the configuration waits here
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gitmesh", "diff", "--config", str(pipe)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    writer = os.open(pipe, os.O_WRONLY)  # returns once the command reads
+    process.send_signal(signal.SIGINT)
+    try:
+        _, said = process.communicate(timeout=30)
+    finally:
+        os.close(writer)
+        process.kill()
+    assert process.returncode == 130
+    assert said == "interrupted\n"
+
+
+def test_a_defect_is_exit_3_with_a_clear_line_and_no_traceback(tmp_path: Path) -> None:
+    broken = "import gitmesh.cli.commands.version as v, sys\nfrom gitmesh.cli.main import run\n"
+    broken += "def fail(*a, **k): raise RuntimeError('boom')\nv.console.data = fail\nsys.exit(run(['version']))"
+    done = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    assert "defect of GitMesh" in done.stderr
+    assert "boom" in done.stderr
+    assert "Traceback" not in done.stderr
+    shown = subprocess.run(
+        [sys.executable, "-c", broken], capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "GITMESH_DEBUG": "1"}
+    )
+    assert shown.returncode == 3
+    assert "Traceback" in shown.stderr
+
+
+def test_validating_a_thousand_policies_takes_no_ages(tmp_path: Path) -> None:
+    """A wide margin over the 1.5 s of `make bench`: this only catches something quadratic."""
+    for folder in range(10):
+        documents = (POLICY.replace("name: a", f"name: p{folder}-{number}") for number in range(100))
+        (tmp_path / f"{folder}.yaml").write_text("---\n".join(documents))
+    began = time.monotonic()
+    done = gitmesh("validate", str(tmp_path))
+    assert "checked 1000 policies in 10 files: 0 errors, 0 warnings" in done.stdout
+    assert time.monotonic() - began < 15

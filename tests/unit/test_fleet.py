@@ -1,0 +1,53 @@
+"""Several clusters at once."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from gitmesh.adapters.fleet import LocalFleet
+from gitmesh.adapters.memory import MemoryCluster
+from gitmesh.ports import Cluster, ClusterError
+
+
+def fleet(*names: str) -> LocalFleet:
+    return LocalFleet([MemoryCluster(name) for name in names])
+
+
+def test_results_come_in_the_order_of_the_configuration() -> None:
+    assert list(fleet("west", "east", "north").each(lambda cluster: cluster.name, ["north", "west"]).items()) == [
+        ("west", "west"),
+        ("north", "north"),
+    ]
+    assert fleet().each(lambda cluster: cluster.name) == {}
+
+
+def test_clusters_are_worked_on_at_the_same_time() -> None:
+    meeting = threading.Barrier(3, timeout=10)
+    assert len(fleet("a", "b", "c").each(lambda cluster: meeting.wait())) == 3
+
+
+def test_one_cluster_down_does_not_stop_the_rest() -> None:
+    def work(cluster: Cluster) -> Any:
+        if cluster.name == "west":
+            raise ClusterError("no answer")
+        return cluster.facts().cluster
+
+    results = fleet("west", "east").each(work)
+    assert isinstance(results["west"], ClusterError)
+    assert results["east"] == "east"
+
+
+def test_bugs_propagate() -> None:
+    def work(cluster: Cluster) -> Any:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fleet("east").each(work)
+
+
+def test_an_unknown_cluster_is_a_bug() -> None:
+    with pytest.raises(KeyError):
+        fleet("east").each(lambda cluster: None, ["west"])

@@ -1,0 +1,187 @@
+"""The parts of the Kubernetes adapter that need no server: paths, texts, pacing, managedFields."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitmesh.adapters.kube import managed
+from gitmesh.adapters.kube.errors import api_error, clean
+from gitmesh.adapters.kube.pacing import LONGEST_WAIT, Slots, backoff, retry_after
+from gitmesh.adapters.kube.paths import PathError, collection, item, segment
+from gitmesh.model.objects import ApiKind, ObjectKey
+
+KIND = ApiKind(group="networking.istio.io", kind="VirtualService", plural="virtualservices", versions=("v1",))
+DESIRED = {"apiVersion": "networking.istio.io/v1", "metadata": {"labels": {"a": "1"}, "annotations": {}}, "spec": {}}
+
+
+@given(st.text())
+def test_P09_a_segment_is_refused_or_stands_for_itself_in_a_url(text: str) -> None:
+    try:
+        passed = segment(text)
+    except PathError:
+        return
+    assert passed == text
+    assert text not in ("", ".", "..")
+    assert not set(text) & set("/\\%?#&; \t\r\n\x00")
+    assert text.isascii()
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "a/..", "a\n", "%2e", "a%2f", "ä", "a b", "-a", "a" * 254, "a?x", "a#"])
+def test_P09_names_that_change_a_path_are_refused(text: str) -> None:
+    with pytest.raises(PathError):
+        segment(text)
+
+
+@pytest.mark.parametrize("text", ["a", "web.shop", "system:agent", "A1", "a" * 253])
+def test_names_of_objects_pass(text: str) -> None:
+    assert segment(text) == text
+
+
+def test_P09_a_namespaced_object_needs_its_namespace() -> None:
+    key = ObjectKey(group=KIND.group, kind=KIND.kind, namespace="shop", name="web")
+    assert item(KIND, "v1", key) == "/apis/networking.istio.io/v1/namespaces/shop/virtualservices/web"
+    assert collection(KIND, "v1") == "/apis/networking.istio.io/v1/virtualservices"
+    with pytest.raises(PathError):
+        item(KIND, "v1", ObjectKey(group=KIND.group, kind=KIND.kind, namespace="", name="web"))
+
+
+@given(st.text(), st.integers(min_value=4, max_value=600))
+def test_K25_cleaned_text_is_short_and_printable(text: str, longest: int) -> None:
+    line = clean(text, longest)
+    assert len(line) <= longest
+    assert line.isprintable()
+
+
+@given(st.integers(min_value=100, max_value=599), st.binary(max_size=200))
+def test_K25_any_refusal_makes_an_error(status: int, body: bytes) -> None:
+    error = api_error("GET /x", status, body)
+    assert str(error).isprintable()
+    assert error.status == status
+
+
+@given(st.one_of(st.none(), st.text(), st.integers().map(str)))
+def test_K05_retry_after_is_bounded_whatever_the_header(header: str | None) -> None:
+    found = retry_after(header)
+    assert found is None or 0 <= found <= LONGEST_WAIT
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("0", 0.0),
+        (" 7 ", 7.0),
+        ("3600", 60.0),
+        ("x", None),
+        ("-1", None),
+        ("1.5", None),
+        ("²", None),
+        ("Mon, 23 Nov 2026 02:51:16", None),
+    ],
+)
+def test_K05_retry_after(header: str, seconds: float | None) -> None:
+    assert retry_after(header) == seconds
+
+
+def test_backoff_has_full_jitter_and_a_cap() -> None:
+    assert [backoff(attempt, 0.5) for attempt in range(4)] == [0.2, 0.4, 0.8, 1.6]
+    assert backoff(3, 0.0) == 0
+    assert backoff(50, 0.999) < 5
+
+
+@given(st.lists(st.booleans(), max_size=60))
+def test_slots_never_exceed_their_limit_and_never_get_stuck(refusals: list[bool]) -> None:
+    most = asyncio.run(_through_slots(refusals))
+    assert most <= 8
+
+
+async def _through_slots(refusals: list[bool]) -> int:
+    slots, held, most = Slots(8), 0, 0
+
+    async def one(refused: bool) -> None:
+        nonlocal held, most
+        async with slots:
+            held += 1
+            most = max(most, held)
+            await asyncio.sleep(0)
+            (slots.slower if refused else slots.faster)()
+            held -= 1
+
+    cancelled = asyncio.create_task(one(False))
+    tasks = [asyncio.create_task(one(refused)) for refused in refusals]
+    cancelled.cancel()
+    await asyncio.wait_for(asyncio.gather(*tasks), timeout=10)
+    assert 1 <= slots.limit <= 8
+    return most
+
+
+def entry(manager: str, operation: str, fields: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A managedFields entry."""
+    return {"manager": manager, "operation": operation, "fieldsV1": fields, "fieldsType": "FieldsV1", **more}
+
+
+def having(*found: dict[str, Any]) -> dict[str, Any]:
+    """An object with these managedFields."""
+    return {"metadata": {"managedFields": list(found)}}
+
+
+OURS = entry("gitmesh", "Apply", {"f:spec": {"f:hosts": {}}})
+
+
+def test_what_people_claim_becomes_ours_and_the_rest_stays_theirs() -> None:
+    edit = entry("kubectl-edit", "Update", {"f:spec": {"f:gateways": {}}, "f:metadata": {"f:labels": {"f:a": {}, "f:team": {}}}})
+    status = entry("istiod", "Update", {"f:status": {}}, subresource="status")
+    raw = having(OURS, edit, status)
+    taken = managed.taken_over(managed.entries(raw), raw, DESIRED)
+    assert taken == [
+        {**OURS, "fieldsV1": {"f:spec": {"f:hosts": {}, "f:gateways": {}}, "f:metadata": {"f:labels": {"f:a": {}}}}},
+        {**edit, "fieldsV1": {"f:metadata": {"f:labels": {"f:team": {}}}}},
+        status,
+    ]
+
+
+def test_what_others_apply_is_never_taken() -> None:
+    raw = having(OURS, entry("argocd", "Apply", {"f:spec": {"f:gateways": {}}}))
+    assert managed.taken_over(managed.entries(raw), raw, DESIRED) is None
+    assert managed.appliers(managed.entries(raw), DESIRED) == {"argocd": ["spec.gateways"]}
+
+
+def test_an_update_of_our_own_name_is_a_webhooks_and_is_taken() -> None:
+    raw = having(OURS, entry("gitmesh", "Update", {"f:spec": {"f:tls": {}}}))
+    taken = managed.taken_over(managed.entries(raw), raw, DESIRED)
+    assert taken is not None
+    assert [e["operation"] for e in taken] == ["Apply"]
+
+
+def test_an_adopted_object_gets_an_entry_of_ours() -> None:
+    raw = having(entry("kubectl-client-side-apply", "Update", {"f:spec": {".": {}, "f:hosts": {}}}))
+    taken = managed.taken_over(managed.entries(raw), raw, DESIRED)
+    assert taken is not None
+    assert (taken[0]["manager"], taken[0]["operation"], taken[0]["fieldsV1"]) == ("gitmesh", "Apply", {"f:spec": {".": {}, "f:hosts": {}}})
+
+
+def test_paths_end_where_a_list_begins() -> None:
+    fields = {"f:spec": {"f:ports": {'k:{"port":80}': {"f:name": {}}}, "f:tls": {".": {}, "f:mode": {}}, "f:finalizers": {'v:"a"': {}}}}
+    assert list(managed.paths(fields)) == ["spec.ports", "spec.tls.mode", "spec.finalizers"]
+
+
+def test_broken_managed_fields_read_as_absent() -> None:
+    for broken in (None, "x", [1], [{"fieldsV1": 3}]):
+        assert managed.entries({"metadata": {"managedFields": broken}}) == ()
+
+
+TREES: st.SearchStrategy[dict[str, Any]] = st.recursive(
+    st.just({}), lambda below: st.dictionaries(st.sampled_from(["f:a", "f:b", "f:c"]), below, max_size=3), max_leaves=8
+)
+
+
+@given(TREES, TREES)
+def test_what_was_added_by_union_is_gone_after_minus(left: dict[str, Any], right: dict[str, Any]) -> None:
+    both = managed.union(left, right)
+    assert managed.union(both, right) == both
+    assert managed.minus(left, left) == {}
+    assert not set(managed.paths(managed.minus(both, right))) & set(managed.paths(right))

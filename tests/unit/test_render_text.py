@@ -1,0 +1,184 @@
+"""Reports as text: findings with carets, plans per cluster, totals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gitmesh.diagnostics import finding
+from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.plan import Action
+from gitmesh.model.report import Stage
+from gitmesh.render.findings import findings_text
+from gitmesh.render.paint import ansi
+from gitmesh.render.text import facts_text, report_text
+from tests.unit.reports import change, cluster, error, origin, outcome, report, timeout, unreachable
+
+
+def test_a_finding_has_place_level_code_caret_hint_and_pointer() -> None:
+    one = replace(error("no such Service"), excerpt="        - name: reveiws", hint='did you mean "reviews"?')
+    one = replace(one, at=replace(one.at, column=17)) if one.at else one
+    assert findings_text([one]).splitlines() == [
+        "policies/reviews.yaml:14:17: error GM203 BadValue: no such Service",
+        "   14 |         - name: reveiws",
+        "      |                 ^^^^^^^",
+        '  hint: did you mean "reviews"?',
+        "  see: gitmesh explain GM203",
+    ]
+
+
+def test_the_pointer_to_explain_is_given_once_per_code() -> None:
+    text = findings_text([error("one"), error("two", line=15)])
+    assert text.count("gitmesh explain GM203") == 1
+
+
+def test_findings_that_differ_in_the_cluster_only_are_told_once() -> None:
+    text = findings_text([error("gone", cluster="east"), error("gone", cluster="west")])
+    assert text.count("gone") == 1
+    assert "(clusters east, west)" in text
+
+
+def test_a_finding_without_a_place_names_its_cluster_once() -> None:
+    text = findings_text([finding("GM501", "connection refused", cluster="west")])
+    assert text.startswith("west: error GM501 Unreachable: connection refused\n")
+
+
+@pytest.mark.parametrize("hostile", ["\x1b[2Jgone", "a\rb", "line\nforged: error", "\u202egnp.exe", "\u200bhidden"])
+def test_W14_text_of_others_never_moves_the_cursor_or_forges_a_line(hostile: str) -> None:
+    text = findings_text([replace(error(hostile), excerpt=hostile, hint=hostile)])
+    assert hostile not in text
+    assert not set(text) & set("\x1b\r\u202e\u200b")
+    assert all(line.startswith(("policies/", "   14 |", "      |", "  hint:", "  see:")) for line in text.splitlines())
+
+
+def test_the_caret_stands_under_the_value_after_wide_characters() -> None:
+    one = replace(error(column=5), excerpt="日本: bad")
+    line, caret = findings_text([one]).splitlines()[1:3]
+    assert line == "   14 | 日本: bad"
+    assert caret == "      |       ^^^"  # two wide characters, a colon and a space take six columns
+
+
+def test_a_long_line_is_cut_around_the_value() -> None:
+    one = replace(error(column=501), excerpt="x" * 500 + "bad" + "y" * 5000)
+    line, caret = findings_text([one]).splitlines()[1:3]
+    assert len(line) < 160
+    assert line[caret.index("^") :].startswith("bad")
+
+
+def test_S12_the_value_of_a_credential_is_not_shown_in_the_source_line() -> None:
+    text = findings_text([replace(error(column=9), excerpt="        authorization: Bearer canary")])
+    assert "canary" not in text
+    assert "authorization: ***" in text
+
+
+def test_a_plan_names_objects_fields_and_lines() -> None:
+    text = report_text(
+        report(cluster("east", change(Action.UPDATE, timeout(manager="kubectl-edit")), change(Action.CREATE, name="details")))
+    )
+    assert text.splitlines() == [
+        "east (istio 1.30.3): 1 to create, 1 to change, 0 to delete, 0 unchanged",
+        "  ~ VirtualService shop/reviews                 policies/reviews.yaml:12",
+        "      spec.http[0].timeout: 5s (set by kubectl-edit) -> 10s   policies/reviews.yaml:12",
+        "  + VirtualService shop/details                 policies/reviews.yaml:12",
+        "1 to create, 1 to change, 0 to delete, 0 unchanged in 1 cluster",
+    ]
+
+
+def test_equal_plans_are_told_once() -> None:
+    text = report_text(report(*(cluster(name, change(Action.CREATE)) for name in ("east", "west"))))
+    assert text.startswith("east (istio 1.30.3), west (istio 1.30.3): 1 to create, 0 to change, 0 to delete, 0 unchanged each\n")
+    assert text.count("+ VirtualService") == 1
+    assert text.endswith("2 to create, 0 to change, 0 to delete, 0 unchanged in 2 clusters\n")
+
+
+def test_a_cluster_that_did_not_answer_is_never_counted_as_clean() -> None:
+    text = report_text(report(cluster("east"), unreachable("west")))
+    assert "west: Unreachable" in text
+    assert text.endswith("in 1 cluster; 1 cluster did not answer: west\n")
+
+
+def test_what_was_done_is_told_in_the_past_and_failures_are_named() -> None:
+    done = cluster("east", change(Action.UPDATE, timeout()), outcomes=(outcome(ok=False, message="admission webhook refused"),))
+    text = report_text(report(done, until=Stage.APPLY))
+    assert "failed: admission webhook refused" in text
+    assert text.endswith("0 created, 1 changed, 0 deleted, 0 unchanged in 1 cluster; 1 write failed\n")
+
+
+def test_held_deletions_and_conflicts_are_counted() -> None:
+    held = cluster("east", change(Action.CONFLICT, note="made by helm"), prune_held=(change(Action.DELETE, name="old"),))
+    text = report_text(report(held))
+    assert "conflict VirtualService shop/reviews" in text
+    assert "note: made by helm" in text
+    assert "held VirtualService shop/old" in text
+    assert "1 in conflict, 1 held" in text
+
+
+def test_several_steps_of_one_object_are_one_line() -> None:
+    steps = (change(Action.UPDATE, timeout("a", "b"), note="first both"), change(Action.UPDATE, timeout("b", "c"), note="then the new"))
+    text = report_text(report(cluster("east", *steps)))
+    assert text.count("~ VirtualService") == 1
+    assert "first both" in text
+    assert "then the new" in text
+
+
+def test_many_fields_are_cut_and_the_cut_is_said() -> None:
+    fields = [timeout(path=f"spec.http[{index}].timeout") for index in range(50)]
+    text = report_text(report(cluster("east", change(Action.UPDATE, *fields))))
+    assert text.count("timeout:") == 30
+    assert "... and 20 more fields" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("spec.http[0].headers.request.set.authorization", "Bearer canary"),
+        ("spec.http[0].headers.request.set", {"x-api-key": "canary", "x-other": "seen"}),
+        ("spec.http[0].match[0].headers", {"cookie": {"exact": "canary"}, "x-other": {"exact": "seen"}}),
+        ("spec.rules[0].when", [{"key": "request.headers[x-auth-token]", "values": ["canary"]}, {"key": "k", "values": ["seen"]}]),
+    ],
+)
+def test_S12_header_values_that_look_like_credentials_are_masked(path: str, value: object) -> None:
+    text = report_text(report(cluster("east", change(Action.UPDATE, timeout(None, value, path=path)))))
+    assert "canary" not in text
+    assert "***" in text
+    assert "seen" in text or path.endswith("authorization")
+
+
+def test_colour_only_adds_to_the_text() -> None:
+    import re
+
+    one = report(cluster("east", change(Action.UPDATE, timeout())), said=(replace(error(), excerpt="a: b"),))
+    coloured = report_text(one, paint=ansi)
+    assert "\x1b[" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == report_text(one)
+
+
+def test_origins_are_listed_each_once_and_capped() -> None:
+    origins = tuple(origin(line) for line in (9, 9, 10, 11, 12, 13, 14))
+    text = report_text(report(cluster("east", change(Action.CREATE, origins=origins))))
+    assert "policies/reviews.yaml:9, policies/reviews.yaml:10" in text
+    assert "and 2 more" in text
+
+
+def test_facts_name_meshes_services_and_workloads() -> None:
+    reviews = {"app": "reviews"}
+    facts = ClusterFacts(
+        cluster="east",
+        namespaces={"shop": {}},
+        services=(Service(namespace="shop", name="reviews", selector=reviews, ports=(ServicePort(number=80, protocol="http"),)),),
+        workloads=(Workload(kind="Deployment", namespace="shop", name="reviews-v1", labels=reviews, mesh="istio", pods=2),),
+        meshes=(Mesh(translator="istio", name="istio", version="1.30.3", trust_domain="east.example"),),
+    )
+    assert facts_text([facts]).splitlines() == [
+        "east: 1 service, 1 workload, 1 namespace",
+        "  mesh istio 1.30.3, trust domain east.example, 1 workload",
+        "  SERVICE       PORTS    WORKLOADS      MESH",
+        "  shop/reviews  80/http  reviews-v1(2)  istio",
+    ]
+
+
+def test_incomplete_facts_and_a_missing_mesh_are_said() -> None:
+    text = facts_text([ClusterFacts(cluster="east", complete=False)])
+    assert "incomplete" in text
+    assert "no mesh found" in text

@@ -1,0 +1,105 @@
+"""Selecting destinations, and what selectors name that is not there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gitmesh.index import Index, World
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.units import UnitKey
+from gitmesh.selection import Selection, select
+from tests.factories import access, facts, service, shop, traffic, workload
+
+
+def world(**clusters: ClusterFacts | None) -> World:
+    return World({name: None if known is None else Index(known) for name, known in clusters.items()})
+
+
+def selected(to: Any, seen: World, **spec: Any) -> Selection:
+    return select(traffic("p", to, **{"timeout": "1s", **spec}), seen)
+
+
+def codes(selection: Selection) -> list[str]:
+    return [diagnostic.code for diagnostic in selection.diagnostics]
+
+
+def test_greatest_form_counts() -> None:
+    found = selected([{"all": True}, {"labels": {"app": "reviews"}}, {"name": "ratings"}], world(east=shop()))
+    assert found.services == {"east": {("shop", "reviews"): 3, ("shop", "ratings"): 4}}
+
+
+def test_keys_of_an_item_are_anded() -> None:
+    both = facts("east", service(), service("reviews", "other"))
+    assert selected([{"labels": {"app": "reviews"}, "namespaces": ["other"]}], world(east=both)).services == {
+        "east": {("other", "reviews"): 3}
+    }
+
+
+def test_clusters_restrict() -> None:
+    found = selected(
+        [{"all": True, "clusters": None}, {"name": "reviews", "clusters": ["west"]}][1:], world(east=shop(), west=shop("west"))
+    )
+    assert found.services == {"west": {("shop", "reviews"): 4}}
+
+
+def test_missing_exact_name_with_suggestion() -> None:
+    found = selected("review", world(east=shop()))
+    assert codes(found) == ["GM208"]
+    assert found.diagnostics[0].hint == "did you mean reviews?"
+    assert found.held == (("east", UnitKey(kind="Destination", namespace="shop", name="review")),)
+
+
+def test_missing_exact_name_is_elsewhere() -> None:
+    found = selected([{"name": "reviews", "namespaces": ["web"]}], world(east=shop()))
+    assert found.diagnostics[0].hint == "did you mean shop/reviews?"
+
+
+def test_without_clusters_one_cluster_is_enough() -> None:
+    assert codes(selected("reviews", world(east=shop(), west=facts("west")))) == []
+
+
+def test_each_named_cluster_must_have_it() -> None:
+    found = selected([{"name": "reviews", "clusters": ["east", "west"]}], world(east=shop(), west=facts("west")))
+    assert [(d.code, d.cluster) for d in found.diagnostics] == [("GM208", "west")]
+
+
+def test_unknown_facts_are_not_empty() -> None:
+    found = selected("gone", world(east=shop(), west=None))
+    assert codes(found) == []
+    assert {cluster for cluster, _ in found.held} == {"east", "west"}
+
+
+def test_incomplete_facts_prove_nothing_missing() -> None:
+    assert codes(selected("gone", world(east=shop(complete=False)))) == []
+    assert codes(selected([{"labels": {"no": "such"}}], world(east=shop(complete=False)))) == []
+
+
+def test_labels_that_find_nothing_are_a_warning() -> None:
+    found = selected([{"labels": {"no": "such"}}], world(east=shop()))
+    assert codes(found) == ["GM209"]
+    assert not found.diagnostics[0].is_error
+
+
+def test_unmanaged_cluster_is_no_finding() -> None:
+    assert codes(selected([{"name": "reviews", "clusters": ["elsewhere"]}], world(east=shop()))) == []
+
+
+def test_P14_missing_service_account_of_a_workload_selector() -> None:
+    found = selected("reviews", world(east=shop()), sources=[{"serviceAccounts": ["defualt"]}])
+    assert codes(found) == ["GM208"]
+    assert found.broken
+    assert found.diagnostics[0].hint == "did you mean default?"
+
+
+def test_P14_missing_service_account_of_an_identity() -> None:
+    known = world(east=shop(), west=shop("west", service_accounts=frozenset({("web", "client")})))
+    ok = access("a", sources=[{"serviceAccounts": [{"name": "client", "namespace": "web"}]}])
+    assert codes(select(ok, known)) == []
+    bound = access("a", sources=[{"serviceAccounts": [{"name": "client", "namespace": "web", "cluster": "east"}]}])
+    assert codes(select(bound, known)) == ["GM208"]
+
+
+def test_index_finds_workloads_and_compatible_services() -> None:
+    index = Index(facts("east", service(), service("other", selector={"tier": "web"}), service("ratings"), workload()))
+    assert [s.name for s in index.compatible(index.facts.services[0])] == ["other"]
+    assert [w.name for w in index.behind(index.facts.services[0])] == ["reviews"]

@@ -1,0 +1,161 @@
+"""Which Istio control planes a cluster has, and which pods carry their sidecars.
+
+Several revisions may live in one cluster; each is a mesh. The proxy may be a container or, as a native sidecar, an init container.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from gitmesh.model.facts import Mesh
+from gitmesh.model.objects import Body
+from gitmesh.ports import ControlObjects, Membership, PodFact
+from gitmesh_istio.names import DEFAULT_DOMAIN
+
+TRANSLATOR = "istio"
+DEFAULT_REVISION = "default"
+PROXY = "istio-proxy"
+_GATEWAYS = frozenset({"ingressgateway", "egressgateway", "eastwestgateway"})
+_OTHER_CONFIGMAPS = re.compile(r"istio-(ca-root-cert|ca-crl|sidecar-injector|leader|namespace-controller|gateway|cni|grafana|reader)")
+_TAG = re.compile(r"(\d+\.\d+(?:\.\d+)?(?:-(?!distroless|debug)[0-9A-Za-z.-]+?)?)(?:-distroless|-debug)?\Z")
+_VERSION_LABELS = ("operator.istio.io/version", "app.kubernetes.io/version")
+
+
+def mesh_name(revision: str) -> str:
+    """`istio`, or `istio-<revision>`."""
+    return "istio" if revision in ("", DEFAULT_REVISION) else f"istio-{revision}"
+
+
+def configmaps(namespace: str, name: str) -> bool:  # noqa: ARG001 - the port gives both; MeshConfig may live in any namespace
+    """Whether this may be a revision's MeshConfig: `istio` or `istio-<revision>`."""
+    return name == "istio" or (name.startswith("istio-") and not _OTHER_CONFIGMAPS.match(name))
+
+
+def detect(objects: ControlObjects) -> tuple[Mesh, ...]:
+    """One mesh for each istiod revision, sorted by name."""
+    ztunnel = any(_is_ztunnel(daemonset) for daemonset in objects.daemonsets)
+    found: dict[str, Mesh] = {}
+    for deployment in sorted(objects.deployments, key=lambda body: (_meta(body).get("namespace", ""), _meta(body).get("name", ""))):
+        container = _discovery(deployment)
+        if container is not None:
+            mesh = _mesh(deployment, container, objects, ztunnel)
+            found.setdefault(mesh.name, mesh)
+    return tuple(found[name] for name in sorted(found))
+
+
+def _meta(body: Body) -> Mapping[str, Any]:
+    return _mapping(body.get("metadata"))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Text from a cluster is whatever it is: what is no mapping is read as an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _discovery(deployment: Body) -> Mapping[str, Any] | None:
+    """The container `discovery` of an istiod Deployment."""
+    meta = _meta(deployment)
+    labels = _mapping(meta.get("labels"))
+    if labels.get("app") != "istiod" and not re.match(r"istiod(-|\Z)", str(meta.get("name", ""))):
+        return None
+    pod = _mapping(_mapping(_mapping(deployment.get("spec")).get("template")).get("spec"))
+    return next((c for c in pod.get("containers") or () if _mapping(c).get("name") == "discovery"), None)
+
+
+def _is_ztunnel(daemonset: Body) -> bool:
+    meta = _meta(daemonset)
+    return meta.get("name") == "ztunnel" or _mapping(meta.get("labels")).get("app") == "ztunnel"
+
+
+def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObjects, ztunnel: bool) -> Mesh:
+    meta = _meta(deployment)
+    labels = {str(key): str(value) for key, value in _mapping(meta.get("labels")).items()}
+    revision = labels.get("istio.io/rev", DEFAULT_REVISION)
+    namespace = str(meta.get("namespace", ""))
+    name = mesh_name(revision)
+    config = _mesh_config(objects.configmaps.get((namespace, name)))
+    environment = {str(e.get("name")): str(e.get("value")) for e in container.get("env") or () if isinstance(e, Mapping)}
+    return Mesh(
+        translator=TRANSLATOR,
+        name=name,
+        version=_version(str(container.get("image", "")), labels),
+        revision=revision,
+        namespace=namespace,
+        root_namespace=_text(config, "rootNamespace") or namespace,
+        trust_domain=_text(config, "trustDomain") or DEFAULT_DOMAIN,
+        ambient=ztunnel or environment.get("PILOT_ENABLE_AMBIENT") == "true",
+        settings=_settings(config, container),
+    )
+
+
+def _settings(config: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, str]:
+    arguments = [str(argument) for argument in container.get("args") or ()]
+    domains = [after for flag, after in itertools.pairwise(arguments) if flag == "--domain"]
+    domains += [argument.partition("=")[2] for argument in arguments if argument.startswith("--domain=")]
+    aliases = config.get("trustDomainAliases")
+    names = sorted(str(alias) for alias in aliases) if isinstance(aliases, list) else []
+    settings = {"clusterDomain": domains[0] if domains else DEFAULT_DOMAIN}
+    return {**settings, "trustDomainAliases": ",".join(names)} if names else settings
+
+
+def _text(config: Mapping[str, Any], key: str) -> str:
+    value = config.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _mesh_config(configmap: Body | None) -> Mapping[str, Any]:
+    """MeshConfig, or nothing where it is absent or cannot be read."""
+    text = _mapping(_mapping(configmap).get("data")).get("mesh")
+    try:
+        return _mapping(yaml.safe_load(text)) if isinstance(text, str) else {}
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return {}
+
+
+def _version(image: str, labels: Mapping[str, str]) -> str:
+    """From the image's tag, else from a label; "" where neither tells."""
+    tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+    candidates = (tag, *(labels.get(label, "") for label in _VERSION_LABELS))
+    return next((match[1] for text in candidates if (match := _TAG.match(text))), "")
+
+
+def member(pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
+    """The mesh whose proxy the pod carries; None for a pod without one."""
+    native = any(name == PROXY for name, _ in pod.init_containers)
+    if not native and not any(name == PROXY for name, _ in pod.containers):
+        return None
+    mesh = _mesh_of(_revisions(pod, namespace_labels), [mesh for mesh in meshes if mesh.translator == TRANSLATOR])
+    if mesh is None:
+        return None
+    return Membership(mesh=mesh.name, gateway=_is_gateway(pod), native_sidecar=native)
+
+
+def _revisions(pod: PodFact, namespace_labels: Mapping[str, str]) -> Iterable[str]:
+    """Revisions that the pod may be of, the surest first: what the injector wrote, then what was asked of it (which may be a tag)."""
+    try:
+        status = json.loads(pod.annotations.get("sidecar.istio.io/status", "{}"))
+    except ValueError:
+        status = {}
+    yield str(_mapping(status).get("revision") or "")
+    yield pod.labels.get("istio.io/rev", "")
+    yield namespace_labels.get("istio.io/rev", "")
+    yield DEFAULT_REVISION if namespace_labels.get("istio-injection") == "enabled" else ""
+
+
+def _mesh_of(revisions: Iterable[str], meshes: Sequence[Mesh]) -> Mesh | None:
+    """The mesh of the first revision that exists; the only mesh there is, where none of them does."""
+    known = {mesh.revision or DEFAULT_REVISION: mesh for mesh in meshes}
+    found = next((known[revision] for revision in revisions if revision in known), None)
+    return found or (meshes[0] if len(meshes) == 1 else known.get(DEFAULT_REVISION))
+
+
+def _is_gateway(pod: PodFact) -> bool:
+    """Whether the proxy runs as a router: a gateway has no workload of its own behind it."""
+    named = pod.labels.get("istio") in _GATEWAYS or "gateway.networking.k8s.io/gateway-name" in pod.labels
+    return named or "router" in pod.args

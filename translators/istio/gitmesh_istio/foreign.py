@@ -1,0 +1,135 @@
+"""Somebody else's objects that stand in the way of ours, and what Istio itself says of an object."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gitmesh.model.facts import Mesh
+from gitmesh.model.manifests import Manifest, Phase
+from gitmesh.model.objects import Body, ObjectKey, decode
+from gitmesh.model.plan import Live
+from gitmesh.model.report import Verdict
+from gitmesh.ports import Claim
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
+from gitmesh_istio.meshwide import DEFAULT_DENY, root_of
+from gitmesh_istio.names import cluster_domain, full_host, host_matches
+
+_HOSTED = (VIRTUAL_SERVICE.kind, DESTINATION_RULE.kind)
+
+
+def foreign(lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
+    """What the foreign live objects do to our desired ones: claim a host of ours, or admit more."""
+    index = _Ours(ours, meshes)
+    found = [claim for live in lives for claim in index.claims(live)]
+    return tuple(sorted(found))
+
+
+class _Ours:
+    """Our desired objects, indexed by what a foreign one can clash with."""
+
+    def __init__(self, ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> None:
+        self.domain = cluster_domain(meshes)
+        self.roots = frozenset(root_of(mesh) for mesh in meshes)
+        self.hosts: dict[tuple[str, str], ObjectKey] = {}
+        self.guards: dict[str, list[tuple[ObjectKey, Mapping[str, str]]]] = defaultdict(list)
+        self.peers: list[ObjectKey] = []
+        for key, manifest in sorted(ours.items()):
+            self._add(key, _spec(decode(manifest.body)))
+
+    def _add(self, key: ObjectKey, spec: Mapping[str, Any]) -> None:
+        if key.kind in _HOSTED:
+            for host in _hosts(spec):
+                self.hosts[key.kind, host] = key
+        elif key.kind == AUTHORIZATION_POLICY.kind and spec.get("action") == "ALLOW" and spec.get("rules") != [{}]:
+            self.guards[key.namespace].append((key, _selector(spec)))
+        elif key.kind == PEER_AUTHENTICATION.kind:
+            self.peers.append(key)
+
+    def claims(self, live: Live) -> Iterable[Claim]:
+        spec = _spec(decode(live.body))
+        if live.key.kind in _HOSTED:
+            return self._hosted(live, spec)
+        if live.key.kind == AUTHORIZATION_POLICY.kind:
+            return self._widening(live, spec)
+        if live.key.kind == PEER_AUTHENTICATION.kind and not _selector(spec):
+            text = f"{live.key} sets mTLS for the whole mesh too; Istio takes the older one"
+            return (Claim(by=live.key, on=key, code="GM401", text=text) for key in self.peers if key.namespace == live.key.namespace)
+        return ()
+
+    def _hosted(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
+        """Sidecars take one VirtualService for each host, and of DestinationRules the oldest trafficPolicy."""
+        gateways = spec.get("gateways")
+        if live.key.kind == VIRTUAL_SERVICE.kind and gateways and "mesh" not in gateways:
+            return
+        for given in _hosts(spec):
+            pattern = full_host(given, live.key.namespace, self.domain)
+            for key in self._meant(live.key.kind, pattern):
+                yield Claim(by=live.key, on=key, code="GM401", text=f"{live.key} claims the host {given} of {key}")
+
+    def _meant(self, kind: str, pattern: str) -> Iterable[ObjectKey]:
+        if not pattern.startswith("*"):
+            return (self.hosts[kind, pattern],) if (kind, pattern) in self.hosts else ()
+        if kind == DESTINATION_RULE.kind:
+            return ()  # the more specific host wins: ours
+        return (key for (other, host), key in self.hosts.items() if other == kind and host_matches(pattern, host))
+
+    def _widening(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
+        """Every ALLOW adds to the others; one without rules admits nothing, one on trial is not enforced."""
+        if spec.get("action", "ALLOW") != "ALLOW" or not spec.get("rules") or live.annotations.get("istio.io/dry-run") == "true":
+            return
+        if spec.get("targetRefs") or spec.get("targetRef"):
+            return
+        wanted = _selector(spec)
+        everywhere = live.key.namespace in self.roots
+        places = list(self.guards.values()) if everywhere else [self.guards.get(live.key.namespace, [])]
+        for key, selector in (guard for guards in places for guard in guards):
+            if all(selector.get(name, value) == value for name, value in wanted.items()):
+                yield Claim(by=live.key, on=key, code="GM403", text=f"{live.key} may admit callers that {key} does not")
+
+
+def _spec(body: Body) -> Mapping[str, Any]:
+    spec = body.get("spec")
+    return spec if isinstance(spec, Mapping) else {}
+
+
+def _hosts(spec: Mapping[str, Any]) -> list[str]:
+    given = spec.get("hosts", [spec["host"]] if isinstance(spec.get("host"), str) else [])
+    return [host for host in given if isinstance(host, str)] if isinstance(given, list) else []
+
+
+def _selector(spec: Mapping[str, Any]) -> Mapping[str, str]:
+    selector = spec.get("selector")
+    labels = selector.get("matchLabels") if isinstance(selector, Mapping) else None
+    return labels if isinstance(labels, Mapping) else {}
+
+
+def phase(live: Live) -> Phase:
+    """Where a live object of ours stands in the order of deletions."""
+    kind = live.key.kind
+    if kind != AUTHORIZATION_POLICY.kind:
+        return {VIRTUAL_SERVICE.kind: Phase.ROUTE, DESTINATION_RULE.kind: Phase.DESTINATION}.get(kind, Phase.TRUST)
+    if live.key.name == DEFAULT_DENY:
+        return Phase.DEFAULT_DENY
+    return Phase.DENY if _spec(decode(live.body)).get("action") == "DENY" else Phase.ALLOW
+
+
+_LEVELS = (("ERROR", Verdict.REJECTED), ("WARNING", Verdict.WARNED))
+
+
+def verdict(live: Live) -> tuple[Verdict, str]:
+    """What istiod's analysis wrote into the status; it is off by default, and its silence says nothing."""
+    status = decode(live.status) if live.status else {}
+    messages = [message for message in status.get("validationMessages") or () if isinstance(message, Mapping)]
+    for level, answer in _LEVELS:
+        texts = [_message(message) for message in messages if str(message.get("level", "")).upper() == level]
+        if texts:
+            return answer, "; ".join(sorted(texts))
+    return Verdict.UNKNOWN, ""
+
+
+def _message(message: Mapping[str, Any]) -> str:
+    kind = message.get("type")
+    code = str(kind.get("code", "")) if isinstance(kind, Mapping) else ""
+    return f"{code} {message.get('documentationUrl', '')}".strip()

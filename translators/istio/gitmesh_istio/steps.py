@@ -1,0 +1,123 @@
+"""Changes that one write would make wider, or break, in between (design law 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+from gitmesh.model.manifests import Phase
+from gitmesh.model.objects import Body, ObjectKey, canonical
+from gitmesh.ports import Step
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
+from gitmesh_istio.names import DEFAULT_DOMAIN, full_host
+
+Changed: TypeAlias = Mapping[ObjectKey, tuple[Body | None, Body | None]]
+LiveOf: TypeAlias = Callable[[str, str], Iterable[Body]]
+Used: TypeAlias = Mapping[str, frozenset[str]]
+
+_DENY, _ALLOW = "-deny", "-allow"
+
+
+def steps(changed: Changed, live: LiveOf) -> dict[ObjectKey, tuple[Step, ...]]:
+    """The writes of changed objects for which one is not enough, or must wait a tick."""
+    used = _used_subsets(live) if any(key.kind == DESTINATION_RULE.kind for key in changed) else {}
+    answers = ((key, _steps(key, before, after, changed, used)) for key, (before, after) in sorted(changed.items()))
+    return {key: found for key, found in answers if found}
+
+
+def _steps(key: ObjectKey, before: Body | None, after: Body | None, changed: Changed, used: Used) -> tuple[Step, ...]:
+    if before is None:
+        return ()
+    if key.kind == DESTINATION_RULE.kind:
+        return _keep_used_subsets(before, after, used)
+    if after is None:
+        return ()
+    if key.kind == PEER_AUTHENTICATION.kind:
+        return _through_permissive(before, after)
+    if key.kind == AUTHORIZATION_POLICY.kind and key.name.endswith(_DENY):
+        return _deny_both(key, before, after, changed)
+    return ()
+
+
+def _deny_both(key: ObjectKey, before: Body, after: Body, changed: Changed) -> tuple[Step, ...]:
+    """Where Deny and Allow of one workload both change: Deny := old and new, then Allow := new, then Deny := new."""
+    allow = ObjectKey(group=key.group, kind=key.kind, namespace=key.namespace, name=key.name.removesuffix(_DENY) + _ALLOW)
+    if allow not in changed:
+        return ()
+    old, new = _rules(before), _rules(after)
+    both = {canonical(rule): rule for rule in (*old, *new)}
+    if len(both) == len({canonical(rule) for rule in new}):
+        return ()
+    spec = {**after["spec"], "rules": [both[rule] for rule in sorted(both)]}
+    return (
+        Step(phase=Phase.DENY, spec=spec, note="denies the old and the new requests until the Allow has changed"),
+        Step(phase=Phase.ROUTE, spec=after["spec"], note="the Allow has changed; only the new requests are denied"),
+    )
+
+
+def _rules(body: Body) -> list[Any]:
+    rules: list[Any] = (body.get("spec") or {}).get("rules") or []
+    return rules
+
+
+def _through_permissive(before: Body, after: Body) -> tuple[Step, ...]:
+    """Clients and servers learn of a mode at different times: between none and strict both must be taken."""
+    if {_mode(before), _mode(after)} != {"DISABLE", "STRICT"}:
+        return ()
+    note = f"from {_mode(before)} to {_mode(after)} through PERMISSIVE, a step a tick"
+    return (Step(phase=Phase.TRUST, spec={**after["spec"], "mtls": {"mode": "PERMISSIVE"}}, note=note),)
+
+
+def _mode(body: Body) -> str:
+    return str(((body.get("spec") or {}).get("mtls") or {}).get("mode", ""))
+
+
+def _keep_used_subsets(before: Body, after: Body | None, used: Used) -> tuple[Step, ...]:
+    """A subset that a live route still names must stay, else its requests fail with 503; it goes a tick after the route left it."""
+    old = _subsets(before)
+    wanted = _subsets(after) if after is not None else {}
+    kept = sorted((used.get(_host(before), frozenset()) & old.keys()) - wanted.keys())
+    if not kept:
+        return ()
+    note = f"subset {', '.join(kept)} stays until no live route names it"
+    if after is None:
+        return (Step(phase=Phase.DESTINATION, spec=None, note=note),)
+    both = {**wanted, **{name: old[name] for name in kept}}
+    spec = {**after["spec"], "subsets": [both[name] for name in sorted(both)]}
+    return (Step(phase=Phase.DESTINATION, spec=spec, note=note),)
+
+
+def _host(rule: Body) -> str:
+    return full_host(str(rule["spec"].get("host", "")), str(rule["metadata"].get("namespace", "")), _domain_of(rule))
+
+
+def _domain_of(rule: Body) -> str:
+    """Our own hosts are full names, so they tell the cluster's domain."""
+    return str(rule["spec"].get("host", "")).partition(".svc.")[2] or DEFAULT_DOMAIN
+
+
+def _subsets(rule: Body) -> dict[str, Any]:
+    return {str(subset.get("name")): subset for subset in rule["spec"].get("subsets") or ()}
+
+
+def _used_subsets(live: LiveOf) -> Used:
+    """Host -> subsets that live routes send requests or copies to."""
+    found: dict[str, set[str]] = {}
+    for service in live(VIRTUAL_SERVICE.group, VIRTUAL_SERVICE.kind):
+        namespace = str(service["metadata"].get("namespace", ""))
+        for destination in _destinations(service.get("spec") or {}):
+            subset = destination.get("subset")
+            if subset:
+                host = str(destination.get("host", ""))
+                domain = host.partition(".svc.")[2] or DEFAULT_DOMAIN
+                found.setdefault(full_host(host, namespace, domain), set()).add(str(subset))
+    return {host: frozenset(subsets) for host, subsets in found.items()}
+
+
+def _destinations(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """Every destination of a VirtualService: of routes and mirrors, http, tls and tcp."""
+    for kind in ("http", "tls", "tcp"):
+        for route in spec.get(kind) or ():
+            for share in (*(route.get("route") or ()), *(route.get("mirrors") or ())):
+                yield share.get("destination") or {}
+            yield route.get("mirror") or {}

@@ -1,0 +1,106 @@
+"""One unit -> its Istio objects. Errors in routing or settings hold the unit; access is closed in spite of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.manifests import Fragment, Translation
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.policies import Origin
+from gitmesh.model.units import DestinationUnit, MeshUnit, Unit, UnitKey
+from gitmesh.ports import Resource
+from gitmesh_istio import meshwide
+from gitmesh_istio.destination import destination_rule
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
+from gitmesh_istio.routing import virtual_service
+from gitmesh_istio.scope import Notes, Scope, note_unserved, served_version
+from gitmesh_istio.security import authorization
+from gitmesh_istio.support import SUPPORTS
+
+
+def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+    """The objects of one unit, for the cluster's Istio meshes; `held` where they cannot be said."""
+    label = unit.mesh.name if isinstance(unit, MeshUnit) else ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
+    notes = Notes(Scope(facts=facts, meshes=tuple(meshes), label=label, supports=SUPPORTS))
+    if isinstance(unit, MeshUnit):
+        if unit.mesh not in meshes:
+            return Translation()
+        fragments = _mesh(unit, notes)
+        held = notes.failed
+    else:
+        fragments, held = _destination(unit, notes)
+    before = len(notes.found)
+    for made in fragments:
+        note_unserved(made, notes)
+    held = held or len(notes.found) > before
+    return Translation(fragments=() if held else fragments, diagnostics=tuple(notes.found), held=held)
+
+
+def claims(unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
+    """Every object that the unit may own. `facts` tell the gateways of a mesh."""
+    if unit.kind == "Destination":
+        place = (unit.namespace, unit.name)
+        access = [_key(AUTHORIZATION_POLICY, (unit.namespace, f"{unit.name}-{role}")) for role in ("allow", "deny")]
+        return (_key(VIRTUAL_SERVICE, place), _key(DESTINATION_RULE, place), *access)
+    if mesh is None:
+        return ()
+    root = meshwide.root_of(mesh)
+    gateways = meshwide.gateways_of(facts, mesh)
+    return (
+        _key(PEER_AUTHENTICATION, (root, meshwide.PEER_DEFAULT)),
+        _key(AUTHORIZATION_POLICY, (root, meshwide.DEFAULT_DENY)),
+        *(_key(AUTHORIZATION_POLICY, meshwide.gateway_place(gateway)) for gateway in gateways),
+    )
+
+
+def _key(resource: Resource, place: tuple[str, str]) -> ObjectKey:
+    return ObjectKey(group=resource.group, kind=resource.kind, namespace=place[0], name=place[1])
+
+
+def _version(resource: Resource, origin: Origin, notes: Notes) -> str:
+    """The API version to write; where the cluster serves none, noted."""
+    version = served_version(resource, notes.scope.facts)
+    if not version:
+        wanted = " or ".join(resource.versions)
+        notes.add("GM504", f"cluster {notes.scope.facts.cluster} does not serve {resource.kind}.{resource.group} in {wanted}", origin)
+    return version
+
+
+def _mesh(unit: MeshUnit, notes: Notes) -> tuple[Fragment, ...]:
+    made: list[Fragment] = []
+    if unit.mtls is not None:
+        version = _version(PEER_AUTHENTICATION, unit.mtls.origin, notes)
+        made.append(meshwide.mtls(unit, unit.mtls, version, notes))
+    default = unit.access_default
+    if default is not None and default.value == "Deny":
+        version = _version(AUTHORIZATION_POLICY, default.origin, notes)
+        made += meshwide.default_deny(unit, default.origin, version, notes)
+    return tuple(made)
+
+
+def _destination(unit: DestinationUnit, notes: Notes) -> tuple[tuple[Fragment, ...], bool]:
+    """Fragments, and whether the unit is held."""
+    traffic = _traffic(unit, notes)
+    held = notes.failed
+    access = unit.access
+    if access is None:
+        return traffic, held
+    origins = [grant.origin for grant in (*access.allows, *access.denies)] + ([access.exempt.origin] if access.exempt else [])
+    version = _version(AUTHORIZATION_POLICY, min(origins), notes) if origins else ""
+    guards = authorization(unit, access, version, notes) if origins else ()
+    return (*traffic, *guards), held or (bool(origins) and not version)
+
+
+def _traffic(unit: DestinationUnit, notes: Notes) -> tuple[Fragment, ...]:
+    made: list[Fragment] = []
+    if unit.settings or unit.subsets:
+        decided = [field.origin for settings in unit.settings.values() for field in settings.values()]
+        origins = sorted([*decided, *(origin for subset in unit.subsets for origin in subset.origins)])
+        version = _version(DESTINATION_RULE, origins[0], notes) if origins else served_version(DESTINATION_RULE, notes.scope.facts)
+        rule = destination_rule(unit, version, notes)
+        made += [rule] if rule is not None else []
+    if unit.routes:
+        version = _version(VIRTUAL_SERVICE, unit.routes[0].origins[0], notes)
+        made.append(virtual_service(unit, version, notes))
+    return tuple(made)
