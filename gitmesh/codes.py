@@ -529,7 +529,15 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Set `mode: Enforce`.",
         "",
     ),
-    ("GM510", "AdmissionWarning", "warning", "The API server or an admission webhook accepted the object with a warning.", "The mesh's own validation has something to say.", "Read the warning.", ""),
+    (
+        "GM510",
+        "AdmissionWarning",
+        "warning",
+        "The API server or an admission webhook accepted the object with a warning.",
+        "The mesh's own validation has something to say.",
+        "Read the warning.",
+        "",
+    ),
     # --- sources and write-back
     (
         "GM601",

@@ -18,7 +18,7 @@ from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.plan import Action, Change, Observed, Outcome, Plan
-from gitmesh.model.report import ClusterResult, State
+from gitmesh.model.report import ClusterResult, State, Verdict
 from gitmesh.ports import Cluster, Translator
 
 FIGHT_HEAT = 5.0
@@ -48,10 +48,11 @@ def converge(
             finding("GM509", f"cluster {cluster.name} is only observed: {len(plan.writes)} writes were left out", cluster=cluster.name)
         )
     outcomes: tuple[Outcome, ...] = ()
+    ledger = stored.ledger
     if writing:
         plan, fights = _without_fights(plan, cycle.now, memo)
         said += fights
-        outcomes = _carry_out(cluster, plan, observed, built, stored, cycle, facts.uid)
+        outcomes, ledger = _carry_out(cluster, plan, observed, built, stored, cycle, facts.uid)
     said += [diagnostic for outcome in outcomes for diagnostic in _reactions(outcome, plan)]
     diagnostics = (*plan.diagnostics, *said)
     result = ClusterResult(
@@ -62,6 +63,8 @@ def converge(
         plan=plan,
         outcomes=outcomes,
         observe_only=not cluster.enforce,
+        ledger=ledger,
+        verdicts=_verdicts(observed, built, cycle.translators, memo),
     )
     return result, diagnostics
 
@@ -103,7 +106,7 @@ def _plan(cluster: Cluster, built: Build, observed: Observed, stored: Stored, cy
 
 def _carry_out(
     cluster: Cluster, plan: Plan, observed: Observed, built: Build, stored: Stored, cycle: Cycle, uid: str
-) -> tuple[Outcome, ...]:
+) -> tuple[tuple[Outcome, ...], Ledger]:
     """Intents, writes, truth: in this order, so that a kill at any step loses nothing."""
     ledger, version = stored.ledger, stored.version
     outcomes: tuple[Outcome, ...] = ()
@@ -112,9 +115,24 @@ def _carry_out(
         version = cluster.save(ledger, version)
         outcomes = cluster.apply(plan)
     after = record(ledger, plan, outcomes, observed, built, cycle.accepted, uid)
-    if after != ledger or stored.corrupt or not version:
-        cluster.save(after, version)
-    return outcomes
+    if after == stored.ledger and version == stored.version and version and not stored.corrupt:
+        return outcomes, stored.ledger
+    cluster.save(after, version)
+    return outcomes, after
+
+
+def _verdicts(
+    observed: Observed, built: Build, translators: Mapping[str, Translator], memo: MutableMapping[Any, Any]
+) -> Mapping[ObjectKey, tuple[Verdict, str]]:
+    """What the meshes say of our objects as they were observed; the same mapping again while nothing moved."""
+    found = memo.get("verdicts")
+    if found is None or found[0] is not observed or found[1] is not built:
+        writers = {(r.group, r.kind): t for t in translators.values() for r in t.resources}
+        mine = {key: observed.live[key] for key in built.manifests if key in observed.live}
+        verdicts = {key: writers[key.group, key.kind].verdict(live) for key, live in mine.items()}
+        found = memo["verdicts"] = (observed, built, verdicts)
+    answer: Mapping[ObjectKey, tuple[Verdict, str]] = found[2]
+    return answer
 
 
 def _without_fights(plan: Plan, now: float, memo: MutableMapping[Any, Any]) -> tuple[Plan, list[Diagnostic]]:

@@ -74,7 +74,9 @@ def support_page(translators: Mapping[str, Translator]) -> str:
     features = sorted({feature for translator in translators.values() for feature in translator.supports})
     lines = ["What a mesh cannot express is a finding at the policy's line, never silence.", ""]
     lines += [f"| Feature | {' | '.join(translators)} |", f"|---|{'---|' * len(translators)}"]
-    lines += [f"| `{feature}` | {' | '.join(_support(translator, feature) for translator in translators.values())} |" for feature in features]
+    lines += [
+        f"| `{feature}` | {' | '.join(_support(translator, feature) for translator in translators.values())} |" for feature in features
+    ]
     lines += ["", f"Kinds that this version refuses: {', '.join(f'`{kind}`' for kind in sorted(FUTURE_KINDS))}."]
     return _page("Support matrix", lines)
 

@@ -87,16 +87,17 @@ def read(content: bytes, path: str, source: str = "") -> Parsed:
     if faults:
         found = [finding("GM107", f.message, at=replace(where, line=f.line, column=f.column)) for f in faults]
         return Parsed((), tuple(with_excerpt(f, text) for f in found), text)
+    builder = _Builder(text, where)
     documents: list[Document] = []
-    findings: list[Diagnostic] = []
+    end: tuple[Diagnostic, ...] = ()
     try:
-        for document in _Builder(text, where).documents():
+        for document in builder.documents():
             documents.append(document)  # noqa: PERF402 one by one: those before a syntax error are kept
     except _StopError as stop:
-        findings.append(with_excerpt(stop.diagnostic, text))
+        end = (*builder.findings, stop.diagnostic)
     except YAMLError as error:
-        findings.append(with_excerpt(_syntax(error, where, text), text))
-    return Parsed(tuple(documents), tuple(findings), text)
+        end = (*builder.findings, _syntax(error, where, text))
+    return Parsed(tuple(documents), tuple(with_excerpt(d, text) for d in end), text)
 
 
 def with_excerpt(diagnostic: Diagnostic, text: str) -> Diagnostic:
@@ -119,20 +120,22 @@ class _StopError(Exception):
 class _Builder:
     """Builds documents from events. Places are kept as bare numbers and become tables only when somebody asks."""
 
-    __slots__ = ("_depth", "_escapes", "_findings", "_keys", "_next", "_places", "_where")
+    __slots__ = ("_depth", "_escapes", "_keys", "_next", "_places", "_seen", "_where", "findings")
 
     def __init__(self, text: str, where: Location) -> None:
         self._next: Callable[[], Any] = CParser(text).get_event
         self._where = where
         self._escapes = "\\" in text
         self._depth = 0
-        self._findings: list[Diagnostic] = []
+        self._seen = 0
+        self.findings: list[Diagnostic] = []
+        """Of the document that is being built."""
         self._places: list[int] = []
         self._keys: list[dict[str, int]] = []
 
     def documents(self) -> Iterator[Document]:
         """The documents of the stream, empty ones left out. Raises _StopError and YAMLError."""
-        count = found = 0
+        count = 0
         self._next()  # the stream's start
         while type(event := self._next()) is not StreamEndEvent:
             count += 1
@@ -142,24 +145,22 @@ class _Builder:
             if event.version or event.tags:
                 raise self._stop("GM102", "YAML directives (lines that begin with %) are not allowed", event)
             document = self._document(self._next())
-            found += len(document.findings) if document else 0
             if document:
                 yield document
-            if found >= MAX_FINDINGS:
-                raise self._stop("GM103", f"more than {MAX_FINDINGS} findings in one file; the rest is not shown", event)
 
     def _document(self, event: Any) -> Document | None:
-        self._findings, self._places, self._keys = [], [], []
+        self._places, self._keys = [], []
         empty = type(event) is ScalarEvent and not event.value and event.implicit[0] and event.tag is None and event.anchor is None
         data = None if empty else self._value(event)
         self._next()  # the document's end
         if empty:
             return None
+        findings, self.findings = tuple(self.findings), []
         places = _Places(data, self._places, self._keys)
         positions = Positions(
             source=self._where.source, path=self._where.path, keys=_Table(places, "keys"), values=_Table(places, "values")
         )
-        return Document(data, positions, tuple(self._findings))
+        return Document(data, positions, findings)
 
     def _value(self, event: Any) -> Any:
         mark = event.start_mark
@@ -235,8 +236,10 @@ class _Builder:
         return name
 
     def _refuse(self, event: Any, refusal: Refusal) -> Refusal:
-        if len(self._findings) < MAX_FINDINGS:
-            self._findings.append(finding(refusal.code, refusal.message, at=self._at(event), hint=refusal.hint))
+        self._seen += 1
+        if self._seen > MAX_FINDINGS:
+            raise self._stop("GM103", f"more than {MAX_FINDINGS} findings in one file; the rest is not shown", event)
+        self.findings.append(finding(refusal.code, refusal.message, at=self._at(event), hint=refusal.hint))
         return refusal
 
     def _stop(self, code: str, message: str, event: Any) -> _StopError:

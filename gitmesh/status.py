@@ -21,7 +21,7 @@ from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Change, FieldChange
 from gitmesh.model.report import ClusterResult, Report, SourceResult, State
 from gitmesh.status_message import heals, message
-from gitmesh.status_states import ClusterView, Standing, by_policy, standing_changes, state_of, worst
+from gitmesh.status_states import Standing, overall, standing_changes, views
 from gitmesh.yaml_text import dump
 
 __all__ = ["OWN_FILES", "OWN_FOLDERS", "StatusMemo", "heals", "message", "status_tree"]
@@ -71,11 +71,7 @@ class _Tree:
     def __init__(self, report: Report, memo: StatusMemo) -> None:
         self._report = report
         self._memo = memo
-        said = by_policy(report.diagnostics)
-        self._general = said.get("", {})
-        self._views = {
-            name: ClusterView(result, _joined(self._general, said.get(name, {}))) for name, result in sorted(report.clusters.items())
-        }
+        self._general, self._views = views(report)
         self._sources = {policy.id: policy.location for policy in report.policies}
         self._counts: dict[str, Counter[State]] = {name: Counter() for name in self._views}
         self._kept_rows: dict[Any, str] = {}
@@ -114,12 +110,11 @@ class _Tree:
         said = self._general.get(policy, [])
         for name, standing in clusters.items():
             self._counts[name][standing.state] += 1
-        states = [state for d in said if (state := state_of(d))]
         document: dict[str, Any] = {
             "apiVersion": API_VERSION,
             "kind": "PolicyStatus",
             "policy": policy,
-            "state": worst([*states, *(standing.state for standing in clusters.values())]).value,
+            "state": overall(said, clusters.values()).value,
             "clusters": {name: _standing(standing) for name, standing in clusters.items()},
         }
         if at is not None:
@@ -184,12 +179,6 @@ class _Tree:
         counts: dict[str, Any] = {"objects": len(result.build.manifests), "held": len(result.build.held)} if result.build else {}
         counts["policies"] = {state.value: number for state, number in self._counts[name].items()}
         return {"state": result.state.value, "counts": counts}
-
-
-def _joined(general: Mapping[str, list[Diagnostic]], own: Mapping[str, list[Diagnostic]]) -> Mapping[str, list[Diagnostic]]:
-    if not own or not general:
-        return own or general
-    return {policy: [*general.get(policy, ()), *own.get(policy, ())] for policy in {**general, **own}}
 
 
 def _policy_path(policy: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change
-from gitmesh.model.report import ClusterResult, State, Verdict
+from gitmesh.model.report import ClusterResult, Report, State, Verdict
 
 _ORDER = (State.SYNCED, State.DRIFTED, State.PENDING, State.HELD, State.INVALID, State.FAILED, State.UNREACHABLE)
 """From good to bad: a policy or cluster is in the worst state of its parts."""
@@ -103,6 +103,33 @@ def by_policy(diagnostics: Iterable[Diagnostic]) -> Mapping[str, Mapping[str, li
         if diagnostic.policy:
             found.setdefault(diagnostic.cluster, {}).setdefault(diagnostic.policy, []).append(diagnostic)
     return found
+
+
+def views(report: Report) -> tuple[Mapping[str, list[Diagnostic]], Mapping[str, ClusterView]]:
+    """The findings on policies that concern no cluster in particular, and one view for each cluster."""
+    said = by_policy(report.diagnostics)
+    general = said.get("", {})
+    return general, {name: ClusterView(result, _joined(general, said.get(name, {}))) for name, result in sorted(report.clusters.items())}
+
+
+def _joined(general: Mapping[str, list[Diagnostic]], own: Mapping[str, list[Diagnostic]]) -> Mapping[str, list[Diagnostic]]:
+    if not own or not general:
+        return own or general
+    return {policy: [*general.get(policy, ()), *own.get(policy, ())] for policy in {**general, **own}}
+
+
+def overall(said: Iterable[Diagnostic], standings: Iterable[Standing]) -> State:
+    """The state of a policy: the worst of its clusters and of the findings that concern no cluster in particular."""
+    return worst([*(state for d in said if (state := state_of(d))), *(standing.state for standing in standings)])
+
+
+def policy_states(report: Report) -> Mapping[str, State]:
+    """The state of every policy in force."""
+    general, clusters = views(report)
+    return {
+        policy.id: overall(general.get(policy.id, ()), filter(None, (view.standing(policy.id) for view in clusters.values())))
+        for policy in report.policies
+    }
 
 
 def standing_changes(result: ClusterResult) -> list[Change]:

@@ -14,8 +14,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitmesh.adapters.kube.cluster import connect
 from gitmesh.adapters.kube.credentials import FileToken, StaticToken, in_cluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
+from gitmesh.model.config import ClusterConfig
 from gitmesh.ports import ClusterError
 
 SECRET = "s3cret-token-of-mine"
@@ -179,3 +181,24 @@ def test_outside_of_a_pod_in_cluster_is_an_error(tmp_path: Path) -> None:
 def test_reading_a_kubeconfig_loads_no_kubernetes_client() -> None:
     program = "import sys, gitmesh.adapters.kube.cluster; sys.exit('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_configured_cluster_is_wired_without_a_request(tmp_path: Path) -> None:
+    written(tmp_path, config())
+    chosen = {"name": "west", "labels": {"env": "prod"}, "kubeconfig": {"path": "config"}, "mode": "Observe", "timeout": "5s"}
+    cluster = connect(ClusterConfig.model_validate(chosen), [], folder=tmp_path, environment={})
+    assert (cluster.name, cluster.labels, cluster.enforce) == ("west", {"env": "prod"}, False)
+    with pytest.raises(ClusterError, match="inCluster"):
+        connect(ClusterConfig.model_validate({"name": "here", "inCluster": True}), [], folder=tmp_path, environment={})
+
+
+def test_a_process_that_ends_without_closing_its_cluster_ends_quietly() -> None:
+    program = (
+        "from gitmesh.adapters.kube.client import Client, Request\n"
+        "from gitmesh.adapters.kube.credentials import Endpoint\n"
+        "client = Client(Endpoint(server='http://127.0.0.1:1'), timeout=1.0, user_agent='t', jitter=lambda: 0.0)\n"
+        "try:\n    client.run(client.send(Request(method='GET', path='/')))\nexcept Exception as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "cannot connect" in done.stdout

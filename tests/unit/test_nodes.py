@@ -33,7 +33,6 @@ def data(content: str | bytes) -> list[object]:
 
 
 def test_values_are_those_of_json() -> None:
-    text = 'a: {b: [1, -2, 0, 1.5, true, false, text, "true", "1", \'x y\'], "on": |\n  block\n}\n'
     text = 'a: {b: [1, -2, 0, 1.5, true, false, text, "true", "1"], "on": plain}\nc: |\n  block\n'
     assert data(text) == [{"a": {"b": [1, -2, 0, 1.5, True, False, "text", "true", "1"], "on": "plain"}, "c": "block\n"}]
 
@@ -99,15 +98,14 @@ def test_Y04_cycle_is_refused() -> None:
     assert ("GM102", 1, 4) in found("a: &a [*a]")
 
 
-@pytest.mark.parametrize(
-    "bomb", ["[" * 30_000 + "]" * 30_000, "- " * 100_000, "a: " + "{a: " * 1200 + "1" + "}" * 1200, "[" * 250_000, "{" * 250_000]
-)
+@pytest.mark.parametrize("bomb", ["[" * 30_000 + "]" * 30_000, "- " * 100_000, "a: " + "{a: " * 1200 + "1" + "}" * 1200, "[" * 250_000])
 def test_Y05_nested_brackets_stop_at_the_limit(bomb: str) -> None:
     assert [(code, line) for code, line, _ in found(bomb)] == [("GM103", 1)]
 
 
 def test_Y05_nested_keys_and_nested_blocks() -> None:
     assert found("? " * 100_000) == [("GM106", 1, 3)]
+    assert found("{" * 250_000) == [("GM106", 1, 2)]
     blocks = "".join("  " * n + "a:\n" for n in range(MAX_DEPTH + 1))
     assert found(blocks + "  " * (MAX_DEPTH + 1) + "b: 1\n")[0][:2] == ("GM103", MAX_DEPTH + 1)
 
@@ -137,12 +135,16 @@ def test_Y07_base_60(value: str) -> None:
     assert found(f"t: {value}") == [("GM105", 1, 4)]
 
 
-@pytest.mark.parametrize("value", ["010", "08", "0o10", "0x1F", "0b11", "1_000", "+1", "-0", "1.", ".5", "+1.5", "-.5", "1e3", "1.5e3", "00"])
+@pytest.mark.parametrize(
+    "value", ["010", "08", "0o10", "0x1F", "0b11", "1_000", "+1", "-0", "1.", ".5", "+1.5", "-.5", "1e3", "1.5e3", "00"]
+)
 def test_Y08_numbers_that_parsers_read_differently(value: str) -> None:
     assert found(f"w: {value}") == [("GM105", 1, 4)]
 
 
-@pytest.mark.parametrize("value", ["9" * 5000, "18446744073709551616", "9223372036854775808", "-9223372036854775809", "0.12345678901234567"])
+@pytest.mark.parametrize(
+    "value", ["9" * 5000, "18446744073709551616", "9223372036854775808", "-9223372036854775809", "0.12345678901234567"]
+)
 def test_Y09_numbers_beyond_64_bits(value: str) -> None:
     assert found(f"w: {value}") == [("GM105", 1, 4)]
     assert value not in texts(f"w: {value}") or len(value) < 64
@@ -167,7 +169,9 @@ def test_Y12_a_version_stays_a_number_so_that_a_text_field_refuses_it() -> None:
     assert data('v: "1.10"') == [{"v": "1.10"}]
 
 
-@pytest.mark.parametrize("value", ["5s", "250ms", "10.0.0.0/8", "1.2.3.4", "5xx", "v1", "-x", "nope", "yesterday", "8080:80", "10Mi", ".hidden", "2024"])
+@pytest.mark.parametrize(
+    "value", ["5s", "250ms", "10.0.0.0/8", "1.2.3.4", "5xx", "v1", "-x", "nope", "yesterday", "8080:80", "10Mi", ".hidden", "2024"]
+)
 def test_plain_values_that_every_parser_reads_alike(value: str) -> None:
     assert resolve(value) == (2024 if value == "2024" else value)
 
@@ -241,7 +245,6 @@ def test_Y18_keys_that_are_not_text() -> None:
     assert found("{? [a] : b}") == [("GM106", 1, 4)]
     assert found("? {a: 1}\n: b") == [("GM106", 1, 3)]
     assert found("1.5: a") == [("GM106", 1, 1)]
-    assert found(": a")[0][0] == "GM106"
 
 
 @pytest.mark.parametrize(
@@ -286,6 +289,11 @@ def test_Y20_the_largest_list_is_quick() -> None:
 def test_findings_of_one_file_are_limited() -> None:
     started = time.perf_counter()
     every = found("x: [" + "a, " * 20_000 + "]\n" + "x: no\n" * 20_000)
-    assert len(every) <= 2 * MAX_FINDINGS + 1
-    assert every[0][0] == "GM103"
+    assert len(every) == MAX_FINDINGS + 1
+    assert [code for code, _, _ in every[-2:]] == ["GM105", "GM103"]
+    assert len(found("---\na: no\n" * 99)) == 99
     assert time.perf_counter() - started < 1
+
+
+def test_findings_before_a_syntax_error_are_kept() -> None:
+    assert found("a: no\n---\nb: yes\nc: [\n") == [("GM105", 3, 4), ("GM101", 4, 4), ("GM105", 1, 4)]

@@ -110,6 +110,28 @@ def served_version(resource: Resource, facts: ClusterFacts) -> str:
     return next((version for version in resource.versions if version in versions), "")
 
 
+def note_unserved(made: Fragment, notes: Notes) -> None:
+    """Note every field that the cluster's CRD lacks: the API server would drop it without a word."""
+    served = notes.scope.facts.kind_index.get((made.key.group, made.key.kind))
+    if served is None or not served.fields:
+        return
+    for path, origin in _walk(made.spec, "spec", "spec", made.fields["spec"], made.fields):
+        if not served.serves(path):
+            notes.add("GM302", f"needs {made.key.kind}.{path}, which the cluster's CRD does not have", origin)
+
+
+def _walk(value: Any, path: str, place: str, nearest: Origin, origins: Mapping[str, Origin]) -> Iterable[tuple[str, Origin]]:
+    """Schema path (lists elided) of a field and of all below it, each with the nearest origin."""
+    origin = origins.get(place, nearest)
+    yield path, origin
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _walk(inner, f"{path}.{name}", f"{place}.{name}", origin, origins)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _walk(item, path, f"{place}[{number}]", origin, origins)
+
+
 def fragment(resource: Resource, place: tuple[str, str], version: str, phase: Phase, spec: Part, policies: Iterable[str] = ()) -> Fragment:
     """One object at (namespace, name); its policies are those that its fields come from, and `policies`."""
     key = ObjectKey(group=resource.group, kind=resource.kind, namespace=place[0], name=place[1])
