@@ -96,14 +96,12 @@ def policies(size: Size, seed: int) -> dict[str, dict[str, Any]]:
 
 
 def policy(number: int, size: Size, seed: int, *, timeout: str = "") -> dict[str, Any]:
-    """One policy. Two of one form never select one service at the same priority, so nothing conflicts."""
+    """One policy. Where two of one form select one service, their paths are disjoint, so nothing conflicts."""
     chance = random.Random(f"{seed}-{number}")
-    spec = traffic(number, chance, timeout) if number % 2 == 0 else access(chance)
     turn, kind = divmod(number, 2)
-    destination, priority = select(turn, size)
+    destination, again = select(turn, size)
+    spec = access(chance) if kind else traffic(number, chance, timeout, again)
     spec |= {"destinations": [destination]}
-    if number % 2 == 0 and priority:
-        spec["priority"] = priority
     names = ("TrafficPolicy", "AccessPolicy")
     return {
         "apiVersion": "gitmesh.io/v1alpha1",
@@ -127,9 +125,11 @@ def select(turn: int, size: Size) -> tuple[dict[str, Any], int]:
     return {"name": name, "namespaces": [namespace]}, turn // size.services
 
 
-def traffic(number: int, chance: random.Random, timeout: str) -> dict[str, Any]:
-    """One of four common shapes."""
+def traffic(number: int, chance: random.Random, timeout: str, again: int) -> dict[str, Any]:
+    """One of four common shapes; a path of its own where the selector went round before."""
     seconds = timeout or f"{chance.randint(1, 30)}s"
+    if again:
+        return {"timeout": seconds, "matches": [{"path": {"prefix": f"/again/{again}"}}]}
     shapes: tuple[dict[str, Any], ...] = (
         {"timeout": seconds, "retries": {"attempts": chance.randint(1, 5), "perTryTimeout": "500ms"}},
         {"timeout": seconds, "matches": [{"path": {"prefix": f"/api/v{chance.randint(1, 3)}"}, "method": "GET"}]},

@@ -81,11 +81,12 @@ def implies(a: TextCondition, b: TextCondition, *, path: bool) -> bool:
     if a.form == "regex":
         lead = _lead(a)
         return bool(lead.value) and b.form != "exact" and implies(lead, b, path=path)
-    if _sensitive(b) and not _caseless(b) and not _sensitive(a) and not _caseless(a):
+    if _sensitive(a) and _sensitive(b):
+        return _literal_implies(a, b, path)
+    either_case = not _sensitive(b) or _caseless(b)
+    if not either_case and not _caseless(a):
         return False
-    if not _sensitive(b) or _caseless(b):
-        a, b = _folded(a), _folded(b)
-    return _literal_implies(a, b, path)
+    return _literal_implies(_folded(a), _folded(b), path) if either_case else _literal_implies(a, b, path)
 
 
 def excludes(a: TextCondition, b: TextCondition, *, path: bool) -> bool:

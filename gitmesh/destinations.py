@@ -65,6 +65,7 @@ class _Destination:
         self.cluster, self.service, self.index = cluster, service, index
         self.found: list[Diagnostic] = []
         self.needs: list[Need] = []
+        self.unsure = False
 
     @property
     def name(self) -> str:
@@ -83,7 +84,7 @@ class _Destination:
             wins=frozenset((rule.policy.id, rule.number) for rule, greater in over if greater is None),
             shadowed={(rule.policy.id, rule.number): (rule_origin(rule), rule_origin(greater)) for rule, greater in over if greater},
             diagnostics=tuple(self.found),
-            held=any(diagnostic.is_error for diagnostic in self.found),
+            held=self.unsure or any(diagnostic.is_error for diagnostic in self.found),
         )
 
     def _say(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
@@ -155,6 +156,11 @@ class _Destination:
         reference = item.destination
         namespace = reference.namespace or self.service.namespace
         service = self.index.service(namespace, reference.name)
+        if service is None and not self.index.facts.complete:
+            self.unsure = True
+            text = f"the facts of cluster {self.cluster} are incomplete, so it is not known whether {namespace}/{reference.name} is there"
+            self._say("GM216", text, policy, *path, "name")
+            return None
         if service is None:
             world = World({self.cluster: self.index})
             hint = near_service(world, (namespace,), reference.name)

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, Discriminator, ValidationError
 from pydantic.fields import FieldInfo
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic, Location, finding
 from gitmesh.model.base import UNION_TAGS, Disabled
 from gitmesh.model.kinds import FUTURE_FIELDS, FUTURE_VALUES
 from gitmesh.model.policies import Positions, YamlPath, dotted
@@ -38,22 +38,36 @@ class _Spot:
         return next((part for part in reversed(self.path) if isinstance(part, str)), "")
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """An error of pydantic's with its spot in the document and its place in the file."""
+
+    error: _Error
+    spot: _Spot
+    at: Location
+
+
 def findings_of(error: ValidationError, model: type[BaseModel], positions: Positions, *, policy: str = "") -> tuple[Diagnostic, ...]:
     """One finding per error, in the order of the file; of very many the first 100."""
     errors = [e for e in error.errors(include_url=False) if not _is_echo(e)]
-    found = sorted((_finding(e, model, positions, policy) for e in errors), key=lambda d: (d.at, d.code, d.field, d.message))
-    if len(found) <= MAX_SHOWN:
-        return tuple(found)
-    more = finding("GM103", f"{len(found) - MAX_SHOWN} more findings in this document are not shown", at=positions.at(()), policy=policy)
-    return (*found[:MAX_SHOWN], more)
+    placed = sorted((_placed(e, model, positions) for e in errors), key=lambda p: (p.at, dotted(p.spot.path), p.error["type"]))
+    found = tuple(_finding(p, policy) for p in placed[:MAX_SHOWN])  # words are dear: only for those that are shown
+    if len(placed) <= MAX_SHOWN:
+        return found
+    more = finding("GM103", f"{len(placed) - MAX_SHOWN} more findings in this document are not shown", at=positions.at(()), policy=policy)
+    return (*found, more)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """`did you mean X?`, or "" where nothing is near. Case alone is always near."""
+    """`did you mean X?`, or "" where nothing is near. Names that differ by case, `_` or `-` alone are always near."""
     names = sorted(known)
-    same = [name for name in names if name.lower() == word.lower()]
+    same = [name for name in names if _letters(name) == _letters(word)]
     near = same or difflib.get_close_matches(word[:64], names, n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else ""
+
+
+def _letters(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
 
 
 def echo(value: object) -> str:
@@ -72,13 +86,16 @@ def _is_echo(error: _Error) -> bool:
     return error["type"] == "too_short" and bool(len(error["input"]) >= error["ctx"]["min_length"])
 
 
-def _finding(error: _Error, model: type[BaseModel], positions: Positions, policy: str) -> Diagnostic:
+def _placed(error: _Error, model: type[BaseModel], positions: Positions) -> _Placed:
     spot = _locate(error["loc"], model)
-    code, message, hint = _words(error, spot)
     missing = error["type"] == "missing"
     by_key = missing or spot.is_key or error["type"] == "extra_forbidden"
-    at = positions.at(spot.path[:-1] if missing else spot.path, key=by_key)
-    return finding(code, message, at=at, policy=policy, field=dotted(spot.path), hint=hint)
+    return _Placed(error, spot, positions.at(spot.path[:-1] if missing else spot.path, key=by_key))
+
+
+def _finding(placed: _Placed, policy: str) -> Diagnostic:
+    code, message, hint = _words(placed.error, placed.spot)
+    return finding(code, message, at=placed.at, policy=policy, field=dotted(placed.spot.path), hint=hint)
 
 
 def _locate(loc: tuple[str | int, ...], model: type[BaseModel]) -> _Spot:
@@ -165,15 +182,11 @@ def _unknown(spot: _Spot) -> tuple[str, str, str]:
 
 def _not_one_of(value: object, spot: _Spot) -> tuple[str, str, str]:
     model, name = spot.model, spot.name
-    if model is not None and value in _future_values(model, name):
+    if model is not None and isinstance(value, str) and value in FUTURE_VALUES.get((model.__name__, name), ()):
         return "GM205", f"{name}: {value} is not supported by this version", "GitMesh refuses what it would have to ignore"
     allowed = [_literal(choice) for choice in _choices(model, name)]
     message = f"{name} must be {' or '.join([', '.join(allowed[:-1]), allowed[-1]] if len(allowed) > 1 else allowed)}, not {echo(value)}"
     return "GM203", message, suggest(value, allowed) if isinstance(value, str) else ""
-
-
-def _future_values(model: type[BaseModel], name: str) -> frozenset[str]:
-    return FUTURE_VALUES.get((model.__name__, name), frozenset())
 
 
 def _choices(model: type[BaseModel] | None, alias: str) -> list[object]:

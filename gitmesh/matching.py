@@ -62,7 +62,7 @@ def _source_holds(source: SourceCondition, request: Request) -> bool:
     )
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def normal(match: RequestMatch) -> Conjunction:
     """The same match in normal form: conditions merged per name and sorted; `Disjoint` if nothing can meet it."""
     headers, query = _merged(match.headers), _merged(match.query)
@@ -74,7 +74,7 @@ def normal(match: RequestMatch) -> Conjunction:
     return replace(match, path=normal_path(match.path) if match.path else None, headers=headers, query=query)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def conjunction(a: RequestMatch, b: RequestMatch) -> Conjunction:
     """The match of the requests that meet both normal matches.
 

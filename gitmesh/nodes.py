@@ -21,9 +21,10 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from gitmesh.characters import HIDDEN, decode, describe, visible
+from gitmesh.characters import HIDDEN, decode, describe, place, visible
 from gitmesh.diagnostics import Diagnostic, Location, finding
-from gitmesh.model.policies import Positions, YamlPath
+from gitmesh.model.policies import Positions
+from gitmesh.places import COLUMN_BITS, Places, unpack
 from gitmesh.scalars import Refusal, resolve
 
 MAX_DEPTH = 64
@@ -32,8 +33,6 @@ MAX_FILE_BYTES = 256 * 1024
 MAX_FINDINGS = 100
 """Findings shown of one file; the rest would only repeat them."""
 
-_COLUMN_BITS = 20
-_COLUMN_MASK = (1 << _COLUMN_BITS) - 1
 _SHOWN_WIDTH = 240
 
 _SYNTAX: tuple[tuple[str, str, str], ...] = (
@@ -45,6 +44,7 @@ _SYNTAX: tuple[tuple[str, str, str], ...] = (
     ("could not find expected ':'", "a key without `:`", "write `key: value`"),
     ("unexpected end of stream", "this quote is never closed", "close it"),
     ("did not find expected ',' or", "this bracket is not closed, or a comma is missing in it", "close it"),
+    ("did not find expected node content", "a value is missing, or a bracket is not closed", "write the value, or close the bracket"),
     ("unknown escape character", "an unknown escape in double quotes", "use single quotes, or write the backslash twice"),
     ("Unicode character escape", "an escape that is no character", "remove it"),
     ("did not find expected key", "the indentation or a bracket is wrong here", "align the key with its siblings"),
@@ -156,15 +156,13 @@ class _Builder:
         if empty:
             return None
         findings, self.findings = tuple(self.findings), []
-        places = _Places(data, self._places, self._keys)
-        positions = Positions(
-            source=self._where.source, path=self._where.path, keys=_Table(places, "keys"), values=_Table(places, "values")
-        )
+        places = Places(data, self._places, self._keys)
+        positions = Positions(source=self._where.source, path=self._where.path, keys=places.table("keys"), values=places.table("values"))
         return Document(data, positions, findings)
 
     def _value(self, event: Any) -> Any:
         mark = event.start_mark
-        self._places.append(mark.line << _COLUMN_BITS | mark.column)
+        self._places.append(mark.line << COLUMN_BITS | mark.column)
         if type(event) is ScalarEvent:
             return self._scalar(event)
         if type(event) is AliasEvent:
@@ -196,7 +194,7 @@ class _Builder:
             key = resolve(event.value) if event.implicit[0] else event.value
             if type(key) is not str or key in keys or event.tag is not None or event.anchor is not None or self._escapes:
                 key = self._unusual_key(event, key, keys)
-            keys[key] = mark.line << _COLUMN_BITS | mark.column
+            keys[key] = mark.line << COLUMN_BITS | mark.column
             result[key] = self._value(next_event())
         if type(event) is not MappingEndEvent:
             raise self._stop("GM106", "a key must be plain text, not a list, a mapping or an alias", event)
@@ -229,7 +227,9 @@ class _Builder:
         elif hidden := HIDDEN.search(text):
             self._refuse(event, Refusal("GM107", f"{describe(hidden.group())} is not allowed in a key"))
         elif text in keys:
-            self._refuse(event, Refusal("GM104", f"the key `{text[:40]}` is here a second time; the first is in line {_line(keys[text])}"))
+            self._refuse(
+                event, Refusal("GM104", f"the key `{text[:40]}` is here a second time; the first is in line {unpack(keys[text])[0]}")
+            )
         name = text if text not in keys else f"{text}\0{len(keys)}"
         while name in keys:
             name += "\0"
@@ -249,74 +249,6 @@ class _Builder:
         return _location(self._where, event.start_mark)
 
 
-class _Places:
-    """The numbers that a builder recorded, in the order of the events; tables are made on first use."""
-
-    __slots__ = ("_data", "_keys", "_places", "_tables")
-
-    def __init__(self, data: object, places: list[int], keys: list[dict[str, int]]) -> None:
-        self._data, self._places, self._keys = data, places, keys
-        self._tables: dict[str, dict[YamlPath, tuple[int, int]]] = {}
-
-    def table(self, which: str) -> dict[YamlPath, tuple[int, int]]:
-        """`keys` or `values` of Positions."""
-        if not self._tables:
-            tables: dict[str, dict[YamlPath, tuple[int, int]]] = {"keys": {}, "values": {}}
-            _spread(self._data, (), iter(self._places), iter(self._keys), tables["keys"], tables["values"])
-            self._tables = tables
-        return self._tables[which]
-
-
-class _Table(Mapping[YamlPath, tuple[int, int]]):
-    """One table of a document's places, made when it is first read."""
-
-    __slots__ = ("_places", "_which")
-
-    def __init__(self, places: _Places, which: str) -> None:
-        self._places, self._which = places, which
-
-    def __getitem__(self, path: YamlPath) -> tuple[int, int]:
-        return self._places.table(self._which)[path]
-
-    def __iter__(self) -> Iterator[YamlPath]:
-        return iter(self._places.table(self._which))
-
-    def __len__(self) -> int:
-        return len(self._places.table(self._which))
-
-    def __contains__(self, path: object) -> bool:
-        return path in self._places.table(self._which)
-
-
-def _spread(
-    value: object,
-    path: YamlPath,
-    places: Iterator[int],
-    mappings: Iterator[dict[str, int]],
-    keys: dict[YamlPath, tuple[int, int]],
-    values: dict[YamlPath, tuple[int, int]],
-) -> None:
-    """Walk a document in the order in which it was read, and give each value its recorded place."""
-    values[path] = _unpack(next(places))
-    if isinstance(value, dict):
-        own = next(mappings)
-        for key, item in value.items():
-            keys[(*path, key)] = _unpack(own[key])
-            _spread(item, (*path, key), places, mappings, keys, values)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _spread(item, (*path, index), places, mappings, keys, values)
-            keys[(*path, index)] = values[(*path, index)]
-
-
-def _unpack(place: int) -> tuple[int, int]:
-    return (place >> _COLUMN_BITS) + 1, (place & _COLUMN_MASK) + 1
-
-
-def _line(place: int) -> int:
-    return _unpack(place)[0]
-
-
 def _location(where: Location, mark: Any) -> Location:
     return Location(source=where.source, path=where.path, line=mark.line + 1, column=mark.column + 1)
 
@@ -332,13 +264,15 @@ def _syntax(error: YAMLError, where: Location, text: str) -> Diagnostic:
     if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
         return finding("GM101", "not well-formed YAML", at=where)
     mark, said = error.problem_mark, f"{error.context or ''}: {error.problem or ''}"
-    opened = error.context_mark
-    if opened is not None and ("scanning a" in said or mark.index >= len(text.rstrip())):
+    opened, last = error.context_mark, max(len(text.rstrip()) - 1, 0)
+    if opened is not None and ("scanning a" in said or mark.index > last):
         mark = opened
     if text[mark.index : mark.index + 1] == "\t":
         said = "tab"
+    line, column = place(text, min(mark.index, last))
+    at = Location(source=where.source, path=where.path, line=line, column=column)
     code = "GM107" if "Unicode character escape" in said else "GM101"
     for sign, message, hint in _SYNTAX:
         if sign in said:
-            return finding(code, message, at=_location(where, mark), hint=hint)
-    return finding(code, f"not well-formed YAML: {error.problem}", at=_location(where, mark))
+            return finding(code, message, at=at, hint=hint)
+    return finding(code, f"not well-formed YAML: {error.problem}", at=at)

@@ -40,11 +40,12 @@ class Row:
         return self.match not in self.parts
 
     def implies(self, match: RequestMatch) -> bool:
-        return implies(self.match, match) or any(implies(part, match) for part in self.parts)
+        return implies(self.match, match) or (len(self.parts) > 1 and any(implies(part, match) for part in self.parts))
 
     def within(self, other: Row) -> bool:
         """Whether every request of this row matches the other too."""
-        return implies(self.match, other.match) or all(self.implies(part) for part in other.parts)
+        simple = len(self.parts) == 1 == len(other.parts)
+        return implies(self.match, other.match) or (not simple and all(self.implies(part) for part in other.parts))
 
     def plus(self, rule: Rule, match: RequestMatch) -> Row:
         decided = {**{slot: rule for slot in rule.slots if not covers(self.decided, slot)}, **self.decided}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gitmesh.model.base import (
     DnsLabel,
@@ -120,11 +121,24 @@ class DestinationRef(Model):
     port: PortRef | None = Field(None, description="Service port; needed where the Service has several and none equals the requested one.")
 
 
+def _distinct(headers: object) -> object:
+    """Two spellings of one header would leave only the last one."""
+    names = [name.lower() for name in headers if isinstance(name, str)] if isinstance(headers, dict) else []
+    seen: dict[str, int] = Counter(names)
+    doubled = min((name for name, count in seen.items() if count > 1), default=None)
+    if doubled is not None:
+        raise ValueError(f"the header {doubled[:40]} is here twice; case does not matter")
+    return headers
+
+
+HeaderValues = Annotated[dict[HeaderName, HeaderValue], BeforeValidator(_distinct)]
+
+
 class HeaderOps(Model):
     """Changes of headers; names ignore case."""
 
-    set: dict[HeaderName, HeaderValue] | None = Field(None, description="Set, replacing what is there.")
-    add: dict[HeaderName, HeaderValue] | None = Field(None, description="Append a value.")
+    set: HeaderValues | None = Field(None, description="Set, replacing what is there.")
+    add: HeaderValues | None = Field(None, description="Append a value.")
     remove: SomeOf[HeaderName] | None = Field(None, description="Remove.")
 
 
@@ -253,7 +267,9 @@ _RETRY_CONDITIONS = frozenset(
 
 
 def _retry_on(condition: str) -> str:
-    if condition in _RETRY_CONDITIONS or (condition.isdigit() and len(condition) == 3 and "100" <= condition <= "599"):
+    if condition in _RETRY_CONDITIONS or (
+        condition.isascii() and condition.isdigit() and len(condition) == 3 and "100" <= condition <= "599"
+    ):
         return condition
     raise ValueError(
         f"{condition[:40]!r} is not a retry condition; use one of {', '.join(sorted(_RETRY_CONDITIONS))}, or a status code in quotes"

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitmesh.matching import Disjoint, Inexpressible, Request, conjunction, implies, matches, normal
+from gitmesh.matching import Disjoint, Request, conjunction, implies, matches, normal
 from gitmesh.model.base import Disabled
 from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import ROUTING_FIELDS, TrafficPolicySpec
@@ -112,7 +112,7 @@ match_specs = st.fixed_dictionaries(
         "port": st.sampled_from([80, "other"]),
     },
 ).filter(bool)
-field_specs = st.fixed_dictionaries(
+field_specs: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "timeout": st.sampled_from(["1s", "2s", {"disabled": True}]),
@@ -128,7 +128,7 @@ field_specs = st.fixed_dictionaries(
         ),
     },
 )
-routings = st.sampled_from(
+routings: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
         {},
         {"split": [{"destination": {"name": "ratings"}}]},
@@ -142,10 +142,12 @@ routings = st.sampled_from(
 def _policies(draw: st.DrawFn) -> list[Policy]:
     made = []
     for number in range(draw(st.integers(1, 5))):
-        fields = {**draw(field_specs), **draw(routings)} or {"timeout": "9s"}
+        fields: dict[str, Any] = {**draw(field_specs), **draw(routings)} or {"timeout": "9s"}
         matches_ = draw(st.lists(match_specs, min_size=1, max_size=2) | st.none())
         sources_ = draw(st.sampled_from([None, [{"namespaces": ["shop"]}], [{"namespaces": ["web"]}, {"labels": {"app": "a"}}]]))
-        destinations = draw(st.sampled_from([[{"name": "reviews"}], [{"labels": {"app": "reviews"}}], [{"all": True}]]))
+        destinations: list[dict[str, Any]] = draw(
+            st.sampled_from([[{"name": "reviews"}], [{"labels": {"app": "reviews"}}], [{"all": True}]])
+        )
         spec: dict[str, Any] = {"priority": draw(st.integers(0, 1)), **fields}
         spec |= {"matches": matches_} if matches_ else {}
         spec |= {"sources": sources_} if sources_ else {}
@@ -264,7 +266,7 @@ def _listed(unit: DestinationUnit | None, request: Request) -> dict[str, Any]:
             fields = {name: decided.value for name, decided in route.fields.items()}
             headers = fields.pop("headers", None)
             for side in ("request", "response"):
-                ops = getattr(headers, side, None)
+                ops: Any = getattr(headers, side, None)
                 for header in {*(ops.set or ()), *(ops.add or ()), *(ops.remove or ())} if ops else ():
                     value = ((ops.set or {}).get(header), (ops.add or {}).get(header), header in (ops.remove or ()))
                     fields[f"{side} {header}"] = value

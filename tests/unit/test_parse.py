@@ -75,7 +75,12 @@ def test_the_digest_is_of_the_content_not_of_the_place_or_the_order_of_keys() ->
 
 @pytest.mark.parametrize(
     ("kind", "hint"),
-    [("trafficpolicy", "TrafficPolicy"), ("TraficPolicy", "TrafficPolicy"), ("Accesspolicy", "AccessPolicy"), ("VirtualMeshes", "VirtualMesh")],
+    [
+        ("trafficpolicy", "TrafficPolicy"),
+        ("TraficPolicy", "TrafficPolicy"),
+        ("Accesspolicy", "AccessPolicy"),
+        ("VirtualMeshes", "VirtualMesh"),
+    ],
 )
 def test_a_misspelt_kind_is_suggested(kind: str, hint: str) -> None:
     problem = only(GOOD.replace("TrafficPolicy", kind))
@@ -104,7 +109,11 @@ def test_apiversion_must_be_right() -> None:
         ("v1", "Secret", "/Secret"),
         ("v1", "Namespace", "/Namespace"),
         ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "rbac.authorization.k8s.io/ClusterRoleBinding"),
-        ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "admissionregistration.k8s.io/ValidatingWebhookConfiguration"),
+        (
+            "admissionregistration.k8s.io/v1",
+            "ValidatingWebhookConfiguration",
+            "admissionregistration.k8s.io/ValidatingWebhookConfiguration",
+        ),
     ],
 )
 def test_P10_other_kinds_are_refused_unless_listed(version: str, kind: str, listed: str) -> None:
@@ -197,7 +206,9 @@ def test_P11_expressions_that_explode_elsewhere_are_harmless() -> None:
     assert policies_of(TRAFFIC + "  timeout: 5s\n  matches: [{path: {regex: '(a+)+$'}}]\n")
 
 
-@pytest.mark.parametrize("value", ["1e9h", "-1s", "5", "0s", "0.5ms", '""', "99999h", "5 s", "1s1h", "true", "[5s]", '"' + "9" * 5000 + 's"'])
+@pytest.mark.parametrize(
+    "value", ["1e9h", "-1s", "5", "0s", "0.5ms", '""', "99999h", "5 s", "1s1h", "true", "[5s]", '"' + "9" * 5000 + 's"']
+)
 def test_P12_durations(value: str) -> None:
     problem = only(TRAFFIC + f"  timeout: {value}\n")
     assert (problem.code, problem.field) == ("GM203", "spec.timeout")
@@ -247,7 +258,7 @@ def test_P13_weights_are_relative() -> None:
         ("retries: {attempts: 1, value: 3}", "6:26", "spec.retries.value", ""),
         ("perTryTimeout: 5s", "6:3", "spec.perTryTimeout", ""),
         ("Timeout: 5s", "6:3", "spec.Timeout", "did you mean timeout?"),
-        ("out_lier: {}", "6:3", "spec.out_lier", "did you mean outlierDetection?"),
+        ("outlier_detection: {}", "6:3", "spec.outlier_detection", "did you mean outlierDetection?"),
     ],
 )
 def test_unknown_fields_stand_at_the_key_with_a_suggestion(line: str, place: str, field: str, hint: str) -> None:
@@ -327,14 +338,18 @@ def test_long_values_are_not_repeated() -> None:
 
 
 def test_very_many_findings_of_one_document_are_cut_and_counted() -> None:
-    text = TRAFFIC + "  timeout: 5s\n" + "".join(f"  unknown{n}: 1\n" for n in range(500))
+    text = TRAFFIC + "  timeout: 5s\n" + "".join(f"  unknown{n}: 1\n" for n in range(14_000))
+    started = time.perf_counter()
     every = found(text)
+    assert time.perf_counter() - started < 1
     assert len(every) == 101
-    assert any(d.code == "GM103" and "400 more" in d.message for d in every)
+    assert any(d.code == "GM103" and "13900 more" in d.message for d in every)
 
 
 def test_P18_one_bad_file_does_not_hide_the_others() -> None:
-    policies, findings = parse(snapshot_of({f"p{n}.yaml": GOOD.replace("name: a", f"name: a{n}") for n in range(200)} | {"bad.yaml": "a: ["}))
+    policies, findings = parse(
+        snapshot_of({f"p{n}.yaml": GOOD.replace("name: a", f"name: a{n}") for n in range(200)} | {"bad.yaml": "a: ["})
+    )
     assert len(policies) == 200
     assert [d.at.path for d in findings if d.at] == ["bad.yaml"]
 
@@ -405,7 +420,9 @@ def test_the_collector_is_as_before(enabled: bool) -> None:
 
 
 def test_access_policies_keep_their_form() -> None:
-    (policy,) = policies_of(ACCESS + "  sources: [{ipBlocks: [10.0.0.0/8]}]\n  destinations: [{all: true}]\n  rules: [{ports: [80, http]}]\n")
+    (policy,) = policies_of(
+        ACCESS + "  sources: [{ipBlocks: [10.0.0.0/8]}]\n  destinations: [{all: true}]\n  rules: [{ports: [80, http]}]\n"
+    )
     assert isinstance(policy.spec, AccessPolicySpec)
     assert policy.spec.rules is not None
     assert policy.spec.rules[0].ports == (80, "http")

@@ -23,29 +23,27 @@ def key(
 
 
 HEADER = {"name": "a", "present": True}
-GREATEST_FIRST = {
-    "path": [
-        {"path": {"exact": "/"}},
-        {"path": {"prefix": "/a/long"}},
-        {"path": {"prefix": "/a"}},
-        {"path": {"stringPrefix": "/a/longer/one"}},
-        {"path": {"stringPrefix": "/a"}},
-        {"path": {"suffix": ".a-very-long-suffix"}},
-        {"path": {"regex": "/.*"}},
-        {"headers": [HEADER, {"name": "b", "present": True}], "method": "GET"},
-        {"headers": [HEADER], "queryParams": [HEADER]},
-        {"headers": [HEADER], "method": "GET", "port": 80},
-        {"queryParams": [HEADER]},
-        {"method": "GET"},
-        {"authority": {"exact": "a"}},
-        {"port": 80},
-        None,
-    ]
-}
+MATCHES: list[dict[str, Any] | None] = [
+    {"path": {"exact": "/"}},
+    {"path": {"prefix": "/a/long"}},
+    {"path": {"prefix": "/a"}},
+    {"path": {"stringPrefix": "/a/longer/one"}},
+    {"path": {"stringPrefix": "/a"}},
+    {"path": {"suffix": ".a-very-long-suffix"}},
+    {"path": {"regex": "/.*"}},
+    {"headers": [HEADER, {"name": "b", "present": True}], "method": "GET"},
+    {"headers": [HEADER], "queryParams": [HEADER]},
+    {"headers": [HEADER], "method": "GET", "port": 80},
+    {"queryParams": [HEADER]},
+    {"method": "GET"},
+    {"authority": {"exact": "a"}},
+    {"port": 80},
+    None,
+]
 
 
 def test_P17_parts_of_a_match_in_order() -> None:
-    keys = [key(match) for match in GREATEST_FIRST["path"]]
+    keys = [key(match) for match in MATCHES]
     assert keys == sorted(keys, reverse=True)
     assert len(set(keys)) == len(keys)
 

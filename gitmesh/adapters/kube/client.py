@@ -28,6 +28,8 @@ T = TypeVar("T")
 IN_FLIGHT = 32
 MOST_BYTES = 64 * 1024 * 1024
 _CHUNK = 256 * 1024
+_LAST_ROUNDS = 10
+"""Rounds of the loop after the last connection was closed: a transport (below it TLS, and the socket) takes some to go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +258,8 @@ async def _close(session: aiohttp.ClientSession) -> None:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
     await session.close()
+    for _ in range(_LAST_ROUNDS):
+        await asyncio.sleep(0)
 
 
 async def _bounded(response: aiohttp.ClientResponse, request: Request) -> bytes:

@@ -113,9 +113,10 @@ def served_version(resource: Resource, facts: ClusterFacts) -> str:
 def note_unserved(made: Fragment, notes: Notes) -> None:
     """Note every field that the cluster's CRD lacks: the API server would drop it without a word."""
     served = notes.scope.facts.kind_index.get((made.key.group, made.key.kind))
-    if served is None or not served.fields:
+    whole = made.fields.get("spec")
+    if served is None or not served.fields or whole is None:
         return
-    for path, origin in _walk(made.spec, "spec", "spec", made.fields["spec"], made.fields):
+    for path, origin in _walk(made.spec, "spec", "spec", whole, made.fields):
         if not served.serves(path):
             notes.add("GM302", f"needs {made.key.kind}.{path}, which the cluster's CRD does not have", origin)
 

@@ -1,0 +1,186 @@
+"""Control planes and members (reference/meshes.md, 1.2 and 1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import gitmesh_istio
+import pytest
+from gitmesh.model.facts import Mesh
+from gitmesh.model.objects import Body
+from gitmesh.ports import ControlObjects, PodFact
+
+
+def istiod(revision: str = "", image: str = "docker.io/istio/pilot:1.30.3", **more: Any) -> Body:
+    name = "istiod" if revision in ("", "default") else f"istiod-{revision}"
+    labels = {"app": "istiod", **({"istio.io/rev": revision} if revision else {}), **more.pop("labels", {})}
+    container = {"name": "discovery", "image": image, **more}
+    return {
+        "metadata": {"namespace": "istio-system", "name": name, "labels": labels},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
+
+
+def config(text: str, name: str = "istio") -> Mapping[tuple[str, str], Body]:
+    return {("istio-system", name): {"metadata": {"namespace": "istio-system", "name": name}, "data": {"mesh": text}}}
+
+
+def detected(*deployments: Body, **more: Any) -> tuple[Mesh, ...]:
+    return gitmesh_istio.detect(ControlObjects(deployments=deployments, **more))
+
+
+def test_default_control_plane() -> None:
+    (mesh,) = detected(istiod("default"))
+    assert (mesh.translator, mesh.name, mesh.version, mesh.revision) == ("istio", "istio", "1.30.3", "default")
+    assert (mesh.namespace, mesh.root_namespace, mesh.trust_domain) == ("istio-system", "istio-system", "cluster.local")
+    assert not mesh.ambient
+
+
+def test_each_revision_is_a_mesh() -> None:
+    assert [mesh.name for mesh in detected(istiod("canary"), istiod())] == ["istio", "istio-canary"]
+
+
+def test_istiod_by_name_alone() -> None:
+    bare = {**istiod(), "metadata": {"namespace": "istio-system", "name": "istiod-x"}}
+    assert [mesh.name for mesh in detected(bare)] == ["istio"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"metadata": {"name": "web", "namespace": "shop", "labels": {"app": "web"}}, "spec": {}},
+        {"metadata": {"name": "istiodish", "namespace": "shop"}, "spec": istiod()["spec"]},
+        {"metadata": {"name": "istiod", "namespace": "shop"}, "spec": {"template": {"spec": {"containers": [{"name": "web"}]}}}},
+        {"metadata": None, "spec": None},
+    ],
+)
+def test_other_deployments_are_no_control_planes(other: Body) -> None:
+    assert detected(other) == ()
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("docker.io/istio/pilot:1.30.3-distroless", "1.30.3"),
+        ("registry:5000/istio/pilot:1.31.0-rc.0", "1.31.0-rc.0"),
+        ("istio/pilot:1.31.0-rc.0-distroless", "1.31.0-rc.0"),
+        ("istio/pilot:1.29-debug", "1.29"),
+        ("istio/pilot:1.30.3@sha256:0123", "1.30.3"),
+        ("istio/pilot@sha256:0123", "9.9.9"),
+        ("istio/pilot:latest", "9.9.9"),
+        ("registry:5000/istio/pilot", "9.9.9"),
+    ],
+)
+def test_version_from_tag_or_label(image: str, version: str) -> None:
+    (mesh,) = detected(istiod(image=image, labels={"operator.istio.io/version": "9.9.9"}))
+    assert mesh.version == version
+
+
+def test_unknown_version() -> None:
+    assert detected(istiod(image="istio/pilot:latest"))[0].version == ""
+
+
+def test_mesh_config() -> None:
+    text = "rootNamespace: mesh-root\ntrustDomain: corp.example\ntrustDomainAliases: [old, older]\n"
+    (mesh,) = detected(istiod(), configmaps=config(text))
+    assert (mesh.root_namespace, mesh.trust_domain) == ("mesh-root", "corp.example")
+    assert mesh.settings["trustDomainAliases"] == "old,older"
+
+
+def test_mesh_config_of_a_revision() -> None:
+    both = {**config("trustDomain: a"), **config("trustDomain: b", "istio-canary")}
+    assert [mesh.trust_domain for mesh in detected(istiod(), istiod("canary"), configmaps=both)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["", "[", "- a", "trustDomain: [1]", "!!python/object:os.system {}", "a: " + "[" * 5000])
+def test_Y05_mesh_config_that_cannot_be_read(text: str) -> None:
+    assert detected(istiod(), configmaps=config(text))[0].trust_domain == "cluster.local"
+
+
+@pytest.mark.parametrize("arguments", [["discovery", "--domain", "corp.example"], ["discovery", "--domain=corp.example"]])
+def test_cluster_domain_from_istiods_arguments(arguments: Sequence[str]) -> None:
+    assert detected(istiod(args=arguments))[0].settings["clusterDomain"] == "corp.example"
+
+
+@pytest.mark.parametrize("labels", [{"metadata": {"name": "ztunnel"}}, {"metadata": {"name": "z", "labels": {"app": "ztunnel"}}}])
+def test_ambient_by_ztunnel(labels: Body) -> None:
+    assert detected(istiod(), daemonsets=(labels,))[0].ambient
+
+
+def test_ambient_by_environment() -> None:
+    assert detected(istiod(env=[{"name": "PILOT_ENABLE_AMBIENT", "value": "true"}]))[0].ambient
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("istio", True), ("istio-canary", True), ("istio-ca-root-cert", False), ("istio-sidecar-injector", False), ("web", False)],
+)
+def test_configmaps_to_read(name: str, wanted: bool) -> None:
+    assert gitmesh_istio.configmaps("istio-system", name) is wanted
+
+
+# --- members
+
+MESHES = (Mesh(translator="istio", name="istio", revision="default"), Mesh(translator="istio", name="istio-canary", revision="canary"))
+POD = PodFact(namespace="shop", name="web-1", containers=(("web", "web:1"), ("istio-proxy", "istio/proxyv2:1.30.3")))
+STATUS = "sidecar.istio.io/status"
+
+
+def mesh_of(pod: PodFact, meshes: Sequence[Mesh] = MESHES, **labels: str) -> str:
+    found = gitmesh_istio.member(pod, {key.replace("_", "-"): value for key, value in labels.items()}, meshes)
+    return found.mesh if found else ""
+
+
+def test_pod_without_a_proxy_is_no_member() -> None:
+    assert mesh_of(replace(POD, containers=(("web", "web:1"),)), istio_injection="enabled") == ""
+
+
+def test_native_sidecar_is_an_init_container() -> None:
+    pod = replace(POD, containers=(("web", "web:1"),), init_containers=(("istio-proxy", "istio/proxyv2:1.30.3"),))
+    found = gitmesh_istio.member(pod, {}, MESHES)
+    assert found is not None
+    assert (found.native_sidecar, found.gateway) == (True, False)
+
+
+def test_what_the_injector_wrote_beats_what_was_asked_for() -> None:
+    """istio.io/rev may be a tag, such as prod-stable; the status has the revision."""
+    pod = replace(POD, annotations={STATUS: '{"revision":"canary"}'}, labels={"istio.io/rev": "prod-stable"})
+    assert mesh_of(pod, istio_injection="enabled") == "istio-canary"
+
+
+def test_revision_by_labels() -> None:
+    assert mesh_of(replace(POD, labels={"istio.io/rev": "canary"})) == "istio-canary"
+    assert gitmesh_istio.member(POD, {"istio.io/rev": "canary"}, MESHES) is not None
+    assert mesh_of(POD, istio_injection="enabled") == "istio"
+
+
+@pytest.mark.parametrize("status", ["", "{", "[]", '{"revision": 1}', "null"])
+def test_status_annotation_that_cannot_be_read(status: str) -> None:
+    assert mesh_of(replace(POD, annotations={STATUS: status}), istio_injection="enabled") == "istio"
+
+
+def test_unknown_revision_with_one_mesh_only() -> None:
+    pod = replace(POD, labels={"istio.io/rev": "prod-stable"})
+    assert mesh_of(pod, MESHES[1:]) == "istio-canary"
+    assert mesh_of(pod) == "istio"
+
+
+def test_no_mesh_of_ours() -> None:
+    assert mesh_of(POD, (Mesh(translator="linkerd", name="linkerd"),)) == ""
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"labels": {"istio": "ingressgateway"}},
+        {"labels": {"istio": "eastwestgateway"}},
+        {"labels": {"gateway.networking.k8s.io/gateway-name": "edge"}},
+        {"args": ("proxy", "router", "--domain", "x")},
+    ],
+)
+def test_gateways(more: Any) -> None:
+    found = gitmesh_istio.member(replace(POD, **more), {}, MESHES)
+    assert found is not None
+    assert found.gateway

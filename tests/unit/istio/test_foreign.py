@@ -1,0 +1,162 @@
+"""Objects of others that stand in the way, deletion phases, and Istio's own verdicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gitmesh_istio
+import pytest
+from gitmesh.model.facts import Mesh
+from gitmesh.model.manifests import Manifest, Phase
+from gitmesh.model.objects import ObjectKey, canonical
+from gitmesh.model.plan import Live
+from gitmesh.model.report import Verdict
+from tests.unit.istio.units import HOST, MESH
+
+GROUPS = {
+    "VirtualService": "networking",
+    "DestinationRule": "networking",
+    "AuthorizationPolicy": "security",
+    "PeerAuthentication": "security",
+}
+
+
+def key(kind: str, name: str, namespace: str = "shop") -> ObjectKey:
+    return ObjectKey(group=f"{GROUPS[kind]}.istio.io", kind=kind, namespace=namespace, name=name)
+
+
+def live(kind: str, namespace: str = "shop", status: Any = None, annotations: Any = None, name: str = "theirs", **spec: Any) -> Live:
+    body = {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
+    return Live(
+        key=key(kind, name, namespace),
+        uid="u",
+        body=canonical(body),
+        annotations=annotations or {},
+        status=canonical(status) if status else b"",
+    )
+
+
+def ours(kind: str, name: str, namespace: str = "shop", **spec: Any) -> tuple[ObjectKey, Manifest]:
+    at = key(kind, name, namespace)
+    return at, Manifest(key=at, version="v1", phase=Phase.ROUTE, body=canonical({"spec": spec}), policies=())
+
+
+SERVICE = ours("VirtualService", "reviews", hosts=[HOST])
+RULE = ours("DestinationRule", "reviews", host=HOST)
+GUARD = ours("AuthorizationPolicy", "reviews-allow", action="ALLOW", selector={"matchLabels": {"app": "reviews"}}, rules=[{"to": []}])
+GATEWAY = ours("AuthorizationPolicy", "edge-gitmesh-gateway", action="ALLOW", selector={"matchLabels": {"istio": "x"}}, rules=[{}])
+PEER = ours("PeerAuthentication", "default", "istio-system", mtls={"mode": "STRICT"})
+OURS = dict((SERVICE, RULE, GUARD, GATEWAY, PEER))
+
+
+def hit(theirs: Live, *meshes: Mesh) -> list[tuple[str, str]]:
+    return [(claim.code, claim.on.name) for claim in gitmesh_istio.foreign([theirs], OURS, meshes or (MESH,))]
+
+
+@pytest.mark.parametrize("host", [HOST, HOST.upper(), "reviews", "reviews.shop", "reviews.shop.svc", "*.shop.svc.cluster.local", "*"])
+def test_virtual_service_that_claims_our_host(host: str) -> None:
+    assert hit(live("VirtualService", hosts=["other", host])) == [("GM401", "reviews")]
+    assert hit(live("VirtualService", hosts=[host], gateways=["edge", "mesh"])) == [("GM401", "reviews")]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"hosts": ["reviews"], "namespace": "far"},
+        {"hosts": [HOST], "gateways": ["edge"]},
+        {"hosts": ["ratings", "*.far.svc.cluster.local"]},
+        {"hosts": None},
+    ],
+)
+def test_virtual_service_that_does_not(spec: dict[str, Any]) -> None:
+    assert hit(live("VirtualService", **spec)) == []
+
+
+def test_destination_rule_of_the_same_host() -> None:
+    assert hit(live("DestinationRule", host="reviews")) == [("GM401", "reviews")]
+    assert hit(live("DestinationRule", "far", host=HOST)) == [("GM401", "reviews")]
+    assert hit(live("DestinationRule", host="*.shop.svc.cluster.local")) == []
+
+
+ADMITS = {"action": "ALLOW", "rules": [{}]}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ADMITS,
+        {"rules": [{}]},
+        {**ADMITS, "selector": {"matchLabels": {"app": "reviews"}}},
+        {**ADMITS, "selector": {"matchLabels": {"version": "v1"}}},
+    ],
+)
+def test_allow_that_may_select_our_pods_widens(spec: dict[str, Any]) -> None:
+    assert hit(live("AuthorizationPolicy", **spec)) == [("GM403", "reviews-allow")]
+
+
+def test_mesh_wide_allow_widens_everything() -> None:
+    assert hit(live("AuthorizationPolicy", "istio-system", **ADMITS)) == [("GM403", "reviews-allow")]
+    custom = Mesh(translator="istio", name="istio", root_namespace="mesh-root")
+    assert hit(live("AuthorizationPolicy", "mesh-root", **ADMITS), custom) == [("GM403", "reviews-allow")]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "spec"),
+    [
+        ("far", ADMITS),
+        ("shop", {**ADMITS, "selector": {"matchLabels": {"app": "ratings"}}}),
+        ("shop", {"action": "DENY", "rules": [{}]}),
+        ("shop", {"action": "ALLOW"}),
+        ("shop", {}),
+        ("shop", {**ADMITS, "annotations": {"istio.io/dry-run": "true"}}),
+        ("shop", {**ADMITS, "targetRefs": [{"kind": "Service", "name": "reviews"}]}),
+    ],
+)
+def test_policies_that_do_not_widen(namespace: str, spec: dict[str, Any]) -> None:
+    assert hit(live("AuthorizationPolicy", namespace, **spec)) == []
+
+
+def test_another_mesh_wide_peer_authentication() -> None:
+    assert hit(live("PeerAuthentication", "istio-system", mtls={"mode": "DISABLE"})) == [("GM401", "default")]
+    assert hit(live("PeerAuthentication", "shop", mtls={"mode": "DISABLE"})) == []
+    assert hit(live("PeerAuthentication", "istio-system", selector={"matchLabels": {"app": "x"}})) == []
+
+
+@pytest.mark.parametrize(
+    ("theirs", "phase"),
+    [
+        (live("VirtualService"), Phase.ROUTE),
+        (live("DestinationRule"), Phase.DESTINATION),
+        (live("AuthorizationPolicy", action="DENY"), Phase.DENY),
+        (live("AuthorizationPolicy", action="ALLOW"), Phase.ALLOW),
+        (live("AuthorizationPolicy", name="gitmesh-default-deny"), Phase.DEFAULT_DENY),
+        (live("PeerAuthentication"), Phase.TRUST),
+    ],
+)
+def test_phases_of_deletion(theirs: Live, phase: Phase) -> None:
+    assert gitmesh_istio.phase(theirs) is phase
+
+
+def message(level: str, code: str = "IST0101") -> dict[str, Any]:
+    return {"level": level, "type": {"code": code}, "documentationUrl": f"https://istio.io/{code}"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "verdict"),
+    [
+        ([], Verdict.UNKNOWN),
+        ([message("INFO")], Verdict.UNKNOWN),
+        ([message("WARNING")], Verdict.WARNED),
+        ([message("Warning"), message("ERROR")], Verdict.REJECTED),
+    ],
+)
+def test_verdicts(messages: list[Any], verdict: Verdict) -> None:
+    assert gitmesh_istio.verdict(live("VirtualService", status={"validationMessages": messages}))[0] is verdict
+
+
+def test_verdict_shows_istios_code() -> None:
+    assert "IST0101" in gitmesh_istio.verdict(live("VirtualService", status={"validationMessages": [message("ERROR")]}))[1]
+
+
+def test_silence_is_no_verdict() -> None:
+    assert gitmesh_istio.verdict(live("VirtualService")) == (Verdict.UNKNOWN, "")

@@ -1,0 +1,122 @@
+"""Mesh-wide objects of a VirtualMesh, API versions, CRD gates, and what a unit may own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import gitmesh_istio
+import pytest
+from gitmesh.model.facts import Mesh
+from gitmesh.model.manifests import Phase
+from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.model.units import Decided, MeshUnit, UnitKey
+from gitmesh.model.virtualmesh import Mtls
+from tests.unit.istio.units import MESH, codes, decided, facts, only, origin, path, route, translated, unit, workload
+
+GATEWAY = workload("edge", namespace="istio-system", labels={"istio": "ingressgateway", "pod-template-hash": "abc"}, gateway=True)
+
+
+def mesh_unit(mode: str = "", default: str = "MeshDefault", mesh: Mesh = MESH, alone: bool = True) -> MeshUnit:
+    mtls = Decided(value=Mtls.model_validate({"mode": mode}), origin=origin("spec.mtls.mode")) if mode else None
+    access = Decided(value=default, origin=origin("spec.accessDefault"))
+    return MeshUnit(cluster="east", mesh=mesh, gateways=(GATEWAY,), access_default=access, mtls=mtls, alone=alone)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("Strict", "STRICT"), ("Permissive", "PERMISSIVE"), ("Disabled", "DISABLE")])
+def test_mtls_of_the_mesh(mode: str, expected: str) -> None:
+    fragment = only(translated(mesh_unit(mode)), "PeerAuthentication", "default")
+    assert (fragment.key.namespace, fragment.spec, fragment.phase) == ("istio-system", {"mtls": {"mode": expected}}, Phase.TRUST)
+
+
+def test_default_deny_spares_gateways_and_comes_last() -> None:
+    translation = translated(mesh_unit(default="Deny"))
+    denying = only(translation, "AuthorizationPolicy", "gitmesh-default-deny")
+    assert (denying.key.namespace, denying.spec, denying.phase) == ("istio-system", {}, Phase.DEFAULT_DENY)
+    gateway = only(translation, "AuthorizationPolicy", "edge-gitmesh-gateway")
+    assert gateway.spec == {"selector": {"matchLabels": {"istio": "ingressgateway"}}, "action": "ALLOW", "rules": [{}]}
+    assert gateway.phase < denying.phase
+
+
+def test_a_gateway_that_cannot_be_opened_holds_the_default_deny() -> None:
+    bare = replace(mesh_unit(default="Deny"), gateways=(replace(GATEWAY, labels={"pod-template-hash": "abc"}),))
+    translation = translated(bare)
+    assert (codes(translation), translation.held) == (["GM301"], True)
+
+
+@pytest.mark.parametrize("default", ["Allow", "MeshDefault"])
+def test_other_defaults_need_no_object(default: str) -> None:
+    assert translated(mesh_unit(default=default)).fragments == ()
+
+
+def test_root_namespace_of_mesh_config() -> None:
+    mesh = replace(MESH, root_namespace="mesh-root")
+    assert only(translated(mesh_unit("Strict", mesh=mesh), mesh), "PeerAuthentication").key.namespace == "mesh-root"
+
+
+def test_revisions_that_share_a_root_namespace_are_told() -> None:
+    canary = replace(MESH, name="istio-canary", revision="canary")
+    translation = translated(mesh_unit("Strict", alone=False), MESH, canary)
+    assert codes(translation) == ["GM303"]
+    assert "istio-canary" in translation.diagnostics[0].message
+
+
+def test_a_mesh_of_another_translator_is_none_of_ours() -> None:
+    other = replace(MESH, translator="linkerd", name="linkerd")
+    known = facts(MESH, other)
+    assert gitmesh_istio.translate(mesh_unit("Strict", mesh=other), (MESH,), known).fragments == ()
+
+
+def test_claims_cover_everything_that_a_unit_may_own() -> None:
+    known = facts(workloads=(GATEWAY, workload()))
+    found = gitmesh_istio.claims(UnitKey(kind="Destination", namespace="shop", name="reviews"), None, known)
+    assert {(key.kind, key.name) for key in found} == {
+        ("VirtualService", "reviews"),
+        ("DestinationRule", "reviews"),
+        ("AuthorizationPolicy", "reviews-allow"),
+        ("AuthorizationPolicy", "reviews-deny"),
+    }
+    of_mesh = gitmesh_istio.claims(UnitKey(kind="Mesh", namespace="", name="istio"), MESH, known)
+    assert {fragment.key for fragment in translated(mesh_unit("Strict", "Deny")).fragments} == set(of_mesh)
+
+
+# --- what the cluster serves
+
+
+def kind(name: str, *versions: str, group: str = "networking.istio.io", fields: frozenset[str] = frozenset()) -> ApiKind:
+    return ApiKind(group=group, kind=name, plural=f"{name.lower()}s", versions=versions, fields=fields)
+
+
+ONE = unit(route(path("exact", "/a"), timeout="1s"))
+
+
+@pytest.mark.parametrize(("versions", "expected"), [(("v1", "v1beta1", "v1alpha3"), "v1"), (("v1beta1", "v1alpha3"), "v1beta1")])
+def test_api_version_that_the_cluster_serves(versions: tuple[str, ...], expected: str) -> None:
+    assert only(translated(ONE, kinds=[kind("VirtualService", *versions)]), "VirtualService").version == expected
+
+
+@pytest.mark.parametrize("kinds", [[kind("VirtualService", "v1alpha3")], [kind("DestinationRule", "v1")]])
+def test_K09_kind_that_the_cluster_does_not_serve(kinds: list[ApiKind]) -> None:
+    translation = translated(ONE, kinds=kinds)
+    assert (codes(translation), translation.held, translation.fragments) == (["GM504"], True, ())
+
+
+def test_field_that_the_crd_lacks_would_be_pruned_in_silence() -> None:
+    old = kind("VirtualService", "v1", fields=frozenset({"spec", "spec.hosts", "spec.http", "spec.http.match", "spec.http.route"}))
+    translation = translated(ONE, kinds=[old])
+    assert (codes(translation), translation.held) == (["GM302"], True)
+    assert any("spec.http.timeout" in found.message and found.field == "spec.timeout" for found in translation.diagnostics)
+
+
+def test_gated_field_names_what_it_needs() -> None:
+    rule = kind("DestinationRule", "v1", fields=frozenset({"spec", "spec.host", "spec.trafficPolicy", "spec.trafficPolicy.loadBalancer"}))
+    slow = unit(settings={0: decided(loadBalancing={"slowStart": "30s"})})
+    unknown = replace(MESH, version="")
+    translation = translated(slow, unknown, kinds=[rule])
+    assert codes(translation) == ["GM302"]
+    assert "spec.trafficPolicy.loadBalancer.warmup" in translation.diagnostics[0].message
+
+
+def test_keys_are_of_the_listed_resources() -> None:
+    listed = {(resource.group, resource.kind) for resource in gitmesh_istio.resources}
+    found: tuple[ObjectKey, ...] = gitmesh_istio.claims(UnitKey(kind="Mesh", namespace="", name="istio"), MESH, facts())
+    assert {(key.group, key.kind) for key in found} <= listed

@@ -1,0 +1,125 @@
+"""Design law 2: never wider, nor broken, in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import gitmesh_istio
+import pytest
+from gitmesh.model.manifests import Phase
+from gitmesh.model.objects import Body, ObjectKey
+from gitmesh.ports import Step
+from tests.unit.istio.units import HOST
+
+NETWORKING, SECURITY = "networking.istio.io", "security.istio.io"
+DENY = ObjectKey(group=SECURITY, kind="AuthorizationPolicy", namespace="shop", name="reviews-deny")
+ALLOW = ObjectKey(group=SECURITY, kind="AuthorizationPolicy", namespace="shop", name="reviews-allow")
+RULE = ObjectKey(group=NETWORKING, kind="DestinationRule", namespace="shop", name="reviews")
+PEER = ObjectKey(group=SECURITY, kind="PeerAuthentication", namespace="istio-system", name="default")
+OLD, NEW = {"to": [{"operation": {"paths": ["/old"]}}]}, {"to": [{"operation": {"paths": ["/new"]}}]}
+
+
+def body(**spec: Any) -> Body:
+    return {"metadata": {"namespace": "shop", "name": "x"}, "spec": spec}
+
+
+def steps(changed: dict[ObjectKey, tuple[Body | None, Body | None]], *routes: Body) -> Any:
+    def live(group: str, kind: str) -> Iterable[Body]:
+        return routes if (group, kind) == (NETWORKING, "VirtualService") else ()
+
+    return gitmesh_istio.steps(changed, live)
+
+
+def denying(*rules: Any) -> Body:
+    return body(action="DENY", selector={"matchLabels": {"app": "reviews"}}, rules=list(rules))
+
+
+ALLOW_CHANGE = {ALLOW: (body(action="ALLOW"), body(action="ALLOW", rules=[{}]))}
+
+
+def test_deny_holds_old_and_new_until_the_allow_has_changed() -> None:
+    found = steps({DENY: (denying(OLD), denying(NEW)), **ALLOW_CHANGE})
+    first, last = found[DENY]
+    assert (first.phase, last.phase) == (Phase.DENY, Phase.ROUTE)
+    assert first.phase < Phase.ALLOW < last.phase
+    assert sorted(map(str, first.spec["rules"])) == sorted(map(str, [OLD, NEW]))
+    assert first.spec["action"] == "DENY"
+    assert last.spec == denying(NEW)["spec"]
+    assert ALLOW not in found
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {DENY: (denying(OLD), denying(NEW))},
+        {DENY: (None, denying(NEW)), **ALLOW_CHANGE},
+        {DENY: (denying(OLD), None), **ALLOW_CHANGE},
+        {DENY: (denying(OLD), denying(OLD, NEW)), **ALLOW_CHANGE},
+        dict(ALLOW_CHANGE),
+    ],
+)
+def test_one_write_is_enough(changed: Any) -> None:
+    assert steps(changed) == {}
+
+
+def peer(mode: str) -> Body:
+    return body(mtls={"mode": mode})
+
+
+@pytest.mark.parametrize(("old", "new"), [("DISABLE", "STRICT"), ("STRICT", "DISABLE")])
+def test_mtls_goes_through_permissive(old: str, new: str) -> None:
+    (step,) = steps({PEER: (peer(old), peer(new))})[PEER]
+    assert step.spec == {"mtls": {"mode": "PERMISSIVE"}}
+
+
+@pytest.mark.parametrize(("old", "new"), [("PERMISSIVE", "STRICT"), ("DISABLE", "PERMISSIVE"), ("STRICT", "PERMISSIVE")])
+def test_mtls_neighbours_are_one_write(old: str, new: str) -> None:
+    assert steps({PEER: (peer(old), peer(new))}) == {}
+
+
+def rule(*subsets: str) -> Body:
+    return body(host=HOST, subsets=[{"name": name, "labels": {"version": name}} for name in subsets])
+
+
+def routed(subset: str, host: str = HOST, **where: Any) -> Body:
+    destination = {"host": host, "subset": subset}
+    return body(hosts=[HOST], http=[{"route": [{"destination": destination}]}]) if not where else body(hosts=[HOST], **where)
+
+
+@pytest.mark.parametrize("host", [HOST, "reviews", "reviews.shop"])
+def test_subset_that_a_live_route_names_stays_for_a_tick(host: str) -> None:
+    (step,) = steps({RULE: (rule("v1", "v2"), rule("v2"))}, routed("v1", host))[RULE]
+    assert [subset["name"] for subset in step.spec["subsets"]] == ["v1", "v2"]
+    assert "v1" in step.note
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"http": [{"route": [{"destination": {"host": HOST}}], "mirrors": [{"destination": {"host": HOST, "subset": "v1"}}]}]},
+        {"http": [{"mirror": {"host": HOST, "subset": "v1"}}]},
+        {"tcp": [{"route": [{"destination": {"host": HOST, "subset": "v1"}}]}]},
+        {"tls": [{"route": [{"destination": {"host": HOST, "subset": "v1"}}]}]},
+    ],
+)
+def test_any_kind_of_live_route_counts(where: Any) -> None:
+    assert RULE in steps({RULE: (rule("v1"), rule("v2"))}, routed("", **where))
+
+
+def test_rule_whose_subsets_are_in_use_is_not_deleted_yet() -> None:
+    found = steps({RULE: (rule("v1"), None)}, routed("v1"))
+    assert found == {RULE: (Step(phase=Phase.DESTINATION, spec=None, note="subset v1 stays until no live route names it"),)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "live"),
+    [
+        ((rule("v1"), rule("v2")), routed("v2")),
+        ((rule("v1"), None), routed("v1", "ratings.shop.svc.cluster.local")),
+        ((rule("v1"), rule("v1", "v2")), routed("v1")),
+        ((None, rule("v1")), routed("v1")),
+    ],
+)
+def test_unused_subsets_go_at_once(changed: Any, live: Body) -> None:
+    assert steps({RULE: changed}, live) == {}

@@ -1,0 +1,185 @@
+"""AccessPolicies and VirtualMesh defaults, resolved for one destination."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gitmesh.model.facts import ClusterFacts, Mesh, ServicePort
+from gitmesh.model.policies import Policy
+from gitmesh.model.units import Access, DestinationUnit, Principal
+from gitmesh.resolve import Resolution, resolve
+from tests.factories import access, facts, policy, service, shop, workload
+
+MIXED = (ServicePort(number=80, name="http", target="web"), ServicePort(number=81, target=0), ServicePort(number=82, target="gone"))
+
+
+def resolved(policies: list[Policy], *clusters: ClusterFacts, unknown: tuple[str, ...] = ()) -> Resolution:
+    known: dict[str, ClusterFacts | None] = {known.cluster: known for known in clusters or (shop(),)}
+    known |= dict.fromkeys(unknown)
+    return resolve(policies, known, {name: {} for name in known})
+
+
+def decision(resolution: Resolution, name: str = "reviews") -> Access:
+    found = [u for u in resolution.units["east"] if isinstance(u, DestinationUnit) and u.service.name == name]
+    assert found, resolution.diagnostics
+    assert found[0].access
+    return found[0].access
+
+
+def codes(resolution: Resolution) -> list[str]:
+    return [diagnostic.code for diagnostic in resolution.diagnostics]
+
+
+def sources(*items: dict[str, Any], **spec: Any) -> Policy:
+    return access("a", sources=list(items), **spec)
+
+
+def principals(*items: dict[str, Any], west: str = "west.local", action: str = "Allow") -> tuple[tuple[Principal, ...], str]:
+    accounts = frozenset({("shop", "default"), ("shop", "client")})
+    east, other = shop(service_accounts=accounts), shop("west", trust=west, service_accounts=accounts)
+    found = decision(resolved([sources(*items, action=action)], east, other))
+    caller = (found.allows or found.denies)[0].callers[0]
+    return caller.principals, caller.inexpressible
+
+
+def deny_mesh(**spec: Any) -> Policy:
+    return policy("VirtualMesh", "vm", meshes=[{"selector": {"all": True}}], accessDefault="Deny", **spec)
+
+
+def test_targets_are_workload_ports() -> None:
+    pods = (workload(ports={"web": 8001}), workload("reviews-v2", labels={"app": "reviews"}, ports={"web": 8002}))
+    found = decision(resolved([access("a")], facts("east", service(ports=MIXED), *pods)))
+    assert found.targets == (81, 8001, 8002)
+    assert found.unresolved_targets == ("gone",)
+    assert found.guarded == (81, 8001, 8002)
+
+
+def test_rule_ports_become_targets() -> None:
+    found = decision(resolved([access("a", rules=[{"ports": ["http"], "methods": ["PUT", "GET"]}])]))
+    assert found.allows[0].operations[0].targets == (8080,)
+    assert found.allows[0].operations[0].methods == ("GET", "PUT")
+
+
+def test_missing_rule_port_holds_the_unit() -> None:
+    resolution = resolved([access("a", rules=[{"ports": ["grpc"]}])])
+    assert codes(resolution) == ["GM208"]
+    assert [key.name for key in resolution.held["east"]] == ["reviews"]
+
+
+def test_guarded_includes_services_that_could_share_pods_later() -> None:
+    other = service("other", selector={"tier": "web"}, ports=(ServicePort(number=90, target=9090),))
+    apart = service("apart", selector={"app": "apart", "tier": "web"}, ports=(ServicePort(number=70, target=7070),))
+    resolution = resolved(
+        [access("d", action="Deny"), access("a", "other"), access("b", "apart")], facts("east", service(), other, apart, workload())
+    )
+    found = decision(resolution)
+    assert not found.governed
+    assert found.guarded == (9090,)
+
+
+def test_shared_workload_is_named() -> None:
+    twin = service("twin", selector={"app": "reviews"})
+    resolution = resolved([access("a")], shop("east", twin))
+    assert codes(resolution) == ["GM213"]
+    assert "shop/twin" in resolution.diagnostics[0].message
+    both = resolved([access("a", [{"name": "reviews"}, {"name": "twin"}])], shop("east", twin))
+    assert codes(both) == []
+
+
+def test_account_without_cluster_has_every_trust_domain_in_an_allow() -> None:
+    found, inexpressible = principals({"serviceAccounts": [{"name": "client"}]})
+    assert found == tuple(Principal(trust_domain=td, namespace="shop", service_account="client") for td in ("cluster.local", "west.local"))
+    assert inexpressible == ""
+
+
+def test_deny_without_cluster_means_any_trust_domain() -> None:
+    assert principals({"serviceAccounts": [{"name": "client"}]}, action="Deny")[0] == (
+        Principal(namespace="shop", service_account="client"),
+    )
+
+
+def test_account_bound_to_a_cluster_needs_its_own_trust_domain() -> None:
+    item = {"serviceAccounts": [{"name": "client", "cluster": "east"}]}
+    assert principals(item)[0] == (Principal(trust_domain="cluster.local", namespace="shop", service_account="client"),)
+    found, inexpressible = principals(item, west="cluster.local")
+    assert found == ()
+    assert inexpressible == "clusters east and west share the trust domain cluster.local"
+
+
+def test_namespaces_and_clusters_are_anded() -> None:
+    assert principals({"namespaces": ["web"], "clusters": ["west"]})[0] == (Principal(trust_domain="west.local", namespace="web"),)
+    assert principals({"clusters": ["west"]})[0] == (Principal(trust_domain="west.local"),)
+
+
+def test_addresses_alone_and_with_identities() -> None:
+    items = [{"ipBlocks": ["10.0.0.0/8"]}, {"namespaces": ["web"], "notIpBlocks": ["10.0.0.1"]}]
+    callers = decision(resolved([sources(*items)])).allows[0].callers
+    assert [(c.kind, c.ip_blocks, c.not_ip_blocks) for c in callers] == [
+        ("address", ("10.0.0.0/8",), ()),
+        ("principals", (), ("10.0.0.1",)),
+    ]
+
+
+def test_identity_of_an_unknown_cluster_holds() -> None:
+    resolution = resolved([sources({"clusters": ["west"]})], shop(), unknown=("west",))
+    assert "reviews" in [key.name for key in resolution.held["east"]]
+    assert "GM216" in codes(resolution)
+
+
+def test_workloads_outside_the_mesh_are_unenforced() -> None:
+    bare = workload("bare", labels={"app": "reviews"}, mesh="")
+    resolution = resolved([access("a")], facts("east", service(), workload(), bare))
+    assert codes(resolution) == ["GM308"]
+    assert "Deployment shop/bare" in resolution.diagnostics[0].message
+    assert decision(resolution).governed
+
+
+def test_service_without_selector_has_nothing_to_guard() -> None:
+    resolution = resolved([access("a")], facts("east", service(selector={})))
+    assert codes(resolution) == ["GM308"]
+    assert all(unit.access is None for unit in resolution.units["east"] if isinstance(unit, DestinationUnit))
+
+
+def test_no_pods_yet_is_no_finding() -> None:
+    resolution = resolved([access("a"), deny_mesh()], facts("east", service()))
+    assert codes(resolution) == []
+    assert decision(resolution).default == "Deny"
+
+
+def test_strictest_default_and_strict_only_if_everywhere() -> None:
+    meshes = [Mesh(translator="istio", name=name, root_namespace=name, trust_domain="t") for name in ("istio", "istio-2")]
+    mesh = policy("VirtualMesh", "v", meshes=[{"cluster": "east", "name": "istio"}], accessDefault="Deny", mtls={"mode": "Strict"})
+    pods = (workload(), workload("two", labels={"app": "reviews"}, mesh="istio-2"))
+    found = decision(resolved([access("a"), mesh], facts("east", service(), *pods, *meshes)))
+    assert (found.default, found.strict) == ("Deny", False)
+
+
+def test_exemption_by_port_on_destinations_without_policies() -> None:
+    resolution = resolved([deny_mesh(accessExempt={"ports": ["http"]})])
+    exempt = decision(resolution).exempt
+    assert exempt
+    assert exempt.targets == (8080,)
+    assert decision(resolution, "ratings").exempt
+    assert resolved([deny_mesh(accessExempt={"ports": [9999]})]).units["east"][:-1] == ()
+
+
+def test_exemption_never_opens_what_an_allow_governs() -> None:
+    twin = service("twin", selector={"app": "reviews"})
+    resolution = resolved([access("a"), deny_mesh(accessExempt={"sources": [{"all": True}]})], shop("east", twin))
+    assert decision(resolution).exempt is None
+    assert not [u for u in resolution.units["east"] if isinstance(u, DestinationUnit) and u.service.name == "twin"]
+
+
+def test_deny_default_without_exemption_needs_no_unit() -> None:
+    assert [unit.key.kind for unit in resolved([deny_mesh()]).units["east"]] == ["Mesh"]
+
+
+def test_deny_by_path_depends_on_normalisation() -> None:
+    rules = [{"paths": ["/admin*"]}]
+    assert codes(resolved([access("a", action="Deny", rules=rules)])) == ["GM310"]
+    assert codes(resolved([access("a", rules=rules)])) == []
+
+
+def test_P17_allow_and_deny_are_both_kept() -> None:
+    found = decision(resolved([access("a"), access("d", action="Deny", sources=[{"namespaces": ["web"]}])]))
+    assert (len(found.allows), len(found.denies), found.governed) == (1, 1, True)
