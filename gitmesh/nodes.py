@@ -164,7 +164,10 @@ class _Builder:
         mark = event.start_mark
         self._places.append(mark.line << COLUMN_BITS | mark.column)
         if type(event) is ScalarEvent:
-            return self._scalar(event)
+            if event.implicit[0] and event.tag is None and event.anchor is None:
+                value = resolve(event.value)
+                return self._refuse(event, value) if type(value) is Refusal else value
+            return self._unusual(event)
         if type(event) is AliasEvent:
             return self._refuse(
                 event, Refusal("GM102", "aliases (*name) are not allowed", "write the value out; quote text that begins with *")
@@ -174,12 +177,10 @@ class _Builder:
         self._depth -= 1
         return value
 
-    def _scalar(self, event: ScalarEvent) -> object:
+    def _unusual(self, event: ScalarEvent) -> object:
+        """A quoted or block scalar, or one that carries a tag or an anchor."""
         if event.tag is not None or event.anchor is not None:
             return self._refuse(event, _decorated(event))
-        if event.implicit[0]:
-            value = resolve(event.value)
-            return self._refuse(event, value) if type(value) is Refusal else value
         if self._escapes and (hidden := HIDDEN.search(event.value)):
             return self._refuse(event, Refusal("GM107", f"{describe(hidden.group())} is not allowed, not even as an escape"))
         return event.value

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,10 @@ _AMBIGUOUS = re.compile(
 _INT64 = range(-(2**63), 2**63)
 _MAX_DIGITS = 15
 """Decimal digits that a double keeps."""
-_CACHED_LENGTH = 64
+_REMEMBERED = 8192
+_REMEMBERED_LENGTH = 64
 
 _NO_VALUE = Refusal("GM203", "there is no value here", "leave the field out, or give it a value")
-
-
-def resolve(text: str) -> object:
-    """A plain scalar as str, bool, int or float, or a Refusal. Only JSON's own numbers, `true` and `false` are not text."""
-    return _cached(text) if len(text) <= _CACHED_LENGTH else _resolve(text)
 
 
 def _resolve(text: str) -> object:
@@ -79,4 +75,17 @@ def _quote(text: str, what: str) -> Refusal:
     return Refusal("GM105", f"`{shown}` is text to some YAML parsers and {what} to others", f'quote it: "{shown}"')
 
 
-_cached = lru_cache(maxsize=8192)(_resolve)
+class _Memo(dict[str, object]):
+    """Answers that were asked for before; policies use few distinct words. Bounded in number and length."""
+
+    def __missing__(self, text: str) -> object:
+        value = _resolve(text)
+        if len(text) <= _REMEMBERED_LENGTH:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[text] = value
+        return value
+
+
+resolve: Callable[[str], object] = _Memo().__getitem__
+"""A plain scalar as str, bool, int or float, or a Refusal. Only JSON's own numbers, `true` and `false` are not text."""

@@ -47,6 +47,7 @@ class DirectoryCluster:
         watched = {(r.group, r.kind): r.namespaced for translator in translators for r in translator.resources}
         self._tree = Tree(root, Reader(Reducer(translators).reduce, watched))
         self._facts: tuple[int, ClusterFacts] | None = None
+        self._stored: tuple[bytes, Stored] | None = None
         self._observed: tuple[int, frozenset[tuple[str, str]], Observed] | None = None
 
     def facts(self) -> ClusterFacts:
@@ -88,6 +89,11 @@ class DirectoryCluster:
         content = self._ledger()
         if content is None:
             return Stored(ledger=Ledger(instance=instance))
+        if self._stored is None or self._stored[0] != content:
+            self._stored = (content, self._read(content, instance))
+        return self._stored[1]
+
+    def _read(self, content: bytes, instance: str) -> Stored:
         try:
             stored = read_ledger(content, instance, version_of(content))
         except FutureLedgerError as error:
@@ -111,6 +117,7 @@ class DirectoryCluster:
                     write_inside(self._root, _LEDGER, content, sync=True)
         except OSError as error:
             raise self._failure("written", error) from error
+        self._stored = (content, Stored(ledger=ledger, version=version_of(content)))
         return version_of(content)
 
     def _watch(self, kinds: Sequence[ApiKind]) -> None:

@@ -25,7 +25,7 @@ MARKS: Mapping[Action, tuple[str, Role]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectChange:
-    """One object of a plan with all of its steps folded into one."""
+    """One object of a plan with all of its steps folded into one. `drift`: the cluster moved, not Git."""
 
     key: ObjectKey
     action: Action
@@ -33,6 +33,7 @@ class ObjectChange:
     policies: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
     notes: tuple[str, ...] = ()
+    drift: bool = False
     failure: str = ""
 
 
@@ -69,5 +70,6 @@ def _object(key: ObjectKey, steps: list[tuple[Action, Change]], failure: str) ->
         policies=tuple(sorted({policy for change in changes for policy in change.policies})),
         origins=tuple(sorted({origin for change in changes for origin in change.origins})),
         notes=tuple(dict.fromkeys(change.note for change in changes if change.note)),
+        drift=any(change.drift for change in changes),
         failure=failure,
     )

@@ -117,6 +117,7 @@ def _change(change: ObjectChange) -> Document:
         "policies": list(change.policies),
         "origins": origins(change.origins),
         "fields": [_field(field) for field in change.fields],
+        "drift": change.drift,
         "notes": list(change.notes),
     }
 

@@ -91,7 +91,8 @@ def _details(change: ObjectChange) -> str:
     said = [markdown(note) for note in (*change.notes, f"from {origins}" if origins else "") if note]
     failure = [f"**failed**: {markdown(shortened(change.failure, 1000))}"] if change.failure else []
     body = "\n\n".join([fenced(lines, "diff"), *said, *failure])
-    return f"{markdown(str(change.key))} ({markdown(MARKS[change.action][0])})</summary>\n\n{body}\n\n</details>"
+    drift = ", drift" if change.drift else ""
+    return f"{markdown(str(change.key))} ({markdown(MARKS[change.action][0])}{drift})</summary>\n\n{body}\n\n</details>"
 
 
 def _diff(change: ObjectChange) -> Iterator[str]:

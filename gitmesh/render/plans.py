@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from gitmesh.model.plan import Action, FieldChange
 from gitmesh.model.policies import Origin
@@ -14,7 +14,8 @@ from gitmesh.render.summary import WORDS, objects_total
 from gitmesh.render.values import listed, shown
 
 FIELDS_SHOWN = 30
-_COLUMN = 46
+_LINES_SHOWN = 4
+_WIDEST = 56
 
 
 def plan_text(report: Report, *, paint: Paint = plain, done: bool = False) -> str:
@@ -44,25 +45,27 @@ def _named(result: ClusterResult) -> str:
 def _block(result: ClusterResult, paint: Paint, *, done: bool) -> Iterator[str]:
     if result.state is State.UNREACHABLE:
         yield f"  {result.name} did not answer"
-    for change in object_changes(result):
-        yield from object_lines(change, paint, done=done)
+    changes = object_changes(result)
+    column = min(max((width(_marked(change)) for change in changes), default=0), _WIDEST)
+    for change in changes:
+        yield from object_lines(change, paint, column=column, done=done)
 
 
-def object_lines(change: ObjectChange, paint: Paint = plain, *, done: bool = False) -> Iterator[str]:
+def _marked(change: ObjectChange) -> str:
+    return printable(f"{MARKS[change.action][0]} {change.key}{' (drift)' if change.drift else ''}")
+
+
+def object_lines(change: ObjectChange, paint: Paint = plain, *, column: int = 0, done: bool = False) -> Iterator[str]:
     """`~ DestinationRule shop/reviews   policies/reviews.yaml:14`, then its fields and notes."""
-    mark, role = MARKS[change.action]
-    name = printable(f"{mark} {change.key}")
-    yield f"  {paint(role, name)}{_right(width(name), origins_text(change.origins), paint)}"
+    name, origins = _marked(change), origins_text(change.origins)
+    space = " " * max(2, column - width(name) + 2) if origins else ""
+    yield f"  {paint(MARKS[change.action][1], name)}{space}{paint('faint', origins)}"
     yield from (f"      {line}" for line in _fields(change, paint))
     yield from (f"      {paint('faint', 'note:')} {printable(note)}" for note in change.notes)
     if change.failure:
         yield f"      {paint('error', 'failed:')} {printable(change.failure)}"
     elif done and change.action in (Action.CONFLICT, Action.HELD):
         yield f"      {paint('faint', WORDS[change.action][done] + ': left as it is')}"
-
-
-def _right(used: int, text: str, paint: Paint) -> str:
-    return " " * max(2, _COLUMN - used) + paint("faint", text) if text else ""
 
 
 def _fields(change: ObjectChange, paint: Paint) -> Iterator[str]:
@@ -89,6 +92,13 @@ def origin_text(origin: Origin) -> str:
 
 
 def origins_text(origins: tuple[Origin, ...]) -> str:
-    """The places behind an object, each once."""
-    places: Mapping[str, None] = dict.fromkeys(origin_text(origin) for origin in origins)
-    return listed(places)
+    """The places behind an object, by file: `policies/defaults.yaml:8,12, policies/reviews.yaml:4`."""
+    files: dict[str, set[int]] = {}
+    for origin in origins:
+        files.setdefault(origin.at.path, set()).add(origin.at.line)
+    return printable(listed(f"{path}:{_lines(lines)}" for path, lines in sorted(files.items())))
+
+
+def _lines(lines: set[int]) -> str:
+    first = sorted(lines)[:_LINES_SHOWN]
+    return ",".join(map(str, first)) + (",..." if len(lines) > _LINES_SHOWN else "")

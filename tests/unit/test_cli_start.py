@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -70,37 +69,28 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly() -> None:
     assert (done.stdout, done.stderr) == ("{\n", "")
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a named pipe to hold the command")
-def test_an_interrupt_ends_with_130(tmp_path: Path) -> None:
-    pipe = tmp_path / "gitmesh.yaml"
-    os.mkfifo(pipe)  # reading the configuration waits here
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gitmesh", "diff", "--config", str(pipe)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    writer = os.open(pipe, os.O_WRONLY)  # returns once the command reads
-    process.send_signal(signal.SIGINT)
-    try:
-        _, said = process.communicate(timeout=30)
-    finally:
-        os.close(writer)
-        process.kill()
-    assert process.returncode == 130
-    assert said == "interrupted\n"
+def inside_version(body: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `gitmesh version` where printing the answer does something else."""
+    code = "import os, signal\nfrom gitmesh.cli import console, main\n"
+    code += f"def instead(text):\n    {body}\nconsole.data = instead\nmain.main(['version'])"
+    env = {key: value for key, value in os.environ.items() if key != "GITMESH_DEBUG"} | environment
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=env)
 
 
-def test_a_defect_is_exit_3_with_a_clear_line_and_no_traceback(tmp_path: Path) -> None:
-    broken = "import gitmesh.cli.commands.version as v, sys\nfrom gitmesh.cli.main import run\n"
-    broken += "def fail(*a, **k): raise RuntimeError('boom')\nv.console.data = fail\nsys.exit(run(['version']))"
-    done = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True, timeout=60, check=False)
+def test_an_interrupt_ends_with_130() -> None:
+    done = inside_version("os.kill(os.getpid(), signal.SIGINT)")
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "interrupted")
+
+
+def test_a_defect_is_exit_3_with_a_clear_line_and_a_traceback_only_when_asked() -> None:
+    done = inside_version("raise RuntimeError('boom')")
     assert done.returncode == 3
     assert "defect of GitMesh" in done.stderr
     assert "boom" in done.stderr
     assert "Traceback" not in done.stderr
-    shown = subprocess.run(
-        [sys.executable, "-c", broken], capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "GITMESH_DEBUG": "1"}
-    )
-    assert shown.returncode == 3
-    assert "Traceback" in shown.stderr
+    asked = inside_version("raise RuntimeError('boom')", GITMESH_DEBUG="1")
+    assert asked.returncode == 3
+    assert "Traceback" in asked.stderr
 
 
 def test_validating_a_thousand_policies_takes_no_ages(tmp_path: Path) -> None:

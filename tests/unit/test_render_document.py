@@ -32,6 +32,7 @@ def test_a_plan_document_has_version_kind_summary_findings_and_changes() -> None
         "policies": ["TrafficPolicy/shop/reviews"],
         "origins": [_place()],
         "fields": [{"path": "spec.http[0].timeout", "live": "5s", "want": "10s", "origin": _place()}],
+        "drift": False,
         "notes": [],
     }
 

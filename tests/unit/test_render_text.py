@@ -78,9 +78,9 @@ def test_a_plan_names_objects_fields_and_lines() -> None:
     )
     assert text.splitlines() == [
         "east (istio 1.30.3): 1 to create, 1 to change, 0 to delete, 0 unchanged",
-        "  ~ VirtualService shop/reviews                 policies/reviews.yaml:12",
+        "  ~ VirtualService shop/reviews  policies/reviews.yaml:12",
         "      spec.http[0].timeout: 5s (set by kubectl-edit) -> 10s   policies/reviews.yaml:12",
-        "  + VirtualService shop/details                 policies/reviews.yaml:12",
+        "  + VirtualService shop/details  policies/reviews.yaml:12",
         "1 to create, 1 to change, 0 to delete, 0 unchanged in 1 cluster",
     ]
 
@@ -154,11 +154,10 @@ def test_colour_only_adds_to_the_text() -> None:
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == report_text(one)
 
 
-def test_origins_are_listed_each_once_and_capped() -> None:
-    origins = tuple(origin(line) for line in (9, 9, 10, 11, 12, 13, 14))
+def test_origins_are_listed_by_file_and_capped() -> None:
+    origins = (origin(2, "z.yaml"), *(origin(line) for line in (14, 9, 9, 10, 11, 12)))
     text = report_text(report(cluster("east", change(Action.CREATE, origins=origins))))
-    assert "policies/reviews.yaml:9, policies/reviews.yaml:10" in text
-    assert "and 2 more" in text
+    assert "policies/reviews.yaml:9,10,11,12,..., z.yaml:2\n" in text
 
 
 def test_facts_name_meshes_services_and_workloads() -> None:
@@ -182,3 +181,8 @@ def test_incomplete_facts_and_a_missing_mesh_are_said() -> None:
     text = facts_text([ClusterFacts(cluster="east", complete=False)])
     assert "incomplete" in text
     assert "no mesh found" in text
+
+
+def test_drift_is_told_apart_from_a_change_in_git() -> None:
+    text = report_text(report(cluster("east", change(Action.UPDATE, timeout("30s", "3s"), drift=True))))
+    assert "~ VirtualService shop/reviews (drift)" in text

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from gitmesh_istio.names import subset_name
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.facts import Mesh
 from gitmesh.model.units import Decided, SourceCondition
-from gitmesh_istio.names import subset_name
 from tests.unit.istio.units import HOST, codes, decided, only, origin, subset, traffic_policy, translated, unit
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import gitmesh_istio
 import pytest
+
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body
 from gitmesh.ports import ControlObjects, PodFact

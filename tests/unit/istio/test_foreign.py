@@ -6,6 +6,7 @@ from typing import Any
 
 import gitmesh_istio
 import pytest
+
 from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical
@@ -78,7 +79,7 @@ def test_destination_rule_of_the_same_host() -> None:
     assert hit(live("DestinationRule", host="*.shop.svc.cluster.local")) == []
 
 
-ADMITS = {"action": "ALLOW", "rules": [{}]}
+ADMITS: dict[str, Any] = {"action": "ALLOW", "rules": [{}]}
 
 
 @pytest.mark.parametrize(

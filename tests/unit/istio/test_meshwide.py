@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import gitmesh_istio
 import pytest
+
 from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import ApiKind, ObjectKey

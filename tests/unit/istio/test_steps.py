@@ -7,6 +7,7 @@ from typing import Any
 
 import gitmesh_istio
 import pytest
+
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import Body, ObjectKey
 from gitmesh.ports import Step

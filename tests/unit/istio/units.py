@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gitmesh_istio
+
 from gitmesh.diagnostics import Location
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
 from gitmesh.model.manifests import Fragment, Translation

@@ -1,0 +1,63 @@
+"""The official CRDs of the meshes, if they lie beside the repository: they are data of others, so a clone has none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from gitmesh.crd import api_kind
+from gitmesh.model.objects import ApiKind
+
+CRDS = Path(__file__).parents[3] / "shared" / "crds"
+FILES = {"1.30": CRDS / "istio" / "crd-all.gen.yaml", "1.31": CRDS / "istio" / "1.31.0-rc.0" / "crd-all.gen.yaml"}
+
+
+def need_crds() -> None:
+    """Skip the test where there are none; in CI they must be there."""
+    if not CRDS.is_dir() and os.environ.get("CI") != "true":
+        pytest.skip("no ../shared/crds beside this clone")
+
+
+@cache
+def crds(release: str) -> tuple[Mapping[str, Any], ...]:
+    """The CRDs of an Istio release."""
+    with FILES[release].open(encoding="utf-8") as stream:
+        return tuple(document for document in yaml.load_all(stream, Loader=yaml.CSafeLoader) if document)
+
+
+def kinds(release: str) -> tuple[ApiKind, ...]:
+    """What a cluster with this release serves."""
+    found = (api_kind(crd, frozenset({crd["spec"]["group"]})) for crd in crds(release))
+    return tuple(kind for kind in found if kind is not None)
+
+
+@cache
+def validators(release: str) -> Mapping[tuple[str, str], Any]:
+    """(apiVersion, kind) -> validator. Closed: a field that the schema lacks is an error, since the API server would prune it."""
+    return dict(_validators(release))
+
+
+def _validators(release: str) -> Iterator[tuple[tuple[str, str], Any]]:
+    for crd in crds(release):
+        for version in crd["spec"]["versions"]:
+            name = f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"]
+            yield name, jsonschema_rs.Draft202012Validator(_closed({**version["schema"]["openAPIV3Schema"]}, top=True))
+
+
+def _closed(schema: Any, *, top: bool = False) -> Any:
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    made = {key: value if key in ("enum", "required") else _closed(value) for key, value in schema.items() if key != "format"}
+    if "properties" in schema and isinstance(schema["properties"], Mapping) and schema.get("type") == "object":
+        known = {**made["properties"], **({name: {} for name in ("apiVersion", "kind", "metadata", "status")} if top else {})}
+        made = {**made, "properties": known, "additionalProperties": False}
+    return made

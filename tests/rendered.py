@@ -1,0 +1,56 @@
+"""From policy texts and facts to objects and findings, through the real parser, resolver and translators; no cluster needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gitmesh.build import build, dropped
+from gitmesh.check import check
+from gitmesh.diagnostics import Diagnostic, in_order
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.manifests import Manifest
+from gitmesh.model.objects import decode
+from gitmesh.parse import parse
+from gitmesh.plugins import load_translators
+from gitmesh.resolve import resolve
+from tests.factories import snapshot_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """What a revision means for some clusters."""
+
+    manifests: tuple[Manifest, ...]
+    findings: tuple[Diagnostic, ...]
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        """The objects, sorted by cluster and key."""
+        return [decode(manifest.body) for manifest in self.manifests]
+
+    @property
+    def content(self) -> tuple[bytes, ...]:
+        """All bytes of the objects."""
+        return tuple(manifest.body for manifest in self.manifests)
+
+    @property
+    def said(self) -> list[str]:
+        """The findings, a line each."""
+        return [
+            f"{d.at or '-'} {d.code} {d.name} {d.severity} {d.policy} {d.field} [{d.cluster}/{d.mesh}] {d.message}" for d in self.findings
+        ]
+
+
+def rendered(files: Mapping[str, str], facts: Mapping[str, ClusterFacts]) -> Rendered:
+    """Render policy files for clusters with these facts."""
+    policies, found = parse(snapshot_of(files))
+    clusters = {name: known.labels for name, known in facts.items()}
+    static = (*found, *check(policies, clusters))
+    resolution = resolve(policies, facts, clusters)
+    builds, said = build(resolution, facts, load_translators(), "golden", {})
+    all_said = (*static, *resolution.diagnostics, *said)
+    lost = dropped(policies, builds, all_said)
+    manifests = tuple(manifest for _, built in sorted(builds.items()) for manifest in built.manifests.values())
+    return Rendered(manifests=manifests, findings=in_order([*all_said, *lost]))
