@@ -13,7 +13,7 @@ from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.base import Disabled
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Build, Fragment, Manifest
-from gitmesh.model.objects import ObjectKey, canonical
+from gitmesh.model.objects import ObjectKey, canonical, digest
 from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPolicySpec
 from gitmesh.model.units import Unit, UnitKey
@@ -125,12 +125,13 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str) -> Manifest:
     if fragment.key.namespace:
         metadata["namespace"] = fragment.key.namespace
     api_version = f"{fragment.key.group}/{fragment.version}" if fragment.key.group else fragment.version
-    body = {"apiVersion": api_version, "kind": fragment.key.kind, "metadata": metadata, "spec": fragment.spec}
+    body = canonical({"apiVersion": api_version, "kind": fragment.key.kind, "metadata": metadata, "spec": fragment.spec})
     return Manifest(
         key=fragment.key,
         version=fragment.version,
         phase=fragment.phase,
-        body=canonical(body),
+        body=body,
+        digest=digest(body),
         policies=policies,
         units=(unit.key,),
         fields=fragment.fields,

@@ -122,7 +122,8 @@ def _carry_out(
     outcomes: tuple[Outcome, ...] = ()
     if plan.writes:
         ledger = intend(ledger, plan)
-        version = cluster.save(ledger, version)
+        if ledger is not stored.ledger:
+            version = cluster.save(ledger, version)
         outcomes = cluster.apply(plan)
     after = record(ledger, plan, outcomes, observed, built, cycle.accepted, uid)
     if after == stored.ledger and version == stored.version and version and not stored.corrupt:

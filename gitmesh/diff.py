@@ -14,7 +14,6 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from typing import Any
 
 from gitmesh.diagnostics import Diagnostic, finding
@@ -40,11 +39,6 @@ class Consent:
     adoptions: Mapping[str, str] = field(default_factory=dict)
 
 
-def digest(body: bytes) -> str:
-    """Short hash of an object's content, as kept in the ledger."""
-    return sha256(body).hexdigest()[:16]
-
-
 def diff(
     built: Build,
     observed: Observed,
@@ -60,9 +54,10 @@ def diff(
     deletions = work.deletions()
     deletions, waiting, said = _guard(deletions, sum(key in observed.live for key in stored.ledger.entries), built.cluster, consent)
     steps = work.steps([*wanted, *deletions])
-    ordered = sorted([*steps, *held], key=_rank)
+    writes = sorted((change for change in steps if change.writes), key=_rank)
+    rest = (change for change in steps if not change.writes)
     diagnostics = (*observed.diagnostics, *work.diagnostics, *said)
-    return Plan(cluster=built.cluster, changes=tuple(ordered), prune_held=tuple(waiting), diagnostics=diagnostics)
+    return Plan(cluster=built.cluster, changes=(*writes, *rest, *held), prune_held=tuple(waiting), diagnostics=diagnostics)
 
 
 def _rank(change: Change) -> tuple[int, int, ObjectKey]:
@@ -109,6 +104,8 @@ class _Work:
                 return self._conflict(manifest, None, *self.blocked[manifest.key])
             return self._create(manifest)
         if self.ours(live):
+            if manifest.key in self.blocked:
+                self._say(manifest, *self.blocked[manifest.key])
             return self._own(manifest, live)
         if may_adopt(live, self.cluster, self.ledger.instance, self.consent.adoptions):
             return self._write(Action.ADOPT, manifest, live)
@@ -124,21 +121,22 @@ class _Work:
         if live.annotations.get(RECONCILE) == "disabled":
             self._say(manifest, "GM407", f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled")
             return _keep(Action.KEEP, live, self.built, "reconcile is disabled")
-        if self._same(manifest, live):
-            return replace(_change(Action.KEEP, manifest), uid=live.uid, before=live.body, body=None)
-        return self._write(Action.UPDATE, manifest, live)
+        return self._kept(manifest, live) or self._write(Action.UPDATE, manifest, live)
 
-    def _same(self, manifest: Manifest, live: Live) -> bool:
-        """Whether the live object already says what we want; remembered for as long as neither side moved."""
-        slot = ("same", self.cluster, manifest.key)
+    def _kept(self, manifest: Manifest, live: Live) -> Change | None:
+        """The row of a live object that already says what we want; remembered for as long as neither side moved."""
+        slot = ("kept", manifest.key)
         found = self.memo.get(slot)
-        if found is None or found[0] is not manifest.body or found[1] is not live.body:
-            found = self.memo[slot] = (manifest.body, live.body, is_same(decode(manifest.body), decode(live.body)))
-        return bool(found[2])
+        if found is None or found[0] is not manifest or found[1] is not live:
+            same = is_same(decode(manifest.body), decode(live.body))
+            kept = replace(_change(Action.KEEP, manifest), uid=live.uid, before=live.body, body=None) if same else None
+            found = self.memo[slot] = (manifest, live, kept)
+        change: Change | None = found[2]
+        return change
 
     def _write(self, action: Action, manifest: Manifest, live: Live) -> Change:
         entry = self.ledger.entries.get(manifest.key)
-        drift = action is Action.UPDATE and entry is not None and entry.digest == digest(manifest.body)
+        drift = action is Action.UPDATE and entry is not None and entry.digest == manifest.digest
         return replace(
             _change(action, manifest),
             before=live.body,

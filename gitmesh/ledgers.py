@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from gitmesh.diff import digest
 from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ObjectKey
@@ -24,7 +23,7 @@ def intend(ledger: Ledger, plan: Plan) -> Ledger:
             entries[change.key] = Entry(commit=entries.get(change.key, Entry()).commit)
         elif change.action is Action.ADOPT:
             entries[change.key] = Entry(uid=change.uid)
-    return replace(ledger, entries=entries)
+    return ledger if entries == ledger.entries else replace(ledger, entries=entries)
 
 
 def record(
@@ -42,7 +41,7 @@ def record(
         if outcome.ok and outcome.action is Action.DELETE:
             entries.pop(outcome.key, None)
         elif outcome.ok and outcome.key in built.manifests:
-            entries[outcome.key] = Entry(uid=outcome.uid, digest=digest(built.manifests[outcome.key].body), commit=commit)
+            entries[outcome.key] = Entry(uid=outcome.uid, digest=built.manifests[outcome.key].digest, commit=commit)
     return replace(ledger, entries=entries, sources=dict(accepted), cluster_uid=cluster_uid or ledger.cluster_uid)
 
 
@@ -61,7 +60,7 @@ def _gone(ledger: Ledger, observed: Observed, built: Build, plan: Plan) -> list[
 
 
 def _kept(entry: Entry | None, uid: str, built: Build, key: ObjectKey, commit: str) -> Entry:
-    wanted = digest(built.manifests[key].body)
+    wanted = built.manifests[key].digest
     if entry is not None and entry.uid == uid and entry.digest == wanted:
         return entry
     return Entry(uid=uid, digest=wanted, commit=entry.commit if entry and entry.commit else commit)

@@ -66,9 +66,7 @@ cli.params.append(
         callback=lambda ctx, _param, value: _version(ctx) if value else None,
     )
 )
-cli.params.append(
-    click.Option(["--debug"], is_flag=True, expose_value=False, envvar="GITMESH_DEBUG", help="Show the traceback of a defect.")
-)
+cli.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of a defect."))
 
 
 def _version(ctx: click.Context) -> None:

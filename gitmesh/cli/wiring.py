@@ -8,6 +8,8 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -201,6 +203,20 @@ def publishers(setup: Setup, repositories: Sequence[GitSource]) -> tuple[Publish
 
     back = setup.config.write_back
     return (StatusBranch(repositories[0], back.status_branch, author=back.author, now=time.time),)
+
+
+def event_publishers(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> tuple[Publisher, ...]:
+    """Events on the agent's own Deployment (namespace, name), where the configuration has the cluster that it runs in."""
+    own = next((fleet.clusters[one.name] for one in setup.config.clusters if one.in_cluster), None)
+    if own is None:
+        return ()
+    from gitmesh.adapters.kube.cluster import KubeCluster
+    from gitmesh.adapters.kube.events import EventPublisher
+
+    if not isinstance(own, KubeCluster):
+        return ()
+    now = partial(datetime.now, UTC)
+    return (EventPublisher(own.client, *deployment, now=now, clock=time.monotonic, instance=setup.config.instance),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

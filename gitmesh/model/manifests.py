@@ -72,12 +72,16 @@ class Translation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A desired object with GitMesh's labels and annotations on it. `body` is canonical JSON of the whole object."""
+    """A desired object with GitMesh's labels and annotations on it.
+
+    `body` is canonical JSON of the whole object, `digest` a short hash of it, as the ledger keeps it.
+    """
 
     key: ObjectKey
     version: str
     phase: Phase
     body: bytes
+    digest: str
     policies: tuple[str, ...]
     units: tuple[UnitKey, ...] = ()
     fields: Mapping[str, Origin] = field(default_factory=dict, compare=False)

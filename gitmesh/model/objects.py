@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, TypeAlias
 
 import orjson
@@ -55,10 +56,16 @@ class ApiKind:
 
 def canonical(body: Body) -> bytes:
     """Sorted compact JSON: equal objects are equal bytes."""
-    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    # A copy, as orjson's own result keeps the whole buffer that it grew: many times the size, for as long as it lives.
+    return bytes(memoryview(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)))
 
 
 def decode(content: bytes) -> dict[str, Any]:
     """The object behind canonical bytes."""
     body: dict[str, Any] = orjson.loads(content)
     return body
+
+
+def digest(content: bytes) -> str:
+    """Short hash of an object's content."""
+    return sha256(content).hexdigest()[:16]

@@ -44,6 +44,7 @@ def manifest(name: str = "reviews", spec: Any = None, policy: str = POLICY) -> M
         version="v1",
         phase=Phase.ROUTE,
         body=canonical({**body, "spec": spec or {"hosts": [name]}}),
+        digest="d",
         policies=(policy,),
         fields={"spec.hosts": origin(policy=policy)},
     )

@@ -115,8 +115,7 @@ def test_validate_with_facts_checks_references(run: Run, tmp_path: Path) -> None
     policy.write_text(policy.read_text().replace("- name: ratings", "- name: ratngs", 1))
     code, out, _ = run("validate", ".", "--facts", str(facts))
     assert code == 2
-    assert "policies/ratings.yaml:8:" in out
-    assert "MissingReference" in out
+    assert "policies/ratings.yaml:9:11: error GM208 MissingReference" in out
     assert "ratings" in out.split("hint:")[1].splitlines()[0]
     assert run("validate", ".")[0] == 0, "without facts nothing is known of Services"
 

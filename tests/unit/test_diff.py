@@ -11,13 +11,13 @@ from deepdiff import DeepDiff
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitmesh.diff import Consent, diff, digest, vanished
+from gitmesh.diff import Consent, diff, vanished
 from gitmesh.fields import changes
 from gitmesh.ledgers import intend, record
 from gitmesh.model.config import PruneConfig
 from gitmesh.model.ledger import Entry, Ledger, Stored
 from gitmesh.model.manifests import Build, Manifest, Phase
-from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.model.objects import ObjectKey, canonical, decode, digest
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.ownership import ADOPT, PRUNE, RECONCILE, marks
 from tests.fake_mesh import GROUP, FakeMesh, rule
@@ -35,7 +35,8 @@ def body(key: ObjectKey, spec: Mapping[str, Any], *, cluster: str = CLUSTER, ins
 
 def want(name: str, **spec: Any) -> Manifest:
     key = rule(name)
-    return Manifest(key=key, version="v1", phase=Phase.ROUTE, body=body(key, spec), policies=("TrafficPolicy/shop/p",))
+    content = body(key, spec)
+    return Manifest(key=key, version="v1", phase=Phase.ROUTE, body=content, digest=digest(content), policies=("TrafficPolicy/shop/p",))
 
 
 def is_live(name: str, *, uid: str = "u1", marked: bool = True, extra: Mapping[str, str] | None = None, **spec: Any) -> Live:

@@ -32,7 +32,7 @@ COMMIT = "a" * 40
 
 
 def cluster(name: str = "east", **changes: Any) -> ClusterResult:
-    manifest = Manifest(key=KEY, version="v1", phase=Phase.ROUTE, body=b"{}", policies=(ID,))
+    manifest = Manifest(key=KEY, version="v1", phase=Phase.ROUTE, body=b"{}", digest="d", policies=(ID,))
     result = ClusterResult(
         name=name,
         state=State.SYNCED,

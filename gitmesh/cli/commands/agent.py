@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from gitmesh.cli import options, wiring
-from gitmesh.cli.session import translators
+from gitmesh.cli.session import whole_job
 
 if TYPE_CHECKING:
     from gitmesh.model.report import Report
@@ -46,15 +46,30 @@ Exit codes: 0 asked to stop, 2 the configuration is not valid, 3 wrong usage or 
 @click.option(
     "--log-level", type=click.Choice(("debug", "info", "warning", "error")), default="info", show_default=True, help="Least level to log."
 )
+@click.option("--namespace", envvar="POD_NAMESPACE", metavar="NAME", help="Namespace that the agent runs in.")
+@click.option(
+    "--deployment",
+    envvar="GITMESH_DEPLOYMENT",
+    metavar="NAME",
+    help="The agent's own Deployment: failures become Events on it, where a cluster has `inCluster: true`.",
+)
 @options.store
-def command(config_path: Path, listen: str | None, log_format: Literal["text", "json"], log_level: str, store: Path | None) -> int:
+def command(
+    config_path: Path,
+    listen: str | None,
+    log_format: Literal["text", "json"],
+    log_level: str,
+    namespace: str | None,
+    deployment: str | None,
+    store: Path | None,
+) -> int:
     """Wire the adapters once and run cycles until a signal."""
     from gitmesh.agent.logs import LogPublisher, logger
     from gitmesh.agent.main import run_agent, stop_on_signals
 
     setup = wiring.require(config_path)
     log = logger(log_format, level=log_level)
-    cycle, publishers = _wired(setup, store)
+    cycle, publishers = _wired(setup, store, (namespace, deployment) if namespace and deployment else None)
     return run_agent(
         cycle,
         listen=listen or setup.config.listen,
@@ -67,17 +82,28 @@ def command(config_path: Path, listen: str | None, log_format: Literal["text", "
     )
 
 
-def _wired(setup: wiring.Setup, store: Path | None) -> tuple[Callable[[Sequence[Publisher]], Report], tuple[Publisher, ...]]:
-    """One cycle as a function of its publishers, and the publishers of the configuration. The memo lives as long as the process."""
+def _wired(
+    setup: wiring.Setup, store: Path | None, own: tuple[str, str] | None
+) -> tuple[Callable[[Sequence[Publisher]], Report], tuple[Publisher, ...]]:
+    """One cycle as a function of its publishers, and the publishers that the configuration and the flags name.
+
+    The memo and the adapters live as long as the process.
+    """
     from gitmesh.model.report import Stage
     from gitmesh.pipeline import Memo, run
 
-    plugins, repositories, memo = translators(), wiring.sources(setup, store), Memo()
-    fleet, settings = wiring.fleet(setup, plugins), wiring.options(setup)
+    job, memo = whole_job(setup, store), Memo()
 
     def cycle(publishers: Sequence[Publisher]) -> Report:
         return run(
-            repositories, fleet, plugins, until=Stage.APPLY, options=settings, memo=memo, clock=time.monotonic, publishers=publishers
+            job.sources,
+            job.fleet,
+            job.translators,
+            until=Stage.APPLY,
+            options=job.options,
+            memo=memo,
+            clock=time.monotonic,
+            publishers=publishers,
         )
 
-    return cycle, wiring.publishers(setup, repositories)
+    return cycle, (*job.publishers, *(wiring.event_publishers(setup, job.fleet, own) if own else ()))

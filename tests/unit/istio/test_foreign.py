@@ -39,7 +39,7 @@ def live(kind: str, namespace: str = "shop", status: Any = None, annotations: An
 
 def ours(kind: str, name: str, namespace: str = "shop", **spec: Any) -> tuple[ObjectKey, Manifest]:
     at = key(kind, name, namespace)
-    return at, Manifest(key=at, version="v1", phase=Phase.ROUTE, body=canonical({"spec": spec}), policies=())
+    return at, Manifest(key=at, version="v1", phase=Phase.ROUTE, body=canonical({"spec": spec}), digest="", policies=())
 
 
 SERVICE = ours("VirtualService", "reviews", hosts=[HOST])
