@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -18,7 +20,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Location:
-    """A place in a source: file path inside it, 1-based line and column."""
+    """A place in a source: file path inside it, 1-based line and column. Line 0 means the source as a whole."""
 
     source: str = ""
     path: str
@@ -26,7 +28,7 @@ class Location:
     column: int = 1
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}"
+        return f"{self.path}:{self.line}:{self.column}" if self.line else f"source {self.source}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,3 +107,15 @@ def repr_key(key: tuple[object, ...]) -> tuple[tuple[int, str], ...]:
 def without_excerpt(diagnostic: Diagnostic) -> Diagnostic:
     """The same finding fit to leave the machine: no line of the user's file in it."""
     return replace(diagnostic, excerpt="")
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """`did you mean X?`, or "" where nothing is near. Names that differ by case, `_` or `-` alone are always near."""
+    names = sorted(known)
+    same = [name for name in names if _letters(name) == _letters(word)]
+    near = same or difflib.get_close_matches(word[:64], names, n=1, cutoff=0.6)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _letters(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")

@@ -10,10 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gitmesh.build import build, dropped
-from gitmesh.converge import Cycle, converge
 from gitmesh.diagnostics import Diagnostic, finding, in_order
-from gitmesh.diff import Consent
 from gitmesh.model.config import PruneConfig
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger, Stored
@@ -21,9 +18,12 @@ from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Policy
 from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.model.virtualmesh import AdoptionSpec
+from gitmesh.planning.build import build, dropped
+from gitmesh.planning.converge import Cycle, converge
+from gitmesh.planning.diff import Consent
+from gitmesh.planning.revisions import Revisions, choose, with_excerpts
 from gitmesh.ports import Cluster, ClusterError, Fleet, Publisher, Source, Translator
-from gitmesh.resolve import resolve
-from gitmesh.revisions import Revisions, choose, with_excerpts
+from gitmesh.resolution.resolve import resolve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +112,11 @@ class _Run:
     def report(self) -> Report:
         with self._phase("fetch", "reading the sources"):
             revisions = self._revisions()
-        blind = revisions.lost or (self.options.review and any(result.refused for result in revisions.sources.values()))
-        if self.until is Stage.PARSE or blind:
+        refused = self.options.review and any(result.refused for result in revisions.sources.values())
+        if self.until is Stage.PARSE or refused:
             return self._finish(revisions, {})
+        if not revisions.in_force:
+            return self._finish(revisions, self._untouched(revisions))
         with self._phase("discover", "reading the clusters"):
             facts = self._facts()
         with self._phase("build", "translating the policies"):
@@ -215,6 +217,12 @@ class _Run:
         for name in self.unreachable:
             results[name] = replace(results[name], state=State.UNREACHABLE)
         return dict(sorted(results.items()))
+
+    def _untouched(self, revisions: Revisions) -> dict[str, ClusterResult]:
+        """Without any revision in force the clusters are left exactly as they are."""
+        waiting = State.HELD if revisions.lost else State.PENDING
+        states = {name: State.UNREACHABLE if name in self.unreachable else waiting for name in sorted(self.fleet.clusters)}
+        return {name: ClusterResult(name=name, state=state) for name, state in states.items()}
 
     def _converger(
         self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None], builds: Mapping[str, Build]

@@ -12,7 +12,7 @@ from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Worklo
 from gitmesh.model.kinds import KINDS, Spec
 from gitmesh.model.policies import Policy, Positions
 from gitmesh.model.snapshot import File, Snapshot
-from gitmesh.parse import parse
+from gitmesh.parsing.parse import parse
 
 
 def snapshot_of(files: Mapping[str, str | bytes], source: str = "policies", commit: str = "") -> Snapshot:

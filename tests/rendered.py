@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gitmesh.build import build, dropped
-from gitmesh.check import check
 from gitmesh.diagnostics import Diagnostic, in_order
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import decode
-from gitmesh.parse import parse
+from gitmesh.parsing.parse import parse
+from gitmesh.planning.build import build, dropped
 from gitmesh.plugins import load_translators
-from gitmesh.resolve import resolve
+from gitmesh.resolution.check import check
+from gitmesh.resolution.resolve import resolve
 from tests.factories import snapshot_of
 
 

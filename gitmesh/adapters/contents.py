@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from gitmesh.adapters.writing import live_object
+from gitmesh.discovery.rows import Reduced
 from gitmesh.model.objects import Body, ObjectKey
 from gitmesh.model.plan import Live
-from gitmesh.rows import Reduced
 from gitmesh.yaml_documents import Document, read_documents
 from gitmesh.yaml_text import dump
 

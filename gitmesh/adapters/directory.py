@@ -12,12 +12,12 @@ from gitmesh.adapters.tree import Tree
 from gitmesh.adapters.treewriter import Writer
 from gitmesh.adapters.writing import refuse_observed, version_of
 from gitmesh.diagnostics import Diagnostic, finding, in_order
-from gitmesh.discover import Reducer, assemble, cluster_uid
-from gitmesh.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
+from gitmesh.discovery.discover import Reducer, assemble, cluster_uid
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.plan import Live, Observed, Outcome, Plan
+from gitmesh.planning.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
 from gitmesh.ports import ClusterError, Translator
 
 _LEDGER = f"{STATE}/ledger.yaml"
@@ -47,7 +47,7 @@ class DirectoryCluster:
         watched = {(r.group, r.kind): r.namespaced for translator in translators for r in translator.resources}
         self._tree = Tree(root, Reader(Reducer(translators).reduce, watched))
         self._facts: tuple[int, ClusterFacts] | None = None
-        self._stored: tuple[bytes, Stored] | None = None
+        self._stored: tuple[bytes, str, Stored] | None = None
         self._observed: tuple[int, frozenset[tuple[str, str]], Observed] | None = None
 
     def facts(self) -> ClusterFacts:
@@ -89,9 +89,9 @@ class DirectoryCluster:
         content = self._ledger()
         if content is None:
             return Stored(ledger=Ledger(instance=instance))
-        if self._stored is None or self._stored[0] != content:
-            self._stored = (content, self._read(content, instance))
-        return self._stored[1]
+        if self._stored is None or self._stored[:2] != (content, instance):
+            self._stored = (content, instance, self._read(content, instance))
+        return self._stored[2]
 
     def _read(self, content: bytes, instance: str) -> Stored:
         try:
@@ -117,7 +117,7 @@ class DirectoryCluster:
                     write_inside(self._root, _LEDGER, content, sync=True)
         except OSError as error:
             raise self._failure("written", error) from error
-        self._stored = (content, Stored(ledger=ledger, version=version_of(content)))
+        self._stored = (content, ledger.instance, Stored(ledger=ledger, version=version_of(content)))
         return version_of(content)
 
     def _watch(self, kinds: Sequence[ApiKind]) -> None:

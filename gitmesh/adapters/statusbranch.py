@@ -17,7 +17,7 @@ from gitmesh.adapters.git.source import GitSource
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.config import Author
 from gitmesh.model.report import Report
-from gitmesh.status import OWN_FILES, OWN_FOLDERS, StatusMemo, heals, message, status_tree
+from gitmesh.status.tree import OWN_FILES, OWN_FOLDERS, StatusMemo, heals, message, status_tree
 
 TRIES = 5
 RETRY_SECONDS = 300.0

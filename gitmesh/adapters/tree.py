@@ -14,8 +14,8 @@ from pathlib import Path
 from gitmesh.adapters.contents import Content, Place, Reader
 from gitmesh.adapters.files import read_inside
 from gitmesh.diagnostics import Diagnostic, Location, finding
+from gitmesh.discovery.rows import Reduced
 from gitmesh.model.plan import Live
-from gitmesh.rows import Reduced
 
 MAX_FILE = 1_048_576
 """Bytes of a file that is read: more than a Kubernetes object may have (etcd takes 1.5 MiB with all its wrapping)."""

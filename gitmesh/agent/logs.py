@@ -54,8 +54,8 @@ class LogPublisher:
             for outcome in result.outcomes:
                 change = changes.get(outcome.key)
                 self._write(name, str(outcome.key), outcome.action.value, outcome.ok, change.drift if change else False)
-        commits = {name: source.accepted[:12] for name, source in report.sources.items()}
-        self._log.debug("cycle", seconds=round(sum(report.seconds.values()), 3), policies=len(report.policies), **commits)
+        commits = ",".join(f"{name}@{source.accepted[:12]}" for name, source in sorted(report.sources.items()))
+        self._log.debug("cycle", seconds=round(sum(report.seconds.values()), 3), policies=len(report.policies), commits=commits)
         return report
 
     def _findings(self, report: Report) -> None:

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from gitmesh import __version__
 from gitmesh.model.report import Report, State
-from gitmesh.status_states import policy_states
+from gitmesh.status.states import policy_states
 
 MOST_POLICIES = 2000
 """Above this many policies their own series are left out (reliability W13)."""

@@ -64,8 +64,8 @@ def load(given: Path | None) -> Setup | None:
 def read(file: Path, *, quiet: bool = False) -> Setup:
     """A configuration file, named on stderr unless `quiet`. Its findings are printed like any others, and end the command."""
     from gitmesh.adapters.folder import read_config
+    from gitmesh.parsing.settings import load_config
     from gitmesh.ports import SourceError
-    from gitmesh.settings import load_config
 
     try:
         content = read_config(str(file))
@@ -187,7 +187,7 @@ def read_facts(path: Path) -> Mapping[str, ClusterFacts]:
     """Facts saved by `gitmesh discover -o yaml` (or json)."""
     import yaml
 
-    from gitmesh.facts_codec import load_facts
+    from gitmesh.discovery.facts_codec import load_facts
 
     try:
         return load_facts(yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506  a safe loader

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 
 from gitmesh.codes import CODES, Code
+from gitmesh.parsing.schema import Field
 from gitmesh.render.paint import Paint, plain
-from gitmesh.schema import Field
 
 _INDEX = re.compile(r"\[\d*\]")
 

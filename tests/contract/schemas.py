@@ -12,7 +12,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from gitmesh.crd import api_kind
+from gitmesh.discovery.crd import api_kind
 from gitmesh.model.objects import ApiKind
 
 CRDS = Path(__file__).parents[3] / "shared" / "crds"

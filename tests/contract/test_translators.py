@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gitmesh.facts_codec import load_facts
+from gitmesh.discovery.facts_codec import load_facts
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.plugins import load_translators
 from gitmesh.ports import Translator

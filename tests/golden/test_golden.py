@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gitmesh.facts_codec import load_facts
+from gitmesh.discovery.facts_codec import load_facts
 from tests.rendered import rendered
 
 HERE = Path(__file__).parent

@@ -15,7 +15,7 @@ from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live, Outcome, Plan
-from gitmesh.ownership import marks
+from gitmesh.planning.ownership import marks
 from gitmesh.ports import Resource, Translator
 from tests.lab.apiserver import ApiServer
 

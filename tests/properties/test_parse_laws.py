@@ -17,9 +17,9 @@ from ruamel.yaml.error import YAMLError
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.policies import Policy
-from gitmesh.nodes import read
-from gitmesh.parse import parse
-from gitmesh.scalars import Refusal, resolve
+from gitmesh.parsing.nodes import read
+from gitmesh.parsing.parse import parse
+from gitmesh.parsing.scalars import Refusal, resolve
 from tests.factories import snapshot_of
 
 SAMPLE = """apiVersion: gitmesh.io/v1alpha1

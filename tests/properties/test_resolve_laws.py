@@ -8,12 +8,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitmesh.matching import Disjoint, Request, conjunction, implies, matches, normal
 from gitmesh.model.base import Disabled
 from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import ROUTING_FIELDS, TrafficPolicySpec
 from gitmesh.model.units import DestinationUnit, NamedCondition, RequestMatch, SourceCondition, TextCondition
-from gitmesh.resolve import Resolution, resolve
+from gitmesh.resolution.matching import Disjoint, Request, conjunction, implies, matches, normal
+from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import shop, traffic
 
 PATHS = ("/", "/a", "/A", "/a/", "/ab", "/a/b", "/a/b.jpg", "/ab.jpg", "/b", "/a/b/c", "/x.jpg", "/.jpg", "/a.jpg")

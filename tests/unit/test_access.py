@@ -7,7 +7,7 @@ from typing import Any
 from gitmesh.model.facts import ClusterFacts, Mesh, ServicePort
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import Access, DestinationUnit, Principal
-from gitmesh.resolve import Resolution, resolve
+from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import access, facts, policy, service, shop, workload
 
 MIXED = (ServicePort(number=80, name="http", target="web"), ServicePort(number=81, target=0), ServicePort(number=82, target="gone"))

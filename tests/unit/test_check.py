@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gitmesh.check import check
 from gitmesh.model.policies import Policy
+from gitmesh.resolution.check import check
 from tests.factories import access, policy, traffic
 
 CLUSTERS: dict[str, dict[str, str]] = {"east": {}, "west": {}}

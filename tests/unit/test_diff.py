@@ -1,4 +1,4 @@
-"""Build x observed x ledger -> Plan: every row of the table in gitmesh/diff.py, the guard on deletions, and what is ours."""
+"""Build x observed x ledger -> Plan: every row of the table in gitmesh/planning/diff.py, the guard on deletions, and what is ours."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from deepdiff import DeepDiff
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitmesh.diff import Consent, diff, vanished
-from gitmesh.fields import changes
-from gitmesh.ledgers import intend, record
 from gitmesh.model.config import PruneConfig
 from gitmesh.model.ledger import Entry, Ledger, Stored
 from gitmesh.model.manifests import Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, decode, digest
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
-from gitmesh.ownership import ADOPT, PRUNE, RECONCILE, marks
+from gitmesh.planning.diff import Consent, diff, vanished
+from gitmesh.planning.fields import changes
+from gitmesh.planning.ledgers import intend, record
+from gitmesh.planning.ownership import ADOPT, PRUNE, RECONCILE, marks
 from tests.fake_mesh import GROUP, FakeMesh, rule
 
 CLUSTER, INSTANCE = "east", "shop"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gitmesh.discover import FACT_KINDS, Reducer, assemble, schema_fields
+from gitmesh.discovery.discover import FACT_KINDS, Reducer, assemble, schema_fields
 from gitmesh.model.facts import ClusterFacts, Workload
 from tests.unit.bookshop import NETWORKING, PROXY, TRANSLATORS, VIRTUAL_SERVICE, app_spec, bookshop, control_plane, route, service, thing
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitmesh.codec import CodecError
-from gitmesh.facts_codec import dump_facts, load_facts, with_digest
+from gitmesh.discovery.facts_codec import dump_facts, load_facts, with_digest
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
 from gitmesh.model.objects import ApiKind
 from gitmesh.yaml_documents import read_documents

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gitmesh.adapters.folder import FolderSource, blob_id, read_config
-from gitmesh.nodes import MAX_FILE_BYTES
-from gitmesh.parse import parse
+from gitmesh.parsing.nodes import MAX_FILE_BYTES
+from gitmesh.parsing.parse import parse
 from gitmesh.ports import Source, SourceError
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitmesh.ledger_codec import FutureLedgerError, dump_ledger, encode_ledger, load_ledger, read_ledger
 from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.objects import ObjectKey
+from gitmesh.planning.ledger_codec import FutureLedgerError, dump_ledger, encode_ledger, load_ledger, read_ledger
 
 names = st.text(alphabet="abc.-", min_size=1, max_size=5)
 keys = st.builds(ObjectKey, group=names | st.just(""), kind=names, namespace=names | st.just(""), name=names)

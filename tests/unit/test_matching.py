@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gitmesh.matching import Disjoint, Inexpressible, Request, conjunction, implies, matches, normal, overlaps
 from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
+from gitmesh.resolution.matching import Disjoint, Inexpressible, Request, conjunction, implies, matches, normal, overlaps
 
 
 def path(form: str, value: str, ignore_case: bool = False) -> RequestMatch:

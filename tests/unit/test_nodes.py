@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from gitmesh.nodes import MAX_DEPTH, MAX_DOCUMENTS, MAX_FILE_BYTES, MAX_FINDINGS, read
-from gitmesh.scalars import resolve
+from gitmesh.parsing.nodes import MAX_DEPTH, MAX_DOCUMENTS, MAX_FILE_BYTES, MAX_FINDINGS, read
+from gitmesh.parsing.scalars import resolve
 
 Found = tuple[str, int, int]
 

@@ -13,7 +13,7 @@ from gitmesh.diagnostics import Diagnostic, Location, finding
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.snapshot import File, Snapshot
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.parse import CacheKey, FileResult, duplicates, parse
+from gitmesh.parsing.parse import CacheKey, FileResult, duplicates, parse
 from tests.factories import policies_of, snapshot_of
 
 HEAD = "apiVersion: gitmesh.io/v1alpha1\nkind: {kind}\nmetadata: {{name: a, namespace: shop}}\nspec:\n"
@@ -439,6 +439,7 @@ def test_a_thousand_policies_take_well_under_a_second() -> None:
 
 
 def test_start_up_imports_nothing_heavy() -> None:
-    code = "import sys, gitmesh.parse; print([m for m in ('kubernetes', 'aiohttp', 'git', 'rich', 'deepdiff', 're2') if m in sys.modules])"
+    heavy = ("kubernetes", "aiohttp", "git", "rich", "deepdiff", "re2")
+    code = f"import sys, gitmesh.parsing.parse; print([m for m in {heavy} if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

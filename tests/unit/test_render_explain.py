@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gitmesh.codes import CODES
+from gitmesh.parsing.schema import Field
 from gitmesh.render.explain import code_text, field_text, find_code, find_fields, similar
-from gitmesh.schema import Field
 
 FIELDS = {
     path: Field(path, "integer", f"about {path}", required=path.endswith("attempts"))

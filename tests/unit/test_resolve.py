@@ -8,7 +8,7 @@ from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.facts import ClusterFacts, Mesh, ServicePort
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import DestinationUnit, MeshUnit, SourceCondition
-from gitmesh.resolve import Resolution, resolve
+from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import access, facts, policy, service, shop, traffic, workload
 
 PORTS = (ServicePort(number=80, name="http", target=8080), ServicePort(number=81, name="admin", target=8081))

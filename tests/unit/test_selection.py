@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gitmesh.index import Index, World
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.units import UnitKey
-from gitmesh.selection import Selection, select
+from gitmesh.resolution.index import Index, World
+from gitmesh.resolution.selection import Selection, select
 from tests.factories import access, facts, service, shop, traffic, workload
 
 

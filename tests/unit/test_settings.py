@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitmesh.settings import load_config, resolve, url_problem
+from gitmesh.parsing.settings import load_config, resolve, url_problem
 
 GOOD = """apiVersion: gitmesh.io/v1alpha1
 kind: Config

@@ -18,8 +18,8 @@ from gitmesh.adapters.git.errors import GitError, Reason, failure
 from gitmesh.adapters.git.names import branch_problem, is_object_id
 from gitmesh.adapters.git.process import Done, Limits, run
 from gitmesh.model.config import SourceAuth
+from gitmesh.parsing.settings import url_problem
 from gitmesh.ports import SourceError
-from gitmesh.settings import url_problem
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from gitmesh.adapters.git.process import Limits
 from gitmesh.adapters.git.repository import Repository
 from gitmesh.diagnostics import Diagnostic, Location, finding
-from gitmesh.nodes import MAX_FILE_BYTES
-from gitmesh.parse import MAX_FILES, MAX_REVISION_BYTES, SUFFIXES
+from gitmesh.parsing.nodes import MAX_FILE_BYTES
+from gitmesh.parsing.parse import MAX_FILES, MAX_REVISION_BYTES, SUFFIXES
 
 MAX_PATH = 1024
 _MAX_LISTING = MAX_FILES * 512

@@ -13,10 +13,10 @@ from gitmesh.adapters.kube import managed, writes
 from gitmesh.adapters.kube.client import Answer, Client, Identity
 from gitmesh.adapters.kube.errors import ApiError, api_error, clean
 from gitmesh.adapters.kube.live import LiveObjects
-from gitmesh.diff import is_same
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Outcome, Plan
 from gitmesh.model.units import UnitKey
+from gitmesh.planning.diff import is_same
 from gitmesh.ports import ClusterError
 
 _MANAGER_CONFLICT = "FieldManagerConflict"

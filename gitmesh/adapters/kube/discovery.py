@@ -11,10 +11,10 @@ from typing import Any
 
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.paths import segment
-from gitmesh.crd import preferred, schema_fields
+from gitmesh.discovery.crd import preferred, schema_fields
+from gitmesh.discovery.reducer import listed, mapping
 from gitmesh.model.objects import ApiKind
 from gitmesh.ports import ClusterError
-from gitmesh.reducer import listed, mapping
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 

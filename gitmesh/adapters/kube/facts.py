@@ -12,11 +12,11 @@ from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.lists import METADATA_ONLY, everything
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.discover import FACT_KINDS, Reduced, Reducer, assemble
+from gitmesh.discovery.discover import FACT_KINDS, Reduced, Reducer, assemble
+from gitmesh.discovery.reducer import mapping
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.ports import Translator
-from gitmesh.reducer import mapping
 
 _CONFIGMAP = ApiKind(group="", kind="ConfigMap", plural="configmaps", versions=("v1",))
 _BY_OTHER_MEANS = frozenset({"ConfigMap", "CustomResourceDefinition"})

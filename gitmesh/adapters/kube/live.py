@@ -15,7 +15,7 @@ from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical
 from gitmesh.model.plan import Live
-from gitmesh.ownership import FIELD_MANAGER
+from gitmesh.planning.ownership import FIELD_MANAGER
 
 _METADATA = ("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences")
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gitmesh.ownership import FIELD_MANAGER
-from gitmesh.reducer import listed, mapping
+from gitmesh.discovery.reducer import listed, mapping
+from gitmesh.planning.ownership import FIELD_MANAGER
 
 Entry = Mapping[str, Any]
 _NOT_CONTENT = frozenset({"f:apiVersion", "f:kind", "f:metadata", "f:status"})

@@ -14,7 +14,7 @@ from gitmesh.adapters.kube.live import LiveObjects, content_of
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, canonical, decode
 from gitmesh.model.plan import Action, Change, Plan
-from gitmesh.ownership import FIELD_MANAGER
+from gitmesh.planning.ownership import FIELD_MANAGER
 
 
 class Predictor:

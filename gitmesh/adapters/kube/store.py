@@ -14,10 +14,10 @@ import orjson
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.paths import collection, item
-from gitmesh.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.ownership import FIELD_MANAGER, INSTANCE, MANAGED_BY
+from gitmesh.planning.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
+from gitmesh.planning.ownership import FIELD_MANAGER, INSTANCE, MANAGED_BY
 from gitmesh.ports import ClusterError
 
 NAMESPACE = "gitmesh-system"

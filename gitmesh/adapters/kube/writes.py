@@ -10,7 +10,7 @@ import orjson
 from gitmesh.adapters.kube.client import Request
 from gitmesh.adapters.kube.paths import item
 from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.ownership import FIELD_MANAGER
+from gitmesh.planning.ownership import FIELD_MANAGER
 
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"

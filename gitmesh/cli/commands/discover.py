@@ -65,6 +65,6 @@ def _print(facts: dict[str, ClusterFacts], form: str, color: bool | None) -> Non
 
         console.data(facts_text(facts.values(), paint=console.paint_for(color)))
         return
-    from gitmesh.facts_codec import dump_facts
+    from gitmesh.discovery.facts_codec import dump_facts
 
     console.data(dumped(dump_facts(facts), form))

@@ -11,7 +11,7 @@ from gitmesh.cli import console, options
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gitmesh.schema import Field
+    from gitmesh.parsing.schema import Field
 
 HELP = """Explain a finding's code or a policy's field. Works offline.
 
@@ -50,7 +50,7 @@ def command(topic: str, color: bool | None) -> int:
 
 def _fields() -> Mapping[str, Field]:
     from gitmesh.model.kinds import KINDS
-    from gitmesh.schema import Field, fields
+    from gitmesh.parsing.schema import Field, fields
 
     found: dict[str, Field] = {}
     for kind in (*KINDS, "Config"):

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from gitmesh.settings import url_problem
+from gitmesh.parsing.settings import url_problem
 
 STATUS_BRANCH = "gitmesh-status"
 _AUTHOR = {"GIT_AUTHOR_NAME": "Bookshop team", "GIT_AUTHOR_EMAIL": "team@bookshop.example"}

@@ -6,11 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from sys import intern
 from typing import Any, TypeVar
 
-from gitmesh.crd import api_kind
-from gitmesh.model.facts import Service, ServicePort
-from gitmesh.model.objects import Body
-from gitmesh.ports import Translator
-from gitmesh.rows import (
+from gitmesh.discovery.crd import api_kind
+from gitmesh.discovery.rows import (
     MANAGED_BY,
     AccountRow,
     ConfigRow,
@@ -23,6 +20,9 @@ from gitmesh.rows import (
     PodShape,
     Reduced,
 )
+from gitmesh.model.facts import Service, ServicePort
+from gitmesh.model.objects import Body
+from gitmesh.ports import Translator
 
 T = TypeVar("T")
 

@@ -9,15 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.faults import suggest
-from gitmesh.identities import identities
-from gitmesh.index import Index, World, port_of, targets
+from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
 from gitmesh.model.facts import Service, Workload
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, TextCondition
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.resolution.identities import identities
+from gitmesh.resolution.index import Index, World, port_of, targets
 
 Default: TypeAlias = Literal["Deny", "Allow", "MeshDefault"]
 _STRICTEST: tuple[Default, ...] = ("Deny", "MeshDefault", "Allow")

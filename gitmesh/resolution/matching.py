@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
 
-from gitmesh.conditions import Disjoint, Inexpressible, excludes, holds, meet, normal_path
-from gitmesh.conditions import implies as text_implies
 from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
+from gitmesh.resolution.conditions import Disjoint, Inexpressible, excludes, holds, meet, normal_path
+from gitmesh.resolution.conditions import implies as text_implies
 
 Conjunction: TypeAlias = RequestMatch | Disjoint | Inexpressible
 

@@ -11,14 +11,14 @@ from math import exp
 from typing import Any
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.diff import Consent, diff, vanished
-from gitmesh.ledgers import intend, record
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.plan import Action, Change, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, State, Verdict
+from gitmesh.planning.diff import Consent, diff, vanished
+from gitmesh.planning.ledgers import intend, record
 from gitmesh.ports import Cluster, Translator
 
 FIGHT_HEAT = 5.0

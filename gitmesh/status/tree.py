@@ -15,13 +15,13 @@ from typing import Any
 import orjson
 
 from gitmesh.diagnostics import Diagnostic, Location, Severity, in_order
-from gitmesh.facts_codec import dump_facts
+from gitmesh.discovery.facts_codec import dump_facts
 from gitmesh.model.kinds import API_VERSION, KINDS
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Change, FieldChange
 from gitmesh.model.report import ClusterResult, Report, SourceResult, State
-from gitmesh.status_message import heals, message
-from gitmesh.status_states import Standing, overall, standing_changes, views
+from gitmesh.status.message import heals, message
+from gitmesh.status.states import Standing, overall, standing_changes, views
 from gitmesh.yaml_text import dump
 
 __all__ = ["OWN_FILES", "OWN_FOLDERS", "StatusMemo", "heals", "message", "status_tree"]

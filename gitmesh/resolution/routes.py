@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitmesh.matching import Inexpressible, conjunction, implies, overlaps
 from gitmesh.model.policies import Origin
 from gitmesh.model.traffic import HeaderOps, Headers, PathRewrite
 from gitmesh.model.units import Decided, RequestMatch
-from gitmesh.rules import NO_MORE_HEADERS, ROUTING, Rule, Slot, covers, is_disabled, slot_path
+from gitmesh.resolution.matching import Inexpressible, conjunction, implies, overlaps
+from gitmesh.resolution.rules import NO_MORE_HEADERS, ROUTING, Rule, Slot, covers, is_disabled, slot_path
 
 MOST_CONJUNCTIONS = 64
 """api.md: more than 64 overlaps for one destination is an error."""

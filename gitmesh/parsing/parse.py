@@ -14,13 +14,13 @@ from typing import Any, TypeAlias
 import orjson
 from pydantic import ValidationError
 
-from gitmesh.diagnostics import Diagnostic, Location, finding, in_order
-from gitmesh.faults import echo, findings_of, suggest
+from gitmesh.diagnostics import Diagnostic, Location, finding, in_order, suggest
 from gitmesh.model.envelope import ENVELOPES
 from gitmesh.model.kinds import API_VERSION, FUTURE_KINDS
 from gitmesh.model.policies import Policy, Positions
 from gitmesh.model.snapshot import File, Snapshot
-from gitmesh.nodes import Document, read
+from gitmesh.parsing.faults import echo, findings_of
+from gitmesh.parsing.nodes import Document, read
 
 MAX_FILES = 20_000
 MAX_REVISION_BYTES = 64 * 1024 * 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, Discriminator, ValidationError
 from pydantic.fields import FieldInfo
 
-from gitmesh.diagnostics import Diagnostic, Location, finding
+from gitmesh.diagnostics import Diagnostic, Location, finding, suggest
 from gitmesh.model.base import UNION_TAGS, Disabled
 from gitmesh.model.kinds import FUTURE_FIELDS, FUTURE_VALUES
 from gitmesh.model.policies import Positions, YamlPath, dotted
@@ -56,18 +55,6 @@ def findings_of(error: ValidationError, model: type[BaseModel], positions: Posit
         return found
     more = finding("GM103", f"{len(placed) - MAX_SHOWN} more findings in this document are not shown", at=positions.at(()), policy=policy)
     return (*found, more)
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """`did you mean X?`, or "" where nothing is near. Names that differ by case, `_` or `-` alone are always near."""
-    names = sorted(known)
-    same = [name for name in names if _letters(name) == _letters(word)]
-    near = same or difflib.get_close_matches(word[:64], names, n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else ""
-
-
-def _letters(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")
 
 
 def echo(value: object) -> str:

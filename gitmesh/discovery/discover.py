@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitmesh.crd import schema_fields
-from gitmesh.facts_codec import with_digest
+from gitmesh.discovery.crd import schema_fields
+from gitmesh.discovery.facts_codec import with_digest
+from gitmesh.discovery.reducer import NO_OWNER, Reducer
+from gitmesh.discovery.rows import FACT_KINDS, AccountRow, ConfigRow, ControllerRow, NamespaceRow, NodeRow, PodRow, PodShape, Reduced
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
 from gitmesh.model.objects import ApiKind, Body
 from gitmesh.ports import ControlObjects, Membership, PodFact, Translator
-from gitmesh.reducer import NO_OWNER, Reducer
-from gitmesh.rows import FACT_KINDS, AccountRow, ConfigRow, ControllerRow, NamespaceRow, NodeRow, PodRow, PodShape, Reduced
 
 __all__ = ["FACT_KINDS", "Reduced", "Reducer", "assemble", "cluster_uid", "schema_fields"]
 

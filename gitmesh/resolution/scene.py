@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeAlias
 
-from gitmesh.index import World
 from gitmesh.model.policies import Policy
-from gitmesh.rules import Slot
-from gitmesh.selection import Selection
-from gitmesh.virtualmeshes import Membership
+from gitmesh.resolution.index import World
+from gitmesh.resolution.rules import Slot
+from gitmesh.resolution.selection import Selection
+from gitmesh.resolution.virtualmeshes import Membership
 
 ServiceKey: TypeAlias = tuple[str, str]
 """(namespace, name)."""

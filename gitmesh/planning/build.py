@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.base import Disabled
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Build, Fragment, Manifest
@@ -18,9 +18,9 @@ from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPolicySpec
 from gitmesh.model.units import Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.ownership import marks
+from gitmesh.planning.ownership import marks
 from gitmesh.ports import Translator
-from gitmesh.resolve import Resolution
+from gitmesh.resolution.resolve import Resolution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

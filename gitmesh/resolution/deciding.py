@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from gitmesh.access import Neighbour, Resolved, Situation, resolve_access
-from gitmesh.destinations import Acting, Traffic, resolve_traffic
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.index import Index
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.facts import Service
 from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import Access, DestinationUnit
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.scene import Marked, Remembered, Scene, ServiceKey
+from gitmesh.resolution.access import Neighbour, Resolved, Situation, resolve_access
+from gitmesh.resolution.destinations import Acting, Traffic, resolve_traffic
+from gitmesh.resolution.index import Index
+from gitmesh.resolution.scene import Marked, Remembered, Scene, ServiceKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import combinations, groupby
 from typing import Any, Literal, TypeAlias
 
-from gitmesh.matching import Conjunction, implies, normal, overlaps
 from gitmesh.model.base import Disabled, Model
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.selectors import WorkloadSelector
@@ -25,7 +24,8 @@ from gitmesh.model.traffic import (
     TrafficPolicySpec,
 )
 from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
-from gitmesh.precedence import Key, precedence
+from gitmesh.resolution.matching import Conjunction, implies, normal, overlaps
+from gitmesh.resolution.precedence import Key, precedence
 
 Slot: TypeAlias = tuple[str, ...]
 """What precedence decides as one: ("timeout",), ("routing",), ("headers", "request", "x-user"), ("headers",) = no more headers."""

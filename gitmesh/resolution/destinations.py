@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gitmesh.access import missing_port
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.index import Index, World, port_of
-from gitmesh.matching import Disjoint, Inexpressible
 from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.traffic import CONNECTION_FIELDS, DestinationRef, Mirror, SplitTarget, TrafficPolicySpec
 from gitmesh.model.units import Decided, Route, Target
-from gitmesh.routes import Row, first_match, row_fields, row_origins, rule_origin
-from gitmesh.rules import Rule, Slot, canonical, conflicts, in_precedence, is_disabled, rules_of, shadows, slot_path
-from gitmesh.selection import near_service
+from gitmesh.resolution.access import missing_port
+from gitmesh.resolution.index import Index, World, port_of
+from gitmesh.resolution.matching import Disjoint, Inexpressible
+from gitmesh.resolution.routes import Row, first_match, row_fields, row_origins, rule_origin
+from gitmesh.resolution.rules import Rule, Slot, canonical, conflicts, in_precedence, is_disabled, rules_of, shadows, slot_path
+from gitmesh.resolution.selection import near_service
 
 RuleId = tuple[str, int | None]
 """(policy, index of the match)."""

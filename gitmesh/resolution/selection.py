@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.faults import suggest
-from gitmesh.index import Index, World
+from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import DestinationSelector, IdentitySelector, ServiceAccountRef, WorkloadSelector
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import UnitKey
-from gitmesh.precedence import destination_form
+from gitmesh.resolution.index import Index, World
+from gitmesh.resolution.precedence import destination_form
 
 Account: TypeAlias = tuple[tuple[str, ...], str, tuple[str, ...] | None, tuple[str | int, ...]]
 """(namespaces, () = any; name; clusters, None = any; field below spec) of a ServiceAccount that a policy names."""

@@ -6,11 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitmesh.deciding import Done, destinations
-from gitmesh.destinations import RuleId
 from gitmesh.diagnostics import Diagnostic, finding, in_order
-from gitmesh.finishing import Finished
-from gitmesh.index import Index, World
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Origin, Policy
@@ -18,10 +14,14 @@ from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.rules import slots_of
-from gitmesh.scene import Marked, Remembered, Same, Scene, ServiceKey, places
-from gitmesh.selection import Selection, select
-from gitmesh.virtualmeshes import held_keys, memberships, mesh_units
+from gitmesh.resolution.deciding import Done, destinations
+from gitmesh.resolution.destinations import RuleId
+from gitmesh.resolution.finishing import Finished
+from gitmesh.resolution.index import Index, World
+from gitmesh.resolution.rules import slots_of
+from gitmesh.resolution.scene import Marked, Remembered, Same, Scene, ServiceKey, places
+from gitmesh.resolution.selection import Selection, select
+from gitmesh.resolution.virtualmeshes import held_keys, memberships, mesh_units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from gitmesh.destinations import conflict
-from gitmesh.diagnostics import Diagnostic, finding, in_order
-from gitmesh.faults import suggest
+from gitmesh.diagnostics import Diagnostic, finding, in_order, suggest
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.policies import Policy, YamlPath
 from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import CONNECTION_FIELDS, Match, TrafficPolicySpec
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.precedence import BY_NAME
-from gitmesh.routes import replaces_prefix
-from gitmesh.rules import Rule, Slot, conflicts, in_precedence, rules_of, slots_of
-from gitmesh.virtualmeshes import two_virtual_meshes
+from gitmesh.resolution.destinations import conflict
+from gitmesh.resolution.precedence import BY_NAME
+from gitmesh.resolution.routes import replaces_prefix
+from gitmesh.resolution.rules import Rule, Slot, conflicts, in_precedence, rules_of, slots_of
+from gitmesh.resolution.virtualmeshes import two_virtual_meshes
 
 _OTHER_THAN_PORT = tuple(name for name in Match.model_fields if name != "port")
 

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.fields import changes
 from gitmesh.model.config import PruneConfig
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.manifests import DELETE_ORDER, Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, decode
 from gitmesh.model.plan import Action, Change, Live, Observed, Plan
-from gitmesh.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, is_ours, may_adopt
+from gitmesh.planning.fields import changes
+from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, is_ours, may_adopt
 from gitmesh.ports import Step, Translator
 
 ALWAYS_ALLOWED = 10

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from gitmesh.deciding import Done, bare, digest
-from gitmesh.destinations import Need
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.index import Index
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import DestinationUnit, Subset, UnitKey
-from gitmesh.scene import Remembered, Same, ServiceKey
+from gitmesh.resolution.deciding import Done, bare, digest
+from gitmesh.resolution.destinations import Need
+from gitmesh.resolution.index import Index
+from gitmesh.resolution.scene import Remembered, Same, ServiceKey
 
 
 class Finished:

@@ -21,11 +21,11 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from gitmesh.characters import HIDDEN, decode, describe, place, visible
 from gitmesh.diagnostics import Diagnostic, Location, finding
 from gitmesh.model.policies import Positions
-from gitmesh.places import COLUMN_BITS, Places, unpack
-from gitmesh.scalars import Refusal, resolve
+from gitmesh.parsing.characters import HIDDEN, decode, describe, place, visible
+from gitmesh.parsing.places import COLUMN_BITS, Places, unpack
+from gitmesh.parsing.scalars import Refusal, resolve
 
 MAX_DEPTH = 64
 MAX_DOCUMENTS = 100

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gitmesh.index import World
 from gitmesh.model.selectors import IdentitySelector
 from gitmesh.model.units import Caller, Principal
+from gitmesh.resolution.index import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
-from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.faults import suggest
-from gitmesh.index import Index, World
+from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.facts import Mesh
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import Decided, MeshUnit, UnitKey
 from gitmesh.model.virtualmesh import MeshRef, MeshSelector, VirtualMeshSpec
+from gitmesh.resolution.index import Index, World
 
 MeshId = tuple[str, str]
 """(cluster, mesh name)."""

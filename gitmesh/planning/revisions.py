@@ -9,15 +9,15 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gitmesh.check import check
 from gitmesh.diagnostics import Diagnostic, Location, finding
 from gitmesh.model.ledger import Ledger
 from gitmesh.model.policies import Policy
 from gitmesh.model.report import SourceResult
 from gitmesh.model.snapshot import Snapshot
-from gitmesh.parse import duplicates, parse
+from gitmesh.parsing.parse import duplicates, parse
+from gitmesh.planning.target import is_forward, last_good
 from gitmesh.ports import Source, SourceError
-from gitmesh.target import is_forward, last_good
+from gitmesh.resolution.check import check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,11 @@ class Revisions:
     diagnostics: tuple[Diagnostic, ...] = ()
     settled: bool = True
     lost: bool = False
+
+    @property
+    def in_force(self) -> bool:
+        """Whether any revision is: an instance that never read a good one has no opinion on any object."""
+        return not self.lost and any(not result.refused or result.accepted for result in self.sources.values())
 
     @property
     def accepted(self) -> Mapping[str, str]:
@@ -89,7 +94,7 @@ def _tip(
 ) -> list[Diagnostic]:
     """Fetch and parse the tip; refuse it where it cannot be in force."""
     source = candidate.source
-    here = Location(source=source.name, path=source.name)
+    here = _whole(source.name)
     try:
         tip = candidate.tip = source.fetch()
     except SourceError as error:
@@ -112,7 +117,7 @@ def _refuse(candidate: _Candidate, ignore: frozenset[str], parsed: MutableMappin
     if review or tip is None:
         return []
     instead = f"{candidate.last[:12]} stays in force" if candidate.last else "nothing was in force before, so nothing is applied"
-    here = Location(source=name, path=name)
+    here = _whole(name)
     refusal = finding("GM605", f"source {name}: revision {tip.commit[:12] or 'of the folder'} is refused; {instead}", at=here)
     return [refusal, *_fall_back(candidate, ignore, parsed, review)]
 
@@ -128,7 +133,7 @@ def _fall_back(candidate: _Candidate, ignore: frozenset[str], parsed: MutableMap
     except SourceError as error:
         candidate.lost = True
         text = f"source {name}: the last good revision {candidate.last[:12]} cannot be read: {error}"
-        return [finding("GM606", text, at=Location(source=name, path=name))]
+        return [finding("GM606", text, at=_whole(name))]
     candidate.policies, _ = parse(candidate.chosen, ignore=ignore, cache=parsed)
     return []
 
@@ -152,6 +157,11 @@ def _agree(
         reported += [d for d in said if d.is_error]
         for candidate in culprits:
             reported += _refuse(candidate, ignore, parsed, review)
+
+
+def _whole(source: str) -> Location:
+    """A source as a whole, for findings that no line is to blame for."""
+    return Location(source=source, path="", line=0, column=0)
 
 
 def _decided(candidates: list[_Candidate], said: list[Diagnostic]) -> Revisions:

@@ -1,0 +1,1 @@
+"""From bytes to policies: YAML with positions, models, schemas, the configuration. Pure."""

@@ -1,0 +1,1 @@
+"""From units to objects, plans and ledgers: which revision, what to write, in which order. Pure but for the ports."""

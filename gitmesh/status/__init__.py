@@ -1,0 +1,1 @@
+"""The status branch as files and words. Pure."""
