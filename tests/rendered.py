@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gitmesh.diagnostics import Diagnostic, in_order
 from gitmesh.model.facts import ClusterFacts
-from gitmesh.model.manifests import Manifest
+from gitmesh.model.manifests import Build, Manifest
 from gitmesh.model.objects import decode
 from gitmesh.parsing.parse import parse
 from gitmesh.planning.build import build, dropped
@@ -24,6 +24,7 @@ class Rendered:
 
     manifests: tuple[Manifest, ...]
     findings: tuple[Diagnostic, ...]
+    builds: Mapping[str, Build] = field(default_factory=dict)
 
     @property
     def bodies(self) -> list[dict[str, Any]]:
@@ -43,14 +44,16 @@ class Rendered:
         ]
 
 
-def rendered(files: Mapping[str, str], facts: Mapping[str, ClusterFacts]) -> Rendered:
-    """Render policy files for clusters with these facts."""
+def rendered(
+    files: Mapping[str, str], facts: Mapping[str, ClusterFacts], unmanaged: Mapping[str, Mapping[str, str]] | None = None
+) -> Rendered:
+    """Render policy files for clusters with these facts; `unmanaged` are other configured clusters, with their labels."""
     policies, found = parse(snapshot_of(files))
-    clusters = {name: known.labels for name, known in facts.items()}
+    clusters = {**(unmanaged or {}), **{name: known.labels for name, known in facts.items()}}
     static = (*found, *check(policies, clusters))
     resolution = resolve(policies, facts, clusters)
     builds, said = build(resolution, facts, load_translators(), "golden", {})
     all_said = (*static, *resolution.diagnostics, *said)
     lost = dropped(policies, builds, all_said)
     manifests = tuple(manifest for _, built in sorted(builds.items()) for manifest in built.manifests.values())
-    return Rendered(manifests=manifests, findings=in_order([*all_said, *lost]))
+    return Rendered(manifests=manifests, findings=in_order([*all_said, *lost]), builds=builds)

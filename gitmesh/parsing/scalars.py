@@ -23,8 +23,8 @@ _INTEGER = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+", re.ASCII)
 _AMBIGUOUS = re.compile(
     r"[-+]?0[bBoOxX][0-9a-fA-F_]+"  # binary, octal, hexadecimal
-    r"|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"  # base 60
-    r"|[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9_]+)(?:[eE][-+]?[0-9]+)?"  # numbers with signs, underscores, exponents
+    r"|[-+]?[0-9_]+(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"  # base 60
+    r"|[-+]?(?:[0-9_]+(?:\.[0-9_]*)?|\.[0-9_]+)(?:[eE][-+]?[0-9]+)?"  # numbers with signs, underscores, exponents
     r"|[-+]?\.(?i:inf|nan)"
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?",  # dates
     re.ASCII,

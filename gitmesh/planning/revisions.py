@@ -98,10 +98,10 @@ def _tip(
     try:
         tip = candidate.tip = source.fetch()
     except SourceError as error:
-        said = [finding("GM601", f"source {source.name}: {error}", at=here)]
+        said = [finding("GM601", str(error), at=here)]
         return said + _fall_back(candidate, ignore, parsed, review)
     if not review and not is_forward(tip.commit, candidate.last, source.descends, allow_rewind=source.name in allow_rewind):
-        text = f"source {source.name}: the tip {tip.commit[:12]} does not descend from the accepted {candidate.last[:12]}"
+        text = f"the tip {tip.commit[:12]} does not descend from the accepted {candidate.last[:12]}"
         return [finding("GM602", text, at=here), *_fall_back(candidate, ignore, parsed, review)]
     candidate.policies, said_of_tip = parse(tip, ignore=ignore, cache=parsed)
     candidate.chosen = tip
@@ -118,7 +118,7 @@ def _refuse(candidate: _Candidate, ignore: frozenset[str], parsed: MutableMappin
         return []
     instead = f"{candidate.last[:12]} stays in force" if candidate.last else "nothing was in force before, so nothing is applied"
     here = _whole(name)
-    refusal = finding("GM605", f"source {name}: revision {tip.commit[:12] or 'of the folder'} is refused; {instead}", at=here)
+    refusal = finding("GM605", f"revision {tip.commit[:12] or 'of the folder'} is refused; {instead}", at=here)
     return [refusal, *_fall_back(candidate, ignore, parsed, review)]
 
 
@@ -132,7 +132,7 @@ def _fall_back(candidate: _Candidate, ignore: frozenset[str], parsed: MutableMap
         candidate.chosen = candidate.source.read(candidate.last)
     except SourceError as error:
         candidate.lost = True
-        text = f"source {name}: the last good revision {candidate.last[:12]} cannot be read: {error}"
+        text = f"the last good revision {candidate.last[:12]} cannot be read: {error}"
         return [finding("GM606", text, at=_whole(name))]
     candidate.policies, _ = parse(candidate.chosen, ignore=ignore, cache=parsed)
     return []

@@ -136,7 +136,7 @@ def test_Y07_base_60(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["010", "08", "0o10", "0x1F", "0b11", "1_000", "+1", "-0", "1.", ".5", "+1.5", "-.5", "1e3", "1.5e3", "00"]
+    "value", ["010", "08", "0o10", "0x1F", "0b11", "1_000", "+1", "-0", "1.", ".5", "+1.5", "-.5", "1e3", "1.5e3", "00", "-_0"]
 )
 def test_Y08_numbers_that_parsers_read_differently(value: str) -> None:
     assert found(f"w: {value}") == [("GM105", 1, 4)]

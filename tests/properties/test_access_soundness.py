@@ -1,0 +1,104 @@
+"""The security law, by two evaluators that share nothing: what Istio admits of the objects, the policies admit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+from hypothesis import assume, given, note
+
+from gitmesh.model.facts import ClusterFacts, Workload
+from gitmesh.model.objects import decode
+from tests.rendered import Rendered, rendered
+from tests.soundness.access_documents import policy_sets
+from tests.soundness.istio import Istio
+from tests.soundness.profile import searching
+from tests.soundness.requests import Call
+from tests.soundness.unified import Unified, behind, pairs
+from tests.soundness.worlds import PORTS, REQUESTS, clients, worlds
+
+WEST = {"west": {"region": "west"}}
+
+
+def render(policies: list[dict[str, Any]], world: Mapping[str, ClusterFacts]) -> Rendered:
+    """Through the public door, from YAML; what a whole revision is refused for is not looked at."""
+    found = rendered({"policies.yaml": yaml.safe_dump_all(policies)}, world, WEST)
+    assume(not any(d.is_error and d.code < "GM208" for d in found.findings))
+    return found
+
+
+def istio_of(found: Rendered, cluster: str, facts: ClusterFacts) -> Istio:
+    return Istio([decode(manifest.body) for manifest in found.builds[cluster].manifests.values()], facts.meshes)
+
+
+def held(found: Rendered, cluster: str, facts: ClusterFacts, workload: Workload) -> bool:
+    """Whether something that decides about the pod is held: it keeps what is live, of which nothing is known here."""
+    names = {(key.namespace, key.name.removesuffix("-allow")) for key in found.builds[cluster].held}
+    mesh = next((mesh for mesh in facts.meshes if mesh.name == workload.mesh), None)
+    root = mesh is not None and any(key.namespace == mesh.root_namespace for key in found.builds[cluster].held)
+    return root or any(service.key in names for service in facts.services if workload in behind(service, facts))
+
+
+def calls(world: Mapping[str, ClusterFacts], cluster: str, workload: Workload) -> Iterator[Call]:
+    for port in PORTS:
+        for client in clients(world):
+            for request in REQUESTS:
+                yield Call(client=client, cluster=cluster, workload=workload, port=port, request=request)
+
+
+def speaks(facts: ClusterFacts, call: Call) -> bool:
+    """Whether the proxy may see the request as it is: HTTP is not seen on ports that are declared TCP."""
+    said = [port.protocol for service in facts.services for port, w, n in pairs(service, facts) if (w, n) == (call.workload, call.port)]
+    http = not said or any(protocol != "tcp" for protocol in said)
+    raw = not said or any(protocol in ("tcp", "") for protocol in said)
+    return http if call.request.http else raw
+
+
+def explained(found: Rendered, cluster: str) -> bool:
+    """Whether some finding says that a translation here is stricter, or that pods are shared."""
+    return any((d.code.startswith("GM3") and d.code != "GM310" or d.code == "GM213") and d.cluster == cluster for d in found.findings)
+
+
+@searching(250)
+@given(worlds(), policy_sets())
+def test_istio_never_admits_more_than_the_policies(world: dict[str, ClusterFacts], policies: list[dict[str, Any]]) -> None:
+    found = render(policies, world)
+    note(yaml.safe_dump_all(policies) + "\n" + "\n".join(found.said) + "\n" + yaml.safe_dump_all(found.bodies))
+    unified = Unified(policies, world)
+    for cluster, facts in world.items():
+        istio = istio_of(found, cluster, facts)
+        for workload in facts.workloads:
+            if workload.mesh and not held(found, cluster, facts, workload):
+                for call in calls(world, cluster, workload):
+                    if speaks(facts, call) and istio.admitted(call):
+                        assert unified.admitted(call), f"admitted though no policy says so: {call}"
+
+
+@searching(250)
+@given(worlds(), policy_sets())
+def test_what_no_finding_explains_is_the_same(world: dict[str, ClusterFacts], policies: list[dict[str, Any]]) -> None:
+    found = render(policies, world)
+    note(yaml.safe_dump_all(policies) + "\n" + "\n".join(found.said) + "\n" + yaml.safe_dump_all(found.bodies))
+    unified = Unified(policies, world)
+    for cluster, facts in world.items():
+        if explained(found, cluster):
+            continue
+        istio = istio_of(found, cluster, facts)
+        for workload in facts.workloads:
+            reached = {n for service in facts.services for _, w, n in pairs(service, facts) if w == workload}
+            if workload.mesh and not held(found, cluster, facts, workload):
+                for call in calls(world, cluster, workload):
+                    if call.port in reached and speaks(facts, call):
+                        assert istio.admitted(call) == unified.admitted(call), f"not the same: {call}"
+
+
+@searching(100)
+@given(worlds(), policy_sets())
+def test_pods_outside_the_mesh_are_said_to_be_open(world: dict[str, ClusterFacts], policies: list[dict[str, Any]]) -> None:
+    found = render(policies, world)
+    unified = Unified(policies, world)
+    for cluster, facts in world.items():
+        for workload in (w for w in facts.workloads if not w.mesh and not held(found, cluster, facts, w)):
+            if any(not unified.admitted(call) for call in calls(world, cluster, workload)):
+                assert any(d.code == "GM308" and d.cluster == cluster and d.is_error for d in found.findings)

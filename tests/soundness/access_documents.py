@@ -1,0 +1,94 @@
+"""Random AccessPolicies and VirtualMeshes, as YAML gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+_SOME = {"min_size": 1, "max_size": 2}
+_namespaces = st.lists(st.sampled_from(("shop", "bank")), unique=True, **_SOME)  # type: ignore[arg-type]  # sizes
+_clusters = st.lists(st.sampled_from(("east", "west")), unique=True, **_SOME)  # type: ignore[arg-type]  # sizes
+_blocks = st.lists(st.sampled_from(("10.0.0.0/8", "192.168.0.0/16", "10.0.0.9")), unique=True, **_SOME)  # type: ignore[arg-type]  # sizes
+_addresses = {"ipBlocks": _blocks, "notIpBlocks": _blocks}
+_accounts = st.fixed_dictionaries(
+    {"name": st.sampled_from(("default", "web"))},
+    optional={"namespace": st.sampled_from(("shop", "bank")), "cluster": st.sampled_from(("east", "west"))},
+)
+identities = st.one_of(
+    st.just({"all": True}),
+    st.just({"authenticated": True}),
+    st.fixed_dictionaries({"serviceAccounts": st.lists(_accounts, min_size=1, max_size=2)}, optional=_addresses),
+    st.fixed_dictionaries({"namespaces": _namespaces}, optional={"clusters": _clusters, **_addresses}),
+    st.fixed_dictionaries({"clusters": _clusters}, optional=_addresses),
+    st.fixed_dictionaries({"ipBlocks": _blocks}, optional={"notIpBlocks": _blocks}),
+    st.fixed_dictionaries({"notIpBlocks": _blocks}),
+)
+destinations = st.one_of(
+    st.just({"all": True}),
+    st.fixed_dictionaries({"name": st.sampled_from("rst")}, optional={"namespaces": _namespaces, "clusters": _clusters}),
+    st.fixed_dictionaries({"namespaces": _namespaces}, optional={"clusters": _clusters}),
+    st.fixed_dictionaries({"labels": st.fixed_dictionaries({"team": st.sampled_from(("red", "blue"))})}),
+)
+_form = st.sampled_from(({"exact": "red"}, {"prefix": "red"}, {"suffix": "red"}, {"present": True}, {"exact": ""}))
+_headers = st.builds(lambda form, more: {"name": "X-Team", **form, **more}, _form, st.sampled_from(({}, {"invert": True})))
+_PORTS = (80, "http", 81, "admin", 82, 83, 84)
+_RULE = {
+    "paths": st.lists(st.sampled_from(("/api", "/api*", "*.php", "*", "/x{y}")), unique=True, **_SOME),  # type: ignore[arg-type]  # sizes
+    "methods": st.lists(st.sampled_from(("GET", "POST")), unique=True, **_SOME),  # type: ignore[arg-type]  # sizes
+    "ports": st.lists(st.sampled_from(_PORTS), **_SOME),  # type: ignore[arg-type]  # sizes
+    "hosts": st.lists(st.sampled_from(("r.shop", "r.*", "*.shop", "r.shop:80", "*")), unique=True, **_SOME),  # type: ignore[arg-type]  # sizes
+    "headers": st.lists(_headers, **_SOME),  # type: ignore[arg-type]  # sizes
+}
+_rules = st.fixed_dictionaries({}, optional=_RULE).filter(bool)
+
+
+def _document(kind: str, name: str, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": "gitmesh.io/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+@st.composite
+def access_policies(draw: st.DrawFn, name: str) -> dict[str, Any]:
+    """One AccessPolicy."""
+    spec: dict[str, Any] = {
+        "sources": draw(st.lists(identities, min_size=1, max_size=2)),
+        "destinations": draw(st.lists(destinations, min_size=1, max_size=2)),
+    }
+    action = draw(st.sampled_from((None, "Allow", "Deny")))
+    if action is not None:
+        spec["action"] = action
+    if draw(st.booleans()):
+        spec["rules"] = draw(st.lists(_rules, min_size=1, max_size=2))
+    return _document("AccessPolicy", name, draw(st.sampled_from(("shop", "shop", "bank"))), spec)
+
+
+_meshes = st.one_of(
+    st.just([{"selector": {"all": True}}]),
+    st.just([{"cluster": "east"}]),
+    st.just([{"cluster": "east", "name": "istio"}]),
+    st.just([{"selector": {"clusters": ["west"]}}]),
+)
+
+
+@st.composite
+def virtual_meshes(draw: st.DrawFn) -> dict[str, Any]:
+    """One VirtualMesh."""
+    default = draw(st.sampled_from((None, "Deny", "Deny", "Allow", "MeshDefault")))
+    spec: dict[str, Any] = {"meshes": draw(_meshes)}
+    if default is not None:
+        spec["accessDefault"] = default
+    if default == "Deny" and draw(st.booleans()):
+        ports, sources = st.lists(st.sampled_from(_PORTS), min_size=1, max_size=2), st.lists(identities, min_size=1, max_size=2)
+        spec["accessExempt"] = draw(st.fixed_dictionaries({}, optional={"ports": ports, "sources": sources}).filter(bool))
+    mode = draw(st.sampled_from((None, "Strict", "Permissive", "Disabled")))
+    if mode is not None:
+        spec["mtls"] = {"mode": mode}
+    return _document("VirtualMesh", "all", "shop", spec)
+
+
+@st.composite
+def policy_sets(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Up to three AccessPolicies and a VirtualMesh."""
+    count = draw(st.integers(0, 3))
+    found = [draw(access_policies(f"p{number}")) for number in range(count)]
+    return [*found, draw(virtual_meshes())] if draw(st.booleans()) or not found else found
