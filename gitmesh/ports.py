@@ -178,7 +178,11 @@ class Translator(Protocol):
     """Feature (`TrafficPolicy.retries.backoff`) -> support. The docs' matrix and the honesty check read it."""
 
     def configmaps(self, namespace: str, name: str) -> bool:
-        """Whether detection wants to read this ConfigMap."""
+        """Whether detection wants to read this ConfigMap of a tree of files."""
+
+    def configured_by(self, deployment: Body) -> tuple[str, ...]:
+        """The ConfigMaps beside a control plane's Deployment that detection wants to read; none for any other Deployment.
+        So a cluster is asked for these by name, and no right on other ConfigMaps is needed."""
 
     def detect(self, objects: ControlObjects) -> tuple[Mesh, ...]:
         """The meshes of this kind in a cluster."""

@@ -29,6 +29,9 @@ class FakeMesh:
     def configmaps(self, namespace: str, name: str) -> bool:
         return False
 
+    def configured_by(self, deployment: Body) -> tuple[str, ...]:
+        return ()
+
     def detect(self, objects: ControlObjects) -> tuple[Mesh, ...]:
         return (Mesh(translator="fake", name="fake"),)
 

@@ -16,7 +16,7 @@ from gitmesh.agent.server import pages, serve
 from gitmesh.model.report import Report
 from gitmesh.ports import Publisher
 
-GRACE = 20.0
+GRACE = 18.0
 """Seconds between SIGTERM and the end (reliability X10): the object under way is finished, the rest waits for the next start."""
 
 
@@ -34,6 +34,7 @@ def run_agent(
     """Keep the clusters until `stop` is set; returns the exit code.
 
     `cycle` runs the pipeline once with the publishers it is given; `leave` ends the process when the grace is over.
+    Raises ListenError before anything else happens.
     """
     metrics = Metrics()
     health = Health(clock(), interval)

@@ -18,6 +18,10 @@ SLOWEST_CLIENT = 10.0
 """Seconds that a client may take for its request (reliability W05)."""
 
 
+class ListenError(Exception):
+    """The address of health and metrics cannot be listened on."""
+
+
 def pages(health: Health, registry: CollectorRegistry, now: Callable[[], float]) -> Mapping[str, Callable[[], Page]]:
     """Path -> page. A fixed map: no path ever reaches a file system (reliability W10)."""
     return {
@@ -32,9 +36,12 @@ def _answer(answer: Answer) -> Page:
 
 
 def serve(listen: str, routes: Mapping[str, Callable[[], Page]]) -> ThreadingHTTPServer:
-    """Listen on `host:port` (host may be empty or [v6]) and answer in background threads. Raises OSError."""
+    """Listen on `host:port` (host may be empty or [v6]) and answer in background threads. Raises ListenError."""
     host, _, port = listen.rpartition(":")
-    server = _Server((host.strip("[]"), int(port)), _handler(routes))
+    try:
+        server = _Server((host.strip("[]"), int(port)), _handler(routes))
+    except (OSError, OverflowError, ValueError) as error:
+        raise ListenError(f"cannot listen on {listen}: {getattr(error, 'strerror', None) or error}") from None
     Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server
 

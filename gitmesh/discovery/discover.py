@@ -15,7 +15,7 @@ from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
 from gitmesh.model.objects import ApiKind, Body
 from gitmesh.ports import ControlObjects, Membership, PodFact, Translator
 
-__all__ = ["FACT_KINDS", "Reduced", "Reducer", "assemble", "cluster_uid", "schema_fields"]
+__all__ = ["FACT_KINDS", "Reduced", "Reducer", "assemble", "cluster_uid", "schema_fields", "wanted_configmaps"]
 
 _ROLLING = frozenset(
     {
@@ -63,6 +63,13 @@ def assemble(
             kinds=tuple(kinds[key] for key in sorted(kinds)),
         )
     )
+
+
+def wanted_configmaps(rows: Iterable[Reduced], translators: Sequence[Translator]) -> tuple[tuple[str, str], ...]:
+    """(namespace, name) of the ConfigMaps that hold the settings of the control planes among the rows, sorted."""
+    deployments = [row for row in rows if isinstance(row, ControllerRow) and row.kind == "Deployment"]
+    wanted = {(row.namespace, name) for row in deployments for t in translators for name in t.configured_by(_control_body(row))}
+    return tuple(sorted(wanted))
 
 
 def cluster_uid(rows: Iterable[Reduced]) -> str:

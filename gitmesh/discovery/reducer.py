@@ -78,7 +78,7 @@ class Reducer:
         shared: T = self._pool.setdefault(value, value)
         return shared
 
-    def wants_configmap(self, namespace: str, name: str) -> bool:
+    def _wants_configmap(self, namespace: str, name: str) -> bool:
         """Whether some translator reads this ConfigMap."""
         return any(wants(namespace, name) for wants in self._wants)
 
@@ -96,7 +96,7 @@ class Reducer:
 
     def _configmap(self, body: Body, metadata: Body) -> ConfigRow | None:
         namespace, name = namespace_of(metadata), name_of(metadata)
-        if not self.wants_configmap(namespace, name):
+        if not self._wants_configmap(namespace, name):
             return None
         kept = {"namespace": namespace, "name": name, "labels": dict(pairs(metadata.get("labels")))}
         return ConfigRow(namespace, name, {"metadata": kept, "data": dict(pairs(body.get("data")))})

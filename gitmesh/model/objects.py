@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
@@ -13,9 +13,11 @@ Body: TypeAlias = Mapping[str, Any]
 """A decoded Kubernetes object."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class ObjectKey:
-    """Identity of an object inside one cluster. `namespace` is "" for cluster-scoped kinds."""
+class ObjectKey(NamedTuple):
+    """Identity of an object inside one cluster. `namespace` is "" for cluster-scoped kinds.
+
+    A tuple, as tens of thousands of them are hashed and sorted in each cycle.
+    """
 
     group: str
     kind: str

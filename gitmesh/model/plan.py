@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from gitmesh.diagnostics import Diagnostic
@@ -97,7 +98,7 @@ class Change:
         return self.action in (Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Steps in the order in which they are carried out. `prune_held` are deletions that wait for consent."""
 
@@ -106,7 +107,7 @@ class Plan:
     prune_held: tuple[Change, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
-    @property
+    @cached_property
     def writes(self) -> tuple[Change, ...]:
         """The steps that call the cluster."""
         return tuple(change for change in self.changes if change.writes)
@@ -114,8 +115,10 @@ class Plan:
     def counts(self) -> Mapping[Action, int]:
         """Objects by action."""
         seen: dict[ObjectKey, Action] = {}
-        for change in (*self.changes, *self.prune_held):
-            seen.setdefault(change.key, Action.HELD if change in self.prune_held else change.action)
+        for change in self.changes:
+            seen.setdefault(change.key, change.action)
+        for change in self.prune_held:
+            seen.setdefault(change.key, Action.HELD)
         totals = dict.fromkeys(Action, 0)
         for action in seen.values():
             totals[action] += 1

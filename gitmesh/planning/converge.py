@@ -64,7 +64,7 @@ def converge(
         outcomes=outcomes,
         observe_only=not cluster.enforce,
         ledger=ledger,
-        verdicts=_verdicts(observed, built, cycle.translators, memo),
+        verdicts=_with_new(_verdicts(observed, built, cycle.translators, memo), outcomes),
     )
     return result, diagnostics
 
@@ -145,6 +145,12 @@ def _verdicts(
         found = memo["verdicts"] = (observed, built, verdicts)
     answer: Mapping[ObjectKey, tuple[Verdict, str]] = found[2]
     return answer
+
+
+def _with_new(verdicts: Mapping[ObjectKey, tuple[Verdict, str]], outcomes: Sequence[Outcome]) -> Mapping[ObjectKey, tuple[Verdict, str]]:
+    """What was made in this cycle: no mesh has spoken of it yet, and a quiet next cycle must find nothing to add."""
+    new = {outcome.key for outcome in outcomes if outcome.ok and outcome.action is Action.CREATE} - verdicts.keys()
+    return {**verdicts, **dict.fromkeys(new, (Verdict.UNKNOWN, ""))} if new else verdicts
 
 
 def _without_fights(plan: Plan, now: float, memo: MutableMapping[Any, Any]) -> tuple[Plan, list[Diagnostic]]:

@@ -17,6 +17,7 @@ import orjson
 from gitmesh.diagnostics import Diagnostic, Location, Severity, in_order
 from gitmesh.discovery.facts_codec import dump_facts
 from gitmesh.model.kinds import API_VERSION, KINDS
+from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Change, FieldChange
 from gitmesh.model.report import ClusterResult, Report, SourceResult, State
@@ -52,7 +53,8 @@ class StatusMemo:
     report: Report | None = None
     tree: Mapping[str, bytes] = field(default_factory=dict)
     documents: MutableMapping[str, tuple[Any, bytes]] = field(default_factory=dict)
-    rows: MutableMapping[Any, str] = field(default_factory=dict)
+    rows: MutableMapping[tuple[str, ObjectKey], tuple[Manifest, str, str]] = field(default_factory=dict)
+    sources: Mapping[str, Location] = field(default_factory=dict)
     facts: MutableMapping[str, tuple[Any, bytes]] = field(default_factory=dict)
 
 
@@ -74,7 +76,8 @@ class _Tree:
         self._general, self._views = views(report)
         self._sources = {policy.id: policy.location for policy in report.policies}
         self._counts: dict[str, Counter[State]] = {name: Counter() for name in self._views}
-        self._kept_rows: dict[Any, str] = {}
+        self._kept_rows: dict[tuple[str, ObjectKey], tuple[Manifest, str, str]] = {}
+        self._moved = memo.sources != self._sources
         self._kept_documents: dict[str, tuple[Any, bytes]] = {}
 
     def files(self) -> Iterator[tuple[str, bytes]]:
@@ -86,7 +89,7 @@ class _Tree:
             if result.facts is not None:
                 yield f"facts/{name}.yaml", self._facts(name, result)
         yield "status.yaml", self._text("status.yaml", self._status())
-        self._memo.documents, self._memo.rows = self._kept_documents, self._kept_rows
+        self._memo.documents, self._memo.rows, self._memo.sources = self._kept_documents, self._kept_rows, self._sources
 
     def _text(self, path: str, document: dict[str, Any]) -> bytes:
         """The YAML of a document; that of the last run while it is the same."""
@@ -147,11 +150,14 @@ class _Tree:
     def _object_rows(self, name: str, result: ClusterResult) -> list[str]:
         manifests = result.build.manifests if result.build else {}
         rows = []
-        for key in sorted(manifests):
-            policies = manifests[key].policies
-            row = (key, policies, self._views[name].commit_of(key), tuple(self._sources.get(policy) for policy in policies))
-            text = self._kept_rows[row] = self._kept_rows.get(row) or self._memo.rows.get(row) or dump([_object_row(*row)])
-            rows.append(text)
+        for key, manifest in sorted(manifests.items()):
+            commit = self._views[name].commit_of(key)
+            row = self._memo.rows.get((name, key))
+            if row is None or row[0] is not manifest or row[1] != commit or self._moved:
+                places = tuple(self._sources.get(policy) for policy in manifest.policies)
+                row = (manifest, commit, dump([_object_row(key, manifest.policies, commit, places)]))
+            self._kept_rows[name, key] = row
+            rows.append(row[2])
         return rows
 
     def _facts(self, name: str, result: ClusterResult) -> bytes:

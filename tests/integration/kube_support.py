@@ -31,6 +31,7 @@ WRITER = cast(
         name="test",
         resources=tuple(Resource(group=k.group, kind=k.kind, plural=k.plural, versions=k.versions) for k in KINDS),
         configmaps=lambda namespace, name: name == "mesh-settings",
+        configured_by=lambda deployment: ("mesh-settings",) if deployment["metadata"]["name"] == "control" else (),
         detect=lambda objects: (),
         member=lambda pod, labels, meshes: None,
     ),

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from gitmesh import __version__
+from tests.lab.githttp import GitHttpServer
 from tests.shop import Shop, traffic
 
 RATINGS = traffic("ratings", timeout="1s")
@@ -87,8 +88,8 @@ def test_a_bad_commit_is_refused_and_drift_is_healed_to_the_last_good_one_also_a
     with shop.agent() as agent:
         agent.until(lambda: timeout_of(shop, cluster="west") == "1s", "heal after a restart on the bad tip")
         agent.ready()
-        agent.until(lambda: shop.status().get("lastGood", {}) in (good, {"policies": good}), "status with the last good commit")
-        assert bad in str(shop.status()["seen"])
+        agent.until(lambda: shop.status().get("seen") == {"commit": bad, "state": "Invalid"}, "the refusal in the status")
+        assert shop.status()["lastGood"] == good
 
 
 def test_X10_SIGTERM_ends_it_within_20_seconds_with_0(shop: Shop) -> None:
@@ -127,7 +128,8 @@ def test_X01_SIGKILL_midway_and_the_restart_converges(tmp_path: Path, seen: str)
         agent.until(lambda: shop.status()["clusters"]["east"]["state"] == "Synced", "status")
         shop.commit(RATINGS)
         shop.configure(prune={"maxPercent": 100})
-    report = shop.sync("--approve-prune", shop.repo.tip(), code=0)
+    for _ in range(2):  # a subset goes one run after the route that used it
+        report = shop.sync("--approve-prune", shop.repo.tip(), code=0)
     assert not report.codes()
     assert {Path(name).name for name in shop.objects()} == {"ratings.yaml"}, "the ledger knew of every object"
 
@@ -220,3 +222,17 @@ def test_a_configuration_that_is_not_valid_ends_it_with_2_and_a_port_in_use_with
         shop.config.write_text("apiVersion: gitmesh.io/v1alpha1\nkind: Config\nsource: []\n", encoding="utf-8")
         assert shop.gitmesh("agent").code == 2
         agent.ticks(1)
+
+
+@pytest.mark.e2e
+def test_X10_SIGTERM_ends_a_cycle_that_hangs_within_20_seconds(tmp_path: Path, git_http: GitHttpServer) -> None:
+    """The repository takes connections and never answers; git's own deadline is later than 20 seconds."""
+    git_http.create_repo("silent")
+    git_http.hang = True
+    shop = Shop(tmp_path, source={"url": git_http.url("silent")})
+    with shop.agent() as agent:
+        agent.until(lambda: agent.get("/healthz")[0] == 200 and git_http.count(), "a request that hangs")
+        assert agent.get("/readyz")[0] == 503
+        began = time.monotonic()
+        assert agent.terminate(25) == 0
+        assert time.monotonic() - began < 20

@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -174,7 +173,7 @@ def test_a_large_ledger_is_packed_and_a_damaged_one_is_told(apiserver: ApiServer
     with lab_cluster(apiserver, tmp_path) as other:
         assert other.load(instance).ledger == large
     for damage in ({"binaryData": {"ledger.json.gz": stored["binaryData"]["ledger.json.gz"][:4000]}}, {"data": {"ledger.json": "{"}}):
-        edit(apiserver, replace(vs_key("gitmesh-system", f"gitmesh-{instance}"), group="", kind="ConfigMap"), damage)
+        edit(apiserver, vs_key("gitmesh-system", f"gitmesh-{instance}")._replace(group="", kind="ConfigMap"), damage)
         found = cluster.load(instance)
         assert (found.corrupt, found.ledger, found.version != version) == (True, Ledger(instance=instance), True)
 

@@ -57,7 +57,7 @@ def speaks(facts: ClusterFacts, call: Call) -> bool:
 
 def explained(found: Rendered, cluster: str) -> bool:
     """Whether some finding says that a translation here is stricter, or that pods are shared."""
-    return any((d.code.startswith("GM3") and d.code != "GM310" or d.code == "GM213") and d.cluster == cluster for d in found.findings)
+    return any(((d.code.startswith("GM3") and d.code != "GM310") or d.code == "GM213") and d.cluster == cluster for d in found.findings)
 
 
 @searching(250)

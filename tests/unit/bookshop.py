@@ -29,6 +29,9 @@ class FakeTranslator:
     def configmaps(self, namespace: str, name: str) -> bool:
         return name == "istio"
 
+    def configured_by(self, deployment: Body) -> tuple[str, ...]:
+        return ("istio",) if deployment["metadata"]["labels"].get("app") == "istiod" else ()
+
     def detect(self, objects: ControlObjects) -> tuple[Mesh, ...]:
         found = [d for d in objects.deployments if d["metadata"]["labels"].get("app") == "istiod"]
         return tuple(self._mesh(deployment, objects) for deployment in found)

@@ -263,7 +263,7 @@ class TestMessage:
 
     def test_S11_names_and_fields_cannot_write_the_message(self) -> None:
         evil = "x\n\nSigned-off-by: x"
-        key = replace(KEY, name=evil)
+        key = KEY._replace(name=evil)
         update = replace(change(Action.UPDATE, drift=True, fields=(FieldChange(path=evil),)), key=key)
         given = report(cluster(plan=Plan(cluster="east", changes=(update,)), outcomes=(Outcome(key=key, action=Action.UPDATE, ok=True),)))
         [line] = heals(given)

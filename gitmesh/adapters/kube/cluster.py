@@ -79,9 +79,12 @@ class KubeCluster:
         return self.client.run(self._store.save(ledger, version))
 
     def rights(self, instance: str) -> tuple[Right, ...]:
-        """The rights that this cluster's mode needs, each with whether we have it. For `gitmesh check`."""
+        """The rights that this cluster's mode needs, each with whether we have it. For `gitmesh check`.
+
+        Which settings of meshes are read is known after `facts`.
+        """
         resources = [resource for translator in self._translators for resource in translator.resources]
-        return self.client.run(ask(self.client, needed(resources, instance=instance, enforce=self.enforce)))
+        return self.client.run(ask(self.client, needed(resources, self._facts.configmaps, instance=instance, enforce=self.enforce)))
 
     def close(self) -> None:
         """Close connections and end the thread."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any
 
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.discovery import Discovery
 from gitmesh.adapters.kube.errors import ApiError
-from gitmesh.adapters.kube.lists import METADATA_ONLY, everything
+from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.discovery.discover import FACT_KINDS, Reduced, Reducer, assemble
-from gitmesh.discovery.reducer import mapping
+from gitmesh.discovery.discover import FACT_KINDS, Reduced, Reducer, assemble, wanted_configmaps
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.ports import Translator
@@ -25,11 +23,15 @@ LISTED = tuple(
     for group, version, plural, kind, namespaced in FACT_KINDS
     if kind not in _BY_OTHER_MEANS
 )
-"""Kinds that are listed whole. ConfigMaps are chosen by name, and discovery tells about kinds without reading CRDs."""
+"""Kinds that are listed whole. ConfigMaps are asked for by name, and discovery tells about kinds without reading CRDs."""
+_DEPLOYMENTS = next(place for place, kind in enumerate(LISTED) if kind.kind == "Deployment")
 
 
 class FactReader:
-    """The facts of one cluster, and the same value again while nothing changed."""
+    """The facts of one cluster, and the same value again while nothing changed.
+
+    `configmaps` are those that the last reading asked for.
+    """
 
     def __init__(self, client: Client, cluster: str, labels: Mapping[str, str], translators: Sequence[Translator]) -> None:
         self._client = client
@@ -38,14 +40,15 @@ class FactReader:
         self._translators = tuple(translators)
         self._reducer = Reducer(self._translators)
         self._discovery = Discovery(client, [resource.group for t in self._translators for resource in t.resources])
-        self._configmaps: dict[ObjectKey, tuple[str, Reduced | None]] = {}
+        self._control: tuple[list[Reduced], tuple[ObjectKey, ...]] | None = None
+        self.configmaps: tuple[ObjectKey, ...] = ()
         self._last: tuple[list[Reduced], bool, ClusterFacts] | None = None
 
     async def read(self) -> tuple[ClusterFacts, tuple[Diagnostic, ...]]:
         """Facts, and a finding for each kind that may not be read: the facts are then incomplete. Raises ClusterError."""
-        kinds, configmaps, lists = await asyncio.gather(
-            self._discovery.kinds(), self._forbidden_is_none(self._wanted_configmaps()), asyncio.gather(*map(self._rows, LISTED))
-        )
+        kinds, *lists = await asyncio.gather(self._discovery.kinds(), *map(self._rows, LISTED))
+        self.configmaps = self._wanted(lists[_DEPLOYMENTS] or [])
+        configmaps = await self._forbidden_is_none(self._configmaps(self.configmaps))
         readings = [*zip(LISTED, lists, strict=True), (_CONFIGMAP, configmaps)]
         rows = [*kinds, *(row for _, listed in readings for row in listed or ())]
         denied = [kind for kind, listed in readings if listed is None]
@@ -73,28 +76,21 @@ class FactReader:
                 raise
             return None
 
-    async def _wanted_configmaps(self) -> list[Reduced]:
-        """Those that a translator asks for, found by a list without contents and read one by one when they changed."""
-        heads = await everything(self._client, collection(_CONFIGMAP, "v1"), self._head, accept=METADATA_ONLY)
-        read = await asyncio.gather(*(self._configmap(key, version) for key, version in heads))
-        self._configmaps = {key: (version, row) for (key, version), row in zip(heads, read, strict=True)}
-        return [row for row in read if row is not None]
+    def _wanted(self, deployments: list[Reduced]) -> tuple[ObjectKey, ...]:
+        """The ConfigMaps of the control planes; the same answer again for the same Deployments."""
+        if self._control is None or self._control[0] != deployments:
+            names = wanted_configmaps(deployments, self._translators)
+            keys = tuple(ObjectKey(group="", kind="ConfigMap", namespace=namespace, name=name) for namespace, name in names)
+            self._control = (deployments, keys)
+        return self._control[1]
 
-    def _head(self, raw: Mapping[str, Any]) -> tuple[ObjectKey, str] | None:
-        metadata = mapping(raw.get("metadata"))
-        namespace, name = str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
-        if not self._reducer.wants_configmap(namespace, name):
-            return None
-        return ObjectKey(group="", kind="ConfigMap", namespace=namespace, name=name), str(metadata.get("resourceVersion"))
-
-    async def _configmap(self, key: ObjectKey, version: str) -> Reduced | None:
-        known = self._configmaps.get(key)
-        if known is not None and known[0] == version:
-            return known[1]
-        answer = await self._client.send(Request(method="GET", path=item(_CONFIGMAP, "v1", key)))
-        return None if answer.status == 404 else self._reducer.reduce(answer.json(), "", "ConfigMap")
+    async def _configmaps(self, keys: Sequence[ObjectKey]) -> list[Reduced]:
+        """Those of them that are there."""
+        answers = await asyncio.gather(*(self._client.send(Request(method="GET", path=item(_CONFIGMAP, "v1", key))) for key in keys))
+        found = (self._reducer.reduce(answer.json(), "", "ConfigMap") for answer in answers if answer.status != 404)
+        return [row for row in found if row is not None]
 
     def _denied(self, kind: ApiKind) -> Diagnostic:
         name = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
-        text = f"listing {name} is forbidden in cluster {self._cluster}; facts are incomplete, so nothing is deleted"
+        text = f"reading {name} is forbidden in cluster {self._cluster}; facts are incomplete, so nothing is deleted"
         return finding("GM503", text, cluster=self._cluster)

@@ -12,7 +12,6 @@ T = TypeVar("T")
 Take: TypeAlias = Callable[[Mapping[str, Any]], T | None]
 PAGE = 500
 JSON = "application/json"
-METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _RESTARTS = 4
 
 

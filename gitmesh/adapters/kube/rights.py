@@ -11,6 +11,7 @@ import orjson
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.facts import LISTED
 from gitmesh.adapters.kube.store import ledger_key
+from gitmesh.model.objects import ObjectKey
 from gitmesh.ports import Resource
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -32,33 +33,30 @@ class Right:
         return f"{self.verb} {what}" + (f" {self.namespace}/{self.name}" if self.namespace else "")
 
 
-def needed(resources: Sequence[Resource], *, instance: str, enforce: bool) -> tuple[Right, ...]:
-    """The rights for reading facts and the translators' kinds and, to enforce, for writing them and the ledger."""
-    return tuple(sorted({*_reading(resources, instance), *(_writing(resources, instance) if enforce else ())}))
+def needed(resources: Sequence[Resource], configmaps: Sequence[ObjectKey], *, instance: str, enforce: bool) -> tuple[Right, ...]:
+    """The rights for reading facts (`configmaps` are the meshes' settings) and the translators' kinds and, to enforce, for
+    writing them and the ledger."""
+    reading = _reading(resources, (*configmaps, ledger_key(instance)))
+    return tuple(sorted({*reading, *(_writing(resources, instance) if enforce else ())}))
 
 
-def _reading(resources: Sequence[Resource], instance: str) -> Iterator[Right]:
+def _reading(resources: Sequence[Resource], configmaps: Sequence[ObjectKey]) -> Iterator[Right]:
     for kind in LISTED:
         yield Right(group=kind.group, resource=kind.plural, verb="list")
-    yield Right(group="", resource="configmaps", verb="list")
-    yield Right(group="", resource="configmaps", verb="get")
     for resource in resources:
         yield Right(group=resource.group, resource=resource.plural, verb="list")
-    yield _of_ledger("get", instance)
+    for key in configmaps:
+        yield Right(group="", resource="configmaps", verb="get", namespace=key.namespace, name=key.name)
 
 
 def _writing(resources: Sequence[Resource], instance: str) -> Iterator[Right]:
     for resource in resources:
         for verb in ("create", "delete", "get", "patch"):
             yield Right(group=resource.group, resource=resource.plural, verb=verb)
-    yield _of_ledger("update", instance)
-    # RBAC cannot limit a creation to a name, as the name is not in its path.
-    yield Right(group="", resource="configmaps", verb="create", namespace=ledger_key(instance).namespace)
-
-
-def _of_ledger(verb: str, instance: str) -> Right:
     key = ledger_key(instance)
-    return Right(group="", resource="configmaps", verb=verb, namespace=key.namespace, name=key.name)
+    yield Right(group="", resource="configmaps", verb="update", namespace=key.namespace, name=key.name)
+    # RBAC cannot limit a creation to a name, as the name is not in its path.
+    yield Right(group="", resource="configmaps", verb="create", namespace=key.namespace)
 
 
 async def ask(client: Client, rights: Sequence[Right]) -> tuple[Right, ...]:

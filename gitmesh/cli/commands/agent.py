@@ -66,20 +66,26 @@ def command(
     """Wire the adapters once and run cycles until a signal."""
     from gitmesh.agent.logs import LogPublisher, logger
     from gitmesh.agent.main import run_agent, stop_on_signals
+    from gitmesh.agent.server import ListenError
 
-    setup = wiring.require(config_path)
+    stop = stop_on_signals()
+    setup = wiring.read(config_path, quiet=True)
     log = logger(log_format, level=log_level)
+    log.info("configuration", file=str(config_path), instance=setup.config.instance)
     cycle, publishers = _wired(setup, store, (namespace, deployment) if namespace and deployment else None)
-    return run_agent(
-        cycle,
-        listen=listen or setup.config.listen,
-        interval=min(source.interval for source in setup.config.sources) / 1000,
-        clock=time.monotonic,
-        log=log,
-        publishers=(*publishers, LogPublisher(log)),
-        stop=stop_on_signals(),
-        leave=os._exit,
-    )
+    try:
+        return run_agent(
+            cycle,
+            listen=listen or setup.config.listen,
+            interval=min(source.interval for source in setup.config.sources) / 1000,
+            clock=time.monotonic,
+            log=log,
+            publishers=(*publishers, LogPublisher(log)),
+            stop=stop,
+            leave=os._exit,
+        )
+    except ListenError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _wired(

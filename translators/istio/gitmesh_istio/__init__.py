@@ -1,6 +1,6 @@
 """Istio with sidecars: everything that GitMesh knows of this mesh. The module itself is the translator (gitmesh.ports.Translator)."""
 
-from gitmesh_istio.detect import configmaps, detect, member
+from gitmesh_istio.detect import configmaps, configured_by, detect, member
 from gitmesh_istio.foreign import foreign, phase, verdict
 from gitmesh_istio.kinds import RESOURCES as resources  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.steps import steps
@@ -12,6 +12,7 @@ name = "istio"
 __all__ = [
     "claims",
     "configmaps",
+    "configured_by",
     "detect",
     "foreign",
     "member",

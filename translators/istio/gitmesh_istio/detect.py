@@ -37,6 +37,11 @@ def configmaps(namespace: str, name: str) -> bool:  # noqa: ARG001 - the port gi
     return name == "istio" or (name.startswith("istio-") and not _OTHER_CONFIGMAPS.match(name))
 
 
+def configured_by(deployment: Body) -> tuple[str, ...]:
+    """The MeshConfig of an istiod's revision."""
+    return () if _discovery(deployment) is None else (mesh_name(_revision(deployment)),)
+
+
 def detect(objects: ControlObjects) -> tuple[Mesh, ...]:
     """One mesh for each istiod revision, sorted by name."""
     ztunnel = any(_is_ztunnel(daemonset) for daemonset in objects.daemonsets)
@@ -76,7 +81,7 @@ def _is_ztunnel(daemonset: Body) -> bool:
 def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObjects, ztunnel: bool) -> Mesh:
     meta = _meta(deployment)
     labels = {str(key): str(value) for key, value in _mapping(meta.get("labels")).items()}
-    revision = labels.get("istio.io/rev", DEFAULT_REVISION)
+    revision = _revision(deployment)
     namespace = str(meta.get("namespace", ""))
     name = mesh_name(revision)
     config = _mesh_config(objects.configmaps.get((namespace, name)))
@@ -92,6 +97,10 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
         ambient=ztunnel or environment.get("PILOT_ENABLE_AMBIENT") == "true",
         settings=_settings(config, container),
     )
+
+
+def _revision(deployment: Body) -> str:
+    return str(_mapping(_meta(deployment).get("labels")).get("istio.io/rev", DEFAULT_REVISION))
 
 
 def _settings(config: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, str]:
