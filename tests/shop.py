@@ -19,7 +19,7 @@ from typing import Any, Self
 import yaml
 
 from tests.gitrepo import Repo
-from tests.lab.process import free_ports, wait_until
+from tests.lab.process import LabError, free_ports, wait_until
 
 EXAMPLE = Path(__file__).parent.parent / "policies-example"
 VIRTUAL_SERVICES = "virtualservice.networking.istio.io"
@@ -40,6 +40,20 @@ def policy(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
 def text_of(*documents: Mapping[str, Any]) -> str:
     """Documents as YAML."""
     return yaml.safe_dump_all([dict(document) for document in documents], sort_keys=False)
+
+
+def bookshop(cluster: str) -> list[dict[str, Any]]:
+    """The objects of the example's cluster: Namespaces first, as an API server wants them."""
+    files = sorted((EXAMPLE / "clusters" / cluster).rglob("*.yaml"))
+    found = [document for file in files for document in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
+    first = ("Namespace", "ServiceAccount")
+    return sorted(found, key=lambda body: first.index(body["kind"]) if body["kind"] in first else len(first))
+
+
+def example_policies(west: str = "west") -> dict[str, str]:
+    """The example's policies as files of a repository; `west` stands in for the cluster that one of them names."""
+    texts = {f"policies/{path.name}": path.read_text(encoding="utf-8") for path in (EXAMPLE / "policies").iterdir()}
+    return {path: text.replace("clusters: [west]", f"clusters: [{west}]") for path, text in texts.items()}
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -84,8 +98,7 @@ class Shop:
 
     def commit_example(self) -> str:
         """The example's policies."""
-        files = {f"policies/{path.name}": path.read_text(encoding="utf-8") for path in (EXAMPLE / "policies").iterdir()}
-        return self.repo.commit(files)
+        return self.repo.commit(example_policies())
 
     def live(self, name: str, cluster: str = "east", kind: str = VIRTUAL_SERVICES, namespace: str = "bookshop") -> Path:
         """The file of a live object of a directory cluster."""
@@ -160,8 +173,11 @@ class Report:
 class Agent:
     """`gitmesh agent` as a real process on a port of its own; it is killed when the block ends."""
 
-    def __init__(self, shop: Shop, arguments: Sequence[str] = (), env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, shop: Shop, arguments: Sequence[str] = (), env: Mapping[str, str] | None = None, program: Sequence[str] = ("-m", "gitmesh")
+    ) -> None:
         self.shop = shop
+        self._program = program
         (self.port,) = free_ports(1)
         self._arguments = arguments
         self._env = dict(env or {})
@@ -169,7 +185,7 @@ class Agent:
 
     def __enter__(self) -> Self:
         listen = ("--listen", f"127.0.0.1:{self.port}", "--log-format", "json", "--log-level", "debug")
-        command = [sys.executable, "-m", "gitmesh", "agent", "--config", str(self.shop.config), *listen, *self._arguments]
+        command = [sys.executable, *self._program, "agent", "--config", str(self.shop.config), *listen, *self._arguments]
         with self._log.open("ab") as output:
             self._start = output.tell()
             self.process = subprocess.Popen(
@@ -191,7 +207,7 @@ class Agent:
 
         try:
             wait_until(look, what, deadline)
-        except Exception as error:
+        except LabError as error:
             raise AssertionError(f"{error}\n{self.log[-6000:]}") from None
 
     def ticks(self, count: int = 1) -> None:

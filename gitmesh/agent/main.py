@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
@@ -53,15 +54,28 @@ def run_agent(
 
 
 def stop_on_signals() -> Event:
-    """An event that SIGTERM and SIGINT set."""
+    """An event that SIGTERM and SIGINT set.
+
+    A thread of its own sets it, told by a pipe: a handler in Python runs in the main thread only, and that one may be
+    inside the event's lock, or stay blocked where the kernel gave the signal to another thread.
+    """
     stop = Event()
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
+        signal.signal(number, _nothing_more)
+    Thread(target=_set_when_told, args=(told, stop), daemon=True, name="signals").start()
     return stop
+
+
+def _nothing_more(_number: int, _frame: FrameType | None) -> None:
+    """The pipe has it already."""
+
+
+def _set_when_told(told: int, stop: Event) -> None:
+    os.read(told, 1)
+    stop.set()
 
 
 def _last_resort(stop: Event, leave: Callable[[int], None]) -> None:

@@ -206,8 +206,11 @@ def publishers(setup: Setup, repositories: Sequence[GitSource]) -> tuple[Publish
 
 
 def event_publishers(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> tuple[Publisher, ...]:
-    """Events on the agent's own Deployment (namespace, name), where the configuration has the cluster that it runs in."""
-    own = next((fleet.clusters[one.name] for one in setup.config.clusters if one.in_cluster), None)
+    """Events on the agent's own Deployment (namespace, name), where the configuration has the cluster that it runs in.
+
+    None in mode Observe: an Event is a write, too.
+    """
+    own = next((fleet.clusters[one.name] for one in setup.config.clusters if one.in_cluster and one.mode == "Enforce"), None)
     if own is None:
         return ()
     from gitmesh.adapters.kube.cluster import KubeCluster

@@ -24,7 +24,7 @@ class Model(BaseModel):
     """Closed, frozen and strict: an unknown field or a value of the wrong type is an error, never a guess."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, alias_generator=to_camel, validate_by_name=False, validate_by_alias=True
+        frozen=True, extra="forbid", strict=True, alias_generator=to_camel, validate_by_name=False, validate_by_alias=True, defer_build=True
     )
 
 

@@ -59,7 +59,7 @@ class SourceConfig(Model):
     branch: Branch = Field("main", description="Branch to follow.")
     paths: SomeOf[SourcePath] = Field(("",), description="Folders of the repository that hold policies.")
     interval: Millis = Field(30_000, description="Time between two polls, plus up to 10% jitter.", validate_default=False)
-    auth: SourceAuth = Field(SourceAuth(), description="Credentials.")
+    auth: SourceAuth = Field(default_factory=SourceAuth, description="Credentials.")
     allow_insecure: bool = Field(False, description="Allow file:// and http://.")
     allow_rewind: bool = Field(False, description="Accept a tip that does not descend from the accepted one.")
 
@@ -112,7 +112,7 @@ class WriteBackConfig(Model):
     """Where status is written."""
 
     status_branch: Branch = Field("gitmesh-status", description="Branch of the first source's repository; orphan, written by GitMesh only.")
-    author: Author = Field(Author(), description="Author of the commits.")
+    author: Author = Field(default_factory=Author, description="Author of the commits.")
     enabled: bool = Field(True, description="Whether status is written at all.")
 
 
@@ -124,8 +124,8 @@ class Config(Model):
     instance: DnsLabel = Field("default", description="Name of this instance; two instances never touch each other's objects.")
     sources: SomeOf[SourceConfig] = Field(description="Repositories that hold policies.")
     clusters: SomeOf[ClusterConfig] = Field(description="Clusters to keep.")
-    prune: PruneConfig = Field(PruneConfig(), description="The guard on deletions.")
-    write_back: WriteBackConfig = Field(WriteBackConfig(), description="Where status is written.")
+    prune: PruneConfig = Field(default_factory=PruneConfig, description="The guard on deletions.")
+    write_back: WriteBackConfig = Field(default_factory=WriteBackConfig, description="Where status is written.")
     listen: Annotated[str, Field(pattern=r"^[0-9A-Za-z.\[\]:-]*:[0-9]{1,5}$")] = Field(
         ":8080", description="Address of health and metrics."
     )

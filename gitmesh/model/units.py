@@ -210,11 +210,17 @@ class DestinationUnit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeshUnit:
-    """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads."""
+    """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads.
+
+    `guarded` maps a workload's key to its ports that some enforced Allow governs, where there are any; `neighbours` are the
+    other workloads with a proxy in the gateways' namespaces. An object for a gateway must not open either.
+    """
 
     cluster: str
     mesh: Mesh
     gateways: tuple[Workload, ...] = ()
+    guarded: Mapping[tuple[str, str, str], tuple[int, ...]] = field(default_factory=dict)
+    neighbours: tuple[Workload, ...] = ()
     access_default: Decided | None = None
     mtls: Decided | None = None
     alone: bool = True

@@ -53,6 +53,7 @@ def converge(
         plan, fights = _without_fights(plan, cycle.now, memo)
         said += fights
         outcomes, ledger = _carry_out(cluster, plan, observed, built, stored, cycle, facts.uid, memo)
+        _warm(plan, outcomes, cycle.now, memo)
     said += [diagnostic for outcome in outcomes for diagnostic in _reactions(outcome, plan)]
     diagnostics = (*plan.diagnostics, *said)
     result = ClusterResult(
@@ -155,17 +156,14 @@ def _with_new(verdicts: Mapping[ObjectKey, tuple[Verdict, str]], outcomes: Seque
 
 def _without_fights(plan: Plan, now: float, memo: MutableMapping[Any, Any]) -> tuple[Plan, list[Diagnostic]]:
     """Leave alone what somebody else keeps changing back: heat rises by one a correction and fades by the minute."""
-    heats: dict[ObjectKey, tuple[float, float]] = memo.setdefault("heat", {})
     said: list[Diagnostic] = []
     kept: list[Change] = []
     for change in plan.changes:
         if not (change.writes and change.drift):
             kept.append(change)
             continue
-        heat, since = heats.get(change.key, (0.0, now))
-        heat = heat * exp((since - now) / 60)
+        heat = _heat(change.key, now, memo)
         if heat < FIGHT_HEAT:
-            heats[change.key] = (heat + 1, now)
             kept.append(change)
             continue
         rivals = ", ".join(sorted({field.manager for field in change.fields if field.manager})) or "somebody"
@@ -173,6 +171,19 @@ def _without_fights(plan: Plan, now: float, memo: MutableMapping[Any, Any]) -> t
         said.append(finding("GM404", text, policy=change.policies[0] if change.policies else "", cluster=plan.cluster))
         kept.append(replace(change, action=Action.HELD, body=None, note="a fight"))
     return replace(plan, changes=tuple(kept)), said
+
+
+def _heat(key: ObjectKey, now: float, memo: MutableMapping[Any, Any]) -> float:
+    heat, since = memo.get("heat", {}).get(key, (0.0, now))
+    faded: float = heat * exp((since - now) / 60)
+    return faded
+
+
+def _warm(plan: Plan, outcomes: Sequence[Outcome], now: float, memo: MutableMapping[Any, Any]) -> None:
+    """Count the corrections that were made; one that the cluster refused is no fight."""
+    healed = {change.key for change in plan.changes if change.writes and change.drift} & {o.key for o in outcomes if o.ok}
+    heats = memo.setdefault("heat", {})
+    heats.update({key: (_heat(key, now, memo) + 1, now) for key in healed})
 
 
 def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:

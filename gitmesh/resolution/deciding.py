@@ -52,12 +52,18 @@ def destinations(scene: Scene, cluster: str, index: Index, remembered: Remembere
     return _Cluster(scene, cluster, index, remembered).destinations()
 
 
+def governed(scene: Scene, cluster: str) -> frozenset[ServiceKey]:
+    """Destinations that an enforced Allow selects."""
+    acting = scene.acting.get(cluster, {})
+    return frozenset(key for key, found in acting.items() if any(_is_allow(marked.policy) for marked, _ in found))
+
+
 class _Cluster:
     def __init__(self, scene: Scene, name: str, index: Index, remembered: Remembered) -> None:
         self.scene, self.name, self.index, self.remembered = scene, name, index, remembered
         self.acting = scene.acting.get(name, {})
         self.access = {key: found for key, acting in self.acting.items() if (found := _of(acting, AccessPolicySpec))}
-        self.governed = {key for key, found in self.access.items() if any(_is_allow(marked.policy) for marked, _ in found)}
+        self.governed = governed(scene, name)
 
     def destinations(self) -> Mapping[ServiceKey, Done]:
         return {key: self._destination(self.index.facts.service_index[key]) for key in sorted(self.acting.keys() | self._exempt())}

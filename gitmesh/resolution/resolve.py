@@ -14,7 +14,7 @@ from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.resolution.deciding import Done, destinations
+from gitmesh.resolution.deciding import Done, destinations, governed
 from gitmesh.resolution.destinations import RuleId
 from gitmesh.resolution.finishing import Finished
 from gitmesh.resolution.index import Index, World
@@ -108,7 +108,7 @@ class _Run:
             finished = Finished(cluster, done, self._held_by_name(cluster))
             made: list[Unit] = []
             if index is not None:
-                made += [*finished.units(index, self.memo["unit"]), *mesh_units(cluster, index, self.scene.members)]
+                made += [*finished.units(index, self.memo["unit"]), *mesh_units(cluster, index, self.scene.members, governed(self.scene, cluster))]
             units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
             held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
             found += finished.found

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from gitmesh.diagnostics import Diagnostic, finding, suggest
-from gitmesh.model.facts import Mesh
+from gitmesh.model.facts import Mesh, Workload
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import Decided, MeshUnit, UnitKey
 from gitmesh.model.virtualmesh import MeshRef, MeshSelector, VirtualMeshSpec
-from gitmesh.resolution.index import Index, World
+from gitmesh.resolution.index import Index, Key, World, targets
 
 MeshId = tuple[str, str]
 """(cluster, mesh name)."""
@@ -112,25 +112,37 @@ def two_virtual_meshes(policy: Policy, number: int, mesh: MeshId, others: str) -
     return finding("GM214", text, at=at, policy=policy.id, field=path, cluster=cluster, mesh=name)
 
 
-def mesh_units(cluster: str, index: Index, membership: Membership) -> tuple[MeshUnit, ...]:
-    """The units of the cluster's meshes that a VirtualMesh has and nothing holds."""
+def mesh_units(cluster: str, index: Index, membership: Membership, governed: Collection[Key]) -> tuple[MeshUnit, ...]:
+    """The units of the cluster's meshes that a VirtualMesh has and nothing holds; `governed` are Services that an Allow selects."""
     owned = ((mesh, membership.owner.get((cluster, mesh.name))) for mesh in sorted(index.facts.meshes, key=lambda m: m.name))
-    return tuple(_unit(cluster, index, mesh, policy) for mesh, policy in owned if policy and (cluster, mesh.name) not in membership.held)
+    wanted = ((mesh, policy) for mesh, policy in owned if policy and (cluster, mesh.name) not in membership.held)
+    return tuple(_unit(cluster, index, mesh, policy, governed) for mesh, policy in wanted)
 
 
-def _unit(cluster: str, index: Index, mesh: Mesh, policy: Policy) -> MeshUnit:
+def _unit(cluster: str, index: Index, mesh: Mesh, policy: Policy, governed: Collection[Key]) -> MeshUnit:
     spec = _spec(policy)
     gateways = sorted((w for w in index.facts.workloads if w.gateway and w.mesh == mesh.name), key=lambda w: w.key)
+    places = {gateway.namespace for gateway in gateways}
+    around = sorted((w for w in index.facts.workloads if w.mesh and w.namespace in places), key=lambda w: w.key)
+    guarded = {workload.key: _guarded(workload, index, governed) for workload in around}
     unit = MeshUnit(
         cluster=cluster,
         mesh=mesh,
         gateways=tuple(gateways),
+        guarded={key: ports for key, ports in guarded.items() if ports},
+        neighbours=tuple(workload for workload in around if workload not in gateways),
         access_default=Decided(value=spec.access_default, origin=policy.origin("access_default")),
         mtls=None if spec.mtls is None else Decided(value=spec.mtls, origin=policy.origin("mtls", "mode")),
         alone=sum(other.root_namespace == mesh.root_namespace for other in index.facts.meshes) == 1,
         policies=(policy.id,),
     )
     return replace(unit, digest=sha256(repr(unit).encode()).hexdigest())
+
+
+def _guarded(workload: Workload, index: Index, governed: Collection[Key]) -> tuple[int, ...]:
+    """Ports of the workload that an Allow governs."""
+    services = (service for service in index.services_of.get(workload.key, ()) if service.key in governed)
+    return tuple(sorted({number for service in services for port in service.ports for number in targets(port, [workload])}))
 
 
 def held_keys(cluster: str, membership: Membership) -> tuple[UnitKey, ...]:

@@ -117,6 +117,17 @@ def test_K22_an_object_once_applied_by_kubectl_is_adopted_whole(apiserver: ApiSe
     assert spec_of(apiserver, key) == vs_spec(exportTo=["."])
 
 
+def test_an_object_that_another_manager_applied_is_adopted_whole_and_is_ours_alone(apiserver: ApiServer, cluster: KubeCluster) -> None:
+    key = vs_key(apiserver.new_namespace())
+    apiserver.apply(body(key, vs_spec("theirs", gateways=["mesh"]), owned=False), field_manager="argocd")
+    (outcome,) = carry_out(cluster, step(Action.ADOPT, key, vs_spec(), live_of(cluster, key)))
+    assert outcome.ok, outcome
+    assert spec_of(apiserver, key) == vs_spec()
+    apiserver.apply(body(key, vs_spec("theirs"), owned=False), field_manager="argocd")
+    (outcome,) = carry_out(cluster, step(Action.UPDATE, key, vs_spec(), live_of(cluster, key)))
+    assert (outcome.ok, outcome.code) == (False, "GM405"), "whoever applies it again is reported, as ever"
+
+
 def test_K01_a_field_that_another_manager_applies_is_reported_not_forced(apiserver: ApiServer, cluster: KubeCluster) -> None:
     key = vs_key(apiserver.new_namespace())
     create(cluster, key, vs_spec())

@@ -187,7 +187,7 @@ def test_a_dry_run_keeps_a_heal(apiserver: ApiServer, cluster: KubeCluster) -> N
 
 def test_K16_kinds_that_may_not_be_listed_leave_facts_incomplete_with_a_finding(apiserver: ApiServer, tmp_path: Path) -> None:
     rules = [
-        {"apiGroups": [""], "resources": ["namespaces", "services", "pods", "serviceaccounts"], "verbs": ["list", "get"]},
+        {"apiGroups": [""], "resources": ["namespaces", "services", "pods", "serviceaccounts", "configmaps"], "verbs": ["list", "get"]},
         {"apiGroups": ["apps"], "resources": ["*"], "verbs": ["list"]},
         {"apiGroups": ["networking.istio.io"], "resources": ["*"], "verbs": ["list"]},
     ]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from gitmesh.model.facts import Mesh
 from tests.soundness.requests import Call
 
 Body = Mapping[str, Any]
+_network = lru_cache(ipaddress.ip_network)
+_address = lru_cache(ipaddress.ip_address)
 
 _FIELDS = {"ports", "notPorts", "hosts", "methods", "paths"}
 _SOURCES = {"principals", "notPrincipals", "namespaces", "ipBlocks", "notIpBlocks"}
@@ -27,6 +30,7 @@ class Istio:
 
     objects: Sequence[Body]
     meshes: Sequence[Mesh]
+    _acting: dict[tuple[str, str, str], tuple[Body, ...]] = field(default_factory=dict)
 
     def admitted(self, call: Call) -> bool:
         """DENY, then ALLOW, then yes. A pod without proxy admits everything."""
@@ -38,18 +42,22 @@ class Istio:
         if mode == "STRICT" and principal is None:
             return False
         asked = _Asked(call, principal, mesh)
-        acting = [o for o in self._of("AuthorizationPolicy") if _acts(o, mesh, call)]
+        acting = self._on("AuthorizationPolicy", mesh, call)
         if any(asked.denied(rule) for o in acting if _action(o) == "DENY" for rule in _rules(o)):
             return False
         allows = [o for o in acting if _action(o) == "ALLOW"]
         return not allows or any(asked.allowed(rule) for o in allows for rule in _rules(o))
 
-    def _of(self, kind: str) -> list[Body]:
-        return [o for o in self.objects if o["kind"] == kind]
+    def _on(self, kind: str, mesh: Mesh, call: Call) -> tuple[Body, ...]:
+        """The objects of a kind that act on the pod."""
+        place = (kind, call.workload.namespace, call.workload.name)
+        if place not in self._acting:
+            self._acting[place] = tuple(o for o in self.objects if o["kind"] == kind and _acts(o, mesh, call))
+        return self._acting[place]
 
     def mode(self, mesh: Mesh, call: Call) -> str:
         """Of the narrowest PeerAuthentication: workload, namespace, root namespace; PERMISSIVE without one."""
-        found = [o for o in self._of("PeerAuthentication") if _acts(o, mesh, call)]
+        found = self._on("PeerAuthentication", mesh, call)
         ranked = sorted(found, key=lambda o: ("selector" not in o["spec"], o["metadata"]["namespace"] != call.workload.namespace))
         return next((str(o["spec"]["mtls"]["mode"]) for o in ranked if "mtls" in o["spec"]), "PERMISSIVE")
 
@@ -130,7 +138,7 @@ class _Asked:
     def _source(self, source: Body) -> bool:
         unknown = source.keys() - _SOURCES
         assert not unknown, f"the evaluator does not know {unknown}"
-        address = ipaddress.ip_address(self.call.client.ip)
+        address = _address(self.call.client.ip)
         answers = [
             any(self._principal(p) for p in source.get("principals", ())) or "principals" not in source,
             not any(self._principal(p) for p in source.get("notPrincipals", ())),
@@ -160,7 +168,7 @@ class _Asked:
 
 
 def _inside(address: ipaddress.IPv4Address | ipaddress.IPv6Address, blocks: Iterable[str]) -> bool:
-    return any(address in ipaddress.ip_network(block) for block in blocks)
+    return any(address in _network(block) for block in blocks)
 
 
 def _text_matches(pattern: str, value: str) -> bool:

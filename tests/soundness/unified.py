@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
 from tests.soundness.requests import Call, Client, Request
 
 Document = Mapping[str, Any]
+_network = lru_cache(ipaddress.ip_network)
+_address = lru_cache(ipaddress.ip_address)
 
 
 def behind(service: Service, facts: ClusterFacts) -> list[Workload]:
@@ -51,11 +54,25 @@ def _destination(item: Document, namespace: str, cluster: str, service: Service)
 
 
 @dataclass(frozen=True)
+class Pair:
+    """A container port of a pod: the policies that select a Service which reaches it, and by which Service ports."""
+
+    reached: tuple[ServicePort, ...]
+    selecting: tuple[tuple[Document, tuple[ServicePort, ...]], ...]
+
+    def by(self, action: str) -> Iterator[tuple[Document, tuple[ServicePort, ...]]]:
+        """The AccessPolicies with this action."""
+        return ((policy, ports) for policy, ports in self.selecting if policy["spec"].get("action", "Allow") == action)
+
+
+@dataclass(frozen=True)
 class Unified:
     """A set of policies over a world: cluster -> what is there."""
 
     policies: Sequence[Document]
     world: Mapping[str, ClusterFacts]
+    _pairs: dict[tuple[str, str, str, int], Pair] = field(default_factory=dict)
+    _owners: dict[tuple[str, str], Document | None] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[Document]:
         """The documents of a kind."""
@@ -69,64 +86,57 @@ class Unified:
         if mode == "Strict" and call.client.trust_domain is None:
             return False
         client = _stripped(call.client) if mode == "Disabled" else call.client
-        if any(self._says(policy, call, client, "Deny", strict=mode == "Strict") for policy in self._access("Deny")):
+        pair = self.pair(call.cluster, call.workload, call.port)
+        if any(self._says(*found, call, client, "Deny", mode) for found in pair.by("Deny")):
             return False
-        if self.governed(call.cluster, call.workload, call.port):
-            return any(self._says(policy, call, client, "Allow", strict=False) for policy in self._access("Allow"))
-        return self._default(call, client)
+        allows = tuple(pair.by("Allow"))
+        if allows:
+            return any(self._says(*found, call, client, "Allow", mode) for found in allows)
+        return self._default(call, client, pair)
 
-    def _access(self, action: str) -> list[Document]:
-        return [policy for policy in self.of_kind("AccessPolicy") if policy["spec"].get("action", "Allow") == action]
+    def pair(self, cluster: str, workload: Workload, port: int) -> Pair:
+        """What is said of a container port, which all Services share that reach it."""
+        place = (cluster, workload.namespace, workload.name, port)
+        if place not in self._pairs:
+            self._pairs[place] = self._find_pair(cluster, workload, port)
+        return self._pairs[place]
 
-    def governed(self, cluster: str, workload: Workload, port: int) -> bool:
-        """Whether an Allow selects a destination behind which the pair stands."""
-        return any(
-            selects(policy, cluster, service) and port in [n for _, w, n in pairs(service, self.world[cluster]) if w == workload]
-            for policy in self._access("Allow")
-            for service in self.world[cluster].services
-        )
+    def _find_pair(self, cluster: str, workload: Workload, port: int) -> Pair:
+        facts = self.world[cluster]
+        reached = [(s, p) for s in facts.services for p, w, number in pairs(s, facts) if w == workload and number == port]
+        selecting = []
+        for policy in self.of_kind("AccessPolicy"):
+            ports = tuple(p for service, p in reached if selects(policy, cluster, service))
+            if ports:
+                selecting.append((policy, ports))
+        return Pair(tuple(p for _, p in reached), tuple(selecting))
 
-    def _says(self, policy: Document, call: Call, client: Client, action: str, *, strict: bool) -> bool:
-        """Whether the policy means this caller, pair and request."""
-        ports = set(self._ports(policy, call))
-        if not ports or not self._means(policy["spec"]["sources"], policy, client, denied=action == "Deny" and not strict):
+    def _says(self, policy: Document, ports: Sequence[ServicePort], call: Call, client: Client, action: str, mode: str) -> bool:
+        """Whether the policy means this caller and request."""
+        if not self._means(policy["spec"]["sources"], policy, client, deny=action == "Deny", strict=mode == "Strict"):
             return False
         rules = policy["spec"].get("rules")
         return rules is None or any(_rule(rule, ports, call.request) for rule in rules)
 
-    def _ports(self, policy: Document, call: Call) -> Iterator[tuple[int, str]]:
-        """(number, name) of the Service ports, of selected Services, behind which the pair stands."""
-        for service in self.world[call.cluster].services:
-            if selects(policy, call.cluster, service):
-                for port, workload, number in pairs(service, self.world[call.cluster]):
-                    if workload == call.workload and number == call.port:
-                        yield port.number, port.name
-
-    def _default(self, call: Call, client: Client) -> bool:
+    def _default(self, call: Call, client: Client, pair: Pair) -> bool:
         owner = self.owner(call.cluster, call.workload.mesh)
         if owner is None or owner["spec"].get("accessDefault", "MeshDefault") != "Deny" or call.workload.gateway:
             return True
         exempt = owner["spec"].get("accessExempt")
         if exempt is None:
             return False
-        here = [
-            p
-            for s in self.world[call.cluster].services
-            for p, w, n in pairs(s, self.world[call.cluster])
-            if (w, n) == (call.workload, call.port)
-        ]
-        if "ports" in exempt and not any(reference in (p.number, p.name) for reference in exempt["ports"] for p in here):
+        if "ports" in exempt and not _names(exempt["ports"], pair.reached):
             return False
-        return "sources" not in exempt or self._means(exempt["sources"], owner, client, denied=False)
+        return "sources" not in exempt or self._means(exempt["sources"], owner, client, deny=False, strict=False)
 
     # --- meshes
 
     def owner(self, cluster: str, mesh: str) -> Document | None:
         """The VirtualMesh of a mesh."""
-        if not mesh:
-            return None
-        facts = self.world[cluster]
-        return next((p for p in self.of_kind("VirtualMesh") if any(_mesh(m, cluster, facts, mesh) for m in p["spec"]["meshes"])), None)
+        if (cluster, mesh) not in self._owners:
+            mine = (p for p in self.of_kind("VirtualMesh") if any(_mesh(m, cluster, self.world[cluster], mesh) for m in p["spec"]["meshes"]))
+            self._owners[cluster, mesh] = next(mine, None) if mesh else None
+        return self._owners[cluster, mesh]
 
     def mtls(self, cluster: str, mesh: str) -> str:
         """The mode where a VirtualMesh says one; Istio's own default else."""
@@ -139,23 +149,23 @@ class Unified:
         """Of the managed meshes, of one cluster or of all."""
         return {m.trust_domain for name, facts in self.world.items() if cluster in (None, name) for m in facts.meshes}
 
-    def _means(self, items: Iterable[Document], policy: Document, client: Client, *, denied: bool) -> bool:
-        return any(self._identity(item, policy["metadata"]["namespace"], client, denied=denied) for item in items)
+    def _means(self, items: Iterable[Document], policy: Document, client: Client, *, deny: bool, strict: bool) -> bool:
+        return any(self._identity(item, policy["metadata"]["namespace"], client, deny, strict) for item in items)
 
-    def _identity(self, item: Document, namespace: str, client: Client, *, denied: bool) -> bool:
-        """`denied`: the item is of a Deny that also means callers without identity."""
-        address = ipaddress.ip_address(client.ip)
-        if "ipBlocks" in item and not any(address in ipaddress.ip_network(block) for block in item["ipBlocks"]):
+    def _identity(self, item: Document, namespace: str, client: Client, deny: bool, strict: bool) -> bool:
+        """A Deny by identity means callers without identity too, unless mTLS is strict, and strangers of the same name."""
+        address = _address(client.ip)
+        if "ipBlocks" in item and not any(address in _network(block) for block in item["ipBlocks"]):
             return False
-        if any(address in ipaddress.ip_network(block) for block in item.get("notIpBlocks", ())):
+        if any(address in _network(block) for block in item.get("notIpBlocks", ())):
             return False
         if not {"serviceAccounts", "namespaces", "clusters", "authenticated"} & item.keys():
             return True
         if client.trust_domain is None:
-            return denied
+            return deny and not strict
         if item.get("authenticated"):
             return True
-        if client.trust_domain not in self.trust_domains(client.cluster):
+        if not deny and client.trust_domain not in self.trust_domains(client.cluster):
             return False
         if "serviceAccounts" in item:
             return any(_account(account, namespace, client) for account in item["serviceAccounts"])
@@ -178,8 +188,12 @@ def _mesh(reference: Document, cluster: str, facts: ClusterFacts, mesh: str) -> 
     return cluster in selector.get("clusters", [cluster]) and bool(selector.get("labels", {}).items() <= facts.labels.items())
 
 
-def _rule(rule: Document, ports: set[tuple[int, str]], request: Request) -> bool:
-    if "ports" in rule and not any(reference in port for reference in rule["ports"] for port in ports):
+def _names(references: Iterable[int | str], ports: Iterable[ServicePort]) -> bool:
+    return any(reference in (port.number, port.name) for port in ports for reference in references)
+
+
+def _rule(rule: Document, ports: Sequence[ServicePort], request: Request) -> bool:
+    if "ports" in rule and not _names(rule["ports"], ports):
         return False
     if rule.keys() <= {"ports"}:
         return True
@@ -215,8 +229,3 @@ def _header(header: Document, headers: Mapping[str, str]) -> bool:
         value == header.get("exact", value) and value.startswith(header.get("prefix", "")) and value.endswith(header.get("suffix", ""))
     )
     return met is not header.get("invert", False)
-
-
-def mesh_named(facts: ClusterFacts, name: str) -> Mesh | None:
-    """The mesh of that name."""
-    return next((mesh for mesh in facts.meshes if mesh.name == name), None)

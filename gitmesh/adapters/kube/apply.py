@@ -83,12 +83,12 @@ class Applier:
         return await self._recheck(change, desired)
 
     async def _put_shared(self, change: Change, desired: Body) -> Outcome:
-        """Others claim fields of the object: take over what Update managers claim, and leave Apply managers theirs."""
+        """Others claim fields of the object: take over what Update managers claim, and leave Apply managers theirs unless it is adopted."""
         answer = await self._get(change)
         raw, (uid, at) = answer.json(), answer.identity()
         if (uid, at) != (change.uid, change.resource_version):
             return _failed(change, "it was changed since the plan was made", "GM505")
-        claims = managed.taken_over(managed.entries(raw), raw, desired)
+        claims = managed.taken_over(managed.entries(raw), raw, desired, adopted=change.action is Action.ADOPT)
         if claims is not None:
             moved = await self._client.send(writes.claims_request(self._kind(change), change.version, change.key, at, claims))
             at = moved.identity().version

@@ -3,7 +3,7 @@
 Server-side apply removes only fields that no other manager claims. What people or webhooks write comes with operation
 Update and keeps a claim, so a field that somebody added would stay for ever. As the whole content of our objects is
 ours (design law 4), such claims are moved to our own entry before the apply, which then removes what we do not want.
-Claims of managers with operation Apply are never touched.
+Claims of managers with operation Apply are touched once: when the object is adopted, as its owner agreed to.
 Format: https://kubernetes.io/docs/reference/using-api/server-side-apply/ (FieldsV1).
 """
 
@@ -72,9 +72,14 @@ def _claimed_metadata(fields: Mapping[str, Any], metadata: Mapping[str, Any]) ->
     return found
 
 
-def taken_over(found: Sequence[Entry], raw: Mapping[str, Any], desired: Mapping[str, Any]) -> list[Entry] | None:
-    """All managedFields of `raw` with the claims of Update managers on our content moved to our entry; None if there are none."""
-    takes = [(e, claimed(e, desired)) for e in found if e.get("operation") == "Update"]
+def taken_over(
+    found: Sequence[Entry], raw: Mapping[str, Any], desired: Mapping[str, Any], *, adopted: bool = False
+) -> list[Entry] | None:
+    """All managedFields of `raw` with the claims of Update managers on our content moved to our entry; None if there are none.
+
+    With `adopted` also those of Apply managers: the object's owner agreed to give it away.
+    """
+    takes = [(e, claimed(e, desired)) for e in found if e.get("operation") == "Update" or (adopted and not is_ours(e))]
     takes = [(entry, part) for entry, part in takes if part]
     if not takes:
         return None

@@ -51,7 +51,7 @@ Exit codes: 0 asked to stop, 2 the configuration is not valid, 3 wrong usage or 
     "--deployment",
     envvar="GITMESH_DEPLOYMENT",
     metavar="NAME",
-    help="The agent's own Deployment: failures become Events on it, where a cluster has `inCluster: true`.",
+    help="The agent's own Deployment: failures become Events on it, where a cluster has `inCluster: true` and mode Enforce.",
 )
 @options.store
 def command(

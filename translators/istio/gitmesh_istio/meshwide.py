@@ -50,18 +50,24 @@ def mtls(unit: MeshUnit, decided: Decided, version: str, notes: Notes) -> Fragme
 def default_deny(unit: MeshUnit, origin: Origin, version: str, notes: Notes) -> tuple[Fragment, ...]:
     """The default deny, and one object for each gateway; a gateway that cannot be opened is an error, for the deny would close it."""
     _note_neighbours(unit, origin, notes)
-    gateways = tuple(_gateway(gateway, origin, version, notes) for gateway in unit.gateways)
+    gateways = tuple(_gateway(gateway, unit, origin, version, notes) for gateway in unit.gateways)
     place = (root_of(unit.mesh), DEFAULT_DENY)
     return (*gateways, fragment(AUTHORIZATION_POLICY, place, version, Phase.DEFAULT_DENY, Part({}, {"": origin})))
 
 
-def _gateway(gateway: Workload, origin: Origin, version: str, notes: Notes) -> Fragment:
+def _gateway(gateway: Workload, unit: MeshUnit, origin: Origin, version: str, notes: Notes) -> Fragment:
+    """Opens the gateway, but not its ports that an Allow governs: those have rules of their own."""
     labels = {key: value for key, value in sorted(gateway.labels.items()) if key not in _PASSING_LABELS}
+    name = f"gateway {gateway.namespace}/{gateway.name}"
     if not labels:
-        notes.add(
-            "GM301", f"gateway {gateway.namespace}/{gateway.name} has no labels to open it by; a default of Deny would close it", origin
-        )
-    spec: dict[str, Any] = {"selector": {"matchLabels": labels}, "action": "ALLOW", "rules": [{}]}
+        notes.add("GM301", f"{name} has no labels to open it by; a default of Deny would close it", origin)
+    meant = [w for w in (*unit.gateways, *unit.neighbours) if w.namespace == gateway.namespace and labels.items() <= w.labels.items()]
+    others = ", ".join(f"{w.kind} {w.namespace}/{w.name}" for w in meant if not w.gateway)
+    if others and labels:
+        notes.add("GM301", f"{name} has no labels of its own: what opens it under a default of Deny would open {others}", origin)
+    guarded = sorted({port for workload in meant for port in unit.guarded.get(workload.key, ())})
+    rule: dict[str, Any] = {"to": [{"operation": {"notPorts": [str(port) for port in guarded]}}]} if guarded else {}
+    spec: dict[str, Any] = {"selector": {"matchLabels": labels}, "action": "ALLOW", "rules": [rule]}
     return fragment(AUTHORIZATION_POLICY, gateway_place(gateway), version, Phase.ALLOW, Part(spec, {"": origin}))
 
 

@@ -1,0 +1,52 @@
+"""GitMesh's apply engine alone, as a process: rendered objects in, a converged cluster out. The peer of `kubectl apply`.
+
+`python -m benchmarks.engine MANIFESTS KUBECONFIG` does what the agent does for a cluster once the objects are rendered:
+ledger, observe, diff, dry run of what differs, intents, server-side apply, ledger.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+from types import MappingProxyType
+
+import gitmesh_istio
+import orjson
+
+from gitmesh.adapters.kube.client import Client
+from gitmesh.adapters.kube.cluster import KubeCluster
+from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.manifests import Build, Manifest, Phase
+from gitmesh.model.objects import ObjectKey, canonical, digest
+from gitmesh.model.report import State
+from gitmesh.planning.converge import Cycle, converge
+from gitmesh.planning.diff import Consent
+
+INSTANCE = "bench"
+
+
+def main(manifests: Path, kubeconfig: Path) -> int:
+    """Apply the objects; prints the counts. Returns 1 where the cluster is not what it should be."""
+    gc.disable()
+    cluster = KubeCluster("bench", Client(read_kubeconfig(kubeconfig), timeout=60, user_agent="gitmesh-bench"), (gitmesh_istio,))
+    items = orjson.loads(manifests.read_bytes())["items"]
+    built = Build(cluster="bench", manifests={manifest.key: manifest for manifest in map(_manifest, items)})
+    cycle = Cycle(translators={"istio": gitmesh_istio}, accepted=MappingProxyType({}), consent=Consent(), apply=True, now=0.0)
+    result, said = converge(cluster, ClusterFacts(cluster="bench"), built, cluster.load(INSTANCE), cycle, {})
+    cluster.close()
+    assert result.plan is not None
+    print({action.value: count for action, count in result.plan.counts().items() if count}, *said)
+    return 0 if result.state is State.SYNCED else 1
+
+
+def _manifest(item: dict[str, dict[str, str]]) -> Manifest:
+    group, _, version = str(item["apiVersion"]).rpartition("/")
+    key = ObjectKey(group=group, kind=str(item["kind"]), namespace=item["metadata"]["namespace"], name=item["metadata"]["name"])
+    body = canonical(item)
+    return Manifest(key=key, version=version, phase=Phase.ROUTE, body=body, digest=digest(body), policies=())
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
