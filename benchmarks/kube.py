@@ -128,7 +128,7 @@ def _rendered(folder: Path, program: str) -> Path:
     config, store = str(folder / "gitmesh.yaml"), str(folder / "store")
     command = [program, "render", "--config", config, "--store", store, "-o", "json"]
     document = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    items = [item["object"] for item in document["objects"]]
+    items = [item["object"] for cluster in document["clusters"] for item in cluster["objects"]]
     if len(items) != OBJECTS:
         raise SystemExit(f"rendered {len(items)} objects, not {OBJECTS}")
     manifests = folder / "manifests.json"

@@ -169,7 +169,8 @@ class Access:
 
     `targets` are its workload port numbers. `guarded` are all workload ports, of these pods, that some enforced Allow
     governs, its own or that of another Service that can share the pods; the rest keeps `default`.
-    `governed` says whether an Allow selects this destination. `strict` says whether mTLS there is Strict by policy.
+    `governed` says whether an Allow selects this destination. `mixed` are targets that only some of its workloads have, while
+    the same number on another one is denied or governed apart: an Allow, which names pods and ports but no pairs, must not open it.
     """
 
     allows: tuple[Grant, ...] = ()
@@ -180,7 +181,7 @@ class Access:
     guarded: tuple[int, ...] = ()
     default: Literal["Deny", "Allow", "MeshDefault"] = "MeshDefault"
     exempt: Exemption | None = None
-    strict: bool = False
+    mixed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ api.md, AccessPolicy: access is decided at the (workload, target port) pairs beh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -92,7 +92,7 @@ class _Decision:
             guarded=tuple(sorted(guarded)),
             default=default,
             exempt=self._exemption(guarded) if default == "Deny" and not allows else None,
-            strict=bool(at_hand.owners) and all(_is_strict(owner) for owner in at_hand.owners),
+            mixed=tuple(sorted(set(self._mixed(own, default)))),
         )
         self.found += [*_outside(at_hand), *_shared(at_hand)]
         return Resolved(access=access, diagnostics=tuple(self.found), held=self.held)
@@ -149,6 +149,18 @@ class _Decision:
         mine = self.situation.workloads
         return frozenset(number for service in services for number in all_targets(service, (*mine, *self.index.behind(service))))
 
+    def _mixed(self, own: Collection[int], default: Default) -> Iterator[int]:
+        """Target ports that some workload has not behind this Service, and that are not open there."""
+        for workload in self.situation.workloads:
+            governed = {
+                number
+                for service in self.index.services_of.get(workload.key, ())
+                if service in self.situation.governed
+                for number in all_targets(service, [workload])
+            }
+            lacking = set(own) - all_targets(self.situation.service, [workload]) if workload.mesh else set()
+            yield from lacking if default == "Deny" else lacking & governed
+
     def _exemption(self, guarded: frozenset[int]) -> Exemption | None:
         owners = {owner.id: owner for owner in self.situation.owners if owner is not None and _mesh(owner).access_default == "Deny"}
         if len(owners) != 1:
@@ -200,11 +212,6 @@ def _default(owners: Sequence[Policy | None]) -> Default:
     """Pods in several meshes get the strictest of their defaults."""
     given = {_mesh(owner).access_default if owner else "MeshDefault" for owner in owners} or {"MeshDefault"}
     return next(default for default in _STRICTEST if default in given)
-
-
-def _is_strict(owner: Policy | None) -> bool:
-    mtls = _mesh(owner).mtls if owner else None
-    return mtls is not None and mtls.mode == "Strict"
 
 
 def _header(rule: HeaderRule) -> NamedCondition:

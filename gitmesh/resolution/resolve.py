@@ -108,7 +108,10 @@ class _Run:
             finished = Finished(cluster, done, self._held_by_name(cluster))
             made: list[Unit] = []
             if index is not None:
-                made += [*finished.units(index, self.memo["unit"]), *mesh_units(cluster, index, self.scene.members, governed(self.scene, cluster))]
+                made += [
+                    *finished.units(index, self.memo["unit"]),
+                    *mesh_units(cluster, index, self.scene.members, governed(self.scene, cluster)),
+                ]
             units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
             held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
             found += finished.found

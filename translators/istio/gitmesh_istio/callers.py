@@ -32,9 +32,8 @@ def allowed(callers: Sequence[Caller], meshes: Sequence[Mesh], origin: Origin, n
     return _simplified(found)
 
 
-def denied(callers: Sequence[Caller], meshes: Sequence[Mesh], strict: bool, origin: Origin, notes: Notes) -> tuple[Source, ...]:
-    """Sources that cover at least these callers. Where mTLS is not strict, a caller could hide by showing no identity,
-    so those without one are denied too."""
+def denied(callers: Sequence[Caller], meshes: Sequence[Mesh], origin: Origin, notes: Notes) -> tuple[Source, ...]:
+    """Sources that cover at least these callers. A caller could hide by showing no identity, so those without one are denied too."""
     found: list[Source] = []
     for caller in callers:
         if caller.kind in ("all", "address"):
@@ -48,8 +47,7 @@ def denied(callers: Sequence[Caller], meshes: Sequence[Mesh], strict: bool, orig
             found.append(_addresses(caller))
             continue
         found += _sources(caller, caller.principals)
-        if not strict:
-            found.append({"notPrincipals": ["*"], **_addresses(caller)})
+        found.append({"notPrincipals": ["*"], **_addresses(caller)})
     return _simplified(found)
 
 

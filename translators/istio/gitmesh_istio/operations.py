@@ -6,7 +6,7 @@ What cannot be said closes: an Allow loses that alternative, a Deny loses that r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,8 @@ class Asked:
 
 def allowed(operation: Operation, unit: DestinationUnit, access: Access, origin: Origin, notes: Notes) -> Asked | None:
     """At most the requests of the operation; None = no request can be said."""
-    ports = operation.targets if operation.targets or operation.unresolved_ports else access.targets
+    meant = operation.targets if operation.targets or operation.unresolved_ports else access.targets
+    ports = sorted(open_ports(meant, access, origin, notes))
     if operation.unresolved_ports:
         notes.add("GM304", f"port {', '.join(operation.unresolved_ports)} is not known at the workloads and is not opened", origin)
     paths = _paths(operation.paths, "is not admitted", origin, notes)
@@ -40,6 +41,15 @@ def allowed(operation: Operation, unit: DestinationUnit, access: Access, origin:
         notes.add("GM304", "Istio cannot match a *suffix host with any port after it: only the Service's own ports are admitted", origin)
     _note_tcp(operation, ports, unit, "admits nothing there", origin, notes)
     return Asked(operation=_operation(ports, paths, operation.methods, hosts), when=_when(headers))
+
+
+def open_ports(ports: Iterable[int], access: Access, origin: Origin, notes: Notes) -> set[int]:
+    """Of these target ports, the ones that may be opened on all pods of the destination."""
+    mixed = set(ports) & set(access.mixed)
+    if mixed:
+        shown = ", ".join(str(port) for port in sorted(mixed))
+        notes.add("GM304", f"port {shown} is behind this destination on some of its workloads only, and is opened on none", origin)
+    return set(ports) - mixed
 
 
 def denied(operation: Operation, unit: DestinationUnit, access: Access, origin: Origin, notes: Notes) -> Asked:

@@ -12,7 +12,8 @@ port of the pod. So one ALLOW object flips the whole pod to default deny, and th
    with rule 2 it denies the guarded ports.
 5. An Allow never says more than the policy, a Deny never less; `callers` and `operations` see to it.
 
-An identity-based Deny also denies callers without identity, unless mTLS there is strict.
+An identity-based Deny also denies callers without identity. Under strict mTLS there are none, and it says so all the same:
+the mode is another object, which may come later, go earlier, or be somebody else's.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def _allow(unit: DestinationUnit, access: Access, version: str, notes: Notes) ->
 def _deny(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> Fragment | None:
     rules: list[Rule] = []
     for grant in access.denies:
-        sources = callers.denied(grant.callers, _meshes(unit, notes), access.strict, grant.origin, notes)
+        sources = callers.denied(grant.callers, _meshes(unit, notes), grant.origin, notes)
         asked = [operations.denied(o, unit, access, grant.origin, notes) for o in grant.operations or (Operation(),)]
         rules += [(_rule(sources, one), grant.origin) for one in asked if sources]
     if not rules:
@@ -91,7 +92,7 @@ def _grant_rules(grant: Grant, unit: DestinationUnit, access: Access, notes: Not
 
 
 def _exempt_rules(exempt: Exemption, unit: DestinationUnit, access: Access, notes: Notes) -> list[Rule]:
-    ports = sorted(set(exempt.targets or access.targets) - set(access.guarded))
+    ports = sorted(operations.open_ports(exempt.targets or access.targets, access, exempt.origin, notes) - set(access.guarded))
     sources = callers.allowed(exempt.callers, _meshes(unit, notes), exempt.origin, notes) if exempt.callers else callers.ANYBODY
     if not exempt.targets and access.unresolved_targets:
         unknown = ", ".join(access.unresolved_targets)

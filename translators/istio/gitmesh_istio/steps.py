@@ -16,6 +16,7 @@ LiveOf: TypeAlias = Callable[[str, str], Iterable[Body]]
 Used: TypeAlias = Mapping[str, frozenset[str]]
 
 _DENY, _ALLOW = "-deny", "-allow"
+_WIDEST = "PERMISSIVE"
 
 
 def steps(changed: Changed, live: LiveOf) -> dict[ObjectKey, tuple[Step, ...]]:
@@ -26,33 +27,35 @@ def steps(changed: Changed, live: LiveOf) -> dict[ObjectKey, tuple[Step, ...]]:
 
 
 def _steps(key: ObjectKey, before: Body | None, after: Body | None, changed: Changed, used: Used) -> tuple[Step, ...]:
+    if key.kind == PEER_AUTHENTICATION.kind and after is not None:
+        return _mode_steps(before, after)
+    if key.kind == AUTHORIZATION_POLICY.kind and _passes_permissive(changed):
+        return (Step(phase=Phase.DENY, spec=None, note="waits until the mode of mTLS has changed"),)
     if before is None:
         return ()
     if key.kind == DESTINATION_RULE.kind:
         return _keep_used_subsets(before, after, used)
-    if after is None:
-        return ()
-    if key.kind == PEER_AUTHENTICATION.kind:
-        return _through_permissive(before, after)
-    if key.kind == AUTHORIZATION_POLICY.kind and key.name.endswith(_DENY):
+    if after is not None and key.kind == AUTHORIZATION_POLICY.kind and key.name.endswith(_DENY):
         return _deny_both(key, before, after, changed)
     return ()
 
 
 def _deny_both(key: ObjectKey, before: Body, after: Body, changed: Changed) -> tuple[Step, ...]:
-    """Where Deny and Allow of one workload both change: Deny := old and new, then Allow := new, then Deny := new."""
+    """Where Deny and Allow of one workload both change: Deny := old and new, then Allow := new, then Deny := new.
+
+    Other Services may share its pods, the mesh-wide default may change too, and deletions come last: unless it is its own
+    Allow alone that is written, Deny := new waits a tick.
+    """
     allow = ObjectKey(group=key.group, kind=key.kind, namespace=key.namespace, name=key.name.removesuffix(_DENY) + _ALLOW)
-    if allow not in changed:
-        return ()
-    old, new = _rules(before), _rules(after)
-    both = {canonical(rule): rule for rule in (*old, *new)}
-    if len(both) == len({canonical(rule) for rule in new}):
+    others = [other for other in changed if other != key and other.kind == AUTHORIZATION_POLICY.kind]
+    both = {canonical(rule): rule for rule in (*_rules(before), *_rules(after))}
+    if not others or len(both) == len({canonical(rule) for rule in _rules(after)}):
         return ()
     spec = {**after["spec"], "rules": [both[rule] for rule in sorted(both)]}
-    return (
-        Step(phase=Phase.DENY, spec=spec, note="denies the old and the new requests until the Allow has changed"),
-        Step(phase=Phase.ROUTE, spec=after["spec"], note="the Allow has changed; only the new requests are denied"),
-    )
+    first = Step(phase=Phase.DENY, spec=spec, note="denies the old and the new requests until what is allowed has changed")
+    if others != [allow] or changed[allow][1] is None:
+        return (first,)
+    return (first, Step(phase=Phase.ROUTE, spec=after["spec"], note="the Allow has changed; only the new requests are denied"))
 
 
 def _rules(body: Body) -> list[Any]:
@@ -60,16 +63,30 @@ def _rules(body: Body) -> list[Any]:
     return rules
 
 
-def _through_permissive(before: Body, after: Body) -> tuple[Step, ...]:
-    """Clients and servers learn of a mode at different times: between none and strict both must be taken."""
-    if {_mode(before), _mode(after)} != {"DISABLE", "STRICT"}:
-        return ()
-    note = f"from {_mode(before)} to {_mode(after)} through PERMISSIVE, a step a tick"
-    return (Step(phase=Phase.TRUST, spec={**after["spec"], "mtls": {"mode": "PERMISSIVE"}}, note=note),)
+def _mode_steps(before: Body | None, after: Body) -> tuple[Step, ...]:
+    """PERMISSIVE is the widest mode: it shows identities, which DISABLE does not, and admits plaintext, which STRICT does not.
+
+    So it is left before access changes, and entered after. Between DISABLE and STRICT both must be taken, as clients and
+    servers learn of a mode at different times.
+    """
+    old, new = _mode(before) if before is not None else _WIDEST, _mode(after)
+    if {old, new} == {"DISABLE", "STRICT"}:
+        phase = Phase.LOOSEN if old == "STRICT" else Phase.TRUST
+        note = f"from {old} to {new} through {_WIDEST}, a step a tick"
+        return (Step(phase=phase, spec={**after["spec"], "mtls": {"mode": _WIDEST}}, note=note),)
+    if before is not None and new == _WIDEST != old:
+        return (Step(phase=Phase.LOOSEN, spec=after["spec"], note=f"{_WIDEST} admits more, so it follows all changes of access"),)
+    return ()
 
 
-def _mode(body: Body) -> str:
-    return str(((body.get("spec") or {}).get("mtls") or {}).get("mode", ""))
+def _passes_permissive(changed: Changed) -> bool:
+    """Whether mTLS is on its way from none to strict, so that plaintext is still admitted, and is not meant to be."""
+    modes = [tuple(map(_mode, pair)) for key, pair in changed.items() if key.kind == PEER_AUTHENTICATION.kind and None not in pair]
+    return any(modes == ("DISABLE", "STRICT") for modes in modes)
+
+
+def _mode(body: Body | None) -> str:
+    return "" if body is None else str(((body.get("spec") or {}).get("mtls") or {}).get("mode", ""))
 
 
 def _keep_used_subsets(before: Body, after: Body | None, used: Used) -> tuple[Step, ...]:
