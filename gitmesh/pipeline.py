@@ -253,7 +253,8 @@ def _consent(revisions: Revisions, options: Options) -> Consent:
     approved = (*options.approve, *options.prune.approved)
     commits = [commit for commit in revisions.accepted.values() if commit]
     agreed = any(commit.startswith(sha) for commit in commits for sha in approved if len(sha) >= 7)
-    return Consent(prune=options.prune, prune_approved=agreed, adoptions=_adoptions(revisions.policies))
+    prune = options.prune
+    return Consent(max_percent=prune.max_percent, protect=prune.protect, prune_approved=agreed, adoptions=_adoptions(revisions.policies))
 
 
 def _adoptions(policies: Sequence[Policy]) -> dict[str, str]:

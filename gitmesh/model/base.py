@@ -15,7 +15,8 @@ from pydantic import (
     Tag,
     WithJsonSchema,
 )
-from pydantic.alias_generators import to_camel
+
+from gitmesh.model.naming import camel
 
 T = TypeVar("T")
 
@@ -24,7 +25,7 @@ class Model(BaseModel):
     """Closed, frozen and strict: an unknown field or a value of the wrong type is an error, never a guess."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, alias_generator=to_camel, validate_by_name=False, validate_by_alias=True, defer_build=True
+        frozen=True, extra="forbid", strict=True, alias_generator=camel, validate_by_name=False, validate_by_alias=True, defer_build=True
     )
 
 
@@ -128,6 +129,6 @@ def exactly_one(model: Model, *names: str, at_least: int = 1) -> None:
     """Raise ValueError unless exactly one (or, with at_least=0, at most one) of the fields is given."""
     given = [name for name in names if getattr(model, name) is not None]
     if not at_least <= len(given) <= 1:
-        shown = ", ".join(to_camel(name) for name in names)
-        found = " and ".join(to_camel(name) for name in given) or "none"
+        shown = ", ".join(camel(name) for name in names)
+        found = " and ".join(camel(name) for name in given) or "none"
         raise ValueError(f"give {'exactly' if at_least else 'at most'} one of {shown}; found {found}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
-
-from pydantic.alias_generators import to_camel
+from typing import TYPE_CHECKING, TypeAlias
 
 from gitmesh.diagnostics import Location
-from gitmesh.model.kinds import Spec
+from gitmesh.model.naming import camel
+
+if TYPE_CHECKING:  # the models are large, and most of what names a policy never looks into one
+    from gitmesh.model.kinds import Spec
 
 YamlPath: TypeAlias = tuple[str | int, ...]
 """Where a value stands in a document: ("spec", "matches", 0, "path")."""
@@ -59,12 +60,12 @@ class Policy:
 
     def at(self, *path: str | int) -> Location:
         """The place of a field below spec, by its Python names: `at("split", 0, "destination")`."""
-        return self.positions.at(("spec", *(to_camel(p) if isinstance(p, str) else p for p in path)))
+        return self.positions.at(("spec", *(camel(p) if isinstance(p, str) else p for p in path)))
 
     def origin(self, *path: str | int) -> Origin:
         """The provenance of a field below spec, by its Python names."""
-        camel = tuple(to_camel(p) if isinstance(p, str) else p for p in path)
-        return Origin(policy=self.id, field=dotted(("spec", *camel)), at=self.positions.at(("spec", *camel)))
+        spelt = tuple(camel(p) if isinstance(p, str) else p for p in path)
+        return Origin(policy=self.id, field=dotted(("spec", *spelt)), at=self.positions.at(("spec", *spelt)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -18,7 +18,7 @@ from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.plan import Action, Change, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, State, Verdict
 from gitmesh.planning.diff import Consent, diff, vanished
-from gitmesh.planning.ledgers import intend, record
+from gitmesh.planning.ledgers import intend, rebuilt, record
 from gitmesh.ports import Cluster, Translator
 
 FIGHT_HEAT = 5.0
@@ -119,7 +119,7 @@ def _carry_out(
     settled = (plan, stored.ledger, cycle.accepted)
     if not plan.writes and memo.get("settled") == settled and memo["settled"][1] is stored.ledger:
         return (), stored.ledger
-    ledger, version = stored.ledger, stored.version
+    ledger, version = rebuilt(stored, observed), stored.version
     outcomes: tuple[Outcome, ...] = ()
     if plan.writes:
         ledger = intend(ledger, plan)

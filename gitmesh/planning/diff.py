@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.config import PruneConfig
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.manifests import DELETE_ORDER, Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, decode
@@ -32,9 +31,14 @@ ALWAYS_ALLOWED = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
-    """What the user agreed to: prune settings, whether this revision's deletions are approved, adoptions by object id."""
+    """What the user agreed to: the guard on deletions (`prune` in the configuration), adoptions by object id.
 
-    prune: PruneConfig = field(default_factory=PruneConfig)
+    `max_percent`: share of a cluster's objects that may be deleted unasked; `protect`: patterns of ids that never are;
+    `prune_approved`: the deletions of this revision are approved.
+    """
+
+    max_percent: int = 30
+    protect: tuple[str, ...] = ()
     prune_approved: bool = False
     adoptions: Mapping[str, str] = field(default_factory=dict)
 
@@ -193,7 +197,7 @@ class _Work:
         return found
 
     def _delete(self, live: Live) -> Change:
-        protected = any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.prune.protect)
+        protected = any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect)
         disabled = live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled"
         if protected or disabled:
             why = "prune.protect lists it" if protected else "its annotation forbids it"
@@ -287,7 +291,7 @@ def _guard(
 ) -> tuple[list[Change], list[Change], tuple[Diagnostic, ...]]:
     """Hold deletions that are too many, or all of more than one (design law 4), unless they are approved."""
     doomed = [change for change in deletions if change.action is Action.DELETE]
-    limit = max(ALWAYS_ALLOWED, total * consent.prune.max_percent // 100)
+    limit = max(ALWAYS_ALLOWED, total * consent.max_percent // 100)
     everything = len(doomed) >= total > 1
     if consent.prune_approved or not doomed or not (len(doomed) > limit or everything):
         return deletions, [], ()

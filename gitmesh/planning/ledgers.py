@@ -9,10 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from gitmesh.model.ledger import Entry, Ledger
+from gitmesh.model.ledger import Entry, Ledger, Stored
 from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ObjectKey
-from gitmesh.model.plan import Action, Observed, Outcome, Plan
+from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
+from gitmesh.planning.ownership import is_marked
+
+
+def rebuilt(stored: Stored, observed: Observed) -> Ledger:
+    """The ledger as read; a lost or unreadable one made again from the marks on live objects (reliability X11)."""
+    ledger = stored.ledger
+    if stored.version and not stored.corrupt:
+        return ledger
+    marked = (live for live in observed.live.values() if is_marked(live, observed.cluster, ledger.instance))
+    return replace(ledger, entries={**{live.key: Entry(uid=live.uid) for live in marked}, **ledger.entries})
 
 
 def intend(ledger: Ledger, plan: Plan) -> Ledger:
@@ -46,7 +56,7 @@ def record(
 
 
 def _gone(ledger: Ledger, observed: Observed, built: Build, plan: Plan) -> list[ObjectKey]:
-    """Entries of objects that are neither wanted nor there any more, or that are there under another uid: not ours."""
+    """Entries of objects that are neither wanted nor there any more, or that are there and are not ours."""
     planned = {change.key for change in plan.writes}
     return [
         key
@@ -55,8 +65,13 @@ def _gone(ledger: Ledger, observed: Observed, built: Build, plan: Plan) -> list[
         and key not in built.held
         and key not in planned
         and (key.group, key.kind) not in observed.missing_kinds
-        and ((live := observed.live.get(key)) is None or entry.uid not in ("", live.uid))
+        and ((live := observed.live.get(key)) is None or not _known(live, entry, observed.cluster, ledger.instance))
     ]
+
+
+def _known(live: Live, entry: Entry, cluster: str, instance: str) -> bool:
+    """Whether the entry is of this very object. An intent that came to nothing knows only what bears our marks."""
+    return entry.uid == live.uid if entry.uid else is_marked(live, cluster, instance)
 
 
 def _kept(entry: Entry | None, uid: str, built: Build, key: ObjectKey, commit: str) -> Entry:

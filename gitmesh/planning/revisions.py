@@ -5,7 +5,7 @@ Static errors refuse a source's whole revision (api.md, What an error holds back
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -77,9 +77,7 @@ def choose(
     """
     ledgers = tuple(ledgers)
     said: list[Diagnostic] = []
-    candidates = [
-        _Candidate(source, last_good(source.name, ledgers, source.descends) or remembered.get(source.name, "")) for source in sources
-    ]
+    candidates = [_Candidate(source, _last(source, ledgers, remembered, allow_rewind)) for source in sources]
     for candidate in candidates:
         said += _tip(candidate, allow_rewind, ignore, parsed, review)
     said += _agree(candidates, clusters, ignore, parsed, review)
@@ -87,6 +85,15 @@ def choose(
         if candidate.chosen is not None and not candidate.refused:
             remembered[candidate.source.name] = candidate.chosen.commit
     return _decided(candidates, said)
+
+
+def _last(source: Source, ledgers: tuple[Ledger, ...], remembered: Mapping[str, str], allow_rewind: frozenset[str]) -> str:
+    """The last good commit. A cluster that was away may know an older one than this process does, so the newest counts
+    (reliability, property 11); where rewinds are allowed, the latest that was accepted."""
+    mine = remembered.get(source.name, "")
+    if mine and source.name in allow_rewind:
+        return mine
+    return last_good(source.name, ledgers, source.descends, known=mine)
 
 
 def _tip(
@@ -146,17 +153,36 @@ def _agree(
     review: bool,
 ) -> list[Diagnostic]:
     """Checks across policies: refuse the tips that break them, until what is left agrees."""
+    def contradictions(members: Iterable[_Candidate]) -> tuple[Diagnostic, ...]:
+        policies = [policy for candidate in members for policy in candidate.policies]
+        return (*duplicates(policies), *check(policies, clusters))
+
     reported: list[Diagnostic] = []
     while True:
-        policies = [policy for candidate in candidates for policy in candidate.policies]
-        said = [*duplicates(policies), *check(policies, clusters)]
-        blamed = {d.at.source for d in said if d.is_error and d.at is not None}
-        culprits = [c for c in candidates if c.source.name in blamed and not c.refused]
+        said = contradictions(candidates)
+        culprits = _culprits(candidates, said, contradictions)
         if not culprits:
             return [*reported, *(d for d in said if not d.is_error or review)]
         reported += [d for d in said if d.is_error]
         for candidate in culprits:
             reported += _refuse(candidate, ignore, parsed, review)
+
+
+def _culprits(
+    candidates: list[_Candidate], said: Iterable[Diagnostic], contradictions: Callable[[Iterable[_Candidate]], Iterable[Diagnostic]]
+) -> list[_Candidate]:
+    """Whose tips to refuse: those that the findings stand in. But where that is a revision in force already, going back to it
+    mends nothing, and the new tips without which there is no finding are to blame (reliability P01: the owner never changes)."""
+    errors = [d for d in said if d.is_error and d.at is not None]
+    blamed = {d.at.source for d in errors if d.at is not None}
+    standing = [c for c in candidates if not c.refused]
+    moved = [c for c in standing if not c.last or c.chosen is None or c.chosen.commit != c.last]
+    if errors and not any(c.source.name in blamed for c in moved):
+        without = {c.source.name: {d.sort_key() for d in contradictions(o for o in candidates if o is not c)} for c in moved}
+        guilty = [c for c in moved if any(d.sort_key() not in without[c.source.name] for d in errors)]
+        if guilty:
+            return guilty
+    return [c for c in moved if c.source.name in blamed] or [c for c in standing if c.source.name in blamed]
 
 
 def _whole(source: str) -> Location:

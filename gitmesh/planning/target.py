@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import reduce
 
 from gitmesh.model.ledger import Ledger
 
 
-def last_good(source: str, ledgers: Iterable[Ledger], descends: Callable[[str, str], bool]) -> str:
-    """The newest commit that any cluster's ledger accepted; "" if none did. A cluster that was down lags behind."""
-    commits = sorted({sha for ledger in ledgers if (sha := ledger.sources.get(source, ""))})
+def last_good(source: str, ledgers: Iterable[Ledger], descends: Callable[[str, str], bool], *, known: str = "") -> str:
+    """The newest commit that any cluster's ledger accepted, or that is `known`; "" if none. A cluster that was down lags behind."""
+    commits = sorted({known, *(ledger.sources.get(source, "") for ledger in ledgers)} - {""})
     return reduce(lambda best, sha: sha if not best or descends(sha, best) else best, commits, "")
 
 
 def is_forward(tip: str, accepted: str, descends: Callable[[str, str], bool], *, allow_rewind: bool) -> bool:
     """Whether a tip may replace the accepted commit (design law 3). A plain folder has no history."""
     return not tip or not accepted or tip == accepted or allow_rewind or descends(tip, accepted)
-
-
-def in_force(accepted: Mapping[str, str]) -> str:
-    """One text that names the revisions in force, e.g. for approvals: the commits in the order of the sources' names."""
-    return ",".join(sha for _, sha in sorted(accepted.items()) if sha)

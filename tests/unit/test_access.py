@@ -146,12 +146,30 @@ def test_no_pods_yet_is_no_finding() -> None:
     assert decision(resolution).default == "Deny"
 
 
-def test_strictest_default_and_strict_only_if_everywhere() -> None:
+def test_the_strictest_default_of_several_meshes() -> None:
     meshes = [Mesh(translator="istio", name=name, root_namespace=name, trust_domain="t") for name in ("istio", "istio-2")]
-    mesh = policy("VirtualMesh", "v", meshes=[{"cluster": "east", "name": "istio"}], accessDefault="Deny", mtls={"mode": "Strict"})
+    mesh = policy("VirtualMesh", "v", meshes=[{"cluster": "east", "name": "istio"}], accessDefault="Deny")
     pods = (workload(), workload("two", labels={"app": "reviews"}, mesh="istio-2"))
     found = decision(resolved([access("a"), mesh], facts("east", service(), *pods, *meshes)))
-    assert (found.default, found.strict) == ("Deny", False)
+    assert found.default == "Deny"
+
+
+def named_port_world() -> ClusterFacts:
+    """Port web of reviews is 8080 on one workload and 9090 on the other; ratings has 9090 on the first."""
+    ports = (ServicePort(number=80, name="http", target="web", protocol="http"),)
+    one = workload("one", labels={"app": "reviews", "tier": "x"}, ports={"web": 8080})
+    two = workload("two", labels={"app": "reviews"}, ports={"web": 9090})
+    side = service("ratings", selector={"tier": "x"}, ports=(ServicePort(number=80, target=9090),))
+    return facts("east", service(ports=ports), side, one, two)
+
+
+def test_a_named_port_of_some_pods_is_not_opened_where_the_default_denies() -> None:
+    assert decision(resolved([access("a"), deny_mesh()], named_port_world())).mixed == (8080, 9090)
+
+
+def test_a_named_port_of_some_pods_is_not_opened_where_another_destination_governs_it() -> None:
+    assert decision(resolved([access("a"), access("b", "ratings")], named_port_world())).mixed == (9090,)
+    assert decision(resolved([access("a")], named_port_world())).mixed == ()
 
 
 def test_exemption_by_port_on_destinations_without_policies() -> None:

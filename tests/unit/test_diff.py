@@ -11,7 +11,6 @@ from deepdiff import DeepDiff
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitmesh.model.config import PruneConfig
 from gitmesh.model.ledger import Entry, Ledger, Stored
 from gitmesh.model.manifests import Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, decode, digest
@@ -186,7 +185,7 @@ def test_an_annotation_forbids_updates() -> None:
 
 
 def test_protected_ids_are_never_deleted() -> None:
-    consent = Consent(prune=PruneConfig.model_validate({"protect": [f"{CLUSTER}/*/Rule/shop/b"]}))
+    consent = Consent(protect=(f"{CLUSTER}/*/Rule/shop/b",))
     assert actions(plan([want("a")], [is_live("a"), is_live("b")], ["a", "b"], consent=consent))["b"] is Action.KEEP
 
 

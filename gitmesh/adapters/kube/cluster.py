@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitmesh import __version__
 from gitmesh.adapters.kube.apply import Applier
@@ -16,12 +17,14 @@ from gitmesh.adapters.kube.predict import Predictor
 from gitmesh.adapters.kube.rights import Right, ask, needed
 from gitmesh.adapters.kube.store import LedgerStore
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.config import ClusterConfig
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.plan import Live, Observed, Outcome, Plan
 from gitmesh.ports import ClusterError, Translator
+
+if TYPE_CHECKING:  # a configuration that is given was imported already
+    from gitmesh.model.config import ClusterConfig
 
 
 class KubeCluster:

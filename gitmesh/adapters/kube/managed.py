@@ -72,9 +72,7 @@ def _claimed_metadata(fields: Mapping[str, Any], metadata: Mapping[str, Any]) ->
     return found
 
 
-def taken_over(
-    found: Sequence[Entry], raw: Mapping[str, Any], desired: Mapping[str, Any], *, adopted: bool = False
-) -> list[Entry] | None:
+def taken_over(found: Sequence[Entry], raw: Mapping[str, Any], desired: Mapping[str, Any], *, adopted: bool = False) -> list[Entry] | None:
     """All managedFields of `raw` with the claims of Update managers on our content moved to our entry; None if there are none.
 
     With `adopted` also those of Apply managers: the object's owner agreed to give it away.

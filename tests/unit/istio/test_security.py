@@ -37,8 +37,8 @@ def granted(*callers: Caller, operations: Sequence[Operation] = (), **more: Any)
 
 
 def refused(*callers: Caller, operations: Sequence[Operation] = (), **more: Any) -> list[dict[str, Any]]:
-    """The Deny's rules of one grant, under strict mTLS."""
-    return rules(deny(guarded((), [grant(*callers, operations=operations)], **{"strict": True, **more})))
+    """The Deny's rules of one grant."""
+    return rules(deny(guarded((), [grant(*callers, operations=operations)], **more)))
 
 
 def header(name: str, form: Any, value: str = "", invert: bool = False) -> NamedCondition:
@@ -221,21 +221,17 @@ def test_aliases_of_the_trust_domain_are_said() -> None:
 
 
 def test_identity_based_deny_also_denies_callers_without_identity() -> None:
-    found = refused(caller(SLEEP), strict=False)
+    found = refused(caller(SLEEP))
     assert found[0]["from"] == [{"source": {"notPrincipals": ["*"]}}, {"source": {"principals": ["cluster.local/ns/shop/sa/sleep"]}}]
 
 
-def test_under_strict_mtls_it_does_not_need_to() -> None:
-    assert refused(caller(SLEEP))[0]["from"] == [{"source": {"principals": ["cluster.local/ns/shop/sa/sleep"]}}]
-
-
 def test_callers_without_identity_are_denied_at_the_same_addresses_only() -> None:
-    found = refused(caller(SLEEP, ip_blocks=("10.0.0.1",)), strict=False)
+    found = refused(caller(SLEEP, ip_blocks=("10.0.0.1",)))
     assert {"source": {"notPrincipals": ["*"], "ipBlocks": ["10.0.0.1"]}} in found[0]["from"]
 
 
 def test_deny_by_address_alone_is_as_it_is() -> None:
-    assert refused(caller(kind="address", ip_blocks=("10.0.0.1",)), strict=False)[0]["from"] == [{"source": {"ipBlocks": ["10.0.0.1"]}}]
+    assert refused(caller(kind="address", ip_blocks=("10.0.0.1",)))[0]["from"] == [{"source": {"ipBlocks": ["10.0.0.1"]}}]
 
 
 @pytest.mark.parametrize(
@@ -261,6 +257,12 @@ def test_deny_of_unknown_ports_acts_on_all(more: Any) -> None:
     translation = translated(guarded((), [grant(ANYBODY)], **more))
     assert codes(translation) == ["GM304"]
     assert rules(only(translation, "AuthorizationPolicy")) == [{}]
+
+
+def test_an_allow_does_not_open_a_port_that_only_some_pods_have_behind_the_destination() -> None:
+    translation = translated(guarded([grant(ANYBODY)], targets=(8080, 9090), mixed=(9090,), default="Deny"))
+    assert codes(translation) == ["GM304"]
+    assert rules(only(translation, "AuthorizationPolicy")) == [{"to": [{"operation": {"ports": ["8080"]}}]}]
 
 
 # --- operations

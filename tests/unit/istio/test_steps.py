@@ -74,9 +74,33 @@ def test_mtls_goes_through_permissive(old: str, new: str) -> None:
     assert step.spec == {"mtls": {"mode": "PERMISSIVE"}}
 
 
-@pytest.mark.parametrize(("old", "new"), [("PERMISSIVE", "STRICT"), ("DISABLE", "PERMISSIVE"), ("STRICT", "PERMISSIVE")])
-def test_mtls_neighbours_are_one_write(old: str, new: str) -> None:
-    assert steps({PEER: (peer(old), peer(new))}) == {}
+@pytest.mark.parametrize("new", ["STRICT", "DISABLE"])
+def test_permissive_is_left_first_and_at_once(new: str) -> None:
+    assert steps({PEER: (peer("PERMISSIVE"), peer(new))}) == {}
+
+
+@pytest.mark.parametrize("old", ["STRICT", "DISABLE"])
+def test_permissive_is_entered_after_all_changes_of_access(old: str) -> None:
+    (step,) = steps({PEER: (peer(old), peer("PERMISSIVE"))})[PEER]
+    assert (step.phase, step.spec) == (max(Phase), {"mtls": {"mode": "PERMISSIVE"}})
+
+
+def test_access_waits_while_mtls_passes_permissive_on_its_way_to_strict() -> None:
+    """Plaintext is admitted for that tick, and what the new policies say of it is that there is none."""
+    found = steps({PEER: (peer("DISABLE"), peer("STRICT")), ALLOW: (None, body(action="ALLOW")), DENY: (denying(OLD), None)})
+    assert found[ALLOW][0].spec is None
+    assert found[DENY][0].spec is None
+
+
+OTHER = ObjectKey(group=SECURITY, kind="AuthorizationPolicy", namespace="shop", name="ratings-allow")
+
+
+@pytest.mark.parametrize(
+    "other", [{OTHER: (None, body(action="ALLOW"))}, {ALLOW: (body(action="ALLOW"), None)}, {OTHER: (body(), None), **ALLOW_CHANGE}]
+)
+def test_deny_keeps_old_and_new_for_a_tick_while_more_than_its_own_allow_changes(other: Any) -> None:
+    (step,) = steps({DENY: (denying(OLD), denying(NEW)), **other})[DENY]
+    assert sorted(map(str, step.spec["rules"])) == sorted(map(str, [OLD, NEW]))
 
 
 def rule(*subsets: str) -> Body:
