@@ -35,6 +35,10 @@ class OneKind:
     name = "bench"
     resources = (Resource(group="networking.istio.io", kind="VirtualService", plural="virtualservices", versions=("v1",)),)
 
+    def configmaps(self, _namespace: str, _name: str) -> bool:
+        """No settings are read."""
+        return False
+
     def steps(self, _changed: object, _live: object) -> dict[ObjectKey, tuple[Step, ...]]:
         """One write is always enough."""
         return {}

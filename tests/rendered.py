@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from gitmesh.diagnostics import Diagnostic, in_order
@@ -13,9 +14,16 @@ from gitmesh.model.objects import decode
 from gitmesh.parsing.parse import parse
 from gitmesh.planning.build import build, dropped
 from gitmesh.plugins import load_translators
+from gitmesh.ports import Translator
 from gitmesh.resolution.check import check
 from gitmesh.resolution.resolve import resolve
 from tests.factories import snapshot_of
+
+
+@cache
+def translators() -> Mapping[str, Translator]:
+    """Those that are installed, looked up once."""
+    return load_translators()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +60,7 @@ def rendered(
     clusters = {**(unmanaged or {}), **{name: known.labels for name, known in facts.items()}}
     static = (*found, *check(policies, clusters))
     resolution = resolve(policies, facts, clusters)
-    builds, said = build(resolution, facts, load_translators(), "golden", {})
+    builds, said = build(resolution, facts, translators(), "golden", {})
     all_said = (*static, *resolution.diagnostics, *said)
     lost = dropped(policies, builds, all_said)
     manifests = tuple(manifest for _, built in sorted(builds.items()) for manifest in built.manifests.values())

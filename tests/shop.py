@@ -127,6 +127,11 @@ class Shop:
         """The agent, to be started by `with`."""
         return Agent(self, arguments, env)
 
+    def seen(self) -> dict[str, Any]:
+        """What the status branch says of the repository; empty before its first commit."""
+        found: dict[str, Any] = self.status().get("sources", {}).get("policies", {})
+        return found
+
     def status(self) -> dict[str, Any]:
         """status.yaml of the status branch; empty before its first commit."""
         if not self.repo.tip("gitmesh-status"):

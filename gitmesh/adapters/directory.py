@@ -134,7 +134,7 @@ class DirectoryCluster:
 
     def _require_root(self) -> None:
         if not self._root.is_dir():
-            raise ClusterError(f"directory of cluster {self.name} cannot be written: {self._root} is not a directory")
+            raise ClusterError(f"{self._root} is not a directory")
 
     def _failure(self, what: str, error: OSError) -> ClusterError:
         return ClusterError(f"directory of cluster {self.name} cannot be {what}: {error.strerror or error}")

@@ -7,21 +7,23 @@ import sys
 from typing import Literal, TextIO, cast
 
 import structlog
-from structlog.typing import FilteringBoundLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from gitmesh.diagnostics import Severity
 from gitmesh.model.report import Report
+from gitmesh.render.escape import printable
 
 LEVELS = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.DEBUG}
 
 
 def logger(form: Literal["text", "json"], *, level: str = "info", stream: TextIO | None = None) -> FilteringBoundLogger:
     """A logger of that form. Times are UTC; control characters in values are escaped (reliability W14)."""
-    last = (
-        structlog.processors.JSONRenderer()
-        if form == "json"
-        else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
-    )
+    rendering: list[Processor] = [
+        _escaped,
+        structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
+    ]
+    if form == "json":
+        rendering = [structlog.processors.JSONRenderer()]  # escapes whatever is not ASCII
     return cast(
         FilteringBoundLogger,
         structlog.wrap_logger(
@@ -30,11 +32,16 @@ def logger(form: Literal["text", "json"], *, level: str = "info", stream: TextIO
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.processors.format_exc_info,
-                last,
+                *rendering,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         ),
     )
+
+
+def _escaped(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Every text on one line, with nothing in it that moves a cursor."""
+    return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
 class LogPublisher:

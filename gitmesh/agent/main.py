@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from gitmesh.agent.health import Health
 from gitmesh.agent.loop import Loop
 from gitmesh.agent.metrics import Metrics
-from gitmesh.agent.server import pages, serve
+from gitmesh.agent.server import bound, pages, serve
 from gitmesh.model.report import Report
 from gitmesh.ports import Publisher
 
@@ -41,7 +41,7 @@ def run_agent(
     health = Health(clock(), interval)
     everything = (*publishers, metrics)
     server = serve(listen, pages(health, metrics.registry, clock))
-    log.info("agent started", listen=listen, interval=interval)
+    log.info("agent started", listen=bound(server), interval=interval)
     watcher = Thread(target=_last_resort, args=(stop, leave), daemon=True, name="grace")
     watcher.start()
     try:

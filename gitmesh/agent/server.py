@@ -37,13 +37,21 @@ def _answer(answer: Answer) -> Page:
 
 def serve(listen: str, routes: Mapping[str, Callable[[], Page]]) -> ThreadingHTTPServer:
     """Listen on `host:port` (host may be empty or [v6]) and answer in background threads. Raises ListenError."""
-    host, _, port = listen.rpartition(":")
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdecimal():
+        raise ListenError(f"cannot listen on {listen}: not HOST:PORT")
     try:
         server = _Server((host.strip("[]"), int(port)), _handler(routes))
     except (OSError, OverflowError, ValueError) as error:
         raise ListenError(f"cannot listen on {listen}: {getattr(error, 'strerror', None) or error}") from None
     Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server
+
+
+def bound(server: ThreadingHTTPServer) -> str:
+    """The address that is listened on; it names the port that was chosen where `listen` gave port 0."""
+    host, port = str(server.server_address[0]), server.server_address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class _Server(ThreadingHTTPServer):

@@ -70,20 +70,19 @@ def cluster_checks(fleet: Fleet, translators: Mapping[str, Translator], instance
 def _cluster(cluster: Cluster, translators: Mapping[str, Translator], instance: str) -> Iterator[Check]:
     facts = cluster.facts()
     subject = f"cluster {cluster.name}"
-    yield _reached(subject, facts, cluster.enforce)
+    unread = "a kind could not be read; see rights" if isinstance(cluster, HasRights) else "a file could not be read; gitmesh diff names it"
+    yield _reached(subject, facts, cluster.enforce, unread)
     yield _meshes(subject, facts)
     yield _kinds(subject, facts, translators)
     if isinstance(cluster, HasRights):
         yield _rights(subject, cluster.rights(instance))
 
 
-def _reached(subject: str, facts: ClusterFacts, enforce: bool) -> Check:
+def _reached(subject: str, facts: ClusterFacts, enforce: bool, unread: str) -> Check:
     sizes = f"{counted(len(facts.services), 'service')}, {counted(len(facts.workloads), 'workload')}"
     mode = "" if enforce else ", mode Observe: nothing will be written"
     if not facts.complete:
-        return Check(
-            level=Level.WARN, subject=subject, message=f"answers in part: {sizes}{mode}", hint="a kind could not be read; see rights"
-        )
+        return Check(level=Level.WARN, subject=subject, message=f"answers in part: {sizes}{mode}", hint=unread)
     return Check(level=Level.OK, subject=subject, message=f"answers: {sizes}{mode}")
 
 

@@ -16,7 +16,7 @@ from gitmesh.cli.output import dumped
 from gitmesh.model.report import Report, Stage
 from gitmesh.render.document import Document, findings_document, plan_document
 from gitmesh.render.markdown import report_markdown
-from gitmesh.render.narrow import narrowed
+from gitmesh.render.narrow import narrowed, unmatched
 from gitmesh.render.text import report_text
 
 if TYPE_CHECKING:
@@ -100,7 +100,11 @@ _DOCUMENTS: Mapping[Stage, Callable[[Report], Document]] = {
 
 
 def answer(report: Report, view: View, *, differences: bool = False) -> int:
-    """Print the report; the exit code."""
+    """Print the report; the exit code. A --policy that means none is a usage error, unless errors may have kept it from being read."""
+    for glob in unmatched(report, view.policies):
+        if not any(one.is_error for one in report.diagnostics):
+            raise click.UsageError(f"--policy {glob}: no such policy")
+        console.note(f"--policy {glob}: no such policy, as far as the errors let see")
     part = narrowed(report, view.policies)
     if part.hidden:
         console.note(part.hidden)

@@ -15,10 +15,7 @@ from gitmesh.model.units import UnitKey
 
 
 class Phase(IntEnum):
-    """Order of writes (design law 2). Deletions come after all writes, in DELETE_ORDER.
-
-    LOOSEN is for what would admit more if it came before the rest; nothing that is deleted has it.
-    """
+    """Order of writes (design law 2). Deletions come after all writes, in DELETE_ORDER."""
 
     NAMESPACE = 0
     TRUST = 1
@@ -28,7 +25,6 @@ class Phase(IntEnum):
     ALLOW = 5
     ROUTE = 6
     DEFAULT_DENY = 7
-    LOOSEN = 8
 
 
 DELETE_ORDER: tuple[Phase, ...] = (

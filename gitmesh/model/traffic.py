@@ -158,8 +158,8 @@ class Headers(Model):
 class SplitTarget(Model):
     """One share of a split."""
 
-    weight: Annotated[int, Field(ge=0, le=1_000_000)] = Field(1, description="Relative weight; the sum over the split must be above 0.")
     destination: DestinationRef = Field(description="Where this share goes.")
+    weight: Annotated[int, Field(ge=0, le=1_000_000)] = Field(1, description="Relative weight; the sum over the split must be above 0.")
     headers: Headers | None = Field(None, description="Header changes for this share only.")
 
 

@@ -74,7 +74,9 @@ def _build_cluster(
         for key in resolution.held.get(cluster, ()):
             held.update(_claims(translator, key, meshes, facts))
     wanted = dict(sorted(manifests.items()))
-    return Build(cluster=cluster, manifests=wanted, held=frozenset(held), complete=facts.complete, meshes=facts.meshes), said
+    # What a mesh that is not found may own is unknown: its mesh-wide deny must not be pruned for that.
+    known = all(key.kind != "Mesh" or facts.mesh(key.name) for key in resolution.held.get(cluster, ()))
+    return Build(cluster=cluster, manifests=wanted, held=frozenset(held), complete=facts.complete and known, meshes=facts.meshes), said
 
 
 def _at_work(facts: ClusterFacts, translators: Mapping[str, Translator]) -> Iterable[tuple[Translator, tuple[Mesh, ...], str]]:

@@ -168,7 +168,7 @@ def _without_fights(plan: Plan, now: float, memo: MutableMapping[Any, Any]) -> t
             continue
         rivals = ", ".join(sorted({field.manager for field in change.fields if field.manager})) or "somebody"
         text = f"{change.key} in {plan.cluster} is changed back again and again by {rivals}; it is left alone for now"
-        said.append(finding("GM404", text, policy=change.policies[0] if change.policies else "", cluster=plan.cluster))
+        said.append(finding("GM404", text, cluster=plan.cluster, **_blame(change)))
         kept.append(replace(change, action=Action.HELD, body=None, note="a fight"))
     return replace(plan, changes=tuple(kept)), said
 
@@ -189,16 +189,18 @@ def _warm(plan: Plan, outcomes: Sequence[Outcome], now: float, memo: MutableMapp
 def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
     """Findings on what the cluster refused, and on its warnings, at the line of the policy behind the object."""
     change = next((c for c in plan.changes if c.key == outcome.key), None)
-    at = change.origins[0].at if change and change.origins else None
-    policy = change.policies[0] if change and change.policies else ""
-    said = [
-        finding("GM510", f"{outcome.key} in {plan.cluster}: {warning}", at=at, policy=policy, cluster=plan.cluster)
-        for warning in outcome.warnings
-    ]
+    blame = _blame(change) if change else {}
+    texts = [f"{outcome.key} in {plan.cluster}: {warning}" for warning in outcome.warnings]
+    said = [finding("GM510", text, cluster=plan.cluster, **blame) for text in texts]
     if not outcome.ok:
         text = f"{outcome.action} of {outcome.key} in {plan.cluster} failed: {outcome.message}"
-        said.append(finding(outcome.code or "GM505", text, at=at, policy=policy, cluster=plan.cluster))
+        said.append(finding(outcome.code or "GM505", text, cluster=plan.cluster, **blame))
     return said
+
+
+def _blame(change: Change) -> dict[str, Any]:
+    """Line and policy behind an object, for a finding on it."""
+    return {"at": change.origins[0].at if change.origins else None, "policy": change.policies[0] if change.policies else ""}
 
 
 def _state(plan: Plan, outcomes: Sequence[Outcome], built: Build, diagnostics: Sequence[Diagnostic], *, applied: bool) -> State:

@@ -185,16 +185,22 @@ class _Work:
     # --- objects that are not wanted any more
 
     def deletions(self) -> list[Change]:
-        """What the ledger lists, nobody wants, and is still exactly ours. A failed or partial reading deletes nothing."""
+        """What the ledger lists, nobody wants, and is still exactly ours.
+
+        A failed or partial reading deletes nothing; nor does a mesh that is not found, for its objects only seem unwanted.
+        """
         if not self.built.complete or self.rebuilt:
             return []
-        found = []
-        for key in sorted(self.ledger.entries):
-            live = self.observed.live.get(key)
-            if live is None or key in self.built.manifests or key in self.built.held or live.deleting or not self.ours(live):
-                continue
-            found.append(self._delete(live))
-        return found
+        found_meshes = {mesh.translator for mesh in self.built.meshes}
+        doomed = (self.observed.live.get(key) for key in sorted(self.ledger.entries) if self._unwanted(key))
+        return [
+            self._delete(live)
+            for live in doomed
+            if live and not live.deleting and self.ours(live) and self.writers[live.key.group, live.key.kind].name in found_meshes
+        ]
+
+    def _unwanted(self, key: ObjectKey) -> bool:
+        return key not in self.built.manifests and key not in self.built.held
 
     def _delete(self, live: Live) -> Change:
         protected = any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect)

@@ -25,7 +25,8 @@ class Revisions:
     """What the sources say together.
 
     `settled` is false where a source has nothing in force: its objects are unknown, so nothing may be deleted.
-    `lost` is true where a last good revision cannot be read any more: then nothing may be planned at all.
+    `lost` is true where a last good revision cannot be read any more, or two of them claim one name: then nothing may be
+    planned, and nothing new is accepted.
     """
 
     policies: tuple[Policy, ...] = ()
@@ -81,10 +82,10 @@ def choose(
     for candidate in candidates:
         said += _tip(candidate, allow_rewind, ignore, parsed, review)
     said += _agree(candidates, clusters, ignore, parsed, review)
-    for candidate in candidates:
-        if candidate.chosen is not None and not candidate.refused:
-            remembered[candidate.source.name] = candidate.chosen.commit
-    return _decided(candidates, said)
+    decided = _decided(candidates, said)
+    if not decided.lost:
+        remembered.update({c.source.name: c.chosen.commit for c in candidates if c.chosen is not None and not c.refused})
+    return decided
 
 
 def _last(source: Source, ledgers: tuple[Ledger, ...], remembered: Mapping[str, str], allow_rewind: frozenset[str]) -> str:
@@ -153,6 +154,7 @@ def _agree(
     review: bool,
 ) -> list[Diagnostic]:
     """Checks across policies: refuse the tips that break them, until what is left agrees."""
+
     def contradictions(members: Iterable[_Candidate]) -> tuple[Diagnostic, ...]:
         policies = [policy for candidate in members for policy in candidate.policies]
         return (*duplicates(policies), *check(policies, clusters))
@@ -191,24 +193,25 @@ def _whole(source: str) -> Location:
 
 
 def _decided(candidates: list[_Candidate], said: list[Diagnostic]) -> Revisions:
+    policies = sorted((p for c in candidates for p in c.policies), key=lambda p: (p.kind, p.namespace, p.name, str(p.location)))
+    lost = any(candidate.lost for candidate in candidates) or bool(duplicates(policies))
     results = {
         candidate.source.name: SourceResult(
             name=candidate.source.name,
             seen=candidate.tip.commit if candidate.tip else "",
-            accepted=candidate.chosen.commit if candidate.chosen else "",
+            accepted=candidate.last if lost else candidate.chosen.commit if candidate.chosen else "",
             refused=candidate.refused,
             unavailable=candidate.tip is None,
         )
         for candidate in candidates
     }
-    policies = sorted((p for c in candidates for p in c.policies), key=lambda p: (p.kind, p.namespace, p.name, str(p.location)))
     return Revisions(
         policies=tuple(policies),
         sources=results,
         snapshots={c.source.name: c.tip for c in candidates if c.tip is not None},
         diagnostics=tuple(said),
         settled=all(candidate.chosen is not None for candidate in candidates),
-        lost=any(candidate.lost for candidate in candidates),
+        lost=lost,
     )
 
 

@@ -60,7 +60,9 @@ def field_text(path: str, fields: Mapping[str, Field], paint: Paint = plain) -> 
     field = fields[path]
     below = [name.removeprefix(f"{path}.") for name in fields if name.startswith(f"{path}.") and "." not in name.removeprefix(f"{path}.")]
     facts = [field.type, *(["required"] if field.required else []), *([f"default {field.default}"] if field.default else [])]
-    lines = [f"{paint('strong', path)} ({', '.join(facts)})", f"  {field.description}"]
+    lines = [f"{paint('strong', path)} ({', '.join(facts)})", *([f"  {field.description}"] if field.description else [])]
     if below:
-        lines.append(f"  {paint('faint', 'fields:')} {', '.join(below)}")
+        size = max(map(len, below))
+        lines += ["", f"  {paint('faint', 'fields:')}"]
+        lines += [f"    {name.ljust(size)}  {fields[f'{path}.{name}'].description}".rstrip() for name in below]
     return "".join(f"{line}\n" for line in lines)

@@ -36,6 +36,15 @@ def matches(policy: str, globs: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in names)
 
 
+def unmatched(report: Report, globs: Sequence[str]) -> tuple[str, ...]:
+    """The patterns that mean neither a policy nor one that a finding or an object still names."""
+    names = {policy.id for policy in report.policies} | {one.policy for one in report.diagnostics if one.policy}
+    for result in report.clusters.values():
+        changes = (*result.plan.changes, *result.plan.prune_held) if result.plan else ()
+        names |= {policy for change in changes for policy in change.policies}
+    return tuple(glob for glob in globs if not any(matches(name, (glob,)) for name in names))
+
+
 def narrowed(report: Report, globs: Sequence[str]) -> Narrowed:
     """Only objects that come from these policies, and findings that name one of them or none. All, without patterns.
 

@@ -58,13 +58,16 @@ def _marked(change: ObjectChange) -> str:
 def object_lines(change: ObjectChange, paint: Paint = plain, *, column: int = 0, done: bool = False) -> Iterator[str]:
     """`~ DestinationRule shop/reviews   policies/reviews.yaml:14`, then its fields and notes."""
     name, origins = _marked(change), origins_text(change.origins)
+    notes = list(change.notes)
+    if not origins and notes:  # nothing wants the object: why, in the place of where from
+        origins = printable(notes.pop(0))
     space = " " * max(2, column - width(name) + 2) if origins else ""
     yield f"  {paint(MARKS[change.action][1], name)}{space}{paint('faint', origins)}"
     yield from (f"      {line}" for line in _fields(change, paint))
-    yield from (f"      {paint('faint', 'note:')} {printable(note)}" for note in change.notes)
+    yield from (f"      {paint('faint', 'note:')} {printable(note)}" for note in notes)
     if change.failure:
         yield f"      {paint('error', 'failed:')} {printable(change.failure)}"
-    elif done and change.action in (Action.CONFLICT, Action.HELD):
+    elif done and change.action is Action.CONFLICT:
         yield f"      {paint('faint', WORDS[change.action][done] + ': left as it is')}"
 
 

@@ -20,7 +20,9 @@ def test_sync_heal_adopt_prune_guard_and_a_server_that_stops_or_hangs(apiserver_
         asked = [event for event in server.audit_events(mark) if event.user_agent.startswith("gitmesh/")]
         assert asked
         assert not [event for event in asked if event.resource == "secrets" or event.verb == "deletecollection"]
-        assert not [event for event in asked if event.verb == "delete" and not (event.request_object or {}).get("preconditions", {}).get("uid")]
+        assert not [
+            event for event in asked if event.verb == "delete" and not (event.request_object or {}).get("preconditions", {}).get("uid")
+        ]
     text = "\n".join(lines)
     assert "(exit code 3)" in text
     assert "Traceback" not in text

@@ -20,8 +20,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, ApiServer(binaries, name="east") as east, ApiServer(binaries, name="west") as west:
         for server in (east, west):
             server.install_crds(binaries.istio_crds)
-        Story(Path(folder), (east, west), lambda line: sys.stdout.write(f"{line}\n")).tell()
+        Story(Path(folder), (east, west), _print).tell()
     return 0
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
 
 
 if __name__ == "__main__":

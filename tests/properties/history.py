@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha1
 from typing import Any
 
 import yaml
@@ -62,7 +63,9 @@ POOL: Mapping[str, tuple[dict[str, Any], ...]] = {
     "beta": (
         document("TrafficPolicy", "defaults", priority=-1, destinations=[{"namespaces": ["shop"]}], retries={"attempts": 3}),
         document("TrafficPolicy", "new", destinations=on("details"), timeout="1s"),
-        document("TrafficPolicy", "pool", destinations=[{"name": "ratings", "clusters": ["west"]}], outlierDetection={"consecutiveErrors": 3}),
+        document(
+            "TrafficPolicy", "pool", destinations=[{"name": "ratings", "clusters": ["west"]}], outlierDetection={"consecutiveErrors": 3}
+        ),
         document("TrafficPolicy", "slow", destinations=on("ratings"), timeout="3s"),
         document("AccessPolicy", "raters", destinations=on("ratings"), sources=EVERYBODY),
     ),
@@ -100,7 +103,7 @@ class History:
 
     def commit(self, text: str, *, good: bool, names: Iterable[str] = ()) -> str:
         """A child of the tip becomes the tip."""
-        sha = f"{len(self.commits) + 1:039d}{'a' if self.name == 'alpha' else 'b'}"
+        sha = sha1(f"{self.name} {len(self.commits)}".encode(), usedforsecurity=False).hexdigest()
         self.commits[sha] = Commit(sha, self.tip, text, good, frozenset(names))
         self.tip = sha
         return sha

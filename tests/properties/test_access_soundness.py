@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,9 +22,14 @@ from tests.soundness.worlds import PORTS, REQUESTS, clients, worlds
 WEST = {"west": {"region": "west"}}
 
 
+def as_files(policies: list[dict[str, Any]]) -> dict[str, str]:
+    """A file each; JSON is YAML, and much faster to write."""
+    return {f"{number}.yaml": json.dumps(policy) for number, policy in enumerate(policies)}
+
+
 def render(policies: list[dict[str, Any]], world: Mapping[str, ClusterFacts]) -> Rendered:
     """Through the public door, from YAML; what a whole revision is refused for is not looked at."""
-    found = rendered({"policies.yaml": yaml.safe_dump_all(policies)}, world, WEST)
+    found = rendered(as_files(policies), world, WEST)
     assume(not any(d.is_error and d.code < "GM208" for d in found.findings))
     return found
 
@@ -66,11 +72,11 @@ def explained(found: Rendered, unified: Unified, cluster: str, workload: Workloa
     facts = unified.world[cluster]
     here = [service for service in facts.services if workload in behind(service, facts)]
     said = {d.policy for d in found.findings if (d.code.startswith("GM3") and d.code != "GM310") or d.code == "GM213"}
-    for policy in unified.policies:
-        if f"{policy['kind']}/{policy['metadata']['namespace']}/{policy['metadata']['name']}" in said:
-            if policy["kind"] == "VirtualMesh" or any(selects(policy, cluster, service) for service in here):
-                return True
-    return False
+    return any(
+        policy["kind"] == "VirtualMesh" or any(selects(policy, cluster, service) for service in here)
+        for policy in unified.policies
+        if f"{policy['kind']}/{policy['metadata']['namespace']}/{policy['metadata']['name']}" in said
+    )
 
 
 @searching(100)

@@ -16,10 +16,9 @@ from gitmesh.model.objects import decode
 from gitmesh.model.plan import Change, Live
 from gitmesh.planning.converge import Cycle, converge
 from gitmesh.planning.diff import Consent
-from gitmesh.plugins import load_translators
-from tests.properties.test_access_soundness import WEST, calls, speaks
-from tests.rendered import Rendered, rendered
-from tests.soundness.access_documents import policy_sets
+from tests.properties.test_access_soundness import WEST, as_files, calls, speaks
+from tests.rendered import Rendered, rendered, translators
+from tests.soundness.access_documents import changes
 from tests.soundness.istio import Istio
 from tests.soundness.profile import searching
 from tests.soundness.unified import Unified
@@ -49,10 +48,9 @@ class Watched(MemoryCluster):
 
 def move(cluster: Watched, found: Rendered) -> None:
     """Ticks until nothing is left to write."""
-    translators = load_translators()
     for tick in range(TICKS):
         before = len(cluster.states)
-        cycle = Cycle(translators=translators, accepted={}, consent=Consent(prune_approved=True), apply=True, now=100.0 * tick)
+        cycle = Cycle(translators=translators(), accepted={}, consent=Consent(prune_approved=True), apply=True, now=100.0 * tick)
         result, _ = converge(cluster, cluster.current_facts, found.builds[cluster.name], cluster.load("golden"), cycle, {})
         assert all(outcome.ok for outcome in result.outcomes)
         if len(cluster.states) == before:
@@ -62,7 +60,7 @@ def move(cluster: Watched, found: Rendered) -> None:
 
 def render(policies: Policies, facts: ClusterFacts) -> Rendered:
     """Nothing held: what is held does not move."""
-    found = rendered({"policies.yaml": yaml.safe_dump_all(policies)}, {facts.cluster: facts}, WEST)
+    found = rendered(as_files(policies), {facts.cluster: facts}, WEST)
     assume(not any(d.is_error and d.code < "GM208" for d in found.findings))
     assume(not found.builds[facts.cluster].held)
     return found
@@ -95,8 +93,9 @@ def _calls(facts: ClusterFacts) -> Iterator[Any]:
 
 
 @searching(100)
-@given(clusters("east", ("cluster.local",)), policy_sets(), policy_sets())
-def test_never_wider_in_between(facts: ClusterFacts, old: Policies, new: Policies) -> None:
+@given(clusters("east", ("cluster.local",)), changes())
+def test_never_wider_in_between(facts: ClusterFacts, change: tuple[Policies, Policies]) -> None:
+    old, new = change
     cluster = Watched(facts)
     renders = [render(policies, facts) for policies in (old, new)]
     at = {}

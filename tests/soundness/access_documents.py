@@ -92,3 +92,17 @@ def policy_sets(draw: st.DrawFn) -> list[dict[str, Any]]:
     count = draw(st.integers(0, 3))
     found = [draw(access_policies(f"p{number}")) for number in range(count)]
     return [*found, draw(virtual_meshes())] if draw(st.booleans()) or not found else found
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What was and what shall be: of up to three AccessPolicies and a VirtualMesh each is kept, replaced, added or removed."""
+    old: list[dict[str, Any]] = []
+    new: list[dict[str, Any]] = []
+    for number in range(4):
+        made = virtual_meshes() if number == 3 else access_policies(f"p{number}")
+        fate = draw(st.sampled_from(("replaced", "replaced", "kept", "added", "removed")))
+        first = draw(made)
+        old += [] if fate == "added" else [first]
+        new += [] if fate == "removed" else [draw(made) if fate == "replaced" else first]
+    return old, new

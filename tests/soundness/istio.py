@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from gitmesh.model.facts import Mesh
@@ -20,7 +20,7 @@ _FIELDS = {"ports", "notPorts", "hosts", "methods", "paths"}
 _SOURCES = {"principals", "notPrincipals", "namespaces", "ipBlocks", "notIpBlocks"}
 
 
-class NotHttp(Exception):
+class NotHttpError(Exception):
     """An HTTP condition in a place where the proxy sees TCP."""
 
 
@@ -87,7 +87,7 @@ class _Asked:
         """A rule of ALLOW with anything HTTP in it is dropped as a whole on TCP (authz/model checkError)."""
         try:
             return self._matches(rule, drop=False)
-        except NotHttp:
+        except NotHttpError:
             return False
 
     def denied(self, rule: Body) -> bool:
@@ -111,9 +111,9 @@ class _Asked:
             ("methods", request.method, _header_matches),
             ("paths", request.path, _path_matches),
         )
-        for field, value, compare in named:
-            if field in operation:
-                answers.append(self._http(drop, lambda f=field, v=value, c=compare: any(c(p, v) for p in operation[f])))  # type: ignore[misc]  # bound at once
+        for name, value, compare in named:
+            if name in operation:
+                answers.append(self._http(drop, partial(_some, compare, operation[name], value)))
         return all(answers)
 
     def _http(self, drop: bool, ask: Callable[[], bool]) -> bool:
@@ -121,7 +121,7 @@ class _Asked:
             return ask()
         if drop:
             return True
-        raise NotHttp
+        raise NotHttpError
 
     def _when(self, condition: Body, drop: bool) -> bool:
         found = re.fullmatch(r"request\.headers\[(.+)\]", condition["key"])
@@ -165,6 +165,10 @@ class _Asked:
     def _namespace(self, pattern: str) -> bool:
         expression = ".*".join(re.escape(part) for part in pattern.split("*"))
         return self.principal is not None and bool(re.fullmatch(f".*/ns/{expression}/.*", f"spiffe://{self.principal}"))
+
+
+def _some(compare: Callable[[str, str], bool], patterns: Iterable[str], value: str) -> bool:
+    return any(compare(pattern, value) for pattern in patterns)
 
 
 def _inside(address: ipaddress.IPv4Address | ipaddress.IPv6Address, blocks: Iterable[str]) -> bool:

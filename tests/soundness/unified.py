@@ -134,7 +134,9 @@ class Unified:
     def owner(self, cluster: str, mesh: str) -> Document | None:
         """The VirtualMesh of a mesh."""
         if (cluster, mesh) not in self._owners:
-            mine = (p for p in self.of_kind("VirtualMesh") if any(_mesh(m, cluster, self.world[cluster], mesh) for m in p["spec"]["meshes"]))
+            mine = (
+                p for p in self.of_kind("VirtualMesh") if any(_mesh(m, cluster, self.world[cluster], mesh) for m in p["spec"]["meshes"])
+            )
             self._owners[cluster, mesh] = next(mine, None) if mesh else None
         return self._owners[cluster, mesh]
 

@@ -11,6 +11,7 @@ from tests.soundness.requests import Client, Request
 
 NAMESPACES = ("shop", "bank")
 ACCOUNTS = ("default", "web")
+_ROOT = "istio-system"
 _PORTS = (
     ServicePort(number=80, name="http", target=8080, protocol="http"),
     ServicePort(number=80, name="http", target="web", protocol="http"),
@@ -54,14 +55,16 @@ def _proxied(workload: Workload, meshes: tuple[str, ...]) -> Workload:
 @st.composite
 def clusters(draw: st.DrawFn, name: str, domains: tuple[str, ...]) -> ClusterFacts:
     """One cluster; sometimes its two revisions of Istio share a root namespace."""
-    root = {"version": "1.30.3", "namespace": "istio-system", "root_namespace": "istio-system"}
     domain = draw(st.sampled_from(domains))
     names = draw(st.sampled_from((("istio",), ("istio",), ("istio",), ("istio", "istio-next"))))
     found = draw(st.lists(_workloads, min_size=1, max_size=3, unique_by=lambda w: (w.namespace, w.name)))
     return ClusterFacts(
         cluster=name,
         labels={"region": name},
-        meshes=tuple(Mesh(translator="istio", name=each, trust_domain=domain, **root) for each in names),
+        meshes=tuple(
+            Mesh(translator="istio", name=each, version="1.30.3", namespace=_ROOT, root_namespace=_ROOT, trust_domain=domain)
+            for each in names
+        ),
         workloads=tuple(sorted((_proxied(w, names) for w in found), key=lambda w: w.key)),
         services=tuple(sorted(draw(st.lists(_services, min_size=1, max_size=3, unique_by=lambda s: s.key)), key=lambda s: s.key)),
         service_accounts=frozenset((namespace, account) for namespace in NAMESPACES for account in ACCOUNTS),

@@ -126,6 +126,16 @@ def test_identity_of_an_unknown_cluster_holds() -> None:
     assert "GM216" in codes(resolution)
 
 
+def test_an_allow_of_accounts_anywhere_is_held_while_a_cluster_is_unknown() -> None:
+    """Else the callers of a cluster that does not answer would be shut out; a Deny names any trust domain and needs none."""
+    anywhere = {"serviceAccounts": [{"name": "client"}]}
+    allow = resolved([sources(anywhere)], shop(), unknown=("west",))
+    assert "reviews" in [key.name for key in allow.held["east"]]
+    assert "GM216" in codes(allow)
+    deny = resolved([access("d", action="Deny", sources=[anywhere])], shop(), unknown=("west",))
+    assert "reviews" not in [key.name for key in deny.held["east"]]
+
+
 def test_workloads_outside_the_mesh_are_unenforced() -> None:
     bare = workload("bare", labels={"app": "reviews"}, mesh="")
     resolution = resolved([access("a")], facts("east", service(), workload(), bare))
@@ -192,7 +202,7 @@ def test_deny_default_without_exemption_needs_no_unit() -> None:
     assert [unit.key.kind for unit in resolved([deny_mesh()]).units["east"]] == ["Mesh"]
 
 
-def test_deny_by_path_depends_on_normalisation() -> None:
+def test_P05_deny_by_path_depends_on_normalisation() -> None:
     rules = [{"paths": ["/admin*"]}]
     assert codes(resolved([access("a", action="Deny", rules=rules)])) == ["GM310"]
     assert codes(resolved([access("a", rules=rules)])) == []

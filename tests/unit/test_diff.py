@@ -11,6 +11,7 @@ from deepdiff import DeepDiff
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitmesh.model.facts import Mesh
 from gitmesh.model.ledger import Entry, Ledger, Stored
 from gitmesh.model.manifests import Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, decode, digest
@@ -22,6 +23,7 @@ from gitmesh.planning.ownership import ADOPT, PRUNE, RECONCILE, marks
 from tests.fake_mesh import GROUP, FakeMesh, rule
 
 CLUSTER, INSTANCE = "east", "shop"
+FAKE = Mesh(translator="fake", name="fake")
 
 
 def body(key: ObjectKey, spec: Mapping[str, Any], *, cluster: str = CLUSTER, instance: str = INSTANCE, marked: bool = True) -> bytes:
@@ -66,8 +68,9 @@ def plan(
     mesh: FakeMesh | None = None,
     uid: str = "u1",
     applied: Mapping[str, str] | None = None,
+    meshes: tuple[Mesh, ...] = (FAKE,),
 ) -> Plan:
-    built = Build(cluster=CLUSTER, manifests={m.key: m for m in wanted}, held=frozenset(map(rule, held)), complete=complete)
+    built = Build(cluster=CLUSTER, manifests={m.key: m for m in wanted}, held=frozenset(map(rule, held)), complete=complete, meshes=meshes)
     entries = {rule(name): Entry(uid=uid, digest=(applied or {}).get(name, "")) for name in ledger}
     stored = Stored(ledger=Ledger(instance=INSTANCE, entries=entries), version=version, corrupt=corrupt)
     observed = Observed(cluster=CLUSTER, live={one.key: one for one in live})
@@ -197,6 +200,11 @@ def test_a_held_unit_is_neither_changed_nor_deleted() -> None:
 
 def test_incomplete_facts_delete_nothing() -> None:
     assert plan([want("a")], [is_live("a"), is_live("b")], ["a", "b"], complete=False).writes == ()
+
+
+def test_a_mesh_that_is_not_found_deletes_nothing() -> None:
+    assert plan([], [is_live("a")], ["a"], meshes=()).writes == ()
+    assert len(plan([], [is_live("a")], ["a"]).writes) == 1
 
 
 def test_x11_a_corrupt_ledger_is_rebuilt_from_the_marks_and_deletes_nothing() -> None:

@@ -12,7 +12,7 @@ from gitmesh.model.plan import Action
 from gitmesh.model.report import Stage
 from gitmesh.render.checks import Check, Level, checks_document, checks_text
 from gitmesh.render.document import findings_document, objects_document, plan_document
-from gitmesh.render.narrow import matches, narrowed
+from gitmesh.render.narrow import matches, narrowed, unmatched
 from tests.unit.reports import change, cluster, error, outcome, report, timeout, unreachable
 
 
@@ -118,6 +118,7 @@ def test_a_filter_counts_what_it_hides_and_never_hides_errors() -> None:
     assert [one.key.name for one in plan.changes] == ["reviews"]
     assert part.hidden == "hidden by --policy: 1 object, 1 finding"
     assert narrowed(whole, []).report is whole
+    assert unmatched(whole, ["reviews", "nope", "no*"]) == ("nope", "no*")
 
 
 def test_checks_say_the_word_the_hint_and_the_totals() -> None:

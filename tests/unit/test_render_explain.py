@@ -39,7 +39,7 @@ def test_a_field_is_found_by_the_end_of_its_path_in_any_case_and_with_indexes() 
 def test_a_field_is_shown_with_the_fields_below() -> None:
     text = field_text("TrafficPolicy.spec", FIELDS)
     assert "about TrafficPolicy.spec" in text
-    assert "fields: timeout, retries\n" in text
+    assert "fields:\n    timeout  about TrafficPolicy.spec.timeout\n    retries  about TrafficPolicy.spec.retries\n" in text
     assert "required" in field_text("TrafficPolicy.spec.retries.attempts", FIELDS)
 
 

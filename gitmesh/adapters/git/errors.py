@@ -51,7 +51,11 @@ _TABLE: tuple[tuple[str, Reason, str], ...] = (
     ),
     (r"error: 403|HTTP 403|denied to|not allowed to push", Reason.DENIED, "the server denied access (403)"),
     (r"dubious ownership", Reason.NOT_FOUND, "the folder belongs to another user, so git refuses to read it"),
-    (r"redirection", Reason.NOT_FOUND, "the server redirects to another address; redirects are not followed, write the final URL"),
+    (
+        r"redirection|error: 30[1278]",
+        Reason.NOT_FOUND,
+        "the server redirects to another address; redirects are not followed, write the final URL",
+    ),
     (r"couldn't find remote ref|not our ref", Reason.NOT_FOUND, "the repository no longer has this branch or commit"),
     (r"not found|error: 404|does not appear to be a git repository|does not exist", Reason.NOT_FOUND, "the repository was not found"),
     (r"Could not resolve (?:host|proxy)|Name or service not known", Reason.UNREACHABLE, "the name of the host could not be resolved"),

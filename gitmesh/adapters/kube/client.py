@@ -1,4 +1,4 @@
-"""HTTP to one API server: one session on an event loop of its own, deadlines, bounded answers, bounded retries.
+"""Requests to one API server, on an event loop of its own: deadlines, bounded retries, as many at once as the server bears.
 
 Callers are synchronous and enter through `run`; what they run is a coroutine that awaits `send`.
 """
@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 import threading
 import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
+from http.client import HTTPException
+from ssl import SSLCertVerificationError
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote, urlencode
 
-import aiohttp
 import orjson
-from yarl import URL
 
 from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.adapters.kube.errors import api_error, clean, is_schema_error
 from gitmesh.adapters.kube.pacing import ATTEMPTS, RETRIED, Slots, backoff, retry_after
+from gitmesh.adapters.kube.transport import Pool, TooLargeError, UnreachableError
 from gitmesh.ports import ClusterError
 
 T = TypeVar("T")
 IN_FLIGHT = 32
-MOST_BYTES = 64 * 1024 * 1024
-_CHUNK = 256 * 1024
-_LAST_ROUNDS = 10
-"""Rounds of the loop after the last connection was closed: a transport (below it TLS, and the socket) takes some to go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +43,11 @@ class Request:
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
+
+    @property
+    def target(self) -> str:
+        """Path and query. The path stays as the guard saw it: nothing is normalised after it."""
+        return f"{self.path}?{urlencode(self.query, safe='/', quote_via=quote)}" if self.query else self.path
 
 
 class Identity(NamedTuple):
@@ -95,8 +97,7 @@ class Client:
         self._headers = {"Accept-Encoding": "identity", "User-Agent": user_agent}
         self._jitter = jitter
         self._slots = Slots(IN_FLIGHT)
-        self._session: aiohttp.ClientSession | None = None
-        self._context: ssl.SSLContext | None = None
+        self._pool: Pool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._end: weakref.finalize[..., Client] | None = None
@@ -108,17 +109,20 @@ class Client:
 
         Raises what it raises, and ClusterError where `close` ended it.
         """
+        future = asyncio.run_coroutine_threadsafe(work, self._started())
         try:
-            return asyncio.run_coroutine_threadsafe(work, self._started()).result()
+            return future.result()
         except CancelledError:
             raise ClusterError("the connection was closed from this side") from None
+        finally:
+            future.cancel()  # of use where the caller was interrupted
 
     def close(self) -> None:
-        """Close connections and end the thread; a later use starts anew."""
+        """Close connections and end the threads; a later use starts anew."""
         with self._lock:
             if self._end is not None:
                 self._end()
-            self._end = self._loop = self._session = self._context = None
+            self._end = self._loop = self._pool = None
 
     @property
     def in_flight(self) -> int:
@@ -131,8 +135,8 @@ class Client:
                 self._loop = asyncio.new_event_loop()
                 thread = threading.Thread(target=_serve, args=(self._loop,), name="gitmesh-kube", daemon=True)
                 thread.start()
-                self._session = asyncio.run_coroutine_threadsafe(_session(self._headers), self._loop).result()
-                self._end = weakref.finalize(self, _shut, self._loop, thread, self._session)
+                self._pool = Pool(self._endpoint, size=IN_FLIGHT, timeout=self._timeout)
+                self._end = weakref.finalize(self, _shut, self._loop, thread, self._pool)
             return self._loop
 
     # -- on the loop ------------------------------------------------------------------------------------
@@ -186,45 +190,26 @@ class Client:
             if answer.status != 429:
                 self._slots.faster()
             return answer, None
-        except aiohttp.ClientConnectorCertificateError as error:
-            reason = clean(error.certificate_error.args[-1] if error.certificate_error.args else "", 200)
+        except SSLCertVerificationError as error:
+            reason = clean(error.verify_message, 200)
             raise ClusterError(f"{request}: the server's certificate is not trusted: {reason}", code="GM501") from None
-        except (aiohttp.ClientError, OSError) as error:
+        except TooLargeError:
+            raise ClusterError(f"{request}: the answer is larger than 64 MiB", retryable=False) from None
+        except (HTTPException, OSError) as error:
             return None, ClusterError(f"{request}: {_words(error)}")
 
     async def _once(self, request: Request, *, renew: bool) -> Answer:
         tokens = self._endpoint.tokens
         token = await tokens.token(renew) if tokens else ""
-        headers = {"Accept": request.accept}
+        headers = {**self._headers, "Accept": request.accept}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         if request.body is not None:
             headers["Content-Type"] = request.content_type
-        assert self._session is not None
-        async with self._session.request(
-            request.method,
-            self._url(request),
-            data=request.body,
-            headers=headers,
-            allow_redirects=False,
-            ssl=self._tls(renew),
-            server_hostname=self._endpoint.server_name or None,
-        ) as response:
-            body = await _bounded(response, request)
-            warnings = tuple(_warning(text) for text in response.headers.getall("Warning", ()))
-            pause = response.headers.get("Retry-After")
-            return Answer(request=request, status=response.status, body=body, warnings=warnings, retry_after=pause)
-
-    def _url(self, request: Request) -> URL:
-        # `encoded` keeps the path as the guard saw it: nothing is normalised after it.
-        return URL(self._endpoint.server.rstrip("/") + request.path, encoded=True).with_query(request.query)
-
-    def _tls(self, renew: bool) -> ssl.SSLContext | bool:
-        if self._endpoint.server.startswith("http://"):
-            return True
-        if self._context is None or renew:
-            self._context = self._endpoint.context()
-        return self._context
+        assert self._pool is not None
+        status, found, body = await self._pool.exchange(request.method, request.target, request.body, headers, renew=renew)
+        warnings = tuple(_warning(text) for text in found.get_all("Warning", ()))
+        return Answer(request=request, status=status, body=body, warnings=warnings, retry_after=found.get("Retry-After"))
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -233,44 +218,19 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     loop.close()
 
 
-async def _session(headers: Mapping[str, str]) -> aiohttp.ClientSession:
-    # Deadlines are ours: the session's own would count the wait for a connection too.
-    return aiohttp.ClientSession(
-        headers=headers,
-        connector=aiohttp.TCPConnector(limit=IN_FLIGHT, keepalive_timeout=75),
-        timeout=aiohttp.ClientTimeout(total=None),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        max_line_size=64 * 1024,
-        max_field_size=64 * 1024,
-    )
-
-
-def _shut(loop: asyncio.AbstractEventLoop, thread: threading.Thread, session: aiohttp.ClientSession) -> None:
-    asyncio.run_coroutine_threadsafe(_close(session), loop).result(timeout=5)
+def _shut(loop: asyncio.AbstractEventLoop, thread: threading.Thread, pool: Pool) -> None:
+    asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(timeout=5)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(timeout=5)
+    pool.close()
 
 
-async def _close(session: aiohttp.ClientSession) -> None:
-    """Cancel what still runs, then close the connections."""
+async def _cancel_all() -> None:
+    """End what still runs."""
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    await session.close()
-    for _ in range(_LAST_ROUNDS):
-        await asyncio.sleep(0)
-
-
-async def _bounded(response: aiohttp.ClientResponse, request: Request) -> bytes:
-    """The whole body, unpacked, up to 64 MiB."""
-    parts = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK):
-        parts += chunk
-        if len(parts) > MOST_BYTES:
-            response.close()
-            raise ClusterError(f"{request}: the answer is larger than 64 MiB", retryable=False)
-    return bytes(parts)
 
 
 def _warning(header: str) -> str:
@@ -280,6 +240,6 @@ def _warning(header: str) -> str:
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"cannot connect: {clean(error.os_error.strerror or error.os_error, 120)}"
+    if isinstance(error, UnreachableError):
+        return f"cannot connect: {clean(error, 120)}"
     return f"the connection broke: {clean(type(error).__name__, 80)}"

@@ -7,7 +7,6 @@ import contextlib
 import ipaddress
 import re
 import ssl
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,6 +182,8 @@ def _no_password() -> str:
 @contextlib.contextmanager
 def _files(certificate: Certificate) -> Iterator[tuple[str, str]]:
     """Paths of both parts: the standard library loads them from files only, so bytes lie in a private folder meanwhile."""
+    import tempfile  # with all the packers that it loads; most credentials are tokens
+
     with tempfile.TemporaryDirectory(prefix="gitmesh-") as folder:
         paths = []
         for name, part in (("chain", certificate.chain), ("key", certificate.key)):

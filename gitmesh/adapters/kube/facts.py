@@ -46,7 +46,7 @@ class FactReader:
 
     async def read(self) -> tuple[ClusterFacts, tuple[Diagnostic, ...]]:
         """Facts, and a finding for each kind that may not be read: the facts are then incomplete. Raises ClusterError."""
-        kinds, *lists = await asyncio.gather(self._discovery.kinds(), *map(self._rows, LISTED))
+        kinds, lists = await asyncio.gather(self._discovery.kinds(), asyncio.gather(*map(self._rows, LISTED)))
         self.configmaps = self._wanted(lists[_DEPLOYMENTS] or [])
         configmaps = await self._forbidden_is_none(self._configmaps(self.configmaps))
         readings = [*zip(LISTED, lists, strict=True), (_CONFIGMAP, configmaps)]

@@ -119,11 +119,12 @@ class _Reader:
         return self._path.parent / path
 
     def _entry(self, plural: str, singular: str, name: Any) -> Mapping[str, Any]:
-        entries = self._content.get(plural)
-        for entry in entries if isinstance(entries, list) else ():
-            if isinstance(entry, dict) and entry.get("name") == name:
+        found = self._content.get(plural)
+        entries = [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+        for entry in entries:
+            if entry.get("name") == name:
                 return self._mapping(entry.get(singular), f"{singular} {clean(name, 80)}")
-        known = ", ".join(sorted(clean(e.get("name"), 80) for e in entries or () if isinstance(e, dict))) or "none"
+        known = ", ".join(sorted(clean(entry.get("name"), 80) for entry in entries)) or "none"
         raise self._fail(f"has no {singular} {clean(name, 80)!r}; known: {known}")
 
     def _only(self, section: Mapping[str, Any], known: frozenset[str], what: str) -> None:

@@ -24,8 +24,11 @@ Examples:
   gitmesh sync --cluster east
   gitmesh sync --approve-prune 4f1c2ab         deletions of this commit are meant
 
-Exit codes: 0 everything is as the policies say, 2 error findings, 3 wrong usage, a failure, or a cluster that did
-not answer.
+A change that needs several steps in a safe order is finished by the next sync, and an object that is not GitMesh's is left
+alone: both are named.
+
+Exit codes: 0 done, with no error finding (also of a --dry-run that found differences), 2 error findings, 3 wrong usage, a
+failure, or a cluster that did not answer.
 """
 
 _SHA = re.compile(r"[0-9a-f]{7,64}\Z")
@@ -69,8 +72,10 @@ def command(
 
 
 def _next(report: Report) -> None:
-    """What to do about deletions that wait."""
+    """What to do about deletions and later steps that wait."""
     waiting = sum(len(result.plan.prune_held) for result in report.clusters.values() if result.plan)
     commits = [source.accepted for source in report.sources.values() if source.accepted]
     if waiting and commits:
         console.note(f"next: read the plan; if the {waiting} deletions are meant: gitmesh sync --approve-prune {commits[0]}")
+    if report.until is Stage.APPLY and any(one.code == "GM406" for one in report.diagnostics):
+        console.note("next: some changes take another step in a safe order: gitmesh sync")

@@ -87,12 +87,20 @@ def build(root: Path) -> World:
     if problem := url_problem(url, allow_insecure=True):
         raise click.UsageError(f"{world.root}: {problem}")
     with as_file(example()) as source:
-        shutil.copytree(source / "clusters", world.root / "clusters")
-        shutil.copytree(source / "policies", world.repo / "policies")
+        _copy(source / "clusters", world.root / "clusters")
+        _copy(source / "policies", world.repo / "policies")
     world.config.write_text(_CONFIG.format(url=url), encoding="utf-8")
     _repositories(world)
     world.commit("The bookshop's policies")
     return world
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy contents only: where GitMesh is installed read-only, the copies must be writable all the same."""
+    for file in sorted(path for path in source.rglob("*") if path.is_file()):
+        copied = target / file.relative_to(source)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copied)
 
 
 def example() -> Any:

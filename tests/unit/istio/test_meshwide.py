@@ -29,7 +29,7 @@ def test_mtls_of_the_mesh(mode: str, expected: str) -> None:
     assert (fragment.key.namespace, fragment.spec, fragment.phase) == ("istio-system", {"mtls": {"mode": expected}}, Phase.TRUST)
 
 
-def test_default_deny_spares_gateways_and_comes_last() -> None:
+def test_P16_default_deny_spares_gateways_and_comes_last() -> None:
     translation = translated(mesh_unit(default="Deny"))
     denying = only(translation, "AuthorizationPolicy", "gitmesh-default-deny")
     assert (denying.key.namespace, denying.spec, denying.phase) == ("istio-system", {}, Phase.DEFAULT_DENY)

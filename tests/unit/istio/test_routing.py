@@ -257,7 +257,7 @@ def test_redirect_forms() -> None:
     assert row["redirect"] == {"scheme": "https", "port": 8443, "uri": "/n", "redirectCode": 308}
 
 
-def test_redirect_of_a_prefix_needs_istio_1_31() -> None:
+def test_P06_redirect_of_a_prefix_needs_istio_1_31() -> None:
     changed = route(path("prefix", "/a"), redirect={"path": {"replacePrefixMatch": "/b"}})
     translation = translated(unit(changed))
     assert (codes(translation), translation.held) == (["GM302"], True)

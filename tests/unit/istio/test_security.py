@@ -201,7 +201,7 @@ def test_cluster_local_of_another_mesh_would_be_read_as_the_own_trust_domain() -
 
 
 def test_a_deny_of_it_is_widened_instead() -> None:
-    translation = translated(guarded((), [grant(caller(SLEEP))], strict=True), CORP)
+    translation = translated(guarded((), [grant(caller(SLEEP))]), CORP)
     assert codes(translation) == ["GM301", "GM304"]
     assert rules(only(translation, "AuthorizationPolicy")) == [PORTS]
 

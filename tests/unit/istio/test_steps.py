@@ -79,10 +79,12 @@ def test_permissive_is_left_first_and_at_once(new: str) -> None:
     assert steps({PEER: (peer("PERMISSIVE"), peer(new))}) == {}
 
 
-@pytest.mark.parametrize("old", ["STRICT", "DISABLE"])
-def test_permissive_is_entered_after_all_changes_of_access(old: str) -> None:
-    (step,) = steps({PEER: (peer(old), peer("PERMISSIVE"))})[PEER]
-    assert (step.phase, step.spec) == (max(Phase), {"mtls": {"mode": "PERMISSIVE"}})
+@pytest.mark.parametrize(("old", "new"), [("STRICT", "PERMISSIVE"), ("DISABLE", "PERMISSIVE"), ("STRICT", "DISABLE")])
+def test_permissive_is_entered_when_access_has_changed(old: str, new: str) -> None:
+    (step,) = steps({PEER: (peer(old), peer(new)), ALLOW: (body(), None)})[PEER]
+    assert step.spec is None
+    entered = steps({PEER: (peer(old), peer(new))})
+    assert entered == {} if new == "PERMISSIVE" else entered[PEER][0].spec == peer("PERMISSIVE")["spec"]
 
 
 def test_access_waits_while_mtls_passes_permissive_on_its_way_to_strict() -> None:

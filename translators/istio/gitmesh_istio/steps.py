@@ -9,6 +9,7 @@ from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import Body, ObjectKey, canonical
 from gitmesh.ports import Step
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
+from gitmesh_istio.meshwide import DEFAULT_DENY
 from gitmesh_istio.names import DEFAULT_DOMAIN, full_host
 
 Changed: TypeAlias = Mapping[ObjectKey, tuple[Body | None, Body | None]]
@@ -28,7 +29,7 @@ def steps(changed: Changed, live: LiveOf) -> dict[ObjectKey, tuple[Step, ...]]:
 
 def _steps(key: ObjectKey, before: Body | None, after: Body | None, changed: Changed, used: Used) -> tuple[Step, ...]:
     if key.kind == PEER_AUTHENTICATION.kind and after is not None:
-        return _mode_steps(before, after)
+        return _mode_steps(before, after, changed)
     if key.kind == AUTHORIZATION_POLICY.kind and _passes_permissive(changed):
         return (Step(phase=Phase.DENY, spec=None, note="waits until the mode of mTLS has changed"),)
     if before is None:
@@ -47,7 +48,7 @@ def _deny_both(key: ObjectKey, before: Body, after: Body, changed: Changed) -> t
     Allow alone that is written, Deny := new waits a tick.
     """
     allow = ObjectKey(group=key.group, kind=key.kind, namespace=key.namespace, name=key.name.removesuffix(_DENY) + _ALLOW)
-    others = [other for other in changed if other != key and other.kind == AUTHORIZATION_POLICY.kind]
+    others = [other for other, pair in sorted(changed.items()) if other != key and _tightens(other, *pair, key.namespace)]
     both = {canonical(rule): rule for rule in (*_rules(before), *_rules(after))}
     if not others or len(both) == len({canonical(rule) for rule in _rules(after)}):
         return ()
@@ -58,31 +59,42 @@ def _deny_both(key: ObjectKey, before: Body, after: Body, changed: Changed) -> t
     return (first, Step(phase=Phase.ROUTE, spec=after["spec"], note="the Allow has changed; only the new requests are denied"))
 
 
+def _tightens(key: ObjectKey, before: Body | None, after: Body | None, namespace: str) -> bool:
+    """Whether what a Deny gives up may be denied by this change instead. A Deny that only loses rules, or goes, denies nothing new."""
+    if key.kind != AUTHORIZATION_POLICY.kind or (key.namespace != namespace and key.name != DEFAULT_DENY):
+        return False
+    if not key.name.endswith(_DENY) or key.name == DEFAULT_DENY:
+        return True
+    old = {canonical(rule) for rule in _rules(before)} if before is not None else set()
+    return after is not None and not {canonical(rule) for rule in _rules(after)} <= old
+
+
 def _rules(body: Body) -> list[Any]:
     rules: list[Any] = (body.get("spec") or {}).get("rules") or []
     return rules
 
 
-def _mode_steps(before: Body | None, after: Body) -> tuple[Step, ...]:
+def _mode_steps(before: Body | None, after: Body, changed: Changed) -> tuple[Step, ...]:
     """PERMISSIVE is the widest mode: it shows identities, which DISABLE does not, and admits plaintext, which STRICT does not.
 
-    So it is left before access changes, and entered after. Between DISABLE and STRICT both must be taken, as clients and
-    servers learn of a mode at different times.
+    So it is left before access changes, and entered a tick after it has, deletions included. Between DISABLE and STRICT both
+    must be taken, as clients and servers learn of a mode at different times; on the way to STRICT it is access that waits.
     """
     old, new = _mode(before) if before is not None else _WIDEST, _mode(after)
-    if {old, new} == {"DISABLE", "STRICT"}:
-        phase = Phase.LOOSEN if old == "STRICT" else Phase.TRUST
+    between = {old, new} == {"DISABLE", "STRICT"}
+    widens = old != _WIDEST and (between or new == _WIDEST) and not _passes_permissive(changed)
+    if widens and any(key.kind == AUTHORIZATION_POLICY.kind for key in changed):
+        return (Step(phase=Phase.TRUST, spec=None, note=f"{_WIDEST} admits more, so it waits until access has changed"),)
+    if between:
         note = f"from {old} to {new} through {_WIDEST}, a step a tick"
-        return (Step(phase=phase, spec={**after["spec"], "mtls": {"mode": _WIDEST}}, note=note),)
-    if before is not None and new == _WIDEST != old:
-        return (Step(phase=Phase.LOOSEN, spec=after["spec"], note=f"{_WIDEST} admits more, so it follows all changes of access"),)
+        return (Step(phase=Phase.TRUST, spec={**after["spec"], "mtls": {"mode": _WIDEST}}, note=note),)
     return ()
 
 
 def _passes_permissive(changed: Changed) -> bool:
     """Whether mTLS is on its way from none to strict, so that plaintext is still admitted, and is not meant to be."""
     modes = [tuple(map(_mode, pair)) for key, pair in changed.items() if key.kind == PEER_AUTHENTICATION.kind and None not in pair]
-    return any(modes == ("DISABLE", "STRICT") for modes in modes)
+    return ("DISABLE", "STRICT") in modes
 
 
 def _mode(body: Body | None) -> str:

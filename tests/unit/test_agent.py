@@ -1,0 +1,331 @@
+"""The agent's parts: health, metrics, logs, the HTTP door, and the loop that outlives every failure. No clock but given ones."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from http.server import ThreadingHTTPServer
+from threading import Event
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from gitmesh.agent import server as http
+from gitmesh.agent.health import Health
+from gitmesh.agent.logs import LogPublisher, logger
+from gitmesh.agent.loop import Loop
+from gitmesh.agent.metrics import MOST_POLICIES, Metrics
+from gitmesh.agent.server import ListenError, pages, serve
+from gitmesh.model.plan import Action
+from gitmesh.model.report import Report, SourceResult, State
+from tests.factories import traffic
+from tests.unit.reports import change, cluster, error, outcome, report, unreachable
+
+# --- health
+
+
+def test_health_is_stale_when_no_cycle_ends_for_long() -> None:
+    health = Health(100.0, interval=60.0)
+    assert health.alive(100.0 + 300).ok
+    assert not health.alive(100.0 + 301).ok
+    health.completed(400.0, sources_read=False)
+    assert health.alive(700.0).ok
+    assert "last completed cycle 301 s ago" in health.alive(701.0).text
+
+
+def test_a_short_interval_still_leaves_time_for_a_long_cycle() -> None:
+    assert Health(0.0, interval=1.0).alive(120.0).ok
+    assert not Health(0.0, interval=1.0).alive(121.0).ok
+
+
+def test_ready_is_who_once_read_every_source() -> None:
+    health = Health(0.0, interval=1.0)
+    health.completed(1.0, sources_read=False)
+    assert not health.ready().ok
+    health.completed(2.0, sources_read=True)
+    health.completed(3.0, sources_read=False)
+    assert health.ready().ok
+
+
+# --- metrics
+
+
+def scraped(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    _, _, text = pages(Health(0.0, 1.0), metrics.registry, lambda: 0.0)["/metrics"]()
+    families = text_string_to_metric_families(text.decode())
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+
+def labels(**given: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(given.items()))
+
+
+def test_metrics_tell_the_last_report() -> None:
+    metrics = Metrics()
+    healed = cluster("east", change(drift=True), outcomes=(outcome(),))
+    metrics.publish(
+        report(healed, unreachable(), said=(error(), error(line=15)), policies=(traffic("a", timeout="5s"),), seconds={"fetch": 0.2})
+    )
+    series = scraped(metrics)
+    expected = {
+        ("gitmesh_reconcile_total", labels(result="incomplete")): 1,
+        ("gitmesh_cluster_up", labels(cluster="east")): 1,
+        ("gitmesh_cluster_up", labels(cluster="west")): 0,
+        ("gitmesh_cluster_state", labels(cluster="west", state="Unreachable")): 1,
+        ("gitmesh_source_up", labels(source="policies")): 1,
+        ("gitmesh_objects", labels(cluster="east", action="update")): 1,
+        ("gitmesh_drift_objects", labels(cluster="east")): 1,
+        ("gitmesh_drift_healed_total", labels(cluster="east")): 1,
+        ("gitmesh_writes_total", labels(cluster="east", action="update", result="ok")): 1,
+        ("gitmesh_findings", labels(code="GM203", level="error")): 2,
+        ("gitmesh_policies", labels(kind="TrafficPolicy")): 1,
+        ("gitmesh_reconcile_duration_seconds_sum", labels(phase="fetch")): 0.2,
+    }
+    assert {name: series.get(name) for name in expected} == expected
+
+
+def test_cycles_are_counted_by_result() -> None:
+    metrics = Metrics()
+    metrics.publish(report(cluster()))
+    metrics.publish(report(cluster(), said=(error(),)))
+    metrics.publish(report(cluster(), sources={"policies": SourceResult(name="policies", unavailable=True)}))
+    metrics.failed()
+    series = scraped(metrics)
+    results = {r: series["gitmesh_reconcile_total", labels(result=r)] for r in ("clean", "findings", "incomplete", "bug")}
+    assert results == dict.fromkeys(results, 1)
+
+
+@pytest.mark.parametrize(("count", "shown"), [(MOST_POLICIES, MOST_POLICIES), (MOST_POLICIES + 1, 0)])
+def test_W13_policies_have_series_of_their_own_up_to_a_limit(count: int, shown: int) -> None:
+    metrics, one = Metrics(), traffic("a", timeout="5s")
+    metrics.publish(report(cluster(), policies=tuple(replace(one, name=f"p{number}") for number in range(count))))
+    assert sum(name == "gitmesh_policy_info" for name, _ in scraped(metrics)) == shown
+
+
+# --- the HTTP door
+
+
+@pytest.fixture
+def listening() -> Iterator[ThreadingHTTPServer]:
+    now = [0.0]
+    made = serve("127.0.0.1:0", pages(Health(0.0, 1.0), Metrics().registry, lambda: now[0]))
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+def ask(made: ThreadingHTTPServer, request: str) -> bytes:
+    with closing(socket.create_connection(("127.0.0.1", made.server_address[1]), timeout=20)) as connection:
+        connection.sendall(request.encode())
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/healthz", 200),
+        ("/readyz", 503),
+        ("/metrics", 200),
+        ("/metrics?x=1", 200),
+        ("/", 404),
+        ("/healthz/", 404),
+        ("/static/..%2f..%2fproc%2fself%2fenviron", 404),
+        ("/../../etc/passwd", 404),
+        ("//evil.example/healthz", 404),
+    ],
+)
+def test_W10_only_the_fixed_pages_exist(listening: ThreadingHTTPServer, path: str, expected: int) -> None:
+    answer = ask(listening, f"GET {path} HTTP/1.0\r\n\r\n")
+    assert status(answer) == expected
+    assert b"X-Content-Type-Options: nosniff" in answer
+
+
+def test_head_has_the_headers_and_no_body(listening: ThreadingHTTPServer) -> None:
+    head, _, body = ask(listening, "HEAD /healthz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+    assert status(head) == 200
+    assert b"Content-Length: 0" not in head
+    assert body == b""
+
+
+@pytest.mark.parametrize("request_text", ["POST /healthz HTTP/1.0\r\n\r\n", "nonsense\r\n\r\n", f"GET /{'a' * 70_000} HTTP/1.0\r\n\r\n"])
+def test_other_requests_are_refused(listening: ThreadingHTTPServer, request_text: str) -> None:
+    answer = ask(listening, request_text)
+    assert b"healthz" not in answer
+    assert b"ago" not in answer
+    assert not answer.startswith(b"HTTP/1.0 2")
+
+
+def test_W05_a_slow_client_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert http.SLOWEST_CLIENT == 10.0
+    monkeypatch.setattr(http, "SLOWEST_CLIENT", 0.05)
+    made = serve("127.0.0.1:0", pages(Health(0.0, 1.0), Metrics().registry, lambda: 0.0))
+    try:
+        assert ask(made, "GET /healthz HT") == b""
+        assert status(ask(made, "GET /healthz HTTP/1.0\r\n\r\n")) == 200
+    finally:
+        made.shutdown()
+        made.server_close()
+
+
+def test_W05_beyond_the_limit_connections_are_closed_and_places_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert http.MOST_CONNECTIONS == 64
+    monkeypatch.setattr(http, "MOST_CONNECTIONS", 2)
+    entered, leave = Event(), Event()
+
+    def slow() -> tuple[int, str, bytes]:
+        entered.set()
+        assert leave.wait(20)
+        return 200, "text/plain", b"done"
+
+    made = serve("127.0.0.1:0", {"/slow": slow})
+    address = ("127.0.0.1", made.server_address[1])
+    with closing(socket.create_connection(address, timeout=20)) as first, closing(socket.create_connection(address, timeout=20)) as second:
+        for connection in (first, second):
+            entered.clear()
+            connection.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
+            assert entered.wait(20)
+        with closing(socket.create_connection(address, timeout=20)) as third:
+            assert third.recv(1) == b""
+        leave.set()
+        for connection in (first, second):
+            assert b"".join(iter(lambda c=connection: c.recv(4096), b"")).endswith(b"done")  # type: ignore[misc]  # bound at once
+    made.shutdown()
+    made.server_close()
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:99999", "127.0.0.1:x", "8080:", "203.0.113.1:80"])
+def test_an_address_that_cannot_be_listened_on_is_said(listen: str) -> None:
+    with pytest.raises(ListenError, match="cannot listen on"):
+        serve(listen, {})
+
+
+def test_the_address_that_is_logged_names_the_chosen_port(listening: ThreadingHTTPServer) -> None:
+    assert http.bound(listening) == f"127.0.0.1:{listening.server_address[1]}"
+
+
+# --- logs
+
+
+def logged(*reports: Report, level: str = "info") -> list[dict[str, Any]]:
+    stream = io.StringIO()
+    publisher = LogPublisher(logger("json", level=level, stream=stream))
+    for one in reports:
+        assert publisher.publish(one) is one
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_only_news_is_logged() -> None:
+    bad = report(cluster(), said=(error(),))
+    lines = logged(bad, bad, report(cluster()))
+    assert [line["event"] for line in lines] == ["finding", "cluster", "findings resolved"]
+    assert (lines[0]["code"], lines[0]["at"], lines[0]["level"]) == ("GM203", "policies/reviews.yaml:14:15", "error")
+    assert (lines[1]["cluster"], lines[1]["state"]) == ("east", "Synced")
+    assert lines[2]["count"] == 1
+
+
+def test_a_changed_state_and_every_write_are_logged() -> None:
+    failed = cluster("east", change(), state=State.FAILED, outcomes=(outcome(ok=False, message="denied"), outcome(name="ratings")))
+    lines = logged(report(cluster()), report(failed))
+    assert [(line["event"], line.get("before"), line["level"]) for line in lines[1:]] == [
+        ("cluster", "Synced", "info"),
+        ("write", None, "error"),
+        ("write", None, "info"),
+    ]
+    assert lines[2]["object"] == "VirtualService shop/reviews"
+    assert lines[2]["action"] == Action.UPDATE
+
+
+def test_a_quiet_cycle_is_one_line_of_debug() -> None:
+    assert [line["event"] for line in logged(report(cluster()), report(cluster()), level="debug")] == ["cluster", "cycle", "cycle"]
+
+
+HOSTILE = 'x\r\n{"event":"forged"}\x1b[31m\x00\u2028\x85\u202e'
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_W14_hostile_text_stays_inside_its_line(form: Any) -> None:
+    stream = io.StringIO()
+    LogPublisher(logger(form, stream=stream)).publish(report(said=(error(HOSTILE, policy=HOSTILE),)))
+    text = stream.getvalue()
+    assert text.endswith("\n")
+    assert len(text.splitlines()) == 1
+    assert not [character for character in text[:-1] if not character.isprintable()]
+    if form == "json":
+        assert json.loads(text)["message"] == HOSTILE
+
+
+# --- the loop
+
+
+def loop(cycle: Any, stream: io.StringIO | None = None) -> tuple[Loop, Health, Metrics]:
+    health, metrics = Health(0.0, 1.0), Metrics()
+    log = logger("json", stream=stream or io.StringIO())
+    return Loop(cycle=cycle, interval=0.01, clock=lambda: 500.0, health=health, metrics=metrics, log=log), health, metrics
+
+
+def test_a_tick_completes_a_cycle() -> None:
+    made = report(cluster())
+    one, health, _ = loop(lambda: made)
+    assert one.tick() is made
+    assert health.ready().ok
+    assert health.alive(501.0).ok
+
+
+def test_a_tick_that_could_not_read_a_source_is_alive_and_not_ready() -> None:
+    one, health, _ = loop(lambda: report(cluster(), sources={"p": SourceResult(name="p", unavailable=True)}))
+    one.tick()
+    assert health.alive(501.0).ok
+    assert not health.ready().ok
+
+
+def test_a_bug_in_a_cycle_is_logged_and_counted_and_the_next_tick_tries_again() -> None:
+    stream, answers = io.StringIO(), iter([None, report(cluster())])
+
+    def cycle() -> Report:
+        answer = next(answers)
+        if answer is None:
+            raise RuntimeError("a bug\nof two lines")
+        return answer
+
+    one, health, metrics = loop(cycle, stream)
+    assert one.tick() is None
+    assert not health.alive(501.0).ok
+    (line,) = [json.loads(text) for text in stream.getvalue().splitlines()]
+    assert "RuntimeError" in line["exception"]
+    assert scraped(metrics)["gitmesh_reconcile_total", labels(result="bug")] == 1
+    assert one.tick() is not None
+
+
+def test_the_loop_ticks_until_it_is_told_to_stop() -> None:
+    stop, ticks = Event(), []
+
+    def cycle() -> Report:
+        ticks.append(1)
+        if len(ticks) == 3:
+            stop.set()
+        return report(cluster())
+
+    one, _, _ = loop(cycle)
+    one.run(stop)
+    assert len(ticks) >= 3
+
+
+def test_a_loop_that_is_stopped_in_its_first_cycle_ends_after_it() -> None:
+    stop, ticks = Event(), []
+
+    def cycle() -> Report:
+        stop.set()
+        ticks.append(1)
+        return report(cluster())
+
+    loop(cycle)[0].run(stop)
+    assert ticks == [1]
