@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test lab lint types contracts check bench lock docs build clean
+.PHONY: help demo test e2e lab lint types contracts check bench lock docs build clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ demo: $(STAMP) ## See GitMesh do its main job: no cluster, no network
 
 test: $(STAMP) ## Everything but end-to-end tests; real API servers where `make lab` has built them
 	@$(BIN)/python -m pytest -n 2 -m "not e2e"
+
+e2e: $(STAMP) ## End-to-end tests, the long ones; needs `make lab`
+	@$(BIN)/python -m pytest -n 2 -m e2e
 
 lab: $(STAMP) ## Build the API servers for the tests from source (Go 1.26; five minutes, once)
 	@$(BIN)/python -m tests.lab build

@@ -94,7 +94,7 @@ def _support(translator: Translator, feature: str) -> str:
 def commands_page() -> str:
     """`--help` of every command."""
     lines: list[str] = []
-    context = click.Context(cli, info_name="gitmesh", terminal_width=WIDTH)
+    context = click.Context(cli, info_name="gitmesh", **{**cli.context_settings, "terminal_width": WIDTH})
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None  # list_commands named it

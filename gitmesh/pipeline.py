@@ -12,7 +12,7 @@ from typing import Any
 
 from gitmesh.diagnostics import Diagnostic, finding, in_order
 from gitmesh.model.config import PruneConfig
-from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Policy
@@ -175,7 +175,10 @@ class _Run:
         return {name: answer for name, answer in answers.items() if not isinstance(answer, ClusterError)}
 
     def _facts(self) -> dict[str, ClusterFacts | None]:
-        """Fresh facts; the last known ones of a cluster that does not answer; None where nothing was ever known."""
+        """Fresh facts; the last known ones of a cluster that does not answer; None where nothing was ever known.
+
+        After a restart its meshes are what the ledgers of the others remember: enough to know whose identities are whose.
+        """
         for name, facts in self._asked(lambda cluster: cluster.facts()).items():
             self.memo.facts[name] = facts
             pinned = self.stored[name].ledger.cluster_uid if name in self.stored else ""
@@ -183,7 +186,11 @@ class _Run:
                 self.unreachable.add(name)
                 text = f"cluster {name} is not the one it was: its identity is {facts.uid}, the ledger says {pinned}"
                 self.said.append(finding("GM506", text, cluster=name))
-        return {name: self.memo.facts.get(name) for name in sorted(self.fleet.clusters)}
+        return {name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)}
+
+    def _recalled(self, name: str) -> ClusterFacts | None:
+        known = next((ledger.meshes[name] for ledger in self._ledgers() if ledger.meshes.get(name)), None)
+        return ClusterFacts(cluster=name, complete=False, meshes=known) if known else None
 
     def _builds(self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None]) -> Mapping[str, Build]:
         """The desired objects; the last ones again while neither policies nor facts moved."""
@@ -201,7 +208,7 @@ class _Run:
         all_said = (*resolution.diagnostics, *said)
         if not revisions.settled:
             builds = {name: replace(built, complete=False) for name, built in builds.items()}
-        if all(known is not None for known in facts.values()):
+        if all(known is not None and known.complete for known in facts.values()):
             all_said = (*all_said, *dropped(revisions.policies, builds, [*self.said, *all_said]))
         return builds, all_said
 
@@ -233,6 +240,7 @@ class _Run:
             consent=_consent(revisions, self.options),
             apply=self.until is Stage.APPLY,
             now=self.clock(),
+            meshes={name: _known_meshes(known) for name, known in facts.items() if known is not None},
         )
 
         def work(cluster: Cluster) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
@@ -241,6 +249,11 @@ class _Run:
             return converge(cluster, known, builds[cluster.name], self.stored[cluster.name], cycle, self.memo.of(cluster.name))
 
         return work
+
+
+def _known_meshes(facts: ClusterFacts) -> tuple[Mesh, ...]:
+    """What a ledger remembers of a cluster's meshes."""
+    return tuple(Mesh(translator=mesh.translator, name=mesh.name, trust_domain=mesh.trust_domain) for mesh in facts.meshes)
 
 
 def _unplanned(name: str, facts: ClusterFacts | None, built: Build | None) -> ClusterResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import ObjectKey
 
 
@@ -19,12 +20,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """`sources` maps a source to its accepted (last good) commit; `cluster_uid` pins the cluster."""
+    """`sources` maps a source to its accepted (last good) commit; `cluster_uid` pins the cluster.
+
+    `meshes` are those of every managed cluster as last seen, by cluster: translator, name and trust domain only. They tell
+    whose identities are whose while a cluster does not answer, also after a restart.
+    """
 
     instance: str
     cluster_uid: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
     entries: Mapping[ObjectKey, Entry] = field(default_factory=dict)
+    meshes: Mapping[str, tuple[Mesh, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,12 @@ Only the ports touch the world here; a ClusterError leaves this function and bec
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import exp
 from typing import Any
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ApiKind, ObjectKey
@@ -27,13 +27,17 @@ FIGHT_HEAT = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cycle:
-    """What a cycle brings to each cluster. `now` is monotonic, in seconds; `apply` is false for a mere plan."""
+    """What a cycle brings to each cluster. `now` is monotonic, in seconds; `apply` is false for a mere plan.
+
+    `meshes` are those of every managed cluster, for the ledgers to remember.
+    """
 
     translators: Mapping[str, Translator]
     accepted: Mapping[str, str]
     consent: Consent
     apply: bool
     now: float
+    meshes: Mapping[str, tuple[Mesh, ...]] = field(default_factory=dict)
 
 
 def converge(
@@ -116,7 +120,7 @@ def _carry_out(
     memo: MutableMapping[Any, Any],
 ) -> tuple[tuple[Outcome, ...], Ledger]:
     """Intents, writes, truth: in this order, so that a kill at any step loses nothing."""
-    settled = (plan, stored.ledger, cycle.accepted)
+    settled = (plan, stored.ledger, cycle.accepted, cycle.meshes)
     if not plan.writes and memo.get("settled") == settled and memo["settled"][1] is stored.ledger:
         return (), stored.ledger
     ledger, version = rebuilt(stored, observed), stored.version
@@ -126,7 +130,7 @@ def _carry_out(
         if ledger is not stored.ledger:
             version = cluster.save(ledger, version)
         outcomes = cluster.apply(plan)
-    after = record(ledger, plan, outcomes, observed, built, cycle.accepted, uid)
+    after = replace(record(ledger, plan, outcomes, observed, built, cycle.accepted, uid), meshes=cycle.meshes)
     if after == stored.ledger and version == stored.version and version and not stored.corrupt:
         memo["settled"] = settled
         return outcomes, stored.ledger

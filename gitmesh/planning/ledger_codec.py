@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from gitmesh.codec import CodecError, closed, decode
+from gitmesh.model.facts import Mesh
 from gitmesh.model.ledger import Entry, Ledger, Stored
 from gitmesh.model.objects import ObjectKey
 
@@ -15,7 +16,7 @@ API_VERSION = "gitmesh.io/v1alpha1"
 SCHEMA = 1
 """Raised with every change that an older version would misread."""
 
-_KEYS = frozenset({"apiVersion", "kind", "schema", "instance", "clusterUid", "sources", "commits", "entries"})
+_KEYS = frozenset({"apiVersion", "kind", "schema", "instance", "clusterUid", "sources", "commits", "entries", "meshes"})
 
 
 class FutureLedgerError(ValueError):
@@ -40,6 +41,7 @@ def dump_ledger(ledger: Ledger) -> dict[str, Any]:
         "sources": dict(sorted(ledger.sources.items())),
         "commits": commits,
         "entries": entries,
+        "meshes": {name: [[m.translator, m.name, m.trust_domain] for m in found] for name, found in sorted(ledger.meshes.items())},
     }
 
 
@@ -58,6 +60,7 @@ def load_ledger(document: object) -> Ledger:
         cluster_uid=decode(str, body["clusterUid"], "clusterUid"),
         sources=decode(Mapping[str, str], body["sources"], "sources"),
         entries=_entries(body["entries"], decode(tuple[str, ...], body["commits"], "commits")),
+        meshes=_meshes(body["meshes"]),
     )
 
 
@@ -92,6 +95,18 @@ def _entry(row: object, commits: tuple[str, ...]) -> Entry:
         case [str(uid), str(digest), int(place)] if 0 <= place < len(commits):
             return Entry(uid=uid, digest=digest, commit=commits[place])
     raise CodecError("entries", "an entry is not [uid, digest, commit]")
+
+
+def _meshes(document: object) -> dict[str, tuple[Mesh, ...]]:
+    rows = {name: decode(tuple[tuple[str, ...], ...], found, "meshes") for name, found in _mapping(document).items()}
+    return {name: tuple(map(_mesh, found)) for name, found in rows.items()}
+
+
+def _mesh(row: tuple[str, ...]) -> Mesh:
+    match row:
+        case (translator, name, trust_domain):
+            return Mesh(translator=translator, name=name, trust_domain=trust_domain)
+    raise CodecError("meshes", "a mesh is not [translator, name, trust domain]")
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def identities(items: Sequence[IdentitySelector], namespace: str, world: World, 
 
     `namespace` is the default namespace of ServiceAccounts.
     """
-    unknown = sorted({name for item in items for name in _unknown(item, world, deny)})
+    unknown = sorted({name for item in items for name in _unknown(item, world)})
     resolved = {_caller(item, namespace, TrustDomains(world), deny) for item in items}
     return Identities(callers=tuple(sorted(resolved, key=repr)), unknown=tuple(unknown))
 
@@ -57,14 +57,9 @@ def _clusters(item: IdentitySelector) -> set[str]:
     return {*(item.clusters or ()), *(account.cluster for account in item.service_accounts or () if account.cluster)}
 
 
-def _unknown(item: IdentitySelector, world: World, deny: bool) -> tuple[str, ...]:
-    """A trust domain is one cluster's own only if no other has it, so a bound identity depends on the facts of all.
-
-    So does an Allow of identities anywhere: without the trust domain of a cluster that does not answer, its callers would be
-    shut out for as long as that lasts.
-    """
-    named = bool(item.service_accounts or item.namespaces)
-    return world.unknown() if _clusters(item) or (named and not deny) else ()
+def _unknown(item: IdentitySelector, world: World) -> tuple[str, ...]:
+    """A trust domain is one cluster's own only if no other has it, so a bound identity depends on the facts of all."""
+    return world.unknown() if _clusters(item) else ()
 
 
 def _caller(item: IdentitySelector, namespace: str, domains: TrustDomains, deny: bool) -> Caller:

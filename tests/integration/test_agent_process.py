@@ -161,6 +161,7 @@ def test_W14_every_line_of_the_json_log_is_json(shop: Shop) -> None:
     assert "\x1b" not in "".join(lines)
 
 
+@pytest.mark.e2e
 def test_X08_ticks_that_were_missed_while_suspended_become_one(shop: Shop) -> None:
     """SIGSTOP as a suspended machine does: afterwards it goes on, without catching up tick by tick."""
     with shop.agent() as agent:
@@ -180,6 +181,7 @@ def test_X08_ticks_that_were_missed_while_suspended_become_one(shop: Shop) -> No
         assert len(agent.events("cycle")) - before <= passed + 3, "six missed ticks are made up by one"
 
 
+@pytest.mark.e2e
 def test_X13_a_hundred_commits_between_two_ticks_are_one_change(tmp_path: Path) -> None:
     shop = Shop(tmp_path, source={"interval": "3s"})
     shop.commit(RATINGS)

@@ -85,6 +85,7 @@ class ApiServer:
     def pause(self) -> None:
         """The cluster hangs: connections are accepted by the kernel and nothing answers."""
         self.plane.signal(signal.SIGSTOP)
+        wait_until(self.plane.is_stopped, "the API server to hang", 5.0)
 
     def resume(self) -> None:
         """End a pause; what was asked meanwhile is answered now."""

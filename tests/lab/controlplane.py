@@ -75,6 +75,10 @@ class ControlPlane:
         if self._server is not None:
             self._server.signal(number)
 
+    def is_stopped(self) -> bool:
+        """Whether the API server hangs: the signal is delivered a moment after it was sent."""
+        return self._server is not None and self._server.is_stopped()
+
     def _start_etcd(self) -> None:
         client = f"http://{LOOPBACK}:{self._etcd_port}"
         peer = f"http://{LOOPBACK}:{self._peer_port}"

@@ -89,6 +89,10 @@ class Process:
         """Whether it has not ended (a paused process runs in this sense)."""
         return self._popen.poll() is None
 
+    def is_stopped(self) -> bool:
+        """Whether it is stopped by a signal, as the kernel tells (proc(5), the third field of stat)."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
     def check(self) -> None:
         """Fail with the end of the log when the process has ended by itself."""
         if self.running:

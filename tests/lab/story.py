@@ -128,10 +128,12 @@ class Story:
         """One server stops: the other is kept; when it is back, it converges"""
         self.files["policies/ratings.yaml"] = text_of(traffic("ratings", timeout="7s"))
         self.commit("Ratings may take longer")
+        allowed = self.allowed()
         self.say("  (west is stopped)")
         with self.west.down():
             ran = self.gitmesh("sync", code=3)
             assert "GM501" in ran.out
+            assert self.allowed() == allowed, "the callers of west are not forgotten"
             assert self.timeout(self.east, "ratings") == "7s"
         self.say("  (west is started again)")
         assert self.timeout(self.west, "ratings") != "7s"
@@ -201,6 +203,11 @@ class Story:
     def timeout(self, server: ApiServer, name: str = "details") -> str:
         """The timeout of the last route of a service."""
         return str(self.service(server, name)["spec"]["http"][-1].get("timeout"))
+
+    def allowed(self) -> Any:
+        """Who may call details in east."""
+        path = self.east.client.resource_path("security.istio.io/v1", "AuthorizationPolicy", "bookshop", "details-allow")
+        return self.east.client.call("GET", path)["spec"]
 
     def names(self, server: ApiServer) -> set[str]:
         """The names of all objects in the bookshop that Istio reads."""

@@ -126,16 +126,6 @@ def test_identity_of_an_unknown_cluster_holds() -> None:
     assert "GM216" in codes(resolution)
 
 
-def test_an_allow_of_accounts_anywhere_is_held_while_a_cluster_is_unknown() -> None:
-    """Else the callers of a cluster that does not answer would be shut out; a Deny names any trust domain and needs none."""
-    anywhere = {"serviceAccounts": [{"name": "client"}]}
-    allow = resolved([sources(anywhere)], shop(), unknown=("west",))
-    assert "reviews" in [key.name for key in allow.held["east"]]
-    assert "GM216" in codes(allow)
-    deny = resolved([access("d", action="Deny", sources=[anywhere])], shop(), unknown=("west",))
-    assert "reviews" not in [key.name for key in deny.held["east"]]
-
-
 def test_workloads_outside_the_mesh_are_unenforced() -> None:
     bare = workload("bare", labels={"app": "reviews"}, mesh="")
     resolution = resolved([access("a")], facts("east", service(), workload(), bare))

@@ -15,7 +15,7 @@ from gitmesh.adapters.writing import StepError
 from gitmesh.diagnostics import Diagnostic, Location, Severity
 from gitmesh.discovery.facts_codec import with_digest
 from gitmesh.model.config import PruneConfig
-from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
 from gitmesh.model.manifests import Translation
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Live, Outcome, Plan
@@ -23,6 +23,7 @@ from gitmesh.model.report import Report, Stage, State
 from gitmesh.model.units import DestinationUnit, Unit
 from gitmesh.pipeline import Memo, Options, run
 from gitmesh.planning.ownership import ADOPT
+from gitmesh.plugins import load_translators
 from gitmesh.ports import ClusterError
 from tests.factories import service, shop, workload
 from tests.fake_mesh import GROUP, FakeMesh, rule
@@ -89,7 +90,7 @@ class World:
         self.calls.clear()
         given = Options(instance="shop", clusters={name: {} for name in self.names}, **options)
         fleet = LocalFleet(self.clusters.values())
-        return run(self.sources, fleet, {"fake": self.mesh}, until=until, options=given, memo=self.memo, clock=lambda: self.now)
+        return run(self.sources, fleet, {self.mesh.name: self.mesh}, until=until, options=given, memo=self.memo, clock=lambda: self.now)
 
     def operations(self, cluster: str = "east") -> list[str]:
         return [operation for name, operation in self.calls if name == cluster]
@@ -249,6 +250,29 @@ def test_an_unreachable_cluster_keeps_its_last_known_facts_and_the_others_go_on(
     assert report.clusters["west"].facts is world.memo.facts["west"]
     assert one(report, "GM501").cluster == "west"
     assert actions(report) == {"reviews": Action.UPDATE}
+
+
+def test_after_a_restart_the_ledgers_tell_the_meshes_of_a_cluster_that_is_away() -> None:
+    world = World(names=("east", "west"), mesh=load_translators()["istio"])
+    for name, cluster in world.clusters.items():
+        callers = workload("web", mesh="istio", service_account="web")
+        things: list[Service | Workload] = [service("reviews"), workload("reviews", mesh="istio"), callers]
+        mesh = Mesh(translator="istio", name="istio", trust_domain=f"{name}.example", root_namespace="istio-system")
+        cluster.current_facts = with_digest(shop(name, *things, mesh, uid=f"uid-{name}"))
+    spec = {"sources": [{"namespaces": ["shop"]}], "destinations": on("reviews")}
+    world.commit(document("AccessPolicy", "who", **spec))
+    world.run()
+    before = dict(world.east.objects)
+    world.hooks["west"] = away
+    world.memo = Memo()
+    world.commit(document("AccessPolicy", "who", **spec), slow("a"))
+    report = world.run()
+    assert report.unreachable == ("west",)
+    assert "GM216" not in codes(report)
+    allow = next(key for key in before if key.name == "reviews-allow")
+    assert world.east.objects[allow] == before[allow]
+    assert "VirtualService" in {key.kind for key in world.east.objects}
+    assert world.run().clusters["east"].outcomes == ()
 
 
 def test_a_cluster_that_goes_away_in_the_middle_is_reported_once() -> None:

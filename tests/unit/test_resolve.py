@@ -240,6 +240,18 @@ def test_mesh_unit() -> None:
     )
 
 
+def test_a_mesh_knows_which_ports_of_its_gateways_an_allow_governs_and_who_stands_beside_them() -> None:
+    around = (workload("gw", "edge", gateway=True), service("gw", "edge"), workload("other", "edge"))
+    mesh = policy("VirtualMesh", "vm", meshes=[{"cluster": "east"}], accessDefault="Deny")
+    [unit] = [
+        u
+        for u in resolved([mesh, access("a", [{"name": "gw", "namespaces": ["edge"]}])], facts("east", *around)).units["east"]
+        if isinstance(u, MeshUnit)
+    ]
+    assert unit.guarded == {("Deployment", "edge", "gw"): (8080,)}
+    assert [w.name for w in unit.neighbours] == ["other"]
+
+
 def test_mesh_that_shares_its_root_namespace_is_not_alone() -> None:
     meshes = [Mesh(translator="istio", name=name, root_namespace="istio-system") for name in ("istio", "istio-2")]
     resolution = resolved([policy("VirtualMesh", "vm", meshes=[{"cluster": "east"}])], facts("east", *meshes))

@@ -44,6 +44,19 @@ def test_a_gateway_that_cannot_be_opened_holds_the_default_deny() -> None:
     assert (codes(translation), translation.held) == (["GM301"], True)
 
 
+def test_ports_of_a_gateway_that_an_allow_governs_are_not_opened() -> None:
+    governed = replace(mesh_unit(default="Deny"), guarded={GATEWAY.key: (8443,)})
+    gateway = only(translated(governed), "AuthorizationPolicy", "edge-gitmesh-gateway")
+    assert gateway.spec["rules"] == [{"to": [{"operation": {"notPorts": ["8443"]}}]}]
+
+
+def test_a_gateway_whose_labels_others_carry_too_holds_the_default_deny() -> None:
+    """What opens the gateway would open them."""
+    other = workload("billing", namespace="istio-system", labels={**GATEWAY.labels, "app": "billing"})
+    translation = translated(replace(mesh_unit(default="Deny"), neighbours=(other,)))
+    assert (codes(translation), translation.held) == (["GM301"], True)
+
+
 @pytest.mark.parametrize("default", ["Allow", "MeshDefault"])
 def test_other_defaults_need_no_object(default: str) -> None:
     assert translated(mesh_unit(default=default)).fragments == ()
