@@ -198,7 +198,7 @@ def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
     said = [finding("GM510", text, cluster=plan.cluster, **blame) for text in texts]
     if not outcome.ok:
         text = f"{outcome.action} of {outcome.key} in {plan.cluster} failed: {outcome.message}"
-        said.append(finding(outcome.code or "GM505", text, cluster=plan.cluster, **blame))
+        said.append(finding(outcome.code or "GM505", text, cluster=plan.cluster, severity=Severity.ERROR, **blame))
     return said
 
 

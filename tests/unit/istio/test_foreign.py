@@ -8,7 +8,7 @@ import gitmesh_istio
 import pytest
 
 from gitmesh.model.facts import Mesh
-from gitmesh.model.manifests import Manifest, Phase
+from gitmesh.model.manifests import DELETE_ORDER, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Verdict
@@ -136,6 +136,12 @@ def test_another_mesh_wide_peer_authentication() -> None:
 )
 def test_phases_of_deletion(theirs: Live, phase: Phase) -> None:
     assert gitmesh_istio.phase(theirs) is phase
+
+
+def test_a_gateways_object_outlives_the_default_deny_that_it_stands_against() -> None:
+    order = [gitmesh_istio.phase(live("AuthorizationPolicy", name=name)) for name in ("gitmesh-default-deny", "ingress-gitmesh-gateway")]
+    assert order == sorted(order, key=DELETE_ORDER.index)
+    assert order[0] is not order[1]
 
 
 def message(level: str, code: str = "IST0101") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gitmesh.model.plan import Live
 from gitmesh.model.report import Verdict
 from gitmesh.ports import Claim
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
-from gitmesh_istio.meshwide import DEFAULT_DENY, root_of
+from gitmesh_istio.meshwide import DEFAULT_DENY, GATEWAY_SUFFIX, root_of
 from gitmesh_istio.names import cluster_domain, full_host, host_matches
 
 _HOSTED = (VIRTUAL_SERVICE.kind, DESTINATION_RULE.kind)
@@ -112,6 +112,9 @@ def phase(live: Live) -> Phase:
         return {VIRTUAL_SERVICE.kind: Phase.ROUTE, DESTINATION_RULE.kind: Phase.DESTINATION}.get(kind, Phase.TRUST)
     if live.key.name == DEFAULT_DENY:
         return Phase.DEFAULT_DENY
+    if live.key.name.endswith(GATEWAY_SUFFIX):
+        # After the default deny, which would close the gateway for as long as it outlived this object.
+        return Phase.PROTOCOL
     return Phase.DENY if _spec(decode(live.body)).get("action") == "DENY" else Phase.ALLOW
 
 

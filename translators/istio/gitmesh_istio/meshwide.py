@@ -18,6 +18,7 @@ from gitmesh_istio.kinds import AUTHORIZATION_POLICY, PEER_AUTHENTICATION
 from gitmesh_istio.scope import Notes, Part, fragment
 
 DEFAULT_DENY = "gitmesh-default-deny"
+GATEWAY_SUFFIX = "-gitmesh-gateway"
 PEER_DEFAULT = "default"
 _MODES = {"Strict": "STRICT", "Permissive": "PERMISSIVE", "Disabled": "DISABLE"}
 _PASSING_LABELS = frozenset({"pod-template-hash", "controller-revision-hash", "pod-template-generation"})
@@ -31,7 +32,7 @@ def root_of(mesh: Mesh) -> str:
 
 def gateway_place(gateway: Workload) -> tuple[str, str]:
     """(namespace, name) of the object that opens a gateway under a default of Deny."""
-    return gateway.namespace, f"{gateway.name}-gitmesh-gateway"
+    return gateway.namespace, f"{gateway.name}{GATEWAY_SUFFIX}"
 
 
 def gateways_of(facts: ClusterFacts, mesh: Mesh) -> Iterable[Workload]:
