@@ -155,7 +155,8 @@ def fleet(setup: Setup, translators: Mapping[str, Translator]) -> Fleet:
     """The clusters of the configuration."""
     from gitmesh.adapters.fleet import LocalFleet
 
-    return LocalFleet([cluster(setup, one, translators) for one in setup.config.clusters])
+    folders = [one.name for one in setup.config.clusters if one.directory is not None]
+    return LocalFleet([cluster(setup, one, translators) for one in setup.config.clusters], in_turn=folders)
 
 
 def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translator]) -> Cluster:

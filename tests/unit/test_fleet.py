@@ -51,3 +51,20 @@ def test_bugs_propagate() -> None:
 def test_an_unknown_cluster_is_a_bug() -> None:
     with pytest.raises(KeyError):
         fleet("east").each(lambda cluster: None, ["west"])
+
+
+def test_clusters_in_turn_are_worked_on_one_after_the_other_and_each_fails_alone() -> None:
+    at_work: list[str] = []
+
+    def work(cluster: Cluster) -> str:
+        at_work.append(cluster.name)
+        assert len(at_work) == 1
+        at_work.remove(cluster.name)
+        if cluster.name == "b":
+            raise ClusterError("down")
+        return cluster.name
+
+    fleet = LocalFleet([MemoryCluster(name) for name in "abc"], in_turn="abc")
+    answers = fleet.each(work)
+    assert list(answers) == ["a", "b", "c"]
+    assert (answers["a"], str(answers["b"]), answers["c"]) == ("a", "down", "c")
