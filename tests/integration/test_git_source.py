@@ -22,6 +22,7 @@ from gitmesh.model.config import SourceAuth
 from gitmesh.model.snapshot import Snapshot
 from gitmesh.ports import SourceError
 from tests.gitrepo import Repo
+from tests.lab.fixtures import not_available
 
 POLICY = "kind: TrafficPolicy\n"
 
@@ -529,7 +530,7 @@ class TestCredentials:
         from gitmesh.adapters.git.auth import access
 
         if shutil.which("ssh") is None:
-            pytest.skip("ssh is not installed")
+            not_available("ssh is not installed")
         folder = tmp_path / "with space"
         folder.mkdir()
         for name in ("key", "hosts"):
