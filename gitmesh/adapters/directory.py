@@ -16,7 +16,7 @@ from gitmesh.discovery.discover import Reducer, assemble, cluster_uid
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.model.plan import Live, Observed, Outcome, Plan
+from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.planning.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
 from gitmesh.ports import ClusterError, Translator
 
@@ -46,6 +46,7 @@ class DirectoryCluster:
         self._translators = tuple(translators)
         watched = {(r.group, r.kind): r.namespaced for translator in translators for r in translator.resources}
         self._tree = Tree(root, Reader(Reducer(translators).reduce, watched))
+        self._just_read = False
         self._facts: tuple[int, ClusterFacts] | None = None
         self._stored: tuple[bytes, str, Stored] | None = None
         self._observed: tuple[int, frozenset[tuple[str, str]], Observed] | None = None
@@ -53,14 +54,19 @@ class DirectoryCluster:
     def facts(self) -> ClusterFacts:
         """What the files say; the same object while none of it changed. Raises ClusterError for a missing directory."""
         self._refresh()
+        self._just_read = True
         if self._facts is None or self._facts[0] != self._tree.facts_generation:
             self._facts = (self._tree.facts_generation, self._assemble())
         return self._facts[1]
 
     def observe(self, kinds: Sequence[ApiKind]) -> Observed:
-        """Every object of these kinds. Files that cannot be read are findings; the facts are then incomplete."""
-        self._watch(kinds)
-        self._refresh()
+        """Every object of these kinds. Files that cannot be read are findings; the facts are then incomplete.
+
+        A cycle asks for facts and then for objects: the first answer after `facts` is of the same reading.
+        """
+        if self._watch(kinds) or not self._just_read:
+            self._refresh()
+        self._just_read = False
         wanted = frozenset((kind.group, kind.kind) for kind in kinds)
         known = self._observed
         if known is None or known[:2] != (self._tree.generation, wanted):
@@ -79,10 +85,15 @@ class DirectoryCluster:
         paths = {change.key: path_of(change.key) for change in plan.writes}
         try:
             with locked(self._root):
-                self._refresh()
+                if any(change.action is Action.CREATE for change in plan.writes):
+                    # What is there is compared with its own file; what is new may stand in any file by now.
+                    self._refresh()
                 return Writer(self._root, self._tree, paths).carry_out(plan)
         except OSError as error:
             raise self._failure("written", error) from error
+
+    def now(self) -> None:
+        """Nothing runs in a folder."""
 
     def load(self, instance: str) -> Stored:
         """The ledger. Raises ClusterError where another instance, or a newer GitMesh, keeps one here."""
@@ -120,11 +131,13 @@ class DirectoryCluster:
         self._stored = (content, ledger.instance, Stored(ledger=ledger, version=version_of(content)))
         return version_of(content)
 
-    def _watch(self, kinds: Sequence[ApiKind]) -> None:
-        """Kinds that no translator listed were not kept when the files were read: read them again."""
+    def _watch(self, kinds: Sequence[ApiKind]) -> bool:
+        """Whether the files must be read again: objects of a kind that no translator listed were not kept."""
         known, new = self._tree.reader.watched, {(kind.group, kind.kind): kind.namespaced for kind in kinds}
-        if not new.keys() <= known.keys():
-            self._tree.read_with(replace(self._tree.reader, watched={**new, **known}))
+        if new.keys() <= known.keys():
+            return False
+        self._tree.read_with(replace(self._tree.reader, watched={**new, **known}))
+        return True
 
     def _refresh(self) -> None:
         try:
@@ -155,13 +168,13 @@ class DirectoryCluster:
     def _observe(self, wanted: frozenset[tuple[str, str]]) -> Observed:
         live: dict[ObjectKey, Live] = {}
         findings: list[Diagnostic] = list(self._tree.diagnostics(self.name))
-        for path, (found, _) in self._tree.live():
-            if (found.key.group, found.key.kind) not in wanted:
+        for key, homes in sorted(self._tree.homes.items()):
+            if key[:2] not in wanted:
                 continue
-            if found.key in live:
-                findings.append(finding("GM508", f"{found.key} stands in {path} as well; the first file counts", cluster=self.name))
-            live.setdefault(found.key, found)
-        return Observed(cluster=self.name, live={key: live[key] for key in sorted(live)}, diagnostics=in_order(findings))
+            live[key] = homes[0][1]
+            for path, _ in homes[1:]:
+                findings.append(finding("GM508", f"{key} stands in {path} as well; the first file counts", cluster=self.name))
+        return Observed(cluster=self.name, live=live, diagnostics=in_order(findings))
 
     def _ledger(self) -> bytes | None:
         """The ledger's file; None if there is none. Raises ClusterError if it cannot be read."""

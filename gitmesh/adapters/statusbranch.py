@@ -93,8 +93,7 @@ class StatusBranch:
 
     def _commit(self, tip: str, tree: Mapping[str, bytes], report: Report) -> bool:
         """Commit what differs on top of `tip` and push it; false if the branch moved meanwhile."""
-        parent, there = self._content(tip, report.instance)
-        changes = _changes(there, tree, parent)
+        parent, changes = self._difference(tip, tree, report.instance)
         if not changes and not (self._heals and parent):
             self._settle(parent, tree)
             return True
@@ -114,16 +113,17 @@ class StatusBranch:
         self._tip, self._tree, self._heals = commit, tree, ()
         self._polled.seen = {**self._polled.seen, self._branch: commit}
 
-    def _content(self, tip: str, instance: str) -> tuple[str, dict[str, tuple[str, str]]]:
-        """The commit to build on, and the files in it."""
+    def _difference(self, tip: str, tree: Mapping[str, bytes], instance: str) -> tuple[str, dict[str, bytes | None]]:
+        """The commit to build on, and what to write there so that our files are exactly the tree's; None deletes."""
         if not tip:
-            return "", {}
-        commit = tip
-        if tip != self._tip or not self._repository.has(tip):
-            commit = self._repository.fetch_branch(self._branch, tip, depth=1)
+            return "", dict(tree)
+        if tip == self._tip and self._repository.has(tip):
+            gone = dict.fromkeys(self._tree.keys() - tree.keys())
+            return tip, {**gone, **{path: content for path, content in tree.items() if self._tree.get(path) != content}}
+        commit = self._repository.fetch_branch(self._branch, tip, depth=1)
         files = self._repository.healed(lambda: list_files(self._repository, commit, _MAX_FILES), self._branch, commit)
         self._check_owner(commit, files, instance)
-        return commit, files
+        return commit, _changes(files, tree, commit)
 
     def _check_owner(self, commit: str, files: Mapping[str, tuple[str, str]], instance: str) -> None:
         """Two instances on one branch would overwrite each other for ever."""

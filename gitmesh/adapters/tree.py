@@ -6,15 +6,17 @@ import gc
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 
-from gitmesh.adapters.contents import Content, Place, Reader
+from gitmesh.adapters.contents import Content, Reader
 from gitmesh.adapters.files import read_inside
 from gitmesh.diagnostics import Diagnostic, Location, finding
 from gitmesh.discovery.rows import Reduced
+from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Live
 
 MAX_FILE = 1_048_576
@@ -61,19 +63,22 @@ class _Walk:
 class Tree:
     """The files below `root` as `reader` reads them.
 
-    `generation` grows with each change of any content, `facts_generation` with each change of rows."""
+    `generation` grows with each change of any content, `facts_generation` with each change of rows. `homes` tells where
+    an object stands, as (path, the object as that file has it) in order of paths: in one place, as a rule."""
 
     def __init__(self, root: Path, reader: Reader) -> None:
         self._root = root
         self.reader = reader
         self._folders: dict[str, _Folder] = {}
+        self._noted: list[FileEntry] = []
+        self.homes: dict[ObjectKey, tuple[tuple[str, Live], ...]] = {}
         self.generation = 0
         self.facts_generation = 0
 
     def read_with(self, reader: Reader) -> None:
         """Read everything again at the next refresh, with another reader."""
         self.reader = reader
-        self._folders = {}
+        self._folders, self.homes = {}, {}
         self.generation += 1
 
     def refresh(self) -> None:
@@ -90,24 +95,32 @@ class Tree:
             self._count_changes(before)
 
     def _count_changes(self, before: dict[str, _Folder]) -> None:
-        changed = [pair for pair in _pairs(before, self._folders) if pair[0].told() != pair[1].told()]
+        changed = [row for row in _differences(before, self._folders) if row[1].told() != row[2].told()]
+        for path, old, new in changed:
+            self._rehouse(path[len(str(self._root)) + 1 :], old.content, new.content)
         if changed:
             self.generation += 1
-        if any(old.facts() != new.facts() for old, new in changed):
+        if any(old.facts() != new.facts() for _, old, new in changed):
             self.facts_generation += 1
+
+    def _rehouse(self, path: str, old: Content, new: Content) -> None:
+        """Follow in `homes` what one file held and holds now."""
+        for key in {live.key for live, _ in old.live}:
+            self.homes[key] = tuple(home for home in self.homes[key] if home[0] != path)
+            if not self.homes[key]:
+                del self.homes[key]
+        for live, _ in new.live:
+            self.homes[live.key] = tuple(sorted((*self.homes.get(live.key, ()), (path, live)), key=itemgetter(0)))
 
     def entries(self) -> Iterator[tuple[str, FileEntry]]:
         """(path inside the root, entry) in order of paths."""
-        prefix = len(str(self._root)) + 1
-        for folder in sorted(self._folders):
-            for name, entry in sorted(self._folders[folder].items()):
-                yield f"{folder[prefix:]}/{name}"[len(folder) < prefix :], entry
+        return self._entries(lambda _entry: True)
 
-    def live(self) -> Iterator[tuple[str, tuple[Live, Place]]]:
-        """(path, live object and its place) in order of paths."""
-        for path, entry in self.entries():
-            for found in entry.content.live:
-                yield path, found
+    def _entries(self, wanted: Callable[[FileEntry], bool]) -> Iterator[tuple[str, FileEntry]]:
+        prefix = len(str(self._root)) + 1
+        for folder, files in sorted(self._folders.items()):
+            for name, entry in sorted(item for item in files.items() if wanted(item[1])):
+                yield f"{folder[prefix:]}/{name}"[len(folder) < prefix :], entry
 
     def entry(self, path: str) -> FileEntry | None:
         """What is known of one file."""
@@ -118,23 +131,27 @@ class Tree:
         """Remember what was just written to a file, or that it was removed (None), so that it is not read again."""
         folder, _, name = f"{self._root}/{path}".rpartition("/")
         self.generation += 1
+        before = self._folders.setdefault(folder, {}).pop(name, _NOTHING)
+        self._rehouse(path, before.content, content or Content())
         if content is None:
-            self._folders[folder].pop(name, None)
             return
         found = os.stat(f"{folder}/{name}", follow_symlinks=False)
-        self._folders.setdefault(folder, {})[name] = FileEntry(found.st_ctime_ns, found.st_size, found.st_ino, content)
+        entry = self._folders[folder][name] = FileEntry(found.st_ctime_ns, found.st_size, found.st_ino, content)
+        self._noted.append(entry)
 
     def settle(self) -> None:
         """End of writing: files written a moment ago may change again under the same time stamp."""
         recent = time.time_ns() - _RACY_NS
-        for _, entry in self.entries():
+        for entry in self._noted:
             if entry.changed_ns > recent:
                 entry.changed_ns = -1
+        self._noted = []
 
     def diagnostics(self, cluster: str) -> tuple[Diagnostic, ...]:
         """A finding for each file that could not be read as objects."""
-        found = [(path, entry.line, entry.problem) for path, entry in self.entries() if entry.problem]
-        found += [(path, 1, problem) for path, entry in self.entries() for problem in entry.content.problems]
+        troubled = list(self._entries(_is_troubled))
+        found = [(path, entry.line, entry.problem) for path, entry in troubled if entry.problem]
+        found += [(path, 1, problem) for path, entry in troubled for problem in entry.content.problems]
         return tuple(
             finding("GM508", f"{path}: {problem}", at=Location(path=path, line=line), cluster=cluster) for path, line, problem in found
         )
@@ -207,17 +224,21 @@ class Tree:
         return entry
 
 
+def _is_troubled(entry: FileEntry) -> bool:
+    return bool(entry.problem or entry.content.problems)
+
+
 _NOTHING = FileEntry(0, 0, 0, Content())
 
 
-def _pairs(before: dict[str, _Folder], after: dict[str, _Folder]) -> Iterator[tuple[FileEntry, FileEntry]]:
-    """Every file's entries then and now that are not the same object; what is absent is `_NOTHING`."""
+def _differences(before: dict[str, _Folder], after: dict[str, _Folder]) -> Iterator[tuple[str, FileEntry, FileEntry]]:
+    """(path, entry then, entry now) of every file whose entry is another object now; what is absent is `_NOTHING`."""
     for folder in before.keys() | after.keys():
         old, new = before.get(folder, {}), after.get(folder, {})
         for name in old.keys() | new.keys():
             then, now = old.get(name, _NOTHING), new.get(name, _NOTHING)
             if then is not now:
-                yield then, now
+                yield f"{folder}/{name}", then, now
 
 
 @contextmanager

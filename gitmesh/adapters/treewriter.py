@@ -21,9 +21,6 @@ class Writer:
         self._root = root
         self._tree = tree
         self._paths = paths
-        self._homes: dict[ObjectKey, list[str]] = {}
-        for path, (live, _) in tree.live():
-            self._homes.setdefault(live.key, []).append(path)
 
     def carry_out(self, plan: Plan) -> tuple[Outcome, ...]:
         """The outcomes of the plan's writes."""
@@ -33,7 +30,7 @@ class Writer:
             self._tree.settle()
 
     def _step(self, change: Change, expected: str) -> Live | None:
-        homes = self._homes.get(change.key, [])
+        homes = [path for path, _ in self._tree.homes.get(change.key, ())]
         if len(homes) > 1:
             raise StepError(f"{change.key} stands in {homes[0]} and in {homes[1]}: remove one of them")
         try:
@@ -51,7 +48,6 @@ class Writer:
             raise StepError(f"{path} exists and holds something else than {change.key}")
         write_inside(self._root, path, new_file(body))
         self._tree.note(path, content)
-        self._homes[change.key] = [path]
         return live
 
     def _is_empty(self, path: str) -> bool:
@@ -74,7 +70,6 @@ class Writer:
             raise StepError(f"{change.key} is gone")
         if change.action is Action.DELETE:
             self._put(path, replace_object(path, data, place, None))
-            del self._homes[change.key]
             return None
         body = body_of(change)
         live = self._checked(change.key, body)[1]

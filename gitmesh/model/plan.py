@@ -27,12 +27,17 @@ class Action(StrEnum):
     HELD = "held"
 
 
+_WRITING = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
     """A live object. `body` is canonical JSON without status and server-side metadata (resourceVersion, managedFields,
     uid, creationTimestamp, generation). `managers` maps a field manager to its operation (`Apply` or `Update`);
     `field_managers` maps a dotted path to the manager that set it, where known. `status` is canonical JSON of the
-    object's status, for verdicts (empty bytes = it has none)."""
+    object's status, for verdicts (empty bytes = it has none). `generation` counts the versions of its content (0 = the
+    cluster does not count), `written` is when it was last written, in seconds since the epoch by the cluster's own clock
+    (0 = not known); a write of its status counts in neither."""
 
     key: ObjectKey
     uid: str
@@ -44,6 +49,8 @@ class Live:
     field_managers: Mapping[str, str] = field(default_factory=dict)
     deleting: bool = False
     status: bytes = b""
+    generation: int = 0
+    written: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +102,7 @@ class Change:
     @property
     def writes(self) -> bool:
         """Whether this step calls the cluster."""
-        return self.action in (Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT)
+        return self.action in _WRITING
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.ledger import Ledger, Stored
+from gitmesh.model.ledger import Entry, Ledger, Stored
 from gitmesh.model.manifests import DELETE_ORDER, Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, decode
 from gitmesh.model.plan import Action, Change, Live, Observed, Plan
@@ -56,10 +56,11 @@ def diff(
     wanted = [work.want(manifest) for manifest in built.manifests.values() if manifest.key not in built.held]
     held = [_keep(Action.HELD, live, built, "its unit is held") for key in sorted(built.held) if (live := observed.live.get(key))]
     deletions = work.deletions()
-    deletions, waiting, said = _guard(deletions, sum(key in observed.live for key in stored.ledger.entries), built.cluster, consent)
-    steps = work.steps([*wanted, *deletions])
-    writes = sorted((change for change in steps if change.writes), key=_rank)
-    rest = (change for change in steps if not change.writes)
+    deletions, waiting, said = _guard(deletions, len(stored.ledger.entries.keys() & observed.live.keys()), built.cluster, consent)
+    rest = [change for change in (*wanted, *deletions) if not change.writes]
+    steps = work.steps([change for change in (*wanted, *deletions) if change.writes])
+    writes = sorted((step for step in steps if step.writes), key=_rank)
+    rest += [step for step in steps if not step.writes]
     diagnostics = (*observed.diagnostics, *work.diagnostics, *said)
     return Plan(cluster=built.cluster, changes=(*writes, *rest, *held), prune_held=tuple(waiting), diagnostics=diagnostics)
 
@@ -67,6 +68,15 @@ def diff(
 def _rank(change: Change) -> tuple[int, int, ObjectKey]:
     deletion = change.action is Action.DELETE
     return (int(deletion), DELETE_ORDER.index(change.phase) if deletion else change.phase, change.key)
+
+
+class _Kept(NamedTuple):
+    """An object that needed nothing, and what it was compared with: as long as all three stay, so does the row."""
+
+    manifest: Manifest
+    live: Live
+    entry: Entry
+    change: Change
 
 
 class _Work:
@@ -81,7 +91,9 @@ class _Work:
         consent: Consent,
         memo: MutableMapping[Any, Any],
     ) -> None:
-        self.built, self.observed, self.consent, self.memo = built, observed, consent, memo
+        self.built, self.observed, self.consent = built, observed, consent
+        known: MutableMapping[ObjectKey, _Kept] = memo.get("kept", {})
+        self.kept = memo["kept"] = {key: row for key, row in known.items() if key in built.manifests}
         self.cluster, self.ledger = built.cluster, stored.ledger
         self.rebuilt = stored.corrupt or not stored.version
         self.writers = {(r.group, r.kind): t for t in translators.values() for r in t.resources}
@@ -99,7 +111,9 @@ class _Work:
 
     def want(self, manifest: Manifest) -> Change:
         live = self.observed.live.get(manifest.key)
-        if (manifest.key.group, manifest.key.kind) in self.observed.missing_kinds:
+        if kept := self._kept(manifest, live):
+            return kept
+        if manifest.key[:2] in self.observed.missing_kinds:
             return self._conflict(
                 manifest, None, "GM504", f"cluster {self.cluster} does not serve {manifest.key.kind}.{manifest.key.group}"
             )
@@ -125,18 +139,19 @@ class _Work:
         if live.annotations.get(RECONCILE) == "disabled":
             self._say(manifest, "GM407", f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled")
             return _keep(Action.KEEP, live, self.built, "reconcile is disabled")
-        return self._kept(manifest, live) or self._write(Action.UPDATE, manifest, live)
-
-    def _kept(self, manifest: Manifest, live: Live) -> Change | None:
-        """The row of a live object that already says what we want; remembered for as long as neither side moved."""
-        slot = ("kept", manifest.key)
-        found = self.memo.get(slot)
-        if found is None or found[0] is not manifest or found[1] is not live:
-            same = is_same(decode(manifest.body), decode(live.body))
-            kept = replace(_change(Action.KEEP, manifest), uid=live.uid, before=live.body, body=None) if same else None
-            found = self.memo[slot] = (manifest, live, kept)
-        change: Change | None = found[2]
+        if not is_same(decode(manifest.body), decode(live.body)):
+            return self._write(Action.UPDATE, manifest, live)
+        change = replace(_change(Action.KEEP, manifest), uid=live.uid, before=live.body, body=None)
+        if entry := self.ledger.entries.get(manifest.key):
+            self.kept[manifest.key] = _Kept(manifest, live, entry, change)
         return change
+
+    def _kept(self, manifest: Manifest, live: Live | None) -> Change | None:
+        """The row of an object of ours that said what we want, for as long as nothing that was looked at moved."""
+        found = self.kept.get(manifest.key)
+        if found is None or found.manifest is not manifest or found.live is not live or manifest.key in self.blocked:
+            return None
+        return found.change if found.entry == self.ledger.entries.get(manifest.key) else None
 
     def _write(self, action: Action, manifest: Manifest, live: Live) -> Change:
         entry = self.ledger.entries.get(manifest.key)
@@ -165,8 +180,9 @@ class _Work:
     def _foreign_claims(self) -> dict[ObjectKey, tuple[str, str]]:
         """Our objects that a foreign one stands in the way of, with code and text."""
         blocked: dict[ObjectKey, tuple[str, str]] = {}
+        strangers = [self.observed.live[key] for key in sorted(self.observed.live.keys() - self.built.manifests.keys())]
         for translator in sorted({id(t): t for t in self.writers.values()}.values(), key=lambda t: t.name):
-            theirs = [live for live in self.observed.live.values() if self._is_foreign(live, translator)]
+            theirs = [live for live in strangers if self.writers.get(live.key[:2]) is translator and not self._looks_ours(live)]
             for claim in translator.foreign(theirs, self.built.manifests, self.built.meshes) if theirs else ():
                 text = f"in {self.cluster}, {claim.text}; it is not ours"
                 if claim.code == "GM401":
@@ -174,10 +190,6 @@ class _Work:
                 else:
                     self._say(self.built.manifests[claim.on], claim.code, text)
         return blocked
-
-    def _is_foreign(self, live: Live, translator: Translator) -> bool:
-        writer = self.writers.get((live.key.group, live.key.kind))
-        return writer is translator and live.key not in self.built.manifests and not self._looks_ours(live)
 
     def _looks_ours(self, live: Live) -> bool:
         return live.labels.get(MANAGED_BY) == "gitmesh" and live.labels.get(INSTANCE) == self.ledger.instance and self.ours(live)
@@ -192,15 +204,13 @@ class _Work:
         if not self.built.complete or self.rebuilt:
             return []
         found_meshes = {mesh.translator for mesh in self.built.meshes}
-        doomed = (self.observed.live.get(key) for key in sorted(self.ledger.entries) if self._unwanted(key))
+        unwanted = self.ledger.entries.keys() - self.built.manifests.keys() - self.built.held
+        doomed = (self.observed.live.get(key) for key in sorted(unwanted))
         return [
             self._delete(live)
             for live in doomed
             if live and not live.deleting and self.ours(live) and self.writers[live.key.group, live.key.kind].name in found_meshes
         ]
-
-    def _unwanted(self, key: ObjectKey) -> bool:
-        return key not in self.built.manifests and key not in self.built.held
 
     def _delete(self, live: Live) -> Change:
         protected = any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect)
@@ -215,14 +225,14 @@ class _Work:
     # --- more than one step
 
     def steps(self, changed: list[Change]) -> list[Change]:
-        """Ask the translators where one write is not enough, or must wait a tick (design law 2)."""
+        """The writes as they are carried out: the translators say where one is not enough, or must wait a tick (design law 2)."""
         answers: dict[ObjectKey, tuple[Step, ...]] = {}
         for translator in sorted({id(t): t for t in self.writers.values()}.values(), key=lambda t: t.name):
-            mine = [c for c in changed if c.writes and self.writers.get((c.key.group, c.key.kind)) is translator]
+            mine = [change for change in changed if self.writers.get(change.key[:2]) is translator]
             if mine:
                 pairs = {c.key: (decode(c.before) if c.before else None, decode(c.body) if c.body else None) for c in mine}
                 answers.update(translator.steps(pairs, self._live_of))
-        return [step for change in changed for step in self._apply_steps(change, answers.get(change.key) if change.writes else None)]
+        return [step for change in changed for step in self._apply_steps(change, answers.get(change.key))]
 
     def _live_of(self, group: str, kind: str) -> Iterable[dict[str, Any]]:
         return (decode(live.body) for key, live in sorted(self.observed.live.items()) if (key.group, key.kind) == (group, kind))

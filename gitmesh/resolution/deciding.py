@@ -52,39 +52,52 @@ def destinations(scene: Scene, cluster: str, index: Index, remembered: Remembere
     return _Cluster(scene, cluster, index, remembered).destinations()
 
 
-def governed(scene: Scene, cluster: str) -> frozenset[ServiceKey]:
-    """Destinations that an enforced Allow selects."""
-    acting = scene.acting.get(cluster, {})
-    return frozenset(key for key, found in acting.items() if any(_is_allow(marked.policy) for marked, _ in found))
-
-
 class _Cluster:
     def __init__(self, scene: Scene, name: str, index: Index, remembered: Remembered) -> None:
         self.scene, self.name, self.index, self.remembered = scene, name, index, remembered
         self.acting = scene.acting.get(name, {})
         self.access = {key: found for key, acting in self.acting.items() if (found := _of(acting, AccessPolicySpec))}
-        self.governed = governed(scene, name)
+        self.governed = scene.governed.get(name, frozenset())
+        self.around = self._around()
+
+    def _around(self) -> object:
+        """Stands for all that a decision may depend on beside the policies that act on its own destination."""
+        owners = {
+            mesh: owner and self.scene.marked[owner.id].token
+            for (cluster, mesh), owner in self.scene.members.owner.items()
+            if cluster == self.name
+        }
+        access = {key: tuple(marked.policy.id for marked, _ in found) for key, found in self.access.items()}
+        inputs = (self.index, self.scene.domains, self.governed, owners, self.scene.members.held, access)
+        return self.remembered.get(self.name, inputs) or self.remembered.put(self.name, inputs, object())
 
     def destinations(self) -> Mapping[ServiceKey, Done]:
-        return {key: self._destination(self.index.facts.service_index[key]) for key in sorted(self.acting.keys() | self._exempt())}
+        return {key: self._destination(key) for key in sorted(self.acting.keys() | self._exempt())}
 
     def _exempt(self) -> set[ServiceKey]:
         """Services with pods in a mesh whose default of Deny has exceptions."""
         meshes = {mesh for (cluster, mesh), owner in self.scene.members.owner.items() if cluster == self.name and _exempts(owner)}
         return {s.key for s in self.index.facts.services if meshes & set(self.index.meshes_behind(s))} if meshes else set()
 
-    def _destination(self, service: Service) -> Done:
-        acting = self.acting.get(service.key, [])
+    def _destination(self, key: ServiceKey) -> Done:
+        """As before while nothing around it moved, which is quick to see; else as before if what moved does not concern it."""
+        tokens = tuple((marked.token, form) for marked, form in self.acting.get(key, ()))
+        inputs = (self.around, tokens)
+        done: Done | None = self.remembered.get((self.name, key), inputs)
+        if done is not None:
+            self.remembered.keep((self.name, key, "alone"))
+            return done
+        done = self._compared(self.index.facts.service_index[key], tokens)
+        self.remembered.put((self.name, key), inputs, done)
+        return done
+
+    def _compared(self, service: Service, tokens: tuple[Any, ...]) -> Done:
         situation = self._situation(service)
-        inputs = (
-            self.index,
-            tuple((marked.token, form) for marked, form in acting),
-            situation and self._access_inputs(situation),
-        )
-        done: Done | None = self.remembered.get((self.name, service.key), inputs)
+        place, inputs = (self.name, service.key, "alone"), (self.index, tokens, situation and self._access_inputs(situation))
+        done: Done | None = self.remembered.get(place, inputs)
         if done is None:
-            done = self._decide(service, _of(acting, TrafficPolicySpec), situation)
-            self.remembered.put((self.name, service.key), inputs, done)
+            done = self._decide(service, _of(self.acting.get(service.key, []), TrafficPolicySpec), situation)
+            self.remembered.put(place, inputs, done)
         return done
 
     def _situation(self, service: Service) -> Situation | None:
@@ -158,10 +171,6 @@ def _worth_saying(situation: Situation | None, access: Access | None) -> tuple[A
 
 def _of(acting: Sequence[tuple[Marked, int]], spec: type[TrafficPolicySpec] | type[AccessPolicySpec]) -> list[tuple[Marked, int]]:
     return [(marked, form) for marked, form in acting if isinstance(marked.policy.spec, spec)]
-
-
-def _is_allow(policy: Policy) -> bool:
-    return isinstance(policy.spec, AccessPolicySpec) and policy.spec.action == "Allow"
 
 
 def _exempts(policy: Policy) -> bool:

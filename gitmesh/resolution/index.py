@@ -18,6 +18,7 @@ class Index:
     def __init__(self, facts: ClusterFacts) -> None:
         self.facts = facts
         self._behind: dict[Key, tuple[Workload, ...]] = {}
+        self._meshes: dict[Key, tuple[str, ...]] = {}
         self._sharing: dict[Key, tuple[Service, ...]] = {}
         self._compatible: dict[Key, tuple[Service, ...]] = {}
         self._peers: dict[tuple[str, frozenset[str], frozenset[str]], dict[tuple[str, ...], list[Service]]] = {}
@@ -99,7 +100,9 @@ class Index:
 
     def meshes_behind(self, service: Service) -> tuple[str, ...]:
         """The meshes of its pods, sorted."""
-        return tuple(sorted({workload.mesh for workload in self.behind(service) if workload.mesh}))
+        if service.key not in self._meshes:
+            self._meshes[service.key] = tuple(sorted({workload.mesh for workload in self.behind(service) if workload.mesh}))
+        return self._meshes[service.key]
 
     @cached_property
     def _keysets(self) -> Mapping[str, Mapping[frozenset[str], list[Service]]]:

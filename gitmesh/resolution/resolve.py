@@ -14,7 +14,7 @@ from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.resolution.deciding import Done, destinations, governed
+from gitmesh.resolution.deciding import Done, destinations
 from gitmesh.resolution.destinations import RuleId
 from gitmesh.resolution.finishing import Finished
 from gitmesh.resolution.index import Index, World
@@ -75,6 +75,7 @@ class _Run:
             members=memberships([policy for policy in policies if isinstance(policy.spec, VirtualMeshSpec)], self.world, clusters),
             selections=selections,
             acting=_acting(marked, selections),
+            governed=_governed(marked, selections),
             domains=tuple((c, i and tuple((m.name, m.trust_domain) for m in i.facts.meshes)) for c, i in indexes),
         )
 
@@ -110,7 +111,7 @@ class _Run:
             if index is not None:
                 made += [
                     *finished.units(index, self.memo["unit"]),
-                    *mesh_units(cluster, index, self.scene.members, governed(self.scene, cluster)),
+                    *mesh_units(cluster, index, self.scene.members, self.scene.governed.get(cluster, frozenset())),
                 ]
             units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
             held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
@@ -138,6 +139,15 @@ def _acting(marked: Mapping[str, Marked], selections: Mapping[str, Selection]) -
             for key, form in forms.items():
                 here.setdefault(key, []).append((marked[name], form))
     return acting
+
+
+def _governed(marked: Mapping[str, Marked], selections: Mapping[str, Selection]) -> dict[str, frozenset[ServiceKey]]:
+    found: dict[str, set[ServiceKey]] = {}
+    for name, selection in selections.items():
+        spec = marked[name].policy.spec
+        for cluster, forms in selection.services.items() if isinstance(spec, AccessPolicySpec) and spec.action == "Allow" else ():
+            found.setdefault(cluster, set()).update(forms)
+    return {cluster: frozenset(keys) for cluster, keys in found.items()}
 
 
 def _shadowed(done: Iterable[Done], scene: Scene) -> Iterator[Diagnostic]:

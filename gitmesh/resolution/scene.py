@@ -32,13 +32,15 @@ Acting: TypeAlias = Mapping[ServiceKey, list[tuple[Marked, int]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """`acting` is by cluster; `domains` are the trust domains of every mesh, on which identities depend."""
+    """`acting` is by cluster, `governed` the destinations there that an enforced Allow selects; `domains` are the trust
+    domains of every mesh, on which identities depend."""
 
     world: World
     marked: Mapping[str, Marked]
     members: Membership
     selections: Mapping[str, Selection]
     acting: Mapping[str, Acting]
+    governed: Mapping[str, frozenset[ServiceKey]]
     domains: tuple[Any, ...]
 
 
@@ -76,6 +78,11 @@ class Remembered:
             return None
         self._new[place] = found
         return found[1]
+
+    def keep(self, place: Any) -> None:
+        """Remember what is remembered here, though nobody asked for it in this run."""
+        if place in self._old:
+            self._new[place] = self._old[place]
 
     def put(self, place: Any, inputs: Any, value: Any) -> Any:
         """Remember and return the value."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change
 from gitmesh.model.report import ClusterResult, Report, State, Verdict
@@ -39,17 +40,51 @@ class Standing:
 
 
 class ClusterView:
-    """One cluster's result, indexed by policy."""
+    """One cluster's result, indexed by policy. What did not move since the view of the run before is taken from it.
 
-    def __init__(self, result: ClusterResult, said: Mapping[str, list[Diagnostic]]) -> None:
+    `moved` are the objects that did: their content, what became of them, or who wrote them last.
+    """
+
+    def __init__(self, result: ClusterResult, said: Mapping[str, list[Diagnostic]], before: ClusterView | None = None) -> None:
         """`said`: policy -> its findings that concern this cluster."""
-        self._result = result
-        self._said = said
-        self.objects = _objects_by_policy(result)
+        self._result, self._said = result, said
+        self.manifests = result.build.manifests if result.build else {}
+        self._entries = result.ledger.entries if result.ledger else {}
         self._troubles = _troubles(result)
+        self.moved = self._moved(before) if before else self.manifests.keys()
+        stays = before is not None and all(self._behind(key) == before._behind(key) for key in self.moved)
+        self.objects: Mapping[str, Sequence[ObjectKey]] = before.objects if before and stays else _objects_by_policy(self.manifests)
+        self._standings: dict[str, Standing | None] = self._kept(before) if before else {}
+
+    def _moved(self, before: ClusterView) -> Set[ObjectKey]:
+        """Objects of which something is different now. Most are the very same object as before, which is quick to see."""
+        moved = self.manifests.keys() ^ before.manifests.keys()
+        moved |= {key for key, state in self._troubles.items() ^ before._troubles.items()}
+        pairs = [(self.manifests, before.manifests), (self._entries, before._entries), (self._result.verdicts, before._result.verdicts)]
+        for now, then in pairs:
+            if now is not then:
+                moved |= {key for key in self.manifests if (a := now.get(key)) is not (b := then.get(key)) and a != b}
+        return moved
+
+    def _behind(self, key: ObjectKey) -> tuple[str, ...]:
+        return self.manifests[key].policies if key in self.manifests else ()
+
+    def _kept(self, before: ClusterView) -> dict[str, Standing | None]:
+        """The standings of policies of which nothing moved."""
+        if State.UNREACHABLE in (self._result.state, before._result.state):
+            return {}
+        policies = before._standings.keys() | self._said.keys()
+        touched = {policy for key in self.moved for policy in (*self._behind(key), *before._behind(key))}
+        touched |= {policy for policy in policies if self._said.get(policy) != before._said.get(policy)}
+        return {policy: standing for policy, standing in before._standings.items() if policy not in touched}
 
     def standing(self, policy: str) -> Standing | None:
         """None where the policy has nothing to do with this cluster."""
+        if policy not in self._standings:
+            self._standings[policy] = self._standing(policy)
+        return self._standings[policy]
+
+    def _standing(self, policy: str) -> Standing | None:
         objects, said = self.objects.get(policy, ()), self._said.get(policy, ())
         if not objects and not any(d.cluster for d in said):
             return None
@@ -68,16 +103,19 @@ class ClusterView:
         return worst([*states, *(state for d in said if (state := state_of(d)))])
 
     def _verdict(self, objects: Iterable[ObjectKey]) -> Verdict | None:
-        verdicts = [self._result.verdicts[key][0] for key in objects if key in self._result.verdicts]
-        return max(verdicts, key=_VERDICTS.index) if verdicts else None
+        return max(filter(None, map(self.verdict_of, objects)), key=_VERDICTS.index, default=None)
 
     def _commit(self, objects: Iterable[ObjectKey]) -> str:
         commits = {self.commit_of(key) for key in objects}
         return commits.pop() if len(commits) == 1 else ""
 
+    def verdict_of(self, key: ObjectKey) -> Verdict | None:
+        """What the mesh said of an object; None where there is nothing to say, as it does not exist yet."""
+        return self._result.verdicts[key][0] if key in self._result.verdicts else None
+
     def commit_of(self, key: ObjectKey) -> str:
         """The commit that last wrote an object."""
-        entry = self._result.ledger.entries.get(key) if self._result.ledger else None
+        entry = self._entries.get(key)
         return entry.commit if entry else ""
 
 
@@ -105,11 +143,18 @@ def by_policy(diagnostics: Iterable[Diagnostic]) -> Mapping[str, Mapping[str, li
     return found
 
 
-def views(report: Report) -> tuple[Mapping[str, list[Diagnostic]], Mapping[str, ClusterView]]:
-    """The findings on policies that concern no cluster in particular, and one view for each cluster."""
-    said = by_policy(report.diagnostics)
+def views(
+    report: Report, before: Mapping[str, ClusterView] | None = None
+) -> tuple[Mapping[str, list[Diagnostic]], Mapping[str, ClusterView]]:
+    """The findings on policies that concern no cluster in particular, and one view for each cluster.
+
+    `before` are the views of an earlier report, to save what did not move since.
+    """
+    said, known = by_policy(report.diagnostics), before or {}
     general = said.get("", {})
-    return general, {name: ClusterView(result, _joined(general, said.get(name, {}))) for name, result in sorted(report.clusters.items())}
+    return general, {
+        name: ClusterView(result, _joined(general, said.get(name, {})), known.get(name)) for name, result in sorted(report.clusters.items())
+    }
 
 
 def _joined(general: Mapping[str, list[Diagnostic]], own: Mapping[str, list[Diagnostic]]) -> Mapping[str, list[Diagnostic]]:
@@ -136,18 +181,17 @@ def standing_changes(result: ClusterResult) -> list[Change]:
     """Changes that were planned and did not come about: what still differs, the first of each object."""
     done = {outcome.key for outcome in result.outcomes if outcome.ok}
     found: dict[ObjectKey, Change] = {}
-    for change in result.plan.changes if result.plan else ():
-        if change.writes and change.key not in done:
+    for change in result.plan.writes if result.plan else ():
+        if change.key not in done:
             found.setdefault(change.key, change)
     return [found[key] for key in sorted(found)]
 
 
-def _objects_by_policy(result: ClusterResult) -> Mapping[str, list[ObjectKey]]:
+def _objects_by_policy(manifests: Mapping[ObjectKey, Manifest]) -> Mapping[str, list[ObjectKey]]:
     index: dict[str, list[ObjectKey]] = {}
-    if result.build is not None:
-        for key in sorted(result.build.manifests):
-            for policy in result.build.manifests[key].policies:
-                index.setdefault(policy, []).append(key)
+    for key in sorted(manifests):
+        for policy in manifests[key].policies:
+            index.setdefault(policy, []).append(key)
     return index
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,12 +17,11 @@ import orjson
 from gitmesh.diagnostics import Diagnostic, Location, Severity, in_order
 from gitmesh.discovery.facts_codec import dump_facts
 from gitmesh.model.kinds import API_VERSION, KINDS
-from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Change, FieldChange
-from gitmesh.model.report import ClusterResult, Report, SourceResult, State
+from gitmesh.model.report import ClusterResult, Report, SourceResult, State, Verdict, verdict_counts
 from gitmesh.status.message import heals, message
-from gitmesh.status.states import Standing, overall, standing_changes, views
+from gitmesh.status.states import ClusterView, Standing, overall, standing_changes, views
 from gitmesh.yaml_text import dump
 
 __all__ = ["OWN_FILES", "OWN_FOLDERS", "StatusMemo", "heals", "message", "status_tree"]
@@ -52,8 +51,9 @@ class StatusMemo:
 
     report: Report | None = None
     tree: Mapping[str, bytes] = field(default_factory=dict)
-    documents: MutableMapping[str, tuple[Any, bytes]] = field(default_factory=dict)
-    rows: MutableMapping[tuple[str, ObjectKey], tuple[Manifest, str, str]] = field(default_factory=dict)
+    documents: Mapping[str, tuple[Any, bytes]] = field(default_factory=dict)
+    rows: Mapping[str, Mapping[ObjectKey, str]] = field(default_factory=dict)
+    views: Mapping[str, ClusterView] = field(default_factory=dict)
     sources: Mapping[str, Location] = field(default_factory=dict)
     facts: MutableMapping[str, tuple[Any, bytes]] = field(default_factory=dict)
 
@@ -73,12 +73,13 @@ class _Tree:
     def __init__(self, report: Report, memo: StatusMemo) -> None:
         self._report = report
         self._memo = memo
-        self._general, self._views = views(report)
+        self._general, self._views = views(report, memo.views)
         self._sources = {policy.id: policy.location for policy in report.policies}
         self._counts: dict[str, Counter[State]] = {name: Counter() for name in self._views}
-        self._kept_rows: dict[tuple[str, ObjectKey], tuple[Manifest, str, str]] = {}
-        self._moved = memo.sources != self._sources
-        self._kept_documents: dict[str, tuple[Any, bytes]] = {}
+        policies = self._sources.keys() | memo.sources.keys()
+        self._moved = {policy for policy in policies if self._sources.get(policy) != memo.sources.get(policy)}
+        self._rows: dict[str, Mapping[ObjectKey, str]] = {}
+        self._documents: dict[str, tuple[Any, bytes]] = {}
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         yield "README.md", _README.encode()
@@ -89,13 +90,18 @@ class _Tree:
             if result.facts is not None:
                 yield f"facts/{name}.yaml", self._facts(name, result)
         yield "status.yaml", self._text("status.yaml", self._status())
-        self._memo.documents, self._memo.rows, self._memo.sources = self._kept_documents, self._kept_rows, self._sources
+        self._memo.documents, self._memo.rows = self._documents, self._rows
+        self._memo.views, self._memo.sources = self._views, self._sources
 
     def _text(self, path: str, document: dict[str, Any]) -> bytes:
         """The YAML of a document; that of the last run while it is the same."""
+        return self._written(path, document, lambda: document)
+
+    def _written(self, path: str, inputs: Any, document: Callable[[], dict[str, Any]]) -> bytes:
+        """The YAML of a document; that of the last run while its inputs are the same."""
         last = self._memo.documents.get(path)
-        kept = last if last is not None and last[0] == document else (document, dump(document).encode())
-        self._kept_documents[path] = kept
+        kept = last if last is not None and last[0] == inputs else (inputs, dump(document()).encode())
+        self._documents[path] = kept
         return kept[1]
 
     # -- policies
@@ -106,25 +112,15 @@ class _Tree:
             places.setdefault(policy, next((d.at for d in said if d.at), None))
         for policy in sorted(places):
             if path := _policy_path(policy):
-                yield path, self._text(path, self._policy(policy, places[policy]))
+                yield path, self._policy(path, policy, places[policy])
 
-    def _policy(self, policy: str, at: Location | None) -> dict[str, Any]:
+    def _policy(self, path: str, policy: str, at: Location | None) -> bytes:
         clusters = {name: standing for name, view in self._views.items() if (standing := view.standing(policy))}
-        said = self._general.get(policy, [])
+        codes = tuple(sorted({d.code for d in self._general.get(policy, ())}))
+        state = overall(self._general.get(policy, ()), clusters.values())
         for name, standing in clusters.items():
             self._counts[name][standing.state] += 1
-        document: dict[str, Any] = {
-            "apiVersion": API_VERSION,
-            "kind": "PolicyStatus",
-            "policy": policy,
-            "state": overall(said, clusters.values()).value,
-            "clusters": {name: _standing(standing) for name, standing in clusters.items()},
-        }
-        if at is not None:
-            document["source"] = _place(at)
-        if said:
-            document["findings"] = sorted({d.code for d in said})
-        return document
+        return self._written(path, (at, codes, state, clusters), lambda: _policy_document(policy, at, codes, state, clusters))
 
     # -- clusters
 
@@ -144,21 +140,21 @@ class _Tree:
         drift = [row for change in standing_changes(result) for row in _drift(change)]
         if drift:
             document["drift"] = drift
-        rows = self._object_rows(name, result)
-        return self._text(f"clusters/{name}.yaml", document) + (f"objects:\n{''.join(rows)}" if rows else "objects: []\n").encode()
+        rows = self._rows[name] = self._object_rows(name)
+        listed = f"objects:\n{''.join(rows.values())}" if rows else "objects: []\n"
+        return self._text(f"clusters/{name}.yaml", document) + listed.encode()
 
-    def _object_rows(self, name: str, result: ClusterResult) -> list[str]:
-        manifests = result.build.manifests if result.build else {}
-        rows = []
-        for key, manifest in sorted(manifests.items()):
-            commit = self._views[name].commit_of(key)
-            row = self._memo.rows.get((name, key))
-            if row is None or row[0] is not manifest or row[1] != commit or self._moved:
-                places = tuple(self._sources.get(policy) for policy in manifest.policies)
-                row = (manifest, commit, dump([_object_row(key, manifest.policies, commit, places)]))
-            self._kept_rows[name, key] = row
-            rows.append(row[2])
-        return rows
+    def _object_rows(self, name: str) -> Mapping[ObjectKey, str]:
+        view, known = self._views[name], self._memo.rows.get(name, {})
+        moved = set(view.moved).union(*(view.objects.get(policy, ()) for policy in self._moved))
+        if known.keys() == view.manifests.keys() and not moved:
+            return known
+        return {key: known[key] if key in known and key not in moved else self._object_row(view, key) for key in sorted(view.manifests)}
+
+    def _object_row(self, view: ClusterView, key: ObjectKey) -> str:
+        policies = view.manifests[key].policies
+        places = tuple(self._sources.get(policy) for policy in policies)
+        return dump([_object_row(key, policies, view.commit_of(key), places, view.verdict_of(key))])
 
     def _facts(self, name: str, result: ClusterResult) -> bytes:
         assert result.facts is not None
@@ -184,6 +180,8 @@ class _Tree:
     def _summary(self, name: str, result: ClusterResult) -> dict[str, Any]:
         counts: dict[str, Any] = {"objects": len(result.build.manifests), "held": len(result.build.held)} if result.build else {}
         counts["policies"] = {state.value: number for state, number in self._counts[name].items()}
+        if said := verdict_counts(result):
+            counts["verdicts"] = {verdict.value: number for verdict, number in said.items() if number}
         return {"state": result.state.value, "counts": counts}
 
 
@@ -193,6 +191,23 @@ def _policy_path(policy: str) -> str:
     namespace, _, name = rest.partition("/")
     plain = kind in KINDS and _NAME.match(namespace) and _NAME.match(name)
     return f"policies/{kind}/{namespace}/{name}.yaml" if plain else ""
+
+
+def _policy_document(
+    policy: str, at: Location | None, codes: Sequence[str], state: State, clusters: Mapping[str, Standing]
+) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "apiVersion": API_VERSION,
+        "kind": "PolicyStatus",
+        "policy": policy,
+        "state": state.value,
+        "clusters": {name: _standing(standing) for name, standing in clusters.items()},
+    }
+    if at is not None:
+        document["source"] = _place(at)
+    if codes:
+        document["findings"] = list(codes)
+    return document
 
 
 def _standing(standing: Standing) -> dict[str, Any]:
@@ -210,13 +225,17 @@ def _place(at: Location) -> dict[str, Any]:
     return {"source": at.source, "file": at.path, "line": at.line}
 
 
-def _object_row(key: ObjectKey, policies: tuple[str, ...], commit: str, places: tuple[Location | None, ...]) -> dict[str, Any]:
+def _object_row(
+    key: ObjectKey, policies: tuple[str, ...], commit: str, places: tuple[Location | None, ...], verdict: Verdict | None
+) -> dict[str, Any]:
     row: dict[str, Any] = {
         "kind": key.kind,
         "name": key.name,
         "policies": list(policies),
         "source": [f"{at.path}:{at.line}" for at in places if at],
     }
+    if verdict not in (None, Verdict.ACCEPTED):
+        row["verdict"] = verdict
     return row | ({"namespace": key.namespace} if key.namespace else {}) | ({"commit": commit} if commit else {})
 
 

@@ -80,7 +80,7 @@ def check_entries(entries: Iterable[Entry], source: str) -> Listing:
 def show(path: bytes) -> str:
     """A path as people can read it: what is not printable UTF-8 is escaped."""
     text = path.decode("utf-8", "backslashreplace")
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    shown = text if text.isprintable() else "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     return shown if len(shown) <= MAX_PATH else shown[:MAX_PATH] + "…"
 
 
