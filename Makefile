@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test e2e lab lint types contracts check bench lock docs build clean
+.PHONY: help demo test e2e lab lab-up lab-down lint types contracts check bench lock docs build clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,8 +26,14 @@ test: $(STAMP) ## Everything but end-to-end tests; real API servers where `make 
 e2e: $(STAMP) ## End-to-end tests, the long ones; needs `make lab`
 	@$(BIN)/python -m pytest -n 2 -m e2e
 
-lab: $(STAMP) ## Build the API servers for the tests from source (Go 1.26; five minutes, once)
+lab: $(STAMP) ## Build API servers and Istio for the tests from source (Go 1.26; ten minutes, once)
 	@$(BIN)/python -m tests.lab build
+
+lab-up: $(STAMP) ## Two clusters with a real Istio to play with; needs `make lab`, root, iproute2 and iptables
+	@$(BIN)/python -m tests.lab mesh-up
+
+lab-down: $(STAMP) ## End them
+	@$(BIN)/python -m tests.lab mesh-down
 
 lint: $(STAMP) ## Style and formatting
 	@$(BIN)/ruff check .

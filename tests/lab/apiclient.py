@@ -153,7 +153,7 @@ class ApiClient:
         applied: Object = self.call("PATCH", f"{path}?{query}", item, content_type=APPLY_PATCH)
         return applied
 
-    def install_crds(self, paths: Path | str | Iterable[Path | str], deadline_seconds: float = 60.0) -> list[str]:
+    def install_crds(self, paths: Path | str | Iterable[Path | str], deadline_seconds: float = 180.0) -> list[str]:
         """Apply the CRDs of files or folders; returns their names once their kinds are really served."""
         listed = [paths] if isinstance(paths, (str, Path)) else list(paths)
         crds = [crd for path in listed for crd in _load_crds(Path(path))]

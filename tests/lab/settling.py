@@ -1,0 +1,108 @@
+"""When a mesh has taken up everything that its API server holds: conditions that are asked for, never a time that is waited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tests.lab.apiserver import ApiServer
+from tests.lab.istiod import Istiod
+from tests.lab.pod import Pod
+from tests.lab.process import LabError, wait_until
+from tests.lab.wire import Request
+
+_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+# The gauges of a proxy that still changes over: what warms is not used yet, what drains still serves its old connections.
+_CHANGING = (
+    "listener_manager.total_listeners_warming",
+    "listener_manager.total_listeners_draining",
+    "listener_manager.total_filter_chains_draining",
+    "cluster_manager.warming_clusters",
+)
+_RECEIVED, _PUSHED, _TAKEN = 'pilot_inbound_updates{type="config"}', "pilot_debounce_time_count", "pilot_proxy_queue_time_count"
+"""istiod's counters: events that ask for a push, pushes handed to all proxies, and pushes that a proxy's connection has taken up."""
+_STATS = Request("http://127.0.0.1:15000/stats?filter=^(listener_manager.total|cluster_manager.warming)")
+
+
+@dataclass
+class Settling:
+    """Looks at one cluster until it is settled; `pods` are those with a proxy."""
+
+    api: ApiServer
+    istiod: Istiod
+    pods: Sequence[Pod]
+    _before: Any = None
+
+    def wait(self, timeout: float) -> None:
+        """Return when the cluster is settled; LabError with the last doubt after `timeout` seconds."""
+        self._before, doubts = None, ["nobody looked"]
+
+        def done() -> bool:
+            doubts[0] = self._doubt()
+            return not doubts[0]
+
+        try:
+            wait_until(done, "settled mesh", timeout)
+        except LabError as error:
+            raise LabError(f"cluster {self.api.name}: {error}: {doubts[0]}") from error
+
+    def _doubt(self) -> str:
+        """What is still missing, the cheapest to ask first; "" for nothing."""
+        self.istiod.check()
+        metrics, debounced = self.istiod.metrics(), self.istiod.debounced()
+        if sum(debounced) < metrics.get(_RECEIVED, 0) or len(debounced) > metrics.get(_PUSHED, 0):
+            return "istiod has not pushed all that it read"
+        proxies = self.istiod.debug("syncz")
+        if not all(_acknowledged(proxy) for proxy in proxies) or len(proxies) != len(self.pods):
+            return "a proxy has not acknowledged what it was sent"
+        changing = [pod.name for pod in self.pods if _changes(pod)]
+        if changing:
+            return f"{', '.join(changing)} still change over"
+        # A push is on its way to a proxy for a moment in which nothing shows it: so, once istiod has read the newest objects,
+        # all this must be found once more, and nothing moved.
+        before, self._before = self._before, (debounced, metrics.get(_TAKEN), proxies)
+        if before == self._before:
+            return ""
+        if self._written() != self._read():
+            self._before = None
+            return "istiod has not read the newest objects"
+        return "looked at once only"
+
+    def _written(self) -> set[tuple[str, ...]]:
+        """Kind, namespace, name and version of every object of Istio's kinds in the API server."""
+        listed = ((kind, self.api.client.call("GET", path)) for kind, path in self._paths)
+        return {(kind, *_version(item)) for kind, found in listed for item in found["items"]}
+
+    def _read(self) -> set[tuple[str, ...]]:
+        """The same of what istiod works by."""
+        listed = (item for item in self.istiod.debug("configz") if item["apiVersion"].partition("/")[0].endswith(".istio.io"))
+        return {(item["kind"], *_version(item)) for item in listed}
+
+    @cached_property
+    def _paths(self) -> list[tuple[str, str]]:
+        """Istio's kinds and where the API server lists them."""
+        specs = [crd["spec"] for crd in self.api.client.call("GET", _CRDS)["items"]]
+        return sorted(
+            (spec["names"]["kind"], f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}")
+            for spec in specs
+            if spec["group"].endswith(".istio.io")
+        )
+
+
+def _changes(pod: Pod) -> bool:
+    """Whether a proxy still changes over from older rules."""
+    answer = pod.send([_STATS])[0]
+    values = dict(line.split(": ") for line in answer.body.splitlines())
+    return answer.status != 200 or any(values.get(name) != "0" for name in _CHANGING)
+
+
+def _version(item: Any) -> tuple[str, str, str]:
+    meta = item["metadata"]
+    return meta.get("namespace", ""), meta["name"], meta["resourceVersion"]
+
+
+def _acknowledged(proxy: Any) -> bool:
+    """Whether a proxy of /debug/syncz has taken all that it was sent; what it refused it has not."""
+    return all(resource.get("sent") == resource.get("acked") for resource in proxy["resources"].values())

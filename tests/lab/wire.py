@@ -1,0 +1,66 @@
+"""The values of the lab's traffic: what a pod's application is asked to send, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP exchange. Host and port of ``url`` decide where it goes."""
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent as given."""
+    authority: str = ""
+    """Another Host header than the URL's host and port."""
+    body: str = ""
+    timeout: float = 5.0
+    """Seconds for the whole exchange."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the application of the server saw of a request."""
+
+    pod: str
+    service_account: str
+    method: str
+    path: str
+    query: str
+    authority: str
+    port: int
+    headers: Mapping[str, str]
+    """Lower-case names; several values joined by ``, ``."""
+    body: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for one request."""
+
+    status: int
+    """0 where no HTTP answer came."""
+    error: str
+    """Empty, ``refused``, ``reset``, ``timeout``, ``eof``, ``dns``, or another cause in its own words."""
+    headers: Mapping[str, str]
+    """Lower-case names; several values joined by ``, ``."""
+    body: str
+    seconds: float
+    seen: Seen | None
+    """Parsed from the application's echo; None where a proxy answered itself or no answer came."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What became of a steady stream of requests."""
+
+    sent: int
+    by_status: Mapping[int, int]
+    """How many answers of each status; 0 counts those without an HTTP answer."""
+    errors: Mapping[str, int]
+    """How many requests ended in each kind of error, in the words of :class:`Answer`."""
+    gaps: tuple[float, ...]
+    """Seconds of every pause between two sendings that was much longer than the stream's rate allows."""

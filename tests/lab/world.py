@@ -1,0 +1,88 @@
+"""The bookshop in two meshes, started together: what the end-to-end tests send their traffic through."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tests.lab import netns
+from tests.lab.bookshop import CLUSTERS
+from tests.lab.build import Binaries
+from tests.lab.mesh import MeshCluster
+from tests.lab.process import LabError
+from tests.lab.sidecar import ProxyPrograms
+from tests.lab.wire import Seen
+
+
+@dataclass(frozen=True)
+class World:
+    """Clusters by name."""
+
+    clusters: Mapping[str, MeshCluster]
+    folder: Path
+    """Files of this run: logs of everything, below the cluster's name; removed at the end."""
+
+    def seen(self, call_id: str) -> list[Seen]:
+        """What applications of all clusters saw of the calls with this `x-lab-id`, also of those that a proxy mirrored."""
+        return [seen for cluster in self.clusters.values() for pod in cluster.pods.values() for seen in pod.seen(call_id)]
+
+    def calls(self, call_id: str) -> dict[str, int]:
+        """How many calls with this `x-lab-id` each pod saw; pods without any are left out."""
+        counts: dict[str, int] = {}
+        for seen in self.seen(call_id):
+            counts[seen.pod] = counts.get(seen.pod, 0) + 1
+        return counts
+
+
+@contextlib.contextmanager
+def bookshop(
+    binaries: Binaries, clusters: Sequence[str] = ("east", "west"), say: Callable[[str], None] = lambda _line: None
+) -> Iterator[World]:
+    """Start these clusters at once, and end them with the block; what killed runs have left is removed first.
+
+    `say` gets a line with the seconds since the start for each phase. Raises LabError where programs or rights are missing.
+    """
+    lacking = netns.missing_tools()
+    if lacking or binaries.mesh is None or binaries.istio_crds is None:
+        raise LabError(f"the mesh lab lacks {', '.join(lacking) or 'its programs: run make lab'}")
+    started = time.monotonic()
+
+    def phase(name: str, line: str) -> None:
+        say(f"{time.monotonic() - started:5.1f} s  {name}: {line}")
+
+    with contextlib.ExitStack() as stack:
+        netns.sweep()
+        tag = netns.owner_tag()
+        folder = _folder(tag)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        proxies = ProxyPrograms.copied(binaries.mesh, folder)
+        made = {name: MeshCluster(binaries, CLUSTERS[name], _subfolder(folder, name), tag, proxies) for name in clusters}
+        for cluster in made.values():
+            stack.callback(cluster.close)
+        # Processes end with the thread that started them: these threads stay as long as the world does. They end first, so that
+        # nothing is started any more when the clusters are closed.
+        pool = stack.enter_context(ThreadPoolExecutor(len(made)))
+        for start in [pool.submit(cluster.start, partial(phase, name)) for name, cluster in made.items()]:
+            start.result()
+        yield World(made, folder)
+
+
+def _folder(tag: str) -> Path:
+    """The folder of a world; the proxies' user must be able to look into it."""
+    folder = Path(tempfile.gettempdir()) / tag
+    folder.mkdir()
+    folder.chmod(0o755)
+    return folder
+
+
+def _subfolder(folder: Path, name: str) -> Path:
+    made = folder / name
+    made.mkdir()
+    return made
