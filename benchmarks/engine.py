@@ -21,7 +21,7 @@ from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, digest
 from gitmesh.model.plan import Live
-from gitmesh.model.report import State, Verdict
+from gitmesh.model.report import Heard, State
 from gitmesh.planning.converge import Cycle, converge
 from gitmesh.planning.diff import Consent
 from gitmesh.ports import Resource, Step, Translator
@@ -43,9 +43,9 @@ class OneKind:
         """One write is always enough."""
         return {}
 
-    def verdict(self, _live: Live) -> tuple[Verdict, str]:
+    def verdict(self, _live: Live, _meshes: object) -> Heard:
         """Nothing is asked of a mesh."""
-        return Verdict.UNKNOWN, ""
+        return Heard()
 
 
 def main(manifests: Path, kubeconfig: Path) -> int:

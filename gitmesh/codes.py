@@ -511,6 +511,24 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Read the warning.",
         "",
     ),
+    (
+        "GM511",
+        "RejectedByMesh",
+        "error",
+        "The mesh itself reports an error in an object that the API server took.",
+        "Its analysis, or one of its data planes, says so in the object's status.",
+        "Follow the mesh's own code and link; often a name that the policy uses is missing in the cluster.",
+        "",
+    ),
+    (
+        "GM512",
+        "WarnedByMesh",
+        "warning",
+        "The mesh itself has doubts about an object that the API server took.",
+        "Its analysis, or one of its data planes, says so in the object's status.",
+        "Follow the mesh's own code and link.",
+        "",
+    ),
     # --- sources and write-back
     (
         "GM601",

@@ -11,7 +11,7 @@ from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.manifests import Manifest, Phase, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live, Observed, Outcome, Plan
-from gitmesh.model.report import Report, Verdict
+from gitmesh.model.report import Heard, Report
 from gitmesh.model.snapshot import Snapshot
 from gitmesh.model.units import Unit, UnitKey
 
@@ -64,6 +64,10 @@ class Cluster(Protocol):
 
     def apply(self, plan: Plan) -> tuple[Outcome, ...]:
         """Carry out the plan's writes in order; a failure stops the later steps that its policies' units need."""
+
+    def now(self) -> float | None:
+        """The cluster's own clock at its last answer, in seconds since the epoch (0 = it did not tell); None where nothing runs, so
+        that no mesh could say anything."""
 
     def load(self, instance: str) -> Stored:
         """The ledger; an empty one if there is none."""
@@ -131,13 +135,15 @@ class PodFact:
 class ControlObjects:
     """What `detect` reads: Deployments and DaemonSets that may be control planes, ConfigMaps by (namespace, name), namespaces.
 
-    Only the kinds and names that a translator lists in `watches` are read.
+    Of ConfigMaps only those that a translator asks for are read; `validators` are the ValidatingWebhookConfigurations that
+    name a group of a kind that a translator writes.
     """
 
     deployments: tuple[Body, ...] = ()
     daemonsets: tuple[Body, ...] = ()
     configmaps: Mapping[tuple[str, str], Body] = field(default_factory=dict)
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    validators: tuple[Body, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,5 +214,5 @@ class Translator(Protocol):
     def phase(self, live: Live) -> Phase:
         """The phase of a live object of ours that nobody wants any more, for the order of deletions."""
 
-    def verdict(self, live: Live) -> tuple[Verdict, str]:
-        """What the mesh itself said of an object, with its message."""
+    def verdict(self, live: Live, meshes: Sequence[Mesh]) -> Heard:
+        """What the mesh itself says of a live object, given the cluster's meshes of every kind. Status is untrusted content."""

@@ -8,7 +8,7 @@ from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Manifest, Phase, Translation
 from gitmesh.model.objects import Body, ObjectKey
 from gitmesh.model.plan import Live
-from gitmesh.model.report import Verdict
+from gitmesh.model.report import Heard
 from gitmesh.model.units import DestinationUnit, Unit, UnitKey
 from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Resource, Step, Support
 
@@ -66,8 +66,8 @@ class FakeMesh:
     def phase(self, live: Live) -> Phase:
         return Phase.ROUTE
 
-    def verdict(self, live: Live) -> tuple[Verdict, str]:
-        return Verdict.UNKNOWN, ""
+    def verdict(self, live: Live, meshes: Sequence[Mesh]) -> Heard:
+        return Heard()
 
 
 def rule(name: str, namespace: str = "shop") -> ObjectKey:

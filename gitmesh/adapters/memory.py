@@ -47,6 +47,7 @@ class MemoryCluster:
         self.labels: Mapping[str, str] = self.current_facts.labels
         self.enforce = enforce
         self.objects: dict[ObjectKey, Live] = {}
+        self.time = 0.0
         self._before = before or _nothing
         self._uids = count(1)
         self._ledger = b""
@@ -92,6 +93,10 @@ class MemoryCluster:
             del self.objects[change.key]
             return None
         return self.put(body_of(change))
+
+    def now(self) -> float:
+        """`time`, which a test moves."""
+        return self.time
 
     def load(self, instance: str) -> Stored:
         """The ledger."""

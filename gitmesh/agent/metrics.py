@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from gitmesh import __version__
-from gitmesh.model.report import Report, State
+from gitmesh.model.report import Report, State, verdict_counts
 from gitmesh.status.states import policy_states
 
 MOST_POLICIES = 2000
@@ -96,6 +96,10 @@ def _gauges(report: Report) -> Iterator[Metric]:
     yield _family(
         "gitmesh_drift_objects", "Objects that somebody changed, in the last cycle.", ["cluster"],
         ((name, len({c.key for c in plan.writes if c.drift})) for name, plan in plans),
+    )  # fmt: skip
+    yield _family(
+        "gitmesh_object_verdicts", "Objects by what their mesh says of them, in the last cycle.", ["cluster", "verdict"],
+        ((name, verdict.value, n) for name, result in report.clusters.items() for verdict, n in verdict_counts(result).items()),
     )  # fmt: skip
     tally = Tally((d.code, d.severity.value) for d in report.diagnostics)
     yield _family("gitmesh_findings", "Findings by code and level.", ["code", "level"], ((*key, n) for key, n in sorted(tally.items())))

@@ -41,6 +41,9 @@ class UnusableCluster:
         """Raises ClusterError."""
         self._fail()
 
+    def now(self) -> None:
+        """Nothing is known of it."""
+
     def load(self, instance: str) -> Stored:  # noqa: ARG002  the port's signature
         """Raises ClusterError."""
         self._fail()

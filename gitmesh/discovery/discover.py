@@ -10,7 +10,18 @@ from typing import Any
 from gitmesh.discovery.crd import schema_fields
 from gitmesh.discovery.facts_codec import with_digest
 from gitmesh.discovery.reducer import NO_OWNER, Reducer
-from gitmesh.discovery.rows import FACT_KINDS, AccountRow, ConfigRow, ControllerRow, NamespaceRow, NodeRow, PodRow, PodShape, Reduced
+from gitmesh.discovery.rows import (
+    FACT_KINDS,
+    AccountRow,
+    ConfigRow,
+    ControllerRow,
+    NamespaceRow,
+    NodeRow,
+    PodRow,
+    PodShape,
+    Reduced,
+    ValidatorRow,
+)
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
 from gitmesh.model.objects import ApiKind, Body
 from gitmesh.ports import ControlObjects, Membership, PodFact, Translator
@@ -85,6 +96,7 @@ class _Rows:
     accounts: list[AccountRow] = field(default_factory=list)
     nodes: list[NodeRow] = field(default_factory=list)
     configs: list[ConfigRow] = field(default_factory=list)
+    validators: list[ValidatorRow] = field(default_factory=list)
     pods: list[PodRow] = field(default_factory=list)
     controllers: list[ControllerRow] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
@@ -98,6 +110,7 @@ class _Rows:
             AccountRow: found.accounts,
             NodeRow: found.nodes,
             ConfigRow: found.configs,
+            ValidatorRow: found.validators,
             PodRow: found.pods,
             ControllerRow: found.controllers,
             Service: found.services,
@@ -114,6 +127,7 @@ def _meshes(rows: _Rows, translators: Sequence[Translator]) -> tuple[Mesh, ...]:
         daemonsets=_control_bodies(rows, "DaemonSet"),
         configmaps={(row.namespace, row.name): row.body for row in sorted(rows.configs, key=lambda row: (row.namespace, row.name))},
         namespaces={row.name: dict(row.labels) for row in sorted(rows.namespaces, key=lambda row: row.name)},
+        validators=tuple(row.body for row in sorted(rows.validators, key=lambda row: row.name)),
     )
     found = [mesh for translator in translators for mesh in translator.detect(objects)]
     return tuple(sorted(found, key=lambda mesh: (mesh.name, mesh.translator)))

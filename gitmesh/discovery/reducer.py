@@ -19,6 +19,7 @@ from gitmesh.discovery.rows import (
     PodRow,
     PodShape,
     Reduced,
+    ValidatorRow,
 )
 from gitmesh.model.facts import Service, ServicePort
 from gitmesh.model.objects import Body
@@ -101,6 +102,13 @@ class Reducer:
         kept = {"namespace": namespace, "name": name, "labels": dict(pairs(metadata.get("labels")))}
         return ConfigRow(namespace, name, {"metadata": kept, "data": dict(pairs(body.get("data")))})
 
+    def _validator(self, body: Body, metadata: Body) -> ValidatorRow | None:
+        webhooks = [{key: value for key, value in webhook.items() if key != "clientConfig"} for webhook in listed(body.get("webhooks"))]
+        rules = [rule for webhook in webhooks for rule in listed(webhook.get("rules"))]
+        if self._groups.isdisjoint(group for rule in rules for group in strings_of(rule.get("apiGroups"))):
+            return None
+        return ValidatorRow(name_of(metadata), {"metadata": {"name": name_of(metadata)}, "webhooks": webhooks})
+
     def _kind(self, body: Body, _: Body) -> Reduced | None:
         return api_kind(body, self._groups)
 
@@ -160,6 +168,7 @@ _READERS: dict[tuple[str, str], Callable[[Reducer, Body, Body], Reduced | None]]
     ("", "ConfigMap"): Reducer._configmap,
     ("", "Service"): Reducer._service,
     ("", "Pod"): Reducer._pod,
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): Reducer._validator,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): Reducer._kind,
     ("apps", "Deployment"): lambda reducer, body, metadata: reducer._controller("Deployment", body, metadata),
     ("apps", "StatefulSet"): lambda reducer, body, metadata: reducer._controller("StatefulSet", body, metadata),

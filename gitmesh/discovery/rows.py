@@ -49,6 +49,15 @@ class ConfigRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ValidatorRow:
+    """A ValidatingWebhookConfiguration that names a group of kinds that translators write; the body holds metadata and
+    webhooks, without the address and the certificates of the one who answers."""
+
+    name: str
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """A container or init container; `sidecar` marks a native sidecar (an init container that always restarts)."""
 
@@ -97,7 +106,7 @@ class ControllerRow:
     env: tuple[Pairs, ...] = ()
 
 
-Reduced: TypeAlias = NamespaceRow | AccountRow | NodeRow | ConfigRow | PodRow | ControllerRow | Service | ApiKind
+Reduced: TypeAlias = NamespaceRow | AccountRow | NodeRow | ConfigRow | ValidatorRow | PodRow | ControllerRow | Service | ApiKind
 
 FACT_KINDS: tuple[tuple[str, str, str, str, bool], ...] = (
     ("", "v1", "namespaces", "Namespace", False),
@@ -110,6 +119,7 @@ FACT_KINDS: tuple[tuple[str, str, str, str, bool], ...] = (
     ("apps", "v1", "statefulsets", "StatefulSet", True),
     ("apps", "v1", "daemonsets", "DaemonSet", True),
     ("apps", "v1", "replicasets", "ReplicaSet", True),
+    ("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False),
     ("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False),
 )
 """(group, version, plural, kind, namespaced) of everything that facts are made of. EndpointSlices hold only addresses

@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PlainSerializer,
     Tag,
     WithJsonSchema,
 )
@@ -47,6 +48,12 @@ def parse_duration(text: object) -> int:
     return int(total)
 
 
+def spell_duration(millis: int) -> str:
+    """Milliseconds as a policy would say them: `250ms`, `5s`, `90s`."""
+    seconds, rest = divmod(millis, 1000)
+    return f"{millis}ms" if rest else f"{seconds}s"
+
+
 def format_duration(millis: int) -> str:
     """Milliseconds -> the normal form that protobuf's JSON prints for meshes: `0.250s`, `5s`, `90s`."""
     seconds, rest = divmod(millis, 1000)
@@ -74,6 +81,7 @@ _DNS_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 Millis = Annotated[
     int,
     BeforeValidator(parse_duration),
+    PlainSerializer(spell_duration, when_used="json"),
     WithJsonSchema(
         {"type": "string", "pattern": r"^([0-9]+h)?([0-9]+m)?([0-9]+(\.[0-9]+)?s)?([0-9]+ms)?$", "examples": ["250ms", "5s", "1m30s"]}
     ),

@@ -8,6 +8,8 @@ from functools import cached_property
 
 from gitmesh.model.objects import ApiKind
 
+_NOT_HTTP = frozenset({"tcp", "udp", "sctp", "tls", "https", "mongo", "redis", "mysql", "kubernetes.io/wss"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ServicePort:
@@ -21,6 +23,11 @@ class ServicePort:
     name: str = ""
     target: int | str = 0
     protocol: str = ""
+
+    @property
+    def http(self) -> bool:
+        """Whether a proxy sees requests on it; a port without a protocol is sniffed, so it may."""
+        return self.protocol not in _NOT_HTTP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,13 @@ from gitmesh.model.objects import ObjectKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One object of ours. `uid` is "" between the intent to create it and the answer; `commit` is the one that last wrote it."""
+    """One object of ours. `uid` is "" between the intent to create it and the answer; `commit` is the one that last wrote it,
+    `warnings` are what the cluster said when it took that write."""
 
     uid: str = ""
     digest: str = ""
     commit: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

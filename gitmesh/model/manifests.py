@@ -11,7 +11,7 @@ from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import UnitKey
+from gitmesh.model.units import Unit, UnitKey
 
 
 class Phase(IntEnum):
@@ -92,6 +92,7 @@ class Build:
     """What one cluster should hold. `held` are objects of held units: never changed, never deleted.
 
     `complete` is false where facts are unknown: nothing may then be deleted. `meshes` are the cluster's.
+    `units` are what was decided, `held_units` those of which nothing new could be decided or said.
     """
 
     cluster: str
@@ -99,3 +100,5 @@ class Build:
     held: frozenset[ObjectKey] = frozenset()
     complete: bool = True
     meshes: tuple[Mesh, ...] = ()
+    units: tuple[Unit, ...] = ()
+    held_units: frozenset[UnitKey] = frozenset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -46,6 +47,19 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What a mesh says now of the newest content of a live object; `text` are its words.
+
+    `silence`: how many seconds without a word against that content mean that the mesh accepts it; None where they mean
+    nothing, as nobody validates it.
+    """
+
+    verdict: Verdict = Verdict.UNKNOWN
+    text: str = ""
+    silence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceResult:
     """One source: the tip that was seen, and the commit that is in force. They differ while the tip is refused or held."""
 
@@ -72,6 +86,12 @@ class ClusterResult:
     observe_only: bool = False
     ledger: Ledger | None = None
     verdicts: Mapping[ObjectKey, tuple[Verdict, str]] = field(default_factory=dict)
+
+
+def verdict_counts(result: ClusterResult) -> Mapping[Verdict, int]:
+    """Objects of one cluster by verdict, every verdict present; empty where none was given."""
+    counts = Counter(verdict for verdict, _ in result.verdicts.values())
+    return {verdict: counts[verdict] for verdict in Verdict} if counts else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

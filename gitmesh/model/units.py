@@ -67,11 +67,13 @@ class RequestMatch:
 class Decided:
     """A decided value and where it comes from. For request and connection fields `value` is the policy model's value
     (e.g. `Retries`, int milliseconds for timeout, tuple of `SplitTarget`), with every reference resolved in `Route`.
-    `source` is for connection fields: the value holds for these clients only (for request fields the route's match says it)."""
+    `source` and `otherwise` are for connection fields: the value holds for these clients only (for request fields the route's
+    match says it), for others what is `otherwise` decided; `Disabled` leaves these clients the mesh's own."""
 
     value: Any
     origin: Origin
     source: SourceCondition = SourceCondition()
+    otherwise: Decided | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,7 @@ class Route:
 
     `fields` uses the policy model's Python names. `headers` is already merged; its Decided.value is a `Headers`
     and its origin the greatest rule's. `targets` resolves `split` (same order) and `mirrors` resolves `mirror`.
-    `origins` are all rules that take part, greatest first.
+    `origins` are all rules that take part, greatest first; `header_origins` says of each (side, name) who changes it.
     """
 
     match: RequestMatch
@@ -97,6 +99,7 @@ class Route:
     targets: tuple[Target, ...] = ()
     mirrors: tuple[Target, ...] = ()
     origins: tuple[Origin, ...] = ()
+    header_origins: Mapping[tuple[str, str], Origin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,15 +137,18 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """Requests that one rule of an AccessPolicy means; empty = any. `targets` are workload port numbers
-    (empty = every governed port of the destination); paths and hosts in the policy's own `*` notation."""
+    """Requests that one rule of an AccessPolicy means; empty = any. `ports` are Service port numbers, `targets` the workload
+    port numbers behind them (empty = every governed port of the destination); paths and hosts in the policy's own `*` notation.
+    `origin` is the rule; it takes no part in comparisons, as rules that say the same are one."""
 
     paths: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     targets: tuple[int, ...] = ()
     hosts: tuple[str, ...] = ()
     headers: tuple[NamedCondition, ...] = ()
+    ports: tuple[int, ...] = ()
     unresolved_ports: tuple[str, ...] = ()
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +162,10 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exemption:
-    """What a default of Deny does not cover on this destination. `targets` empty = all of its ports; callers empty = anybody."""
+    """What a default of Deny does not cover on this destination. `ports` are Service port numbers, `targets` the workload ports
+    behind them; empty = all of its ports; callers empty = anybody."""
 
+    ports: tuple[int, ...] = ()
     targets: tuple[int, ...] = ()
     callers: tuple[Caller, ...] = ()
     origin: Origin

@@ -62,6 +62,7 @@ def _build_cluster(
     said: list[Diagnostic] = []
     manifests: dict[ObjectKey, Manifest] = {}
     held: set[ObjectKey] = set()
+    held_units = set(resolution.held.get(cluster, ()))
     if units and not facts.meshes:
         said.append(finding("GM507", f"no mesh was found in cluster {cluster}: policies have no effect there", cluster=cluster))
     for translator, meshes, context in _at_work(facts, translators):
@@ -69,6 +70,7 @@ def _build_cluster(
             built = _built(unit, translator, meshes, facts, instance, (context, memo))
             said += built.diagnostics
             held.update(built.held)
+            held_units |= {unit.key} if built.held else set()
             for manifest in built.manifests:
                 said += _merge(manifests, manifest, cluster)
         for key in resolution.held.get(cluster, ()):
@@ -76,7 +78,16 @@ def _build_cluster(
     wanted = dict(sorted(manifests.items()))
     # What a mesh that is not found may own is unknown: its mesh-wide deny must not be pruned for that.
     known = all(key.kind != "Mesh" or facts.mesh(key.name) for key in resolution.held.get(cluster, ()))
-    return Build(cluster=cluster, manifests=wanted, held=frozenset(held), complete=facts.complete and known, meshes=facts.meshes), said
+    made = Build(
+        cluster=cluster,
+        manifests=wanted,
+        held=frozenset(held),
+        complete=facts.complete and known,
+        meshes=facts.meshes,
+        units=units,
+        held_units=frozenset(held_units),
+    )
+    return made, said
 
 
 def _at_work(facts: ClusterFacts, translators: Mapping[str, Translator]) -> Iterable[tuple[Translator, tuple[Mesh, ...], str]]:

@@ -16,9 +16,10 @@ from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.plan import Action, Change, Observed, Outcome, Plan
-from gitmesh.model.report import ClusterResult, State, Verdict
+from gitmesh.model.report import ClusterResult, State
 from gitmesh.planning.diff import Consent, diff, vanished
 from gitmesh.planning.ledgers import intend, rebuilt, record
+from gitmesh.planning.verdicts import Evidence, verdicts
 from gitmesh.ports import Cluster, Translator
 
 FIGHT_HEAT = 5.0
@@ -59,7 +60,10 @@ def converge(
         outcomes, ledger = _carry_out(cluster, plan, observed, built, stored, cycle, facts.uid, memo)
         _warm(plan, outcomes, cycle.now, memo)
     said += [diagnostic for outcome in outcomes for diagnostic in _reactions(outcome, plan)]
-    diagnostics = (*plan.diagnostics, *said)
+    evidence = Evidence(built=built, observed=observed, plan=plan, outcomes=outcomes, ledger=ledger)
+    found = verdicts(evidence, cycle.translators, cluster.now(), memo)
+    # A review is about what would be written, not about what the mesh thinks of what is there.
+    diagnostics = (*plan.diagnostics, *said, *(found.findings if cycle.apply else ()))
     result = ClusterResult(
         name=cluster.name,
         state=_state(plan, outcomes, built, diagnostics, applied=writing),
@@ -69,7 +73,7 @@ def converge(
         outcomes=outcomes,
         observe_only=not cluster.enforce,
         ledger=ledger,
-        verdicts=_with_new(_verdicts(observed, built, cycle.translators, memo), outcomes),
+        verdicts=found.of,
     )
     return result, diagnostics
 
@@ -138,26 +142,6 @@ def _carry_out(
     return outcomes, after
 
 
-def _verdicts(
-    observed: Observed, built: Build, translators: Mapping[str, Translator], memo: MutableMapping[Any, Any]
-) -> Mapping[ObjectKey, tuple[Verdict, str]]:
-    """What the meshes say of our objects as they were observed; the same mapping again while nothing moved."""
-    found = memo.get("verdicts")
-    if found is None or found[0] is not observed or found[1] is not built:
-        writers = {(r.group, r.kind): t for t in translators.values() for r in t.resources}
-        mine = {key: observed.live[key] for key in built.manifests if key in observed.live}
-        verdicts = {key: writers[key.group, key.kind].verdict(live) for key, live in mine.items()}
-        found = memo["verdicts"] = (observed, built, verdicts)
-    answer: Mapping[ObjectKey, tuple[Verdict, str]] = found[2]
-    return answer
-
-
-def _with_new(verdicts: Mapping[ObjectKey, tuple[Verdict, str]], outcomes: Sequence[Outcome]) -> Mapping[ObjectKey, tuple[Verdict, str]]:
-    """What was made in this cycle: no mesh has spoken of it yet, and a quiet next cycle must find nothing to add."""
-    new = {outcome.key for outcome in outcomes if outcome.ok and outcome.action is Action.CREATE} - verdicts.keys()
-    return {**verdicts, **dict.fromkeys(new, (Verdict.UNKNOWN, ""))} if new else verdicts
-
-
 def _without_fights(plan: Plan, now: float, memo: MutableMapping[Any, Any]) -> tuple[Plan, list[Diagnostic]]:
     """Leave alone what somebody else keeps changing back: heat rises by one a correction and fades by the minute."""
     said: list[Diagnostic] = []
@@ -174,7 +158,7 @@ def _without_fights(plan: Plan, now: float, memo: MutableMapping[Any, Any]) -> t
         text = f"{change.key} in {plan.cluster} is changed back again and again by {rivals}; it is left alone for now"
         said.append(finding("GM404", text, cluster=plan.cluster, **_blame(change)))
         kept.append(replace(change, action=Action.HELD, body=None, note="a fight"))
-    return replace(plan, changes=tuple(kept)), said
+    return (replace(plan, changes=tuple(kept)) if said else plan), said
 
 
 def _heat(key: ObjectKey, now: float, memo: MutableMapping[Any, Any]) -> float:
@@ -194,8 +178,9 @@ def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
     """Findings on what the cluster refused, and on its warnings, at the line of the policy behind the object."""
     change = next((c for c in plan.changes if c.key == outcome.key), None)
     blame = _blame(change) if change else {}
-    texts = [f"{outcome.key} in {plan.cluster}: {warning}" for warning in outcome.warnings]
-    said = [finding("GM510", text, cluster=plan.cluster, **blame) for text in texts]
+    # What was said of a write that was taken is in the ledger, from where it is told for as long as it is true.
+    warnings = outcome.warnings if outcome.action is Action.DELETE else ()
+    said = [finding("GM510", f"{outcome.key} in {plan.cluster}: {warning}", cluster=plan.cluster, **blame) for warning in warnings]
     if not outcome.ok:
         text = f"{outcome.action} of {outcome.key} in {plan.cluster} failed: {outcome.message}"
         said.append(finding(outcome.code or "GM505", text, cluster=plan.cluster, severity=Severity.ERROR, **blame))

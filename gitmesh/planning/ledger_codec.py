@@ -24,14 +24,14 @@ class FutureLedgerError(ValueError):
 
 
 def dump_ledger(ledger: Ledger) -> dict[str, Any]:
-    """The document: entries by `group/Kind`, namespace and name as [uid, digest, index into commits]."""
+    """The document: entries by `group/Kind`, namespace and name as [uid, digest, index into commits, *warnings]."""
     commits = sorted({entry.commit for entry in ledger.entries.values()})
     index = {commit: place for place, commit in enumerate(commits)}
     entries: dict[str, dict[str, dict[str, list[Any]]]] = {}
     for key in sorted(ledger.entries):
         entry = ledger.entries[key]
         names = entries.setdefault(f"{key.group}/{key.kind}", {}).setdefault(key.namespace, {})
-        names[key.name] = [entry.uid, entry.digest, index[entry.commit]]
+        names[key.name] = [entry.uid, entry.digest, index[entry.commit], *entry.warnings]
     return {
         "apiVersion": API_VERSION,
         "kind": "Ledger",
@@ -92,9 +92,9 @@ def _entries(document: object, commits: tuple[str, ...]) -> dict[ObjectKey, Entr
 
 def _entry(row: object, commits: tuple[str, ...]) -> Entry:
     match row:
-        case [str(uid), str(digest), int(place)] if 0 <= place < len(commits):
-            return Entry(uid=uid, digest=digest, commit=commits[place])
-    raise CodecError("entries", "an entry is not [uid, digest, commit]")
+        case [str(uid), str(digest), int(place), *warnings] if 0 <= place < len(commits):
+            return Entry(uid=uid, digest=digest, commit=commits[place], warnings=decode(tuple[str, ...], warnings, "entries"))
+    raise CodecError("entries", "an entry is not [uid, digest, commit, *warnings]")
 
 
 def _meshes(document: object) -> dict[str, tuple[Mesh, ...]]:

@@ -15,6 +15,10 @@ from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.planning.ownership import is_marked
 
+MOST_WARNED = 200
+"""Objects whose warnings are kept: a webhook that warns of every object must not fill the ledger, which ends at 1 MiB."""
+_MOST_WARNINGS, _LONGEST_WARNING = 3, 256
+
 
 def rebuilt(stored: Stored, observed: Observed) -> Ledger:
     """The ledger as read; a lost or unreadable one made again from the marks on live objects (reliability X11)."""
@@ -47,12 +51,24 @@ def record(
     for change in plan.changes:
         if change.action is Action.KEEP and change.key in built.manifests:
             entries[change.key] = _kept(entries.get(change.key), change.uid, built, change.key, commit)
+    warned = {key for key, entry in entries.items() if entry.warnings}
     for outcome in outcomes:
         if outcome.ok and outcome.action is Action.DELETE:
             entries.pop(outcome.key, None)
         elif outcome.ok and outcome.key in built.manifests:
-            entries[outcome.key] = Entry(uid=outcome.uid, digest=built.manifests[outcome.key].digest, commit=commit)
+            digest = built.manifests[outcome.key].digest
+            warnings = _warnings(outcome, warned)
+            entries[outcome.key] = Entry(uid=outcome.uid, digest=digest, commit=commit, warnings=warnings)
     return replace(ledger, entries=entries, sources=dict(accepted), cluster_uid=cluster_uid or ledger.cluster_uid)
+
+
+def _warnings(outcome: Outcome, warned: set[ObjectKey]) -> tuple[str, ...]:
+    """What to remember of the cluster's words on a write; `warned` are the objects of which there is something already."""
+    warned.discard(outcome.key)
+    if not outcome.warnings or len(warned) >= MOST_WARNED:
+        return ()
+    warned.add(outcome.key)
+    return tuple(text[:_LONGEST_WARNING] for text in outcome.warnings[:_MOST_WARNINGS])
 
 
 def _gone(ledger: Ledger, observed: Observed, built: Build, plan: Plan) -> list[ObjectKey]:

@@ -11,13 +11,13 @@ from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import FieldChange
 from gitmesh.model.policies import Origin
-from gitmesh.model.report import ClusterResult, Report, SourceResult
+from gitmesh.model.report import ClusterResult, Report, SourceResult, Verdict
 from gitmesh.render.changes import ObjectChange, failed, object_changes
 from gitmesh.render.summary import Summary, summarise
 from gitmesh.render.values import masked
 
 Document: TypeAlias = dict[str, Any]
-Kind: TypeAlias = Literal["Report", "Plan", "Findings", "Facts", "Check", "Version"]
+Kind: TypeAlias = Literal["Report", "Plan", "Findings", "Facts", "Check", "Version", "Admission", "Routing"]
 
 
 def document(kind: Kind, **content: Any) -> Document:
@@ -64,6 +64,7 @@ def summary_document(summary: Summary) -> Document:
         "failed": summary.failed,
         "clusters": summary.clusters,
         "unreachable": list(summary.unreachable),
+        "verdicts": {verdict.value: summary.verdicts.get(verdict, 0) for verdict in Verdict},
     }
 
 
@@ -107,6 +108,11 @@ def _cluster(result: ClusterResult) -> Document:
         "summary": {action.value: number for action, number in result.plan.counts().items()} if result.plan else None,
         "changes": [_change(change) for change in object_changes(result)],
         "failures": [{**_key(outcome.key), "message": outcome.message, "code": outcome.code} for outcome in failed(result.outcomes)],
+        "verdicts": [
+            {**_key(key), "verdict": verdict.value, "text": text}
+            for key, (verdict, text) in sorted(result.verdicts.items())
+            if verdict is not Verdict.ACCEPTED
+        ],
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.plan import Action
-from gitmesh.model.report import ClusterResult, Report
+from gitmesh.model.report import ClusterResult, Report, Verdict, verdict_counts
 from gitmesh.render.values import counted, listed
 
 WORDS: Mapping[Action, tuple[str, str]] = {
@@ -29,7 +29,8 @@ _ALWAYS = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE, Action.KEEP})
 class Summary:
     """Numbers of one report. `policies` counts those that could not be read as well, as far as they have a name.
 
-    `objects` counts objects by action over all clusters; `failed` are writes that failed.
+    `objects` counts objects by action over all clusters; `failed` are writes that failed; `verdicts` counts objects by what
+    the meshes say of them (empty = nobody was asked).
     """
 
     policies: int
@@ -39,6 +40,7 @@ class Summary:
     failed: int = 0
     clusters: int = 0
     unreachable: tuple[str, ...] = ()
+    verdicts: Mapping[Verdict, int] = field(default_factory=dict)
 
     @property
     def differs(self) -> bool:
@@ -57,6 +59,7 @@ def summarise(report: Report) -> Summary:
         failed=sum(not outcome.ok for result in report.clusters.values() for outcome in result.outcomes),
         clusters=len(report.clusters),
         unreachable=report.unreachable,
+        verdicts=_verdicts(report.clusters.values()),
     )
 
 
@@ -71,6 +74,20 @@ def _objects(results: Iterable[ClusterResult]) -> Mapping[Action, int]:
         if result.plan is not None:
             total.update(result.plan.counts())
     return dict.fromkeys(Action, 0) | total
+
+
+def _verdicts(results: Iterable[ClusterResult]) -> Mapping[Verdict, int]:
+    total: Counter[Verdict] = Counter()
+    for result in results:
+        total.update(verdict_counts(result))
+    return total
+
+
+def verdicts_total(verdicts: Mapping[Verdict, int]) -> str:
+    """`verdicts of the meshes: 26 accepted, 1 rejected, 1 unknown`; "" where all are accepted, or nobody was asked."""
+    said = [f"{number} {verdict.lower()}" for verdict in Verdict if (number := verdicts.get(verdict, 0))]
+    quiet = not any(number for verdict, number in verdicts.items() if verdict is not Verdict.ACCEPTED)
+    return "" if quiet else f"verdicts of the meshes: {', '.join(said)}"
 
 
 def findings_total(findings: Mapping[Severity, int]) -> str:

@@ -10,7 +10,7 @@ from gitmesh.render.escape import printable
 from gitmesh.render.findings import findings_text
 from gitmesh.render.paint import Paint, plain
 from gitmesh.render.plans import plan_text
-from gitmesh.render.summary import checked_total, findings_total, plan_total, summarise
+from gitmesh.render.summary import checked_total, findings_total, plan_total, summarise, verdicts_total
 from gitmesh.render.values import counted
 
 
@@ -24,7 +24,8 @@ def report_text(report: Report, *, paint: Paint = plain) -> str:
     body = plan_text(report, paint=paint, done=done)
     total = plan_total(summary, done=done)
     noted = f" ({findings_total(summary.findings)})" if report.diagnostics else ""
-    return f"{found}{body}{paint('strong', total)}{noted}\n"
+    verdicts = verdicts_total(summary.verdicts) if done else ""
+    return f"{found}{body}{paint('strong', total)}{noted}\n" + (f"{verdicts}\n" if verdicts else "")
 
 
 def facts_text(facts: Iterable[ClusterFacts], *, paint: Paint = plain) -> str:

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from ssl import SSLCertVerificationError
 from typing import Any, NamedTuple, TypeVar
@@ -99,6 +100,7 @@ class Client:
         self._slots = Slots(IN_FLIGHT)
         self._pool: Pool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._date: str | None = None
         self._lock = threading.Lock()
         self._end: weakref.finalize[..., Client] | None = None
 
@@ -123,6 +125,14 @@ class Client:
             if self._end is not None:
                 self._end()
             self._end = self._loop = self._pool = None
+
+    @property
+    def now(self) -> float:
+        """The server's own clock at its last answer, in seconds since the epoch; 0 before the first one."""
+        try:
+            return parsedate_to_datetime(self._date or "").timestamp()
+        except ValueError:
+            return 0.0
 
     @property
     def in_flight(self) -> int:
@@ -208,6 +218,7 @@ class Client:
             headers["Content-Type"] = request.content_type
         assert self._pool is not None
         status, found, body = await self._pool.exchange(request.method, request.target, request.body, headers, renew=renew)
+        self._date = found.get("Date", self._date)
         warnings = tuple(_warning(text) for text in found.get_all("Warning", ()))
         return Answer(request=request, status=status, body=body, warnings=warnings, retry_after=found.get("Retry-After"))
 

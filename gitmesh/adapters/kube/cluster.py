@@ -71,6 +71,10 @@ class KubeCluster:
             raise ClusterError(f"cluster {self.name} is in mode Observe", retryable=False, code="GM509")
         return self.client.run(Applier(self.client, self._kinds, self._live).apply(plan))
 
+    def now(self) -> float:
+        """The API server's clock, which dates its objects too."""
+        return self.client.now
+
     def load(self, instance: str) -> Stored:
         """The ledger of an instance."""
         return self.client.run(self._store.load(instance))

@@ -12,6 +12,7 @@ from gitmesh.ports import ClusterError
 
 LONGEST_TEXT = 512
 _CODES: Mapping[int, str] = {401: "GM502", 403: "GM503", 404: "GM504", 400: "GM505", 405: "GM504", 409: "GM505", 413: "GM505", 422: "GM505"}
+_ADMISSION = ("admission webhook ", "ValidatingAdmissionPolicy ")
 _SCHEMA_ERRORS = ("failed to create typed patch object", "field not declared in schema")
 
 
@@ -35,10 +36,13 @@ class ApiError(ClusterError):
 
     def __init__(self, what: str, status: int, reason: str, message: str, causes: tuple[Cause, ...] = ()) -> None:
         schema = status == 500 and any(sign in message for sign in _SCHEMA_ERRORS)
+        # A webhook chooses the status of its refusal, and 403 would look like a missing right; one that cannot be called is
+        # another matter, and reads "failed calling webhook".
+        refused = schema or ("denied" in message and any(sign in message for sign in _ADMISSION))
         super().__init__(
             f"{what}: {status} {reason}: {message}" if reason else f"{what}: {status} {message}",
-            retryable=not schema and (status in (401, 409, 429) or status >= 500),
-            code="GM505" if schema else _CODES.get(status, "GM501"),
+            retryable=not refused and (status in (401, 409, 429) or status >= 500),
+            code="GM505" if refused else _CODES.get(status, "GM501"),
         )
         self.status = status
         self.reason = reason

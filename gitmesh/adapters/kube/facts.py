@@ -24,6 +24,8 @@ LISTED = tuple(
     if kind not in _BY_OTHER_MEANS
 )
 """Kinds that are listed whole. ConfigMaps are asked for by name, and discovery tells about kinds without reading CRDs."""
+_SPARED = frozenset({"ValidatingWebhookConfiguration"})
+"""What facts are complete without: only the meshes' verdicts then stay unknown."""
 _DEPLOYMENTS = next(place for place, kind in enumerate(LISTED) if kind.kind == "Deployment")
 
 
@@ -51,7 +53,7 @@ class FactReader:
         configmaps = await self._forbidden_is_none(self._configmaps(self.configmaps))
         readings = [*zip(LISTED, lists, strict=True), (_CONFIGMAP, configmaps)]
         rows = [*kinds, *(row for _, listed in readings for row in listed or ())]
-        denied = [kind for kind, listed in readings if listed is None]
+        denied = [kind for kind, listed in readings if listed is None and kind.kind not in _SPARED]
         return self._assembled(rows, complete=not denied), tuple(self._denied(kind) for kind in denied)
 
     def _assembled(self, rows: list[Reduced], *, complete: bool) -> ClusterFacts:

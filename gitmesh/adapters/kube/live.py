@@ -93,6 +93,8 @@ def live_of(kind: ApiKind, version: str, raw: Mapping[str, Any], key: ObjectKey)
         field_managers=managed.field_managers(entries),
         deleting="deletionTimestamp" in metadata,
         status=canonical(raw["status"]) if raw.get("status") else b"",
+        generation=generation if type(generation := metadata.get("generation")) is int else 0,
+        written=managed.written(entries),
     )
 
 

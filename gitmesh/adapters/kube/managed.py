@@ -10,6 +10,7 @@ Format: https://kubernetes.io/docs/reference/using-api/server-side-apply/ (Field
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from gitmesh.discovery.reducer import listed, mapping
@@ -33,6 +34,19 @@ def is_ours(entry: Entry) -> bool:
 def managers(found: Sequence[Entry]) -> dict[str, str]:
     """Field manager -> operation; Apply where it has both."""
     return {str(e.get("manager", "")): str(e.get("operation", "")) for e in sorted(found, key=lambda e: e.get("operation") == "Apply")}
+
+
+def written(found: Sequence[Entry]) -> float:
+    """When content was last written, in seconds since the epoch; 0 where no entry tells."""
+    return max((seconds(str(e["time"])) for e in found if e.get("time")), default=0.0)
+
+
+def seconds(time: str) -> float:
+    """An RFC 3339 time as seconds since the epoch; 0 for what is none."""
+    try:
+        return max(datetime.fromisoformat(time).timestamp(), 0.0)
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def field_managers(found: Sequence[Entry]) -> dict[str, str]:

@@ -185,3 +185,14 @@ def test_gateways(more: Any) -> None:
     found = gitmesh_istio.member(replace(POD, **more), {}, MESHES)
     assert found is not None
     assert found.gateway
+
+
+def test_who_validates_and_analyses_is_a_setting_of_the_mesh() -> None:
+    rule = {"apiGroups": ["*"], "resources": ["*"], "operations": ["*"]}
+    validator = {"metadata": {"name": "istiod-default-validator"}, "webhooks": [{"name": "validation.istio.io", "rules": [rule]}]}
+    analysing = istiod("canary", env=[{"name": "PILOT_ENABLE_ANALYSIS", "value": "true"}])
+    canary, default = sorted(detected(analysing, istiod(), validators=(validator,)), key=lambda mesh: mesh.name, reverse=True)
+    assert canary.settings.items() >= {"analysisInterval": "10000", "validation": "Fail"}.items()
+    assert default.settings["validation"] == "Fail"
+    assert "analysisInterval" not in default.settings
+    assert detected(istiod())[0].settings == {"clusterDomain": "cluster.local"}

@@ -1,4 +1,4 @@
-"""Objects of others that stand in the way, deletion phases, and Istio's own verdicts."""
+"""Objects of others that stand in the way, and deletion phases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import DELETE_ORDER, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Live
-from gitmesh.model.report import Verdict
 from tests.unit.istio.units import HOST, MESH
 
 GROUPS = {
@@ -142,28 +141,3 @@ def test_a_gateways_object_outlives_the_default_deny_that_it_stands_against() ->
     order = [gitmesh_istio.phase(live("AuthorizationPolicy", name=name)) for name in ("gitmesh-default-deny", "ingress-gitmesh-gateway")]
     assert order == sorted(order, key=DELETE_ORDER.index)
     assert order[0] is not order[1]
-
-
-def message(level: str, code: str = "IST0101") -> dict[str, Any]:
-    return {"level": level, "type": {"code": code}, "documentationUrl": f"https://istio.io/{code}"}
-
-
-@pytest.mark.parametrize(
-    ("messages", "verdict"),
-    [
-        ([], Verdict.UNKNOWN),
-        ([message("INFO")], Verdict.UNKNOWN),
-        ([message("WARNING")], Verdict.WARNED),
-        ([message("Warning"), message("ERROR")], Verdict.REJECTED),
-    ],
-)
-def test_verdicts(messages: list[Any], verdict: Verdict) -> None:
-    assert gitmesh_istio.verdict(live("VirtualService", status={"validationMessages": messages}))[0] is verdict
-
-
-def test_verdict_shows_istios_code() -> None:
-    assert "IST0101" in gitmesh_istio.verdict(live("VirtualService", status={"validationMessages": [message("ERROR")]}))[1]
-
-
-def test_silence_is_no_verdict() -> None:
-    assert gitmesh_istio.verdict(live("VirtualService")) == (Verdict.UNKNOWN, "")

@@ -1,11 +1,12 @@
 """Istio with sidecars: everything that GitMesh knows of this mesh. The module itself is the translator (gitmesh.ports.Translator)."""
 
 from gitmesh_istio.detect import configmaps, configured_by, detect, member
-from gitmesh_istio.foreign import foreign, phase, verdict
+from gitmesh_istio.foreign import foreign, phase
 from gitmesh_istio.kinds import RESOURCES as resources  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.steps import steps
 from gitmesh_istio.support import SUPPORTS as supports  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.translate import claims, translate
+from gitmesh_istio.verdict import verdict
 
 name = "istio"
 

@@ -17,6 +17,7 @@ from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body
 from gitmesh.ports import ControlObjects, Membership, PodFact
 from gitmesh_istio.names import DEFAULT_DOMAIN
+from gitmesh_istio.verdict import analysis, validation
 
 TRANSLATOR = "istio"
 DEFAULT_REVISION = "default"
@@ -95,7 +96,7 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
         root_namespace=_text(config, "rootNamespace") or namespace,
         trust_domain=_text(config, "trustDomain") or DEFAULT_DOMAIN,
         ambient=ztunnel or environment.get("PILOT_ENABLE_AMBIENT") == "true",
-        settings=_settings(config, container),
+        settings={**_settings(config, container), **analysis(environment), **validation(objects.validators)},
     )
 
 

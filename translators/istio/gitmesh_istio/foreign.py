@@ -1,4 +1,4 @@
-"""Somebody else's objects that stand in the way of ours, and what Istio itself says of an object."""
+"""Somebody else's objects that stand in the way of ours, and where objects stand in the order of deletions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Manifest, Phase
 from gitmesh.model.objects import Body, ObjectKey, decode
 from gitmesh.model.plan import Live
-from gitmesh.model.report import Verdict
 from gitmesh.ports import Claim
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import DEFAULT_DENY, GATEWAY_SUFFIX, root_of
@@ -116,23 +115,3 @@ def phase(live: Live) -> Phase:
         # After the default deny, which would close the gateway for as long as it outlived this object.
         return Phase.PROTOCOL
     return Phase.DENY if _spec(decode(live.body)).get("action") == "DENY" else Phase.ALLOW
-
-
-_LEVELS = (("ERROR", Verdict.REJECTED), ("WARNING", Verdict.WARNED))
-
-
-def verdict(live: Live) -> tuple[Verdict, str]:
-    """What istiod's analysis wrote into the status; it is off by default, and its silence says nothing."""
-    status = decode(live.status) if live.status else {}
-    messages = [message for message in status.get("validationMessages") or () if isinstance(message, Mapping)]
-    for level, answer in _LEVELS:
-        texts = [_message(message) for message in messages if str(message.get("level", "")).upper() == level]
-        if texts:
-            return answer, "; ".join(sorted(texts))
-    return Verdict.UNKNOWN, ""
-
-
-def _message(message: Mapping[str, Any]) -> str:
-    kind = message.get("type")
-    code = str(kind.get("code", "")) if isinstance(kind, Mapping) else ""
-    return f"{code} {message.get('documentationUrl', '')}".strip()

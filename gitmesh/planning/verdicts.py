@@ -1,0 +1,151 @@
+"""What the meshes say of our objects: what was refused, what they warn of or call an error, and what they let stand.
+
+A verdict is about the content that we want. An object that still differs from it, or was only just written, has none yet.
+No state of its own: when content was written stands on the object, and what was said of that write in the ledger, so an
+agent that restarts, and one that runs a single time, come to the same answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.ledger import Ledger
+from gitmesh.model.manifests import Build
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
+from gitmesh.model.report import Heard, Verdict
+from gitmesh.ports import Translator
+
+REFUSED = "GM505"
+"""The code of a write that the schema, a rule or a webhook refused. What may pass at the next attempt has it too, and is retryable."""
+_LONGEST = 512
+_CODES: Mapping[Verdict, str] = {Verdict.REJECTED: "GM511", Verdict.WARNED: "GM512"}
+_UNKNOWN, _ACCEPTED = (Verdict.UNKNOWN, ""), (Verdict.ACCEPTED, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What verdicts are made of: one cycle's inputs, its plan and outcomes, and the ledger after them."""
+
+    built: Build
+    observed: Observed
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    ledger: Ledger
+
+    def is_same(self, other: Evidence) -> bool:
+        """Whether nothing moved: the very same values."""
+        pairs = ((self.built, other.built), (self.observed, other.observed), (self.plan, other.plan), (self.ledger, other.ledger))
+        return not self.outcomes and not other.outcomes and all(one is two for one, two in pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """`of` answers for each wanted object that is there or was refused. At `due`, by the cluster's clock, an answer changes
+    though nothing else does (inf = never)."""
+
+    of: Mapping[ObjectKey, tuple[Verdict, str]]
+    findings: tuple[Diagnostic, ...]
+    due: float
+
+
+_NOBODY = Verdicts(of={}, findings=(), due=inf)
+
+
+def verdicts(evidence: Evidence, translators: Mapping[str, Translator], now: float | None, memo: MutableMapping[Any, Any]) -> Verdicts:
+    """The verdicts at `now`, by the cluster's own clock (None = nothing runs there); the last ones again while nothing moved."""
+    if now is None:
+        return _NOBODY
+    found = memo.get("verdicts")
+    if found is not None and evidence.is_same(found[0]) and now < found[1].due:
+        last: Verdicts = found[1]
+        return last
+    made = _Judge(evidence, translators, now, memo).verdicts()
+    memo["verdicts"] = (evidence, made)
+    return made
+
+
+class _Judge:
+    """The evidence, indexed by object. What was heard of an object is remembered for as long as neither it nor the meshes moved."""
+
+    def __init__(self, evidence: Evidence, translators: Mapping[str, Translator], now: float, memo: MutableMapping[Any, Any]) -> None:
+        self.built, self.live, self.ledger, self.now = evidence.built, evidence.observed.live, evidence.ledger, now
+        self.writers = {(r.group, r.kind): t for t in translators.values() for r in t.resources}
+        self.refused = {o.key: o.message for o in evidence.outcomes if _is_refusal(o)}
+        self.written = {outcome.key for outcome in evidence.outcomes if outcome.ok}
+        self.unsettled = {change.key for change in evidence.plan.changes if change.action is not Action.KEEP or change.staged}
+        meshes, heard = memo.get("heard", ((), {}))
+        self.known: Mapping[ObjectKey, tuple[Live, Heard]] = heard if meshes == self.built.meshes else {}
+        self.heard: dict[ObjectKey, tuple[Live, Heard]] = {}
+        memo["heard"] = (self.built.meshes, self.heard)
+        self.findings: list[Diagnostic] = []
+        self.due = inf
+
+    def verdicts(self) -> Verdicts:
+        wanted = (key for key in self.built.manifests if key in self.live or key in self.written or key in self.refused)
+        of = {key: self._of(key) for key in wanted}
+        return Verdicts(of=of, findings=tuple(self.findings), due=self.due)
+
+    def _of(self, key: ObjectKey) -> tuple[Verdict, str]:
+        if key in self.refused:
+            return Verdict.REJECTED, self.refused[key]
+        if key in self.written:
+            return self._warned(key) or _UNKNOWN
+        if key in self.unsettled:
+            return _UNKNOWN
+        live = self.live[key]
+        heard = self._heard(live)
+        if heard.verdict in _CODES:
+            self._say(_CODES[heard.verdict], key, heard.text)
+        warned = self._warned(key)
+        if warned and heard.verdict is not Verdict.REJECTED:
+            return warned
+        return self._silent(live, heard.silence) if heard.verdict is Verdict.UNKNOWN else (heard.verdict, _brief(heard.text))
+
+    def _silent(self, live: Live, seconds: float | None) -> tuple[Verdict, str]:
+        """Nothing was said against it: after a while that is consent, where there is somebody who would object."""
+        if seconds is None or not live.written:
+            return _UNKNOWN
+        end = live.written + seconds
+        if self.now >= end:
+            return _ACCEPTED
+        self.due = min(self.due, end)
+        return _UNKNOWN
+
+    def _warned(self, key: ObjectKey) -> tuple[Verdict, str] | None:
+        """What the cluster said when it took the last write."""
+        entry = self.ledger.entries.get(key)
+        if entry is None or not entry.warnings:
+            return None
+        for warning in entry.warnings:
+            self._say("GM510", key, warning)
+        return Verdict.WARNED, _brief("; ".join(entry.warnings))
+
+    def _heard(self, live: Live) -> Heard:
+        found = self.known.get(live.key)
+        if found is None or found[0] is not live:
+            found = (live, self.writers[live.key.group, live.key.kind].verdict(live, self.built.meshes))
+        self.heard[live.key] = found
+        return found[1]
+
+    def _say(self, code: str, key: ObjectKey, text: str) -> None:
+        """A finding at the line of the policy behind an object."""
+        manifest = self.built.manifests[key]
+        policy = manifest.policies[0] if manifest.policies else ""
+        origin = min(manifest.fields.values(), default=None)
+        said = f"{key} in {self.built.cluster}: {_brief(text)}"
+        self.findings.append(finding(code, said, at=origin.at if origin else None, policy=policy, cluster=self.built.cluster))
+
+
+def _is_refusal(outcome: Outcome) -> bool:
+    return not outcome.ok and not outcome.retryable and outcome.code == REFUSED and outcome.action is not Action.DELETE
+
+
+def _brief(text: str) -> str:
+    """A mesh's words as one printable line."""
+    line = " ".join("".join(ch if ch.isprintable() else " " for ch in text[: 4 * _LONGEST]).split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."

@@ -1,0 +1,143 @@
+"""What Istio itself says of an object: istiod's validation webhook on the way in, its analysis in the status afterwards.
+
+istiod analyses 1 s to one interval after a change, and writes a status only where it has something to say or to take back
+(istio@1.31:pkg/config/analysis/incluster/controller.go). So silence means consent, once analysis had the time for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gitmesh.model.base import parse_duration
+from gitmesh.model.facts import Mesh
+from gitmesh.model.objects import Body, decode
+from gitmesh.model.plan import Live
+from gitmesh.model.report import Heard, Verdict
+from gitmesh_istio.kinds import RESOURCES
+
+ANALYSIS = "analysisInterval"
+"""Mesh.settings: how often istiod analyses at most, in milliseconds; absent where it does not."""
+VALIDATION = "validation"
+"""Mesh.settings: `Fail` where no object of our kinds gets in without istiod's consent; absent where one may."""
+INTERVALS = 2
+_DEFAULT_INTERVAL = 10_000
+"""istio@1.31:pilot/pkg/features/experimental.go: the default, also in place of what is shorter than a second."""
+_SHORTEST_INTERVAL = 1000
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+"""What Go's strconv.ParseBool takes for true."""
+_LEVELS = {"ERROR": Verdict.REJECTED, "WARNING": Verdict.WARNED}
+_SHOWN = 5
+_REFUSING = frozenset({"ZtunnelAccepted", "WaypointAccepted"})
+"""Conditions by which the data planes of ambient answer, beside the analysis."""
+
+
+def verdict(live: Live, meshes: Sequence[Mesh]) -> Heard:
+    """What the status says of the newest generation. Messages about an older one say nothing: istiod has yet to answer."""
+    status = decode(live.status) if live.status else {}
+    if not isinstance(status, Mapping):
+        status = {}
+    said = sorted({*_messages(status, live), *_conditions(status, live)})
+    for answer in (Verdict.REJECTED, Verdict.WARNED):
+        texts = [text for level, text in said if level is answer]
+        if texts:
+            return Heard(verdict=answer, text="; ".join(texts[:_SHOWN]))
+    return Heard(silence=_silence(live, meshes))
+
+
+def _messages(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, str]]:
+    if not _is_current(status, live):
+        return
+    for message in _mappings(status.get("validationMessages")):
+        answer = _LEVELS.get(str(message.get("level", "")).upper())
+        if answer is not None:
+            yield answer, _text(message)
+
+
+def _conditions(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, str]]:
+    for condition in _mappings(status.get("conditions")):
+        kind, reason = str(condition.get("type", "")), str(condition.get("reason", ""))
+        if kind in _REFUSING and condition.get("status") == "False" and _is_current(condition, live):
+            answer = Verdict.WARNED if reason == "PartiallyInvalid" else Verdict.REJECTED
+            yield answer, f"{kind} is False: {reason} {condition.get('message', '')}".strip()
+
+
+def _is_current(said: Mapping[str, Any], live: Live) -> bool:
+    """Whether it is about this generation; what names none is. Protobuf's JSON prints the number as text."""
+    generation = str(said.get("observedGeneration") or live.generation)
+    return generation == str(live.generation)
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """`IST0101 ReferencedResourceNotFound, https://...`: the status has no more words than these."""
+    kind = message.get("type")
+    names = [str(kind[part]) for part in ("code", "name") if kind.get(part)] if isinstance(kind, Mapping) else []
+    return ", ".join(part for part in (" ".join(names), str(message.get("documentationUrl") or "")) if part)
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _silence(live: Live, meshes: Sequence[Mesh]) -> float | None:
+    """Seconds of silence that are consent, by the slowest of the revisions; None where one of them would not object."""
+    settings = [mesh.settings for mesh in meshes if mesh.translator == "istio"]
+    intervals = [one.get(ANALYSIS, "") for one in settings if one.get(VALIDATION) == "Fail"]
+    if not live.generation or not settings or len(intervals) < len(settings) or not all(map(str.isdecimal, intervals)):
+        return None
+    return INTERVALS * max(map(int, intervals)) / 1000
+
+
+def analysis(environment: Mapping[str, str]) -> dict[str, str]:
+    """The setting ANALYSIS by an istiod's environment."""
+    if environment.get("PILOT_ENABLE_ANALYSIS") not in _TRUE:
+        return {}
+    try:
+        interval = parse_duration(environment.get("PILOT_ANALYSIS_INTERVAL"))
+    except ValueError:
+        interval = _DEFAULT_INTERVAL
+    return {ANALYSIS: str(interval if interval >= _SHORTEST_INTERVAL else _DEFAULT_INTERVAL)}
+
+
+def validation(validators: Iterable[Body]) -> dict[str, str]:
+    """The setting VALIDATION by the cluster's ValidatingWebhookConfigurations.
+
+    istiod turns Ignore into Fail when it answers for the first time (istio@1.31:pkg/webhooks/validation/controller), so with Fail
+    everything that was accepted was answered for. Selectors that leave out objects without Istio's labels leave out ours.
+    """
+    webhooks = [webhook for body in validators for webhook in _mappings(body.get("webhooks")) if _is_binding(webhook)]
+    rules = [rule for webhook in webhooks for rule in _mappings(webhook.get("rules"))]
+    covered = all(any(_covers(rule, resource.group, resource.plural) for rule in rules) for resource in RESOURCES)
+    return {VALIDATION: "Fail"} if covered else {}
+
+
+def _is_binding(webhook: Mapping[str, Any]) -> bool:
+    """Whether it is one of Istio's (`validation.istio.io`, `rev.validation.istio.io`) and no object of ours gets past it."""
+    name = str(webhook.get("name", ""))
+    return (
+        (name == "validation.istio.io" or name.endswith(".validation.istio.io"))
+        and webhook.get("failurePolicy", "Fail") == "Fail"
+        and not webhook.get("namespaceSelector")
+        and not webhook.get("matchConditions")
+        and _takes_unlabelled(webhook.get("objectSelector"))
+    )
+
+
+def _takes_unlabelled(selector: object) -> bool:
+    """Whether a selector takes objects without any label of Istio's."""
+    if not isinstance(selector, Mapping):
+        return selector is None
+    wanted = _mappings(selector.get("matchExpressions"))
+    return not selector.get("matchLabels") and all(
+        one.get("operator") in ("DoesNotExist", "NotIn") and str(one.get("key")).startswith("istio.io/") for one in wanted
+    )
+
+
+def _covers(rule: Mapping[str, Any], group: str, plural: str) -> bool:
+    """Whether creations and updates of a kind come by."""
+    groups, resources, operations = (rule.get(part) or () for part in ("apiGroups", "resources", "operations"))
+    return (
+        ("*" in groups or group in groups)
+        and ("*" in resources or "*/*" in resources or plural in resources)
+        and ("*" in operations or {"CREATE", "UPDATE"} <= set(operations))
+    )
