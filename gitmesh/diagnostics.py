@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -111,6 +110,8 @@ def without_excerpt(diagnostic: Diagnostic) -> Diagnostic:
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """`did you mean X?`, or "" where nothing is near. Names that differ by case, `_` or `-` alone are always near."""
+    import difflib  # imported late: only mistakes ask
+
     names = sorted(known)
     same = [name for name in names if _letters(name) == _letters(word)]
     near = same or difflib.get_close_matches(word[:64], names, n=1, cutoff=0.6)

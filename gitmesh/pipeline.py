@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gitmesh.diagnostics import Diagnostic, finding, in_order
+from gitmesh.errors import ClusterError
 from gitmesh.model.config import PruneConfig
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.ledger import Ledger, Stored
@@ -22,7 +23,7 @@ from gitmesh.planning.build import build, dropped
 from gitmesh.planning.converge import Cycle, converge
 from gitmesh.planning.diff import Consent
 from gitmesh.planning.revisions import Revisions, choose, with_excerpts
-from gitmesh.ports import Cluster, ClusterError, Fleet, Publisher, Source, Translator
+from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.resolution.resolve import resolve
 
 
@@ -240,6 +241,7 @@ class _Run:
             consent=_consent(revisions, self.options),
             apply=self.until is Stage.APPLY,
             now=self.clock(),
+            clock=self.clock,
             meshes={name: _known_meshes(known) for name, known in facts.items() if known is not None},
         )
 

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from gitmesh.model.facts import ClusterFacts, Mesh
-from gitmesh.model.ledger import Ledger, Stored
-from gitmesh.model.manifests import Manifest, Phase, Translation
-from gitmesh.model.objects import ApiKind, Body, ObjectKey
-from gitmesh.model.plan import Live, Observed, Outcome, Plan
-from gitmesh.model.report import Heard, Report
-from gitmesh.model.snapshot import Snapshot
-from gitmesh.model.units import Unit, UnitKey
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-
-class SourceError(Exception):
-    """A repository could not be read. The message is fit for people and holds no secret."""
-
-
-class ClusterError(Exception):
-    """A cluster could not be read or written. `code` is a GM5xx of the register."""
-
-    def __init__(self, message: str, *, retryable: bool = True, code: str = "GM501") -> None:
-        super().__init__(message)
-        self.retryable = retryable
-        self.code = code
+    from gitmesh.model.facts import ClusterFacts, Mesh
+    from gitmesh.model.ledger import Ledger, Stored
+    from gitmesh.model.manifests import Manifest, Phase, Translation
+    from gitmesh.model.objects import ApiKind, Body, ObjectKey
+    from gitmesh.model.plan import Live, Observed, Outcome, Plan
+    from gitmesh.model.report import Heard, Report
+    from gitmesh.model.snapshot import Snapshot
+    from gitmesh.model.units import Unit, UnitKey
 
 
 class Source(Protocol):
@@ -206,7 +195,8 @@ class Translator(Protocol):
         self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], live: Callable[[str, str], Iterable[Body]]
     ) -> Mapping[ObjectKey, tuple[Step, ...]]:
         """Design law 2: for changed objects (live, desired), the writes where one is not enough or must wait a tick.
-        `live(group, kind)` gives all live objects of a kind. Objects that are not in the answer are written at once."""
+        `live(group, kind)` gives all live objects of a kind, and what ours were until a moment ago: proxies may work by either.
+        Objects that are not in the answer are written at once."""
 
     def foreign(self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
         """What foreign live objects do to our desired ones, sorted. One call for a cluster, so that ours are indexed once."""

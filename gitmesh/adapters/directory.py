@@ -13,12 +13,13 @@ from gitmesh.adapters.treewriter import Writer
 from gitmesh.adapters.writing import refuse_observed, version_of
 from gitmesh.diagnostics import Diagnostic, finding, in_order
 from gitmesh.discovery.discover import Reducer, assemble, cluster_uid
+from gitmesh.errors import ClusterError
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.planning.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
-from gitmesh.ports import ClusterError, Translator
+from gitmesh.ports import Translator
 
 _LEDGER = f"{STATE}/ledger.yaml"
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gitmesh.errors import ClusterError
 from gitmesh.model.objects import ObjectKey
-from gitmesh.ports import ClusterError
 
 STATE = ".gitmesh"
 """The folder inside a directory cluster that holds what is not an object."""

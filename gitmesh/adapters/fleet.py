@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from gitmesh.ports import Cluster, ClusterError
+from gitmesh.errors import ClusterError
+from gitmesh.ports import Cluster
 
 MAX_WORKERS = 16
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
+from gitmesh.errors import SourceError
 from gitmesh.model.snapshot import File, Snapshot
 from gitmesh.parsing.characters import HIDDEN, visible
 from gitmesh.parsing.nodes import MAX_FILE_BYTES
 from gitmesh.parsing.parse import MAX_FILES, MAX_REVISION_BYTES, SUFFIXES
-from gitmesh.ports import SourceError
 
 _SKIPPED = frozenset({".git"})
 

@@ -7,12 +7,12 @@ from itertools import count
 
 from gitmesh.adapters.writing import body_of, carry_out, check_step, live_object, refuse_observed
 from gitmesh.discovery.facts_codec import with_digest
+from gitmesh.errors import ClusterError
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
 from gitmesh.planning.ledger_codec import encode_ledger, read_ledger
-from gitmesh.ports import ClusterError
 
 
 def key_of(body: Body) -> ObjectKey:

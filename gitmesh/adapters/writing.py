@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from gitmesh.errors import ClusterError
 from gitmesh.model.objects import Body, ObjectKey, canonical, decode
 from gitmesh.model.plan import Action, Change, Live, Outcome, Plan
 from gitmesh.model.units import UnitKey
-from gitmesh.ports import ClusterError
 
 SERVER_FIELDS = ("resourceVersion", "managedFields", "uid", "creationTimestamp", "generation", "selfLink")
 """metadata that servers add; no part of a live object's content."""

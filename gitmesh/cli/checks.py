@@ -8,8 +8,9 @@ from typing import Protocol, runtime_checkable
 from gitmesh.adapters.git import GitSource
 from gitmesh.adapters.git.process import git_version
 from gitmesh.codes import CODES
+from gitmesh.errors import ClusterError, SourceError
 from gitmesh.model.facts import ClusterFacts
-from gitmesh.ports import Cluster, ClusterError, Fleet, SourceError, Translator
+from gitmesh.ports import Cluster, Fleet, Translator
 from gitmesh.render.checks import Check, Level
 from gitmesh.render.values import counted, listed
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitmesh.adapters.folder import FolderSource
+from gitmesh.errors import SourceError
 from gitmesh.model.snapshot import Snapshot
-from gitmesh.ports import Source, SourceError
+from gitmesh.ports import Source
 
 
 @dataclass(frozen=True, slots=True)

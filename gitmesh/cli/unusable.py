@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from gitmesh.errors import ClusterError
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind
 from gitmesh.model.plan import Observed, Outcome, Plan
-from gitmesh.ports import ClusterError
 
 
 @dataclass(slots=True)

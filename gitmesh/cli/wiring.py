@@ -64,8 +64,8 @@ def load(given: Path | None) -> Setup | None:
 def read(file: Path, *, quiet: bool = False) -> Setup:
     """A configuration file, named on stderr unless `quiet`. Its findings are printed like any others, and end the command."""
     from gitmesh.adapters.folder import read_config
+    from gitmesh.errors import SourceError
     from gitmesh.parsing.settings import load_config
-    from gitmesh.ports import SourceError
 
     try:
         content = read_config(str(file))
@@ -106,7 +106,7 @@ def sources(setup: Setup, store: Path | None) -> tuple[GitSource, ...]:
 def git_source(setup: Setup, source: SourceConfig, store: Path | None) -> GitSource:
     """One repository, with a folder of its own in the store."""
     from gitmesh.adapters.git import GitSource
-    from gitmesh.ports import SourceError
+    from gitmesh.errors import SourceError
 
     try:
         return GitSource(
@@ -168,7 +168,7 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
         return DirectoryCluster(one.name, setup.base / one.directory, plugins, labels=one.labels, enforce=one.mode == "Enforce")
     from gitmesh.adapters.kube.cluster import connect
     from gitmesh.cli.unusable import UnusableCluster
-    from gitmesh.ports import ClusterError
+    from gitmesh.errors import ClusterError
 
     try:
         return connect(one, plugins, folder=setup.base, environment=os.environ)

@@ -22,7 +22,7 @@ from gitmesh.discovery.rows import (
     ValidatorRow,
 )
 from gitmesh.model.facts import Service, ServicePort
-from gitmesh.model.objects import Body
+from gitmesh.model.objects import Body, listed, mapping, text
 from gitmesh.ports import Translator
 
 T = TypeVar("T")
@@ -175,21 +175,6 @@ _READERS: dict[tuple[str, str], Callable[[Reducer, Body, Body], Reduced | None]]
     ("apps", "DaemonSet"): lambda reducer, body, metadata: reducer._controller("DaemonSet", body, metadata),
     ("apps", "ReplicaSet"): lambda reducer, body, metadata: reducer._controller("ReplicaSet", body, metadata),
 }
-
-
-def text(value: object) -> str:
-    """A string as it is; anything else is absent."""
-    return value if isinstance(value, str) else ""
-
-
-def mapping(value: object) -> Mapping[str, Any]:
-    """A mapping as it is; anything else is empty."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def listed(value: object) -> list[Mapping[str, Any]]:
-    """The mappings of a list; anything else is empty."""
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def pairs(value: object) -> Pairs:

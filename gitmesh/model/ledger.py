@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from gitmesh.model.facts import Mesh
-from gitmesh.model.objects import ObjectKey
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitmesh.model.facts import Mesh
+    from gitmesh.model.objects import ObjectKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

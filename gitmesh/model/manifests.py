@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import Mesh
-from gitmesh.model.objects import ObjectKey
-from gitmesh.model.policies import Origin
-from gitmesh.model.units import Unit, UnitKey
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitmesh.diagnostics import Diagnostic
+    from gitmesh.model.facts import Mesh
+    from gitmesh.model.objects import ObjectKey
+    from gitmesh.model.policies import Origin
+    from gitmesh.model.units import Unit, UnitKey
 
 
 class Phase(IntEnum):

@@ -71,3 +71,18 @@ def decode(content: bytes) -> dict[str, Any]:
 def digest(content: bytes) -> str:
     """Short hash of an object's content."""
     return sha256(content).hexdigest()[:16]
+
+
+def text(value: object) -> str:
+    """A string as it is; anything else is absent."""
+    return value if isinstance(value, str) else ""
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """A mapping as it is; anything else is empty."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def listed(value: object) -> list[Mapping[str, Any]]:
+    """The mappings of a list; anything else is empty."""
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

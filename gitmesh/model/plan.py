@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.manifests import Phase
-from gitmesh.model.objects import ObjectKey
-from gitmesh.model.policies import Origin
-from gitmesh.model.units import UnitKey
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitmesh.diagnostics import Diagnostic
+    from gitmesh.model.manifests import Phase
+    from gitmesh.model.objects import ObjectKey
+    from gitmesh.model.policies import Origin
+    from gitmesh.model.units import UnitKey
 
 
 class Action(StrEnum):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
 
-from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import ClusterFacts
-from gitmesh.model.ledger import Ledger
-from gitmesh.model.manifests import Build
-from gitmesh.model.objects import ObjectKey
-from gitmesh.model.plan import Outcome, Plan
-from gitmesh.model.policies import Policy
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitmesh.diagnostics import Diagnostic
+    from gitmesh.model.facts import ClusterFacts
+    from gitmesh.model.ledger import Ledger
+    from gitmesh.model.manifests import Build
+    from gitmesh.model.objects import ObjectKey
+    from gitmesh.model.plan import Outcome, Plan
+    from gitmesh.model.policies import Policy
 
 
 class Stage(IntEnum):

@@ -5,22 +5,25 @@ Called by pipeline; no I/O. A translation is remembered by what it depends on, s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.base import Disabled
-from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Build, Fragment, Manifest
 from gitmesh.model.objects import ObjectKey, canonical, digest
-from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPolicySpec
-from gitmesh.model.units import Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.planning.ownership import marks
-from gitmesh.ports import Translator
-from gitmesh.resolution.resolve import Resolution
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+
+    from gitmesh.model.facts import ClusterFacts, Mesh
+    from gitmesh.model.policies import Policy
+    from gitmesh.model.units import Unit, UnitKey
+    from gitmesh.ports import Translator
+    from gitmesh.resolution.resolve import Resolution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

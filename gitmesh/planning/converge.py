@@ -5,30 +5,38 @@ Only the ports touch the world here; a ClusterError leaves this function and bec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import exp
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.model.facts import ClusterFacts, Mesh
-from gitmesh.model.ledger import Ledger, Stored
-from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.model.plan import Action, Change, Observed, Outcome, Plan
+from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, State
 from gitmesh.planning.diff import Consent, diff, vanished
 from gitmesh.planning.ledgers import intend, rebuilt, record
 from gitmesh.planning.verdicts import Evidence, verdicts
-from gitmesh.ports import Cluster, Translator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, MutableMapping, Sequence
+
+    from gitmesh.model.facts import ClusterFacts, Mesh
+    from gitmesh.model.ledger import Ledger, Stored
+    from gitmesh.model.manifests import Build
+    from gitmesh.ports import Cluster, Translator
 
 FIGHT_HEAT = 5.0
 """Corrections in about a minute after which an object is left alone (reliability K21)."""
 
+SETTLE = 5.0
+"""Seconds in which every proxy is taken to learn of a write. Until then some work by what it replaced, so that a step that relies
+on it waits: a tick may be shorter than a busy control plane takes (design law 2)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cycle:
-    """What a cycle brings to each cluster. `now` is monotonic, in seconds; `apply` is false for a mere plan.
+    """What a cycle brings to each cluster. `clock` is monotonic, in seconds, and `now` what it said when the cycle came to the
+    clusters; `apply` is false for a mere plan.
 
     `meshes` are those of every managed cluster, for the ledgers to remember.
     """
@@ -38,6 +46,7 @@ class Cycle:
     consent: Consent
     apply: bool
     now: float
+    clock: Callable[[], float]
     meshes: Mapping[str, tuple[Mesh, ...]] = field(default_factory=dict)
 
 
@@ -59,6 +68,7 @@ def converge(
         said += fights
         outcomes, ledger = _carry_out(cluster, plan, observed, built, stored, cycle, facts.uid, memo)
         _warm(plan, outcomes, cycle.now, memo)
+        _remember(outcomes, observed, cycle, memo)
     said += [diagnostic for outcome in outcomes for diagnostic in _reactions(outcome, plan)]
     evidence = Evidence(built=built, observed=observed, plan=plan, outcomes=outcomes, ledger=ledger)
     found = verdicts(evidence, cycle.translators, cluster.now(), memo)
@@ -103,12 +113,12 @@ def _observe(cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle
 
 def _plan(cluster: Cluster, built: Build, observed: Observed, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]) -> Plan:
     """The plan; the last one again while none of its inputs moved."""
-    inputs = (built, observed, stored.ledger)
+    inputs = (built, observed, stored.ledger, _replaced(cycle.now, memo))
     found = memo.get("plan")
     if found and all(old is new for old, new in zip(found[0], inputs, strict=True)) and found[1] == cycle.consent and not found[2].writes:
         kept: Plan = found[2]
         return kept
-    plan = cluster.predict(diff(built, observed, stored, cycle.translators, cycle.consent, memo))
+    plan = cluster.predict(diff(built, observed, stored, cycle.translators, cycle.consent, memo, [live for _, live in inputs[-1]]))
     memo["plan"] = (inputs, cycle.consent, plan)
     return plan
 
@@ -172,6 +182,22 @@ def _warm(plan: Plan, outcomes: Sequence[Outcome], now: float, memo: MutableMapp
     healed = {change.key for change in plan.changes if change.writes and change.drift} & {o.key for o in outcomes if o.ok}
     heats = memo.setdefault("heat", {})
     heats.update({key: (_heat(key, now, memo) + 1, now) for key in healed})
+
+
+def _remember(outcomes: Sequence[Outcome], observed: Observed, cycle: Cycle, memo: MutableMapping[Any, Any]) -> None:
+    """Keep what our writes replaced or deleted, for as long as a proxy may work by it; also what was perhaps written."""
+    olds = sorted({outcome.key for outcome in outcomes} & observed.live.keys())
+    if olds:
+        done = cycle.clock()
+        memo["replaced"] = (*_replaced(cycle.now, memo), *((done, observed.live[key]) for key in olds))
+
+
+def _replaced(now: float, memo: MutableMapping[Any, Any]) -> tuple[tuple[float, Live], ...]:
+    """What was written over less than SETTLE ago, with the time of it; the same tuple again while that is the same."""
+    known: tuple[tuple[float, Live], ...] = memo.get("replaced", ())
+    if any(now - at >= SETTLE for at, _ in known):
+        known = memo["replaced"] = tuple((at, live) for at, live in known if now - at < SETTLE)
+    return known
 
 
 def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:

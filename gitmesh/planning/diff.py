@@ -11,19 +11,21 @@ held     any      any   any     nothing
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.ledger import Entry, Ledger, Stored
 from gitmesh.model.manifests import DELETE_ORDER, Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, decode
 from gitmesh.model.plan import Action, Change, Live, Observed, Plan
 from gitmesh.planning.fields import changes
 from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, is_ours, may_adopt
-from gitmesh.ports import Step, Translator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+
+    from gitmesh.model.ledger import Entry, Ledger, Stored
+    from gitmesh.ports import Step, Translator
 
 ALWAYS_ALLOWED = 10
 """Deletions that never need consent by number, whatever their share (design law 4)."""
@@ -50,9 +52,13 @@ def diff(
     translators: Mapping[str, Translator],
     consent: Consent,
     memo: MutableMapping[Any, Any],
+    replaced: Sequence[Live] = (),
 ) -> Plan:
-    """What must be written, in order, and what stays with the reason why."""
-    work = _Work(built, observed, stored, translators, consent, memo)
+    """What must be written, in order, and what stays with the reason why.
+
+    `replaced` are our objects as they were until a moment ago: proxies that have not learnt of our last writes work by them.
+    """
+    work = _Work(built, observed, stored, translators, consent, memo, replaced)
     wanted = [work.want(manifest) for manifest in built.manifests.values() if manifest.key not in built.held]
     held = [_keep(Action.HELD, live, built, "its unit is held") for key in sorted(built.held) if (live := observed.live.get(key))]
     deletions = work.deletions()
@@ -90,8 +96,9 @@ class _Work:
         translators: Mapping[str, Translator],
         consent: Consent,
         memo: MutableMapping[Any, Any],
+        replaced: Sequence[Live],
     ) -> None:
-        self.built, self.observed, self.consent = built, observed, consent
+        self.built, self.observed, self.consent, self.replaced = built, observed, consent, replaced
         known: MutableMapping[ObjectKey, _Kept] = memo.get("kept", {})
         self.kept = memo["kept"] = {key: row for key, row in known.items() if key in built.manifests}
         self.cluster, self.ledger = built.cluster, stored.ledger
@@ -139,9 +146,10 @@ class _Work:
         if live.annotations.get(RECONCILE) == "disabled":
             self._say(manifest, "GM407", f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled")
             return _keep(Action.KEEP, live, self.built, "reconcile is disabled")
-        if not is_same(decode(manifest.body), decode(live.body)):
+        # Equal bytes first: that is what most objects are, and decoding both costs more than the rest of a quiet cycle.
+        if manifest.body != live.body and not is_same(decode(manifest.body), decode(live.body)):
             return self._write(Action.UPDATE, manifest, live)
-        change = replace(_change(Action.KEEP, manifest), uid=live.uid, before=live.body, body=None)
+        change = _change(Action.KEEP, manifest, body=None, uid=live.uid, before=live.body)
         if entry := self.ledger.entries.get(manifest.key):
             self.kept[manifest.key] = _Kept(manifest, live, entry, change)
         return change
@@ -213,6 +221,8 @@ class _Work:
         ]
 
     def _delete(self, live: Live) -> Change:
+        import fnmatch  # imported late: only deletions ask
+
         protected = any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect)
         disabled = live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled"
         if protected or disabled:
@@ -235,7 +245,8 @@ class _Work:
         return [step for change in changed for step in self._apply_steps(change, answers.get(change.key))]
 
     def _live_of(self, group: str, kind: str) -> Iterable[dict[str, Any]]:
-        return (decode(live.body) for key, live in sorted(self.observed.live.items()) if (key.group, key.kind) == (group, kind))
+        lives = (*(live for _, live in sorted(self.observed.live.items())), *self.replaced)
+        return (decode(live.body) for live in lives if live.key[:2] == (group, kind))
 
     def _apply_steps(self, change: Change, steps: Sequence[Step] | None) -> list[Change]:
         if steps is None:
@@ -267,16 +278,17 @@ def is_same(desired: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
     return all(wanted[part].items() <= (found.get(part) or {}).items() for part in ("labels", "annotations"))
 
 
-def _change(action: Action, manifest: Manifest) -> Change:
+def _change(action: Action, manifest: Manifest, **more: Any) -> Change:
+    given = {"body": manifest.body, **more}
     return Change(
         action=action,
         key=manifest.key,
         phase=manifest.phase,
         version=manifest.version,
-        body=manifest.body,
         policies=manifest.policies,
         origins=tuple(sorted(set(manifest.fields.values()))),
         units=manifest.units,
+        **given,
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gitmesh.model.plan import FieldChange
-from gitmesh.model.policies import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gitmesh.model.policies import Origin
 
 T = TypeVar("T")
 _ABSENT = object()

@@ -6,14 +6,18 @@ the cluster confirmed the deletion (reliability, property 8).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gitmesh.model.ledger import Entry, Ledger, Stored
-from gitmesh.model.manifests import Build
-from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.planning.ownership import is_marked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gitmesh.model.manifests import Build
+    from gitmesh.model.objects import ObjectKey
 
 MOST_WARNED = 200
 """Objects whose warnings are kept: a webhook that warns of every object must not fill the ledger, which ends at 1 MiB."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from gitmesh.model.ledger import Ledger
-from gitmesh.model.objects import ObjectKey
-from gitmesh.model.plan import Live
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitmesh.model.ledger import Ledger
+    from gitmesh.model.objects import ObjectKey
+    from gitmesh.model.plan import Live
 
 FIELD_MANAGER = "gitmesh"
 MANAGED_BY = "app.kubernetes.io/managed-by"

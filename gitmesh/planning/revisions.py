@@ -5,19 +5,23 @@ Static errors refuse a source's whole revision (api.md, What an error holds back
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
-from gitmesh.model.ledger import Ledger
-from gitmesh.model.policies import Policy
+from gitmesh.errors import SourceError
 from gitmesh.model.report import SourceResult
-from gitmesh.model.snapshot import Snapshot
 from gitmesh.parsing.parse import duplicates, parse
 from gitmesh.planning.target import is_forward, last_good
-from gitmesh.ports import Source, SourceError
 from gitmesh.resolution.check import check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+
+    from gitmesh.model.ledger import Ledger
+    from gitmesh.model.policies import Policy
+    from gitmesh.model.snapshot import Snapshot
+    from gitmesh.ports import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from functools import reduce
+from typing import TYPE_CHECKING
 
-from gitmesh.model.ledger import Ledger
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from gitmesh.model.ledger import Ledger
 
 
 def last_good(source: str, ledgers: Iterable[Ledger], descends: Callable[[str, str], bool], *, known: str = "") -> str:

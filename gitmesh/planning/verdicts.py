@@ -7,18 +7,21 @@ agent that restarts, and one that runs a single time, come to the same answers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.ledger import Ledger
-from gitmesh.model.manifests import Build
-from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.model.report import Heard, Verdict
-from gitmesh.ports import Translator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+    from gitmesh.model.ledger import Ledger
+    from gitmesh.model.manifests import Build
+    from gitmesh.model.objects import ObjectKey
+    from gitmesh.ports import Translator
 
 REFUSED = "GM505"
 """The code of a write that the schema, a rule or a webhook refused. What may pass at the next attempt has it too, and is retryable."""

@@ -12,9 +12,9 @@ import pytest
 from gitmesh.adapters.git import GitSource, process
 from gitmesh.adapters.git import repository as repository_module
 from gitmesh.adapters.statusbranch import StatusBranch
+from gitmesh.errors import SourceError
 from gitmesh.model.config import Author, SourceAuth
 from gitmesh.model.report import Report, Stage
-from gitmesh.ports import SourceError
 from tests.gitrepo import Repo
 from tests.lab.githttp import RECEIVE, GitHttpServer
 

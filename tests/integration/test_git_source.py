@@ -18,9 +18,9 @@ from gitmesh.adapters.git import repository as repository_module
 from gitmesh.adapters.git.names import branch_problem
 from gitmesh.adapters.git.process import Done, Limits
 from gitmesh.adapters.git.repository import Repository
+from gitmesh.errors import SourceError
 from gitmesh.model.config import SourceAuth
 from gitmesh.model.snapshot import Snapshot
-from gitmesh.ports import SourceError
 from tests.gitrepo import Repo
 from tests.lab.fixtures import not_available
 

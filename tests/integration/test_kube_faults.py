@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +13,8 @@ import pytest
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.adapters.kube.lists import everything
+from gitmesh.errors import ClusterError
 from gitmesh.model.plan import Action
-from gitmesh.ports import ClusterError
 from tests.integration.faultserver import FaultServer, Reply, breaks_off, floods, resets, says, trickles
 from tests.integration.kube_support import KINDS, carry_out, cluster_at, step, vs_key, vs_spec
 
@@ -38,13 +37,13 @@ def facing(*replies: Reply, timeout: float = 5.0, jitter: Callable[[], float] = 
 def failure(client: Client, request: Request = GET) -> ClusterError:
     """What a request ends in."""
     with pytest.raises(ClusterError) as found:
-        client.run(decoded(client, request))
+        decoded(client, request)
     return found.value
 
 
-async def decoded(client: Client, request: Request = GET) -> object:
+def decoded(client: Client, request: Request = GET) -> object:
     """The object of an answer."""
-    return (await client.send(request)).json()
+    return client.send(request).json()
 
 
 def test_K07_a_trickling_body_ends_at_the_deadline_and_its_socket_is_closed() -> None:
@@ -57,7 +56,7 @@ def test_K07_a_trickling_body_ends_at_the_deadline_and_its_socket_is_closed() ->
 
 def test_K05_a_429_is_tried_again_when_the_server_says_and_others_go_slower() -> None:
     with facing(BUSY, BUSY, OK) as (client, server):
-        client.run(decoded(client))
+        decoded(client)
         assert len(server.seen) == 3
         assert client.in_flight == 8
 
@@ -69,14 +68,14 @@ def test_K05_a_long_or_senseless_retry_after_does_not_outlast_the_deadline() -> 
         assert time.monotonic() - start < 0.9
         assert len(server.seen) == 1
     with facing(says(429, b"{}", Retry_After="soon"), OK) as (client, server):
-        client.run(decoded(client))
+        decoded(client)
         assert len(server.seen) == 2
 
 
 @pytest.mark.parametrize("reply", [says(500, b"oops"), says(502, b""), says(503, b""), says(504, b""), resets, breaks_off])
 def test_K06_harmless_requests_are_tried_again_others_never(reply: Reply) -> None:
     with facing(reply, OK) as (client, server):
-        client.run(decoded(client))
+        decoded(client)
         assert len(server.seen) == 2
     with facing(reply, OK) as (client, server):
         failure(client, Request(method="POST", path="/x", body=b"{}", safe=False))
@@ -124,7 +123,7 @@ def test_K03_a_list_that_expires_between_pages_starts_again_and_is_whole() -> No
 
     replies = (page("old-1", "x"), page("old-2", "y"), says(410, b"{}"), page("a", "z"), page("b", ""))
     with facing(*replies) as (client, server):
-        names = client.run(everything(client, "/api/v1/pods", lambda raw: str(raw["metadata"]["name"])))
+        names = everything(client, "/api/v1/pods", lambda raw: str(raw["metadata"]["name"]))
     assert names == ["a", "b"]
     assert server.seen[3] == ("GET", "/api/v1/pods?limit=500")
 
@@ -133,7 +132,7 @@ def test_K03_a_list_that_always_expires_or_breaks_is_an_error_never_a_part() -> 
     first = says(200, b'{"metadata": {"continue": "x"}, "items": [{"metadata": {"name": "a"}}]}')
     for second in (says(410, b"{}"), says(403, b"{}"), says(200, b"{}"), says(200, b'{"items": null, "metadata": {}}')):
         with facing(first, second, first, second, first, second, first, second) as (client, _), pytest.raises(ClusterError):
-            client.run(everything(client, "/api/v1/pods", lambda raw: raw))
+            everything(client, "/api/v1/pods", lambda raw: raw)
 
 
 def test_a_redirect_is_not_followed() -> None:
@@ -144,21 +143,18 @@ def test_a_redirect_is_not_followed() -> None:
 
 def test_warnings_of_the_server_are_kept() -> None:
     with facing(says(200, b"{}", Warning='299 - "v1beta1 is \\u0007deprecated"')) as (client, _):
-        assert client.run(client.send(GET)).warnings == ("v1beta1 is \\u0007deprecated",)
+        assert client.send(GET).warnings == ("v1beta1 is \\u0007deprecated",)
 
 
 def test_a_path_reaches_the_server_as_it_was_guarded() -> None:
     with facing(OK) as (client, server):
-        client.run(decoded(client, Request(method="GET", path="/apis/a/%2e%2e", query={"continue": "a+b/c=&d"})))
+        decoded(client, Request(method="GET", path="/apis/a/%2e%2e", query={"continue": "a+b/c=&d"}))
     assert server.seen == [("GET", "/apis/a/%2e%2e?continue=a%2Bb/c%3D%26d")]
 
 
 def test_many_requests_at_once_are_all_answered_through_the_limit() -> None:
-    async def many(client: Client) -> list[object]:
-        return list(await asyncio.gather(*(decoded(client) for _ in range(200))))
-
     with facing(BUSY, BUSY, OK) as (client, server):
-        assert len(client.run(many(client))) == 200
+        assert len(client.each(decoded, [client] * 200)) == 200
         assert len(server.seen) == 202
 
 

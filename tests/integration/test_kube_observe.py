@@ -13,9 +13,9 @@ from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection
+from gitmesh.errors import ClusterError
 from gitmesh.model.objects import ApiKind
 from gitmesh.model.plan import Action, Plan
-from gitmesh.ports import ClusterError
 from tests.integration.kube_support import (
     KINDS,
     VIRTUAL_SERVICE,
@@ -122,7 +122,7 @@ def test_K26_a_long_list_is_read_in_pages(apiserver: ApiServer, cluster: KubeClu
     assert all(o.ok for o in carry_out(cluster, *(step(Action.CREATE, key, vs_spec()) for key in keys)))
     mark = apiserver.audit_mark()
     path = collection(VIRTUAL_SERVICE, "v1", namespace)
-    names = cluster.client.run(everything(cluster.client, path, lambda raw: str(raw["metadata"]["name"]), page=3))
+    names = everything(cluster.client, path, lambda raw: str(raw["metadata"]["name"]), page=3)
     assert names == [key.name for key in keys]
     assert len(apiserver.audit_events(mark)) == 3
     assert lists.PAGE == 500

@@ -15,13 +15,14 @@ import yaml
 
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.credentials import Endpoint, FileToken, StaticToken, in_cluster
+from gitmesh.adapters.kube.deadline import Deadline
 from gitmesh.adapters.kube.events import EventPublisher
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.diagnostics import finding
+from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.plan import Action
 from gitmesh.model.report import Report, Stage
-from gitmesh.ports import ClusterError
 from tests.integration.kube_support import KINDS, carry_out, cluster_at, create, edit, lab_cluster, step, vs_key, vs_spec
 from tests.lab.apiserver import ApiServer
 
@@ -83,7 +84,7 @@ def test_K32_a_token_file_that_is_rotated_is_read_again(apiserver: ApiServer, tm
 
 def test_K17_a_refused_token_is_renewed_once(apiserver: ApiServer) -> None:
     class Renewable(StaticToken):
-        async def token(self, renew: bool) -> str:
+        def token(self, renew: bool, deadline: Deadline) -> str:
             return self.value if renew else "expired"
 
     mark = apiserver.audit_mark()

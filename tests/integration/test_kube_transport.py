@@ -12,7 +12,7 @@ import pytest
 
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.credentials import Endpoint
-from gitmesh.ports import ClusterError
+from gitmesh.errors import ClusterError
 
 GET = Request(method="GET", path="/x")
 ONCE = Request(method="POST", path="/x", body=b"{}", safe=False)
@@ -78,7 +78,7 @@ def test_K07_a_silent_server_is_cut_at_the_deadline_in_the_handshake_too(scheme:
     with facing(until_closed, scheme=scheme, timeout=0.3) as (client, _):
         start = time.monotonic()
         with pytest.raises(ClusterError, match=r"no answer within 0\.3 s"):
-            client.run(client.send(GET))
+            client.send(GET)
         assert time.monotonic() - start < 2
     for thread in workers():
         thread.join(5)
@@ -93,23 +93,23 @@ def test_a_connection_is_used_again() -> None:
 
     with facing(serve) as (client, wire):
         for _ in range(5):
-            assert client.run(client.send(GET)).body == b"{}"
+            assert client.send(GET).body == b"{}"
         assert wire.accepted == 1
 
 
 def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again() -> None:
     with facing(lambda connection: connection.sendall(OK)) as (client, wire):
-        client.run(client.send(GET))
+        client.send(GET)
         end = time.monotonic() + 5
         while wire.accepted < 3 and time.monotonic() < end:
-            assert client.run(client.send(GET)).status == 200
+            assert client.send(GET).status == 200
         assert wire.accepted == 3
 
 
 def test_a_body_that_ends_early_is_an_error() -> None:
     with facing(lambda connection: connection.sendall(SHORT)) as (client, wire):
         with pytest.raises(ClusterError, match="the connection broke: IncompleteRead"):
-            client.run(client.send(ONCE))
+            client.send(ONCE)
         assert wire.accepted == 1
 
 
@@ -118,4 +118,4 @@ def test_a_server_that_is_no_http_server_is_an_error() -> None:
         facing(lambda connection: connection.sendall(b"220 ready\r\n")) as (client, _),
         pytest.raises(ClusterError, match="the connection broke"),
     ):
-        client.run(client.send(ONCE))
+        client.send(ONCE)

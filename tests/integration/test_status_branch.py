@@ -14,9 +14,9 @@ from gitmesh.adapters.git import GitSource
 from gitmesh.adapters.git.commit import Pushed, push
 from gitmesh.adapters.statusbranch import StatusBranch
 from gitmesh.diagnostics import finding
+from gitmesh.errors import SourceError
 from gitmesh.model.config import Author
 from gitmesh.model.report import Report, SourceResult, Stage
-from gitmesh.ports import SourceError
 from tests.gitrepo import Repo
 from tests.unit.test_status import healed_report
 

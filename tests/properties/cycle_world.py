@@ -11,12 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.adapters.writing import StepError
+from gitmesh.errors import ClusterError
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Report
 from gitmesh.pipeline import Memo
 from gitmesh.planning.ownership import ADOPT
-from gitmesh.ports import ClusterError
 from tests.properties.history import INSTANCE, INVALID, NAMES, POOL, Event, History, InOrder, corrupted, facts_of, forgotten
 
 WRITES = frozenset({"create", "update", "adopt", "delete"})

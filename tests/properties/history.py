@@ -11,6 +11,7 @@ import yaml
 
 from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.discovery.facts_codec import with_digest
+from gitmesh.errors import ClusterError, SourceError
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger
 from gitmesh.model.manifests import Build
@@ -20,7 +21,7 @@ from gitmesh.model.report import Stage
 from gitmesh.model.snapshot import Snapshot
 from gitmesh.pipeline import Memo, Options, run
 from gitmesh.plugins import load_translators
-from gitmesh.ports import Cluster, ClusterError, SourceError
+from gitmesh.ports import Cluster
 from tests.factories import service, shop, snapshot_of, workload
 
 INSTANCE = "shop"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +18,8 @@ from gitmesh.adapters.git import GitSource
 from gitmesh.adapters.kube.client import Request
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.cli.main import cli
+from gitmesh.errors import SourceError
 from gitmesh.parsing.parse import parse
-from gitmesh.ports import SourceError
 from tests.factories import snapshot_of
 from tests.properties.history import document, on
 from tests.unit.test_pipeline import World, actions, codes, slow
@@ -86,7 +85,7 @@ class Pages:
 
     requests: list[Request] = field(default_factory=list)
 
-    async def send(self, request: Request) -> Any:
+    def send(self, request: Request) -> Any:
         self.requests.append(request)
         last = len(self.requests) > 1
         content = {"items": [{"page": len(self.requests)}], "metadata": {} if last else {"continue": "next"}}
@@ -95,7 +94,7 @@ class Pages:
 
 def test_K10_lists_are_read_from_the_quorum_and_whole() -> None:
     client: Any = Pages()
-    found = asyncio.run(everything(client, "/apis/x/v1/rules", lambda item: item["page"]))
+    found = everything(client, "/apis/x/v1/rules", lambda item: item["page"])
     assert found == [1, 2]
     assert [sorted(request.query) for request in client.requests] == [["limit"], ["continue", "limit"]], (
         "no resourceVersion: not from a cache"

@@ -14,12 +14,12 @@ import yaml
 
 from gitmesh.adapters import files
 from gitmesh.adapters.directory import DirectoryCluster
+from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live
 from gitmesh.model.units import UnitKey
-from gitmesh.ports import ClusterError
 from gitmesh.yaml_text import dump, dump_all
 from tests.unit.bookshop import NETWORKING, TRANSLATORS, VIRTUAL_SERVICE, bookshop, create, delete, key, plan, route, thing, update
 from tests.unit.test_discover import discovered

@@ -9,7 +9,8 @@ import pytest
 
 from gitmesh.adapters.fleet import LocalFleet
 from gitmesh.adapters.memory import MemoryCluster
-from gitmesh.ports import Cluster, ClusterError
+from gitmesh.errors import ClusterError
+from gitmesh.ports import Cluster
 
 
 def fleet(*names: str) -> LocalFleet:

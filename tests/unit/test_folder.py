@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from gitmesh.adapters.folder import FolderSource, blob_id, read_config
+from gitmesh.errors import SourceError
 from gitmesh.parsing.nodes import MAX_FILE_BYTES
 from gitmesh.parsing.parse import parse
-from gitmesh.ports import Source, SourceError
+from gitmesh.ports import Source
 
 
 def source(path: Path | str, prefix: str = "") -> FolderSource:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
+import threading
 from typing import Any
 
 import pytest
@@ -95,28 +96,28 @@ def test_backoff_has_full_jitter_and_a_cap() -> None:
 
 @given(st.lists(st.booleans(), max_size=60))
 def test_slots_never_exceed_their_limit_and_never_get_stuck(refusals: list[bool]) -> None:
-    most = asyncio.run(_through_slots(refusals))
-    assert most <= 8
+    slots, lock = Slots(8), threading.Lock()
+    held: list[bool] = []
+    most = 0
 
-
-async def _through_slots(refusals: list[bool]) -> int:
-    slots, held, most = Slots(8), 0, 0
-
-    async def one(refused: bool) -> None:
-        nonlocal held, most
-        async with slots:
-            held += 1
-            most = max(most, held)
-            await asyncio.sleep(0)
+    def one(refused: bool) -> None:
+        nonlocal most
+        with slots:
+            with lock:
+                held.append(refused)
+                most = max(most, len(held))
             (slots.slower if refused else slots.faster)()
-            held -= 1
+            with lock:
+                held.pop()
 
-    cancelled = asyncio.create_task(one(False))
-    tasks = [asyncio.create_task(one(refused)) for refused in refusals]
-    cancelled.cancel()
-    await asyncio.wait_for(asyncio.gather(*tasks), timeout=10)
+    threads = [threading.Thread(target=one, args=(refused,), daemon=True) for refused in refusals]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+    assert most <= 8
     assert 1 <= slots.limit <= 8
-    return most
 
 
 def entry(manager: str, operation: str, fields: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -185,3 +186,34 @@ def test_what_was_added_by_union_is_gone_after_minus(left: dict[str, Any], right
     assert managed.union(both, right) == both
     assert managed.minus(left, left) == {}
     assert not set(managed.paths(managed.minus(both, right))) & set(managed.paths(right))
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "code", "retryable"),
+    [
+        (400, 'admission webhook "validation.istio.io" denied the request: bad', "GM505", False),
+        (403, 'admission webhook "validation.gatekeeper.sh" denied the request: bad', "GM505", False),
+        (500, 'admission webhook "x" denied the request: bad', "GM505", False),
+        (422, "ValidatingAdmissionPolicy 'x' with binding 'y' denied request: bad", "GM505", False),
+        (403, 'virtualservices is forbidden: User "x" cannot patch resource', "GM503", False),
+        (500, 'Internal error occurred: failed calling webhook "validation.istio.io": connection refused', "GM501", True),
+    ],
+)
+def test_who_refuses_is_told_from_who_cannot_answer(status: int, message: str, code: str, retryable: bool) -> None:
+    error = api_error("PATCH /x", status, json.dumps({"kind": "Status", "reason": "Any", "message": message}).encode())
+    assert (error.code, error.retryable) == (code, retryable)
+
+
+@pytest.mark.parametrize(
+    ("times", "written"),
+    [
+        ((), 0.0),
+        (("2026-01-02T03:04:05Z", "2026-01-02T03:04:07Z", "2025-12-31T00:00:00Z"), 1767323047.0),
+        (("yesterday", "", None), 0.0),
+        (("0001-01-01T00:00:00Z",), 0.0),
+    ],
+)
+def test_when_content_was_written(times: tuple[str | None, ...], written: float) -> None:
+    found: list[dict[str, Any]] = [{"manager": f"m{number}", "fieldsV1": {}, "time": time} for number, time in enumerate(times)]
+    status = {"manager": "istiod", "subresource": "status", "fieldsV1": {}, "time": "2030-01-01T00:00:00Z"}
+    assert managed.written(managed.entries({"metadata": {"managedFields": [*found, status]}})) == written

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import subprocess
 import sys
@@ -16,9 +15,10 @@ from hypothesis import strategies as st
 
 from gitmesh.adapters.kube.cluster import connect
 from gitmesh.adapters.kube.credentials import FileToken, StaticToken, in_cluster
+from gitmesh.adapters.kube.deadline import Closing, Deadline
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
+from gitmesh.errors import ClusterError
 from gitmesh.model.config import ClusterConfig
-from gitmesh.ports import ClusterError
 
 SECRET = "s3cret-token-of-mine"
 
@@ -144,13 +144,12 @@ def test_K32_a_token_file_that_is_empty_for_an_instant_is_read_again(tmp_path: P
     path = tmp_path / "token"
     path.write_text("")
 
-    async def rotated() -> str:
-        reading = asyncio.create_task(FileToken(path, wait=0.05).token(False))
-        await asyncio.sleep(0)
-        path.write_text("fresh\n")
-        return await reading
+    class Rotation(Deadline):
+        def pause(self, seconds: float) -> None:
+            super().pause(seconds)
+            path.write_text("fresh\n")
 
-    assert asyncio.run(rotated()) == "fresh"
+    assert FileToken(path, wait=0.05).token(False, Rotation(5.0, Closing())) == "fresh"
 
 
 @pytest.mark.parametrize("content", [None, "", "  \n", "two words", "a\nb", "ümlaut"])
@@ -159,7 +158,7 @@ def test_K32_a_token_that_cannot_be_one_is_never_sent(tmp_path: Path, content: s
     if content is not None:
         path.write_text(content)
     with pytest.raises(ClusterError) as found:
-        asyncio.run(FileToken(path, wait=0.0).token(False))
+        FileToken(path, wait=0.0).token(False, Deadline(5.0, Closing()))
     assert found.value.code == "GM502"
 
 
@@ -197,7 +196,7 @@ def test_a_process_that_ends_without_closing_its_cluster_ends_quietly() -> None:
         "from gitmesh.adapters.kube.client import Client, Request\n"
         "from gitmesh.adapters.kube.credentials import Endpoint\n"
         "client = Client(Endpoint(server='http://127.0.0.1:1'), timeout=1.0, user_agent='t', jitter=lambda: 0.0)\n"
-        "try:\n    client.run(client.send(Request(method='GET', path='/')))\nexcept Exception as error:\n    print(error)\n"
+        "try:\n    client.send(Request(method='GET', path='/'))\nexcept Exception as error:\n    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (0, "")

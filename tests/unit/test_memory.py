@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gitmesh.adapters.memory import MemoryCluster
+from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Ledger
 from gitmesh.model.objects import ObjectKey
-from gitmesh.ports import ClusterError
 from tests.unit.bookshop import VIRTUAL_SERVICE, bookshop, create, delete, key, plan, route, update
 from tests.unit.test_discover import discovered
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,17 +14,19 @@ from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.adapters.writing import StepError
 from gitmesh.diagnostics import Diagnostic, Location, Severity
 from gitmesh.discovery.facts_codec import with_digest
+from gitmesh.errors import ClusterError
 from gitmesh.model.config import PruneConfig
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
-from gitmesh.model.manifests import Translation
-from gitmesh.model.objects import ObjectKey, decode
+from gitmesh.model.manifests import Phase, Translation
+from gitmesh.model.objects import Body, ObjectKey, decode
 from gitmesh.model.plan import Action, Live, Outcome, Plan
 from gitmesh.model.report import Report, Stage, State
 from gitmesh.model.units import DestinationUnit, Unit
 from gitmesh.pipeline import Memo, Options, run
+from gitmesh.planning.converge import SETTLE
 from gitmesh.planning.ownership import ADOPT
 from gitmesh.plugins import load_translators
-from gitmesh.ports import ClusterError
+from gitmesh.ports import Step
 from tests.factories import service, shop, workload
 from tests.fake_mesh import GROUP, FakeMesh, rule
 from tests.properties.history import History, document, forgotten, ledger_of, on
@@ -515,3 +517,32 @@ def test_a_warning_of_the_cluster_is_shown() -> None:
     warning = one(world.run(), "GM510")
     assert (warning.policy, warning.severity) == ("TrafficPolicy/shop/a", Severity.WARNING)
     assert "deprecated field" in warning.message
+
+
+class Patient(Mapped):
+    """A mesh that waits with a change while more counts as live than there is: while proxies may work by what was."""
+
+    def steps(
+        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], live: Callable[[str, str], Iterable[Body]]
+    ) -> Mapping[ObjectKey, tuple[Step, ...]]:
+        waits = len(list(live(GROUP, "Rule"))) > 1
+        return {key: (Step(phase=Phase.ROUTE, spec=None, note="proxies work by what was"),) for key in changed if waits}
+
+
+def test_what_an_object_said_a_moment_ago_counts_as_live_until_proxies_have_had_the_time() -> None:
+    """Also where nothing moves meanwhile, neither policies nor the cluster: then the plan is made again all the same."""
+    world = World(mesh=Patient())
+
+    def said(now: float, timeout: str = "") -> tuple[Any, State]:
+        world.now = now
+        if timeout:
+            world.commit(slow("a", timeout=timeout))
+        state = world.run().clusters["east"].state
+        return decode(next(iter(world.east.objects.values())).body)["spec"]["timeouts"], state
+
+    (first, _), (second, state) = said(0.0, "1s"), said(1.0, "2s")
+    assert (first != second, state) == (True, State.SYNCED)
+    assert said(2.0, "3s") == (second, State.PENDING)
+    assert said(3.0) == (second, State.PENDING)
+    third, state = said(1.0 + SETTLE)
+    assert (third not in (first, second), state) == (True, State.SYNCED)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from enum import StrEnum
 
-from gitmesh.ports import SourceError
+from gitmesh.errors import SourceError
 
 _LENGTH = 300
 

@@ -17,9 +17,9 @@ from gitmesh.adapters.git.auth import Access, access
 from gitmesh.adapters.git.errors import GitError, Reason, failure
 from gitmesh.adapters.git.names import branch_problem, is_object_id
 from gitmesh.adapters.git.process import Done, Limits, run
+from gitmesh.errors import SourceError
 from gitmesh.model.config import SourceAuth
 from gitmesh.parsing.settings import url_problem
-from gitmesh.ports import SourceError
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.names import is_object_id
 from gitmesh.adapters.git.repository import Repository
 from gitmesh.adapters.git.tree import list_policies
+from gitmesh.errors import SourceError
 from gitmesh.model.config import SourceAuth
 from gitmesh.model.snapshot import File, Snapshot
-from gitmesh.ports import SourceError
 
 _KEPT = 2
 """Snapshots in memory: the tip and the last good one."""

@@ -1,1 +1,1 @@
-"""Kubernetes clusters. Import the modules only where a configuration names such a cluster: asyncio and TLS take a while to load."""
+"""Kubernetes clusters. Import the modules only where a configuration names such a cluster: HTTP and TLS take a while to load."""

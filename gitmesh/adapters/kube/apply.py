@@ -5,19 +5,23 @@ Every write names the version of the object that the plan was made from, so a pl
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from gitmesh.adapters.kube import managed, writes
 from gitmesh.adapters.kube.client import Answer, Client, Identity
 from gitmesh.adapters.kube.errors import ApiError, api_error, clean
-from gitmesh.adapters.kube.live import LiveObjects
+from gitmesh.errors import ClusterError
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Outcome, Plan
-from gitmesh.model.units import UnitKey
 from gitmesh.planning.diff import is_same
-from gitmesh.ports import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from gitmesh.adapters.kube.live import LiveObjects
+    from gitmesh.model.units import UnitKey
 
 _MANAGER_CONFLICT = "FieldManagerConflict"
 
@@ -33,24 +37,24 @@ class Applier:
         self._failed: dict[UnitKey | ObjectKey, Outcome] = {}
         self._lost: Outcome | None = None
 
-    async def apply(self, plan: Plan) -> tuple[Outcome, ...]:
+    def apply(self, plan: Plan) -> tuple[Outcome, ...]:
         """One outcome for each write of the plan, in its order. Never raises for the world's failures."""
         outcomes: list[Outcome] = []
         for batch in batches(plan.writes):
-            done = await asyncio.gather(*(self._step(change) for change in batch))
+            done = self._client.each(partial(self._step, self._lost), batch)
             for change, outcome in zip(batch, done, strict=True):
                 if not outcome.ok:
                     self._failed.update(dict.fromkeys((change.key, *change.units), outcome))
             outcomes += done
         return tuple(outcomes)
 
-    async def _step(self, change: Change) -> Outcome:
-        cause = self._lost or next((self._failed[unit] for unit in (change.key, *change.units) if unit in self._failed), None)
+    def _step(self, lost: Outcome | None, change: Change) -> Outcome:
+        cause = lost or next((self._failed[unit] for unit in (change.key, *change.units) if unit in self._failed), None)
         if cause is not None:
             text = f"not tried, as an earlier step failed ({cause.key})"
             return Outcome(key=change.key, action=change.action, ok=False, message=text, code=cause.code, retryable=True)
         try:
-            outcome = await (self._delete(change) if change.action is Action.DELETE else self._write(change))
+            outcome = self._delete(change) if change.action is Action.DELETE else self._write(change)
         except ClusterError as error:
             outcome = _failure(change, error)
             if error.retryable and not isinstance(error, ApiError):
@@ -59,20 +63,20 @@ class Applier:
 
     # -- create, update, adopt --------------------------------------------------------------------------
 
-    async def _write(self, change: Change) -> Outcome:
+    def _write(self, change: Change) -> Outcome:
         desired = decode(change.body or b"")
         written = self._written.get(change.key)
         if written is not None:
-            return await self._put(change, desired, written.version)
+            return self._put(change, desired, written.version)
         if change.action is Action.CREATE:
-            return await self._put(change, desired, writes.NEW)
+            return self._put(change, desired, writes.NEW)
         if change.action is Action.UPDATE and self._live.is_sole(change.key, change.resource_version):
-            return await self._put(change, desired, change.resource_version)
-        return await self._put_shared(change, desired)
+            return self._put(change, desired, change.resource_version)
+        return self._put_shared(change, desired)
 
-    async def _put(self, change: Change, desired: Body, at: str) -> Outcome:
+    def _put(self, change: Change, desired: Body, at: str) -> Outcome:
         kind = self._kind(change)
-        answer = await self._client.send(writes.apply_request(kind, change.version, change.key, desired, at))
+        answer = self._client.send(writes.apply_request(kind, change.version, change.key, desired, at))
         try:
             return self._done(change, desired, answer)
         except ApiError as error:
@@ -80,23 +84,23 @@ class Applier:
                 return _other_manager(change, error)
             if not _is_outdated(error, at):
                 raise
-        return await self._recheck(change, desired)
+        return self._recheck(change, desired)
 
-    async def _put_shared(self, change: Change, desired: Body) -> Outcome:
+    def _put_shared(self, change: Change, desired: Body) -> Outcome:
         """Others claim fields of the object: take over what Update managers claim, and leave Apply managers theirs unless it is adopted."""
-        answer = await self._get(change)
+        answer = self._get(change)
         raw, (uid, at) = answer.json(), answer.identity()
         if (uid, at) != (change.uid, change.resource_version):
             return _failed(change, "it was changed since the plan was made", "GM505")
         claims = managed.taken_over(managed.entries(raw), raw, desired, adopted=change.action is Action.ADOPT)
         if claims is not None:
-            moved = await self._client.send(writes.claims_request(self._kind(change), change.version, change.key, at, claims))
+            moved = self._client.send(writes.claims_request(self._kind(change), change.version, change.key, at, claims))
             at = moved.identity().version
-        return await self._put(change, desired, at)
+        return self._put(change, desired, at)
 
-    async def _recheck(self, change: Change, desired: Body) -> Outcome:
+    def _recheck(self, change: Change, desired: Body) -> Outcome:
         """The server says that the version moved: perhaps by our own write, whose answer was lost."""
-        answer = await self._get(change)
+        answer = self._get(change)
         if answer.status == 404:
             return _failed(change, "it was deleted since the plan was made", "GM505")
         raw = answer.json()
@@ -116,15 +120,15 @@ class Applier:
 
     # -- delete -----------------------------------------------------------------------------------------
 
-    async def _delete(self, change: Change) -> Outcome:
+    def _delete(self, change: Change) -> Outcome:
         written = self._written.get(change.key, Identity(change.uid, change.resource_version))
         request = writes.delete_request(self._kind(change), change.version, change.key, written.uid, written.version)
-        answer = await self._client.send(request)
+        answer = self._client.send(request)
         done = Outcome(key=change.key, action=change.action, ok=True, uid=change.uid, warnings=answer.warnings)
         if answer.status == 404:
             return replace(done, message="it was gone already")
         if answer.status == 409:
-            return await self._not_deleted(change, done, api_error(str(request), answer.status, answer.body))
+            return self._not_deleted(change, done, api_error(str(request), answer.status, answer.body))
         metadata = answer.json().get("metadata")
         finalizers = metadata.get("finalizers") if isinstance(metadata, dict) else None
         if isinstance(finalizers, list) and finalizers:
@@ -132,9 +136,9 @@ class Applier:
             return _failed(change, f"it is being deleted and waits for {waits}", "GM505")
         return done
 
-    async def _not_deleted(self, change: Change, done: Outcome, error: ApiError) -> Outcome:
+    def _not_deleted(self, change: Change, done: Outcome, error: ApiError) -> Outcome:
         """A precondition failed: ours is gone, replaced by another object, or changed."""
-        answer = await self._get(change)
+        answer = self._get(change)
         if answer.status == 404:
             return replace(done, message="it was gone already")
         if answer.identity().uid != change.uid:
@@ -143,8 +147,8 @@ class Applier:
 
     # -- both -------------------------------------------------------------------------------------------
 
-    async def _get(self, change: Change) -> Answer:
-        return await self._client.send(writes.get_request(self._kind(change), change.version, change.key))
+    def _get(self, change: Change) -> Answer:
+        return self._client.send(writes.get_request(self._kind(change), change.version, change.key))
 
     def _kind(self, change: Change) -> ApiKind:
         kind = self._kinds.get((change.key.group, change.key.kind))

@@ -1,31 +1,33 @@
-"""Requests to one API server, on an event loop of its own: deadlines, bounded retries, as many at once as the server bears.
-
-Callers are synchronous and enter through `run`; what they run is a coroutine that awaits `send`.
-"""
+"""Requests to one API server: deadlines, bounded retries, as many at once as the server bears."""
 
 from __future__ import annotations
 
-import asyncio
 import random
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from ssl import SSLCertVerificationError
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import orjson
 
-from gitmesh.adapters.kube.credentials import Endpoint
+from gitmesh.adapters.kube.deadline import Closing, Deadline
 from gitmesh.adapters.kube.errors import api_error, clean, is_schema_error
 from gitmesh.adapters.kube.pacing import ATTEMPTS, RETRIED, Slots, backoff, retry_after
-from gitmesh.adapters.kube.transport import Pool, TooLargeError, UnreachableError
-from gitmesh.ports import ClusterError
+from gitmesh.adapters.kube.together import together
+from gitmesh.adapters.kube.transport import Pool, TooLargeError
+from gitmesh.adapters.kube.wire import UnreachableError
+from gitmesh.errors import ClusterError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from gitmesh.adapters.kube.credentials import Endpoint
+
+A = TypeVar("A")
 T = TypeVar("T")
 IN_FLIGHT = 32
 
@@ -89,8 +91,20 @@ class Answer:
         return Identity(uid, version)
 
 
+class _Session(NamedTuple):
+    """What lives until the client is closed."""
+
+    pool: Pool
+    closing: Closing
+
+    def end(self) -> None:
+        """Close connections; what runs or waits ends in ClusterError."""
+        self.closing.close()
+        self.pool.close()
+
+
 class Client:
-    """The way to one API server. `timeout` is the deadline of one request in seconds, all its attempts included."""
+    """The way to one API server, for any thread. `timeout` is the deadline of one request in seconds, all its attempts included."""
 
     def __init__(self, endpoint: Endpoint, *, timeout: float, user_agent: str, jitter: Callable[[], float] = random.random) -> None:
         self._endpoint = endpoint
@@ -98,33 +112,17 @@ class Client:
         self._headers = {"Accept-Encoding": "identity", "User-Agent": user_agent}
         self._jitter = jitter
         self._slots = Slots(IN_FLIGHT)
-        self._pool: Pool | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._date: str | None = None
         self._lock = threading.Lock()
+        self._session: _Session | None = None
         self._end: weakref.finalize[..., Client] | None = None
 
-    # -- the synchronous face ---------------------------------------------------------------------------
-
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the client's loop and wait for it. Not to be called from that loop.
-
-        Raises what it raises, and ClusterError where `close` ended it.
-        """
-        future = asyncio.run_coroutine_threadsafe(work, self._started())
-        try:
-            return future.result()
-        except CancelledError:
-            raise ClusterError("the connection was closed from this side") from None
-        finally:
-            future.cancel()  # of use where the caller was interrupted
-
     def close(self) -> None:
-        """Close connections and end the threads; a later use starts anew."""
+        """Close connections and end what runs; a later use starts anew."""
         with self._lock:
             if self._end is not None:
                 self._end()
-            self._end = self._loop = self._pool = None
+            self._end = self._session = None
 
     @property
     def now(self) -> float:
@@ -139,38 +137,44 @@ class Client:
         """How many requests are sent at once now; less than 32 after the server said 429."""
         return self._slots.limit
 
-    def _started(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                thread = threading.Thread(target=_serve, args=(self._loop,), name="gitmesh-kube", daemon=True)
-                thread.start()
-                self._pool = Pool(self._endpoint, size=IN_FLIGHT, timeout=self._timeout)
-                self._end = weakref.finalize(self, _shut, self._loop, thread, self._pool)
-            return self._loop
+    def each(self, work: Callable[[A], T], items: Iterable[A]) -> list[T]:
+        """What `work`, which sends requests, makes of each item, in their order, as many at once as the server bears.
 
-    # -- on the loop ------------------------------------------------------------------------------------
+        After a failure nothing else is begun; it is raised once all that runs has ended. An interrupt closes the client.
+        """
+        try:
+            return together(work, items, most=IN_FLIGHT)
+        except Exception:
+            raise
+        except BaseException:
+            self.close()
+            raise
 
-    async def send(self, request: Request) -> Answer:
+    def send(self, request: Request) -> Answer:
         """The server's answer, whatever its status; retried where that is harmless and there is time.
 
-        Raises ClusterError when there is none within the deadline.
+        Raises ClusterError when there is none within the deadline, or `close` ended it.
         """
-        async with self._slots:
+        session = self._started()
+        with self._slots:
             try:
-                async with asyncio.timeout(self._timeout):
-                    return await self._attempts(request)
+                return self._attempts(request, session.pool, Deadline(self._timeout, session.closing))
             except TimeoutError:
                 raise ClusterError(f"{request}: no answer within {self._timeout:g} s") from None
 
-    async def _attempts(self, request: Request) -> Answer:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._timeout
+    def _started(self) -> _Session:
+        with self._lock:
+            if self._session is None:
+                self._session = _Session(Pool(self._endpoint), Closing())
+                self._end = weakref.finalize(self, self._session.end)
+            return self._session
+
+    def _attempts(self, request: Request, pool: Pool, deadline: Deadline) -> Answer:
         for attempt in range(ATTEMPTS):
-            answer, failure = await self._attempt(request)
+            answer, failure = self._attempt(request, pool, deadline)
             pause = self._pause(request, attempt, answer)
-            if pause is not None and loop.time() + pause < end:
-                await asyncio.sleep(pause)
+            if pause is not None and pause < deadline.left():
+                deadline.pause(pause)
                 continue
             if failure is not None:
                 raise failure
@@ -191,12 +195,12 @@ class Client:
         asked = retry_after(answer.retry_after)
         return backoff(attempt, self._jitter()) if asked is None else asked
 
-    async def _attempt(self, request: Request) -> tuple[Answer | None, ClusterError | None]:
+    def _attempt(self, request: Request, pool: Pool, deadline: Deadline) -> tuple[Answer | None, ClusterError | None]:
         """One attempt; a refused token is renewed once. The failure is one of the transport."""
         try:
-            answer = await self._once(request, renew=False)
+            answer = self._once(request, pool, deadline, renew=False)
             if answer.status == 401:
-                answer = await self._once(request, renew=True)
+                answer = self._once(request, pool, deadline, renew=True)
             if answer.status != 429:
                 self._slots.faster()
             return answer, None
@@ -206,42 +210,21 @@ class Client:
         except TooLargeError:
             raise ClusterError(f"{request}: the answer is larger than 64 MiB", retryable=False) from None
         except (HTTPException, OSError) as error:
+            deadline.left()  # where there is no time any more, that is what is told
             return None, ClusterError(f"{request}: {_words(error)}")
 
-    async def _once(self, request: Request, *, renew: bool) -> Answer:
+    def _once(self, request: Request, pool: Pool, deadline: Deadline, *, renew: bool) -> Answer:
         tokens = self._endpoint.tokens
-        token = await tokens.token(renew) if tokens else ""
+        token = tokens.token(renew, deadline) if tokens else ""
         headers = {**self._headers, "Accept": request.accept}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         if request.body is not None:
             headers["Content-Type"] = request.content_type
-        assert self._pool is not None
-        status, found, body = await self._pool.exchange(request.method, request.target, request.body, headers, renew=renew)
+        status, found, body = pool.exchange(request.method, request.target, request.body, headers, deadline, renew=renew)
         self._date = found.get("Date", self._date)
         warnings = tuple(_warning(text) for text in found.get_all("Warning", ()))
         return Answer(request=request, status=status, body=body, warnings=warnings, retry_after=found.get("Retry-After"))
-
-
-def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    loop.run_forever()
-    loop.close()
-
-
-def _shut(loop: asyncio.AbstractEventLoop, thread: threading.Thread, pool: Pool) -> None:
-    asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(timeout=5)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(timeout=5)
-    pool.close()
-
-
-async def _cancel_all() -> None:
-    """End what still runs."""
-    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
 
 
 def _warning(header: str) -> str:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitmesh import __version__
-from gitmesh.adapters.kube.apply import Applier
 from gitmesh.adapters.kube.client import Client
 from gitmesh.adapters.kube.credentials import Endpoint, in_cluster
-from gitmesh.adapters.kube.facts import FactReader
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.adapters.kube.live import LiveObjects
-from gitmesh.adapters.kube.predict import Predictor
-from gitmesh.adapters.kube.rights import Right, ask, needed
 from gitmesh.adapters.kube.store import LedgerStore
-from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import ClusterFacts
-from gitmesh.model.ledger import Ledger, Stored
-from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.model.plan import Live, Observed, Outcome, Plan
-from gitmesh.ports import ClusterError, Translator
+from gitmesh.errors import ClusterError
+from gitmesh.model.plan import Action, Observed
 
 if TYPE_CHECKING:  # a configuration that is given was imported already
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from gitmesh.adapters.kube.facts import FactReader
+    from gitmesh.adapters.kube.predict import Predictor
+    from gitmesh.adapters.kube.rights import Right
+    from gitmesh.diagnostics import Diagnostic
     from gitmesh.model.config import ClusterConfig
+    from gitmesh.model.facts import ClusterFacts
+    from gitmesh.model.ledger import Ledger, Stored
+    from gitmesh.model.objects import ApiKind, ObjectKey
+    from gitmesh.model.plan import Live, Outcome, Plan
+    from gitmesh.ports import Translator
 
 
 class KubeCluster:
@@ -38,22 +41,34 @@ class KubeCluster:
         self.enforce = enforce
         self.client = client
         self._translators = tuple(translators)
-        self._facts = FactReader(client, name, self.labels, self._translators)
         self._live = LiveObjects(client)
-        self._predictor = Predictor(client, self._live)
         self._store = LedgerStore(client)
         self._kinds: dict[tuple[str, str], ApiKind] = {}
         self._findings: tuple[Diagnostic, ...] = ()
         self._observed: Observed | None = None
 
+    # What follows is imported at its first use: most cycles of most clusters write nothing, and then loading it is most of the work.
+
+    @cached_property
+    def _facts(self) -> FactReader:
+        from gitmesh.adapters.kube.facts import FactReader
+
+        return FactReader(self.client, self.name, self.labels, self._translators)
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        from gitmesh.adapters.kube.predict import Predictor
+
+        return Predictor(self.client, self._live)
+
     def facts(self) -> ClusterFacts:
         """What lives there. Findings on kinds that may not be read come with the next `observe`."""
-        facts, self._findings = self.client.run(self._facts.read())
+        facts, self._findings = self._facts.read()
         return facts
 
     def observe(self, kinds: Sequence[ApiKind]) -> Observed:
         """Every live object of these kinds, from the quorum; the same value again while nothing changed."""
-        live, missing = self.client.run(self._live.read(kinds))
+        live, missing = self._live.read(kinds)
         self._kinds = {(kind.group, kind.kind): kind for kind in kinds if (kind.group, kind.kind) not in missing}
         last = self._observed
         if last is None or not _same(last, live, missing, self._findings):
@@ -63,13 +78,16 @@ class KubeCluster:
 
     def predict(self, plan: Plan) -> Plan:
         """The plan without the updates that a dry run shows to change nothing. Observed clusters are asked nothing."""
-        return self.client.run(self._predictor.predict(plan, self._kinds)) if self.enforce else plan
+        asks = self.enforce and any(change.action is Action.UPDATE for change in plan.writes)
+        return self._predictor.predict(plan, self._kinds) if asks else plan
 
     def apply(self, plan: Plan) -> tuple[Outcome, ...]:
         """Carry out the plan's writes. Raises ClusterError only where the cluster is merely observed."""
         if not self.enforce:
             raise ClusterError(f"cluster {self.name} is in mode Observe", retryable=False, code="GM509")
-        return self.client.run(Applier(self.client, self._kinds, self._live).apply(plan))
+        from gitmesh.adapters.kube.apply import Applier
+
+        return Applier(self.client, self._kinds, self._live).apply(plan)
 
     def now(self) -> float:
         """The API server's clock, which dates its objects too."""
@@ -77,24 +95,26 @@ class KubeCluster:
 
     def load(self, instance: str) -> Stored:
         """The ledger of an instance."""
-        return self.client.run(self._store.load(instance))
+        return self._store.load(instance)
 
     def save(self, ledger: Ledger, version: str) -> str:
         """Compare-and-set the ledger; its new version."""
         if not self.enforce:
             raise ClusterError(f"cluster {self.name} is in mode Observe", retryable=False, code="GM509")
-        return self.client.run(self._store.save(ledger, version))
+        return self._store.save(ledger, version)
 
     def rights(self, instance: str) -> tuple[Right, ...]:
         """The rights that this cluster's mode needs, each with whether we have it. For `gitmesh check`.
 
         Which settings of meshes are read is known after `facts`.
         """
+        from gitmesh.adapters.kube.rights import ask, needed
+
         resources = [resource for translator in self._translators for resource in translator.resources]
-        return self.client.run(ask(self.client, needed(resources, self._facts.configmaps, instance=instance, enforce=self.enforce)))
+        return ask(self.client, needed(resources, self._facts.configmaps, instance=instance, enforce=self.enforce))
 
     def close(self) -> None:
-        """Close connections and end the thread."""
+        """Close connections."""
         self.client.close()
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ipaddress
 import re
 import ssl
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from gitmesh.adapters.kube.errors import clean
-from gitmesh.ports import ClusterError
+from gitmesh.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gitmesh.adapters.kube.deadline import Deadline
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 EMPTY_TOKEN_WAIT = 1.0
@@ -33,10 +36,10 @@ class Certificate:
 class TokenSource(Protocol):
     """Where bearer tokens come from."""
 
-    async def token(self, renew: bool) -> str:
+    def token(self, renew: bool, deadline: Deadline) -> str:
         """A token, never empty ("" only where the source gave a certificate). `renew`: the last one was refused.
 
-        Raises ClusterError.
+        Raises ClusterError, and TimeoutError at the deadline.
         """
 
     def certificate(self) -> Certificate | None:
@@ -49,7 +52,7 @@ class StaticToken:
 
     value: str = field(repr=False)
 
-    async def token(self, renew: bool) -> str:  # noqa: ARG002 - the protocol's signature; a fixed token cannot be renewed
+    def token(self, renew: bool, deadline: Deadline) -> str:  # noqa: ARG002 - the protocol's signature; a fixed token cannot be renewed
         """The token."""
         return _checked(self.value, "the kubeconfig")
 
@@ -64,11 +67,11 @@ class FileToken:
     path: Path
     wait: float = EMPTY_TOKEN_WAIT
 
-    async def token(self, renew: bool) -> str:  # noqa: ARG002 - the protocol's signature; each use reads the file anyhow
+    def token(self, renew: bool, deadline: Deadline) -> str:  # noqa: ARG002 - the protocol's signature; each use reads the file anyhow
         """The content; a file that is absent or empty for an instant is looked at once more."""
         found = self._read()
         if not found:
-            await asyncio.sleep(self.wait)
+            deadline.pause(self.wait)
             found = self._read()
         if not found:
             raise ClusterError(f"the token file {clean(self.path, 200)} is missing, unreadable or empty", code="GM502")
@@ -97,10 +100,10 @@ class Exec:
     folder: Path
     _made: Mapping[str, Any] | None = field(default=None, repr=False)
 
-    async def token(self, renew: bool) -> str:
+    def token(self, renew: bool, deadline: Deadline) -> str:
         """Run the program, unless what it made last is still good."""
         if self._made is None or renew:
-            self._made = await asyncio.to_thread(self._run)
+            self._made = deadline.call(self._run)
         token = self._made.get("token")
         if not token and self.certificate() is None:
             raise ClusterError("the exec credential program gave neither a token nor a certificate", code="GM502")

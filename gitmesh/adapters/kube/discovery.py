@@ -6,15 +6,16 @@ remembered by the server's own hashes, so a tick without change costs two small 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.paths import segment
 from gitmesh.discovery.crd import preferred, schema_fields
-from gitmesh.discovery.reducer import listed, mapping
-from gitmesh.model.objects import ApiKind
-from gitmesh.ports import ClusterError
+from gitmesh.errors import ClusterError
+from gitmesh.model.objects import ApiKind, listed, mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -27,16 +28,16 @@ class Discovery:
         self._groups = tuple(sorted(set(groups)))
         self._schemas: dict[tuple[str, str], tuple[str, Mapping[str, frozenset[str]]]] = {}
 
-    async def kinds(self) -> tuple[ApiKind, ...]:
+    def kinds(self) -> tuple[ApiKind, ...]:
         """Every kind of the groups. Raises ClusterError."""
-        served = await self._served()
-        documents = await self._documents() if served else {}
-        found = [await self._kind(group, kind, resources, documents) for (group, kind), resources in sorted(served.items())]
+        served = self._served()
+        documents = self._documents() if served else {}
+        found = [self._kind(group, kind, resources, documents) for (group, kind), resources in sorted(served.items())]
         return tuple(found)
 
-    async def _served(self) -> dict[tuple[str, str], dict[str, Mapping[str, Any]]]:
+    def _served(self) -> dict[tuple[str, str], dict[str, Mapping[str, Any]]]:
         """(group, kind) -> version -> what discovery says of it."""
-        content = (await self._client.send(Request(method="GET", path="/apis", accept=_AGGREGATED))).json()
+        content = (self._client.send(Request(method="GET", path="/apis", accept=_AGGREGATED))).json()
         if content.get("kind") != "APIGroupDiscoveryList":
             raise ClusterError("GET /apis: no aggregated discovery; Kubernetes 1.27 or newer is needed", retryable=False)
         served: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
@@ -45,14 +46,14 @@ class Discovery:
                 served.setdefault((group, resource["responseKind"]["kind"]), {})[version] = resource
         return served
 
-    async def _documents(self) -> Mapping[str, Any]:
+    def _documents(self) -> Mapping[str, Any]:
         """`apis/<group>/<version>` -> address of its OpenAPI document, which ends in its hash."""
-        found = (await self._client.send(Request(method="GET", path="/openapi/v3"))).json().get("paths")
+        found = (self._client.send(Request(method="GET", path="/openapi/v3"))).json().get("paths")
         return found if isinstance(found, dict) else {}
 
-    async def _kind(self, group: str, kind: str, resources: Mapping[str, Mapping[str, Any]], documents: Mapping[str, Any]) -> ApiKind:
+    def _kind(self, group: str, kind: str, resources: Mapping[str, Mapping[str, Any]], documents: Mapping[str, Any]) -> ApiKind:
         versions = preferred(resources)
-        fields = await self._fields(group, versions[0], documents)
+        fields = self._fields(group, versions[0], documents)
         resource = resources[versions[0]]
         return ApiKind(
             group=group,
@@ -63,7 +64,7 @@ class Discovery:
             fields=fields.get(kind, frozenset()),
         )
 
-    async def _fields(self, group: str, version: str, documents: Mapping[str, Any]) -> Mapping[str, frozenset[str]]:
+    def _fields(self, group: str, version: str, documents: Mapping[str, Any]) -> Mapping[str, frozenset[str]]:
         """Kind -> fields of one group version; none where the server publishes no schema."""
         entry = documents.get(f"apis/{group}/{version}")
         address = str(entry.get("serverRelativeURL", "")) if isinstance(entry, dict) else ""
@@ -72,7 +73,7 @@ class Discovery:
         known = self._schemas.get((group, version))
         if known is None or known[0] != address:
             path = f"/openapi/v3/apis/{segment(group)}/{segment(version)}"
-            content = (await self._client.send(Request(method="GET", path=path))).json()
+            content = (self._client.send(Request(method="GET", path=path))).json()
             known = self._schemas[group, version] = (address, dict(_kind_fields(content, group, version)))
         return known[1]
 

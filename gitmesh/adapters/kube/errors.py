@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gitmesh.ports import ClusterError
+from gitmesh.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LONGEST_TEXT = 512
 _CODES: Mapping[int, str] = {401: "GM502", 403: "GM503", 404: "GM504", 400: "GM505", 405: "GM504", 409: "GM505", 413: "GM505", 422: "GM505"}

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.errors import clean
 from gitmesh.adapters.kube.paths import collection, item
-from gitmesh.diagnostics import Diagnostic
+from gitmesh.errors import ClusterError
 from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.model.report import Report
-from gitmesh.ports import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from gitmesh.diagnostics import Diagnostic
+    from gitmesh.model.report import Report
 
 _DEPLOYMENT = ApiKind(group="apps", kind="Deployment", plural="deployments", versions=("v1",))
 _EVENT = ApiKind(group="events.k8s.io", kind="Event", plural="events", versions=("v1",))
@@ -49,23 +51,24 @@ class EventPublisher:
         self._posted = {name: at for name, at in self._posted.items() if name in errors and self._clock() - at < AGAIN_AFTER}
         fresh = [(name, d) for name, d in errors.items() if name not in self._posted][:MOST_EVENTS]
         if fresh:
-            self._client.run(self._post(fresh))
+            self._post(fresh)
         return report
 
-    async def _post(self, fresh: Sequence[tuple[str, Diagnostic]]) -> None:
+    def _post(self, fresh: Sequence[tuple[str, Diagnostic]]) -> None:
         try:
-            self._uid = self._uid or await self._read_uid()
-            await asyncio.gather(*(self._post_one(name, diagnostic) for name, diagnostic in fresh))
+            self._uid = self._uid or self._read_uid()
+            self._client.each(self._post_one, fresh)
         except ClusterError:
             return
 
-    async def _read_uid(self) -> str:
-        content = (await self._client.send(Request(method="GET", path=item(_DEPLOYMENT, "v1", self._key)))).json()
+    def _read_uid(self) -> str:
+        content = (self._client.send(Request(method="GET", path=item(_DEPLOYMENT, "v1", self._key)))).json()
         return str(content["metadata"]["uid"])
 
-    async def _post_one(self, name: str, diagnostic: Diagnostic) -> None:
+    def _post_one(self, what: tuple[str, Diagnostic]) -> None:
+        name, diagnostic = what
         body = orjson.dumps(self._event(name, diagnostic))
-        answer = await self._client.send(Request(method="POST", path=collection(_EVENT, "v1", self._key.namespace), body=body))
+        answer = self._client.send(Request(method="POST", path=collection(_EVENT, "v1", self._key.namespace), body=body))
         if answer.status != 409:  # 409: an agent before us has made it, and it is still there
             answer.json()
         self._posted[name] = self._clock()

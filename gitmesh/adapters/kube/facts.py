@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.discovery import Discovery
@@ -12,9 +12,13 @@ from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.discovery.discover import FACT_KINDS, Reduced, Reducer, assemble, wanted_configmaps
-from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.ports import Translator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gitmesh.model.facts import ClusterFacts
+    from gitmesh.ports import Translator
 
 _CONFIGMAP = ApiKind(group="", kind="ConfigMap", plural="configmaps", versions=("v1",))
 _BY_OTHER_MEANS = frozenset({"ConfigMap", "CustomResourceDefinition"})
@@ -46,14 +50,15 @@ class FactReader:
         self.configmaps: tuple[ObjectKey, ...] = ()
         self._last: tuple[list[Reduced], bool, ClusterFacts] | None = None
 
-    async def read(self) -> tuple[ClusterFacts, tuple[Diagnostic, ...]]:
+    def read(self) -> tuple[ClusterFacts, tuple[Diagnostic, ...]]:
         """Facts, and a finding for each kind that may not be read: the facts are then incomplete. Raises ClusterError."""
-        kinds, lists = await asyncio.gather(self._discovery.kinds(), asyncio.gather(*map(self._rows, LISTED)))
+        readings: list[Callable[[], Any]] = [self._discovery.kinds, *(partial(self._rows, kind) for kind in LISTED)]
+        kinds, *lists = self._client.each(lambda reading: reading(), readings)
         self.configmaps = self._wanted(lists[_DEPLOYMENTS] or [])
-        configmaps = await self._forbidden_is_none(self._configmaps(self.configmaps))
-        readings = [*zip(LISTED, lists, strict=True), (_CONFIGMAP, configmaps)]
-        rows = [*kinds, *(row for _, listed in readings for row in listed or ())]
-        denied = [kind for kind, listed in readings if listed is None and kind.kind not in _SPARED]
+        configmaps = _forbidden_is_none(partial(self._configmaps, self.configmaps))
+        found = [*zip(LISTED, lists, strict=True), (_CONFIGMAP, configmaps)]
+        rows = [*kinds, *(row for _, listed in found for row in listed or ())]
+        denied = [kind for kind, listed in found if listed is None and kind.kind not in _SPARED]
         return self._assembled(rows, complete=not denied), tuple(self._denied(kind) for kind in denied)
 
     def _assembled(self, rows: list[Reduced], *, complete: bool) -> ClusterFacts:
@@ -65,18 +70,10 @@ class FactReader:
         self._last = (rows, complete, facts)
         return facts
 
-    async def _rows(self, kind: ApiKind) -> list[Reduced] | None:
+    def _rows(self, kind: ApiKind) -> list[Reduced] | None:
         """The rows of a kind; None where listing is forbidden."""
         path = collection(kind, kind.versions[0])
-        return await self._forbidden_is_none(everything(self._client, path, lambda raw: self._reducer.reduce(raw, kind.group, kind.kind)))
-
-    async def _forbidden_is_none(self, reading: Awaitable[list[Reduced]]) -> list[Reduced] | None:
-        try:
-            return await reading
-        except ApiError as error:
-            if error.status != 403:
-                raise
-            return None
+        return _forbidden_is_none(lambda: everything(self._client, path, lambda raw: self._reducer.reduce(raw, kind.group, kind.kind)))
 
     def _wanted(self, deployments: list[Reduced]) -> tuple[ObjectKey, ...]:
         """The ConfigMaps of the control planes; the same answer again for the same Deployments."""
@@ -86,9 +83,9 @@ class FactReader:
             self._control = (deployments, keys)
         return self._control[1]
 
-    async def _configmaps(self, keys: Sequence[ObjectKey]) -> list[Reduced]:
+    def _configmaps(self, keys: Sequence[ObjectKey]) -> list[Reduced]:
         """Those of them that are there."""
-        answers = await asyncio.gather(*(self._client.send(Request(method="GET", path=item(_CONFIGMAP, "v1", key))) for key in keys))
+        answers = self._client.each(self._client.send, [Request(method="GET", path=item(_CONFIGMAP, "v1", key)) for key in keys])
         found = (self._reducer.reduce(answer.json(), "", "ConfigMap") for answer in answers if answer.status != 404)
         return [row for row in found if row is not None]
 
@@ -96,3 +93,12 @@ class FactReader:
         name = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
         text = f"reading {name} is forbidden in cluster {self._cluster}; facts are incomplete, so nothing is deleted"
         return finding("GM503", text, cluster=self._cluster)
+
+
+def _forbidden_is_none(reading: Callable[[], list[Reduced]]) -> list[Reduced] | None:
+    try:
+        return reading()
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return None

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitmesh.adapters.kube import managed
-from gitmesh.adapters.kube.client import Client
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical
 from gitmesh.model.plan import Live
 from gitmesh.planning.ownership import FIELD_MANAGER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gitmesh.adapters.kube.client import Client
 
 _METADATA = ("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences")
 
@@ -28,9 +30,9 @@ class LiveObjects:
         self._known: dict[ObjectKey, Live] = {}
         self._shared: set[ObjectKey] = set()
 
-    async def read(self, kinds: Sequence[ApiKind]) -> tuple[dict[ObjectKey, Live], frozenset[tuple[str, str]]]:
+    def read(self, kinds: Sequence[ApiKind]) -> tuple[dict[ObjectKey, Live], frozenset[tuple[str, str]]]:
         """Every object of these kinds, and the kinds that the cluster does not serve. Raises ClusterError."""
-        lists = await asyncio.gather(*(self._list(kind) for kind in kinds))
+        lists = self._client.each(self._list, kinds)
         found = {live.key: live for listed in lists if listed is not None for live in listed}
         missing = frozenset((k.group, k.kind) for k, listed in zip(kinds, lists, strict=True) if listed is None)
         self._known = found
@@ -46,11 +48,11 @@ class LiveObjects:
         live = self._known.get(key)
         return live is not None and live.resource_version == resource_version and key not in self._shared
 
-    async def _list(self, kind: ApiKind) -> list[Live] | None:
+    def _list(self, kind: ApiKind) -> list[Live] | None:
         """All objects in the first version that is served; None if none is."""
         for version in kind.versions:
             try:
-                return await everything(self._client, collection(kind, version), partial(self._take, kind, version))
+                return everything(self._client, collection(kind, version), partial(self._take, kind, version))
             except ApiError as error:
                 if error.status != 404:
                     raise
@@ -100,7 +102,8 @@ def live_of(kind: ApiKind, version: str, raw: Mapping[str, Any], key: ObjectKey)
 
 def content_of(kind: ApiKind, version: str, raw: Mapping[str, Any]) -> dict[str, Any]:
     """The object without status and what only the server writes."""
-    kept = {name: raw["metadata"][name] for name in _METADATA if raw["metadata"].get(name)}
+    metadata = raw["metadata"]
+    kept = {name: value for name in _METADATA if (value := metadata.get(name))}
     rest = {name: value for name, value in raw.items() if name not in ("metadata", "status", "apiVersion", "kind")}
     api_version = f"{kind.group}/{version}" if kind.group else version
     return {"apiVersion": api_version, "kind": kind.kind, "metadata": kept, **rest}

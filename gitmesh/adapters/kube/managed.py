@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from gitmesh.discovery.reducer import listed, mapping
+from gitmesh.model.objects import listed, mapping
 from gitmesh.planning.ownership import FIELD_MANAGER
 
 Entry = Mapping[str, Any]
@@ -41,6 +42,7 @@ def written(found: Sequence[Entry]) -> float:
     return max((seconds(str(e["time"])) for e in found if e.get("time")), default=0.0)
 
 
+@lru_cache(maxsize=4096)  # objects that were written at once carry one time
 def seconds(time: str) -> float:
     """An RFC 3339 time as seconds since the epoch; 0 for what is none."""
     try:
@@ -52,9 +54,9 @@ def seconds(time: str) -> float:
 def field_managers(found: Sequence[Entry]) -> dict[str, str]:
     """Dotted path -> manager for what others claim. A path ends where a list begins: items have no names of their own."""
     claimed: dict[str, str] = {}
-    for entry in sorted(found, key=lambda e: (e.get("operation") == "Apply", str(e.get("manager")))):
-        if not is_ours(entry):
-            claimed.update(dict.fromkeys(paths(entry["fieldsV1"]), str(entry.get("manager", ""))))
+    others = [entry for entry in found if not is_ours(entry)]
+    for entry in sorted(others, key=lambda e: (e.get("operation") == "Apply", str(e.get("manager")))):
+        claimed.update(dict.fromkeys(paths(entry["fieldsV1"]), str(entry.get("manager", ""))))
     return claimed
 
 

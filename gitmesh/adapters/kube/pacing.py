@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
+from threading import Condition
 
 RETRIED = frozenset({429, 500, 502, 503, 504})
 ATTEMPTS = 4
@@ -28,52 +27,41 @@ def backoff(attempt: int, jitter: float) -> float:
 
 
 class Slots:
-    """At most `most` holders at once; each 429 halves that, each full round of successes gives one back."""
+    """At most `most` holders at once, each a thread; each 429 halves that, each full round of successes gives one back."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._limit = most
         self._used = 0
         self._successes = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._changed = Condition()
 
     @property
     def limit(self) -> int:
         """How many may be held now."""
         return self._limit
 
-    async def __aenter__(self) -> None:
-        while self._used >= self._limit:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                self._wake()
-                raise
-        self._used += 1
+    def __enter__(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._used < self._limit)
+            self._used += 1
 
-    async def __aexit__(self, *_: object) -> None:
-        self._used -= 1
-        self._wake()
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._used -= 1
+            self._changed.notify()
 
     def slower(self) -> None:
         """The server said 429."""
-        self._limit = max(1, self._limit // 2)
-        self._successes = 0
+        with self._changed:
+            self._limit = max(1, self._limit // 2)
+            self._successes = 0
 
     def faster(self) -> None:
         """The server answered."""
-        self._successes += 1
-        if self._successes >= self._limit < self._most:
-            self._limit += 1
-            self._successes = 0
-            self._wake()
-
-    def _wake(self) -> None:
-        free = self._limit - self._used
-        while free > 0 and self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                free -= 1
+        with self._changed:
+            self._successes += 1
+            if self._successes >= self._limit < self._most:
+                self._limit += 1
+                self._successes = 0
+                self._changed.notify()

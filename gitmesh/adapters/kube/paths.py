@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.ports import ClusterError
+from gitmesh.errors import ClusterError
+
+if TYPE_CHECKING:
+    from gitmesh.model.objects import ApiKind, ObjectKey
 
 _SEGMENT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?\Z")
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from gitmesh.adapters.kube import managed, writes
 from gitmesh.adapters.kube.apply import shared_text
-from gitmesh.adapters.kube.client import Client
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.live import LiveObjects, content_of
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, canonical, decode
 from gitmesh.model.plan import Action, Change, Plan
 from gitmesh.planning.ownership import FIELD_MANAGER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitmesh.adapters.kube.client import Client
 
 
 class Predictor:
@@ -25,13 +28,13 @@ class Predictor:
         self._live = live
         self._equal: dict[ObjectKey, tuple[bytes, str, str]] = {}
 
-    async def predict(self, plan: Plan, kinds: Mapping[tuple[str, str], ApiKind]) -> Plan:
+    def predict(self, plan: Plan, kinds: Mapping[tuple[str, str], ApiKind]) -> Plan:
         """The plan with KEEP in place of each update that changes nothing; a refused dry run leaves its update as it is."""
         counts: dict[ObjectKey, int] = {}
         for change in plan.writes:
             counts[change.key] = counts.get(change.key, 0) + 1
         asked = [c for c in plan.writes if c.action is Action.UPDATE and counts[c.key] == 1 and (c.key.group, c.key.kind) in kinds]
-        answers = await asyncio.gather(*(self._changes_nothing(c, kinds[c.key.group, c.key.kind]) for c in asked))
+        answers = self._client.each(lambda change: self._changes_nothing(change, kinds[change.key[:2]]), asked)
         notes = {change.key: note for change, note in zip(asked, answers, strict=True) if note is not None}
         if not notes:
             return plan
@@ -39,13 +42,13 @@ class Predictor:
         said = tuple(_finding(change, plan.cluster, notes[change.key]) for change in asked if notes.get(change.key))
         return replace(plan, changes=changes, diagnostics=(*plan.diagnostics, *said))
 
-    async def _changes_nothing(self, change: Change, kind: ApiKind) -> str | None:
+    def _changes_nothing(self, change: Change, kind: ApiKind) -> str | None:
         """None if it changes something; else "" or what another manager keeps there."""
         remembered = self._equal.get(change.key)
         if remembered is not None and remembered[:2] == (change.body, change.resource_version):
             return remembered[2]
         try:
-            note = await self._ask(change, kind)
+            note = self._ask(change, kind)
         except ApiError as error:
             if error.status == 401:
                 raise
@@ -54,7 +57,7 @@ class Predictor:
             self._equal[change.key] = (change.body or b"", change.resource_version, note)
         return note
 
-    async def _ask(self, change: Change, kind: ApiKind) -> str | None:
+    def _ask(self, change: Change, kind: ApiKind) -> str | None:
         desired, live = decode(change.body or b""), decode(change.before)
         known = self._live.known(change.key)
         applied = known is not None and any(op == "Apply" and name != FIELD_MANAGER for name, op in known.managers.items())
@@ -63,7 +66,7 @@ class Predictor:
             request = writes.apply_request(kind, change.version, change.key, desired, at, dry=True)
         else:
             request = writes.content_request(kind, change.version, change.key, live, desired, at)
-        raw = (await self._client.send(request)).json()
+        raw = (self._client.send(request)).json()
         if not _equal(kind, change.version, raw, live):
             return None
         others = managed.appliers(managed.entries(raw), desired) if applied else {}

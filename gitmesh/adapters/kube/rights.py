@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import orjson
 
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.facts import LISTED
 from gitmesh.adapters.kube.store import ledger_key
-from gitmesh.model.objects import ObjectKey
-from gitmesh.ports import Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from gitmesh.model.objects import ObjectKey
+    from gitmesh.ports import Resource
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -59,18 +63,18 @@ def _writing(resources: Sequence[Resource], instance: str) -> Iterator[Right]:
     yield Right(group="", resource="configmaps", verb="create", namespace=key.namespace)
 
 
-async def ask(client: Client, rights: Sequence[Right]) -> tuple[Right, ...]:
+def ask(client: Client, rights: Sequence[Right]) -> tuple[Right, ...]:
     """The rights with the server's answers. Every authenticated user may ask. Raises ClusterError."""
-    return tuple(await asyncio.gather(*(_ask(client, right) for right in rights)))
+    return tuple(client.each(partial(_ask, client), rights))
 
 
-async def _ask(client: Client, right: Right) -> Right:
+def _ask(client: Client, right: Right) -> Right:
     attributes = {"group": right.group, "resource": right.resource, "verb": right.verb, "namespace": right.namespace, "name": right.name}
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": {name: value for name, value in attributes.items() if value}},
     }
-    content = (await client.send(Request(method="POST", path=_REVIEWS, body=orjson.dumps(body)))).json()
+    content = (client.send(Request(method="POST", path=_REVIEWS, body=orjson.dumps(body)))).json()
     allowed = (content.get("status") or {}).get("allowed") is True
     return Right(group=right.group, resource=right.resource, verb=right.verb, namespace=right.namespace, name=right.name, allowed=allowed)

@@ -6,19 +6,21 @@ import base64
 import binascii
 import gzip
 import zlib
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.paths import collection, item
+from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.planning.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
 from gitmesh.planning.ownership import FIELD_MANAGER, INSTANCE, MANAGED_BY
-from gitmesh.ports import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NAMESPACE = "gitmesh-system"
 _KIND = ApiKind(group="", kind="ConfigMap", plural="configmaps", versions=("v1",))
@@ -40,9 +42,9 @@ class LedgerStore:
         self._client = client
         self._last: Stored | None = None
 
-    async def load(self, instance: str) -> Stored:
+    def load(self, instance: str) -> Stored:
         """The ledger, an empty one if there is none, `corrupt` if it cannot be read. Raises ClusterError."""
-        answer = await self._client.send(Request(method="GET", path=item(_KIND, "v1", ledger_key(instance))))
+        answer = self._client.send(Request(method="GET", path=item(_KIND, "v1", ledger_key(instance))))
         if answer.status == 404:
             return Stored(ledger=Ledger(instance=instance))
         raw = answer.json()
@@ -51,12 +53,12 @@ class LedgerStore:
             self._last = _stored(raw, instance, version)
         return self._last
 
-    async def save(self, ledger: Ledger, version: str) -> str:
+    def save(self, ledger: Ledger, version: str) -> str:
         """Write it if `version` is still the one that was read. Raises ClusterError, on a lost race too."""
         content = _content(ledger)
-        answer = await self._client.send(_request(ledger.instance, content, version))
+        answer = self._client.send(_request(ledger.instance, content, version))
         if answer.status == 409:
-            saved = await self._ours_after_all(ledger.instance, content)
+            saved = self._ours_after_all(ledger.instance, content)
         else:
             try:
                 saved = answer.identity().version
@@ -65,9 +67,9 @@ class LedgerStore:
         self._last = Stored(ledger=ledger, version=saved)
         return saved
 
-    async def _ours_after_all(self, instance: str, content: Mapping[str, Any]) -> str:
+    def _ours_after_all(self, instance: str, content: Mapping[str, Any]) -> str:
         """The version, if what is there is what we wrote: an answer of ours was lost on its way."""
-        answer = await self._client.send(Request(method="GET", path=item(_KIND, "v1", ledger_key(instance))))
+        answer = self._client.send(Request(method="GET", path=item(_KIND, "v1", ledger_key(instance))))
         raw = answer.json()
         if all((raw.get(part) or {}) == content.get(part, {}) for part in ("data", "binaryData")):
             return answer.identity().version

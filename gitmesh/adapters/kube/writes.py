@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from gitmesh.adapters.kube.client import Request
 from gitmesh.adapters.kube.paths import item
-from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.planning.ownership import FIELD_MANAGER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gitmesh.model.objects import ApiKind, ObjectKey
 
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"

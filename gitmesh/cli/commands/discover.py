@@ -12,8 +12,8 @@ from gitmesh.cli.output import dumped
 from gitmesh.cli.session import translators
 
 if TYPE_CHECKING:
+    from gitmesh.errors import ClusterError
     from gitmesh.model.facts import ClusterFacts
-    from gitmesh.ports import ClusterError
 
 HELP = """Show what runs in the clusters: meshes, Services, the workloads behind them. Reads only.
 
@@ -52,7 +52,7 @@ def command(config_path: Path | None, cluster_globs: tuple[str, ...], form: str,
 def _sorted(found: object) -> tuple[dict[str, ClusterFacts], dict[str, ClusterError]]:
     from collections.abc import Mapping
 
-    from gitmesh.ports import ClusterError
+    from gitmesh.errors import ClusterError
 
     results = found if isinstance(found, Mapping) else {}
     failures = {name: result for name, result in results.items() if isinstance(result, ClusterError)}

@@ -150,3 +150,33 @@ def test_rule_whose_subsets_are_in_use_is_not_deleted_yet() -> None:
 )
 def test_unused_subsets_go_at_once(changed: Any, live: Body) -> None:
     assert steps({RULE: changed}, live) == {}
+
+
+def mode_of(mode: str) -> Body:
+    return {"metadata": {"namespace": PEER.namespace, "name": PEER.name}, "spec": {"mtls": {"mode": mode}}}
+
+
+def changing_after(past: str, *, old: str, new: str, more: Any = None) -> Any:
+    """The steps of a mode that proxies may still know as another one: what `live` gives beside the live object."""
+
+    def live(group: str, kind: str) -> Iterable[Body]:
+        return (mode_of(old), mode_of(past)) if kind == PEER.kind else ()
+
+    return gitmesh_istio.steps({PEER: (mode_of(old), mode_of(new)), **(more or {})}, live)
+
+
+@pytest.mark.parametrize(("past", "new"), [("DISABLE", "STRICT"), ("STRICT", "DISABLE")])
+def test_permissive_stays_while_a_proxy_may_still_work_by_the_mode_before(past: str, new: str) -> None:
+    (only,) = changing_after(past, old="PERMISSIVE", new=new)[PEER]
+    assert only.spec is None
+    assert "PERMISSIVE" in only.note
+
+
+def test_access_waits_as_long_as_permissive_does_on_its_way_to_strict() -> None:
+    found = changing_after("DISABLE", old="PERMISSIVE", new="STRICT", more={DENY: (denying(OLD), None)})
+    assert [step.spec for step in found[DENY]] == [None]
+
+
+@pytest.mark.parametrize(("past", "new"), [("PERMISSIVE", "STRICT"), ("STRICT", "STRICT"), ("DISABLE", "DISABLE")])
+def test_a_mode_that_was_not_the_opposite_one_is_left_at_once(past: str, new: str) -> None:
+    assert changing_after(past, old="PERMISSIVE", new=new) == {}

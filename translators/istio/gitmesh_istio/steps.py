@@ -15,22 +15,25 @@ from gitmesh_istio.names import DEFAULT_DOMAIN, full_host
 Changed: TypeAlias = Mapping[ObjectKey, tuple[Body | None, Body | None]]
 LiveOf: TypeAlias = Callable[[str, str], Iterable[Body]]
 Used: TypeAlias = Mapping[str, frozenset[str]]
+Modes: TypeAlias = Mapping[ObjectKey, frozenset[str]]
 
 _DENY, _ALLOW = "-deny", "-allow"
 _WIDEST = "PERMISSIVE"
+_OPPOSITE = {"STRICT": "DISABLE", "DISABLE": "STRICT"}
 
 
 def steps(changed: Changed, live: LiveOf) -> dict[ObjectKey, tuple[Step, ...]]:
     """The writes of changed objects for which one is not enough, or must wait a tick."""
     used = _used_subsets(live) if any(key.kind == DESTINATION_RULE.kind for key in changed) else {}
-    answers = ((key, _steps(key, before, after, changed, used)) for key, (before, after) in sorted(changed.items()))
+    modes = _modes(changed, live)
+    answers = ((key, _steps(key, before, after, changed, used, modes)) for key, (before, after) in sorted(changed.items()))
     return {key: found for key, found in answers if found}
 
 
-def _steps(key: ObjectKey, before: Body | None, after: Body | None, changed: Changed, used: Used) -> tuple[Step, ...]:
+def _steps(key: ObjectKey, before: Body | None, after: Body | None, changed: Changed, used: Used, modes: Modes) -> tuple[Step, ...]:
     if key.kind == PEER_AUTHENTICATION.kind and after is not None:
-        return _mode_steps(before, after, changed)
-    if key.kind == AUTHORIZATION_POLICY.kind and _passes_permissive(changed):
+        return _mode_steps(key, after, changed, modes)
+    if key.kind == AUTHORIZATION_POLICY.kind and _passes_permissive(changed, modes):
         return (Step(phase=Phase.DENY, spec=None, note="waits until the mode of mTLS has changed"),)
     if before is None:
         return ()
@@ -74,31 +77,45 @@ def _rules(body: Body) -> list[Any]:
     return rules
 
 
-def _mode_steps(before: Body | None, after: Body, changed: Changed) -> tuple[Step, ...]:
+def _mode_steps(key: ObjectKey, after: Body, changed: Changed, modes: Modes) -> tuple[Step, ...]:
     """PERMISSIVE is the widest mode: it shows identities, which DISABLE does not, and admits plaintext, which STRICT does not.
 
     So it is left before access changes, and entered a tick after it has, deletions included. Between DISABLE and STRICT both
-    must be taken, as clients and servers learn of a mode at different times; on the way to STRICT it is access that waits.
+    must be taken for as long as a client or a server may still work by the mode before, as they learn of a mode at different
+    times; on the way to STRICT it is access that waits.
     """
-    old, new = _mode(before) if before is not None else _WIDEST, _mode(after)
-    between = {old, new} == {"DISABLE", "STRICT"}
-    widens = old != _WIDEST and (between or new == _WIDEST) and not _passes_permissive(changed)
+    old, new = _mode(changed[key][0]), _mode(after)
+    between = _OPPOSITE.get(new) in modes[key]
+    widens = old != _WIDEST and (between or new == _WIDEST) and not _passes_permissive(changed, modes)
     if widens and any(key.kind == AUTHORIZATION_POLICY.kind for key in changed):
         return (Step(phase=Phase.TRUST, spec=None, note=f"{_WIDEST} admits more, so it waits until access has changed"),)
+    if between and old == _WIDEST:
+        return (Step(phase=Phase.TRUST, spec=None, note=f"{_WIDEST} stays until the proxies have left {_OPPOSITE[new]}"),)
     if between:
         note = f"from {old} to {new} through {_WIDEST}, a step a tick"
         return (Step(phase=Phase.TRUST, spec={**after["spec"], "mtls": {"mode": _WIDEST}}, note=note),)
     return ()
 
 
-def _passes_permissive(changed: Changed) -> bool:
+def _passes_permissive(changed: Changed, modes: Modes) -> bool:
     """Whether mTLS is on its way from none to strict, so that plaintext is still admitted, and is not meant to be."""
-    modes = [tuple(map(_mode, pair)) for key, pair in changed.items() if key.kind == PEER_AUTHENTICATION.kind and None not in pair]
-    return ("DISABLE", "STRICT") in modes
+    return any(_mode(changed[key][1]) == "STRICT" and "DISABLE" in known for key, known in modes.items())
+
+
+def _modes(changed: Changed, live: LiveOf) -> Modes:
+    """What proxies may work by until they have learnt of a mode that is written."""
+    keys = [key for key, (_, after) in changed.items() if key.kind == PEER_AUTHENTICATION.kind and after is not None]
+    found = {key: {_mode(changed[key][0])} for key in keys}
+    for body in live(PEER_AUTHENTICATION.group, PEER_AUTHENTICATION.kind) if keys else ():
+        place = (body["metadata"].get("namespace"), body["metadata"]["name"])
+        for key in keys:
+            found[key] |= {_mode(body)} if place == (key.namespace, key.name) else set()
+    return {key: frozenset(known) for key, known in found.items()}
 
 
 def _mode(body: Body | None) -> str:
-    return "" if body is None else str(((body.get("spec") or {}).get("mtls") or {}).get("mode", ""))
+    """The mode of an object, or of the mesh where there is none."""
+    return _WIDEST if body is None else str(((body.get("spec") or {}).get("mtls") or {}).get("mode", ""))
 
 
 def _keep_used_subsets(before: Body, after: Body | None, used: Used) -> tuple[Step, ...]:

@@ -1,0 +1,72 @@
+"""Work in threads: waiting for a server takes no time of this process."""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Thread
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+class Ahead(Generic[T]):
+    """Work that is begun now and whose result is wanted later."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._returned: list[T] = []
+        self._raised: list[BaseException] = []
+        self._thread = Thread(target=self._run, name="gitmesh-kube", daemon=True)
+        self._thread.start()
+
+    def result(self) -> T:
+        """What the work returned or raised, once it has ended."""
+        self._thread.join()
+        if self._raised:
+            raise self._raised[0]
+        return self._returned[0]
+
+    def _run(self) -> None:
+        try:
+            self._returned.append(self._work())
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            self._raised.append(error)
+
+
+def together(work: Callable[[A], T], items: Iterable[A], *, most: int) -> list[T]:
+    """What `work` makes of each item, in their order, at most `most` at once.
+
+    After a failure no other item is begun; the first one is raised once all that runs has ended.
+    """
+    waiting = deque(enumerate(items))
+    if len(waiting) <= 1:
+        return [work(item) for _, item in waiting]
+    done: dict[int, T] = {}
+    failures: list[BaseException] = []
+
+    def serve() -> None:
+        while waiting and not failures:
+            try:
+                place, item = waiting.popleft()
+            except IndexError:  # another thread took the last one meanwhile
+                return
+            try:
+                done[place] = work(item)
+            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+                failures.append(error)
+
+    threads = [Thread(target=serve, name="gitmesh-kube", daemon=True) for _ in range(min(most, len(waiting)))]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        waiting.clear()  # of use where the caller was interrupted
+    if failures:
+        raise failures[0]
+    return [done[place] for place in sorted(done)]
