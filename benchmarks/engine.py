@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
@@ -55,7 +56,7 @@ def main(manifests: Path, kubeconfig: Path) -> int:
     cluster = KubeCluster("bench", Client(read_kubeconfig(kubeconfig), timeout=60, user_agent="gitmesh-bench"), (mesh,))
     items = orjson.loads(manifests.read_bytes())["items"]
     built = Build(cluster="bench", manifests={manifest.key: manifest for manifest in map(_manifest, items)})
-    cycle = Cycle(translators={"bench": mesh}, accepted=MappingProxyType({}), consent=Consent(), apply=True, now=0.0)
+    cycle = Cycle(translators={"bench": mesh}, accepted=MappingProxyType({}), consent=Consent(), apply=True, now=0.0, clock=time.monotonic)
     result, said = converge(cluster, ClusterFacts(cluster="bench"), built, cluster.load(INSTANCE), cycle, {})
     cluster.close()
     assert result.plan is not None

@@ -210,7 +210,7 @@ class _Run:
         if not revisions.settled:
             builds = {name: replace(built, complete=False) for name, built in builds.items()}
         if all(known is not None and known.complete for known in facts.values()):
-            all_said = (*all_said, *dropped(revisions.policies, builds, [*self.said, *all_said]))
+            all_said = (*all_said, *dropped(revisions.policies, builds, resolution.waiting, [*self.said, *all_said]))
         return builds, all_said
 
     def _results(

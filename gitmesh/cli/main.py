@@ -20,6 +20,8 @@ ENTRIES: Mapping[str, Entry] = {
     "validate": Entry(module=f"{_COMMANDS}.validate", help="Check policies; every mistake at its line."),
     "render": Entry(module=f"{_COMMANDS}.render", help="Print the objects that each cluster would get."),
     "diff": Entry(module=f"{_COMMANDS}.diff", help="Show what differs between policies and live clusters."),
+    "can": Entry(module=f"{_COMMANDS}.can", help="Say whether a request would be admitted, and which lines decide."),
+    "route": Entry(module=f"{_COMMANDS}.route", help="Say how a request would be treated, and which lines decide."),
     "sync": Entry(module=f"{_COMMANDS}.sync", help="Make the clusters what the policies say, once."),
     "agent": Entry(module=f"{_COMMANDS}.agent", help="Keep the clusters what the policies say, for ever."),
     "discover": Entry(module=f"{_COMMANDS}.discover", help="Show what runs in the clusters."),
@@ -37,6 +39,7 @@ Examples:
   gitmesh demo                          see it work, without a cluster
   gitmesh validate policies             check policies, no configuration needed
   gitmesh diff policies                 what an edit would change, in every cluster
+  gitmesh can productpage reviews       who may call whom, and which lines decide
   gitmesh sync                          make the clusters what the repository says
   gitmesh explain GM210                 what a finding means
 """

@@ -73,7 +73,8 @@ def _build_cluster(
             built = _built(unit, translator, meshes, facts, instance, (context, memo))
             said += built.diagnostics
             held.update(built.held)
-            held_units |= {unit.key} if built.held else set()
+            if built.held:
+                held_units.add(unit.key)
             for manifest in built.manifests:
                 said += _merge(manifests, manifest, cluster)
         for key in resolution.held.get(cluster, ()):
@@ -167,9 +168,11 @@ def _merge(manifests: dict[ObjectKey, Manifest], manifest: Manifest, cluster: st
     return []
 
 
-def dropped(policies: Sequence[Policy], builds: Mapping[str, Build], said: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it."""
-    seen = {policy for built in builds.values() for manifest in built.manifests.values() for policy in manifest.policies}
+def dropped(
+    policies: Sequence[Policy], builds: Mapping[str, Build], waiting: Iterable[str], said: Iterable[Diagnostic]
+) -> tuple[Diagnostic, ...]:
+    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it. `waiting` are those on held units."""
+    seen = set(waiting) | {policy for built in builds.values() for manifest in built.manifests.values() for policy in manifest.policies}
     seen |= {diagnostic.policy for diagnostic in said}
     lost = [policy for policy in policies if policy.id not in seen and _wants_objects(policy)]
     return tuple(

@@ -263,7 +263,7 @@ class _Work:
         if staged:
             self._staged(change, step)
         action = Action.UPDATE if change.action is Action.DELETE else change.action
-        return replace(change, action=action, body=body, phase=step.phase, note=step.note, staged=staged)
+        return replace(change, action=action, body=body, phase=step.phase, note=step.note, staged=staged, settled=step.settled)
 
     def _staged(self, change: Change, step: Step) -> None:
         policy = change.policies[0] if change.policies else ""

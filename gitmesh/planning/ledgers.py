@@ -52,15 +52,17 @@ def record(
     commit = ",".join(sha for _, sha in sorted(accepted.items()) if sha)
     for key in _gone(ledger, observed, built, plan):
         del entries[key]
+    waiting = {change.key for change in plan.changes if change.staged}
     for change in plan.changes:
-        if change.action is Action.KEEP and change.key in built.manifests:
+        if change.action is Action.KEEP and change.key in built.manifests and change.key not in waiting:
             entries[change.key] = _kept(entries.get(change.key), change.uid, built, change.key, commit)
     warned = {key for key, entry in entries.items() if entry.warnings}
     for outcome in outcomes:
         if outcome.ok and outcome.action is Action.DELETE:
             entries.pop(outcome.key, None)
         elif outcome.ok and outcome.key in built.manifests:
-            digest = built.manifests[outcome.key].digest
+            # What a step wrote is not yet what is wanted: the next step is no correction of somebody's change.
+            digest = "" if outcome.key in waiting else built.manifests[outcome.key].digest
             warnings = _warnings(outcome, warned)
             entries[outcome.key] = Entry(uid=outcome.uid, digest=digest, commit=commit, warnings=warnings)
     return replace(ledger, entries=entries, sources=dict(accepted), cluster_uid=cluster_uid or ledger.cluster_uid)

@@ -5,14 +5,14 @@ api.md, AccessPolicy: access is decided at the (workload, target port) pairs beh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
-from gitmesh.model.facts import Service, Workload
-from gitmesh.model.policies import Policy
+from gitmesh.model.facts import Service, ServicePort, Workload
+from gitmesh.model.policies import Policy, YamlPath
 from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, TextCondition
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.identities import identities
@@ -65,7 +65,12 @@ def resolve_access(situation: Situation, world: World, index: Index) -> Resolved
 
 def all_targets(service: Service, workloads: Sequence[Workload]) -> frozenset[int]:
     """Every workload port number behind a Service."""
-    return frozenset(number for port in service.ports for number in targets(port, workloads))
+    return all_targets_of(service.ports, workloads)
+
+
+def all_targets_of(ports: Iterable[ServicePort], workloads: Sequence[Workload]) -> frozenset[int]:
+    """Every workload port number behind some ports of a Service."""
+    return frozenset(number for port in ports for number in targets(port, workloads))
 
 
 class _Decision:
@@ -117,6 +122,7 @@ class _Decision:
     def _operation(self, policy: Policy, number: int, rule: AccessRule) -> Operation:
         if _spec(policy).action == "Deny":
             self.found += _by_path(policy, number, rule)
+        ports: set[ServicePort] = set()
         numbers: set[int] = set()
         unresolved: set[str] = set()
         for position, reference in enumerate(rule.ports or ()):
@@ -127,16 +133,33 @@ class _Decision:
                 )
                 continue
             found = targets(port, self.situation.workloads)
+            ports.add(port)
             numbers |= found
             unresolved |= set() if found else {str(port.target)}
+        if _spec(policy).action == "Allow":
+            numbers -= self._ambiguous(policy, ("rules", number, "ports"), ports)
         return Operation(
             paths=tuple(sorted(set(rule.paths or ()))),
             methods=tuple(sorted(set(rule.methods or ()))),
             targets=tuple(sorted(numbers)),
             hosts=tuple(sorted(set(rule.hosts or ()))),
             headers=tuple(sorted({_header(header) for header in rule.headers or ()})),
+            ports=tuple(sorted({port.number for port in ports})),
             unresolved_ports=tuple(sorted(unresolved)),
+            origin=policy.origin("rules", number),
         )
+
+    def _ambiguous(self, policy: Policy, path: YamlPath, ports: Collection[ServicePort]) -> frozenset[int]:
+        """Target numbers of the ports that on some other pod are behind another port: meshes name pods and numbers, but no pairs."""
+        wanted = all_targets_of(ports, self.situation.workloads)
+        meshed = [workload for workload in self.situation.workloads if workload.mesh]
+        others = (all_targets(self.situation.service, [w]) - all_targets_of(ports, [w]) for w in meshed)
+        found = wanted & frozenset().union(*others) if ports else frozenset()
+        if found:
+            shown = ", ".join(str(number) for number in sorted(found))
+            text = f"workload port {shown} is behind another port of the Service on other pods, and is opened on none"
+            self.found.append(_about("GM304", text, policy, self.situation, *path))
+        return found
 
     def _hold(self, diagnostic: Diagnostic) -> None:
         self.found.append(diagnostic)
@@ -171,8 +194,8 @@ class _Decision:
         exempt = _mesh(owner).access_exempt
         if exempt is None:
             return None
-        ports = [port_of(self.situation.service, reference) for reference in exempt.ports or ()]
-        numbers = frozenset(n for port in ports if port for n in targets(port, self.situation.workloads))
+        ports = [port for reference in exempt.ports or () if (port := port_of(self.situation.service, reference))]
+        numbers = all_targets_of(ports, self.situation.workloads) - self._ambiguous(owner, ("access_exempt", "ports"), ports)
         if exempt.ports is None and guarded:
             numbers = all_targets(self.situation.service, self.situation.workloads)
         if (exempt.ports is not None or guarded) and not numbers - guarded:
@@ -180,7 +203,12 @@ class _Decision:
         who = identities(exempt.sources, owner.namespace, self.world, deny=False) if exempt.sources else None
         if who and who.unknown:
             self.held = True
-        return Exemption(targets=tuple(sorted(numbers - guarded)), callers=who.callers if who else (), origin=owner.origin("access_exempt"))
+        return Exemption(
+            ports=tuple(sorted({port.number for port in ports})),
+            targets=tuple(sorted(numbers - guarded)),
+            callers=who.callers if who else (),
+            origin=owner.origin("access_exempt"),
+        )
 
 
 def missing_port(policy: Policy, path: tuple[str | int, ...], service: Service, reference: int | str, cluster: str) -> Diagnostic:

@@ -10,11 +10,11 @@ from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.traffic import CONNECTION_FIELDS, DestinationRef, Mirror, SplitTarget, TrafficPolicySpec
-from gitmesh.model.units import Decided, Route, Target
+from gitmesh.model.units import Decided, RequestMatch, Route, SourceCondition, Target
 from gitmesh.resolution.access import missing_port
 from gitmesh.resolution.index import Index, World, port_of
-from gitmesh.resolution.matching import Disjoint, Inexpressible
-from gitmesh.resolution.routes import Row, first_match, row_fields, row_origins, rule_origin
+from gitmesh.resolution.matching import Disjoint, Inexpressible, implies
+from gitmesh.resolution.routes import Row, first_match, header_origins, row_fields, row_origins, rule_origin
 from gitmesh.resolution.rules import Rule, Slot, canonical, conflicts, in_precedence, is_disabled, rules_of, shadows, slot_path
 from gitmesh.resolution.selection import near_service
 
@@ -144,6 +144,7 @@ class _Destination:
             targets=self._targets(row, "split", split) if split else (),
             mirrors=self._targets(row, "mirror", mirror) if mirror else (),
             origins=row_origins(row),
+            header_origins=header_origins(row),
         )
 
     def _targets(self, row: Row, name: str, decided: Decided) -> tuple[Target, ...]:
@@ -222,7 +223,7 @@ def conflict(mine: Rule, slot: Slot, other: Rule, other_slot: Slot, cluster: str
 def settings(rules: Sequence[Rule]) -> Mapping[int, Mapping[str, Decided]]:
     """Connection fields by Service port number, 0 = the whole destination; a port has an entry if some rule names it.
 
-    `rules` are in precedence. The greatest rule that sets a field decides it, whatever its clients are: `Decided.source`.
+    `rules` are in precedence. The greatest rule that sets a field decides it for its clients, lesser ones for the others.
     """
     setting = [rule for rule in rules if rule.slots.keys() & _CONNECTION]
     ports = sorted({rule.match.port for rule in setting if rule.match.port > 0})
@@ -232,10 +233,25 @@ def settings(rules: Sequence[Rule]) -> Mapping[int, Mapping[str, Decided]]:
 
 
 def _setting(rules: Iterator[Rule]) -> Mapping[str, Decided]:
-    found: dict[str, Decided | None] = {}
+    said: dict[str, list[Decided]] = {}
     for rule in rules:
-        for slot in sorted(rule.slots.keys() & _CONNECTION - {(name,) for name in found}):
-            value = rule.slots[slot]
-            decided = Decided(value=value, origin=rule.origin(slot), source=rule.match.source)
-            found[slot[0]] = None if is_disabled(value) else decided
-    return {name: decided for name, decided in sorted(found.items()) if decided is not None}
+        for slot in sorted(rule.slots.keys() & _CONNECTION):
+            greater = said.setdefault(slot[0], [])
+            if not any(_covers(one.source, rule.match.source) for one in greater):
+                greater.append(Decided(value=rule.slots[slot], origin=rule.origin(slot), source=rule.match.source))
+    chains = {name: _chain(greater) for name, greater in sorted(said.items())}
+    return {name: chain for name, chain in chains.items() if chain is not None}
+
+
+def _covers(wide: SourceCondition, narrow: SourceCondition) -> bool:
+    """Whether every client of `narrow` is one of `wide`."""
+    return implies(RequestMatch(source=narrow), RequestMatch(source=wide))
+
+
+def _chain(decisions: Sequence[Decided]) -> Decided | None:
+    """The decisions, greatest first, as one; None where all of them leave the mesh its own."""
+    chain: Decided | None = None
+    for decided in reversed(decisions):
+        if chain is not None or not is_disabled(decided.value):
+            chain = replace(decided, otherwise=chain)
+    return chain

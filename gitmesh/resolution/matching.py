@@ -17,7 +17,19 @@ from gitmesh.resolution.conditions import implies as text_implies
 
 Conjunction: TypeAlias = RequestMatch | Disjoint | Inexpressible
 
-__all__ = ["Conjunction", "Disjoint", "Inexpressible", "Request", "conjunction", "implies", "matches", "normal", "overlaps"]
+__all__ = [
+    "Conjunction",
+    "Disjoint",
+    "Inexpressible",
+    "Request",
+    "conjunction",
+    "implies",
+    "matches",
+    "named_holds",
+    "normal",
+    "overlaps",
+    "source_holds",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +54,21 @@ def matches(match: RequestMatch, request: Request) -> bool:
         and (match.authority is None or holds(match.authority, request.authority, path=False))
         and match.method in ("", request.method)
         and match.port in (0, request.port)
-        and all(_named_holds(condition, request.headers) for condition in match.headers)
-        and all(_named_holds(condition, request.query) for condition in match.query)
-        and _source_holds(match.source, request)
+        and all(named_holds(condition, request.headers) for condition in match.headers)
+        and all(named_holds(condition, request.query) for condition in match.query)
+        and source_holds(match.source, request)
     )
 
 
-def _named_holds(condition: NamedCondition, values: Mapping[str, str]) -> bool:
+def named_holds(condition: NamedCondition, values: Mapping[str, str]) -> bool:
+    """Whether headers (or query parameters) by name meet the condition."""
     value = values.get(condition.name)
     met = value is not None and holds(condition.condition, value, path=False)
     return met != condition.invert
 
 
-def _source_holds(source: SourceCondition, request: Request) -> bool:
+def source_holds(source: SourceCondition, request: Request) -> bool:
+    """Whether the client of the request is meant."""
     return (
         all(request.labels.get(key) == value for key, value in source.labels)
         and (not source.namespaces or request.namespace in source.namespaces)

@@ -26,10 +26,11 @@ from gitmesh.resolution.virtualmeshes import held_keys, memberships, mesh_units
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """Units by cluster, sorted by key; `held` are those that an error or unknown facts keep back."""
+    """Units by cluster, sorted by key; `held` are those that an error or unknown facts keep back, `waiting` the policies on them."""
 
     units: Mapping[str, tuple[Unit, ...]] = field(default_factory=dict)
     held: Mapping[str, tuple[UnitKey, ...]] = field(default_factory=dict)
+    waiting: frozenset[str] = frozenset()
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -103,6 +104,7 @@ class _Run:
         held: dict[str, tuple[UnitKey, ...]] = {}
         found = [*self.scene.members.diagnostics, *self._unknown()]
         found += [diagnostic for selection in self.scene.selections.values() for diagnostic in selection.diagnostics]
+        waiting: set[str] = set()
         decided: list[Done] = []
         for cluster, index in sorted(self.world.indexes.items()):
             done = destinations(self.scene, cluster, index, self.memo["destination"]) if index else {}
@@ -115,9 +117,12 @@ class _Run:
                 ]
             units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
             held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
+            acting = self.scene.acting.get(cluster, {})
+            waiting |= {marked.policy.id for key in finished.held for marked, _ in acting.get(key, ())}
             found += finished.found
             decided += done.values()
-        return Resolution(units=units, held=held, diagnostics=in_order([*found, *_shadowed(decided, self.scene)]))
+        said = in_order([*found, *_shadowed(decided, self.scene)])
+        return Resolution(units=units, held=held, waiting=frozenset(waiting), diagnostics=said)
 
     def _held_by_name(self, cluster: str) -> set[ServiceKey]:
         """Destinations held by policies that name what is not there."""

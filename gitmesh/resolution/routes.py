@@ -173,7 +173,7 @@ def _replacement(new: str, rule: RequestMatch, row: RequestMatch) -> PathRewrite
     rest = path.value[len(base) :]
     if path.ignore_case and rest.lower() != rest.upper():
         return None
-    text = (new.rstrip("/") if old.form == "prefix" else new) + rest
+    text = (new.rstrip("/") if old.form == "prefix" and rest else new) + rest
     return PathRewrite(replaceFullPath=text or "/") if path.form == "exact" else PathRewrite(replacePrefixMatch=text or "/")
 
 
@@ -202,6 +202,12 @@ def row_origins(row: Row) -> tuple[Origin, ...]:
     """The rules that take part, greatest first, each by its match."""
     taking_part = [rule for rule in row.rules if any(decider is rule for decider in row.decided.values())]
     return tuple(dict.fromkeys(rule_origin(rule) for rule in taking_part))
+
+
+def header_origins(row: Row) -> dict[tuple[str, str], Origin]:
+    """(side, header name) -> where the change of it stands."""
+    names = [slot for slot in sorted(row.decided) if len(slot) == 3]
+    return {(side, name): row.decided[slot, side, name].policy.origin("headers", side) for slot, side, name in names}
 
 
 def rule_origin(rule: Rule) -> Origin:

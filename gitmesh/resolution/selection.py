@@ -46,7 +46,19 @@ def select(policy: Policy, world: World) -> Selection:
         held |= set(one.held())
         found += one.findings()
     missing = tuple(_missing_accounts(policy, spec, world))
-    return Selection(services=services, held=tuple(sorted(held)), broken=bool(missing), diagnostics=(*found, *missing))
+    said = (*found, *_elsewhere(policy, spec, world), *missing)
+    return Selection(services=services, held=tuple(sorted(held)), broken=bool(missing), diagnostics=said)
+
+
+def _elsewhere(policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: World) -> Iterator[Diagnostic]:
+    """Selectors of clusters that are configured and not managed here: nothing is to be done for them."""
+    sources = spec.sources or () if isinstance(spec, TrafficPolicySpec) else ()
+    named: Mapping[str, Sequence[DestinationSelector | WorkloadSelector]] = {"destinations": spec.destinations, "sources": sources}
+    for name, items in named.items():
+        for number, item in enumerate(items):
+            if item.clusters and world.indexes.keys().isdisjoint(item.clusters):
+                text = f"cluster {' or '.join(item.clusters)} is not managed here: nothing is to be done for it"
+                yield finding("GM215", text, at=policy.at(name, number), policy=policy.id, field=f"spec.{name}[{number}]")
 
 
 class _Item:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from hypothesis import assume, given, note
 from gitmesh.model.facts import ClusterFacts, Workload
 from gitmesh.model.objects import decode
 from tests.rendered import Rendered, rendered
-from tests.soundness.access_documents import policy_sets
+from tests.soundness.access_documents import as_files, policy_sets
 from tests.soundness.istio import Istio
 from tests.soundness.profile import searching
 from tests.soundness.requests import Call
@@ -20,11 +19,6 @@ from tests.soundness.unified import Unified, behind, pairs, selects
 from tests.soundness.worlds import PORTS, REQUESTS, clients, worlds
 
 WEST = {"west": {"region": "west"}}
-
-
-def as_files(policies: list[dict[str, Any]]) -> dict[str, str]:
-    """A file each; JSON is YAML, and much faster to write."""
-    return {f"{number}.yaml": json.dumps(policy) for number, policy in enumerate(policies)}
 
 
 def render(policies: list[dict[str, Any]], world: Mapping[str, ClusterFacts]) -> Rendered:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import re2
 
-from tests.soundness.unified_routing import Asked
+from tests.soundness.unified_fields import effect, headers
+from tests.soundness.unified_routing import Asked, Decision
 
 Body = Mapping[str, Any]
 _KNOWN = {
@@ -24,10 +25,144 @@ _KNOWN = {
 }
 
 
-def route_of(service: Body, asked: Asked) -> Body | None:
-    """The route that takes the request; None = 404."""
-    routes = service["spec"]["http"]
-    return next((route for route in routes if "match" not in route or any(_matches(m, asked) for m in route["match"])), None)
+def done(objects: Iterable[Body], asked: Asked) -> Decision:
+    """What happens to the request, in the evaluator's normal form (unified_fields); {} where no object speaks of its destination."""
+    bodies = list(objects)
+    own = host(asked.service.namespace, asked.service.name)
+    routes = next((body["spec"]["http"] for body in bodies if body["kind"] == "VirtualService" and own in body["spec"]["hosts"]), None)
+    if routes is None:
+        return {}
+    taken = [(route, match) for route in routes for match in route.get("match", [{}]) if _matches(match, asked)]
+    assert taken, "a request that no policy matches keeps the mesh's own behaviour"
+    return _told(*taken[0], _Reader(bodies, asked))
+
+
+def host(namespace: str, name: str) -> str:
+    """The full name of a Service."""
+    return f"{name}.{namespace}.svc.cluster.local"
+
+
+def _told(route: Body, match: Body, reader: _Reader) -> Decision:
+    known = {"match", "route", "redirect", "directResponse", "rewrite", "fault", "timeout", "retries", "corsPolicy", "mirrors", "headers"}
+    assert not route.keys() - known, f"the evaluator does not know {route.keys() - known}"
+    told: Decision = {("headers", *name): change for name, change in _changes(route.get("headers", {})).items()}
+    told |= {name: reader.effect(name, route[name]) for name in ("timeout",) if name in route}
+    for name, ours, read in (
+        ("rewrite", "rewrite", _rewritten),
+        ("fault", "fault", _fault),
+        ("retries", "retries", _retries),
+        ("corsPolicy", "cors", _cors),
+    ):
+        if name in route:
+            told[ours] = reader.effect(ours, read(route[name], match, reader.asked.request.path))
+    if "mirrors" in route:
+        told["mirror"] = reader.effect("mirror", [_copy(item, reader) for item in route["mirrors"]])
+    told["routing"] = _routing(route, match, reader)
+    return told
+
+
+def _routing(route: Body, match: Body, reader: _Reader) -> Any:
+    """Exactly one of the three (HTTPRoute, validation of istiod)."""
+    kinds = [kind for kind in ("route", "redirect", "directResponse") if kind in route]
+    assert len(kinds) == 1, kinds
+    if kinds == ["redirect"]:
+        return {"redirect": reader.effect("redirect", _redirected(route["redirect"], match, reader.asked.request.path))}
+    if kinds == ["directResponse"]:
+        answer = route["directResponse"]
+        return {"directResponse": {"status": answer["status"], **({"body": answer["body"]["string"]} if "body" in answer else {})}}
+    return {"split": reader.effect("split", [_share(share, reader) for share in route["route"]])}
+
+
+class _Reader:
+    """Reads values in the light of the other objects."""
+
+    def __init__(self, bodies: Iterable[Body], asked: Asked) -> None:
+        rules = [body["spec"] for body in bodies if body["kind"] == "DestinationRule"]
+        self.subsets = {(rule["host"], subset["name"]): subset["labels"] for rule in rules for subset in rule.get("subsets", ())}
+        self.asked = asked
+
+    def effect(self, name: str, value: Any) -> Any:
+        """In normal form; paths are whole ones by then."""
+        return effect(name, value, self.asked.place({}))
+
+    def destination(self, body: Body) -> dict[str, Any]:
+        """Without a port: the only one there is, else the requested one (route.go, GetDestinationCluster)."""
+        name, namespace = body["host"].split(".")[:2]
+        assert body["host"] == host(namespace, name)
+        subset = {"subset": self.subsets[body["host"], body["subset"]]} if "subset" in body else {}
+        return {"name": name, "namespace": namespace, **subset, **({"port": body["port"]["number"]} if "port" in body else {})}
+
+
+def _share(share: Body, reader: _Reader) -> dict[str, Any]:
+    changes = {"headers": _literal(share["headers"])} if "headers" in share else {}
+    return {"destination": reader.destination(share["destination"]), "weight": share.get("weight", 1), **changes}
+
+
+def _copy(item: Body, reader: _Reader) -> dict[str, Any]:
+    return {"destination": reader.destination(item["destination"]), "percent": item["percentage"]["value"]}
+
+
+def _changes(sides: Body) -> dict[tuple[str, str], dict[str, Any]]:
+    return headers(_literal(sides))
+
+
+def _literal(sides: Body) -> dict[str, Any]:
+    """Envoy reads %% as a percent sign; a single one begins a variable."""
+    found: dict[str, Any] = {}
+    for side, operations in sides.items():
+        for kind, values in operations.items():
+            texts = values if kind == "remove" else {name: text.replace("%%", "%") for name, text in values.items()}
+            assert kind == "remove" or not any("%" in text.replace("%%", "") for text in values.values())
+            found.setdefault(side, {})[kind] = texts
+    return found
+
+
+def _replaced(new: str, match: Body, path: str) -> dict[str, str]:
+    """Envoy replaces what the route matched: the prefix, or the whole path of an exact match or an expression."""
+    matched = match.get("uri", {}).get("prefix", path)
+    return {"replaceFullPath": new + path[len(matched) :]}
+
+
+def _rewritten(rewrite: Body, match: Body, path: str) -> dict[str, Any]:
+    assert not rewrite.keys() - {"authority", "uri", "uriRegexRewrite"}
+    told: dict[str, Any] = {"hostname": rewrite["authority"]} if "authority" in rewrite else {}
+    if "uri" in rewrite:
+        assert "uri" in match, "without a match on the path Envoy prefixes the path"
+        told["path"] = _replaced(rewrite["uri"], match, path)
+    if "uriRegexRewrite" in rewrite:
+        assert rewrite["uriRegexRewrite"]["match"] == "^.*$"
+        told["path"] = {"replaceFullPath": rewrite["uriRegexRewrite"]["rewrite"].replace("\\\\", "\\")}
+    return told
+
+
+def _redirected(redirect: Body, match: Body, path: str) -> dict[str, Any]:
+    names = {"scheme": "scheme", "authority": "hostname", "port": "port", "redirectCode": "statusCode"}
+    assert not redirect.keys() - names.keys() - {"uri", "prefixRewrite", "derivePort"}
+    told: dict[str, Any] = {ours: redirect[name] for name, ours in names.items() if name in redirect}
+    if "authority" in redirect and "port" not in redirect and redirect.get("derivePort") != "FROM_REQUEST_PORT":
+        told["port"] = "that of the scheme"
+    if "uri" in redirect:
+        told["path"] = {"replaceFullPath": redirect["uri"]}
+    if "prefixRewrite" in redirect:
+        told["path"] = _replaced(redirect["prefixRewrite"], match, path)
+    return told
+
+
+def _fault(fault: Body, _match: Body, _path: str) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    if "delay" in fault:
+        told["delay"] = {"fixed": fault["delay"]["fixedDelay"], "percent": fault["delay"]["percentage"]["value"]}
+    if "abort" in fault:
+        told["abort"] = {"httpStatus": fault["abort"]["httpStatus"], "percent": fault["abort"]["percentage"]["value"]}
+    return told
+
+
+def _retries(retries: Body, _match: Body, _path: str) -> dict[str, Any]:
+    return {**retries, **({"retryOn": retries["retryOn"].split(",")} if "retryOn" in retries else {})}
+
+
+def _cors(cors: Body, _match: Body, _path: str) -> dict[str, Any]:
+    return dict(cors)
 
 
 def _matches(match: Body, asked: Asked) -> bool:

@@ -67,10 +67,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Unified:
-    """A set of policies over a world: cluster -> what is there."""
+    """A set of policies over a world: cluster -> what is there.
+
+    `closed`: an identity bound to a cluster that shares its trust domain cannot be expressed, so an Allow admits nobody for it, and
+    a Deny denies everybody (the security law).
+    """
 
     policies: Sequence[Document]
     world: Mapping[str, ClusterFacts]
+    closed: bool = False
     _pairs: dict[tuple[str, str, str, int], Pair] = field(default_factory=dict)
     _owners: dict[tuple[str, str], Document | None] = field(default_factory=dict)
 
@@ -151,6 +156,18 @@ class Unified:
         """Of the managed meshes, of one cluster or of all."""
         return {m.trust_domain for name, facts in self.world.items() if cluster in (None, name) for m in facts.meshes}
 
+    def own_domains(self, cluster: str) -> set[str]:
+        """Trust domains of the cluster that no other has."""
+        others = {domain for name in self.world if name != cluster for domain in self.trust_domains(name)}
+        return self.trust_domains(cluster) - others
+
+    def _told_apart(self, cluster: str) -> bool:
+        return bool(self.trust_domains(cluster)) and self.own_domains(cluster) == self.trust_domains(cluster)
+
+    def _said(self, names: Document, client: Client) -> bool:
+        """Whether a client of the named cluster, if one is named, can be told from those of the others."""
+        return not self.closed or not names.keys() & {"cluster", "clusters"} or client.trust_domain in self.own_domains(client.cluster)
+
     def _means(self, items: Iterable[Document], policy: Document, client: Client, *, deny: bool, strict: bool) -> bool:
         return any(self._identity(item, policy["metadata"]["namespace"], client, deny, strict) for item in items)
 
@@ -163,6 +180,9 @@ class Unified:
             return False
         if not {"serviceAccounts", "namespaces", "clusters", "authenticated"} & item.keys():
             return True
+        bound = {*item.get("clusters", ()), *(a["cluster"] for a in item.get("serviceAccounts", ()) if "cluster" in a)}
+        if self.closed and deny and any(not self._told_apart(name) for name in bound):
+            return True
         if client.trust_domain is None:
             return deny and not strict
         if item.get("authenticated"):
@@ -170,8 +190,9 @@ class Unified:
         if not deny and client.trust_domain not in self.trust_domains(client.cluster):
             return False
         if "serviceAccounts" in item:
-            return any(_account(account, namespace, client) for account in item["serviceAccounts"])
-        return client.namespace in item.get("namespaces", [client.namespace]) and client.cluster in item.get("clusters", [client.cluster])
+            return any(_account(account, namespace, client) and self._said(account, client) for account in item["serviceAccounts"])
+        here = client.namespace in item.get("namespaces", [client.namespace]) and client.cluster in item.get("clusters", [client.cluster])
+        return here and self._said(item, client)
 
 
 def _stripped(client: Client) -> Client:

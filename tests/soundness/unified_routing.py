@@ -8,14 +8,19 @@ from typing import Any, TypeAlias
 
 import re2
 
-from gitmesh.model.facts import Service, Workload
+from gitmesh.model.facts import ClusterFacts, Service, Workload
 from tests.soundness.requests import Request
+from tests.soundness.unified_fields import Place, effect, headers
 
 Document: TypeAlias = Mapping[str, Any]
 Decision: TypeAlias = dict[Any, Any]
-"""Field -> value; ("headers", side, name) -> (operation, value)."""
+"""Field -> its value in normal form (unified_fields); ("headers", side, name) -> what is done to the header."""
 
 ROUTING = ("split", "redirect", "directResponse")
+OTHERS = ("rewrite", "fault", "timeout", "retries", "cors", "mirror")
+CONNECTION = ("outlierDetection", "connectionPool", "loadBalancing", "tls")
+DISABLED = {"disabled": True}
+NO_MORE_HEADERS = ("headers",)
 _PATHS = ("regex", "suffix", "stringPrefix", "prefix", "exact")
 _SOURCES = ("clusters", "namespaces", "labels", "serviceAccounts")
 _DESTINATIONS = ("clusters", "namespaces", "labels", "name")
@@ -30,27 +35,49 @@ class Asked:
     """A request of a client of the cluster to a port of a Service."""
 
     client: Workload
-    cluster: str
+    facts: ClusterFacts
     service: Service
     port: int
     request: Request
 
+    def place(self, condition: Document) -> Place:
+        """For the values of a rule with this path condition."""
+        return Place(facts=self.facts, service=self.service, port=self.port, path=self.request.path, condition=condition)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What one rule that matches says of one field."""
+
+    key: Any
+    policy: str
+    field: Any
+    value: Any
+
 
 def decided(policies: Sequence[Document], asked: Asked) -> Decision:
     """The value of every field that some rule sets. Raises AmbiguousError."""
-    best: dict[Any, tuple[Any, Any]] = {}
-    for key, field, value in sorted(_said(policies, asked), key=lambda each: repr(each[0])):
-        known = best.get(field)
-        if known is None or key > known[0]:
-            best[field] = (key, value)
-    tied = [f for k, f, v in _said(policies, asked) if best[f][0] == k and best[f][1] != v]
+    said = list(_said(policies, asked))
+    end = max((one.key for one in said if one.field == NO_MORE_HEADERS), default=None)
+    if any(end == one.key and one.field[0] == "headers" and _differs(one, end, said) for one in said):
+        raise AmbiguousError("headers")
+    left = [one for one in said if end is None or one.field[0] != "headers" or one.key >= end]
+    best: dict[Any, Said] = {}
+    for one in left:
+        best[one.field] = max(best.get(one.field, one), one, key=lambda each: each.key)
+    tied = [one.field for one in left if one.key == best[one.field].key and one.value != best[one.field].value]
     if tied:
         raise AmbiguousError(str(tied))
-    return {field: value for field, (_, value) in best.items() if value != {"disabled": True}}
+    return {field: one.value for field, one in best.items() if one.value != DISABLED}
 
 
-def _said(policies: Sequence[Document], asked: Asked) -> Iterator[tuple[Any, Any, Any]]:
-    """(key of the rule, field, value) of every rule that matches."""
+def _differs(one: Said, end: Any, said: Sequence[Said]) -> bool:
+    """Whether an equal rule of another policy ends what this one begins."""
+    ends = {other.policy for other in said if other.field == NO_MORE_HEADERS and other.key == end}
+    return one.field != NO_MORE_HEADERS and bool(ends - {one.policy})
+
+
+def _said(policies: Sequence[Document], asked: Asked) -> Iterator[Said]:
     for policy in policies:
         spec = policy["spec"]
         destinations = [_form(d, _DESTINATIONS) for d in spec["destinations"] if _selects(d, policy["metadata"]["namespace"], asked)]
@@ -58,20 +85,20 @@ def _said(policies: Sequence[Document], asked: Asked) -> Iterator[tuple[Any, Any
         for match in spec.get("matches", [{}]):
             if destinations and sources and _matches(match, asked):
                 key = (spec.get("priority", 0), *_rank(match), max(sources), max(destinations))
-                yield from ((key, field, value) for field, value in _fields(spec))
+                name = f"{policy['metadata']['namespace']}/{policy['metadata']['name']}"
+                fields = _fields(spec, asked.place(match.get("path", {})))
+                yield from (Said(key=key, policy=name, field=field, value=value) for field, value in fields)
 
 
-def _fields(spec: Document) -> Iterator[tuple[Any, Any]]:
-    for name in ROUTING:
+def _fields(spec: Document, place: Place) -> Iterator[tuple[Any, Any]]:
+    for name in (*ROUTING, *OTHERS, *CONNECTION):
         if name in spec:
-            yield "routing", spec[name] if spec[name] == {"disabled": True} else {name: spec[name]}
-    for name in ("timeout", "retries", "fault", "rewrite"):
-        if name in spec:
-            yield name, spec[name]
-    for side, operations in spec.get("headers", {}).items():
-        for operation in ("set", "add"):
-            yield from ((("headers", side, name.lower()), (operation, value)) for name, value in operations.get(operation, {}).items())
-        yield from ((("headers", side, name.lower()), ("remove", "")) for name in operations.get("remove", ()))
+            value = DISABLED if spec[name] == DISABLED else effect(name, spec[name], place)
+            yield ("routing", value if value == DISABLED else {name: value}) if name in ROUTING else (name, value)
+    if spec.get("headers") == DISABLED:
+        yield NO_MORE_HEADERS, DISABLED
+    elif "headers" in spec:
+        yield from ((("headers", side, name), value) for (side, name), value in headers(spec["headers"]).items())
 
 
 def _form(item: Document, forms: Sequence[str]) -> int:
@@ -83,7 +110,9 @@ def _selects(item: Document, namespace: str, asked: Asked) -> bool:
     namespaces = item.get("namespaces", [namespace] if "name" in item else [service.namespace])
     named = item.get("name", service.name) == service.name and service.namespace in namespaces
     return (
-        named and asked.cluster in item.get("clusters", [asked.cluster]) and bool(item.get("labels", {}).items() <= service.labels.items())
+        named
+        and asked.facts.cluster in item.get("clusters", [asked.facts.cluster])
+        and bool(item.get("labels", {}).items() <= service.labels.items())
     )
 
 
@@ -91,7 +120,8 @@ def _sends(item: Document, asked: Asked) -> bool:
     client = asked.client
     return (
         client.namespace in item.get("namespaces", [client.namespace])
-        and asked.cluster in item.get("clusters", [asked.cluster])
+        and client.service_account in item.get("serviceAccounts", [client.service_account])
+        and asked.facts.cluster in item.get("clusters", [asked.facts.cluster])
         and bool(item.get("labels", {}).items() <= client.labels.items())
     )
 
@@ -100,7 +130,7 @@ def _rank(match: Document) -> tuple[Any, ...]:
     """Path form and length, header and query conditions, method, authority, port."""
     path = match.get("path", {})
     form = next((name for name in _PATHS if name in path), "")
-    length = len(path[form]) if form in ("prefix", "stringPrefix") else 0
+    length = len(path[form].rstrip("/") or "/") if form == "prefix" else len(path[form]) if form == "stringPrefix" else 0
     place = _PATHS.index(form) + 1 if form else 0
     return (
         place,

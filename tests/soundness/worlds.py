@@ -21,7 +21,14 @@ _PORTS = (
     ServicePort(number=84, name="more", target=7070, protocol="grpc"),
 )
 _SELECTORS: tuple[Mapping[str, str], ...] = ({"app": "a"}, {"app": "b"}, {"tier": "x"}, {"app": "a", "tier": "x"})
-_NAMED: tuple[Mapping[str, int], ...] = ({}, {"web": 8080}, {"web": 9090}, {"web": 8080, "admin": 9090}, {"admin": 8080})
+_NAMED: tuple[Mapping[str, int], ...] = (
+    {},
+    {"web": 8080},
+    {"web": 9090},
+    {"web": 8080, "admin": 9090},
+    {"web": 9090, "admin": 8080},
+    {"admin": 8080},
+)
 
 _workloads = st.builds(
     Workload,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Manifest, Phase, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live, Plan
-from gitmesh.model.report import Verdict
+from gitmesh.model.report import Heard
 from gitmesh.model.units import Unit, UnitKey
 from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Resource, Step, Support, Translator
 
@@ -74,8 +74,8 @@ class FakeTranslator:
     def phase(self, live: Live) -> Phase:
         return Phase.ROUTE
 
-    def verdict(self, live: Live) -> tuple[Verdict, str]:
-        return cast(Verdict, "Unknown"), ""
+    def verdict(self, live: Live, meshes: Sequence[Mesh]) -> Heard:
+        return Heard()
 
 
 TRANSLATORS: tuple[Translator, ...] = (FakeTranslator(),)

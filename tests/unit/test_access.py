@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from gitmesh.model.facts import ClusterFacts, Mesh, ServicePort
@@ -9,6 +10,7 @@ from gitmesh.model.policies import Policy
 from gitmesh.model.units import Access, DestinationUnit, Principal
 from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import access, facts, policy, service, shop, workload
+from tests.rendered import rendered
 
 MIXED = (ServicePort(number=80, name="http", target="web"), ServicePort(number=81, target=0), ServicePort(number=82, target="gone"))
 
@@ -201,3 +203,40 @@ def test_P05_deny_by_path_depends_on_normalisation() -> None:
 def test_P17_allow_and_deny_are_both_kept() -> None:
     found = decision(resolved([access("a"), access("d", action="Deny", sources=[{"namespaces": ["web"]}])]))
     assert (len(found.allows), len(found.denies), found.governed) == (1, 1, True)
+
+
+def swapped() -> tuple[Any, ...]:
+    """The same two container ports, which stand for `http` and `admin` on one pod and for `admin` and `http` on the other."""
+    ports = (ServicePort(number=80, name="http", target="web"), ServicePort(number=81, name="admin", target="admin"))
+    one = workload("one", labels={"app": "reviews"}, ports={"web": 8080, "admin": 9090})
+    two = workload("two", labels={"app": "reviews"}, ports={"web": 9090, "admin": 8080})
+    return service(ports=ports), one, two
+
+
+def test_a_port_that_stands_for_another_one_on_other_pods_is_not_opened() -> None:
+    """Found by the calculator: an Allow on `http` opened `admin` of every pod, and nothing was said."""
+    found = rendered({"a.yaml": _text("Allow")}, {"east": facts("east", *swapped())})
+    (rest,) = found.bodies[0]["spec"]["rules"]
+    assert rest == {"to": [{"operation": {"notPorts": ["8080", "9090"]}}]}
+    assert [finding.code for finding in found.findings] == ["GM304"]
+
+
+def test_a_deny_on_such_a_port_denies_both() -> None:
+    found = rendered({"a.yaml": _text("Deny")}, {"east": facts("east", *swapped())})
+    assert found.bodies[0]["spec"]["rules"] == [{"to": [{"operation": {"ports": ["8080", "9090"]}}]}]
+
+
+def test_such_a_port_is_not_exempt() -> None:
+    mesh = {"meshes": [{"selector": {"all": True}}], "accessDefault": "Deny", "accessExempt": {"ports": ["http"]}}
+    found = rendered({"m.yaml": _document("VirtualMesh", mesh)}, {"east": facts("east", *swapped())})
+    assert "reviews-allow" not in [body["metadata"]["name"] for body in found.bodies]
+    assert [finding.code for finding in found.findings] == ["GM304"]
+
+
+def _text(action: str) -> str:
+    rules = [{"ports": ["http"]}]
+    return _document("AccessPolicy", {"action": action, "sources": [{"all": True}], "destinations": [{"name": "reviews"}], "rules": rules})
+
+
+def _document(kind: str, spec: dict[str, Any]) -> str:
+    return json.dumps({"apiVersion": "gitmesh.io/v1alpha1", "kind": kind, "metadata": {"name": "page", "namespace": "shop"}, "spec": spec})

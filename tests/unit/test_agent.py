@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,12 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gitmesh.agent import server as http
 from gitmesh.agent.health import Health
-from gitmesh.agent.logs import LogPublisher, logger
+from gitmesh.agent.logs import LogPublisher, captured, logger
 from gitmesh.agent.loop import Loop
 from gitmesh.agent.metrics import MOST_POLICIES, Metrics
 from gitmesh.agent.server import ListenError, pages, serve
 from gitmesh.model.plan import Action
-from gitmesh.model.report import Report, SourceResult, State
+from gitmesh.model.report import Report, SourceResult, State, Verdict
 from tests.factories import traffic
 from tests.unit.reports import change, cluster, error, outcome, report, unreachable
 
@@ -67,7 +68,8 @@ def labels(**given: str) -> tuple[tuple[str, str], ...]:
 
 def test_metrics_tell_the_last_report() -> None:
     metrics = Metrics()
-    healed = cluster("east", change(drift=True), outcomes=(outcome(),))
+    verdicts = {change(name=name).key: (verdict, "") for name, verdict in (("a", Verdict.REJECTED), ("b", Verdict.ACCEPTED))}
+    healed = cluster("east", change(drift=True), outcomes=(outcome(),), verdicts=verdicts)
     metrics.publish(
         report(healed, unreachable(), said=(error(), error(line=15)), policies=(traffic("a", timeout="5s"),), seconds={"fetch": 0.2})
     )
@@ -79,6 +81,9 @@ def test_metrics_tell_the_last_report() -> None:
         ("gitmesh_cluster_state", labels(cluster="west", state="Unreachable")): 1,
         ("gitmesh_source_up", labels(source="policies")): 1,
         ("gitmesh_objects", labels(cluster="east", action="update")): 1,
+        ("gitmesh_object_verdicts", labels(cluster="east", verdict="Rejected")): 1,
+        ("gitmesh_object_verdicts", labels(cluster="east", verdict="Accepted")): 1,
+        ("gitmesh_object_verdicts", labels(cluster="east", verdict="Unknown")): 0,
         ("gitmesh_drift_objects", labels(cluster="east")): 1,
         ("gitmesh_drift_healed_total", labels(cluster="east")): 1,
         ("gitmesh_writes_total", labels(cluster="east", action="update", result="ok")): 1,
@@ -261,6 +266,49 @@ def test_W14_hostile_text_stays_inside_its_line(form: Any) -> None:
     assert not [character for character in text[:-1] if not character.isprintable()]
     if form == "json":
         assert json.loads(text)["message"] == HOSTILE
+
+
+class Writes(io.StringIO):
+    """A stream that remembers each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.texts.append(text)
+        return super().write(text)
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_W14_a_line_is_one_write_so_that_those_of_threads_do_not_mix(form: Any) -> None:
+    stream = Writes()
+    logger(form, stream=stream).info("cycle", seconds=1)
+    assert len(stream.texts) == 1
+    assert stream.texts[0].endswith("\n")
+
+
+def test_W14_what_libraries_log_comes_as_lines_of_the_same_form() -> None:
+    """Otherwise Python writes their warnings to standard error as they are: no JSON, and in the middle of our lines."""
+    stream = io.StringIO()
+    library, before = logging.getLogger("some.library"), list(logging.getLogger().handlers)
+    with captured(logger("json", stream=stream)):
+        library.warning("job %s skipped\x1b[31m", "tick")
+        library.info("nobody asked")
+        try:
+            raise ValueError("of a library")
+        except ValueError:
+            library.exception("it failed")
+    assert logging.getLogger().handlers == before
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert {key: first[key] for key in ("event", "level", "logger", "message")} == {
+        "event": "library",
+        "level": "warning",
+        "logger": "some.library",
+        "message": "job tick skipped\x1b[31m",
+    }
+    assert (second["level"], second["message"]) == ("error", "it failed")
+    assert "ValueError: of a library" in second["exception"]
 
 
 # --- the loop

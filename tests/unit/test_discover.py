@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gitmesh.discovery.discover import FACT_KINDS, Reducer, assemble, schema_fields
+from gitmesh.discovery.rows import ValidatorRow
 from gitmesh.model.facts import ClusterFacts, Workload
 from tests.unit.bookshop import NETWORKING, PROXY, TRANSLATORS, VIRTUAL_SERVICE, app_spec, bookshop, control_plane, route, service, thing
 
@@ -226,3 +227,18 @@ def test_schema_fields_know_where_anything_may_stand() -> None:
 
 def test_our_own_objects_are_not_facts() -> None:
     assert Reducer(TRANSLATORS).reduce(route()) is None
+
+
+def webhook_configuration(**webhook: Any) -> dict[str, Any]:
+    return thing("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "validator", webhooks=[webhook])
+
+
+def test_validators_of_the_meshes_kinds_are_kept_without_address_and_certificates() -> None:
+    rules = [{"apiGroups": ["networking.istio.io"], "resources": ["*"]}]
+    row = Reducer(TRANSLATORS).reduce(webhook_configuration(name="x", rules=rules, clientConfig={"caBundle": "A" * 9999}))
+    assert row == ValidatorRow("validator", {"metadata": {"name": "validator"}, "webhooks": [{"name": "x", "rules": rules}]})
+
+
+@pytest.mark.parametrize("rules", [None, [], "x", [{"apiGroups": ["apps"]}], [{"apiGroups": [7]}]])
+def test_validators_of_other_kinds_are_no_fact(rules: Any) -> None:
+    assert Reducer(TRANSLATORS).reduce(webhook_configuration(name="x", rules=rules)) is None

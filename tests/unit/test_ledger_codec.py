@@ -14,7 +14,8 @@ from gitmesh.planning.ledger_codec import FutureLedgerError, dump_ledger, encode
 
 names = st.text(alphabet="abc.-", min_size=1, max_size=5)
 keys = st.builds(ObjectKey, group=names | st.just(""), kind=names, namespace=names | st.just(""), name=names)
-entries = st.builds(Entry, uid=names | st.just(""), digest=names, commit=names | st.just(""))
+warnings = st.lists(names, max_size=2).map(tuple)
+entries = st.builds(Entry, uid=names | st.just(""), digest=names, commit=names | st.just(""), warnings=warnings)
 ledgers = st.builds(
     Ledger,
     instance=names,
@@ -57,6 +58,7 @@ VALID = dump_ledger(Ledger(instance="shop", entries={ObjectKey(group="g", kind="
         json.dumps({**VALID, "entries": []}).encode(),
         json.dumps({**VALID, "entries": {"g/K": {"n": {"x": ["u", "d", 9]}}}}).encode(),
         json.dumps({**VALID, "entries": {"g/K": {"n": {"x": "u"}}}}).encode(),
+        json.dumps({**VALID, "entries": {"g/K": {"n": {"x": ["u", "d", 0, 7]}}}}).encode(),
         json.dumps({**VALID, "more": 1}).encode(),
         encode_ledger(Ledger(instance="shop"))[:-9],
     ],

@@ -40,8 +40,8 @@ def facts(name: str = "east", **more: Any) -> ClusterFacts:
     return with_digest(shop(name, *extra, Mesh(translator="fake", name="fake"), uid=f"uid-{name}", **more))
 
 
-def slow(name: str, *services: str, timeout: str = "5s") -> dict[str, Any]:
-    return document("TrafficPolicy", name, destinations=on(*(services or ("reviews",))), timeout=timeout)
+def slow(name: str, *services: str, timeout: str = "5s", **more: Any) -> dict[str, Any]:
+    return document("TrafficPolicy", name, destinations=on(*(services or ("reviews",))), timeout=timeout, **more)
 
 
 class Mapped(FakeMesh):
@@ -356,6 +356,15 @@ def test_a_policy_that_a_translator_loses_is_reported_at_its_line() -> None:
     world.commit(slow("a"))
     lost = one(world.run(Stage.BUILD), "GM309")
     assert (lost.policy, lost.at and lost.at.line) == ("TrafficPolicy/shop/a", 1)
+
+
+def test_a_policy_that_waits_for_the_conflict_of_two_others_is_not_lost() -> None:
+    world = World()
+    world.commit(slow("a"), slow("b", timeout="9s"), slow("c", matches=[{"path": {"exact": "/c"}}], timeout="3s", priority=1))
+    report = world.run(Stage.BUILD)
+    codes = {diagnostic.code for diagnostic in report.diagnostics}
+    assert "GM210" in codes
+    assert "GM309" not in codes
 
 
 # --- deletions

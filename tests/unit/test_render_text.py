@@ -9,7 +9,7 @@ import pytest
 from gitmesh.diagnostics import finding
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
 from gitmesh.model.plan import Action
-from gitmesh.model.report import Stage
+from gitmesh.model.report import Stage, Verdict
 from gitmesh.render.findings import findings_text
 from gitmesh.render.paint import ansi
 from gitmesh.render.text import facts_text, report_text
@@ -186,3 +186,19 @@ def test_incomplete_facts_and_a_missing_mesh_are_said() -> None:
 def test_drift_is_told_apart_from_a_change_in_git() -> None:
     text = report_text(report(cluster("east", change(Action.UPDATE, timeout("30s", "3s"), drift=True))))
     assert "~ VirtualService shop/reviews (drift)" in text
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "line"),
+    [
+        ((), ""),
+        ((Verdict.ACCEPTED, Verdict.ACCEPTED), ""),
+        ((Verdict.ACCEPTED, Verdict.UNKNOWN, Verdict.ACCEPTED), "verdicts of the meshes: 2 accepted, 1 unknown\n"),
+        ((Verdict.REJECTED, Verdict.WARNED, Verdict.ACCEPTED), "verdicts of the meshes: 1 accepted, 1 warned, 1 rejected\n"),
+    ],
+)
+def test_verdicts_are_told_unless_all_is_accepted(verdicts: tuple[Verdict, ...], line: str) -> None:
+    given = {change(name=f"r{number}").key: (verdict, "") for number, verdict in enumerate(verdicts)}
+    text = report_text(report(cluster("east", verdicts=given), until=Stage.APPLY))
+    assert text.partition("in 1 cluster\n")[2] == line
+    assert "verdicts" not in report_text(report(cluster("east", verdicts=given), until=Stage.PLAN))

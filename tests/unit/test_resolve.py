@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.base import Disabled
 from gitmesh.model.facts import ClusterFacts, Mesh, ServicePort
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import DestinationUnit, MeshUnit, SourceCondition
@@ -95,6 +96,13 @@ def test_prefix_replacement_follows_the_row() -> None:
     ]
     values = [route.fields["rewrite"].value.path for route in unit_of(resolved([rewrite, *deeper])).routes]
     assert [(value.replace_full_path, value.replace_prefix_match) for value in values] == [("/one", None), (None, "/v1"), (None, "/")]
+
+
+def test_nothing_but_the_prefix_is_replaced_alike_in_every_row() -> None:
+    """Found by the evaluator: /api became /new where another rule matched it exactly, and /new/ elsewhere."""
+    rewrite = traffic("r", rewrite={"path": {"replacePrefixMatch": "/new/"}}, matches=[path("prefix", "/api")])
+    exact = traffic("e", timeout="1s", matches=[path("exact", "/api")])
+    assert unit_of(resolved([rewrite, exact])).routes[0].fields["rewrite"].value.path.replace_full_path == "/new/"
 
 
 def test_P17_two_timeouts_on_one_route_conflict() -> None:
@@ -215,6 +223,28 @@ def test_connection_settings_by_port() -> None:
 def test_connection_settings_keep_their_sources() -> None:
     unit = unit_of(resolved([traffic("w", tls={"mode": "Disable"}, sources=[{"namespaces": ["web"]}])]))
     assert unit.settings[0]["tls"].source == SourceCondition(namespaces=("web",))
+
+
+def test_clients_that_a_greater_setting_does_not_mean_get_the_lesser_one() -> None:
+    """Found by the evaluator: the greatest rule that matches decides, and one for other clients does not match."""
+    some = traffic("some", tls={"mode": "Disable"}, sources=[{"namespaces": ["web"]}])
+    rest = traffic("rest", to=[{"all": True}], tls={"mode": "Simple"})
+    tls = unit_of(resolved([some, rest])).settings[0]["tls"]
+    assert (tls.value.mode, tls.origin, tls.source) == ("Disable", some.origin("tls"), SourceCondition(namespaces=("web",)))
+    assert tls.otherwise is not None
+    assert (tls.otherwise.value.mode, tls.otherwise.origin, tls.otherwise.source) == ("Simple", rest.origin("tls"), SourceCondition())
+
+
+def test_settings_disabled_for_some_clients_are_not_lost_for_the_others() -> None:
+    """Found by the evaluator: `disabled` for some clients silently ended the field for all."""
+    some = traffic("some", tls={"disabled": True}, sources=[{"namespaces": ["web"]}])
+    rest = traffic("rest", to=[{"all": True}], tls={"mode": "Simple"})
+    tls = unit_of(resolved([some, rest])).settings[0]["tls"]
+    assert isinstance(tls.value, Disabled)
+    assert tls.otherwise is not None
+    assert tls.otherwise.value.mode == "Simple"
+    everybody = traffic("none", tls={"disabled": True})
+    assert unit_of(resolved([everybody, rest])).settings == {}
 
 
 def test_sources_of_other_clusters_drop_out() -> None:

@@ -80,8 +80,11 @@ def test_labels_that_find_nothing_are_a_warning() -> None:
     assert not found.diagnostics[0].is_error
 
 
-def test_unmanaged_cluster_is_no_finding() -> None:
-    assert codes(selected([{"name": "reviews", "clusters": ["elsewhere"]}], world(east=shop()))) == []
+def test_a_cluster_that_is_not_managed_here_is_not_applicable() -> None:
+    found = selected([{"name": "reviews", "clusters": ["north"]}], world(east=shop()))
+    assert (codes(found), found.held) == (["GM215"], ())
+    sources = selected("reviews", world(east=shop()), sources=[{"clusters": ["north"]}, {"all": True}])
+    assert [(d.code, d.field) for d in sources.diagnostics] == [("GM215", "spec.sources[0]")]
 
 
 def test_P14_missing_service_account_of_a_workload_selector() -> None:

@@ -122,6 +122,22 @@ class TestTree:
             ],
         }
 
+    @pytest.mark.parametrize("verdict", Verdict)
+    def test_an_object_that_its_mesh_has_not_accepted_says_so(self, verdict: Verdict) -> None:
+        given = report(cluster(verdicts={KEY: (verdict, "words of the mesh")}))
+        (row,) = read(given, "clusters/east.yaml")["objects"]
+        assert row.get("verdict") == (None if verdict is Verdict.ACCEPTED else verdict.value)
+        assert read(given, "status.yaml")["clusters"]["east"]["counts"]["verdicts"] == {verdict.value: 1}
+        assert read(given, FILE)["clusters"]["east"]["verdict"] == verdict.value
+
+    def test_a_verdict_that_moved_moves_the_row_and_nothing_else(self) -> None:
+        memo = StatusMemo()
+        waiting, accepted = (report(cluster(verdicts={KEY: (verdict, "")})) for verdict in (Verdict.UNKNOWN, Verdict.ACCEPTED))
+        before = status_tree(waiting, memo)
+        after = status_tree(accepted, memo)
+        assert {path for path in before if before[path] != after[path]} == {"clusters/east.yaml", FILE, "status.yaml"}
+        assert after == status_tree(accepted)
+
     def test_status(self) -> None:
         assert read(report(), "status.yaml") == {
             "apiVersion": "gitmesh.io/v1alpha1",

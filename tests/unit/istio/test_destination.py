@@ -153,6 +153,22 @@ def test_settings_of_a_port_alone() -> None:
     assert list(spec["trafficPolicy"]) == ["portLevelSettings"]
 
 
+def test_settings_that_end_at_a_port_end_there() -> None:
+    """Without an entry of its own the port would take what is said of the whole destination."""
+    spec = only(translated(unit(settings={0: decided(tls={"mode": "Disable"}), 80: {}})), "DestinationRule").spec
+    assert spec["trafficPolicy"] == {
+        "tls": {"mode": "DISABLE"},
+        "portLevelSettings": [{"port": {"number": 80}, "loadBalancer": {"simple": "UNSPECIFIED"}}],
+    }
+
+
+def test_settings_disabled_for_some_clients_cannot_be_said() -> None:
+    tls = decided(tls={"mode": "Disable"})["tls"]
+    none = Decided(value=Disabled(disabled=True), origin=origin(), source=SourceCondition(namespaces=("web",)), otherwise=tls)
+    translation = translated(unit(settings={0: {"tls": none}}))
+    assert (codes(translation), translation.held, translation.fragments) == (["GM301"], True, ())
+
+
 def test_settings_for_some_clients_cannot_be_said() -> None:
     tls = decided(tls={"mode": "Disable"})["tls"]
     some = {"tls": replace(tls, source=SourceCondition(namespaces=("web",)))}

@@ -40,9 +40,43 @@ def test_unmatched_requests_keep_flowing() -> None:
     assert http(route(path("exact", "/a"), timeout="1s"))[-1] == CATCH_ALL
 
 
-def test_catch_all_names_no_port_so_that_the_requested_one_is_kept() -> None:
-    ports = (ServicePort(number=80, protocol="http"), ServicePort(number=81, protocol="http"))
-    assert http(route(path("exact", "/a"), timeout="1s"), of=service(ports=ports))[-1] == CATCH_ALL
+SEVERAL = (ServicePort(number=80, protocol="http"), ServicePort(number=81, protocol="http"), ServicePort(number=9000, protocol="tcp"))
+
+
+def to_port(number: int) -> dict[str, Any]:
+    return {"route": [{"destination": {"host": HOST, "port": {"number": number}}}]}
+
+
+def test_of_several_ports_the_requested_one_is_named_in_a_row_of_its_own() -> None:
+    """Istio's analysis calls a destination without port an error there (IST0112); requests on tcp ports meet no row anyway."""
+    rows = http(route(path("exact", "/a"), timeout="1s"), of=service(ports=SEVERAL))
+    assert rows == [
+        {"match": [{"uri": {"exact": "/a"}, "port": 80}], "timeout": "1s", **to_port(80)},
+        {"match": [{"uri": {"exact": "/a"}, "port": 81}], "timeout": "1s", **to_port(81)},
+        {"match": [{"port": 80}], **to_port(80)},
+        {"match": [{"port": 81}], **to_port(81)},
+    ]
+
+
+def test_of_several_ports_a_row_for_one_leaves_the_others_to_the_catch_all() -> None:
+    rows = http(route(RequestMatch(port=81), timeout="1s"), of=service(ports=SEVERAL))
+    assert rows == [{"match": [{"port": 81}], "timeout": "1s", **to_port(81)}, {"match": [{"port": 80}], **to_port(80)}]
+
+
+def test_of_several_ports_shares_and_copies_name_the_requested_one_and_answers_need_none() -> None:
+    other = Target(service=service("next", ports=SEVERAL))
+    single = Target(service=service("single"))
+    fields: dict[str, Any] = {"split": [{"destination": {"name": "next"}}, {"destination": {"name": "single"}}]}
+    rows = http(route(targets=(other, single), **fields), of=service(ports=SEVERAL))
+    named = [[share["destination"].get("port") for share in row["route"]] for row in rows]
+    assert named == [[{"number": 80}, None], [{"number": 81}, None]]
+    answered = http(route(directResponse={"status": 200}), of=service(ports=SEVERAL))
+    assert answered == [{"directResponse": {"status": 200}}]
+
+
+def test_of_several_ports_no_row_follows_one_for_the_same_requests() -> None:
+    rows = http(route(RequestMatch(port=81), timeout="1s"), route(timeout="2s"), of=service(ports=SEVERAL))
+    assert [(row["match"], row["timeout"]) for row in rows] == [([{"port": 81}], "1s"), ([{"port": 80}], "2s")]
 
 
 def test_no_catch_all_after_a_row_for_everything() -> None:
@@ -249,7 +283,21 @@ def test_rewrite_of_the_host() -> None:
 
 
 def test_redirect_always_writes_its_code() -> None:
-    assert http(route(redirect={"hostname": "b.example"}))[0] == {"redirect": {"authority": "b.example", "redirectCode": 302}}
+    assert http(route(redirect={"port": 1}))[0] == {"redirect": {"port": 1, "redirectCode": 302}}
+
+
+@pytest.mark.parametrize(
+    ("redirect", "port"),
+    [
+        ({"hostname": "b.example"}, {"derivePort": "FROM_REQUEST_PORT"}),
+        ({"hostname": "b.example:81"}, {}),
+        ({"hostname": "b.example", "port": 81}, {"port": 81}),
+        ({"scheme": "https"}, {}),
+    ],
+)
+def test_redirect_to_another_host_keeps_the_requested_port(redirect: dict[str, Any], port: dict[str, Any]) -> None:
+    written = http(route(redirect=redirect))[0]["redirect"]
+    assert {name: value for name, value in written.items() if name in ("port", "derivePort")} == port
 
 
 def test_redirect_forms() -> None:

@@ -180,3 +180,34 @@ def test_access_waits_as_long_as_permissive_does_on_its_way_to_strict() -> None:
 @pytest.mark.parametrize(("past", "new"), [("PERMISSIVE", "STRICT"), ("STRICT", "STRICT"), ("DISABLE", "DISABLE")])
 def test_a_mode_that_was_not_the_opposite_one_is_left_at_once(past: str, new: str) -> None:
     assert changing_after(past, old="PERMISSIVE", new=new) == {}
+
+
+VIRTUAL = ObjectKey(group=NETWORKING, kind="VirtualService", namespace="shop", name="reviews")
+
+
+def to_subset(name: str) -> Body:
+    return body(hosts=[HOST], http=[{"route": [{"destination": {"host": HOST, "subset": name}}]}])
+
+
+def with_subsets(*names: str) -> Body:
+    return body(host=HOST, subsets=[{"name": name} for name in names])
+
+
+def routing_to(subset: str, *rules: Body) -> Any:
+    """The steps of a route to a subset, where `live` gives these DestinationRules."""
+
+    def live(group: str, kind: str) -> Iterable[Body]:
+        return rules if kind == RULE.kind else ()
+
+    return gitmesh_istio.steps({VIRTUAL: (to_subset("v1"), to_subset(subset))}, live)
+
+
+@pytest.mark.parametrize("rules", [(), (with_subsets("v1"),), (with_subsets("v1", "v2"), with_subsets("v1"))])
+def test_a_route_to_a_new_subset_is_written_when_the_proxies_know_the_subset(rules: tuple[Body, ...]) -> None:
+    """Of several versions of a rule a proxy may work by any."""
+    (only,) = routing_to("v2", *rules)[VIRTUAL]
+    assert (only.spec, only.settled) == (to_subset("v2")["spec"], True)
+
+
+def test_a_route_to_a_known_subset_is_written_at_once() -> None:
+    assert routing_to("v2", with_subsets("v1", "v2")) == {}

@@ -1,0 +1,208 @@
+"""Who is admitted (api.md, AccessPolicy), told from units: a ruling for each pair of pods and port behind the destination.
+
+Answers are of three values: what hangs on something that is not known (a held unit, an address that was not given) is `Unknown`,
+unless what is known decides already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gitmesh.model.facts import Workload
+from gitmesh.model.policies import Origin
+from gitmesh.model.units import Access, Caller, Exemption, Grant, Operation
+from gitmesh.reasoning.callers import is_meant
+from gitmesh.reasoning.operations import holds
+from gitmesh.reasoning.questions import Client, Known, Pair, Question
+
+__all__ = ["Admission", "Answer", "Basis", "Refused", "Ruling", "can"]
+
+
+class Answer(StrEnum):
+    """`Depends`: some pods behind the destination admit the request, others do not."""
+
+    ALLOWED = "Allowed"
+    DENIED = "Denied"
+    DEPENDS = "Depends"
+    UNKNOWN = "Unknown"
+
+
+class Basis(StrEnum):
+    """What decided."""
+
+    NO_SELECTOR = "NoSelector"
+    NO_PODS = "NoPods"
+    NO_PROXY = "NoProxy"
+    MTLS = "Mtls"
+    DENY = "Deny"
+    ALLOW = "Allow"
+    NO_ALLOW = "NoAllow"
+    GATEWAY = "Gateway"
+    EXEMPT = "Exempt"
+    DEFAULT = "Default"
+    HELD = "Held"
+    ADDRESS = "Address"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """An Allow that was tried and does not admit the request."""
+
+    origin: Origin
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """The answer for some pods. `deciding` are the places in Git that decide, `tried` the Allows that did not admit."""
+
+    answer: Answer
+    basis: Basis
+    text: str
+    deciding: tuple[Origin, ...] = ()
+    tried: tuple[Refused, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """The answer for a request; `pods` gives the ruling of each workload's pods at their container port."""
+
+    answer: Answer
+    pods: tuple[tuple[Workload, int, Ruling], ...] = ()
+    ruling: Ruling | None = None
+    """Where there are no pods to ask about."""
+
+
+def can(question: Question, known: Known) -> Admission:
+    """Whether the destination admits the request. Raises KeyError where the cluster has no such Service."""
+    service = known.index.facts.service_index[question.service]
+    if not service.selector:
+        return _whole(Answer.ALLOWED, Basis.NO_SELECTOR, "the Service has no selector, so there are no pods that could be guarded")
+    pairs = known.behind(service, question.port)
+    if not pairs:
+        return _whole(Answer.UNKNOWN, Basis.NO_PODS, "no pods are behind this port of the Service")
+    pods = tuple((pair.workload, pair.number, _Asked(question, known, pair).ruling()) for pair in pairs)
+    answers = {ruling.answer for _, _, ruling in pods}
+    if len(answers) == 1:
+        return Admission(answer=answers.pop(), pods=pods)
+    return Admission(answer=Answer.UNKNOWN if Answer.UNKNOWN in answers else Answer.DEPENDS, pods=pods)
+
+
+def _whole(answer: Answer, basis: Basis, text: str) -> Admission:
+    return Admission(answer=answer, ruling=Ruling(answer=answer, basis=basis, text=text))
+
+
+_Said = tuple[frozenset[int], Access]
+"""The Service ports by which a destination reaches the pair, and its access decision."""
+
+
+class _Asked:
+    """One request at one pair."""
+
+    def __init__(self, question: Question, known: Known, pair: Pair) -> None:
+        self.question, self.known, self.pair = question, known, pair
+        self.mesh = known.meshes.get(pair.workload.mesh)
+        self.client = question.client
+        mode = self.mesh.mtls.value.mode if self.mesh and self.mesh.mtls else ""
+        self.strict, self.disabled = mode == "Strict", mode == "Disabled"
+        if self.disabled:
+            self.client = Client(namespace=self.client.namespace, labels=self.client.labels, mesh=self.client.mesh, ip=self.client.ip)
+        units = ((ports, known.destinations.get(service.key)) for service, ports in pair.reached)
+        self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit and unit.access]
+        self.held = known.holds_mesh(pair.workload.mesh) or any(known.holds(service.key) for service, _ in pair.reached)
+
+    def ruling(self) -> Ruling:
+        """Deny beats Allow; what no Allow admits is denied where an Allow governs; else the default."""
+        if not self.pair.workload.mesh:
+            return Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text="its pods carry no proxy, so nothing guards them")
+        return self._refused_plain() or self._denied() or self._unknown() or self._allowed() or self._default()
+
+    def _refused_plain(self) -> Ruling | None:
+        mtls = self.mesh.mtls if self.mesh else None
+        if mtls is None or not self.strict or self.client.trust_domain is not None:
+            return None
+        text = "mTLS is Strict, which refuses a client that shows no identity"
+        return Ruling(answer=Answer.DENIED, basis=Basis.MTLS, text=text, deciding=(mtls.origin,))
+
+    def _denied(self) -> Ruling | None:
+        asked = [(meets, origin) for ports, access in self.said for one in access.denies for meets, origin in self._asked(one, ports, True)]
+        found = _origins(origin for meets, origin in asked if meets)
+        if found:
+            return Ruling(
+                answer=Answer.DENIED, basis=Basis.DENY, text=f"a Deny means this request{self._without_identity()}", deciding=found
+            )
+        return self._address(origin for meets, origin in asked if meets is None)
+
+    def _without_identity(self) -> str:
+        return ", as mTLS is Disabled and nobody has an identity" if self.disabled else ""
+
+    def _unknown(self) -> Ruling | None:
+        if not self.held:
+            return None
+        text = "errors or missing facts hold what decides here: the last good objects stay in force, whatever they say"
+        return Ruling(answer=Answer.UNKNOWN, basis=Basis.HELD, text=text)
+
+    def _allowed(self) -> Ruling | None:
+        grants = [(ports, one) for ports, access in self.said for one in access.allows]
+        asked = [(meets, origin) for ports, one in grants for meets, origin in self._asked(one, ports, False)]
+        found = _origins(origin for meets, origin in asked if meets)
+        if found:
+            return Ruling(answer=Answer.ALLOWED, basis=Basis.ALLOW, text="an Allow admits it", deciding=found)
+        unsure = self._address(origin for meets, origin in asked if meets is None)
+        if unsure or not any(access.governed for _, access in self.said):
+            return unsure
+        tried = {one.origin: Refused(origin=one.origin, why=self._why_not(one)) for _, one in grants}
+        text = f"no Allow admits it{self._without_identity()}"
+        return Ruling(answer=Answer.DENIED, basis=Basis.NO_ALLOW, text=text, tried=tuple(tried[origin] for origin in sorted(tried)))
+
+    def _asked(self, grant: Grant, ports: frozenset[int], deny: bool) -> Iterator[tuple[bool | None, Origin]]:
+        """For each rule of the grant whether it means the request, None where that hangs on the address."""
+        meant = self._means(grant.callers, deny)
+        if meant is not False:
+            asked = grant.operations or (Operation(),)
+            yield from ((meant, one.origin or grant.origin) for one in asked if holds(one, ports, self.question))
+
+    def _means(self, callers: Iterable[Caller], deny: bool) -> bool | None:
+        answers = [is_meant(caller, self.client, deny=deny) for caller in callers]
+        return True if True in answers else None if None in answers else False
+
+    def _why_not(self, grant: Grant) -> str:
+        if self._means(grant.callers, False):
+            return "none of its rules means this request"
+        unsaid = sorted({caller.inexpressible for caller in grant.callers if caller.inexpressible})
+        return f"the caller is none of its sources{f' ({unsaid[0]})' if unsaid else ''}"
+
+    def _default(self) -> Ruling:
+        decided = self.mesh.access_default if self.mesh else None
+        if decided is None or decided.value != "Deny":
+            whose = f"accessDefault is {decided.value}" if decided else "no VirtualMesh says otherwise"
+            text = f"no policy selects it, and {whose}"
+            return Ruling(answer=Answer.ALLOWED, basis=Basis.DEFAULT, text=text, deciding=(decided.origin,) if decided else ())
+        if self.pair.workload.gateway:
+            return Ruling(answer=Answer.ALLOWED, basis=Basis.GATEWAY, text="a default of Deny never covers a gateway")
+        text = "no policy selects it, and accessDefault is Deny"
+        return self._exempted() or Ruling(answer=Answer.DENIED, basis=Basis.DEFAULT, text=text, deciding=(decided.origin,))
+
+    def _exempted(self) -> Ruling | None:
+        exempt = [access.exempt for ports, access in self.said if access.exempt and self._covers(access.exempt, ports)]
+        asked = [(self._means(one.callers, False) if one.callers else True, one.origin) for one in exempt]
+        found = _origins(origin for meets, origin in asked if meets)
+        if found:
+            return Ruling(answer=Answer.ALLOWED, basis=Basis.EXEMPT, text="it is exempt from the default of Deny", deciding=found)
+        return self._address(origin for meets, origin in asked if meets is None)
+
+    def _covers(self, exempt: Exemption, ports: frozenset[int]) -> bool:
+        if exempt.ports:
+            return bool(ports & set(exempt.ports))
+        return not exempt.targets or self.pair.number in exempt.targets
+
+    def _address(self, origins: Iterable[Origin]) -> Ruling | None:
+        found = _origins(origins)
+        text = "it hangs on the caller's address, which is not known"
+        return Ruling(answer=Answer.UNKNOWN, basis=Basis.ADDRESS, text=text, deciding=found) if found else None
+
+
+def _origins(origins: Iterable[Origin]) -> tuple[Origin, ...]:
+    return tuple(sorted(set(origins)))

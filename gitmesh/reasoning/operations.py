@@ -1,0 +1,40 @@
+"""Whether one rule of an AccessPolicy means a request (api.md, AccessPolicy: `*` is textual, hosts ignore case)."""
+
+from __future__ import annotations
+
+from gitmesh.model.units import Operation
+from gitmesh.reasoning.questions import Question
+from gitmesh.resolution.matching import named_holds
+
+
+def holds(operation: Operation, ports: frozenset[int], question: Question) -> bool:
+    """Whether the rule means the request. `ports` are the Service ports by which its destination reaches the pods' port."""
+    asked = operation.paths or operation.methods or operation.hosts or operation.headers
+    if (operation.ports and not ports & set(operation.ports)) or (asked and not question.http):
+        return False
+    return (
+        (not operation.methods or question.method in operation.methods)
+        and (not operation.paths or any(_like(pattern, question.path) for pattern in operation.paths))
+        and (not operation.hosts or any(_is_host(pattern, question.authority) for pattern in operation.hosts))
+        and all(named_holds(condition, question.headers) for condition in operation.headers)
+    )
+
+
+def _like(pattern: str, text: str) -> bool:
+    """`exact`, `prefix*`, `*suffix`; `*` alone is any."""
+    if pattern.startswith("*"):
+        return text.endswith(pattern[1:])
+    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
+
+
+def _is_host(pattern: str, authority: str) -> bool:
+    """A pattern without a port means the host with any."""
+    pattern, authority = pattern.lower(), authority.lower()
+    host, port = _split(authority)
+    return _like(pattern, authority) or bool(port and not _split(pattern)[1] and _like(pattern, host))
+
+
+def _split(authority: str) -> tuple[str, str]:
+    """(host, port or ""); an IPv6 address in brackets has colons of its own."""
+    host, colon, port = authority.rpartition(":")
+    return (host, port) if colon and "]" not in port else (authority, "")

@@ -1,0 +1,88 @@
+"""How a request is treated on its way (api.md, TrafficPolicy), told from units: the first route of which the match holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gitmesh.model.base import Disabled
+from gitmesh.model.policies import Origin
+from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, Target
+from gitmesh.reasoning.questions import Known, Question
+from gitmesh.resolution.matching import Request, matches, source_holds
+
+__all__ = ["Found", "Routing", "route"]
+
+
+class Found(StrEnum):
+    """Whether there is a decision: `NoProxy`, no proxy of the client's takes it; `NotHttp`, proxies see no requests on the port."""
+
+    DECIDED = "Decided"
+    NO_PROXY = "NoProxy"
+    NOT_HTTP = "NotHttp"
+    HELD = "Held"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """The decided value of every field that some policy sets; what is not here keeps the mesh's own behaviour.
+
+    `request` and `connection` use the policy model's Python names. `targets` and `mirrors` resolve `split` and `mirror`, in the
+    same order; `match` are the requests that are treated so, and what `replacePrefixMatch` replaces the prefix of; `rules` are the
+    rules that take part, greatest first; `headers` says who changes each (side, header name).
+    """
+
+    found: Found
+    request: Mapping[str, Decided] = field(default_factory=dict)
+    connection: Mapping[str, Decided] = field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
+    mirrors: tuple[Target, ...] = ()
+    match: RequestMatch = field(default_factory=RequestMatch)
+    rules: tuple[Origin, ...] = ()
+    headers: Mapping[tuple[str, str], Origin] = field(default_factory=dict)
+
+
+def route(question: Question, known: Known) -> Routing:
+    """What is decided for the request. Raises KeyError where the cluster has no such Service."""
+    service = known.index.facts.service_index[question.service]
+    if not question.client.mesh:
+        return Routing(found=Found.NO_PROXY)
+    if known.holds(service.key):
+        return Routing(found=Found.HELD)
+    unit = known.destinations.get(service.key)
+    connection = _connection(unit, question) if unit else {}
+    if not question.http:
+        return Routing(found=Found.NOT_HTTP, connection=connection)
+    taken = _taken(unit, question) if unit else None
+    if taken is None:
+        return Routing(found=Found.DECIDED, connection=connection)
+    return Routing(
+        found=Found.DECIDED,
+        request=taken.fields,
+        connection=connection,
+        targets=taken.targets,
+        mirrors=taken.mirrors,
+        match=taken.match,
+        rules=taken.origins,
+        headers=taken.header_origins,
+    )
+
+
+def _taken(unit: DestinationUnit, question: Question) -> Route | None:
+    request = question.request()
+    return next((one for one in unit.routes if matches(one.match, request)), None)
+
+
+def _connection(unit: DestinationUnit, question: Question) -> Mapping[str, Decided]:
+    settings = unit.settings.get(question.port, unit.settings.get(0, {}))
+    request = question.request()
+    found = ((name, _meant(decided, request)) for name, decided in settings.items())
+    return {name: decided for name, decided in found if decided and not isinstance(decided.value, Disabled)}
+
+
+def _meant(decided: Decided | None, request: Request) -> Decided | None:
+    """The decision for the client of the request."""
+    while decided is not None and not source_holds(decided.source, request):
+        decided = decided.otherwise
+    return decided

@@ -1,0 +1,243 @@
+"""Answers about one request as text and as documents: who is admitted, how it is routed, and the lines that decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gitmesh.model.base import Model, spell_duration
+from gitmesh.model.facts import Workload
+from gitmesh.model.naming import camel
+from gitmesh.model.policies import Origin
+from gitmesh.model.report import Report
+from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, ROUTING_FIELDS
+from gitmesh.model.units import Decided, Target
+from gitmesh.reasoning.access import Admission, Answer, Ruling
+from gitmesh.reasoning.questions import Client, Question
+from gitmesh.reasoning.routing import Found, Routing
+from gitmesh.render.document import Document, document, findings, origins, summary_document
+from gitmesh.render.escape import printable
+from gitmesh.render.paint import Paint, Role, plain
+from gitmesh.render.summary import summarise
+from gitmesh.render.text import table
+from gitmesh.render.values import masked, shown
+
+_ROLES: Mapping[Answer, Role] = {Answer.ALLOWED: "good", Answer.DENIED: "error", Answer.DEPENDS: "warning", Answer.UNKNOWN: "warning"}
+_WHY_NOT: Mapping[Found, str] = {
+    Found.NO_PROXY: "the client has no proxy, so nothing that policies say of routes acts on it",
+    Found.NOT_HTTP: "the port is not HTTP, so proxies see no requests on it",
+    Found.HELD: "errors or missing facts hold the destination: the last good objects stay in force, whatever they say",
+}
+OWN = "(the mesh's own)"
+"""What is shown for a field that no policy sets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The answers to one question, by cluster. `silent` are clusters of which nothing is known."""
+
+    report: Report
+    questions: Mapping[str, Question]
+    admissions: Mapping[str, Admission] = field(default_factory=dict)
+    routings: Mapping[str, Routing] = field(default_factory=dict)
+    silent: tuple[str, ...] = ()
+
+
+def admissions_text(asked: Asked, *, paint: Paint = plain) -> str:
+    """The answer of each cluster, and for each kind of pods behind the destination why."""
+    blocks = {}
+    for name, found in asked.admissions.items():
+        verdict = paint(_ROLES[found.answer], found.answer.value)
+        blocks[name] = (f"{verdict}  {_question(asked.questions[name])}", *_rulings(found, paint))
+    return _blocks(blocks, asked.silent, paint)
+
+
+def _rulings(found: Admission, paint: Paint) -> Iterator[str]:
+    groups: dict[Ruling, list[str]] = {found.ruling: []} if found.ruling else {}
+    for workload, port, ruling in found.pods:
+        groups.setdefault(ruling, []).append(f"{workload.name}:{port}")
+    for ruling, pods in groups.items():
+        mixed = f"{ruling.answer.value}, " if len(groups) > 1 else ""
+        yield f"  {mixed}{ruling.text}" + (paint("faint", f"  ({printable(', '.join(pods))})") if pods else "")
+        yield from (f"    {_place(origin)}" for origin in ruling.deciding)
+        yield from (f"    tried {_place(one.origin)}: {printable(one.why)}" for one in ruling.tried)
+
+
+def routings_text(asked: Asked, *, paint: Paint = plain) -> str:
+    """Every field with its value and the line that sets it, cluster by cluster."""
+    blocks = {name: (_question(asked.questions[name]), *_routing(found)) for name, found in asked.routings.items()}
+    return _blocks(blocks, asked.silent, paint)
+
+
+def _blocks(blocks: Mapping[str, tuple[str, ...]], silent: Iterable[str], paint: Paint) -> str:
+    """A block for each answer; clusters of which the same is told share one."""
+    told: dict[tuple[str, ...], list[str]] = {}
+    for name, block in blocks.items():
+        told.setdefault(block, []).append(name)
+    for name in silent:
+        told.setdefault((f"{paint('warning', Answer.UNKNOWN.value)}  nothing is known of it",), []).append(name)
+    whole = ((f"{paint('strong', printable(', '.join(names)))}: {block[0]}", *block[1:]) for block, names in told.items())
+    return "".join(f"{line}\n" for block in whole for line in block)
+
+
+def _routing(found: Routing) -> Iterator[str]:
+    if found.found is not Found.DECIDED:
+        yield f"  {_WHY_NOT[found.found]}"
+    if found.found in (Found.DECIDED, Found.NOT_HTTP):
+        yield from table(("FIELD", "VALUE", "SET BY"), _rows(found), indent=2)
+
+
+def _rows(found: Routing) -> Iterator[tuple[str, str, str]]:
+    """A row for each field; where no policy says where requests go, `split` stands for all three that could."""
+    routing = [name for name in ROUTING_FIELDS if name in found.request] or ["split"]
+    asked = [name for name in REQUEST_FIELDS if name in routing or name not in ROUTING_FIELDS] if found.found is Found.DECIDED else []
+    for name in (*asked, *CONNECTION_FIELDS):
+        decided = found.request.get(name) or found.connection.get(name)
+        if decided is None:
+            yield camel(name), OWN, ""
+        elif name in _SEVERAL:
+            yield from ((camel(name), value, _place(decided.origin)) for value in _SEVERAL[name](decided, found))
+        elif name == "headers":
+            yield from _header_rows(decided, found.headers)
+        else:
+            yield camel(name), shown(camel(name), spelt(decided.value)), _place(decided.origin)
+
+
+def _shares(decided: Decided, found: Routing) -> Iterator[str]:
+    for item, target in zip(decided.value, found.targets, strict=True):
+        changes = f" headers {shown('headers', spelt(item.headers))}" if item.headers else ""
+        yield f"{item.weight} to {_target(target)}{changes}"
+
+
+def _copies(decided: Decided, found: Routing) -> Iterator[str]:
+    yield from (f"{item.percent:g}% to {_target(target)}" for item, target in zip(decided.value, found.mirrors, strict=True))
+
+
+_SEVERAL: Mapping[str, Callable[[Decided, Routing], Iterator[str]]] = {"split": _shares, "mirror": _copies}
+"""Fields of several values, a row each."""
+
+
+def _target(target: Target) -> str:
+    port = f":{target.port}" if target.port else ""
+    subset = "".join(f" {key}={value}" for key, value in target.subset)
+    return f"{target.service.namespace}/{target.service.name}{port}{subset}"
+
+
+def _header_rows(decided: Decided, who: Mapping[tuple[str, str], Origin]) -> Iterator[tuple[str, str, str]]:
+    for (side, name), origin in sorted(who.items()):
+        operations = spelt(getattr(decided.value, side))
+        said = {kind: values[name] for kind, values in operations.items() if kind != "remove" and name in values}
+        said |= {"remove": True} if name in operations.get("remove", ()) else {}
+        yield f"headers.{side}", shown(f"headers.{name}", {name: said}), _place(origin)
+
+
+def _question(question: Question) -> str:
+    namespace, name = question.service
+    request = f" {question.method} {question.path}" if question.http else ""
+    return printable(f"{_client(question.client)} -> {namespace}/{name}:{question.port}{request}")
+
+
+def _client(client: Client) -> str:
+    who = f"{client.namespace}/{client.service_account}" if client.service_account else "a client"
+    return who if client.trust_domain is not None else f"{who} without identity"
+
+
+def _place(origin: Origin) -> str:
+    return printable(f"{origin.policy} {origin.field} ({origin.at})")
+
+
+def admissions_document(asked: Asked) -> Document:
+    """What `can` answers."""
+    clusters = [
+        {"name": name, "answer": found.answer.value, **_asked(asked.questions[name]), "pods": list(_pods(found))}
+        for name, found in asked.admissions.items()
+    ]
+    return _document(asked, "Admission", clusters, "answer")
+
+
+def _pods(found: Admission) -> Iterator[Document]:
+    for workload, port, ruling in found.pods:
+        yield {"workload": _workload(workload), "port": port, **_ruling(ruling)}
+    if found.ruling:
+        yield _ruling(found.ruling)
+
+
+def _workload(workload: Workload) -> Document:
+    return {"kind": workload.kind, "namespace": workload.namespace, "name": workload.name}
+
+
+def _ruling(ruling: Ruling) -> Document:
+    return {
+        "answer": ruling.answer.value,
+        "basis": ruling.basis.value,
+        "message": ruling.text,
+        "deciding": origins(ruling.deciding),
+        "tried": [{**origins([one.origin])[0], "message": one.why} for one in ruling.tried],
+    }
+
+
+def routings_document(asked: Asked) -> Document:
+    """What `route` answers; a field that is not there keeps the mesh's own behaviour."""
+    clusters = [
+        {
+            "name": name,
+            "found": found.found.value,
+            **_asked(asked.questions[name]),
+            "rules": origins(found.rules),
+            "request": _fields(found.request),
+            "targets": [_target_document(target) for target in found.targets],
+            "mirrors": [_target_document(target) for target in found.mirrors],
+            "headers": [{"side": side, "name": header, **origins([who])[0]} for (side, header), who in sorted(found.headers.items())],
+            "connection": _fields(found.connection),
+        }
+        for name, found in asked.routings.items()
+    ]
+    return _document(asked, "Routing", clusters, "found")
+
+
+def _target_document(target: Target) -> Document:
+    service = target.service
+    return {"namespace": service.namespace, "name": service.name, "port": target.port, "subset": dict(target.subset)}
+
+
+def _document(asked: Asked, kind: Any, clusters: Sequence[Document], key: str) -> Document:
+    silent = [{"name": name, key: Answer.UNKNOWN.value} for name in asked.silent]
+    summary = summary_document(summarise(asked.report))
+    return document(kind, summary=summary, findings=findings(asked.report.diagnostics), clusters=[*clusters, *silent])
+
+
+def _asked(question: Question) -> Document:
+    client, (namespace, name) = question.client, question.service
+    return {
+        "client": {
+            "namespace": client.namespace,
+            "serviceAccount": client.service_account,
+            "identity": client.trust_domain is not None,
+            "ip": client.ip,
+        },
+        "destination": {"namespace": namespace, "name": name, "port": question.port},
+        "request": {
+            "method": question.method,
+            "path": question.path,
+            "query": dict(question.query),
+            "headers": masked("", dict(question.headers)),
+            "authority": question.authority,
+        }
+        if question.http
+        else None,
+    }
+
+
+def _fields(decided: Mapping[str, Decided]) -> Document:
+    named = ((camel(name), one) for name, one in sorted(decided.items()))
+    return {name: {"value": masked(name, spelt(one.value)), "origin": origins([one.origin])[0]} for name, one in named}
+
+
+def spelt(value: Any) -> Any:
+    """A decided value as a policy would spell it."""
+    if isinstance(value, Model):
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [spelt(item) for item in value]
+    return spell_duration(value) if isinstance(value, int) else value
