@@ -23,8 +23,8 @@ demo: $(STAMP) ## See GitMesh do its main job: no cluster, no network
 test: $(STAMP) ## Everything but end-to-end tests; real API servers where `make lab` has built them
 	@$(BIN)/python -m pytest -n 2 -m "not e2e"
 
-e2e: $(STAMP) ## End-to-end tests, the long ones; needs `make lab`
-	@$(BIN)/python -m pytest -n 2 -m e2e
+e2e: $(STAMP) ## End-to-end tests, the long ones, on a real Istio; needs `make lab`, root, iproute2 and iptables
+	@$(BIN)/python -m pytest -m e2e
 
 lab: $(STAMP) ## Build API servers and Istio for the tests from source (Go 1.26; ten minutes, once)
 	@$(BIN)/python -m tests.lab build

@@ -146,11 +146,15 @@ class Membership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One write of an object inside one plan; `body` None leaves the live object alone in this tick."""
+    """One write of an object inside one plan; `spec` None leaves the live object alone in this tick.
+
+    `settled`: it relies on earlier writes of the plan, which every proxy must have had the time to take up.
+    """
 
     phase: Phase
     spec: Mapping[str, Any] | None
     note: str = ""
+    settled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, TextIO, cast
 
 import structlog
@@ -27,7 +29,7 @@ def logger(form: Literal["text", "json"], *, level: str = "info", stream: TextIO
     return cast(
         FilteringBoundLogger,
         structlog.wrap_logger(
-            structlog.PrintLogger(stream or sys.stderr),
+            structlog.WriteLogger(stream or sys.stderr),  # a line is one write: those of threads do not mix
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -37,6 +39,30 @@ def logger(form: Literal["text", "json"], *, level: str = "info", stream: TextIO
             wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         ),
     )
+
+
+@contextmanager
+def captured(log: FilteringBoundLogger) -> Iterator[None]:
+    """What libraries log while the block runs comes as events `library` of this logger: else Python writes their warnings to
+    standard error as they are (reliability W14)."""
+    root, handler = logging.getLogger(), _Handler(log)
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+
+
+class _Handler(logging.Handler):
+    """Hands the records of the standard library's logging on."""
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        more = {"exc_info": record.exc_info} if record.exc_info else {}
+        self._log.log(record.levelno, "library", logger=record.name, message=record.getMessage(), **more)
 
 
 def _escaped(_logger: object, _method: str, event: EventDict) -> EventDict:

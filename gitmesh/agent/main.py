@@ -11,6 +11,7 @@ from types import FrameType
 from structlog.typing import FilteringBoundLogger
 
 from gitmesh.agent.health import Health
+from gitmesh.agent.logs import captured
 from gitmesh.agent.loop import Loop
 from gitmesh.agent.metrics import Metrics
 from gitmesh.agent.server import bound, pages, serve
@@ -45,7 +46,8 @@ def run_agent(
     watcher = Thread(target=_last_resort, args=(stop, leave), daemon=True, name="grace")
     watcher.start()
     try:
-        Loop(cycle=lambda: cycle(everything), interval=interval, clock=clock, health=health, metrics=metrics, log=log).run(stop)
+        with captured(log):
+            Loop(cycle=lambda: cycle(everything), interval=interval, clock=clock, health=health, metrics=metrics, log=log).run(stop)
     finally:
         server.shutdown()
         server.server_close()

@@ -149,6 +149,27 @@ def test_S03_the_status_branch_follows_and_quiet_ticks_commit_nothing(shop: Shop
         assert shop.repo.tip() in shop.repo.log("gitmesh-status", "%B")[0]
 
 
+def test_the_later_steps_of_a_change_are_no_heals(tmp_path: Path) -> None:
+    """A subset goes a tick after the route that used it; nobody has changed anything in the clusters by hand."""
+    shop = Shop(tmp_path)
+
+    def to(version: str) -> None:
+        shop.commit(traffic("reviews", split=[{"destination": {"name": "reviews", "subset": {"version": version}}}]))
+
+    def subsets() -> list[str]:
+        path = shop.live("reviews", kind="destinationrule.networking.istio.io")
+        return [one["name"] for one in yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]["subsets"]] if path.exists() else []
+
+    to("v1")
+    with shop.agent() as agent:
+        agent.until(lambda: subsets() == ["version-v1"], "the first subset")
+        to("v2")
+        agent.until(lambda: subsets() == ["version-v2"], "the other one alone")
+        agent.ticks()
+        assert not sum(value for name, value in agent.metrics().items() if name.startswith("gitmesh_drift_healed_total"))
+        assert not any("healed" in message for message in shop.repo.log("gitmesh-status", "%B"))
+
+
 def test_W14_every_line_of_the_json_log_is_json(shop: Shop) -> None:
     with shop.agent() as agent:
         agent.ready()

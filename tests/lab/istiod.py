@@ -27,6 +27,7 @@ class Istiod:
         self._cluster = cluster
         self._process: Process | None = None
         self._bridge: Process | None = None
+        self._command: list[str | Path] = []
         self._grpc, self._xds, self._http, self._https, self._monitoring = ports = free_ports(5)
         # The API server starts first, so these are kept from others until then.
         self._held = [hold_port(port) for port in ports]
@@ -58,9 +59,18 @@ class Istiod:
         command += ["--registries", "Kubernetes", "--ctrlz_port", "0"]
         for name, port in listen.items():
             command += [f"--{name}Addr", f"{LOOPBACK}:{port}"]
+        self._command = command
         self._process = Process(command, self.log, env=self._environment(), folder=self._folder)
         bridge = f"{self.socket}={LOOPBACK}:{self._xds}"
         self._bridge = Process([self._pod_program, "-bridge", bridge], self._folder / "bridge.log")
+
+    def revive(self) -> None:
+        """What a kubelet does: start it again, with a log of its own, where it has ended by itself. It does so, as it should, when
+        its API server is away for longer than it may lead; proxies keep what they have meanwhile."""
+        if self._process is None or self._process.running:
+            return
+        self.log.rename(self.log.with_suffix(".before.log"))
+        self._process = Process(self._command, self.log, env=self._environment(), folder=self._folder)
 
     def _environment(self) -> dict[str, str]:
         return {

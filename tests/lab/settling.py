@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from tests.lab.apiclient import ApiError
 from tests.lab.apiserver import ApiServer
 from tests.lab.istiod import Istiod
 from tests.lab.pod import Pod
@@ -65,15 +66,19 @@ class Settling:
         before, self._before = self._before, (debounced, metrics.get(_TAKEN), proxies)
         if before == self._before:
             return ""
-        if self._written() != self._read():
+        try:
+            newest = self._written()
+        except ApiError as error:  # it has just come back: kinds are served one after the other
+            newest = {(error.message,)}
+        if newest != self._read():
             self._before = None
             return "istiod has not read the newest objects"
         return "looked at once only"
 
     def _written(self) -> set[tuple[str, ...]]:
         """Kind, namespace, name and version of every object of Istio's kinds in the API server."""
-        listed = ((kind, self.api.client.call("GET", path)) for kind, path in self._paths)
-        return {(kind, *_version(item)) for kind, found in listed for item in found["items"]}
+        listed = self.api.client.get_all(path for _, path in self._paths)
+        return {(kind, *_version(item)) for (kind, _), found in zip(self._paths, listed, strict=True) for item in found["items"]}
 
     def _read(self) -> set[tuple[str, ...]]:
         """The same of what istiod works by."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gitmesh.model.base import Disabled, format_duration
+from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin
 from gitmesh.model.traffic import Cors, DirectResponse, Fault, Headers, Mirror, Redirect, Retries, Rewrite, SplitTarget
 from gitmesh.model.units import Decided, Route, Target
@@ -28,9 +30,17 @@ _NAMED_CODES = frozenset(
 _CORS_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"})
 
 
-def action(route: Route, choice: Choice, default: str, notes: Notes) -> Part:
-    """All of one Istio route but its match. `default` is the host that the row goes to where no split says otherwise."""
-    fields = {name: decided for name, decided in route.fields.items() if not isinstance(decided.value, Disabled)}
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Where the requests of a row come from: the Service that was called, and the port that all of them asked for (0 = any)."""
+
+    service: Service
+    port: int
+
+
+def action(route: Route, choice: Choice, asked: Forward, notes: Notes) -> Part:
+    """All of one Istio route but its match. Where no split says otherwise the row goes to what was asked for."""
+    fields = _in_force(route)
     answered = next((name for name in _ANSWERS if name in fields), "")
     if answered:
         fields = _without_unused(fields, answered, notes)
@@ -38,12 +48,21 @@ def action(route: Route, choice: Choice, default: str, notes: Notes) -> Part:
     value: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for name, decided in sorted(fields.items()):
-        piece = _piece(name, decided, route, choice, notes)
+        piece = _piece(name, decided, route, choice, asked, notes)
         value.update(piece)
         origins.update(dict.fromkeys(piece, decided.origin))
     if not answered and "route" not in value:
-        value["route"] = [{"destination": {"host": default}}]
+        value["route"] = [{"destination": destination(Target(service=asked.service), asked.port, notes)}]
     return Part(value, origins)
+
+
+def is_answered(route: Route) -> bool:
+    """Whether the client's proxy answers the requests of the row itself."""
+    return any(name in _in_force(route) for name in _ANSWERS)
+
+
+def _in_force(route: Route) -> dict[str, Decided]:
+    return {name: decided for name, decided in route.fields.items() if not isinstance(decided.value, Disabled)}
 
 
 def _without_unused(fields: Mapping[str, Decided], answered: str, notes: Notes) -> dict[str, Decided]:
@@ -70,7 +89,7 @@ def _note_fault(fields: Mapping[str, Decided], answered: str, notes: Notes) -> N
             )
 
 
-def _piece(name: str, decided: Decided, route: Route, choice: Choice, notes: Notes) -> dict[str, Any]:
+def _piece(name: str, decided: Decided, route: Route, choice: Choice, asked: Forward, notes: Notes) -> dict[str, Any]:
     """The Istio fields that one field of ours becomes."""
     origin = decided.origin
     match decided.value:
@@ -93,10 +112,10 @@ def _piece(name: str, decided: Decided, route: Route, choice: Choice, notes: Not
         case int() as millis if name == "timeout":
             return {"timeout": format_duration(millis)}
         case tuple() as items if name == "mirror":
-            mirrors = _mirrors(items, route.mirrors, origin, notes)
+            mirrors = _mirrors(items, route.mirrors, asked.port, origin, notes)
             return {"mirrors": mirrors} if mirrors else {}
         case tuple() as items if name == "split":
-            return {"route": _split(items, route, origin, notes)}
+            return {"route": _split(items, route, asked.port, origin, notes)}
         case other:
             raise TypeError(f"{name}: {type(other).__name__} is no value of a request field")
 
@@ -107,8 +126,10 @@ def _new_host(route: Route) -> str:
 
 
 def _redirect(redirect: Redirect, choice: Choice, origin: Origin, notes: Notes) -> dict[str, Any]:
-    """The code is always written: Istio's default is 301, ours 302."""
+    """The code is always written: Istio's default is 301, ours 302. A new host would drop the port that was asked for."""
     spec: dict[str, Any] = {"redirectCode": redirect.status_code}
+    if redirect.hostname is not None and ":" not in redirect.hostname and redirect.port is None:
+        spec["derivePort"] = "FROM_REQUEST_PORT"
     given = {"scheme": redirect.scheme, "authority": redirect.hostname, "port": redirect.port}
     spec.update({name: value for name, value in given.items() if value is not None})
     if redirect.path is not None:
@@ -172,21 +193,21 @@ def _cors(cors: Cors, origin: Origin, notes: Notes) -> dict[str, Any]:
     return spec
 
 
-def _mirrors(items: Sequence[Mirror], targets: Sequence[Target], origin: Origin, notes: Notes) -> list[dict[str, Any]]:
+def _mirrors(items: Sequence[Mirror], targets: Sequence[Target], port: int, origin: Origin, notes: Notes) -> list[dict[str, Any]]:
     if not notes.served("TrafficPolicy.mirror", origin):
         return []
     return [
-        {"destination": destination(target, notes), "percentage": _percentage(item.percent, "mirror", origin, notes)}
+        {"destination": destination(target, port, notes), "percentage": _percentage(item.percent, "mirror", origin, notes)}
         for item, target in zip(items, targets, strict=True)
         if item.percent > 0
     ]
 
 
-def _split(items: Sequence[SplitTarget], route: Route, origin: Origin, notes: Notes) -> list[dict[str, Any]]:
+def _split(items: Sequence[SplitTarget], route: Route, port: int, origin: Origin, notes: Notes) -> list[dict[str, Any]]:
     """A single share takes all requests whatever its weight, so it is written without one."""
     shares = []
     for item, target in zip(items, route.targets, strict=True):
-        share: dict[str, Any] = {"destination": destination(target, notes)}
+        share: dict[str, Any] = {"destination": destination(target, port, notes)}
         if len(items) > 1:
             share["weight"] = item.weight
         if item.headers is not None:
@@ -195,12 +216,18 @@ def _split(items: Sequence[SplitTarget], route: Route, origin: Origin, notes: No
     return shares
 
 
-def destination(target: Target, notes: Notes) -> dict[str, Any]:
-    """A resolved target; without a port Istio keeps the requested one, or takes the only one there is."""
+def is_ambiguous(target: Target) -> bool:
+    """Whether the target names no port, and its Service has several."""
+    return not target.port and len(target.service.ports) > 1
+
+
+def destination(target: Target, asked: int, notes: Notes) -> dict[str, Any]:
+    """A resolved target; without a port Istio keeps the requested one, which is named (`asked`) where there are several."""
     service = target.service
     spec: dict[str, Any] = {"host": host(service.namespace, service.name, notes.scope.domain)}
     if target.subset:
         spec["subset"] = subset_name(target.subset)
-    if target.port:
-        spec["port"] = {"number": target.port}
+    port = asked if is_ambiguous(target) else target.port
+    if port:
+        spec["port"] = {"number": port}
     return spec

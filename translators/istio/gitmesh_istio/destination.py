@@ -19,6 +19,8 @@ from gitmesh_istio.names import host, sorted_unique, subset_name
 from gitmesh_istio.scope import Notes, Part, below, fragment
 
 _ALGORITHMS = {"RoundRobin": "ROUND_ROBIN", "LeastRequest": "LEAST_REQUEST", "Random": "RANDOM", "Passthrough": "PASSTHROUGH"}
+_NOTHING = {"loadBalancer": {"simple": "UNSPECIFIED"}}
+"""What says of a port that it keeps the mesh's own: its entry replaces the destination's settings, and may not be empty."""
 _TLS_MODES = {"Disable": "DISABLE", "Simple": "SIMPLE", "Mutual": "MUTUAL", "MeshMutual": "ISTIO_MUTUAL"}
 
 
@@ -48,6 +50,8 @@ def _traffic_policy(unit: DestinationUnit, notes: Notes) -> Part:
     whole = _settings(unit.settings.get(0, {}), notes)
     value, origins = dict(whole.value), dict(whole.origins)
     ports = [(port, _settings(settings, notes)) for port, settings in sorted(unit.settings.items()) if port]
+    if value:
+        ports = [(port, part if part.value else Part(_NOTHING, {})) for port, part in ports]
     levels = [(port, part) for port, part in ports if part.value]
     if levels:
         value["portLevelSettings"] = [{"port": {"number": port}, **part.value} for port, part in levels]
@@ -57,12 +61,13 @@ def _traffic_policy(unit: DestinationUnit, notes: Notes) -> Part:
 
 
 def _settings(settings: Mapping[str, Decided], notes: Notes) -> Part:
+    for _, decided in sorted(settings.items()):
+        if decided.source != SourceCondition():
+            notes.add("GM301", "Istio's connection settings hold for every client; `sources` cannot be expressed", decided.origin)
     given = {name: decided for name, decided in settings.items() if not isinstance(decided.value, Disabled)}
     value: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for _, decided in sorted(given.items()):
-        if decided.source != SourceCondition():
-            notes.add("GM301", "Istio's connection settings hold for every client; `sources` cannot be expressed", decided.origin)
         name, piece = _setting(decided, given, notes)
         if piece:
             value[name] = piece

@@ -24,7 +24,6 @@ MAX_ALTERNATIVES = 256
 IGNORED_HEADERS = frozenset({"uri", "scheme", "method", "authority"})
 """Header names that Istio drops from `headers` and `withoutHeaders` (virtual_service.proto)."""
 
-_NOT_HTTP = frozenset({"tcp", "udp", "sctp", "tls", "https", "mongo", "redis", "mysql", "kubernetes.io/wss"})
 _TCP_BY_NUMBER = frozenset({25, 53, 3306, 27017})
 """Ports that istiod takes for TCP where nothing names a protocol, since there the server speaks first."""
 
@@ -33,7 +32,7 @@ Shape = Literal["any", "exact", "segments", "text", "pattern"]
 
 def is_http(port: ServicePort) -> bool:
     """Whether Istio routes requests on this port; a port without a protocol is sniffed."""
-    return port.protocol not in _NOT_HTTP and not (port.protocol == "" and port.number in _TCP_BY_NUMBER)
+    return port.http and not (port.protocol == "" and port.number in _TCP_BY_NUMBER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

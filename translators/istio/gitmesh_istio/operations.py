@@ -28,7 +28,8 @@ class Asked:
 
 def allowed(operation: Operation, unit: DestinationUnit, access: Access, origin: Origin, notes: Notes) -> Asked | None:
     """At most the requests of the operation; None = no request can be said."""
-    meant = operation.targets if operation.targets or operation.unresolved_ports else access.targets
+    named = operation.ports or operation.targets or operation.unresolved_ports
+    meant = operation.targets if named else access.targets
     ports = sorted(open_ports(meant, access, origin, notes))
     if operation.unresolved_ports:
         notes.add("GM304", f"port {', '.join(operation.unresolved_ports)} is not known at the workloads and is not opened", origin)

@@ -1,22 +1,26 @@
 """Routes of a destination -> one VirtualService for its host.
 
 Sidecars use one VirtualService for each host and drop the rest, so all policies end in this one. Its rows are ours in their order;
-the last one sends what no row matched to the destination itself, so that nothing turns into 404. That row names no port: Istio then
-keeps the requested one.
+the last ones send what no row matched to the destination itself, so that nothing turns into 404.
+
+Where a destination names no port Istio keeps the requested one. Its analysis calls that an error for a Service with several ports
+(IST0112), so what leads to one is written once for each port that can be requested.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import DestinationUnit, Route
-from gitmesh_istio.actions import action
+from gitmesh.model.units import DestinationUnit, Route, Target
+from gitmesh_istio.actions import Forward, action, destination, is_ambiguous, is_answered
 from gitmesh_istio.kinds import VIRTUAL_SERVICE
-from gitmesh_istio.matches import choices
+from gitmesh_istio.matches import choices, is_http
 from gitmesh_istio.names import host
 from gitmesh_istio.scope import Notes, Part, below, fragment
 
@@ -32,11 +36,9 @@ class _Row:
 def virtual_service(unit: DestinationUnit, version: str, notes: Notes) -> Fragment:
     """The VirtualService of a destination that has routes."""
     service = unit.service
-    name = host(service.namespace, service.name, notes.scope.domain)
-    rows = _coalesced(row for route in unit.routes for row in _rows(route, unit, name, notes))
-    spec: dict[str, Any] = {"hosts": [name], "http": [_http(row) for row in rows]}
-    if not any(body == {} for row in rows for body, _ in row.matches):
-        spec["http"].append({"route": [{"destination": {"host": name}}]})
+    rows = _coalesced(_reachable(row for route in unit.routes for row in _rows(route, unit, notes)))
+    http = [*(_http(row) for row in rows), *_rest(rows, unit, notes)]
+    spec: dict[str, Any] = {"hosts": [host(service.namespace, service.name, notes.scope.domain)], "http": http}
     first = _origin(unit.routes[0])
     origins: dict[str, Origin] = {"": first}
     for number, row in enumerate(rows):
@@ -52,11 +54,46 @@ def _origin(route: Route) -> Origin:
     return route.origins[0] if route.origins else min(decided.origin for decided in route.fields.values())
 
 
-def _rows(route: Route, unit: DestinationUnit, default: str, notes: Notes) -> Iterable[_Row]:
+def _rows(route: Route, unit: DestinationUnit, notes: Notes) -> Iterable[_Row]:
     """The rows that one route becomes: one for each different action, since rewrites depend on what was matched."""
     origin = _origin(route)
-    for choice in choices(route.match, unit.service, origin, notes):
-        yield _Row(matches=((dict(choice.body), origin),), action=action(route, choice, default, notes))
+    ports = (route.match.port,) if route.match.port else _ports_to_tell(_targets(route, unit), unit)
+    for choice, port in itertools.product(choices(route.match, unit.service, origin, notes), ports):
+        body = {**choice.body, "port": port} if port else dict(choice.body)
+        yield _Row(matches=((body, origin),), action=action(route, choice, Forward(unit.service, port), notes))
+
+
+def _targets(route: Route, unit: DestinationUnit) -> tuple[Target, ...]:
+    """Where requests and copies of a row go; nowhere where the client's proxy answers them."""
+    return () if is_answered(route) else (*(route.targets or [Target(service=unit.service)]), *route.mirrors)
+
+
+def _ports_to_tell(targets: Iterable[Target], unit: DestinationUnit) -> tuple[int, ...]:
+    """The ports of which each needs a row of its own; (0,) where one row does for all."""
+    if not any(is_ambiguous(target) for target in targets):
+        return (0,)
+    return tuple(sorted(port.number for port in unit.service.ports if is_http(port))) or (0,)
+
+
+def _rest(rows: Iterable[_Row], unit: DestinationUnit, notes: Notes) -> Iterable[dict[str, Any]]:
+    """The rows for what no row matches."""
+    matched = [body for row in rows for body, _ in row.matches]
+    own = Target(service=unit.service)
+    for port in _ports_to_tell([own], unit):
+        body = {"port": port} if port else {}
+        if {} not in matched and body not in matched:
+            route = [{"destination": destination(own, port, notes)}]
+            yield {"match": [body], "route": route} if body else {"route": route}
+
+
+def _reachable(rows: Iterable[_Row]) -> Iterable[_Row]:
+    """Without rows for requests that an earlier row has taken: a row for one port may stand before one for every port."""
+    taken: set[bytes] = set()
+    for row in rows:
+        body = canonical(row.matches[0][0])
+        if body not in taken:
+            taken.add(body)
+            yield row
 
 
 def _coalesced(rows: Iterable[_Row]) -> Sequence[_Row]:

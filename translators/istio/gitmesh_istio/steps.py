@@ -25,16 +25,21 @@ _OPPOSITE = {"STRICT": "DISABLE", "DISABLE": "STRICT"}
 def steps(changed: Changed, live: LiveOf) -> dict[ObjectKey, tuple[Step, ...]]:
     """The writes of changed objects for which one is not enough, or must wait a tick."""
     used = _used_subsets(live) if any(key.kind == DESTINATION_RULE.kind for key in changed) else {}
+    known = _known_subsets(live) if any(key.kind == VIRTUAL_SERVICE.kind for key in changed) else {}
     modes = _modes(changed, live)
-    answers = ((key, _steps(key, before, after, changed, used, modes)) for key, (before, after) in sorted(changed.items()))
+    answers = ((key, _steps(key, before, after, changed, used, known, modes)) for key, (before, after) in sorted(changed.items()))
     return {key: found for key, found in answers if found}
 
 
-def _steps(key: ObjectKey, before: Body | None, after: Body | None, changed: Changed, used: Used, modes: Modes) -> tuple[Step, ...]:
+def _steps(
+    key: ObjectKey, before: Body | None, after: Body | None, changed: Changed, used: Used, known: Used, modes: Modes
+) -> tuple[Step, ...]:
     if key.kind == PEER_AUTHENTICATION.kind and after is not None:
         return _mode_steps(key, after, changed, modes)
     if key.kind == AUTHORIZATION_POLICY.kind and _passes_permissive(changed, modes):
         return (Step(phase=Phase.DENY, spec=None, note="waits until the mode of mTLS has changed"),)
+    if key.kind == VIRTUAL_SERVICE.kind and after is not None:
+        return _after_new_subsets(after, known)
     if before is None:
         return ()
     if key.kind == DESTINATION_RULE.kind:
@@ -133,6 +138,24 @@ def _keep_used_subsets(before: Body, after: Body | None, used: Used) -> tuple[St
     return (Step(phase=Phase.DESTINATION, spec=spec, note=note),)
 
 
+def _after_new_subsets(after: Body, known: Used) -> tuple[Step, ...]:
+    """A route that names a subset before a proxy has made it ready answers 503 there: the subset comes first, and gets time."""
+    named = _named_subsets(after)
+    new = sorted({subset for host, subsets in named.items() for subset in subsets - known.get(host, frozenset())})
+    if not new:
+        return ()
+    return (Step(phase=Phase.ROUTE, spec=after["spec"], note=f"comes when proxies have had the time for subset {', '.join(new)}", settled=True),)
+
+
+def _known_subsets(live: LiveOf) -> Used:
+    """Host -> subsets that every version of its rules has which a proxy may work by."""
+    found: dict[str, frozenset[str]] = {}
+    for rule in live(DESTINATION_RULE.group, DESTINATION_RULE.kind):
+        host, names = _host(rule), frozenset(_subsets(rule))
+        found[host] = found.get(host, names) & names
+    return found
+
+
 def _host(rule: Body) -> str:
     return full_host(str(rule["spec"].get("host", "")), str(rule["metadata"].get("namespace", "")), _domain_of(rule))
 
@@ -148,16 +171,24 @@ def _subsets(rule: Body) -> dict[str, Any]:
 
 def _used_subsets(live: LiveOf) -> Used:
     """Host -> subsets that live routes send requests or copies to."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, frozenset[str]] = {}
     for service in live(VIRTUAL_SERVICE.group, VIRTUAL_SERVICE.kind):
-        namespace = str(service["metadata"].get("namespace", ""))
-        for destination in _destinations(service.get("spec") or {}):
-            subset = destination.get("subset")
-            if subset:
-                host = str(destination.get("host", ""))
-                domain = host.partition(".svc.")[2] or DEFAULT_DOMAIN
-                found.setdefault(full_host(host, namespace, domain), set()).add(str(subset))
-    return {host: frozenset(subsets) for host, subsets in found.items()}
+        for host, subsets in _named_subsets(service).items():
+            found[host] = found.get(host, frozenset()) | subsets
+    return found
+
+
+def _named_subsets(service: Body) -> dict[str, set[str]]:
+    """Host -> subsets that one VirtualService names."""
+    found: dict[str, set[str]] = {}
+    namespace = str(service["metadata"].get("namespace", ""))
+    for destination in _destinations(service.get("spec") or {}):
+        subset = destination.get("subset")
+        if subset:
+            host = str(destination.get("host", ""))
+            domain = host.partition(".svc.")[2] or DEFAULT_DOMAIN
+            found.setdefault(full_host(host, namespace, domain), set()).add(str(subset))
+    return found
 
 
 def _destinations(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:

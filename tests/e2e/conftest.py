@@ -1,0 +1,61 @@
+"""The stage for the whole run, and the figures at its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cases import repository
+from tests.e2e.stage import Stage
+from tests.e2e.summary import FILE_VARIABLE, Summary
+from tests.lab.build import Binaries
+from tests.lab.fixtures import binaries, mesh_binaries
+from tests.lab.world import bookshop
+from tests.shop import Shop
+
+__all__ = ["binaries", "mesh_binaries"]
+
+INTERVAL = "1s"
+NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}}
+"""Where the agent keeps its ledger; whoever installs it makes this namespace."""
+_SUMMARY = pytest.StashKey[Summary]()
+
+
+@pytest.fixture(scope="session")
+def summary(request: pytest.FixtureRequest) -> Summary:
+    """The figures of this run, printed at its end."""
+    return request.config.stash.setdefault(_SUMMARY, Summary())
+
+
+@pytest.fixture(scope="session")
+def stage(mesh_binaries: Binaries, summary: Summary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Two clusters with the bookshop, a repository with the base policies, and the agent between them."""
+    root = tmp_path_factory.mktemp("stage")
+    with bookshop(mesh_binaries) as world:
+        shop = Shop(root, [connected(root, name) for name in world.clusters], {"interval": INTERVAL}, {"prune": {"maxPercent": 100}})
+        for name, cluster in world.clusters.items():
+            cluster.kubeconfig(root / f"{name}.kubeconfig")
+            cluster.api.apply([NAMESPACE])
+        with shop.agent() as agent:
+            made = Stage(world, shop.repo, agent, summary.effects)
+            made.commit(repository({}), watches=())
+            yield made
+
+
+def connected(root: Path, name: str) -> dict[str, object]:
+    """A cluster of gitmesh.yaml."""
+    return {"name": name, "kubeconfig": {"path": str(root / f"{name}.kubeconfig")}}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the figures where anything has run, and write them where a file is named."""
+    summary = config.stash.get(_SUMMARY, None)
+    if summary is None or not summary.effects:
+        return
+    terminalreporter.write_sep("=", "end to end")
+    terminalreporter.write_line(summary.text())
+    if FILE_VARIABLE in os.environ:
+        Path(os.environ[FILE_VARIABLE]).write_text(summary.json(), encoding="utf-8")

@@ -1,0 +1,62 @@
+"""Every case, on real meshes: `pytest -m e2e tests/e2e -k <folder>` runs one."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from tests.e2e.cases import Case, all_cases, repository
+from tests.e2e.sending import request_of, send_rows
+from tests.e2e.stage import BASE_WATCHES, PATIENCE, Stage, Watch
+from tests.e2e.summary import Summary
+from tests.lab.process import LabError, wait_until
+
+VERDICT = 30.0
+"""Seconds that a mesh may take to say what it thinks of an object."""
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.name)
+def test_case(case: Case, stage: Stage, summary: Summary) -> None:
+    if case.before:
+        stage.commit(repository(case.before))
+    effect = stage.commit(repository(case.after), [*BASE_WATCHES, *_watches(case)])
+    sent = send_rows(stage.world, case.said, case.name)
+    wrong = [f"request {one.number} {one.row.note}: {text}".replace(" :", ":") for one in sent for text in one.disagreements]
+    wrong += _findings(case, stage) + effect.broken + _restless(stage)
+    summary.cases += 1
+    summary.requests += sum(len(one.answers) for one in sent)
+    summary.disagreements += len(wrong)
+    assert not wrong, "\n".join([case.said.proves, *wrong])
+    _verdicts(case, stage)
+
+
+def _watches(case: Case) -> list[Watch]:
+    said = case.said
+    streams = [(call, False) for call in said.never] + [(call, True) for call in said.always]
+    return [
+        Watch(cluster=said.cluster, client=call.from_ or said.from_, request=request_of(call, said, timeout=PATIENCE), admitted=admitted)
+        for call, admitted in streams
+    ]
+
+
+def _findings(case: Case, stage: Stage) -> list[str]:
+    """Differences in the findings. Those that rest on what the mesh says come a while after the change, so they are waited for."""
+    wanted = {(one.code, one.at) for one in case.said.findings}
+    with contextlib.suppress(LabError):
+        wait_until(lambda: wanted <= stage.findings(case.after).keys(), "expected findings", VERDICT)
+    found = stage.findings(case.after)
+    missing = [f"no finding {code} at {at}" for code, at in sorted(wanted - found.keys())]
+    return missing + [f"unexpected finding {code} at {at}: {found[code, at]}" for code, at in sorted(found.keys() - wanted)]
+
+
+def _restless(stage: Stage) -> list[str]:
+    """What the agent corrected although nobody had changed it: objects that the cluster keeps in other words than ours."""
+    count = stage.new_heals()
+    return [f"{count:g} objects were healed that nobody changed, in this case or after the one before"] if count else []
+
+
+def _verdicts(case: Case, stage: Stage) -> None:
+    for policy, verdict in case.said.verdict.items():
+        stage.agent.until(lambda p=policy, v=verdict: stage.verdict(p, case.said.cluster) == v, f"verdict {verdict} of {policy}", VERDICT)
