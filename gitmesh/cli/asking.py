@@ -184,7 +184,7 @@ def _service(text: str, facts: ClusterFacts) -> tuple[Service, ServicePort] | No
 
 
 def _port(service: Service, reference: str, cluster: str) -> ServicePort:
-    port = port_of(service, int(reference) if reference.isdigit() else reference) if reference else None
+    port = port_of(service, int(reference) if reference.isascii() and reference.isdigit() else reference) if reference else None
     if not reference and len(service.ports) == 1:
         port = service.ports[0]
     if port is None:

@@ -12,7 +12,7 @@ from gitmesh.model.selectors import DestinationSelector, IdentitySelector
 
 def _pattern(text: str) -> str:
     """`/exact`, `/prefix*` or `*suffix`; `*` alone is any."""
-    if "*" in text.strip("*") or (text.startswith("*") and text.endswith("*") and text != "*"):
+    if text.count("*") > 1 or "*" in text[1:-1]:
         raise ValueError("* may stand at the beginning or at the end only")
     return text
 

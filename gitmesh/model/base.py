@@ -103,6 +103,9 @@ HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", min_
 HeaderValue = Annotated[str, Field(max_length=4096, pattern=r"^[^\r\n\x00]*$")]
 Path = Annotated[str, Field(pattern=r"^/[^\s\x00]*$", max_length=1024)]
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
+CookieName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", min_length=1, max_length=128)]
+"""A token of RFC 6265, section 4.1.1: nothing that would end the name in the header."""
+CookiePath = Annotated[str, Field(pattern=r"^/[^\s\x00-\x1f;]*$", max_length=1024)]
 Method = Annotated[str, Field(pattern=r"^[A-Z]{1,16}$")]
 Seq = Annotated[tuple[T, ...], Field(strict=False)]
 """A list in YAML, a tuple in memory."""

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from gitmesh.model.units import UnitKey
 
 
+SETTLE = 5.0
+"""Seconds in which every proxy is taken to learn of a write. Until then some work by what was before it, so that what relies on
+a write waits so long: a tick, and all the more a plan, may be shorter than a busy control plane takes (design law 2)."""
+
+
 class Action(StrEnum):
     """What happens to one object."""
 
@@ -82,7 +87,7 @@ class Change:
 
     `body` is what is written (None for delete, keep, conflict, held); `before` the live content ("" bytes if absent).
     A failed step stops the later steps that share one of its `units`. `drift`: the cluster moved, not Git.
-    `staged`: more steps follow in later ticks.
+    `staged`: more steps follow in later ticks. `settled`: it comes when every proxy has had the time to take up the writes before.
     """
 
     action: Action
@@ -100,6 +105,7 @@ class Change:
     note: str = ""
     drift: bool = False
     staged: bool = False
+    settled: bool = False
 
     @property
     def writes(self) -> bool:

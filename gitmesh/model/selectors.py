@@ -11,8 +11,19 @@ from gitmesh.model.base import DnsLabel, DnsName, Labels, Model, SomeOf
 
 
 def _cidr(text: str) -> str:
-    """An address or a network, in its normal form; `10.0.0.1` stays an address."""
-    return str(ipaddress.ip_network(text, strict=False)) if "/" in text else str(ipaddress.ip_address(text))
+    """An address or a network, in its normal form; `10.0.0.1` stays an address.
+
+    A network is `address/bits` with nothing set beyond the bits: other spellings mean more than they seem to.
+    """
+    address, slash, bits = text.partition("/")
+    if "%" in text or (slash and not (bits.isascii() and bits.isdigit())):
+        raise ValueError("must be an address, or a network as address/bits, 10.0.0.0/8 say")
+    if not slash:
+        return str(ipaddress.ip_address(address))
+    network = ipaddress.ip_network(text, strict=False)
+    if ipaddress.ip_address(address) != network.network_address:
+        raise ValueError(f"{text} has bits set beyond its length; the network is {network}")
+    return str(network)
 
 
 Cidr = Annotated[str, Field(max_length=64), AfterValidator(_cidr)]

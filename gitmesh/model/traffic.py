@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gitmesh.model.base import (
+    CookieName,
+    CookiePath,
     DnsLabel,
     HeaderName,
     HeaderValue,
@@ -387,8 +389,8 @@ class ConnectionPool(Model):
 class HashCookie(Model):
     """A cookie that holds the session; made if absent."""
 
-    name: Text = Field(description="Name of the cookie.")
-    path: Path | None = Field(None, description="Path of the cookie.")
+    name: CookieName = Field(description="Name of the cookie.")
+    path: CookiePath | None = Field(None, description="Path of the cookie.")
     ttl: Millis | None = Field(None, description="Life of a cookie that is made; omitted: a session cookie that must exist already.")
 
 

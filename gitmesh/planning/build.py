@@ -76,7 +76,9 @@ def _build_cluster(
             if built.held:
                 held_units.add(unit.key)
             for manifest in built.manifests:
-                said += _merge(manifests, manifest, cluster)
+                clash = _merge(manifests, manifest, cluster)
+                held.update({manifest.key} if clash else ())
+                said += clash
         for key in resolution.held.get(cluster, ()):
             held.update(_claims(translator, key, meshes, facts))
     wanted = dict(sorted(manifests.items()))
@@ -156,7 +158,7 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str) -> Manifest:
 
 
 def _merge(manifests: dict[ObjectKey, Manifest], manifest: Manifest, cluster: str) -> list[Diagnostic]:
-    """Two units may want one object (a mesh-wide one, say), but only the same one."""
+    """Two units may want one object (a mesh-wide one, say), but only the same one: else what is live stays as it is."""
     other = manifests.get(manifest.key)
     if other is None:
         manifests[manifest.key] = manifest

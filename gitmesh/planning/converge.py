@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
+from gitmesh.model.plan import SETTLE, Action, Change, Live, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, State
 from gitmesh.planning.diff import Consent, diff, vanished
 from gitmesh.planning.ledgers import intend, rebuilt, record
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
 FIGHT_HEAT = 5.0
 """Corrections in about a minute after which an object is left alone (reliability K21)."""
-
-SETTLE = 5.0
-"""Seconds in which every proxy is taken to learn of a write. Until then some work by what it replaced, so that a step that relies
-on it waits: a tick may be shorter than a busy control plane takes (design law 2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,6 +70,7 @@ TRAPS: Mapping[str, str] = {
     "host-with-port": "Istio compares the whole Host header, with the port that a client may have put there.",
     "anonymous-plaintext": "Plaintext callers have no identity, so conditions on identities say nothing of them.",
     "oldest-mode": "Mesh-wide mTLS is one object of the root namespace; clients learn the mode without one of their own.",
+    "plaintext-alone": "With DISABLE a server speaks plaintext alone, and clients learn of that earlier or later: requests between fail.",
     "full-names": "Short host names mean the namespace of Istio's object, not that of the policy.",
     "locality-needs-outlier": "Failover by locality has no effect until outlier detection says which pods are unhealthy.",
     "normalised-paths": "Access rules see the path after normalisation, so that /x/../admin cannot pass for /x.",

@@ -165,6 +165,7 @@ class CaseFile(Data):
     before: Names = Field((), description="Files that are in force first; the change to the other files is then watched.")
     never: Annotated[tuple[Call, ...], Field(strict=False)] = Field((), description="Must never get through while the policies change.")
     always: Annotated[tuple[Call, ...], Field(strict=False)] = Field((), description="Must always get through while they change.")
+    interrupts: str = Field("", description="Why the mesh loses requests on the way here and back: who must get through is not watched.")
     findings: Annotated[tuple[ExpectedFinding, ...], Field(strict=False)] = Field((), description="Errors and warnings; all of them.")
     verdict: dict[str, str] = Field(default_factory=dict, description="Kind/namespace/name -> what the mesh says of it.")
     requests: Annotated[tuple[Row, ...], Field(strict=False, min_length=1)]

@@ -39,6 +39,7 @@ class State(Data):
     policies: Annotated[tuple[Said, ...], Field(strict=False)] = Field((), description="All policies beside the base.")
     never: _Calls = Field((), description="Must not get through on the way from the state before.")
     always: _Calls = Field((), description="Must get through on the way from the state before.")
+    interrupts: str = Field("", description="Why the mesh itself loses requests on the way: then who must get through is not watched.")
     then: Annotated[tuple[Row, ...], Field(strict=False)] = Field((), description="Requests once it is in force.")
 
 
@@ -77,7 +78,8 @@ class Journey:
             for call in calls
         ]
         first = [next((watch for watch in found if watch.admitted is admitted), None) for _, admitted in listed]
-        return [watch if watch in first else replace(watch, per_second=BESIDE) for watch in (*BASE_WATCHES, *found)]
+        rated = [watch if watch in first else replace(watch, per_second=BESIDE) for watch in (*BASE_WATCHES, *found)]
+        return [watch for watch in rated if not (watch.admitted and state.interrupts)]
 
 
 def files_of(state: State) -> Mapping[str, str]:

@@ -19,12 +19,13 @@ VERDICT = 30.0
 @pytest.mark.e2e
 @pytest.mark.parametrize("case", all_cases(), ids=lambda case: case.name)
 def test_case(case: Case, stage: Stage, summary: Summary) -> None:
-    if case.before:
-        stage.commit(repository(case.before))
-    effect = stage.commit(repository(case.after), [*BASE_WATCHES, *_watches(case)])
+    wrong = stage.commit(repository(case.before)).broken if case.before else []
+    effect = stage.commit(repository(case.after), _watches(case))
     sent = send_rows(stage.world, case.said, case.name)
-    wrong = [f"request {one.number} {one.row.note}: {text}".replace(" :", ":") for one in sent for text in one.disagreements]
+    wrong += [f"request {one.number} {one.row.note}: {text}".replace(" :", ":") for one in sent for text in one.disagreements]
     wrong += _findings(case, stage) + effect.broken + _restless(stage)
+    if case.said.interrupts:
+        wrong += stage.commit(repository({}), _watches(case)).broken
     summary.cases += 1
     summary.requests += sum(len(one.answers) for one in sent)
     summary.disagreements += len(wrong)
@@ -33,12 +34,14 @@ def test_case(case: Case, stage: Stage, summary: Summary) -> None:
 
 
 def _watches(case: Case) -> list[Watch]:
+    """The base's streams and the case's own; where the mesh interrupts traffic by itself, only those that must not get through."""
     said = case.said
     streams = [(call, False) for call in said.never] + [(call, True) for call in said.always]
-    return [
+    own = [
         Watch(cluster=said.cluster, client=call.from_ or said.from_, request=request_of(call, said, timeout=PATIENCE), admitted=admitted)
         for call, admitted in streams
     ]
+    return [watch for watch in (*BASE_WATCHES, *own) if not (watch.admitted and said.interrupts)]
 
 
 def _findings(case: Case, stage: Stage) -> list[str]:

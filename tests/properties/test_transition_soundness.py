@@ -14,9 +14,9 @@ from hypothesis import assume, given, note
 from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import decode
-from gitmesh.model.plan import Change, Live
+from gitmesh.model.plan import SETTLE, Change, Live
 from gitmesh.model.report import State
-from gitmesh.planning.converge import SETTLE, Cycle, converge
+from gitmesh.planning.converge import Cycle, converge
 from gitmesh.planning.diff import Consent
 from tests.properties.test_access_soundness import WEST, calls, speaks
 from tests.rendered import Rendered, rendered, translators

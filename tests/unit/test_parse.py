@@ -433,3 +433,28 @@ def test_start_up_imports_nothing_heavy() -> None:
     code = f"import sys, gitmesh.parsing.parse; print([m for m in {heavy} if m in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ("{ipBlocks: [10.0.0.5/0.0.0.0]}", "address/bits"),
+        ("{ipBlocks: [10.1.2.3/8]}", "the network is 10.0.0.0/8"),
+        ("{ipBlocks: ['fe80::1%eth0']}", "address/bits"),
+    ],
+)
+def test_a_network_that_means_more_than_it_seems_is_refused(item: str, reason: str) -> None:
+    (one,) = found(ACCESS + f"  sources: [{item}]\n  destinations: [{{all: true}}]\n")
+    assert reason in one.message
+
+
+@pytest.mark.parametrize("rule", ["{paths: [/admin/**]}", "{paths: ['**x']}", "{hosts: ['**.evil.example']}", "{paths: ['/a*b']}"])
+def test_a_pattern_with_stars_that_would_be_taken_literally_is_refused(rule: str) -> None:
+    (one,) = found(ACCESS + f"  sources: [{{all: true}}]\n  destinations: [{{all: true}}]\n  rules: [{rule}]\n")
+    assert "beginning or at the end only" in one.message
+
+
+@pytest.mark.parametrize("cookie", ['{name: "sid\\r\\nSet-Cookie: evil=1"}', "{name: a b}", '{name: sid, path: "/;Domain=evil"}'])
+def test_a_cookie_cannot_say_more_than_its_name_and_path(cookie: str) -> None:
+    (one,) = found(TRAFFIC + f"  loadBalancing: {{consistentHash: {{cookie: {cookie}}}}}\n")
+    assert "cookie" in one.field

@@ -19,11 +19,10 @@ from gitmesh.model.config import PruneConfig
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
 from gitmesh.model.manifests import Phase, Translation
 from gitmesh.model.objects import Body, ObjectKey, decode
-from gitmesh.model.plan import Action, Live, Outcome, Plan
+from gitmesh.model.plan import SETTLE, Action, Live, Outcome, Plan
 from gitmesh.model.report import Report, Stage, State
 from gitmesh.model.units import DestinationUnit, Unit
 from gitmesh.pipeline import Memo, Options, run
-from gitmesh.planning.converge import SETTLE
 from gitmesh.planning.ownership import ADOPT
 from gitmesh.plugins import load_translators
 from gitmesh.ports import Step
@@ -365,6 +364,21 @@ def test_a_policy_that_waits_for_the_conflict_of_two_others_is_not_lost() -> Non
     codes = {diagnostic.code for diagnostic in report.diagnostics}
     assert "GM210" in codes
     assert "GM309" not in codes
+
+
+def test_an_object_that_two_units_want_differently_stays_as_it_is() -> None:
+    class Clashing(FakeMesh):
+        def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+            made = super().translate(unit, meshes, facts)
+            return replace(made, fragments=tuple(replace(one, key=one.key._replace(name="shared")) for one in made.fragments))
+
+    world = World(mesh=Clashing())
+    world.commit(slow("a", "reviews"))
+    world.run()
+    before = dict(world.east.objects)
+    world.commit(slow("a", "reviews"), slow("b", "ratings", timeout="9s"))
+    assert one(world.run(), "GM311")
+    assert dict(world.east.objects) == before
 
 
 # --- deletions

@@ -14,7 +14,7 @@ from gitmesh.adapters.kube.client import Answer, Client, Identity
 from gitmesh.adapters.kube.errors import ApiError, api_error, clean
 from gitmesh.errors import ClusterError
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, decode
-from gitmesh.model.plan import Action, Change, Outcome, Plan
+from gitmesh.model.plan import SETTLE, Action, Change, Outcome, Plan
 from gitmesh.planning.diff import is_same
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Applier:
         """One outcome for each write of the plan, in its order. Never raises for the world's failures."""
         outcomes: list[Outcome] = []
         for batch in batches(plan.writes):
+            if outcomes and any(change.settled for change in batch):
+                self._client.pause(SETTLE)
             done = self._client.each(partial(self._step, self._lost), batch)
             for change, outcome in zip(batch, done, strict=True):
                 if not outcome.ok:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import weakref
@@ -149,6 +150,11 @@ class Client:
         except BaseException:
             self.close()
             raise
+
+    def pause(self, seconds: float) -> None:
+        """Send nothing for a while; `close` ends it."""
+        with contextlib.suppress(ClusterError):
+            Deadline(seconds + 1, self._started().closing).pause(seconds)
 
     def send(self, request: Request) -> Answer:
         """The server's answer, whatever its status; retried where that is harmless and there is time.

@@ -12,11 +12,11 @@ from gitmesh.cli.output import dumped
 HELP = """Print the JSON Schema of the policy kinds, for editors and linters.
 
 Without KIND: one schema for every kind. In an editor with the YAML language server, put
-`# yaml-language-server: $schema=gitmesh.parsing.schema.json` at the top of a policy file.
+`# yaml-language-server: $schema=gitmesh.schema.json` at the top of a policy file.
 
 \b
 Examples:
-  gitmesh schema > gitmesh.parsing.schema.json
+  gitmesh schema > gitmesh.schema.json
   gitmesh schema TrafficPolicy
   gitmesh schema Config -o yaml
 

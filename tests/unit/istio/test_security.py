@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import gitmesh_istio
 import pytest
 
 from gitmesh.model.facts import Mesh, Service, ServicePort
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.units import Caller, DestinationUnit, Exemption, Grant, NamedCondition, Operation, Principal, TextCondition
-from tests.unit.istio.units import SLEEP, caller, codes, grant, guarded, only, origin, route, service, translated, unit
+from tests.unit.istio.units import SLEEP, caller, codes, facts, grant, guarded, only, origin, route, service, translated, unit
 
 ANYBODY = caller(kind="all")
 PORTS = {"to": [{"operation": {"ports": ["8080"]}}]}
@@ -377,3 +378,10 @@ def test_rules_lead_back_to_their_policies() -> None:
     fragment = allow(one)
     assert fragment.policies == ("AccessPolicy/shop/a", "AccessPolicy/shop/b")
     assert {fragment.fields[f"spec.rules[{n}]"].policy for n in range(3)} == set(fragment.policies)
+
+
+def test_no_service_gives_its_object_the_name_of_the_mesh_wide_default() -> None:
+    one = guarded((), [grant(ANYBODY)], of=service("gitmesh-default"))
+    name = only(translated(one), "AuthorizationPolicy").key.name
+    assert name == "gitmesh-default.service-deny"
+    assert name in {key.name for key in gitmesh_istio.claims(one.key, None, facts())}

@@ -15,9 +15,10 @@ from gitmesh.model.policies import Origin
 from gitmesh.model.units import Decided, MeshUnit
 from gitmesh.model.virtualmesh import Mtls
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, PEER_AUTHENTICATION
+from gitmesh_istio.names import MESH_WIDE
 from gitmesh_istio.scope import Notes, Part, fragment
 
-DEFAULT_DENY = "gitmesh-default-deny"
+DEFAULT_DENY = f"{MESH_WIDE}-deny"
 GATEWAY_SUFFIX = "-gitmesh-gateway"
 PEER_DEFAULT = "default"
 _MODES = {"Strict": "STRICT", "Permissive": "PERMISSIVE", "Disabled": "DISABLE"}

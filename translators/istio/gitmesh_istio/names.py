@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from gitmesh.model.facts import Mesh
 
 DEFAULT_DOMAIN = "cluster.local"
+MESH_WIDE = "gitmesh-default"
+"""What the name of the mesh-wide default deny begins with, before `-deny`."""
 LABEL_LENGTH = 63
 _HASH_LENGTH = 8
 _FORBIDDEN = re.compile(r"[^a-z0-9-]+")
@@ -42,6 +44,14 @@ def full_host(text: str, namespace: str, domain: str) -> str:
 def host_matches(pattern: str, name: str) -> bool:
     """Whether a full name or wildcard (`*.shop.svc.cluster.local`, `*`) covers a full name."""
     return pattern == name or (pattern.startswith("*") and name.endswith(pattern[1:]))
+
+
+def access_name(service: str, role: str) -> str:
+    """The AuthorizationPolicy of a Service, `role` allow or deny.
+
+    One Service name would give the mesh-wide default deny its name; a dot, which no Service has, keeps them apart.
+    """
+    return f"{service}.service-{role}" if service == MESH_WIDE else f"{service}-{role}"
 
 
 def quoted(text: str) -> str:

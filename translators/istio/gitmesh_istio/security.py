@@ -28,6 +28,7 @@ from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, DestinationUnit, Exemption, Grant, Operation
 from gitmesh_istio import callers, operations
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY
+from gitmesh_istio.names import access_name
 from gitmesh_istio.scope import Notes, Part, fragment
 
 MAX_RULES = 512
@@ -142,6 +143,6 @@ def _object(unit: DestinationUnit, role: str, rules: Sequence[Rule], given: Sequ
     origins = {f"rules[{number}]": origin for number, (_, origin) in enumerate(ordered)}
     if given:
         origins[""] = min(given)
-    place = (unit.service.namespace, f"{unit.service.name}-{role}")
+    place = (unit.service.namespace, access_name(unit.service.name, role))
     phase = Phase.ALLOW if role == "allow" else Phase.DENY
     return fragment(AUTHORIZATION_POLICY, place, version, phase, Part(spec, origins), [origin.policy for origin in given])

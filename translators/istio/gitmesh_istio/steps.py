@@ -144,7 +144,9 @@ def _after_new_subsets(after: Body, known: Used) -> tuple[Step, ...]:
     new = sorted({subset for host, subsets in named.items() for subset in subsets - known.get(host, frozenset())})
     if not new:
         return ()
-    return (Step(phase=Phase.ROUTE, spec=after["spec"], note=f"comes when proxies have had the time for subset {', '.join(new)}", settled=True),)
+    return (
+        Step(phase=Phase.ROUTE, spec=after["spec"], note=f"comes when proxies have had the time for subset {', '.join(new)}", settled=True),
+    )
 
 
 def _known_subsets(live: LiveOf) -> Used:

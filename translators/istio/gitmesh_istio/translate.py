@@ -13,6 +13,7 @@ from gitmesh.ports import Resource
 from gitmesh_istio import meshwide
 from gitmesh_istio.destination import destination_rule
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
+from gitmesh_istio.names import access_name
 from gitmesh_istio.routing import virtual_service
 from gitmesh_istio.scope import Notes, Scope, note_unserved, served_version
 from gitmesh_istio.security import authorization
@@ -41,7 +42,7 @@ def claims(unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[Objec
     """Every object that the unit may own. `facts` tell the gateways of a mesh."""
     if unit.kind == "Destination":
         place = (unit.namespace, unit.name)
-        access = [_key(AUTHORIZATION_POLICY, (unit.namespace, f"{unit.name}-{role}")) for role in ("allow", "deny")]
+        access = [_key(AUTHORIZATION_POLICY, (unit.namespace, access_name(unit.name, role))) for role in ("allow", "deny")]
         return (_key(VIRTUAL_SERVICE, place), _key(DESTINATION_RULE, place), *access)
     if mesh is None:
         return ()

@@ -9,8 +9,9 @@ import (
 const gapIntervals = 5
 
 // mostUnderWay bounds the requests of a stream that wait for their answers. A machine that cannot keep up is asked more slowly:
-// to make up for what was due would slow it further, until answers come too late for reasons of its own.
-const mostUnderWay = 50
+// to make up for what was due would slow it further, until answers come too late for reasons of its own. Few connections are
+// all in use, too: a server that drains closes those at the end that had nothing to do, also under a request that just comes.
+const mostUnderWay = 8
 
 // stream sends one request at a steady rate, whatever the answers are, until stop is closed; then it waits for the last answers.
 // first is called when the first answer is there.
