@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,8 @@ _DECORATORS: tuple[Callable[[Any], Any], ...] = (
 
 def wanted(given: Mapping[str, Any]) -> Wanted:
     """The request from a command's parameters. A mistake is a usage error."""
+    if not re.fullmatch("[A-Za-z]{1,16}", given["method"]):
+        raise click.UsageError(f"--method {given['method']}: not a method")
     path, _, query = given["path"].partition("?")
     if not path.startswith("/"):
         raise click.UsageError(f"--path {given['path']}: a path begins with /")
@@ -88,7 +91,7 @@ def wanted(given: Mapping[str, Any]) -> Wanted:
         method=given["method"].upper(),
         path=path,
         query={**dict(parse_qsl(query, keep_blank_values=True)), **_pairs(given["query"], "--query")},
-        headers={name.lower(): value for name, value in _pairs(given["header"], "--header").items()},
+        headers=_headers(given["header"]),
         authority=given["authority"],
         ip=_address(given["from_ip"]),
     )
@@ -101,6 +104,22 @@ def _pairs(texts: Iterable[str], option: str) -> dict[str, str]:
         if not sign:
             raise click.UsageError(f"{option} {text}: write NAME=VALUE")
         found[name] = value
+    return found
+
+
+def _headers(texts: Iterable[str]) -> dict[str, str]:
+    """Names and values that policies could name too."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from gitmesh.model.base import HeaderName, HeaderValue
+
+    name, value = TypeAdapter[str](HeaderName), TypeAdapter[str](HeaderValue)
+    found = {}
+    for key, text in _pairs(texts, "--header").items():
+        try:
+            found[name.validate_python(key)] = value.validate_python(text)
+        except ValidationError:
+            raise click.UsageError(f"--header {key}={text}: not a header's name and value") from None
     return found
 
 
@@ -176,6 +195,9 @@ def _question(want: Wanted, client: Client, service: Service, port: ServicePort)
 
 def _service(text: str, facts: ClusterFacts) -> tuple[Service, ServicePort] | None:
     place, _, reference = text.partition(":")
+    if "." in place and "/" not in place:
+        name, namespace = place.split(".")[:2]
+        place = f"{namespace}/{name}"
     found = [service for service in facts.services if _named(place, service.namespace, service.name)]
     if not found:
         return None

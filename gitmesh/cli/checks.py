@@ -15,6 +15,8 @@ from gitmesh.render.checks import Check, Level
 from gitmesh.render.values import counted, listed
 
 OLDEST_GIT = (2, 30)
+NAMESPACE = "gitmesh-system"
+"""Where the ledger of a Kubernetes cluster lives (design.md, ledger)."""
 
 
 class Right(Protocol):
@@ -77,6 +79,8 @@ def _cluster(cluster: Cluster, translators: Mapping[str, Translator], instance: 
     yield _kinds(subject, facts, translators)
     if isinstance(cluster, HasRights):
         yield _rights(subject, cluster.rights(instance))
+        if cluster.enforce and facts.complete and NAMESPACE not in facts.namespaces:
+            yield _no_place(subject)
 
 
 def _reached(subject: str, facts: ClusterFacts, enforce: bool, unread: str) -> Check:
@@ -103,6 +107,11 @@ def _kinds(subject: str, facts: ClusterFacts, translators: Mapping[str, Translat
         text = f"not served: {listed(missing, 8)}"
         return Check(level=Level.FAIL, subject=f"{subject} kinds", message=text, hint=CODES["GM504"].fix)
     return Check(level=Level.OK, subject=f"{subject} kinds", message=f"{counted(len(wanted), 'kind')} of the mesh served")
+
+
+def _no_place(subject: str) -> Check:
+    text = f"the namespace {NAMESPACE} for the ledger does not exist"
+    return Check(level=Level.FAIL, subject=f"{subject} ledger", message=text, hint=f"kubectl create namespace {NAMESPACE}")
 
 
 def _rights(subject: str, rights: Sequence[Right]) -> Check:

@@ -59,7 +59,7 @@ def read_case(folder: Path) -> Case:
     where = folder / CASE_FILE
     try:
         said = CaseFile.model_validate(yaml.load(where.read_text(encoding="utf-8"), _Loader))
-    except (yaml.YAMLError, OSError, ValidationError) as error:
+    except (yaml.YAMLError, OSError, UnicodeDecodeError, ValidationError) as error:
         raise CaseError(f"{where}: {error}") from error
     files = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.yaml")) if path != where}
     missing = sorted(set(said.before) - files.keys())

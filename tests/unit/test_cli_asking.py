@@ -177,3 +177,23 @@ def test_what_errors_hold_is_unknown(run: Run, tmp_path: Path) -> None:
     assert code == 2
     assert out.startswith("east: Unknown")
     assert "GM208" in err
+
+
+@pytest.mark.parametrize(
+    "given", [("--header", "=x"), ("--header", "end user=x"), ("--header", "a=b\r\nX: y"), ("--method", ""), ("--method", "A B")]
+)
+def test_what_no_request_can_say_is_wrong_usage(run: Run, given: tuple[str, str]) -> None:
+    code, out, err = run("can", "page", "reviews", *given)
+    assert (code, out) == (3, "")
+    assert given[0] in err
+
+
+def test_a_port_that_is_no_number_is_a_name_that_nothing_has(run: Run) -> None:
+    code, _, err = run("can", "page", "reviews:²")
+    assert code == 3
+    assert "has no port ²" in err
+
+
+@pytest.mark.parametrize("name", ["reviews.shop", "reviews.shop.svc", "reviews.shop.svc.cluster.local"])
+def test_a_service_may_be_named_as_clients_call_it(run: Run, name: str) -> None:
+    assert run("can", "page", name)[0] == 0
