@@ -171,3 +171,10 @@ def test_a_folder_stands_in_for_the_named_source(run: Run) -> None:
     code, _, err = run("diff", ".", "--source", "nobody")
     assert code == 3
     assert "there are policies" in err
+
+
+def test_validate_looks_at_nothing_else_where_the_policies_are_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("clusters")
+    code, out, err = run("validate")
+    assert (code, out) == (3, "")
+    assert "are not in this folder" in err

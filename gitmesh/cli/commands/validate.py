@@ -58,9 +58,19 @@ def command(
     """Parse and check; with facts, resolve and translate as well."""
     setup = _setup(paths, config_path)
     inside = tuple(place for source in setup.config.sources for place in source.paths) if setup else ()
+    if not paths:
+        _require_one_of(inside)
     sources = [folder(path, str(path), inside) for path in paths or (Path("."),)]
     report = _run(sources, setup, facts_path)
     return answer(report, View(form=form, color=color, policies=policy_globs, fail_on=fail_on))
+
+
+def _require_one_of(inside: Sequence[str]) -> None:
+    """Without a PATH the configuration's own are meant; where none of them is here, all else that lies here is not."""
+    if inside and not any(Path(place).exists() for place in inside):
+        raise click.UsageError(
+            f"the configuration's policies ({', '.join(inside)}) are not in this folder; name theirs: gitmesh validate PATH"
+        )
 
 
 def _setup(paths: tuple[Path, ...], given: Path | None) -> wiring.Setup | None:
