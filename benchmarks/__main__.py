@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ def main() -> int:
     unknown = set(chosen.parts) - set(PARTS)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    # Installed packages have their bytecode beside them; without it every process would compile all of it again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     results: dict[str, object] = {"python": platform.python_version(), "machine": platform.machine()}
     missed: list[str] = []
     for name in chosen.parts or PARTS:
