@@ -38,8 +38,8 @@ def policy(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def text_of(*documents: Mapping[str, Any]) -> str:
-    """Documents as YAML."""
-    return yaml.safe_dump_all([dict(document) for document in documents], sort_keys=False)
+    """Documents as YAML. Parts that are one object in memory are written twice: aliases are refused."""
+    return yaml.safe_dump_all([json.loads(json.dumps(dict(document))) for document in documents], sort_keys=False)
 
 
 def bookshop(cluster: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.cases import documents, repository
 from tests.e2e.facts import world_facts
-from tests.e2e.stage import Stage
+from tests.e2e.stage import SOURCE, Stage
 from tests.e2e.summary import Summary
 from tests.lab.wire import Answer
 from tests.shop import text_of
@@ -37,6 +37,7 @@ def test_evaluator_calculator_and_proxies_agree(seed: int, stage: Stage, summary
     policies, sendings = random_case(seed)
     files = repository({FILE: text_of(*policies)})
     effect = stage.commit(files)
+    assert stage.status()["sources"][SOURCE]["lastGood"] == effect.commit, "the policies were refused"
     answers = _sent(stage, sendings)
     wrong = _disagreements(_oracles(files), sendings, answers)
     summary.generated += len(answers)
