@@ -40,7 +40,7 @@ class OneKind:
         """No settings are read."""
         return False
 
-    def steps(self, _changed: object, _live: object) -> dict[ObjectKey, tuple[Step, ...]]:
+    def steps(self, _changed: object, _known: object) -> dict[ObjectKey, tuple[Step, ...]]:
         """One write is always enough."""
         return {}
 

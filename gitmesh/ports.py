@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -144,6 +144,10 @@ class Membership:
     native_sidecar: bool = False
 
 
+Versions: TypeAlias = "tuple[Body | None, ...]"
+"""What one object says, and before that what it said until a moment ago (None: it was not there). Proxies may work by any."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One write of an object inside one plan; `spec` None leaves the live object alone in this tick.
@@ -196,11 +200,11 @@ class Translator(Protocol):
         """Every object that the unit may own, so that a held unit's objects are left alone."""
 
     def steps(
-        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], live: Callable[[str, str], Iterable[Body]]
+        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], known: Callable[[str, str], Iterable[Versions]]
     ) -> Mapping[ObjectKey, tuple[Step, ...]]:
         """Design law 2: for changed objects (live, desired), the writes where one is not enough or must wait a tick.
-        `live(group, kind)` gives all live objects of a kind, and what ours were until a moment ago: proxies may work by either.
-        Objects that are not in the answer are written at once."""
+        `known(group, kind)` gives every object of a kind, as what proxies may work by. Objects that are not in the answer are
+        written at once."""
 
     def foreign(self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
         """What foreign live objects do to our desired ones, sorted. One call for a cluster, so that ours are indexed once."""

@@ -10,7 +10,7 @@ from gitmesh.model.objects import Body, ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Heard
 from gitmesh.model.units import DestinationUnit, Unit, UnitKey
-from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Resource, Step, Support
+from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Resource, Step, Support, Versions
 
 GROUP = "fake.test"
 
@@ -56,7 +56,7 @@ class FakeMesh:
         return (rule(unit.name, unit.namespace),) if unit.kind == "Destination" else ()
 
     def steps(
-        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], live: Callable[[str, str], Iterable[Body]]
+        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], known: Callable[[str, str], Iterable[Versions]]
     ) -> Mapping[ObjectKey, tuple[Step, ...]]:
         return {key: (Step(phase=Phase.ROUTE, spec=None, note=self.waiting[key]),) for key in changed if key in self.waiting}
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import exp
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.objects import ApiKind, ObjectKey
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gitmesh.model.manifests import Build
     from gitmesh.ports import Cluster, Translator
 
+Written: TypeAlias = "tuple[tuple[float, ObjectKey, Live | None], ...]"
+"""(when, object, what it was before: None where it was not there)."""
 FIGHT_HEAT = 5.0
 """Corrections in about a minute after which an object is left alone (reliability K21)."""
 
@@ -109,12 +111,16 @@ def _observe(cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle
 
 def _plan(cluster: Cluster, built: Build, observed: Observed, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]) -> Plan:
     """The plan; the last one again while none of its inputs moved."""
-    inputs = (built, observed, stored.ledger, _replaced(cycle.now, memo))
+    written = _written(cycle.now, memo)
+    inputs = (built, observed, stored.ledger, written)
     found = memo.get("plan")
     if found and all(old is new for old, new in zip(found[0], inputs, strict=True)) and found[1] == cycle.consent and not found[2].writes:
         kept: Plan = found[2]
         return kept
-    plan = cluster.predict(diff(built, observed, stored, cycle.translators, cycle.consent, memo, [live for _, live in inputs[-1]]))
+    before: dict[ObjectKey, list[Live | None]] = {}
+    for _, key, live in reversed(written):
+        before.setdefault(key, []).append(live)
+    plan = cluster.predict(diff(built, observed, stored, cycle.translators, cycle.consent, memo, before))
     memo["plan"] = (inputs, cycle.consent, plan)
     return plan
 
@@ -181,18 +187,18 @@ def _warm(plan: Plan, outcomes: Sequence[Outcome], now: float, memo: MutableMapp
 
 
 def _remember(outcomes: Sequence[Outcome], observed: Observed, cycle: Cycle, memo: MutableMapping[Any, Any]) -> None:
-    """Keep what our writes replaced or deleted, for as long as a proxy may work by it; also what was perhaps written."""
-    olds = sorted({outcome.key for outcome in outcomes} & observed.live.keys())
-    if olds:
+    """Keep what was where we wrote, for as long as a proxy may work by it; also where something was perhaps written."""
+    keys = sorted({outcome.key for outcome in outcomes})
+    if keys:
         done = cycle.clock()
-        memo["replaced"] = (*_replaced(cycle.now, memo), *((done, observed.live[key]) for key in olds))
+        memo["written"] = (*_written(cycle.now, memo), *((done, key, observed.live.get(key)) for key in keys))
 
 
-def _replaced(now: float, memo: MutableMapping[Any, Any]) -> tuple[tuple[float, Live], ...]:
-    """What was written over less than SETTLE ago, with the time of it; the same tuple again while that is the same."""
-    known: tuple[tuple[float, Live], ...] = memo.get("replaced", ())
-    if any(now - at >= SETTLE for at, _ in known):
-        known = memo["replaced"] = tuple((at, live) for at, live in known if now - at < SETTLE)
+def _written(now: float, memo: MutableMapping[Any, Any]) -> Written:
+    """What was written over less than SETTLE ago, oldest first; the same tuple again while that is the same."""
+    known: Written = memo.get("written", ())
+    if any(now - at >= SETTLE for at, _, _ in known):
+        known = memo["written"] = tuple(row for row in known if now - row[0] < SETTLE)
     return known
 
 

@@ -22,10 +22,10 @@ from gitmesh.planning.fields import changes
 from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, is_ours, may_adopt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+    from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
     from gitmesh.model.ledger import Entry, Ledger, Stored
-    from gitmesh.ports import Step, Translator
+    from gitmesh.ports import Step, Translator, Versions
 
 ALWAYS_ALLOWED = 10
 """Deletions that never need consent by number, whatever their share (design law 4)."""
@@ -52,13 +52,14 @@ def diff(
     translators: Mapping[str, Translator],
     consent: Consent,
     memo: MutableMapping[Any, Any],
-    replaced: Sequence[Live] = (),
+    before: Mapping[ObjectKey, Sequence[Live | None]],
 ) -> Plan:
     """What must be written, in order, and what stays with the reason why.
 
-    `replaced` are our objects as they were until a moment ago: proxies that have not learnt of our last writes work by them.
+    `before` are our objects as they were until a moment ago, newest first (None: not there): proxies that have not learnt of our
+    last writes work by that.
     """
-    work = _Work(built, observed, stored, translators, consent, memo, replaced)
+    work = _Work(built, observed, stored, translators, consent, memo, before)
     wanted = [work.want(manifest) for manifest in built.manifests.values() if manifest.key not in built.held]
     held = [_keep(Action.HELD, live, built, "its unit is held") for key in sorted(built.held) if (live := observed.live.get(key))]
     deletions = work.deletions()
@@ -96,9 +97,9 @@ class _Work:
         translators: Mapping[str, Translator],
         consent: Consent,
         memo: MutableMapping[Any, Any],
-        replaced: Sequence[Live],
+        before: Mapping[ObjectKey, Sequence[Live | None]],
     ) -> None:
-        self.built, self.observed, self.consent, self.replaced = built, observed, consent, replaced
+        self.built, self.observed, self.consent, self.before = built, observed, consent, before
         known: MutableMapping[ObjectKey, _Kept] = memo.get("kept", {})
         self.kept = memo["kept"] = {key: row for key, row in known.items() if key in built.manifests}
         self.cluster, self.ledger = built.cluster, stored.ledger
@@ -241,12 +242,14 @@ class _Work:
             mine = [change for change in changed if self.writers.get(change.key[:2]) is translator]
             if mine:
                 pairs = {c.key: (decode(c.before) if c.before else None, decode(c.body) if c.body else None) for c in mine}
-                answers.update(translator.steps(pairs, self._live_of))
+                answers.update(translator.steps(pairs, self._versions_of))
         return [step for change in changed for step in self._apply_steps(change, answers.get(change.key))]
 
-    def _live_of(self, group: str, kind: str) -> Iterable[dict[str, Any]]:
-        lives = (*(live for _, live in sorted(self.observed.live.items())), *self.replaced)
-        return (decode(live.body) for live in lives if live.key[:2] == (group, kind))
+    def _versions_of(self, group: str, kind: str) -> Iterator[Versions]:
+        for key in sorted(key for key in self.observed.live.keys() | self.before.keys() if key[:2] == (group, kind)):
+            lives = (self.observed.live.get(key), *self.before.get(key, ()))
+            if any(lives):
+                yield tuple(decode(live.body) if live else None for live in lives)
 
     def _apply_steps(self, change: Change, steps: Sequence[Step] | None) -> list[Change]:
         if steps is None:

@@ -11,7 +11,7 @@ from gitmesh.model.objects import ApiKind, Body, ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live, Plan
 from gitmesh.model.report import Heard
 from gitmesh.model.units import Unit, UnitKey
-from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Resource, Step, Support, Translator
+from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Resource, Step, Support, Translator, Versions
 
 NETWORKING = "networking.istio.io"
 VIRTUAL_SERVICE = ApiKind(group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1",))
@@ -64,7 +64,7 @@ class FakeTranslator:
         return ()
 
     def steps(
-        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], live: Callable[[str, str], Iterable[Body]]
+        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], known: Callable[[str, str], Iterable[Versions]]
     ) -> Mapping[ObjectKey, tuple[Step, ...]]:
         return {}
 

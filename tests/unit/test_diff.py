@@ -74,7 +74,7 @@ def plan(
     entries = {rule(name): Entry(uid=uid, digest=(applied or {}).get(name, "")) for name in ledger}
     stored = Stored(ledger=Ledger(instance=INSTANCE, entries=entries), version=version, corrupt=corrupt)
     observed = Observed(cluster=CLUSTER, live={one.key: one for one in live})
-    return diff(built, observed, stored, {"fake": mesh or FakeMesh()}, consent or Consent(), {})
+    return diff(built, observed, stored, {"fake": mesh or FakeMesh()}, consent or Consent(), {}, {})
 
 
 def actions(result: Plan) -> dict[str, Action]:
@@ -255,7 +255,7 @@ def test_k15_a_kind_that_is_not_served_is_a_conflict_not_a_crash() -> None:
     built = Build(cluster=CLUSTER, manifests={rule("a"): want("a")})
     observed = Observed(cluster=CLUSTER, live={}, missing_kinds=frozenset({(GROUP, "Rule")}))
     stored = Stored(ledger=Ledger(instance=INSTANCE, entries={rule("b"): Entry(uid="u")}), version="1")
-    result = diff(built, observed, stored, {"fake": FakeMesh()}, Consent(), {})
+    result = diff(built, observed, stored, {"fake": FakeMesh()}, Consent(), {}, {})
     assert (actions(result), codes(result)) == ({"a": Action.CONFLICT}, ["GM504"])
     assert rule("b") in record(stored.ledger, result, (), observed, built, {}, "").entries
 

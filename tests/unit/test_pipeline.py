@@ -25,7 +25,7 @@ from gitmesh.model.units import DestinationUnit, Unit
 from gitmesh.pipeline import Memo, Options, run
 from gitmesh.planning.ownership import ADOPT
 from gitmesh.plugins import load_translators
-from gitmesh.ports import Step
+from gitmesh.ports import Step, Versions
 from tests.factories import service, shop, workload
 from tests.fake_mesh import GROUP, FakeMesh, rule
 from tests.properties.history import History, document, forgotten, ledger_of, on
@@ -543,12 +543,12 @@ def test_a_warning_of_the_cluster_is_shown() -> None:
 
 
 class Patient(Mapped):
-    """A mesh that waits with a change while more counts as live than there is: while proxies may work by what was."""
+    """A mesh that waits with a change while proxies may work by what an object said before."""
 
     def steps(
-        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], live: Callable[[str, str], Iterable[Body]]
+        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], known: Callable[[str, str], Iterable[Versions]]
     ) -> Mapping[ObjectKey, tuple[Step, ...]]:
-        waits = len(list(live(GROUP, "Rule"))) > 1
+        waits = any(len([body for body in versions if body]) > 1 for versions in known(GROUP, "Rule"))
         return {key: (Step(phase=Phase.ROUTE, spec=None, note="proxies work by what was"),) for key in changed if waits}
 
 

@@ -41,7 +41,7 @@ class Applier:
         """One outcome for each write of the plan, in its order. Never raises for the world's failures."""
         outcomes: list[Outcome] = []
         for batch in batches(plan.writes):
-            if outcomes and any(change.settled for change in batch):
+            if any(change.settled for change in batch):
                 self._client.pause(SETTLE)
             done = self._client.each(partial(self._step, self._lost), batch)
             for change, outcome in zip(batch, done, strict=True):

@@ -10,7 +10,7 @@ import pytest
 
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import Body, ObjectKey
-from gitmesh.ports import Step
+from gitmesh.ports import Step, Versions
 from tests.unit.istio.units import HOST
 
 NETWORKING, SECURITY = "networking.istio.io", "security.istio.io"
@@ -26,10 +26,10 @@ def body(**spec: Any) -> Body:
 
 
 def steps(changed: dict[ObjectKey, tuple[Body | None, Body | None]], *routes: Body) -> Any:
-    def live(group: str, kind: str) -> Iterable[Body]:
-        return routes if (group, kind) == (NETWORKING, "VirtualService") else ()
+    def known(group: str, kind: str) -> Iterable[Versions]:
+        return [(route,) for route in routes] if (group, kind) == (NETWORKING, "VirtualService") else ()
 
-    return gitmesh_istio.steps(changed, live)
+    return gitmesh_istio.steps(changed, known)
 
 
 def denying(*rules: Any) -> Body:
@@ -157,12 +157,12 @@ def mode_of(mode: str) -> Body:
 
 
 def changing_after(past: str, *, old: str, new: str, more: Any = None) -> Any:
-    """The steps of a mode that proxies may still know as another one: what `live` gives beside the live object."""
+    """The steps of a mode that proxies may still know as another one."""
 
-    def live(group: str, kind: str) -> Iterable[Body]:
-        return (mode_of(old), mode_of(past)) if kind == PEER.kind else ()
+    def known(group: str, kind: str) -> Iterable[Versions]:
+        return [(mode_of(old), mode_of(past))] if kind == PEER.kind else ()
 
-    return gitmesh_istio.steps({PEER: (mode_of(old), mode_of(new)), **(more or {})}, live)
+    return gitmesh_istio.steps({PEER: (mode_of(old), mode_of(new)), **(more or {})}, known)
 
 
 @pytest.mark.parametrize(("past", "new"), [("DISABLE", "STRICT"), ("STRICT", "DISABLE")])
@@ -193,19 +193,28 @@ def with_subsets(*names: str) -> Body:
     return body(host=HOST, subsets=[{"name": name} for name in names])
 
 
-def routing_to(subset: str, *rules: Body) -> Any:
-    """The steps of a route to a subset, where `live` gives these DestinationRules."""
+def routing_to(subset: str, *rule: Body | None) -> Any:
+    """The steps of a route to a subset, where the DestinationRule says, and lately said, this."""
 
-    def live(group: str, kind: str) -> Iterable[Body]:
-        return rules if kind == RULE.kind else ()
+    def known(group: str, kind: str) -> Iterable[Versions]:
+        return [rule] if rule and kind == RULE.kind else ()
 
-    return gitmesh_istio.steps({VIRTUAL: (to_subset("v1"), to_subset(subset))}, live)
+    return gitmesh_istio.steps({VIRTUAL: (to_subset("v1"), to_subset(subset))}, known)
 
 
-@pytest.mark.parametrize("rules", [(), (with_subsets("v1"),), (with_subsets("v1", "v2"), with_subsets("v1"))])
-def test_a_route_to_a_new_subset_is_written_when_the_proxies_know_the_subset(rules: tuple[Body, ...]) -> None:
-    """Of several versions of a rule a proxy may work by any."""
-    (only,) = routing_to("v2", *rules)[VIRTUAL]
+@pytest.mark.parametrize(
+    "rule",
+    [
+        (),
+        (with_subsets("v1"),),
+        (with_subsets("v1", "v2"), with_subsets("v1")),
+        (None, with_subsets("v1", "v2")),
+        (with_subsets("v1", "v2"), None),
+    ],
+)
+def test_a_route_to_a_new_subset_is_written_when_the_proxies_know_the_subset(rule: tuple[Body | None, ...]) -> None:
+    """Of several versions of a rule a proxy may work by any, also where there was none, or is none any more."""
+    (only,) = routing_to("v2", *rule)[VIRTUAL]
     assert (only.spec, only.settled) == (to_subset("v2")["spec"], True)
 
 

@@ -7,14 +7,14 @@ from typing import Any, TypeAlias
 
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import Body, ObjectKey, canonical
-from gitmesh.ports import Step
+from gitmesh.ports import Step, Versions
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import DEFAULT_DENY
 from gitmesh_istio.names import DEFAULT_DOMAIN, full_host
 
 Changed: TypeAlias = Mapping[ObjectKey, tuple[Body | None, Body | None]]
-LiveOf: TypeAlias = Callable[[str, str], Iterable[Body]]
-Used: TypeAlias = Mapping[str, frozenset[str]]
+KnownOf: TypeAlias = Callable[[str, str], Iterable[Versions]]
+Subsets: TypeAlias = Mapping[str, frozenset[str]]
 Modes: TypeAlias = Mapping[ObjectKey, frozenset[str]]
 
 _DENY, _ALLOW = "-deny", "-allow"
@@ -22,24 +22,24 @@ _WIDEST = "PERMISSIVE"
 _OPPOSITE = {"STRICT": "DISABLE", "DISABLE": "STRICT"}
 
 
-def steps(changed: Changed, live: LiveOf) -> dict[ObjectKey, tuple[Step, ...]]:
+def steps(changed: Changed, known: KnownOf) -> dict[ObjectKey, tuple[Step, ...]]:
     """The writes of changed objects for which one is not enough, or must wait a tick."""
-    used = _used_subsets(live) if any(key.kind == DESTINATION_RULE.kind for key in changed) else {}
-    known = _known_subsets(live) if any(key.kind == VIRTUAL_SERVICE.kind for key in changed) else {}
-    modes = _modes(changed, live)
-    answers = ((key, _steps(key, before, after, changed, used, known, modes)) for key, (before, after) in sorted(changed.items()))
+    used = _used_subsets(known) if any(key.kind == DESTINATION_RULE.kind for key in changed) else {}
+    ready = _ready_subsets(known) if any(key.kind == VIRTUAL_SERVICE.kind for key in changed) else {}
+    modes = _modes(changed, known)
+    answers = ((key, _steps(key, before, after, changed, used, ready, modes)) for key, (before, after) in sorted(changed.items()))
     return {key: found for key, found in answers if found}
 
 
 def _steps(
-    key: ObjectKey, before: Body | None, after: Body | None, changed: Changed, used: Used, known: Used, modes: Modes
+    key: ObjectKey, before: Body | None, after: Body | None, changed: Changed, used: Subsets, ready: Subsets, modes: Modes
 ) -> tuple[Step, ...]:
     if key.kind == PEER_AUTHENTICATION.kind and after is not None:
         return _mode_steps(key, after, changed, modes)
     if key.kind == AUTHORIZATION_POLICY.kind and _passes_permissive(changed, modes):
         return (Step(phase=Phase.DENY, spec=None, note="waits until the mode of mTLS has changed"),)
     if key.kind == VIRTUAL_SERVICE.kind and after is not None:
-        return _after_new_subsets(after, known)
+        return _after_new_subsets(after, ready)
     if before is None:
         return ()
     if key.kind == DESTINATION_RULE.kind:
@@ -107,15 +107,15 @@ def _passes_permissive(changed: Changed, modes: Modes) -> bool:
     return any(_mode(changed[key][1]) == "STRICT" and "DISABLE" in known for key, known in modes.items())
 
 
-def _modes(changed: Changed, live: LiveOf) -> Modes:
+def _modes(changed: Changed, known: KnownOf) -> Modes:
     """What proxies may work by until they have learnt of a mode that is written."""
     keys = [key for key, (_, after) in changed.items() if key.kind == PEER_AUTHENTICATION.kind and after is not None]
     found = {key: {_mode(changed[key][0])} for key in keys}
-    for body in live(PEER_AUTHENTICATION.group, PEER_AUTHENTICATION.kind) if keys else ():
-        place = (body["metadata"].get("namespace"), body["metadata"]["name"])
+    for versions in known(PEER_AUTHENTICATION.group, PEER_AUTHENTICATION.kind) if keys else ():
+        place = next((body["metadata"].get("namespace"), body["metadata"]["name"]) for body in versions if body)
         for key in keys:
-            found[key] |= {_mode(body)} if place == (key.namespace, key.name) else set()
-    return {key: frozenset(known) for key, known in found.items()}
+            found[key] |= set(map(_mode, versions)) if place == (key.namespace, key.name) else set()
+    return {key: frozenset(modes) for key, modes in found.items()}
 
 
 def _mode(body: Body | None) -> str:
@@ -123,7 +123,7 @@ def _mode(body: Body | None) -> str:
     return _WIDEST if body is None else str(((body.get("spec") or {}).get("mtls") or {}).get("mode", ""))
 
 
-def _keep_used_subsets(before: Body, after: Body | None, used: Used) -> tuple[Step, ...]:
+def _keep_used_subsets(before: Body, after: Body | None, used: Subsets) -> tuple[Step, ...]:
     """A subset that a live route still names must stay, else its requests fail with 503; it goes a tick after the route left it."""
     old = _subsets(before)
     wanted = _subsets(after) if after is not None else {}
@@ -138,10 +138,10 @@ def _keep_used_subsets(before: Body, after: Body | None, used: Used) -> tuple[St
     return (Step(phase=Phase.DESTINATION, spec=spec, note=note),)
 
 
-def _after_new_subsets(after: Body, known: Used) -> tuple[Step, ...]:
+def _after_new_subsets(after: Body, ready: Subsets) -> tuple[Step, ...]:
     """A route that names a subset before a proxy has made it ready answers 503 there: the subset comes first, and gets time."""
     named = _named_subsets(after)
-    new = sorted({subset for host, subsets in named.items() for subset in subsets - known.get(host, frozenset())})
+    new = sorted({subset for host, subsets in named.items() for subset in subsets - ready.get(host, frozenset())})
     if not new:
         return ()
     return (
@@ -149,12 +149,13 @@ def _after_new_subsets(after: Body, known: Used) -> tuple[Step, ...]:
     )
 
 
-def _known_subsets(live: LiveOf) -> Used:
-    """Host -> subsets that every version of its rules has which a proxy may work by."""
+def _ready_subsets(known: KnownOf) -> Subsets:
+    """Host -> subsets that every version of its rule has by which a proxy may work; none where one of them is that there is no rule."""
     found: dict[str, frozenset[str]] = {}
-    for rule in live(DESTINATION_RULE.group, DESTINATION_RULE.kind):
-        host, names = _host(rule), frozenset(_subsets(rule))
-        found[host] = found.get(host, names) & names
+    for versions in known(DESTINATION_RULE.group, DESTINATION_RULE.kind):
+        host = next(_host(rule) for rule in versions if rule)
+        named = (frozenset(_subsets(rule)) if rule else frozenset() for rule in versions)
+        found[host] = frozenset.intersection(*named, *([found[host]] if host in found else ()))
     return found
 
 
@@ -171,10 +172,10 @@ def _subsets(rule: Body) -> dict[str, Any]:
     return {str(subset.get("name")): subset for subset in rule["spec"].get("subsets") or ()}
 
 
-def _used_subsets(live: LiveOf) -> Used:
-    """Host -> subsets that live routes send requests or copies to."""
+def _used_subsets(known: KnownOf) -> Subsets:
+    """Host -> subsets that routes send requests or copies to, by whichever version a proxy may work."""
     found: dict[str, frozenset[str]] = {}
-    for service in live(VIRTUAL_SERVICE.group, VIRTUAL_SERVICE.kind):
+    for service in (body for versions in known(VIRTUAL_SERVICE.group, VIRTUAL_SERVICE.kind) for body in versions if body):
         for host, subsets in _named_subsets(service).items():
             found[host] = found.get(host, frozenset()) | subsets
     return found
