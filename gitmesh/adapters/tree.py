@@ -112,14 +112,11 @@ class Tree:
         for live, _ in new.live:
             self.homes[live.key] = tuple(sorted((*self.homes.get(live.key, ()), (path, live)), key=itemgetter(0)))
 
-    def entries(self) -> Iterator[tuple[str, FileEntry]]:
-        """(path inside the root, entry) in order of paths."""
-        return self._entries(lambda _entry: True)
-
-    def _entries(self, wanted: Callable[[FileEntry], bool]) -> Iterator[tuple[str, FileEntry]]:
+    def entries(self, wanted: Callable[[FileEntry], bool] | None = None) -> Iterator[tuple[str, FileEntry]]:
+        """(path inside the root, entry) of those that are wanted (all, if nothing is said), in order of paths."""
         prefix = len(str(self._root)) + 1
         for folder, files in sorted(self._folders.items()):
-            for name, entry in sorted(item for item in files.items() if wanted(item[1])):
+            for name, entry in sorted(item for item in files.items() if wanted is None or wanted(item[1])):
                 yield f"{folder[prefix:]}/{name}"[len(folder) < prefix :], entry
 
     def entry(self, path: str) -> FileEntry | None:
@@ -149,7 +146,7 @@ class Tree:
 
     def diagnostics(self, cluster: str) -> tuple[Diagnostic, ...]:
         """A finding for each file that could not be read as objects."""
-        troubled = list(self._entries(_is_troubled))
+        troubled = list(self.entries(_is_troubled))
         found = [(path, entry.line, entry.problem) for path, entry in troubled if entry.problem]
         found += [(path, 1, problem) for path, entry in troubled for problem in entry.content.problems]
         return tuple(

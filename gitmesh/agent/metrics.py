@@ -60,7 +60,8 @@ class Metrics(Collector):
         info.add_metric([], {"version": __version__})
         yield info
         if self._report is not None:
-            yield from _gauges(self._report)
+            for gauges in (_sources, _clusters, _objects, _findings, _policies):
+                yield from gauges(self._report)
 
 
 def _result(report: Report) -> str:
@@ -69,13 +70,16 @@ def _result(report: Report) -> str:
     return "findings" if any(diagnostic.is_error for diagnostic in report.diagnostics) else "clean"
 
 
-def _gauges(report: Report) -> Iterator[Metric]:
+def _sources(report: Report) -> Iterator[Metric]:
     yield _family(
         "gitmesh_source_up", "Whether the source was read.", ["source"], ((s.name, not s.unavailable) for s in report.sources.values())
     )
     yield _family(
         "gitmesh_source_refused", "Whether the tip is refused or held.", ["source"], ((s.name, s.refused) for s in report.sources.values())
     )
+
+
+def _clusters(report: Report) -> Iterator[Metric]:
     yield _family(
         "gitmesh_cluster_up",
         "Whether the cluster answered.",
@@ -88,6 +92,9 @@ def _gauges(report: Report) -> Iterator[Metric]:
         ["cluster", "state"],
         ((n, s.value, r.state is s) for n, r in report.clusters.items() for s in State),
     )
+
+
+def _objects(report: Report) -> Iterator[Metric]:
     plans = [(name, result.plan) for name, result in report.clusters.items() if result.plan]
     yield _family(
         "gitmesh_objects", "Objects by what the last plan said of them.", ["cluster", "action"],
@@ -101,8 +108,14 @@ def _gauges(report: Report) -> Iterator[Metric]:
         "gitmesh_object_verdicts", "Objects by what their mesh says of them, in the last cycle.", ["cluster", "verdict"],
         ((name, verdict.value, n) for name, result in report.clusters.items() for verdict, n in verdict_counts(result).items()),
     )  # fmt: skip
+
+
+def _findings(report: Report) -> Iterator[Metric]:
     tally = Tally((d.code, d.severity.value) for d in report.diagnostics)
     yield _family("gitmesh_findings", "Findings by code and level.", ["code", "level"], ((*key, n) for key, n in sorted(tally.items())))
+
+
+def _policies(report: Report) -> Iterator[Metric]:
     kinds = Tally(policy.kind for policy in report.policies)
     yield _family("gitmesh_policies", "Policies in force by kind.", ["kind"], sorted(kinds.items()))
     if len(report.policies) <= MOST_POLICIES:

@@ -13,14 +13,20 @@ from urllib.parse import parse_qsl
 import click
 
 from gitmesh.cli import console, options, wiring
+from gitmesh.cli.exits import exit_code
+from gitmesh.cli.output import dumped
 from gitmesh.cli.session import Job, execute, shown_clusters, translators
 from gitmesh.diagnostics import suggest
 from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
 from gitmesh.model.report import Report, Stage
 from gitmesh.reasoning.questions import Client, Known, Question
+from gitmesh.render.answers import Asked
+from gitmesh.render.document import Document
 from gitmesh.render.findings import findings_text
+from gitmesh.render.paint import Paint
 from gitmesh.resolution.index import port_of
 
+A = TypeVar("A")
 C = TypeVar("C", bound=Callable[..., Any])
 
 ANONYMOUS = "anonymous"
@@ -130,7 +136,39 @@ def _address(text: str) -> str:
         raise click.UsageError(f"--from-ip {text}: not an address") from None
 
 
-def decided(given: Mapping[str, Any]) -> Report:
+def answer(
+    given: Mapping[str, Any],
+    look: Callable[[Question, Known], A],
+    text: Callable[[Asked[A], Paint], str],
+    document: Callable[[Asked[A]], Document],
+) -> int:
+    """Decide, look the request up in every cluster that has both ends, and print what was found; the exit code.
+
+    Findings go to stderr: stdout holds the answer only.
+    """
+    want = wanted(given)
+    report = _decided(given)
+    if said := findings_text(report.diagnostics, paint=console.paint_for(given["color"], error=True)):
+        console.note(said.rstrip("\n"))
+    known = _known_clusters(report)
+    if known:
+        asked = _asked(want, report, known, look)
+        shown = text(asked, console.paint_for(given["color"])) if given["form"] == "text" else dumped(document(asked), given["form"])
+        console.data(shown)
+    return exit_code(report, fail_on=given["fail_on"])
+
+
+def _asked(want: Wanted, report: Report, known: Mapping[str, Known], look: Callable[[Question, Known], A]) -> Asked[A]:
+    found = questions(want, known)
+    return Asked(
+        report=report,
+        questions=found,
+        answers={name: look(question, known[name]) for name, question in found.items()},
+        silent=tuple(name for name in report.clusters if name not in known),
+    )
+
+
+def _decided(given: Mapping[str, Any]) -> Report:
     """The policies decided for the clusters, as far as `render` goes."""
     plugins = translators()
     review = wiring.review(
@@ -146,14 +184,7 @@ def decided(given: Mapping[str, Any]) -> Report:
     return shown_clusters(execute(job, Stage.BUILD), review.only)
 
 
-def say(report: Report, color: bool | None) -> None:
-    """Findings go to stderr: stdout holds the answer only."""
-    found = findings_text(report.diagnostics, paint=console.paint_for(color, error=True))
-    if found:
-        console.note(found.rstrip("\n"))
-
-
-def known_clusters(report: Report) -> Mapping[str, Known]:
+def _known_clusters(report: Report) -> Mapping[str, Known]:
     """What the report says of each cluster whose facts are known."""
     return {
         name: Known(result.facts, result.build.units, result.build.held_units)

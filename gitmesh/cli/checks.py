@@ -10,13 +10,12 @@ from gitmesh.adapters.git.process import git_version
 from gitmesh.codes import CODES
 from gitmesh.errors import ClusterError, SourceError
 from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.ledger import NAMESPACE
 from gitmesh.ports import Cluster, Fleet, Translator
 from gitmesh.render.checks import Check, Level
 from gitmesh.render.values import counted, listed
 
 OLDEST_GIT = (2, 30)
-NAMESPACE = "gitmesh-system"
-"""Where the ledger of a Kubernetes cluster lives (design.md, ledger)."""
 
 
 class Right(Protocol):

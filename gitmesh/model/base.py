@@ -98,13 +98,13 @@ LabelKey = Annotated[
 ]
 LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$", max_length=63)]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(min_length=1)]
-HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", min_length=1, max_length=128), AfterValidator(str.lower)]
+Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", min_length=1, max_length=128)]
+"""A token of RFC 9110, section 5.6.2, which names of headers and of cookies are: nothing in it ends the name."""
+HeaderName = Annotated[Token, AfterValidator(str.lower)]
 """Header names ignore case, so they are kept in lower case."""
 HeaderValue = Annotated[str, Field(max_length=4096, pattern=r"^[^\r\n\x00]*$")]
 Path = Annotated[str, Field(pattern=r"^/[^\s\x00]*$", max_length=1024)]
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
-CookieName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", min_length=1, max_length=128)]
-"""A token of RFC 6265, section 4.1.1: nothing that would end the name in the header."""
 CookiePath = Annotated[str, Field(pattern=r"^/[^\s\x00-\x1f;]*$", max_length=1024)]
 Method = Annotated[str, Field(pattern=r"^[A-Z]{1,16}$")]
 Seq = Annotated[tuple[T, ...], Field(strict=False)]

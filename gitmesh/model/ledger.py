@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from gitmesh.model.objects import ObjectKey
 
 
+NAMESPACE = "gitmesh-system"
+"""Of the ledger in a Kubernetes cluster, where it is a ConfigMap."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One object of ours. `uid` is "" between the intent to create it and the answer; `commit` is the one that last wrote it,

@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gitmesh.model.base import (
-    CookieName,
     CookiePath,
     DnsLabel,
     HeaderName,
@@ -27,6 +26,7 @@ from gitmesh.model.base import (
     Seq,
     SomeOf,
     Text,
+    Token,
     exactly_one,
 )
 from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
@@ -389,7 +389,7 @@ class ConnectionPool(Model):
 class HashCookie(Model):
     """A cookie that holds the session; made if absent."""
 
-    name: CookieName = Field(description="Name of the cookie.")
+    name: Token = Field(description="Name of the cookie.")
     path: CookiePath | None = Field(None, description="Path of the cookie.")
     ttl: Millis | None = Field(None, description="Life of a cookie that is made; omitted: a session cookie that must exist already.")
 

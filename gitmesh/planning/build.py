@@ -5,7 +5,7 @@ Called by pipeline; no I/O. A translation is remembered by what it depends on, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gitmesh.diagnostics import Diagnostic, finding
@@ -61,39 +61,59 @@ def _build_cluster(
     instance: str,
     memo: MutableMapping[Any, Any],
 ) -> tuple[Build, list[Diagnostic]]:
-    units = resolution.units.get(cluster, ())
-    said: list[Diagnostic] = []
-    manifests: dict[ObjectKey, Manifest] = {}
-    held: set[ObjectKey] = set()
-    held_units = set(resolution.held.get(cluster, ()))
+    units, waiting = resolution.units.get(cluster, ()), resolution.held.get(cluster, ())
+    found = _Collected(cluster, set(waiting))
     if units and not facts.meshes:
-        said.append(finding("GM507", f"no mesh was found in cluster {cluster}: policies have no effect there", cluster=cluster))
+        found.said.append(finding("GM507", f"no mesh was found in cluster {cluster}: policies have no effect there", cluster=cluster))
     for translator, meshes, context in _at_work(facts, translators):
         for unit in units:
-            built = _built(unit, translator, meshes, facts, instance, (context, memo))
-            said += built.diagnostics
-            held.update(built.held)
-            if built.held:
-                held_units.add(unit.key)
-            for manifest in built.manifests:
-                clash = _merge(manifests, manifest, cluster)
-                held.update({manifest.key} if clash else ())
-                said += clash
-        for key in resolution.held.get(cluster, ()):
-            held.update(_claims(translator, key, meshes, facts))
-    wanted = dict(sorted(manifests.items()))
+            found.add(unit.key, _built(unit, translator, meshes, facts, instance, (context, memo)))
+        for key in waiting:
+            found.held.update(_claims(translator, key, meshes, facts))
     # What a mesh that is not found may own is unknown: its mesh-wide deny must not be pruned for that.
-    known = all(key.kind != "Mesh" or facts.mesh(key.name) for key in resolution.held.get(cluster, ()))
+    known = all(key.kind != "Mesh" or facts.mesh(key.name) for key in waiting)
     made = Build(
         cluster=cluster,
-        manifests=wanted,
-        held=frozenset(held),
+        manifests=dict(sorted(found.manifests.items())),
+        held=frozenset(found.held),
         complete=facts.complete and known,
         meshes=facts.meshes,
         units=units,
-        held_units=frozenset(held_units),
+        held_units=frozenset(found.held_units),
     )
-    return made, said
+    return made, found.said
+
+
+@dataclass(slots=True)
+class _Collected:
+    """What the units of one cluster come to."""
+
+    cluster: str
+    held_units: set[UnitKey]
+    manifests: dict[ObjectKey, Manifest] = field(default_factory=dict)
+    held: set[ObjectKey] = field(default_factory=set)
+    said: list[Diagnostic] = field(default_factory=list)
+
+    def add(self, unit: UnitKey, built: Built) -> None:
+        """One unit's objects, or what it keeps back."""
+        self.said += built.diagnostics
+        if built.held:
+            self.held.update(built.held)
+            self.held_units.add(unit)
+        for manifest in built.manifests:
+            self._merge(manifest)
+
+    def _merge(self, manifest: Manifest) -> None:
+        """Two units may want one object (a mesh-wide one, say), but only the same one: else what is live stays as it is."""
+        other = self.manifests.setdefault(manifest.key, manifest)
+        if other is manifest:
+            return
+        if other.body == manifest.body:
+            self.manifests[manifest.key] = replace(other, units=tuple(sorted({*other.units, *manifest.units})))
+            return
+        wanting = f"{', '.join(other.policies)} and {', '.join(manifest.policies)}"
+        self.held.add(manifest.key)
+        self.said.append(finding("GM311", f"{manifest.key} is wanted with different contents by {wanting}", cluster=self.cluster))
 
 
 def _at_work(facts: ClusterFacts, translators: Mapping[str, Translator]) -> Iterable[tuple[Translator, tuple[Mesh, ...], str]]:
@@ -155,19 +175,6 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str) -> Manifest:
         units=(unit.key,),
         fields=fragment.fields,
     )
-
-
-def _merge(manifests: dict[ObjectKey, Manifest], manifest: Manifest, cluster: str) -> list[Diagnostic]:
-    """Two units may want one object (a mesh-wide one, say), but only the same one: else what is live stays as it is."""
-    other = manifests.get(manifest.key)
-    if other is None:
-        manifests[manifest.key] = manifest
-        return []
-    if other.body != manifest.body:
-        message = f"{manifest.key} is wanted with different contents by {', '.join(other.policies)} and {', '.join(manifest.policies)}"
-        return [finding("GM311", message, cluster=cluster)]
-    manifests[manifest.key] = replace(other, units=tuple(sorted({*other.units, *manifest.units})))
-    return []
 
 
 def dropped(

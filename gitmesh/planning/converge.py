@@ -15,6 +15,7 @@ from gitmesh.model.plan import SETTLE, Action, Change, Live, Observed, Outcome, 
 from gitmesh.model.report import ClusterResult, State
 from gitmesh.planning.diff import Consent, diff, vanished
 from gitmesh.planning.ledgers import intend, rebuilt, record
+from gitmesh.planning.ownership import blame
 from gitmesh.planning.verdicts import Evidence, verdicts
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _without_fights(plan: Plan, now: float, memo: MutableMapping[Any, Any]) -> t
             continue
         rivals = ", ".join(sorted({field.manager for field in change.fields if field.manager})) or "somebody"
         text = f"{change.key} in {plan.cluster} is changed back again and again by {rivals}; it is left alone for now"
-        said.append(finding("GM404", text, cluster=plan.cluster, **_blame(change)))
+        said.append(finding("GM404", text, cluster=plan.cluster, **blame(change.policies, change.origins)))
         kept.append(replace(change, action=Action.HELD, body=None, note="a fight"))
     return (replace(plan, changes=tuple(kept)) if said else plan), said
 
@@ -205,19 +206,14 @@ def _written(now: float, memo: MutableMapping[Any, Any]) -> Written:
 def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
     """Findings on what the cluster refused, and on its warnings, at the line of the policy behind the object."""
     change = next((c for c in plan.changes if c.key == outcome.key), None)
-    blame = _blame(change) if change else {}
+    behind = blame(change.policies, change.origins) if change else {}
     # What was said of a write that was taken is in the ledger, from where it is told for as long as it is true.
     warnings = outcome.warnings if outcome.action is Action.DELETE else ()
-    said = [finding("GM510", f"{outcome.key} in {plan.cluster}: {warning}", cluster=plan.cluster, **blame) for warning in warnings]
+    said = [finding("GM510", f"{outcome.key} in {plan.cluster}: {warning}", cluster=plan.cluster, **behind) for warning in warnings]
     if not outcome.ok:
         text = f"{outcome.action} of {outcome.key} in {plan.cluster} failed: {outcome.message}"
-        said.append(finding(outcome.code or "GM505", text, cluster=plan.cluster, severity=Severity.ERROR, **blame))
+        said.append(finding(outcome.code or "GM505", text, cluster=plan.cluster, severity=Severity.ERROR, **behind))
     return said
-
-
-def _blame(change: Change) -> dict[str, Any]:
-    """Line and policy behind an object, for a finding on it."""
-    return {"at": change.origins[0].at if change.origins else None, "policy": change.policies[0] if change.policies else ""}
 
 
 def _state(plan: Plan, outcomes: Sequence[Outcome], built: Build, diagnostics: Sequence[Diagnostic], *, applied: bool) -> State:

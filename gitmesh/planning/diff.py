@@ -19,7 +19,7 @@ from gitmesh.model.manifests import DELETE_ORDER, Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, decode
 from gitmesh.model.plan import Action, Change, Live, Observed, Plan
 from gitmesh.planning.fields import changes
-from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, is_ours, may_adopt
+from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, blame, is_ours, may_adopt, writers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping, Sequence
@@ -104,7 +104,8 @@ class _Work:
         self.kept = memo["kept"] = {key: row for key, row in known.items() if key in built.manifests}
         self.cluster, self.ledger = built.cluster, stored.ledger
         self.rebuilt = stored.corrupt or not stored.version
-        self.writers = {(r.group, r.kind): t for t in translators.values() for r in t.resources}
+        self.writers = writers(translators)
+        self.translators = [translators[name] for name in sorted(translators)]
         self.diagnostics: list[Diagnostic] = []
         if stored.corrupt:
             self.diagnostics.append(
@@ -181,16 +182,13 @@ class _Work:
         return replace(_change(Action.CONFLICT, manifest), body=None, before=before, fields=fields, note=text)
 
     def _say(self, manifest: Manifest, code: str, text: str) -> None:
-        origins = sorted(set(manifest.fields.values()))
-        at = origins[0].at if origins else None
-        policy = manifest.policies[0] if manifest.policies else ""
-        self.diagnostics.append(finding(code, text, at=at, policy=policy, cluster=self.cluster))
+        self.diagnostics.append(finding(code, text, cluster=self.cluster, **blame(manifest.policies, manifest.fields.values())))
 
     def _foreign_claims(self) -> dict[ObjectKey, tuple[str, str]]:
         """Our objects that a foreign one stands in the way of, with code and text."""
         blocked: dict[ObjectKey, tuple[str, str]] = {}
         strangers = [self.observed.live[key] for key in sorted(self.observed.live.keys() - self.built.manifests.keys())]
-        for translator in sorted({id(t): t for t in self.writers.values()}.values(), key=lambda t: t.name):
+        for translator in self.translators:
             theirs = [live for live in strangers if self.writers.get(live.key[:2]) is translator and not self._looks_ours(live)]
             for claim in translator.foreign(theirs, self.built.manifests, self.built.meshes) if theirs else ():
                 text = f"in {self.cluster}, {claim.text}; it is not ours"
@@ -238,7 +236,7 @@ class _Work:
     def steps(self, changed: list[Change]) -> list[Change]:
         """The writes as they are carried out: the translators say where one is not enough, or must wait a tick (design law 2)."""
         answers: dict[ObjectKey, tuple[Step, ...]] = {}
-        for translator in sorted({id(t): t for t in self.writers.values()}.values(), key=lambda t: t.name):
+        for translator in self.translators:
             mine = [change for change in changed if self.writers.get(change.key[:2]) is translator]
             if mine:
                 pairs = {c.key: (decode(c.before) if c.before else None, decode(c.body) if c.body else None) for c in mine}

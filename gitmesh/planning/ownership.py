@@ -1,15 +1,17 @@
-"""Whose object it is (design.md, What is ours in a cluster): marks on live objects, and the test of them."""
+"""Whose object it is (design.md, What is ours in a cluster): marks on live objects, the test of them, and who is behind one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gitmesh.model.ledger import Ledger
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Live
+    from gitmesh.model.policies import Origin
+    from gitmesh.ports import Translator
 
 FIELD_MANAGER = "gitmesh"
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -19,6 +21,17 @@ POLICIES = "gitmesh.io/policies"
 ADOPT = "gitmesh.io/adopt"
 PRUNE = "gitmesh.io/prune"
 RECONCILE = "gitmesh.io/reconcile"
+
+
+def writers(translators: Mapping[str, Translator]) -> dict[tuple[str, str], Translator]:
+    """(group, kind) -> the translator that writes it."""
+    return {(resource.group, resource.kind): one for one in translators.values() for resource in one.resources}
+
+
+def blame(policies: Sequence[str], origins: Iterable[Origin]) -> dict[str, Any]:
+    """Policy and line behind an object, for a finding on it: the first of each."""
+    first = min(origins, default=None)
+    return {"at": first.at if first else None, "policy": policies[0] if policies else ""}
 
 
 def marks(cluster: str, instance: str, key: ObjectKey, policies: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.model.report import Heard, Verdict
+from gitmesh.planning.ownership import blame, writers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
@@ -77,7 +78,7 @@ class _Judge:
 
     def __init__(self, evidence: Evidence, translators: Mapping[str, Translator], now: float, memo: MutableMapping[Any, Any]) -> None:
         self.built, self.live, self.ledger, self.now = evidence.built, evidence.observed.live, evidence.ledger, now
-        self.writers = {(r.group, r.kind): t for t in translators.values() for r in t.resources}
+        self.writers = writers(translators)
         self.refused = {o.key: o.message for o in evidence.outcomes if _is_refusal(o)}
         self.written = {outcome.key for outcome in evidence.outcomes if outcome.ok}
         self.unsettled = {change.key for change in evidence.plan.changes if change.action is not Action.KEEP or change.staged}
@@ -137,11 +138,9 @@ class _Judge:
 
     def _say(self, code: str, key: ObjectKey, text: str) -> None:
         """A finding at the line of the policy behind an object."""
-        manifest = self.built.manifests[key]
-        policy = manifest.policies[0] if manifest.policies else ""
-        origin = min(manifest.fields.values(), default=None)
-        said = f"{key} in {self.built.cluster}: {_brief(text)}"
-        self.findings.append(finding(code, said, at=origin.at if origin else None, policy=policy, cluster=self.built.cluster))
+        manifest, cluster = self.built.manifests[key], self.built.cluster
+        behind = blame(manifest.policies, manifest.fields.values())
+        self.findings.append(finding(code, f"{key} in {cluster}: {_brief(text)}", cluster=cluster, **behind))
 
 
 def _is_refusal(outcome: Outcome) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from gitmesh.model.base import Model, spell_duration
 from gitmesh.model.facts import Workload
@@ -23,6 +23,7 @@ from gitmesh.render.summary import summarise
 from gitmesh.render.text import table
 from gitmesh.render.values import masked, shown
 
+A = TypeVar("A")
 _ROLES: Mapping[Answer, Role] = {Answer.ALLOWED: "good", Answer.DENIED: "error", Answer.DEPENDS: "warning", Answer.UNKNOWN: "warning"}
 _WHY_NOT: Mapping[Found, str] = {
     Found.NO_PROXY: "the client has no proxy, so nothing that policies say of routes acts on it",
@@ -34,20 +35,19 @@ OWN = "(the mesh's own)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Generic[A]):
     """The answers to one question, by cluster. `silent` are clusters of which nothing is known."""
 
     report: Report
     questions: Mapping[str, Question]
-    admissions: Mapping[str, Admission] = field(default_factory=dict)
-    routings: Mapping[str, Routing] = field(default_factory=dict)
+    answers: Mapping[str, A]
     silent: tuple[str, ...] = ()
 
 
-def admissions_text(asked: Asked, *, paint: Paint = plain) -> str:
+def admissions_text(asked: Asked[Admission], paint: Paint = plain) -> str:
     """The answer of each cluster, and for each kind of pods behind the destination why."""
     blocks = {}
-    for name, found in asked.admissions.items():
+    for name, found in asked.answers.items():
         verdict = paint(_ROLES[found.answer], found.answer.value)
         blocks[name] = (f"{verdict}  {_question(asked.questions[name])}", *_rulings(found, paint))
     return _blocks(blocks, asked.silent, paint)
@@ -64,9 +64,9 @@ def _rulings(found: Admission, paint: Paint) -> Iterator[str]:
         yield from (f"    tried {_place(one.origin)}: {printable(one.why)}" for one in ruling.tried)
 
 
-def routings_text(asked: Asked, *, paint: Paint = plain) -> str:
+def routings_text(asked: Asked[Routing], paint: Paint = plain) -> str:
     """Every field with its value and the line that sets it, cluster by cluster."""
-    blocks = {name: (_question(asked.questions[name]), *_routing(found)) for name, found in asked.routings.items()}
+    blocks = {name: (_question(asked.questions[name]), *_routing(found)) for name, found in asked.answers.items()}
     return _blocks(blocks, asked.silent, paint)
 
 
@@ -147,11 +147,11 @@ def _place(origin: Origin) -> str:
     return printable(f"{origin.policy} {origin.field} ({origin.at})")
 
 
-def admissions_document(asked: Asked) -> Document:
+def admissions_document(asked: Asked[Admission]) -> Document:
     """What `can` answers."""
     clusters = [
         {"name": name, "answer": found.answer.value, **_asked(asked.questions[name]), "pods": list(_pods(found))}
-        for name, found in asked.admissions.items()
+        for name, found in asked.answers.items()
     ]
     return _document(asked, "Admission", clusters, "answer")
 
@@ -177,7 +177,7 @@ def _ruling(ruling: Ruling) -> Document:
     }
 
 
-def routings_document(asked: Asked) -> Document:
+def routings_document(asked: Asked[Routing]) -> Document:
     """What `route` answers; a field that is not there keeps the mesh's own behaviour."""
     clusters = [
         {
@@ -185,13 +185,13 @@ def routings_document(asked: Asked) -> Document:
             "found": found.found.value,
             **_asked(asked.questions[name]),
             "rules": origins(found.rules),
-            "request": _fields(found.request),
+            "fields": _fields(found.request),
             "targets": [_target_document(target) for target in found.targets],
             "mirrors": [_target_document(target) for target in found.mirrors],
             "headers": [{"side": side, "name": header, **origins([who])[0]} for (side, header), who in sorted(found.headers.items())],
             "connection": _fields(found.connection),
         }
-        for name, found in asked.routings.items()
+        for name, found in asked.answers.items()
     ]
     return _document(asked, "Routing", clusters, "found")
 
@@ -201,7 +201,7 @@ def _target_document(target: Target) -> Document:
     return {"namespace": service.namespace, "name": service.name, "port": target.port, "subset": dict(target.subset)}
 
 
-def _document(asked: Asked, kind: Any, clusters: Sequence[Document], key: str) -> Document:
+def _document(asked: Asked[A], kind: Any, clusters: Sequence[Document], key: str) -> Document:
     silent = [{"name": name, key: Answer.UNKNOWN.value} for name in asked.silent]
     summary = summary_document(summarise(asked.report))
     return document(kind, summary=summary, findings=findings(asked.report.diagnostics), clusters=[*clusters, *silent])

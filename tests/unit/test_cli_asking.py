@@ -126,8 +126,9 @@ def test_route_tells_every_field_with_its_line(run: Run) -> None:
 
 def test_route_as_a_document(run: Run) -> None:
     (east,) = document(run, "route", "page", "reviews", "--path", "/api?q=1")["clusters"]
-    assert (east["found"], east["request"]["timeout"]["value"]) == ("Decided", "250ms")
-    assert east["request"]["headers"]["value"]["request"] == {"set": {"x-api-key": "***"}, "remove": ["x-b"]}
+    assert (east["found"], east["fields"]["timeout"]["value"]) == ("Decided", "250ms")
+    assert east["request"]["path"] == "/api"
+    assert east["fields"]["headers"]["value"]["request"] == {"set": {"x-api-key": "***"}, "remove": ["x-b"]}
     assert [(one["side"], one["name"], one["line"]) for one in east["headers"]] == [("request", "x-api-key", 18), ("request", "x-b", 18)]
     assert document(run, "route", "anonymous", "reviews", "--cluster", "east")["clusters"][0]["found"] == "NoProxy"
 

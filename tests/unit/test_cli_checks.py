@@ -8,8 +8,9 @@ import pytest
 
 from gitmesh.adapters.fleet import LocalFleet
 from gitmesh.adapters.memory import MemoryCluster
-from gitmesh.cli.checks import NAMESPACE, cluster_checks
 from gitmesh.cli.checks import Right as AnyRight
+from gitmesh.cli.checks import cluster_checks
+from gitmesh.model.ledger import NAMESPACE
 from gitmesh.render.checks import Level
 from tests.factories import facts, service
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from threading import Condition, Thread
+from threading import Condition
 from typing import TYPE_CHECKING, TypeVar
 
+from gitmesh.adapters.kube.together import Ahead
 from gitmesh.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -22,9 +23,13 @@ class Closing:
         self.is_closed = False
 
     def close(self) -> None:
-        """Wake who waits."""
+        """End who waits."""
+        self.is_closed = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let who waits look again."""
         with self.changed:
-            self.is_closed = True
             self.changed.notify_all()
 
 
@@ -50,24 +55,11 @@ class Deadline:
 
     def call(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises; for work that nothing can end, which goes on in a thread of its own. Raises as `left`."""
-        returned: list[T] = []
-        raised: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                returned.append(work())
-            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-                raised.append(error)
-            with self._closing.changed:
-                self._closing.changed.notify_all()
-
-        Thread(target=run, name="gitmesh-kube", daemon=True).start()
-        self._wait(lambda: bool(returned or raised), self.left())
-        if raised:
-            raise raised[0]
-        if not returned:
+        ahead = Ahead(work, ended=self._closing.wake)
+        self._wait(lambda: ahead.has_ended, self.left())
+        if not ahead.has_ended:
             raise TimeoutError
-        return returned[0]
+        return ahead.result()
 
     def _wait(self, is_done: Callable[[], bool], seconds: float) -> None:
         with self._closing.changed:

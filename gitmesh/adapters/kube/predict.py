@@ -12,7 +12,7 @@ from gitmesh.adapters.kube.live import LiveObjects, content_of
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, canonical, decode
 from gitmesh.model.plan import Action, Change, Plan
-from gitmesh.planning.ownership import FIELD_MANAGER
+from gitmesh.planning.ownership import FIELD_MANAGER, blame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,6 +84,4 @@ def _kept(change: Change, note: str) -> Change:
 
 
 def _finding(change: Change, cluster: str, note: str) -> Diagnostic:
-    policy = change.policies[0] if change.policies else ""
-    at = change.origins[0].at if change.origins else None
-    return finding("GM405", f"{change.key} in {cluster}: {note}", at=at, policy=policy, cluster=cluster)
+    return finding("GM405", f"{change.key} in {cluster}: {note}", cluster=cluster, **blame(change.policies, change.origins))

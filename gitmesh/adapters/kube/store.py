@@ -14,7 +14,7 @@ from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.errors import ClusterError
-from gitmesh.model.ledger import Ledger, Stored
+from gitmesh.model.ledger import NAMESPACE, Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.planning.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
 from gitmesh.planning.ownership import FIELD_MANAGER, INSTANCE, MANAGED_BY
@@ -22,7 +22,6 @@ from gitmesh.planning.ownership import FIELD_MANAGER, INSTANCE, MANAGED_BY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAMESPACE = "gitmesh-system"
 _KIND = ApiKind(group="", kind="ConfigMap", plural="configmaps", versions=("v1",))
 _PLAIN, _PACKED = "ledger.json", "ledger.json.gz"
 _LONGEST_PLAIN = 700 * 1024

@@ -14,14 +14,19 @@ T = TypeVar("T")
 
 
 class Ahead(Generic[T]):
-    """Work that is begun now and whose result is wanted later."""
+    """Work that is begun now, in a thread, and whose result is wanted later. `ended` is called there when it has ended."""
 
-    def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
+    def __init__(self, work: Callable[[], T], ended: Callable[[], None] = lambda: None) -> None:
+        self._work, self._ended = work, ended
         self._returned: list[T] = []
         self._raised: list[BaseException] = []
         self._thread = Thread(target=self._run, name="gitmesh-kube", daemon=True)
         self._thread.start()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether `result` answers at once."""
+        return bool(self._returned or self._raised)
 
     def result(self) -> T:
         """What the work returned or raised, once it has ended."""
@@ -35,6 +40,7 @@ class Ahead(Generic[T]):
             self._returned.append(self._work())
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             self._raised.append(error)
+        self._ended()
 
 
 def together(work: Callable[[A], T], items: Iterable[A], *, most: int) -> list[T]:
