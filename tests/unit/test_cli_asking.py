@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 import yaml
 
-from gitmesh.cli import main
 from gitmesh.discovery.facts_codec import dump_facts
 from gitmesh.model.facts import ServicePort
 from tests.factories import facts, service, workload
+from tests.unit.commandline import Run, runner
 
 POLICIES = """\
 apiVersion: gitmesh.io/v1alpha1
@@ -48,25 +47,15 @@ EAST = facts(
 )
 WEST = facts("west", service(), workload())
 
-Run: TypeAlias = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Ask with a folder of policies and saved facts, without configuration: (exit code, stdout, stderr)."""
-    for name in ("GITMESH_CONFIG", "GITMESH_DEBUG", "NO_COLOR", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / "shop.yaml").write_text(POLICIES)
     (tmp_path / "facts.yaml").write_text(yaml.safe_dump(dump_facts({"east": EAST, "west": WEST})))
-
-    def call(command: str, source: str, destination: str, *more: str) -> tuple[int, str, str]:
-        code = main.run([command, source, destination, "policies", "--facts", "facts.yaml", *more])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+    in_folder = runner(tmp_path, capsys, monkeypatch)
+    return lambda command, source, to, *more: in_folder(command, source, to, "policies", "--facts", "facts.yaml", *more)
 
 
 def document(run: Run, *arguments: str) -> Any:

@@ -4,34 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 import yaml
 
-from gitmesh.cli import main
+from tests.unit.commandline import Run, runner
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "policies-example"
-Run: TypeAlias = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Run a command line in a copy of the example: (exit code, stdout, stderr)."""
-    for name in ("GITMESH_CONFIG", "GITMESH_DEBUG", "NO_COLOR", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     shutil.copytree(EXAMPLE, tmp_path / "shop")
-    monkeypatch.chdir(tmp_path / "shop")
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = main.run(list(arguments))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+    return runner(tmp_path / "shop", capsys, monkeypatch)
 
 
 def save_facts(run: Run, folder: Path) -> Path:

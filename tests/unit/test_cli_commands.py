@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import click
 import pytest
@@ -14,6 +12,7 @@ import yaml
 
 from gitmesh.cli import main
 from gitmesh.cli.console import Progress, wants_color
+from tests.unit.commandline import Run, runner
 
 GOOD = """\
 apiVersion: gitmesh.io/v1alpha1
@@ -26,22 +25,11 @@ spec:
 BAD = GOOD.replace("timeout", "timout")
 EXAMPLE = Path(__file__).resolve().parents[2] / "policies-example"
 
-Run: TypeAlias = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Run a command line in an empty folder: (exit code, stdout, stderr)."""
-    for name in ("GITMESH_CONFIG", "GITMESH_DEBUG", "NO_COLOR", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = main.run(list(arguments))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+    return runner(tmp_path, capsys, monkeypatch)
 
 
 def test_a_good_policy_is_clean_and_success_is_said(run: Run, tmp_path: Path) -> None:

@@ -569,3 +569,23 @@ def test_what_an_object_said_a_moment_ago_counts_as_live_until_proxies_have_had_
     assert said(3.0) == (second, State.PENDING)
     third, state = said(1.0 + SETTLE)
     assert (third not in (first, second), state) == (True, State.SYNCED)
+
+
+def test_an_object_that_was_made_or_deleted_a_moment_ago_is_also_known_as_not_there() -> None:
+    seen: list[list[bool]] = []
+
+    class Watching(FakeMesh):
+        def steps(
+            self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], known: Callable[[str, str], Iterable[Versions]]
+        ) -> Mapping[ObjectKey, tuple[Step, ...]]:
+            seen.append([body is not None for versions in known(GROUP, "Rule") for body in versions])
+            return {}
+
+    world = World(mesh=Watching())
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.run()
+    world.commit(slow("b", "ratings"))
+    world.run()
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.run()
+    assert seen == [[], [True, False, True, False], [True, False, False, True, False]]
