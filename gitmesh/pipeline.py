@@ -80,7 +80,8 @@ def run(
 ) -> Report:
     """One cycle. Never raises for users' mistakes or the world's failures: both are findings in the report.
 
-    `clock` is a monotonic clock in seconds; it decides nothing but durations and the detection of fights.
+    `clock` is a monotonic clock in seconds; it decides durations, the detection of fights, and when proxies have had the time
+    to take up a write.
     """
     cycle = _Run(sources, fleet, translators, until, options, memo, clock, progress)
     report = cycle.report()

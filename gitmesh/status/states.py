@@ -59,7 +59,7 @@ class ClusterView:
     def _moved(self, before: ClusterView) -> Set[ObjectKey]:
         """Objects of which something is different now. Most are the very same object as before, which is quick to see."""
         moved = self.manifests.keys() ^ before.manifests.keys()
-        moved |= {key for key, state in self._troubles.items() ^ before._troubles.items()}
+        moved |= {key for key, _ in self._troubles.items() ^ before._troubles.items()}
         pairs = [(self.manifests, before.manifests), (self._entries, before._entries), (self._result.verdicts, before._result.verdicts)]
         for now, then in pairs:
             if now is not then:

@@ -37,7 +37,7 @@ class Discovery:
 
     def _served(self) -> dict[tuple[str, str], dict[str, Mapping[str, Any]]]:
         """(group, kind) -> version -> what discovery says of it."""
-        content = (self._client.send(Request(method="GET", path="/apis", accept=_AGGREGATED))).json()
+        content = self._client.send(Request(method="GET", path="/apis", accept=_AGGREGATED)).json()
         if content.get("kind") != "APIGroupDiscoveryList":
             raise ClusterError("GET /apis: no aggregated discovery; Kubernetes 1.27 or newer is needed", retryable=False)
         served: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
@@ -48,7 +48,7 @@ class Discovery:
 
     def _documents(self) -> Mapping[str, Any]:
         """`apis/<group>/<version>` -> address of its OpenAPI document, which ends in its hash."""
-        found = (self._client.send(Request(method="GET", path="/openapi/v3"))).json().get("paths")
+        found = self._client.send(Request(method="GET", path="/openapi/v3")).json().get("paths")
         return found if isinstance(found, dict) else {}
 
     def _kind(self, group: str, kind: str, resources: Mapping[str, Mapping[str, Any]], documents: Mapping[str, Any]) -> ApiKind:
@@ -73,7 +73,7 @@ class Discovery:
         known = self._schemas.get((group, version))
         if known is None or known[0] != address:
             path = f"/openapi/v3/apis/{segment(group)}/{segment(version)}"
-            content = (self._client.send(Request(method="GET", path=path))).json()
+            content = self._client.send(Request(method="GET", path=path)).json()
             known = self._schemas[group, version] = (address, dict(_kind_fields(content, group, version)))
         return known[1]
 

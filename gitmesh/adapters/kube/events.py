@@ -62,7 +62,7 @@ class EventPublisher:
             return
 
     def _read_uid(self) -> str:
-        content = (self._client.send(Request(method="GET", path=item(_DEPLOYMENT, "v1", self._key)))).json()
+        content = self._client.send(Request(method="GET", path=item(_DEPLOYMENT, "v1", self._key))).json()
         return str(content["metadata"]["uid"])
 
     def _post_one(self, what: tuple[str, Diagnostic]) -> None:

@@ -66,7 +66,7 @@ class Predictor:
             request = writes.apply_request(kind, change.version, change.key, desired, at, dry=True)
         else:
             request = writes.content_request(kind, change.version, change.key, live, desired, at)
-        raw = (self._client.send(request)).json()
+        raw = self._client.send(request).json()
         if not _equal(kind, change.version, raw, live):
             return None
         others = managed.appliers(managed.entries(raw), desired) if applied else {}

@@ -75,6 +75,6 @@ def _ask(client: Client, right: Right) -> Right:
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": {name: value for name, value in attributes.items() if value}},
     }
-    content = (client.send(Request(method="POST", path=_REVIEWS, body=orjson.dumps(body)))).json()
+    content = client.send(Request(method="POST", path=_REVIEWS, body=orjson.dumps(body))).json()
     allowed = (content.get("status") or {}).get("allowed") is True
     return Right(group=right.group, resource=right.resource, verb=right.verb, namespace=right.namespace, name=right.name, allowed=allowed)
