@@ -13,14 +13,13 @@ from tests.e2e.stage import Stage
 from tests.e2e.summary import FILE_VARIABLE, Summary
 from tests.lab.build import Binaries
 from tests.lab.fixtures import binaries, mesh_binaries
+from tests.lab.installation import OWN_NAMESPACE
 from tests.lab.world import bookshop
 from tests.shop import Shop
 
 __all__ = ["binaries", "mesh_binaries"]
 
-INTERVAL = "1s"
-NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}}
-"""Where the agent keeps its ledger; whoever installs it makes this namespace."""
+INTERVAL = "500ms"
 _SUMMARY = pytest.StashKey[Summary]()
 
 
@@ -38,7 +37,7 @@ def stage(mesh_binaries: Binaries, summary: Summary, tmp_path_factory: pytest.Te
         shop = Shop(root, [connected(root, name) for name in world.clusters], {"interval": INTERVAL}, {"prune": {"maxPercent": 100}})
         for name, cluster in world.clusters.items():
             cluster.kubeconfig(root / f"{name}.kubeconfig")
-            cluster.api.apply([NAMESPACE])
+            cluster.api.apply([OWN_NAMESPACE])
         with shop.agent() as agent:
             made = Stage(world, shop.repo, agent, summary.effects)
             made.commit(repository({}), watches=())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ LEAST = 2000
 """Requests of a run."""
 SEEDS_VARIABLE = "GITMESH_E2E_SEEDS"
 FILE = "generated.yaml"
+PARALLEL = 8
+"""Requests under way at a time."""
 
 
 def seeds() -> range:
@@ -53,7 +56,9 @@ def _oracles(files: Mapping[str, str]) -> Mapping[str, Oracle]:
 
 
 def _sent(stage: Stage, sendings: Sequence[Sending]) -> list[Answer]:
-    return [stage.world.clusters[one.cluster].pods[one.client].send([one.request])[0] for one in sendings]
+    """The answers in the order of the requests; some at once, as many wait for a slow answer."""
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        return list(pool.map(lambda one: stage.world.clusters[one.cluster].pods[one.client].send([one.request])[0], sendings))
 
 
 def _disagreements(oracles: Mapping[str, Oracle], sendings: Sequence[Sending], answers: Sequence[Answer]) -> list[str]:

@@ -13,14 +13,14 @@ import pytest
 from tests.e2e.accidents import admission
 from tests.e2e.asks import FILE, Ask, files, hold, marked
 from tests.e2e.cases import POLICIES
-from tests.e2e.conftest import NAMESPACE, connected
+from tests.e2e.conftest import connected
 from tests.e2e.stage import ARRIVAL, BASE_WATCHES, Stage, Watch
 from tests.integration.webhook import Words
 from tests.lab.apiclient import MERGE_PATCH
 from tests.lab.apiserver import ApiServer
 from tests.lab.bookshop import WEST
 from tests.lab.build import Binaries
-from tests.lab.installation import control_plane, pod_places, pod_status, world
+from tests.lab.installation import OWN_NAMESPACE, control_plane, pod_places, pod_status, world
 from tests.lab.wire import Request
 from tests.shop import policy
 
@@ -128,7 +128,7 @@ def twin(binaries: Binaries, folder: Path) -> Iterator[ApiServer]:
     with ApiServer(binaries, name="twin") as api:
         api.install_crds(binaries.istio_crds)
         plane = [one for one in control_plane(cluster, "") if one["kind"] != "ValidatingWebhookConfiguration"]
-        api.apply([NAMESPACE, *plane, *world(cluster)])
+        api.apply([OWN_NAMESPACE, *plane, *world(cluster)])
         for place in pod_places(cluster):
             path = api.client.resource_path("v1", "Pod", place.workload.namespace, place.name)
             api.client.call("PATCH", f"{path}/status", pod_status(place), content_type=MERGE_PATCH)

@@ -25,6 +25,7 @@ from gitmesh.model.plan import Action
 from gitmesh.model.report import Report, Stage
 from tests.integration.kube_support import KINDS, carry_out, cluster_at, create, edit, lab_cluster, step, vs_key, vs_spec
 from tests.lab.apiserver import ApiServer
+from tests.lab.installation import OWN_NAMESPACE
 
 pytestmark = pytest.mark.lab
 
@@ -142,7 +143,7 @@ def test_the_ledger_is_kept_by_compare_and_set(apiserver: ApiServer, cluster: Ku
     instance = apiserver.new_namespace()
     missing = cluster.load(instance)
     assert (missing.version, missing.corrupt, missing.ledger) == ("", False, Ledger(instance=instance))
-    apiserver.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}})
+    apiserver.apply(OWN_NAMESPACE)
     first = cluster.save(ledger(instance), "")
     assert cluster.load(instance).ledger == ledger(instance)
     assert cluster.load(instance) is cluster.load(instance)
@@ -159,14 +160,14 @@ def test_the_ledger_is_kept_by_compare_and_set(apiserver: ApiServer, cluster: Ku
 
 def test_K06_a_ledger_whose_answer_was_lost_counts_as_saved(apiserver: ApiServer, cluster: KubeCluster) -> None:
     instance = apiserver.new_namespace()
-    apiserver.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}})
+    apiserver.apply(OWN_NAMESPACE)
     first = cluster.save(ledger(instance), "")
     assert cluster.save(ledger(instance), "") == first
 
 
 def test_a_large_ledger_is_packed_and_a_damaged_one_is_told(apiserver: ApiServer, cluster: KubeCluster, tmp_path: Path) -> None:
     instance = apiserver.new_namespace()
-    apiserver.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}})
+    apiserver.apply(OWN_NAMESPACE)
     large = ledger(instance, 12_000)
     version = cluster.save(large, "")
     stored = apiserver.get("v1", "ConfigMap", "gitmesh-system", f"gitmesh-{instance}") or {}

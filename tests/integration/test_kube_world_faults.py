@@ -16,6 +16,7 @@ import yaml
 from tests.lab.apiserver import ApiServer
 from tests.lab.build import Binaries
 from tests.lab.fixtures import not_available
+from tests.lab.installation import OWN_NAMESPACE
 from tests.shop import Report, Shop, bookshop, policy, traffic
 
 pytestmark = [pytest.mark.lab, pytest.mark.e2e]
@@ -88,7 +89,7 @@ def in_namespace(namespace: str) -> list[dict[str, Any]]:
 def mixed(server: ApiServer, root: Path) -> Mixed:
     """Synced once, with a timeout of one second."""
     namespace = server.new_namespace("shop", {"istio-injection": "enabled"})
-    server.apply([*in_namespace(namespace), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}}])
+    server.apply([*in_namespace(namespace), OWN_NAMESPACE])
     server.kubeconfig(root / "lab.kubeconfig")
     lab = {"name": "lab", "kubeconfig": {"path": "lab.kubeconfig"}, "timeout": "3s"}
     shop = Shop(root, clusters=({"name": "east", "directory": "clusters/east"}, lab))
@@ -179,9 +180,7 @@ def test_K11_a_kubeconfig_that_points_to_another_cluster_stops_that_cluster(
     name = f"gitmesh-{world.shop.more['instance']}"
     ledger = world.server.get("v1", "ConfigMap", "gitmesh-system", name)
     assert ledger is not None
-    second_apiserver.apply(
-        [*in_namespace(world.namespace), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}}]
-    )
+    second_apiserver.apply([*in_namespace(world.namespace), OWN_NAMESPACE])
     copy = {"name": name, "namespace": "gitmesh-system", "labels": ledger["metadata"]["labels"]}
     second_apiserver.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": copy, "data": ledger["data"]})
     second_apiserver.kubeconfig(tmp_path / "other.kubeconfig")

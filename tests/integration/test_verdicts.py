@@ -14,6 +14,7 @@ import yaml
 from tests.integration.webhook import Webhook, Words
 from tests.lab.apiserver import ApiServer
 from tests.lab.build import Binaries
+from tests.lab.installation import OWN_NAMESPACE
 from tests.lab.process import wait_until
 from tests.shop import Report, Shop, bookshop, traffic
 
@@ -31,7 +32,7 @@ def server(binaries: Binaries) -> Iterator[ApiServer]:
         assert binaries.istio_crds is not None
         made.install_crds(binaries.istio_crds)
         made.apply([_analysing(body) for body in bookshop("east")])
-        made.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}})
+        made.apply(OWN_NAMESPACE)
         yield made
 
 

@@ -34,6 +34,8 @@ ISTIOD_ENV = {
     "PILOT_ENABLE_METADATA_EXCHANGE": "false",
 }
 """Environment of istiod, of the process and of the Deployment that stands for it."""
+OWN_NAMESPACE: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}}
+"""Where GitMesh keeps its ledger; whoever installs it makes this namespace."""
 _HASH_LABEL = "pod-template-hash"
 
 
@@ -139,7 +141,7 @@ def pod_status(place: PodPlace) -> Object:
     """The status that a kubelet would report."""
     ready = [{"type": kind, "status": "True"} for kind in ("Initialized", "Ready", "ContainersReady", "PodScheduled")]
     names = [place.workload.labels["app"], *(["istio-proxy"] if place.workload.sidecar else [])]
-    containers = [{"name": name, "image": "", "imageID": "", "ready": True, "restartCount": 0} for name in names]
+    containers = [{"name": name, "image": "", "imageID": "", "ready": True, "restartCount": 0, "state": {"running": {}}} for name in names]
     address = {"podIP": place.ip, "podIPs": [{"ip": place.ip}]}
     return {"status": {"phase": "Running", **address, "conditions": ready, "containerStatuses": containers}}
 

@@ -14,12 +14,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from tests.lab import build, netns
+from tests.lab.installation import OWN_NAMESPACE
 from tests.lab.process import LabError, wait_until
 from tests.lab.world import World, bookshop
 
 _UP_SECONDS = 600.0
 _DOWN_SECONDS = 60.0
+_IDENTITY = ("-c", "user.name=GitMesh lab", "-c", "user.email=lab@localhost")
+_FIRST_POLICY = """\
+apiVersion: gitmesh.io/v1alpha1
+kind: TrafficPolicy
+metadata: {name: reviews, namespace: bookshop}
+spec:
+  destinations: [{name: reviews, clusters: [east]}]
+  split:
+  - {destination: {name: reviews, subset: {version: v1}}, weight: 90}
+  - {destination: {name: reviews, subset: {version: v2}}, weight: 10}
+"""
 
 
 @dataclass(frozen=True)
@@ -116,11 +130,12 @@ def _announced(held: Holder, world: World) -> Iterator[None]:
 
 def _help(held: Holder, world: World) -> str:
     """Lines to copy."""
-    lines = ["", "kubectl:"]
+    repository = _playground(held.folder, world)
+    config = held.folder / "gitmesh.yaml"
+    lines = ["", "gitmesh:", f"  gitmesh sync --config {config}   # brings the clusters what {repository} says; edit, commit, again"]
+    lines += [f"  gitmesh route productpage reviews --config {config}", "kubectl:"]
     for name, cluster in world.clusters.items():
-        lines.append(
-            f"  export KUBECONFIG={cluster.kubeconfig(held.folder / f'{name}.yaml')}   # {name}, trust domain {cluster.trust_domain}"
-        )
+        lines.append(f"  export KUBECONFIG={held.folder / f'{name}.yaml'}   # {name}, trust domain {cluster.trust_domain}")
     lines += ["from pods:"]
     for name, cluster in world.clusters.items():
         for pod in ("productpage", "plain"):
@@ -128,6 +143,31 @@ def _help(held: Holder, world: World) -> str:
     lines += ["istiod:", *(f"  curl -s {c.istiod.debug_url}syncz   # {name}" for name, c in world.clusters.items())]
     lines += [f"logs: {world.folder}/*/*.log", "end it: make lab-down"]
     return "\n".join(lines)
+
+
+def _playground(folder: Path, world: World) -> Path:
+    """What `gitmesh` needs for these clusters: their kubeconfigs, a repository with a first policy, a configuration between them.
+
+    Returns the repository; one that is there already is somebody's work, and is left alone.
+    """
+    for name, cluster in world.clusters.items():
+        cluster.kubeconfig(folder / f"{name}.yaml")
+        cluster.api.apply(OWN_NAMESPACE)
+    repository = folder / "policies"
+    if not repository.exists():
+        _first_commit(repository)
+    source = {"name": "policies", "url": f"file://{repository}", "allowInsecure": True}
+    clusters = [{"name": name, "kubeconfig": {"path": f"{name}.yaml"}} for name in world.clusters]
+    config = {"apiVersion": "gitmesh.io/v1alpha1", "kind": "Config", "instance": "lab", "sources": [source], "clusters": clusters}
+    (folder / "gitmesh.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return repository
+
+
+def _first_commit(repository: Path) -> None:
+    repository.mkdir()
+    (repository / "reviews.yaml").write_text(_FIRST_POLICY)
+    for arguments in (["init", "--quiet", "--initial-branch=main"], ["add", "."], ["commit", "--quiet", "--message=A first policy"]):
+        subprocess.run(["git", *_IDENTITY, "-C", str(repository), *arguments], check=True)
 
 
 def down() -> int:

@@ -55,7 +55,7 @@ class Settling:
         metrics, debounced = self.istiod.metrics(), self.istiod.debounced()
         if sum(debounced) < metrics.get(_RECEIVED, 0) or len(debounced) > metrics.get(_PUSHED, 0):
             return "istiod has not pushed all that it read"
-        proxies = self.istiod.debug("syncz")
+        proxies = sorted(self.istiod.debug("syncz"), key=lambda proxy: str(proxy["proxy"]))
         if not all(_acknowledged(proxy) for proxy in proxies) or len(proxies) != len(self.pods):
             return "a proxy has not acknowledged what it was sent"
         changing = [pod.name for pod in self.pods if _changes(pod)]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.apiserver import ApiServer
+from tests.lab.installation import OWN_NAMESPACE
 from tests.lab.process import wait_until
 from tests.shop import Ran, Shop, bookshop, example_policies, policy, text_of, traffic
 
@@ -43,7 +44,7 @@ class Story:
         for name, server in zip(("east", "west"), self.servers, strict=True):
             server.kubeconfig(self.root / f"{name}.kubeconfig")
             clusters.append({"name": name, "kubeconfig": {"path": f"{name}.kubeconfig"}, "timeout": f"{TIMEOUT:g}s"})
-            server.apply([*bookshop(name), {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}}])
+            server.apply([*bookshop(name), OWN_NAMESPACE])
         self.shop = Shop(self.root, clusters=clusters)
 
     def tell(self) -> None:
