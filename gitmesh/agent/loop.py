@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +69,8 @@ class Loop:
 
     def run(self, stop: Event) -> None:
         """Tick at once and then at every interval until `stop` is set; the cycle under way is finished first."""
+        # It warns of every tick that a long cycle outlasts; the seconds of the cycle say as much, once.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)}, timezone="UTC")
         self.tick()
         if stop.is_set():

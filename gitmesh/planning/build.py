@@ -180,8 +180,12 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str) -> Manifest:
 def dropped(
     policies: Sequence[Policy], builds: Mapping[str, Build], waiting: Iterable[str], said: Iterable[Diagnostic]
 ) -> tuple[Diagnostic, ...]:
-    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it. `waiting` are those on held units."""
-    seen = set(waiting) | {policy for built in builds.values() for manifest in built.manifests.values() for policy in manifest.policies}
+    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it.
+
+    `waiting` are those on held units. Where there is no mesh, that is said of the cluster (GM507).
+    """
+    seen = set(waiting) | {policy for built in builds.values() if not built.meshes for unit in built.units for policy in unit.policies}
+    seen |= {policy for built in builds.values() for manifest in built.manifests.values() for policy in manifest.policies}
     seen |= {diagnostic.policy for diagnostic in said}
     lost = [policy for policy in policies if policy.id not in seen and _wants_objects(policy)]
     return tuple(

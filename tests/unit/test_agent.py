@@ -377,3 +377,19 @@ def test_a_loop_that_is_stopped_in_its_first_cycle_ends_after_it() -> None:
 
     loop(cycle)[0].run(stop)
     assert ticks == [1]
+
+
+def test_W14_ticks_that_a_long_cycle_outlasts_are_no_news() -> None:
+    stop, ticks, stream = Event(), [], io.StringIO()
+
+    def cycle() -> Report:
+        ticks.append(1)
+        if len(ticks) == 2:
+            Event().wait(10 * one.interval)
+            stop.set()
+        return report(cluster())
+
+    one, _, _ = loop(cycle)
+    with captured(logger("json", stream=stream)):
+        one.run(stop)
+    assert stream.getvalue() == ""

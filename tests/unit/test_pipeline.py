@@ -357,6 +357,13 @@ def test_a_policy_that_a_translator_loses_is_reported_at_its_line() -> None:
     assert (lost.policy, lost.at and lost.at.line) == ("TrafficPolicy/shop/a", 1)
 
 
+def test_a_policy_on_a_cluster_without_a_mesh_is_not_lost() -> None:
+    world = World()
+    world.clusters["east"] = MemoryCluster("east", facts=with_digest(replace(facts(), meshes=())))
+    world.commit(slow("a"))
+    assert codes(world.run(Stage.BUILD)) == ["GM507"]
+
+
 def test_a_policy_that_waits_for_the_conflict_of_two_others_is_not_lost() -> None:
     world = World()
     world.commit(slow("a"), slow("b", timeout="9s"), slow("c", matches=[{"path": {"exact": "/c"}}], timeout="3s", priority=1))
