@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gitmesh.model.selectors import IdentitySelector
 from gitmesh.model.units import Caller, Principal
 from gitmesh.resolution.index import World
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+"""A trust domain (SPIFFE-ID, section 2.1; Istio takes capitals too)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +32,9 @@ class TrustDomains:
         return tuple(sorted({domain for cluster, _ in self.world.known() for domain in self.of(cluster)}))
 
     def of(self, cluster: str) -> tuple[str, ...]:
-        return tuple(sorted({m.trust_domain for _, index in self.world.known([cluster]) for m in index.facts.meshes if m.trust_domain}))
+        """A mesh may say anything of itself, also what means everybody to others (`*`): only a name counts."""
+        said = {mesh.trust_domain for _, index in self.world.known([cluster]) for mesh in index.facts.meshes}
+        return tuple(sorted(filter(_NAME.fullmatch, said)))
 
     def bound_to(self, cluster: str) -> tuple[tuple[str, ...], str]:
         """(trust domains that only this cluster has, what of it cannot be said)."""

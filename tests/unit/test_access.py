@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from gitmesh.model.facts import ClusterFacts, Mesh, ServicePort
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import Access, DestinationUnit, Principal
@@ -106,6 +108,15 @@ def test_account_bound_to_a_cluster_needs_its_own_trust_domain() -> None:
     found, inexpressible = principals(item, west="cluster.local")
     assert found == ()
     assert inexpressible == "clusters east and west share the trust domain cluster.local"
+
+
+@pytest.mark.parametrize("hostile", ["*", "west.local/ns/shop/sa/client#", "a b", ""])
+def test_a_trust_domain_that_would_be_a_pattern_is_nobodys(hostile: str) -> None:
+    """Whoever may configure one mesh must not become everybody in the policies of the others."""
+    own = (Principal(trust_domain="cluster.local", namespace="shop", service_account="client"),)
+    assert principals({"serviceAccounts": [{"name": "client"}]}, west=hostile) == (own, "")
+    found, inexpressible = principals({"serviceAccounts": [{"name": "client", "cluster": "west"}]}, west=hostile)
+    assert (found, inexpressible) == ((), "cluster west has no mesh with a trust domain")
 
 
 def test_namespaces_and_clusters_are_anded() -> None:
