@@ -180,17 +180,23 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str) -> Manifest:
 def dropped(
     policies: Sequence[Policy], builds: Mapping[str, Build], waiting: Iterable[str], said: Iterable[Diagnostic]
 ) -> tuple[Diagnostic, ...]:
-    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it.
-
-    `waiting` are those on held units. Where there is no mesh, that is said of the cluster (GM507).
-    """
-    seen = set(waiting) | {policy for built in builds.values() if not built.meshes for unit in built.units for policy in unit.policies}
-    seen |= {policy for built in builds.values() for manifest in built.manifests.values() for policy in manifest.policies}
+    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it. `waiting` are those on held units."""
+    seen = set(waiting) | {policy for built in builds.values() for manifest in built.manifests.values() for policy in manifest.policies}
     seen |= {diagnostic.policy for diagnostic in said}
     lost = [policy for policy in policies if policy.id not in seen and _wants_objects(policy)]
+    told = _without_mesh(builds) if lost else frozenset()
     return tuple(
-        finding("GM309", f"{policy.id} ended in no object and no finding", at=policy.location, policy=policy.id) for policy in lost
+        finding("GM309", f"{policy.id} ended in no object and no finding", at=policy.location, policy=policy.id)
+        for policy in lost
+        if policy.id not in told
     )
+
+
+def _without_mesh(builds: Mapping[str, Build]) -> frozenset[str]:
+    """Policies that act on nothing but clusters without a mesh: GM507 says it of the cluster."""
+    acting = {meshed: [built for built in builds.values() if bool(built.meshes) is meshed] for meshed in (False, True)}
+    without, within = ({policy for built in found for unit in built.units for policy in unit.policies} for found in acting.values())
+    return frozenset(without - within)
 
 
 def _wants_objects(policy: Policy) -> bool:

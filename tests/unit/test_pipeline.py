@@ -364,6 +364,17 @@ def test_a_policy_on_a_cluster_without_a_mesh_is_not_lost() -> None:
     assert codes(world.run(Stage.BUILD)) == ["GM507"]
 
 
+def test_a_policy_that_is_lost_in_one_cluster_is_reported_though_another_one_has_no_mesh() -> None:
+    class Forgetful(FakeMesh):
+        def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+            return Translation()
+
+    world = World(mesh=Forgetful(), names=("east", "west"))
+    world.clusters["west"] = MemoryCluster("west", facts=with_digest(replace(facts("west"), meshes=())))
+    world.commit(slow("a"))
+    assert sorted(codes(world.run(Stage.BUILD))) == ["GM309", "GM507"]
+
+
 def test_a_policy_that_waits_for_the_conflict_of_two_others_is_not_lost() -> None:
     world = World()
     world.commit(slow("a"), slow("b", timeout="9s"), slow("c", matches=[{"path": {"exact": "/c"}}], timeout="3s", priority=1))
