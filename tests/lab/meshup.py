@@ -23,6 +23,7 @@ from tests.lab.world import World, bookshop
 
 _UP_SECONDS = 600.0
 _DOWN_SECONDS = 60.0
+_CONFIG, _POLICIES = "gitmesh.yaml", "policies"
 _IDENTITY = ("-c", "user.name=GitMesh lab", "-c", "user.email=lab@localhost")
 _FIRST_POLICY = """\
 apiVersion: gitmesh.io/v1alpha1
@@ -118,6 +119,7 @@ def run() -> int:
 @contextlib.contextmanager
 def _announced(held: Holder, world: World) -> Iterator[None]:
     held.folder.mkdir(parents=True, exist_ok=True)
+    _playground(held.folder, world)
     state = {"pid": os.getpid(), "stamp": netns.process_stamp(os.getpid()), "help": _help(held, world)}
     draft = held.state.with_suffix(".new")
     draft.write_text(json.dumps(state))
@@ -130,9 +132,9 @@ def _announced(held: Holder, world: World) -> Iterator[None]:
 
 def _help(held: Holder, world: World) -> str:
     """Lines to copy."""
-    repository = _playground(held.folder, world)
-    config = held.folder / "gitmesh.yaml"
-    lines = ["", "gitmesh:", f"  gitmesh sync --config {config}   # brings the clusters what {repository} says; edit, commit, again"]
+    config = held.folder / _CONFIG
+    lines = ["", "gitmesh:"]
+    lines += [f"  gitmesh sync --config {config}   # brings the clusters what {held.folder / _POLICIES} says; edit, commit, again"]
     lines += [f"  gitmesh route productpage reviews --config {config}", "kubectl:"]
     for name, cluster in world.clusters.items():
         lines.append(f"  export KUBECONFIG={held.folder / f'{name}.yaml'}   # {name}, trust domain {cluster.trust_domain}")
@@ -145,22 +147,21 @@ def _help(held: Holder, world: World) -> str:
     return "\n".join(lines)
 
 
-def _playground(folder: Path, world: World) -> Path:
+def _playground(folder: Path, world: World) -> None:
     """What `gitmesh` needs for these clusters: their kubeconfigs, a repository with a first policy, a configuration between them.
 
-    Returns the repository; one that is there already is somebody's work, and is left alone.
+    A repository that is there already is somebody's work, and is left alone.
     """
     for name, cluster in world.clusters.items():
         cluster.kubeconfig(folder / f"{name}.yaml")
         cluster.api.apply(OWN_NAMESPACE)
-    repository = folder / "policies"
+    repository = folder / _POLICIES
     if not repository.exists():
         _first_commit(repository)
     source = {"name": "policies", "url": f"file://{repository}", "allowInsecure": True}
     clusters = [{"name": name, "kubeconfig": {"path": f"{name}.yaml"}} for name in world.clusters]
     config = {"apiVersion": "gitmesh.io/v1alpha1", "kind": "Config", "instance": "lab", "sources": [source], "clusters": clusters}
-    (folder / "gitmesh.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    return repository
+    (folder / _CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def _first_commit(repository: Path) -> None:
