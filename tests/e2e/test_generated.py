@@ -18,7 +18,7 @@ from tests.e2e.stage import SOURCE, Stage
 from tests.e2e.summary import Summary
 from tests.lab.wire import Answer
 from tests.shop import text_of
-from tests.soundness.generated import REQUESTS, Oracle, Sending, by_calculator, by_evaluator, random_case
+from tests.soundness.generated import REQUESTS, Oracle, Sending, by_calculator, by_evaluator, disagreements, random_case
 
 LEAST = 2000
 """Requests of a run."""
@@ -66,5 +66,5 @@ def _disagreements(oracles: Mapping[str, Oracle], sendings: Sequence[Sending], a
         f"{name}: {one.cluster}/{one.client} {one.request.method} {one.request.url} {dict(one.request.headers)}: {text}"
         for one, answer in zip(sendings, answers, strict=True)
         for name, oracle in oracles.items()
-        for text in oracle.expected(one).disagreements(answer)
+        for text in disagreements(oracle.expected(one), answer)
     ]

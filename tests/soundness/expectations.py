@@ -86,6 +86,17 @@ Admit: TypeAlias = Callable[[Client, str, Service, int, Request], Mapping[str, b
 """(client, cluster, Service, port, request as it arrives) -> workload behind the port -> whether it is admitted."""
 
 
+Share: TypeAlias = tuple[tuple[Any, ...], Sequence[tuple[str, str, Any]]]
+"""((namespace, name, port, subset), header changes as (side, name, what is done))."""
+Changes: TypeAlias = Mapping[tuple[str, str], Mapping[str, Any]]
+"""(side, name) -> what is done to the header."""
+
+
+def disagreements(ways: Sequence[Expectation], answer: wire.Answer) -> list[str]:
+    """What is different from the expectation that comes nearest; nothing where any is met."""
+    return min((way.disagreements(answer) for way in ways), key=len)
+
+
 @dataclass(frozen=True)
 class Oracle:
     """Something that decides, over facts by cluster."""
@@ -96,32 +107,34 @@ class Oracle:
     strict: Callable[[str], bool]
     """Whether a cluster refuses clients that show no identity."""
 
-    def expected(self, sending: Sending) -> Expectation:
-        """What must come back."""
+    def expected(self, sending: Sending) -> tuple[Expectation, ...]:
+        """What must come back: one of these, where several shares of a split may take the request."""
         one = asked(sending, self.facts[sending.cluster])
         done = self.treat(one) if one.client.mesh else {}
         abort = done.get("fault", {}).get("abort")
         if abort and abort["percent"] == 100:
-            return Expectation(outcomes=frozenset({(abort["httpStatus"], "")}))
+            return (Expectation(outcomes=frozenset({(abort["httpStatus"], "")})),)
         routing = done.get("routing", {})
         if "directResponse" in routing:
             answer = routing["directResponse"]
-            return Expectation(outcomes=frozenset({(answer["status"], "")}), body=answer.get("body", ""))
+            return (Expectation(outcomes=frozenset({(answer["status"], "")}), body=answer.get("body", "")),)
         if "redirect" in routing:
-            return _redirected(routing["redirect"], one)
-        return self._forwarded(one, done, sending)
+            return (_redirected(routing["redirect"], one),)
+        return tuple(self._forwarded(one, done, share, sending) for share in _shares(one, done))
 
-    def _forwarded(self, one: Asked, done: Decision, sending: Sending) -> Expectation:
-        arriving = _arriving(one.request, done)
-        outcomes = {outcome for target in _targets(one, done) for outcome in self._outcomes(one, target, arriving)}
+    def _forwarded(self, one: Asked, done: Decision, share: Share, sending: Sending) -> Expectation:
+        place, changes = share
+        steps = [{(side, name): dict(change) for side, name, change in changes}, _header_changes(done)]
+        seen = _after("request", one.request.headers, steps)
+        arriving = _arriving(one.request, done, seen)
+        outcomes = self._outcomes(one, place, arriving)
         late = done.get("timeout", 10**9) < milliseconds(sending.request.headers.get(DELAY, "0ms"))
         if late:
             outcomes = {(LATE, "") if status == 200 else (status, by) for status, by in outcomes}
-        changed = {name[2]: change for name, change in done.items() if name[0] == "headers" and name[1] == "response"}
         return Expectation(
             outcomes=frozenset(outcomes),
-            seen={"path": arriving.path, "authority": arriving.host, **_seen_headers(one, done)},
-            headers={name: _changed(None, change) for name, change in changed.items()},
+            seen={"path": arriving.path, "authority": arriving.host, **{f"header:{name}": value for name, value in seen.items()}},
+            headers=_after("response", {}, steps),
         )
 
     def _outcomes(self, one: Asked, target: tuple[Any, ...], arriving: Request) -> set[tuple[int, str]]:
@@ -142,27 +155,29 @@ def _redirected(redirect: Mapping[str, Any], one: Asked) -> Expectation:
     return Expectation(outcomes=frozenset({(redirect["statusCode"], "")}), location=location)
 
 
-def _targets(one: Asked, done: Decision) -> list[tuple[Any, ...]]:
-    """(namespace, name, port, subset) of every place that gets a share."""
-    itself = (*one.service.key, one.port, ())
+def _shares(one: Asked, done: Decision) -> list[Share]:
+    """Every place that gets a share, with the header changes of that share."""
     shares = done.get("routing", {}).get("split")
-    return [itself] if shares is None else [place for (place, _), share in shares if share > 0]
+    return [((*one.service.key, one.port, ()), ())] if shares is None else [share for share, size in shares if size > 0]
 
 
-def _arriving(request: Request, done: Decision) -> Request:
+def _arriving(request: Request, done: Decision, headers: Mapping[str, str | None]) -> Request:
     """The request as the server's proxy gets it."""
     rewrite = done.get("rewrite", {})
-    headers = {name: value for name, value in {**request.headers, **_request_headers(request, done)}.items() if value is not None}
-    return replace(request, path=rewrite.get("path", request.path), host=rewrite.get("hostname", request.host), headers=headers)
+    there = {name: value for name, value in headers.items() if value is not None}
+    return replace(request, path=rewrite.get("path", request.path), host=rewrite.get("hostname", request.host), headers=there)
 
 
-def _request_headers(request: Request, done: Decision) -> dict[str, str | None]:
-    changed = {name[2]: change for name, change in done.items() if name[0] == "headers" and name[1] == "request"}
-    return {name: _changed(request.headers.get(name), change) for name, change in changed.items()}
+def _header_changes(done: Decision) -> Changes:
+    return {name[1:]: change for name, change in done.items() if name[0] == "headers"}
 
 
-def _seen_headers(one: Asked, done: Decision) -> dict[str, str | None]:
-    return {f"header:{name}": value for name, value in {**one.request.headers, **_request_headers(one.request, done)}.items()}
+def _after(side: str, headers: Mapping[str, str], steps: Sequence[Changes]) -> dict[str, str | None]:
+    """The headers after the changes of one side, one step after the other; None where one was taken away."""
+    found: dict[str, str | None] = dict(headers)
+    for step in steps:
+        found |= {name: _changed(found.get(name), change) for (where, name), change in step.items() if where == side}
+    return found
 
 
 def _changed(before: str | None, change: Mapping[str, Any]) -> str | None:

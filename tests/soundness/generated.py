@@ -4,9 +4,9 @@ Restricted to what can be seen from outside in one answer (status, who answered,
 (no error, nothing narrowed or approximated), and to destinations that the lab does not watch during changes (vault, lighthouse).
 
     policies, requests = random_case(7)
-    expected([*base, *policies], facts, requests[0]).disagreements(answer)
+    disagreements(by_evaluator([*base, *policies], facts).expected(requests[0]), answer)
 
-`expected` asks the evaluator, `calculated` the calculator; `facts` are by cluster, as `gitmesh discover` finds them.
+`by_calculator` in place of `by_evaluator` asks the calculator; `facts` are by cluster, as `gitmesh discover` finds them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, TypeAlias
 
-from gitmesh.model.facts import ClusterFacts
 from tests.e2e.facts import world_facts
 from tests.lab import wire
 from tests.rendered import rendered
 from tests.soundness.access_documents import as_files
-from tests.soundness.expectations import DELAY, Expectation, Oracle, Sending, by_calculator, by_evaluator
+from tests.soundness.expectations import DELAY, Expectation, Oracle, Sending, by_calculator, by_evaluator, disagreements
 from tests.soundness.traffic_documents import Traffic, Words
 
 Document: TypeAlias = dict[str, Any]
@@ -128,16 +127,6 @@ def random_case(seed: int) -> tuple[list[Document], list[Sending]]:
     raise AssertionError(f"seed {seed}: nothing in {_ATTEMPTS} draws can be expressed exactly")
 
 
-def expected(policies: Sequence[Mapping[str, Any]], facts: Mapping[str, ClusterFacts], sending: Sending) -> Expectation:
-    """What must come back, by the evaluator. For many requests of one case keep `by_evaluator(policies, facts)`."""
-    return by_evaluator(policies, facts).expected(sending)
-
-
-def calculated(policies: Sequence[Mapping[str, Any]], facts: Mapping[str, ClusterFacts], sending: Sending) -> Expectation:
-    """What must come back, by the calculator. For many requests of one case keep `by_calculator(policies, facts)`."""
-    return by_calculator(policies, facts).expected(sending)
-
-
 def _policies(random: Random) -> list[Document]:
     traffic = Traffic(random, WORDS).sets(3)
     access = [_access(random, f"a{number}") for number in range(random.randrange(3))]
@@ -193,4 +182,4 @@ def _sending(random: Random) -> Sending:
     )
 
 
-__all__ = ["Expectation", "Oracle", "Sending", "by_calculator", "by_evaluator", "calculated", "expected", "random_case"]
+__all__ = ["Expectation", "Oracle", "Sending", "by_calculator", "by_evaluator", "disagreements", "random_case"]
