@@ -1,6 +1,6 @@
 """GitMesh's apply engine alone, as a process: rendered objects in, a converged cluster out. The peer of `kubectl apply`.
 
-`python -m benchmarks.engine MANIFESTS KUBECONFIG` does what the agent does for a cluster once the objects are rendered:
+`main` of a process whose arguments are MANIFESTS and KUBECONFIG does what the agent does for a cluster once the objects are rendered:
 ledger, observe, diff, dry run of what differs, intents, server-side apply, ledger.
 """
 
@@ -9,23 +9,27 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import orjson
 
 from gitmesh.adapters.kube.client import Client
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
+from gitmesh.adapters.kube.together import Ahead
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Build, Manifest, Phase
-from gitmesh.model.objects import ObjectKey, canonical, digest
+from gitmesh.model.objects import ApiKind, ObjectKey, canonical, digest
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Heard, State
 from gitmesh.planning.converge import Cycle, converge
 from gitmesh.planning.diff import Consent
-from gitmesh.ports import Resource, Step, Translator
+
+if TYPE_CHECKING:
+    from gitmesh.ports import Step, Translator
 
 INSTANCE = "bench"
 
@@ -34,7 +38,7 @@ class OneKind:
     """A translator as far as the engine asks: the kind that is written, and nothing to say of order or strangers."""
 
     name = "bench"
-    resources = (Resource(group="networking.istio.io", kind="VirtualService", plural="virtualservices", versions=("v1",)),)
+    resources = (ApiKind(group="networking.istio.io", kind="VirtualService", plural="virtualservices", versions=("v1",)),)
 
     def configmaps(self, _namespace: str, _name: str) -> bool:
         """No settings are read."""
@@ -49,15 +53,22 @@ class OneKind:
         return Heard()
 
 
-def main(manifests: Path, kubeconfig: Path) -> int:
+def main() -> None:
+    """Run as a process that ends as `gitmesh` does."""
+    code = run(Path(sys.argv[1]), Path(sys.argv[2]))
+    gc.freeze()
+    sys.exit(code)
+
+
+def run(manifests: Path, kubeconfig: Path) -> int:
     """Apply the objects; prints the counts. Returns 1 where the cluster is not what it should be."""
-    gc.disable()
-    mesh = cast(Translator, OneKind())
+    mesh = cast("Translator", OneKind())
     cluster = KubeCluster("bench", Client(read_kubeconfig(kubeconfig), timeout=60, user_agent="gitmesh-bench"), (mesh,))
+    stored = Ahead(partial(cluster.load, INSTANCE))
     items = orjson.loads(manifests.read_bytes())["items"]
     built = Build(cluster="bench", manifests={manifest.key: manifest for manifest in map(_manifest, items)})
     cycle = Cycle(translators={"bench": mesh}, accepted=MappingProxyType({}), consent=Consent(), apply=True, now=0.0, clock=time.monotonic)
-    result, said = converge(cluster, ClusterFacts(cluster="bench"), built, cluster.load(INSTANCE), cycle, {})
+    result, said = converge(cluster, ClusterFacts(cluster="bench"), built, stored.result(), cycle, {})
     cluster.close()
     assert result.plan is not None
     print({action.value: count for action, count in result.plan.counts().items() if count}, *said)
@@ -69,7 +80,3 @@ def _manifest(item: dict[str, dict[str, str]]) -> Manifest:
     key = ObjectKey(group=group, kind=str(item["kind"]), namespace=item["metadata"]["namespace"], name=item["metadata"]["name"])
     body = canonical(item)
     return Manifest(key=key, version=version, phase=Phase.ROUTE, body=body, digest=digest(body), policies=())
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

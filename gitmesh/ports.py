@@ -96,17 +96,6 @@ class Support:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
-    """A kind that a translator writes; `versions` in order of preference."""
-
-    group: str
-    kind: str
-    plural: str
-    versions: tuple[str, ...]
-    namespaced: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PodFact:
     """A pod as translators see it for detection: containers and initContainers as (name, image) pairs."""
 
@@ -176,7 +165,8 @@ class Translator(Protocol):
     """A plain module of functions and constants: everything about one mesh."""
 
     name: str
-    resources: Sequence[Resource]
+    resources: Sequence[ApiKind]
+    """The kinds that it writes, each with the versions that it can, in order of preference."""
     supports: Mapping[str, Support]
     """Feature (`TrafficPolicy.retries.backoff`) -> support. The docs' matrix and the honesty check read it."""
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Manifest, Phase, Translation
-from gitmesh.model.objects import Body, ObjectKey
+from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Heard
 from gitmesh.model.units import DestinationUnit, Unit, UnitKey
-from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Resource, Step, Support, Versions
+from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Step, Support, Versions
 
 GROUP = "fake.test"
 
@@ -19,7 +19,7 @@ class FakeMesh:
     """Satisfies ports.Translator. `staged` lists objects that must wait a tick; `claims_of` names what strangers block."""
 
     name = "fake"
-    resources: Sequence[Resource] = (Resource(group=GROUP, kind="Rule", plural="rules", versions=("v1",)),)
+    resources: Sequence[ApiKind] = (ApiKind(group=GROUP, kind="Rule", plural="rules", versions=("v1",)),)
     supports: Mapping[str, Support] = {}
 
     def __init__(self, waiting: Mapping[ObjectKey, str] | None = None, held: frozenset[str] = frozenset()) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -25,7 +23,6 @@ MAX_FILE = 1_048_576
 _SUFFIXES = (".yaml", ".yml", ".json")
 _RACY_NS = 50_000_000
 """A file written this shortly before it was read may change again under the same time stamp: it is read once more."""
-_BULK = 200
 
 
 @dataclass(slots=True)
@@ -86,10 +83,8 @@ class Tree:
         started = time.time_ns()
         walk = _Walk()
         self._walk(str(self._root), walk)
-        if walk.stale:
-            with _collector_paused(len(walk.stale) > _BULK):
-                for item in walk.stale:
-                    self._load(walk, *item, started)
+        for item in walk.stale:
+            self._load(walk, *item, started)
         before, self._folders = self._folders, walk.folders
         if walk.stale or sum(map(len, before.values())) != sum(map(len, walk.folders.values())):
             self._count_changes(before)
@@ -236,16 +231,3 @@ def _differences(before: dict[str, _Folder], after: dict[str, _Folder]) -> Itera
             then, now = old.get(name, _NOTHING), new.get(name, _NOTHING)
             if then is not now:
                 yield f"{folder}/{name}", then, now
-
-
-@contextmanager
-def _collector_paused(pause: bool) -> Iterator[None]:
-    """Reading thousands of files makes no cycles; collecting meanwhile only costs time."""
-    paused = pause and gc.isenabled()
-    if paused:
-        gc.disable()
-    try:
-        yield
-    finally:
-        if paused:
-            gc.enable()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -54,8 +52,7 @@ def parse(
     """
     problems = [*snapshot.diagnostics, *_clashes(snapshot), *_too_large(snapshot)]
     files = () if _too_large(snapshot) else [f for f in snapshot.files if f.path.lower().endswith(SUFFIXES)]
-    with _collector_off():
-        results = _files(files, snapshot.source, ignore, {} if cache is None else cache)
+    results = _files(files, snapshot.source, ignore, {} if cache is None else cache)
     policies = tuple(sorted((p for r in results for p in r.policies), key=_policy_order))
     problems.extend(d for r in results for d in r.diagnostics)
     if not policies and not any(d.is_error for d in problems):
@@ -97,18 +94,6 @@ def _evict(cache: Cache, used: Mapping[CacheKey, FileResult], source: str) -> No
     if len(stale) > max(len(used), _ENOUGH_STALE):
         for key in stale:
             del cache[key]
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """Bulk parsing makes many small values and no cycles, so the collector would only look in vain."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _file(file: File, source: str, ignore: frozenset[str]) -> FileResult:

@@ -89,12 +89,8 @@ def converge(
 
 def kinds_of(facts: ClusterFacts, translators: Mapping[str, Translator]) -> tuple[ApiKind, ...]:
     """The kinds that translators write, as the cluster serves them, or as they say where that is unknown."""
-    written = sorted(((r.group, r.kind), r) for t in translators.values() for r in t.resources)
-    return tuple(
-        facts.kind_index.get(name)
-        or ApiKind(group=r.group, kind=r.kind, plural=r.plural, versions=tuple(r.versions), namespaced=r.namespaced)
-        for name, r in written
-    )
+    written = sorted((kind for t in translators.values() for kind in t.resources), key=lambda kind: (kind.group, kind.kind))
+    return tuple(facts.kind_index.get((kind.group, kind.kind), kind) for kind in written)
 
 
 def _observe(cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle) -> tuple[Observed, list[Diagnostic]]:

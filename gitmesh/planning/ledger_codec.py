@@ -93,7 +93,8 @@ def _entries(document: object, commits: tuple[str, ...]) -> dict[ObjectKey, Entr
 def _entry(row: object, commits: tuple[str, ...]) -> Entry:
     match row:
         case [str(uid), str(digest), int(place), *warnings] if 0 <= place < len(commits):
-            return Entry(uid=uid, digest=digest, commit=commits[place], warnings=decode(tuple[str, ...], warnings, "entries"))
+            told = decode(tuple[str, ...], warnings, "entries") if warnings else ()
+            return Entry(uid=uid, digest=digest, commit=commits[place], warnings=told)
     raise CodecError("entries", "an entry is not [uid, digest, commit, *warnings]")
 
 

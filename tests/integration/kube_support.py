@@ -16,7 +16,7 @@ from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live, Outcome, Plan
 from gitmesh.planning.ownership import marks
-from gitmesh.ports import Resource, Translator
+from gitmesh.ports import Translator
 from tests.lab.apiserver import ApiServer
 
 NETWORKING = "networking.istio.io"
@@ -29,7 +29,7 @@ WRITER = cast(
     Translator,
     SimpleNamespace(
         name="test",
-        resources=tuple(Resource(group=k.group, kind=k.kind, plural=k.plural, versions=k.versions) for k in KINDS),
+        resources=KINDS,
         configmaps=lambda namespace, name: name == "mesh-settings",
         configured_by=lambda deployment: ("mesh-settings",) if deployment["metadata"]["name"] == "control" else (),
         detect=lambda objects: (),

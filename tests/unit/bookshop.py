@@ -11,7 +11,7 @@ from gitmesh.model.objects import ApiKind, Body, ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live, Plan
 from gitmesh.model.report import Heard
 from gitmesh.model.units import Unit, UnitKey
-from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Resource, Step, Support, Translator, Versions
+from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Step, Support, Translator, Versions
 
 NETWORKING = "networking.istio.io"
 VIRTUAL_SERVICE = ApiKind(group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1",))
@@ -21,9 +21,7 @@ class FakeTranslator:
     """Detects istiod by its label and sidecars by their container's name, as a plain module would."""
 
     name = "istio"
-    resources: Sequence[Resource] = (
-        Resource(group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1", "v1beta1")),
-    )
+    resources: Sequence[ApiKind] = (ApiKind(group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1", "v1beta1")),)
     supports: Mapping[str, Support] = {}
 
     def configmaps(self, namespace: str, name: str) -> bool:

@@ -77,6 +77,10 @@ def inside_version(body: str, **environment: str) -> subprocess.CompletedProcess
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=env)
 
 
+def test_the_collector_stays_away_from_a_command() -> None:
+    assert inside_version("import gc; print(gc.isenabled())").stdout == "False\n"
+
+
 def test_an_interrupt_ends_with_130() -> None:
     done = inside_version("os.kill(os.getpid(), signal.SIGINT)")
     assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "interrupted")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 import time
@@ -406,17 +405,6 @@ def test_the_cache_knows_what_is_ignored_and_stays_bounded() -> None:
         parse(snapshot_of({"a.yaml": f"# {number}\n"}, "other"), cache=cache)
     assert len(cache) <= 1010
     assert sum(1 for key in cache if key[0] == "policies") == 4
-
-
-@pytest.mark.parametrize("enabled", [True, False])
-def test_the_collector_is_as_before(enabled: bool) -> None:
-    was = gc.isenabled()
-    try:
-        (gc.enable if enabled else gc.disable)()
-        parse(snapshot_of({"a.yaml": GOOD}))
-        assert gc.isenabled() is enabled
-    finally:
-        (gc.enable if was else gc.disable)()
 
 
 def test_access_policies_keep_their_form() -> None:

@@ -15,8 +15,7 @@ from gitmesh.adapters.kube.store import ledger_key
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gitmesh.model.objects import ObjectKey
-    from gitmesh.ports import Resource
+    from gitmesh.model.objects import ApiKind, ObjectKey
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -37,14 +36,14 @@ class Right:
         return f"{self.verb} {what}" + (f" {self.namespace}/{self.name}" if self.namespace else "")
 
 
-def needed(resources: Sequence[Resource], configmaps: Sequence[ObjectKey], *, instance: str, enforce: bool) -> tuple[Right, ...]:
+def needed(resources: Sequence[ApiKind], configmaps: Sequence[ObjectKey], *, instance: str, enforce: bool) -> tuple[Right, ...]:
     """The rights for reading facts (`configmaps` are the meshes' settings) and the translators' kinds and, to enforce, for
     writing them and the ledger."""
     reading = _reading(resources, (*configmaps, ledger_key(instance)))
     return tuple(sorted({*reading, *(_writing(resources, instance) if enforce else ())}))
 
 
-def _reading(resources: Sequence[Resource], configmaps: Sequence[ObjectKey]) -> Iterator[Right]:
+def _reading(resources: Sequence[ApiKind], configmaps: Sequence[ObjectKey]) -> Iterator[Right]:
     for kind in LISTED:
         yield Right(group=kind.group, resource=kind.plural, verb="list")
     for resource in resources:
@@ -53,7 +52,7 @@ def _reading(resources: Sequence[Resource], configmaps: Sequence[ObjectKey]) -> 
         yield Right(group="", resource="configmaps", verb="get", namespace=key.namespace, name=key.name)
 
 
-def _writing(resources: Sequence[Resource], instance: str) -> Iterator[Right]:
+def _writing(resources: Sequence[ApiKind], instance: str) -> Iterator[Right]:
     for resource in resources:
         for verb in ("create", "delete", "get", "patch"):
             yield Right(group=resource.group, resource=resource.plural, verb=verb)

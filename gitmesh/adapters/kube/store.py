@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import gzip
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +88,7 @@ def _content(ledger: Ledger) -> dict[str, Any]:
     text = encode_ledger(ledger)
     if len(text) <= _LONGEST_PLAIN:
         return {"data": {_PLAIN: text.decode()}}
-    return {"binaryData": {_PACKED: base64.b64encode(gzip.compress(text, mtime=0)).decode()}}
+    return {"binaryData": {_PACKED: base64.b64encode(zlib.compress(text, wbits=_GZIP)).decode()}}
 
 
 def _stored(raw: Mapping[str, Any], instance: str, version: str) -> Stored:

@@ -71,7 +71,9 @@ class Wire:
 
     def _dial(self, host: str, port: int) -> None:
         failure = OSError("the name has no address")
-        for family, kind, protocol, _, address in self.deadline.call(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)):
+        for family, kind, protocol, _, address in self.deadline.call(
+            partial(socket.getaddrinfo, _plain(host), port, type=socket.SOCK_STREAM)
+        ):
             self.close()
             try:
                 self._sock = socket.socket(family, kind, protocol)
@@ -85,7 +87,7 @@ class Wire:
 
     def _secure(self, context: SSLContext, server_name: str) -> None:
         # The handshake comes second, so that `cut` has a socket to shut down while a server is silent.
-        secured = context.wrap_socket(self._ready(), server_hostname=server_name, do_handshake_on_connect=False)
+        secured = context.wrap_socket(self._ready(), server_hostname=_plain(server_name), do_handshake_on_connect=False)
         self._sock = secured
         self._ready()
         secured.do_handshake()
@@ -117,3 +119,8 @@ class _Incoming(io.RawIOBase):
     def close(self) -> None:
         self._raw.close()
         super().close()
+
+
+def _plain(host: str) -> str | bytes:
+    """A host as bytes, which are taken as they are: for every text Python loads its tables of international names first."""
+    return host.encode() if host.isascii() else host

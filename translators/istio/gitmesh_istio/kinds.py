@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gitmesh.ports import Resource
+from gitmesh.model.objects import ApiKind
 
 _VERSIONS = ("v1", "v1beta1")
 
 
-def _resource(group: str, kind: str, plural: str) -> Resource:
-    return Resource(group=f"{group}.istio.io", kind=kind, plural=plural, versions=_VERSIONS)
+def _resource(group: str, kind: str, plural: str) -> ApiKind:
+    return ApiKind(group=f"{group}.istio.io", kind=kind, plural=plural, versions=_VERSIONS)
 
 
 VIRTUAL_SERVICE = _resource("networking", "VirtualService", "virtualservices")

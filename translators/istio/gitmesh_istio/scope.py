@@ -11,9 +11,9 @@ from typing import Any
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Phase
-from gitmesh.model.objects import ObjectKey
+from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
-from gitmesh.ports import Resource, Support
+from gitmesh.ports import Support
 from gitmesh_istio.kinds import GROUPS
 from gitmesh_istio.names import cluster_domain
 
@@ -98,7 +98,7 @@ class Notes:
         return any(diagnostic.is_error for diagnostic in self.found)
 
 
-def served_version(resource: Resource, facts: ClusterFacts) -> str:
+def served_version(resource: ApiKind, facts: ClusterFacts) -> str:
     """The API version to write, first that the cluster serves; "" if it serves the kind not at all.
 
     Where nothing is known of the cluster's kinds, the preferred version.
@@ -133,7 +133,7 @@ def _walk(value: Any, path: str, place: str, nearest: Origin, origins: Mapping[s
             yield from _walk(item, path, f"{place}[{number}]", origin, origins)
 
 
-def fragment(resource: Resource, place: tuple[str, str], version: str, phase: Phase, spec: Part, policies: Iterable[str] = ()) -> Fragment:
+def fragment(resource: ApiKind, place: tuple[str, str], version: str, phase: Phase, spec: Part, policies: Iterable[str] = ()) -> Fragment:
     """One object at (namespace, name); its policies are those that its fields come from, and `policies`."""
     key = ObjectKey(group=resource.group, kind=resource.kind, namespace=place[0], name=place[1])
     fields = below("spec", spec.origins)

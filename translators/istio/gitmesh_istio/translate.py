@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Translation
-from gitmesh.model.objects import ObjectKey
+from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import DestinationUnit, MeshUnit, Unit, UnitKey
-from gitmesh.ports import Resource
 from gitmesh_istio import meshwide
 from gitmesh_istio.destination import destination_rule
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
@@ -55,11 +54,11 @@ def claims(unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[Objec
     )
 
 
-def _key(resource: Resource, place: tuple[str, str]) -> ObjectKey:
+def _key(resource: ApiKind, place: tuple[str, str]) -> ObjectKey:
     return ObjectKey(group=resource.group, kind=resource.kind, namespace=place[0], name=place[1])
 
 
-def _version(resource: Resource, origin: Origin, notes: Notes) -> str:
+def _version(resource: ApiKind, origin: Origin, notes: Notes) -> str:
     """The API version to write; where the cluster serves none, noted."""
     version = served_version(resource, notes.scope.facts)
     if not version:
