@@ -14,7 +14,7 @@ from tests.e2e.summary import FILE_VARIABLE, Summary
 from tests.lab.build import Binaries
 from tests.lab.fixtures import binaries, mesh_binaries
 from tests.lab.installation import OWN_NAMESPACE
-from tests.lab.world import bookshop
+from tests.lab.world import World, bookshop
 from tests.shop import Shop
 
 __all__ = ["binaries", "mesh_binaries"]
@@ -29,19 +29,30 @@ def summary(request: pytest.FixtureRequest) -> Summary:
     return request.config.stash.setdefault(_SUMMARY, Summary())
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The lab's own tests come first: they write policies as they like, while no agent looks after the world."""
+    items.sort(key=lambda item: item.path.name != "test_lab.py")
+
+
 @pytest.fixture(scope="session")
-def stage(mesh_binaries: Binaries, summary: Summary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Two clusters with the bookshop, a repository with the base policies, and the agent between them."""
+def world(mesh_binaries: Binaries) -> Iterator[World]:
+    """Two clusters with the bookshop."""
+    with bookshop(mesh_binaries) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def stage(world: World, summary: Summary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The world, a repository with the base policies, and the agent between them."""
     root = tmp_path_factory.mktemp("stage")
-    with bookshop(mesh_binaries) as world:
-        shop = Shop(root, [connected(root, name) for name in world.clusters], {"interval": INTERVAL}, {"prune": {"maxPercent": 100}})
-        for name, cluster in world.clusters.items():
-            cluster.kubeconfig(root / f"{name}.kubeconfig")
-            cluster.api.apply([OWN_NAMESPACE])
-        with shop.agent() as agent:
-            made = Stage(world, shop.repo, agent, summary.effects)
-            made.commit(repository({}), watches=())
-            yield made
+    shop = Shop(root, [connected(root, name) for name in world.clusters], {"interval": INTERVAL}, {"prune": {"maxPercent": 100}})
+    for name, cluster in world.clusters.items():
+        cluster.kubeconfig(root / f"{name}.kubeconfig")
+        cluster.api.apply([OWN_NAMESPACE])
+    with shop.agent() as agent:
+        made = Stage(world, shop.repo, agent, summary.effects)
+        made.commit(repository({}), watches=())
+        yield made
 
 
 def connected(root: Path, name: str) -> dict[str, object]:

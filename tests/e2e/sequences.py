@@ -69,7 +69,7 @@ class Journey:
         return CaseFile.model_validate({**head, "requests": state.then or (Row.model_validate({}),)})
 
     def watches(self, state: State) -> list[Watch]:
-        """Everybody who is watched on the way to a state: the first of each kind at the full rate, the others beside them."""
+        """Everybody who is watched on the way to a state: the sequence's first of each kind at the full rate, the others beside them."""
         said, case = self.said, self.case(state)
         listed = (((*said.never, *state.never), False), ((*said.always, *state.always), True))
         found = [
@@ -77,8 +77,9 @@ class Journey:
             for calls, admitted in listed
             for call in calls
         ]
-        first = [next((watch for watch in found if watch.admitted is admitted), None) for _, admitted in listed]
-        rated = [watch if watch in first else replace(watch, per_second=BESIDE) for watch in (*BASE_WATCHES, *found)]
+        everybody = (*found, *BASE_WATCHES)
+        first = [next(watch for watch in everybody if watch.admitted is admitted) for _, admitted in listed]
+        rated = [watch if watch in first else replace(watch, per_second=BESIDE) for watch in everybody]
         return [watch for watch in rated if not (watch.admitted and state.interrupts)]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -141,8 +142,9 @@ class Stage:
 
     def settle(self) -> None:
         """Wait until every proxy has acknowledged the newest of what its cluster holds."""
-        for cluster in self.world.clusters.values():
-            cluster.settled(ARRIVAL)
+        clusters = self.world.clusters.values()
+        with ThreadPoolExecutor(len(clusters)) as pool:
+            list(pool.map(lambda cluster: cluster.settled(ARRIVAL), clusters))
 
     @contextlib.contextmanager
     def watching(self, watches: Sequence[Watch]) -> Iterator[list[Streamed]]:

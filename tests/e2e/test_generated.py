@@ -24,7 +24,7 @@ LEAST = 2000
 """Requests of a run."""
 SEEDS_VARIABLE = "GITMESH_E2E_SEEDS"
 FILE = "generated.yaml"
-PARALLEL = 8
+PARALLEL = 16
 """Requests under way at a time."""
 
 

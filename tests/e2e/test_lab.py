@@ -18,27 +18,17 @@ import pytest
 from tests.lab import netns
 from tests.lab.apiclient import ApiError
 from tests.lab.build import Binaries
-from tests.lab.fixtures import mesh_binaries
 from tests.lab.mesh import MeshCluster
 from tests.lab.process import LabError, wait_until
 from tests.lab.wire import Answer, Request
-from tests.lab.world import World, bookshop
-
-__all__ = ["mesh_binaries"]
+from tests.lab.world import World
 
 pytestmark = pytest.mark.e2e
 NETWORKING, SECURITY = "networking.istio.io/v1", "security.istio.io/v1"
 REVIEWS = "http://reviews:9080/"
 
 
-@pytest.fixture(scope="module")
-def world(mesh_binaries: Binaries) -> Iterator[World]:
-    """One cluster of its own: these tests write policies as they like."""
-    with bookshop(mesh_binaries, ("east",)) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def east(world: World) -> MeshCluster:
     return world.clusters["east"]
 

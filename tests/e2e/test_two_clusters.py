@@ -176,13 +176,15 @@ class TestOneClusterFails:
         assert effect.broken == []
 
     def test_one_cluster_is_down_and_comes_back(self, stage: Stage) -> None:
-        """Down it keeps its traffic, the other one follows two commits and a restart of the agent; back it catches up."""
+        """With its whole control plane down it keeps its traffic, the other one follows two commits and restarts of the agent; back it
+        catches up."""
         east, west = (stage.world.clusters[name] for name in BOTH)
         bound = {**PAGE, "cluster": "west"}
         stage.commit(files(marked("ratings", "old"), access("not", bound, action="Deny", destinations=[{"name": "reviews"}])))
         watches = [*BASE_WATCHES, watch("east", admitted=True), watch("west", admitted=True), watch("west", host="reviews", admitted=False)]
         with stage.watching(watches) as streamed:
             with west.api.down():
+                west.istiod.stop()
                 for value in ("new", "newer"):
                     commit = stage.repo.commit(
                         files(marked("ratings", value), access("not", bound, action="Deny", destinations=[{"name": "reviews"}]))
@@ -199,7 +201,7 @@ class TestOneClusterFails:
 
 
 def is_back(stage: Stage) -> bool:
-    """Whether west has the tip; its kubelet looks after istiod, which may not stand so long an absence of its API server."""
+    """Whether west has the tip; its kubelet looks after istiod."""
     stage.world.clusters["west"].istiod.revive()
     return stage.converged(stage.repo.tip()) and state(stage, "west") == "Synced"
 

@@ -64,9 +64,13 @@ class Istiod:
         bridge = f"{self.socket}={LOOPBACK}:{self._xds}"
         self._bridge = Process([self._pod_program, "-bridge", bridge], self._folder / "bridge.log")
 
+    def stop(self) -> None:
+        """End it, as a node that fails does; proxies keep what they have meanwhile."""
+        if self._process is not None:
+            self._process.kill()
+
     def revive(self) -> None:
-        """What a kubelet does: start it again, with a log of its own, where it has ended by itself. It does so, as it should, when
-        its API server is away for longer than it may lead; proxies keep what they have meanwhile."""
+        """What a kubelet does: start it again, with a log of its own, where it has ended."""
         if self._process is None or self._process.running:
             return
         self.log.rename(self.log.with_suffix(".before.log"))

@@ -23,7 +23,7 @@ from tests.soundness.expectations import DELAY, Expectation, Oracle, Sending, by
 from tests.soundness.traffic_documents import Traffic, Words
 
 Document: TypeAlias = dict[str, Any]
-REQUESTS = 40
+REQUESTS = 80
 """Requests of one case."""
 
 _ATTEMPTS = 100
