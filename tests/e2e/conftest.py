@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cases import repository
+from tests.e2e.cases import HERE, repository
 from tests.e2e.stage import Stage
 from tests.e2e.summary import FILE_VARIABLE, Summary
 from tests.lab.build import Binaries
@@ -20,6 +20,7 @@ from tests.shop import Shop
 __all__ = ["binaries", "mesh_binaries"]
 
 INTERVAL = "500ms"
+LAB = HERE / "test_lab.py"
 _SUMMARY = pytest.StashKey[Summary]()
 
 
@@ -31,7 +32,7 @@ def summary(request: pytest.FixtureRequest) -> Summary:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The lab's own tests come first: they write policies as they like, while no agent looks after the world."""
-    items.sort(key=lambda item: item.path.name != "test_lab.py")
+    items.sort(key=lambda item: item.path == LAB, reverse=True)
 
 
 @pytest.fixture(scope="session")

@@ -65,7 +65,7 @@ class Istiod:
         self._bridge = Process([self._pod_program, "-bridge", bridge], self._folder / "bridge.log")
 
     def stop(self) -> None:
-        """End it, as a node that fails does; proxies keep what they have meanwhile."""
+        """End it, as a kubelet does before it starts it again; proxies keep what they have meanwhile."""
         if self._process is not None:
             self._process.kill()
 
