@@ -24,7 +24,7 @@ test: $(STAMP) ## Everything but end-to-end tests; real API servers where `make 
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not e2e"
 
 e2e: $(STAMP) ## End-to-end tests, the long ones, on a real Istio; needs `make lab`, root, iproute2 and iptables
-	@$(BIN)/python -m pytest -n 3 --dist worksteal -m e2e --ignore=tests/e2e
+	@$(BIN)/python -m pytest -n 3 --dist loadfile -m e2e --ignore=tests/e2e
 	@$(BIN)/python -m pytest -m e2e tests/e2e
 
 lab: $(STAMP) ## Build API servers and Istio for the tests from source (Go 1.26; ten minutes, once)
