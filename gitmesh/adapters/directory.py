@@ -190,5 +190,4 @@ class DirectoryCluster:
 
 def _assumed(translators: Sequence[Translator]) -> tuple[ApiKind, ...]:
     """The kinds that translators write: a file of any of them can be written."""
-    resources = (resource for translator in translators for resource in translator.resources)
-    return tuple(ApiKind(group=r.group, kind=r.kind, plural=r.plural, versions=r.versions, namespaced=r.namespaced) for r in resources)
+    return tuple(kind for translator in translators for kind in translator.resources)

@@ -85,9 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     modules are loaded and once more at the exit, is a fifth of a short run. The agent lets it work between its cycles.
     """
     gc.disable()
-    code = run(list(sys.argv[1:] if arguments is None else arguments))
-    gc.freeze()
-    sys.exit(code)
+    try:
+        sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    finally:
+        gc.freeze()
 
 
 def run(arguments: list[str]) -> int:

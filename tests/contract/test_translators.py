@@ -14,6 +14,7 @@ import yaml
 
 from gitmesh.discovery.facts_codec import load_facts
 from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.objects import ApiKind
 from gitmesh.plugins import load_translators
 from gitmesh.ports import Translator
 from tests.contract.samples import SAMPLES
@@ -51,6 +52,7 @@ def test_interface_is_complete(translator: Translator) -> None:
     assert {member for member in wanted if not hasattr(translator, member)} == set()
     assert isinstance(translator, ModuleType)
     assert TRANSLATORS[translator.name] is translator
+    assert all(isinstance(kind, ApiKind) and isinstance(kind.versions, tuple) for kind in translator.resources)
 
 
 def test_every_feature_has_a_sample() -> None:

@@ -32,7 +32,7 @@ def summary(request: pytest.FixtureRequest) -> Summary:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The lab's own tests come first: they write policies as they like, while no agent looks after the world."""
-    items.sort(key=lambda item: item.path == LAB, reverse=True)
+    items.sort(key=lambda item: item.path.samefile(LAB), reverse=True)
 
 
 @pytest.fixture(scope="session")

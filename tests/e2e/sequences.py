@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from tests.e2e.cases import HERE, CaseError
 from tests.e2e.schema import Call, CaseFile, Data, Row
 from tests.e2e.sending import request_of
-from tests.e2e.stage import BASE_WATCHES, Watch
+from tests.e2e.stage import BASE_WATCHES, PATIENCE, Watch
 from tests.shop import policy, text_of
 
 FOLDER = HERE / "sequences"
@@ -69,11 +69,14 @@ class Journey:
         return CaseFile.model_validate({**head, "requests": state.then or (Row.model_validate({}),)})
 
     def watches(self, state: State) -> list[Watch]:
-        """Everybody who is watched on the way to a state: the sequence's first of each kind at the full rate, the others beside them."""
+        """Everybody who is watched on the way to a state: the sequence's first of each kind at the full rate (the
+        base's where it has none), the others beside them."""
         said, case = self.said, self.case(state)
         listed = (((*said.never, *state.never), False), ((*said.always, *state.always), True))
         found = [
-            Watch(cluster=said.cluster, client=call.from_ or said.from_, request=request_of(call, case), admitted=admitted)
+            Watch(
+                cluster=said.cluster, client=call.from_ or said.from_, request=request_of(call, case, timeout=PATIENCE), admitted=admitted
+            )
             for calls, admitted in listed
             for call in calls
         ]

@@ -14,7 +14,7 @@ import yaml
 from tests.e2e.accidents import Gate, admission, edit, is_agents_write, kill, paused
 from tests.e2e.asks import FILE, Ask, files, hold, marked
 from tests.e2e.cases import POLICIES
-from tests.e2e.stage import ARRIVAL, BASE_WATCHES, STATUS, Stage, Watch
+from tests.e2e.stage import ARRIVAL, BASE_WATCHES, PATIENCE, STATUS, Stage, Watch
 from tests.e2e.summary import Summary
 from tests.lab.audit import AuditEvent
 from tests.lab.process import wait_until
@@ -28,7 +28,7 @@ KINDS = "virtualservices,destinationrules,authorizationpolicies,peerauthenticati
 
 
 def watch(client: str, host: str, path: str = "/", *, admitted: bool) -> Watch:
-    return Watch(cluster="east", client=client, request=Request(f"http://{host}:9080{path}"), admitted=admitted)
+    return Watch(cluster="east", client=client, request=Request(f"http://{host}:9080{path}", timeout=PATIENCE), admitted=admitted)
 
 
 def allow(service: str, *accounts: str) -> dict[str, Any]:

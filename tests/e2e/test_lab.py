@@ -120,16 +120,14 @@ class TestMesh:
     def test_settled_waits_for_every_proxy(self, east: MeshCluster) -> None:
         """A proxy that hangs keeps the mesh from being settled."""
         (envoy,) = (pid for pid in _pids(east.pods["ratings-v1-0"].netns) if _command(pid) == "envoy")
-        os.kill(envoy, signal.SIGSTOP)
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(east.settled)
+            stack.callback(os.kill, envoy, signal.SIGCONT)
+            os.kill(envoy, signal.SIGSTOP)
             name = _apply(east, SECURITY, "PeerAuthentication", {"mtls": {"mode": "STRICT"}})
+            stack.callback(_delete, east, SECURITY, "PeerAuthentication", name)
             with pytest.raises(LabError, match="has not acknowledged"):
-                east.settled(2.0)
-        finally:
-            os.kill(envoy, signal.SIGCONT)
-        east.settled()
-        _delete(east, SECURITY, "PeerAuthentication", name)
-        east.settled()
+                east.settled(5.0)
 
 
 class TestSteering:

@@ -14,7 +14,7 @@ from tests.e2e.accidents import admission
 from tests.e2e.asks import FILE, Ask, files, hold, marked
 from tests.e2e.cases import POLICIES
 from tests.e2e.conftest import connected
-from tests.e2e.stage import ARRIVAL, BASE_WATCHES, Stage, Watch
+from tests.e2e.stage import ARRIVAL, BASE_WATCHES, PATIENCE, Stage, Watch
 from tests.integration.webhook import Words
 from tests.lab.apiclient import MERGE_PATCH
 from tests.lab.apiserver import ApiServer
@@ -40,7 +40,8 @@ def page(cluster: str, host: str = "ratings", status: int = 200, won: str | None
 
 
 def watch(cluster: str, client: str = "productpage", host: str = "ratings", *, admitted: bool) -> Watch:
-    return Watch(cluster=cluster, client=client, request=Request(f"http://{host}:9080/"), admitted=admitted, per_second=100)
+    request = Request(f"http://{host}:9080/", timeout=PATIENCE)
+    return Watch(cluster=cluster, client=client, request=request, admitted=admitted, per_second=100)
 
 
 PLAIN = tuple(watch(cluster, "plain", "ratings.bookshop", admitted=False) for cluster in BOTH)
@@ -192,7 +193,7 @@ class TestOneClusterFails:
                     east.settled(ARRIVAL)
                     hold(stage, page("east", won=value), page("east", "reviews"), page("west", won="old"), page("west", "reviews", 403))
                     reconfigure(stage, stage.agent.shop.clusters)
-            # Left alone, it would look for its API server again at ever longer intervals.
+            # Left alone it finds its API server again too, but after ever longer intervals.
             west.istiod.stop()
             stage.agent.until(lambda: is_back(stage), "west to catch up", ARRIVAL)
             stage.settle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
@@ -326,6 +327,24 @@ def test_a_tick_completes_a_cycle() -> None:
     assert one.tick() is made
     assert health.ready().ok
     assert health.alive(501.0).ok
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_after_a_tick_the_collector_works_again_though_the_command_line_turned_it_off(fails: bool) -> None:
+    """Else an agent would keep for ever what goes round in a circle, such as the traceback of each failed request."""
+
+    def cycle() -> Report:
+        if fails:
+            raise RuntimeError
+        return report(cluster())
+
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        loop(cycle)[0].tick()
+        assert gc.isenabled()
+    finally:
+        (gc.enable if was_on else gc.disable)()
 
 
 def test_a_tick_that_could_not_read_a_source_is_alive_and_not_ready() -> None:

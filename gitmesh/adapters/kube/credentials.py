@@ -23,6 +23,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 EMPTY_TOKEN_WAIT = 1.0
 _MOST_TOKEN_BYTES = 64 * 1024
 _TOKEN = re.compile(r"[\x21-\x7e]+\Z")
+_SERVER_NAME = re.compile(r"[\w:][\w.:-]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +144,21 @@ class Endpoint:
     certificate: Certificate | None = field(default=None, repr=False)
 
     def check(self, where: str) -> None:
-        """Raise ClusterError unless the address is https, or http on loopback without credentials (a local kubectl proxy)."""
+        """Raise ClusterError unless the address is https, or http on loopback without credentials (a local kubectl proxy), and
+        `server_name` is a name."""
         parts = urlsplit(self.server)
         plain = parts.scheme == "http" and _is_loopback(parts.hostname or "") and self.tokens is None and self.certificate is None
-        if not parts.hostname or parts.username or parts.query or parts.fragment or (parts.scheme != "https" and not plain):
+        if (
+            not parts.hostname
+            or not _is_encodable(parts.hostname)
+            or parts.username
+            or parts.query
+            or parts.fragment
+            or (parts.scheme != "https" and not plain)
+        ):
             raise ClusterError(f"{clean(where, 200)}: `server` must be a plain https address", retryable=False, code="GM502")
+        if self.server_name and not (_SERVER_NAME.match(self.server_name) and _is_encodable(self.server_name)):
+            raise ClusterError(f"{clean(where, 200)}: `tls-server-name` is no name of a server", retryable=False, code="GM502")
 
     def context(self) -> ssl.SSLContext:
         """A TLS context with our trust and certificate. Raises ClusterError where one of them cannot be read."""
@@ -195,6 +206,14 @@ def _files(certificate: Certificate) -> Iterator[tuple[str, str]]:
                 path.write_bytes(part)
             paths.append(str(path))
         yield paths[0], paths[1]
+
+
+def _is_encodable(host: str) -> bool:
+    """Whether a host can be asked for: parts of an international name may be too long, or empty."""
+    try:
+        return host.isascii() or bool(host.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _is_loopback(host: str) -> bool:

@@ -88,7 +88,7 @@ def _content(ledger: Ledger) -> dict[str, Any]:
     text = encode_ledger(ledger)
     if len(text) <= _LONGEST_PLAIN:
         return {"data": {_PLAIN: text.decode()}}
-    return {"binaryData": {_PACKED: base64.b64encode(zlib.compress(text, wbits=_GZIP)).decode()}}
+    return {"binaryData": {_PACKED: base64.b64encode(zlib.compress(text, 9, wbits=_GZIP)).decode()}}
 
 
 def _stored(raw: Mapping[str, Any], instance: str, version: str) -> Stored:
