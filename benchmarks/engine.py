@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
@@ -19,7 +18,6 @@ import orjson
 from gitmesh.adapters.kube.client import Client
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
-from gitmesh.adapters.kube.together import Ahead
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Build, Manifest, Phase
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical, digest
@@ -64,11 +62,10 @@ def run(manifests: Path, kubeconfig: Path) -> int:
     """Apply the objects; prints the counts. Returns 1 where the cluster is not what it should be."""
     mesh = cast("Translator", OneKind())
     cluster = KubeCluster("bench", Client(read_kubeconfig(kubeconfig), timeout=60, user_agent="gitmesh-bench"), (mesh,))
-    stored = Ahead(partial(cluster.load, INSTANCE))
     items = orjson.loads(manifests.read_bytes())["items"]
     built = Build(cluster="bench", manifests={manifest.key: manifest for manifest in map(_manifest, items)})
     cycle = Cycle(translators={"bench": mesh}, accepted=MappingProxyType({}), consent=Consent(), apply=True, now=0.0, clock=time.monotonic)
-    result, said = converge(cluster, ClusterFacts(cluster="bench"), built, stored.result(), cycle, {})
+    result, said = converge(cluster, ClusterFacts(cluster="bench"), built, cluster.load(INSTANCE), cycle, {})
     cluster.close()
     assert result.plan is not None
     print({action.value: count for action, count in result.plan.counts().items() if count}, *said)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 
 import pytest
@@ -11,12 +10,6 @@ from hypothesis import settings
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden/**/expected.yaml and findings.txt anew")
-
-
-def pytest_collection_finish() -> None:
-    """What was imported and collected stays until the end: the collector need not walk it again and again."""
-    gc.collect()
-    gc.freeze()
 
 
 # The same examples at every run: a law that breaks breaks for everybody. `HYPOTHESIS_PROFILE=explore` looks for new ones.

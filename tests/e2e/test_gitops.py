@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,50 +189,61 @@ class TestBadCommit:
 SERVICES = ("reviews", "reviews-next", "ratings", "details", "lighthouse", "vault")
 
 
-SUBSETS, PODS = {"old": "v1", "newer": "v2"}, {"old": ["reviews-v1-0"], "newer": ["reviews-v2-0", "reviews-v2-1"]}
-CALLERS = {"old": "ratings", "newer": "details"}
-"""Where reviews are sent, and who may call besides productpage, in each revision of many objects."""
+@dataclass(frozen=True)
+class Revision:
+    """A revision of many objects: the subset of reviews that is asked, its pods, and who may call besides productpage."""
+
+    name: str
+    subset: str
+    pods: Sequence[str]
+    caller: str
 
 
-def many(version: str, *accounts: str) -> list[dict[str, Any]]:
-    """A revision of many objects: routes, settings and access of every service."""
+OLD = Revision("old", "v1", ["reviews-v1-0"], "ratings")
+NEWER = Revision("newer", "v2", ["reviews-v2-0", "reviews-v2-1"], "details")
+
+
+def many(revision: Revision) -> list[dict[str, Any]]:
+    """Routes, settings and access of every service."""
+    version = revision.name
     pool = {"http": {"maxRequests": 1000 + len(version)}}
     found = [marked(service, version, "east", connectionPool=pool) for service in SERVICES if service != "reviews"]
-    split = [{"destination": {"name": "reviews", "subset": {"version": SUBSETS[version]}}}]
-    granted = [allow(s, *accounts) for s in SERVICES if s not in ("vault", "lighthouse")]
+    split = [{"destination": {"name": "reviews", "subset": {"version": revision.subset}}}]
+    granted = [allow(s, "productpage", revision.caller) for s in SERVICES if s not in ("vault", "lighthouse")]
     return [*found, marked("reviews", version, "east", split=split), *granted]
 
 
 class TestKilled:
     # Back and forth, so that each begins where the one before it ended.
     @pytest.mark.parametrize(
-        ("held", "old", "newer"),
+        ("held", "before", "after"),
         [
-            ("DestinationRule/reviews", "old", "newer"),
-            ("AuthorizationPolicy/ratings-allow", "newer", "old"),
-            ("VirtualService/reviews", "old", "newer"),
+            ("DestinationRule/reviews", OLD, NEWER),
+            ("AuthorizationPolicy/ratings-allow", NEWER, OLD),
+            ("VirtualService/reviews", OLD, NEWER),
         ],
+        ids=lambda one: one.name if isinstance(one, Revision) else one,
     )
     def test_killed_while_it_writes_and_started_again_it_ends_in_the_right_state(
-        self, held: str, old: str, newer: str, stage: Stage
+        self, held: str, before: Revision, after: Revision, stage: Stage
     ) -> None:
         """The write of one object hangs in the API server's admission; killed once another was seen in its audit log."""
         api, agent = stage.world.clusters["east"].api, stage.agent
         kind, _, name = held.partition("/")
         gate = Gate(kind=kind, name=name)
-        stage.commit(files(*many(old, "productpage", CALLERS[old])))
+        stage.commit(files(*many(before)))
         mark = api.audit_mark()
-        before: list[AuditEvent] = []
+        early: list[AuditEvent] = []
 
         def written() -> list[AuditEvent]:
             return [event for event in api.audit_events(mark) if is_agents_write(event)]
 
         def act() -> str:
-            commit = stage.repo.commit(files(*many(newer, "productpage", CALLERS[newer])))
+            commit = stage.repo.commit(files(*many(after)))
             wait_until(gate.arrived.is_set, f"write of {held}", ARRIVAL)
             api.wait_audit(is_agents_write, mark)
             kill(agent)
-            before.extend(written())
+            early.extend(written())
             gate.opened.set()
             agent.__enter__()
             return commit
@@ -241,10 +252,11 @@ class TestKilled:
         watches += [watch("probe", "reviews", admitted=False), watch("probe", "ratings", admitted=False)]
         with admission(api, gate):
             effect = stage.change(act, [*BASE_WATCHES, *watches])
-        assert 0 < len(before) < len(written()), "the kill was meant to come in between"
+        assert 0 < len(early) < len(written()), "the kill was meant to come in between"
         assert agent.shop.gitmesh("diff").code == 0
         assert set(live(stage)) == status_objects(stage), "nothing is lost, doubled or left behind"
-        hold(stage, Ask("reviews", won=newer, pods=PODS[newer]), Ask("reviews", "probe", status=403), Ask("ratings", won=newer))
+        hold(stage, Ask("reviews", won=after.name, pods=after.pods), Ask("reviews", "probe", status=403))
+        hold(stage, Ask("ratings", won=after.name))
         assert effect.broken == []
 
 

@@ -120,14 +120,14 @@ class TestMesh:
     def test_settled_waits_for_every_proxy(self, east: MeshCluster) -> None:
         """A proxy that hangs keeps the mesh from being settled."""
         (envoy,) = (pid for pid in _pids(east.pods["ratings-v1-0"].netns) if _command(pid) == "envoy")
-        with contextlib.ExitStack() as stack:
-            stack.callback(east.settled)
-            stack.callback(os.kill, envoy, signal.SIGCONT)
-            os.kill(envoy, signal.SIGSTOP)
-            name = _apply(east, SECURITY, "PeerAuthentication", {"mtls": {"mode": "STRICT"}})
-            stack.callback(_delete, east, SECURITY, "PeerAuthentication", name)
-            with pytest.raises(LabError, match="has not acknowledged"):
-                east.settled(5.0)
+        with contextlib.ExitStack() as end:
+            end.callback(east.settled)
+            with _stopped(envoy):
+                name = _apply(east, SECURITY, "PeerAuthentication", {"mtls": {"mode": "STRICT"}})
+                end.callback(_delete, east, SECURITY, "PeerAuthentication", name)
+                with pytest.raises(LabError, match="has not acknowledged"):
+                    east.settled(5.0)
+            east.settled()
 
 
 class TestSteering:
@@ -230,6 +230,16 @@ def _apply(cluster: MeshCluster, api_version: str, kind: str, spec: dict[str, An
 def _delete(cluster: MeshCluster, api_version: str, kind: str, name: str) -> None:
     client = cluster.api.client
     client.call("DELETE", client.resource_path(api_version, kind, "bookshop", name))
+
+
+@contextlib.contextmanager
+def _stopped(pid: int) -> Iterator[None]:
+    """A process does nothing while the block runs."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _pids(namespace: str) -> list[int]:

@@ -148,16 +148,9 @@ class Endpoint:
         `server_name` is a name."""
         parts = urlsplit(self.server)
         plain = parts.scheme == "http" and _is_loopback(parts.hostname or "") and self.tokens is None and self.certificate is None
-        if (
-            not parts.hostname
-            or not _is_encodable(parts.hostname)
-            or parts.username
-            or parts.query
-            or parts.fragment
-            or (parts.scheme != "https" and not plain)
-        ):
+        if not _is_host(parts.hostname or "") or parts.username or parts.query or parts.fragment or (parts.scheme != "https" and not plain):
             raise ClusterError(f"{clean(where, 200)}: `server` must be a plain https address", retryable=False, code="GM502")
-        if self.server_name and not (_SERVER_NAME.match(self.server_name) and _is_encodable(self.server_name)):
+        if self.server_name and not (_SERVER_NAME.match(self.server_name) and _is_host(self.server_name)):
             raise ClusterError(f"{clean(where, 200)}: `tls-server-name` is no name of a server", retryable=False, code="GM502")
 
     def context(self) -> ssl.SSLContext:
@@ -208,10 +201,10 @@ def _files(certificate: Certificate) -> Iterator[tuple[str, str]]:
         yield paths[0], paths[1]
 
 
-def _is_encodable(host: str) -> bool:
-    """Whether a host can be asked for: parts of an international name may be too long, or empty."""
+def _is_host(name: str) -> bool:
+    """Whether it can be asked for: parts of an international name may be too long, or empty."""
     try:
-        return host.isascii() or bool(host.encode("idna"))
+        return bool(name if name.isascii() else name.encode("idna"))
     except UnicodeError:
         return False
 

@@ -12,6 +12,7 @@ import orjson
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.paths import collection, item
+from gitmesh.adapters.kube.transport import GZIP
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import NAMESPACE, Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 _KIND = ApiKind(group="", kind="ConfigMap", plural="configmaps", versions=("v1",))
 _PLAIN, _PACKED = "ledger.json", "ledger.json.gz"
 _LONGEST_PLAIN = 700 * 1024
-_GZIP = 31  # zlib's window bits for the gzip format
 _LONGEST_UNPACKED = 64 * 1024 * 1024
 
 
@@ -88,7 +88,7 @@ def _content(ledger: Ledger) -> dict[str, Any]:
     text = encode_ledger(ledger)
     if len(text) <= _LONGEST_PLAIN:
         return {"data": {_PLAIN: text.decode()}}
-    return {"binaryData": {_PACKED: base64.b64encode(zlib.compress(text, 9, wbits=_GZIP)).decode()}}
+    return {"binaryData": {_PACKED: base64.b64encode(zlib.compress(text, 9, wbits=GZIP)).decode()}}
 
 
 def _stored(raw: Mapping[str, Any], instance: str, version: str) -> Stored:
@@ -103,7 +103,7 @@ def _text(raw: Mapping[str, Any]) -> bytes:
     plain = (raw.get("data") or {}).get(_PLAIN)
     if plain is not None:
         return str(plain).encode()
-    unpacker = zlib.decompressobj(wbits=_GZIP)
+    unpacker = zlib.decompressobj(wbits=GZIP)
     try:
         packed = base64.b64decode((raw.get("binaryData") or {}).get(_PACKED, ""), validate=True)
         text = unpacker.decompress(packed, _LONGEST_UNPACKED)

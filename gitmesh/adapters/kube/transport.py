@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 64 * 1024 * 1024
 _LONGEST_IDLE = 75.0
-_GZIP = 31  # zlib's window bits for the gzip format
+GZIP = 31
+"""zlib's window bits for the gzip format."""
 
 
 class TooLargeError(Exception):
@@ -149,7 +150,7 @@ def _unpacked(headers: HTTPMessage, body: bytes) -> bytes:
     """The body as it was before a proxy packed it, though we asked for it as it is."""
     if headers.get("Content-Encoding", "identity").lower() != "gzip":
         return body
-    unpacker = zlib.decompressobj(wbits=_GZIP)
+    unpacker = zlib.decompressobj(wbits=GZIP)
     try:
         plain = unpacker.decompress(body, MOST_BYTES + 1)
     except zlib.error as error:
