@@ -36,11 +36,15 @@ class Source(Protocol):
 
 
 class Cluster(Protocol):
-    """One cluster: Kubernetes, a directory, or memory. Every method may raise ClusterError."""
+    """One cluster: Kubernetes, a directory, or memory. Every method may raise ClusterError.
+
+    `settle` is the number of seconds in which every proxy is taken to learn of a write.
+    """
 
     name: str
     labels: Mapping[str, str]
     enforce: bool
+    settle: float
 
     def facts(self) -> ClusterFacts:
         """What lives there, without our own objects. The same object again while nothing changed."""

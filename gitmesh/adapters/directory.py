@@ -17,7 +17,7 @@ from gitmesh.errors import ClusterError
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
+from gitmesh.model.plan import SETTLE, Action, Live, Observed, Outcome, Plan
 from gitmesh.planning.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
 from gitmesh.ports import Translator
 
@@ -39,10 +39,12 @@ class DirectoryCluster:
         *,
         labels: Mapping[str, str] | None = None,
         enforce: bool = True,
+        settle: float = SETTLE,
     ) -> None:
         self.name = name
         self.labels: Mapping[str, str] = dict(labels or {})
         self.enforce = enforce
+        self.settle = settle
         self._root = root
         self._translators = tuple(translators)
         watched = {(r.group, r.kind): r.namespaced for translator in translators for r in translator.resources}

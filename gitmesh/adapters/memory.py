@@ -11,7 +11,7 @@ from gitmesh.errors import ClusterError
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
-from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
+from gitmesh.model.plan import SETTLE, Action, Change, Live, Observed, Outcome, Plan
 from gitmesh.planning.ledger_codec import encode_ledger, read_ledger
 
 
@@ -46,6 +46,7 @@ class MemoryCluster:
         self.current_facts = facts or with_digest(ClusterFacts(cluster=name))
         self.labels: Mapping[str, str] = self.current_facts.labels
         self.enforce = enforce
+        self.settle = SETTLE
         self.objects: dict[ObjectKey, Live] = {}
         self.time = 0.0
         self._before = before or _nothing

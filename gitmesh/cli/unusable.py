@@ -10,7 +10,7 @@ from gitmesh.errors import ClusterError
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind
-from gitmesh.model.plan import Observed, Outcome, Plan
+from gitmesh.model.plan import SETTLE, Observed, Outcome, Plan
 
 
 @dataclass(slots=True)
@@ -21,6 +21,7 @@ class UnusableCluster:
     error: ClusterError
     labels: Mapping[str, str] = field(default_factory=dict)
     enforce: bool = True
+    settle: float = SETTLE
 
     def _fail(self) -> NoReturn:
         raise ClusterError(str(self.error), retryable=self.error.retryable, code=self.error.code)

@@ -165,7 +165,8 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
     if one.directory is not None:
         from gitmesh.adapters.directory import DirectoryCluster
 
-        return DirectoryCluster(one.name, setup.base / one.directory, plugins, labels=one.labels, enforce=one.mode == "Enforce")
+        enforce, settle = one.mode == "Enforce", one.settle / 1000
+        return DirectoryCluster(one.name, setup.base / one.directory, plugins, labels=one.labels, enforce=enforce, settle=settle)
     from gitmesh.adapters.kube.cluster import connect
     from gitmesh.cli.unusable import UnusableCluster
     from gitmesh.errors import ClusterError

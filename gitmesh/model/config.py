@@ -74,6 +74,12 @@ class Kubeconfig(Model):
     allow_exec: bool = Field(False, description="Allow credentials that are made by running a program that the file names.")
 
 
+def _takes_a_moment(millis: int) -> int:
+    if millis < 1_000:
+        raise ValueError("settle must be at least 1s: no proxy learns of a write at once")
+    return millis
+
+
 class ClusterConfig(Model):
     """One cluster: exactly one of directory, kubeconfig and inCluster."""
 
@@ -84,6 +90,11 @@ class ClusterConfig(Model):
     in_cluster: Literal[True] | None = Field(None, description="The cluster that the agent runs in.")
     mode: Literal["Enforce", "Observe"] = Field("Enforce", description="Observe never writes.")
     timeout: Millis = Field(30_000, description="Deadline of one request.", validate_default=False)
+    settle: Annotated[Millis, AfterValidator(_takes_a_moment)] = Field(
+        5_000,
+        description="Time in which every proxy learns of a write, 1s at least: what relies on the write (a route on its subset) waits so long.",
+        validate_default=False,
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:

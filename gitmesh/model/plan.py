@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 SETTLE = 5.0
-"""Seconds in which every proxy is taken to learn of a write. Until then some work by what was before it, so that what relies on
-a write waits so long: a tick, and all the more a plan, may be shorter than a busy control plane takes (design law 2)."""
+"""Seconds in which every proxy is taken to learn of a write, where a cluster's configuration says nothing else. Until then some work
+by what was before it, so that what relies on a write waits so long: a tick, and all the more a plan, may be shorter than a busy
+control plane takes (design law 2)."""
 
 
 class Action(StrEnum):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.model.plan import SETTLE, Action, Change, Live, Observed, Outcome, Plan
+from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, State
 from gitmesh.planning.diff import Consent, diff, vanished
 from gitmesh.planning.ledgers import intend, rebuilt, record
@@ -67,7 +67,7 @@ def converge(
         said += fights
         outcomes, ledger = _carry_out(cluster, plan, observed, built, stored, cycle, facts.uid, memo)
         _warm(plan, outcomes, cycle.now, memo)
-        _remember(outcomes, observed, cycle, memo)
+        _remember(cluster, outcomes, observed, cycle, memo)
     said += [diagnostic for outcome in outcomes for diagnostic in _reactions(outcome, plan)]
     evidence = Evidence(built=built, observed=observed, plan=plan, outcomes=outcomes, ledger=ledger)
     found = verdicts(evidence, cycle.translators, cluster.now(), memo)
@@ -108,7 +108,7 @@ def _observe(cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle
 
 def _plan(cluster: Cluster, built: Build, observed: Observed, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]) -> Plan:
     """The plan; the last one again while none of its inputs moved."""
-    written = _written(cycle.now, memo)
+    written = _written(cluster, cycle.now, memo)
     inputs = (built, observed, stored.ledger, written)
     found = memo.get("plan")
     if found and all(old is new for old, new in zip(found[0], inputs, strict=True)) and found[1] == cycle.consent and not found[2].writes:
@@ -183,19 +183,19 @@ def _warm(plan: Plan, outcomes: Sequence[Outcome], now: float, memo: MutableMapp
     heats.update({key: (_heat(key, now, memo) + 1, now) for key in healed})
 
 
-def _remember(outcomes: Sequence[Outcome], observed: Observed, cycle: Cycle, memo: MutableMapping[Any, Any]) -> None:
+def _remember(cluster: Cluster, outcomes: Sequence[Outcome], observed: Observed, cycle: Cycle, memo: MutableMapping[Any, Any]) -> None:
     """Keep what was where we wrote, for as long as a proxy may work by it; also where something was perhaps written."""
     keys = sorted({outcome.key for outcome in outcomes})
     if keys:
         done = cycle.clock()
-        memo["written"] = (*_written(cycle.now, memo), *((done, key, observed.live.get(key)) for key in keys))
+        memo["written"] = (*_written(cluster, cycle.now, memo), *((done, key, observed.live.get(key)) for key in keys))
 
 
-def _written(now: float, memo: MutableMapping[Any, Any]) -> Written:
-    """What was written over less than SETTLE ago, oldest first; the same tuple again while that is the same."""
+def _written(cluster: Cluster, now: float, memo: MutableMapping[Any, Any]) -> Written:
+    """What was written over so lately that a proxy may not know, oldest first; the same tuple again while that is the same."""
     known: Written = memo.get("written", ())
-    if any(now - at >= SETTLE for at, _, _ in known):
-        known = memo["written"] = tuple(row for row in known if now - row[0] < SETTLE)
+    if any(now - at >= cluster.settle for at, _, _ in known):
+        known = memo["written"] = tuple(row for row in known if now - row[0] < cluster.settle)
     return known
 
 

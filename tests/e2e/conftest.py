@@ -20,6 +20,8 @@ from tests.shop import Shop
 __all__ = ["binaries", "mesh_binaries"]
 
 INTERVAL = "500ms"
+SETTLE = "2s"
+"""Less than the default, which leaves the steps that rely on others less room; these small meshes learn of a write in half a second."""
 LAB = HERE / "test_lab.py"
 _SUMMARY = pytest.StashKey[Summary]()
 
@@ -58,7 +60,7 @@ def stage(world: World, summary: Summary, tmp_path_factory: pytest.TempPathFacto
 
 def connected(root: Path, name: str) -> dict[str, object]:
     """A cluster of gitmesh.yaml."""
-    return {"name": name, "kubeconfig": {"path": str(root / f"{name}.kubeconfig")}}
+    return {"name": name, "kubeconfig": {"path": str(root / f"{name}.kubeconfig")}, "settle": SETTLE}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -587,6 +587,9 @@ def test_what_an_object_said_a_moment_ago_counts_as_live_until_proxies_have_had_
     assert said(3.0) == (second, State.PENDING)
     third, state = said(1.0 + SETTLE)
     assert (third not in (first, second), state) == (True, State.SYNCED)
+    world.east.settle = 3 * SETTLE
+    assert said(1.0 + 3 * SETTLE, "4s") == (third, State.PENDING)
+    assert said(1.0 + 4 * SETTLE)[1] is State.SYNCED
 
 
 def test_an_object_that_was_made_or_deleted_a_moment_ago_is_also_known_as_not_there() -> None:

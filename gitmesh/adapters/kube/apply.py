@@ -14,7 +14,7 @@ from gitmesh.adapters.kube.client import Answer, Client, Identity
 from gitmesh.adapters.kube.errors import ApiError, api_error, clean
 from gitmesh.errors import ClusterError
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, decode
-from gitmesh.model.plan import SETTLE, Action, Change, Outcome, Plan
+from gitmesh.model.plan import Action, Change, Outcome, Plan
 from gitmesh.planning.diff import is_same
 
 if TYPE_CHECKING:
@@ -27,12 +27,13 @@ _MANAGER_CONFLICT = "FieldManagerConflict"
 
 
 class Applier:
-    """Applies one plan. `kinds` are those that were observed."""
+    """Applies one plan. `kinds` are those that were observed, `settle` the seconds in which proxies learn of a write."""
 
-    def __init__(self, client: Client, kinds: Mapping[tuple[str, str], ApiKind], live: LiveObjects) -> None:
+    def __init__(self, client: Client, kinds: Mapping[tuple[str, str], ApiKind], live: LiveObjects, settle: float) -> None:
         self._client = client
         self._kinds = kinds
         self._live = live
+        self._settle = settle
         self._written: dict[ObjectKey, Identity] = {}
         self._failed: dict[UnitKey | ObjectKey, Outcome] = {}
         self._lost: Outcome | None = None
@@ -42,7 +43,7 @@ class Applier:
         outcomes: list[Outcome] = []
         for batch in batches(plan.writes):
             if any(change.settled for change in batch):
-                self._client.pause(SETTLE)
+                self._client.pause(self._settle)
             done = self._client.each(partial(self._step, self._lost), batch)
             for change, outcome in zip(batch, done, strict=True):
                 if not outcome.ok:

@@ -12,7 +12,7 @@ from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.adapters.kube.live import LiveObjects
 from gitmesh.adapters.kube.store import LedgerStore
 from gitmesh.errors import ClusterError
-from gitmesh.model.plan import Action, Observed
+from gitmesh.model.plan import SETTLE, Action, Observed
 
 if TYPE_CHECKING:  # a configuration that is given was imported already
     from collections.abc import Mapping, Sequence
@@ -34,11 +34,19 @@ class KubeCluster:
     """One cluster behind one client. Its methods are called from one thread at a time; each may raise ClusterError."""
 
     def __init__(
-        self, name: str, client: Client, translators: Sequence[Translator], *, labels: Mapping[str, str] | None = None, enforce: bool = True
+        self,
+        name: str,
+        client: Client,
+        translators: Sequence[Translator],
+        *,
+        labels: Mapping[str, str] | None = None,
+        enforce: bool = True,
+        settle: float = SETTLE,
     ) -> None:
         self.name = name
         self.labels: Mapping[str, str] = dict(labels or {})
         self.enforce = enforce
+        self.settle = settle
         self.client = client
         self._translators = tuple(translators)
         self._live = LiveObjects(client)
@@ -87,7 +95,7 @@ class KubeCluster:
             raise ClusterError(f"cluster {self.name} is in mode Observe", retryable=False, code="GM509")
         from gitmesh.adapters.kube.apply import Applier
 
-        return Applier(self.client, self._kinds, self._live).apply(plan)
+        return Applier(self.client, self._kinds, self._live, self.settle).apply(plan)
 
     def now(self) -> float:
         """The API server's clock, which dates its objects too."""
@@ -121,7 +129,8 @@ class KubeCluster:
 def connect(config: ClusterConfig, translators: Sequence[Translator], *, folder: Path, environment: Mapping[str, str]) -> KubeCluster:
     """The cluster of a configuration; nothing is sent yet. Relative paths start in `folder`. Raises ClusterError."""
     client = Client(_endpoint(config, folder, environment), timeout=config.timeout / 1000, user_agent=f"gitmesh/{__version__}")
-    return KubeCluster(config.name, client, translators, labels=config.labels, enforce=config.mode == "Enforce")
+    enforce, settle = config.mode == "Enforce", config.settle / 1000
+    return KubeCluster(config.name, client, translators, labels=config.labels, enforce=enforce, settle=settle)
 
 
 def _endpoint(config: ClusterConfig, folder: Path, environment: Mapping[str, str]) -> Endpoint:
