@@ -13,7 +13,7 @@ $(STAMP): pyproject.toml requirements/dev.txt
 	@echo "setting up $(VENV) (once)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "GitMesh needs Python 3.11 or newer; try make PYTHON=python3.11"; exit 3; }
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
@@ -24,7 +24,7 @@ test: $(STAMP) ## Everything but end-to-end tests; real API servers where `make 
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not e2e"
 
 e2e: $(STAMP) ## End-to-end tests, the long ones, on a real Istio; needs `make lab`, root, iproute2 and iptables
-	@$(BIN)/python -m pytest -n 3 --dist loadfile -m e2e --ignore=tests/e2e
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m e2e --ignore=tests/e2e
 	@$(BIN)/python -m pytest -m e2e tests/e2e
 
 lab: $(STAMP) ## Build API servers and Istio for the tests from source (Go 1.26; ten minutes, once)
