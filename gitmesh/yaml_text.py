@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import isinf, isnan
 from typing import Any
 
-_FIRST = {key: rank for rank, key in enumerate(("apiVersion", "kind", "metadata", "spec"))}
+_FIRST = ("apiVersion", "kind", "metadata", "spec")
 """Keys that come first where a mapping has them; the others follow in order."""
 _PLAIN = re.compile(
     r"[A-Za-z_/][A-Za-z0-9_./@+-]*(?:[: ](?=[A-Za-z0-9_./(])[A-Za-z0-9_./@+()-]*)*\Z"
@@ -29,11 +29,15 @@ def dump(document: object) -> str:
 
     Raises TypeError for values that YAML documents of ours never hold.
     """
-    if isinstance(document, Mapping) and document:
-        return "\n".join(_mapping(document, "")) + "\n"
-    if isinstance(document, list | tuple) and document:
-        return "\n".join(_sequence(document, "")) + "\n"
-    return _scalar(document, "  ") + "\n"
+    lines: list[str] = []
+    if _is_plain(document):
+        lines.append(_scalar(document, "  "))
+    elif isinstance(document, Mapping):
+        _mapping(document, "", lines)
+    elif isinstance(document, list | tuple):
+        _sequence(document, "", lines)
+    lines.append("")
+    return "\n".join(lines)
 
 
 def dump_all(documents: Sequence[object]) -> str:
@@ -41,34 +45,42 @@ def dump_all(documents: Sequence[object]) -> str:
     return "---\n".join(dump(document) for document in documents)
 
 
-def _rank(key: str) -> tuple[int, str]:
-    return _FIRST.get(key, len(_FIRST)), key
+def _ordered(body: Mapping[Any, Any]) -> list[Any]:
+    first = [key for key in _FIRST if key in body]
+    return first + sorted(body.keys() - set(first)) if first else sorted(body)
 
 
-def _mapping(body: Mapping[Any, Any], indent: str) -> Iterator[str]:
-    for key in sorted(body, key=_rank):
+def _mapping(body: Mapping[Any, Any], indent: str, lines: list[str]) -> None:
+    inner = indent + "  "
+    for key in _ordered(body):
         value, name = body[key], _key(key)
-        if isinstance(value, Mapping) and value:
-            yield f"{indent}{name}:"
-            yield from _mapping(value, indent + "  ")
-        elif isinstance(value, list | tuple) and value:
-            yield f"{indent}{name}:"
-            yield from _sequence(value, indent)
-        else:
-            yield f"{indent}{name}: {_scalar(value, indent + '  ')}"
-
-
-def _sequence(items: Sequence[Any], indent: str) -> Iterator[str]:
-    for item in items:
-        if isinstance(item, Mapping) and item:
-            lines = _mapping(item, indent + "  ")
-        elif isinstance(item, list | tuple) and item:
-            lines = _sequence(item, indent + "  ")
-        else:
-            yield f"{indent}- {_scalar(item, indent + '  ')}"
+        if _is_plain(value):
+            lines.append(f"{indent}{name}: {_scalar(value, inner)}")
             continue
-        yield f"{indent}- {next(lines)[len(indent) + 2 :]}"
-        yield from lines
+        lines.append(f"{indent}{name}:")
+        if isinstance(value, list | tuple):
+            _sequence(value, indent, lines)
+        else:
+            _mapping(value, inner, lines)
+
+
+def _sequence(items: Sequence[Any], indent: str, lines: list[str]) -> None:
+    inner = indent + "  "
+    for item in items:
+        if _is_plain(item):
+            lines.append(f"{indent}- {_scalar(item, inner)}")
+            continue
+        first = len(lines)
+        if isinstance(item, list | tuple):
+            _sequence(item, inner, lines)
+        else:
+            _mapping(item, inner, lines)
+        lines[first] = f"{indent}- {lines[first][len(inner) :]}"
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is written on the line of its key: whatever holds nothing. Text first, which nearly all of it is."""
+    return isinstance(value, str) or not value or not isinstance(value, list | tuple | Mapping)
 
 
 def _key(key: object) -> str:

@@ -15,8 +15,8 @@ from gitmesh.model.facts import Service, ServicePort, Workload
 from gitmesh.model.policies import Policy, YamlPath
 from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, TextCondition
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.resolution.identities import identities
-from gitmesh.resolution.index import Index, World, port_of, targets
+from gitmesh.resolution.identities import Trust
+from gitmesh.resolution.index import Index, port_of, targets
 
 Default: TypeAlias = Literal["Deny", "Allow", "MeshDefault"]
 _STRICTEST: tuple[Default, ...] = ("Deny", "MeshDefault", "Allow")
@@ -56,11 +56,11 @@ class Resolved:
     held: bool = False
 
 
-def resolve_access(situation: Situation, world: World, index: Index) -> Resolved:
+def resolve_access(situation: Situation, trust: Trust, index: Index) -> Resolved:
     """Decide who may call the destination."""
     if not situation.service.selector:
         return Resolved(access=None, diagnostics=tuple(_no_selector(situation)))
-    return _Decision(situation, world, index).resolved()
+    return _Decision(situation, trust, index).resolved()
 
 
 def all_targets(service: Service, workloads: Sequence[Workload]) -> frozenset[int]:
@@ -74,8 +74,8 @@ def all_targets_of(ports: Iterable[ServicePort], workloads: Sequence[Workload]) 
 
 
 class _Decision:
-    def __init__(self, situation: Situation, world: World, index: Index) -> None:
-        self.situation, self.world, self.index = situation, world, index
+    def __init__(self, situation: Situation, trust: Trust, index: Index) -> None:
+        self.situation, self.trust, self.index = situation, trust, index
         self.found: list[Diagnostic] = []
         self.held = False
 
@@ -104,7 +104,7 @@ class _Decision:
 
     def _grant(self, policy: Policy) -> Grant:
         spec = _spec(policy)
-        who = identities(spec.sources, policy.namespace, self.world, deny=spec.action == "Deny")
+        who = self.trust.identities(spec.sources, policy.namespace, deny=spec.action == "Deny")
         for cluster in who.unknown:
             self._hold(
                 finding(
@@ -200,7 +200,7 @@ class _Decision:
             numbers = all_targets(self.situation.service, self.situation.workloads)
         if (exempt.ports is not None or guarded) and not numbers - guarded:
             return None
-        who = identities(exempt.sources, owner.namespace, self.world, deny=False) if exempt.sources else None
+        who = self.trust.identities(exempt.sources, owner.namespace, deny=False) if exempt.sources else None
         if who and who.unknown:
             self.held = True
         return Exemption(

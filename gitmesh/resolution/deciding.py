@@ -141,7 +141,7 @@ class _Cluster:
     def _decide(self, service: Service, acting: Sequence[tuple[Marked, int]], situation: Situation | None) -> Done:
         policies = [Acting(policy=marked.policy, form=form, slots=marked.slots) for marked, form in acting]
         traffic = resolve_traffic(self.name, service, policies, self.index)
-        access = resolve_access(situation, self.scene.world, self.index) if situation else Resolved(access=None)
+        access = resolve_access(situation, self.scene.trust, self.index) if situation else Resolved(access=None)
         decision, named = _worth_saying(situation, access.access)
         unit = bare(
             self.name,

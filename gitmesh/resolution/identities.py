@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gitmesh.model.selectors import IdentitySelector
 from gitmesh.model.units import Caller, Principal
-from gitmesh.resolution.index import World
+from gitmesh.resolution.index import Index, World
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 """A trust domain (SPIFFE-ID, section 2.1; Istio takes capitals too)."""
@@ -22,41 +22,50 @@ class Identities:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TrustDomains:
-    """Trust domains of all managed meshes with known facts."""
+class Trust:
+    """Who is who in one world: the trust domains of all managed meshes with known facts, and every selection resolved once."""
 
-    world: World
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._domains = {cluster: _names(index) for cluster, index in world.known()}
+        self._all = tuple(sorted({domain for domains in self._domains.values() for domain in domains}))
+        self._resolved: dict[tuple[Sequence[IdentitySelector], str, bool], Identities] = {}
 
-    def all(self) -> tuple[str, ...]:
-        return tuple(sorted({domain for cluster, _ in self.world.known() for domain in self.of(cluster)}))
+    def identities(self, items: Sequence[IdentitySelector], namespace: str, *, deny: bool) -> Identities:
+        """Resolve the items. Without a cluster an Allow names every known trust domain, a Deny any: each errs on the closed side.
 
-    def of(self, cluster: str) -> tuple[str, ...]:
-        """A mesh may say anything of itself, also what means everybody to others (`*`): only a name counts."""
-        said = {mesh.trust_domain for _, index in self.world.known([cluster]) for mesh in index.facts.meshes}
-        return tuple(sorted(filter(_NAME.fullmatch, said)))
+        `namespace` is the default namespace of ServiceAccounts.
+        """
+        found = self._resolved.get((items, namespace, deny))
+        if found is None:
+            found = self._resolved[items, namespace, deny] = self._resolve(items, namespace, deny)
+        return found
+
+    def _resolve(self, items: Sequence[IdentitySelector], namespace: str, deny: bool) -> Identities:
+        unknown = sorted({name for item in items for name in _unknown(item, self._world)})
+        resolved = {_caller(item, namespace, self, deny) for item in items}
+        return Identities(callers=tuple(sorted(resolved, key=repr)), unknown=tuple(unknown))
+
+    def anywhere(self, deny: bool) -> tuple[tuple[str, ...], str]:
+        """(trust domains of an identity without a cluster, what of it cannot be said)."""
+        trusted = ("",) if deny else self._all
+        return trusted, "" if trusted else "no managed mesh has a known trust domain"
 
     def bound_to(self, cluster: str) -> tuple[tuple[str, ...], str]:
         """(trust domains that only this cluster has, what of it cannot be said)."""
-        if cluster not in self.world.indexes:
+        if cluster not in self._world.indexes:
             return (), f"cluster {cluster} is not managed here, so its identities are not known"
-        mine = self.of(cluster)
+        mine = self._domains.get(cluster, ())
         if not mine:
             return (), f"cluster {cluster} has no mesh with a trust domain"
-        others = {name: set(self.of(name)) & set(mine) for name, _ in self.world.known() if name != cluster}
-        shared = {domain: sorted([cluster, *(n for n, common in others.items() if domain in common)]) for domain in mine}
-        reasons = [f"clusters {' and '.join(names)} share the trust domain {d}" for d, names in shared.items() if len(names) > 1]
-        return tuple(domain for domain in mine if len(shared[domain]) == 1), "; ".join(reasons)
+        having = {domain: [name for name, domains in self._domains.items() if domain in domains] for domain in mine}
+        reasons = [f"clusters {' and '.join(names)} share the trust domain {d}" for d, names in having.items() if len(names) > 1]
+        return tuple(domain for domain, names in having.items() if len(names) == 1), "; ".join(reasons)
 
 
-def identities(items: Sequence[IdentitySelector], namespace: str, world: World, *, deny: bool) -> Identities:
-    """Resolve the items. Without a cluster an Allow names every known trust domain, a Deny any: each errs on the closed side.
-
-    `namespace` is the default namespace of ServiceAccounts.
-    """
-    unknown = sorted({name for item in items for name in _unknown(item, world)})
-    resolved = {_caller(item, namespace, TrustDomains(world), deny) for item in items}
-    return Identities(callers=tuple(sorted(resolved, key=repr)), unknown=tuple(unknown))
+def _names(index: Index) -> tuple[str, ...]:
+    """A mesh may say anything of itself, also what means everybody to others (`*`): only a name counts."""
+    return tuple(sorted({mesh.trust_domain for mesh in index.facts.meshes if _NAME.fullmatch(mesh.trust_domain)}))
 
 
 def _clusters(item: IdentitySelector) -> set[str]:
@@ -68,10 +77,10 @@ def _unknown(item: IdentitySelector, world: World) -> tuple[str, ...]:
     return world.unknown() if _clusters(item) else ()
 
 
-def _caller(item: IdentitySelector, namespace: str, domains: TrustDomains, deny: bool) -> Caller:
+def _caller(item: IdentitySelector, namespace: str, trust: Trust, deny: bool) -> Caller:
     if item.all or item.authenticated:
         return Caller(kind="all" if item.all else "authenticated")
-    principals, reasons = _principals(item, namespace, domains, deny)
+    principals, reasons = _principals(item, namespace, trust, deny)
     named = bool(item.service_accounts or item.namespaces or item.clusters)
     return Caller(
         kind="principals" if named else "address",
@@ -82,11 +91,11 @@ def _caller(item: IdentitySelector, namespace: str, domains: TrustDomains, deny:
     )
 
 
-def _principals(item: IdentitySelector, namespace: str, domains: TrustDomains, deny: bool) -> tuple[list[Principal], list[str]]:
+def _principals(item: IdentitySelector, namespace: str, trust: Trust, deny: bool) -> tuple[list[Principal], list[str]]:
     found: list[Principal] = []
     reasons: list[str] = []
     for cluster, own_namespace, account in _named(item, namespace):
-        trusted, reason = domains.bound_to(cluster) if cluster else _anywhere(domains, deny)
+        trusted, reason = trust.bound_to(cluster) if cluster else trust.anywhere(deny)
         reasons += [reason] if reason else []
         found += [Principal(trust_domain=domain, namespace=own_namespace, service_account=account) for domain in trusted]
     return found, reasons
@@ -98,8 +107,3 @@ def _named(item: IdentitySelector, namespace: str) -> Iterator[tuple[str, str, s
         yield from ((account.cluster or "", account.namespace or namespace, account.name) for account in item.service_accounts)
     elif item.namespaces or item.clusters:
         yield from ((cluster, own, "") for cluster in item.clusters or ("",) for own in item.namespaces or ("",))
-
-
-def _anywhere(domains: TrustDomains, deny: bool) -> tuple[tuple[str, ...], str]:
-    trusted = ("",) if deny else domains.all()
-    return trusted, "" if trusted else "no managed mesh has a known trust domain"

@@ -17,6 +17,7 @@ from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.deciding import Done, destinations
 from gitmesh.resolution.destinations import RuleId
 from gitmesh.resolution.finishing import Finished
+from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, World
 from gitmesh.resolution.rules import slots_of
 from gitmesh.resolution.scene import Marked, Remembered, Same, Scene, ServiceKey, places
@@ -72,6 +73,7 @@ class _Run:
         selections = {one.policy.id: self._select(one, indexes) for one in selecting}
         return Scene(
             world=self.world,
+            trust=Trust(self.world),
             marked=marked,
             members=memberships([policy for policy in policies if isinstance(policy.spec, VirtualMeshSpec)], self.world, clusters),
             selections=selections,

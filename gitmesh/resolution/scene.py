@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any, TypeAlias
 
 from gitmesh.model.policies import Policy
+from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import World
 from gitmesh.resolution.rules import Slot
 from gitmesh.resolution.selection import Selection
@@ -33,9 +34,10 @@ Acting: TypeAlias = Mapping[ServiceKey, list[tuple[Marked, int]]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """`acting` is by cluster, `governed` the destinations there that an enforced Allow selects; `domains` are the trust
-    domains of every mesh, on which identities depend."""
+    domains of every mesh, on which the identities that `trust` finds depend."""
 
     world: World
+    trust: Trust
     marked: Mapping[str, Marked]
     members: Membership
     selections: Mapping[str, Selection]
