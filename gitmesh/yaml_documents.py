@@ -25,7 +25,7 @@ _BOOL = {
     for word in words
     for spelling in (word, word.title(), word.upper())
 }
-_INT = re.compile(r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|[1-9][0-9_]*|0)\Z")
+_INT = re.compile(r"[-+]?(?:0b_*[01][01_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|0o_*[0-7][0-7_]*|0[0-7_]*|[1-9][0-9_]*)\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _SPECIAL = re.compile(r"([-+]?)\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
 _TEXT_TAGS = frozenset({"!", "tag:yaml.org,2002:str"})
@@ -155,8 +155,8 @@ class _Builder:
         frame.key = None
 
 
-def read_documents(text: str) -> tuple[Document, ...]:
-    """The documents of a text, empty ones included as None. Raises DocumentError."""
+def read_documents(text: str | bytes) -> tuple[Document, ...]:
+    """The documents of a text, or of its bytes in UTF-8 or UTF-16, empty ones included as None. Raises DocumentError."""
     builder = _Builder()
     steps: dict[type, Callable[[Any], None]] = {
         yaml.ScalarEvent: builder.scalar,

@@ -106,8 +106,21 @@ def test_an_unknown_context_is_told_with_the_known_ones(tmp_path: Path) -> None:
     assert "known: main" in refusal(written(tmp_path, config()), context="other")
 
 
+def test_K24_a_mistake_in_its_yaml_is_told_with_its_line_and_never_what_stands_there(tmp_path: Path) -> None:
+    assert "line 2: a key stands twice" in refusal(written(tmp_path, f"token: a\ntoken: {SECRET}\n"))
+    assert "2 documents" in refusal(written(tmp_path, f"token: {SECRET}\n---\na: 1\n"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    """As PowerShell writes it."""
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump(config()), encoding=encoding)
+    assert read_kubeconfig(path).server == "https://api.example.com:6443"
+
+
 @pytest.mark.parametrize(
-    "content", ["", "[]", "a: [", f"token: {SECRET}\n\tx: 1", "[" * 100_000, "!!python/object:os.system {}", "a: &a [*a]", "\x00"]
+    "content", ["", "[]", "a: [", f"token: {SECRET}\n\tx: 1", "[" * 100_000, "!!python/object:os.system {}", "a: &a [*a]", "\x00", "a: 0b_"]
 )
 def test_K24_files_that_are_no_kubeconfig_are_refused(tmp_path: Path, content: str) -> None:
     refusal(written(tmp_path, content))

@@ -80,6 +80,16 @@ def test_kubernetes_reading_of_plain_scalars() -> None:
     }
 
 
+@settings(deadline=None)
+@given(st.text(alphabet="0bxo_+-.e17f", max_size=6))
+def test_Y05_whatever_looks_like_a_number_is_read(text: str) -> None:
+    read_documents(f"a: {text}x\nb: [{text}]")
+
+
+def test_a_prefix_without_digits_is_text() -> None:
+    assert read_documents("[0b_, -0x_, 0o__, 0b_1, 0x_f, 0o_7, 0_]")[0].value == ["0b_", "-0x_", "0o__", 1, 15, 7, 0]
+
+
 def test_aliases_and_merge_keys() -> None:
     assert read_documents("a: &x {b: 1, c: 2}\nd: {<<: *x, c: 3}\ne: *x\n")[0].value == {
         "a": {"b": 1, "c": 2},

@@ -10,11 +10,10 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from gitmesh.adapters.kube.credentials import Certificate, Endpoint, Exec, FileToken, StaticToken, TokenSource
 from gitmesh.adapters.kube.errors import clean
 from gitmesh.errors import ClusterError
+from gitmesh.yaml_documents import DocumentError, read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,9 +38,8 @@ def read_kubeconfig(path: Path, *, context: str | None = None, allow_exec: bool 
         return _Reader(path, _load(path), allow_exec).endpoint(context)
     except OSError as error:
         raise _bad(path, f"cannot be read: {error.strerror or 'error'}") from None
-    except (yaml.YAMLError, RecursionError, UnicodeDecodeError, ValueError):
-        # A YAML error quotes the line it stopped at, which may hold a token.
-        raise _bad(path, "is not well-formed YAML") from None
+    except DocumentError as error:  # its text names a line and never what stands there, which may be a token
+        raise _bad(path, f"is not well-formed YAML: {error}") from None
 
 
 def _bad(path: Path, text: str) -> ClusterError:
@@ -53,8 +51,10 @@ def _load(path: Path) -> Any:
         content = handle.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise _bad(path, "is larger than 1 MiB")
-    # The pure Python loader: libyaml's crashes on deep nesting, this one raises RecursionError.
-    return yaml.load(content, Loader=yaml.SafeLoader)
+    documents = read_documents(content)
+    if len(documents) != 1:
+        raise _bad(path, f"holds {len(documents)} documents, not one")
+    return documents[0].value
 
 
 class _Reader:
