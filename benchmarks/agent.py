@@ -37,8 +37,9 @@ TICKS = 5
 ROUNDS = 3
 """The sizes alternate, so that each is compared with what the machine did just then; the median of the rounds counts."""
 MEMORY = Path("/dev/shm")
+"""Where doublings are measured: what a disk still has to write from the size before would change the figures of the next."""
 ROOM = 2**31
-"""Bytes that doublings are measured in memory for: what a disk still has to write from before differs more than the sizes do."""
+"""Bytes that MEMORY must have free for that."""
 
 
 def measure(size: Size, place: Path | None = None) -> dict[str, float]:
@@ -109,6 +110,7 @@ def report() -> dict[str, object]:
     place = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM else None
     rounds = [{name: measure(size, place) for name, size in {"half": HALF, **DOUBLES}.items()} for _ in range(ROUNDS)]
     exponents = {name: {figure: _exponent(rounds, name, figure) for figure in GOALS} for name in DOUBLES}
+    sizes = {name: {figure: median(one[name][figure] for one in rounds) for figure in GOALS} for name in rounds[0]}
     misses = [f"{figure}: {full[figure]:.2f} > {goal}" for figure, goal in GOALS.items() if full[figure] > goal]
     misses += [
         f"doubling {name}: {figure} grew by {2**exponent:.2f}"
@@ -116,7 +118,7 @@ def report() -> dict[str, object]:
         for figure, exponent in row.items()
         if exponent > 1
     ]
-    return {"full": full, "exponents": exponents, "misses": misses}
+    return {"full": full, **sizes, "exponents": exponents, "misses": misses}
 
 
 def _exponent(rounds: Sequence[Mapping[str, Mapping[str, float]]], name: str, figure: str) -> float:

@@ -51,11 +51,12 @@ class Document:
 
 @dataclass(slots=True)
 class _Frame:
-    """An open mapping or list. `key` is the mapping's key that waits for its value."""
+    """An open mapping or list. `height` is how many levels are below it so far, `key` the mapping's key that waits for its value."""
 
     value: Any
     anchor: str | None
     first: int
+    height: int = 0
     key: str | None = None
     merging: bool = False
     merged: list[Any] = field(default_factory=list)
@@ -67,7 +68,7 @@ class _Builder:
     def __init__(self) -> None:
         self.documents: list[Document] = []
         self._stack: list[_Frame] = []
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._anchors: dict[str, tuple[Any, int, int]] = {}
         self._nodes = 0
         self._root: Any = None
         self._start = (0, False)
@@ -98,8 +99,8 @@ class _Builder:
             for key, value in merged.items():
                 frame.value.setdefault(key, value)
         if frame.anchor is not None:
-            self._anchors[frame.anchor] = (frame.value, self._nodes - frame.first + 1)
-        self._add(frame.value, event, 1)
+            self._anchors[frame.anchor] = (frame.value, self._nodes - frame.first + 1, frame.height + 1)
+        self._add(frame.value, event, 1, frame.height + 1)
 
     def scalar(self, event: Any) -> None:
         text = event.value
@@ -113,8 +114,8 @@ class _Builder:
         else:
             raise DocumentError("a tag is not supported", event.start_mark.line + 1)
         if event.anchor is not None:
-            self._anchors[event.anchor] = (value, 1)
-        self._add(value, event, 1)
+            self._anchors[event.anchor] = (value, 1, 0)
+        self._add(value, event, 1, 0)
 
     def _set_key(self, text: str, event: Any) -> None:
         frame = self._stack[-1]
@@ -126,10 +127,12 @@ class _Builder:
     def alias(self, event: Any) -> None:
         if event.anchor not in self._anchors:
             raise DocumentError("an alias without its anchor", event.start_mark.line + 1)
-        value, weight = self._anchors[event.anchor]
-        self._add(value, event, weight)
+        value, weight, height = self._anchors[event.anchor]
+        if len(self._stack) + height > MAX_DEPTH:
+            raise DocumentError(f"more than {MAX_DEPTH} levels", event.start_mark.line + 1)
+        self._add(value, event, weight, height)
 
-    def _add(self, value: Any, event: Any, weight: int) -> None:
+    def _add(self, value: Any, event: Any, weight: int, height: int) -> None:
         self._nodes += weight
         if self._nodes > MAX_NODES:
             raise DocumentError(f"more than {MAX_NODES} nodes", event.start_mark.line + 1)
@@ -137,6 +140,7 @@ class _Builder:
             self._root = value
             return
         frame = self._stack[-1]
+        frame.height = max(frame.height, height)
         if type(frame.value) is list:
             frame.value.append(value)
         elif frame.key is None:

@@ -34,7 +34,8 @@ def dump(document: object) -> str:
         lines.append(_scalar(document, "  "))
     elif isinstance(document, Mapping):
         _mapping(document, "", lines)
-    elif isinstance(document, list | tuple):
+    else:
+        assert isinstance(document, list | tuple)
         _sequence(document, "", lines)
     lines.append("")
     return "\n".join(lines)

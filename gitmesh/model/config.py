@@ -74,9 +74,9 @@ class Kubeconfig(Model):
     allow_exec: bool = Field(False, description="Allow credentials that are made by running a program that the file names.")
 
 
-def _takes_a_moment(millis: int) -> int:
-    if millis < 1_000:
-        raise ValueError("settle must be at least 1s: no proxy learns of a write at once")
+def _settle(millis: int) -> int:
+    if not 1_000 <= millis <= 15_000:
+        raise ValueError("settle is from 1s to 15s: no proxy learns of a write at once, and a cycle has to wait for it")
     return millis
 
 
@@ -90,9 +90,9 @@ class ClusterConfig(Model):
     in_cluster: Literal[True] | None = Field(None, description="The cluster that the agent runs in.")
     mode: Literal["Enforce", "Observe"] = Field("Enforce", description="Observe never writes.")
     timeout: Millis = Field(30_000, description="Deadline of one request.", validate_default=False)
-    settle: Annotated[Millis, AfterValidator(_takes_a_moment)] = Field(
+    settle: Annotated[Millis, AfterValidator(_settle)] = Field(
         5_000,
-        description="Time in which every proxy learns of a write, 1s at least: what relies on the write (a route on its subset) waits so long.",
+        description="Time in which every proxy learns of a write, 1s to 15s: what relies on the write (a route on its subset) waits so long.",
         validate_default=False,
     )
 

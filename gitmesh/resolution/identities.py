@@ -29,9 +29,9 @@ class Trust:
         self._world = world
         self._domains = {cluster: _names(index) for cluster, index in world.known()}
         self._all = tuple(sorted({domain for domains in self._domains.values() for domain in domains}))
-        self._resolved: dict[tuple[Sequence[IdentitySelector], str, bool], Identities] = {}
+        self._resolved: dict[tuple[tuple[IdentitySelector, ...], str, bool], Identities] = {}
 
-    def identities(self, items: Sequence[IdentitySelector], namespace: str, *, deny: bool) -> Identities:
+    def identities(self, items: tuple[IdentitySelector, ...], namespace: str, *, deny: bool) -> Identities:
         """Resolve the items. Without a cluster an Allow names every known trust domain, a Deny any: each errs on the closed side.
 
         `namespace` is the default namespace of ServiceAccounts.

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from gitmesh.adapters.kube.client import Client
 from gitmesh.adapters.kube.cluster import KubeCluster
+from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import decode
 from gitmesh.model.plan import Action, Plan
 from gitmesh.model.units import UnitKey
 from tests.integration.kube_support import (
+    DEADLINE,
     KINDS,
+    WRITER,
     body,
     carry_out,
     create,
@@ -69,6 +73,24 @@ def test_K06_a_creation_whose_answer_was_lost_counts_as_done(apiserver: ApiServe
     live = create(cluster, key, vs_spec())
     (outcome,) = carry_out(cluster, step(Action.CREATE, key, vs_spec()))
     assert (outcome.ok, outcome.uid) == (True, live.uid)
+
+
+def test_what_relies_on_a_write_comes_when_the_cluster_has_settled(apiserver: ApiServer, tmp_path: Path) -> None:
+    subset, route = (vs_key(apiserver.new_namespace(), name) for name in ("subset", "route"))
+    seen: list[tuple[float, bool, bool]] = []
+
+    class Noting(Client):
+        def pause(self, seconds: float) -> None:
+            seen.append((seconds, spec_of(apiserver, subset) is not None, spec_of(apiserver, route) is not None))
+
+    endpoint = read_kubeconfig(apiserver.kubeconfig(tmp_path / "admin"))
+    cluster = KubeCluster("lab", Noting(endpoint, timeout=DEADLINE, user_agent="gitmesh-tests"), [WRITER], settle=7.0)
+    cluster.observe(KINDS)
+    relying = step(Action.CREATE, route, vs_spec(), phase=Phase.ROUTE, settled=True)
+    outcomes = carry_out(cluster, step(Action.CREATE, subset, vs_spec(), phase=Phase.DESTINATION), relying)
+    cluster.close()
+    assert [outcome.ok for outcome in outcomes] == [True, True]
+    assert seen == [(7.0, True, False)]
 
 
 def test_an_update_is_one_request_where_nobody_else_wrote(apiserver: ApiServer, cluster: KubeCluster) -> None:

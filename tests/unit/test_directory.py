@@ -14,6 +14,7 @@ import yaml
 
 from gitmesh.adapters import files
 from gitmesh.adapters.directory import DirectoryCluster
+from gitmesh.cli import wiring
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.manifests import Phase
@@ -48,6 +49,15 @@ def live(at: DirectoryCluster, name: str = "reviews") -> Live:
 
 def test_facts_are_those_of_the_objects(root: Path) -> None:
     assert cluster(root).facts() == discovered(bookshop(), assumed=cluster(root).facts().kinds)
+
+
+def test_a_configured_directory_is_wired(root: Path) -> None:
+    file = root.parent / "gitmesh.yaml"
+    one = {"name": "east", "labels": {"region": "eu"}, "directory": "east", "mode": "Observe", "settle": "1500ms"}
+    source = {"name": "policies", "url": "https://git.example/mesh.git"}
+    file.write_text(dump({"apiVersion": "gitmesh.io/v1alpha1", "kind": "Config", "sources": [source], "clusters": [one]}))
+    found = wiring.fleet(wiring.read(file), {}).clusters["east"]
+    assert (found.name, found.labels, found.enforce, found.settle) == ("east", {"region": "eu"}, False, 1.5)
 
 
 def test_any_layout_gives_the_same_facts(root: Path, tmp_path: Path) -> None:

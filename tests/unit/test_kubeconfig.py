@@ -73,6 +73,9 @@ def test_files_are_relative_to_the_kubeconfig_and_a_token_file_wins(tmp_path: Pa
         ({"server": "http://api.example.com"}, None, "https"),
         ({"server": "https://me:x@api.example.com"}, None, "https"),
         ({"server": "ftp://api"}, None, "https"),
+        ({"server": "https://[::1"}, None, "https"),
+        ({"server": "https://a:port"}, None, "https"),
+        ({"server": f"https://me:{SECRET}@host\uff1a6443"}, None, "https"),
         ({"server": f"https://{'ä' * 70}.example"}, None, "https"),
         ({"tls-server-name": ".example"}, None, "tls-server-name"),
         ({"tls-server-name": "a\0b"}, None, "tls-server-name"),
@@ -119,8 +122,13 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str) 
     assert read_kubeconfig(path).server == "https://api.example.com:6443"
 
 
+DEEP = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} {'[' * 95}*a{i - 1}{']' * 95}\n" for i in range(1, 60)) + "current-context: *a59\n"
+"""Each line is shallow by itself, and stands for those before it."""
+
+
 @pytest.mark.parametrize(
-    "content", ["", "[]", "a: [", f"token: {SECRET}\n\tx: 1", "[" * 100_000, "!!python/object:os.system {}", "a: &a [*a]", "\x00", "a: 0b_"]
+    "content",
+    ["", "[]", "a: [", f"token: {SECRET}\n\tx: 1", "[" * 100_000, "!!python/object:os.system {}", "a: &a [*a]", "\x00", "a: 0b_", DEEP],
 )
 def test_K24_files_that_are_no_kubeconfig_are_refused(tmp_path: Path, content: str) -> None:
     refusal(written(tmp_path, content))
@@ -168,6 +176,11 @@ def test_K32_a_token_file_that_is_empty_for_an_instant_is_read_again(tmp_path: P
     assert FileToken(path, wait=0.05).token(False, Rotation(5.0, Closing())) == "fresh"
 
 
+def test_K32_a_token_file_whose_name_is_none_is_missing() -> None:
+    with pytest.raises(ClusterError, match="missing"):
+        FileToken(Path("a\0b"), wait=0.0).token(False, Deadline(5.0, Closing()))
+
+
 @pytest.mark.parametrize("content", [None, "", "  \n", "two words", "a\nb", "ümlaut"])
 def test_K32_a_token_that_cannot_be_one_is_never_sent(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "token"
@@ -200,9 +213,9 @@ def test_reading_a_kubeconfig_loads_no_kubernetes_client() -> None:
 
 def test_a_configured_cluster_is_wired_without_a_request(tmp_path: Path) -> None:
     written(tmp_path, config())
-    chosen = {"name": "west", "labels": {"env": "prod"}, "kubeconfig": {"path": "config"}, "mode": "Observe", "timeout": "5s"}
+    chosen = {"name": "west", "labels": {"env": "prod"}, "kubeconfig": {"path": "config"}, "mode": "Observe", "settle": "7s"}
     cluster = connect(ClusterConfig.model_validate(chosen), [], folder=tmp_path, environment={})
-    assert (cluster.name, cluster.labels, cluster.enforce) == ("west", {"env": "prod"}, False)
+    assert (cluster.name, cluster.labels, cluster.enforce, cluster.settle) == ("west", {"env": "prod"}, False, 7.0)
     with pytest.raises(ClusterError, match="inCluster"):
         connect(ClusterConfig.model_validate({"name": "here", "inCluster": True}), [], folder=tmp_path, environment={})
 

@@ -18,7 +18,7 @@ sources:
   auth: {usernameFile: u, passwordFile: p}
 clusters:
 - {name: east, labels: {region: eu}, directory: clusters/east}
-- {name: west, kubeconfig: {path: west.kc, context: west}, mode: Enforce, timeout: 30s, settle: 20s}
+- {name: west, kubeconfig: {path: west.kc, context: west}, mode: Enforce, timeout: 30s, settle: 10s}
 - {name: here, inCluster: true, mode: Observe}
 prune: {maxPercent: 30, protect: [], approved: []}
 writeBack: {statusBranch: gitmesh-status, author: {name: gitmesh, email: gitmesh@localhost}}
@@ -39,7 +39,7 @@ def test_the_sample_of_the_api_page() -> None:
     assert findings == ()
     assert config is not None
     assert (config.instance, config.listen, config.sources[0].interval) == ("shop", ":8080", 30_000)
-    assert [(cluster.name, cluster.settle) for cluster in config.clusters] == [("east", 5_000), ("west", 20_000), ("here", 5_000)]
+    assert [(cluster.name, cluster.settle) for cluster in config.clusters] == [("east", 5_000), ("west", 10_000), ("here", 5_000)]
     assert config.sources[0].auth.username_file == "u"
 
 
@@ -87,7 +87,8 @@ def test_all_findings_at_their_lines() -> None:
         ("{usernameFile: u, passwordFile: p}", "{sshKeyFile: k}", "sources[0].auth"),
         ("maxPercent: 30", "maxPercent: 101", "prune.maxPercent"),
         ("ignore: []", "ignore: [Secret]", "ignore[0]"),
-        ("settle: 20s", "settle: 900ms", "clusters[1].settle"),
+        ("settle: 10s", "settle: 900ms", "clusters[1].settle"),
+        ("settle: 10s", "settle: 16s", "clusters[1].settle"),
     ],
 )
 def test_mistakes(old: str, new: str, field: str) -> None:

@@ -85,7 +85,7 @@ class FileToken:
         try:
             with self.path.open("rb") as handle:
                 return handle.read(_MOST_TOKEN_BYTES).decode("ascii", errors="replace").strip()
-        except OSError:
+        except (OSError, ValueError):  # a path with a NUL in it is a ValueError
             return ""
 
 
@@ -146,12 +146,19 @@ class Endpoint:
     def check(self, where: str) -> None:
         """Raise ClusterError unless the address is https, or http on loopback without credentials (a local kubectl proxy), and
         `server_name` is a name."""
-        parts = urlsplit(self.server)
-        plain = parts.scheme == "http" and _is_loopback(parts.hostname or "") and self.tokens is None and self.certificate is None
-        if not _is_host(parts.hostname or "") or parts.username or parts.query or parts.fragment or (parts.scheme != "https" and not plain):
+        if not self._is_fit():
             raise ClusterError(f"{clean(where, 200)}: `server` must be a plain https address", retryable=False, code="GM502")
         if self.server_name and not (_SERVER_NAME.match(self.server_name) and _is_host(self.server_name)):
             raise ClusterError(f"{clean(where, 200)}: `tls-server-name` is no name of a server", retryable=False, code="GM502")
+
+    def _is_fit(self) -> bool:
+        try:
+            parts = urlsplit(self.server)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError:  # its text holds the whole address, and a password in it
+            return False
+        plain = parts.scheme == "http" and _is_loopback(host) and self.tokens is None and self.certificate is None
+        return _is_host(host) and not (parts.username or parts.query or parts.fragment) and (parts.scheme == "https" or plain)
 
     def context(self) -> ssl.SSLContext:
         """A TLS context with our trust and certificate. Raises ClusterError where one of them cannot be read."""

@@ -39,7 +39,7 @@ def read_kubeconfig(path: Path, *, context: str | None = None, allow_exec: bool 
     except OSError as error:
         raise _bad(path, f"cannot be read: {error.strerror or 'error'}") from None
     except DocumentError as error:  # its text names a line and never what stands there, which may be a token
-        raise _bad(path, f"is not well-formed YAML: {error}") from None
+        raise _bad(path, f"cannot be used: {error}") from None
 
 
 def _bad(path: Path, text: str) -> ClusterError:
