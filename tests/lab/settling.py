@@ -109,5 +109,7 @@ def _version(item: Any) -> tuple[str, str, str]:
 
 
 def _acknowledged(proxy: Any) -> bool:
-    """Whether a proxy of /debug/syncz has taken all that it was sent; what it refused it has not."""
-    return all(resource.get("sent") == resource.get("acked") for resource in proxy["resources"].values())
+    """Whether a proxy of /debug/syncz has taken all that it was sent; what it refused it has not. One that has just connected was
+    sent nothing yet, and then it has no `resources`."""
+    resources = proxy.get("resources", {})
+    return bool(resources) and all(resource.get("sent") == resource.get("acked") for resource in resources.values())
