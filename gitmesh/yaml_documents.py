@@ -89,8 +89,7 @@ class _Builder:
     def _open(self, value: Any, event: Any) -> None:
         if event.tag is not None and event.tag not in _PLAIN_TAGS:
             raise DocumentError("a tag is not supported", event.start_mark.line + 1)
-        if len(self._stack) >= MAX_DEPTH:
-            raise DocumentError(f"more than {MAX_DEPTH} levels", event.start_mark.line + 1)
+        self._descend(1, event)
         self._stack.append(_Frame(value, event.anchor, self._nodes))
 
     def end(self, event: Any) -> None:
@@ -128,9 +127,12 @@ class _Builder:
         if event.anchor not in self._anchors:
             raise DocumentError("an alias without its anchor", event.start_mark.line + 1)
         value, weight, height = self._anchors[event.anchor]
-        if len(self._stack) + height > MAX_DEPTH:
-            raise DocumentError(f"more than {MAX_DEPTH} levels", event.start_mark.line + 1)
+        self._descend(height, event)
         self._add(value, event, weight, height)
+
+    def _descend(self, levels: int, event: Any) -> None:
+        if len(self._stack) + levels > MAX_DEPTH:
+            raise DocumentError(f"more than {MAX_DEPTH} levels", event.start_mark.line + 1)
 
     def _add(self, value: Any, event: Any, weight: int, height: int) -> None:
         self._nodes += weight

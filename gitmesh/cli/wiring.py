@@ -165,8 +165,8 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
     if one.directory is not None:
         from gitmesh.adapters.directory import DirectoryCluster
 
-        enforce, settle = one.mode == "Enforce", one.settle / 1000
-        return DirectoryCluster(one.name, setup.base / one.directory, plugins, labels=one.labels, enforce=enforce, settle=settle)
+        root = setup.base / one.directory
+        return DirectoryCluster(one.name, root, plugins, labels=one.labels, enforce=one.enforce, settle=one.settle_seconds)
     from gitmesh.adapters.kube.cluster import connect
     from gitmesh.cli.unusable import UnusableCluster
     from gitmesh.errors import ClusterError
@@ -174,7 +174,7 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
     try:
         return connect(one, plugins, folder=setup.base, environment=os.environ)
     except ClusterError as error:
-        return UnusableCluster(one.name, error, one.labels, one.mode == "Enforce")
+        return UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds)
 
 
 def facts_fleet(facts: Mapping[str, ClusterFacts]) -> Fleet:
@@ -212,7 +212,7 @@ def event_publishers(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) ->
 
     None in mode Observe: an Event is a write, too.
     """
-    own = next((fleet.clusters[one.name] for one in setup.config.clusters if one.in_cluster and one.mode == "Enforce"), None)
+    own = next((fleet.clusters[one.name] for one in setup.config.clusters if one.in_cluster and one.enforce), None)
     if own is None:
         return ()
     from gitmesh.adapters.kube.cluster import KubeCluster

@@ -96,6 +96,16 @@ class ClusterConfig(Model):
         validate_default=False,
     )
 
+    @property
+    def enforce(self) -> bool:
+        """Whether it is written to."""
+        return self.mode == "Enforce"
+
+    @property
+    def settle_seconds(self) -> float:
+        """`settle` as clusters count it."""
+        return self.settle / 1000
+
     @model_validator(mode="after")
     def _one(self) -> Self:
         exactly_one(self, "directory", "kubeconfig", "in_cluster")

@@ -129,8 +129,7 @@ class KubeCluster:
 def connect(config: ClusterConfig, translators: Sequence[Translator], *, folder: Path, environment: Mapping[str, str]) -> KubeCluster:
     """The cluster of a configuration; nothing is sent yet. Relative paths start in `folder`. Raises ClusterError."""
     client = Client(_endpoint(config, folder, environment), timeout=config.timeout / 1000, user_agent=f"gitmesh/{__version__}")
-    enforce, settle = config.mode == "Enforce", config.settle / 1000
-    return KubeCluster(config.name, client, translators, labels=config.labels, enforce=enforce, settle=settle)
+    return KubeCluster(config.name, client, translators, labels=config.labels, enforce=config.enforce, settle=config.settle_seconds)
 
 
 def _endpoint(config: ClusterConfig, folder: Path, environment: Mapping[str, str]) -> Endpoint:
