@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import parse_headers
+from pathlib import Path
 
 import pytest
 
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.errors import ClusterError
+from tests.lab.apiserver import ApiServer
 
 GET = Request(method="GET", path="/x")
 ONCE = Request(method="POST", path="/x", body=b"{}", safe=False)
@@ -118,7 +121,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again() -> No
 
 def test_a_body_that_ends_early_is_an_error() -> None:
     with facing(lambda connection: connection.sendall(SHORT)) as (client, wire):
-        with pytest.raises(ClusterError, match="the connection broke: IncompleteRead"):
+        with pytest.raises(ClusterError, match="the connection broke: the answer ended early"):
             client.send(ONCE)
         assert wire.accepted == 1
 
@@ -137,3 +140,45 @@ def test_a_host_that_cannot_be_a_name_fails_its_cluster_alone(host: str) -> None
     with pytest.raises(ClusterError, match="cannot connect"):
         client.send(ONCE)
     client.close()
+
+
+class Secure:
+    """A TLS server that answers one request a connection and counts the handshakes that took a session up again."""
+
+    def __init__(self, certs: Path) -> None:
+        self._certs = certs
+        self.context = self._fresh()
+        self.resumed: list[bool] = []
+
+    def _fresh(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._certs / "apiserver.crt", self._certs / "apiserver.key")
+        return context
+
+    def forget(self) -> None:
+        """As a server that was started anew: no session of before is known."""
+        self.context = self._fresh()
+
+    def serve(self, listener: socket.socket, connections: int) -> None:
+        """So many connections, one after the other."""
+        for _ in range(connections):
+            connection, _ = listener.accept()
+            with self.context.wrap_socket(connection, server_side=True) as secured:
+                _request(secured)
+                self.resumed.append(bool(secured.session_reused))
+                secured.sendall(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+
+def test_a_session_is_taken_up_again_and_made_anew_where_the_server_forgot_it(apiserver: ApiServer) -> None:
+    server = Secure(apiserver.folder / "certs")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        client = Client(Endpoint(server=address, ca=apiserver.ca_file), timeout=10.0, user_agent="gitmesh-tests", jitter=lambda: 0.0)
+        for _ in range(2):
+            serving = threading.Thread(target=server.serve, args=(listener, 3))
+            serving.start()
+            assert [client.send(ONCE).body for _ in range(3)] == [b"{}"] * 3
+            serving.join(10)
+            server.forget()
+        client.close()
+    assert server.resumed == [False, True, True] * 2

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from gitmesh.adapters.kube import managed
 from gitmesh.adapters.kube.errors import api_error, clean
 from gitmesh.adapters.kube.pacing import LONGEST_WAIT, Slots, backoff, retry_after
 from gitmesh.adapters.kube.paths import PathError, collection, item, segment
+from gitmesh.adapters.kube.writes import apply_request
 from gitmesh.model.objects import ApiKind, ObjectKey
 
 KIND = ApiKind(group="networking.istio.io", kind="VirtualService", plural="virtualservices", versions=("v1",))
@@ -217,3 +219,12 @@ def test_when_content_was_written(times: tuple[str | None, ...], written: float)
     found: list[dict[str, Any]] = [{"manager": f"m{number}", "fieldsV1": {}, "time": time} for number, time in enumerate(times)]
     status = {"manager": "istiod", "subresource": "status", "fieldsV1": {}, "time": "2030-01-01T00:00:00Z"}
     assert managed.written(managed.entries({"metadata": {"managedFields": [*found, status]}})) == written
+
+
+def test_an_apply_is_sent_line_by_line_as_the_server_reads_it_best() -> None:
+    key = ObjectKey(group=KIND.group, kind=KIND.kind, namespace="shop", name="x")
+    desired = {"apiVersion": "networking.istio.io/v1", "metadata": {"name": "x"}, "spec": {"http": [{"name": "a {b: [c"}]}}
+    sent = apply_request(KIND, "v1", key, desired, "7").body
+    assert sent is not None
+    assert yaml.safe_load(sent) == json.loads(sent) == {**desired, "metadata": {"name": "x", "resourceVersion": "7"}}
+    assert max(line.count(b'": ') for line in sent.splitlines()) == 1

@@ -23,6 +23,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 EMPTY_TOKEN_WAIT = 1.0
 _MOST_TOKEN_BYTES = 64 * 1024
 _TOKEN = re.compile(r"[\x21-\x7e]+\Z")
+_PATH = re.compile(r"[!-~]*")
 _SERVER_NAME = re.compile(r"[\w:][\w.:-]*\Z")
 
 
@@ -158,7 +159,8 @@ class Endpoint:
         except ValueError:  # its text holds the whole address, and a password in it
             return False
         plain = parts.scheme == "http" and _is_loopback(host) and self.tokens is None and self.certificate is None
-        return _is_host(host) and not (parts.username or parts.query or parts.fragment) and (parts.scheme == "https" or plain)
+        bare = not ("@" in parts.netloc or parts.query or parts.fragment) and _PATH.fullmatch(parts.path)
+        return bool(bare) and _is_host(host) and (parts.scheme == "https" or plain)
 
     def context(self) -> ssl.SSLContext:
         """A TLS context with our trust and certificate. Raises ClusterError where one of them cannot be read."""

@@ -11,8 +11,8 @@ import orjson
 
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.errors import ApiError
+from gitmesh.adapters.kube.message import GZIP
 from gitmesh.adapters.kube.paths import collection, item
-from gitmesh.adapters.kube.transport import GZIP
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import NAMESPACE, Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey

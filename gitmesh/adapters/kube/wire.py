@@ -1,56 +1,77 @@
-"""A socket to an API server, plain or TLS, whose every wait ends at a deadline and which any thread may cut."""
+"""A connection to an API server, plain or TLS, whose every wait ends at a deadline and which any thread may cut."""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import select
 import socket
 from functools import partial
-from ssl import SSLCertVerificationError
+from ssl import SSLCertVerificationError, SSLSocket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
-    from _typeshed import ReadableBuffer, WriteableBuffer
+    from ssl import SSLContext, SSLSession
 
     from gitmesh.adapters.kube.deadline import Deadline
+
+_PIECE = 64 * 1024
 
 
 class UnreachableError(OSError):
     """There is no connection; the text says why."""
 
 
-class Wire:
-    """As much of a socket as `http.client` uses. `deadline` is that of the exchange under way."""
+class Tls:
+    """TLS with one server. Its session is taken up again, so that certificates are proved once and not for each connection."""
 
-    def __init__(self, deadline: Deadline) -> None:
-        self.deadline = deadline
+    def __init__(self, context: SSLContext, server_name: str) -> None:
+        self._context = context
+        self._server_name = plain(server_name)
+        self._session: SSLSession | None = None
+
+    def wrap(self, sock: socket.socket) -> SSLSocket:
+        """The socket, before its handshake."""
+        # The handshake comes later, so that `cut` has a socket to shut down while a server is silent.
+        return self._context.wrap_socket(sock, server_hostname=self._server_name, do_handshake_on_connect=False, session=self._session)
+
+    def begun(self, sock: SSLSocket) -> None:
+        """The handshake is done: a session that the server did not take up again is over."""
+        if not sock.session_reused:
+            self._session = None
+
+    def heard(self, sock: SSLSocket) -> None:
+        """Something was received: only now is a session whole (RFC 8446, 4.6.1)."""
+        if self._session is None:
+            self._session = sock.session
+
+
+class Wire:
+    """One connection, made when something is first sent. `deadline` is that of the exchange under way."""
+
+    deadline: Deadline
+
+    def __init__(self, host: str, port: int, tls: Tls | None) -> None:
+        self.tls = tls
+        self._host, self._port = host, port
         self._sock: socket.socket | None = None
         self._is_cut = False
 
-    def connect(self, host: str, port: int, context: SSLContext | None, server_name: str) -> None:
-        """Connect and shake hands. Raises SSLCertVerificationError where the server is not trusted, else UnreachableError."""
-        try:
-            self._dial(host, port)
-            if context is not None:
-                self._secure(context, server_name)
-        except SSLCertVerificationError:
-            raise
-        except OSError as error:
-            raise UnreachableError(error.strerror or str(error)) from error
-
-    def sendall(self, data: ReadableBuffer) -> None:
-        """Send all of it."""
+    def send(self, data: bytes) -> None:
+        """Send all of it. Raises SSLCertVerificationError where the server is not trusted, and UnreachableError."""
+        if self._sock is None:
+            self._connect()
         self._ready().sendall(data)
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """What is received."""
-        return io.BufferedReader(_Incoming(self._ready(), self.deadline))
+    def receive(self) -> bytes:
+        """Some of what the server says, empty where it closed. Each wait is for the rest of the time: who trickles gains none."""
+        sock = self._ready()
+        data = sock.recv(_PIECE)
+        if self.tls is not None and isinstance(sock, SSLSocket):
+            self.tls.heard(sock)
+        return data
 
     def close(self) -> None:
-        """Close it, once what `makefile` gave is closed too."""
+        """Close it."""
         if self._sock is not None:
             self._sock.close()
 
@@ -69,11 +90,23 @@ class Wire:
                 # Not the method of SSLSocket, which would take the TLS state away from under the thread that reads.
                 socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
-    def _dial(self, host: str, port: int) -> None:
+    def _connect(self) -> None:
+        try:
+            self._dial()
+            if self.tls is not None:
+                self._sock = secured = self.tls.wrap(self._ready())
+                self._ready()
+                secured.do_handshake()
+                self.tls.begun(secured)
+        except SSLCertVerificationError:
+            raise
+        except OSError as error:
+            raise UnreachableError(error.strerror or str(error)) from error
+
+    def _dial(self) -> None:
         failure = OSError("the name has no address")
-        for family, kind, protocol, _, address in self.deadline.call(
-            partial(socket.getaddrinfo, _plain(host), port, type=socket.SOCK_STREAM)
-        ):
+        find = partial(socket.getaddrinfo, plain(self._host), self._port, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in self.deadline.call(find):
             self.close()
             try:
                 self._sock = socket.socket(family, kind, protocol)
@@ -85,13 +118,6 @@ class Wire:
                 return
         raise failure
 
-    def _secure(self, context: SSLContext, server_name: str) -> None:
-        # The handshake comes second, so that `cut` has a socket to shut down while a server is silent.
-        secured = context.wrap_socket(self._ready(), server_hostname=_plain(server_name), do_handshake_on_connect=False)
-        self._sock = secured
-        self._ready()
-        secured.do_handshake()
-
     def _ready(self) -> socket.socket:
         """The socket, for one more step."""
         if self._is_cut:
@@ -101,26 +127,6 @@ class Wire:
         return self._sock
 
 
-class _Incoming(io.RawIOBase):
-    """What a socket says. Each wait is for the rest of the time at most, so a server that trickles gains none."""
-
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
-        self._sock = sock
-        self._deadline = deadline
-        self._raw = sock.makefile("rb", buffering=0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int | None:
-        self._sock.settimeout(self._deadline.left())
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-def _plain(host: str) -> str | bytes:
+def plain(host: str) -> bytes:
     """A host as bytes, which are taken as they are: for every text Python loads its tables of international names first."""
-    return host.encode() if host.isascii() else host
+    return host.encode() if host.isascii() else host.encode("idna")

@@ -25,7 +25,8 @@ _NOT_CONTENT = frozenset({"apiVersion", "kind", "metadata", "status"})
 def apply_request(kind: ApiKind, version: str, key: ObjectKey, desired: Mapping[str, Any], at: str, *, dry: bool = False) -> Request:
     """Server-side apply of the whole object under our name, never forced, on exactly the version `at` of it."""
     body = {**desired, "metadata": {**desired["metadata"], "resourceVersion": at}}
-    return _patch(kind, version, key, APPLY, body, dry)
+    # The server reads it as YAML, whose scanner keeps each line until none of it can be a key: on one line a write costs it a fifth more.
+    return _patch(kind, version, key, APPLY, orjson.dumps(body, option=orjson.OPT_INDENT_2), dry)
 
 
 def claims_request(kind: ApiKind, version: str, key: ObjectKey, at: str, entries: Sequence[Mapping[str, Any]]) -> Request:
@@ -34,7 +35,7 @@ def claims_request(kind: ApiKind, version: str, key: ObjectKey, at: str, entries
         {"op": "replace", "path": "/metadata/managedFields", "value": list(entries)},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": at},
     ]
-    return _patch(kind, version, key, JSON_PATCH, steps, dry=False)
+    return _patch(kind, version, key, JSON_PATCH, orjson.dumps(steps), dry=False)
 
 
 def content_request(kind: ApiKind, version: str, key: ObjectKey, live: Mapping[str, Any], desired: Mapping[str, Any], at: str) -> Request:
@@ -46,7 +47,7 @@ def content_request(kind: ApiKind, version: str, key: ObjectKey, live: Mapping[s
     ours, theirs = desired.keys() - _NOT_CONTENT, live.keys() - _NOT_CONTENT
     steps += [{"op": "add", "path": f"/{name}", "value": desired[name]} for name in sorted(ours)]
     steps += [{"op": "remove", "path": f"/{name}"} for name in sorted(theirs - ours)]
-    return _patch(kind, version, key, JSON_PATCH, steps, dry=True)
+    return _patch(kind, version, key, JSON_PATCH, orjson.dumps(steps), dry=True)
 
 
 def delete_request(kind: ApiKind, version: str, key: ObjectKey, uid: str, at: str) -> Request:
@@ -65,9 +66,9 @@ def get_request(kind: ApiKind, version: str, key: ObjectKey) -> Request:
     return Request(method="GET", path=item(kind, version, key))
 
 
-def _patch(kind: ApiKind, version: str, key: ObjectKey, content_type: str, body: Any, dry: bool) -> Request:
+def _patch(kind: ApiKind, version: str, key: ObjectKey, content_type: str, body: bytes, dry: bool) -> Request:
     query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
     if dry:
         query["dryRun"] = "All"
     path = item(kind, version, key)
-    return Request(method="PATCH", path=path, query=query, body=orjson.dumps(body), content_type=content_type)
+    return Request(method="PATCH", path=path, query=query, body=body, content_type=content_type)
