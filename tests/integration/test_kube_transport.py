@@ -143,12 +143,16 @@ def test_a_host_that_cannot_be_a_name_fails_its_cluster_alone(host: str) -> None
 
 
 class Secure:
-    """A TLS server that answers one request a connection and counts the handshakes that took a session up again."""
+    """A TLS server that answers one request a connection and says of each whether it took a session up again.
+
+    The next `refusals` handshakes fail.
+    """
 
     def __init__(self, certs: Path) -> None:
         self._certs = certs
         self.context = self._fresh()
         self.resumed: list[bool] = []
+        self.refusals = 0
 
     def _fresh(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -163,22 +167,47 @@ class Secure:
         """So many connections, one after the other."""
         for _ in range(connections):
             connection, _ = listener.accept()
+            if self.refusals:
+                self.refusals -= 1
+                connection.close()
+                continue
             with self.context.wrap_socket(connection, server_side=True) as secured:
                 _request(secured)
                 self.resumed.append(bool(secured.session_reused))
                 secured.sendall(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
 
 
-def test_a_session_is_taken_up_again_and_made_anew_where_the_server_forgot_it(apiserver: ApiServer) -> None:
-    server = Secure(apiserver.folder / "certs")
+@contextmanager
+def secured(server: ApiServer) -> Iterator[tuple[Client, Secure, socket.socket]]:
+    """A client of such a server, with the certificate of an API server."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        client = Client(Endpoint(server=address, ca=apiserver.ca_file), timeout=10.0, user_agent="gitmesh-tests", jitter=lambda: 0.0)
-        for _ in range(2):
-            serving = threading.Thread(target=server.serve, args=(listener, 3))
-            serving.start()
-            assert [client.send(ONCE).body for _ in range(3)] == [b"{}"] * 3
-            serving.join(10)
-            server.forget()
-        client.close()
+        client = Client(Endpoint(server=address, ca=server.ca_file), timeout=10.0, user_agent="gitmesh-tests", jitter=lambda: 0.0)
+        try:
+            yield client, Secure(server.folder / "certs"), listener
+        finally:
+            client.close()
+
+
+def exchanges(client: Client, server: Secure, listener: socket.socket, requests: int) -> None:
+    """So many requests, each answered at last."""
+    serving = threading.Thread(target=server.serve, args=(listener, requests + server.refusals))
+    serving.start()
+    assert [client.send(GET).body for _ in range(requests)] == [b"{}"] * requests
+    serving.join(10)
+
+
+def test_a_session_is_taken_up_again_and_made_anew_where_the_server_forgot_it(apiserver: ApiServer) -> None:
+    with secured(apiserver) as (client, server, listener):
+        exchanges(client, server, listener, 3)
+        server.forget()
+        exchanges(client, server, listener, 3)
     assert server.resumed == [False, True, True] * 2
+
+
+def test_a_session_that_a_handshake_failed_with_is_not_tried_again(apiserver: ApiServer) -> None:
+    with secured(apiserver) as (client, server, listener):
+        exchanges(client, server, listener, 2)
+        server.refusals = 1
+        exchanges(client, server, listener, 2)
+    assert server.resumed == [False, True, False, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable
+from itertools import chain, repeat
 
 import pytest
 from hypothesis import given
@@ -95,13 +96,18 @@ def test_what_can_be_read_in_two_ways_is_no_answer(came: bytes) -> None:
 
 @pytest.mark.parametrize("endless", [b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 50_000, EARLY_HINTS * 10_000], ids=["header", "hints"])
 def test_K25_a_header_without_end_is_cut(endless: bytes) -> None:
-    with pytest.raises(TooLargeError):
+    with pytest.raises(MessageError, match="longer than 256 KiB"):
         fed(endless[start : start + 16_384] for start in range(0, len(endless), 16_384))
 
 
 def packed(body: bytes) -> bytes:
     """An answer that says that its body is packed."""
     return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def test_K25_a_body_without_end_is_cut() -> None:
+    with pytest.raises(TooLargeError):
+        fed(chain([UNFRAMED], repeat(b" " * 1024 * 1024)))
 
 
 def test_a_packed_body_is_unpacked() -> None:

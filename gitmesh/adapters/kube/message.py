@@ -65,8 +65,10 @@ class Response:
     def feed(self, data: bytes) -> None:
         """What came next, empty where the server closed. Raises MessageError, and TooLargeError beyond 64 MiB."""
         self._received += len(data)
-        if self._received > (MOST_BYTES if self._has_headers else _MOST_HEADER_BYTES):
+        if self._received > MOST_BYTES:
             raise TooLargeError
+        if self._received > _MOST_HEADER_BYTES and not self._has_headers:
+            raise MessageError("its header is longer than 256 KiB")
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):

@@ -34,15 +34,14 @@ class Tls:
         # The handshake comes later, so that `cut` has a socket to shut down while a server is silent.
         return self._context.wrap_socket(sock, server_hostname=self._server_name, do_handshake_on_connect=False, session=self._session)
 
-    def begun(self, sock: SSLSocket) -> None:
-        """The handshake is done: a session that the server did not take up again is over."""
-        if not sock.session_reused:
-            self._session = None
-
     def heard(self, sock: SSLSocket) -> None:
         """Something was received: only now is a session whole (RFC 8446, 4.6.1)."""
         if self._session is None:
             self._session = sock.session
+
+    def forget(self) -> None:
+        """The server would not, or could not, take up the session: the next handshake proves everything again."""
+        self._session = None
 
 
 class Wire:
@@ -94,14 +93,20 @@ class Wire:
         try:
             self._dial()
             if self.tls is not None:
-                self._sock = secured = self.tls.wrap(self._ready())
-                self._ready()
-                secured.do_handshake()
-                self.tls.begun(secured)
+                self._secure(self.tls)
         except SSLCertVerificationError:
             raise
         except OSError as error:
             raise UnreachableError(error.strerror or str(error)) from error
+
+    def _secure(self, tls: Tls) -> None:
+        self._sock = secured = tls.wrap(self._ready())
+        self._ready()
+        try:
+            secured.do_handshake()
+        finally:
+            if not secured.session_reused:
+                tls.forget()
 
     def _dial(self) -> None:
         failure = OSError("the name has no address")
