@@ -150,3 +150,7 @@ class ClusterFacts:
     def mesh(self, name: str) -> Mesh | None:
         """The mesh of that name."""
         return next((mesh for mesh in self.meshes if mesh.name == name), None)
+
+    def meshes_of(self, translator: str) -> tuple[Mesh, ...]:
+        """The meshes that a translator writes for."""
+        return tuple(mesh for mesh in self.meshes if mesh.translator == translator)

@@ -94,7 +94,8 @@ class Build:
     """What one cluster should hold. `held` are objects of held units: never changed, never deleted.
 
     `complete` is false where facts are unknown: nothing may then be deleted. `meshes` are the cluster's.
-    `units` are what was decided, `held_units` those of which nothing new could be decided or said.
+    `units` are what was decided, `held_units` those of which nothing new could be decided or said. `pending` are policies that name
+    what is not there: what they did before stays.
     """
 
     cluster: str
@@ -104,3 +105,4 @@ class Build:
     meshes: tuple[Mesh, ...] = ()
     units: tuple[Unit, ...] = ()
     held_units: frozenset[UnitKey] = frozenset()
+    pending: frozenset[str] = frozenset()

@@ -14,7 +14,7 @@ from gitmesh.model.manifests import Build, Fragment, Manifest
 from gitmesh.model.objects import ObjectKey, canonical, digest
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPolicySpec
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.planning.ownership import marks
+from gitmesh.planning.ownership import claims, marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping, Sequence
@@ -69,7 +69,7 @@ def _build_cluster(
         for unit in units:
             found.add(unit.key, _built(unit, translator, meshes, facts, instance, (context, memo)))
         for key in waiting:
-            found.held.update(_claims(translator, key, meshes, facts))
+            found.held.update(claims(translator, key, meshes, facts))
     # What a mesh that is not found may own is unknown: its mesh-wide deny must not be pruned for that.
     known = all(key.kind != "Mesh" or facts.mesh(key.name) for key in waiting)
     made = Build(
@@ -80,6 +80,7 @@ def _build_cluster(
         meshes=facts.meshes,
         units=units,
         held_units=frozenset(found.held_units),
+        pending=resolution.pending.get(cluster, frozenset()),
     )
     return made, found.said
 
@@ -119,7 +120,7 @@ class _Collected:
 def _at_work(facts: ClusterFacts, translators: Mapping[str, Translator]) -> Iterable[tuple[Translator, tuple[Mesh, ...], str]]:
     """The translators that have a mesh here, their meshes, and a text that changes with what they may read of the facts."""
     for name, translator in translators.items():
-        meshes = tuple(mesh for mesh in facts.meshes if mesh.translator == name)
+        meshes = facts.meshes_of(name)
         if meshes:
             kinds = [(kind.group, kind.kind, kind.versions, hash(kind.fields)) for kind in facts.kinds]
             yield translator, meshes, repr((name, meshes, kinds))
@@ -146,15 +147,9 @@ def _built(
 def _translate(unit: Unit, translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts, instance: str) -> Built:
     translation = translator.translate(unit, meshes, facts)
     if translation.held:
-        return Built(diagnostics=translation.diagnostics, held=_claims(translator, unit.key, meshes, facts))
+        return Built(diagnostics=translation.diagnostics, held=claims(translator, unit.key, meshes, facts))
     manifests = tuple(_manifest(fragment, unit, instance) for fragment in translation.fragments)
     return Built(manifests=manifests, diagnostics=translation.diagnostics)
-
-
-def _claims(translator: Translator, key: UnitKey, meshes: Sequence[Mesh], facts: ClusterFacts) -> tuple[ObjectKey, ...]:
-    if key.kind == "Mesh":
-        return tuple(claim for mesh in meshes if mesh.name == key.name for claim in translator.claims(key, mesh, facts))
-    return translator.claims(key, None, facts)
 
 
 def _manifest(fragment: Fragment, unit: Unit, instance: str) -> Manifest:

@@ -54,6 +54,7 @@ def converge(
 ) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
     """Bring one cluster to its build, or say what that would take. Raises ClusterError."""
     observed, said = _observe(cluster, facts, stored.ledger, cycle)
+    built = _keep_back(built, observed, facts, stored, cycle, memo)
     plan = _plan(cluster, built, observed, stored, cycle, memo)
     writing = cycle.apply and cluster.enforce
     if cycle.apply and not cluster.enforce and plan.writes:
@@ -104,6 +105,22 @@ def _observe(cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle
         return observed, []
     text = f"all {len(ledger.entries)} objects of ours are gone from cluster {cluster.name}; they are created again"
     return observed, [finding("GM409", text, cluster=cluster.name, severity=Severity.WARNING)]
+
+
+def _keep_back(
+    built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]
+) -> Build:
+    """The build without what a policy would withdraw that names something absent; the same value again while nothing moved."""
+    if not built.pending:
+        return built
+    from gitmesh.planning.keeping import keep_back  # imported late: most builds have no such policy
+
+    inputs = (built, observed, facts)
+    found = memo.get("kept back")
+    if found is None or any(old is not new for old, new in zip(found[0], inputs, strict=True)):
+        found = memo["kept back"] = (inputs, keep_back(built, observed, facts, cycle.translators, stored.ledger.instance))
+    kept: Build = found[1]
+    return kept
 
 
 def _plan(cluster: Cluster, built: Build, observed: Observed, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]) -> Plan:

@@ -19,7 +19,7 @@ from gitmesh.model.manifests import DELETE_ORDER, Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, decode
 from gitmesh.model.plan import Action, Change, Live, Observed, Plan
 from gitmesh.planning.fields import changes
-from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, blame, is_ours, may_adopt, writers
+from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, blame, is_ours, may_adopt, policies_of, writers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping, Sequence
@@ -61,7 +61,7 @@ def diff(
     """
     work = _Work(built, observed, stored, translators, consent, memo, before)
     wanted = [work.want(manifest) for manifest in built.manifests.values() if manifest.key not in built.held]
-    held = [_keep(Action.HELD, live, built, "its unit is held") for key in sorted(built.held) if (live := observed.live.get(key))]
+    held = [_keep(Action.HELD, live, built, _why(live, built)) for key in sorted(built.held) if (live := observed.live.get(key))]
     deletions = work.deletions()
     deletions, waiting, said = _guard(deletions, len(stored.ledger.entries.keys() & observed.live.keys()), built.cluster, consent)
     rest = [change for change in (*wanted, *deletions) if not change.writes]
@@ -70,6 +70,12 @@ def diff(
     rest += [step for step in steps if not step.writes]
     diagnostics = (*observed.diagnostics, *work.diagnostics, *said)
     return Plan(cluster=built.cluster, changes=(*writes, *rest, *held), prune_held=tuple(waiting), diagnostics=diagnostics)
+
+
+def _why(live: Live, built: Build) -> str:
+    """Why an object is held."""
+    pending = sorted(built.pending.intersection(policies_of(live)))
+    return f"{', '.join(pending)} names what is not there" if pending else "findings on its policies hold it"
 
 
 def _rank(change: Change) -> tuple[int, int, ObjectKey]:
@@ -296,7 +302,7 @@ def _change(action: Action, manifest: Manifest, **more: Any) -> Change:
 def _keep(action: Action, live: Live, built: Build, note: str, phase: Phase = Phase.ROUTE) -> Change:
     """A row about a live object that is not written (or is deleted, where the body does not matter)."""
     manifest = built.manifests.get(live.key)
-    policies = manifest.policies if manifest else _policies(live)
+    policies = manifest.policies if manifest else policies_of(live)
     version = decode(live.body)["apiVersion"].rpartition("/")[2]
     return Change(
         action=action,
@@ -309,10 +315,6 @@ def _keep(action: Action, live: Live, built: Build, note: str, phase: Phase = Ph
         policies=policies,
         note=note,
     )
-
-
-def _policies(live: Live) -> tuple[str, ...]:
-    return tuple(filter(None, live.annotations.get("gitmesh.io/policies", "").split(",")))
 
 
 def _guard(

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from gitmesh.model.facts import ClusterFacts, Mesh
     from gitmesh.model.ledger import Ledger
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Live
     from gitmesh.model.policies import Origin
+    from gitmesh.model.units import UnitKey
     from gitmesh.ports import Translator
 
 FIELD_MANAGER = "gitmesh"
@@ -28,6 +30,13 @@ def writers(translators: Mapping[str, Translator]) -> dict[tuple[str, str], Tran
     return {(resource.group, resource.kind): one for one in translators.values() for resource in one.resources}
 
 
+def claims(translator: Translator, unit: UnitKey, meshes: Sequence[Mesh], facts: ClusterFacts) -> tuple[ObjectKey, ...]:
+    """Every object that the unit may own; `meshes` are the translator's."""
+    if unit.kind == "Mesh":
+        return tuple(claim for mesh in meshes if mesh.name == unit.name for claim in translator.claims(unit, mesh, facts))
+    return translator.claims(unit, None, facts)
+
+
 def blame(policies: Sequence[str], origins: Iterable[Origin]) -> dict[str, Any]:
     """Policy and line behind an object, for a finding on it: the first of each."""
     first = min(origins, default=None)
@@ -38,6 +47,11 @@ def marks(cluster: str, instance: str, key: ObjectKey, policies: tuple[str, ...]
     """The labels and annotations that stand on every object of ours. Only what is stable: no commit, no line."""
     labels = {MANAGED_BY: FIELD_MANAGER, INSTANCE: instance}
     return labels, {ID: key.id(cluster), POLICIES: ",".join(sorted(policies))}
+
+
+def policies_of(live: Live) -> tuple[str, ...]:
+    """The policies that an object of ours came from when it was written."""
+    return tuple(filter(None, live.annotations.get(POLICIES, "").split(",")))
 
 
 def is_marked(live: Live, cluster: str, instance: str) -> bool:

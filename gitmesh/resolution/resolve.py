@@ -27,11 +27,15 @@ from gitmesh.resolution.virtualmeshes import held_keys, memberships, mesh_units
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """Units by cluster, sorted by key; `held` are those that an error or unknown facts keep back, `waiting` the policies on them."""
+    """Units by cluster, sorted by key; `held` are those that an error or unknown facts keep back, `waiting` the policies on them.
+
+    `pending` are, by cluster, the policies that name what is not there, or may not be there: they withdraw nothing.
+    """
 
     units: Mapping[str, tuple[Unit, ...]] = field(default_factory=dict)
     held: Mapping[str, tuple[UnitKey, ...]] = field(default_factory=dict)
     waiting: frozenset[str] = frozenset()
+    pending: Mapping[str, frozenset[str]] = field(default_factory=dict)
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -124,7 +128,16 @@ class _Run:
             found += finished.found
             decided += done.values()
         said = in_order([*found, *_shadowed(decided, self.scene)])
-        return Resolution(units=units, held=held, waiting=frozenset(waiting), diagnostics=said)
+        return Resolution(units=units, held=held, waiting=frozenset(waiting), pending=self._pending(), diagnostics=said)
+
+    def _pending(self) -> dict[str, frozenset[str]]:
+        found: dict[str, set[str]] = {cluster: set() for cluster in self.world.indexes}
+        for cluster, policy in self.scene.members.pending:
+            found[cluster].add(policy)
+        for policy, selection in self.scene.selections.items():
+            for cluster in found if selection.broken else {cluster for cluster, _ in selection.held}:
+                found[cluster].add(policy)
+        return {cluster: frozenset(policies) for cluster, policies in found.items()}
 
     def _held_by_name(self, cluster: str) -> set[ServiceKey]:
         """Destinations held by policies that name what is not there."""

@@ -19,10 +19,14 @@ MeshId = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """`owner` maps each selected mesh to its VirtualMesh; `held` are meshes that are missing, unseen or claimed twice."""
+    """`owner` maps each selected mesh to its VirtualMesh; `held` are meshes that are missing, unseen or claimed twice.
+
+    `pending` are (cluster, policy) of the VirtualMeshes that name a mesh which is missing there, or unseen.
+    """
 
     owner: Mapping[MeshId, Policy] = field(default_factory=dict)
     held: frozenset[MeshId] = frozenset()
+    pending: frozenset[tuple[str, str]] = frozenset()
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -30,18 +34,21 @@ def memberships(policies: Sequence[Policy], world: World, clusters: Mapping[str,
     """Resolve `meshes` of every VirtualMesh; a mesh in two of them is held."""
     claims: dict[MeshId, list[tuple[Policy, int]]] = {}
     held: set[MeshId] = set()
+    pending: set[tuple[str, str]] = set()
     found: list[Diagnostic] = []
     for policy in sorted(policies, key=lambda p: p.id):
         for number, reference in enumerate(_spec(policy).meshes):
             chosen = _Reference(policy, number, reference, world, clusters)
             for mesh in chosen.meshes():
                 claims.setdefault(mesh, []).append((policy, number))
-            held |= set(chosen.held())
+            lacking = set(chosen.held())
+            held |= lacking
+            pending |= {(cluster, policy.id) for cluster, _ in lacking}
             found += chosen.findings()
     twice = {mesh: owners for mesh, owners in claims.items() if len({policy.id for policy, _ in owners}) > 1}
     found += [diagnostic for mesh, owners in sorted(twice.items()) for diagnostic in _twice(mesh, owners)]
     owner = {mesh: owners[0][0] for mesh, owners in claims.items() if mesh not in twice}
-    return Membership(owner=owner, held=frozenset(held | set(twice)), diagnostics=tuple(found))
+    return Membership(owner=owner, held=frozenset(held | set(twice)), pending=frozenset(pending), diagnostics=tuple(found))
 
 
 def _spec(policy: Policy) -> VirtualMeshSpec:

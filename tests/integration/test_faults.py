@@ -207,6 +207,73 @@ def test_a_policy_for_a_service_that_is_not_there_is_pending_and_the_rest_goes_o
     assert len(shop.objects()) == 4
 
 
+def test_a_destination_that_is_misspelled_withdraws_nothing_from_the_one_that_was_meant(shop: Shop) -> None:
+    before = shop.live("ratings").read_bytes()
+    shop.commit(traffic("ratings", "ratingz", timeout="1s"), traffic("details", timeout="9s"))
+    report = shop.sync(code=2)
+    assert "GM208" in report.codes()
+    assert "TrafficPolicy/bookshop/ratings names what is not there" in str(report.document), "the row says why"
+    assert shop.live("ratings").read_bytes() == before
+    assert b"timeout: 9s" in shop.live("details").read_bytes(), "the others go on"
+    shop.commit(traffic("ratings", "reviews", timeout="1s"), traffic("details", timeout="9s"))
+    shop.sync(code=0)
+    assert not shop.live("ratings").exists(), "with a right name it moves"
+    assert shop.live("reviews").exists()
+
+
+def test_a_deny_whose_destination_is_misspelled_stays(shop: Shop) -> None:
+    def deny(name: str) -> dict[str, Any]:
+        spec = {"action": "Deny", "destinations": [{"name": name}], "sources": [{"namespaces": ["default"]}]}
+        return policy("AccessPolicy", "no-strangers", spec)
+
+    shop.commit(RATINGS, DETAILS, deny("ratings"))
+    shop.sync(code=0)
+    objects = shop.objects()
+    assert len(objects) == 6
+    shop.commit(RATINGS, DETAILS, deny("ratingz"))
+    assert "GM208" in shop.sync(code=2).codes()
+    assert shop.objects() == objects
+
+
+def test_of_two_destinations_the_misspelled_one_alone_is_kept(shop: Shop) -> None:
+    def both(first: str, second: str, timeout: str) -> dict[str, Any]:
+        return policy("TrafficPolicy", "both", {"destinations": [{"name": first}, {"name": second}], "timeout": timeout})
+
+    shop.commit(both("ratings", "details", "1s"))
+    shop.sync(code=0)
+    before = shop.live("ratings").read_bytes()
+    shop.commit(both("ratingz", "details", "7s"))
+    assert "GM208" in shop.sync(code=2).codes()
+    assert shop.live("ratings").read_bytes() == before
+    assert b"timeout: 7s" in shop.live("details").read_bytes()
+
+
+def test_a_mesh_that_is_misspelled_stays_closed(shop: Shop) -> None:
+    def closed(mesh: str) -> dict[str, Any]:
+        spec = {"meshes": [{"cluster": "east", "name": mesh}], "accessDefault": "Deny", "mtls": {"mode": "Strict"}}
+        return policy("VirtualMesh", "shop", spec)
+
+    shop.commit(RATINGS, DETAILS, closed("istio"))
+    shop.sync(code=0)
+    objects = shop.objects()
+    assert len(objects) > 4
+    shop.commit(RATINGS, DETAILS, closed("istoi"))
+    assert "GM208" in shop.sync(code=2).codes()
+    assert shop.objects() == objects
+
+
+def test_a_new_route_to_a_subset_waits_while_a_misspelled_name_holds_its_destination(shop: Shop) -> None:
+    def split(name: str, service: str, version: str) -> dict[str, Any]:
+        return traffic(name, service, split=[{"weight": 1, "destination": {"name": "reviews", "subset": {"version": version}}}])
+
+    shop.commit(RATINGS, split("reviews", "reviews", "v1"))
+    shop.sync(code=0)
+    objects = shop.objects()
+    shop.commit(RATINGS, split("reviews", "reviewz", "v1"), split("details", "details", "v2"))
+    assert "GM208" in shop.sync(code=2).codes()
+    assert shop.objects() == objects, "details would route to a subset that reviews does not get yet"
+
+
 def test_P17_two_policies_in_conflict_by_name_refuse_the_revision(shop: Shop) -> None:
     shop.commit(RATINGS, DETAILS, traffic("ratings-too", "ratings", timeout="5s"))
     objects = shop.objects()
