@@ -529,6 +529,15 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Follow the mesh's own code and link.",
         "",
     ),
+    (
+        "GM513",
+        "Defect",
+        "error",
+        "The work on a cluster ended in a defect of GitMesh; the other clusters go on.",
+        "The cluster answered something that nobody would expect, or GitMesh is wrong. The next tick tries again.",
+        "Report it, with the text of the finding and the version of the API server.",
+        "",
+    ),
     # --- sources and write-back
     (
         "GM601",

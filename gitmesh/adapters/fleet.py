@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 from gitmesh.errors import ClusterError
@@ -23,7 +25,7 @@ class LocalFleet:
     def each(self, work: Callable[[Cluster], Any], names: Iterable[str] | None = None) -> Mapping[str, Any]:
         """Results by cluster, in the order of the configuration; a ClusterError is the result of its cluster.
 
-        Clusters that are at work elsewhere are finished before an exception of another kind, a bug, propagates.
+        So is a defect of ours that one of them brings about: the others are finished.
         Raises KeyError for an unknown name.
         """
         wanted = set(self.clusters if names is None else names)
@@ -49,3 +51,8 @@ def _caught(work: Callable[[Cluster], Any], cluster: Cluster) -> Any:
         return work(cluster)
     except ClusterError as error:
         return error
+    except Exception as defect:  # noqa: BLE001  one cluster's nonsense must not end the work on the others (design law 9)
+        place = extract_tb(defect.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        # Only the kind of the defect is told: its text may hold what the cluster sent.
+        return ClusterError(f"a defect of GitMesh ended the work on it: {type(defect).__name__} at {where}", code="GM513")

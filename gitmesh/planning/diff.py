@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.manifests import DELETE_ORDER, Build, Manifest, Phase
-from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.model.objects import ObjectKey, canonical, decode, mapping
 from gitmesh.model.plan import Action, Change, Live, Observed, Plan
 from gitmesh.planning.fields import changes
 from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, blame, is_ours, may_adopt, policies_of, writers
@@ -281,8 +281,8 @@ def is_same(desired: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
     """Our labels and annotations are there (others may be too) and the whole spec is equal."""
     if desired["apiVersion"] != live.get("apiVersion") or desired.get("spec") != live.get("spec", {}):
         return False
-    wanted, found = desired["metadata"], live.get("metadata", {})
-    return all(wanted[part].items() <= (found.get(part) or {}).items() for part in ("labels", "annotations"))
+    wanted, found = desired["metadata"], mapping(live.get("metadata"))
+    return all(wanted[part].items() <= mapping(found.get(part)).items() for part in ("labels", "annotations"))
 
 
 def _change(action: Action, manifest: Manifest, **more: Any) -> Change:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gitmesh.model.objects import mapping
 from gitmesh.model.plan import FieldChange
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def changes(
     """
     rows = [*_walk(live.get("spec", _ABSENT), want.get("spec", _ABSENT), "spec")]
     for part in ("labels", "annotations"):
-        found = live.get("metadata", {}).get(part) or {}
+        found = mapping(mapping(live.get("metadata")).get(part))
         for name, value in want.get("metadata", {}).get(part, {}).items():
             rows += _walk(found.get(name, _ABSENT), value, f"metadata.{part}.{name}")
     return tuple(

@@ -368,6 +368,18 @@ def test_K28_a_copy_of_our_object_is_not_ours(shop: Shop) -> None:
     assert not shop.live("ratings").exists()
 
 
+@pytest.mark.parametrize("part", ["labels", "annotations"])
+@pytest.mark.parametrize("value", [["a"], 7, "text", None])
+def test_K25_marks_of_another_shape_are_drift_of_that_object(shop: Shop, part: str, value: object) -> None:
+    objects = shop.objects()
+    edit(shop, lambda body: body["metadata"].__setitem__(part, value))
+    report = shop.sync()
+    assert "GM513" not in report.codes()
+    others = {name: content for name, content in shop.objects().items() if "east/bookshop" not in name or "ratings" not in name}
+    assert others.items() <= objects.items()
+    assert report.code in (0, 2)
+
+
 @pytest.mark.parametrize("content", ["", "{", "apiVersion: v9\nkind: Ledger\n", "null"], ids=["empty", "broken", "future", "null"])
 def test_X11_a_damaged_ledger_deletes_nothing(shop: Shop, content: str) -> None:
     (shop.root / "clusters/east/.gitmesh/ledger.yaml").write_text(content, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,10 @@ import pytest
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.adapters.kube.lists import everything
+from gitmesh.adapters.kube.store import LedgerStore
 from gitmesh.errors import ClusterError
 from gitmesh.model.plan import Action
-from tests.integration.faultserver import FaultServer, Reply, breaks_off, floods, resets, says, trickles
+from tests.integration.faultserver import FaultServer, Handler, Reply, breaks_off, floods, resets, says, trickles
 from tests.integration.kube_support import KINDS, carry_out, cluster_at, step, vs_key, vs_spec
 
 GET = Request(method="GET", path="/api/v1/namespaces")
@@ -133,6 +135,53 @@ def test_K03_a_list_that_always_expires_or_breaks_is_an_error_never_a_part() -> 
     for second in (says(410, b"{}"), says(403, b"{}"), says(200, b"{}"), says(200, b'{"items": null, "metadata": {}}')):
         with facing(first, second, first, second, first, second, first, second) as (client, _), pytest.raises(ClusterError):
             everything(client, "/api/v1/pods", lambda raw: raw)
+
+
+@pytest.mark.parametrize("item", [b"null", b"7", b"[]", b"{}", b'{"metadata": null}', b'{"metadata": {}}', b'{"metadata": {"name": 7}}'])
+def test_K03_a_list_with_something_that_is_no_object_is_an_error_never_a_part(item: bytes) -> None:
+    damaged = says(200, b'{"metadata": {}, "items": [{"metadata": {"name": "a"}}, %b]}' % item)
+    with facing(damaged) as (client, _), pytest.raises(ClusterError, match="is no list"):
+        everything(client, "/api/v1/services", lambda raw: raw)
+
+
+def test_K03_a_list_without_end_is_an_error() -> None:
+    with (
+        facing(says(200, b'{"metadata": {"continue": "again"}, "items": []}')) as (client, server),
+        pytest.raises(ClusterError, match="has no end"),
+    ):
+        everything(client, "/api/v1/pods", lambda raw: raw)
+    assert 2000 <= len(server.seen) <= 2001
+
+
+@pytest.mark.parametrize("date", ["soon", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", f"Mon, 01 Jan 2026 00:00:00 +{'9' * 20}"])
+def test_K25_a_date_that_is_none_is_no_clock(date: str) -> None:
+    def dated(handler: Handler) -> None:
+        handler.send_response_only(200)
+        handler.send_header("Date", date)
+        handler.send_header("Content-Length", "2")
+        handler.end_headers()
+        handler.wfile.write(b"{}")
+
+    with facing(dated) as (client, _):
+        client.send(GET)
+        assert client.now == 0.0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"data": "abc"},
+        {"data": [1]},
+        {"binaryData": "abc"},
+        {"binaryData": {"ledger.json.gz": 7}},
+        {"binaryData": {"ledger.json.gz": ["a"]}},
+        {"binaryData": {"ledger.json.gz": "\u00e9"}},
+    ],
+)
+def test_X11_a_ledger_of_another_shape_is_a_damaged_one(content: dict[str, object]) -> None:
+    body = {"metadata": {"name": "gitmesh-x", "uid": "1", "resourceVersion": "2"}, **content}
+    with facing(says(200, json.dumps(body).encode())) as (client, _):
+        assert LedgerStore(client).load("x").corrupt
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -134,7 +134,7 @@ def test_a_server_that_is_no_http_server_is_an_error() -> None:
         client.send(ONCE)
 
 
-@pytest.mark.parametrize("host", ["a..b", f"{'a' * 70}.example"])
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 70}.example", f"ü.{'a' * 60}"])
 def test_a_host_that_cannot_be_a_name_fails_its_cluster_alone(host: str) -> None:
     client = Client(Endpoint(server=f"https://{host}:6443"), timeout=5, user_agent="test", jitter=lambda: 0.0)
     with pytest.raises(ClusterError, match="cannot connect"):

@@ -88,7 +88,7 @@ class Pages:
     def send(self, request: Request) -> Any:
         self.requests.append(request)
         last = len(self.requests) > 1
-        content = {"items": [{"page": len(self.requests)}], "metadata": {} if last else {"continue": "next"}}
+        content = {"items": [{"metadata": {"name": "one"}, "page": len(self.requests)}], "metadata": {} if last else {"continue": "next"}}
         return type("Answer", (), {"status": 200, "json": lambda _: content})()
 
 

@@ -41,12 +41,17 @@ def test_one_cluster_down_does_not_stop_the_rest() -> None:
     assert results["east"] == "east"
 
 
-def test_bugs_propagate() -> None:
-    def work(cluster: Cluster) -> Any:
-        raise ZeroDivisionError
+def test_a_defect_is_told_of_its_cluster_alone_and_never_in_its_own_words() -> None:
+    def work(cluster: Cluster) -> str:
+        if cluster.name == "east":
+            raise ZeroDivisionError("a secret of the cluster")
+        return cluster.name
 
-    with pytest.raises(ZeroDivisionError):
-        fleet("east").each(work)
+    found = fleet("east", "west").each(work)
+    assert isinstance(found["east"], ClusterError)
+    assert (found["east"].code, found["west"]) == ("GM513", "west")
+    assert "ZeroDivisionError at test_fleet.py:" in str(found["east"])
+    assert "secret" not in str(found["east"])
 
 
 def test_an_unknown_cluster_is_a_bug() -> None:

@@ -100,9 +100,9 @@ def test_K25_a_header_without_end_is_cut(endless: bytes) -> None:
         fed(endless[start : start + 16_384] for start in range(0, len(endless), 16_384))
 
 
-def packed(body: bytes) -> bytes:
+def packed(body: bytes, encoding: bytes = b"gzip") -> bytes:
     """An answer that says that its body is packed."""
-    return b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    return b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n%b" % (encoding, len(body), body)
 
 
 def test_K25_a_body_without_end_is_cut() -> None:
@@ -114,9 +114,25 @@ def test_a_packed_body_is_unpacked() -> None:
     assert received(packed(gzip.compress(b"hello"))).body == b"hello"
 
 
-def test_a_body_that_is_not_packed_as_it_says_is_an_error() -> None:
-    with pytest.raises(MessageError, match="no gzip"):
-        received(packed(b"hello"))
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (packed(b"hello"), "is no gzip"),
+        (packed(gzip.compress(b"hello")[:-4]), "no whole gzip"),
+        (packed(gzip.compress(b"hel") + gzip.compress(b"lo")), "no whole gzip"),
+        (packed(b"hello", b"br"), "not asked for"),
+        (packed(gzip.compress(b"hello"), b"gzip, identity"), "not asked for"),
+    ],
+)
+def test_a_body_that_is_not_packed_as_it_says_is_an_error(answer: bytes, why: str) -> None:
+    with pytest.raises(MessageError, match=why):
+        received(answer)
+
+
+def test_a_trailer_says_nothing() -> None:
+    trailed = CHUNKED.removesuffix(b"\r\n") + b"Content-Encoding: gzip\r\nWarning: c\r\n\r\n"
+    reply = received(trailed)
+    assert (reply.body, reply.headers["warning"]) == (b"hello", ["a", "b"])
 
 
 def test_a_request_leaves_in_one_piece() -> None:

@@ -131,7 +131,7 @@ class Client:
 
         try:
             return parsedate_to_datetime(self._date or "").timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return 0.0
 
     @property

@@ -84,7 +84,7 @@ def _resources(content: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[s
         name = mapping(group.get("metadata")).get("name")
         for version in listed(group.get("versions")):
             for resource in listed(version.get("resources")):
-                if isinstance(mapping(resource.get("responseKind")).get("kind"), str) and resource.get("resource"):
+                if isinstance(mapping(resource.get("responseKind")).get("kind"), str) and isinstance(resource.get("resource"), str):
                     yield str(name), str(version.get("version")), resource
 
 

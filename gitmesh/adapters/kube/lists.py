@@ -17,6 +17,7 @@ Take: TypeAlias = Callable[[Mapping[str, Any]], T | None]
 PAGE = 500
 JSON = "application/json"
 _RESTARTS = 4
+_MOST_PAGES = 2000
 _REDUCING = Lock()
 """Held by who reduces a page: one decoded page at a time is in memory, however many lists are read at once."""
 
@@ -38,21 +39,28 @@ def _once(client: Client, path: str, take: Take[T], page: int, accept: str) -> l
     found: list[T] = []
     first = Request(method="GET", path=path, query={"limit": str(page)}, accept=accept)
     answer = client.send(first)
-    while answer.status != 410:
+    for _ in range(_MOST_PAGES):
+        if answer.status == 410:
+            return None
         with _REDUCING:
             items, more = _page(path, answer)
             following = Ahead(partial(client.send, replace(first, query={**first.query, "continue": more}))) if more else None
-            found += [made for item in items if isinstance(item, dict) and (made := take(item)) is not None]
+            found += [made for item in items if (made := take(item)) is not None]
         if following is None:
             return found
         answer = following.result()
-    return None
+    raise ClusterError(f"GET {path}: the list has no end, {_MOST_PAGES} pages were read")
 
 
 def _page(path: str, answer: Answer) -> tuple[list[Any], str]:
-    """The items of an answer, and the token of the next page, "" where there is none."""
+    """The items of an answer, and the token of the next page, "" where there is none. One that is no object spoils the list: left
+    out, it would look deleted."""
     content = answer.json()
     items, metadata = content.get("items"), content.get("metadata")
-    if not isinstance(items, list) or not isinstance(metadata, dict):
+    if not isinstance(items, list) or not isinstance(metadata, dict) or not all(map(_is_object, items)):
         raise ClusterError(f"GET {path}: the answer is no list")
     return items, str(metadata.get("continue") or "")
+
+
+def _is_object(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(metadata := item.get("metadata"), dict) and isinstance(metadata.get("name"), str)

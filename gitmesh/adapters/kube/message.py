@@ -58,7 +58,7 @@ class Response:
         self.keeps_alive = False
         self._headers: dict[str, list[str]] = {}
         self._has_headers = False
-        self._body: list[bytes] = []
+        self._body = bytearray()
         self._received = 0
         self._parser = HttpResponseParser(self)
 
@@ -80,9 +80,7 @@ class Response:
         """The whole answer. Raises MessageError where its body cannot be unpacked, and TooLargeError."""
         status = self._parser.get_status_code()
         del self._parser  # it knows our methods: a circle, and commands run without a collector
-        body = b"".join(self._body)
-        packed = self._headers.get("content-encoding", ["identity"])[0].lower() == "gzip"
-        return Reply(status, self._headers, _unpacked(body) if packed else body)
+        return Reply(status, self._headers, _unpacked(bytes(self._body), self._headers.get("content-encoding", ())))
 
     def on_message_begin(self) -> None:
         """Another message after the answer would be an answer to nobody."""
@@ -90,7 +88,9 @@ class Response:
             raise MessageError
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One line of the header, or of the trailer."""
+        """One line of the header; a trailer says nothing to us."""
+        if self._has_headers:
+            return
         self._headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
@@ -100,7 +100,7 @@ class Response:
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        self._body.append(body)
+        self._body += body
 
     def on_message_complete(self) -> None:
         """The answer, or a word before it that says nothing (RFC 9110, 15.2)."""
@@ -118,13 +118,20 @@ class Response:
         self.is_whole = True
 
 
-def _unpacked(body: bytes) -> bytes:
+def _unpacked(body: bytes, encodings: Sequence[str]) -> bytes:
     """The body as it was before a proxy packed it, though we asked for it as it is."""
+    encoding = ", ".join(encodings).lower()
+    if encoding in ("", "identity"):
+        return body
+    if encoding != "gzip":
+        raise MessageError("its content encoding was not asked for")
     unpacker = zlib.decompressobj(wbits=GZIP)
     try:
-        plain = unpacker.decompress(body, MOST_BYTES + 1)
+        content = unpacker.decompress(body, MOST_BYTES + 1)
     except zlib.error:
         raise MessageError("its body is no gzip") from None
-    if len(plain) > MOST_BYTES:
+    if len(content) > MOST_BYTES:
         raise TooLargeError
-    return plain
+    if not unpacker.eof or unpacker.unused_data:
+        raise MessageError("its body is no whole gzip")
+    return content

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from gitmesh.adapters.kube.message import GZIP
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import NAMESPACE, Ledger, Stored
-from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.model.objects import ApiKind, ObjectKey, mapping, text
 from gitmesh.planning.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
 from gitmesh.planning.ownership import FIELD_MANAGER, INSTANCE, MANAGED_BY
 
@@ -100,16 +99,16 @@ def _stored(raw: Mapping[str, Any], instance: str, version: str) -> Stored:
 
 def _text(raw: Mapping[str, Any]) -> bytes:
     """The ledger's text; empty, which is no ledger, where what holds it is damaged."""
-    plain = (raw.get("data") or {}).get(_PLAIN)
+    plain = mapping(raw.get("data")).get(_PLAIN)
     if plain is not None:
         return str(plain).encode()
     unpacker = zlib.decompressobj(wbits=GZIP)
     try:
-        packed = base64.b64decode((raw.get("binaryData") or {}).get(_PACKED, ""), validate=True)
-        text = unpacker.decompress(packed, _LONGEST_UNPACKED)
-    except (binascii.Error, zlib.error):
+        packed = base64.b64decode(text(mapping(raw.get("binaryData")).get(_PACKED)), validate=True)
+        content = unpacker.decompress(packed, _LONGEST_UNPACKED)
+    except (ValueError, zlib.error):  # binascii.Error is a ValueError
         return b""
-    return text if unpacker.eof else b""
+    return content if unpacker.eof else b""
 
 
 def _explained(error: ApiError) -> ClusterError:

@@ -15,6 +15,7 @@ from gitmesh.adapters.kube.wire import Tls, Wire, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from urllib.parse import SplitResult
 
     from gitmesh.adapters.kube.credentials import Endpoint
     from gitmesh.adapters.kube.deadline import Deadline
@@ -30,7 +31,7 @@ class Pool:
         self._endpoint = endpoint
         self._is_plain = parts.scheme == "http"
         self._address = parts.hostname or "", parts.port or (80 if self._is_plain else 443)
-        self._host = plain(parts.netloc).decode("ascii")
+        self._host = _host(parts)
         self._prefix = parts.path.rstrip("/")
         self._lock = Lock()
         self._idle: list[tuple[float, Wire]] = []
@@ -93,6 +94,12 @@ class Pool:
                 self._idle.append((time.monotonic(), wire))
             else:
                 wire.close()
+
+
+def _host(parts: SplitResult) -> str:
+    """The Host header of an address."""
+    name = plain(parts.hostname or "").decode("ascii")
+    return f"{f'[{name}]' if ':' in name else name}{f':{parts.port}' if parts.port else ''}"
 
 
 def _exchange(wire: Wire, message: bytes) -> Response:
