@@ -34,8 +34,8 @@ def path_of(key: ObjectKey) -> str:
 
 
 def read_inside(root: Path, path: str) -> bytes:
-    """The content of a file below `root`. Raises OSError; a symbolic link on the way out of `root` is one."""
-    with open(os.open(_inside(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+    """The content of a file below `root`, of a pipe nothing. Raises OSError; a symbolic link on the way out of `root` is one."""
+    with open(os.open(_inside(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         return file.read()
 
 

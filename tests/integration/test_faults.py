@@ -5,6 +5,7 @@ Directory clusters and real git repositories; `test_kube_world_faults` holds wha
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -378,6 +379,14 @@ def test_K25_marks_of_another_shape_are_drift_of_that_object(shop: Shop, part: s
     others = {name: content for name, content in shop.objects().items() if "east/bookshop" not in name or "ratings" not in name}
     assert others.items() <= objects.items()
     assert report.code in (0, 2)
+
+
+def test_X11_a_ledger_that_is_a_pipe_is_a_damaged_one(shop: Shop) -> None:
+    ledger = shop.root / "clusters/east/.gitmesh/ledger.yaml"
+    ledger.unlink()
+    os.mkfifo(ledger)
+    assert "GM408" in shop.sync().codes("warning")
+    assert len(shop.objects()) == 4
 
 
 @pytest.mark.parametrize("content", ["", "{", "apiVersion: v9\nkind: Ledger\n", "null"], ids=["empty", "broken", "future", "null"])
