@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
+
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import FieldInfo, fields
 
 
 class CodecError(ValueError):
@@ -32,8 +34,8 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: Any, data: object, path: str) -> Any:
-    """The value of a type (dataclass, scalar, union of scalars, tuple, frozenset, Mapping) in plain data. Raises CodecError."""
-    if is_dataclass(kind) and isinstance(kind, type):
+    """The value of a type (Struct, scalar, union of scalars, tuple, frozenset, Mapping) in plain data. Raises CodecError."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
         return _decode_record(kind, data, path)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (tuple, frozenset):
@@ -76,7 +78,7 @@ def _checked(kind: Any, data: object, path: str) -> Any:
 def _table(kind: type) -> dict[str, tuple[str, Any, bool]]:
     """key -> (field name, type, required)."""
     hints = get_type_hints(kind)
-    return {_camel(f.name): (f.name, hints[f.name], _default(f) is MISSING) for f in fields(kind)}
+    return {_camel(f.name): (f.name, hints[f.name], f.required) for f in fields(kind)}
 
 
 @cache
@@ -85,9 +87,8 @@ def _shown(kind: Any) -> tuple[tuple[str, str, Any], ...]:
     return tuple(sorted((f.name, _camel(f.name), _default(f)) for f in fields(kind)))
 
 
-def _default(item: Field[Any]) -> Any:
-    make: Any = item.default_factory
-    return item.default if make is MISSING else make()
+def _default(item: FieldInfo) -> Any:
+    return item.default if item.default_factory is NODEFAULT else item.default_factory()
 
 
 def _camel(name: str) -> str:

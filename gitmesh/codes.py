@@ -7,11 +7,11 @@ Texts, JSON, `gitmesh explain` and docs/findings.md are all printed from this ta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Code:
+class Code(Struct, frozen=True, kw_only=True):
     """What a code means: `cause` and `fix` are a sentence or two, `bad` and `good` optional YAML samples."""
 
     code: str

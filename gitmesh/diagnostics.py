@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.codes import CODES
 
@@ -17,8 +19,7 @@ class Severity(StrEnum):
     INFO = "info"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Location:
+class Location(Struct, frozen=True, kw_only=True, order=True):
     """A place in a source: file path inside it, 1-based line and column. Line 0 means the source as a whole."""
 
     source: str = ""
@@ -30,8 +31,7 @@ class Location:
         return f"{self.path}:{self.line}:{self.column}" if self.line else f"source {self.source}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True, kw_only=True):
     """One finding. `code` is a key of the register; `excerpt` is the source line, for a terminal's caret only.
 
     `policy` is `Kind/namespace/name`; `field` a dotted path such as `spec.retries.attempts`.

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding, in_order
 from gitmesh.errors import ClusterError
@@ -27,8 +29,7 @@ from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.resolution.resolve import resolve
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Struct, frozen=True, kw_only=True):
     """What a run is asked to do, beside its inputs. `clusters` are all configured clusters with their labels.
 
     `review`: the tip itself is asked about, so its errors are the answer and no older revision takes its place.
@@ -36,7 +37,7 @@ class Options:
     """
 
     instance: str = "default"
-    clusters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    clusters: Mapping[str, Mapping[str, str]] = {}
     prune: PruneConfig = field(default_factory=PruneConfig)
     approve: frozenset[str] = frozenset()
     ignore: frozenset[str] = frozenset()
@@ -45,17 +46,16 @@ class Options:
     only: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True)
-class Memo:
+class Memo(Struct):
     """What one process remembers between runs. All of it can be lost: only time is lost with it."""
 
-    parsed: MutableMapping[Any, Any] = field(default_factory=dict)
-    accepted: MutableMapping[str, str] = field(default_factory=dict)
-    facts: MutableMapping[str, ClusterFacts] = field(default_factory=dict)
-    resolved: MutableMapping[Any, Any] = field(default_factory=dict)
-    built: MutableMapping[Any, Any] = field(default_factory=dict)
-    desired: MutableMapping[str, Any] = field(default_factory=dict)
-    clusters: MutableMapping[str, MutableMapping[Any, Any]] = field(default_factory=dict)
+    parsed: MutableMapping[Any, Any] = {}
+    accepted: MutableMapping[str, str] = {}
+    facts: MutableMapping[str, ClusterFacts] = {}
+    resolved: MutableMapping[Any, Any] = {}
+    built: MutableMapping[Any, Any] = {}
+    desired: MutableMapping[str, Any] = {}
+    clusters: MutableMapping[str, MutableMapping[Any, Any]] = {}
 
     def of(self, cluster: str) -> MutableMapping[Any, Any]:
         """The part of one cluster, so that clusters at work at the same time share nothing."""

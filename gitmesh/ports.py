@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -85,8 +86,7 @@ class Publisher(Protocol):
         """Show the report; returns it with findings of its own added. Never raises for the world's failures."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Support:
+class Support(Struct, frozen=True, kw_only=True):
     """What a mesh can do with one feature. `level` is full, partial or none; `note` says what differs.
 
     `since` is the first mesh version, `needs` the CRD field ("VirtualService:spec.http.mirrors") that must be served.
@@ -99,22 +99,20 @@ class Support:
     needs: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PodFact:
+class PodFact(Struct, frozen=True, kw_only=True):
     """A pod as translators see it for detection: containers and initContainers as (name, image) pairs."""
 
     namespace: str
     name: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
     service_account: str = "default"
     containers: tuple[tuple[str, str], ...] = ()
     init_containers: tuple[tuple[str, str], ...] = ()
     args: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlObjects:
+class ControlObjects(Struct, frozen=True, kw_only=True):
     """What `detect` reads: Deployments and DaemonSets that may be control planes, ConfigMaps by (namespace, name), namespaces.
 
     Of ConfigMaps only those that a translator asks for are read; `validators` are the ValidatingWebhookConfigurations that
@@ -123,13 +121,12 @@ class ControlObjects:
 
     deployments: tuple[Body, ...] = ()
     daemonsets: tuple[Body, ...] = ()
-    configmaps: Mapping[tuple[str, str], Body] = field(default_factory=dict)
-    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    configmaps: Mapping[tuple[str, str], Body] = {}
+    namespaces: Mapping[str, Mapping[str, str]] = {}
     validators: tuple[Body, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Membership:
+class Membership(Struct, frozen=True, kw_only=True):
     """Which mesh a pod is in, and whether its proxy is a gateway or a native sidecar."""
 
     mesh: str
@@ -141,8 +138,7 @@ Versions: TypeAlias = "tuple[Body | None, ...]"
 """What one object says, and before that what it said until a moment ago (None: it was not there). Proxies may work by any."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One write of an object inside one plan; `spec` None leaves the live object alone in this tick.
 
     `settled`: it relies on earlier writes of the plan, which every proxy must have had the time to take up.
@@ -154,8 +150,7 @@ class Step:
     settled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True, order=True):
     """What the foreign object `by` does to our object `on`: GM401, it claims the same host (ours is not created beside it),
     or GM403, it admits more than ours does."""
 

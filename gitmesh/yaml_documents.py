@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
 MAX_DEPTH = 100
 MAX_NODES = 200_000
@@ -40,8 +40,7 @@ class DocumentError(ValueError):
         self.line = line
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """A document with its place in the text: characters `start` to the start of the next document; `marked` by `---`."""
 
     value: Any
@@ -49,8 +48,7 @@ class Document:
     marked: bool
 
 
-@dataclass(slots=True)
-class _Frame:
+class _Frame(Struct):
     """An open mapping or list. `height` is how many levels are below it so far, `key` the mapping's key that waits for its value."""
 
     value: Any
@@ -59,7 +57,7 @@ class _Frame:
     height: int = 0
     key: str | None = None
     merging: bool = False
-    merged: list[Any] = field(default_factory=list)
+    merged: list[Any] = []
 
 
 class _Builder:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from gitmesh.adapters.writing import live_object
 from gitmesh.discovery.rows import Reduced
@@ -21,16 +21,14 @@ _NO_OBJECTS = frozenset({"kustomize.config.k8s.io"})
 """Groups of documents that lie among objects but are none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where an object stands in its file: which document, and which item of it where that is a list (-1 = it is none)."""
 
     document: int
     item: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(Struct, frozen=True):
     """A file's content. `problems` are documents that are no objects: they hide nothing."""
 
     rows: tuple[Reduced, ...] = ()
@@ -49,8 +47,7 @@ def object_uid(key: ObjectKey) -> str:
     return uid_of(key.id(""))
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(Struct, frozen=True):
     """Reads files. `reduce` makes rows; `watched` maps the (group, kind) of live objects to whether it is namespaced."""
 
     reduce: Callable[[Body], Reduced | None]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from gitmesh.adapters.contents import Reader, uid_of
 from gitmesh.adapters.files import STATE, locked, path_of, read_inside, write_inside

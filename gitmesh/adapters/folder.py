@@ -6,7 +6,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
 from gitmesh.errors import SourceError
@@ -18,8 +19,7 @@ from gitmesh.parsing.parse import MAX_FILES, MAX_REVISION_BYTES, SUFFIXES
 _SKIPPED = frozenset({".git"})
 
 
-@dataclass(frozen=True, slots=True)
-class FolderSource:
+class FolderSource(Struct, frozen=True):
     """The policy files below `path`, read when asked. `commit` names the state; a plain folder has none.
 
     `prefix` is put before the paths of files, so that findings can be opened from where the user stands.

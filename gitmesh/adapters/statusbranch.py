@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gitmesh.adapters.git.blobs import object_id, read_objects
 from gitmesh.adapters.git.commit import Draft, Pushed, list_files, push, write_commit

@@ -6,9 +6,10 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitmesh.adapters.contents import Content, Reader
 from gitmesh.adapters.files import read_inside
@@ -25,8 +26,7 @@ _RACY_NS = 50_000_000
 """A file written this shortly before it was read may change again under the same time stamp: it is read once more."""
 
 
-@dataclass(slots=True)
-class FileEntry:
+class FileEntry(Struct):
     """A file as read: what tells that it changed, and what is in it. `hides`: it could hold objects that were not read."""
 
     changed_ns: int
@@ -49,12 +49,11 @@ class FileEntry:
 _Folder = dict[str, FileEntry]
 
 
-@dataclass(slots=True)
-class _Walk:
+class _Walk(Struct):
     """One walk: files by folder, and those of them that must be read, as (folder, name, stat)."""
 
-    folders: dict[str, _Folder] = field(default_factory=dict)
-    stale: list[tuple[str, str, os.stat_result]] = field(default_factory=list)
+    folders: dict[str, _Folder] = {}
+    stale: list[tuple[str, str, os.stat_result]] = []
 
 
 class Tree:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from threading import Lock
+
+from msgspec import Struct
 
 STALE_AFTER = 5
 """Intervals without a completed cycle after which the agent counts as stuck."""
@@ -11,8 +12,7 @@ LEAST_PATIENCE = 120.0
 """Seconds that a cycle may take in any case, however short the interval."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What a probe gets: HTTP 200 or 503, and a line for people."""
 
     ok: bool

@@ -6,12 +6,12 @@ import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Event
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
+from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
 from gitmesh.agent.health import Health
@@ -43,8 +43,7 @@ def undisturbed() -> Iterator[None]:
             gc.freeze()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loop:
+class Loop(Struct, frozen=True, kw_only=True):
     """What the agent repeats: `cycle` runs the pipeline with everything wired; `interval` is in seconds."""
 
     cycle: Callable[[], Report]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import click
+from msgspec import Struct
 
 from gitmesh.cli import console, options, wiring
 from gitmesh.cli.exits import exit_code
@@ -38,16 +38,15 @@ cluster is asked, and no configuration is needed."""
 """What the help of each command says of its arguments."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """A request as it was typed; `authority` "" stands for the host that the client would call."""
 
     source: str
     destination: str
     method: str = "GET"
     path: str = "/"
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
     authority: str = ""
     ip: str = ""
 

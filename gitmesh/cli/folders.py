@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gitmesh.adapters.folder import FolderSource
 from gitmesh.errors import SourceError
@@ -13,8 +14,7 @@ from gitmesh.model.snapshot import Snapshot
 from gitmesh.ports import Source
 
 
-@dataclass(frozen=True, slots=True)
-class Folders:
+class Folders(Struct, frozen=True):
     """Several folders as one source, as a source of a repository may have several paths."""
 
     name: str

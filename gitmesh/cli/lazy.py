@@ -5,14 +5,13 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import click
 from click.shell_completion import CompletionItem
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """Where a command lives (`module`, attribute `command`) and its line in the group's help."""
 
     module: str

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.cli import console, wiring
 from gitmesh.cli.exits import exit_code
@@ -24,19 +25,17 @@ if TYPE_CHECKING:
     from gitmesh.ports import Fleet, Publisher, Source, Translator
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """The inputs of one run."""
 
     sources: Sequence[Source]
     fleet: Fleet
     options: Options
-    translators: Mapping[str, Translator] = field(default_factory=dict)
+    translators: Mapping[str, Translator] = {}
     publishers: Sequence[Publisher] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(Struct, frozen=True, kw_only=True):
     """How the answer is wanted."""
 
     form: str = "text"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NoReturn
+
+from msgspec import Struct
 
 from gitmesh.errors import ClusterError
 from gitmesh.model.facts import ClusterFacts
@@ -13,13 +14,12 @@ from gitmesh.model.objects import ApiKind
 from gitmesh.model.plan import SETTLE, Observed, Outcome, Plan
 
 
-@dataclass(slots=True)
-class UnusableCluster:
+class UnusableCluster(Struct):
     """Answers every question with `error`."""
 
     name: str
     error: ClusterError
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     enforce: bool = True
     settle: float = SETTLE
 

@@ -7,13 +7,14 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.cli import console
 from gitmesh.cli.folders import folder
@@ -29,8 +30,7 @@ FILE = "gitmesh.yaml"
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
+class Setup(Struct, frozen=True, kw_only=True):
     """A configuration that was read, and the folder that its paths are relative to."""
 
     config: Config
@@ -224,8 +224,7 @@ def event_publishers(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) ->
     return (EventPublisher(own.client, *deployment, now=now, clock=time.monotonic, instance=setup.config.instance),)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Review:
+class Review(Struct, frozen=True, kw_only=True):
     """What `render` and `diff` look at: sources, clusters, and which of these to show."""
 
     sources: tuple[Source, ...]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from gitmesh.discovery.crd import schema_fields
 from gitmesh.discovery.facts_codec import with_digest
@@ -88,19 +89,18 @@ def cluster_uid(rows: Iterable[Reduced]) -> str:
     return next((row.uid for row in rows if isinstance(row, NamespaceRow) and row.name == "kube-system"), "")
 
 
-@dataclass(slots=True)
-class _Rows:
+class _Rows(Struct):
     """Rows by kind."""
 
-    namespaces: list[NamespaceRow] = field(default_factory=list)
-    accounts: list[AccountRow] = field(default_factory=list)
-    nodes: list[NodeRow] = field(default_factory=list)
-    configs: list[ConfigRow] = field(default_factory=list)
-    validators: list[ValidatorRow] = field(default_factory=list)
-    pods: list[PodRow] = field(default_factory=list)
-    controllers: list[ControllerRow] = field(default_factory=list)
-    services: list[Service] = field(default_factory=list)
-    kinds: list[ApiKind] = field(default_factory=list)
+    namespaces: list[NamespaceRow] = []
+    accounts: list[AccountRow] = []
+    nodes: list[NodeRow] = []
+    configs: list[ConfigRow] = []
+    validators: list[ValidatorRow] = []
+    pods: list[PodRow] = []
+    controllers: list[ControllerRow] = []
+    services: list[Service] = []
+    kinds: list[ApiKind] = []
 
     @classmethod
     def of(cls, rows: Iterable[Reduced]) -> _Rows:
@@ -185,12 +185,11 @@ def _pod_fact(namespace: str, name: str, shape: PodShape) -> PodFact:
     )
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(Struct):
     """The pods of one workload: how many there are of each shape, and on which nodes."""
 
     shapes: Counter[PodShape] = field(default_factory=Counter)
-    nodes: set[str] = field(default_factory=set)
+    nodes: set[str] = set()
 
 
 def _workloads(rows: _Rows, members: _Members) -> tuple[Workload, ...]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from gitmesh.codec import CodecError, closed, decode, encode
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload

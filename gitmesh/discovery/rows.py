@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from gitmesh.model.facts import Service
 from gitmesh.model.objects import ApiKind, Body
@@ -14,8 +15,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 """The label of objects that a tool wrote; those of value `gitmesh` are never facts."""
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceRow:
+class NamespaceRow(Struct, frozen=True):
     """A Namespace with its labels."""
 
     name: str
@@ -23,24 +23,21 @@ class NamespaceRow:
     uid: str
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRow:
+class AccountRow(Struct, frozen=True):
     """A ServiceAccount."""
 
     namespace: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRow:
+class NodeRow(Struct, frozen=True):
     """A Node's locality: `region/zone/subzone`, shorter where parts are unknown, never empty."""
 
     name: str
     locality: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigRow:
+class ConfigRow(Struct, frozen=True):
     """A ConfigMap that a translator reads; the body holds metadata and data only."""
 
     namespace: str
@@ -48,8 +45,7 @@ class ConfigRow:
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class ValidatorRow:
+class ValidatorRow(Struct, frozen=True):
     """A ValidatingWebhookConfiguration that names a group of kinds that translators write; the body holds metadata and
     webhooks, without the address and the certificates of the one who answers."""
 
@@ -57,8 +53,7 @@ class ValidatorRow:
     body: Body
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(Struct, frozen=True):
     """A container or init container; `sidecar` marks a native sidecar (an init container that always restarts)."""
 
     name: str
@@ -68,8 +63,7 @@ class Container:
     sidecar: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PodShape:
+class PodShape(Struct, frozen=True):
     """What pods of one template have in common; equal shapes are one object in memory."""
 
     labels: Pairs
@@ -79,8 +73,7 @@ class PodShape:
     init_containers: tuple[Container, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PodRow:
+class PodRow(Struct, frozen=True):
     """A Pod that runs or will run; `owner` is its controller's (kind, name), ("", "") for a bare pod."""
 
     namespace: str
@@ -90,8 +83,7 @@ class PodRow:
     shape: PodShape
 
 
-@dataclass(frozen=True, slots=True)
-class ControllerRow:
+class ControllerRow(Struct, frozen=True):
     """A Deployment, StatefulSet, DaemonSet or ReplicaSet. `template` is None for a ReplicaSet that something owns.
 
     `env` holds the literal environment of control plane candidates, container by container.

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
+
+from msgspec import Struct
 
 from gitmesh.model.objects import ApiKind
 
 _NOT_HTTP = frozenset({"tcp", "udp", "sctp", "tls", "https", "mongo", "redis", "mysql", "kubernetes.io/wss"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class ServicePort:
+class ServicePort(Struct, frozen=True, kw_only=True, order=True):
     """A port of a Service. `target` is a container port number, or the name of one.
 
     `protocol` is the application protocol as appProtocol or the port's name prefix tell it, in lower case
@@ -30,14 +30,13 @@ class ServicePort:
         return self.protocol not in _NOT_HTTP
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class Service(Struct, frozen=True, kw_only=True):
     """A Service: what a destination is. `selector` empty means that its endpoints are made by hand."""
 
     namespace: str
     name: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-    selector: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
+    selector: Mapping[str, str] = {}
     ports: tuple[ServicePort, ...] = ()
     type: str = "ClusterIP"
     headless: bool = False
@@ -48,8 +47,7 @@ class Service:
         return (self.namespace, self.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
+class Workload(Struct, frozen=True, kw_only=True):
     """Pods of one controller (or one bare pod): Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or Pod.
 
     `labels` are those that all of its pods share; `ports` maps container port names to numbers; `mesh` names the
@@ -59,9 +57,9 @@ class Workload:
     kind: str
     namespace: str
     name: str
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     service_account: str = "default"
-    ports: Mapping[str, int] = field(default_factory=dict)
+    ports: Mapping[str, int] = {}
     mesh: str = ""
     gateway: bool = False
     native_sidecar: bool = False
@@ -74,8 +72,7 @@ class Workload:
         return (self.kind, self.namespace, self.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mesh:
+class Mesh(Struct, frozen=True, kw_only=True):
     """A mesh in a cluster. `translator` is the plug-in that detected it; `name` is `istio` or `istio-<revision>`.
 
     `version` is the control plane's (e.g. 1.30.3, "" if unknown); `root_namespace` is where mesh-wide objects live.
@@ -90,11 +87,10 @@ class Mesh:
     root_namespace: str = ""
     trust_domain: str = ""
     ambient: bool = False
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClusterFacts:
+class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     """Everything known of one cluster.
 
     `complete` is false where a part could not be read: what is missing is then unknown, not absent.
@@ -104,9 +100,9 @@ class ClusterFacts:
 
     cluster: str
     uid: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     complete: bool = True
-    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    namespaces: Mapping[str, Mapping[str, str]] = {}
     services: tuple[Service, ...] = ()
     service_accounts: frozenset[tuple[str, str]] = frozenset()
     workloads: tuple[Workload, ...] = ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +17,7 @@ NAMESPACE = "gitmesh-system"
 """Of the ledger in a Kubernetes cluster, where it is a ConfigMap."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """One object of ours. `uid` is "" between the intent to create it and the answer; `commit` is the one that last wrote it,
     `warnings` are what the cluster said when it took that write."""
 
@@ -27,8 +27,7 @@ class Entry:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
+class Ledger(Struct, frozen=True, kw_only=True):
     """`sources` maps a source to its accepted (last good) commit; `cluster_uid` pins the cluster.
 
     `meshes` are those of every managed cluster as last seen, by cluster: translator, name and trust domain only. They tell
@@ -37,13 +36,12 @@ class Ledger:
 
     instance: str
     cluster_uid: str = ""
-    sources: Mapping[str, str] = field(default_factory=dict)
-    entries: Mapping[ObjectKey, Entry] = field(default_factory=dict)
-    meshes: Mapping[str, tuple[Mesh, ...]] = field(default_factory=dict)
+    sources: Mapping[str, str] = {}
+    entries: Mapping[ObjectKey, Entry] = {}
+    meshes: Mapping[str, tuple[Mesh, ...]] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class Stored(Struct, frozen=True, kw_only=True):
     """A ledger as read: `version` is for compare-and-set ("" = there is none yet); `rebuilt` = it was unreadable."""
 
     ledger: Ledger

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,8 +43,7 @@ DELETE_ORDER: tuple[Phase, ...] = (
 """Order of deletions (design law 2)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fragment:
+class Fragment(Struct, frozen=True, kw_only=True):
     """One object as a translator wants it: identity, API version, spec, extra labels.
 
     `fields` maps dotted paths below spec (`spec.http[0].timeout`) to where they come from, for provenance.
@@ -54,13 +54,12 @@ class Fragment:
     version: str
     phase: Phase
     spec: Mapping[str, Any]
-    labels: Mapping[str, str] = field(default_factory=dict)
-    fields: Mapping[str, Origin] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
+    fields: Mapping[str, Origin] = {}
     policies: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Translation:
+class Translation(Struct, frozen=True, kw_only=True):
     """A translator's answer for one unit.
 
     `held` says that nothing can be emitted: every object that the unit claims stays as it is, neither changed nor
@@ -72,8 +71,7 @@ class Translation:
     held: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(Struct, frozen=True, kw_only=True):
     """A desired object with GitMesh's labels and annotations on it.
 
     `body` is canonical JSON of the whole object, `digest` a short hash of it, as the ledger keeps it.
@@ -86,11 +84,10 @@ class Manifest:
     digest: str
     policies: tuple[str, ...]
     units: tuple[UnitKey, ...] = ()
-    fields: Mapping[str, Origin] = field(default_factory=dict, compare=False)
+    fields: Mapping[str, Origin] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
+class Build(Struct, frozen=True, kw_only=True):
     """What one cluster should hold. `held` are objects of held units: never changed, never deleted.
 
     `complete` is false where facts are unknown: nothing may then be deleted. `meshes` are the cluster's.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
 
 import orjson
+from msgspec import Struct
 
 Body: TypeAlias = Mapping[str, Any]
 """A decoded Kubernetes object."""
@@ -35,8 +35,7 @@ class ObjectKey(NamedTuple):
         return f"{cluster}/{self.group}/{self.kind}/{self.namespace}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKind:
+class ApiKind(Struct, frozen=True, kw_only=True):
     """A kind that a cluster serves. `versions` are the served ones, preferred first.
 
     `fields` are the dotted paths of the preferred version's schema, lists elided (`spec.http.mirrors`); where anything
@@ -48,7 +47,7 @@ class ApiKind:
     plural: str
     versions: tuple[str, ...]
     namespaced: bool = True
-    fields: frozenset[str] = field(default=frozenset(), repr=False)
+    fields: frozenset[str] = frozenset()
 
     def serves(self, path: str) -> bool:
         """Whether the schema has this field; true where the schema is unknown."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +39,7 @@ class Action(StrEnum):
 _WRITING = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
+class Live(Struct, frozen=True, kw_only=True):
     """A live object. `body` is canonical JSON without status and server-side metadata (resourceVersion, managedFields,
     uid, creationTimestamp, generation). `managers` maps a field manager to its operation (`Apply` or `Update`);
     `field_managers` maps a dotted path to the manager that set it, where known. `status` is canonical JSON of the
@@ -50,19 +50,18 @@ class Live:
     key: ObjectKey
     uid: str
     body: bytes
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
     resource_version: str = ""
-    managers: Mapping[str, str] = field(default_factory=dict)
-    field_managers: Mapping[str, str] = field(default_factory=dict)
+    managers: Mapping[str, str] = {}
+    field_managers: Mapping[str, str] = {}
     deleting: bool = False
     status: bytes = b""
     generation: int = 0
     written: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class Observed(Struct, frozen=True, kw_only=True):
     """A complete reading of the kinds that translators write. A failed or partial reading is an exception, never this."""
 
     cluster: str
@@ -71,8 +70,7 @@ class Observed:
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldChange:
+class FieldChange(Struct, frozen=True, kw_only=True):
     """One field that differs. `want` or `live` is None where the field is absent on that side."""
 
     path: str
@@ -82,8 +80,7 @@ class FieldChange:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """One step on one object. An object may have several steps in one plan (design law 2); `note` says why.
 
     `body` is what is written (None for delete, keep, conflict, held); `before` the live content ("" bytes if absent).
@@ -114,8 +111,7 @@ class Change:
         return self.action in _WRITING
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True, dict=True):
     """Steps in the order in which they are carried out. `prune_held` are deletions that wait for consent."""
 
     cluster: str
@@ -141,8 +137,7 @@ class Plan:
         return totals
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """What the cluster said to one step. `uid` and `body` are those of the object after a write."""
 
     key: ObjectKey

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec import Struct
+
 from gitmesh.diagnostics import Location
 from gitmesh.model.naming import camel
 
@@ -16,8 +18,7 @@ YamlPath: TypeAlias = tuple[str | int, ...]
 """Where a value stands in a document: ("spec", "matches", 0, "path")."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Positions:
+class Positions(Struct, frozen=True, kw_only=True):
     """Line and column (1-based) of every key and value of one document.
 
     `keys` gives the place of a mapping's key (or a list's item), `values` the place of the value.
@@ -68,8 +69,7 @@ class Policy:
         return Origin(policy=self.id, field=dotted(("spec", *spelt)), at=self.positions.at(("spec", *spelt)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True, order=True):
     """Where a value comes from: the policy, its field, and the place in Git."""
 
     policy: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,8 +50,7 @@ class Verdict(StrEnum):
     UNKNOWN = "Unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Heard(Struct, frozen=True, kw_only=True):
     """What a mesh says now of the newest content of a live object; `text` are its words.
 
     `silence`: how many seconds without a word against that content mean that the mesh accepts it; None where they mean
@@ -62,8 +62,7 @@ class Heard:
     silence: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceResult:
+class SourceResult(Struct, frozen=True, kw_only=True):
     """One source: the tip that was seen, and the commit that is in force. They differ while the tip is refused or held."""
 
     name: str
@@ -73,8 +72,7 @@ class SourceResult:
     unavailable: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterResult:
+class ClusterResult(Struct, frozen=True, kw_only=True):
     """One cluster: what it should hold, what the plan was, what came of it.
 
     `ledger` is the one after the run, `verdicts` what the meshes said of our objects; both only where they are known.
@@ -88,7 +86,7 @@ class ClusterResult:
     outcomes: tuple[Outcome, ...] = ()
     observe_only: bool = False
     ledger: Ledger | None = None
-    verdicts: Mapping[ObjectKey, tuple[Verdict, str]] = field(default_factory=dict)
+    verdicts: Mapping[ObjectKey, tuple[Verdict, str]] = {}
 
 
 def verdict_counts(result: ClusterResult) -> Mapping[Verdict, int]:
@@ -97,17 +95,16 @@ def verdict_counts(result: ClusterResult) -> Mapping[Verdict, int]:
     return {verdict: counts[verdict] for verdict in Verdict} if counts else {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """The result of one run. `seconds` maps phases to durations, for metrics and progress only."""
 
     instance: str
     until: Stage
-    sources: Mapping[str, SourceResult] = field(default_factory=dict)
+    sources: Mapping[str, SourceResult] = {}
     policies: tuple[Policy, ...] = ()
-    clusters: Mapping[str, ClusterResult] = field(default_factory=dict)
+    clusters: Mapping[str, ClusterResult] = {}
     diagnostics: tuple[Diagnostic, ...] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    seconds: Mapping[str, float] = {}
 
     @property
     def unreachable(self) -> tuple[str, ...]:

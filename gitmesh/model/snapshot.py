@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
+from gitmesh.confidential import Confidential
 from gitmesh.diagnostics import Diagnostic
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class File(Confidential, frozen=True, kw_only=True):
     """A file: path inside the source, content, and an id that changes with the content (git's blob id, or a hash)."""
 
     path: str
     blob: str
-    content: bytes = field(repr=False)
+    content: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True, kw_only=True):
     """The policy files of one commit, sorted by path. `commit` is 40 or 64 hex digits, or "" for a plain folder.
 
     `diagnostics` are findings on entries that are no plain files. `author`, `time` and `subject` describe the commit.

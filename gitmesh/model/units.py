@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from msgspec import Struct
+
 from gitmesh.model.facts import Mesh, Service, Workload
 from gitmesh.model.policies import Origin
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class UnitKey:
+class UnitKey(Struct, frozen=True, kw_only=True, order=True):
     """Name of a unit inside one cluster: a Service's namespace and name, or ("", mesh name)."""
 
     kind: Literal["Destination", "Mesh"]
@@ -22,8 +23,7 @@ class UnitKey:
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class TextCondition:
+class TextCondition(Struct, frozen=True, kw_only=True, order=True):
     """A condition on text. For paths `prefix` means whole segments and `stringPrefix` characters; for other
     text `prefix` means characters. `value` is "" for `present`."""
 
@@ -32,8 +32,7 @@ class TextCondition:
     ignore_case: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class NamedCondition:
+class NamedCondition(Struct, frozen=True, kw_only=True, order=True):
     """A condition on one header or query parameter; `invert`: the request must not meet it (absent counts as not)."""
 
     name: str
@@ -41,8 +40,7 @@ class NamedCondition:
     invert: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class SourceCondition:
+class SourceCondition(Struct, frozen=True, kw_only=True, order=True):
     """Which clients inside this cluster: all that is given must hold. The cluster itself is already decided."""
 
     labels: tuple[tuple[str, str], ...] = ()
@@ -50,8 +48,7 @@ class SourceCondition:
     service_accounts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class RequestMatch:
+class RequestMatch(Struct, frozen=True, kw_only=True, order=True):
     """A conjunction of conditions on a request; the empty one matches every request. `port` is a Service port number."""
 
     path: TextCondition | None = None
@@ -63,8 +60,7 @@ class RequestMatch:
     source: SourceCondition = SourceCondition()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
+class Decided(Struct, frozen=True, kw_only=True):
     """A decided value and where it comes from. For request and connection fields `value` is the policy model's value
     (e.g. `Retries`, int milliseconds for timeout, tuple of `SplitTarget`), with every reference resolved in `Route`.
     `source` and `otherwise` are for connection fields: the value holds for these clients only (for request fields the route's
@@ -76,8 +72,7 @@ class Decided:
     otherwise: Decided | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """A resolved split or mirror destination: the Service, its port number (0 = the requested one) and the subset labels."""
 
     service: Service
@@ -85,8 +80,7 @@ class Target:
     subset: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """One row of a first-match list: requests that `match`, and the value of every field that some rule sets for them.
 
     `fields` uses the policy model's Python names. `headers` is already merged; its Decided.value is a `Headers`
@@ -99,19 +93,17 @@ class Route:
     targets: tuple[Target, ...] = ()
     mirrors: tuple[Target, ...] = ()
     origins: tuple[Origin, ...] = ()
-    header_origins: Mapping[tuple[str, str], Origin] = field(default_factory=dict)
+    header_origins: Mapping[tuple[str, str], Origin] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subset:
+class Subset(Struct, frozen=True, kw_only=True):
     """Pod labels behind a Service that some split routes to; `origins` say which."""
 
     labels: tuple[tuple[str, str], ...]
     origins: tuple[Origin, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Principal:
+class Principal(Struct, frozen=True, kw_only=True):
     """A SPIFFE identity; "" means any. `spiffe://<trust_domain>/ns/<namespace>/sa/<service_account>`."""
 
     trust_domain: str = ""
@@ -119,8 +111,7 @@ class Principal:
     service_account: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
+class Caller(Struct, frozen=True, kw_only=True):
     """One identity item, resolved. `kind`: `all` = anybody, `authenticated` = any verified identity, `principals` = one of
     `principals`; `principals` with an empty tuple = nobody can be named (see `inexpressible`), `address` = address only.
     In every case ip_blocks / not_ip_blocks must hold too.
@@ -151,8 +142,7 @@ class Operation:
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(Struct, frozen=True, kw_only=True):
     """One AccessPolicy on one destination: callers (OR) x operations (OR; empty = every request)."""
 
     callers: tuple[Caller, ...]
@@ -160,8 +150,7 @@ class Grant:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exemption:
+class Exemption(Struct, frozen=True, kw_only=True):
     """What a default of Deny does not cover on this destination. `ports` are Service port numbers, `targets` the workload ports
     behind them; empty = all of its ports; callers empty = anybody."""
 
@@ -171,8 +160,7 @@ class Exemption:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+class Access(Struct, frozen=True, kw_only=True):
     """The access decision of one destination.
 
     `targets` are its workload port numbers. `guarded` are all workload ports, of these pods, that some enforced Allow
@@ -192,8 +180,7 @@ class Access:
     mixed: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DestinationUnit:
+class DestinationUnit(Struct, frozen=True, kw_only=True):
     """One Service of one cluster, and everything that policies say of it.
 
     `routes` is a first-match list, most specific first, without a catch-all for unmatched requests. `settings` maps a
@@ -206,7 +193,7 @@ class DestinationUnit:
     workloads: tuple[Workload, ...] = ()
     meshes: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
-    settings: Mapping[int, Mapping[str, Decided]] = field(default_factory=dict)
+    settings: Mapping[int, Mapping[str, Decided]] = {}
     subsets: tuple[Subset, ...] = ()
     access: Access | None = None
     policies: tuple[str, ...] = ()
@@ -217,8 +204,7 @@ class DestinationUnit:
         return UnitKey(kind="Destination", namespace=self.service.namespace, name=self.service.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeshUnit:
+class MeshUnit(Struct, frozen=True, kw_only=True):
     """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads.
 
     `guarded` maps a workload's key to its ports that some enforced Allow governs, where there are any; `neighbours` are the
@@ -228,7 +214,7 @@ class MeshUnit:
     cluster: str
     mesh: Mesh
     gateways: tuple[Workload, ...] = ()
-    guarded: Mapping[tuple[str, str, str], tuple[int, ...]] = field(default_factory=dict)
+    guarded: Mapping[tuple[str, str, str], tuple[int, ...]] = {}
     neighbours: tuple[Workload, ...] = ()
     access_default: Decided | None = None
     mtls: Decided | None = None

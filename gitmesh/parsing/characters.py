@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 HIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # controls, U+0085 among them
@@ -20,8 +21,7 @@ _PLAIN = bytes([*range(0x20, 0x7F), 0x0A])
 _MAX_SHOWN = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """A refused character or byte: 1-based line and column, and what it is."""
 
     line: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args
 
+from msgspec import Struct
 from pydantic import BaseModel, Discriminator, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -23,8 +23,7 @@ _ECHOES: Mapping[type, str] = {dict: "a mapping", list: "a list", str: "this tex
 _Error = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Spot:
+class _Spot(Struct, frozen=True):
     """Where an error stands: the path in the document, and the model that owns its last field."""
 
     path: YamlPath
@@ -37,8 +36,7 @@ class _Spot:
         return next((part for part in reversed(self.path) if isinstance(part, str)), "")
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
+class _Placed(Struct, frozen=True):
     """An error of pydantic's with its spot in the document and its place in the file."""
 
     error: _Error
@@ -108,8 +106,7 @@ def _locate(loc: tuple[str | int, ...], model: type[BaseModel]) -> _Spot:
     return _Spot(tuple(path), owner, is_key)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(Struct, frozen=True):
     """What a field holds: the model of its value or items, and whether pydantic adds a tag to locations below it."""
 
     model: type[BaseModel] | None = None

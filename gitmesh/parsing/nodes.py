@@ -6,9 +6,10 @@ One pass over the parser's events, never its composer: 60 KB of nested brackets 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from yaml._yaml import CParser
 from yaml.error import MarkedYAMLError, YAMLError
 from yaml.events import (
@@ -53,8 +54,7 @@ _SYNTAX: tuple[tuple[str, str, str], ...] = (
 """What the scanner says -> what to tell the user, and a hint."""
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """One document: dict, list, str, bool, int, float; a `Refusal` where a value must not be read.
 
     `findings` tell of its single values; a document that another tool owns may have any.
@@ -65,8 +65,7 @@ class Document:
     findings: tuple[Diagnostic, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(Struct, frozen=True):
     """The documents of a file, and the findings that end its reading."""
 
     documents: tuple[Document, ...]

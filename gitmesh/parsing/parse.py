@@ -6,10 +6,10 @@ import hashlib
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import orjson
+from msgspec import Struct
 from pydantic import ValidationError
 
 from gitmesh.diagnostics import Diagnostic, Location, finding, in_order, suggest
@@ -29,8 +29,7 @@ _GLOO_GROUP = "mesh.gloo.solo.io"
 _ENOUGH_STALE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class FileResult:
+class FileResult(Struct, frozen=True):
     """What one file holds."""
 
     policies: tuple[Policy, ...]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from pydantic import BaseModel
 
 from gitmesh.model.base import format_duration
@@ -19,8 +19,7 @@ _SCHEMA_MAPS = ("properties", "$defs")
 Schema = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One field as people read about it: `type` in words, `required` within its parent, `default` as written in YAML."""
 
     path: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from gitmesh.diagnostics import Diagnostic, finding, in_order, without_excerpt

@@ -5,8 +5,10 @@ Called by pipeline; no I/O. A translation is remembered by what it depends on, s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.base import Disabled
@@ -26,8 +28,7 @@ if TYPE_CHECKING:
     from gitmesh.resolution.resolve import Resolution
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
+class Built(Struct, frozen=True, kw_only=True):
     """One unit's objects in one cluster, with what was said of them."""
 
     manifests: tuple[Manifest, ...] = ()
@@ -85,15 +86,14 @@ def _build_cluster(
     return made, found.said
 
 
-@dataclass(slots=True)
-class _Collected:
+class _Collected(Struct):
     """What the units of one cluster come to."""
 
     cluster: str
     held_units: set[UnitKey]
-    manifests: dict[ObjectKey, Manifest] = field(default_factory=dict)
-    held: set[ObjectKey] = field(default_factory=set)
-    said: list[Diagnostic] = field(default_factory=list)
+    manifests: dict[ObjectKey, Manifest] = {}
+    held: set[ObjectKey] = set()
+    said: list[Diagnostic] = []
 
     def add(self, unit: UnitKey, built: Built) -> None:
         """One unit's objects, or what it keeps back."""

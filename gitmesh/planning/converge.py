@@ -5,9 +5,11 @@ Only the ports touch the world here; a ClusterError leaves this function and bec
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from math import exp
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.objects import ApiKind, ObjectKey
@@ -32,8 +34,7 @@ FIGHT_HEAT = 5.0
 """Corrections in about a minute after which an object is left alone (reliability K21)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cycle:
+class Cycle(Struct, frozen=True, kw_only=True):
     """What a cycle brings to each cluster. `clock` is monotonic, in seconds, and `now` what it said when the cycle came to the
     clusters; `apply` is false for a mere plan.
 
@@ -46,7 +47,7 @@ class Cycle:
     apply: bool
     now: float
     clock: Callable[[], float]
-    meshes: Mapping[str, tuple[Mesh, ...]] = field(default_factory=dict)
+    meshes: Mapping[str, tuple[Mesh, ...]] = {}
 
 
 def converge(

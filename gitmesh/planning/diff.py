@@ -11,8 +11,10 @@ held     any      any   any     nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.manifests import DELETE_ORDER, Build, Manifest, Phase
@@ -31,8 +33,7 @@ ALWAYS_ALLOWED = 10
 """Deletions that never need consent by number, whatever their share (design law 4)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Consent:
+class Consent(Struct, frozen=True, kw_only=True):
     """What the user agreed to: the guard on deletions (`prune` in the configuration), adoptions by object id.
 
     `max_percent`: share of a cluster's objects that may be deleted unasked; `protect`: patterns of ids that never are;
@@ -42,7 +43,7 @@ class Consent:
     max_percent: int = 30
     protect: tuple[str, ...] = ()
     prune_approved: bool = False
-    adoptions: Mapping[str, str] = field(default_factory=dict)
+    adoptions: Mapping[str, str] = {}
 
 
 def diff(

@@ -6,8 +6,9 @@ in a name must not withdraw a Deny, so nothing is withdrawn before the name is r
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from gitmesh.model.units import UnitKey
 from gitmesh.planning.ownership import claims, is_marked, policies_of

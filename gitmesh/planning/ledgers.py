@@ -6,8 +6,9 @@ the cluster confirmed the deletion (reliability, property 8).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from gitmesh.model.ledger import Entry, Ledger, Stored
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan

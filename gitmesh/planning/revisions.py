@@ -5,8 +5,10 @@ Static errors refuse a source's whole revision (api.md, What an error holds back
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
 from gitmesh.errors import SourceError
@@ -24,8 +26,7 @@ if TYPE_CHECKING:
     from gitmesh.ports import Source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revisions:
+class Revisions(Struct, frozen=True, kw_only=True):
     """What the sources say together.
 
     `settled` is false where a source has nothing in force: its objects are unknown, so nothing may be deleted.
@@ -34,8 +35,8 @@ class Revisions:
     """
 
     policies: tuple[Policy, ...] = ()
-    sources: Mapping[str, SourceResult] = field(default_factory=dict)
-    snapshots: Mapping[str, Snapshot] = field(default_factory=dict)
+    sources: Mapping[str, SourceResult] = {}
+    snapshots: Mapping[str, Snapshot] = {}
     diagnostics: tuple[Diagnostic, ...] = ()
     settled: bool = True
     lost: bool = False
@@ -51,8 +52,7 @@ class Revisions:
         return {name: result.accepted for name, result in self.sources.items()}
 
 
-@dataclass(slots=True)
-class _Candidate:
+class _Candidate(Struct):
     """One source on its way to a decision."""
 
     source: Source

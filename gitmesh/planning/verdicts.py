@@ -7,9 +7,10 @@ agent that restarts, and one that runs a single time, come to the same answers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
@@ -31,8 +32,7 @@ _CODES: Mapping[Verdict, str] = {Verdict.REJECTED: "GM511", Verdict.WARNED: "GM5
 _UNKNOWN, _ACCEPTED = (Verdict.UNKNOWN, ""), (Verdict.ACCEPTED, "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(Struct, frozen=True, kw_only=True):
     """What verdicts are made of: one cycle's inputs, its plan and outcomes, and the ledger after them."""
 
     built: Build
@@ -47,8 +47,7 @@ class Evidence:
         return not self.outcomes and not other.outcomes and all(one is two for one, two in pairs)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdicts:
+class Verdicts(Struct, frozen=True, kw_only=True):
     """`of` answers for each wanted object that is there or was refused. At `due`, by the cluster's clock, an answer changes
     though nothing else does (inf = never)."""
 

@@ -7,8 +7,9 @@ unless what is known decides already.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gitmesh.model.facts import Workload
 from gitmesh.model.policies import Origin
@@ -46,16 +47,14 @@ class Basis(StrEnum):
     ADDRESS = "Address"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(Struct, frozen=True, kw_only=True):
     """An Allow that was tried and does not admit the request."""
 
     origin: Origin
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
+class Ruling(Struct, frozen=True, kw_only=True):
     """The answer for some pods. `deciding` are the places in Git that decide, `tried` the Allows that did not admit."""
 
     answer: Answer
@@ -65,8 +64,7 @@ class Ruling:
     tried: tuple[Refused, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
+class Admission(Struct, frozen=True, kw_only=True):
     """The answer for a request; `pods` gives the ruling of each workload's pods at their container port."""
 
     answer: Answer

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from gitmesh.model.facts import ClusterFacts, Service, Workload
 from gitmesh.model.units import DestinationUnit, MeshUnit, Unit, UnitKey
@@ -14,8 +15,7 @@ ServiceKey = tuple[str, str]
 """(namespace, name)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class Client(Struct, frozen=True, kw_only=True):
     """Who calls. `trust_domain` None: it shows no identity; `mesh` "": it has no proxy, so nothing is routed for it.
 
     `ip` "" means that the address is not known: what depends on it is then not decided.
@@ -24,13 +24,12 @@ class Client:
     namespace: str = ""
     service_account: str = ""
     trust_domain: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     mesh: str = ""
     ip: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(Struct, frozen=True, kw_only=True):
     """A request of a client to a Service (namespace, name), `port` a Service port number. Header names in lower case, the path
     without query. `http` false: a connection in which proxies see no requests."""
 
@@ -39,8 +38,8 @@ class Question:
     port: int
     method: str = "GET"
     path: str = "/"
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
     authority: str = ""
     http: bool = True
 
@@ -59,8 +58,7 @@ class Question:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """A container port of a workload's pods, and the Services that reach it, each with the Service ports by which it does."""
 
     workload: Workload

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.policies import Origin
@@ -24,8 +25,7 @@ class Found(StrEnum):
     HELD = "Held"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Routing:
+class Routing(Struct, frozen=True, kw_only=True):
     """The decided value of every field that some policy sets; what is not here keeps the mesh's own behaviour.
 
     `request` and `connection` use the policy model's Python names. `targets` and `mirrors` resolve `split` and `mirror`, in the
@@ -34,13 +34,13 @@ class Routing:
     """
 
     found: Found
-    request: Mapping[str, Decided] = field(default_factory=dict)
-    connection: Mapping[str, Decided] = field(default_factory=dict)
+    request: Mapping[str, Decided] = {}
+    connection: Mapping[str, Decided] = {}
     targets: tuple[Target, ...] = ()
     mirrors: tuple[Target, ...] = ()
     match: RequestMatch = field(default_factory=RequestMatch)
     rules: tuple[Origin, ...] = ()
-    headers: Mapping[tuple[str, str], Origin] = field(default_factory=dict)
+    headers: Mapping[tuple[str, str], Origin] = {}
 
 
 def route(question: Question, known: Known) -> Routing:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
 
 from gitmesh.model.base import Model, spell_duration
 from gitmesh.model.facts import Workload
@@ -34,8 +35,7 @@ OWN = "(the mesh's own)"
 """What is shown for a field that no policy sets."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(Generic[A]):
+class Asked(Struct, Generic[A], frozen=True, kw_only=True):
     """The answers to one question, by cluster. `silent` are clusters of which nothing is known."""
 
     report: Report

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change, FieldChange, Outcome, Plan
@@ -23,8 +24,7 @@ MARKS: Mapping[Action, tuple[str, Role]] = {
 """Action -> the mark before an object in a plan, and its colour."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectChange:
+class ObjectChange(Struct, frozen=True, kw_only=True):
     """One object of a plan with all of its steps folded into one. `drift`: the cluster moved, not Git."""
 
     key: ObjectKey

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gitmesh.render.document import Document, document
 from gitmesh.render.escape import printable
@@ -24,8 +25,7 @@ class Level(StrEnum):
 _ROLES: Mapping[Level, Role] = {Level.OK: "good", Level.WARN: "warning", Level.FAIL: "error", Level.DOWN: "error"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """One check: what was looked at, what was found, and what to do about it."""
 
     level: Level

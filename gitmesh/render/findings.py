@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Location, Severity
 from gitmesh.render.escape import printable, width

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.manifests import Build, Manifest
@@ -14,8 +16,7 @@ from gitmesh.model.report import ClusterResult, Report
 from gitmesh.render.values import counted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Narrowed:
+class Narrowed(Struct, frozen=True, kw_only=True):
     """A report without what comes from other policies, and how much of it that was."""
 
     report: Report

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.plan import Action
@@ -25,8 +26,7 @@ WORDS: Mapping[Action, tuple[str, str]] = {
 _ALWAYS = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE, Action.KEEP})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class Summary(Struct, frozen=True, kw_only=True):
     """Numbers of one report. `policies` counts those that could not be read as well, as far as they have a name.
 
     `objects` counts objects by action over all clusters; `failed` are writes that failed; `verdicts` counts objects by what
@@ -36,11 +36,11 @@ class Summary:
     policies: int
     files: int
     findings: Mapping[Severity, int]
-    objects: Mapping[Action, int] = field(default_factory=dict)
+    objects: Mapping[Action, int] = {}
     failed: int = 0
     clusters: int = 0
     unreachable: tuple[str, ...] = ()
-    verdicts: Mapping[Verdict, int] = field(default_factory=dict)
+    verdicts: Mapping[Verdict, int] = {}
 
     @property
     def differs(self) -> bool:

@@ -6,8 +6,9 @@ api.md, AccessPolicy: access is decided at the (workload, target port) pairs beh
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
@@ -22,16 +23,14 @@ Default: TypeAlias = Literal["Deny", "Allow", "MeshDefault"]
 _STRICTEST: tuple[Default, ...] = ("Deny", "MeshDefault", "Allow")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Neighbour:
+class Neighbour(Struct, frozen=True, kw_only=True):
     """Another Service that shares pods and target ports, and the AccessPolicies that select it."""
 
     service: Service
     policies: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class Situation(Struct, frozen=True, kw_only=True):
     """Everything that the decision depends on.
 
     `policies` select the destination; `governed` are other Services that an Allow selects and whose pods this one's may
@@ -47,8 +46,7 @@ class Situation:
     owners: tuple[Policy | None, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
+class Resolved(Struct, frozen=True, kw_only=True):
     """The decision, None where there is nothing to guard; `held` where it cannot be made."""
 
     access: Access | None

@@ -7,11 +7,12 @@ a `False` only says that no proof was found.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import re2
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.model.units import TextCondition
 
@@ -21,13 +22,11 @@ _LONGEST_EXPRESSION = 1024
 """Meshes refuse longer ones (reference: Istio's validation of StringMatch.regex)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disjoint:
+class Disjoint(Struct, frozen=True):
     """No request can meet both."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inexpressible:
+class Inexpressible(Struct, frozen=True):
     """Requests may meet both, but which ones cannot be written as one match."""
 
     reason: str

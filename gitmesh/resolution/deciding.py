@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
+
+from msgspec import Struct, field
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec
@@ -20,8 +21,7 @@ from gitmesh.resolution.index import Index
 from gitmesh.resolution.scene import Marked, Remembered, Scene, ServiceKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Done(Struct, frozen=True, kw_only=True):
     """One destination by itself: without the subsets that others need of it; `digest` is of this part."""
 
     unit: DestinationUnit

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.facts import Service
@@ -23,8 +25,7 @@ RuleId = tuple[str, int | None]
 _CONNECTION: frozenset[Slot] = frozenset((name,) for name in CONNECTION_FIELDS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acting:
+class Acting(Struct, frozen=True, kw_only=True):
     """A TrafficPolicy that selects the destination, the form by which it does, and its values by slot."""
 
     policy: Policy
@@ -32,8 +33,7 @@ class Acting:
     slots: Mapping[Slot, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Need(Struct, frozen=True, kw_only=True):
     """A subset of another (or the same) Service that a route sends requests to."""
 
     service: tuple[str, str]
@@ -41,16 +41,15 @@ class Need:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
+class Traffic(Struct, frozen=True, kw_only=True):
     """The decision. `wins` are rules that decide something here, `shadowed` those that nothing is left to, with the greater rule."""
 
     routes: tuple[Route, ...] = ()
-    settings: Mapping[int, Mapping[str, Decided]] = field(default_factory=dict)
+    settings: Mapping[int, Mapping[str, Decided]] = {}
     policies: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     wins: frozenset[RuleId] = frozenset()
-    shadowed: Mapping[RuleId, tuple[Origin, Origin]] = field(default_factory=dict)
+    shadowed: Mapping[RuleId, tuple[Origin, Origin]] = {}
     diagnostics: tuple[Diagnostic, ...] = ()
     held: bool = False
 

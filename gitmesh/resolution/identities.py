@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitmesh.model.selectors import IdentitySelector
 from gitmesh.model.units import Caller, Principal
@@ -14,8 +15,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 """A trust domain (SPIFFE-ID, section 2.1; Istio takes capitals too)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identities:
+class Identities(Struct, frozen=True, kw_only=True):
     """The callers, and the clusters whose unknown facts would decide what they are."""
 
     callers: tuple[Caller, ...]

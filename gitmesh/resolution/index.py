@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
 from gitmesh.model.selectors import DestinationSelector
@@ -147,8 +148,7 @@ def _grouped(services: Iterable[Service], keys: frozenset[str]) -> dict[tuple[st
     return groups
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(Struct, frozen=True):
     """Every managed cluster by name; None where its facts are unknown, which is not the same as empty."""
 
     indexes: Mapping[str, Index | None]

@@ -7,9 +7,11 @@ more than that no mesh's map of headers can say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.resolution.conditions import Disjoint, Inexpressible, excludes, holds, meet, normal_path
@@ -32,17 +34,16 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """A request as matches see it: path without query, header names in lower case, Service port number, the client's workload."""
 
     path: str = "/"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
+    query: Mapping[str, str] = {}
     method: str = "GET"
     port: int = 80
     authority: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     namespace: str = "default"
     service_account: str = "default"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding, in_order
 from gitmesh.model.access import AccessPolicySpec
@@ -25,17 +26,16 @@ from gitmesh.resolution.selection import Selection, select
 from gitmesh.resolution.virtualmeshes import held_keys, memberships, mesh_units
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolution:
+class Resolution(Struct, frozen=True, kw_only=True):
     """Units by cluster, sorted by key; `held` are those that an error or unknown facts keep back, `waiting` the policies on them.
 
     `pending` are, by cluster, the policies that name what is not there, or may not be there: they withdraw nothing.
     """
 
-    units: Mapping[str, tuple[Unit, ...]] = field(default_factory=dict)
-    held: Mapping[str, tuple[UnitKey, ...]] = field(default_factory=dict)
+    units: Mapping[str, tuple[Unit, ...]] = {}
+    held: Mapping[str, tuple[UnitKey, ...]] = {}
     waiting: frozenset[str] = frozenset()
-    pending: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    pending: Mapping[str, frozenset[str]] = {}
     diagnostics: tuple[Diagnostic, ...] = ()
 
 

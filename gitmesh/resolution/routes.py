@@ -7,8 +7,9 @@ requests that both mean; last comes a row of its own. So each request finds firs
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from gitmesh.model.policies import Origin
 from gitmesh.model.traffic import HeaderOps, Headers, PathRewrite
@@ -25,8 +26,7 @@ _MOST_ROWS = 4096
 _LEADING = ("prefix", "stringPrefix")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Row:
+class Row(Struct, frozen=True, kw_only=True, eq=False):
     """Requests that match, and for each slot the rule that decides it. `parts` are the matches whose conjunction it is."""
 
     match: RequestMatch
@@ -57,8 +57,7 @@ class Row:
         return {slot: (rule.slots[slot], rule.match.path if replaces_prefix(rule.slots[slot]) else None) for slot, rule in live.items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(Struct, frozen=True, kw_only=True):
     """A first-match list, or why there is none: rule pairs (greater, lesser) that cannot be joined, or too many overlaps."""
 
     rows: tuple[Row, ...] = ()
@@ -66,10 +65,9 @@ class Table:
     too_many: tuple[Rule, ...] = ()
 
 
-@dataclass(slots=True)
-class _Builder:
-    rows: list[Row] = field(default_factory=list)
-    problems: list[tuple[Rule, Rule, str]] = field(default_factory=list)
+class _Builder(Struct):
+    rows: list[Row] = []
+    problems: list[tuple[Rule, Rule, str]] = []
 
     def add(self, rule: Rule) -> None:
         before, self.rows = self.rows, []

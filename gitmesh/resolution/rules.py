@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations, groupby
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 from gitmesh.model.base import Disabled, Model
 from gitmesh.model.policies import Origin, Policy
@@ -43,8 +44,7 @@ _ORDERED = frozenset({"failover_priority"})
 """Lists whose order has a meaning; every other list of a TrafficPolicy is a set."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True, eq=False):
     """One rule on one destination. `number` is the index of its match in the policy, None where the policy has no matches."""
 
     policy: Policy

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 from gitmesh.model.policies import Policy
 from gitmesh.resolution.identities import Trust
@@ -18,21 +20,19 @@ ServiceKey: TypeAlias = tuple[str, str]
 """(namespace, name)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marked:
+class Marked(Struct, frozen=True, kw_only=True):
     """A policy and what must be equal for everything derived from it to be equal: content, and places for provenance."""
 
     policy: Policy
     token: tuple[str, str, str]
-    slots: Mapping[Slot, Any] = field(default_factory=dict)
+    slots: Mapping[Slot, Any] = {}
 
 
 Acting: TypeAlias = Mapping[ServiceKey, list[tuple[Marked, int]]]
 """Service -> the policies that select it, by name, and the form by which each does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class Scene(Struct, frozen=True, kw_only=True):
     """`acting` is by cluster, `governed` the destinations there that an enforced Allow selects; `domains` are the trust
     domains of every mesh, on which the identities that `trust` finds depend."""
 

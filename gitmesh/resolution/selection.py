@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.access import AccessPolicySpec
@@ -19,15 +20,14 @@ Account: TypeAlias = tuple[tuple[str, ...], str, tuple[str, ...] | None, tuple[s
 """(namespaces, () = any; name; clusters, None = any; field below spec) of a ServiceAccount that a policy names."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Selection(Struct, frozen=True, kw_only=True):
     """What one policy selects: cluster -> Service key -> the greatest form by which it was selected.
 
     `held` are destinations named exactly that are missing or may exist unseen. `broken`: the policy itself names
     something that is not there, so that every unit it acts on is held.
     """
 
-    services: Mapping[str, Mapping[tuple[str, str], int]] = field(default_factory=dict)
+    services: Mapping[str, Mapping[tuple[str, str], int]] = {}
     held: tuple[tuple[str, UnitKey], ...] = ()
     broken: bool = False
     diagnostics: tuple[Diagnostic, ...] = ()

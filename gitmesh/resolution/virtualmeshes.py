@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from hashlib import sha256
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.facts import Mesh, Workload
@@ -17,14 +19,13 @@ MeshId = tuple[str, str]
 """(cluster, mesh name)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Membership:
+class Membership(Struct, frozen=True, kw_only=True):
     """`owner` maps each selected mesh to its VirtualMesh; `held` are meshes that are missing, unseen or claimed twice.
 
     `pending` are (cluster, policy) of the VirtualMeshes that name a mesh which is missing there, or unseen.
     """
 
-    owner: Mapping[MeshId, Policy] = field(default_factory=dict)
+    owner: Mapping[MeshId, Policy] = {}
     held: frozenset[MeshId] = frozenset()
     pending: frozenset[tuple[str, str]] = frozenset()
     diagnostics: tuple[Diagnostic, ...] = ()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.manifests import Manifest
@@ -28,8 +29,7 @@ _BY_GROUP: Mapping[str, State] = {
 _HOLDING = frozenset({Action.CONFLICT, Action.HELD})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """How one policy stands in one cluster. `commit` wrote its objects last ("" where that is not one commit)."""
 
     state: State

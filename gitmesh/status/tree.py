@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, Location, Severity, in_order
 from gitmesh.discovery.facts_codec import dump_facts
@@ -45,17 +45,16 @@ Other files on this branch are left alone; files in these folders are not.
 """
 
 
-@dataclass(slots=True)
-class StatusMemo:
+class StatusMemo(Struct):
     """What one process remembers of the last tree, so that only what changed is written anew. May be lost at any time."""
 
     report: Report | None = None
-    tree: Mapping[str, bytes] = field(default_factory=dict)
-    documents: Mapping[str, tuple[Any, bytes]] = field(default_factory=dict)
-    rows: Mapping[str, Mapping[ObjectKey, str]] = field(default_factory=dict)
-    views: Mapping[str, ClusterView] = field(default_factory=dict)
-    sources: Mapping[str, Location] = field(default_factory=dict)
-    facts: MutableMapping[str, tuple[Any, bytes]] = field(default_factory=dict)
+    tree: Mapping[str, bytes] = {}
+    documents: Mapping[str, tuple[Any, bytes]] = {}
+    rows: Mapping[str, Mapping[ObjectKey, str]] = {}
+    views: Mapping[str, ClusterView] = {}
+    sources: Mapping[str, Location] = {}
+    facts: MutableMapping[str, tuple[Any, bytes]] = {}
 
 
 def status_tree(report: Report, memo: StatusMemo | None = None) -> Mapping[str, bytes]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from gitmesh.discovery.facts_codec import load_facts
 from gitmesh.model.facts import ClusterFacts

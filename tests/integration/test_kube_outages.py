@@ -84,7 +84,7 @@ def test_K32_a_token_file_that_is_rotated_is_read_again(apiserver: ApiServer, tm
 
 
 def test_K17_a_refused_token_is_renewed_once(apiserver: ApiServer) -> None:
-    class Renewable(StaticToken):
+    class Renewable(StaticToken, frozen=True):
         def token(self, renew: bool, deadline: Deadline) -> str:
             return self.value if renew else "expired"
 

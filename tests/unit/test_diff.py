@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from deepdiff import DeepDiff
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.ledger import Entry, Ledger, Stored

@@ -17,7 +17,7 @@ keys = st.builds(ObjectKey, group=names | st.just(""), kind=names, namespace=nam
 warnings = st.lists(names, max_size=2).map(tuple)
 entries = st.builds(Entry, uid=names | st.just(""), digest=names, commit=names | st.just(""), warnings=warnings)
 ledgers = st.builds(
-    Ledger,
+    lambda **fields: Ledger(**fields),
     instance=names,
     cluster_uid=names,
     sources=st.dictionaries(names, names, max_size=2),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import finding
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Location, finding
 from gitmesh.model.facts import ClusterFacts, Mesh

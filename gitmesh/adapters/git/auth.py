@@ -6,12 +6,12 @@ import base64
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.names import url_scheme
+from gitmesh.confidential import Confidential
 from gitmesh.model.config import SourceAuth
 
 _DEFAULT_USER = "git"
@@ -19,13 +19,12 @@ _DEFAULT_USER = "git"
 _SECRET_LIMIT = 16_384
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+class Access(Confidential, frozen=True, kw_only=True):
     """What one run of git gets: settings and variables, and the texts that must never be shown."""
 
     config: tuple[tuple[str, str], ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    env: Mapping[str, str] = {}
+    secrets: tuple[str, ...] = ()
 
 
 def access(url: str, auth: SourceAuth, base: Path, connect_seconds: float) -> Access:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.process import Limits
@@ -16,8 +17,7 @@ _HEADER_ROOM = 128
 _SUBJECT = 200
 
 
-@dataclass(frozen=True, slots=True)
-class CommitInfo:
+class CommitInfo(Struct, frozen=True):
     """Author's name and first line of the message, each one printable line."""
 
     author: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec import Struct
 
 from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.names import is_object_id
@@ -25,8 +26,7 @@ class Pushed(Enum):
     REFUSED = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(Struct, frozen=True, kw_only=True):
     """A commit to make: paths to write (None deletes), on top of `parent` ("" = none). `seconds` since the epoch, in UTC."""
 
     parent: str

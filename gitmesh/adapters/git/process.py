@@ -14,9 +14,10 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import IO, Any
+
+from msgspec import Struct
 
 from gitmesh.adapters.git.errors import GitError, Reason
 
@@ -67,8 +68,7 @@ _INHERITED = frozenset({"GIT_EXEC_PATH", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GI
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Struct, frozen=True, kw_only=True):
     """What one command may use: seconds, bytes on stdout, delimiters on stdout, bytes in one written file (0 = any)."""
 
     seconds: float
@@ -77,8 +77,7 @@ class Limits:
     file_size: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Done(Struct, frozen=True, kw_only=True):
     """A command that ended by itself, or was ended because it printed more than allowed (`cut`)."""
 
     status: int

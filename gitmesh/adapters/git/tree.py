@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gitmesh.adapters.git.process import Limits
 from gitmesh.adapters.git.repository import Repository
@@ -24,8 +25,7 @@ _PLAIN_MODES = frozenset({"100644", "100755", "100664"})
 """Old versions of git wrote group-writable files."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One entry of a commit: `path` as git has it, in bytes; `size` is 0 for what is no blob."""
 
     mode: str
@@ -34,8 +34,7 @@ class Entry:
     path: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """The policy files that may be read, sorted by path, and the findings on everything else."""
 
     files: tuple[Entry, ...]

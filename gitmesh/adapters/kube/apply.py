@@ -5,9 +5,10 @@ Every write names the version of the object that the plan was made from, so a pl
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from gitmesh.adapters.kube import managed, writes
 from gitmesh.adapters.kube.client import Answer, Client, Identity

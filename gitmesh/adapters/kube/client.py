@@ -6,12 +6,12 @@ import contextlib
 import random
 import threading
 import weakref
-from dataclasses import dataclass, field
 from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import orjson
+from msgspec import Struct
 
 from gitmesh.adapters.kube.deadline import Closing, Deadline
 from gitmesh.adapters.kube.errors import api_error, clean, is_schema_error
@@ -20,6 +20,7 @@ from gitmesh.adapters.kube.pacing import ATTEMPTS, RETRIED, Slots, backoff, retr
 from gitmesh.adapters.kube.together import together
 from gitmesh.adapters.kube.transport import Pool
 from gitmesh.adapters.kube.wire import UnreachableError
+from gitmesh.confidential import Confidential
 from gitmesh.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -32,13 +33,12 @@ T = TypeVar("T")
 IN_FLIGHT = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """One request. `path` was made by `paths`; `body` is JSON text; `safe` says that sending it twice does no harm."""
 
     method: str
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = {}
     body: bytes | None = None
     content_type: str = "application/json"
     accept: str = "application/json"
@@ -60,13 +60,12 @@ class Identity(NamedTuple):
     version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Confidential, frozen=True, kw_only=True):
     """Any answer but one that was retried; `warnings` are the texts of its Warning headers."""
 
     request: Request
     status: int
-    body: bytes = field(repr=False)
+    body: bytes
     warnings: tuple[str, ...] = ()
     retry_after: str | None = None
 

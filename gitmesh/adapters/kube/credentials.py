@@ -6,12 +6,14 @@ import contextlib
 import ipaddress
 import re
 import ssl
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from gitmesh.adapters.kube.errors import clean
+from gitmesh.confidential import Confidential
 from gitmesh.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -27,12 +29,11 @@ _PATH = re.compile(r"[!-~]*")
 _SERVER_NAME = re.compile(r"[\w:][\w.:-]*\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Confidential, frozen=True):
     """A client certificate: PEM as bytes, or the files that hold it (read anew after each 401)."""
 
-    chain: bytes | Path = field(repr=False)
-    key: bytes | Path = field(repr=False)
+    chain: bytes | Path
+    key: bytes | Path
 
 
 class TokenSource(Protocol):
@@ -48,11 +49,10 @@ class TokenSource(Protocol):
         """The client certificate that came instead of a token, if one did."""
 
 
-@dataclass(frozen=True, slots=True)
-class StaticToken:
+class StaticToken(Confidential, frozen=True):
     """A token that stands in the kubeconfig."""
 
-    value: str = field(repr=False)
+    value: str
 
     def token(self, renew: bool, deadline: Deadline) -> str:  # noqa: ARG002 - the protocol's signature; a fixed token cannot be renewed
         """The token."""
@@ -62,8 +62,7 @@ class StaticToken:
         """None."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileToken:
+class FileToken(Struct, frozen=True):
     """A token in a file, read at each use: the kubelet rotates it. `wait` is the pause before a second look, in seconds."""
 
     path: Path
@@ -90,17 +89,17 @@ class FileToken:
             return ""
 
 
-@dataclass(slots=True)
 class Exec:
     """Credentials made by a program that the kubeconfig names, run through the official client's ExecProvider.
 
     What it made is kept until the server refuses it. Only configured with `allowExec: true`.
     """
 
-    spec: Mapping[str, Any] = field(repr=False)
-    cluster: Mapping[str, Any] = field(repr=False)
-    folder: Path
-    _made: Mapping[str, Any] | None = field(default=None, repr=False)
+    def __init__(self, spec: Mapping[str, Any], cluster: Mapping[str, Any], folder: Path) -> None:
+        self.spec = spec
+        self.cluster = cluster
+        self.folder = folder
+        self._made: Mapping[str, Any] | None = None
 
     def token(self, renew: bool, deadline: Deadline) -> str:
         """Run the program, unless what it made last is still good."""
@@ -134,15 +133,14 @@ class Exec:
         return made
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(Confidential, frozen=True, kw_only=True):
     """An API server and our credentials there. `ca` None means the system's certificates; `server_name` overrides SNI."""
 
     server: str
     server_name: str = ""
-    ca: bytes | Path | None = field(default=None, repr=False)
-    tokens: TokenSource | None = field(default=None, repr=False)
-    certificate: Certificate | None = field(default=None, repr=False)
+    ca: bytes | Path | None = None
+    tokens: TokenSource | None = None
+    certificate: Certificate | None = None
 
     def check(self, where: str) -> None:
         """Raise ClusterError unless the address is https, or http on loopback without credentials (a local kubectl proxy), and

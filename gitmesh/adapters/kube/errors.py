@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from msgspec import Struct
 
 from gitmesh.errors import ClusterError
 
@@ -24,8 +24,7 @@ def clean(text: object, longest: int = LONGEST_TEXT) -> str:
     return line if len(line) <= longest else line[: longest - 3] + "..."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
+class Cause(Struct, frozen=True, kw_only=True):
     """One cause of a Status: `reason` such as FieldManagerConflict, `field` such as .spec.hosts."""
 
     reason: str

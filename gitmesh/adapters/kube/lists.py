@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import Any, TypeAlias, TypeVar
+
+from msgspec.structs import replace
 
 from gitmesh.adapters.kube.client import Answer, Client, Request
 from gitmesh.adapters.kube.together import Ahead

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from gitmesh.adapters.kube import managed, writes
 from gitmesh.adapters.kube.apply import shared_text

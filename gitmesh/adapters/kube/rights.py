@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import orjson
+from msgspec import Struct
 
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.facts import LISTED
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Right:
+class Right(Struct, frozen=True, kw_only=True, order=True):
     """One verb on one resource; `namespace` "" = in all, `name` "" = any. `allowed` is None until the server was asked."""
 
     group: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from gitmesh.cli import console, options, wiring
 from gitmesh.cli.session import View, answer, execute, shown_clusters, whole_job

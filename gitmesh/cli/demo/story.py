@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.cli import wiring
 from gitmesh.cli.demo.world import World, edit
@@ -28,15 +29,14 @@ class UnexpectedError(click.ClickException):
     exit_code = 3
 
 
-@dataclass(slots=True)
-class Story:
+class Story(Struct):
     """The teller: `say` prints a line, `paint` colours it; `store` is where fetched repositories are kept."""
 
     world: World
     store: Path
     say: Callable[[str], None]
     paint: Paint
-    chapter: int = field(default=0, init=False)
+    chapter: int = 0
 
     def tell(self) -> None:
         """All chapters. Raises UnexpectedError where one does not go as it says."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from gitmesh.parsing.settings import url_problem
 
@@ -38,8 +38,7 @@ listen: "127.0.0.1:8080"
 """
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(Struct, frozen=True):
     """The folder that everything lies in, and what is done in it by hand."""
 
     root: Path

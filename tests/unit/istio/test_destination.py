@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from gitmesh_istio.names import subset_name
+from msgspec.structs import replace
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.facts import Mesh

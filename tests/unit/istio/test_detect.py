@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import gitmesh_istio
 import pytest
+from msgspec.structs import replace
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body

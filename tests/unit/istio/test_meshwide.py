@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import gitmesh_istio
 import pytest
+from msgspec.structs import replace
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Phase

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gitmesh.model.base import Disabled, format_duration
 from gitmesh.model.facts import Service
@@ -30,8 +31,7 @@ _NAMED_CODES = frozenset(
 _CORS_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"})
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(Struct, frozen=True):
     """Where the requests of a row come from: the Service that was called, and the port that all of them asked for (0 = any)."""
 
     service: Service

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from gitmesh.model.facts import Service, ServicePort
 from gitmesh.model.policies import Origin
@@ -34,8 +35,7 @@ def is_http(port: ServicePort) -> bool:
     return port.http and not (port.protocol == "" and port.number in _TCP_BY_NUMBER)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Struct, frozen=True, kw_only=True):
     """One Istio match. `shape` and `path` say what its uri matches, for rewrites: the exact path, or the prefix."""
 
     shape: Shape

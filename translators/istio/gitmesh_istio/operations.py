@@ -7,8 +7,9 @@ What cannot be said closes: an Allow loses that alternative, a Deny loses that r
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Origin
@@ -18,8 +19,7 @@ from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.scope import Notes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """What a rule of Istio asks of the request: `to` (one operation, {} = any) and `when`."""
 
     operation: dict[str, list[str]]

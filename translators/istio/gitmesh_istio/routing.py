@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.objects import canonical
@@ -25,8 +26,7 @@ from gitmesh_istio.names import host
 from gitmesh_istio.scope import Notes, Part, below, fragment
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """One Istio route: its matches with where they come from, and what is done."""
 
     matches: tuple[tuple[dict[str, Any], Origin], ...]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.facts import ClusterFacts, Mesh
@@ -26,8 +27,7 @@ def version_of(text: str) -> tuple[int, int, int] | None:
     return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(Struct, frozen=True, dict=True):
     """One unit in one cluster. `meshes` are the cluster's Istio meshes; `label` is how findings name the mesh."""
 
     facts: ClusterFacts
@@ -54,8 +54,7 @@ class Scope:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A piece of a spec, and where its fields come from: dotted path below the piece ("" = the piece) -> origin."""
 
     value: Any

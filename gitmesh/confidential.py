@@ -1,0 +1,17 @@
+"""Values that may hold what nobody should read in a log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class Confidential(Struct, frozen=True):
+    """A value whose text is its type alone: no traceback, log or pretty-printer shows a field of it."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
