@@ -71,15 +71,18 @@ def _escaped(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 class LogPublisher:
-    """Logs what changed since the last cycle: new and gone findings, writes, states. A quiet cycle is one debug line."""
+    """Logs what changed since the last cycle: revisions, findings, writes, states. A quiet cycle is one debug line."""
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
         self._known: frozenset[tuple[object, ...]] = frozenset()
         self._states: dict[str, str] = {}
+        self._accepted: dict[str, str] = {}
 
     def publish(self, report: Report) -> Report:
         """Log the report's news."""
+        for name, source in sorted(report.sources.items()):
+            self._revision(name, source.accepted)
         self._findings(report)
         for name, result in sorted(report.clusters.items()):
             self._cluster(name, result.state.value)
@@ -108,6 +111,12 @@ class LogPublisher:
         if self._known and not any(d.is_error for d in report.diagnostics) and self._known - known.keys():
             self._log.info("findings resolved", count=len(self._known - known.keys()))
         self._known = frozenset(known)
+
+    def _revision(self, source: str, commit: str) -> None:
+        before = self._accepted.get(source, "")
+        if commit != before:
+            self._log.info("revision accepted", source=source, commit=commit, before=before)
+            self._accepted[source] = commit
 
     def _cluster(self, name: str, state: str) -> None:
         if self._states.get(name) != state:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
-from msgspec import Struct
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class Entry(NamedTuple):
     """Where a command lives (`module`, attribute `command`) and its line in the group's help."""
 
     module: str

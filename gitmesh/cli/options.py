@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,10 +45,30 @@ def color(command: C) -> C:
     )(command)
 
 
+def _configured(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """The configuration's clusters, for the shell's completion; nothing where it cannot be read: a completion never complains."""
+    from gitmesh.adapters.folder import read_config
+    from gitmesh.cli.wiring import find
+    from gitmesh.errors import SourceError
+    from gitmesh.parsing.settings import load_config
+
+    file = find(ctx.params.get("config_path"), Path.cwd())
+    try:
+        config, _ = load_config(read_config(str(file)), str(file), os.environ) if file else (None, ())
+    except SourceError:
+        return []
+    return [cluster.name for cluster in config.clusters if cluster.name.startswith(incomplete)] if config else []
+
+
 def clusters(command: C) -> C:
     """--cluster"""
     return click.option(
-        "--cluster", "cluster_globs", multiple=True, metavar="NAME", help="Only this cluster; may be repeated and hold * and ?."
+        "--cluster",
+        "cluster_globs",
+        multiple=True,
+        metavar="NAME",
+        help="Only this cluster; may be repeated and hold * and ?.",
+        shell_complete=_configured,
     )(command)
 
 

@@ -232,26 +232,43 @@ def logged(*reports: Report, level: str = "info") -> list[dict[str, Any]]:
 def test_only_news_is_logged() -> None:
     bad = report(cluster(), said=(error(),))
     lines = logged(bad, bad, report(cluster()))
-    assert [line["event"] for line in lines] == ["finding", "cluster", "findings resolved"]
-    assert (lines[0]["code"], lines[0]["at"], lines[0]["level"]) == ("GM203", "policies/reviews.yaml:14:15", "error")
-    assert (lines[1]["cluster"], lines[1]["state"]) == ("east", "Synced")
-    assert lines[2]["count"] == 1
+    assert [line["event"] for line in lines] == ["revision accepted", "finding", "cluster", "findings resolved"]
+    assert (lines[1]["code"], lines[1]["at"], lines[1]["level"]) == ("GM203", "policies/reviews.yaml:14:15", "error")
+    assert (lines[2]["cluster"], lines[2]["state"]) == ("east", "Synced")
+    assert lines[3]["count"] == 1
+
+
+def test_a_revision_is_logged_when_it_comes_into_force() -> None:
+    first, refused, second = (
+        report(sources={"policies": SourceResult(name="policies", seen=seen * 40, accepted=accepted * 40, refused=seen != accepted)})
+        for seen, accepted in ("aa", "ba", "bb")
+    )
+    lines = [line for line in logged(first, refused, second) if line["event"] == "revision accepted"]
+    assert [(line["source"], line["commit"], line["before"]) for line in lines] == [
+        ("policies", "a" * 40, ""),
+        ("policies", "b" * 40, "a" * 40),
+    ]
 
 
 def test_a_changed_state_and_every_write_are_logged() -> None:
     failed = cluster("east", change(), state=State.FAILED, outcomes=(outcome(ok=False, message="denied"), outcome(name="ratings")))
     lines = logged(report(cluster()), report(failed))
-    assert [(line["event"], line.get("before"), line["level"]) for line in lines[1:]] == [
+    assert [(line["event"], line.get("before"), line["level"]) for line in lines[2:]] == [
         ("cluster", "Synced", "info"),
         ("write", None, "error"),
         ("write", None, "info"),
     ]
-    assert lines[2]["object"] == "VirtualService shop/reviews"
-    assert lines[2]["action"] == Action.UPDATE
+    assert lines[3]["object"] == "VirtualService shop/reviews"
+    assert lines[3]["action"] == Action.UPDATE
 
 
 def test_a_quiet_cycle_is_one_line_of_debug() -> None:
-    assert [line["event"] for line in logged(report(cluster()), report(cluster()), level="debug")] == ["cluster", "cycle", "cycle"]
+    assert [line["event"] for line in logged(report(cluster()), report(cluster()), level="debug")] == [
+        "revision accepted",
+        "cluster",
+        "cycle",
+        "cycle",
+    ]
 
 
 HOSTILE = 'x\r\n{"event":"forged"}\x1b[31m\x00\u2028\x85\u202e'
@@ -260,7 +277,7 @@ HOSTILE = 'x\r\n{"event":"forged"}\x1b[31m\x00\u2028\x85\u202e'
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_W14_hostile_text_stays_inside_its_line(form: Any) -> None:
     stream = io.StringIO()
-    LogPublisher(logger(form, stream=stream)).publish(report(said=(error(HOSTILE, policy=HOSTILE),)))
+    LogPublisher(logger(form, stream=stream)).publish(report(said=(error(HOSTILE, policy=HOSTILE),), sources={}))
     text = stream.getvalue()
     assert text.endswith("\n")
     assert len(text.splitlines()) == 1

@@ -178,6 +178,7 @@ def test_schemas_are_documents_that_describe_every_field_of_a_policy(run: Run) -
         code, out, _ = run("schema", kind)
         assert code == 0
         assert all(one.get("description") for one in json.loads(out)["properties"].values()), kind
+    assert run("schema", "trafficpolicy") == run("schema", "TrafficPolicy")
     assert json.loads(run("schema", "Config")[1])["properties"].keys() >= {"sources", "clusters"}
     assert json.loads(run("schema")[1])["$schema"].startswith("https://json-schema.org/")
 

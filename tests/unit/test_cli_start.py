@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("pydantic", "aiohttp", "git", "kubernetes", "rich", "apscheduler", "deepdiff", "yaml", "prometheus_client", "structlog", "orjson")
+CLIENTS = ("aiohttp", "git", "kubernetes", "rich", "apscheduler", "deepdiff", "prometheus_client")
+HEAVY = (*CLIENTS, "pydantic", "yaml", "structlog", "orjson", "msgspec")
 POLICY = "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: a}\nspec: {destinations: [{name: b}], timeout: 1s}\n"
 
 
@@ -40,7 +41,7 @@ def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("command", ["validate", "render", "diff", "sync", "agent", "discover", "check", "explain", "schema", "demo"])
 def test_the_help_of_a_command_loads_no_client_and_no_server(command: str) -> None:
-    assert not imported(command, "--help") & {"aiohttp", "git", "kubernetes", "rich", "apscheduler", "deepdiff", "prometheus_client"}
+    assert not imported(command, "--help") & set(CLIENTS)
 
 
 def test_validating_loads_no_client_and_no_server(tmp_path: Path) -> None:
@@ -53,6 +54,36 @@ def test_shells_complete_commands_and_options_without_loading_them() -> None:
     assert done.stdout.split() == ["plain,diff", "plain,discover"]
     done = gitmesh(_GITMESH_COMPLETE="bash_complete", COMP_WORDS="gitmesh validate --fail", COMP_CWORD="2")
     assert "plain,--fail-on" in done.stdout
+
+
+def offered(words: str, cwd: Path | None = None) -> list[str]:
+    """What bash is offered for the last of these words."""
+    done = gitmesh(cwd=cwd, _GITMESH_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(words.count(" ")))
+    assert (done.returncode, done.stderr) == (0, "")
+    return [line.removeprefix("plain,") for line in done.stdout.splitlines() if line]
+
+
+def test_shells_complete_kinds_codes_and_fields_in_any_case() -> None:
+    assert offered("gitmesh schema tr") == ["TrafficPolicy"]
+    assert offered("gitmesh explain gm20") == [f"GM20{number}" for number in range(1, 10)]
+    assert offered("gitmesh explain acc") == ["AccessPolicy"]
+    assert "TrafficPolicy.spec.retries.attempts" in offered("gitmesh explain trafficpolicy.spec.retries.at")
+
+
+def test_shells_complete_the_clusters_of_the_configuration_and_say_nothing_of_a_bad_one(tmp_path: Path) -> None:
+    assert offered("gitmesh diff --cluster ", tmp_path) == []
+    config = tmp_path / "gitmesh.yaml"
+    head = "apiVersion: gitmesh.io/v1alpha1\nkind: Config\ninstance: shop\n"
+    clusters = "clusters: [{name: east, directory: e}, {name: west, directory: w}]\n"
+    config.write_text(f"{head}sources: [{{name: policies, url: 'https://git.example/shop.git'}}]\n{clusters}")
+    assert offered("gitmesh diff --cluster ", tmp_path) == ["east", "west"]
+    assert offered("gitmesh diff --cluster w", tmp_path) == ["west"]
+    other = tmp_path / "other"
+    other.mkdir()
+    assert offered(f"gitmesh diff --config {config} --cluster e", other) == ["east"]
+    config.write_text(f"{head}clusters: [")
+    assert offered("gitmesh diff --cluster ", tmp_path) == []
+    assert offered("gitmesh diff --config absent.yaml --cluster ", tmp_path) == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -29,8 +29,16 @@ Exit codes: 0 found, 3 unknown.
 """
 
 
+def _offered(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """For the shell's completion: codes, and fields one level at a time."""
+    from gitmesh.codes import CODES
+
+    topics = (*CODES, *(path for path in _fields() if path.count(".") <= incomplete.count(".")))
+    return [topic for topic in topics if topic.lower().startswith(incomplete.lower())]
+
+
 @click.command(help=HELP)
-@click.argument("topic", metavar="CODE|FIELD")
+@click.argument("topic", metavar="CODE|FIELD", shell_complete=_offered)
 @options.color
 def command(topic: str, color: bool | None) -> int:
     """A code by number or name, else every field whose path ends so."""

@@ -24,18 +24,33 @@ Exit codes: 0 clean, 3 unknown kind.
 """
 
 
+def _kinds() -> tuple[str, ...]:
+    from gitmesh.model.kinds import KINDS
+
+    return (*KINDS, "Config")
+
+
+def _offered(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    return [kind for kind in _kinds() if kind.lower().startswith(incomplete.lower())]
+
+
 @click.command(help=HELP)
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, shell_complete=_offered)
 @options.output("json", "yaml", default="json")
 def command(kind: str | None, form: str) -> int:
     """The schema of one kind, or of all."""
-    from gitmesh.model.kinds import KINDS
     from gitmesh.parsing.schema import combined, schema
 
-    kinds = (*KINDS, "Config")
-    if kind is not None and kind not in kinds:
-        near = difflib.get_close_matches(kind, kinds, n=1, cutoff=0.5)
-        advice = f"did you mean {near[0]}?" if near else f"kinds: {', '.join(kinds)}"
-        raise click.UsageError(f"there is no kind {kind!r}; {advice}")
-    console.data(dumped(schema(kind) if kind else combined(), form))
+    console.data(dumped(schema(_named(kind)) if kind else combined(), form))
     return 0
+
+
+def _named(kind: str) -> str:
+    """The kind, however its letters are cased."""
+    kinds = {name.lower(): name for name in _kinds()}
+    if kind.lower() in kinds:
+        return kinds[kind.lower()]
+    near = difflib.get_close_matches(kind.lower(), kinds, n=1, cutoff=0.5)
+    advice = f"did you mean {kinds[near[0]]}?" if near else f"kinds: {', '.join(kinds.values())}"
+    raise click.UsageError(f"there is no kind {kind!r}; {advice}")
