@@ -171,7 +171,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "MissingReference",
         "error",
         "Something named exactly does not exist in the cluster.",
-        "A Service, ServiceAccount, port or mesh that the policy names was not found. The agent shows the policy as Pending and tries again each tick. Where the policy acted before, objects stay as they are: a misspelled name withdraws nothing.",
+        "A Service, Namespace, ServiceAccount, port or mesh that the policy names was not found. The agent shows the policy as Pending and tries again each tick. Where the policy acted before, objects stay as they are: a misspelled name withdraws nothing.",
         "Correct the name, or create the object.",
         "",
     ),

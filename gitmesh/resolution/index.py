@@ -28,6 +28,13 @@ class Index:
         """The Service of that name."""
         return self.facts.service_index.get((namespace, name))
 
+    @cached_property
+    def namespaces(self) -> frozenset[str]:
+        """Every Namespace that is there. A folder of manifests need not hold the objects themselves."""
+        named: list[Service | Workload] = [*self.facts.services, *self.facts.workloads]
+        accounts = (namespace for namespace, _ in self.facts.service_accounts)
+        return frozenset(self.facts.namespaces).union((one.namespace for one in named), accounts)
+
     def selected(self, item: DestinationSelector, default_namespace: str) -> Iterator[Service]:
         """Services that a selector item means; its `clusters` are not looked at."""
         wanted = (item.labels or {}).items()

@@ -135,7 +135,7 @@ class _Run:
         for cluster, policy in self.scene.members.pending:
             found[cluster].add(policy)
         for policy, selection in self.scene.selections.items():
-            for cluster in found if selection.broken else {cluster for cluster, _ in selection.held}:
+            for cluster in found if selection.broken else selection.pending:
                 found[cluster].add(policy)
         return {cluster: frozenset(policies) for cluster, policies in found.items()}
 

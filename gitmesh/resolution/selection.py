@@ -23,12 +23,13 @@ Account: TypeAlias = tuple[tuple[str, ...], str, tuple[str, ...] | None, tuple[s
 class Selection(Struct, frozen=True, kw_only=True):
     """What one policy selects: cluster -> Service key -> the greatest form by which it was selected.
 
-    `held` are destinations named exactly that are missing or may exist unseen. `broken`: the policy itself names
-    something that is not there, so that every unit it acts on is held.
+    `held` are destinations named exactly that are missing or may exist unseen, `pending` the clusters where a destination
+    names what is not there. `broken`: the policy itself names something that is not there, so that every unit it acts on is held.
     """
 
     services: Mapping[str, Mapping[tuple[str, str], int]] = {}
     held: tuple[tuple[str, UnitKey], ...] = ()
+    pending: frozenset[str] = frozenset()
     broken: bool = False
     diagnostics: tuple[Diagnostic, ...] = ()
 
@@ -39,15 +40,17 @@ def select(policy: Policy, world: World) -> Selection:
     assert isinstance(spec, TrafficPolicySpec | AccessPolicySpec)
     services: dict[str, dict[tuple[str, str], int]] = {}
     held: set[tuple[str, UnitKey]] = set()
+    pending: set[str] = set()
     found: list[Diagnostic] = []
     for number, item in enumerate(spec.destinations):
         one = _Item(policy, number, item, world)
         one.add_to(services)
         held |= set(one.held())
+        pending |= one.pending()
         found += one.findings()
     missing = tuple(_missing_accounts(policy, spec, world))
-    said = (*found, *_elsewhere(policy, spec, world), *missing)
-    return Selection(services=services, held=tuple(sorted(held)), broken=bool(missing), diagnostics=said)
+    said = (*found, *_elsewhere(policy, spec, world), *missing, *_empty_namespaces(policy, spec.sources or (), world))
+    return Selection(services=services, held=tuple(sorted(held)), pending=frozenset(pending), broken=bool(missing), diagnostics=said)
 
 
 def _elsewhere(policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: World) -> Iterator[Diagnostic]:
@@ -98,6 +101,15 @@ class _Item:
                 for namespace in self.namespaces:
                     yield cluster, UnitKey(kind="Destination", namespace=namespace, name=self.item.name)
 
+    def pending(self) -> set[str]:
+        """Clusters where it names what is not there, or may not be there: what is meant may be what it acted on until now."""
+        return {cluster for cluster, _ in self.held()} | {cluster for cluster, _ in self.scope if self.absent()}
+
+    def absent(self) -> list[tuple[int, str]]:
+        """Namespaces, with their places in the list, that none of its clusters has."""
+        named = enumerate(self.item.namespaces or ())
+        return [(place, name) for place, name in named if not any(name in index.namespaces for _, index in self.scope)]
+
     def findings(self) -> Iterator[Diagnostic]:
         missing = self.missing()
         if missing and self.item.clusters:
@@ -107,7 +119,12 @@ class _Item:
         elif missing:
             if not self.world.may_hide():
                 yield self._absent("in any managed cluster" if len(missing) > 1 else f"in cluster {missing[0]}", "")
-        elif not self.item.all and self.scope and not any(self.found.values()) and not self.world.may_hide(self.item.clusters):
+        elif self.scope and not self.world.may_hide(self.item.clusters):
+            lost = [self._lost(place, name) for place, name in self.absent()]
+            yield from lost or self._nothing()
+
+    def _nothing(self) -> Iterator[Diagnostic]:
+        if not self.item.all and not any(self.found.values()):
             yield finding(
                 "GM209",
                 "this selector finds no Service",
@@ -115,6 +132,17 @@ class _Item:
                 policy=self.policy.id,
                 field=f"spec.destinations[{self.number}]",
             )
+
+    def _lost(self, place: int, name: str) -> Diagnostic:
+        where = ("destinations", self.number, "namespaces", place)
+        return finding(
+            "GM208",
+            f"Namespace {name} does not exist in {_where(self.item.clusters)}",
+            at=self.policy.at(*where),
+            policy=self.policy.id,
+            field=self.policy.origin(*where).field,
+            hint=_near_namespace(self.scope, name),
+        )
 
     def _absent(self, where: str, cluster: str) -> Diagnostic:
         name = self.item.name or ""
@@ -155,6 +183,27 @@ def _missing_accounts(policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec
             field=policy.origin(*path).field,
             hint=suggest(name, known),
         )
+
+
+def _empty_namespaces(policy: Policy, sources: Sequence[WorkloadSelector | IdentitySelector], world: World) -> Iterator[Diagnostic]:
+    """A client's Namespace that is nowhere: it may come later, or be a stranger's, so this is a warning and holds nothing."""
+    for number, item in enumerate(sources):
+        scope = () if world.may_hide(item.clusters) else world.known(item.clusters)
+        for place, name in enumerate(item.namespaces or ()):
+            if scope and not any(name in index.namespaces for _, index in scope):
+                where = ("sources", number, "namespaces", place)
+                yield finding(
+                    "GM209",
+                    f"no workload is meant: Namespace {name} does not exist in {_where(item.clusters)}",
+                    at=policy.at(*where),
+                    policy=policy.id,
+                    field=policy.origin(*where).field,
+                    hint=_near_namespace(scope, name),
+                )
+
+
+def _near_namespace(scope: Sequence[tuple[str, Index]], name: str) -> str:
+    return suggest(name, frozenset[str]().union(*(index.namespaces for _, index in scope)))
 
 
 def _where(clusters: tuple[str, ...] | None) -> str:

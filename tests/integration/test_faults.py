@@ -236,6 +236,22 @@ def test_a_deny_whose_destination_is_misspelled_stays(shop: Shop) -> None:
     assert shop.objects() == objects
 
 
+@pytest.mark.parametrize("also", [{}, {"labels": {"app": "ratings"}}])
+def test_a_deny_whose_namespace_is_misspelled_stays(shop: Shop, also: dict[str, Any]) -> None:
+    def deny(namespace: str) -> dict[str, Any]:
+        spec = {"action": "Deny", "destinations": [{"namespaces": [namespace], **also}], "sources": [{"namespaces": ["default"]}]}
+        return policy("AccessPolicy", "no-strangers", spec)
+
+    shop.commit(RATINGS, DETAILS, deny("bookshop"))
+    shop.sync(code=0)
+    objects = shop.objects()
+    assert len(objects) > 4
+    shop.commit(RATINGS, DETAILS, deny("bookshpo"))
+    report = shop.sync(code=2)
+    assert "did you mean bookshop?" in str(report.document)
+    assert shop.objects() == objects
+
+
 def test_of_two_destinations_the_misspelled_one_alone_is_kept(shop: Shop) -> None:
     def both(first: str, second: str, timeout: str) -> dict[str, Any]:
         return policy("TrafficPolicy", "both", {"destinations": [{"name": first}, {"name": second}], "timeout": timeout})

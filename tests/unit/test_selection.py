@@ -80,6 +80,38 @@ def test_labels_that_find_nothing_are_a_warning() -> None:
     assert not found.diagnostics[0].is_error
 
 
+def test_a_namespace_that_is_nowhere_is_missing() -> None:
+    known = world(east=shop(), west=facts("west", service(namespace="web")))
+    found = selected([{"namespaces": ["shpo", "web"]}], known)
+    assert [(d.code, d.field, d.message) for d in found.diagnostics] == [
+        ("GM208", "spec.destinations[0].namespaces[0]", "Namespace shpo does not exist in any managed cluster")
+    ]
+    assert found.diagnostics[0].hint == "did you mean shop?"
+    assert found.pending == {"east", "west"}
+    assert codes(selected([{"labels": {"app": "reviews"}, "namespaces": ["shpo"]}], known)) == ["GM208"]
+    assert codes(selected([{"namespaces": ["web"], "clusters": ["east"]}], known)) == ["GM208"]
+    assert codes(selected([{"name": "reviews", "namespaces": ["shop", "shpo"]}], known)) == ["GM208"]
+
+
+def test_a_clients_namespace_that_is_nowhere_is_a_warning_with_a_suggestion() -> None:
+    denied = access("a", action="Deny", sources=[{"namespaces": ["shpo", "shop"]}])
+    found = select(denied, world(east=shop()))
+    assert [(d.code, d.field, d.hint) for d in found.diagnostics] == [("GM209", "spec.sources[0].namespaces[0]", "did you mean shop?")]
+    assert (found.broken, found.pending) == (False, frozenset())
+    assert codes(select(denied, world(east=shop(complete=False)))) == []
+    assert codes(selected("reviews", world(east=shop()), sources=[{"namespaces": ["shpo"]}])) == ["GM209"]
+
+
+def test_a_namespace_that_is_there_and_empty_is_a_warning() -> None:
+    found = selected([{"namespaces": ["empty"]}], world(east=shop(namespaces={"shop": {}, "empty": {}})))
+    assert (codes(found), found.pending) == (["GM209"], frozenset())
+
+
+def test_a_namespace_that_may_be_unseen_withdraws_nothing_and_is_not_called_missing() -> None:
+    found = selected([{"namespaces": ["shpo"]}], world(east=shop(complete=False)))
+    assert (codes(found), found.pending) == ([], frozenset({"east"}))
+
+
 def test_a_cluster_that_is_not_managed_here_is_not_applicable() -> None:
     found = selected([{"name": "reviews", "clusters": ["north"]}], world(east=shop()))
     assert (codes(found), found.held) == (["GM215"], ())
