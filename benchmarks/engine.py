@@ -23,8 +23,6 @@ from gitmesh.model.manifests import Build, Manifest, Phase
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical, digest
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Heard, State
-from gitmesh.planning.converge import Cycle, converge
-from gitmesh.planning.diff import Consent
 
 if TYPE_CHECKING:
     from gitmesh.ports import Step, Translator
@@ -62,14 +60,22 @@ def run(manifests: Path, kubeconfig: Path) -> int:
     """Apply the objects; prints the counts. Returns 1 where the cluster is not what it should be."""
     mesh = cast("Translator", OneKind())
     cluster = KubeCluster("bench", Client(read_kubeconfig(kubeconfig), timeout=60, user_agent="gitmesh-bench"), (mesh,))
-    items = orjson.loads(manifests.read_bytes())["items"]
-    built = Build(cluster="bench", manifests={manifest.key: manifest for manifest in map(_manifest, items)})
+    cluster.prefetch(OneKind.resources)  # as a cycle does: the server answers while policies are translated
+    ledger = cluster.load(INSTANCE)
+    from gitmesh.planning.converge import Cycle, converge
+    from gitmesh.planning.diff import Consent
+
+    built = Build(cluster="bench", manifests={manifest.key: manifest for manifest in _read(manifests)})
     cycle = Cycle(translators={"bench": mesh}, accepted=MappingProxyType({}), consent=Consent(), apply=True, now=0.0, clock=time.monotonic)
-    result, said = converge(cluster, ClusterFacts(cluster="bench"), built, cluster.load(INSTANCE), cycle, {})
+    result, said = converge(cluster, ClusterFacts(cluster="bench"), built, ledger, cycle, {})
     cluster.close()
     assert result.plan is not None
     print({action.value: count for action, count in result.plan.counts().items() if count}, *said)
     return 0 if result.state is State.SYNCED else 1
+
+
+def _read(manifests: Path) -> list[Manifest]:
+    return [_manifest(item) for item in orjson.loads(manifests.read_bytes())["items"]]
 
 
 def _manifest(item: dict[str, dict[str, str]]) -> Manifest:

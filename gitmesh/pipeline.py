@@ -22,7 +22,7 @@ from gitmesh.model.policies import Policy
 from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.model.virtualmesh import AdoptionSpec
 from gitmesh.planning.build import build, dropped
-from gitmesh.planning.converge import Cycle, converge
+from gitmesh.planning.converge import Cycle, converge, kinds_of
 from gitmesh.planning.diff import Consent
 from gitmesh.planning.revisions import Revisions, choose, with_excerpts
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
@@ -181,7 +181,7 @@ class _Run:
 
         After a restart its meshes are what the ledgers of the others remember: enough to know whose identities are whose.
         """
-        for name, facts in self._asked(lambda cluster: cluster.facts()).items():
+        for name, facts in self._asked(self._read).items():
             self.memo.facts[name] = facts
             pinned = self.stored[name].ledger.cluster_uid if name in self.stored else ""
             if pinned and facts.uid and pinned != facts.uid:
@@ -189,6 +189,16 @@ class _Run:
                 text = f"cluster {name} is not the one it was: its identity is {facts.uid}, the ledger says {pinned}"
                 self.said.append(finding("GM506", text, cluster=name))
         return {name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)}
+
+    def _read(self, cluster: Cluster) -> ClusterFacts:
+        facts = cluster.facts()
+        if self._is_planned(cluster.name):
+            cluster.prefetch(kinds_of(facts, self.translators))
+        return facts
+
+    def _is_planned(self, name: str) -> bool:
+        """Whether this run compares the cluster with its build."""
+        return self.until >= Stage.PLAN and name in self.stored and (not self.options.only or name in self.options.only)
 
     def _recalled(self, name: str) -> ClusterFacts | None:
         known = next((ledger.meshes[name] for ledger in self._ledgers() if ledger.meshes.get(name)), None)
@@ -218,11 +228,10 @@ class _Run:
         self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None], builds: Mapping[str, Build]
     ) -> dict[str, ClusterResult]:
         results = {name: _unplanned(name, facts[name], builds.get(name)) for name in facts}
-        if self.until >= Stage.PLAN:
-            wanted = frozenset(name for name in builds if name in self.stored and (not self.options.only or name in self.options.only))
-            for name, (result, said) in self._asked(self._converger(revisions, facts, builds), wanted).items():
-                results[name] = result
-                self.said += said
+        wanted = frozenset(filter(self._is_planned, builds))
+        for name, (result, said) in self._asked(self._converger(revisions, facts, builds), wanted).items():
+            results[name] = result
+            self.said += said
         for name in self.unreachable:
             results[name] = replace(results[name], state=State.UNREACHABLE)
         return dict(sorted(results.items()))

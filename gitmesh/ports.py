@@ -50,6 +50,9 @@ class Cluster(Protocol):
     def facts(self) -> ClusterFacts:
         """What lives there, without our own objects. The same object again while nothing changed."""
 
+    def prefetch(self, kinds: Sequence[ApiKind]) -> None:
+        """Begin to read what `observe` will be asked for: a server answers while policies are translated. Reports nothing itself."""
+
     def observe(self, kinds: Sequence[ApiKind]) -> Observed:
         """Every live object of these kinds, ours or not."""
 
@@ -59,9 +62,10 @@ class Cluster(Protocol):
     def apply(self, plan: Plan) -> tuple[Outcome, ...]:
         """Carry out the plan's writes in order; a failure stops the later steps that its policies' units need."""
 
-    def now(self) -> float | None:
-        """The cluster's own clock at its last answer, in seconds since the epoch (0 = it did not tell); None where nothing runs, so
-        that no mesh could say anything."""
+    @property
+    def clock(self) -> Callable[[], float] | None:
+        """What tells the cluster's own time at its last answer, in seconds since the epoch (0 = it did not tell); None where nothing
+        runs, so that no mesh could say anything."""
 
     def load(self, instance: str) -> Stored:
         """The ledger; an empty one if there is none."""

@@ -63,6 +63,9 @@ class DirectoryCluster:
             self._facts = (self._tree.facts_generation, self._assemble())
         return self._facts[1]
 
+    def prefetch(self, kinds: Sequence[ApiKind]) -> None:
+        """`facts` has read all files already."""
+
     def observe(self, kinds: Sequence[ApiKind]) -> Observed:
         """Every object of these kinds. Files that cannot be read are findings; the facts are then incomplete.
 
@@ -96,7 +99,8 @@ class DirectoryCluster:
         except OSError as error:
             raise self._failure("written", error) from error
 
-    def now(self) -> None:
+    @property
+    def clock(self) -> None:
         """Nothing runs in a folder."""
 
     def load(self, instance: str) -> Stored:

@@ -29,7 +29,7 @@ def _nothing(_: str, __: ObjectKey | None) -> None:
 class MemoryCluster:
     """Satisfies `ports.Cluster`. `facts` are what `facts()` returns (`current_facts` changes them); `objects` are live already.
 
-    `before(operation, key)` is called ahead of every operation (`facts`, `observe`, `load`, `save`, and `create`, `update`,
+    `before(operation, key)` is called ahead of every operation (`facts`, `prefetch`, `observe`, `load`, `save`, and `create`, `update`,
     `adopt`, `delete` with the object's key); what it raises (ClusterError, StepError) is what the cluster answers.
     """
 
@@ -69,6 +69,10 @@ class MemoryCluster:
         self._before("facts", None)
         return self.current_facts
 
+    def prefetch(self, kinds: Sequence[ApiKind]) -> None:  # noqa: ARG002  the port's signature
+        """Memory is not waited for."""
+        self._before("prefetch", None)
+
     def observe(self, kinds: Sequence[ApiKind]) -> Observed:
         """Every object of these kinds."""
         self._before("observe", None)
@@ -95,7 +99,7 @@ class MemoryCluster:
             return None
         return self.put(body_of(change))
 
-    def now(self) -> float:
+    def clock(self) -> float:
         """`time`, which a test moves."""
         return self.time
 

@@ -30,6 +30,9 @@ class UnusableCluster(Struct):
         """Raises ClusterError."""
         self._fail()
 
+    def prefetch(self, kinds: Sequence[ApiKind]) -> None:
+        """There is nothing to read."""
+
     def observe(self, kinds: Sequence[ApiKind]) -> Observed:  # noqa: ARG002  the port's signature
         """Raises ClusterError."""
         self._fail()
@@ -42,7 +45,8 @@ class UnusableCluster(Struct):
         """Raises ClusterError."""
         self._fail()
 
-    def now(self) -> None:
+    @property
+    def clock(self) -> None:
         """Nothing is known of it."""
 
     def load(self, instance: str) -> Stored:  # noqa: ARG002  the port's signature

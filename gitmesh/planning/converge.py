@@ -72,7 +72,7 @@ def converge(
         _remember(cluster, outcomes, observed, cycle, memo)
     said += [diagnostic for outcome in outcomes for diagnostic in _reactions(outcome, plan)]
     evidence = Evidence(built=built, observed=observed, plan=plan, outcomes=outcomes, ledger=ledger)
-    found = verdicts(evidence, cycle.translators, cluster.now(), memo)
+    found = verdicts(evidence, cycle.translators, cluster.clock, memo)
     # A review is about what would be written, not about what the mesh thinks of what is there.
     diagnostics = (*plan.diagnostics, *said, *(found.findings if cycle.apply else ()))
     result = ClusterResult(

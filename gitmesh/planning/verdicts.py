@@ -7,6 +7,7 @@ agent that restarts, and one that runs a single time, come to the same answers.
 
 from __future__ import annotations
 
+from functools import cached_property
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from gitmesh.model.report import Heard, Verdict
 from gitmesh.planning.ownership import blame, writers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
     from gitmesh.model.ledger import Ledger
     from gitmesh.model.manifests import Build
@@ -59,15 +60,17 @@ class Verdicts(Struct, frozen=True, kw_only=True):
 _NOBODY = Verdicts(of={}, findings=(), due=inf)
 
 
-def verdicts(evidence: Evidence, translators: Mapping[str, Translator], now: float | None, memo: MutableMapping[Any, Any]) -> Verdicts:
-    """The verdicts at `now`, by the cluster's own clock (None = nothing runs there); the last ones again while nothing moved."""
-    if now is None:
+def verdicts(
+    evidence: Evidence, translators: Mapping[str, Translator], clock: Callable[[], float] | None, memo: MutableMapping[Any, Any]
+) -> Verdicts:
+    """The verdicts at the time of the cluster's own clock (None = nothing runs there); the last ones again while nothing moved."""
+    if clock is None:
         return _NOBODY
     found = memo.get("verdicts")
-    if found is not None and evidence.is_same(found[0]) and now < found[1].due:
+    if found is not None and evidence.is_same(found[0]) and clock() < found[1].due:
         last: Verdicts = found[1]
         return last
-    made = _Judge(evidence, translators, now, memo).verdicts()
+    made = _Judge(evidence, translators, clock, memo).verdicts()
     memo["verdicts"] = (evidence, made)
     return made
 
@@ -75,8 +78,10 @@ def verdicts(evidence: Evidence, translators: Mapping[str, Translator], now: flo
 class _Judge:
     """The evidence, indexed by object. What was heard of an object is remembered for as long as neither it nor the meshes moved."""
 
-    def __init__(self, evidence: Evidence, translators: Mapping[str, Translator], now: float, memo: MutableMapping[Any, Any]) -> None:
-        self.built, self.live, self.ledger, self.now = evidence.built, evidence.observed.live, evidence.ledger, now
+    def __init__(
+        self, evidence: Evidence, translators: Mapping[str, Translator], clock: Callable[[], float], memo: MutableMapping[Any, Any]
+    ) -> None:
+        self.built, self.live, self.ledger, self.clock = evidence.built, evidence.observed.live, evidence.ledger, clock
         self.writers = writers(translators)
         self.refused = {o.key: o.message for o in evidence.outcomes if _is_refusal(o)}
         self.written = {outcome.key for outcome in evidence.outcomes if outcome.ok}
@@ -87,6 +92,11 @@ class _Judge:
         memo["heard"] = (self.built.meshes, self.heard)
         self.findings: list[Diagnostic] = []
         self.due = inf
+
+    @cached_property
+    def now(self) -> float:
+        """One time for all; asked for only where something is still silent."""
+        return self.clock()
 
     def verdicts(self) -> Verdicts:
         wanted = (key for key in self.built.manifests if key in self.live or key in self.written or key in self.refused)

@@ -164,7 +164,7 @@ def test_K25_a_date_that_is_none_is_no_clock(date: str) -> None:
 
     with facing(dated) as (client, _):
         client.send(GET)
-        assert client.now == 0.0
+        assert client.clock() == 0.0
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from tests.integration.kube_support import (
     vs_spec,
 )
 from tests.lab.apiserver import ApiServer
+from tests.lab.process import wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -101,6 +102,31 @@ def test_observed_objects_are_the_same_values_while_they_do_not_change(apiserver
     second = cluster.observe(KINDS)
     assert second is not first
     assert second.live[vs_key(namespace)] is first.live[vs_key(namespace)]
+
+
+def lists_of(server: ApiServer, mark: int) -> list[str]:
+    return [event.resource for event in server.audit_events(mark) if event.verb == "list"]
+
+
+def test_what_was_prefetched_answers_once_and_is_read_as_it_was_then(apiserver: ApiServer, cluster: KubeCluster) -> None:
+    key = vs_key(apiserver.new_namespace())
+    mark = apiserver.audit_mark()
+    cluster.prefetch((VIRTUAL_SERVICE,))
+    wait_until(lambda: bool(lists_of(apiserver, mark)), "list in the log of the server", deadline_seconds=30)
+    apiserver.apply(body(key, vs_spec(), owned=False), field_manager="them")
+    assert key not in cluster.observe((VIRTUAL_SERVICE,)).live
+    assert lists_of(apiserver, mark) == ["virtualservices"]
+    assert key in cluster.observe((VIRTUAL_SERVICE,)).live
+
+
+def test_what_was_prefetched_answers_for_its_own_kinds_and_only_the_last_time(apiserver: ApiServer, cluster: KubeCluster) -> None:
+    key = vs_key(apiserver.new_namespace())
+    cluster.prefetch(())
+    create(cluster, key, vs_spec())
+    assert key in cluster.observe(KINDS).live
+    cluster.prefetch(KINDS)
+    cluster.prefetch((VIRTUAL_SERVICE,))
+    assert key in cluster.observe((VIRTUAL_SERVICE,)).live
 
 
 def test_what_only_the_server_writes_is_no_part_of_the_body_and_status_is_kept(apiserver: ApiServer, cluster: KubeCluster) -> None:

@@ -47,6 +47,15 @@ def test_K07_a_server_that_hangs_is_given_up_at_the_deadline_and_used_again_afte
     assert cluster.observe(KINDS).missing_kinds == frozenset()
 
 
+def test_K19_a_reading_that_fails_ahead_is_told_by_who_asks_and_tried_again(apiserver: ApiServer, cluster: KubeCluster) -> None:
+    with apiserver.down():
+        cluster.prefetch(KINDS)
+        cluster.prefetch(KINDS)
+        with pytest.raises(ClusterError, match="cannot connect"):
+            cluster.observe(KINDS)
+    assert cluster.observe(KINDS).missing_kinds == frozenset()
+
+
 def test_K19_a_server_that_is_down_is_an_error_and_the_plan_is_not_half_lost(apiserver: ApiServer, cluster: KubeCluster) -> None:
     namespace = apiserver.new_namespace()
     cluster.observe(KINDS)

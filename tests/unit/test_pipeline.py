@@ -124,8 +124,8 @@ def actions(report: Report, cluster: str = "east") -> dict[str, Action]:
     [
         (Stage.PARSE, []),
         (Stage.BUILD, ["facts"]),
-        (Stage.PLAN, ["load", "facts", "observe"]),
-        (Stage.APPLY, ["load", "facts", "observe", "save", "create", "save"]),
+        (Stage.PLAN, ["load", "facts", "prefetch", "observe"]),
+        (Stage.APPLY, ["load", "facts", "prefetch", "observe", "save", "create", "save"]),
     ],
 )
 def test_each_stage_asks_the_clusters_for_no_more_than_it_needs(until: Stage, asked: list[str]) -> None:
@@ -338,7 +338,7 @@ def test_an_observed_cluster_is_never_written_not_even_its_ledger() -> None:
     world = World(enforce=False)
     world.commit(slow("a"))
     report = world.run()
-    assert world.operations() == ["load", "facts", "observe"]
+    assert world.operations() == ["load", "facts", "prefetch", "observe"]
     assert "1 writes were left out" in one(report, "GM509").message
     assert report.clusters["east"].state is State.DRIFTED
     assert report.clusters["east"].observe_only

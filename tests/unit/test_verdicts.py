@@ -71,7 +71,7 @@ def evidence(
 
 
 def judged(given: Evidence, mouth: Mouth | None = None, now: float | None = WRITTEN, memo: dict[Any, Any] | None = None) -> Verdicts:
-    return verdicts(given, {"fake": mouth or Mouth()}, now, {} if memo is None else memo)
+    return verdicts(given, {"fake": mouth or Mouth()}, None if now is None else lambda: now, {} if memo is None else memo)
 
 
 def outcome(key: ObjectKey, **more: Any) -> Outcome:
@@ -222,7 +222,7 @@ def test_other_meshes_are_asked_anew() -> None:
 def test_a_cluster_in_memory_has_the_time_that_it_is_given() -> None:
     cluster = MemoryCluster("east")
     cluster.time = 5.0
-    assert cluster.now() == 5.0
+    assert cluster.clock() == 5.0
 
 
 # --- memory of warnings

@@ -123,8 +123,7 @@ class Client:
                 self._end()
             self._end = self._session = None
 
-    @property
-    def now(self) -> float:
+    def clock(self) -> float:
         """The server's own clock at its last answer, in seconds since the epoch; 0 before the first one."""
         from email.utils import parsedate_to_datetime  # 15 ms, for those who ask
 

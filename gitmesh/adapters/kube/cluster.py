@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitmesh import __version__
 from gitmesh.adapters.kube.client import Client
 from gitmesh.adapters.kube.credentials import Endpoint, in_cluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
-from gitmesh.adapters.kube.live import LiveObjects
+from gitmesh.adapters.kube.live import LiveObjects, Reading
 from gitmesh.adapters.kube.store import LedgerStore
+from gitmesh.adapters.kube.together import Ahead
 from gitmesh.errors import ClusterError
 from gitmesh.model.plan import SETTLE, Action, Observed
 
@@ -28,6 +29,13 @@ if TYPE_CHECKING:  # a configuration that is given was imported already
     from gitmesh.model.objects import ApiKind, ObjectKey
     from gitmesh.model.plan import Live, Outcome, Plan
     from gitmesh.ports import Translator
+
+
+class _Begun(NamedTuple):
+    """A reading that `prefetch` began."""
+
+    kinds: tuple[ApiKind, ...]
+    reading: Ahead[Reading]
 
 
 class KubeCluster:
@@ -54,6 +62,7 @@ class KubeCluster:
         self._kinds: dict[tuple[str, str], ApiKind] = {}
         self._findings: tuple[Diagnostic, ...] = ()
         self._observed: Observed | None = None
+        self._begun: _Begun | None = None
 
     # What follows is imported at its first use: most cycles of most clusters write nothing, and then loading it is most of the work.
 
@@ -74,15 +83,37 @@ class KubeCluster:
         facts, self._findings = self._facts.read()
         return facts
 
+    def prefetch(self, kinds: Sequence[ApiKind]) -> None:
+        """Begin to read every live object of these kinds, in a thread."""
+        self._drop()
+        self._begun = _Begun(tuple(kinds), Ahead(partial(self._live.read, kinds)))
+
     def observe(self, kinds: Sequence[ApiKind]) -> Observed:
-        """Every live object of these kinds, from the quorum; the same value again while nothing changed."""
-        live, missing = self._live.read(kinds)
+        """Every live object of these kinds, from the quorum; the same value again while nothing changed.
+
+        The first answer after `prefetch` is what that read.
+        """
+        live, missing = self._read(kinds)
         self._kinds = {(kind.group, kind.kind): kind for kind in kinds if (kind.group, kind.kind) not in missing}
         last = self._observed
         if last is None or not _same(last, live, missing, self._findings):
             last = Observed(cluster=self.name, live=live, missing_kinds=missing, diagnostics=self._findings)
             self._observed = last
         return last
+
+    def _read(self, kinds: Sequence[ApiKind]) -> Reading:
+        begun = self._begun
+        if begun is None or begun.kinds != tuple(kinds):
+            self._drop()
+            return self._live.read(kinds)
+        self._begun = None
+        return begun.reading.result()
+
+    def _drop(self) -> None:
+        """Wait for a reading that nobody asked for any more, whatever it brings: one at a time may be at work."""
+        if self._begun is not None:
+            self._begun.reading.wait()
+            self._begun = None
 
     def predict(self, plan: Plan) -> Plan:
         """The plan without the updates that a dry run shows to change nothing. Observed clusters are asked nothing."""
@@ -97,9 +128,9 @@ class KubeCluster:
 
         return Applier(self.client, self._kinds, self._live, self.settle).apply(plan)
 
-    def now(self) -> float:
+    def clock(self) -> float:
         """The API server's clock, which dates its objects too."""
-        return self.client.now
+        return self.client.clock()
 
     def load(self, instance: str) -> Stored:
         """The ledger of an instance."""

@@ -47,6 +47,7 @@ def _once(client: Client, path: str, take: Take[T], page: int, accept: str) -> l
             items, more = _page(path, answer)
             following = Ahead(partial(client.send, replace(first, query={**first.query, "continue": more}))) if more else None
             found += [made for item in items if (made := take(item)) is not None]
+            del items  # before the next page is decoded
         if following is None:
             return found
         answer = following.result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 _METADATA = ("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences")
 
 
+class Reading(NamedTuple):
+    """Every object of some kinds, and the kinds (group, kind) of them that the cluster does not serve."""
+
+    live: dict[ObjectKey, Live]
+    missing: frozenset[tuple[str, str]]
+
+
 class LiveObjects:
     """The last reading of one cluster. An object whose resourceVersion did not move is the same `Live` again."""
 
@@ -31,14 +38,14 @@ class LiveObjects:
         self._known: dict[ObjectKey, Live] = {}
         self._shared: set[ObjectKey] = set()
 
-    def read(self, kinds: Sequence[ApiKind]) -> tuple[dict[ObjectKey, Live], frozenset[tuple[str, str]]]:
-        """Every object of these kinds, and the kinds that the cluster does not serve. Raises ClusterError."""
+    def read(self, kinds: Sequence[ApiKind]) -> Reading:
+        """All that is there now. Raises ClusterError."""
         lists = self._client.each(self._list, kinds)
         found = {live.key: live for listed in lists if listed is not None for live in listed}
         missing = frozenset((k.group, k.kind) for k, listed in zip(kinds, lists, strict=True) if listed is None)
         self._known = found
         self._shared &= found.keys()
-        return found, missing
+        return Reading(found, missing)
 
     def known(self, key: ObjectKey) -> Live | None:
         """The object as last read."""

@@ -28,9 +28,13 @@ class Ahead(Generic[T]):
         """Whether `result` answers at once."""
         return bool(self._returned or self._raised)
 
+    def wait(self) -> None:
+        """Until the work has ended."""
+        self._thread.join()
+
     def result(self) -> T:
         """What the work returned or raised, once it has ended."""
-        self._thread.join()
+        self.wait()
         if self._raised:
             raise self._raised[0]
         return self._returned[0]
