@@ -1,4 +1,4 @@
-"""Carrying out a plan against a store of objects, the part that is the same for a directory and for memory."""
+"""What clusters share in writing; most of it is carrying out a plan against a store of objects, a directory or memory."""
 
 from __future__ import annotations
 

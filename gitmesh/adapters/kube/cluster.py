@@ -12,7 +12,7 @@ from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.adapters.kube.live import LiveObjects, Reading
 from gitmesh.adapters.kube.store import LedgerStore
 from gitmesh.adapters.kube.together import Ahead
-from gitmesh.errors import ClusterError
+from gitmesh.adapters.writing import refuse_observed
 from gitmesh.model.plan import SETTLE, Action, Observed
 
 if TYPE_CHECKING:  # a configuration that is given was imported already
@@ -122,8 +122,7 @@ class KubeCluster:
 
     def apply(self, plan: Plan) -> tuple[Outcome, ...]:
         """Carry out the plan's writes. Raises ClusterError only where the cluster is merely observed."""
-        if not self.enforce:
-            raise ClusterError(f"cluster {self.name} is in mode Observe", retryable=False, code="GM509")
+        refuse_observed(self.name, self.enforce)
         from gitmesh.adapters.kube.apply import Applier
 
         return Applier(self.client, self._kinds, self._live, self.settle).apply(plan)
@@ -138,8 +137,7 @@ class KubeCluster:
 
     def save(self, ledger: Ledger, version: str) -> str:
         """Compare-and-set the ledger; its new version."""
-        if not self.enforce:
-            raise ClusterError(f"cluster {self.name} is in mode Observe", retryable=False, code="GM509")
+        refuse_observed(self.name, self.enforce)
         return self._store.save(ledger, version)
 
     def rights(self, instance: str) -> tuple[Right, ...]:
