@@ -63,7 +63,7 @@ def run(manifests: Path, kubeconfig: Path) -> int:
     cluster.prefetch(OneKind.resources)  # as a cycle does: the server answers while policies are translated
     ledger = cluster.load(INSTANCE)
     from gitmesh.planning.converge import Cycle, converge
-    from gitmesh.planning.diff import Consent
+    from gitmesh.planning.guard import Consent
 
     built = Build(cluster="bench", manifests={manifest.key: manifest for manifest in _read(manifests)})
     cycle = Cycle(translators={"bench": mesh}, accepted=MappingProxyType({}), consent=Consent(), apply=True, now=0.0, clock=time.monotonic)

@@ -23,7 +23,7 @@ from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.model.virtualmesh import AdoptionSpec
 from gitmesh.planning.build import build, dropped
 from gitmesh.planning.converge import Cycle, converge, kinds_of
-from gitmesh.planning.diff import Consent
+from gitmesh.planning.guard import Consent
 from gitmesh.planning.revisions import Revisions, choose, with_excerpts
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.resolution.resolve import resolve

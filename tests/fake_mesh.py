@@ -22,9 +22,12 @@ class FakeMesh:
     resources: Sequence[ApiKind] = (ApiKind(group=GROUP, kind="Rule", plural="rules", versions=("v1",)),)
     supports: Mapping[str, Support] = {}
 
-    def __init__(self, waiting: Mapping[ObjectKey, str] | None = None, held: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, waiting: Mapping[ObjectKey, str] | None = None, held: frozenset[str] = frozenset(), phase: Phase = Phase.ROUTE
+    ) -> None:
         self.waiting = dict(waiting or {})
         self.held = held
+        self._phase = phase
 
     def configmaps(self, namespace: str, name: str) -> bool:
         return False
@@ -49,7 +52,7 @@ class FakeMesh:
             "timeouts": [r.fields["timeout"].value for r in unit.routes if "timeout" in r.fields],
         }
         return Translation(
-            fragments=(Fragment(key=rule(unit.service.name, unit.service.namespace), version="v1", phase=Phase.ROUTE, spec=spec),)
+            fragments=(Fragment(key=rule(unit.service.name, unit.service.namespace), version="v1", phase=self._phase, spec=spec),)
         )
 
     def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
@@ -64,7 +67,7 @@ class FakeMesh:
         return ()
 
     def phase(self, live: Live) -> Phase:
-        return Phase.ROUTE
+        return self._phase
 
     def verdict(self, live: Live, meshes: Sequence[Mesh]) -> Heard:
         return Heard()

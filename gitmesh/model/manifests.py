@@ -41,6 +41,8 @@ DELETE_ORDER: tuple[Phase, ...] = (
     Phase.NAMESPACE,
 )
 """Order of deletions (design law 2)."""
+SECURITY: frozenset[Phase] = frozenset({Phase.TRUST, Phase.DENY, Phase.ALLOW, Phase.DEFAULT_DENY})
+"""Objects that decide who may call: one that is not as it should be may admit more than the policies do (security law)."""
 
 
 class Fragment(Struct, frozen=True, kw_only=True):

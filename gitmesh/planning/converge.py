@@ -12,10 +12,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.model.manifests import SECURITY
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, State
-from gitmesh.planning.diff import Consent, diff, vanished
+from gitmesh.planning.diff import diff
+from gitmesh.planning.guard import Consent, vanished
 from gitmesh.planning.ledgers import intend, rebuilt, record
 from gitmesh.planning.ownership import blame
 from gitmesh.planning.verdicts import Evidence, verdicts
@@ -183,7 +185,8 @@ def _without_fights(plan: Plan, now: float, memo: MutableMapping[Any, Any]) -> t
             continue
         rivals = ", ".join(sorted({field.manager for field in change.fields if field.manager})) or "somebody"
         text = f"{change.key} in {plan.cluster} is changed back again and again by {rivals}; it is left alone for now"
-        said.append(finding("GM404", text, cluster=plan.cluster, **blame(change.policies, change.origins)))
+        severity = Severity.ERROR if change.phase in SECURITY else None
+        said.append(finding("GM404", text, cluster=plan.cluster, severity=severity, **blame(change.policies, change.origins)))
         kept.append(replace(change, action=Action.HELD, body=None, note="a fight"))
     return (replace(plan, changes=tuple(kept)) if said else plan), said
 

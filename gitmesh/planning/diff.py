@@ -13,37 +13,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.manifests import DELETE_ORDER, Build, Manifest, Phase
+from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.model.manifests import DELETE_ORDER, SECURITY, Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, decode, mapping
 from gitmesh.model.plan import Action, Change, Live, Observed, Plan
 from gitmesh.planning.fields import changes
+from gitmesh.planning.guard import Consent, guarded
 from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, blame, is_ours, may_adopt, policies_of, writers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
-    from gitmesh.model.ledger import Entry, Ledger, Stored
+    from gitmesh.model.ledger import Entry, Stored
     from gitmesh.ports import Step, Translator, Versions
 
-ALWAYS_ALLOWED = 10
-"""Deletions that never need consent by number, whatever their share (design law 4)."""
-
-
-class Consent(Struct, frozen=True, kw_only=True):
-    """What the user agreed to: the guard on deletions (`prune` in the configuration), adoptions by object id.
-
-    `max_percent`: share of a cluster's objects that may be deleted unasked; `protect`: patterns of ids that never are;
-    `prune_approved`: the deletions of this revision are approved.
-    """
-
-    max_percent: int = 30
-    protect: tuple[str, ...] = ()
-    prune_approved: bool = False
-    adoptions: Mapping[str, str] = {}
+NOT_ENFORCED = "what its policies say is not enforced there"
+"""Said where an object that decides who may call is not as we want it (security law)."""
 
 
 def diff(
@@ -64,7 +51,7 @@ def diff(
     wanted = [work.want(manifest) for manifest in built.manifests.values() if manifest.key not in built.held]
     held = [_keep(Action.HELD, live, built, _why(live, built)) for key in sorted(built.held) if (live := observed.live.get(key))]
     deletions = work.deletions()
-    deletions, waiting, said = _guard(deletions, len(stored.ledger.entries.keys() & observed.live.keys()), built.cluster, consent)
+    deletions, waiting, said = guarded(deletions, len(stored.ledger.entries.keys() & observed.live.keys()), built.cluster, consent)
     rest = [change for change in (*wanted, *deletions) if not change.writes]
     steps = work.steps([change for change in (*wanted, *deletions) if change.writes])
     writes = sorted((step for step in steps if step.writes), key=_rank)
@@ -153,7 +140,7 @@ class _Work:
 
     def _own(self, manifest: Manifest, live: Live) -> Change:
         if live.annotations.get(RECONCILE) == "disabled":
-            self._say(manifest, "GM407", f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled")
+            self._left_alone(manifest, live)
             return _keep(Action.KEEP, live, self.built, "reconcile is disabled")
         # Equal bytes first: that is what most objects are, and decoding both costs more than the rest of a quiet cycle.
         if manifest.body != live.body and not is_same(decode(manifest.body), decode(live.body)):
@@ -183,13 +170,22 @@ class _Work:
         )
 
     def _conflict(self, manifest: Manifest, live: Live | None, code: str, text: str) -> Change:
-        self._say(manifest, code, text)
+        secures = manifest.phase in SECURITY
+        self._say(manifest, code, f"{text}; {NOT_ENFORCED}" if secures else text, Severity.ERROR if secures else None)
         fields = changes(decode(live.body), decode(manifest.body), live.field_managers, manifest.fields) if live else ()
         before = live.body if live else b""
         return replace(_change(Action.CONFLICT, manifest), body=None, before=before, fields=fields, note=text)
 
-    def _say(self, manifest: Manifest, code: str, text: str) -> None:
-        self.diagnostics.append(finding(code, text, cluster=self.cluster, **blame(manifest.policies, manifest.fields.values())))
+    def _left_alone(self, manifest: Manifest, live: Live) -> None:
+        text = f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled"
+        if manifest.phase in SECURITY and not is_same(decode(manifest.body), decode(live.body)):
+            self._say(manifest, "GM407", f"{text}; {NOT_ENFORCED}", Severity.WARNING)
+        else:
+            self._say(manifest, "GM407", text)
+
+    def _say(self, manifest: Manifest, code: str, text: str, severity: Severity | None = None) -> None:
+        behind = blame(manifest.policies, manifest.fields.values())
+        self.diagnostics.append(finding(code, text, cluster=self.cluster, severity=severity, **behind))
 
     def _foreign_claims(self) -> dict[ObjectKey, tuple[str, str]]:
         """Our objects that a foreign one stands in the way of, with code and text."""
@@ -229,13 +225,15 @@ class _Work:
     def _delete(self, live: Live) -> Change:
         import fnmatch  # imported late: only deletions ask
 
+        phase = self.writers[live.key.group, live.key.kind].phase(live)
         protected = any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect)
         disabled = live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled"
         if protected or disabled:
             why = "prune.protect lists it" if protected else "its annotation forbids it"
-            self.diagnostics.append(finding("GM407", f"{live.key} in {self.cluster} is not pruned: {why}", cluster=self.cluster))
+            severity = Severity.WARNING if phase in SECURITY else None
+            text = f"{live.key} in {self.cluster} is not pruned: {why}"
+            self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=severity))
             return _keep(Action.KEEP, live, self.built, why)
-        phase = self.writers[live.key.group, live.key.kind].phase(live)
         return _keep(Action.DELETE, live, self.built, "no policy wants it any more", phase)
 
     # --- more than one step
@@ -316,24 +314,3 @@ def _keep(action: Action, live: Live, built: Build, note: str, phase: Phase = Ph
         policies=policies,
         note=note,
     )
-
-
-def _guard(
-    deletions: list[Change], total: int, cluster: str, consent: Consent
-) -> tuple[list[Change], list[Change], tuple[Diagnostic, ...]]:
-    """Hold deletions that are too many, or all of more than one (design law 4), unless they are approved."""
-    doomed = [change for change in deletions if change.action is Action.DELETE]
-    limit = max(ALWAYS_ALLOWED, total * consent.max_percent // 100)
-    everything = len(doomed) >= total > 1
-    if consent.prune_approved or not doomed or not (len(doomed) > limit or everything):
-        return deletions, [], ()
-    share = "all" if everything else f"{len(doomed)} of {total}"
-    text = f"{share} objects in cluster {cluster} would be deleted; the guard allows {limit} and never all of them"
-    kept = [change for change in deletions if change.action is not Action.DELETE]
-    return kept, doomed, (finding("GM402", text, cluster=cluster),)
-
-
-def vanished(observed: Observed, ledger: Ledger) -> bool:
-    """Whether every object of ours is gone at once: more likely a wrong answer than a wish (reliability K11)."""
-    known = [key for key, entry in ledger.entries.items() if entry.uid]
-    return len(known) > 1 and not any(key in observed.live for key in known)

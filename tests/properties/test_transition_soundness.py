@@ -17,7 +17,7 @@ from gitmesh.model.objects import decode
 from gitmesh.model.plan import SETTLE, Change, Live
 from gitmesh.model.report import State
 from gitmesh.planning.converge import Cycle, converge
-from gitmesh.planning.diff import Consent
+from gitmesh.planning.guard import Consent
 from tests.properties.test_access_soundness import WEST, calls, speaks
 from tests.rendered import Rendered, rendered, translators
 from tests.soundness.access_documents import as_files, changes

@@ -11,13 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from gitmesh.diagnostics import Severity
 from gitmesh.model.facts import Mesh
 from gitmesh.model.ledger import Entry, Ledger, Stored
-from gitmesh.model.manifests import Build, Manifest, Phase
+from gitmesh.model.manifests import SECURITY, Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, decode, digest
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
-from gitmesh.planning.diff import Consent, diff, vanished
+from gitmesh.planning.diff import diff
 from gitmesh.planning.fields import changes
+from gitmesh.planning.guard import Consent, vanished
 from gitmesh.planning.ledgers import intend, record
 from gitmesh.planning.ownership import ADOPT, PRUNE, RECONCILE, marks
 from tests.fake_mesh import GROUP, FakeMesh, rule
@@ -85,6 +87,10 @@ def codes(result: Plan) -> list[str]:
     return [diagnostic.code for diagnostic in result.diagnostics]
 
 
+def said(result: Plan) -> list[tuple[str, Severity]]:
+    return [(diagnostic.code, diagnostic.severity) for diagnostic in result.diagnostics]
+
+
 def test_wanted_and_absent_is_created() -> None:
     result = plan([want("a", x=1)])
     assert actions(result) == {"a": Action.CREATE}
@@ -124,7 +130,30 @@ def test_a_change_from_git_is_no_drift() -> None:
 def test_a_foreign_object_of_the_same_name_is_a_conflict() -> None:
     result = plan([want("a", x=1)], [is_live("a", marked=False, x=9)])
     assert actions(result) == {"a": Action.CONFLICT}
-    assert "GM401" in codes(result)
+    assert said(result) == [("GM401", Severity.WARNING)]
+
+
+@pytest.mark.parametrize("phase", sorted(SECURITY))
+def test_a_foreign_object_in_the_place_of_a_guard_is_an_error(phase: Phase) -> None:
+    guard = replace(want("a", x=1), phase=phase)
+    result = plan([guard], [is_live("a", marked=False, x=9)])
+    assert actions(result) == {"a": Action.CONFLICT}
+    assert said(result) == [("GM401", Severity.ERROR)]
+    assert "not enforced" in result.diagnostics[0].message
+
+
+@pytest.mark.parametrize(("live", "severity"), [(1, Severity.INFO), (9, Severity.WARNING)])
+def test_a_guard_that_asks_to_be_left_alone_is_warned_of_once_it_differs(live: int, severity: Severity) -> None:
+    guard = replace(want("a", x=1), phase=Phase.DENY)
+    result = plan([guard], [is_live("a", extra={RECONCILE: "disabled"}, x=live)], ["a"])
+    assert actions(result) == {"a": Action.KEEP}
+    assert said(result) == [("GM407", severity)]
+
+
+def test_a_guard_that_nobody_wants_and_that_may_not_be_deleted_is_warned_of() -> None:
+    result = plan([want("a")], [is_live("a"), is_live("b", extra={PRUNE: "disabled"})], ["a", "b"], mesh=FakeMesh(phase=Phase.ALLOW))
+    assert actions(result)["b"] is Action.KEEP
+    assert said(result) == [("GM407", Severity.WARNING)]
     assert result.writes == ()
 
 

@@ -522,6 +522,19 @@ def test_K21_an_object_that_is_changed_back_again_and_again_is_left_alone_for_a_
     assert actions(world.run()) == {"reviews": Action.KEEP}
 
 
+@pytest.mark.parametrize(("phase", "severity"), [(Phase.ROUTE, Severity.WARNING), (Phase.ALLOW, Severity.ERROR)])
+def test_K21_a_fight_over_who_may_call_is_an_error(phase: Phase, severity: Severity) -> None:
+    world = World(mesh=Mapped(phase=phase))
+    world.commit(slow("a"))
+    world.run()
+    ours = decode(world.east.objects[rule("reviews")].body)
+    for turn in range(6):
+        world.east.put({**ours, "spec": {"spoilt": turn}})
+        world.run()
+    world.east.put({**ours, "spec": {"spoilt": "again"}})
+    assert one(world.run(), "GM404").severity is severity
+
+
 # --- what clusters answer
 
 

@@ -1,0 +1,52 @@
+"""When deletions, or the absence of what they would delete, are not believed (design law 4). Called by diff and converge; no I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.plan import Action, Change, Observed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitmesh.model.ledger import Ledger
+
+ALWAYS_ALLOWED = 10
+"""Deletions that never need consent by number, whatever their share (design law 4)."""
+
+
+class Consent(Struct, frozen=True, kw_only=True):
+    """What the user agreed to: the guard on deletions (`prune` in the configuration), adoptions by object id.
+
+    `max_percent`: share of a cluster's objects that may be deleted unasked; `protect`: patterns of ids that never are;
+    `prune_approved`: the deletions of this revision are approved.
+    """
+
+    max_percent: int = 30
+    protect: tuple[str, ...] = ()
+    prune_approved: bool = False
+    adoptions: Mapping[str, str] = {}
+
+
+def guarded(
+    deletions: list[Change], total: int, cluster: str, consent: Consent
+) -> tuple[list[Change], list[Change], tuple[Diagnostic, ...]]:
+    """Hold deletions that are too many, or all of more than one (design law 4), unless they are approved."""
+    doomed = [change for change in deletions if change.action is Action.DELETE]
+    limit = max(ALWAYS_ALLOWED, total * consent.max_percent // 100)
+    everything = len(doomed) >= total > 1
+    if consent.prune_approved or not doomed or not (len(doomed) > limit or everything):
+        return deletions, [], ()
+    share = "all" if everything else f"{len(doomed)} of {total}"
+    text = f"{share} objects in cluster {cluster} would be deleted; the guard allows {limit} and never all of them"
+    kept = [change for change in deletions if change.action is not Action.DELETE]
+    return kept, doomed, (finding("GM402", text, cluster=cluster),)
+
+
+def vanished(observed: Observed, ledger: Ledger) -> bool:
+    """Whether every object of ours is gone at once: more likely a wrong answer than a wish (reliability K11)."""
+    known = [key for key, entry in ledger.entries.items() if entry.uid]
+    return len(known) > 1 and not any(key in observed.live for key in known)
