@@ -362,7 +362,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "ForeignWidening",
         "error",
         "A hand-written access object admits more on a managed destination.",
-        "Access objects add up in the mesh.",
+        "Access objects add up in the mesh, and a mode of mTLS for a part of it wins over the mode for all.",
         "Remove it, or express it as an AccessPolicy.",
         "",
     ),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gitmesh.model.ledger import Entry, Stored
     from gitmesh.ports import Step, Translator, Versions
 
-NOT_ENFORCED = "what its policies say is not enforced there"
+NOT_ENFORCED = "what the policies say may not be enforced there"
 """Said where an object that decides who may call is not as we want it (security law)."""
 
 
@@ -126,7 +126,7 @@ class _Work:
             return self._create(manifest)
         if self.ours(live):
             if manifest.key in self.blocked:
-                self._say(manifest, *self.blocked[manifest.key])
+                self._say_in_the_way(manifest, *self.blocked[manifest.key])
             return self._own(manifest, live)
         if may_adopt(live, self.cluster, self.ledger.instance, self.consent.adoptions):
             return self._write(Action.ADOPT, manifest, live)
@@ -170,11 +170,17 @@ class _Work:
         )
 
     def _conflict(self, manifest: Manifest, live: Live | None, code: str, text: str) -> Change:
-        secures = manifest.phase in SECURITY
-        self._say(manifest, code, f"{text}; {NOT_ENFORCED}" if secures else text, Severity.ERROR if secures else None)
+        self._say_in_the_way(manifest, code, text)
         fields = changes(decode(live.body), decode(manifest.body), live.field_managers, manifest.fields) if live else ()
         before = live.body if live else b""
         return replace(_change(Action.CONFLICT, manifest), body=None, before=before, fields=fields, note=text)
+
+    def _say_in_the_way(self, manifest: Manifest, code: str, text: str) -> None:
+        """Of what decides who may call nothing may stand in the way."""
+        if manifest.phase in SECURITY:
+            self._say(manifest, code, f"{text}; {NOT_ENFORCED}", Severity.ERROR)
+        else:
+            self._say(manifest, code, text)
 
     def _left_alone(self, manifest: Manifest, live: Live) -> None:
         text = f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled"

@@ -118,8 +118,57 @@ def test_policies_that_do_not_widen(namespace: str, spec: dict[str, Any]) -> Non
 
 def test_another_mesh_wide_peer_authentication() -> None:
     assert hit(live("PeerAuthentication", "istio-system", mtls={"mode": "DISABLE"})) == [("GM401", "default")]
-    assert hit(live("PeerAuthentication", "shop", mtls={"mode": "DISABLE"})) == []
-    assert hit(live("PeerAuthentication", "istio-system", selector={"matchLabels": {"app": "x"}})) == []
+
+
+APP: dict[str, Any] = {"selector": {"matchLabels": {"app": "x"}}}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"mtls": {"mode": "DISABLE"}},
+        {"mtls": {"mode": "PERMISSIVE"}},
+        {**APP, "mtls": {"mode": "PERMISSIVE"}},
+        {**APP, "mtls": {"mode": "STRICT"}, "portLevelMtls": {"8080": {"mode": "DISABLE"}}},
+        {**APP, "portLevelMtls": {"8080": {"mode": "PERMISSIVE"}}},
+    ],
+)
+def test_a_mode_of_mtls_that_admits_plaintext_in_part_of_a_strict_mesh_widens(spec: dict[str, Any]) -> None:
+    assert hit(live("PeerAuthentication", **spec)) == [("GM403", "default")]
+    lax = ours("PeerAuthentication", "default", "istio-system", mtls={"mode": "PERMISSIVE"})
+    assert gitmesh_istio.foreign([live("PeerAuthentication", **spec)], dict((lax,)), (MESH,)) == ()
+
+
+@pytest.mark.parametrize(
+    ("namespace", "spec"),
+    [
+        ("shop", {}),
+        ("shop", {"mtls": {"mode": "STRICT"}}),
+        ("shop", {"mtls": {"mode": "UNSET"}}),
+        ("shop", {**APP, "portLevelMtls": {"8080": {"mode": "STRICT"}}}),
+        ("shop", {**APP, "portLevelMtls": "nonsense", "mtls": ["nonsense"]}),
+        ("istio-system", {**APP, "mtls": {"mode": "DISABLE"}}),  # Istio takes no selector in the root namespace
+    ],
+)
+def test_modes_of_mtls_that_do_not_widen(namespace: str, spec: dict[str, Any]) -> None:
+    assert hit(live("PeerAuthentication", namespace, **spec)) == []
+
+
+def test_an_allow_where_only_the_default_denies_widens() -> None:
+    gateway = ours(
+        "AuthorizationPolicy", "edge-gitmesh-gateway", "edge", action="ALLOW", selector={"matchLabels": {"istio": "x"}}, rules=[{}]
+    )
+    closed = dict((GUARD, gateway, ours("AuthorizationPolicy", "gitmesh-default-deny", "istio-system")))
+
+    def widened(namespace: str, **spec: Any) -> list[tuple[str, str]]:
+        theirs = live("AuthorizationPolicy", namespace, **{**ADMITS, **spec})
+        return [(claim.code, claim.on.name) for claim in gitmesh_istio.foreign([theirs], closed, (MESH,))]
+
+    assert widened("far") == [("GM403", "gitmesh-default-deny")]
+    assert widened("shop", selector={"matchLabels": {"app": "ratings"}}) == [("GM403", "gitmesh-default-deny")]
+    assert widened("edge") == [("GM403", "gitmesh-default-deny")]
+    assert widened("shop") == [("GM403", "reviews-allow")], "one finding names it well enough"
+    assert widened("edge", selector={"matchLabels": {"istio": "x"}}) == [], "a default of Deny does not cover gateways"
 
 
 @pytest.mark.parametrize(

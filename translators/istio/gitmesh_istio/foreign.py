@@ -33,7 +33,9 @@ class _Ours:
         self.roots = frozenset(root_of(mesh) for mesh in meshes)
         self.hosts: dict[tuple[str, str], ObjectKey] = {}
         self.guards: dict[str, list[tuple[ObjectKey, Mapping[str, str]]]] = defaultdict(list)
-        self.peers: list[ObjectKey] = []
+        self.gateways: list[tuple[str, Mapping[str, str]]] = []
+        self.peers: dict[ObjectKey, object] = {}
+        self.defaults: list[ObjectKey] = []
         for key, manifest in sorted(ours.items()):
             self._add(key, _spec(decode(manifest.body)))
 
@@ -41,10 +43,14 @@ class _Ours:
         if key.kind in _HOSTED:
             for host in _hosts(spec):
                 self.hosts[key.kind, host] = key
-        elif key.kind == AUTHORIZATION_POLICY.kind and spec.get("action") == "ALLOW" and spec.get("rules") != [{}]:
-            self.guards[key.namespace].append((key, _selector(spec)))
         elif key.kind == PEER_AUTHENTICATION.kind:
-            self.peers.append(key)
+            self.peers[key] = _mode(spec.get("mtls"))
+        elif key.name == DEFAULT_DENY:
+            self.defaults.append(key)
+        elif key.name.endswith(GATEWAY_SUFFIX):
+            self.gateways.append((key.namespace, _selector(spec)))
+        elif spec.get("action") == "ALLOW" and spec.get("rules") != [{}]:
+            self.guards[key.namespace].append((key, _selector(spec)))
 
     def claims(self, live: Live) -> Iterable[Claim]:
         spec = _spec(decode(live.body))
@@ -52,10 +58,17 @@ class _Ours:
             return self._hosted(live, spec)
         if live.key.kind == AUTHORIZATION_POLICY.kind:
             return self._widening(live, spec)
-        if live.key.kind == PEER_AUTHENTICATION.kind and not _selector(spec):
+        return self._peer(live, spec) if live.key.kind == PEER_AUTHENTICATION.kind else ()
+
+    def _peer(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
+        """Of two for a whole mesh Istio takes the older, in the root namespace none with a selector; elsewhere the narrower one wins."""
+        if live.key.namespace not in self.roots:
+            text = f"{live.key} may admit plaintext where mTLS is Strict"
+            strict = [key for key, mode in self.peers.items() if mode == "STRICT"]
+            yield from (Claim(by=live.key, on=key, code="GM403", text=text) for key in strict if _admits_plaintext(spec))
+        elif not _selector(spec):
             text = f"{live.key} sets mTLS for the whole mesh too; Istio takes the older one"
-            return (Claim(by=live.key, on=key, code="GM401", text=text) for key in self.peers if key.namespace == live.key.namespace)
-        return ()
+            yield from (Claim(by=live.key, on=key, code="GM401", text=text) for key in self.peers if key.namespace == live.key.namespace)
 
     def _hosted(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
         """Sidecars take one VirtualService for each host, and of DestinationRules the oldest trafficPolicy."""
@@ -80,12 +93,24 @@ class _Ours:
             return
         if spec.get("targetRefs") or spec.get("targetRef"):
             return
-        wanted = _selector(spec)
-        everywhere = live.key.namespace in self.roots
-        places = list(self.guards.values()) if everywhere else [self.guards.get(live.key.namespace, [])]
-        for key, selector in (guard for guards in places for guard in guards):
-            if all(selector.get(name, value) == value for name, value in wanted.items()):
-                yield Claim(by=live.key, on=key, code="GM403", text=f"{live.key} may admit callers that {key} does not")
+        for key in self._guards(live.key.namespace, _selector(spec)) or self._defaults(live.key.namespace, _selector(spec)):
+            yield Claim(by=live.key, on=key, code="GM403", text=f"{live.key} may admit callers that {key} does not")
+
+    def _guards(self, namespace: str, wanted: Mapping[str, str]) -> list[ObjectKey]:
+        """Our Allows whose pods an object with this selector may select; one in the root namespace selects everywhere."""
+        places = list(self.guards.values()) if namespace in self.roots else [self.guards.get(namespace, [])]
+        return [
+            key
+            for guards in places
+            for key, selector in guards
+            if all(selector.get(name, value) == value for name, value in wanted.items())
+        ]
+
+    def _defaults(self, namespace: str, wanted: Mapping[str, str]) -> list[ObjectKey]:
+        """The default denies that it may undo: all, unless it selects a gateway, which a default never covers."""
+        everywhere = namespace in self.roots
+        opened = (selector for place, selector in self.gateways if everywhere or place == namespace)
+        return [] if wanted and any(wanted.items() <= selector.items() for selector in opened) else self.defaults
 
 
 def _spec(body: Body) -> Mapping[str, Any]:
@@ -102,6 +127,16 @@ def _selector(spec: Mapping[str, Any]) -> Mapping[str, str]:
     selector = spec.get("selector")
     labels = selector.get("matchLabels") if isinstance(selector, Mapping) else None
     return labels if isinstance(labels, Mapping) else {}
+
+
+def _mode(mtls: object) -> object:
+    return mtls.get("mode") if isinstance(mtls, Mapping) else None
+
+
+def _admits_plaintext(spec: Mapping[str, Any]) -> bool:
+    ports = spec.get("portLevelMtls")
+    parts = (spec.get("mtls"), *(ports.values() if isinstance(ports, Mapping) else ()))
+    return any(_mode(part) in ("PERMISSIVE", "DISABLE") for part in parts)
 
 
 def phase(live: Live) -> Phase:
