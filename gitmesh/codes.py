@@ -306,9 +306,9 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "GM308",
         "Unenforced",
         "error",
-        "Access cannot be enforced here: the workload is outside the mesh.",
-        "There is no proxy in front of it.",
-        "Inject the workload, or remove the policy.",
+        "Access cannot be enforced here: pods are outside the mesh, or their proxies do not see the port.",
+        "There is no proxy in front of it, or it was told to leave the port alone.",
+        "Inject the workload and restart the pods that lack the proxy, let it see the port, or remove the policy.",
         "",
     ),
     (

@@ -9,7 +9,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from gitmesh.model.facts import ClusterFacts, Mesh
+    from gitmesh.model.facts import ClusterFacts, Mesh, PortRange
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.manifests import Manifest, Phase, Translation
     from gitmesh.model.objects import ApiKind, Body, ObjectKey
@@ -131,11 +131,12 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
 
 
 class Membership(Struct, frozen=True, kw_only=True):
-    """Which mesh a pod is in, and whether its proxy is a gateway or a native sidecar."""
+    """Which mesh a pod is in, whether its proxy is a gateway or a native sidecar, and the ports whose requests it does not see."""
 
     mesh: str
     gateway: bool = False
     native_sidecar: bool = False
+    unguarded: tuple[PortRange, ...] = ()
 
 
 Versions: TypeAlias = "tuple[Body | None, ...]"

@@ -246,6 +246,8 @@ def _workload(
         native_sidecar=bool(chosen) and all(answer.native_sidecar for answer in chosen),
         localities=tuple(sorted({localities[node] for node in nodes if node in localities})),
         pods=pods,
+        bare=pods - sum(count for _, count in known) if known else 0,
+        unguarded=tuple(sorted({ports for answer, _ in known for ports in answer.unguarded})),
     )
 
 

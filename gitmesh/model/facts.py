@@ -47,11 +47,20 @@ class Service(Struct, frozen=True, kw_only=True):
         return (self.namespace, self.name)
 
 
+class PortRange(Struct, frozen=True, kw_only=True, order=True):
+    """Container ports from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+
 class Workload(Struct, frozen=True, kw_only=True):
     """Pods of one controller (or one bare pod): Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or Pod.
 
     `labels` are those that all of its pods share; `ports` maps container port names to numbers; `mesh` names the
     mesh whose proxy the pods carry ("" = none); `gateway` marks a proxy that is an ingress, egress or east-west gateway.
+    Nothing guards `bare`, which counts the pods that carry no proxy although others do, nor `unguarded`, the container ports
+    whose requests some pod's proxy does not see.
     """
 
     kind: str
@@ -65,11 +74,17 @@ class Workload(Struct, frozen=True, kw_only=True):
     native_sidecar: bool = False
     localities: tuple[str, ...] = ()
     pods: int = 0
+    bare: int = 0
+    unguarded: tuple[PortRange, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, str]:
         """(kind, namespace, name)."""
         return (self.kind, self.namespace, self.name)
+
+    def guards(self, port: int) -> bool:
+        """Whether the proxies see what comes to a container port."""
+        return not any(ports.first <= port <= ports.last for ports in self.unguarded)
 
 
 class Mesh(Struct, frozen=True, kw_only=True):

@@ -81,7 +81,7 @@ def can(question: Question, known: Known) -> Admission:
     pairs = known.behind(service, question.port)
     if not pairs:
         return _whole(Answer.UNKNOWN, Basis.NO_PODS, "no pods are behind this port of the Service")
-    pods = tuple((pair.workload, pair.number, _Asked(question, known, pair).ruling()) for pair in pairs)
+    pods = tuple((pair.workload, pair.number, ruling) for pair in pairs for ruling in _rulings(_Asked(question, known, pair)))
     answers = {ruling.answer for _, _, ruling in pods}
     if len(answers) == 1:
         return Admission(answer=answers.pop(), pods=pods)
@@ -90,6 +90,14 @@ def can(question: Question, known: Known) -> Admission:
 
 def _whole(answer: Answer, basis: Basis, text: str) -> Admission:
     return Admission(answer=answer, ruling=Ruling(answer=answer, basis=basis, text=text))
+
+
+def _rulings(asked: _Asked) -> Iterator[Ruling]:
+    """One for the pods of a workload, and another for those among them that carry no proxy."""
+    yield asked.ruling()
+    if bare := asked.pair.workload.bare:
+        text = f"{bare} of its {asked.pair.workload.pods} pods carry no proxy, so nothing guards them"
+        yield Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text=text)
 
 
 _Said = tuple[frozenset[int], Access]
@@ -115,6 +123,8 @@ class _Asked:
         """Deny beats Allow; what no Allow admits is denied where an Allow governs; else the default."""
         if not self.pair.workload.mesh:
             return Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text="its pods carry no proxy, so nothing guards them")
+        if not self.pair.workload.guards(self.pair.number):
+            return Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text="their proxies do not see this port, so nothing guards it")
         return self._refused_plain() or self._denied() or self._unknown() or self._allowed() or self._default()
 
     def _refused_plain(self) -> Ruling | None:

@@ -64,7 +64,8 @@ def _service_row(facts: ClusterFacts, index: int) -> tuple[str, ...]:
 
 
 def _workload(workload: Workload) -> str:
-    return f"{workload.name}({workload.pods})"
+    bare = f", {workload.bare} without proxy" if workload.bare else ""
+    return f"{workload.name}({workload.pods}{bare})"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, indent: int = 0) -> list[str]:

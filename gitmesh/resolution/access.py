@@ -5,45 +5,23 @@ api.md, AccessPolicy: access is decided at the (workload, target port) pairs beh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
-from gitmesh.model.facts import Service, ServicePort, Workload
+from gitmesh.model.facts import Service, ServicePort
 from gitmesh.model.policies import Policy, YamlPath
 from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, TextCondition
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, port_of, targets
+from gitmesh.resolution.situation import Situation, about, all_targets, all_targets_of, narrowed, no_selector, outside, shared
 
 Default: TypeAlias = Literal["Deny", "Allow", "MeshDefault"]
 _STRICTEST: tuple[Default, ...] = ("Deny", "MeshDefault", "Allow")
-
-
-class Neighbour(Struct, frozen=True, kw_only=True):
-    """Another Service that shares pods and target ports, and the AccessPolicies that select it."""
-
-    service: Service
-    policies: frozenset[str]
-
-
-class Situation(Struct, frozen=True, kw_only=True):
-    """Everything that the decision depends on.
-
-    `policies` select the destination; `governed` are other Services that an Allow selects and whose pods this one's may
-    be; `owners` are the VirtualMeshes of the meshes of its pods, None for a mesh without one.
-    """
-
-    cluster: str
-    service: Service
-    workloads: tuple[Workload, ...]
-    policies: tuple[Policy, ...]
-    governed: tuple[Service, ...]
-    neighbours: tuple[Neighbour, ...]
-    owners: tuple[Policy | None, ...]
 
 
 class Resolved(Struct, frozen=True, kw_only=True):
@@ -57,18 +35,8 @@ class Resolved(Struct, frozen=True, kw_only=True):
 def resolve_access(situation: Situation, trust: Trust, index: Index) -> Resolved:
     """Decide who may call the destination."""
     if not situation.service.selector:
-        return Resolved(access=None, diagnostics=tuple(_no_selector(situation)))
+        return Resolved(access=None, diagnostics=tuple(no_selector(situation)))
     return _Decision(situation, trust, index).resolved()
-
-
-def all_targets(service: Service, workloads: Sequence[Workload]) -> frozenset[int]:
-    """Every workload port number behind a Service."""
-    return all_targets_of(service.ports, workloads)
-
-
-def all_targets_of(ports: Iterable[ServicePort], workloads: Sequence[Workload]) -> frozenset[int]:
-    """Every workload port number behind some ports of a Service."""
-    return frozenset(number for port in ports for number in targets(port, workloads))
 
 
 class _Decision:
@@ -97,7 +65,7 @@ class _Decision:
             exempt=self._exemption(guarded) if default == "Deny" and not allows else None,
             mixed=tuple(sorted(set(self._mixed(own, default)))),
         )
-        self.found += [*_outside(at_hand), *_shared(at_hand)]
+        self.found += [*outside(at_hand), *shared(at_hand)]
         return Resolved(access=access, diagnostics=tuple(self.found), held=self.held)
 
     def _grant(self, policy: Policy) -> Grant:
@@ -156,7 +124,7 @@ class _Decision:
         if found:
             shown = ", ".join(str(number) for number in sorted(found))
             text = f"workload port {shown} is behind another port of the Service on other pods, and is opened on none"
-            self.found.append(_about("GM304", text, policy, self.situation, *path))
+            self.found.append(about("GM304", text, policy, self.situation, *path))
         return found
 
     def _hold(self, diagnostic: Diagnostic) -> None:
@@ -186,7 +154,7 @@ class _Decision:
         owners = {owner.id: owner for owner in self.situation.owners if owner is not None and _mesh(owner).access_default == "Deny"}
         if len(owners) != 1:
             # Pods in several VirtualMeshes: what one of them exempts the others may not.
-            self.found += [_narrowed(owner, self.situation) for owner in owners.values() if _mesh(owner).access_exempt]
+            self.found += [narrowed(owner, self.situation) for owner in owners.values() if _mesh(owner).access_exempt]
             return None
         owner = next(iter(owners.values()))
         exempt = _mesh(owner).access_exempt
@@ -252,44 +220,9 @@ def _header(rule: HeaderRule) -> NamedCondition:
     return NamedCondition(name=rule.name.lower(), condition=condition, invert=rule.invert)
 
 
-def _about(code: str, text: str, policy: Policy, situation: Situation, *path: str | int) -> Diagnostic:
-    field = policy.origin(*path).field
-    return finding(code, text, at=policy.at(*path), policy=policy.id, field=field, cluster=situation.cluster)
-
-
-def _no_selector(situation: Situation) -> Iterator[Diagnostic]:
-    name = f"{situation.service.namespace}/{situation.service.name}"
-    for policy in situation.policies:
-        yield _about("GM308", f"Service {name} has no selector, so there are no pods to guard", policy, situation, "destinations")
-
-
-def _outside(situation: Situation) -> Iterator[Diagnostic]:
-    outside = [f"{w.kind} {w.namespace}/{w.name}" for w in situation.workloads if not w.mesh and w.pods]
-    if outside:
-        text = f"behind Service {situation.service.namespace}/{situation.service.name} these are in no mesh: {', '.join(outside)}"
-        yield from (_about("GM308", text, policy, situation, "destinations") for policy in situation.policies)
-
-
-def _shared(situation: Situation) -> Iterator[Diagnostic]:
-    mine = f"{situation.service.namespace}/{situation.service.name}"
-    for other in situation.neighbours:
-        name = f"{other.service.namespace}/{other.service.name}"
-        for policy in situation.policies:
-            if policy.id not in other.policies:
-                text = f"Service {name} reaches the same pods and ports as {mine}, which this policy selects alone"
-                yield _about("GM213", text, policy, situation, "destinations")
-
-
 def _by_path(policy: Policy, number: int, rule: AccessRule) -> Iterator[Diagnostic]:
     for position, path in enumerate(rule.paths or ()):
         if path != "*":
             at = ("rules", number, "paths", position)
             text = f"this Deny depends on how the mesh normalises paths before it compares {path}"
             yield finding("GM310", text, at=policy.at(*at), policy=policy.id, field=policy.origin(*at).field)
-
-
-def _narrowed(owner: Policy, situation: Situation) -> Diagnostic:
-    name = f"{situation.service.namespace}/{situation.service.name}"
-    return _about(
-        "GM304", f"the pods of Service {name} are in several VirtualMeshes, so nothing is exempt", owner, situation, "access_exempt"
-    )

@@ -15,10 +15,11 @@ from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import Access, DestinationUnit
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.resolution.access import Neighbour, Resolved, Situation, resolve_access
+from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.destinations import Acting, Traffic, resolve_traffic
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.scene import Marked, Remembered, Scene, ServiceKey
+from gitmesh.resolution.situation import Neighbour, Situation
 
 
 class Done(Struct, frozen=True, kw_only=True):

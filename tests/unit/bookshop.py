@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.facts import ClusterFacts, Mesh, PortRange
 from gitmesh.model.manifests import Manifest, Phase, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live, Plan
@@ -53,7 +53,9 @@ class FakeTranslator:
         native = any(name == "istio-proxy" for name, _ in pod.init_containers)
         if not native and all(name != "istio-proxy" for name, _ in pod.containers):
             return None
-        return Membership(mesh=meshes[0].name, gateway="router" in pod.args, native_sidecar=native)
+        ports = (int(number) for number in pod.annotations.get("unseen", "").split())
+        unseen = tuple(PortRange(first=port, last=port) for port in ports)
+        return Membership(mesh=meshes[0].name, gateway="router" in pod.args, native_sidecar=native, unguarded=unseen)
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         return Translation()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gitmesh.model.facts import ClusterFacts, Mesh, ServicePort
+from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, ServicePort
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import Access, DestinationUnit, Principal
 from gitmesh.resolution.resolve import Resolution, resolve
@@ -145,6 +145,23 @@ def test_workloads_outside_the_mesh_are_unenforced() -> None:
     assert codes(resolution) == ["GM308"]
     assert "Deployment shop/bare" in resolution.diagnostics[0].message
     assert decision(resolution).governed
+
+
+def test_pods_without_a_proxy_beside_others_with_one_are_unenforced() -> None:
+    resolution = resolved([access("a")], facts("east", service(), workload(pods=3, bare=1)))
+    assert codes(resolution) == ["GM308"]
+    assert resolution.diagnostics[0].message == "behind Service shop/reviews these are in no mesh: Deployment shop/reviews (1 of 3 pods)"
+    assert decision(resolution).governed
+
+
+def test_ports_that_proxies_do_not_see_are_unenforced() -> None:
+    def said(first: int, last: int) -> list[str]:
+        unseen = workload(unguarded=(PortRange(first=first, last=last),))
+        return [d.message for d in resolved([access("a")], facts("east", service(), unseen)).diagnostics]
+
+    assert said(1, 65535) == ["behind Service shop/reviews the proxies do not see port 8080 of Deployment shop/reviews"]
+    assert said(8080, 8080) == said(1, 65535)
+    assert said(1, 8079) == said(8081, 65535) == []
 
 
 def test_service_without_selector_has_nothing_to_guard() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gitmesh.discovery.discover import FACT_KINDS, Reducer, assemble, schema_fields
 from gitmesh.discovery.rows import ValidatorRow
-from gitmesh.model.facts import ClusterFacts, Workload
+from gitmesh.model.facts import ClusterFacts, PortRange, Workload
 from tests.unit.bookshop import NETWORKING, PROXY, TRANSLATORS, VIRTUAL_SERVICE, app_spec, bookshop, control_plane, route, service, thing
 
 
@@ -122,6 +122,18 @@ def test_gateway_and_native_sidecar() -> None:
     edge, new = workload(facts, "edge"), workload(facts, "new")
     assert (edge.mesh, edge.gateway, edge.native_sidecar) == ("istio", True, False)
     assert (new.mesh, new.gateway, new.native_sidecar, new.ports) == ("istio", False, True, {"metrics": 15090})
+
+
+def test_pods_of_a_workload_that_lack_the_proxy_of_the_others_are_counted() -> None:
+    def pod(name: str, *, proxy: bool, **annotations: str) -> dict[str, Any]:
+        body = thing("v1", "Pod", name, owner=("StatefulSet", "db"), spec=app_spec("db", proxy=proxy))
+        return {**body, "metadata": {**body["metadata"], "annotations": annotations}}
+
+    pods = [pod("db-0", proxy=True), pod("db-1", proxy=False), pod("db-2", proxy=False), pod("db-3", proxy=True, unseen="9090")]
+    db = workload(discovered([*control_plane(), *pods]), "db")
+    assert (db.mesh, db.pods, db.bare, db.unguarded) == ("istio", 4, 2, (PortRange(first=9090, last=9090),))
+    outside = workload(discovered([*control_plane(), pods[1]]), "db")
+    assert (outside.mesh, outside.pods, outside.bare) == ("", 1, 0)
 
 
 @pytest.mark.parametrize(

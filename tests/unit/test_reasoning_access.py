@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gitmesh.model.facts import ServicePort
+from gitmesh.model.facts import PortRange, ServicePort
 from gitmesh.model.policies import Policy
 from gitmesh.reasoning.access import Admission, Answer, Basis, Ruling, can
 from gitmesh.reasoning.questions import Client
@@ -143,6 +143,20 @@ def test_pods_without_a_proxy_admit_everything() -> None:
     found = can(
         asked(PLAIN), known([access("page", sources=[WEB])], facts("east", service(), workload(mesh=""), service_accounts=ACCOUNTS))["east"]
     )
+    assert [told(ruling) for _, _, ruling in found.pods] == [("Allowed", "NoProxy")]
+
+
+def test_some_pods_without_a_proxy_make_the_answer_depend() -> None:
+    world = facts("east", service(), workload(pods=3, bare=1), service_accounts=ACCOUNTS)
+    found = can(asked(PLAIN), known([access("page", sources=[WEB])], world)["east"])
+    assert found.answer is Answer.DEPENDS
+    assert [told(ruling) for _, _, ruling in found.pods] == [("Denied", "NoAllow"), ("Allowed", "NoProxy")]
+    assert found.pods[1][2].text == "1 of its 3 pods carry no proxy, so nothing guards them"
+
+
+def test_a_port_that_proxies_do_not_see_admits_everything() -> None:
+    unseen = workload(unguarded=(PortRange(first=8080, last=8080),))
+    found = can(asked(PLAIN), known([access("page", sources=[WEB])], facts("east", service(), unseen, service_accounts=ACCOUNTS))["east"])
     assert [told(ruling) for _, _, ruling in found.pods] == [("Allowed", "NoProxy")]
 
 

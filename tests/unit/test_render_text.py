@@ -165,14 +165,14 @@ def test_facts_name_meshes_services_and_workloads() -> None:
         cluster="east",
         namespaces={"shop": {}},
         services=(Service(namespace="shop", name="reviews", selector=reviews, ports=(ServicePort(number=80, protocol="http"),)),),
-        workloads=(Workload(kind="Deployment", namespace="shop", name="reviews-v1", labels=reviews, mesh="istio", pods=2),),
+        workloads=(Workload(kind="Deployment", namespace="shop", name="reviews-v1", labels=reviews, mesh="istio", pods=2, bare=1),),
         meshes=(Mesh(translator="istio", name="istio", version="1.30.3", trust_domain="east.example"),),
     )
     assert facts_text([facts]).splitlines() == [
         "east: 1 service, 1 workload, 1 namespace",
         "  mesh istio 1.30.3, trust domain east.example, 1 workload",
-        "  SERVICE       PORTS    WORKLOADS      MESH",
-        "  shop/reviews  80/http  reviews-v1(2)  istio",
+        "  SERVICE       PORTS    WORKLOADS                       MESH",
+        "  shop/reviews  80/http  reviews-v1(2, 1 without proxy)  istio",
     ]
 
 

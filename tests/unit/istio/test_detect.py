@@ -145,6 +145,29 @@ def test_native_sidecar_is_an_init_container() -> None:
     assert (found.native_sidecar, found.gateway) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("annotations", "ports"),
+    [
+        ({}, []),
+        ({"includeInboundPorts": "*"}, []),
+        ({"excludeInboundPorts": ""}, []),
+        ({"excludeInboundPorts": "9090, 8080,8080"}, [(8080, 8080), (9090, 9090)]),
+        ({"excludeInboundPorts": "0,65535,65536,x,-1,\u0663,999999999999"}, [(65535, 65535)]),
+        ({"includeInboundPorts": ""}, [(1, 65535)]),
+        ({"includeInboundPorts": "8080,1"}, [(2, 8079), (8081, 65535)]),
+        ({"includeInboundPorts": "80,65535", "excludeInboundPorts": "80"}, [(1, 79), (81, 65534)]),
+        ({"interceptionMode": "NONE"}, [(1, 65535)]),
+        ({"interceptionMode": "TPROXY"}, []),
+    ],
+)
+def test_ports_that_the_sidecar_does_not_see(annotations: dict[str, str], ports: list[tuple[int, int]]) -> None:
+    prefix = {"interceptionMode": "sidecar.istio.io"}
+    pod = replace(POD, annotations={f"{prefix.get(key, 'traffic.sidecar.istio.io')}/{key}": value for key, value in annotations.items()})
+    found = gitmesh_istio.member(pod, {}, MESHES)
+    assert found is not None
+    assert [(one.first, one.last) for one in found.unguarded] == ports
+
+
 def test_what_the_injector_wrote_beats_what_was_asked_for() -> None:
     """istio.io/rev may be a tag, such as prod-stable; the status has the revision."""
     pod = replace(POD, annotations={STATUS: '{"revision":"canary"}'}, labels={"istio.io/rev": "prod-stable"})

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from gitmesh.model.facts import Mesh
+from gitmesh.model.facts import Mesh, PortRange
 from gitmesh.model.objects import Body
 from gitmesh.ports import ControlObjects, Membership, PodFact
 from gitmesh_istio.names import DEFAULT_DOMAIN
@@ -25,6 +25,7 @@ PROXY = "istio-proxy"
 _GATEWAYS = frozenset({"ingressgateway", "egressgateway", "eastwestgateway"})
 _OTHER_CONFIGMAPS = re.compile(r"istio-(ca-root-cert|ca-crl|sidecar-injector|leader|namespace-controller|gateway|cni|grafana|reader)")
 _TAG = re.compile(r"(\d+\.\d+(?:\.\d+)?(?:-(?!distroless|debug)[0-9A-Za-z.-]+?)?)(?:-distroless|-debug)?\Z")
+_LAST_PORT, _DIGITS = 65535, 5
 _VERSION_LABELS = ("operator.istio.io/version", "app.kubernetes.io/version")
 
 
@@ -143,7 +144,26 @@ def member(pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[M
     mesh = _mesh_of(_revisions(pod, namespace_labels), [mesh for mesh in meshes if mesh.translator == TRANSLATOR])
     if mesh is None:
         return None
-    return Membership(mesh=mesh.name, gateway=_is_gateway(pod), native_sidecar=native)
+    return Membership(mesh=mesh.name, gateway=_is_gateway(pod), native_sidecar=native, unguarded=_unguarded(pod.annotations))
+
+
+def _unguarded(annotations: Mapping[str, str]) -> tuple[PortRange, ...]:
+    """The ports that the pod's redirection leaves out (istio.io, 'Resource Annotations'); what is excluded counts only where
+    all are included."""
+    if annotations.get("sidecar.istio.io/interceptionMode", "").strip().upper() == "NONE":
+        return (PortRange(first=1, last=_LAST_PORT),)
+    included = annotations.get("traffic.sidecar.istio.io/includeInboundPorts", "*").strip()
+    if included != "*":
+        bounds = (0, *_port_list(included), _LAST_PORT + 1)
+        return tuple(PortRange(first=one + 1, last=two - 1) for one, two in itertools.pairwise(bounds) if two - one > 1)
+    excluded = annotations.get("traffic.sidecar.istio.io/excludeInboundPorts", "")
+    return tuple(PortRange(first=port, last=port) for port in _port_list(excluded))
+
+
+def _port_list(text: str) -> list[int]:
+    """The ports of a list, sorted; the injector lets nothing else into it."""
+    numbers = {int(word) for part in text.split(",") if (word := part.strip()).isascii() and word.isdigit() and len(word) <= _DIGITS}
+    return sorted(number for number in numbers if 1 <= number <= _LAST_PORT)
 
 
 def _revisions(pod: PodFact, namespace_labels: Mapping[str, str]) -> Iterable[str]:

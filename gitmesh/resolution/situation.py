@@ -1,0 +1,99 @@
+"""What the access decision of a destination depends on, and what must be said of that alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.facts import Service, ServicePort, Workload
+from gitmesh.model.policies import Policy
+from gitmesh.resolution.index import targets
+
+
+class Neighbour(Struct, frozen=True, kw_only=True):
+    """Another Service that shares pods and target ports, and the AccessPolicies that select it."""
+
+    service: Service
+    policies: frozenset[str]
+
+
+class Situation(Struct, frozen=True, kw_only=True):
+    """Everything that the decision depends on.
+
+    `policies` select the destination; `governed` are other Services that an Allow selects and whose pods this one's may
+    be; `owners` are the VirtualMeshes of the meshes of its pods, None for a mesh without one.
+    """
+
+    cluster: str
+    service: Service
+    workloads: tuple[Workload, ...]
+    policies: tuple[Policy, ...]
+    governed: tuple[Service, ...]
+    neighbours: tuple[Neighbour, ...]
+    owners: tuple[Policy | None, ...]
+
+
+def all_targets(service: Service, workloads: Sequence[Workload]) -> frozenset[int]:
+    """Every workload port number behind a Service."""
+    return all_targets_of(service.ports, workloads)
+
+
+def all_targets_of(ports: Iterable[ServicePort], workloads: Sequence[Workload]) -> frozenset[int]:
+    """Every workload port number behind some ports of a Service."""
+    return frozenset(number for port in ports for number in targets(port, workloads))
+
+
+def about(code: str, text: str, policy: Policy, situation: Situation, *path: str | int) -> Diagnostic:
+    """A finding on a policy's field, in the cluster of the situation."""
+    field = policy.origin(*path).field
+    return finding(code, text, at=policy.at(*path), policy=policy.id, field=field, cluster=situation.cluster)
+
+
+def no_selector(situation: Situation) -> Iterator[Diagnostic]:
+    """Endpoints made by hand are no pods."""
+    name = f"{situation.service.namespace}/{situation.service.name}"
+    for policy in situation.policies:
+        yield about("GM308", f"Service {name} has no selector, so there are no pods to guard", policy, situation, "destinations")
+
+
+def outside(situation: Situation) -> Iterator[Diagnostic]:
+    """Pods without a proxy, and ports that proxies do not see."""
+    behind = f"behind Service {situation.service.namespace}/{situation.service.name}"
+    texts = []
+    if outside := [_pods(workload) for workload in situation.workloads if workload.pods and (not workload.mesh or workload.bare)]:
+        texts.append(f"{behind} these are in no mesh: {', '.join(outside)}")
+    if unseen := [text for workload in situation.workloads if (text := _unseen(situation.service, workload))]:
+        texts.append(f"{behind} the proxies do not see {'; '.join(unseen)}")
+    yield from (about("GM308", text, policy, situation, "destinations") for text in texts for policy in situation.policies)
+
+
+def _pods(workload: Workload) -> str:
+    some = f" ({workload.bare} of {workload.pods} pods)" if workload.bare else ""
+    return f"{workload.kind} {workload.namespace}/{workload.name}{some}"
+
+
+def _unseen(service: Service, workload: Workload) -> str:
+    ports = sorted(number for number in all_targets(service, [workload]) if not workload.guards(number))
+    shown = ", ".join(map(str, ports))
+    return f"port {shown} of {workload.kind} {workload.namespace}/{workload.name}" if ports else ""
+
+
+def shared(situation: Situation) -> Iterator[Diagnostic]:
+    """Services that share a pair of pods and port share its decision (api.md, SharedWorkload)."""
+    mine = f"{situation.service.namespace}/{situation.service.name}"
+    for other in situation.neighbours:
+        name = f"{other.service.namespace}/{other.service.name}"
+        for policy in situation.policies:
+            if policy.id not in other.policies:
+                text = f"Service {name} reaches the same pods and ports as {mine}, which this policy selects alone"
+                yield about("GM213", text, policy, situation, "destinations")
+
+
+def narrowed(owner: Policy, situation: Situation) -> Diagnostic:
+    """What one VirtualMesh exempts another may not."""
+    name = f"{situation.service.namespace}/{situation.service.name}"
+    return about(
+        "GM304", f"the pods of Service {name} are in several VirtualMeshes, so nothing is exempt", owner, situation, "access_exempt"
+    )
