@@ -171,6 +171,8 @@ class Translator(Protocol):
     name: str
     resources: Sequence[ApiKind]
     """The kinds that it writes, each with the versions that it can, in order of preference."""
+    switches: frozenset[str]
+    """Labels and annotations that make the mesh ignore an object, or read it otherwise: on ours stand none that we did not write."""
     supports: Mapping[str, Support]
     """Feature (`TrafficPolicy.retries.backoff`) -> support. The docs' matrix and the honesty check read it."""
 

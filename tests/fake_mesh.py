@@ -20,6 +20,7 @@ class FakeMesh:
 
     name = "fake"
     resources: Sequence[ApiKind] = (ApiKind(group=GROUP, kind="Rule", plural="rules", versions=("v1",)),)
+    switches = frozenset({"fake/ignored"})
     supports: Mapping[str, Support] = {}
 
     def __init__(

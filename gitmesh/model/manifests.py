@@ -76,7 +76,8 @@ class Translation(Struct, frozen=True, kw_only=True):
 class Manifest(Struct, frozen=True, kw_only=True):
     """A desired object with GitMesh's labels and annotations on it.
 
-    `body` is canonical JSON of the whole object, `digest` a short hash of it, as the ledger keeps it.
+    `body` is canonical JSON of the whole object, `digest` a short hash of it, as the ledger keeps it. `forbidden` are labels and
+    annotations that must not stand on it unless `body` has them.
     """
 
     key: ObjectKey
@@ -87,6 +88,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     policies: tuple[str, ...]
     units: tuple[UnitKey, ...] = ()
     fields: Mapping[str, Origin] = {}
+    forbidden: frozenset[str] = frozenset()
 
 
 class Build(Struct, frozen=True, kw_only=True):

@@ -85,6 +85,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     `body` is what is written (None for delete, keep, conflict, held); `before` the live content ("" bytes if absent).
     A failed step stops the later steps that share one of its `units`. `drift`: the cluster moved, not Git.
+    `forbidden` are labels and annotations that a write takes away from the object unless `body` has them.
     `staged`: more steps follow in later ticks. `settled`: it comes when every proxy has had the time to take up the writes before.
     """
 
@@ -100,6 +101,7 @@ class Change(Struct, frozen=True, kw_only=True):
     policies: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
     units: tuple[UnitKey, ...] = ()
+    forbidden: frozenset[str] = frozenset()
     note: str = ""
     drift: bool = False
     staged: bool = False

@@ -148,11 +148,11 @@ def _translate(unit: Unit, translator: Translator, meshes: Sequence[Mesh], facts
     translation = translator.translate(unit, meshes, facts)
     if translation.held:
         return Built(diagnostics=translation.diagnostics, held=claims(translator, unit.key, meshes, facts))
-    manifests = tuple(_manifest(fragment, unit, instance) for fragment in translation.fragments)
+    manifests = tuple(_manifest(fragment, unit, instance, translator.switches) for fragment in translation.fragments)
     return Built(manifests=manifests, diagnostics=translation.diagnostics)
 
 
-def _manifest(fragment: Fragment, unit: Unit, instance: str) -> Manifest:
+def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozenset[str]) -> Manifest:
     policies = tuple(sorted(fragment.policies or unit.policies))
     labels, annotations = marks(unit.cluster, instance, fragment.key, policies)
     metadata: dict[str, Any] = {"name": fragment.key.name, "labels": {**fragment.labels, **labels}, "annotations": annotations}
@@ -169,6 +169,7 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str) -> Manifest:
         policies=policies,
         units=(unit.key,),
         fields=fragment.fields,
+        forbidden=forbidden,
     )
 
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.manifests import DELETE_ORDER, SECURITY, Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, decode, mapping
-from gitmesh.model.plan import Action, Change, Live, Observed, Plan
+from gitmesh.model.plan import Action, Change, FieldChange, Live, Observed, Plan
 from gitmesh.planning.fields import changes
 from gitmesh.planning.guard import Consent, guarded
 from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, blame, is_ours, may_adopt, policies_of, writers
@@ -143,7 +143,7 @@ class _Work:
             self._left_alone(manifest, live)
             return _keep(Action.KEEP, live, self.built, "reconcile is disabled")
         # Equal bytes first: that is what most objects are, and decoding both costs more than the rest of a quiet cycle.
-        if manifest.body != live.body and not is_same(decode(manifest.body), decode(live.body)):
+        if manifest.body != live.body and not _is_kept(manifest, live):
             return self._write(Action.UPDATE, manifest, live)
         change = _change(Action.KEEP, manifest, body=None, uid=live.uid, before=live.body)
         if entry := self.ledger.entries.get(manifest.key):
@@ -165,13 +165,13 @@ class _Work:
             before=live.body,
             uid=live.uid,
             resource_version=live.resource_version,
-            fields=changes(decode(live.body), decode(manifest.body), live.field_managers, manifest.fields),
+            fields=_changes(manifest, live),
             drift=drift,
         )
 
     def _conflict(self, manifest: Manifest, live: Live | None, code: str, text: str) -> Change:
         self._say_in_the_way(manifest, code, text)
-        fields = changes(decode(live.body), decode(manifest.body), live.field_managers, manifest.fields) if live else ()
+        fields = _changes(manifest, live) if live else ()
         before = live.body if live else b""
         return replace(_change(Action.CONFLICT, manifest), body=None, before=before, fields=fields, note=text)
 
@@ -184,7 +184,7 @@ class _Work:
 
     def _left_alone(self, manifest: Manifest, live: Live) -> None:
         text = f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled"
-        if manifest.phase in SECURITY and not is_same(decode(manifest.body), decode(live.body)):
+        if manifest.phase in SECURITY and not _is_kept(manifest, live):
             self._say(manifest, "GM407", f"{text}; {NOT_ENFORCED}", Severity.WARNING)
         else:
             self._say(manifest, "GM407", text)
@@ -282,12 +282,21 @@ class _Work:
         self.diagnostics.append(finding("GM406", f"{change.key} in {self.cluster}: {step.note}", policy=policy, cluster=self.cluster))
 
 
-def is_same(desired: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
-    """Our labels and annotations are there (others may be too) and the whole spec is equal."""
+def is_same(desired: Mapping[str, Any], live: Mapping[str, Any], forbidden: frozenset[str]) -> bool:
+    """Our labels and annotations are there (others that are not forbidden may be too) and the whole spec is equal."""
     if desired["apiVersion"] != live.get("apiVersion") or desired.get("spec") != live.get("spec", {}):
         return False
-    wanted, found = desired["metadata"], mapping(live.get("metadata"))
-    return all(wanted[part].items() <= mapping(found.get(part)).items() for part in ("labels", "annotations"))
+    metadata = mapping(live.get("metadata"))
+    pairs = ((desired["metadata"][part], mapping(metadata.get(part))) for part in ("labels", "annotations"))
+    return all(wanted.items() <= found.items() and forbidden & found.keys() <= wanted.keys() for wanted, found in pairs)
+
+
+def _is_kept(manifest: Manifest, live: Live) -> bool:
+    return is_same(decode(manifest.body), decode(live.body), manifest.forbidden)
+
+
+def _changes(manifest: Manifest, live: Live) -> tuple[FieldChange, ...]:
+    return changes(decode(live.body), decode(manifest.body), live.field_managers, manifest.fields, manifest.forbidden)
 
 
 def _change(action: Action, manifest: Manifest, **more: Any) -> Change:
@@ -300,6 +309,7 @@ def _change(action: Action, manifest: Manifest, **more: Any) -> Change:
         policies=manifest.policies,
         origins=tuple(sorted(set(manifest.fields.values()))),
         units=manifest.units,
+        forbidden=manifest.forbidden,
         **given,
     )
 

@@ -17,17 +17,22 @@ _ABSENT = object()
 
 
 def changes(
-    live: Mapping[str, Any], want: Mapping[str, Any], managers: Mapping[str, str], origins: Mapping[str, Origin]
+    live: Mapping[str, Any],
+    want: Mapping[str, Any],
+    managers: Mapping[str, str],
+    origins: Mapping[str, Origin],
+    forbidden: frozenset[str] = frozenset(),
 ) -> tuple[FieldChange, ...]:
-    """Every field that GitMesh would write differently: the whole spec, and of the metadata our own marks.
+    """Every field that GitMesh would write differently: the whole spec, and of the metadata our own marks and what is forbidden.
 
     `managers` maps dotted paths to the field manager that set them, `origins` to the policy line behind them.
     """
     rows = [*_walk(live.get("spec", _ABSENT), want.get("spec", _ABSENT), "spec")]
     for part in ("labels", "annotations"):
         found = mapping(mapping(live.get("metadata")).get(part))
-        for name, value in want.get("metadata", {}).get(part, {}).items():
-            rows += _walk(found.get(name, _ABSENT), value, f"metadata.{part}.{name}")
+        wanted = want.get("metadata", {}).get(part, {})
+        for name in (*wanted, *sorted(forbidden & found.keys() - wanted.keys())):
+            rows += _walk(found.get(name, _ABSENT), wanted.get(name, _ABSENT), f"metadata.{part}.{name}")
     return tuple(
         FieldChange(path=path, live=_shown(old), want=_shown(new), manager=_nearest(path, managers) or "", origin=_nearest(path, origins))
         for path, old, new in rows

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gitmesh.discovery.facts_codec import load_facts
 from gitmesh.model.facts import ClusterFacts
-from gitmesh.model.objects import ApiKind
+from gitmesh.model.objects import ApiKind, decode
 from gitmesh.plugins import load_translators
 from gitmesh.ports import Translator
 from tests.contract.samples import SAMPLES
@@ -150,6 +150,17 @@ def test_claims_cover_everything_that_is_written(name: str) -> None:
                 for key in TRANSLATORS[name].claims(unit, mesh, known)
             }
             assert manifest.key in claimed
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_what_makes_the_mesh_ignore_an_object_stands_on_none(name: str) -> None:
+    switches = TRANSLATORS[name].switches
+    for feature in TRANSLATORS[name].supports:
+        kind, using, _ = SAMPLES[feature]
+        for manifest in outcome(name, kind, using).manifests:
+            metadata = decode(manifest.body)["metadata"]
+            assert manifest.forbidden == switches
+            assert switches.isdisjoint((*metadata["labels"], *metadata["annotations"]))
 
 
 @pytest.mark.parametrize("name", TRANSLATORS)

@@ -340,10 +340,12 @@ def test_G24_a_revision_that_deletes_too_much_applies_the_rest_and_waits(tmp_pat
         slow,
         lambda body: body["spec"].update(gateways=["mesh"]),
         lambda body: body["spec"].pop("http"),
+        lambda body: body["metadata"]["labels"].update({"istio.io/rev": "canary"}),
+        lambda body: body["metadata"]["annotations"].update({"istio.io/dry-run": "true"}),
         lambda body: body["metadata"]["labels"].pop("gitmesh.io/instance"),
         lambda body: body["metadata"]["annotations"].update({"gitmesh.io/policies": "TrafficPolicy/a/b"}),
     ],
-    ids=["value", "added-field", "removed-field", "label", "annotation"],
+    ids=["value", "added-field", "removed-field", "hidden", "tried-out", "label", "annotation"],
 )
 def test_an_object_edited_by_hand_is_healed_or_reported(shop: Shop, change: Callable[[dict[str, Any]], None]) -> None:
     before = edit(shop, change)

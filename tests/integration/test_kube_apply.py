@@ -126,6 +126,26 @@ def test_labels_of_others_stay_while_a_hand_edit_is_healed(apiserver: ApiServer,
     assert live.field_managers == {"metadata.labels.team": "kubectl-edit"}
 
 
+def test_a_label_that_hides_the_object_from_the_mesh_is_taken_away(apiserver: ApiServer, cluster: KubeCluster) -> None:
+    """The contents are equal; only what was put beside them makes the mesh ignore the object."""
+    key = vs_key(apiserver.new_namespace())
+    create(cluster, key, vs_spec())
+    hidden = frozenset({"istio.io/rev", "istio.io/dry-run"})
+    edit(apiserver, key, {"metadata": {"labels": {"team": "a", "istio.io/rev": "x"}, "annotations": {"istio.io/dry-run": "true"}}})
+    change = step(Action.UPDATE, key, vs_spec(), live_of(cluster, key), forbidden=hidden)
+    assert [c.action for c in cluster.predict(Plan(cluster="lab", changes=(change,))).changes] == [Action.UPDATE]
+    (outcome,) = carry_out(cluster, change)
+    live = live_of(cluster, key)
+    assert outcome.ok
+    assert hidden.isdisjoint((*live.labels, *live.annotations))
+    assert live.labels["team"] == "a"
+    theirs = body(key, {}, owned=False)
+    metadata = {**theirs.pop("metadata"), "labels": {"istio.io/rev": "x"}}
+    apiserver.apply({"apiVersion": theirs["apiVersion"], "kind": theirs["kind"], "metadata": metadata})
+    (outcome,) = carry_out(cluster, step(Action.UPDATE, key, vs_spec(), live_of(cluster, key), forbidden=hidden))
+    assert (outcome.ok, outcome.code, outcome.message) == (False, "GM405", "manager lab applies metadata.labels.istio.io/rev")
+
+
 def test_K22_an_object_once_applied_by_kubectl_is_adopted_whole(apiserver: ApiServer, cluster: KubeCluster) -> None:
     key = vs_key(apiserver.new_namespace())
     theirs = body(key, vs_spec("theirs", gateways=["mesh"]), owned=False)

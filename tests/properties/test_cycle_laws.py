@@ -224,7 +224,7 @@ class Cycles(World):
                 if key in blocked:
                     assert any(place[0] == name for place in self.foreign), "blocked by nobody"
                     continue
-                assert is_same(decode(manifest.body), decode(live[key].body)), f"{key} of {name} is not as it should be"
+                assert is_same(decode(manifest.body), decode(live[key].body), manifest.forbidden), f"{key} of {name} is not as it should be"
             self._check_nothing_left(name, report, built)
 
     def _check_newest_in_force(self, report: Report) -> None:

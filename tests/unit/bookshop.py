@@ -22,6 +22,7 @@ class FakeTranslator:
 
     name = "istio"
     resources: Sequence[ApiKind] = (ApiKind(group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1", "v1beta1")),)
+    switches: frozenset[str] = frozenset()
     supports: Mapping[str, Support] = {}
 
     def configmaps(self, namespace: str, name: str) -> bool:

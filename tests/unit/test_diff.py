@@ -122,6 +122,16 @@ def test_a_field_that_somebody_added_to_spec_is_drift_and_removed() -> None:
     assert [(f.path, f.want, f.live) for f in change.fields] == [("spec.y", None, 2)]
 
 
+def test_what_makes_the_mesh_ignore_an_object_is_taken_off_it() -> None:
+    wanted = replace(want("a", x=1), forbidden=FakeMesh.switches)
+    (change,) = plan([wanted], [is_live("a", extra={"fake/ignored": "yes", "team": "a"}, x=1)], ["a"], applied={"a": wanted.digest}).changes
+    assert (change.action, change.drift, change.forbidden) == (Action.UPDATE, True, FakeMesh.switches)
+    assert [(f.path, f.want, f.live) for f in change.fields] == [("metadata.annotations.fake/ignored", None, "yes")]
+    own = wanted.body.replace(b'"annotations":{', b'"annotations":{"fake/ignored":"yes",')
+    (change,) = plan([replace(wanted, body=own)], [is_live("a", extra={"fake/ignored": "yes"}, x=1)], ["a"]).changes
+    assert change.action is Action.KEEP, "what a translator wants itself is no trespass"
+
+
 def test_a_change_from_git_is_no_drift() -> None:
     result = plan([want("a", x=2)], [is_live("a", x=1)], ["a"], applied={"a": digest(want("a", x=1).body)})
     assert [(c.action, c.drift) for c in result.changes] == [(Action.UPDATE, False)]

@@ -139,7 +139,7 @@ def test_what_people_claim_becomes_ours_and_the_rest_stays_theirs() -> None:
     edit = entry("kubectl-edit", "Update", {"f:spec": {"f:gateways": {}}, "f:metadata": {"f:labels": {"f:a": {}, "f:team": {}}}})
     status = entry("istiod", "Update", {"f:status": {}}, subresource="status")
     raw = having(OURS, edit, status)
-    taken = managed.taken_over(managed.entries(raw), raw, DESIRED)
+    taken = managed.taken_over(managed.entries(raw), raw, DESIRED, frozenset())
     assert taken == [
         {**OURS, "fieldsV1": {"f:spec": {"f:hosts": {}, "f:gateways": {}}, "f:metadata": {"f:labels": {"f:a": {}}}}},
         {**edit, "fieldsV1": {"f:metadata": {"f:labels": {"f:team": {}}}}},
@@ -147,22 +147,31 @@ def test_what_people_claim_becomes_ours_and_the_rest_stays_theirs() -> None:
     ]
 
 
+def test_forbidden_labels_and_annotations_become_ours_to_take_away() -> None:
+    edit = entry("kubectl-label", "Update", {"f:metadata": {"f:labels": {"f:rev": {}, "f:team": {}}, "f:annotations": {"f:rev": {}}}})
+    raw = having(OURS, edit)
+    taken = managed.taken_over(managed.entries(raw), raw, DESIRED, frozenset({"rev"}))
+    assert taken is not None
+    assert taken[0]["fieldsV1"]["f:metadata"] == {"f:labels": {"f:rev": {}}, "f:annotations": {"f:rev": {}}}
+    assert taken[1]["fieldsV1"] == {"f:metadata": {"f:labels": {"f:team": {}}}}
+
+
 def test_what_others_apply_is_never_taken() -> None:
     raw = having(OURS, entry("argocd", "Apply", {"f:spec": {"f:gateways": {}}}))
-    assert managed.taken_over(managed.entries(raw), raw, DESIRED) is None
-    assert managed.appliers(managed.entries(raw), DESIRED) == {"argocd": ["spec.gateways"]}
+    assert managed.taken_over(managed.entries(raw), raw, DESIRED, frozenset()) is None
+    assert managed.appliers(managed.entries(raw), DESIRED, frozenset()) == {"argocd": ["spec.gateways"]}
 
 
 def test_an_update_of_our_own_name_is_a_webhooks_and_is_taken() -> None:
     raw = having(OURS, entry("gitmesh", "Update", {"f:spec": {"f:tls": {}}}))
-    taken = managed.taken_over(managed.entries(raw), raw, DESIRED)
+    taken = managed.taken_over(managed.entries(raw), raw, DESIRED, frozenset())
     assert taken is not None
     assert [e["operation"] for e in taken] == ["Apply"]
 
 
 def test_an_adopted_object_gets_an_entry_of_ours() -> None:
     raw = having(entry("kubectl-client-side-apply", "Update", {"f:spec": {".": {}, "f:hosts": {}}}))
-    taken = managed.taken_over(managed.entries(raw), raw, DESIRED)
+    taken = managed.taken_over(managed.entries(raw), raw, DESIRED, frozenset())
     assert taken is not None
     assert (taken[0]["manager"], taken[0]["operation"], taken[0]["fieldsV1"]) == ("gitmesh", "Apply", {"f:spec": {".": {}, "f:hosts": {}}})
 

@@ -96,7 +96,7 @@ class Applier:
         raw, (uid, at) = answer.json(), answer.identity()
         if (uid, at) != (change.uid, change.resource_version):
             return _failed(change, "it was changed since the plan was made", "GM505")
-        claims = managed.taken_over(managed.entries(raw), raw, desired, adopted=change.action is Action.ADOPT)
+        claims = managed.taken_over(managed.entries(raw), raw, desired, change.forbidden, adopted=change.action is Action.ADOPT)
         if claims is not None:
             moved = self._client.send(writes.claims_request(self._kind(change), change.version, change.key, at, claims))
             at = moved.identity().version
@@ -108,7 +108,7 @@ class Applier:
         if answer.status == 404:
             return _failed(change, "it was deleted since the plan was made", "GM505")
         raw = answer.json()
-        if is_same(desired, raw) and any(managed.is_ours(entry) for entry in managed.entries(raw)):
+        if is_same(desired, raw, change.forbidden) and any(managed.is_ours(entry) for entry in managed.entries(raw)):
             return self._done(change, desired, answer)
         what = "somebody made it" if change.action is Action.CREATE else "it was changed"
         return _failed(change, f"{what} since the plan was made", "GM505")
@@ -117,8 +117,8 @@ class Applier:
         raw, written = answer.json(), answer.identity()
         self._written[change.key] = written
         done = Outcome(key=change.key, action=change.action, ok=True, uid=written.uid, warnings=answer.warnings)
-        others = managed.appliers(managed.entries(raw), desired)
-        if is_same(desired, raw) or not others:
+        others = managed.appliers(managed.entries(raw), desired, change.forbidden)
+        if is_same(desired, raw, change.forbidden) or not others:
             return done
         return replace(done, ok=False, message=shared_text(others), code="GM405")
 

@@ -70,30 +70,32 @@ def paths(fields: Mapping[str, Any], above: str = "") -> Iterator[str]:
         yield from paths(tree if isinstance(tree, dict) else {}, f"{above}.{name[2:]}" if above else name[2:])
 
 
-def claimed(entry: Entry, desired: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of an entry's FieldsV1 tree that is ours to decide: all content, and the labels and annotations that we set."""
+def claimed(entry: Entry, desired: Mapping[str, Any], forbidden: frozenset[str]) -> dict[str, Any]:
+    """The part of an entry's FieldsV1 tree that is ours to decide: all content, and the labels and annotations that we set or forbid."""
     fields = entry["fieldsV1"]
     part = {name: tree for name, tree in fields.items() if name not in _NOT_CONTENT}
-    metadata = _claimed_metadata(mapping(fields.get("f:metadata")), mapping(desired.get("metadata")))
+    metadata = _claimed_metadata(mapping(fields.get("f:metadata")), mapping(desired.get("metadata")), forbidden)
     return {**part, "f:metadata": metadata} if metadata else part
 
 
-def _claimed_metadata(fields: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _claimed_metadata(fields: Mapping[str, Any], metadata: Mapping[str, Any], forbidden: frozenset[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in ("labels", "annotations"):
-        wanted = {f"f:{name}" for name in metadata.get(part) or {}}
+        wanted = {f"f:{name}" for name in (*(metadata.get(part) or {}), *forbidden)}
         mine = {name: tree for name, tree in mapping(fields.get(f"f:{part}")).items() if name in wanted}
         if mine:
             found[f"f:{part}"] = mine
     return found
 
 
-def taken_over(found: Sequence[Entry], raw: Mapping[str, Any], desired: Mapping[str, Any], *, adopted: bool = False) -> list[Entry] | None:
+def taken_over(
+    found: Sequence[Entry], raw: Mapping[str, Any], desired: Mapping[str, Any], forbidden: frozenset[str], *, adopted: bool = False
+) -> list[Entry] | None:
     """All managedFields of `raw` with the claims of Update managers on our content moved to our entry; None if there are none.
 
     With `adopted` also those of Apply managers: the object's owner agreed to give it away.
     """
-    takes = [(e, claimed(e, desired)) for e in found if e.get("operation") == "Update" or (adopted and not is_ours(e))]
+    takes = [(e, claimed(e, desired, forbidden)) for e in found if e.get("operation") == "Update" or (adopted and not is_ours(e))]
     takes = [(entry, part) for entry, part in takes if part]
     if not takes:
         return None
@@ -107,9 +109,10 @@ def taken_over(found: Sequence[Entry], raw: Mapping[str, Any], desired: Mapping[
     return [{**ours, "fieldsV1": union(ours["fieldsV1"], mine)}, *others]
 
 
-def appliers(found: Sequence[Entry], desired: Mapping[str, Any]) -> dict[str, list[str]]:
+def appliers(found: Sequence[Entry], desired: Mapping[str, Any], forbidden: frozenset[str]) -> dict[str, list[str]]:
     """Other managers of operation Apply -> dotted paths of our content that they claim."""
-    claims = {str(e.get("manager")): sorted(paths(claimed(e, desired))) for e in found if e.get("operation") == "Apply" and not is_ours(e)}
+    theirs = [entry for entry in found if entry.get("operation") == "Apply" and not is_ours(entry)]
+    claims = {str(entry.get("manager")): sorted(paths(claimed(entry, desired, forbidden))) for entry in theirs}
     return {manager: found_paths for manager, found_paths in sorted(claims.items()) if found_paths}
 
 

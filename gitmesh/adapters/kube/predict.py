@@ -66,12 +66,12 @@ class Predictor:
         if applied:
             request = writes.apply_request(kind, change.version, change.key, desired, at, dry=True)
         else:
-            request = writes.content_request(kind, change.version, change.key, live, desired, at)
+            request = writes.content_request(kind, change, live, desired)
         raw = self._client.send(request).json()
         if not _equal(kind, change.version, raw, live):
             return None
-        others = managed.appliers(managed.entries(raw), desired) if applied else {}
-        if applied and managed.taken_over(managed.entries(raw), raw, desired) is not None:
+        others = managed.appliers(managed.entries(raw), desired, change.forbidden) if applied else {}
+        if applied and managed.taken_over(managed.entries(raw), raw, desired, change.forbidden) is not None:
             return None  # an Update manager's claim stands in the way of the dry run, and the real write takes it over
         return shared_text(others)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gitmesh.model.objects import ApiKind, ObjectKey
+    from gitmesh.model.plan import Change
 
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
@@ -38,16 +39,17 @@ def claims_request(kind: ApiKind, version: str, key: ObjectKey, at: str, entries
     return _patch(kind, version, key, JSON_PATCH, orjson.dumps(steps), dry=False)
 
 
-def content_request(kind: ApiKind, version: str, key: ObjectKey, live: Mapping[str, Any], desired: Mapping[str, Any], at: str) -> Request:
+def content_request(kind: ApiKind, change: Change, live: Mapping[str, Any], desired: Mapping[str, Any]) -> Request:
     """A dry run of the whole content being ours: what the cluster's defaults and webhooks make of it, whoever claims what."""
-    steps: list[dict[str, Any]] = [{"op": "replace", "path": "/metadata/resourceVersion", "value": at}]
+    steps: list[dict[str, Any]] = [{"op": "replace", "path": "/metadata/resourceVersion", "value": change.resource_version}]
     for part in ("labels", "annotations"):
-        merged = {**(live["metadata"].get(part) or {}), **(desired["metadata"].get(part) or {})}
+        kept = {name: value for name, value in (live["metadata"].get(part) or {}).items() if name not in change.forbidden}
+        merged = {**kept, **(desired["metadata"].get(part) or {})}
         steps.append({"op": "add", "path": f"/metadata/{part}", "value": merged})
     ours, theirs = desired.keys() - _NOT_CONTENT, live.keys() - _NOT_CONTENT
     steps += [{"op": "add", "path": f"/{name}", "value": desired[name]} for name in sorted(ours)]
     steps += [{"op": "remove", "path": f"/{name}"} for name in sorted(theirs - ours)]
-    return _patch(kind, version, key, JSON_PATCH, orjson.dumps(steps), dry=True)
+    return _patch(kind, change.version, change.key, JSON_PATCH, orjson.dumps(steps), dry=True)
 
 
 def delete_request(kind: ApiKind, version: str, key: ObjectKey, uid: str, at: str) -> Request:

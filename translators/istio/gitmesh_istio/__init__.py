@@ -3,6 +3,7 @@
 from gitmesh_istio.detect import configmaps, configured_by, detect, member
 from gitmesh_istio.foreign import foreign, phase
 from gitmesh_istio.kinds import RESOURCES as resources  # noqa: N811 - the port's name is in lower case
+from gitmesh_istio.kinds import SWITCHES as switches  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.steps import steps
 from gitmesh_istio.support import SUPPORTS as supports  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.translate import claims, translate
@@ -22,6 +23,7 @@ __all__ = [
     "resources",
     "steps",
     "supports",
+    "switches",
     "translate",
     "verdict",
 ]

@@ -18,3 +18,6 @@ PEER_AUTHENTICATION = _resource("security", "PeerAuthentication", "peerauthentic
 
 RESOURCES = (VIRTUAL_SERVICE, DESTINATION_RULE, AUTHORIZATION_POLICY, PEER_AUTHENTICATION)
 GROUPS = {resource.kind: resource.group for resource in RESOURCES}
+
+SWITCHES = frozenset({"istio.io/rev", "istio.io/dry-run", "internal.istio.io/route-semantics"})
+"""Only control planes of that revision read the object; it is tried out and not enforced; its routes are a gateway's."""
