@@ -125,7 +125,7 @@ class Reducer:
         )
 
     def _pod(self, body: Body, metadata: Body) -> PodRow | None:
-        if mapping(body.get("status")).get("phase") in _FINISHED:
+        if text(mapping(body.get("status")).get("phase")) in _FINISHED:
             return None
         spec = mapping(body.get("spec"))
         return PodRow(

@@ -8,12 +8,13 @@ from typing import Any
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Manifest, Phase
-from gitmesh.model.objects import Body, ObjectKey, decode
+from gitmesh.model.objects import ObjectKey, decode, mapping
 from gitmesh.model.plan import Live
 from gitmesh.ports import Claim
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import DEFAULT_DENY, GATEWAY_SUFFIX, root_of
 from gitmesh_istio.names import cluster_domain, full_host, host_matches
+from gitmesh_istio.reading import mode_of, selector_of, spec_of
 
 _HOSTED = (VIRTUAL_SERVICE.kind, DESTINATION_RULE.kind)
 
@@ -34,26 +35,26 @@ class _Ours:
         self.hosts: dict[tuple[str, str], ObjectKey] = {}
         self.guards: dict[str, list[tuple[ObjectKey, Mapping[str, str]]]] = defaultdict(list)
         self.gateways: list[tuple[str, Mapping[str, str]]] = []
-        self.peers: dict[ObjectKey, object] = {}
+        self.peers: dict[ObjectKey, str] = {}
         self.defaults: list[ObjectKey] = []
         for key, manifest in sorted(ours.items()):
-            self._add(key, _spec(decode(manifest.body)))
+            self._add(key, spec_of(decode(manifest.body)))
 
     def _add(self, key: ObjectKey, spec: Mapping[str, Any]) -> None:
         if key.kind in _HOSTED:
             for host in _hosts(spec):
                 self.hosts[key.kind, host] = key
         elif key.kind == PEER_AUTHENTICATION.kind:
-            self.peers[key] = _mode(spec.get("mtls"))
+            self.peers[key] = mode_of(spec.get("mtls"))
         elif key.name == DEFAULT_DENY:
             self.defaults.append(key)
         elif key.name.endswith(GATEWAY_SUFFIX):
-            self.gateways.append((key.namespace, _selector(spec)))
+            self.gateways.append((key.namespace, selector_of(spec)))
         elif spec.get("action") == "ALLOW" and spec.get("rules") != [{}]:
-            self.guards[key.namespace].append((key, _selector(spec)))
+            self.guards[key.namespace].append((key, selector_of(spec)))
 
     def claims(self, live: Live) -> Iterable[Claim]:
-        spec = _spec(decode(live.body))
+        spec = spec_of(decode(live.body))
         if live.key.kind in _HOSTED:
             return self._hosted(live, spec)
         if live.key.kind == AUTHORIZATION_POLICY.kind:
@@ -66,7 +67,7 @@ class _Ours:
             text = f"{live.key} may admit plaintext where mTLS is Strict"
             strict = [key for key, mode in self.peers.items() if mode == "STRICT"]
             yield from (Claim(by=live.key, on=key, code="GM403", text=text) for key in strict if _admits_plaintext(spec))
-        elif not _selector(spec):
+        elif not selector_of(spec):
             text = f"{live.key} sets mTLS for the whole mesh too; Istio takes the older one"
             yield from (Claim(by=live.key, on=key, code="GM401", text=text) for key in self.peers if key.namespace == live.key.namespace)
 
@@ -93,7 +94,7 @@ class _Ours:
             return
         if spec.get("targetRefs") or spec.get("targetRef"):
             return
-        for key in self._guards(live.key.namespace, _selector(spec)) or self._defaults(live.key.namespace, _selector(spec)):
+        for key in self._guards(live.key.namespace, selector_of(spec)) or self._defaults(live.key.namespace, selector_of(spec)):
             yield Claim(by=live.key, on=key, code="GM403", text=f"{live.key} may admit callers that {key} does not")
 
     def _guards(self, namespace: str, wanted: Mapping[str, str]) -> list[ObjectKey]:
@@ -113,30 +114,14 @@ class _Ours:
         return [] if wanted and any(wanted.items() <= selector.items() for selector in opened) else self.defaults
 
 
-def _spec(body: Body) -> Mapping[str, Any]:
-    spec = body.get("spec")
-    return spec if isinstance(spec, Mapping) else {}
-
-
 def _hosts(spec: Mapping[str, Any]) -> list[str]:
     given = spec.get("hosts", [spec["host"]] if isinstance(spec.get("host"), str) else [])
     return [host for host in given if isinstance(host, str)] if isinstance(given, list) else []
 
 
-def _selector(spec: Mapping[str, Any]) -> Mapping[str, str]:
-    selector = spec.get("selector")
-    labels = selector.get("matchLabels") if isinstance(selector, Mapping) else None
-    return labels if isinstance(labels, Mapping) else {}
-
-
-def _mode(mtls: object) -> object:
-    return mtls.get("mode") if isinstance(mtls, Mapping) else None
-
-
 def _admits_plaintext(spec: Mapping[str, Any]) -> bool:
-    ports = spec.get("portLevelMtls")
-    parts = (spec.get("mtls"), *(ports.values() if isinstance(ports, Mapping) else ()))
-    return any(_mode(part) in ("PERMISSIVE", "DISABLE") for part in parts)
+    parts = (spec.get("mtls"), *mapping(spec.get("portLevelMtls")).values())
+    return any(mode_of(part) in ("PERMISSIVE", "DISABLE") for part in parts)
 
 
 def phase(live: Live) -> Phase:
@@ -149,4 +134,4 @@ def phase(live: Live) -> Phase:
     if live.key.name.endswith(GATEWAY_SUFFIX):
         # After the default deny, which would close the gateway for as long as it outlived this object.
         return Phase.PROTOCOL
-    return Phase.DENY if _spec(decode(live.body)).get("action") == "DENY" else Phase.ALLOW
+    return Phase.DENY if spec_of(decode(live.body)).get("action") == "DENY" else Phase.ALLOW

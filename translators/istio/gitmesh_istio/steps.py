@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import Body, ObjectKey, canonical
 from gitmesh.ports import Step, Versions
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import DEFAULT_DENY
-from gitmesh_istio.names import DEFAULT_DOMAIN, full_host
+from gitmesh_istio.reading import host_of, mode_of, named_subsets, namespace_of, rules_of, spec_of, subsets_of
 
 Changed: TypeAlias = Mapping[ObjectKey, tuple[Body | None, Body | None]]
 KnownOf: TypeAlias = Callable[[str, str], Iterable[Versions]]
@@ -57,8 +57,8 @@ def _deny_both(key: ObjectKey, before: Body, after: Body, changed: Changed) -> t
     """
     allow = ObjectKey(group=key.group, kind=key.kind, namespace=key.namespace, name=key.name.removesuffix(_DENY) + _ALLOW)
     others = [other for other, pair in sorted(changed.items()) if other != key and _tightens(other, *pair, key.namespace)]
-    both = {canonical(rule): rule for rule in (*_rules(before), *_rules(after))}
-    if not others or len(both) == len({canonical(rule) for rule in _rules(after)}):
+    both = {canonical(rule): rule for rule in (*rules_of(before), *rules_of(after))}
+    if not others or len(both) == len({canonical(rule) for rule in rules_of(after)}):
         return ()
     spec = {**after["spec"], "rules": [both[rule] for rule in sorted(both)]}
     first = Step(phase=Phase.DENY, spec=spec, note="denies the old and the new requests until what is allowed has changed")
@@ -73,13 +73,8 @@ def _tightens(key: ObjectKey, before: Body | None, after: Body | None, namespace
         return False
     if not key.name.endswith(_DENY) or key.name == DEFAULT_DENY:
         return True
-    old = {canonical(rule) for rule in _rules(before)} if before is not None else set()
-    return after is not None and not {canonical(rule) for rule in _rules(after)} <= old
-
-
-def _rules(body: Body) -> list[Any]:
-    rules: list[Any] = (body.get("spec") or {}).get("rules") or []
-    return rules
+    old = {canonical(rule) for rule in rules_of(before)}
+    return after is not None and not {canonical(rule) for rule in rules_of(after)} <= old
 
 
 def _mode_steps(key: ObjectKey, after: Body, changed: Changed, modes: Modes) -> tuple[Step, ...]:
@@ -112,7 +107,7 @@ def _modes(changed: Changed, known: KnownOf) -> Modes:
     keys = [key for key, (_, after) in changed.items() if key.kind == PEER_AUTHENTICATION.kind and after is not None]
     found = {key: {_mode(changed[key][0])} for key in keys}
     for versions in known(PEER_AUTHENTICATION.group, PEER_AUTHENTICATION.kind) if keys else ():
-        place = next((body["metadata"].get("namespace"), body["metadata"]["name"]) for body in versions if body)
+        place = next((namespace_of(body), body["metadata"]["name"]) for body in versions if body)
         for key in keys:
             found[key] |= set(map(_mode, versions)) if place == (key.namespace, key.name) else set()
     return {key: frozenset(modes) for key, modes in found.items()}
@@ -120,14 +115,14 @@ def _modes(changed: Changed, known: KnownOf) -> Modes:
 
 def _mode(body: Body | None) -> str:
     """The mode of an object, or of the mesh where there is none."""
-    return _WIDEST if body is None else str(((body.get("spec") or {}).get("mtls") or {}).get("mode", ""))
+    return _WIDEST if body is None else mode_of(spec_of(body).get("mtls"))
 
 
 def _keep_used_subsets(before: Body, after: Body | None, used: Subsets) -> tuple[Step, ...]:
     """A subset that a live route still names must stay, else its requests fail with 503; it goes a tick after the route left it."""
-    old = _subsets(before)
-    wanted = _subsets(after) if after is not None else {}
-    kept = sorted((used.get(_host(before), frozenset()) & old.keys()) - wanted.keys())
+    old = subsets_of(before)
+    wanted = subsets_of(after)
+    kept = sorted((used.get(host_of(before), frozenset()) & old.keys()) - wanted.keys())
     if not kept:
         return ()
     note = f"subset {', '.join(kept)} stays until no live route names it"
@@ -140,7 +135,7 @@ def _keep_used_subsets(before: Body, after: Body | None, used: Subsets) -> tuple
 
 def _after_new_subsets(after: Body, ready: Subsets) -> tuple[Step, ...]:
     """A route that names a subset before a proxy has made it ready answers 503 there: the subset comes first, and gets time."""
-    named = _named_subsets(after)
+    named = named_subsets(after)
     new = sorted({subset for host, subsets in named.items() for subset in subsets - ready.get(host, frozenset())})
     if not new:
         return ()
@@ -153,51 +148,16 @@ def _ready_subsets(known: KnownOf) -> Subsets:
     """Host -> subsets that every version of its rule has by which a proxy may work; none where one of them is that there is no rule."""
     found: dict[str, frozenset[str]] = {}
     for versions in known(DESTINATION_RULE.group, DESTINATION_RULE.kind):
-        host = next(_host(rule) for rule in versions if rule)
-        named = (frozenset(_subsets(rule)) if rule else frozenset() for rule in versions)
+        host = next(host_of(rule) for rule in versions if rule)
+        named = (frozenset(subsets_of(rule)) for rule in versions)
         found[host] = frozenset.intersection(*named, *([found[host]] if host in found else ()))
     return found
-
-
-def _host(rule: Body) -> str:
-    return full_host(str(rule["spec"].get("host", "")), str(rule["metadata"].get("namespace", "")), _domain_of(rule))
-
-
-def _domain_of(rule: Body) -> str:
-    """Our own hosts are full names, so they tell the cluster's domain."""
-    return str(rule["spec"].get("host", "")).partition(".svc.")[2] or DEFAULT_DOMAIN
-
-
-def _subsets(rule: Body) -> dict[str, Any]:
-    return {str(subset.get("name")): subset for subset in rule["spec"].get("subsets") or ()}
 
 
 def _used_subsets(known: KnownOf) -> Subsets:
     """Host -> subsets that routes send requests or copies to, by whichever version a proxy may work."""
     found: dict[str, frozenset[str]] = {}
     for service in (body for versions in known(VIRTUAL_SERVICE.group, VIRTUAL_SERVICE.kind) for body in versions if body):
-        for host, subsets in _named_subsets(service).items():
+        for host, subsets in named_subsets(service).items():
             found[host] = found.get(host, frozenset()) | subsets
     return found
-
-
-def _named_subsets(service: Body) -> dict[str, set[str]]:
-    """Host -> subsets that one VirtualService names."""
-    found: dict[str, set[str]] = {}
-    namespace = str(service["metadata"].get("namespace", ""))
-    for destination in _destinations(service.get("spec") or {}):
-        subset = destination.get("subset")
-        if subset:
-            host = str(destination.get("host", ""))
-            domain = host.partition(".svc.")[2] or DEFAULT_DOMAIN
-            found.setdefault(full_host(host, namespace, domain), set()).add(str(subset))
-    return found
-
-
-def _destinations(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Every destination of a VirtualService: of routes and mirrors, http, tls and tcp."""
-    for kind in ("http", "tls", "tcp"):
-        for route in spec.get(kind) or ():
-            for share in (*(route.get("route") or ()), *(route.get("mirrors") or ())):
-                yield share.get("destination") or {}
-            yield route.get("mirror") or {}

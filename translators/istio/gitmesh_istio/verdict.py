@@ -11,7 +11,7 @@ from typing import Any
 
 from gitmesh.model.base import parse_duration
 from gitmesh.model.facts import Mesh
-from gitmesh.model.objects import Body, decode
+from gitmesh.model.objects import Body, decode, listed, mapping, text
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Heard, Verdict
 from gitmesh_istio.kinds import RESOURCES
@@ -34,9 +34,7 @@ _REFUSING = frozenset({"ZtunnelAccepted", "WaypointAccepted"})
 
 def verdict(live: Live, meshes: Sequence[Mesh]) -> Heard:
     """What the status says of the newest generation. Messages about an older one say nothing: istiod has yet to answer."""
-    status = decode(live.status) if live.status else {}
-    if not isinstance(status, Mapping):
-        status = {}
+    status = mapping(decode(live.status)) if live.status else {}
     said = sorted({*_messages(status, live), *_conditions(status, live)})
     for answer in (Verdict.REJECTED, Verdict.WARNED):
         texts = [text for level, text in said if level is answer]
@@ -48,14 +46,14 @@ def verdict(live: Live, meshes: Sequence[Mesh]) -> Heard:
 def _messages(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, str]]:
     if not _is_current(status, live):
         return
-    for message in _mappings(status.get("validationMessages")):
+    for message in listed(status.get("validationMessages")):
         answer = _LEVELS.get(str(message.get("level", "")).upper())
         if answer is not None:
             yield answer, _text(message)
 
 
 def _conditions(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, str]]:
-    for condition in _mappings(status.get("conditions")):
+    for condition in listed(status.get("conditions")):
         kind, reason = str(condition.get("type", "")), str(condition.get("reason", ""))
         if kind in _REFUSING and condition.get("status") == "False" and _is_current(condition, live):
             answer = Verdict.WARNED if reason == "PartiallyInvalid" else Verdict.REJECTED
@@ -73,10 +71,6 @@ def _text(message: Mapping[str, Any]) -> str:
     kind = message.get("type")
     names = [str(kind[part]) for part in ("code", "name") if kind.get(part)] if isinstance(kind, Mapping) else []
     return ", ".join(part for part in (" ".join(names), str(message.get("documentationUrl") or "")) if part)
-
-
-def _mappings(value: object) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def _silence(live: Live, meshes: Sequence[Mesh]) -> float | None:
@@ -105,8 +99,8 @@ def validation(validators: Iterable[Body]) -> dict[str, str]:
     istiod turns Ignore into Fail when it answers for the first time (istio@1.31:pkg/webhooks/validation/controller), so with Fail
     everything that was accepted was answered for. Selectors that leave out objects without Istio's labels leave out ours.
     """
-    webhooks = [webhook for body in validators for webhook in _mappings(body.get("webhooks")) if _is_binding(webhook)]
-    rules = [rule for webhook in webhooks for rule in _mappings(webhook.get("rules"))]
+    webhooks = [webhook for body in validators for webhook in listed(body.get("webhooks")) if _is_binding(webhook)]
+    rules = [rule for webhook in webhooks for rule in listed(webhook.get("rules"))]
     covered = all(any(_covers(rule, resource.group, resource.plural) for rule in rules) for resource in RESOURCES)
     return {VALIDATION: "Fail"} if covered else {}
 
@@ -127,7 +121,7 @@ def _takes_unlabelled(selector: object) -> bool:
     """Whether a selector takes objects without any label of Istio's."""
     if not isinstance(selector, Mapping):
         return selector is None
-    wanted = _mappings(selector.get("matchExpressions"))
+    wanted = listed(selector.get("matchExpressions"))
     return not selector.get("matchLabels") and all(
         one.get("operator") in ("DoesNotExist", "NotIn") and str(one.get("key")).startswith("istio.io/") for one in wanted
     )
@@ -135,9 +129,10 @@ def _takes_unlabelled(selector: object) -> bool:
 
 def _covers(rule: Mapping[str, Any], group: str, plural: str) -> bool:
     """Whether creations and updates of a kind come by."""
-    groups, resources, operations = (rule.get(part) or () for part in ("apiGroups", "resources", "operations"))
+    given = (rule.get(part) for part in ("apiGroups", "resources", "operations"))
+    groups, resources, operations = (frozenset(filter(None, map(text, one))) if isinstance(one, list) else frozenset() for one in given)
     return (
         ("*" in groups or group in groups)
         and ("*" in resources or "*/*" in resources or plural in resources)
-        and ("*" in operations or {"CREATE", "UPDATE"} <= set(operations))
+        and ("*" in operations or {"CREATE", "UPDATE"} <= operations)
     )

@@ -1,0 +1,80 @@
+"""Laws: no shape of a live object stops the work on its cluster; what can be read of it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from gitmesh.adapters.writing import live_object
+from gitmesh.discovery.discover import Reducer, assemble
+from gitmesh.discovery.facts_codec import load_facts
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.manifests import Manifest
+from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.ports import Translator, Versions
+from tests.properties.malformed import ODD, malformed
+from tests.rendered import rendered, translators
+from tests.unit.bookshop import bookshop
+
+MESSAGE = {"level": "ERROR", "type": {"code": "IST0101", "name": "x"}, "documentationUrl": "https://istio.io"}
+STATUS = {"conditions": [{"type": "ZtunnelAccepted", "status": "False", "reason": "x"}], "validationMessages": [MESSAGE]}
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def _golden(name: str) -> tuple[ClusterFacts, Mapping[ObjectKey, Manifest]]:
+    """The facts of one cluster, and what all golden cases of a mesh write there."""
+    facts = load_facts(yaml.safe_load((GOLDEN / name / "facts.yaml").read_text()))
+    cases = (rendered({"p.yaml": path.read_text()}, facts).manifests for path in sorted((GOLDEN / name).glob("*/policies.yaml")))
+    return facts["east"], {manifest.key: manifest for found in cases for manifest in found}
+
+
+MESHES: Mapping[str, tuple[Translator, ClusterFacts, Mapping[ObjectKey, Manifest]]] = {
+    name: (translator, *_golden(name)) for name, translator in translators().items()
+}
+
+
+@pytest.mark.parametrize("name", MESHES)
+@given(st.data())
+def test_translators_read_live_objects_of_any_shape(name: str, data: st.DataObject) -> None:
+    translator, facts, ours = MESHES[name]
+    bodies = [decode(manifest.body) for manifest in ours.values()]
+    found = {_key(body): body for body in data.draw(st.lists(malformed(bodies), min_size=1, max_size=4))}
+    status = canonical(data.draw(malformed([STATUS])))
+
+    def known(group: str, kind: str) -> Iterator[Versions]:
+        return ((body, None) for key, body in sorted(found.items()) if key[:2] == (group, kind))
+
+    for key, body in found.items():
+        live = live_object(key, "u", body)
+        translator.phase(live)
+        translator.verdict(replace(live, status=status, generation=1), facts.meshes)
+        translator.foreign([live], ours, facts.meshes)
+    changed = {key: (body, decode(ours[key].body) if key in ours else None) for key, body in found.items()}
+    for answer in translator.steps(changed, known).values():
+        assert all(step.spec is None or canonical(step.spec) for step in answer)
+    translator.steps({key: (body, None) for key, body in found.items()}, known)
+
+
+def _key(body: Mapping[str, Any]) -> ObjectKey:
+    namespace = body["metadata"].get("namespace")
+    group = body["apiVersion"].rpartition("/")[0]
+    return ObjectKey(group=group, kind=body["kind"], namespace=str(namespace or "default"), name=body["metadata"]["name"])
+
+
+OBJECTS = [{**body, "status": {"phase": "Running"}} for body in bookshop()]
+
+
+@given(st.lists(malformed(OBJECTS), min_size=1, max_size=6), st.sampled_from(ODD))
+def test_discovery_reads_objects_of_any_shape(objects: list[dict[str, Any]], odd: object) -> None:
+    found = tuple(translators().values())
+    reducer = Reducer(found)
+    whole = [*OBJECTS, *objects, {"apiVersion": odd, "kind": odd, "metadata": odd}]
+    rows = [row for body in whole if (row := reducer.reduce(body)) is not None]
+    assert assemble("east", {}, rows, found).cluster == "east"

@@ -1,0 +1,65 @@
+"""What live objects say, read so that nothing malformed stands in the way: folders, and schemas that leave a spec out, hold anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gitmesh.model.objects import Body, listed, mapping, text
+from gitmesh_istio.names import DEFAULT_DOMAIN, full_host
+
+
+def spec_of(body: Body | None) -> Mapping[str, Any]:
+    """The spec; empty where there is none."""
+    return mapping(body.get("spec")) if body is not None else {}
+
+
+def namespace_of(body: Body) -> str:
+    """metadata.namespace."""
+    return text(mapping(body.get("metadata")).get("namespace"))
+
+
+def selector_of(spec: Mapping[str, Any]) -> Mapping[str, str]:
+    """The labels of the pods that an object is about; empty = all."""
+    return mapping(mapping(spec.get("selector")).get("matchLabels"))
+
+
+def mode_of(mtls: object) -> str:
+    """The mode in a field `mtls`, or in one port of `portLevelMtls`; "" where it says none."""
+    return text(mapping(mtls).get("mode"))
+
+
+def rules_of(body: Body | None) -> list[Mapping[str, Any]]:
+    """The rules of an AuthorizationPolicy."""
+    return listed(spec_of(body).get("rules"))
+
+
+def host_of(rule: Body) -> str:
+    """The full name that a DestinationRule is about. Our own hosts are full names, so they tell the cluster's domain."""
+    return _full(text(spec_of(rule).get("host")), namespace_of(rule))
+
+
+def subsets_of(rule: Body | None) -> dict[str, Mapping[str, Any]]:
+    """Name -> subset of a DestinationRule."""
+    return {name: subset for subset in listed(spec_of(rule).get("subsets")) if (name := text(subset.get("name")))}
+
+
+def named_subsets(service: Body) -> dict[str, set[str]]:
+    """Host -> subsets that one VirtualService names."""
+    found: dict[str, set[str]] = {}
+    for destination in _destinations(spec_of(service)):
+        if subset := text(destination.get("subset")):
+            found.setdefault(_full(text(destination.get("host")), namespace_of(service)), set()).add(subset)
+    return found
+
+
+def _full(host: str, namespace: str) -> str:
+    return full_host(host, namespace, host.partition(".svc.")[2] or DEFAULT_DOMAIN)
+
+
+def _destinations(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """Every destination of a VirtualService: of routes and mirrors, http, tls and tcp."""
+    for route in (route for kind in ("http", "tls", "tcp") for route in listed(spec.get(kind))):
+        for share in (*listed(route.get("route")), *listed(route.get("mirrors"))):
+            yield mapping(share.get("destination"))
+        yield mapping(route.get("mirror"))
