@@ -64,6 +64,9 @@ def _decode_record(kind: type, data: object, path: str) -> Any:
     return kind(**{table[key][0]: decode(table[key][1], item, f"{path}.{key}") for key, item in body.items()})
 
 
+_BITS = 63
+"""What JSON writers agree on, sign aside."""
+
 _WORDS: Mapping[type, str] = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a mapping"}
 
 
@@ -71,6 +74,8 @@ def _checked(kind: Any, data: object, path: str) -> Any:
     kinds: tuple[type, ...] = kind if isinstance(kind, tuple) else (kind,)
     if type(data) not in kinds:
         raise CodecError(path, f"expected {' or '.join(_WORDS[one] for one in kinds)}")
+    if isinstance(data, int) and data.bit_length() > _BITS:
+        raise CodecError(path, f"a whole number of more than {_BITS} bits")
     return data
 
 

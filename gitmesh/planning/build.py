@@ -19,7 +19,7 @@ from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.planning.ownership import claims, marks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence, Set
 
     from gitmesh.model.facts import ClusterFacts, Mesh
     from gitmesh.model.policies import Policy
@@ -176,9 +176,13 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozense
 def dropped(
     policies: Sequence[Policy], builds: Mapping[str, Build], waiting: Iterable[str], said: Iterable[Diagnostic]
 ) -> tuple[Diagnostic, ...]:
-    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it. `waiting` are those on held units."""
-    seen = set(waiting) | {policy for built in builds.values() for manifest in built.manifests.values() for policy in manifest.policies}
-    seen |= {diagnostic.policy for diagnostic in said}
+    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it.
+
+    `waiting` are those on units that the resolution holds; a policy also waits where a finding on another policy of its unit holds it.
+    """
+    named = {diagnostic.policy for diagnostic in said}
+    seen = {*waiting, *named, *_held(builds, named)}
+    seen |= {policy for built in builds.values() for manifest in built.manifests.values() for policy in manifest.policies}
     lost = [policy for policy in policies if policy.id not in seen and _wants_objects(policy)]
     told = _without_mesh(builds) if lost else frozenset()
     return tuple(
@@ -186,6 +190,12 @@ def dropped(
         for policy in lost
         if policy.id not in told
     )
+
+
+def _held(builds: Mapping[str, Build], named: Set[str]) -> Iterable[str]:
+    """Policies of the units that a translator holds and says why."""
+    held = (unit for built in builds.values() for unit in built.units if unit.key in built.held_units)
+    return (policy for unit in held if not named.isdisjoint(unit.policies) for policy in unit.policies)
 
 
 def _without_mesh(builds: Mapping[str, Build]) -> frozenset[str]:

@@ -100,6 +100,7 @@ def document(**cluster: Any) -> dict[str, Any]:
         (document(labels={"a": 1}), "clusters[0].labels.a"),
         (document(services=[{"namespace": "n", "name": "s", "ports": [{"number": "80"}]}]), "clusters[0].services[0].ports[0].number"),
         (document(services=[{"namespace": "n", "name": "s", "ports": [{"number": True}]}]), "clusters[0].services[0].ports[0].number"),
+        (document(services=[{"namespace": "n", "name": "s", "ports": [{"number": 2**64}]}]), "clusters[0].services[0].ports[0].number"),
         (document(services=[{"name": "s"}]), "clusters[0].services[0]"),
         (document(serviceAccounts={"n": "a"}), "clusters[0].serviceAccounts.n"),
         ({**document(), "clusters": [{"name": "a"}, {"name": "a"}]}, "clusters"),

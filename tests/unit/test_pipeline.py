@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gitmesh.adapters.fleet import LocalFleet
 from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.adapters.writing import StepError
-from gitmesh.diagnostics import Diagnostic, Location, Severity
+from gitmesh.diagnostics import Diagnostic, Location, Severity, finding
 from gitmesh.discovery.facts_codec import with_digest
 from gitmesh.errors import ClusterError
 from gitmesh.model.config import PruneConfig
@@ -383,6 +383,19 @@ def test_a_policy_that_waits_for_the_conflict_of_two_others_is_not_lost() -> Non
     codes = {diagnostic.code for diagnostic in report.diagnostics}
     assert "GM210" in codes
     assert "GM309" not in codes
+
+
+def test_a_policy_waits_where_a_translator_says_why_it_holds_the_unit_and_is_lost_where_it_does_not() -> None:
+    class Refusing(FakeMesh):
+        def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+            said = finding("GM504", "no Rule here", policy=unit.policies[0])
+            return Translation(held=True, diagnostics=(said,) if unit.key.name == "reviews" else ())
+
+    world = World(mesh=Refusing())
+    world.commit(slow("a"), slow("b", matches=[{"path": {"exact": "/b"}}]), slow("c", "ratings"))
+    report = world.run(Stage.BUILD)
+    assert sorted(codes(report)) == ["GM309", "GM504"]
+    assert one(report, "GM309").policy == "TrafficPolicy/shop/c"
 
 
 def test_an_object_that_two_units_want_differently_stays_as_it_is() -> None:
