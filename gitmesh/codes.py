@@ -338,6 +338,15 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Please report it.",
         "",
     ),
+    (
+        "GM312",
+        "Ignored",
+        "warning",
+        "The mesh ignores the namespace of an object, so what the policy says is not in force there.",
+        "Its control plane was told which namespaces it discovers. An error for what holds mesh-wide, which is then held.",
+        "Let the mesh discover the namespace (Istio: discoverySelectors of MeshConfig), or remove the policy.",
+        "",
+    ),
     # --- planning
     (
         "GM401",

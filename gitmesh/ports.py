@@ -104,7 +104,7 @@ class Support(Struct, frozen=True, kw_only=True):
 
 
 class PodFact(Struct, frozen=True, kw_only=True):
-    """A pod as translators see it for detection: containers and initContainers as (name, image) pairs."""
+    """A pod as translators see it for detection: containers and initContainers as (name, image) pairs; `args` by their names."""
 
     namespace: str
     name: str
@@ -113,7 +113,7 @@ class PodFact(Struct, frozen=True, kw_only=True):
     service_account: str = "default"
     containers: tuple[tuple[str, str], ...] = ()
     init_containers: tuple[tuple[str, str], ...] = ()
-    args: tuple[str, ...] = ()
+    args: Mapping[str, tuple[str, ...]] = {}
 
 
 class ControlObjects(Struct, frozen=True, kw_only=True):

@@ -181,7 +181,7 @@ def _pod_fact(namespace: str, name: str, shape: PodShape) -> PodFact:
         service_account=shape.service_account,
         containers=tuple((c.name, c.image) for c in shape.containers),
         init_containers=tuple((c.name, c.image) for c in shape.init_containers),
-        args=tuple(argument for c in (*shape.containers, *shape.init_containers) for argument in c.args),
+        args={c.name: c.args for c in (*shape.containers, *shape.init_containers)},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from tests.lab.mesh import MeshCluster
 from tests.lab.process import LabError, wait_until
 from tests.lab.wire import Answer, Request
 from tests.lab.world import World
+from tests.shop import Shop
 
 pytestmark = pytest.mark.e2e
 NETWORKING, SECURITY = "networking.istio.io/v1", "security.istio.io/v1"
@@ -177,6 +179,37 @@ class TestSteering:
         assert max(tally.gaps, default=0.0) < 0.5
 
 
+class TestMeshConfig:
+    @pytest.mark.parametrize(("home", "discovered"), [("bookshop", "istio-system"), ("istio-system", "bookshop")])
+    def test_istiod_ignores_what_gitmesh_takes_for_ignored(self, east: MeshCluster, tmp_path: Path, home: str, discovered: str) -> None:
+        """A Deny denies nothing where it stands in a namespace that the discoverySelectors leave out, be it the root namespace."""
+        selectors = [{"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": [discovered]}]}]
+        with _applied(east, SECURITY, "AuthorizationPolicy", {"action": "DENY", "rules": [{}]}, home):
+            assert _plain_status(east) == 403
+            with east.configured(discoverySelectors=selectors):
+                wait_until(lambda: _plain_status(east) == 200, "an istiod that ignores the object", 30.0)
+                facts = _discovered(east, tmp_path)
+                assert home in facts["meshes"][0]["settings"]["ignoredNamespaces"].split(",")
+                assert discovered not in facts["meshes"][0]["settings"]["ignoredNamespaces"].split(",")
+                assert any(one.get("mesh") for one in facts["workloads"] if one["namespace"] == "bookshop") is (discovered == "bookshop")
+            wait_until(lambda: _plain_status(east) == 403, "an istiod that reads the object again", 30.0)
+        assert "ignoredNamespaces" not in _discovered(east, tmp_path)["meshes"][0]["settings"]
+
+    def test_mesh_config_hides_objects_that_do_not_export_themselves(self, east: MeshCluster) -> None:
+        abort = {"abort": {"httpStatus": 418, "percentage": {"value": 100}}}
+        spec = {"hosts": ["ledger"], "http": [{"fault": abort, "route": [{"destination": {"host": "ledger"}}]}]}
+
+        def status(**more: object) -> int:
+            with _applied(east, NETWORKING, "VirtualService", {**spec, **more}, "office"):
+                return _send(east, "probe", "http://ledger.office:9080/").status
+
+        assert status() == 418
+        with east.configured(defaultVirtualServiceExportTo=["."]):
+            # Objects that it has already are shown as before, whatever is configured since.
+            wait_until(lambda: status() == 200, "an istiod that shows it to its own namespace alone", 30.0)
+            assert status(exportTo=["*"]) == 418
+
+
 def test_a_killed_run_leaves_nothing_behind(mesh_binaries: Binaries, tmp_path: Path) -> None:
     """Killed as hard as can be: its processes end by themselves, and the next start removes the rest."""
     script = """
@@ -208,28 +241,39 @@ def _send(cluster: MeshCluster, client: str, url: str, headers: dict[str, str] |
     return cluster.pods[client].send([Request(url, headers=headers or {})])[0]
 
 
+def _plain_status(cluster: MeshCluster) -> int:
+    return _send(cluster, "plain", "http://vault.bookshop:9080/").status
+
+
+def _discovered(cluster: MeshCluster, folder: Path) -> Any:
+    """What `gitmesh discover` finds in a cluster."""
+    path = cluster.kubeconfig(folder / f"{cluster.name}.kubeconfig")
+    ran = Shop(folder, [{"name": cluster.name, "kubeconfig": {"path": str(path)}}]).gitmesh("discover", "-o", "json", code=0)
+    return json.loads(ran.out)["clusters"][0]
+
+
 @contextlib.contextmanager
-def _applied(cluster: MeshCluster, api_version: str, kind: str, spec: dict[str, Any]) -> Iterator[str]:
-    """An object of the bookshop, taken up within the block and gone after it."""
-    name = _apply(cluster, api_version, kind, spec)
+def _applied(cluster: MeshCluster, api_version: str, kind: str, spec: dict[str, Any], namespace: str = "bookshop") -> Iterator[str]:
+    """An object, taken up within the block and gone after it."""
+    name = _apply(cluster, api_version, kind, spec, namespace)
     try:
         cluster.settled()
         yield name
     finally:
-        _delete(cluster, api_version, kind, name)
+        _delete(cluster, api_version, kind, name, namespace)
         cluster.settled()
 
 
-def _apply(cluster: MeshCluster, api_version: str, kind: str, spec: dict[str, Any]) -> str:
+def _apply(cluster: MeshCluster, api_version: str, kind: str, spec: dict[str, Any], namespace: str = "bookshop") -> str:
     name = f"lab-{uuid.uuid4().hex[:8]}"
     name = "default" if kind == "PeerAuthentication" else name
-    cluster.api.apply({"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": "bookshop"}, "spec": spec})
+    cluster.api.apply({"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec})
     return name
 
 
-def _delete(cluster: MeshCluster, api_version: str, kind: str, name: str) -> None:
+def _delete(cluster: MeshCluster, api_version: str, kind: str, name: str, namespace: str = "bookshop") -> None:
     client = cluster.api.client
-    client.call("DELETE", client.resource_path(api_version, kind, "bookshop", name))
+    client.call("DELETE", client.resource_path(api_version, kind, namespace, name))
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ ISTIOD_ENV = {
 """Environment of istiod, of the process and of the Deployment that stands for it."""
 OWN_NAMESPACE: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}}
 """Where GitMesh keeps its ledger; whoever installs it makes this namespace."""
+_LABELS = {"app": "istiod", "istio.io/rev": REVISION, "istio": "pilot"}
 _HASH_LABEL = "pod-template-hash"
 
 
@@ -64,8 +65,8 @@ def backends(service: Service, places: Iterable[PodPlace]) -> list[PodPlace]:
     return [p for p in places if p.workload.namespace == service.namespace and p.workload.labels["app"] == service.app]
 
 
-def mesh_config(cluster: Cluster) -> str:
-    """MeshConfig as YAML: in istiod's file and in the ConfigMap."""
+def mesh_config(cluster: Cluster, more: Mapping[str, object]) -> str:
+    """MeshConfig as YAML, with `more` keys: in istiod's file and in the ConfigMap."""
     config = {
         "trustDomain": cluster.trust_domain,
         "rootNamespace": SYSTEM,
@@ -73,13 +74,20 @@ def mesh_config(cluster: Cluster) -> str:
         # What goes on only in Istio's own build of Envoy is off.
         "enablePrometheusMerge": False,
         "defaultProviders": {},
+        **more,
     }
     return yaml.safe_dump(config, sort_keys=False)
 
 
+def config_map(cluster: Cluster, more: Mapping[str, object]) -> Object:
+    """Where an installation keeps its MeshConfig."""
+    data = {"mesh": mesh_config(cluster, more), "meshNetworks": "networks: {}"}
+    return _object("v1", "ConfigMap", {"name": "istio", "namespace": SYSTEM, "labels": _LABELS}, data=data)
+
+
 def control_plane(cluster: Cluster, validation_url: str) -> list[Object]:
     """istiod's objects; its validation is open until istiod itself has found that it works, as after any installation."""
-    meta = {"name": "istiod", "namespace": SYSTEM, "labels": {"app": "istiod", "istio.io/rev": REVISION, "istio": "pilot"}}
+    meta = {"name": "istiod", "namespace": SYSTEM, "labels": _LABELS}
     image = f"docker.io/istio/pilot:{ISTIO_VERSION}"
     env = [{"name": name, "value": value} for name, value in ISTIOD_ENV.items()]
     containers = [{"name": "discovery", "image": image, "args": ["discovery", "--domain", "cluster.local"], "env": env}]
@@ -87,7 +95,7 @@ def control_plane(cluster: Cluster, validation_url: str) -> list[Object]:
     return [
         _object("v1", "Namespace", {"name": SYSTEM}),
         _object("v1", "ServiceAccount", {"name": "istiod", "namespace": SYSTEM}),
-        _object("v1", "ConfigMap", {**meta, "name": "istio"}, data={"mesh": mesh_config(cluster), "meshNetworks": "networks: {}"}),
+        config_map(cluster, {}),
         _deployment(meta, labels, {"serviceAccountName": "istiod", "containers": containers}, 1),
         _validation(validation_url),
     ]

@@ -51,8 +51,7 @@ class Istiod:
 
     def start(self, kubeconfig: Path) -> None:
         """Start it and the way to it; returns at once."""
-        config = self._folder / "mesh.yaml"
-        config.write_text(mesh_config(self._cluster))
+        config = self.configure({})
         self._release_ports()
         listen = {"grpc": self._grpc, "secureGRPC": self._xds, "http": self._http, "https": self._https, "monitoring": self._monitoring}
         command: list[str | Path] = [self._program, "discovery", "--kubeconfig", kubeconfig, "--meshConfig", config]
@@ -63,6 +62,12 @@ class Istiod:
         self._process = Process(command, self.log, env=self._environment(), folder=self._folder)
         bridge = f"{self.socket}={LOOPBACK}:{self._xds}"
         self._bridge = Process([self._pod_program, "-bridge", bridge], self._folder / "bridge.log")
+
+    def configure(self, more: Mapping[str, object]) -> Path:
+        """Write its MeshConfig with `more` keys, which it watches, and say where."""
+        config, draft = self._folder / "mesh.yaml", self._folder / "mesh.yaml.new"
+        draft.write_text(mesh_config(self._cluster, more))
+        return draft.replace(config)
 
     def stop(self) -> None:
         """End it, as a kubelet does before it starts it again; proxies keep what they have meanwhile."""

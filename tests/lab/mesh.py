@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tests.lab.installation import (
     PodPlace,
     backends,
     cluster_ips,
+    config_map,
     control_plane,
     pod_places,
     pod_status,
@@ -84,6 +85,15 @@ class MeshCluster:
         """Write a kubeconfig of the cluster's admin."""
         return self.api.kubeconfig(path)
 
+    @contextlib.contextmanager
+    def configured(self, **more: object) -> Iterator[None]:
+        """Other keys in MeshConfig while the block runs. What comes of them is the block's to wait for: `settled` knows objects only."""
+        self._configure(more)
+        try:
+            yield
+        finally:
+            self._configure({})
+
     def settled(self, timeout: float = 30.0) -> None:
         """Wait until what the API server holds of Istio's kinds is what every proxy works by.
 
@@ -97,6 +107,10 @@ class MeshCluster:
         return Settling(self.api, self.istiod, [pod for pod in self.pods.values() if pod.sidecar])
 
     # -- phases of the start
+
+    def _configure(self, more: Mapping[str, object]) -> None:
+        self.istiod.configure(more)
+        self.api.apply([config_map(self._cluster, more)])
 
     def _apply(self, objects: list[Object]) -> None:
         self.api.apply(objects)

@@ -56,7 +56,7 @@ class FakeTranslator:
             return None
         ports = (int(number) for number in pod.annotations.get("unseen", "").split())
         unseen = tuple(PortRange(first=port, last=port) for port in ports)
-        return Membership(mesh=meshes[0].name, gateway="router" in pod.args, native_sidecar=native, unguarded=unseen)
+        return Membership(mesh=meshes[0].name, gateway="router" in pod.args.get("istio-proxy", ()), native_sidecar=native, unguarded=unseen)
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         return Translation()

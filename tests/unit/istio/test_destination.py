@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gitmesh.model.base import Disabled
 from gitmesh.model.facts import Mesh
 from gitmesh.model.units import Decided, SourceCondition
-from tests.unit.istio.units import HOST, codes, decided, only, origin, subset, traffic_policy, translated, unit
+from tests.unit.istio.units import HOST, MESH, codes, decided, only, origin, route, subset, traffic_policy, translated, unit
 
 
 def test_object_has_service_name_and_full_host() -> None:
@@ -23,6 +23,17 @@ def test_object_has_service_name_and_full_host() -> None:
         {"name": "version-v2", "labels": {"version": "v2"}},
     ]
     assert fragment.fields["spec.subsets[0]"].field == "spec.split"
+
+
+@pytest.mark.parametrize(("default", "expected"), [("*", None), (".,*", None), (".", ["*"]), ("office", ["*"])])
+def test_clients_of_all_namespaces_see_what_is_written(default: str, expected: list[str] | None) -> None:
+    """Where only one kind were hidden, its clients would be routed to subsets that they do not know."""
+    both = unit(route(timeout="1s"), subsets=(subset(version="v1"),))
+    for kind in ("VirtualService", "DestinationRule"):
+        mesh = replace(MESH, settings={f"default{kind}ExportTo": default})
+        translation = translated(both, mesh)
+        found = {fragment.key.kind: fragment.spec.get("exportTo") for fragment in translation.fragments}
+        assert found == {"VirtualService": None, "DestinationRule": None} | {kind: expected}
 
 
 def test_nothing_to_say_is_no_object() -> None:

@@ -95,6 +95,14 @@ def test_mesh_config_of_a_revision() -> None:
     assert [mesh.trust_domain for mesh in detected(istiod(), istiod("canary"), configmaps=both)] == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"), [("['.']", "."), ("[a, '.']", "a,."), ("['*']", "*"), ("[]", None), ("'.'", None), ("null", None)]
+)
+def test_who_sees_objects_that_do_not_say(text: str, expected: str | None) -> None:
+    for key in ("defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo"):
+        assert detected(istiod(), configmaps=config(f"{key}: {text}"))[0].settings.get(key) == expected
+
+
 @pytest.mark.parametrize("text", ["", "[", "- a", "trustDomain: [1]", "!!python/object:os.system {}", "a: " + "[" * 5000])
 def test_Y05_mesh_config_that_cannot_be_read(text: str) -> None:
     assert detected(istiod(), configmaps=config(text))[0].trust_domain == "cluster.local"
@@ -168,6 +176,16 @@ def test_ports_that_the_sidecar_does_not_see(annotations: dict[str, str], ports:
     assert [(one.first, one.last) for one in found.unguarded] == ports
 
 
+@pytest.mark.parametrize("container", ["istio-init", "istio-validation"])
+def test_ports_that_the_injector_left_out_for_the_whole_mesh(container: str) -> None:
+    """What it told the init container holds; annotations may have been edited since."""
+    told = ("istio-iptables", "-m", "REDIRECT", "-x", "", "-b", "*", "-d", "15090,15021,9090", "--log_output_level=default:info")
+    pod = replace(POD, args={container: told, "web": ("-d", "80")}, annotations={"traffic.sidecar.istio.io/excludeInboundPorts": "81"})
+    found = gitmesh_istio.member(pod, {}, MESHES)
+    assert found is not None
+    assert [one.first for one in found.unguarded] == [9090, 15021, 15090]
+
+
 def test_what_the_injector_wrote_beats_what_was_asked_for() -> None:
     """istio.io/rev may be a tag, such as prod-stable; the status has the revision."""
     pod = replace(POD, annotations={STATUS: '{"revision":"canary"}'}, labels={"istio.io/rev": "prod-stable"})
@@ -201,13 +219,73 @@ def test_no_mesh_of_ours() -> None:
         {"labels": {"istio": "ingressgateway"}},
         {"labels": {"istio": "eastwestgateway"}},
         {"labels": {"gateway.networking.k8s.io/gateway-name": "edge"}},
-        {"args": ("proxy", "router", "--domain", "x")},
+        {"args": {"istio-proxy": ("proxy", "router", "--domain", "x")}},
     ],
 )
 def test_gateways(more: Any) -> None:
     found = gitmesh_istio.member(replace(POD, **more), {}, MESHES)
     assert found is not None
     assert found.gateway
+
+
+def test_an_application_that_is_told_to_be_a_router_is_no_gateway() -> None:
+    found = gitmesh_istio.member(replace(POD, args={"web": ("router",), "istio-proxy": ("proxy", "sidecar")}), {}, MESHES)
+    assert found is not None
+    assert not found.gateway
+
+
+# --- what the mesh ignores
+
+NAMESPACES = {"shop": {"team": "a", "istio-injection": "enabled"}, "office": {"team": "b"}, "istio-system": {}}
+
+
+def ignored(text: str) -> str:
+    return detected(istiod(), configmaps=config(text), namespaces=NAMESPACES)[0].settings.get("ignoredNamespaces", "")
+
+
+@pytest.mark.parametrize(
+    ("selectors", "expected"),
+    [
+        ("[]", ""),
+        ("[{}]", ""),
+        ("[{matchLabels: {team: a}}]", "istio-system,office"),
+        ("[{matchLabels: {team: a}}, {matchLabels: {team: b}}]", "istio-system"),
+        ("[{matchLabels: {team: a, istio-injection: disabled}}]", "istio-system,office,shop"),
+        ("[{matchLabels: {kubernetes.io/metadata.name: office}}]", "istio-system,shop"),
+        ("[{matchExpressions: [{key: team, operator: In, values: [b, c]}]}]", "istio-system,shop"),
+        ("[{matchExpressions: [{key: team, operator: NotIn, values: [b]}]}]", "office"),
+        ("[{matchExpressions: [{key: team, operator: Exists}]}]", "istio-system"),
+        ("[{matchExpressions: [{key: team, operator: DoesNotExist}]}]", "office,shop"),
+        ("[{matchLabels: {team: a}, matchExpressions: [{key: team, operator: DoesNotExist}]}]", "istio-system,office,shop"),
+    ],
+)
+def test_namespaces_that_the_discovery_selectors_leave_out(selectors: str, expected: str) -> None:
+    assert ignored(f"discoverySelectors: {selectors}") == expected
+
+
+@pytest.mark.parametrize(
+    "selectors",
+    [
+        "all",
+        "[all]",
+        "[{matchLabels: {team: a}}, null]",
+        "[{matchExpressions: all}]",
+        "[{matchExpressions: [{key: team, operator: Like, values: [a]}]}]",
+        "[{matchExpressions: [{key: team, operator: In}]}]",
+        "[{matchExpressions: [{key: team, operator: Exists, values: [a]}]}]",
+        "[{matchExpressions: [{key: [team], operator: Exists}]}]",
+        "[{matchExpressions: [{key: team, operator: In, values: a}]}]",
+    ],
+)
+def test_Y05_selectors_that_istiod_does_not_take_leave_nothing_out(selectors: str) -> None:
+    assert ignored(f"discoverySelectors: {selectors}") == ""
+
+
+def test_a_pod_that_the_mesh_ignores_is_no_member_but_a_gateway_is() -> None:
+    meshes = (replace(MESHES[0], settings={"ignoredNamespaces": "office,shop"}), MESHES[1])
+    assert mesh_of(POD, meshes, istio_injection="enabled") == ""
+    assert mesh_of(replace(POD, labels={"istio.io/rev": "canary"}), meshes) == "istio-canary"
+    assert mesh_of(replace(POD, labels={"istio": "ingressgateway"}), meshes) == "istio"
 
 
 def test_who_validates_and_analyses_is_a_setting_of_the_mesh() -> None:

@@ -6,6 +6,7 @@ import gitmesh_istio
 import pytest
 from msgspec.structs import replace
 
+from gitmesh.diagnostics import Severity
 from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import ApiKind, ObjectKey
@@ -41,6 +42,30 @@ def test_a_gateway_that_cannot_be_opened_holds_the_default_deny() -> None:
     bare = replace(mesh_unit(default="Deny"), gateways=(replace(GATEWAY, labels={"pod-template-hash": "abc"}),))
     translation = translated(bare)
     assert (codes(translation), translation.held) == (["GM301"], True)
+
+
+IGNORING = replace(MESH, settings={"ignoredNamespaces": "istio-system"})
+
+
+@pytest.mark.parametrize(("mode", "default"), [("Strict", "MeshDefault"), ("", "Deny")])
+def test_what_holds_mesh_wide_is_held_where_the_mesh_ignores_its_root_namespace(mode: str, default: str) -> None:
+    translation = translated(mesh_unit(mode, default, IGNORING), IGNORING)
+    assert (set(codes(translation)), translation.held) == ({"GM312"}, True)
+
+
+def test_a_gateway_in_a_namespace_that_the_mesh_ignores_holds_the_default_deny() -> None:
+    mesh = replace(MESH, settings={"ignoredNamespaces": "edge"})
+    away = replace(mesh_unit(default="Deny", mesh=mesh), gateways=(replace(GATEWAY, namespace="edge"),))
+    translation = translated(away, mesh)
+    assert (codes(translation), translation.held) == (["GM312"], True)
+    assert "namespace edge" in translation.diagnostics[0].message
+
+
+def test_routes_in_a_namespace_that_every_mesh_ignores_are_told() -> None:
+    mesh, other = replace(MESH, settings={"ignoredNamespaces": "shop"}), replace(MESH, name="istio-canary", revision="canary")
+    alone, both = translated(ONE, mesh), translated(ONE, mesh, other)
+    assert ([found.severity for found in alone.diagnostics], codes(alone), alone.held) == ([Severity.WARNING], ["GM312"], False)
+    assert (codes(both), len(both.fragments), len(alone.fragments)) == ([], 1, 1)
 
 
 def test_ports_of_a_gateway_that_an_allow_governs_are_not_opened() -> None:

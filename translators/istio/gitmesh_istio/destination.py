@@ -39,6 +39,7 @@ def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragm
         origins.update({f"subsets[{n}]": min(subset.origins) for n, (_, subset) in enumerate(subsets) if subset.origins})
     if len(spec) == 1:
         return None
+    spec |= notes.scope.exported(DESTINATION_RULE.kind)
     if origins:
         origins[""] = min(origins.values())
     taking_part = {origin.policy for subset in unit.subsets for origin in subset.origins}

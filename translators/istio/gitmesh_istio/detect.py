@@ -16,12 +16,16 @@ import yaml
 from gitmesh.model.facts import Mesh, PortRange
 from gitmesh.model.objects import Body
 from gitmesh.ports import ControlObjects, Membership, PodFact
+from gitmesh_istio.ignored import ignored_namespaces, ignores
+from gitmesh_istio.kinds import EXPORTS
 from gitmesh_istio.names import DEFAULT_DOMAIN
 from gitmesh_istio.verdict import analysis, validation
 
 TRANSLATOR = "istio"
 DEFAULT_REVISION = "default"
 PROXY = "istio-proxy"
+_REDIRECTORS = ("istio-init", "istio-validation")
+"""The init container that redirects to the proxy, or that checks what Istio's CNI plugin has redirected."""
 _GATEWAYS = frozenset({"ingressgateway", "egressgateway", "eastwestgateway"})
 _OTHER_CONFIGMAPS = re.compile(r"istio-(ca-root-cert|ca-crl|sidecar-injector|leader|namespace-controller|gateway|cni|grafana|reader)")
 _TAG = re.compile(r"(\d+\.\d+(?:\.\d+)?(?:-(?!distroless|debug)[0-9A-Za-z.-]+?)?)(?:-distroless|-debug)?\Z")
@@ -87,6 +91,7 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
     namespace = str(meta.get("namespace", ""))
     name = mesh_name(revision)
     config = _mesh_config(objects.configmaps.get((namespace, name)))
+    ignored = ignored_namespaces(config.get("discoverySelectors"), objects.namespaces)
     environment = {str(e.get("name")): str(e.get("value")) for e in container.get("env") or () if isinstance(e, Mapping)}
     return Mesh(
         translator=TRANSLATOR,
@@ -97,7 +102,7 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
         root_namespace=_text(config, "rootNamespace") or namespace,
         trust_domain=_text(config, "trustDomain") or DEFAULT_DOMAIN,
         ambient=ztunnel or environment.get("PILOT_ENABLE_AMBIENT") == "true",
-        settings={**_settings(config, container), **analysis(environment), **validation(objects.validators)},
+        settings={**_settings(config, container), **analysis(environment), **validation(objects.validators), **ignored},
     )
 
 
@@ -112,7 +117,8 @@ def _settings(config: Mapping[str, Any], container: Mapping[str, Any]) -> dict[s
     aliases = config.get("trustDomainAliases")
     names = sorted(str(alias) for alias in aliases) if isinstance(aliases, list) else []
     settings = {"clusterDomain": domains[0] if domains else DEFAULT_DOMAIN}
-    return {**settings, "trustDomainAliases": ",".join(names)} if names else settings
+    hidden = {key: ",".join(map(str, value)) for key in EXPORTS.values() if isinstance(value := config.get(key), list) and value}
+    return {**settings, **hidden, **({"trustDomainAliases": ",".join(names)} if names else {})}
 
 
 def _text(config: Mapping[str, Any], key: str) -> str:
@@ -137,27 +143,40 @@ def _version(image: str, labels: Mapping[str, str]) -> str:
 
 
 def member(pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
-    """The mesh whose proxy the pod carries; None for a pod without one."""
+    """The mesh whose proxy the pod carries; None for a pod without one, and for one that the mesh ignores with its namespace.
+
+    A gateway stays one there too: a mesh-wide default closes it, wherever it stands.
+    """
     native = any(name == PROXY for name, _ in pod.init_containers)
     if not native and not any(name == PROXY for name, _ in pod.containers):
         return None
     mesh = _mesh_of(_revisions(pod, namespace_labels), [mesh for mesh in meshes if mesh.translator == TRANSLATOR])
-    if mesh is None:
+    gateway = _is_gateway(pod)
+    if mesh is None or (ignores(mesh, pod.namespace) and not gateway):
         return None
-    return Membership(mesh=mesh.name, gateway=_is_gateway(pod), native_sidecar=native, unguarded=_unguarded(pod.annotations))
+    return Membership(mesh=mesh.name, gateway=gateway, native_sidecar=native, unguarded=_unguarded(pod))
 
 
-def _unguarded(annotations: Mapping[str, str]) -> tuple[PortRange, ...]:
-    """The ports that the pod's redirection leaves out (istio.io, 'Resource Annotations'); what is excluded counts only where
-    all are included."""
-    if annotations.get("sidecar.istio.io/interceptionMode", "").strip().upper() == "NONE":
+def _unguarded(pod: PodFact) -> tuple[PortRange, ...]:
+    """The ports that the pod's redirection leaves out; what is excluded counts only where all are included."""
+    mode, included, excluded = _redirection(pod)
+    if mode.upper() == "NONE":
         return (PortRange(first=1, last=_LAST_PORT),)
-    included = annotations.get("traffic.sidecar.istio.io/includeInboundPorts", "*").strip()
     if included != "*":
         bounds = (0, *_port_list(included), _LAST_PORT + 1)
         return tuple(PortRange(first=one + 1, last=two - 1) for one, two in itertools.pairwise(bounds) if two - one > 1)
-    excluded = annotations.get("traffic.sidecar.istio.io/excludeInboundPorts", "")
     return tuple(PortRange(first=port, last=port) for port in _port_list(excluded))
+
+
+def _redirection(pod: PodFact) -> tuple[str, str, str]:
+    """Mode, included and excluded inbound ports: as the injector told the init container, which knows the mesh's defaults too
+    (injection-template.yaml, `istio-iptables`), else as annotations ask (istio.io, 'Resource Annotations')."""
+    told = next((pod.args[name] for name in _REDIRECTORS if name in pod.args), ())
+    flags = dict(itertools.pairwise(told))
+    prefix, asked = "traffic.sidecar.istio.io", pod.annotations
+    mode = flags.get("-m", asked.get("sidecar.istio.io/interceptionMode", ""))
+    included = flags.get("-b", asked.get(f"{prefix}/includeInboundPorts", "*"))
+    return mode.strip(), included.strip(), flags.get("-d", asked.get(f"{prefix}/excludeInboundPorts", ""))
 
 
 def _port_list(text: str) -> list[int]:
@@ -188,4 +207,4 @@ def _mesh_of(revisions: Iterable[str], meshes: Sequence[Mesh]) -> Mesh | None:
 def _is_gateway(pod: PodFact) -> bool:
     """Whether the proxy runs as a router: a gateway has no workload of its own behind it."""
     named = pod.labels.get("istio") in _GATEWAYS or "gateway.networking.k8s.io/gateway-name" in pod.labels
-    return named or "router" in pod.args
+    return named or "router" in pod.args.get(PROXY, ())

@@ -39,6 +39,7 @@ def virtual_service(unit: DestinationUnit, version: str, notes: Notes) -> Fragme
     rows = _coalesced(_reachable(row for route in unit.routes for row in _rows(route, unit, notes)))
     http = [*(_http(row) for row in rows), *_rest(rows, unit, notes)]
     spec: dict[str, Any] = {"hosts": [host(service.namespace, service.name, notes.scope.domain)], "http": http}
+    spec |= notes.scope.exported(VIRTUAL_SERVICE.kind)
     first = _origin(unit.routes[0])
     origins: dict[str, Origin] = {"": first}
     for number, row in enumerate(rows):

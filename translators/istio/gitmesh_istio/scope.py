@@ -9,13 +9,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
 from gitmesh.ports import Support
-from gitmesh_istio.kinds import GROUPS
+from gitmesh_istio.ignored import ignores
+from gitmesh_istio.kinds import EXPORTS, GROUPS
 from gitmesh_istio.names import cluster_domain
 
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
@@ -39,6 +40,11 @@ class Scope(Struct, frozen=True, dict=True):
     def domain(self) -> str:
         """The DNS suffix of Services."""
         return cluster_domain(self.meshes)
+
+    def exported(self, kind: str) -> dict[str, list[str]]:
+        """`exportTo`, where a MeshConfig would show objects of the kind to some namespaces alone: policies act on all clients."""
+        defaults = (mesh.settings.get(EXPORTS[kind], "*") for mesh in self.meshes)
+        return {"exportTo": ["*"]} if any("*" not in default.split(",") for default in defaults) else {}
 
     def refused(self, feature: str) -> str:
         """Why the cluster cannot take the feature; "" if it can. An unknown version or schema is no reason."""
@@ -77,10 +83,10 @@ class Notes:
         self.scope = scope
         self.found: list[Diagnostic] = []
 
-    def add(self, code: str, message: str, origin: Origin) -> None:
-        """Note a finding at the policy's line, once."""
-        cluster, mesh = self.scope.facts.cluster, self.scope.label
-        noted = finding(code, message, at=origin.at, policy=origin.policy, field=origin.field, cluster=cluster, mesh=mesh)
+    def add(self, code: str, message: str, origin: Origin, severity: Severity | None = None) -> None:
+        """Note a finding at the policy's line, once; severity defaults to the code's."""
+        place = {"cluster": self.scope.facts.cluster, "mesh": self.scope.label}
+        noted = finding(code, message, at=origin.at, policy=origin.policy, field=origin.field, severity=severity, **place)
         if noted not in self.found:
             self.found.append(noted)
 
@@ -118,6 +124,15 @@ def note_unserved(made: Fragment, notes: Notes) -> None:
     for path, origin in _walk(made.spec, "spec", "spec", whole, made.fields):
         if not served.serves(path):
             notes.add("GM302", f"needs {made.key.kind}.{path}, which the cluster's CRD does not have", origin)
+
+
+def note_ignored(made: Fragment, meshes: Sequence[Mesh], notes: Notes, severity: Severity) -> None:
+    """Note an object in a namespace that all of the meshes ignore."""
+    origin = made.fields.get("spec") or min(made.fields.values(), default=None)
+    if origin is not None and all(ignores(mesh, made.key.namespace) for mesh in meshes):
+        names = ", ".join(mesh.name for mesh in meshes)
+        text = f"namespace {made.key.namespace}, where its {made.key.kind} belongs, is ignored by mesh {names}"
+        notes.add("GM312", text, origin, severity)
 
 
 def _walk(value: Any, path: str, place: str, nearest: Origin, origins: Mapping[str, Origin]) -> Iterable[tuple[str, Origin]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gitmesh.diagnostics import Severity
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Translation
 from gitmesh.model.objects import ApiKind, ObjectKey
@@ -14,7 +15,7 @@ from gitmesh_istio.destination import destination_rule
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.names import access_name
 from gitmesh_istio.routing import virtual_service
-from gitmesh_istio.scope import Notes, Scope, note_unserved, served_version
+from gitmesh_istio.scope import Notes, Scope, note_ignored, note_unserved, served_version
 from gitmesh_istio.security import authorization
 from gitmesh_istio.support import SUPPORTS
 
@@ -30,6 +31,8 @@ def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Transl
         held = notes.failed
     else:
         fragments, held = _destination(unit, notes)
+        for made in fragments:
+            note_ignored(made, notes.scope.meshes, notes, Severity.WARNING)
     before = len(notes.found)
     for made in fragments:
         note_unserved(made, notes)
@@ -76,6 +79,8 @@ def _mesh(unit: MeshUnit, notes: Notes) -> tuple[Fragment, ...]:
     if default is not None and default.value == "Deny":
         version = _version(AUTHORIZATION_POLICY, default.origin, notes)
         made += meshwide.default_deny(unit, default.origin, version, notes)
+    for one in made:
+        note_ignored(one, (unit.mesh,), notes, Severity.ERROR)
     return tuple(made)
 
 

@@ -1,0 +1,74 @@
+"""Namespaces that an istiod ignores: those that the discoverySelectors of its MeshConfig leave out.
+
+Nothing that stands in them is anything to the mesh: no Service, no pod, and no object of Istio's kinds, mesh-wide ones included
+(istio.mesh.v1alpha1.MeshConfig, discovery_selectors; pkg/kube/namespace/filter.go).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from gitmesh.model.facts import Mesh
+from gitmesh.model.objects import mapping
+
+IGNORED = "ignoredNamespaces"
+"""Mesh.settings: the cluster's namespaces that the mesh ignores, sorted, with commas between; absent where it ignores none."""
+_NAME_LABEL = "kubernetes.io/metadata.name"
+
+Labels = Mapping[str, str]
+
+
+def ignores(mesh: Mesh, namespace: str) -> bool:
+    """Whether nothing in the namespace counts for the mesh."""
+    return namespace in _names(mesh.settings.get(IGNORED, ""))
+
+
+@cache
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split(",") if text else ())
+
+
+def ignored_namespaces(selectors: Any, namespaces: Mapping[str, Labels]) -> Mapping[str, str]:
+    """The setting for a MeshConfig's discoverySelectors; empty where nothing is ignored.
+
+    Selectors that istiod would not take select nothing apart: it logs them and discovers everything.
+    """
+    tests = [_selector(one) for one in selectors] if isinstance(selectors, list) else []
+    if not tests or None in tests:
+        return {}
+    # Every API server sets this label; a folder's namespaces may not have it.
+    labelled = {name: {_NAME_LABEL: name, **labels} for name, labels in namespaces.items()}
+    ignored = [name for name, labels in sorted(labelled.items()) if not any(test(labels) for test in tests if test)]
+    return {IGNORED: ",".join(ignored)} if ignored else {}
+
+
+def _selector(selector: Any) -> Callable[[Labels], bool] | None:
+    """A LabelSelector (apimachinery, meta/v1) as a test; None where it is not valid."""
+    if not isinstance(selector, Mapping):
+        return None
+    wanted, listed = mapping(selector.get("matchLabels")), selector.get("matchExpressions") or []
+    expressions = [_expression(mapping(one)) for one in listed] if isinstance(listed, list) else [None]
+    if None in expressions:
+        return None
+    return lambda labels: (
+        all(labels.get(key) == value for key, value in wanted.items()) and all(holds(labels) for holds in expressions if holds)
+    )
+
+
+def _expression(expression: Mapping[str, Any]) -> Callable[[Labels], bool] | None:
+    key, values = expression.get("key"), expression.get("values") or []
+    if not isinstance(key, str) or not isinstance(values, list):
+        return None
+    match expression.get("operator"), bool(values):
+        case "In", True:
+            return lambda labels: key in labels and labels[key] in values
+        case "NotIn", True:
+            return lambda labels: key not in labels or labels[key] not in values
+        case "Exists", False:
+            return lambda labels: key in labels
+        case "DoesNotExist", False:
+            return lambda labels: key not in labels
+        case _:
+            return None
