@@ -281,6 +281,17 @@ def test_Y05_selectors_that_istiod_does_not_take_leave_nothing_out(selectors: st
     assert ignored(f"discoverySelectors: {selectors}") == ""
 
 
+@pytest.mark.parametrize(
+    ("version", "told", "scoped"),
+    [("1.21.6", "", False), ("1.21.6", "true", True), ("1.22.0", "", True), ("1.30.3", "false", True), ("latest", "", True)],
+)
+def test_objects_were_read_everywhere_before_istio_1_22(version: str, told: str, scoped: bool) -> None:
+    env = [{"name": "ENABLE_ENHANCED_RESOURCE_SCOPING", "value": told}]
+    selectors = config("discoverySelectors: [{matchLabels: {a: b}}]")
+    (mesh,) = detected(istiod(image=f"pilot:{version}", env=env), configmaps=selectors, namespaces=NAMESPACES)
+    assert ("ignoredNamespaces" in mesh.settings) is scoped
+
+
 def test_a_pod_that_the_mesh_ignores_is_no_member_but_a_gateway_is() -> None:
     meshes = (replace(MESHES[0], settings={"ignoredNamespaces": "office,shop"}), MESHES[1])
     assert mesh_of(POD, meshes, istio_injection="enabled") == ""

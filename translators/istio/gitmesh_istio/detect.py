@@ -16,7 +16,7 @@ import yaml
 from gitmesh.model.facts import Mesh, PortRange
 from gitmesh.model.objects import Body
 from gitmesh.ports import ControlObjects, Membership, PodFact
-from gitmesh_istio.ignored import ignored_namespaces, ignores
+from gitmesh_istio.ignored import ignored_namespaces, ignores, is_scoped
 from gitmesh_istio.kinds import EXPORTS
 from gitmesh_istio.names import DEFAULT_DOMAIN
 from gitmesh_istio.verdict import analysis, validation
@@ -91,18 +91,21 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
     namespace = str(meta.get("namespace", ""))
     name = mesh_name(revision)
     config = _mesh_config(objects.configmaps.get((namespace, name)))
-    ignored = ignored_namespaces(config.get("discoverySelectors"), objects.namespaces)
+    version = _version(str(container.get("image", "")), labels)
     environment = {str(e.get("name")): str(e.get("value")) for e in container.get("env") or () if isinstance(e, Mapping)}
+    settings = {**_settings(config, container), **analysis(environment), **validation(objects.validators)}
+    if is_scoped(version, environment):
+        settings |= ignored_namespaces(config.get("discoverySelectors"), objects.namespaces)
     return Mesh(
         translator=TRANSLATOR,
         name=name,
-        version=_version(str(container.get("image", "")), labels),
+        version=version,
         revision=revision,
         namespace=namespace,
         root_namespace=_text(config, "rootNamespace") or namespace,
         trust_domain=_text(config, "trustDomain") or DEFAULT_DOMAIN,
         ambient=ztunnel or environment.get("PILOT_ENABLE_AMBIENT") == "true",
-        settings={**_settings(config, container), **analysis(environment), **validation(objects.validators), **ignored},
+        settings=settings,
     )
 
 

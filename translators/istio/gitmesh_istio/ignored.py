@@ -12,9 +12,13 @@ from typing import Any
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import mapping
+from gitmesh_istio.names import version_of
 
 IGNORED = "ignoredNamespaces"
 """Mesh.settings: the cluster's namespaces that the mesh ignores, sorted, with commas between; absent where it ignores none."""
+_SINCE = (1, 22, 0)
+"""Before, objects of Istio's kinds were read everywhere, unless istiod was told otherwise (release notes of 1.22)."""
+_TOLD = "ENABLE_ENHANCED_RESOURCE_SCOPING"
 _NAME_LABEL = "kubernetes.io/metadata.name"
 
 Labels = Mapping[str, str]
@@ -28,6 +32,11 @@ def ignores(mesh: Mesh, namespace: str) -> bool:
 @cache
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split(",") if text else ())
+
+
+def is_scoped(version: str, environment: Mapping[str, str]) -> bool:
+    """Whether an istiod of that version ("" = not known) heeds discoverySelectors for objects of Istio's kinds."""
+    return (version_of(version) or _SINCE) >= _SINCE or environment.get(_TOLD) == "true"
 
 
 def ignored_namespaces(selectors: Any, namespaces: Mapping[str, Labels]) -> Mapping[str, str]:

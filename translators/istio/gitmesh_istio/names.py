@@ -1,4 +1,4 @@
-"""Names that Istio needs: hosts, subsets, quoted expressions."""
+"""Names that Istio needs and gives: hosts, subsets, quoted expressions, versions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ MESH_WIDE = "gitmesh-default"
 """What the name of the mesh-wide default deny begins with, before `-deny`."""
 LABEL_LENGTH = 63
 _HASH_LENGTH = 8
+_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _FORBIDDEN = re.compile(r"[^a-z0-9-]+")
 
 Labels = tuple[tuple[str, str], ...]
@@ -52,6 +53,12 @@ def access_name(service: str, role: str) -> str:
     One Service name would give the mesh-wide default deny its name; a dot, which no Service has, keeps them apart.
     """
     return f"{service}.service-{role}" if service == MESH_WIDE else f"{service}-{role}"
+
+
+def version_of(text: str) -> tuple[int, int, int] | None:
+    """`1.30.3-rc.1` -> (1, 30, 3); None where the version is unknown."""
+    match = _VERSION.match(text)
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
 
 
 def quoted(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -17,15 +16,7 @@ from gitmesh.model.policies import Origin
 from gitmesh.ports import Support
 from gitmesh_istio.ignored import ignores
 from gitmesh_istio.kinds import EXPORTS, GROUPS
-from gitmesh_istio.names import cluster_domain
-
-_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
-
-
-def version_of(text: str) -> tuple[int, int, int] | None:
-    """`1.30.3-rc.1` -> (1, 30, 3); None where the version is unknown."""
-    match = _VERSION.match(text)
-    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
+from gitmesh_istio.names import cluster_domain, version_of
 
 
 class Scope(Struct, frozen=True, dict=True):
