@@ -7,7 +7,7 @@ Nothing that stands in them is anything to the mesh: no Service, no pod, and no 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from gitmesh.model.facts import Mesh
@@ -29,7 +29,7 @@ def ignores(mesh: Mesh, namespace: str) -> bool:
     return namespace in _names(mesh.settings.get(IGNORED, ""))
 
 
-@cache
+@lru_cache(maxsize=64)
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split(",") if text else ())
 
