@@ -471,7 +471,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Rejected",
         "error",
         "The API server or an admission webhook refused the object.",
-        "Schema, validation rule or webhook.",
+        "Schema, validation rule or webhook; or somebody else was quicker.",
         "Read the server's message.",
         "",
     ),

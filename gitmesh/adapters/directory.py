@@ -11,7 +11,7 @@ from gitmesh.adapters.contents import Reader, uid_of
 from gitmesh.adapters.files import STATE, locked, path_of, read_inside, write_inside
 from gitmesh.adapters.tree import Tree
 from gitmesh.adapters.treewriter import Writer
-from gitmesh.adapters.writing import refuse_observed, version_of
+from gitmesh.adapters.writing import lost_race, refuse_observed, version_of
 from gitmesh.diagnostics import Diagnostic, finding, in_order
 from gitmesh.discovery.discover import Reducer, assemble, cluster_uid
 from gitmesh.errors import ClusterError
@@ -131,7 +131,7 @@ class DirectoryCluster:
             with locked(self._root):
                 current = self._ledger()
                 if version != (version_of(current) if current is not None else ""):
-                    raise ClusterError(f"the ledger of cluster {self.name} was changed by someone else")
+                    raise lost_race(f"of cluster {self.name}")
                 if content != current:
                     write_inside(self._root, _LEDGER, content, sync=True)
         except OSError as error:

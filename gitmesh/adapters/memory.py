@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 
-from gitmesh.adapters.writing import body_of, carry_out, check_step, live_object, refuse_observed
+from gitmesh.adapters.writing import body_of, carry_out, check_step, live_object, lost_race, refuse_observed
 from gitmesh.discovery.facts_codec import with_digest
-from gitmesh.errors import ClusterError
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
@@ -115,7 +114,7 @@ class MemoryCluster:
         self._before("save", None)
         refuse_observed(self.name, self.enforce)
         if version != (str(self._version) if self._version else ""):
-            raise ClusterError(f"the ledger of cluster {self.name} was changed by someone else")
+            raise lost_race(f"of cluster {self.name}")
         self._ledger = encode_ledger(ledger)
         self._version += 1
         return str(self._version)

@@ -57,6 +57,11 @@ def refuse_observed(name: str, enforce: bool) -> None:
         raise ClusterError(f"cluster {name} is in mode Observe: nothing was written", retryable=False, code="GM509")
 
 
+def lost_race(ledger: str) -> ClusterError:
+    """Somebody wrote the ledger since it was read: what was decided by it may be wrong, and the next cycle decides anew."""
+    return ClusterError(f"the ledger {ledger} was changed by somebody else; is another agent at work?", code="GM505")
+
+
 def carry_out(plan: Plan, write: Callable[[Change, str], Live | None]) -> tuple[Outcome, ...]:
     """Do the writes of a plan in order; a failed step stops the later ones that share one of its units.
 

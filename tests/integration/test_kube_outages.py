@@ -160,8 +160,9 @@ def test_the_ledger_is_kept_by_compare_and_set(apiserver: ApiServer, cluster: Ku
         read = other.load(instance)
         assert (read.version, read.ledger) == (first, ledger(instance))
         other.save(ledger(instance, 2), first)
-    with pytest.raises(ClusterError, match="another agent"):
+    with pytest.raises(ClusterError, match="another agent") as lost:
         cluster.save(ledger(instance, 3), first)
+    assert lost.value.code == "GM505"
     with pytest.raises(ClusterError, match="another agent"):
         cluster.save(ledger(instance, 3), "")
     assert len(cluster.load(instance).ledger.entries) == 2

@@ -293,8 +293,9 @@ def test_ledger_is_compared_and_set(root: Path) -> None:
     east, twin = cluster(root), cluster(root)
     assert east.load("shop").version == ""
     first = east.save(Ledger(instance="shop", entries={key(): Entry(uid="u")}), "")
-    with pytest.raises(ClusterError):
+    with pytest.raises(ClusterError, match="another agent") as lost:
         twin.save(Ledger(instance="shop"), "")
+    assert lost.value.code == "GM505"
     stored = twin.load("shop")
     assert (stored.version, stored.ledger.entries) == (first, {key(): Entry(uid="u")})
     assert twin.save(stored.ledger, first) == first

@@ -51,8 +51,9 @@ def test_failures_can_be_injected() -> None:
 def test_ledger_is_compared_and_set() -> None:
     east = MemoryCluster("east")
     version = east.save(Ledger(instance="shop"), east.load("shop").version)
-    with pytest.raises(ClusterError):
+    with pytest.raises(ClusterError, match="another agent") as lost:
         east.save(Ledger(instance="shop"), "")
+    assert lost.value.code == "GM505"
     assert east.load("shop").version == version
 
 

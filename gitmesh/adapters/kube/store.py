@@ -12,6 +12,7 @@ from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.message import GZIP
 from gitmesh.adapters.kube.paths import collection, item
+from gitmesh.adapters.writing import lost_race
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import NAMESPACE, Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey, mapping, text
@@ -70,7 +71,7 @@ class LedgerStore:
         raw = answer.json()
         if all((raw.get(part) or {}) == content.get(part, {}) for part in ("data", "binaryData")):
             return answer.identity().version
-        raise ClusterError(f"the ledger {NAMESPACE}/gitmesh-{instance} was changed by somebody else; is another agent at work?")
+        raise lost_race(f"{NAMESPACE}/gitmesh-{instance}")
 
 
 def _request(instance: str, content: Mapping[str, Any], version: str) -> Request:
