@@ -162,7 +162,7 @@ class SplitTarget(Model):
 
     destination: DestinationRef = Field(description="Where this share goes.")
     weight: Annotated[int, Field(ge=0, le=1_000_000)] = Field(1, description="Relative weight; the sum over the split must be above 0.")
-    headers: Headers | None = Field(None, description="Header changes for this share only.")
+    headers: Headers | None = Field(None, description="Header changes for this share only; those of the field `headers` come after them.")
 
 
 def _weights(split: tuple[SplitTarget, ...]) -> tuple[SplitTarget, ...]:

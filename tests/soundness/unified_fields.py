@@ -68,8 +68,8 @@ def _with_path(defaults: Document) -> Callable[[Document, Place], Any]:
 
 
 def _split(value: Iterable[Document], place: Place) -> Any:
-    """Shares of the whole; what two items send to one place with the same headers is one share."""
-    items = list(value)
+    """Shares of the whole; what two items send to one place with the same headers is one share, and what gets nothing is none."""
+    items = [item for item in value if item.get("weight", 1)]
     total = sum(item.get("weight", 1) for item in items)
     shares: dict[Any, Fraction] = {}
     for item in items:

@@ -439,13 +439,22 @@ def test_mirror_percentages_are_always_written_and_none_is_left_out() -> None:
 
 def test_headers_of_routes_and_shares() -> None:
     headers = {"request": {"set": {"X-A": "1"}, "add": {"x-b": "2"}, "remove": ["X-D", "x-c"]}, "response": {"remove": ["server"]}}
-    split = [{"destination": {"name": "reviews"}, "headers": {"request": {"set": {"v": "1"}}}}]
-    row = http(route(None, [Target(service=service())], split=split, headers=headers))[0]
+    split = [{"destination": {"name": "reviews"}, "headers": {"request": {"set": {"v": "1"}}}}, {"destination": {"name": "reviews"}}]
+    row = http(route(None, [Target(service=service())] * 2, split=split, headers=headers))[0]
     assert row["headers"] == {
         "request": {"set": {"x-a": "1"}, "add": {"x-b": "2"}, "remove": ["x-c", "x-d"]},
         "response": {"remove": ["server"]},
     }
     assert row["route"][0]["headers"] == {"request": {"set": {"v": "1"}}}
+
+
+def test_header_changes_of_a_single_share_come_before_those_of_the_route_too() -> None:
+    """Istio would make them last where there is one destination only."""
+    split = [{"weight": 7, "destination": {"name": "reviews"}, "headers": {"request": {"set": {"v": "1"}}}}]
+    alone = http(route(None, [Target(service=service())], split=split))[0]["route"]
+    assert alone == [{"destination": {"host": HOST}, "headers": {"request": {"set": {"v": "1"}}}}]
+    both = http(route(None, [Target(service=service())], split=split, headers={"request": {"set": {"v": "2"}}}))[0]["route"]
+    assert both == [{**alone[0], "weight": 1}, {"destination": {"host": HOST}, "weight": 0}]
 
 
 def test_percent_signs_in_header_values_stay_literal() -> None:

@@ -204,7 +204,11 @@ def _mirrors(items: Sequence[Mirror], targets: Sequence[Target], port: int, orig
 
 
 def _split(items: Sequence[SplitTarget], route: Route, port: int, origin: Origin, notes: Notes) -> list[dict[str, Any]]:
-    """A single share takes all requests whatever its weight, so it is written without one."""
+    """A single share takes all requests whatever its weight, so it is written without one.
+
+    Of several destinations Envoy makes the header changes before the route's own; istiod makes one list of both where there is one
+    destination, the route's first (route.go, processDestination). A second one without weight keeps the order.
+    """
     shares = []
     for item, target in zip(items, route.targets, strict=True):
         share: dict[str, Any] = {"destination": destination(target, port, notes)}
@@ -213,6 +217,8 @@ def _split(items: Sequence[SplitTarget], route: Route, port: int, origin: Origin
         if item.headers is not None:
             share["headers"] = header_operations(item.headers, _new_host(route), origin, notes)
         shares.append(share)
+    if len(shares) == 1 and "headers" in shares[0] and "headers" in _in_force(route):
+        return [{**shares[0], "weight": 1}, {"destination": shares[0]["destination"], "weight": 0}]
     return shares
 
 
