@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from gitmesh.model.facts import NOTHING_REMEMBERED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from gitmesh.model.facts import ClusterFacts, Mesh, PortRange
+    from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Remembered
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.manifests import Manifest, Phase, Translation
     from gitmesh.model.objects import ApiKind, Body, ObjectKey
@@ -47,8 +49,8 @@ class Cluster(Protocol):
     enforce: bool
     settle: float
 
-    def facts(self) -> ClusterFacts:
-        """What lives there, without our own objects. The same object again while nothing changed."""
+    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:
+        """What lives there, without our own objects, given what was known before. The same object again while nothing changed."""
 
     def prefetch(self, kinds: Sequence[ApiKind]) -> None:
         """Begin to read what `observe` will be asked for: a server answers while policies are translated. Reports nothing itself."""
@@ -119,13 +121,14 @@ class PodFact(Struct, frozen=True, kw_only=True):
 class ControlObjects(Struct, frozen=True, kw_only=True):
     """What `detect` reads: Deployments and DaemonSets that may be control planes, ConfigMaps by (namespace, name), namespaces.
 
-    Of ConfigMaps only those that a translator asks for are read; `validators` are the ValidatingWebhookConfigurations that
+    Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known; `validators` are the ValidatingWebhookConfigurations that
     name a group of a kind that a translator writes.
     """
 
     deployments: tuple[Body, ...] = ()
     daemonsets: tuple[Body, ...] = ()
     configmaps: Mapping[tuple[str, str], Body] = {}
+    refused: frozenset[tuple[str, str]] = frozenset()
     namespaces: Mapping[str, Mapping[str, str]] = {}
     validators: tuple[Body, ...] = ()
 
@@ -173,6 +176,10 @@ class Translator(Protocol):
     """The kinds that it writes, each with the versions that it can, in order of preference."""
     switches: frozenset[str]
     """Labels and annotations that make the mesh ignore an object, or read it otherwise: on ours stand none that we did not write."""
+    homes: Sequence[str]
+    """The namespaces where its control planes usually live; only there, or where the configuration says, do they count."""
+    naming: frozenset[str]
+    """The keys of `Mesh.settings` on which the names in objects depend: ledgers remember them."""
     supports: Mapping[str, Support]
     """Feature (`TrafficPolicy.retries.backoff`) -> support. The docs' matrix and the honesty check read it."""
 
@@ -184,7 +191,10 @@ class Translator(Protocol):
         So a cluster is asked for these by name, and no right on other ConfigMaps is needed."""
 
     def detect(self, objects: ControlObjects) -> tuple[Mesh, ...]:
-        """The meshes of this kind in a cluster."""
+        """The meshes of this kind among the objects. What nothing says is `Mesh.assumed`, what could not be read `Mesh.unread`."""
+
+    def injects(self, injectors: Sequence[Body], mesh: Mesh) -> bool:
+        """Whether one of the MutatingWebhookConfigurations injects the mesh's proxies into new pods."""
 
     def member(self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
         """The mesh that the pod is in, if it is one of this kind."""

@@ -22,6 +22,8 @@ class FakeMesh:
     resources: Sequence[ApiKind] = (ApiKind(group=GROUP, kind="Rule", plural="rules", versions=("v1",)),)
     switches = frozenset({"fake/ignored"})
     supports: Mapping[str, Support] = {}
+    homes: Sequence[str] = ("istio-system", "fake-system")
+    naming: frozenset[str] = frozenset()
 
     def __init__(
         self, waiting: Mapping[ObjectKey, str] | None = None, held: frozenset[str] = frozenset(), phase: Phase = Phase.ROUTE
@@ -38,6 +40,9 @@ class FakeMesh:
 
     def detect(self, objects: ControlObjects) -> tuple[Mesh, ...]:
         return (Mesh(translator="fake", name="fake"),)
+
+    def injects(self, injectors: Sequence[Body], mesh: Mesh) -> bool:
+        return False
 
     def member(self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
         return Membership(mesh="fake")

@@ -13,9 +13,11 @@ from gitmesh.adapters.tree import Tree
 from gitmesh.adapters.treewriter import Writer
 from gitmesh.adapters.writing import lost_race, refuse_observed, version_of
 from gitmesh.diagnostics import Diagnostic, finding, in_order
-from gitmesh.discovery.discover import Reducer, assemble, cluster_uid
+from gitmesh.discovery.controlplanes import Homes, homes_of
+from gitmesh.discovery.discover import assemble, cluster_uid
+from gitmesh.discovery.reducer import Reducer
 from gitmesh.errors import ClusterError
-from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts, Remembered
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.plan import SETTLE, Action, Live, Observed, Outcome, Plan
@@ -41,6 +43,7 @@ class DirectoryCluster:
         labels: Mapping[str, str] | None = None,
         enforce: bool = True,
         settle: float = SETTLE,
+        control_planes: Homes | None = None,
     ) -> None:
         self.name = name
         self.labels: Mapping[str, str] = dict(labels or {})
@@ -48,19 +51,21 @@ class DirectoryCluster:
         self.settle = settle
         self._root = root
         self._translators = tuple(translators)
+        self._homes = homes_of(self._translators, control_planes)
         watched = {(r.group, r.kind): r.namespaced for translator in translators for r in translator.resources}
         self._tree = Tree(root, Reader(Reducer(translators).reduce, watched))
         self._just_read = False
-        self._facts: tuple[int, ClusterFacts] | None = None
+        self._facts: tuple[tuple[int, Remembered], ClusterFacts] | None = None
         self._stored: tuple[bytes, str, Stored] | None = None
         self._observed: tuple[int, frozenset[tuple[str, str]], Observed] | None = None
 
-    def facts(self) -> ClusterFacts:
+    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:
         """What the files say; the same object while none of it changed. Raises ClusterError for a missing directory."""
         self._refresh()
         self._just_read = True
-        if self._facts is None or self._facts[0] != self._tree.facts_generation:
-            self._facts = (self._tree.facts_generation, self._assemble())
+        inputs = (self._tree.facts_generation, remembered)
+        if self._facts is None or self._facts[0] != inputs:
+            self._facts = (inputs, self._assemble(remembered))
         return self._facts[1]
 
     def prefetch(self, kinds: Sequence[ApiKind]) -> None:
@@ -160,7 +165,7 @@ class DirectoryCluster:
     def _failure(self, what: str, error: OSError) -> ClusterError:
         return ClusterError(f"directory of cluster {self.name} cannot be {what}: {error.strerror or error}")
 
-    def _assemble(self) -> ClusterFacts:
+    def _assemble(self, remembered: Remembered) -> ClusterFacts:
         entries = [entry for _, entry in self._tree.entries()]
         rows = [row for entry in entries for row in entry.content.rows]
         return assemble(
@@ -171,6 +176,8 @@ class DirectoryCluster:
             uid=cluster_uid(rows) or uid_of(self.name),
             complete=not any(entry.hides for entry in entries),
             assumed=_assumed(self._translators),
+            homes=self._homes,
+            remembered=remembered,
         )
 
     def _observe(self, wanted: frozenset[tuple[str, str]]) -> Observed:

@@ -8,7 +8,7 @@ from typing import NoReturn
 from msgspec import Struct
 
 from gitmesh.errors import ClusterError
-from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts, Remembered
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind
 from gitmesh.model.plan import SETTLE, Observed, Outcome, Plan
@@ -26,7 +26,7 @@ class UnusableCluster(Struct):
     def _fail(self) -> NoReturn:
         raise ClusterError(str(self.error), retryable=self.error.retryable, code=self.error.code)
 
-    def facts(self) -> ClusterFacts:
+    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:  # noqa: ARG002  the port's signature
         """Raises ClusterError."""
         self._fail()
 

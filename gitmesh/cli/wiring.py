@@ -155,6 +155,11 @@ def fleet(setup: Setup, translators: Mapping[str, Translator]) -> Fleet:
     """The clusters of the configuration."""
     from gitmesh.adapters.fleet import LocalFleet
 
+    for one in setup.config.clusters:
+        for name in sorted(one.control_planes.keys() - translators.keys()):
+            raise click.ClickException(
+                f"cluster {one.name}: controlPlanes names {name}, which is no installed translator; there are {', '.join(sorted(translators))}"
+            )
     folders = [one.name for one in setup.config.clusters if one.directory is not None]
     return LocalFleet([cluster(setup, one, translators) for one in setup.config.clusters], in_turn=folders)
 
@@ -166,7 +171,15 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
         from gitmesh.adapters.directory import DirectoryCluster
 
         root = setup.base / one.directory
-        return DirectoryCluster(one.name, root, plugins, labels=one.labels, enforce=one.enforce, settle=one.settle_seconds)
+        return DirectoryCluster(
+            one.name,
+            root,
+            plugins,
+            labels=one.labels,
+            enforce=one.enforce,
+            settle=one.settle_seconds,
+            control_planes=one.control_planes,
+        )
     from gitmesh.adapters.kube.cluster import connect
     from gitmesh.cli.unusable import UnusableCluster
     from gitmesh.errors import ClusterError

@@ -92,6 +92,10 @@ class Mesh(Struct, frozen=True, kw_only=True):
 
     `version` is the control plane's (e.g. 1.30.3, "" if unknown); `root_namespace` is where mesh-wide objects live.
     `settings` are further facts that only the translator reads, all strings.
+
+    `assumed` and `unread` are what detection says of its own reading, for `discovery.continuity` alone, and empty in facts:
+    the names of values that are the mesh's defaults because nothing says otherwise (`trust_domain`, `root_namespace`, keys of
+    `settings`), and why its configuration could not be read ("" = it was).
     """
 
     translator: str
@@ -103,6 +107,43 @@ class Mesh(Struct, frozen=True, kw_only=True):
     trust_domain: str = ""
     ambient: bool = False
     settings: Mapping[str, str] = {}
+    assumed: tuple[str, ...] = ()
+    unread: str = ""
+
+
+class Caveat(Struct, frozen=True, kw_only=True, order=True):
+    """What must be said of a reading of a cluster. `hold` is the id of the hold that it causes, "" where it causes none: what
+    depends on the `mesh` ("" = on anything in the cluster) is then left as it is until the doubt ends, or while it is `approved`.
+    """
+
+    code: str
+    text: str
+    mesh: str = ""
+    hold: str = ""
+    hint: str = ""
+    approved: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether something is left as it is for it."""
+        return bool(self.hold) and not self.approved
+
+
+class Remembered(Struct, frozen=True, kw_only=True):
+    """What is known of a cluster from before a reading, so that an absence is not taken for an order.
+
+    `meshes` were there, with the values on which names of others depend; `kinds` had objects; `namespaces` have objects of ours;
+    `held` are the ids of the holds of the last cycle, `approved` those whose facts somebody confirmed.
+    """
+
+    meshes: tuple[Mesh, ...] = ()
+    kinds: frozenset[str] = frozenset()
+    namespaces: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
+    approved: frozenset[str] = frozenset()
+
+
+NOTHING_REMEMBERED = Remembered()
 
 
 class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
@@ -110,7 +151,8 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
 
     `complete` is false where a part could not be read: what is missing is then unknown, not absent.
     `uid` identifies the cluster (kube-system's uid) so that a repointed configuration is noticed.
-    `digest` identifies the content; equal digests mean equal facts.
+    `seen` are the kinds that had objects, of those whose sudden emptiness is not believed. `caveats` are what must be said of the
+    reading, and what is held for it. `digest` identifies the content; equal digests mean equal facts.
     """
 
     cluster: str
@@ -123,7 +165,21 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     workloads: tuple[Workload, ...] = ()
     meshes: tuple[Mesh, ...] = ()
     kinds: tuple[ApiKind, ...] = ()
+    seen: tuple[str, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
     digest: str = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing in the cluster can be decided."""
+        return any(caveat.holds and not caveat.mesh for caveat in self.caveats)
+
+    @cached_property
+    def held_meshes(self) -> frozenset[str]:
+        """The meshes of which nothing can be decided; all where the cluster is held."""
+        if self.held:
+            return frozenset(mesh.name for mesh in self.meshes)
+        return frozenset(caveat.mesh for caveat in self.caveats if caveat.holds)
 
     @cached_property
     def service_index(self) -> Mapping[tuple[str, str], Service]:

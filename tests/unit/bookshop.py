@@ -24,6 +24,8 @@ class FakeTranslator:
     resources: Sequence[ApiKind] = (ApiKind(group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1", "v1beta1")),)
     switches: frozenset[str] = frozenset()
     supports: Mapping[str, Support] = {}
+    homes: Sequence[str] = ("istio-system", "fake-system")
+    naming: frozenset[str] = frozenset()
 
     def configmaps(self, namespace: str, name: str) -> bool:
         return name == "istio"
@@ -49,6 +51,9 @@ class FakeTranslator:
             root_namespace=namespace,
             trust_domain="cluster.local" if "trustDomain: cluster.local" in config["data"].get("mesh", "") else "",
         )
+
+    def injects(self, injectors: Sequence[Body], mesh: Mesh) -> bool:
+        return False
 
     def member(self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
         native = any(name == "istio-proxy" for name, _ in pod.init_containers)

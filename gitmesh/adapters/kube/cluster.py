@@ -13,6 +13,7 @@ from gitmesh.adapters.kube.live import LiveObjects, Reading
 from gitmesh.adapters.kube.store import LedgerStore
 from gitmesh.adapters.kube.together import Ahead
 from gitmesh.adapters.writing import refuse_observed
+from gitmesh.model.facts import NOTHING_REMEMBERED
 from gitmesh.model.plan import SETTLE, Action, Observed
 
 if TYPE_CHECKING:  # a configuration that is given was imported already
@@ -24,7 +25,8 @@ if TYPE_CHECKING:  # a configuration that is given was imported already
     from gitmesh.adapters.kube.rights import Right
     from gitmesh.diagnostics import Diagnostic
     from gitmesh.model.config import ClusterConfig
-    from gitmesh.model.facts import ClusterFacts
+    from gitmesh.discovery.controlplanes import Homes
+    from gitmesh.model.facts import ClusterFacts, Remembered
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.objects import ApiKind, ObjectKey
     from gitmesh.model.plan import Live, Outcome, Plan
@@ -50,6 +52,7 @@ class KubeCluster:
         labels: Mapping[str, str] | None = None,
         enforce: bool = True,
         settle: float = SETTLE,
+        control_planes: Homes | None = None,
     ) -> None:
         self.name = name
         self.labels: Mapping[str, str] = dict(labels or {})
@@ -57,6 +60,7 @@ class KubeCluster:
         self.settle = settle
         self.client = client
         self._translators = tuple(translators)
+        self._control_planes = control_planes
         self._live = LiveObjects(client)
         self._store = LedgerStore(client)
         self._kinds: dict[tuple[str, str], ApiKind] = {}
@@ -70,7 +74,7 @@ class KubeCluster:
     def _facts(self) -> FactReader:
         from gitmesh.adapters.kube.facts import FactReader
 
-        return FactReader(self.client, self.name, self.labels, self._translators)
+        return FactReader(self.client, self.name, self.labels, self._translators, self._control_planes)
 
     @cached_property
     def _predictor(self) -> Predictor:
@@ -78,9 +82,9 @@ class KubeCluster:
 
         return Predictor(self.client, self._live)
 
-    def facts(self) -> ClusterFacts:
+    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:
         """What lives there. Findings on kinds that may not be read come with the next `observe`."""
-        facts, self._findings = self._facts.read()
+        facts, self._findings = self._facts.read(remembered)
         return facts
 
     def prefetch(self, kinds: Sequence[ApiKind]) -> None:
@@ -158,7 +162,15 @@ class KubeCluster:
 def connect(config: ClusterConfig, translators: Sequence[Translator], *, folder: Path, environment: Mapping[str, str]) -> KubeCluster:
     """The cluster of a configuration; nothing is sent yet. Relative paths start in `folder`. Raises ClusterError."""
     client = Client(_endpoint(config, folder, environment), timeout=config.timeout / 1000, user_agent=f"gitmesh/{__version__}")
-    return KubeCluster(config.name, client, translators, labels=config.labels, enforce=config.enforce, settle=config.settle_seconds)
+    return KubeCluster(
+        config.name,
+        client,
+        translators,
+        labels=config.labels,
+        enforce=config.enforce,
+        settle=config.settle_seconds,
+        control_planes=config.control_planes,
+    )
 
 
 def _endpoint(config: ClusterConfig, folder: Path, environment: Mapping[str, str]) -> Endpoint:

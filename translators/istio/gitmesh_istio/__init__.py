@@ -1,6 +1,8 @@
 """Istio with sidecars: everything that GitMesh knows of this mesh. The module itself is the translator (gitmesh.ports.Translator)."""
 
-from gitmesh_istio.detect import configmaps, configured_by, detect, member
+from gitmesh_istio.detect import HOMES as homes  # noqa: N811 - the port's name is in lower case
+from gitmesh_istio.detect import NAMING as naming  # noqa: N811 - the port's name is in lower case
+from gitmesh_istio.detect import configmaps, configured_by, detect, injects, member
 from gitmesh_istio.foreign import foreign, phase
 from gitmesh_istio.kinds import RESOURCES as resources  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import SWITCHES as switches  # noqa: N811 - the port's name is in lower case
@@ -17,8 +19,11 @@ __all__ = [
     "configured_by",
     "detect",
     "foreign",
+    "homes",
+    "injects",
     "member",
     "name",
+    "naming",
     "phase",
     "resources",
     "steps",
