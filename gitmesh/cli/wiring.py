@@ -139,9 +139,8 @@ def stand_in(setup: Setup, path: Path | None, name: str | None, store: Path | No
     if path is None:
         return sources(setup, store)
     chosen = _named(setup, name)
-    return tuple(
-        folder(path, source.name, source.paths) if source is chosen else git_source(setup, source, store) for source in setup.config.sources
-    )
+    stands = folder(path, chosen.name, chosen.paths, root=setup.base)
+    return tuple(stands if source is chosen else git_source(setup, source, store) for source in setup.config.sources)
 
 
 def _named(setup: Setup, name: str | None) -> SourceConfig:

@@ -60,7 +60,8 @@ def command(
     inside = tuple(place for source in setup.config.sources for place in source.paths) if setup else ()
     if not paths:
         _require_one_of(inside)
-    sources = [folder(path, str(path), inside) for path in paths or (Path("."),)]
+    root = setup.base if setup else None
+    sources = [folder(path, str(path), inside, root=root) for path in paths or (Path("."),)]
     report = _run(sources, setup, facts_path)
     return answer(report, View(form=form, color=color, policies=policy_globs, fail_on=fail_on))
 
