@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from gitmesh.adapters.revision import LINK, PLAIN, SPECIAL, SUBMODULE, Entry, held
+from gitmesh.adapters.revision import LINK, PLAIN, SPECIAL, SUBMODULE, Entry, Listing, held, is_called_policy, lies_below
 from gitmesh.errors import SourceError
 from gitmesh.model.snapshot import File, Snapshot
 from gitmesh.parsing.nodes import MAX_FILE_BYTES
@@ -22,7 +22,8 @@ class FolderSource(Struct, frozen=True):
     folder has none.
 
     What lies there is read as a commit of it would be (`gitmesh.adapters.revision`), files among it that Git was never told of.
-    `prefix` is put before the paths of files, so that findings can be opened from where the user stands.
+    `prefix` is put before the paths of files, so that findings can be opened from where the user stands. `beyond` says of a policy
+    file elsewhere in the folder whether it is read all the same: for paths that nobody vouches for.
     """
 
     name: str
@@ -30,17 +31,23 @@ class FolderSource(Struct, frozen=True):
     commit: str = ""
     prefix: str = ""
     paths: tuple[str, ...] = ("",)
+    beyond: Callable[[File], bool] | None = None
 
     def fetch(self) -> Snapshot:
         """All YAML files, sorted by path. Raises SourceError where the folder or a file cannot be read."""
         listing = held(self._entries(), self.paths, self.name, prefix=self.prefix)
+        more = held(self._elsewhere(), ("",), self.name, prefix=self.prefix) if self.beyond else Listing()
+        files = [*self._files(listing), *(file for file in self._files(more) if self.beyond and self.beyond(file))]
         return Snapshot(
             source=self.name,
             commit=self.commit,
-            files=tuple(_file(self.prefix, os.fsdecode(entry.path), self.path) for entry in listing.files),
-            diagnostics=listing.diagnostics,
+            files=tuple(sorted(files, key=lambda file: file.path)),
+            diagnostics=(*listing.diagnostics, *more.diagnostics),
             paths=listing.paths,
         )
+
+    def _files(self, listing: Listing) -> list[File]:
+        return [_file(self.prefix, os.fsdecode(entry.path), self.path) for entry in listing.files]
 
     def read(self, commit: str) -> Snapshot:
         """The folder as it is, if that is the commit. Raises SourceError: a folder has no history."""
@@ -60,6 +67,12 @@ class FolderSource(Struct, frozen=True):
                 if entry.path not in seen:
                     seen.add(entry.path)
                     yield entry
+
+    def _elsewhere(self) -> Iterator[Entry]:
+        """What is called as policy files are, and lies below none of the paths."""
+        for entry in _walk(self.path, ""):
+            if is_called_policy(entry) and not any(lies_below(entry.path, place) for place in self.paths):
+                yield entry
 
 
 def _walk(root: str, place: str) -> Iterator[Entry]:

@@ -94,8 +94,13 @@ def _shares(files: Iterable[Entry], paths: Sequence[str], prefix: str) -> Mappin
     return {place: tuple(prefix + show(one.path) for one in listed if lies_below(one.path, place)) for place in paths}
 
 
+def is_called_policy(entry: Entry) -> bool:
+    """Whether the name is one of a policy file, whatever the entry is."""
+    return entry.path.lower().endswith(tuple(suffix.encode() for suffix in SUFFIXES))
+
+
 def _is_policy(entry: Entry) -> bool:
-    return entry.mode in _PLAIN_MODES and entry.path.lower().endswith(tuple(suffix.encode() for suffix in SUFFIXES))
+    return entry.mode in _PLAIN_MODES and is_called_policy(entry)
 
 
 def _problems(entry: Entry, source: str, prefix: str) -> Iterator[Diagnostic]:

@@ -5,24 +5,49 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitmesh.adapters.folder import FolderSource
 from gitmesh.adapters.revision import lies_below
+from gitmesh.diagnostics import suggest
+from gitmesh.model.envelope import ENVELOPES
+from gitmesh.model.snapshot import File
+from gitmesh.parsing.nodes import read
+from gitmesh.parsing.parse import GROUP
+
+if TYPE_CHECKING:
+    from gitmesh.cli.wiring import Setup
 
 
-def folder(path: Path, name: str, inside: Sequence[str] = (), *, root: Path | None = None) -> FolderSource:
-    """A folder or a file as a source. `inside` are the paths of the configuration, `root` the folder that it lies in.
+def folder(path: Path, name: str, setup: Setup | None = None, inside: Sequence[str] = ()) -> FolderSource:
+    """A folder or a file as a source. `inside` are the paths of the configuration.
 
     The paths are those of a repository's root, so they are asked for where PATH is one for sure: it is a checkout, or the folder of
     the configuration. Above one of them in a checkout, what of them lies in PATH is meant; anywhere else, and inside of one, all of PATH.
-    Files are named as they can be opened from the current directory.
+    Files are named as they can be opened from the current directory. A configuration that is not trusted hides no policy.
     """
     top = checkout(path)
     if link := _link(path, top):
         return FolderSource(name, str(link.parent), prefix=_prefix(link.parent), paths=(link.name,))
     if not path.is_dir():
         return FolderSource(name, str(path.parent), prefix=_prefix(path.parent), paths=(path.name,))
-    return FolderSource(name, str(path), prefix=_prefix(path), paths=_asked(path, top, inside, root))
+    beyond = claims if setup is not None and setup.confined else None
+    asked = _asked(path, top, inside, setup.base if setup else None)
+    return FolderSource(name, str(path), prefix=_prefix(path), paths=asked, beyond=beyond)
+
+
+def claims(file: File) -> bool:
+    """Whether a file may be meant as policies: anything but the objects of other tools, and the configuration."""
+    parsed = read(file.content, file.path)
+    return bool(parsed.findings) or not all(document.data is None or _is_of_others(document.data) for document in parsed.documents)
+
+
+def _is_of_others(data: object) -> bool:
+    version, kind = (data.get("apiVersion"), data.get("kind")) if isinstance(data, dict) else (None, None)
+    if not isinstance(version, str) or not isinstance(kind, str):
+        return False
+    group = version.rpartition("/")[0]
+    return kind == "Config" if group == GROUP else kind not in ENVELOPES and not suggest(group, [GROUP])
 
 
 def checkout(path: Path) -> Path | None:
