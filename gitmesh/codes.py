@@ -603,6 +603,15 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "",
     ),
     ("GM607", "BadConfig", "error", "gitmesh.yaml is not valid.", "See the message.", "See docs/configuration.md.", ""),
+    (
+        "GM608",
+        "UntrustedConfig",
+        "error",
+        "The configuration was found, not named, and may not use this.",
+        "A gitmesh.yaml that came with a branch under review runs no program, uses no credential and no network until you agree.",
+        "Read it; then name it with --config, or record it with `gitmesh trust`.",
+        "",
+    ),
 )
 
 CODES: Mapping[str, Code] = {

@@ -27,6 +27,7 @@ ENTRIES: Mapping[str, Entry] = {
     "agent": Entry(module=f"{_COMMANDS}.agent", help="Keep the clusters what the policies say, for ever."),
     "discover": Entry(module=f"{_COMMANDS}.discover", help="Show what runs in the clusters."),
     "check": Entry(module=f"{_COMMANDS}.check", help="Check configuration, repositories, clusters and rights."),
+    "trust": Entry(module=f"{_COMMANDS}.trust", help="Agree to a configuration that is found by itself."),
     "explain": Entry(module=f"{_COMMANDS}.explain", help="Explain a finding's code or a policy's field."),
     "schema": Entry(module=f"{_COMMANDS}.schema", help="Print the JSON Schema of the policy kinds."),
     "version": Entry(module=f"{_COMMANDS}.version", help="Print the version."),
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line; the exit code. Nothing that happens inside escapes as a traceback or as exit code 1."""
     try:
-        code = cli.main(arguments, prog_name="gitmesh", standalone_mode=False)
+        code = cli.main(arguments, prog_name="gitmesh", standalone_mode=False, obj=tuple(arguments))
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:

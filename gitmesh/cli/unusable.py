@@ -1,4 +1,4 @@
-"""A configured cluster whose credentials or address cannot even be read: it fails alone, the others keep working."""
+"""A configured cluster or repository that may not or cannot be asked at all: it fails alone, the others keep working."""
 
 from __future__ import annotations
 
@@ -7,11 +7,31 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from gitmesh.errors import ClusterError
+from gitmesh.errors import ClusterError, SourceError
 from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts, Remembered
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind
 from gitmesh.model.plan import SETTLE, Observed, Outcome, Plan
+from gitmesh.model.snapshot import Snapshot
+
+
+class UnusableSource(Struct, frozen=True):
+    """Answers every question with the problem."""
+
+    name: str
+    problem: str
+
+    def fetch(self) -> Snapshot:
+        """Raises SourceError."""
+        raise SourceError(self.problem)
+
+    def read(self, commit: str) -> Snapshot:  # noqa: ARG002  the port's signature
+        """Raises SourceError."""
+        raise SourceError(self.problem)
+
+    def descends(self, tip: str, ancestor: str) -> bool:  # noqa: ARG002  the port's signature
+        """No: nothing is known of it."""
+        return False
 
 
 class UnusableCluster(Struct):

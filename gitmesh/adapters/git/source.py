@@ -109,6 +109,7 @@ class GitSource:
             commit=commit,
             files=files,
             diagnostics=listing.diagnostics,
+            paths=listing.paths,
             author=info.author,
             subject=info.subject,
         )

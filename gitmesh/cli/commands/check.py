@@ -54,9 +54,9 @@ def _checks(setup: wiring.Setup, store: Path | None, progress: Callable[[str], N
     text = f"{setup.file}: {counted(len(config.sources), 'source')}, {counted(len(config.clusters), 'cluster')}"
     yield Check(level=Level.OK, subject="configuration", message=text)
     yield git_check()
-    for source in wiring.sources(setup, store):
+    for source, configured in zip(wiring.sources(setup, store), config.sources, strict=True):
         progress(f"reading {source.name}")
-        yield source_check(source)
+        yield source_check(source, configured.branch)
     progress("reading the clusters")
     plugins = translators()
     yield from cluster_checks(wiring.fleet(setup, plugins), plugins, config.instance)

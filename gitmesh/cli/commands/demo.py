@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,6 +44,8 @@ def command(keep: Path | None, color: bool | None) -> int:
         root = _empty(keep) if keep else scratch / "demo"
         root.mkdir(parents=True, exist_ok=True)
         world = build(root)
+        if keep:
+            _trust(world.config)
         Story(world, scratch / "store", lambda line: console.data(f"{line}\n"), paint).tell()
     console.data(_next(keep))
     return 0
@@ -52,6 +55,16 @@ def _empty(folder: Path) -> Path:
     if folder.exists() and any(folder.iterdir()):
         raise click.UsageError(f"{folder} is not empty; give a folder that is new or empty")
     return folder
+
+
+def _trust(config: Path) -> None:
+    """Agree to the configuration that was just written, so that what is printed at the end works as it stands."""
+    from gitmesh.cli import trust
+
+    try:
+        trust.record(config, config.read_bytes(), os.environ)
+    except OSError as error:
+        console.note(f"cannot write {trust.state_file(os.environ)}: {error.strerror}; name the configuration with --config")
 
 
 def _next(kept: Path | None) -> str:
