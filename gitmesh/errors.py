@@ -9,11 +9,12 @@ from __future__ import annotations
 
 
 class WorldError(Exception):
-    """Something outside of us failed. Message and `detail` are fit for people and hold no secret."""
+    """Something outside of us failed. Message, `detail` and `hint` (what helps, "" = what the register says) hold no secret."""
 
-    def __init__(self, message: str, *, detail: str = "") -> None:
+    def __init__(self, message: str, *, detail: str = "", hint: str = "") -> None:
         super().__init__(message)
         self.detail = detail
+        self.hint = hint
 
     @property
     def in_full(self) -> str:
@@ -25,10 +26,14 @@ class SourceError(WorldError):
     """A repository could not be read."""
 
 
+class GoneError(SourceError):
+    """The repository answered, and no longer gives a commit away. While it cannot be read, nothing is known to be gone."""
+
+
 class ClusterError(WorldError):
     """A cluster could not be read or written. `code` is a GM5xx of the register."""
 
-    def __init__(self, message: str, *, retryable: bool = True, code: str = "GM501", detail: str = "") -> None:
-        super().__init__(message, detail=detail)
+    def __init__(self, message: str, *, retryable: bool = True, code: str = "GM501", detail: str = "", hint: str = "") -> None:
+        super().__init__(message, detail=detail, hint=hint)
         self.retryable = retryable
         self.code = code

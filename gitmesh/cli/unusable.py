@@ -24,7 +24,8 @@ class UnusableCluster(Struct):
     settle: float = SETTLE
 
     def _fail(self) -> NoReturn:
-        raise ClusterError(str(self.error), retryable=self.error.retryable, code=self.error.code, detail=self.error.detail)
+        error = self.error
+        raise ClusterError(str(error), retryable=error.retryable, code=error.code, detail=error.detail, hint=error.hint)
 
     def facts(self) -> ClusterFacts:
         """Raises ClusterError."""
