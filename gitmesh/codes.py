@@ -571,8 +571,8 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "WriteBackDenied",
         "warning",
         "The status branch could not be pushed.",
-        "No push rights, or the branch is protected. The clusters are kept all the same.",
-        "Grant push on the status branch.",
+        "No push rights, the branch is protected, or GitMesh did not make it. The clusters are kept all the same.",
+        "Grant push on the status branch, or choose another name for it.",
         "",
     ),
     (

@@ -44,7 +44,8 @@ class UnusableCluster(Struct):
     settle: float = SETTLE
 
     def _fail(self) -> NoReturn:
-        raise ClusterError(str(self.error), retryable=self.error.retryable, code=self.error.code)
+        error = self.error
+        raise ClusterError(str(error), retryable=error.retryable, code=error.code, detail=error.detail, hint=error.hint)
 
     def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:  # noqa: ARG002  the port's signature
         """Raises ClusterError."""

@@ -140,8 +140,10 @@ def _start(command: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes
         from git.cmd import Git  # imported late: 90 ms that `gitmesh --help` must not pay
 
         started: Any = Git().execute(command, istream=subprocess.PIPE, as_process=True, env=env, start_new_session=True)
-    except (ImportError, OSError) as error:
+    except ImportError as error:
         raise GitError(_MISSING) from error
+    except OSError as error:
+        raise GitError(f"git could not be started: {error.strerror or error}") from error
     except Exception as error:
         if type(error).__name__ != "GitCommandNotFound":
             raise
@@ -153,7 +155,8 @@ def _start(command: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill what still runs, with its children, and close the pipes."""
-    if process.poll() is None:
+    # Not polled: until it is waited for, its id stands for its group, also where git itself has ended and left a child behind.
+    if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdin, process.stdout, process.stderr):

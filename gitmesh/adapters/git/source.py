@@ -6,16 +6,22 @@ import threading
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NoReturn
+
+from msgspec.structs import replace
 
 from gitmesh.adapters.git.blobs import read_objects
 from gitmesh.adapters.git.errors import GitError, Reason
-from gitmesh.adapters.git.names import is_object_id
+from gitmesh.adapters.git.names import is_abbreviation, is_object_id
 from gitmesh.adapters.git.repository import Repository
 from gitmesh.adapters.git.tree import list_policies
-from gitmesh.errors import SourceError
+from gitmesh.diagnostics import Location, Severity, finding
+from gitmesh.errors import GoneError, SourceError
 from gitmesh.model.config import SourceAuth
 from gitmesh.model.snapshot import File, Snapshot
 
+DISK_HINT = "Make room on the disk, or make the store's folder writable."
+_BRANCH_HINT = "Name a branch: its tip is what is in force, and a tag or a commit never moves on."
 _KEPT = 2
 """Snapshots in memory: the tip and the last good one."""
 
@@ -61,12 +67,32 @@ class GitSource:
         """The tip of the branch; the same object again while the branch did not move (one process). Raises SourceError."""
         with self._guard:
             tip = self.repository.poll().get(self.branch) or self._without_branch()
-            if tip not in self._snapshots:
-                tip = self.repository.fetch_branch(self.branch, tip)
-            return self._snapshot(tip)
+            if tip not in self._snapshots or self.repository.trouble:
+                tip = self._fetch_tip(tip)
+            return self._troubled(self._snapshot(tip))
+
+    def _fetch_tip(self, tip: str) -> str:
+        try:
+            return self.repository.fetch_branch(self.branch, tip)
+        except GitError as error:
+            if error.reason is not Reason.DISK:
+                raise
+            raise GitError(f"{error}; commit {tip[:12]} waits", Reason.DISK, detail=error.detail, hint=DISK_HINT) from error
+
+    def _troubled(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot, with a warning while the store is a temporary one."""
+        if not self.repository.trouble:
+            return snapshot
+        text = f"{self.repository.trouble}; a temporary one is used"
+        here = Location(source=self.name, path="", line=0, column=0)
+        said = finding("GM601", text, at=here, hint=DISK_HINT, severity=Severity.WARNING)
+        return replace(snapshot, diagnostics=(*snapshot.diagnostics, said))
 
     def read(self, commit: str) -> Snapshot:
-        """A commit by its full id: from memory, the store, or the remote if it still gives it away. Raises SourceError."""
+        """A commit by its full id: from memory, the store, or the remote if it still gives it away.
+
+        Raises GoneError where the remote does not, SourceError where it could not be asked.
+        """
         if not is_object_id(commit):
             raise SourceError(f"{commit[:64]!r} is not the full id of a commit")
         with self._guard:
@@ -118,15 +144,24 @@ class GitSource:
         try:
             self.repository.fetch_commit(commit)
         except GitError as error:
-            raise GitError(f"commit {commit[:12]} is not in the repository any more: {error}", error.reason) from error
+            if error.reason is not Reason.GONE:
+                raise
+            raise GoneError(f"commit {commit[:12]} is not in the repository any more", detail=error.detail) from error
 
-    def _without_branch(self) -> str:
+    def _without_branch(self) -> NoReturn:
         """Say why the branch has no tip: never to be read as a branch without policies (G15)."""
-        others = sorted(self.repository.branches())
+        name, tag = self.branch, f"refs/tags/{self.branch}"
+        refs = self.repository.refs("refs/heads/*", tag)
+        others = sorted(ref.removeprefix("refs/heads/") for ref in refs if ref.startswith("refs/heads/"))
+        if tag in refs:
+            raise GitError(f"{name} is a tag, not a branch", Reason.NOT_FOUND, hint=_BRANCH_HINT)
+        if is_object_id(name) or (is_abbreviation(name) and any(commit.startswith(name) for commit in refs.values())):
+            raise GitError(f"{name} is the id of a commit, not a branch", Reason.NOT_FOUND, hint=_BRANCH_HINT)
         if not others:
             raise GitError("the repository is empty: it has no branch yet", Reason.NOT_FOUND)
-        if self.repository.knew(self.branch):
-            raise GitError(f"branch {self.branch} was deleted from the repository", Reason.NOT_FOUND)
-        close = get_close_matches(self.branch, others, n=1)
-        hint = f"; did you mean {close[0]}?" if close else f"; it has {', '.join(others[:5])}"
-        raise GitError(f"the repository has no branch {self.branch}{hint}", Reason.NOT_FOUND)
+        if self.repository.knew(name):
+            raise GitError(f"branch {name} was deleted from the repository", Reason.NOT_FOUND)
+        near = [other for other in others if name in (f"refs/heads/{other}", f"heads/{other}", f"origin/{other}")]
+        close = near or get_close_matches(name, others, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise GitError(f"the repository has no branch {name}{hint}", Reason.NOT_FOUND, detail=f"it has {', '.join(others[:5])}")
