@@ -34,7 +34,8 @@ class Location(Struct, frozen=True, kw_only=True, order=True):
 class Diagnostic(Struct, frozen=True, kw_only=True):
     """One finding. `code` is a key of the register; `excerpt` is the source line, for a terminal's caret only.
 
-    `policy` is `Kind/namespace/name`; `field` a dotted path such as `spec.retries.attempts`.
+    `policy` is `Kind/namespace/name`; `field` a dotted path such as `spec.retries.attempts`. `detail` is what somebody else
+    said, which may differ each time: it is shown and logged, but makes no finding another one (`sort_key`), and is never committed.
     """
 
     code: str
@@ -47,6 +48,7 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
     mesh: str = ""
     hint: str = ""
     excerpt: str = ""
+    detail: str = ""
 
     @property
     def name(self) -> str:
@@ -76,6 +78,7 @@ def finding(
     mesh: str = "",
     hint: str = "",
     severity: Severity | None = None,
+    detail: str = "",
 ) -> Diagnostic:
     """Make a diagnostic; severity and hint default to what the register says of the code."""
     info = CODES[code]
@@ -89,6 +92,7 @@ def finding(
         cluster=cluster,
         mesh=mesh,
         hint=hint or info.hint,
+        detail=detail,
     )
 
 

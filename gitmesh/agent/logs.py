@@ -107,6 +107,7 @@ class LogPublisher:
                     policy=diagnostic.policy,
                     cluster=diagnostic.cluster,
                     message=diagnostic.message,
+                    **({"detail": diagnostic.detail} if diagnostic.detail else {}),
                 )
         if self._known and not any(d.is_error for d in report.diagnostics) and self._known - known.keys():
             self._log.info("findings resolved", count=len(self._known - known.keys()))

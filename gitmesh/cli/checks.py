@@ -52,7 +52,7 @@ def source_check(source: GitSource) -> Check:
     try:
         snapshot = source.fetch()
     except SourceError as error:
-        return Check(level=Level.DOWN, subject=subject, message=str(error), hint=CODES["GM601"].fix)
+        return Check(level=Level.DOWN, subject=subject, message=error.in_full, hint=CODES["GM601"].fix)
     text = f"{source.branch} at {snapshot.commit[:12]}, {counted(len(snapshot.files), 'file')}"
     if not snapshot.files:
         return Check(level=Level.FAIL, subject=subject, message=text, hint=CODES["GM110"].fix)
@@ -64,7 +64,7 @@ def cluster_checks(fleet: Fleet, translators: Mapping[str, Translator], instance
     answers = fleet.each(lambda cluster: tuple(_cluster(cluster, translators, instance)))
     for name, answer in answers.items():
         if isinstance(answer, ClusterError):
-            yield Check(level=Level.DOWN, subject=f"cluster {name}", message=str(answer), hint=CODES[answer.code].fix)
+            yield Check(level=Level.DOWN, subject=f"cluster {name}", message=answer.in_full, hint=CODES[answer.code].fix)
         else:
             yield from answer
 

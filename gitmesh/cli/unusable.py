@@ -24,7 +24,7 @@ class UnusableCluster(Struct):
     settle: float = SETTLE
 
     def _fail(self) -> NoReturn:
-        raise ClusterError(str(self.error), retryable=self.error.retryable, code=self.error.code)
+        raise ClusterError(str(self.error), retryable=self.error.retryable, code=self.error.code, detail=self.error.detail)
 
     def facts(self) -> ClusterFacts:
         """Raises ClusterError."""

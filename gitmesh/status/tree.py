@@ -272,7 +272,7 @@ def _findings(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:
 
 
 def _finding(diagnostic: Diagnostic) -> dict[str, Any]:
-    """Without the excerpt: no line of a user's file leaves the machine (S12)."""
+    """Without the excerpt: no line of a user's file leaves the machine (S12). Without the detail: a fault that lasts is one commit."""
     at = diagnostic.at
     row: dict[str, Any] = {
         "code": diagnostic.code,

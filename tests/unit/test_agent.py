@@ -23,6 +23,7 @@ from gitmesh.agent.logs import LogPublisher, captured, logger
 from gitmesh.agent.loop import Loop
 from gitmesh.agent.metrics import MOST_POLICIES, Metrics
 from gitmesh.agent.server import ListenError, pages, serve
+from gitmesh.diagnostics import finding
 from gitmesh.model.plan import Action
 from gitmesh.model.report import Report, SourceResult, State, Verdict
 from tests.factories import traffic
@@ -236,6 +237,11 @@ def test_only_news_is_logged() -> None:
     assert (lines[1]["code"], lines[1]["at"], lines[1]["level"]) == ("GM203", "policies/reviews.yaml:14:15", "error")
     assert (lines[2]["cluster"], lines[2]["state"]) == ("east", "Synced")
     assert lines[3]["count"] == 1
+
+
+def test_a_lasting_fault_is_logged_once_with_the_words_of_its_first_time() -> None:
+    lines = logged(*(report(said=(finding("GM601", "HTTP 503", detail=f"request {number}"),)) for number in (1, 2)))
+    assert [(line["message"], line["detail"]) for line in lines if line["event"] == "finding"] == [("HTTP 503", "request 1")]
 
 
 def test_a_revision_is_logged_when_it_comes_into_force() -> None:

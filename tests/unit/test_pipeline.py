@@ -238,7 +238,7 @@ def test_a_lost_last_good_revision_holds_the_clusters() -> None:
 
 
 def away(_operation: str, _key: ObjectKey | None) -> None:
-    raise ClusterError("no route to host")
+    raise ClusterError("no route to host", detail="port 4711")
 
 
 def test_an_unreachable_cluster_keeps_its_last_known_facts_and_the_others_go_on() -> None:
@@ -250,7 +250,7 @@ def test_an_unreachable_cluster_keeps_its_last_known_facts_and_the_others_go_on(
     report = world.run()
     assert report.unreachable == ("west",)
     assert report.clusters["west"].facts is world.memo.facts["west"]
-    assert one(report, "GM501").cluster == "west"
+    assert (one(report, "GM501").cluster, one(report, "GM501").detail) == ("west", "port 4711")
     assert actions(report) == {"reviews": Action.UPDATE}
 
 
