@@ -26,9 +26,11 @@ class SourceError(WorldError):
 
 
 class ClusterError(WorldError):
-    """A cluster could not be read or written. `code` is a GM5xx of the register."""
+    """A cluster could not be read or written. `code` is a GM5xx of the register; `hint` says what helps where the code's own
+    advice would not."""
 
-    def __init__(self, message: str, *, retryable: bool = True, code: str = "GM501", detail: str = "") -> None:
+    def __init__(self, message: str, *, retryable: bool = True, code: str = "GM501", detail: str = "", hint: str = "") -> None:
         super().__init__(message, detail=detail)
         self.retryable = retryable
         self.code = code
+        self.hint = hint

@@ -64,7 +64,7 @@ def cluster_checks(fleet: Fleet, translators: Mapping[str, Translator], instance
     answers = fleet.each(lambda cluster: tuple(_cluster(cluster, translators, instance)))
     for name, answer in answers.items():
         if isinstance(answer, ClusterError):
-            yield Check(level=Level.DOWN, subject=f"cluster {name}", message=answer.in_full, hint=CODES[answer.code].fix)
+            yield Check(level=Level.DOWN, subject=f"cluster {name}", message=answer.in_full, hint=answer.hint or CODES[answer.code].fix)
         else:
             yield from answer
 

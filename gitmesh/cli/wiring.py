@@ -168,13 +168,8 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
         root = setup.base / one.directory
         return DirectoryCluster(one.name, root, plugins, labels=one.labels, enforce=one.enforce, settle=one.settle_seconds)
     from gitmesh.adapters.kube.cluster import connect
-    from gitmesh.cli.unusable import UnusableCluster
-    from gitmesh.errors import ClusterError
 
-    try:
-        return connect(one, plugins, folder=setup.base, environment=os.environ)
-    except ClusterError as error:
-        return UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds)
+    return connect(one, plugins, folder=setup.base, environment=os.environ)
 
 
 def facts_fleet(facts: Mapping[str, ClusterFacts]) -> Fleet:
