@@ -173,7 +173,8 @@ class _Run:
         for name, answer in answers.items():
             if isinstance(answer, ClusterError):
                 self.unreachable.add(name)
-                self.said.append(finding(answer.code, f"cluster {name}: {answer}", cluster=name, detail=answer.detail, hint=answer.hint))
+                text = f"cluster {name}: {answer}"
+                self.said.append(finding(answer.code, text, cluster=name, hint=answer.hint, detail=answer.detail))
         return {name: answer for name, answer in answers.items() if not isinstance(answer, ClusterError)}
 
     def _facts(self) -> dict[str, ClusterFacts | None]:

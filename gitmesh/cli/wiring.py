@@ -241,10 +241,7 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
         )
     from gitmesh.adapters.kube.cluster import connect
 
-    try:
-        return connect(one, plugins, folder=setup.base, environment=os.environ)
-    except ClusterError as error:
-        return UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds)
+    return connect(one, plugins, folder=setup.base, environment=os.environ)
 
 
 def facts_fleet(facts: Mapping[str, ClusterFacts]) -> Fleet:

@@ -26,6 +26,7 @@ from gitmesh.errors import ClusterError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from gitmesh.adapters.kube.access import Access
     from gitmesh.adapters.kube.credentials import Endpoint
 
 A = TypeVar("A")
@@ -103,10 +104,13 @@ class _Session(NamedTuple):
 
 
 class Client:
-    """The way to one API server, for any thread. `timeout` is the deadline of one request in seconds, all its attempts included."""
+    """The way to one API server, for any thread. `timeout` is the deadline of one request in seconds, all its attempts included.
 
-    def __init__(self, endpoint: Endpoint, *, timeout: float, user_agent: str, jitter: Callable[[], float] = random.random) -> None:
-        self._endpoint = endpoint
+    Where the server is and who we are there is what `access` said at the last `refresh`; refused credentials are asked for anew at once.
+    """
+
+    def __init__(self, access: Access, *, timeout: float, user_agent: str, jitter: Callable[[], float] = random.random) -> None:
+        self._access = access
         self._timeout = timeout
         self._headers = {"Accept-Encoding": "identity", "User-Agent": user_agent}
         self._jitter = jitter
@@ -122,6 +126,21 @@ class Client:
             if self._end is not None:
                 self._end()
             self._end = self._session = None
+
+    def refresh(self) -> ClusterError | None:
+        """Look whether the files were changed that say where the server is and who we are. Between two cycles only: the cluster may
+        be another one after it.
+
+        Returns why they cannot be read, while what was read last serves; raises that where nothing was.
+        """
+        if self._access.endpoint() != self.endpoint:
+            self.close()
+        return self._access.fault or self._started().pool.refresh()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint in use. Raises ClusterError where none is known."""
+        return self._started().pool.endpoint
 
     def clock(self) -> float:
         """The server's own clock at its last answer, in seconds since the epoch; 0 before the first one."""
@@ -170,7 +189,7 @@ class Client:
     def _started(self) -> _Session:
         with self._lock:
             if self._session is None:
-                self._session = _Session(Pool(self._endpoint), Closing())
+                self._session = _Session(Pool(self._access.endpoint()), Closing())
                 self._end = weakref.finalize(self, self._session.end)
             return self._session
 
@@ -201,25 +220,36 @@ class Client:
         return backoff(attempt, self._jitter()) if asked is None else asked
 
     def _attempt(self, request: Request, pool: Pool, deadline: Deadline) -> tuple[Answer | None, ClusterError | None]:
-        """One attempt; a refused token is renewed once. The failure is one of the transport."""
+        """One attempt; refused credentials are renewed once. The failure is one of the transport."""
         try:
             answer = self._once(request, pool, deadline, renew=False)
             if answer.status == 401:
+                self._renew(pool)
                 answer = self._once(request, pool, deadline, renew=True)
             if answer.status != 429:
                 self._slots.faster()
             return answer, None
         except SSLCertVerificationError as error:
             reason = clean(error.verify_message, 200)
-            raise ClusterError(f"{request}: the server's certificate is not trusted: {reason}", code="GM501") from None
+            text = f"{request}: the server's certificate is not trusted: {reason}"
+            raise ClusterError(
+                text, hint="Is the CA of the kubeconfig that of this API server, and `server` a name in its certificate?"
+            ) from None
         except TooLargeError:
             raise ClusterError(f"{request}: the answer is larger than 64 MiB", retryable=False) from None
         except OSError as error:
             deadline.left()  # where there is no time any more, that is what is told
             return None, ClusterError(f"{request}: {_words(error)}")
 
+    def _renew(self, pool: Pool) -> None:
+        """Take up new credentials. Another address waits for `refresh`: what is under way was planned for the cluster at this one."""
+        with contextlib.suppress(ClusterError):
+            found = self._access.endpoint(refused=True)
+            if found.is_at(pool.endpoint):
+                pool.endpoint = found
+
     def _once(self, request: Request, pool: Pool, deadline: Deadline, *, renew: bool) -> Answer:
-        tokens = self._endpoint.tokens
+        tokens = pool.endpoint.tokens
         token = tokens.token(renew, deadline) if tokens else ""
         headers = {**self._headers, "Accept": request.accept}
         if token:

@@ -6,13 +6,16 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitmesh import __version__
+from gitmesh.adapters.kube.access import Rotated
 from gitmesh.adapters.kube.client import Client
-from gitmesh.adapters.kube.credentials import Endpoint, in_cluster
+from gitmesh.adapters.kube.credentials import in_cluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.adapters.kube.live import LiveObjects, Reading
+from gitmesh.adapters.kube.recognition import Recognition
 from gitmesh.adapters.kube.store import LedgerStore
 from gitmesh.adapters.kube.together import Ahead
 from gitmesh.adapters.writing import refuse_observed
+from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.facts import NOTHING_REMEMBERED
 from gitmesh.model.plan import SETTLE, Action, Observed
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:  # a configuration that is given was imported already
     from gitmesh.adapters.kube.facts import FactReader
     from gitmesh.adapters.kube.predict import Predictor
     from gitmesh.adapters.kube.rights import Right
-    from gitmesh.diagnostics import Diagnostic
+    from gitmesh.errors import ClusterError
     from gitmesh.model.config import ClusterConfig
     from gitmesh.discovery.controlplanes import Homes
     from gitmesh.model.facts import ClusterFacts, Remembered
@@ -64,6 +67,9 @@ class KubeCluster:
         self._live = LiveObjects(client)
         self._store = LedgerStore(client)
         self._kinds: dict[tuple[str, str], ApiKind] = {}
+        self._recognition = Recognition(client)
+        self._is_fresh = False
+        self._faults: tuple[Diagnostic, ...] = ()
         self._findings: tuple[Diagnostic, ...] = ()
         self._observed: Observed | None = None
         self._begun: _Begun | None = None
@@ -84,8 +90,19 @@ class KubeCluster:
 
     def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:
         """What lives there. Findings on kinds that may not be read come with the next `observe`."""
-        facts, self._findings = self._facts.read(remembered)
+        if not self._is_fresh:
+            self._refresh()
+        self._is_fresh = False
+        facts, said = self._facts.read(remembered)
+        self._recognition.is_here(facts.uid)
+        self._findings = (*self._faults, *said)
         return facts
+
+    def _refresh(self) -> None:
+        """Take up what others changed in the files that lead to the cluster. Raises ClusterError, where they lead to another one too."""
+        fault = self.client.refresh()
+        self._recognition.check()
+        self._faults = (_outdated(self.name, fault),) if fault else ()
 
     def prefetch(self, kinds: Sequence[ApiKind]) -> None:
         """Begin to read every live object of these kinds, in a thread."""
@@ -136,7 +153,9 @@ class KubeCluster:
         return self.client.clock()
 
     def load(self, instance: str) -> Stored:
-        """The ledger of an instance."""
+        """The ledger of an instance. A cycle begins with it: `facts` then comes by the same way."""
+        self._refresh()
+        self._is_fresh = True
         return self._store.load(instance)
 
     def save(self, ledger: Ledger, version: str) -> str:
@@ -160,8 +179,8 @@ class KubeCluster:
 
 
 def connect(config: ClusterConfig, translators: Sequence[Translator], *, folder: Path, environment: Mapping[str, str]) -> KubeCluster:
-    """The cluster of a configuration; nothing is sent yet. Relative paths start in `folder`. Raises ClusterError."""
-    client = Client(_endpoint(config, folder, environment), timeout=config.timeout / 1000, user_agent=f"gitmesh/{__version__}")
+    """The cluster of a configuration; nothing is read or sent yet. Relative paths start in `folder`."""
+    client = Client(_access(config, folder, environment), timeout=config.timeout / 1000, user_agent=f"gitmesh/{__version__}")
     return KubeCluster(
         config.name,
         client,
@@ -173,11 +192,17 @@ def connect(config: ClusterConfig, translators: Sequence[Translator], *, folder:
     )
 
 
-def _endpoint(config: ClusterConfig, folder: Path, environment: Mapping[str, str]) -> Endpoint:
+def _access(config: ClusterConfig, folder: Path, environment: Mapping[str, str]) -> Rotated:
     if config.kubeconfig is None:
-        return in_cluster(environment)
+        return Rotated(partial(in_cluster, environment))
     chosen = config.kubeconfig
-    return read_kubeconfig(folder / chosen.path, context=chosen.context, allow_exec=chosen.allow_exec)
+    path = folder / chosen.path
+    return Rotated(partial(read_kubeconfig, path, context=chosen.context, allow_exec=chosen.allow_exec), path)
+
+
+def _outdated(name: str, fault: ClusterError) -> Diagnostic:
+    text = f"cluster {name}: {fault}; what was read last serves on"
+    return finding(fault.code, text, cluster=name, severity=Severity.WARNING, hint=fault.hint, detail=fault.detail)
 
 
 def _same(last: Observed, live: Mapping[ObjectKey, Live], missing: frozenset[tuple[str, str]], findings: tuple[Diagnostic, ...]) -> bool:
