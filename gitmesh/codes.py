@@ -51,7 +51,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "YamlLimit",
         "error",
         "A file, document or revision is larger or deeper than the limits.",
-        "At most 64 levels, 100 documents and 256 KiB in a file, 20,000 files and 64 MiB in a revision.",
+        "At most 64 levels, 100 documents and 256 KiB in a file, 20,000 files and 64 MiB in a revision; expressions by what they cost.",
         "Split the file.",
         "",
     ),
