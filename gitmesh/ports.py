@@ -32,10 +32,19 @@ class Source(Protocol):
         """The tip of the branch. Raises SourceError."""
 
     def read(self, commit: str) -> Snapshot:
-        """An older commit, for the last good state. Raises SourceError where it is gone."""
+        """An older commit, for the last good state: one that the branch leads to or that was accepted, no other. Raises SourceError."""
 
     def descends(self, tip: str, ancestor: str) -> bool:
         """Whether `tip` is `ancestor` or comes after it."""
+
+    def leads_to(self, commit: str) -> bool:
+        """Whether the branch, as it was last seen, is that commit or comes after it."""
+
+    def accept(self, commit: str) -> None:
+        """Record that this commit came into force, where only this is recorded. Raises SourceError."""
+
+    def accepted(self) -> str:
+        """The commit that was recorded last, "" if none is."""
 
 
 class Cluster(Protocol):
@@ -121,8 +130,8 @@ class PodFact(Struct, frozen=True, kw_only=True):
 class ControlObjects(Struct, frozen=True, kw_only=True):
     """What `detect` reads: Deployments and DaemonSets that may be control planes, ConfigMaps by (namespace, name), namespaces.
 
-    Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known; `validators` are the ValidatingWebhookConfigurations that
-    name a group of a kind that a translator writes.
+    Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known; `validators` are the
+    ValidatingWebhookConfigurations that name a group of a kind that a translator writes.
     """
 
     deployments: tuple[Body, ...] = ()
@@ -165,6 +174,15 @@ class Claim(Struct, frozen=True, kw_only=True, order=True):
     by: ObjectKey
     on: ObjectKey
     code: str
+    text: str
+
+
+class Aside(Struct, frozen=True, kw_only=True):
+    """What becomes of an object of ours beside the object `by` of somebody else: `spec` None leaves it out. `text` says what that
+    means for whom."""
+
+    by: ObjectKey
+    spec: Mapping[str, Any] | None
     text: str
 
 
@@ -214,6 +232,17 @@ class Translator(Protocol):
 
     def foreign(self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
         """What foreign live objects do to our desired ones, sorted. One call for a cluster, so that ours are indexed once."""
+
+    def beside(
+        self, ours: Mapping[ObjectKey, Manifest], others: Sequence[Live], meshes: Sequence[Mesh], facts: ClusterFacts
+    ) -> Mapping[ObjectKey, Aside]:
+        """Our desired objects that would admit more beside these others than they leave open and the policies grant, each as it must
+        be then. `others` are strangers' objects of any kind that translators write, and ours that are held."""
+
+    def retain(self, live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Mapping[str, Any] | None:
+        """The spec of an object of ours in which a part stays that nobody knows now: what is live of `parts` (digests of list items;
+        None = they cannot be told apart), beside what is wanted. It is never wider than that part and what is wanted. None = only
+        the live object as it is can be that."""
 
     def phase(self, live: Live) -> Phase:
         """The phase of a live object of ours that nobody wants any more, for the order of deletions."""

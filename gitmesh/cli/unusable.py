@@ -33,6 +33,17 @@ class UnusableSource(Struct, frozen=True):
         """No: nothing is known of it."""
         return False
 
+    def leads_to(self, commit: str) -> bool:  # noqa: ARG002  the port's signature
+        """No: nothing is known of it."""
+        return False
+
+    def accept(self, commit: str) -> None:
+        """Nothing of it comes into force."""
+
+    def accepted(self) -> str:
+        """None: nothing of it was ever in force here."""
+        return ""
+
 
 class UnusableCluster(Struct):
     """Answers every question with `error`."""

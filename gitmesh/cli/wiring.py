@@ -207,9 +207,8 @@ def fleet(setup: Setup, translators: Mapping[str, Translator]) -> Fleet:
 
     for one in setup.config.clusters:
         for name in sorted(one.control_planes.keys() - translators.keys()):
-            raise click.ClickException(
-                f"cluster {one.name}: controlPlanes names {name}, which is no installed translator; there are {', '.join(sorted(translators))}"
-            )
+            there = ", ".join(sorted(translators))
+            raise click.ClickException(f"cluster {one.name}: controlPlanes names {name}, which is no installed translator; there are {there}")
     folders = [one.name for one in setup.config.clusters if one.directory is not None]
     return LocalFleet([cluster(setup, one, translators) for one in setup.config.clusters], in_turn=folders)
 

@@ -12,23 +12,9 @@ from gitmesh.discovery.controlplanes import Homes, detect, homes_of, hooked
 from gitmesh.discovery.facts_codec import with_digest
 from gitmesh.discovery.reducer import NO_OWNER
 from gitmesh.discovery.rows import NamespaceRow, PodRow, PodShape, Reduced, Rows
-from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts, Mesh, Remembered, Workload
+from gitmesh.model.facts import NOTHING_REMEMBERED, ROLLING_LABELS, ClusterFacts, Mesh, Remembered, Workload
 from gitmesh.model.objects import ApiKind
 from gitmesh.ports import Membership, PodFact, Translator
-
-_ROLLING = frozenset(
-    {
-        "apps.kubernetes.io/pod-index",
-        "batch.kubernetes.io/controller-uid",
-        "controller-revision-hash",
-        "controller-uid",
-        "pod-template-generation",
-        "pod-template-hash",
-        "statefulset.kubernetes.io/pod-name",
-    }
-)
-"""Labels that controllers set anew with each rollout: nobody selects by them, and facts should not change with them."""
-
 
 SPARED = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"})
 """Kinds without which facts are complete: only verdicts of a mesh, or the end of a hold by itself, wait for them."""
@@ -169,6 +155,7 @@ def _workload(
         namespace=namespace,
         name=name,
         labels=_common_labels(shapes),
+        differing=_differing_keys(shapes),
         service_account=_commonest((shape.service_account, count) for shape, count in shapes.items()),
         ports=_named_ports(shapes),
         mesh=mesh,
@@ -191,7 +178,13 @@ def _commonest(counted: Iterable[tuple[str, int]]) -> str:
 
 def _common_labels(shapes: Iterable[PodShape]) -> dict[str, str]:
     common = set.intersection(*(set(shape.labels) for shape in shapes))
-    return {key: value for key, value in sorted(common) if key not in _ROLLING}
+    return {key: value for key, value in sorted(common) if key not in ROLLING_LABELS}
+
+
+def _differing_keys(shapes: Collection[PodShape]) -> tuple[str, ...]:
+    """Keys of labels that some pods have and others have not, or have with another value."""
+    counted = Counter(pair for shape in shapes for pair in shape.labels)
+    return tuple(sorted({key for (key, _), count in counted.items() if count < len(shapes) and key not in ROLLING_LABELS}))
 
 
 def _named_ports(shapes: Mapping[PodShape, int]) -> dict[str, int]:

@@ -165,7 +165,12 @@ class Rows(Struct):
 
     def counts(self) -> Mapping[str, int]:
         """How many objects there are of the kinds whose sudden emptiness is not believed."""
-        counted: dict[str, list[Any]] = {"Namespace": self.namespaces, "Pod": self.pods, "Service": self.services, "ServiceAccount": self.accounts}
+        counted: dict[str, list[Any]] = {
+            "Namespace": self.namespaces,
+            "Pod": self.pods,
+            "Service": self.services,
+            "ServiceAccount": self.accounts,
+        }
         return {kind: len(rows) for kind, rows in counted.items()}
 
     def pods_in(self, namespaces: Collection[str]) -> frozenset[str]:

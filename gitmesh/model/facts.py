@@ -54,10 +54,24 @@ class PortRange(Struct, frozen=True, kw_only=True, order=True):
     last: int
 
 
+ROLLING_LABELS = frozenset(
+    {
+        "apps.kubernetes.io/pod-index",
+        "batch.kubernetes.io/controller-uid",
+        "controller-revision-hash",
+        "controller-uid",
+        "pod-template-generation",
+        "pod-template-hash",
+        "statefulset.kubernetes.io/pod-name",
+    }
+)
+"""Labels that controllers set anew with each rollout: facts leave them out, and should not change with them."""
+
+
 class Workload(Struct, frozen=True, kw_only=True):
     """Pods of one controller (or one bare pod): Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or Pod.
 
-    `labels` are those that all of its pods share; `ports` maps container port names to numbers; `mesh` names the
+    `labels` are those that all of its pods share, `differing` the keys of others; `ports` maps container port names to numbers; `mesh` names the
     mesh whose proxy the pods carry ("" = none); `gateway` marks a proxy that is an ingress, egress or east-west gateway.
     Nothing guards `bare`, which counts the pods that carry no proxy although others do, nor `unguarded`, the container ports
     whose requests some pod's proxy does not see.
@@ -67,6 +81,7 @@ class Workload(Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
     labels: Mapping[str, str] = {}
+    differing: tuple[str, ...] = ()
     service_account: str = "default"
     ports: Mapping[str, int] = {}
     mesh: str = ""
@@ -81,6 +96,11 @@ class Workload(Struct, frozen=True, kw_only=True):
     def key(self) -> tuple[str, str, str]:
         """(kind, namespace, name)."""
         return (self.kind, self.namespace, self.name)
+
+    def may_carry(self, wanted: Mapping[str, str]) -> bool:
+        """Whether some of its pods may have all of these labels."""
+        unknown = ROLLING_LABELS.union(self.differing)
+        return all(self.labels.get(key) == value or key in unknown for key, value in wanted.items())
 
     def guards(self, port: int) -> bool:
         """Whether the proxies see what comes to a container port."""
@@ -180,6 +200,11 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
         if self.held:
             return frozenset(mesh.name for mesh in self.meshes)
         return frozenset(caveat.mesh for caveat in self.caveats if caveat.holds)
+
+    @property
+    def doubted(self) -> tuple[Mesh, ...]:
+        """The meshes of which nothing can be decided."""
+        return tuple(mesh for mesh in self.meshes if mesh.name in self.held_meshes)
 
     @cached_property
     def service_index(self) -> Mapping[tuple[str, str], Service]:

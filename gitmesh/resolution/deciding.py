@@ -13,7 +13,7 @@ from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.facts import Service
 from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Access, DestinationUnit
+from gitmesh.model.units import Access, DestinationUnit, Half
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.destinations import Acting, Traffic, resolve_traffic
@@ -23,11 +23,15 @@ from gitmesh.resolution.situation import Neighbour, Situation
 
 
 class Done(Struct, frozen=True, kw_only=True):
-    """One destination by itself: without the subsets that others need of it; `digest` is of this part."""
+    """One destination by itself: without the subsets that others need of it; `digest` is of this part.
+
+    `guarding` are the policies behind its access decision; `held` are the halves of which nothing can be decided.
+    """
 
     unit: DestinationUnit
     traffic: Traffic = field(default_factory=Traffic)
-    held: bool = False
+    guarding: frozenset[str] = frozenset()
+    held: frozenset[Half] = frozenset()
     diagnostics: tuple[Diagnostic, ...] = ()
     digest: str
 
@@ -156,10 +160,16 @@ class _Cluster:
         return Done(
             unit=unit,
             traffic=traffic,
-            held=traffic.held or access.held or (situation is not None and self._mesh_held(service)),
+            guarding=frozenset(named),
+            held=_halves(traffic.held, access.held or (situation is not None and self._mesh_held(service))),
             diagnostics=(*traffic.diagnostics, *access.diagnostics),
             digest=digest(unit),
         )
+
+
+def _halves(routing: bool, access: bool) -> frozenset[Half]:
+    held: dict[Half, bool] = {"routing": routing, "access": access}
+    return frozenset(half for half, is_held in held.items() if is_held)
 
 
 def _worth_saying(situation: Situation | None, access: Access | None) -> tuple[Access | None, set[str]]:

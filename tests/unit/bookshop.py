@@ -11,7 +11,7 @@ from gitmesh.model.objects import ApiKind, Body, ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live, Plan
 from gitmesh.model.report import Heard
 from gitmesh.model.units import Unit, UnitKey
-from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Step, Support, Translator, Versions
+from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Support, Translator, Versions
 
 NETWORKING = "networking.istio.io"
 VIRTUAL_SERVICE = ApiKind(group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1",))
@@ -76,6 +76,14 @@ class FakeTranslator:
 
     def foreign(self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
         return ()
+
+    def beside(
+        self, ours: Mapping[ObjectKey, Manifest], others: Sequence[Live], meshes: Sequence[Mesh], facts: ClusterFacts
+    ) -> Mapping[ObjectKey, Aside]:
+        return {}
+
+    def retain(self, live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Mapping[str, Any] | None:
+        return None
 
     def phase(self, live: Live) -> Phase:
         return Phase.ROUTE

@@ -296,7 +296,7 @@ def test_k15_a_kind_that_is_not_served_is_a_conflict_not_a_crash() -> None:
     stored = Stored(ledger=Ledger(instance=INSTANCE, entries={rule("b"): Entry(uid="u")}), version="1")
     result = diff(built, observed, stored, {"fake": FakeMesh()}, Consent(), {}, {})
     assert (actions(result), codes(result)) == ({"a": Action.CONFLICT}, ["GM504"])
-    assert rule("b") in record(stored.ledger, result, (), observed, built, {}, "").entries
+    assert rule("b") in record(stored.ledger, result, (), observed, built, {}, {}, "").entries
 
 
 def test_k11_everything_gone_at_once_is_suspicious() -> None:
@@ -312,7 +312,7 @@ def test_x01_intents_are_known_before_the_first_write_and_confirmed_after() -> N
     intended = intend(ledger, result)
     assert intended.entries[rule("a")].uid == ""
     done = Outcome(key=rule("a"), action=Action.CREATE, ok=True, uid="u7")
-    after = record(intended, result, [done], Observed(cluster=CLUSTER, live={}), built, {"s": "c0ffee"}, "cluster-uid")
+    after = record(intended, result, [done], Observed(cluster=CLUSTER, live={}), built, {"s": "c0ffee"}, {}, "cluster-uid")
     assert after.entries[rule("a")] == Entry(uid="u7", digest=digest(want("a").body), commit="c0ffee")
     assert (after.sources, after.cluster_uid) == ({"s": "c0ffee"}, "cluster-uid")
 
@@ -324,9 +324,9 @@ def test_k13_a_refused_deletion_stays_in_the_ledger() -> None:
     built = Build(cluster=CLUSTER, manifests={rule("a"): want("a")})
     observed = Observed(cluster=CLUSTER, live={one.key: one for one in live})
     refused = Outcome(key=rule("b"), action=Action.DELETE, ok=False, message="webhook says no")
-    assert rule("b") in record(ledger, result, [refused], observed, built, {}, "").entries
+    assert rule("b") in record(ledger, result, [refused], observed, built, {}, {}, "").entries
     gone = replace(refused, ok=True)
-    assert rule("b") not in record(ledger, result, [gone], observed, built, {}, "").entries
+    assert rule("b") not in record(ledger, result, [gone], observed, built, {}, {}, "").entries
 
 
 json_values = st.recursive(

@@ -99,13 +99,13 @@ class Repository:
             self._fetch(f"+{_HEADS}{branch}:{ref}", tip, depth)
         return self.healed(lambda: self._pinned(ref), branch, tip)
 
-    def fetch_commit(self, commit: str) -> None:
-        """Ask the remote for one commit, whether or not a branch leads to it."""
-        self._fetch(commit, commit, 0)
-
     def knew(self, branch: str) -> bool:
         """Whether this branch was fetched before."""
         return bool(self._resolve(self.local_ref(branch)))
+
+    def last_seen(self, branch: str) -> str:
+        """The tip of a branch when it was last fetched, "" if it never was."""
+        return self._resolve(self.local_ref(branch))
 
     def local_ref(self, branch: str) -> str:
         """Where the store keeps the tip of a remote branch. Bound to the URL: a changed URL is another repository.

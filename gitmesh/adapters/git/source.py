@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from msgspec.structs import replace
 
+from gitmesh.adapters.git.acceptance import Acceptance
 from gitmesh.adapters.git.blobs import read_objects
 from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.names import is_abbreviation, is_object_id
@@ -59,6 +60,7 @@ class GitSource:
             timeout=timeout,
         )
         self.repository.watch(branch)
+        self._acceptance = Acceptance(store.absolute().with_name(f"{store.name}.accepted"))
         self._snapshots: dict[str, Snapshot] = {}
         self._ancestry: dict[tuple[str, str], bool] = {}
         self._guard = threading.RLock()
@@ -89,16 +91,33 @@ class GitSource:
         return replace(snapshot, diagnostics=(*snapshot.diagnostics, said))
 
     def read(self, commit: str) -> Snapshot:
-        """A commit by its full id: from memory, the store, or the remote if it still gives it away.
+        """A commit by its full id, from memory or the store: one that the branch leads to, or that was accepted here.
 
-        Raises GoneError where the remote does not, SourceError where it could not be asked.
+        The remote is never asked for a commit by its id: it would give away what nobody merged. Raises GoneError where the commit is
+        not to be had any more, SourceError where the branch could not be read.
         """
         if not is_object_id(commit):
             raise SourceError(f"{commit[:64]!r} is not the full id of a commit")
         with self._guard:
+            if commit != self._acceptance.read() and not self.leads_to(commit):
+                raise SourceError(f"branch {self.branch} does not lead to commit {commit[:12]}, as far as it is known here")
             if commit not in self._snapshots and not self.repository.has(commit):
-                self._fetch_commit(commit)
+                raise GoneError(f"commit {commit[:12]} is not in the repository any more")
             return self._snapshot(commit)
+
+    def leads_to(self, commit: str) -> bool:
+        """Whether the branch, as it was last seen, is that commit or comes after it."""
+        with self._guard:
+            tip = self.repository.last_seen(self.branch)
+        return bool(tip) and self.descends(tip, commit)
+
+    def accept(self, commit: str) -> None:
+        """Record that this commit came into force. Raises SourceError."""
+        self._acceptance.write(commit)
+
+    def accepted(self) -> str:
+        """The commit that was recorded last, "" if none is."""
+        return self._acceptance.read()
 
     def descends(self, tip: str, ancestor: str) -> bool:
         """Whether `tip` is `ancestor` or comes after it. What cannot be found out, even by fetching, is answered with no."""
@@ -139,14 +158,6 @@ class GitSource:
             author=info.author,
             subject=info.subject,
         )
-
-    def _fetch_commit(self, commit: str) -> None:
-        try:
-            self.repository.fetch_commit(commit)
-        except GitError as error:
-            if error.reason is not Reason.GONE:
-                raise
-            raise GoneError(f"commit {commit[:12]} is not in the repository any more", detail=error.detail) from error
 
     def _without_branch(self) -> NoReturn:
         """Say why the branch has no tip: never to be read as a branch without policies (G15)."""

@@ -26,9 +26,9 @@ if TYPE_CHECKING:  # a configuration that is given was imported already
     from gitmesh.adapters.kube.facts import FactReader
     from gitmesh.adapters.kube.predict import Predictor
     from gitmesh.adapters.kube.rights import Right
+    from gitmesh.discovery.controlplanes import Homes
     from gitmesh.errors import ClusterError
     from gitmesh.model.config import ClusterConfig
-    from gitmesh.discovery.controlplanes import Homes
     from gitmesh.model.facts import ClusterFacts, Remembered
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.objects import ApiKind, ObjectKey

@@ -76,9 +76,7 @@ class FactReader:
         last = self._last
         if last is not None and last[1:3] == (unread, remembered) and last[0] == rows:
             return last[3]
-        facts = assemble(
-            self._cluster, self._labels, rows, self._translators, unread=unread, homes=self._homes, remembered=remembered
-        )
+        facts = assemble(self._cluster, self._labels, rows, self._translators, unread=unread, homes=self._homes, remembered=remembered)
         if last is not None and last[3].digest == facts.digest:
             facts = last[3]
         self._last = (rows, unread, remembered, facts)

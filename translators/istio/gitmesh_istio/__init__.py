@@ -1,5 +1,6 @@
 """Istio with sidecars: everything that GitMesh knows of this mesh. The module itself is the translator (gitmesh.ports.Translator)."""
 
+from gitmesh_istio.beside import beside, retain
 from gitmesh_istio.detect import HOMES as homes  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.detect import NAMING as naming  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.detect import configmaps, configured_by, detect, injects, member
@@ -14,6 +15,7 @@ from gitmesh_istio.verdict import verdict
 name = "istio"
 
 __all__ = [
+    "beside",
     "claims",
     "configmaps",
     "configured_by",
@@ -26,6 +28,7 @@ __all__ = [
     "naming",
     "phase",
     "resources",
+    "retain",
     "steps",
     "supports",
     "switches",
