@@ -92,6 +92,7 @@ _TABLE: tuple[tuple[str, Reason, str], ...] = (
         Reason.UNREACHABLE,
         "the server failed or broke the connection",
     ),
+    (r"error: 4\d\d|HTTP 4\d\d", Reason.UNREACHABLE, "the server refused to answer"),
     (r"signal 25|File too large|File size limit", Reason.TOO_LARGE, "the repository is larger than the limit"),
     (
         r"fsck error|error in (?:tree|commit|tag|blob|object)|: (?:hasDot|fullPathname|gitmodules|nullSha1|badTree|duplicateEntries)",

@@ -14,8 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import TypeVar
+from weakref import finalize
 
 from gitmesh.adapters.git.errors import GitError, Reason, failure, unwritable
 from gitmesh.adapters.git.process import Limits, run
@@ -37,7 +38,7 @@ class Store:
         self.trouble = ""
         self._seconds = seconds
         self._guard = threading.RLock()
-        self._elsewhere: TemporaryDirectory[str] | None = None
+        self._drop: Callable[[], object] | None = None
 
     def writing(self, tip: str, work: Callable[[], T]) -> T:
         """Do `work`, which writes to the store, while nobody else does. `tip` is a commit that the store is made for.
@@ -65,8 +66,9 @@ class Store:
 
     def _away(self, tip: str, work: Callable[[], T], error: GitError) -> T:
         try:
-            self._elsewhere = TemporaryDirectory(prefix="gitmesh-")
-            self.path, self.trouble = Path(self._elsewhere.name) / self.home.name, str(error)
+            folder = mkdtemp(prefix="gitmesh-")
+            self._drop = finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self.path, self.trouble = Path(folder) / self.home.name, str(error)
             return self._alone(tip, work)
         except (OSError, GitError) as second:
             self._return()
@@ -82,10 +84,8 @@ class Store:
 
     def _return(self) -> None:
         self.path, self.trouble = self.home, ""
-        if self._elsewhere is not None:
-            with contextlib.suppress(OSError):
-                self._elsewhere.cleanup()
-        self._elsewhere = None
+        if self._drop is not None:
+            self._drop()
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -103,7 +103,7 @@ class Store:
         if not (self.path / "HEAD").exists():
             self._clear()
             self._make(self.path, tip)
-            if self._elsewhere is not None:
+            if self.trouble and (self.home / "objects").is_dir():
                 (self.path / "objects" / "info" / "alternates").write_text(f"{self.home / 'objects'}\n")
         for stale in (*self.path.glob("*.lock"), *self.path.glob("refs/**/*.lock")):
             stale.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ _HINT = "A login page or a proxy may stand before the repository, or the URL is 
 _ASKED = re.compile(r"=> Send header: GET \S*/info/refs\b")
 _STATUS = re.compile(r"<= Recv header: HTTP/[\d.]+ (\d{3})")
 _TYPE = re.compile(r"<= Recv header: content-type:[ \t]*([\w.+-]{1,60}/[\w.+-]{1,60})", re.IGNORECASE)
+_EMPTY = re.compile(r"<= Recv header: content-length:[ \t]*0\s", re.IGNORECASE)
 _PAGES = ("text/html", "application/xhtml+xml")
 _SMART = "application/x-git-"
 
@@ -20,14 +21,14 @@ _SMART = "application/x-git-"
 def page_in_place_of_git(trace: str, host: str, *, failed: bool) -> GitError | None:
     """The error if the traced answer is not a Git server's; None where it may be one.
 
-    Of a plain file server, which git can read as well, only a web page is told apart unless git `failed` on the answer.
+    Git reads the files of a plain web server as well. Where it did not `fail` on the answer, an empty one that is no web page
+    may be the list of such a repository without branches.
     """
-    answer = _ASKED.split(trace)[-1]
-    status, kind = _STATUS.findall(answer)[:1], _TYPE.findall(answer)[:1]
-    if not status or not kind or kind[0].lower().startswith(_SMART):
+    answer = _ASKED.split(trace)[-1].partition("=> Send header, ")[0]
+    status, kinds = _STATUS.search(answer), _TYPE.search(answer)
+    kind = kinds[1].lower() if kinds else ""
+    page = kind in _PAGES
+    if status is None or not status[1].startswith("2") or kind.startswith(_SMART) or not (page or failed or not _EMPTY.search(answer)):
         return None
-    page = kind[0].lower() in _PAGES
-    if not page and not failed:
-        return None
-    text = f"the host answered with {'a web page' if page else 'something else'} ({kind[0].lower()}), not as a Git server does"
-    return GitError(f"{text} ({host}, HTTP {status[0]})", Reason.NO_GIT_SERVER, hint=_HINT)
+    text = f"the host answered with {'a web page' if page else 'something else'} ({kind or 'of no type'}), not as a Git server does"
+    return GitError(f"{text} ({host}, HTTP {status[1]})", Reason.NO_GIT_SERVER, hint=_HINT)
