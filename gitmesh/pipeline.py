@@ -66,6 +66,10 @@ def quiet(_text: str) -> None:
     """Progress that nobody watches."""
 
 
+def untold(_diagnostic: Diagnostic) -> None:
+    """Findings that nobody wants before the report."""
+
+
 def run(
     sources: Sequence[Source],
     fleet: Fleet,
@@ -77,13 +81,14 @@ def run(
     clock: Callable[[], float],
     publishers: Sequence[Publisher] = (),
     progress: Callable[[str], None] = quiet,
+    tell: Callable[[Diagnostic], None] = untold,
 ) -> Report:
     """One cycle. Never raises for users' mistakes or the world's failures: both are findings in the report.
 
     `clock` is a monotonic clock in seconds; it decides durations, the detection of fights, and when proxies have had the time
-    to take up a write.
+    to take up a write. `tell` hears each finding at the end of the step that made it.
     """
-    cycle = _Run(sources, fleet, translators, until, options, memo, clock, progress)
+    cycle = _Run(sources, fleet, translators, until, options, memo, clock, progress, tell)
     report = cycle.report()
     for publisher in publishers:
         report = publisher.publish(report)
@@ -103,9 +108,10 @@ class _Run:
         memo: Memo,
         clock: Callable[[], float],
         progress: Callable[[str], None],
+        tell: Callable[[Diagnostic], None],
     ) -> None:
         self.sources, self.fleet, self.translators = sources, fleet, translators
-        self.until, self.options, self.memo, self.clock, self.progress = until, options, memo, clock, progress
+        self.until, self.options, self.memo, self.clock, self.progress, self.tell = until, options, memo, clock, progress, tell
         self.said: list[Diagnostic] = []
         self.seconds: dict[str, float] = {}
         self.stored: dict[str, Stored] = {}
@@ -141,9 +147,11 @@ class _Run:
     @contextmanager
     def _phase(self, name: str, text: str) -> Iterator[None]:
         self.progress(text)
-        began = self.clock()
+        began, told = self.clock(), len(self.said)
         yield
         self.seconds[name] = self.clock() - began
+        for diagnostic in self.said[told:]:
+            self.tell(diagnostic)
 
     # --- the steps
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 from gitmesh.adapters.git.auth import Access, access
 from gitmesh.adapters.git.errors import GitError, Reason, failure
 from gitmesh.adapters.git.names import branch_problem, is_object_id
-from gitmesh.adapters.git.process import Done, Limits, run
+from gitmesh.adapters.git.process import Done, Limits, Running, run
 from gitmesh.errors import SourceError
 from gitmesh.model.config import SourceAuth
 from gitmesh.parsing.settings import url_problem
@@ -31,7 +31,8 @@ _LOCK_PAUSE = 0.05
 class Repository:
     """One remote and its store. May be used from several threads and processes: what changes the store takes a lock.
 
-    `store` is a folder of this repository's own. `watch` are branches whose tips one poll asks for.
+    `store` is a folder of this repository's own. `watch` are branches whose tips one poll asks for. `running` are the commands
+    that talk to the remote now.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Repository:
         self._base = base
         self._allow_insecure = allow_insecure
         self.max_pack = max_pack
+        self.running = Running()
         self._guard = threading.RLock()
         self._space = "refs/gitmesh/" + hashlib.sha256(url.encode()).hexdigest()[:12]
 
@@ -131,7 +133,7 @@ class Repository:
     def remote_call(self, arguments: Sequence[str]) -> Done:
         """Run a command that talks to the remote and may fail. Raises GitError only if it did not end."""
         given = self._access()
-        return run([f"--git-dir={self.store}", *arguments], Limits(seconds=self.timeout), env=given.env, config=given.config)
+        return self._git(arguments, Limits(seconds=self.timeout), given)
 
     def explain(self, output: str) -> GitError:
         """The error for what a command that talked to the remote printed."""
@@ -139,8 +141,11 @@ class Repository:
 
     def _remote(self, arguments: Sequence[str], limits: Limits, store: Path | None = None) -> bytes:
         given = self._access()
-        done = run([f"--git-dir={store or self.store}", *arguments], limits, env=given.env, config=given.config)
-        return _output(done, given)
+        return _output(self._git(arguments, limits, given, store), given)
+
+    def _git(self, arguments: Sequence[str], limits: Limits, given: Access, store: Path | None = None) -> Done:
+        directory = f"--git-dir={store or self.store}"
+        return run([directory, *arguments], limits, env=given.env, config=given.config, running=self.running)
 
     def _access(self) -> Access:
         return access(self.url, self._auth, self._base, self.timeout)

@@ -106,8 +106,8 @@ class Client:
     """The way to one API server, for any thread. `timeout` is the deadline of one request in seconds, all its attempts included."""
 
     def __init__(self, endpoint: Endpoint, *, timeout: float, user_agent: str, jitter: Callable[[], float] = random.random) -> None:
+        self.timeout = timeout
         self._endpoint = endpoint
-        self._timeout = timeout
         self._headers = {"Accept-Encoding": "identity", "User-Agent": user_agent}
         self._jitter = jitter
         self._slots = Slots(IN_FLIGHT)
@@ -163,9 +163,9 @@ class Client:
         session = self._started()
         with self._slots:
             try:
-                return self._attempts(request, session.pool, Deadline(self._timeout, session.closing))
+                return self._attempts(request, session.pool, Deadline(self.timeout, session.closing))
             except TimeoutError:
-                raise ClusterError(f"{request}: no answer within {self._timeout:g} s") from None
+                raise ClusterError(f"{request}: no answer within {self.timeout:g} s") from None
 
     def _started(self) -> _Session:
         with self._lock:
