@@ -73,6 +73,10 @@ def unknown_time() -> float:
     return 0.0
 
 
+def untold(_diagnostic: Diagnostic) -> None:
+    """Findings that nobody wants before the report."""
+
+
 def run(
     sources: Sequence[Source],
     fleet: Fleet,
@@ -85,13 +89,15 @@ def run(
     wall: Callable[[], float] = unknown_time,
     publishers: Sequence[Publisher] = (),
     progress: Callable[[str], None] = quiet,
+    tell: Callable[[Diagnostic], None] = untold,
 ) -> Report:
     """One cycle. Never raises for users' mistakes or the world's failures: both are findings in the report.
 
     `clock` is a monotonic clock in seconds; it decides durations, and when proxies have had the time to take up a write. `wall` is
-    the time in seconds since the epoch (0 = not known), for the age of holds alone.
+    the time in seconds since the epoch (0 = not known), for the age of holds alone. `tell` hears each finding at the end of the step
+    that made it.
     """
-    cycle = _Run(sources, fleet, translators, until, options, memo, clock, wall, progress)
+    cycle = _Run(sources, fleet, translators, until, options, memo, clock, wall, progress, tell)
     report = cycle.report()
     for publisher in publishers:
         report = publisher.publish(report)
@@ -112,10 +118,11 @@ class _Run:
         clock: Callable[[], float],
         wall: Callable[[], float],
         progress: Callable[[str], None],
+        tell: Callable[[Diagnostic], None],
     ) -> None:
         self.wall = wall
         self.sources, self.fleet, self.translators = sources, fleet, translators
-        self.until, self.options, self.memo, self.clock, self.progress = until, options, memo, clock, progress
+        self.until, self.options, self.memo, self.clock, self.progress, self.tell = until, options, memo, clock, progress, tell
         self.said: list[Diagnostic] = []
         self.seconds: dict[str, float] = {}
         self.stored: dict[str, Stored] = {}
@@ -151,9 +158,11 @@ class _Run:
     @contextmanager
     def _phase(self, name: str, text: str) -> Iterator[None]:
         self.progress(text)
-        began = self.clock()
+        began, told = self.clock(), len(self.said)
         yield
         self.seconds[name] = self.clock() - began
+        for diagnostic in self.said[told:]:
+            self.tell(diagnostic)
 
     # --- the steps
 

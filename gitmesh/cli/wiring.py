@@ -22,10 +22,12 @@ from gitmesh.cli.folders import folder
 
 if TYPE_CHECKING:
     from gitmesh.adapters.git import GitSource
+    from gitmesh.adapters.kube.events import EventPublisher
+    from gitmesh.adapters.statusbranch import StatusBranch
     from gitmesh.model.config import ClusterConfig, Config, SourceConfig
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.pipeline import Options
-    from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
+    from gitmesh.ports import Cluster, Fleet, Source, Translator
 
 FILE = "gitmesh.yaml"
 T = TypeVar("T")
@@ -201,16 +203,20 @@ def _named(setup: Setup, name: str | None) -> SourceConfig:
     return found
 
 
-def fleet(setup: Setup, translators: Mapping[str, Translator]) -> Fleet:
-    """The clusters of the configuration."""
+def fleet(setup: Setup, translators: Mapping[str, Translator], *, patient: bool = True) -> Fleet:
+    """The clusters of the configuration. Unless `patient`, none is waited for much longer than its deadline for a request."""
     from gitmesh.adapters.fleet import LocalFleet
 
     for one in setup.config.clusters:
         for name in sorted(one.control_planes.keys() - translators.keys()):
             there = ", ".join(sorted(translators))
-            raise click.ClickException(f"cluster {one.name}: controlPlanes names {name}, which is no installed translator; there are {there}")
+            raise click.ClickException(
+                f"cluster {one.name}: controlPlanes names {name}, which is no installed translator; there are {there}"
+            )
     folders = [one.name for one in setup.config.clusters if one.directory is not None]
-    return LocalFleet([cluster(setup, one, translators) for one in setup.config.clusters], in_turn=folders)
+    bounds = {one.name: one.timeout / 1000 + one.settle_seconds for one in setup.config.clusters}
+    made = [cluster(setup, one, translators) for one in setup.config.clusters]
+    return LocalFleet(made, in_turn=folders, patience=None if patient else bounds)
 
 
 def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translator]) -> Cluster:
@@ -263,32 +269,32 @@ def read_facts(path: Path) -> Mapping[str, ClusterFacts]:
         raise click.ClickException(f"cannot read facts from {path}: {error}") from None
 
 
-def publishers(setup: Setup, repositories: Sequence[Source]) -> tuple[Publisher, ...]:
+def status_branch(setup: Setup, repositories: Sequence[Source]) -> StatusBranch | None:
     """The status branch of the first source's repository, unless it is switched off, or the repository may not be used."""
     from gitmesh.adapters.git import GitSource
     from gitmesh.adapters.statusbranch import StatusBranch
 
     back, first = setup.config.write_back, repositories[0]
     if not back.enabled or not isinstance(first, GitSource):
-        return ()
-    return (StatusBranch(first, back.status_branch, author=back.author, now=time.time),)
+        return None
+    return StatusBranch(first, back.status_branch, author=back.author, now=time.time)
 
 
-def event_publishers(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> tuple[Publisher, ...]:
+def events(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> EventPublisher | None:
     """Events on the agent's own Deployment (namespace, name), where the configuration has the cluster that it runs in.
 
     None in mode Observe: an Event is a write, too.
     """
     own = next((fleet.clusters[one.name] for one in setup.config.clusters if one.in_cluster and one.enforce), None)
     if own is None:
-        return ()
+        return None
     from gitmesh.adapters.kube.cluster import KubeCluster
     from gitmesh.adapters.kube.events import EventPublisher
 
     if not isinstance(own, KubeCluster):
-        return ()
+        return None
     now = partial(datetime.now, UTC)
-    return (EventPublisher(own.client, *deployment, now=now, clock=time.monotonic, instance=setup.config.instance),)
+    return EventPublisher(own.client, *deployment, now=now, clock=time.monotonic, instance=setup.config.instance)
 
 
 class Review(Struct, frozen=True, kw_only=True):

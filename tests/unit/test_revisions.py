@@ -114,7 +114,7 @@ def test_a_last_good_revision_that_cannot_be_read_leaves_its_source_without_one_
     beta.commit(timeout("c"), good=True)
     found = chosen(alpha, beta, memory=memory)
     assert "GM606" in codes(found)
-    assert (found.lost, found.in_force, found.absent) == (True, True, {"alpha"})
+    assert (found.lost, found.in_force, found.absent) == (True, True, frozenset({"alpha"}))
     assert found.accepted == {"alpha": "", "beta": beta.tip}
     assert memory["alpha"] == alpha.tip, "what was accepted stays known"
 

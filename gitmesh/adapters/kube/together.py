@@ -28,9 +28,10 @@ class Ahead(Generic[T]):
         """Whether `result` answers at once."""
         return bool(self._returned or self._raised)
 
-    def wait(self) -> None:
-        """Until the work has ended."""
-        self._thread.join()
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until the work has ended, or so many seconds have passed; whether it has ended."""
+        self._thread.join(seconds)
+        return self.has_ended
 
     def result(self) -> T:
         """What the work returned or raised, once it has ended."""
