@@ -46,7 +46,7 @@ def command(keep: Path | None, color: bool | None) -> int:
         world = build(root)
         if keep:
             _trust(world.config)
-        Story(world, scratch / "store", lambda line: console.data(f"{line}\n"), paint).tell()
+        Story(world, scratch / "store", lambda line: console.data(f"{line}\n", paint), paint).tell()
     console.data(_next(keep))
     return 0
 
