@@ -6,10 +6,12 @@ Arguments, files, repositories and APIs say what they like. Whatever is printed 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 import click
@@ -35,6 +37,14 @@ def wants_color(choice: bool | None, stream: TextIO, environment: Mapping[str, s
 def paint_for(choice: bool | None, *, error: bool = False) -> Paint:
     """The colours of stdout, or of stderr."""
     return ansi if wants_color(choice, sys.stderr if error else sys.stdout, os.environ) else plain
+
+
+def program() -> tuple[str, ...]:
+    """How this program is started from this shell: by its name where that is found, else as it was started now."""
+    if shutil.which("gitmesh"):
+        return ("gitmesh",)
+    started = Path(sys.argv[0])
+    return (str(started.absolute()),) if started.name == "gitmesh" and os.access(started, os.X_OK) else (sys.executable, "-m", "gitmesh")
 
 
 def data(text: str, paint: Paint = plain) -> None:
