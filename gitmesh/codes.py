@@ -399,7 +399,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "warning",
         "Another manager keeps changing this object back.",
         "More than 5 corrections in a minute. An error where the object decides who may call.",
-        "Stop the other manager, or suspend the policy.",
+        "Stop the other manager. An object that only routes may be left to it, by the annotation gitmesh.io/reconcile: disabled.",
         "",
     ),
     (

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 import click
 
 from gitmesh import __version__
+from gitmesh.cli import console
 from gitmesh.cli.lazy import Entry, LazyGroup
+from gitmesh.render.escape import printable
 
 FAILURE = 3
 INTERRUPTED = 130
@@ -75,7 +77,7 @@ cli.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, he
 
 
 def _version(ctx: click.Context) -> None:
-    click.echo(f"gitmesh {__version__}")
+    console.data(f"gitmesh {__version__}\n")
     ctx.exit()
 
 
@@ -103,7 +105,7 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _interrupted()
     except click.ClickException as mistake:
-        mistake.show()
+        console.complaint(mistake)
         return FAILURE
     except BrokenPipeError:
         return _reader_left()
@@ -112,7 +114,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _interrupted() -> int:
-    click.echo("interrupted", err=True)
+    console.note("interrupted")
     return INTERRUPTED
 
 
@@ -126,10 +128,10 @@ def _defect(defect: Exception, arguments: Sequence[str]) -> int:
     if "--debug" in arguments or os.environ.get("GITMESH_DEBUG"):
         import traceback
 
-        traceback.print_exception(defect)
+        console.note("".join(traceback.format_exception(defect)).rstrip("\n"))
     name = type(defect).__name__
-    click.echo(f"gitmesh: this is a defect of GitMesh, not of your policies ({name}: {defect})", err=True)
-    click.echo("  hint: run again with GITMESH_DEBUG=1 and report the traceback", err=True)
+    console.note(printable(f"gitmesh: this is a defect of GitMesh, not of your policies ({name}: {defect})"))
+    console.note("  hint: run again with GITMESH_DEBUG=1 and report the traceback")
     return FAILURE
 
 

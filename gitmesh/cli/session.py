@@ -16,6 +16,7 @@ from gitmesh.cli.exits import exit_code
 from gitmesh.cli.output import dumped
 from gitmesh.model.report import Report, Stage
 from gitmesh.render.document import Document, findings_document, plan_document
+from gitmesh.render.escape import printable
 from gitmesh.render.markdown import report_markdown
 from gitmesh.render.narrow import narrowed, unmatched
 from gitmesh.render.text import report_text
@@ -106,14 +107,15 @@ def answer(report: Report, view: View, *, differences: bool = False) -> int:
     for glob in unmatched(report, view.policies):
         if not any(one.is_error for one in report.diagnostics):
             raise click.UsageError(f"--policy {glob}: no such policy")
-        console.note(f"--policy {glob}: no such policy, as far as the errors let see")
+        console.note(printable(f"--policy {glob}: no such policy, as far as the errors let see"))
     part = narrowed(report, view.policies)
     if part.hidden:
         console.note(part.hidden)
     if view.form == "text":
-        console.data(report_text(part.report, paint=console.paint_for(view.color)))
+        paint = console.paint_for(view.color)
+        console.data(report_text(part.report, paint=paint), paint)
     elif view.form == "markdown":
         console.data(report_markdown(part.report))
     else:
-        console.data(dumped(_DOCUMENTS[report.until](part.report), view.form))
+        console.document(dumped(_DOCUMENTS[report.until](part.report), view.form))
     return exit_code(part.report, fail_on=view.fail_on, differences=differences)

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from gitmesh.cli import console, trust
 from gitmesh.cli.folders import folder
+from gitmesh.render.escape import printable
 
 if TYPE_CHECKING:
     from gitmesh.adapters.git import GitSource
@@ -73,7 +74,7 @@ def read(file: Path, *, quiet: bool = False) -> Setup:
     """A configuration that was named, and is named on stderr unless `quiet`."""
     config = parsed(file, content_of(file))
     if not quiet:
-        console.note(f"configuration: {_shown(file)}")
+        console.note(printable(f"configuration: {_shown(file)}"))
     return Setup(config=config, file=file)
 
 
@@ -86,10 +87,10 @@ def _found(file: Path) -> Setup:
         raise click.UsageError(f"{_shown(file)} is a symbolic link, found and not named; {_consent(file)}")
     else:
         setup = Setup(config=parsed(file, content), file=file, confined=True)
-    console.note(f"configuration: {_shown(file)}")
+    console.note(printable(f"configuration: {_shown(file)}"))
     if setup.confined:
         console.note("  found, not named, and not trusted: it uses only what lies below its folder, and keeps nothing from being checked")
-        console.note(f"  {_consent(file)}")
+        console.note(printable(f"  {_consent(file)}"))
     return setup
 
 

@@ -22,7 +22,7 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """The policy files of one commit, sorted by path. `commit` is 40 or 64 hex digits, or "" for a plain folder.
 
     `diagnostics` are findings on entries that cannot be policy files. `paths` are the places that were asked for ("" = all of it),
-    each with the paths of the policy files below it: none where the place is not there, or holds no such file. `author` and
+    each with the paths of the policy files below it, refused ones too: none where the place is not there, or holds no such file. `author` and
     `subject` describe the commit.
     """
 

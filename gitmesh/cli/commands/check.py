@@ -41,7 +41,11 @@ def command(config_path: Path | None, fail_on: str, form: str, store: Path | Non
     setup = wiring.require(config_path)
     with console.progress() as progress:
         checks = tuple(_checks(setup, store, progress))
-    console.data(checks_text(checks, console.paint_for(color)) if form == "text" else dumped(checks_document(checks), form))
+    if form == "text":
+        paint = console.paint_for(color)
+        console.data(checks_text(checks, paint), paint)
+    else:
+        console.document(dumped(checks_document(checks), form))
     return _exit_code(checks, fail_on)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,7 +47,7 @@ def command(keep: Path | None, color: bool | None) -> int:
         world = build(root)
         if keep:
             _trust(world.config)
-        Story(world, scratch / "store", lambda line: console.data(f"{line}\n"), paint).tell()
+        Story(world, scratch / "store", lambda line: console.data(f"{line}\n", paint), paint).tell()
     console.data(_next(keep))
     return 0
 
@@ -69,13 +70,15 @@ def _trust(config: Path) -> None:
 
 def _next(kept: Path | None) -> str:
     """What to type next."""
+    program = shlex.join(console.program())
     if kept is None:
-        return "\nNext: gitmesh demo --keep shop      the same, left in ./shop to play with\n"
+        return f"\nNext:\n  {program} demo --keep shop   # the same, left in ./shop to play with\n"
     lines = [
-        f"cd {kept}",
-        "$EDITOR repo/policies/reviews.yaml     change something",
-        "gitmesh diff repo                      what it would do, before it is committed",
+        f"cd {shlex.quote(str(kept))}",
+        "$EDITOR repo/policies/reviews.yaml   # change something",
+        f"{program} diff repo   # what it would do, before it is committed",
         'git -C repo commit -am "Try it" && git -C repo push',
-        "gitmesh sync                           or keep it running: gitmesh agent --config gitmesh.yaml",
+        f"{program} sync   # once; or keep it running:",
+        f"{program} agent --config gitmesh.yaml",
     ]
     return "\nNext:\n" + "".join(f"  {line}\n" for line in lines)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from gitmesh.cli import console, trust, wiring
+from gitmesh.render.escape import printable
 
 HELP = """Agree to a gitmesh.yaml that is found by itself, with its path and content as they are now.
 
@@ -39,7 +40,7 @@ def command(path: Path | None, revoke: bool, listing: bool) -> int:
     if listing:
         if revoke or path:
             raise click.UsageError("--list takes neither a PATH nor --revoke")
-        console.data("".join(f"{line}\n" for line in _lines()))
+        console.data("".join(f"{printable(line)}\n" for line in _lines()))
         return 0
     file = _file(path)
     try:
@@ -62,7 +63,7 @@ def _trust(file: Path) -> None:
     content = wiring.content_of(file)
     wiring.parsed(file, content)
     trust.record(file, content, os.environ)
-    console.data(f"trusted: {file.resolve()}\n")
+    console.data(printable(f"trusted: {file.resolve()}") + "\n")
     if trust.in_ci(os.environ):
         console.note("CI is set: here only a configuration that is named with --config counts")
 
@@ -70,7 +71,7 @@ def _trust(file: Path) -> None:
 def _revoke(file: Path) -> None:
     if not trust.forget(file, os.environ):
         raise click.UsageError(f"{file} was not trusted")
-    console.data(f"not trusted any more: {file.resolve()}\n")
+    console.data(printable(f"not trusted any more: {file.resolve()}") + "\n")
 
 
 def _lines() -> Iterator[str]:
