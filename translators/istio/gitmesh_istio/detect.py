@@ -11,14 +11,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from gitmesh.model.facts import Mesh, PortRange
 from gitmesh.model.objects import Body
 from gitmesh.ports import ControlObjects, Membership, PodFact
 from gitmesh_istio.ignored import ignored_namespaces, ignores, is_scoped
 from gitmesh_istio.kinds import EXPORTS
 from gitmesh_istio.names import DEFAULT_DOMAIN
+from gitmesh_istio.reading import settings_of
 from gitmesh_istio.verdict import analysis, validation
 
 TRANSLATOR = "istio"
@@ -131,11 +130,7 @@ def _text(config: Mapping[str, Any], key: str) -> str:
 
 def _mesh_config(configmap: Body | None) -> Mapping[str, Any]:
     """MeshConfig, or nothing where it is absent or cannot be read."""
-    text = _mapping(_mapping(configmap).get("data")).get("mesh")
-    try:
-        return _mapping(yaml.safe_load(text)) if isinstance(text, str) else {}
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return {}
+    return settings_of(_mapping(_mapping(configmap).get("data")).get("mesh")) or {}
 
 
 def _version(image: str, labels: Mapping[str, str]) -> str:
