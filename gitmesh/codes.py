@@ -206,9 +206,9 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "GM212",
         "TooManyOverlaps",
         "error",
-        "More than 64 overlapping rules for one destination.",
-        "Meshes with first-match route lists need one route for each combination of overlapping rules.",
-        "Make the matches disjoint, or use fewer policies.",
+        "More rules for one destination, or more overlaps of them, than can be told apart.",
+        "Each rule is compared with each other, and meshes with first-match lists need a route for each overlap: 64 at most.",
+        "Make the matches disjoint, or use fewer and shorter ones.",
         "",
     ),
     (

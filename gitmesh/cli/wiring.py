@@ -259,14 +259,15 @@ def facts_fleet(facts: Mapping[str, ClusterFacts]) -> Fleet:
 
 
 def read_facts(path: Path) -> Mapping[str, ClusterFacts]:
-    """Facts saved by `gitmesh discover -o yaml` (or json)."""
-    import yaml
-
+    """Facts saved by `gitmesh discover -o yaml` (or json); as many nodes as it has bytes, so that aliases multiply nothing."""
     from gitmesh.discovery.facts_codec import load_facts
+    from gitmesh.yaml_documents import MAX_NODES, read_documents
 
     try:
-        return load_facts(yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506  a safe loader
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        content = path.read_bytes()
+        documents = read_documents(content, max(MAX_NODES, len(content)))
+        return load_facts(documents[0].value if len(documents) == 1 else None)
+    except (OSError, ValueError) as error:
         raise click.ClickException(f"cannot read facts from {path}: {error}") from None
 
 

@@ -60,11 +60,11 @@ def weight(pattern: str) -> int:
     an expression at which RE2 gives up."""
     folded = 3 if _FOLDED.search(pattern) else 1
     read = folded * _UNICODE * len(_UNICODE_CLASS.findall(pattern))
-    return _EACH + read + min(folded * _program(pattern), 2 * MAX_PROGRAM)
+    return _EACH + read + min(folded * instructions(pattern), 2 * MAX_PROGRAM)
 
 
-def _program(pattern: str) -> int:
-    """Instructions by syntax, where each repetition multiplies what stands before it."""
+def instructions(pattern: str) -> int:
+    """The size of the program as the syntax tells it, where each repetition multiplies what stands before it."""
     groups, last = [_GROUP], 0
     for token in _TOKEN.finditer(pattern):
         kind = token.lastgroup
@@ -119,6 +119,13 @@ _COMPILED = _Compiled()
 def compiled(pattern: str, *, ignore_case: bool = False) -> Expression | TooLarge | Malformed:
     """The expression, compiled once; bounded in time and memory for any text of at most MAX_LENGTH characters."""
     return _COMPILED[pattern, ignore_case]
+
+
+def fullmatch(pattern: str, text: str, *, ignore_case: bool = False) -> bool:
+    """Whether an expression that was accepted means the whole text."""
+    found = compiled(pattern, ignore_case=ignore_case)
+    assert not isinstance(found, TooLarge | Malformed)
+    return found.fullmatch(text) is not None
 
 
 def _compiled(pattern: str, ignore_case: bool) -> Expression | TooLarge | Malformed:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.expressions import compiled
+from gitmesh.model.expressions import fullmatch
 from gitmesh.model.units import TextCondition
 
 _FOLD = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
@@ -48,7 +48,7 @@ def holds(condition: TextCondition, value: str, *, path: bool) -> bool:
     if condition.form == "present":
         return True
     if condition.form == "regex":
-        return compiled(condition.value, ignore_case=condition.ignore_case).fullmatch(value) is not None
+        return fullmatch(condition.value, value, ignore_case=condition.ignore_case)
     wanted = condition.value
     if condition.ignore_case:
         value, wanted = fold(value), fold(wanted)

@@ -63,6 +63,7 @@ class _Cluster:
         self.acting = scene.acting.get(name, {})
         self.access = {key: found for key, acting in self.acting.items() if (found := _of(acting, AccessPolicySpec))}
         self.governed = scene.governed.get(name, frozenset())
+        self.crowded = scene.crowded.get(name, {})
         self.around = self._around()
 
     def _around(self) -> object:
@@ -73,7 +74,7 @@ class _Cluster:
             if cluster == self.name
         }
         access = {key: tuple(marked.policy.id for marked, _ in found) for key, found in self.access.items()}
-        inputs = (self.index, self.scene.domains, self.governed, owners, self.scene.members.held, access)
+        inputs = (self.index, self.scene.domains, self.governed, owners, self.scene.members.held, access, self.crowded)
         return self.remembered.get(self.name, inputs) or self.remembered.put(self.name, inputs, object())
 
     def destinations(self) -> Mapping[ServiceKey, Done]:
@@ -98,7 +99,10 @@ class _Cluster:
 
     def _compared(self, service: Service, tokens: tuple[Any, ...]) -> Done:
         situation = self._situation(service)
-        place, inputs = (self.name, service.key, "alone"), (self.index, tokens, situation and self._access_inputs(situation))
+        place, inputs = (
+            (self.name, service.key, "alone"),
+            (self.index, tokens, self.crowded.get(service.key), situation and self._access_inputs(situation)),
+        )
         done: Done | None = self.remembered.get(place, inputs)
         if done is None:
             done = self._decide(service, _of(self.acting.get(service.key, []), TrafficPolicySpec), situation)
@@ -143,9 +147,16 @@ class _Cluster:
         """Whether it is not known what the default of its meshes is."""
         return any((self.name, mesh) in self.scene.members.held for mesh in self.index.meshes_behind(service))
 
+    def _crowded(self, service: Service, policies: Sequence[Acting]) -> Traffic | None:
+        """No decision where deciding would cost too much."""
+        said = self.crowded.get(service.key)
+        if said is None:
+            return None
+        return Traffic(policies=tuple(sorted(one.policy.id for one in policies)), diagnostics=(said,), held=True)
+
     def _decide(self, service: Service, acting: Sequence[tuple[Marked, int]], situation: Situation | None) -> Done:
         policies = [Acting(policy=marked.policy, form=form, slots=marked.slots) for marked, form in acting]
-        traffic = resolve_traffic(self.name, service, policies, self.index)
+        traffic = self._crowded(service, policies) or resolve_traffic(self.name, service, policies, self.index)
         access = resolve_access(situation, self.scene.trust, self.index) if situation else Resolved(access=None)
         decision, named = _worth_saying(situation, access.access)
         unit = bare(

@@ -15,6 +15,7 @@ from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import Half, Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.resolution.bounds import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
 from gitmesh.resolution.deciding import Done, destinations
 from gitmesh.resolution.destinations import RuleId
 from gitmesh.resolution.finishing import HALVES, Finished
@@ -76,14 +77,16 @@ class _Run:
         indexes = tuple(sorted(self.world.indexes.items()))
         selecting = [one for one in marked.values() if isinstance(one.policy.spec, TrafficPolicySpec | AccessPolicySpec)]
         selections = {one.policy.id: self._select(one, indexes) for one in selecting}
+        acting = _acting(marked, selections)
         return Scene(
             world=self.world,
             trust=Trust(self.world),
             marked=marked,
             members=memberships([policy for policy in policies if isinstance(policy.spec, VirtualMeshSpec)], self.world, clusters),
             selections=selections,
-            acting=_acting(marked, selections),
+            acting=acting,
             governed=_governed(marked, selections),
+            crowded=_crowded(acting),
             domains=tuple((c, i and tuple((m.name, m.trust_domain) for m in i.facts.meshes)) for c, i in indexes),
         )
 
@@ -97,7 +100,8 @@ class _Run:
         marked: Marked | None = remembered.get(policy.id, inputs)
         if marked is None:
             slots = slots_of(policy) if isinstance(policy.spec, TrafficPolicySpec) else {}
-            marked = Marked(policy=policy, token=(policy.id, policy.digest, places(policy)), slots=slots)
+            size = extent(policy.spec, slots) if isinstance(policy.spec, TrafficPolicySpec) else 0
+            marked = Marked(policy=policy, token=(policy.id, policy.digest, places(policy)), slots=slots, extent=size)
             remembered.put(policy.id, inputs, marked)
         return marked
 
@@ -175,6 +179,25 @@ def _acting(marked: Mapping[str, Marked], selections: Mapping[str, Selection]) -
             for key, form in forms.items():
                 here.setdefault(key, []).append((marked[name], form))
     return acting
+
+
+def _crowded(acting: Mapping[str, Mapping[ServiceKey, Sequence[tuple[Marked, int]]]]) -> dict[str, dict[ServiceKey, Diagnostic]]:
+    """Destinations with more rules than can be compared, and, while all of them together have more, the costliest, with the finding
+    on each. It is told by their number alone: what is decided may not depend on what is remembered."""
+    costs: dict[tuple[str, ServiceKey], int] = {}
+    for cluster, here in acting.items():
+        for key, marked in here.items():
+            costs[cluster, key] = comparisons(one.extent for one, _ in marked if one.extent)
+    left = total = sum(costs.values())
+    found: dict[str, dict[ServiceKey, Diagnostic]] = {}
+    for cluster, key in sorted(costs, key=lambda place: (-costs[place], place)):
+        if costs[cluster, key] <= MOST_COMPARISONS and left <= MOST_IN_ALL:
+            break
+        left -= costs[cluster, key]
+        sized = [(one.policy, one.extent) for one, _ in acting[cluster][key] if one.extent]
+        in_all = 0 if costs[cluster, key] > MOST_COMPARISONS else total
+        found.setdefault(cluster, {})[key] = too_many(sized, f"Service {'/'.join(key)}", cluster, in_all)
+    return found
 
 
 def _governed(marked: Mapping[str, Marked], selections: Mapping[str, Selection]) -> dict[str, frozenset[ServiceKey]]:

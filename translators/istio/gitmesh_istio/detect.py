@@ -11,14 +11,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from gitmesh.model.facts import Mesh, PortRange
 from gitmesh.model.objects import Body
 from gitmesh.ports import ControlObjects, Membership, PodFact
 from gitmesh_istio.ignored import ignored_namespaces, ignores, is_scoped
 from gitmesh_istio.kinds import EXPORTS
 from gitmesh_istio.names import DEFAULT_DOMAIN
+from gitmesh_istio.reading import settings_of
 from gitmesh_istio.verdict import analysis, validation
 
 TRANSLATOR = "istio"
@@ -153,13 +152,8 @@ def _mesh_config(objects: ControlObjects, place: tuple[str, str]) -> tuple[Mappi
     if place in objects.refused:
         return {}, f"{shown} may not be read"
     text = _mapping(_mapping(objects.configmaps.get(place)).get("data")).get("mesh")
-    try:
-        config = yaml.safe_load(text) if isinstance(text, str) else None
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return {}, f"key mesh of {shown} is not YAML"
-    if config is not None and not isinstance(config, Mapping):
-        return {}, f"key mesh of {shown} is not a mapping"
-    return config or {}, ""
+    config = settings_of(text)
+    return ({}, f"key mesh of {shown} cannot be read as settings") if config is None else (config, "")
 
 
 def _version(image: str, labels: Mapping[str, str]) -> str:

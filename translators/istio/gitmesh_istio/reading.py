@@ -7,6 +7,7 @@ from typing import Any
 
 from gitmesh.model.objects import Body, decode, listed, mapping, text
 from gitmesh.model.plan import Live
+from gitmesh.yaml_documents import DocumentError, read_documents
 from gitmesh_istio.names import DEFAULT_DOMAIN, full_host
 
 
@@ -59,6 +60,22 @@ def named_subsets(service: Body) -> dict[str, set[str]]:
         if subset := text(destination.get("subset")):
             found.setdefault(_full(text(destination.get("host")), namespace_of(service)), set()).add(subset)
     return found
+
+
+def settings_of(content: object) -> Mapping[str, Any] | None:
+    """What the YAML in a ConfigMap sets, nothing where it is absent or empty; None where it cannot be read.
+
+    Its aliases are counted before they are followed: 800 bytes can stand for gigabytes.
+    """
+    if not isinstance(content, str):
+        return {} if content is None else None
+    try:
+        values = [document.value for document in read_documents(content)]
+    except DocumentError:
+        return None
+    if not any(values):
+        return {}
+    return values[0] if len(values) == 1 and isinstance(values[0], dict) else None
 
 
 def _full(host: str, namespace: str) -> str:
