@@ -547,6 +547,15 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Report it, with the text of the finding and the version of the API server.",
         "",
     ),
+    (
+        "GM514",
+        "Leaving",
+        "warning",
+        "An object or namespace that policies need is being deleted, and not gone yet.",
+        "Somebody asked for its deletion, which waits for finalizers. Nothing is written there until it is gone; then it is made again.",
+        "Let what set the finalizer finish its work, or remove the finalizer.",
+        "Let what set the finalizer finish its work, or remove the finalizer.",
+    ),
     # --- sources and write-back
     (
         "GM601",

@@ -179,7 +179,7 @@ def policy_states(report: Report) -> Mapping[str, State]:
 
 def standing_changes(result: ClusterResult) -> list[Change]:
     """Changes that were planned and did not come about: what still differs, the first of each object."""
-    done = {outcome.key for outcome in result.outcomes if outcome.ok}
+    done = {outcome.key for outcome in result.outcomes if outcome.ok or outcome.pending}
     found: dict[ObjectKey, Change] = {}
     for change in result.plan.writes if result.plan else ():
         if change.key not in done:
@@ -207,5 +207,5 @@ def _troubles(result: ClusterResult) -> Mapping[ObjectKey, State]:
             troubles.setdefault(change.key, []).append(State.PENDING)
     for outcome in result.outcomes:
         if not outcome.ok:
-            troubles.setdefault(outcome.key, []).append(State.FAILED)
+            troubles.setdefault(outcome.key, []).append(State.PENDING if outcome.pending else State.FAILED)
     return {key: worst(states) for key, states in troubles.items()}

@@ -291,6 +291,34 @@ def test_a_cluster_that_goes_away_in_the_middle_is_reported_once() -> None:
     assert report.clusters["east"].state is State.UNREACHABLE
 
 
+class Traced(Mapped):
+    """Mapped, with the lines of what its objects say at the same paths."""
+
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        translation = super().translate(unit, meshes, facts)
+        renamed = {"spec.timeout": "spec.timeouts", "spec.retries.attempts": "spec.attempts"}
+        return replace(
+            translation,
+            fragments=tuple(replace(f, fields={renamed.get(k, k): v for k, v in f.fields.items()}) for f in translation.fragments),
+        )
+
+
+def test_a_refused_write_is_told_at_the_line_of_the_field_that_changed() -> None:
+    world = World(mesh=Traced())
+    world.commit(slow("a", retries={"attempts": 2}, timeout="3s"))
+    world.run()
+
+    def refuse(operation: str, _: ObjectKey | None) -> None:
+        if operation == "update":
+            raise StepError("no")
+
+    world.hooks["east"] = refuse
+    world.commit(slow("a", retries={"attempts": 2}, timeout="7s"))
+    found = one(world.run(), "GM505")
+    assert found.at is not None
+    assert found.excerpt.strip() == "timeout: 7s"
+
+
 def test_K11_a_repointed_cluster_is_not_touched() -> None:
     world = World()
     world.commit(slow("a"))
