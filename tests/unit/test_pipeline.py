@@ -27,6 +27,7 @@ from gitmesh.pipeline import Memo, Options, run
 from gitmesh.planning.ownership import ADOPT
 from gitmesh.plugins import load_translators
 from gitmesh.ports import Step, Versions
+from gitmesh.status.states import policy_states
 from tests.factories import service, shop, workload
 from tests.fake_mesh import GROUP, FakeMesh, rule
 from tests.properties.history import History, document, forgotten, ledger_of, on
@@ -291,6 +292,25 @@ def test_a_cluster_that_goes_away_in_the_middle_is_reported_once() -> None:
     assert report.clusters["east"].state is State.UNREACHABLE
 
 
+@pytest.mark.parametrize("operation", ["load", "facts"])
+def test_a_cluster_that_says_itself_that_it_is_another_one_is_held_and_did_answer(operation: str) -> None:
+    world = World(names=("east", "west"))
+    world.commit(slow("a"))
+    world.run()
+
+    def another(asked: str, _key: ObjectKey | None) -> None:
+        if asked == operation:
+            raise ClusterError("belongs to instance mart", code="GM506", hint="put it back")
+
+    world.hooks["east"] = another
+    report = world.run()
+    assert (one(report, "GM506").hint, report.clusters["east"].state) == ("put it back", State.HELD)
+    assert report.clusters["west"].state is State.SYNCED
+    assert report.unreachable == ()
+    assert not {"create", "update", "delete", "save"} & set(world.operations())
+    assert policy_states(report) == {"TrafficPolicy/shop/a": State.HELD}
+
+
 class Traced(Mapped):
     """Mapped, with the lines of what its objects say at the same paths."""
 
@@ -327,6 +347,7 @@ def test_K11_a_repointed_cluster_is_not_touched() -> None:
     world.commit(slow("b", "ratings"))
     report = world.run()
     assert one(report, "GM506").severity is Severity.ERROR
+    assert (report.clusters["east"].state, report.unreachable) == (State.HELD, ())
     assert "observe" not in world.operations()
     assert world.live() == ["reviews"]
 
