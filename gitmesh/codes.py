@@ -576,6 +576,15 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
     ),
     (
         "GM514",
+        "Leaving",
+        "warning",
+        "An object or namespace that policies need is being deleted, and not gone yet.",
+        "Somebody asked for its deletion, which waits for finalizers. Nothing is written there until it is gone; then it is made again.",
+        "Let what set the finalizer finish its work, or remove the finalizer.",
+        "Let what set the finalizer finish its work, or remove the finalizer.",
+    ),
+    (
+        "GM521",
         "UnknownSettings",
         "error",
         "Settings of a mesh on which names depend could not be read, or are not given any more.",
@@ -584,7 +593,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "",
     ),
     (
-        "GM515",
+        "GM522",
         "SettingsChanged",
         "warning",
         "A mesh changed its trust domain, its root namespace or its cluster domain.",
@@ -593,7 +602,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "",
     ),
     (
-        "GM516",
+        "GM523",
         "ControlPlaneElsewhere",
         "warning",
         "What looks like a control plane is in a namespace where the configuration allows none.",

@@ -127,6 +127,7 @@ class _Run:
         self.seconds: dict[str, float] = {}
         self.stored: dict[str, Stored] = {}
         self.unreachable: set[str] = set()
+        self.changed: set[str] = set()
 
     def report(self) -> Report:
         with self._phase("fetch", "reading the sources"):
@@ -191,12 +192,12 @@ class _Run:
         return frozenset.intersection(*kept) if kept else frozenset()
 
     def _asked(self, work: Callable[[Cluster], Any], names: frozenset[str] | None = None) -> dict[str, Any]:
-        """Answers of the clusters at work; one that fails is reported once and is unreachable for the rest of the cycle."""
+        """Answers of the clusters at work; one that fails is reported once and not asked again in this cycle."""
         names = frozenset(self.fleet.clusters) if names is None else names
         answers = self.fleet.each(work, sorted(names - self.unreachable))
         for name, answer in answers.items():
             if isinstance(answer, ClusterError):
-                self.unreachable.add(name)
+                self._leave_out(name, changed=answer.code == "GM506")
                 text = f"cluster {name}: {answer}"
                 self.said.append(finding(answer.code, text, cluster=name, hint=answer.hint, detail=answer.detail))
         return {name: answer for name, answer in answers.items() if not isinstance(answer, ClusterError)}
@@ -211,10 +212,16 @@ class _Run:
             self.said += _caveats(facts)
             pinned = self.stored[name].ledger.cluster_uid if name in self.stored else ""
             if pinned and facts.uid and pinned != facts.uid:
-                self.unreachable.add(name)
+                self._leave_out(name, changed=True)
                 text = f"cluster {name} is not the one it was: its identity is {facts.uid}, the ledger says {pinned}"
                 self.said.append(finding("GM506", text, cluster=name))
         return {name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)}
+
+    def _leave_out(self, name: str, *, changed: bool) -> None:
+        """Ask a cluster nothing more in this cycle: it does not answer, or it did and is another one than the ledger knows."""
+        self.unreachable.add(name)
+        if changed:
+            self.changed.add(name)
 
     def _read(self, cluster: Cluster) -> ClusterFacts:
         facts = cluster.facts(self._remembered(cluster))
@@ -265,13 +272,14 @@ class _Run:
             if result.ledger is not None:
                 self.memo.ledgers[name] = result.ledger
         for name in self.unreachable:
-            results[name] = replace(results[name], state=State.UNREACHABLE)
+            results[name] = replace(results[name], state=State.HELD if name in self.changed else State.UNREACHABLE)
         return dict(sorted(results.items()))
 
     def _untouched(self, revisions: Revisions) -> dict[str, ClusterResult]:
         """Without any revision in force the clusters are left exactly as they are."""
         waiting = State.HELD if revisions.lost else State.PENDING
-        states = {name: State.UNREACHABLE if name in self.unreachable else waiting for name in sorted(self.fleet.clusters)}
+        silent = self.unreachable - self.changed
+        states = {name: State.UNREACHABLE if name in silent else waiting for name in sorted(self.fleet.clusters)}
         return {name: ClusterResult(name=name, state=state) for name, state in states.items()}
 
     def _converger(

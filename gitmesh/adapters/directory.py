@@ -121,11 +121,24 @@ class DirectoryCluster:
         try:
             stored = read_ledger(content, instance, version_of(content))
         except FutureLedgerError as error:
-            raise ClusterError(f"cluster {self.name}: {error}", retryable=False, code="GM506") from error
+            hint = "Let the newer GitMesh keep it, or upgrade this one."
+            raise ClusterError(str(error), retryable=False, code="GM508", hint=hint) from error
         if stored.ledger.instance != instance:
-            message = f"directory of cluster {self.name} belongs to instance {stored.ledger.instance}, not to {instance}"
-            raise ClusterError(message, retryable=False, code="GM506")
+            text = f"{self._root.name} belongs to instance {stored.ledger.instance[:64]}, and this is {instance}"
+            hint = f"Put the instance's name back, give this one a folder of its own, or start with a fresh ledger: remove {_LEDGER} in it."
+            raise ClusterError(text, retryable=False, code="GM506", hint=hint)
+        self._recognise(stored.ledger)
         return stored
+
+    def _recognise(self, ledger: Ledger) -> None:
+        """Raise ClusterError where the folder was kept under another name: a folder without cluster objects has its uid by its name."""
+        if ledger.cluster_uid in ("", uid_of(self.name)):
+            return
+        before = next((name for name in sorted(ledger.meshes) if uid_of(name) == ledger.cluster_uid), "")
+        if before:
+            text = f"this folder was kept as cluster {before[:64]}, and is {self.name} now"
+            hint = f"Put the name back in gitmesh.yaml, or start with a fresh ledger: remove {_LEDGER} in {self._root.name}."
+            raise ClusterError(text, retryable=False, code="GM506", hint=hint)
 
     def save(self, ledger: Ledger, version: str) -> str:
         """Compare-and-set the ledger, on disk when this returns. Raises ClusterError on a lost race."""
@@ -160,10 +173,12 @@ class DirectoryCluster:
 
     def _require_root(self) -> None:
         if not self._root.is_dir():
-            raise ClusterError(f"{self._root} is not a directory")
+            hint = "Create it, or correct `directory`, which starts at the folder of gitmesh.yaml."
+            raise ClusterError(f"{self._root} is not a directory", hint=hint)
 
     def _failure(self, what: str, error: OSError) -> ClusterError:
-        return ClusterError(f"directory of cluster {self.name} cannot be {what}: {error.strerror or error}")
+        hint = "Look at the folder: is it there, may GitMesh read and write it, is there space?"
+        return ClusterError(f"its folder cannot be {what}: {error.strerror or type(error).__name__}", hint=hint)
 
     def _assemble(self, remembered: Remembered) -> ClusterFacts:
         entries = [entry for _, entry in self._tree.entries()]

@@ -100,7 +100,7 @@ def _bridged(mesh: Mesh, known: Mesh | None, names: Iterable[str]) -> Mesh:
 def _unread(cluster: str, mesh: Mesh, known: Mesh | None) -> Caveat:
     instead = "what the ledgers remember of it counts meanwhile" if known else "nothing is known of it from before"
     return Caveat(
-        code="GM514",
+        code="GM521",
         text=f"the settings of mesh {mesh.name} of cluster {cluster} are not known: {mesh.unread}; {instead}, and what depends on them "
         "is left as it is",
         mesh=mesh.name,
@@ -113,7 +113,7 @@ def _lost(cluster: str, mesh: Mesh, known: Mesh, names: Sequence[str]) -> Caveat
     shown = ", ".join(f"its {_spoken(name)} was {_value(known, name)} and nothing says so any more" for name in names)
     was = [(name, _value(known, name), _value(mesh, name)) for name in names]
     return Caveat(
-        code="GM514",
+        code="GM521",
         text=f"the settings of mesh {mesh.name} of cluster {cluster} are not whole: {shown}; what depends on them is left as it is",
         mesh=mesh.name,
         hold=hold_id(cluster, "lost", mesh.translator, mesh.name, was),
@@ -131,7 +131,7 @@ def _changes(cluster: str, mesh: Mesh, known: Mesh) -> Iterator[Caveat]:
         before, after = _value(known, name), _value(mesh, name)
         if before and after != before:
             text = f"the {_spoken(name)} of mesh {mesh.name} of cluster {cluster} was {before} and is {after or '(not set)'} now"
-            yield Caveat(code="GM515", text=text, mesh=mesh.name)
+            yield Caveat(code="GM522", text=text, mesh=mesh.name)
 
 
 def _away(cluster: str, mesh: Mesh, elsewhere: Sequence[Mesh]) -> Caveat:
@@ -149,7 +149,7 @@ def _elsewhere(cluster: str, mesh: Mesh) -> Caveat:
         f"what looks like the control plane of mesh {mesh.name} is in namespace {mesh.namespace} of cluster {cluster}, where the "
         "configuration allows none; it counts for nothing"
     )
-    return Caveat(code="GM516", text=text, hint=f"{_line(mesh)}.")
+    return Caveat(code="GM523", text=text, hint=f"{_line(mesh)}.")
 
 
 def _line(mesh: Mesh) -> str:

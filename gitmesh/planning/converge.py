@@ -17,8 +17,9 @@ from gitmesh.model.report import ClusterResult, State
 from gitmesh.planning.diff import diff
 from gitmesh.planning.fights import heals, without_fights
 from gitmesh.planning.guard import Consent, vanished
+from gitmesh.planning.leaving import unfinished
 from gitmesh.planning.ledgers import intend, rebuilt, record
-from gitmesh.planning.ownership import blame
+from gitmesh.planning.ownership import behind, blame
 from gitmesh.planning.remembering import holds_of
 from gitmesh.planning.verdicts import Evidence, verdicts
 from gitmesh.status.states import state_of, worst
@@ -221,19 +222,22 @@ def _written(cluster: Cluster, now: float, memo: MutableMapping[Any, Any]) -> Wr
 def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
     """Findings on what the cluster refused, and on its warnings, at the line of the policy behind the object."""
     change = next((c for c in plan.changes if c.key == outcome.key), None)
-    behind = blame(change.policies, change.origins) if change else {}
+    where = behind(change) if change else {}
+    if outcome.pending and change:
+        return [unfinished(outcome, change, plan.cluster)]
     # What was said of a write that was taken is in the ledger, from where it is told for as long as it is true.
     warnings = outcome.warnings if outcome.action is Action.DELETE else ()
-    said = [finding("GM510", f"{outcome.key} in {plan.cluster}: {warning}", cluster=plan.cluster, **behind) for warning in warnings]
+    said = [finding("GM510", f"{outcome.key} in {plan.cluster}: {warning}", cluster=plan.cluster, **where) for warning in warnings]
     if not outcome.ok:
-        text = f"{outcome.action} of {outcome.key} in {plan.cluster} failed: {outcome.message}"
-        said.append(finding(outcome.code or "GM505", text, cluster=plan.cluster, severity=Severity.ERROR, **behind))
+        text, code = f"{outcome.action} of {outcome.key} in {plan.cluster} failed: {outcome.message}", outcome.code or "GM505"
+        more: dict[str, Any] = {"severity": Severity.ERROR, "hint": outcome.hint, "detail": outcome.detail}
+        said.append(finding(code, text, cluster=plan.cluster, **more, **where))
     return said
 
 
 def _state(plan: Plan, outcomes: Sequence[Outcome], built: Build, diagnostics: Sequence[Diagnostic], *, applied: bool) -> State:
     """The worst that is true of the cluster."""
-    if any(not outcome.ok for outcome in outcomes):
+    if any(not outcome.ok and not outcome.pending for outcome in outcomes):
         return State.FAILED
     if (
         plan.prune_held
@@ -243,7 +247,7 @@ def _state(plan: Plan, outcomes: Sequence[Outcome], built: Build, diagnostics: S
         or any(c.action in (Action.CONFLICT, Action.HELD) for c in plan.changes)
     ):
         return State.HELD
-    if any(change.staged for change in plan.changes):
+    if any(change.staged for change in plan.changes) or any(outcome.pending for outcome in outcomes):
         return State.PENDING
     if plan.writes and not applied:
         return State.DRIFTED

@@ -28,6 +28,7 @@ from gitmesh.planning.fights import RETRY
 from gitmesh.planning.ownership import ADOPT
 from gitmesh.plugins import load_translators
 from gitmesh.ports import Step, Versions
+from gitmesh.status.states import policy_states
 from tests.factories import service, shop, workload
 from tests.fake_mesh import GROUP, FakeMesh, rule
 from tests.properties.history import History, document, forgotten, ledger_of, on
@@ -293,6 +294,53 @@ def test_a_cluster_that_goes_away_in_the_middle_is_reported_once() -> None:
     assert report.clusters["east"].state is State.UNREACHABLE
 
 
+@pytest.mark.parametrize("operation", ["load", "facts"])
+def test_a_cluster_that_says_itself_that_it_is_another_one_is_held_and_did_answer(operation: str) -> None:
+    world = World(names=("east", "west"))
+    world.commit(slow("a"))
+    world.run()
+
+    def another(asked: str, _key: ObjectKey | None) -> None:
+        if asked == operation:
+            raise ClusterError("belongs to instance mart", code="GM506", hint="put it back")
+
+    world.hooks["east"] = another
+    report = world.run()
+    assert (one(report, "GM506").hint, report.clusters["east"].state) == ("put it back", State.HELD)
+    assert report.clusters["west"].state is State.SYNCED
+    assert report.unreachable == ()
+    assert not {"create", "update", "delete", "save"} & set(world.operations())
+    assert policy_states(report) == {"TrafficPolicy/shop/a": State.HELD}
+
+
+class Traced(Mapped):
+    """Mapped, with the lines of what its objects say at the same paths."""
+
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        translation = super().translate(unit, meshes, facts)
+        renamed = {"spec.timeout": "spec.timeouts", "spec.retries.attempts": "spec.attempts"}
+        return replace(
+            translation,
+            fragments=tuple(replace(f, fields={renamed.get(k, k): v for k, v in f.fields.items()}) for f in translation.fragments),
+        )
+
+
+def test_a_refused_write_is_told_at_the_line_of_the_field_that_changed() -> None:
+    world = World(mesh=Traced())
+    world.commit(slow("a", retries={"attempts": 2}, timeout="3s"))
+    world.run()
+
+    def refuse(operation: str, _: ObjectKey | None) -> None:
+        if operation == "update":
+            raise StepError("no")
+
+    world.hooks["east"] = refuse
+    world.commit(slow("a", retries={"attempts": 2}, timeout="7s"))
+    found = one(world.run(), "GM505")
+    assert found.at is not None
+    assert found.excerpt.strip() == "timeout: 7s"
+
+
 def test_K11_a_repointed_cluster_is_not_touched() -> None:
     world = World()
     world.commit(slow("a"))
@@ -301,6 +349,7 @@ def test_K11_a_repointed_cluster_is_not_touched() -> None:
     world.commit(slow("b", "ratings"))
     report = world.run()
     assert one(report, "GM506").severity is Severity.ERROR
+    assert (report.clusters["east"].state, report.unreachable) == (State.HELD, ())
     assert "observe" not in world.operations()
     assert world.live() == ["reviews"]
 

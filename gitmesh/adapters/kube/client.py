@@ -14,7 +14,7 @@ import orjson
 from msgspec import Struct
 
 from gitmesh.adapters.kube.deadline import Closing, Deadline
-from gitmesh.adapters.kube.errors import api_error, clean, is_schema_error
+from gitmesh.adapters.kube.errors import api_error, clean, is_schema_error, no_object
 from gitmesh.adapters.kube.message import MessageError, TooLargeError
 from gitmesh.adapters.kube.pacing import ATTEMPTS, RETRIED, Slots, backoff, retry_after
 from gitmesh.adapters.kube.together import together
@@ -79,7 +79,7 @@ class Answer(Confidential, frozen=True, kw_only=True):
         except orjson.JSONDecodeError:
             content = None
         if not isinstance(content, dict):
-            raise ClusterError(f"{self.request}: the answer is not JSON: {clean(self.body[:256].decode(errors='replace'), 120)}")
+            raise no_object(str(self.request), self.body)
         return content
 
     def identity(self) -> Identity:
@@ -87,7 +87,7 @@ class Answer(Confidential, frozen=True, kw_only=True):
         metadata = self.json().get("metadata")
         uid, version = (metadata.get("uid"), metadata.get("resourceVersion")) if isinstance(metadata, dict) else (None, None)
         if not isinstance(uid, str) or not isinstance(version, str):
-            raise ClusterError(f"{self.request}: the answer is no Kubernetes object")
+            raise ClusterError("the answer is no Kubernetes object", detail=str(self.request))
         return Identity(uid, version)
 
 
@@ -184,7 +184,7 @@ class Client:
             try:
                 return self._attempts(request, session.pool, Deadline(self.timeout, session.closing))
             except TimeoutError:
-                raise ClusterError(f"{request}: no answer within {self.timeout:g} s") from None
+                raise _silent(request, f"no answer within {self.timeout:g} s") from None
 
     def _started(self) -> _Session:
         with self._lock:
@@ -231,15 +231,13 @@ class Client:
             return answer, None
         except SSLCertVerificationError as error:
             reason = clean(error.verify_message, 200)
-            text = f"{request}: the server's certificate is not trusted: {reason}"
-            raise ClusterError(
-                text, hint="Is the CA of the kubeconfig that of this API server, and `server` a name in its certificate?"
-            ) from None
+            hint = "Is the CA of the kubeconfig that of this API server, and `server` a name in its certificate?"
+            raise ClusterError("the server's certificate is not trusted", hint=hint, detail=f"{request}: {reason}") from None
         except TooLargeError:
-            raise ClusterError(f"{request}: the answer is larger than 64 MiB", retryable=False) from None
+            raise ClusterError("the answer is larger than 64 MiB", retryable=False, detail=str(request)) from None
         except OSError as error:
             deadline.left()  # where there is no time any more, that is what is told
-            return None, ClusterError(f"{request}: {_words(error)}")
+            return None, _silent(request, _words(error))
 
     def _renew(self, pool: Pool) -> None:
         """Take up new credentials. Another address waits for `refresh`: what is under way was planned for the cluster at this one."""
@@ -266,6 +264,11 @@ def _warning(header: str) -> str:
     """The text of a Warning header: 299 - "text"."""
     _, quote, rest = header.partition('"')
     return clean(rest.rpartition('"')[0] if quote else header)
+
+
+def _silent(request: Request, words: str) -> ClusterError:
+    """There was no whole answer. How a server that is away shows that, and to which of many requests, differs each time."""
+    return ClusterError("the API server does not answer", detail=f"{request}: {words}")
 
 
 def _words(error: Exception) -> str:

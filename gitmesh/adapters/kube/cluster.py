@@ -71,6 +71,7 @@ class KubeCluster:
         self._is_fresh = False
         self._faults: tuple[Diagnostic, ...] = ()
         self._findings: tuple[Diagnostic, ...] = ()
+        self._leaving: frozenset[str] = frozenset()
         self._observed: Observed | None = None
         self._begun: _Begun | None = None
 
@@ -96,6 +97,7 @@ class KubeCluster:
         facts, said = self._facts.read(remembered)
         self._recognition.is_here(facts.uid)
         self._findings = (*self._faults, *said)
+        self._leaving = self._facts.leaving
         return facts
 
     def _refresh(self) -> None:
@@ -117,8 +119,9 @@ class KubeCluster:
         live, missing = self._read(kinds)
         self._kinds = {(kind.group, kind.kind): kind for kind in kinds if (kind.group, kind.kind) not in missing}
         last = self._observed
-        if last is None or not _same(last, live, missing, self._findings):
-            last = Observed(cluster=self.name, live=live, missing_kinds=missing, diagnostics=self._findings)
+        more = (missing, self._leaving, self._findings)
+        if last is None or not _same(last, live, more):
+            last = Observed(cluster=self.name, live=live, missing_kinds=missing, leaving=self._leaving, diagnostics=self._findings)
             self._observed = last
         return last
 
@@ -205,11 +208,11 @@ def _outdated(name: str, fault: ClusterError) -> Diagnostic:
     return finding(fault.code, text, cluster=name, severity=Severity.WARNING, hint=fault.hint, detail=fault.detail)
 
 
-def _same(last: Observed, live: Mapping[ObjectKey, Live], missing: frozenset[tuple[str, str]], findings: tuple[Diagnostic, ...]) -> bool:
-    """Whether a reading equals the last one: unchanged objects are identical values."""
+def _same(last: Observed, live: Mapping[ObjectKey, Live], more: tuple[object, ...]) -> bool:
+    """Whether a reading equals the last one: unchanged objects are identical values. `more` are the kinds that are missing, the
+    namespaces that are being deleted, and the findings."""
     return (
-        last.missing_kinds == missing
-        and last.diagnostics == findings
+        (last.missing_kinds, last.leaving, last.diagnostics) == more
         and last.live.keys() == live.keys()
         and all(last.live[key] is found for key, found in live.items())
     )

@@ -37,7 +37,7 @@ _DEPLOYMENTS = next(place for place, kind in enumerate(LISTED) if kind.kind == "
 class FactReader:
     """The facts of one cluster, and the same value again while nothing changed.
 
-    `configmaps` are those that the last reading asked for.
+    `configmaps` are those that the last reading asked for, `leaving` the namespaces that were being deleted at the time.
     """
 
     def __init__(
@@ -57,12 +57,16 @@ class FactReader:
         self._discovery = Discovery(client, [resource.group for t in self._translators for resource in t.resources])
         self._control: tuple[list[Reduced], tuple[ObjectKey, ...]] | None = None
         self.configmaps: tuple[ObjectKey, ...] = ()
+        self.leaving: frozenset[str] = frozenset()
+        self._leaving: set[str] = set()
         self._last: tuple[list[Reduced], tuple[str, ...], Remembered, ClusterFacts] | None = None
 
     def read(self, remembered: Remembered) -> tuple[ClusterFacts, tuple[Diagnostic, ...]]:
         """Facts, and a finding for each kind that may not be read: the facts are then incomplete. Raises ClusterError."""
+        self._leaving = set()
         readings: list[Callable[[], Any]] = [self._discovery.kinds, *(partial(self._rows, kind) for kind in LISTED)]
         kinds, *lists = self._client.each(lambda reading: reading(), readings)
+        self.leaving = frozenset(self._leaving)
         self.configmaps = self._wanted(lists[_DEPLOYMENTS] or [])
         configs, refused = self._configs(self.configmaps)
         found = list(zip(LISTED, lists, strict=True))
@@ -85,7 +89,12 @@ class FactReader:
     def _rows(self, kind: ApiKind) -> list[Reduced] | None:
         """The rows of a kind; None where listing is forbidden."""
         path = collection(kind, kind.versions[0])
-        return _forbidden_is_none(lambda: everything(self._client, path, lambda raw: self._reducer.reduce(raw, kind.group, kind.kind)))
+        return _forbidden_is_none(lambda: everything(self._client, path, partial(self._row, kind)))
+
+    def _row(self, kind: ApiKind, raw: Mapping[str, Any]) -> Reduced | None:
+        if kind.kind == "Namespace" and "deletionTimestamp" in raw["metadata"]:
+            self._leaving.add(raw["metadata"]["name"])
+        return self._reducer.reduce(raw, kind.group, kind.kind)
 
     def _wanted(self, deployments: list[Reduced]) -> tuple[ObjectKey, ...]:
         """The ConfigMaps of the control planes; the same answer again for the same Deployments."""
