@@ -599,7 +599,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "error",
         "The last good revision can no longer be read.",
         "The repository no longer holds the commit. Live objects stay as they are.",
-        "Push a valid revision.",
+        "Look at the rewritten history, then set allowRewind for the source once; or push the old commit again.",
         "",
     ),
     ("GM607", "BadConfig", "error", "gitmesh.yaml is not valid.", "See the message.", "See docs/configuration.md.", ""),
