@@ -138,7 +138,9 @@ class Author(Model):
 class WriteBackConfig(Model):
     """Where status is written."""
 
-    status_branch: Branch = Field("gitmesh-status", description="Branch of the first source's repository; orphan, written by GitMesh only.")
+    status_branch: Branch = Field(
+        "gitmesh-status", description="Branch of the first source's repository, made by GitMesh; one that it did not make is left alone."
+    )
     author: Author = Field(default_factory=Author, description="Author of the commits.")
     enabled: bool = Field(True, description="Whether status is written at all.")
 

@@ -19,7 +19,7 @@ from gitmesh.planning.fights import heals, without_fights
 from gitmesh.planning.guard import Consent, vanished
 from gitmesh.planning.leaving import unfinished
 from gitmesh.planning.ledgers import intend, rebuilt, record
-from gitmesh.planning.ownership import behind, blame
+from gitmesh.planning.ownership import behind
 from gitmesh.planning.remembering import holds_of
 from gitmesh.planning.verdicts import Evidence, verdicts
 from gitmesh.status.states import state_of, worst

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from gitmesh.adapters.git import GitSource, process
+from gitmesh.adapters.git import repository as repository_module
 from gitmesh.adapters.git.process import Limits
 from gitmesh.adapters.statusbranch import StatusBranch
 from gitmesh.diagnostics import Severity
@@ -174,6 +175,15 @@ class TestDisk:
         monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
         [said] = source(origin, tmp_path).fetch().diagnostics
         assert said.message == f"the store {tmp_path}/state/store cannot be written: No space left on device; a temporary one is used"
+
+    def test_a_large_repository_is_not_copied_to_where_room_is_scarce(
+        self, origin: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(repository_module, "TEMPORARY_ROOM", 100_000)
+        (tmp_path / "state").write_text("in the way")
+        origin.update({"noise": os.urandom(400_000)})
+        with pytest.raises(SourceError, match="cannot be written: File exists; commit"):
+            source(origin, tmp_path).fetch()
 
     def test_the_status_is_written_all_the_same(self, origin: Repo, tmp_path: Path) -> None:
         (tmp_path / "state").write_text("in the way")

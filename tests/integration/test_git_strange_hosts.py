@@ -27,8 +27,15 @@ POLICY = {"policies/a.yaml": "kind: TrafficPolicy\n"}
 REPORT = Report(instance="shop", until=Stage.APPLY)
 
 
+CAPABILITIES = b"".join(
+    b"%04x%s" % (len(line) + 4, line) if line else b"0000"
+    for line in (b"# service=git-upload-pack\n", b"", b"version 2\n", b"ls-refs=unborn\n", b"fetch=shallow\n", b"object-format=sha1\n", b"")
+)
+"""What a Git server says first (gitprotocol-v2)."""
+
+
 class Host(ThreadingHTTPServer):
-    """Gives one answer to everything; `{n}` in its body is another number each time. `asked` counts the requests."""
+    """Gives one answer to everything, or to all but GET, which `first` answers. `{n}` in its body is another number each time."""
 
     daemon_threads = True
 
@@ -36,6 +43,7 @@ class Host(ThreadingHTTPServer):
         super().__init__((LOOPBACK, 0), _Answer)
         self.status, self.body = 200, "<html><body>Sign in</body></html>"
         self.headers: Mapping[str, str] = {"Content-Type": "text/html; charset=utf-8"}
+        self.first = b""
         self.asked = itertools.count(1)
 
     @property
@@ -48,8 +56,11 @@ class _Answer(BaseHTTPRequestHandler):
 
     def _any(self) -> None:
         body = self.server.body.replace("{n}", str(next(self.server.asked))).encode()
-        self.send_response(self.server.status)
-        for name, value in {**self.server.headers, "Content-Length": str(len(body))}.items():
+        status, headers = self.server.status, self.server.headers
+        if self.server.first and self.command == "GET":
+            body, status, headers = self.server.first, 200, {"Content-Type": "application/x-git-upload-pack-advertisement"}
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
@@ -156,6 +167,18 @@ def test_what_a_host_says_in_its_own_words_is_in_the_detail_alone(code: int, wor
     assert first.detail != second.detail
     branch = status(reader)
     assert len({said.message for _ in range(2) for said in branch.publish(REPORT).diagnostics}) == 1
+
+
+def test_a_login_page_in_the_middle_of_the_talk_is_no_git_server(host: Host, tmp_path: Path) -> None:
+    host.first = CAPABILITIES
+    assert str(failure(source(host.url, tmp_path))).startswith("the host answered, but not as a Git server does")
+    host.status = 503
+    assert str(failure(source(host.url, tmp_path))).startswith("the server failed or broke the connection")
+
+
+def test_a_redirect_is_told_as_such(host: Host, tmp_path: Path) -> None:
+    host.status, host.headers = 302, {"Location": "https://login.example.com/?state={n}"}
+    assert "redirects to another address" in str(failure(source(host.url, tmp_path)))
 
 
 def test_the_order_of_lines_and_the_words_of_the_server_do_not_change_the_text(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ _TABLE: tuple[tuple[str, Reason, str], ...] = (
     (r"error: 403|HTTP 403|denied to|not allowed to push", Reason.DENIED, "the server denied access"),
     (r"dubious ownership", Reason.NOT_FOUND, "the folder belongs to another user, so git refuses to read it"),
     (
-        r"redirection|error: 30[1278]",
+        r"redirection|(?:error:|HTTP) 30[12378]",
         Reason.NOT_FOUND,
         "the server redirects to another address; redirects are not followed, write the final URL",
     ),
@@ -69,11 +69,6 @@ _TABLE: tuple[tuple[str, Reason, str], ...] = (
         r"couldn't find remote ref|not our ref|unadvertised object",
         Reason.GONE,
         "the repository no longer has this branch or commit",
-    ),
-    (
-        r"is this a git repository|git-http-push failed|protocol error|bad line length|expected flush after|invalid server response",
-        Reason.NO_GIT_SERVER,
-        "the host answered, but not as a Git server does",
     ),
     (r"No space left on device", Reason.DISK, "No space left on device"),
     (r"Read-only file system", Reason.DISK, "Read-only file system"),
@@ -93,6 +88,11 @@ _TABLE: tuple[tuple[str, Reason, str], ...] = (
         "the server failed or broke the connection",
     ),
     (r"error: 4\d\d|HTTP 4\d\d", Reason.UNREACHABLE, "the server refused to answer"),
+    (
+        r"is this a git repository|git-http-push failed|protocol error|bad line length|expected flush after|invalid server response",
+        Reason.NO_GIT_SERVER,
+        "the host answered, but not as a Git server does",
+    ),
     (r"signal 25|File too large|File size limit", Reason.TOO_LARGE, "the repository is larger than the limit"),
     (
         r"fsck error|error in (?:tree|commit|tag|blob|object)|: (?:hasDot|fullPathname|gitmodules|nullSha1|badTree|duplicateEntries)",

@@ -12,7 +12,7 @@ from gitmesh.adapters.git.auth import Access, access
 from gitmesh.adapters.git.errors import GitError, Reason, failure, redact
 from gitmesh.adapters.git.names import branch_problem, is_object_id, url_host, url_scheme
 from gitmesh.adapters.git.process import Done, Limits, Running, run
-from gitmesh.adapters.git.store import Store
+from gitmesh.adapters.git.store import TEMPORARY_ROOM, Store
 from gitmesh.adapters.git.web import TRACE, page_in_place_of_git
 from gitmesh.errors import SourceError
 from gitmesh.model.config import SourceAuth
@@ -143,7 +143,7 @@ class Repository:
         self._store.renew(tip, lambda fresh: self._remote(arguments, self._fetch_limits(), fresh))
 
     def _fetch_limits(self) -> Limits:
-        return Limits(seconds=self.timeout, file_size=self.max_pack)
+        return Limits(seconds=self.timeout, file_size=min(self.max_pack, TEMPORARY_ROOM) if self.trouble else self.max_pack)
 
     def remote_call(self, arguments: Sequence[str]) -> Done:
         """Run a command that talks to the remote and may fail. Raises GitError only if it did not end."""

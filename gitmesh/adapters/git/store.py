@@ -24,6 +24,8 @@ from gitmesh.adapters.git.process import Limits, run
 T = TypeVar("T")
 
 _LOCK_PAUSE = 0.05
+TEMPORARY_ROOM = 24 << 20
+"""Bytes of one file in a temporary store: where GitMesh runs in a cluster, /tmp is small, and who fills it is evicted."""
 _PROBE = bytes(1 << 16)
 _SPARE = 1 << 20
 """Bytes that must stay free beside what the temporary store holds, before the proper one is tried again."""
@@ -44,7 +46,7 @@ class Store:
         """Do `work`, which writes to the store, while nobody else does. `tip` is a commit that the store is made for.
 
         Where the disk refuses, the work is done again in a temporary store, which borrows the objects of the proper one.
-        Raises GitError; of a disk that refuses there too, what it said at home.
+        Raises GitError; where it does not fit there either, what the disk said at home.
         """
         with self._guard:
             try:
@@ -72,7 +74,7 @@ class Store:
             return self._alone(tip, work)
         except (OSError, GitError) as second:
             self._return()
-            if isinstance(second, GitError) and second.reason is not Reason.DISK:
+            if isinstance(second, GitError) and second.reason not in (Reason.DISK, Reason.TOO_LARGE):
                 raise
             raise error from second
 
