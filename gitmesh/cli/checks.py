@@ -73,7 +73,9 @@ def cluster_checks(fleet: Fleet, translators: Mapping[str, Translator], instance
 def _cluster(cluster: Cluster, translators: Mapping[str, Translator], instance: str) -> Iterator[Check]:
     facts = cluster.facts()
     subject = f"cluster {cluster.name}"
-    unread = "a kind could not be read; see rights" if isinstance(cluster, HasRights) else "a file could not be read; gitmesh diff names it"
+    unread = (
+        "a kind could not be read; see rights" if isinstance(cluster, HasRights) else "a file could not be read; `gitmesh diff` names it"
+    )
     yield _reached(subject, facts, cluster.enforce, unread)
     yield _meshes(subject, facts)
     yield _kinds(subject, facts, translators)

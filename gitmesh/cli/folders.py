@@ -18,6 +18,9 @@ from gitmesh.parsing.parse import GROUP
 if TYPE_CHECKING:
     from gitmesh.cli.wiring import Setup
 
+_KEPT_BESIDE = frozenset({"Config", "Ledger"})
+"""Documents of ours that lie beside policies: the configuration, and in directory clusters the ledger."""
+
 
 def folder(path: Path, name: str, setup: Setup | None = None, inside: Sequence[str] = ()) -> FolderSource:
     """A folder or a file as a source. `inside` are the paths of the configuration.
@@ -37,7 +40,7 @@ def folder(path: Path, name: str, setup: Setup | None = None, inside: Sequence[s
 
 
 def claims(file: File) -> bool:
-    """Whether a file may be meant as policies: anything but the objects of other tools, and the configuration."""
+    """Whether a file may be meant as policies: anything but the objects of other tools, and what GitMesh keeps beside."""
     parsed = read(file.content, file.path)
     return bool(parsed.findings) or not all(document.data is None or _is_of_others(document.data) for document in parsed.documents)
 
@@ -47,7 +50,7 @@ def _is_of_others(data: object) -> bool:
     if not isinstance(version, str) or not isinstance(kind, str):
         return False
     group = version.rpartition("/")[0]
-    return kind == "Config" if group == GROUP else kind not in ENVELOPES and not suggest(group, [GROUP])
+    return kind in _KEPT_BESIDE if group == GROUP else kind not in ENVELOPES and not suggest(group, [GROUP])
 
 
 def checkout(path: Path) -> Path | None:

@@ -30,7 +30,7 @@ With --facts no cluster is asked, and no configuration is needed.
 \b
 Examples:
   gitmesh render policies --facts facts.yaml
-  gitmesh render --cluster 'prod-*' --policy reviews
+  gitmesh render --cluster 'ea*' --policy reviews
   gitmesh render policies --facts facts.yaml -o json | jq '.clusters[].objects[].object.kind'
 
 Exit codes: 0 clean, 2 error findings, 3 wrong usage, a failure, or a cluster that did not answer.
