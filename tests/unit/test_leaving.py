@@ -39,7 +39,7 @@ def kept(result: Plan, wanted: Iterable[Manifest], live: Iterable[Live], *names:
     ledger = Ledger(instance=INSTANCE, entries={rule(name): Entry(uid="u1") for name in names})
     built = Build(cluster=CLUSTER, manifests={m.key: m for m in wanted})
     observed = Observed(cluster=CLUSTER, live={one.key: one for one in live})
-    return [key.name for key in record(ledger, result, (), observed, built, {}, "").entries]
+    return [key.name for key in record(ledger, result, (), observed, built, {}, {}, "").entries]
 
 
 @pytest.mark.parametrize("phase", sorted(Phase))
