@@ -425,8 +425,8 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "ReconcileDisabled",
         "info",
         "The live object asks to be left alone.",
-        "It carries gitmesh.io/reconcile: disabled or gitmesh.io/prune: disabled. A warning where that leaves access other than the policies say.",
-        "Remove the annotation.",
+        "It carries gitmesh.io/reconcile: disabled or gitmesh.io/prune: disabled, or prune.protect lists it. A mark in a cluster is honoured for routing only: what decides who may call is kept, or goes, all the same. An error where prune.protect leaves access other than the policies say.",
+        "Remove the annotation, or take the object out of prune.protect.",
         "",
     ),
     (

@@ -55,8 +55,10 @@ def source_check(source: Source, branch: str) -> Check:
         code = "GM608" if isinstance(source, UnusableSource) else "GM601"
         return Check(level=Level.DOWN, subject=subject, message=error.in_full, hint=error.hint or CODES[code].fix)
     text = f"{branch} at {snapshot.commit[:12]}, {counted(len(snapshot.files), 'file')}"
-    if not snapshot.files:
-        return Check(level=Level.FAIL, subject=subject, message=text, hint=CODES["GM110"].fix)
+    empty = [path or "the whole of it" for path, files in snapshot.paths.items() if not files]
+    if empty or not snapshot.files:
+        lacking = f"; no policy file in {', '.join(empty)}" if empty else ""
+        return Check(level=Level.FAIL, subject=subject, message=f"{text}{lacking}", hint=CODES["GM110"].fix)
     return Check(level=Level.OK, subject=subject, message=text)
 
 
