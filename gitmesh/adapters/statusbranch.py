@@ -59,6 +59,7 @@ class StatusBranch:
 
     def publish(self, report: Report) -> Report:
         """Commit the report's state if it differs from the branch's; what goes wrong is a finding in the answer."""
+        self._repository.come_home()
         tree = status_tree(report, self._memo)
         self._heals = (*self._heals, *heals(report))[-_MAX_HEALS:]
         said = self._still_refused() or self._bring(tree, report) or self._troubled()
