@@ -49,6 +49,7 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
     hint: str = ""
     excerpt: str = ""
     detail: str = ""
+    hold: str = ""
 
     @property
     def name(self) -> str:
@@ -79,8 +80,10 @@ def finding(
     hint: str = "",
     severity: Severity | None = None,
     detail: str = "",
+    hold: str = "",
 ) -> Diagnostic:
-    """Make a diagnostic; severity and hint default to what the register says of the code."""
+    """Make a diagnostic; severity and hint default to what the register says of the code. `hold` is the id of the hold that it
+    stands for, which the hint then says how to end."""
     info = CODES[code]
     return Diagnostic(
         code=code,
@@ -91,9 +94,15 @@ def finding(
         field=field,
         cluster=cluster,
         mesh=mesh,
-        hint=hint or info.hint,
+        hint=_consent(hint or info.hint, hold) if hold else hint or info.hint,
         detail=detail,
+        hold=hold,
     )
+
+
+def _consent(hint: str, hold: str) -> str:
+    """A hint, and the command that ends the hold; a hint that ends in a comma leads up to it."""
+    return f"{hint}{'' if hint.endswith(',') else '; or'} approve it: gitmesh approve {hold}"
 
 
 def in_order(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> tuple[Diagnostic, ...]:

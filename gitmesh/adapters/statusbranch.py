@@ -62,9 +62,17 @@ class StatusBranch:
         """Commit the report's state if it differs from the branch's; what goes wrong is a finding in the answer."""
         self._repository.come_home()
         tree = status_tree(report, self._memo)
-        self._heals = (*self._heals, *heals(report))[-_MAX_HEALS:]
+        self.skip(report)
         said = self._still_refused() or self._bring(tree, report) or self._troubled()
         return replace(report, diagnostics=(*report.diagnostics, said)) if said else report
+
+    def skip(self, report: Report) -> None:
+        """Remember what was healed, for the message of the next commit; the report itself is not shown."""
+        self._heals = (*self._heals, *heals(report))[-_MAX_HEALS:]
+
+    def abandon(self) -> None:
+        """End what asks the remote now, in whatever thread: it fails there."""
+        self._repository.running.end()
 
     def _still_refused(self) -> Diagnostic | None:
         if self._refused and abs(self._now() - self._refused[0]) < RETRY_SECONDS:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from gitmesh.adapters.git import GitSource
 from gitmesh.adapters.git.process import git_version
+from gitmesh.cli.unusable import UnusableSource
 from gitmesh.codes import CODES
 from gitmesh.errors import ClusterError, SourceError
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import NAMESPACE
-from gitmesh.ports import Cluster, Fleet, Translator
+from gitmesh.ports import Cluster, Fleet, Source, Translator
 from gitmesh.render.checks import Check, Level
 from gitmesh.render.values import counted, listed
 
@@ -46,14 +46,15 @@ def git_check() -> Check:
     return Check(level=Level.OK, subject="git", message=text)
 
 
-def source_check(source: GitSource) -> Check:
+def source_check(source: Source, branch: str) -> Check:
     """Whether the repository answers, the branch is there and policies are in it."""
     subject = f"source {source.name}"
     try:
         snapshot = source.fetch()
     except SourceError as error:
-        return Check(level=Level.DOWN, subject=subject, message=error.in_full, hint=error.hint or CODES["GM601"].fix)
-    text = f"{source.branch} at {snapshot.commit[:12]}, {counted(len(snapshot.files), 'file')}"
+        code = "GM608" if isinstance(source, UnusableSource) else "GM601"
+        return Check(level=Level.DOWN, subject=subject, message=error.in_full, hint=error.hint or CODES[code].fix)
+    text = f"{branch} at {snapshot.commit[:12]}, {counted(len(snapshot.files), 'file')}"
     if not snapshot.files:
         return Check(level=Level.FAIL, subject=subject, message=text, hint=CODES["GM110"].fix)
     return Check(level=Level.OK, subject=subject, message=text)
@@ -72,7 +73,9 @@ def cluster_checks(fleet: Fleet, translators: Mapping[str, Translator], instance
 def _cluster(cluster: Cluster, translators: Mapping[str, Translator], instance: str) -> Iterator[Check]:
     facts = cluster.facts()
     subject = f"cluster {cluster.name}"
-    unread = "a kind could not be read; see rights" if isinstance(cluster, HasRights) else "a file could not be read; gitmesh diff names it"
+    unread = (
+        "a kind could not be read; see rights" if isinstance(cluster, HasRights) else "a file could not be read; `gitmesh diff` names it"
+    )
     yield _reached(subject, facts, cluster.enforce, unread)
     yield _meshes(subject, facts)
     yield _kinds(subject, facts, translators)

@@ -96,6 +96,12 @@ class ClusterConfig(Model):
         validate_default=False,
     )
 
+    control_planes: dict[DnsLabel, Seq[DnsLabel]] = Field(
+        default_factory=dict,
+        description="Namespaces where the control planes of a mesh count, by translator (`istio: [istio-system, istio-prod]`); a mesh "
+        "that is not named keeps its usual one. What looks like a control plane elsewhere is told and counts for nothing.",
+    )
+
     @property
     def enforce(self) -> bool:
         """Whether it is written to."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 from gitmesh.adapters.git.auth import Access, access
 from gitmesh.adapters.git.errors import GitError, Reason, failure, redact
 from gitmesh.adapters.git.names import branch_problem, is_object_id, url_host, url_scheme
-from gitmesh.adapters.git.process import Done, Limits, run
+from gitmesh.adapters.git.process import Done, Limits, Running, run
 from gitmesh.adapters.git.store import TEMPORARY_ROOM, Store
 from gitmesh.adapters.git.web import TRACE, page_in_place_of_git
 from gitmesh.errors import SourceError
@@ -30,7 +30,8 @@ _UNCLEAR = frozenset({Reason.NO_GIT_SERVER, Reason.GONE, Reason.STORE, Reason.OT
 class Repository:
     """One remote and its store. May be used from several threads and processes: what changes the store takes a lock.
 
-    `store` is a folder of this repository's own. `watch` are branches whose tips one poll asks for.
+    `store` is a folder of this repository's own. `watch` are branches whose tips one poll asks for. `running` are the commands
+    that talk to the remote now.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Repository:
         self._auth = auth
         self._base = base
         self._allow_insecure = allow_insecure
+        self.running = Running()
         self._space = "refs/gitmesh/" + hashlib.sha256(url.encode()).hexdigest()[:12]
 
     def sibling(self, suffix: str) -> Repository:
@@ -99,13 +101,13 @@ class Repository:
             self._fetch(f"+{_HEADS}{branch}:{ref}", tip, depth)
         return self.healed(lambda: self._pinned(ref), branch, tip)
 
-    def fetch_commit(self, commit: str) -> None:
-        """Ask the remote for one commit, whether or not a branch leads to it."""
-        self._fetch(commit, commit, 0)
-
     def knew(self, branch: str) -> bool:
         """Whether this branch was fetched before."""
         return bool(self._resolve(self.local_ref(branch)))
+
+    def last_seen(self, branch: str) -> str:
+        """The tip of a branch when it was last fetched, "" if it never was."""
+        return self._resolve(self.local_ref(branch))
 
     def local_ref(self, branch: str) -> str:
         """Where the store keeps the tip of a remote branch. Bound to the URL: a changed URL is another repository.
@@ -178,7 +180,13 @@ class Repository:
         self, arguments: Sequence[str], limits: Limits, *, store: Path | None = None, env: Mapping[str, str] | None = None
     ) -> Done:
         given = self._access()
-        return run([f"--git-dir={store or self.store}", *arguments], limits, env={**given.env, **(env or {})}, config=given.config)
+        return run(
+            [f"--git-dir={store or self.store}", *arguments],
+            limits,
+            env={**given.env, **(env or {})},
+            config=given.config,
+            running=self.running,
+        )
 
     def _access(self) -> Access:
         return access(self.url, self._auth, self._base, self.timeout)

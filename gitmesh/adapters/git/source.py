@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from msgspec.structs import replace
 
+from gitmesh.adapters.git.acceptance import Acceptance
 from gitmesh.adapters.git.blobs import read_objects
 from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.names import is_abbreviation, is_object_id
@@ -59,17 +60,19 @@ class GitSource:
             timeout=timeout,
         )
         self.repository.watch(branch)
+        self._acceptance = Acceptance(store.absolute().with_name(f"{store.name}.accepted"))
         self._snapshots: dict[str, Snapshot] = {}
         self._ancestry: dict[tuple[str, str], bool] = {}
-        self._guard = threading.RLock()
+        self._guard = threading.Lock()
+        self._asking = threading.RLock()
 
     def fetch(self) -> Snapshot:
         """The tip of the branch; the same object again while the branch did not move (one process). Raises SourceError."""
-        with self._guard:
+        with self._asking:
             tip = self.repository.poll().get(self.branch) or self._without_branch()
             if tip not in self._snapshots or self.repository.trouble:
                 tip = self._fetch_tip(tip)
-            return self._troubled(self._snapshot(tip))
+            return self._troubled(self._healed(tip))
 
     def _fetch_tip(self, tip: str) -> str:
         try:
@@ -88,39 +91,90 @@ class GitSource:
         said = finding("GM601", text, at=here, hint=DISK_HINT, severity=Severity.WARNING)
         return replace(snapshot, diagnostics=(*snapshot.diagnostics, said))
 
-    def read(self, commit: str) -> Snapshot:
-        """A commit by its full id: from memory, the store, or the remote if it still gives it away.
+    def recall(self, commit: str) -> Snapshot | None:
+        """`read` from memory or the store; None where they lack it. The remote is not asked, nor who asks it waited for.
 
-        Raises GoneError where the remote does not, SourceError where it could not be asked.
+        Raises SourceError for one that may not be read, or is too large.
         """
         if not is_object_id(commit):
             raise SourceError(f"{commit[:64]!r} is not the full id of a commit")
-        with self._guard:
-            if commit not in self._snapshots and not self.repository.has(commit):
-                self._fetch_commit(commit)
-            return self._snapshot(commit)
+        if commit != self._acceptance.read() and not self.leads_to(commit):
+            raise SourceError(f"branch {self.branch} does not lead to commit {commit[:12]}, as far as it is known here")
+        try:
+            return self._snapshot(commit) if commit in self._snapshots or self.repository.has(commit) else None
+        except GitError as error:
+            if error.reason is not Reason.STORE:
+                raise
+            return None
+
+    def read(self, commit: str) -> Snapshot:
+        """A commit by its full id, from memory or the store: one that the branch leads to, or that was accepted here.
+
+        The remote is never asked for a commit by its id: it would give away what nobody merged. Raises GoneError where the commit is
+        not to be had any more, SourceError where the branch could not be read.
+        """
+        found = self.recall(commit)
+        if found is not None:
+            return found
+        if not self.repository.has(commit):
+            if not self.repository.last_seen(self.branch):
+                raise SourceError(f"commit {commit[:12]} is not in the local copy of the repository")
+            raise GoneError(f"commit {commit[:12]} is not in the repository any more")
+        with self._asking:
+            return self._healed(commit)
+
+    def follows(self, tip: str, ancestor: str) -> bool | None:
+        """Whether `tip` is `ancestor` or comes after it, by the store alone; None where the store cannot tell."""
+        if tip == ancestor:
+            return True
+        known = self._ancestry.get((tip, ancestor))
+        if known is None:
+            try:
+                known = self.repository.descends(tip, ancestor)
+            except GitError:
+                return None
+            self._ancestry = {(tip, ancestor): known}
+        return known
+
+    def leads_to(self, commit: str) -> bool:
+        """Whether the branch, as it was last seen, is that commit or comes after it."""
+        tip = self.repository.last_seen(self.branch)
+        return bool(tip) and bool(self.follows(tip, commit))
+
+    def accept(self, commit: str) -> None:
+        """Record that this commit came into force. Raises SourceError."""
+        self._acceptance.write(commit)
+
+    def accepted(self) -> str:
+        """The commit that was recorded last, "" if none is."""
+        return self._acceptance.read()
 
     def descends(self, tip: str, ancestor: str) -> bool:
         """Whether `tip` is `ancestor` or comes after it. What cannot be found out, even by fetching, is answered with no."""
-        if tip == ancestor:
-            return True
-        with self._guard:
-            if (tip, ancestor) not in self._ancestry:
+        known = self.follows(tip, ancestor)
+        if known is None:
+            with self._asking:
                 try:
                     known = self.repository.healed(lambda: self.repository.descends(tip, ancestor), self.branch, tip)
                 except SourceError:
                     return False
-                self._ancestry = {(tip, ancestor): known}
-            return self._ancestry[tip, ancestor]
+        return known
+
+    def abandon(self) -> None:
+        """End what asks the remote now, in whatever thread: it fails there."""
+        self.repository.running.end()
+
+    def _healed(self, commit: str) -> Snapshot:
+        return self.repository.healed(lambda: self._snapshot(commit), self.branch, commit)
 
     def _snapshot(self, commit: str) -> Snapshot:
-        if commit not in self._snapshots:
-            snapshot = self.repository.healed(lambda: self._load(commit), self.branch, commit)
-            newest = [*self._snapshots.values(), snapshot][-_KEPT:]
+        """From memory, else the store. What was asked for last is kept longest."""
+        snapshot = self._snapshots.get(commit) or self._load(commit)
+        with self._guard:
+            others = (kept for kept in self._snapshots.values() if kept.commit != commit)
+            newest = [*others, self._snapshots.get(commit, snapshot)][-_KEPT:]
             self._snapshots = {kept.commit: kept for kept in newest}
-        # What was asked for last is kept longest.
-        self._snapshots[commit] = self._snapshots.pop(commit)
-        return self._snapshots[commit]
+            return newest[-1]
 
     def _load(self, commit: str) -> Snapshot:
         """Read a commit that is in the store; only blobs that no snapshot in memory has are read."""
@@ -135,17 +189,10 @@ class GitSource:
             commit=commit,
             files=files,
             diagnostics=listing.diagnostics,
+            paths=listing.paths,
             author=info.author,
             subject=info.subject,
         )
-
-    def _fetch_commit(self, commit: str) -> None:
-        try:
-            self.repository.fetch_commit(commit)
-        except GitError as error:
-            if error.reason is not Reason.GONE:
-                raise
-            raise GoneError(f"commit {commit[:12]} is not in the repository any more", detail=error.detail) from error
 
     def _without_branch(self) -> NoReturn:
         """Say why the branch has no tip: never to be read as a branch without policies (G15)."""

@@ -60,7 +60,7 @@ def command(
     inside = tuple(place for source in setup.config.sources for place in source.paths) if setup else ()
     if not paths:
         _require_one_of(inside)
-    sources = [folder(path, str(path), inside) for path in paths or (Path("."),)]
+    sources = [folder(path, str(path), setup, inside) for path in paths or (Path("."),)]
     report = _run(sources, setup, facts_path)
     return answer(report, View(form=form, color=color, policies=policy_globs, fail_on=fail_on))
 
@@ -76,7 +76,7 @@ def _require_one_of(inside: Sequence[str]) -> None:
 def _setup(paths: tuple[Path, ...], given: Path | None) -> wiring.Setup | None:
     """--config, else the gitmesh.yaml that lies in a PATH, else the nearest one from here upwards."""
     beside = next((path / wiring.FILE for path in paths if (path / wiring.FILE).is_file()), None)
-    return wiring.load(given or beside)
+    return wiring.load(given, beside)
 
 
 def _run(sources: Sequence[Source], setup: wiring.Setup | None, facts_path: Path | None) -> Report:
