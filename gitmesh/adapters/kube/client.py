@@ -111,7 +111,7 @@ class Client:
 
     def __init__(self, access: Access, *, timeout: float, user_agent: str, jitter: Callable[[], float] = random.random) -> None:
         self._access = access
-        self._timeout = timeout
+        self.timeout = timeout
         self._headers = {"Accept-Encoding": "identity", "User-Agent": user_agent}
         self._jitter = jitter
         self._slots = Slots(IN_FLIGHT)
@@ -182,9 +182,9 @@ class Client:
         session = self._started()
         with self._slots:
             try:
-                return self._attempts(request, session.pool, Deadline(self._timeout, session.closing))
+                return self._attempts(request, session.pool, Deadline(self.timeout, session.closing))
             except TimeoutError:
-                raise _silent(request, f"no answer within {self._timeout:g} s") from None
+                raise _silent(request, f"no answer within {self.timeout:g} s") from None
 
     def _started(self) -> _Session:
         with self._lock:
