@@ -249,7 +249,8 @@ class _Run:
         found = self.memo.desired.get("last")
         if found is None or len(found[0]) != len(inputs) or any(old is not new for old, new in zip(found[0], inputs, strict=True)):
             found = self.memo.desired["last"] = (inputs, *self._build(revisions, facts))
-        self.said += found[2]
+        # Of a cluster that is another one than before, that is what is told.
+        self.said += [one for one in found[2] if one.code != "GM216" or one.cluster not in self.changed]
         builds: Mapping[str, Build] = found[1]
         return builds
 
