@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from gitmesh.discovery.crd import schema_fields
 from gitmesh.discovery.facts_codec import with_digest
+from gitmesh.discovery.naming import is_placed
 from gitmesh.discovery.reducer import NO_OWNER, Reducer
 from gitmesh.discovery.rows import (
     FACT_KINDS,
@@ -81,7 +82,7 @@ def wanted_configmaps(rows: Iterable[Reduced], translators: Sequence[Translator]
     """(namespace, name) of the ConfigMaps that hold the settings of the control planes among the rows, sorted."""
     deployments = [row for row in rows if isinstance(row, ControllerRow) and row.kind == "Deployment"]
     wanted = {(row.namespace, name) for row in deployments for t in translators for name in t.configured_by(_control_body(row))}
-    return tuple(sorted(wanted))
+    return tuple(sorted(key for key in wanted if is_placed(*key)))
 
 
 def cluster_uid(rows: Iterable[Reduced]) -> str:
@@ -134,7 +135,7 @@ def _meshes(rows: _Rows, translators: Sequence[Translator]) -> tuple[Mesh, ...]:
 
 
 def _control_bodies(rows: _Rows, kind: str) -> tuple[Body, ...]:
-    chosen = (row for row in rows.controllers if row.kind == kind)
+    chosen = (row for row in rows.controllers if row.kind == kind and is_placed(row.namespace, row.name))
     return tuple(_control_body(row) for row in sorted(chosen, key=lambda row: (row.namespace, row.name)))
 
 

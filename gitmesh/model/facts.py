@@ -110,6 +110,7 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
 
     `complete` is false where a part could not be read: what is missing is then unknown, not absent.
     `uid` identifies the cluster (kube-system's uid) so that a repointed configuration is noticed.
+    `unusable` names objects that were left out, as no object can have their names.
     `digest` identifies the content; equal digests mean equal facts.
     """
 
@@ -123,6 +124,7 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     workloads: tuple[Workload, ...] = ()
     meshes: tuple[Mesh, ...] = ()
     kinds: tuple[ApiKind, ...] = ()
+    unusable: tuple[str, ...] = ()
     digest: str = ""
 
     @cached_property
