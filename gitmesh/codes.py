@@ -276,6 +276,15 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "GM220",
+        "RefusedByStrict",
+        "error",
+        "Connections are made in a way that their destination refuses.",
+        "mTLS is Strict there, and `tls` asks for plaintext or for TLS of its own. A warning where some may still be taken.",
+        "Remove tls, or set mode MeshMutual.",
+        "",
+    ),
+    (
         "GM301",
         "Unsupported",
         "error",
