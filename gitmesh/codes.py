@@ -267,6 +267,24 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
     ),
     # --- translation
     (
+        "GM219",
+        "LookalikeOrigin",
+        "warning",
+        "An origin that may send credentials can be imitated.",
+        "A beginning or an ending of a name is also one of a stranger's: https://shop.example.evil.com, https://evilexample.com.",
+        "Name the origin exactly; in a regex escape the dots, begin with https:// and end after the host.",
+        "",
+    ),
+    (
+        "GM220",
+        "RefusedByStrict",
+        "error",
+        "Connections are made in a way that their destination refuses.",
+        "mTLS is Strict there, and `tls` asks for plaintext or for TLS of its own. A warning where some may still be taken.",
+        "Remove tls, or set mode MeshMutual.",
+        "",
+    ),
+    (
         "GM301",
         "Unsupported",
         "error",
