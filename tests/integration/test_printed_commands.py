@@ -122,7 +122,7 @@ def literals(tree: ast.AST) -> Iterator[str]:
     statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            yield "".join(part.value if isinstance(part, ast.Constant) else HOLE for part in node.values)
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else HOLE for part in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs | inner | statements:
             yield node.value
 
@@ -223,7 +223,8 @@ def test_no_other_command_of_ours_is_shown() -> None:
 def parsed(words: Sequence[str], shop: Path) -> None:
     """Hand the words to the command's own parser."""
     there = [str(shop / "gitmesh.yaml") if word.endswith("gitmesh.yaml") else word for word in words[2:]]
-    command_of(words[1]).make_context(words[1], there or ["--config", str(shop / "gitmesh.yaml")])
+    group = click.Context(main.cli, **main.cli.context_settings)
+    command_of(words[1]).make_context(words[1], there or ["--config", str(shop / "gitmesh.yaml")], parent=group)
 
 
 def test_lines_of_a_shell_work_as_they_are_shown(shop: Path) -> None:
