@@ -118,6 +118,15 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Check `paths` of the source in gitmesh.yaml. To remove every policy, delete them one folder at a time and approve the prune.",
         "",
     ),
+    (
+        "GM111",
+        "NotInGit",
+        "info",
+        "The folder under review is not what a commit of it would be.",
+        "Files that were never added to Git are read; files that a sparse checkout leaves out are not (a warning).",
+        "Add them with git, or ignore the finding while you edit; check out the whole of the policy folders.",
+        "",
+    ),
     # --- model and references
     (
         "GM201",
