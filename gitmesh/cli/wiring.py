@@ -150,7 +150,7 @@ def _source(setup: Setup, source: SourceConfig, store: Path | None) -> Source:
         from gitmesh.cli.confined import source_problem
         from gitmesh.cli.unusable import UnusableSource
 
-        if problem := source_problem(setup.base, source):
+        if problem := source_problem(setup.file.resolve(), source):
             return UnusableSource(source.name, f"{problem}, because the configuration is not trusted; {_consent(setup.file)}")
     return git_source(setup, source, store)
 
@@ -219,7 +219,7 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
     if setup.confined:
         from gitmesh.cli.confined import cluster_problem
 
-        if problem := cluster_problem(setup.base, one):
+        if problem := cluster_problem(setup.file.resolve(), one):
             error = ClusterError(f"{problem}, because the configuration is not trusted", retryable=False, code="GM608")
             return UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds)
     if one.directory is not None:
