@@ -16,7 +16,7 @@ from msgspec import Struct
 
 MAX_DEPTH = 100
 MAX_NODES = 200_000
-"""Nodes of one text, each alias counted with all that it stands for."""
+"""Nodes of one text."""
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {
@@ -63,7 +63,8 @@ class _Frame(Struct):
 class _Builder:
     """Builds values from events; one per text."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self.documents: list[Document] = []
         self._stack: list[_Frame] = []
         self._anchors: dict[str, tuple[Any, int, int]] = {}
@@ -134,8 +135,8 @@ class _Builder:
 
     def _add(self, value: Any, event: Any, weight: int, height: int) -> None:
         self._nodes += weight
-        if self._nodes > MAX_NODES:
-            raise DocumentError(f"more than {MAX_NODES} nodes", event.start_mark.line + 1)
+        if self._nodes > self._most:
+            raise DocumentError(f"more than {self._most:,} nodes", event.start_mark.line + 1)
         if not self._stack:
             self._root = value
             return
@@ -159,9 +160,12 @@ class _Builder:
         frame.key = None
 
 
-def read_documents(text: str | bytes) -> tuple[Document, ...]:
-    """The documents of a text, or of its bytes in UTF-8 or UTF-16, empty ones included as None. Raises DocumentError."""
-    builder = _Builder()
+def read_documents(text: str | bytes, most: int = MAX_NODES) -> tuple[Document, ...]:
+    """The documents of a text, or of its bytes in UTF-8 or UTF-16, empty ones included as None. Raises DocumentError.
+
+    `most` is how many nodes there may be, each alias counted with all that it stands for.
+    """
+    builder = _Builder(most)
     steps: dict[type, Callable[[Any], None]] = {
         yaml.ScalarEvent: builder.scalar,
         yaml.MappingStartEvent: builder.mapping_start,

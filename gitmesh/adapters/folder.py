@@ -65,6 +65,17 @@ class FolderSource(Struct, frozen=True):
         """True: a folder is never rewound."""
         return True
 
+    def leads_to(self, commit: str) -> bool:
+        """Whether the commit is the state that the folder is in."""
+        return commit == self.commit
+
+    def accept(self, commit: str) -> None:
+        """A folder keeps no record."""
+
+    def accepted(self) -> str:
+        """None: a folder keeps no record."""
+        return ""
+
     def _entries(self) -> Iterator[Entry]:
         """Everything below the paths that is no folder, once each."""
         seen: set[bytes] = set()

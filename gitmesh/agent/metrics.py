@@ -72,10 +72,13 @@ def _result(report: Report) -> str:
 
 def _sources(report: Report) -> Iterator[Metric]:
     yield _family(
-        "gitmesh_source_up", "Whether the source was read.", ["source"], ((s.name, not s.unavailable) for s in report.sources.values())
+        "gitmesh_source_up", "Whether the source answers.", ["source"], ((s.name, not s.unavailable) for s in report.sources.values())
     )
     yield _family(
-        "gitmesh_source_refused", "Whether the tip is refused or held.", ["source"], ((s.name, s.refused) for s in report.sources.values())
+        "gitmesh_source_refused",
+        "Whether the tip was read and is refused or held.",
+        ["source"],
+        ((s.name, s.refused and not s.unavailable) for s in report.sources.values()),
     )
 
 

@@ -53,7 +53,7 @@ def source_check(source: Source, branch: str) -> Check:
         snapshot = source.fetch()
     except SourceError as error:
         code = "GM608" if isinstance(source, UnusableSource) else "GM601"
-        return Check(level=Level.DOWN, subject=subject, message=str(error), hint=CODES[code].fix)
+        return Check(level=Level.DOWN, subject=subject, message=error.in_full, hint=error.hint or CODES[code].fix)
     text = f"{branch} at {snapshot.commit[:12]}, {counted(len(snapshot.files), 'file')}"
     if not snapshot.files:
         return Check(level=Level.FAIL, subject=subject, message=text, hint=CODES["GM110"].fix)
@@ -65,7 +65,7 @@ def cluster_checks(fleet: Fleet, translators: Mapping[str, Translator], instance
     answers = fleet.each(lambda cluster: tuple(_cluster(cluster, translators, instance)))
     for name, answer in answers.items():
         if isinstance(answer, ClusterError):
-            yield Check(level=Level.DOWN, subject=f"cluster {name}", message=str(answer), hint=CODES[answer.code].fix)
+            yield Check(level=Level.DOWN, subject=f"cluster {name}", message=answer.in_full, hint=answer.hint or CODES[answer.code].fix)
         else:
             yield from answer
 

@@ -58,28 +58,31 @@ def translators() -> Mapping[str, Translator]:
 def whole_job(setup: wiring.Setup, store: Path | None, *, approve: Sequence[str] = (), only: frozenset[str] = frozenset()) -> Job:
     """Everything that the configuration names: what `sync` runs once."""
     plugins, repositories = translators(), wiring.sources(setup, store)
+    branch = wiring.status_branch(setup, repositories)
     return Job(
         sources=repositories,
         fleet=wiring.fleet(setup, plugins),
         options=wiring.options(setup, approve=approve, only=only),
         translators=plugins,
-        publishers=wiring.publishers(setup, repositories),
+        publishers=(branch,) if branch else (),
     )
 
 
 def execute(job: Job, until: Stage) -> Report:
     """Run the pipeline once, with progress on a terminal."""
+    from gitmesh.adapters.polling import side_by_side
     from gitmesh.pipeline import Memo, run
 
-    with console.progress() as progress:
+    with side_by_side(job.sources) as sources, console.progress() as progress:
         return run(
-            job.sources,
+            sources,
             job.fleet,
             job.translators,
             until=until,
             options=job.options,
             memo=Memo(),
             clock=time.monotonic,
+            wall=time.time,
             publishers=job.publishers,
             progress=progress,
         )

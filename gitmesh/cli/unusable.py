@@ -8,7 +8,7 @@ from typing import NoReturn
 from msgspec import Struct
 
 from gitmesh.errors import ClusterError, SourceError
-from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts, Remembered
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind
 from gitmesh.model.plan import SETTLE, Observed, Outcome, Plan
@@ -33,6 +33,17 @@ class UnusableSource(Struct, frozen=True):
         """No: nothing is known of it."""
         return False
 
+    def leads_to(self, commit: str) -> bool:  # noqa: ARG002  the port's signature
+        """No: nothing is known of it."""
+        return False
+
+    def accept(self, commit: str) -> None:
+        """Nothing of it comes into force."""
+
+    def accepted(self) -> str:
+        """None: nothing of it was ever in force here."""
+        return ""
+
 
 class UnusableCluster(Struct):
     """Answers every question with `error`."""
@@ -44,9 +55,10 @@ class UnusableCluster(Struct):
     settle: float = SETTLE
 
     def _fail(self) -> NoReturn:
-        raise ClusterError(str(self.error), retryable=self.error.retryable, code=self.error.code)
+        error = self.error
+        raise ClusterError(str(error), retryable=error.retryable, code=error.code, detail=error.detail, hint=error.hint)
 
-    def facts(self) -> ClusterFacts:
+    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:  # noqa: ARG002  the port's signature
         """Raises ClusterError."""
         self._fail()
 

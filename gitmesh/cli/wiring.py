@@ -23,10 +23,12 @@ from gitmesh.render.escape import printable
 
 if TYPE_CHECKING:
     from gitmesh.adapters.git import GitSource
+    from gitmesh.adapters.kube.events import EventPublisher
+    from gitmesh.adapters.statusbranch import StatusBranch
     from gitmesh.model.config import ClusterConfig, Config, SourceConfig
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.pipeline import Options
-    from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
+    from gitmesh.ports import Cluster, Fleet, Source, Translator
 
 FILE = "gitmesh.yaml"
 T = TypeVar("T")
@@ -202,12 +204,20 @@ def _named(setup: Setup, name: str | None) -> SourceConfig:
     return found
 
 
-def fleet(setup: Setup, translators: Mapping[str, Translator]) -> Fleet:
-    """The clusters of the configuration."""
+def fleet(setup: Setup, translators: Mapping[str, Translator], *, patient: bool = True) -> Fleet:
+    """The clusters of the configuration. Unless `patient`, none is waited for much longer than its deadline for a request."""
     from gitmesh.adapters.fleet import LocalFleet
 
+    for one in setup.config.clusters:
+        for name in sorted(one.control_planes.keys() - translators.keys()):
+            there = ", ".join(sorted(translators))
+            raise click.ClickException(
+                f"cluster {one.name}: controlPlanes names {name}, which is no installed translator; there are {there}"
+            )
     folders = [one.name for one in setup.config.clusters if one.directory is not None]
-    return LocalFleet([cluster(setup, one, translators) for one in setup.config.clusters], in_turn=folders)
+    bounds = {one.name: one.timeout / 1000 + one.settle_seconds for one in setup.config.clusters}
+    made = [cluster(setup, one, translators) for one in setup.config.clusters]
+    return LocalFleet(made, in_turn=folders, patience=None if patient else bounds)
 
 
 def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translator]) -> Cluster:
@@ -226,13 +236,18 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
         from gitmesh.adapters.directory import DirectoryCluster
 
         root = setup.base / one.directory
-        return DirectoryCluster(one.name, root, plugins, labels=one.labels, enforce=one.enforce, settle=one.settle_seconds)
+        return DirectoryCluster(
+            one.name,
+            root,
+            plugins,
+            labels=one.labels,
+            enforce=one.enforce,
+            settle=one.settle_seconds,
+            control_planes=one.control_planes,
+        )
     from gitmesh.adapters.kube.cluster import connect
 
-    try:
-        return connect(one, plugins, folder=setup.base, environment=os.environ)
-    except ClusterError as error:
-        return UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds)
+    return connect(one, plugins, folder=setup.base, environment=os.environ)
 
 
 def facts_fleet(facts: Mapping[str, ClusterFacts]) -> Fleet:
@@ -244,43 +259,44 @@ def facts_fleet(facts: Mapping[str, ClusterFacts]) -> Fleet:
 
 
 def read_facts(path: Path) -> Mapping[str, ClusterFacts]:
-    """Facts saved by `gitmesh discover -o yaml` (or json)."""
-    import yaml
-
+    """Facts saved by `gitmesh discover -o yaml` (or json); as many nodes as it has bytes, so that aliases multiply nothing."""
     from gitmesh.discovery.facts_codec import load_facts
+    from gitmesh.yaml_documents import MAX_NODES, read_documents
 
     try:
-        return load_facts(yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506  a safe loader
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        content = path.read_bytes()
+        documents = read_documents(content, max(MAX_NODES, len(content)))
+        return load_facts(documents[0].value if len(documents) == 1 else None)
+    except (OSError, ValueError) as error:
         raise click.ClickException(f"cannot read facts from {path}: {error}") from None
 
 
-def publishers(setup: Setup, repositories: Sequence[Source]) -> tuple[Publisher, ...]:
+def status_branch(setup: Setup, repositories: Sequence[Source]) -> StatusBranch | None:
     """The status branch of the first source's repository, unless it is switched off, or the repository may not be used."""
     from gitmesh.adapters.git import GitSource
     from gitmesh.adapters.statusbranch import StatusBranch
 
     back, first = setup.config.write_back, repositories[0]
     if not back.enabled or not isinstance(first, GitSource):
-        return ()
-    return (StatusBranch(first, back.status_branch, author=back.author, now=time.time),)
+        return None
+    return StatusBranch(first, back.status_branch, author=back.author, now=time.time)
 
 
-def event_publishers(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> tuple[Publisher, ...]:
+def events(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> EventPublisher | None:
     """Events on the agent's own Deployment (namespace, name), where the configuration has the cluster that it runs in.
 
     None in mode Observe: an Event is a write, too.
     """
     own = next((fleet.clusters[one.name] for one in setup.config.clusters if one.in_cluster and one.enforce), None)
     if own is None:
-        return ()
+        return None
     from gitmesh.adapters.kube.cluster import KubeCluster
     from gitmesh.adapters.kube.events import EventPublisher
 
     if not isinstance(own, KubeCluster):
-        return ()
+        return None
     now = partial(datetime.now, UTC)
-    return (EventPublisher(own.client, *deployment, now=now, clock=time.monotonic, instance=setup.config.instance),)
+    return EventPublisher(own.client, *deployment, now=now, clock=time.monotonic, instance=setup.config.instance)
 
 
 class Review(Struct, frozen=True, kw_only=True):

@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct, field
 
-from gitmesh.discovery.crd import schema_fields
+from gitmesh.discovery.continuity import emptied, gone_for_good, settled, unread_kinds
+from gitmesh.discovery.controlplanes import Homes, detect, homes_of, hooked
 from gitmesh.discovery.facts_codec import with_digest
-from gitmesh.discovery.reducer import NO_OWNER, Reducer
-from gitmesh.discovery.rows import (
-    FACT_KINDS,
-    AccountRow,
-    ConfigRow,
-    ControllerRow,
-    NamespaceRow,
-    NodeRow,
-    PodRow,
-    PodShape,
-    Reduced,
-    ValidatorRow,
-)
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
-from gitmesh.model.objects import ApiKind, Body
-from gitmesh.ports import ControlObjects, Membership, PodFact, Translator
+from gitmesh.discovery.reducer import NO_OWNER
+from gitmesh.discovery.rows import NamespaceRow, PodRow, PodShape, Reduced, Rows
+from gitmesh.model.facts import NOTHING_REMEMBERED, ROLLING_LABELS, ClusterFacts, Mesh, Remembered, Workload
+from gitmesh.model.objects import ApiKind
+from gitmesh.ports import Membership, PodFact, Translator
 
-__all__ = ["FACT_KINDS", "Reduced", "Reducer", "assemble", "cluster_uid", "schema_fields", "wanted_configmaps"]
-
-_ROLLING = frozenset(
-    {
-        "apps.kubernetes.io/pod-index",
-        "batch.kubernetes.io/controller-uid",
-        "controller-revision-hash",
-        "controller-uid",
-        "pod-template-generation",
-        "pod-template-hash",
-        "statefulset.kubernetes.io/pod-name",
-    }
-)
-"""Labels that controllers set anew with each rollout: nobody selects by them, and facts should not change with them."""
+SPARED = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"})
+"""Kinds without which facts are complete: only verdicts of a mesh, or the end of a hold by itself, wait for them."""
 
 
 def assemble(
@@ -50,38 +27,45 @@ def assemble(
     translators: Sequence[Translator],
     *,
     uid: str = "",
+    unread: Collection[str] = (),
     complete: bool = True,
     assumed: Iterable[ApiKind] = (),
+    homes: Homes | None = None,
+    remembered: Remembered = NOTHING_REMEMBERED,
 ) -> ClusterFacts:
     """The facts of a cluster, whatever the order of its rows.
 
-    `uid` defaults to that of the Namespace kube-system. `assumed` are kinds that are served although no
-    CustomResourceDefinition says so.
+    `uid` defaults to that of the Namespace kube-system. `unread` are kinds whose list was refused (`ConfigMap/namespace/name` for
+    a single one), `complete` is false where some other object could not be read. `assumed` are kinds that are served although no
+    CustomResourceDefinition says so. `homes` are the namespaces where control planes count, by translator. `remembered` is what
+    was known before: what is missing now and was there then is not taken for an order (`continuity`).
     """
-    sorted_rows = _Rows.of(rows)
-    meshes = _meshes(sorted_rows, translators)
+    sorted_rows = Rows.of(rows)
+    detected = detect(sorted_rows, translators, homes if homes is not None else homes_of(translators), unread)
+    meshes, said = settled(cluster, detected.meshes, detected.elsewhere, remembered)
+    seen, emptiness = emptied(cluster, sorted_rows.counts(), sorted_rows.pods_in(remembered.namespaces - detected.homes), remembered)
+    workloads = _workloads(sorted_rows, _Members(translators, meshes, sorted_rows))
+    if complete and not emptiness:
+        gone = gone_for_good(said, workloads, hooked(sorted_rows, translators, meshes, unread))
+        said = [caveat for caveat in said if caveat.mesh not in gone]
+        meshes = tuple(mesh for mesh in meshes if mesh.name not in gone)
     kinds = {(kind.group, kind.kind): kind for kind in (*assumed, *sorted_rows.kinds)}
     return with_digest(
         ClusterFacts(
             cluster=cluster,
             uid=uid or cluster_uid(sorted_rows.namespaces),
             labels=dict(sorted(labels.items())),
-            complete=complete,
+            complete=complete and SPARED.issuperset(unread),
             namespaces={row.name: dict(row.labels) for row in sorted(sorted_rows.namespaces, key=lambda row: row.name)},
             services=tuple(sorted(sorted_rows.services, key=lambda service: service.key)),
             service_accounts=frozenset((row.namespace, row.name) for row in sorted_rows.accounts),
-            workloads=_workloads(sorted_rows, _Members(translators, meshes, sorted_rows)),
+            workloads=workloads,
             meshes=meshes,
             kinds=tuple(kinds[key] for key in sorted(kinds)),
+            seen=seen,
+            caveats=tuple(sorted((*said, *unread_kinds(cluster, unread), *emptiness))),
         )
     )
-
-
-def wanted_configmaps(rows: Iterable[Reduced], translators: Sequence[Translator]) -> tuple[tuple[str, str], ...]:
-    """(namespace, name) of the ConfigMaps that hold the settings of the control planes among the rows, sorted."""
-    deployments = [row for row in rows if isinstance(row, ControllerRow) and row.kind == "Deployment"]
-    wanted = {(row.namespace, name) for row in deployments for t in translators for name in t.configured_by(_control_body(row))}
-    return tuple(sorted(wanted))
 
 
 def cluster_uid(rows: Iterable[Reduced]) -> str:
@@ -89,78 +73,10 @@ def cluster_uid(rows: Iterable[Reduced]) -> str:
     return next((row.uid for row in rows if isinstance(row, NamespaceRow) and row.name == "kube-system"), "")
 
 
-class _Rows(Struct):
-    """Rows by kind."""
-
-    namespaces: list[NamespaceRow] = []
-    accounts: list[AccountRow] = []
-    nodes: list[NodeRow] = []
-    configs: list[ConfigRow] = []
-    validators: list[ValidatorRow] = []
-    pods: list[PodRow] = []
-    controllers: list[ControllerRow] = []
-    services: list[Service] = []
-    kinds: list[ApiKind] = []
-
-    @classmethod
-    def of(cls, rows: Iterable[Reduced]) -> _Rows:
-        found = cls()
-        places: dict[type, list[Any]] = {
-            NamespaceRow: found.namespaces,
-            AccountRow: found.accounts,
-            NodeRow: found.nodes,
-            ConfigRow: found.configs,
-            ValidatorRow: found.validators,
-            PodRow: found.pods,
-            ControllerRow: found.controllers,
-            Service: found.services,
-            ApiKind: found.kinds,
-        }
-        for row in rows:
-            places[type(row)].append(row)
-        return found
-
-
-def _meshes(rows: _Rows, translators: Sequence[Translator]) -> tuple[Mesh, ...]:
-    objects = ControlObjects(
-        deployments=_control_bodies(rows, "Deployment"),
-        daemonsets=_control_bodies(rows, "DaemonSet"),
-        configmaps={(row.namespace, row.name): row.body for row in sorted(rows.configs, key=lambda row: (row.namespace, row.name))},
-        namespaces={row.name: dict(row.labels) for row in sorted(rows.namespaces, key=lambda row: row.name)},
-        validators=tuple(row.body for row in sorted(rows.validators, key=lambda row: row.name)),
-    )
-    found = [mesh for translator in translators for mesh in translator.detect(objects)]
-    return tuple(sorted(found, key=lambda mesh: (mesh.name, mesh.translator)))
-
-
-def _control_bodies(rows: _Rows, kind: str) -> tuple[Body, ...]:
-    chosen = (row for row in rows.controllers if row.kind == kind)
-    return tuple(_control_body(row) for row in sorted(chosen, key=lambda row: (row.namespace, row.name)))
-
-
-def _control_body(row: ControllerRow) -> Body:
-    """What detection reads of a Deployment or DaemonSet, in the shape of the object."""
-    shape = row.template
-    containers = [
-        {"name": c.name, "image": c.image, "args": list(c.args), "env": [{"name": name, "value": value} for name, value in env]}
-        for c, env in zip(shape.containers if shape else (), row.env, strict=True)
-    ]
-    template = {
-        "metadata": {"labels": dict(shape.labels if shape else ()), "annotations": dict(shape.annotations if shape else ())},
-        "spec": {"serviceAccountName": shape.service_account if shape else "", "containers": containers},
-    }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": row.kind,
-        "metadata": {"namespace": row.namespace, "name": row.name, "labels": dict(row.labels)},
-        "spec": {"template": template},
-    }
-
-
 class _Members:
     """Answers which mesh pods are in; the first translator that knows them decides."""
 
-    def __init__(self, translators: Sequence[Translator], meshes: Sequence[Mesh], rows: _Rows) -> None:
+    def __init__(self, translators: Sequence[Translator], meshes: Sequence[Mesh], rows: Rows) -> None:
         own = ((t, tuple(mesh for mesh in meshes if mesh.translator == t.name)) for t in translators)
         self._translators = tuple((translator, found) for translator, found in own if found)
         self._namespaces = {row.name: dict(row.labels) for row in rows.namespaces}
@@ -192,7 +108,7 @@ class _Group(Struct):
     nodes: set[str] = set()
 
 
-def _workloads(rows: _Rows, members: _Members) -> tuple[Workload, ...]:
+def _workloads(rows: Rows, members: _Members) -> tuple[Workload, ...]:
     replica_sets = {(row.namespace, row.name): row.owner for row in rows.controllers if row.kind == "ReplicaSet"}
     groups: dict[tuple[str, str, str], _Group] = {}
     for pod in rows.pods:
@@ -239,6 +155,7 @@ def _workload(
         namespace=namespace,
         name=name,
         labels=_common_labels(shapes),
+        differing=_differing_keys(shapes),
         service_account=_commonest((shape.service_account, count) for shape, count in shapes.items()),
         ports=_named_ports(shapes),
         mesh=mesh,
@@ -261,7 +178,13 @@ def _commonest(counted: Iterable[tuple[str, int]]) -> str:
 
 def _common_labels(shapes: Iterable[PodShape]) -> dict[str, str]:
     common = set.intersection(*(set(shape.labels) for shape in shapes))
-    return {key: value for key, value in sorted(common) if key not in _ROLLING}
+    return {key: value for key, value in sorted(common) if key not in ROLLING_LABELS}
+
+
+def _differing_keys(shapes: Collection[PodShape]) -> tuple[str, ...]:
+    """Keys of labels that some pods have and others have not, or have with another value."""
+    counted = Counter(pair for shape in shapes for pair in shape.labels)
+    return tuple(sorted({key for (key, _), count in counted.items() if count < len(shapes) and key not in ROLLING_LABELS}))
 
 
 def _named_ports(shapes: Mapping[PodShape, int]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gitmesh.codec import CodecError, closed, decode, encode
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
+from gitmesh.model.facts import Caveat, ClusterFacts, Mesh, Service, Workload
 from gitmesh.model.objects import ApiKind, canonical
 
 API_VERSION = "gitmesh.io/v1alpha1"
@@ -24,6 +24,8 @@ _MEMBERS: tuple[tuple[str, str, Any], ...] = (
     ("workloads", "workloads", tuple[Workload, ...]),
     ("meshes", "meshes", tuple[Mesh, ...]),
     ("kinds", "kinds", tuple[ApiKind, ...]),
+    ("seen", "seen", tuple[str, ...]),
+    ("caveats", "caveats", tuple[Caveat, ...]),
 )
 """(key in the document, field of ClusterFacts, type); omitted where empty."""
 _KEYS = frozenset({"name", "uid", "complete", "serviceAccounts", *(key for key, _, _ in _MEMBERS)})

@@ -13,6 +13,7 @@ from gitmesh.discovery.rows import (
     ConfigRow,
     Container,
     ControllerRow,
+    InjectorRow,
     NamespaceRow,
     NodeRow,
     Pairs,
@@ -109,6 +110,12 @@ class Reducer:
             return None
         return ValidatorRow(name_of(metadata), {"metadata": {"name": name_of(metadata)}, "webhooks": webhooks})
 
+    def _injector(self, body: Body, metadata: Body) -> InjectorRow | None:
+        rules = [rule for webhook in listed(body.get("webhooks")) for rule in listed(webhook.get("rules"))]
+        if not any({"pods", "*", "*/*"}.intersection(strings_of(rule.get("resources"))) for rule in rules):
+            return None
+        return InjectorRow(name_of(metadata), {"metadata": {"name": name_of(metadata), "labels": dict(pairs(metadata.get("labels")))}})
+
     def _kind(self, body: Body, _: Body) -> Reduced | None:
         return api_kind(body, self._groups)
 
@@ -169,6 +176,7 @@ _READERS: dict[tuple[str, str], Callable[[Reducer, Body, Body], Reduced | None]]
     ("", "Service"): Reducer._service,
     ("", "Pod"): Reducer._pod,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): Reducer._validator,
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): Reducer._injector,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): Reducer._kind,
     ("apps", "Deployment"): lambda reducer, body, metadata: reducer._controller("Deployment", body, metadata),
     ("apps", "StatefulSet"): lambda reducer, body, metadata: reducer._controller("StatefulSet", body, metadata),

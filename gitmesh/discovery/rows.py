@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -53,6 +54,13 @@ class ValidatorRow(Struct, frozen=True):
     body: Body
 
 
+class InjectorRow(Struct, frozen=True):
+    """A MutatingWebhookConfiguration that is asked about pods; the body holds metadata only."""
+
+    name: str
+    body: Body
+
+
 class Container(Struct, frozen=True):
     """A container or init container; `sidecar` marks a native sidecar (an init container that always restarts)."""
 
@@ -98,7 +106,9 @@ class ControllerRow(Struct, frozen=True):
     env: tuple[Pairs, ...] = ()
 
 
-Reduced: TypeAlias = NamespaceRow | AccountRow | NodeRow | ConfigRow | ValidatorRow | PodRow | ControllerRow | Service | ApiKind
+Reduced: TypeAlias = (
+    NamespaceRow | AccountRow | NodeRow | ConfigRow | ValidatorRow | InjectorRow | PodRow | ControllerRow | Service | ApiKind
+)
 
 FACT_KINDS: tuple[tuple[str, str, str, str, bool], ...] = (
     ("", "v1", "namespaces", "Namespace", False),
@@ -112,7 +122,57 @@ FACT_KINDS: tuple[tuple[str, str, str, str, bool], ...] = (
     ("apps", "v1", "daemonsets", "DaemonSet", True),
     ("apps", "v1", "replicasets", "ReplicaSet", True),
     ("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False),
+    ("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", False),
     ("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False),
 )
 """(group, version, plural, kind, namespaced) of everything that facts are made of. EndpointSlices hold only addresses
 and Jobs are named by their pods, so neither is read."""
+
+
+class Rows(Struct):
+    """Rows by kind."""
+
+    namespaces: list[NamespaceRow] = []
+    accounts: list[AccountRow] = []
+    nodes: list[NodeRow] = []
+    configs: list[ConfigRow] = []
+    validators: list[ValidatorRow] = []
+    injectors: list[InjectorRow] = []
+    pods: list[PodRow] = []
+    controllers: list[ControllerRow] = []
+    services: list[Service] = []
+    kinds: list[ApiKind] = []
+
+    @classmethod
+    def of(cls, rows: Iterable[Reduced]) -> Rows:
+        """The rows, sorted out."""
+        found = cls()
+        places: dict[type, list[Any]] = {
+            NamespaceRow: found.namespaces,
+            AccountRow: found.accounts,
+            NodeRow: found.nodes,
+            ConfigRow: found.configs,
+            ValidatorRow: found.validators,
+            InjectorRow: found.injectors,
+            PodRow: found.pods,
+            ControllerRow: found.controllers,
+            Service: found.services,
+            ApiKind: found.kinds,
+        }
+        for row in rows:
+            places[type(row)].append(row)
+        return found
+
+    def counts(self) -> Mapping[str, int]:
+        """How many objects there are of the kinds whose sudden emptiness is not believed."""
+        counted: dict[str, list[Any]] = {
+            "Namespace": self.namespaces,
+            "Pod": self.pods,
+            "Service": self.services,
+            "ServiceAccount": self.accounts,
+        }
+        return {kind: len(rows) for kind, rows in counted.items()}
+
+    def pods_in(self, namespaces: Collection[str]) -> frozenset[str]:
+        """Those of the namespaces that have pods."""
+        return frozenset(row.namespace for row in self.pods if row.namespace in namespaces) if namespaces else frozenset()

@@ -17,6 +17,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from gitmesh.model.expressions import MAX_LENGTH, MAX_PROGRAM, Malformed, TooLarge, compiled
 from gitmesh.model.naming import camel
 
 T = TypeVar("T")
@@ -60,18 +61,17 @@ def format_duration(millis: int) -> str:
     return f"{seconds}.{rest:03d}s" if rest else f"{seconds}s"
 
 
-def _compile(pattern: str) -> str:
-    import re2  # imported late: only policies with expressions pay for it
-
-    if len(pattern) > 256:
-        raise ValueError("a regular expression has at most 256 characters")
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern, options)
-    except re2.error as error:
-        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error.args[0])
-        raise ValueError(f"not an RE2 regular expression: {reason}") from None
+def check_expression(pattern: str, *, ignore_case: bool = False) -> str:
+    """The same text. Raises ValueError where it is no RE2, or makes a program that proxies refuse."""
+    if len(pattern) > MAX_LENGTH:
+        raise ValueError(f"a regular expression has at most {MAX_LENGTH} characters")
+    found = compiled(pattern, ignore_case=ignore_case)
+    if isinstance(found, Malformed):
+        raise ValueError(f"not an RE2 regular expression: {found.reason}")
+    if isinstance(found, TooLarge):
+        raise ValueError(
+            f"the expression makes more than {MAX_PROGRAM:,} instructions, which proxies refuse; repeat less, or smaller classes"
+        )
     return pattern
 
 
@@ -87,7 +87,7 @@ Millis = Annotated[
     ),
 ]
 Percent = Annotated[float, Field(ge=0, le=100)]
-Regex = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_compile)]
+Regex = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH), AfterValidator(check_expression)]
 DnsLabel = Annotated[str, Field(pattern=_DNS_LABEL, max_length=63)]
 DnsName = Annotated[str, Field(pattern=_DNS_NAME, max_length=253)]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?$", max_length=259)]

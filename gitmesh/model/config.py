@@ -96,6 +96,12 @@ class ClusterConfig(Model):
         validate_default=False,
     )
 
+    control_planes: dict[DnsLabel, Seq[DnsLabel]] = Field(
+        default_factory=dict,
+        description="Namespaces where the control planes of a mesh count, by translator (`istio: [istio-system, istio-prod]`); a mesh "
+        "that is not named keeps its usual one. What looks like a control plane elsewhere is told and counts for nothing.",
+    )
+
     @property
     def enforce(self) -> bool:
         """Whether it is written to."""
@@ -132,7 +138,9 @@ class Author(Model):
 class WriteBackConfig(Model):
     """Where status is written."""
 
-    status_branch: Branch = Field("gitmesh-status", description="Branch of the first source's repository; orphan, written by GitMesh only.")
+    status_branch: Branch = Field(
+        "gitmesh-status", description="Branch of the first source's repository, made by GitMesh; one that it did not make is left alone."
+    )
     author: Author = Field(default_factory=Author, description="Author of the commits.")
     enabled: bool = Field(True, description="Whether status is written at all.")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gitmesh.model.facts import Mesh
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.policies import Origin
-    from gitmesh.model.units import Unit, UnitKey
+    from gitmesh.model.units import Half, Unit, UnitKey
 
 
 class Phase(IntEnum):
@@ -64,13 +64,15 @@ class Fragment(Struct, frozen=True, kw_only=True):
 class Translation(Struct, frozen=True, kw_only=True):
     """A translator's answer for one unit.
 
-    `held` says that nothing can be emitted: every object that the unit claims stays as it is, neither changed nor
-    deleted. An error alone does not hold: the security law sometimes demands both an error and a closed object.
+    `held` are the halves of which nothing can be emitted ("" = the whole unit): every object that they claim stays as it is,
+    neither changed nor deleted. An error alone does not hold: the security law sometimes demands both an error and a closed object.
+    `stays` are objects that are not wanted and must not be missed where they are live: there they stay, with this finding.
     """
 
     fragments: tuple[Fragment, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
-    held: bool = False
+    held: tuple[Half, ...] = ()
+    stays: Mapping[ObjectKey, Diagnostic] = {}
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -95,8 +97,9 @@ class Build(Struct, frozen=True, kw_only=True):
     """What one cluster should hold. `held` are objects of held units: never changed, never deleted.
 
     `complete` is false where facts are unknown: nothing may then be deleted. `meshes` are the cluster's.
-    `units` are what was decided, `held_units` those of which nothing new could be decided or said. `pending` are policies that name
-    what is not there: what they did before stays.
+    `units` are what was decided, `held_units` those (or their halves) of which nothing new could be decided or said, `waiting` the
+    policies that are not in force for that; `doubtful`: the facts themselves are in doubt. `pending` are policies that name what is
+    not there: what they did before stays. `stays` are objects that nobody wants and that stay where they are live, with a finding.
     """
 
     cluster: str
@@ -106,4 +109,7 @@ class Build(Struct, frozen=True, kw_only=True):
     meshes: tuple[Mesh, ...] = ()
     units: tuple[Unit, ...] = ()
     held_units: frozenset[UnitKey] = frozenset()
+    waiting: frozenset[str] = frozenset()
+    doubtful: bool = False
+    stays: Mapping[ObjectKey, Diagnostic] = {}
     pending: frozenset[str] = frozenset()

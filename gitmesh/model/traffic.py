@@ -27,6 +27,7 @@ from gitmesh.model.base import (
     SomeOf,
     Text,
     Token,
+    check_expression,
     exactly_one,
 )
 from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
@@ -49,6 +50,8 @@ class PathMatch(Model):
     @model_validator(mode="after")
     def _one(self) -> Self:
         exactly_one(self, "exact", "prefix", "string_prefix", "suffix", "regex")
+        if self.regex is not None and self.ignore_case:
+            check_expression(self.regex, ignore_case=True)
         return self
 
 

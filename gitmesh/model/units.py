@@ -14,13 +14,20 @@ from msgspec import Struct
 from gitmesh.model.facts import Mesh, Service, Workload
 from gitmesh.model.policies import Origin
 
+Half: TypeAlias = Literal["", "routing", "access"]
+
 
 class UnitKey(Struct, frozen=True, kw_only=True, order=True):
-    """Name of a unit inside one cluster: a Service's namespace and name, or ("", mesh name)."""
+    """Name of a unit inside one cluster: a Service's namespace and name, or ("", mesh name).
+
+    `half` is the part of a destination that is meant, "" = all of it: how requests go to it, or who may call it. They are held
+    apart, since an error in routing never holds access (api.md, What an error holds back).
+    """
 
     kind: Literal["Destination", "Mesh"]
     namespace: str
     name: str
+    half: Half = ""
 
 
 class TextCondition(Struct, frozen=True, kw_only=True, order=True):

@@ -19,6 +19,7 @@ from gitmesh.model.policies import Policy, Positions
 from gitmesh.model.snapshot import File, Snapshot
 from gitmesh.parsing.faults import echo, findings_of
 from gitmesh.parsing.nodes import Document, read
+from gitmesh.parsing.weighing import MAX_FILE_WEIGHT, MAX_REVISION_WEIGHT, Load, load
 
 MAX_FILES = 20_000
 MAX_REVISION_BYTES = 64 * 1024 * 1024
@@ -30,10 +31,11 @@ _ENOUGH_STALE = 1000
 
 
 class FileResult(Struct, frozen=True):
-    """What one file holds."""
+    """What one file holds, and what its expressions cost to compile."""
 
     policies: tuple[Policy, ...]
     diagnostics: tuple[Diagnostic, ...]
+    load: Load = Load()
 
 
 CacheKey: TypeAlias = tuple[str, str, str, frozenset[str]]
@@ -54,8 +56,6 @@ def parse(
     results = _files(files, snapshot.source, ignore, {} if cache is None else cache)
     policies = tuple(sorted((p for r in results for p in r.policies), key=_policy_order))
     problems.extend(d for r in results for d in r.diagnostics)
-    if not policies and not any(d.is_error for d in problems):
-        problems.append(_empty(snapshot))
     return policies, in_order(problems)
 
 
@@ -78,13 +78,20 @@ def _policy_order(policy: Policy) -> tuple[str, str, str, Location]:
 
 
 def _files(files: Iterable[File], source: str, ignore: frozenset[str], cache: Cache) -> list[FileResult]:
+    """The result of each file, or of none after the one with which the revision's expressions cost too much."""
     used: dict[CacheKey, FileResult] = {}
+    costs, refused = Load(), []
     for file in files:
         key = (source, file.path, file.blob, ignore)
-        used[key] = cache.get(key) or _file(file, source, ignore)
+        result = cache.get(key) or _file(file, source, ignore, MAX_REVISION_WEIGHT - costs.total)
+        costs = costs.plus(result.load)
+        if costs.total > MAX_REVISION_WEIGHT:
+            refused = [FileResult((), (costs.refusal("revision", MAX_REVISION_WEIGHT),))]
+            break
+        used[key] = result
     cache.update(used)
     _evict(cache, used, source)
-    return list(used.values())
+    return [*used.values(), *refused]
 
 
 def _evict(cache: Cache, used: Mapping[CacheKey, FileResult], source: str) -> None:
@@ -95,15 +102,21 @@ def _evict(cache: Cache, used: Mapping[CacheKey, FileResult], source: str) -> No
             del cache[key]
 
 
-def _file(file: File, source: str, ignore: frozenset[str]) -> FileResult:
+def _file(file: File, source: str, ignore: frozenset[str], affordable: int) -> FileResult:
+    """What the file holds; nothing but its load where that is more than the file, or the revision, may cost."""
     parsed = read(file.content, file.path, source)
+    costs = load(file.content, parsed.documents)
+    if costs.total > MAX_FILE_WEIGHT:
+        return FileResult((), (*parsed.findings, parsed.excerpt(costs.refusal("file", MAX_FILE_WEIGHT))))
+    if costs.total > affordable:
+        return FileResult((), (), costs)
     policies: list[Policy] = []
     problems = list(parsed.findings)
     for document in parsed.documents:
         policy, found = _document(document, ignore)
         policies.extend([policy] if policy else [])
         problems.extend(parsed.excerpt(d) for d in found)
-    return FileResult(tuple(policies), tuple(problems))
+    return FileResult(tuple(policies), tuple(problems), costs)
 
 
 def _document(document: Document, ignore: frozenset[str]) -> tuple[Policy | None, tuple[Diagnostic, ...]]:
@@ -232,8 +245,3 @@ def _too_large(snapshot: Snapshot) -> list[Diagnostic]:
     if sum(len(file.content) for file in snapshot.files) > MAX_REVISION_BYTES:
         found.append(f"more than {MAX_REVISION_BYTES // 2**20} MiB in one revision")
     return [finding("GM103", message) for message in found]
-
-
-def _empty(snapshot: Snapshot) -> Diagnostic:
-    name = f" {snapshot.source}" if snapshot.source else ""
-    return finding("GM110", f"the source{name} holds no policies: {len(snapshot.files)} files, none with a policy in it")

@@ -48,5 +48,5 @@ def guarded(
 
 def vanished(observed: Observed, ledger: Ledger) -> bool:
     """Whether every object of ours is gone at once: more likely a wrong answer than a wish (reliability K11)."""
-    known = [key for key, entry in ledger.entries.items() if entry.uid]
+    known = [key for key, entry in ledger.entries.items() if entry.uid and key.namespace not in observed.leaving]
     return len(known) > 1 and not any(key in observed.live for key in known)

@@ -117,7 +117,7 @@ class _Asked:
             self.client = Client(namespace=self.client.namespace, labels=self.client.labels, mesh=self.client.mesh, ip=self.client.ip)
         units = ((ports, known.destinations.get(service.key)) for service, ports in pair.reached)
         self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit and unit.access]
-        self.held = known.holds_mesh(pair.workload.mesh) or any(known.holds(service.key) for service, _ in pair.reached)
+        self.held = known.holds_mesh(pair.workload.mesh) or any(known.holds(service.key, "access") for service, _ in pair.reached)
 
     def ruling(self) -> Ruling:
         """Deny beats Allow; what no Allow admits is denied where an Allow governs; else the default."""

@@ -48,7 +48,7 @@ def route(question: Question, known: Known) -> Routing:
     service = known.index.facts.service_index[question.service]
     if not question.client.mesh:
         return Routing(found=Found.NO_PROXY)
-    if known.holds(service.key):
+    if known.holds(service.key, "routing"):
         return Routing(found=Found.HELD)
     unit = known.destinations.get(service.key)
     connection = _connection(unit, question) if unit else {}

@@ -87,6 +87,8 @@ def _finding(one: Diagnostic) -> Document:
         "cluster": one.cluster,
         "mesh": one.mesh,
         "hint": one.hint,
+        "hold": one.hold,
+        "detail": one.detail,
     }
     return {key: value for key, value in content.items() if value != ""}
 

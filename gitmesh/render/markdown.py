@@ -74,7 +74,8 @@ def _finding(one: Diagnostic) -> str:
     where = str(one.at) if one.at else one.policy or one.cluster or "gitmesh"
     clusters = f" ({markdown(one.cluster)})" if one.cluster and one.cluster != where else ""
     hint = f" *{markdown(shortened(one.hint, 400))}*" if one.hint else ""
-    return f"- {_ICON[one.severity]} {one.code} {one.name} {markdown(where)}{clusters}: {markdown(shortened(one.message, 1000))}{hint}"
+    text = shortened(f"{one.message} ({one.detail})" if one.detail else one.message, 1000)
+    return f"- {_ICON[one.severity]} {one.code} {one.name} {markdown(where)}{clusters}: {markdown(text)}{hint}"
 
 
 def _objects(report: Report) -> list[str]:

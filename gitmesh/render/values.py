@@ -18,7 +18,7 @@ _PARTS = re.compile(r"[^.\[\]]+")
 _CONDITION = re.compile(r"request\.headers\[(.+)\]\Z")
 _PLAIN = re.compile(r"(?!(?:true|false|null)\Z|[0-9.eE+-]*\Z)[A-Za-z0-9/*][A-Za-z0-9 ._/:*+=-]*\Z")
 """Text that needs no quotes to be told from numbers, booleans and null."""
-_LINE = re.compile(r"""^(.*?)(?P<key>[A-Za-z0-9_-]+)(?P<rest>["']?\s*:\s*)(?P<value>[^\s{\[].*)$""")
+_LINE = re.compile(r"""^(.*?)(?<![A-Za-z0-9_-])(?P<key>[A-Za-z0-9_-]+)(?P<rest>["']?\s*:\s*)(?P<value>[^\s{\[].*)$""")
 
 
 def is_credential(name: str) -> bool:

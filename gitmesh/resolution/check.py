@@ -10,10 +10,11 @@ from gitmesh.model.policies import Policy, YamlPath
 from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import CONNECTION_FIELDS, Match, TrafficPolicySpec
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.resolution.destinations import conflict
+from gitmesh.resolution.bounds import MOST_COMPARISONS, comparisons, extent, too_many, too_many_callers
+from gitmesh.resolution.destinations import conflict_findings
 from gitmesh.resolution.precedence import BY_NAME
 from gitmesh.resolution.routes import replaces_prefix
-from gitmesh.resolution.rules import Rule, Slot, conflicts, in_precedence, rules_of, slots_of
+from gitmesh.resolution.rules import Rule, Slot, in_precedence, rules_of, slots_of
 from gitmesh.resolution.virtualmeshes import two_virtual_meshes
 
 _OTHER_THAN_PORT = tuple(name for name in Match.model_fields if name != "port")
@@ -28,7 +29,10 @@ def check(policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]])
     for policy in ordered if clusters else ():
         found += _unknown_clusters(policy, clusters)
     for policy in traffic:
-        found += [*_connection_fields(policy), *_prefix_replacements(policy)]
+        found += [*_connection_fields(policy), *_prefix_replacements(policy), *_too_long(policy)]
+    for policy in ordered:
+        if isinstance(policy.spec, AccessPolicySpec):
+            found += too_many_callers(policy)
     found += _claimed_twice([policy for policy in ordered if isinstance(policy.spec, VirtualMeshSpec)])
     found += _contradictions(traffic, clusters or _named_clusters(traffic))
     return in_order(found)
@@ -118,22 +122,51 @@ def _contradictions(policies: Sequence[Policy], clusters: Mapping[str, object]) 
     slots = {policy.id: slots_of(policy) for selecting in named.values() if len(selecting) > 1 for policy, _ in selecting}
     for key, selecting in sorted(named.items()):
         if len({policy.id for policy, _ in selecting}) > 1:
-            for cluster in clusters:
-                yield from _in_cluster(key, cluster, selecting, slots)
+            yield from _on_destination(key, selecting, clusters, slots)
+
+
+def _on_destination(
+    key: tuple[str, str],
+    selecting: Sequence[tuple[Policy, DestinationSelector]],
+    clusters: Mapping[str, object],
+    slots: Mapping[str, Mapping[Slot, object]],
+) -> Iterator[Diagnostic]:
+    """The conflicts in every cluster; clusters in which the same policies act have the same, unless clients are told by cluster."""
+    seen: set[tuple[str, ...]] = set()
+    for cluster in clusters:
+        acting = {policy.id: policy for policy, item in selecting if not item.clusters or cluster in item.clusters}
+        told = tuple(acting) if not any(map(_told_by_cluster, acting.values())) else (*acting, cluster)
+        if len(acting) > 1 and told not in seen:
+            seen.add(told)
+            yield from _in_cluster("/".join(key), cluster, acting, slots)
+
+
+def _told_by_cluster(policy: Policy) -> bool:
+    assert isinstance(policy.spec, TrafficPolicySpec)
+    return any(source.clusters for source in policy.spec.sources or ())
 
 
 def _in_cluster(
-    key: tuple[str, str],
-    cluster: str,
-    selecting: Sequence[tuple[Policy, DestinationSelector]],
-    slots: Mapping[str, Mapping[Slot, object]],
+    destination: str, cluster: str, acting: Mapping[str, Policy], slots: Mapping[str, Mapping[Slot, object]]
 ) -> Iterator[Diagnostic]:
-    acting = {policy.id: policy for policy, item in selecting if not item.clusters or cluster in item.clusters}
+    sized = [(policy, _extent(policy, slots[name])) for name, policy in acting.items()]
+    if comparisons(size for _, size in sized) > MOST_COMPARISONS:
+        yield too_many(sized, destination, "")
+        return
     found = [rule for policy in acting.values() for _, rule in rules_of(policy, slots[policy.id], BY_NAME, cluster, _symbolic)]
-    rules = in_precedence(rule for rule in found if isinstance(rule, Rule))
-    for a, b, first, second in conflicts(rules):
-        yield conflict(a, first, b, second, "", "/".join(key))
-        yield conflict(b, second, a, first, "", "/".join(key))
+    yield from conflict_findings(in_precedence(rule for rule in found if isinstance(rule, Rule)), "", destination)
+
+
+def _extent(policy: Policy, slots: Mapping[Slot, object]) -> int:
+    assert isinstance(policy.spec, TrafficPolicySpec)
+    return extent(policy.spec, slots)
+
+
+def _too_long(policy: Policy) -> Iterator[Diagnostic]:
+    """A policy that makes too many rules wherever it acts."""
+    size = _extent(policy, slots_of(policy))
+    if comparisons([size]) > MOST_COMPARISONS:
+        yield too_many([(policy, size)], "each of its destinations", "")
 
 
 def _symbolic(port: int | str) -> int:

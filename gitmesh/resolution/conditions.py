@@ -8,12 +8,11 @@ a `False` only says that no proof was found.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
-import re2
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitmesh.model.expressions import fullmatch
 from gitmesh.model.units import TextCondition
 
 _FOLD = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
@@ -44,20 +43,12 @@ def fold(text: str) -> str:
     return text.translate(_FOLD)
 
 
-@lru_cache(maxsize=4096)
-def _expression(pattern: str, ignore_case: bool) -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.case_sensitive = not ignore_case
-    return re2.compile(pattern, options)
-
-
 def holds(condition: TextCondition, value: str, *, path: bool) -> bool:
     """Whether a value that is there meets the condition."""
     if condition.form == "present":
         return True
     if condition.form == "regex":
-        return _expression(condition.value, condition.ignore_case).fullmatch(value) is not None
+        return fullmatch(condition.value, value, ignore_case=condition.ignore_case)
     wanted = condition.value
     if condition.ignore_case:
         value, wanted = fold(value), fold(wanted)

@@ -13,7 +13,7 @@ from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.facts import Service
 from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Access, DestinationUnit
+from gitmesh.model.units import Access, DestinationUnit, Half
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.destinations import Acting, Traffic, resolve_traffic
@@ -23,11 +23,15 @@ from gitmesh.resolution.situation import Neighbour, Situation
 
 
 class Done(Struct, frozen=True, kw_only=True):
-    """One destination by itself: without the subsets that others need of it; `digest` is of this part."""
+    """One destination by itself: without the subsets that others need of it; `digest` is of this part.
+
+    `guarding` are the policies behind its access decision; `held` are the halves of which nothing can be decided.
+    """
 
     unit: DestinationUnit
     traffic: Traffic = field(default_factory=Traffic)
-    held: bool = False
+    guarding: frozenset[str] = frozenset()
+    held: frozenset[Half] = frozenset()
     diagnostics: tuple[Diagnostic, ...] = ()
     digest: str
 
@@ -59,6 +63,7 @@ class _Cluster:
         self.acting = scene.acting.get(name, {})
         self.access = {key: found for key, acting in self.acting.items() if (found := _of(acting, AccessPolicySpec))}
         self.governed = scene.governed.get(name, frozenset())
+        self.crowded = scene.crowded.get(name, {})
         self.around = self._around()
 
     def _around(self) -> object:
@@ -69,7 +74,7 @@ class _Cluster:
             if cluster == self.name
         }
         access = {key: tuple(marked.policy.id for marked, _ in found) for key, found in self.access.items()}
-        inputs = (self.index, self.scene.domains, self.governed, owners, self.scene.members.held, access)
+        inputs = (self.index, self.scene.domains, self.governed, owners, self.scene.members.held, access, self.crowded)
         return self.remembered.get(self.name, inputs) or self.remembered.put(self.name, inputs, object())
 
     def destinations(self) -> Mapping[ServiceKey, Done]:
@@ -94,7 +99,10 @@ class _Cluster:
 
     def _compared(self, service: Service, tokens: tuple[Any, ...]) -> Done:
         situation = self._situation(service)
-        place, inputs = (self.name, service.key, "alone"), (self.index, tokens, situation and self._access_inputs(situation))
+        place, inputs = (
+            (self.name, service.key, "alone"),
+            (self.index, tokens, self.crowded.get(service.key), situation and self._access_inputs(situation)),
+        )
         done: Done | None = self.remembered.get(place, inputs)
         if done is None:
             done = self._decide(service, _of(self.acting.get(service.key, []), TrafficPolicySpec), situation)
@@ -139,9 +147,16 @@ class _Cluster:
         """Whether it is not known what the default of its meshes is."""
         return any((self.name, mesh) in self.scene.members.held for mesh in self.index.meshes_behind(service))
 
+    def _crowded(self, service: Service, policies: Sequence[Acting]) -> Traffic | None:
+        """No decision where deciding would cost too much."""
+        said = self.crowded.get(service.key)
+        if said is None:
+            return None
+        return Traffic(policies=tuple(sorted(one.policy.id for one in policies)), diagnostics=(said,), held=True)
+
     def _decide(self, service: Service, acting: Sequence[tuple[Marked, int]], situation: Situation | None) -> Done:
         policies = [Acting(policy=marked.policy, form=form, slots=marked.slots) for marked, form in acting]
-        traffic = resolve_traffic(self.name, service, policies, self.index)
+        traffic = self._crowded(service, policies) or resolve_traffic(self.name, service, policies, self.index)
         access = resolve_access(situation, self.scene.trust, self.index) if situation else Resolved(access=None)
         decision, named = _worth_saying(situation, access.access)
         unit = bare(
@@ -156,10 +171,16 @@ class _Cluster:
         return Done(
             unit=unit,
             traffic=traffic,
-            held=traffic.held or access.held or (situation is not None and self._mesh_held(service)),
+            guarding=frozenset(named),
+            held=_halves(traffic.held, access.held or (situation is not None and self._mesh_held(service))),
             diagnostics=(*traffic.diagnostics, *access.diagnostics),
             digest=digest(unit),
         )
+
+
+def _halves(routing: bool, access: bool) -> frozenset[Half]:
+    held: dict[Half, bool] = {"routing": routing, "access": access}
+    return frozenset(half for half, is_held in held.items() if is_held)
 
 
 def _worth_saying(situation: Situation | None, access: Access | None) -> tuple[Access | None, set[str]]:

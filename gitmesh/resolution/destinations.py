@@ -10,18 +10,21 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.facts import Service
+from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.traffic import CONNECTION_FIELDS, DestinationRef, Mirror, SplitTarget, TrafficPolicySpec
 from gitmesh.model.units import Decided, RequestMatch, Route, SourceCondition, Target
 from gitmesh.resolution.access import missing_port
 from gitmesh.resolution.index import Index, World, port_of
 from gitmesh.resolution.matching import Disjoint, Inexpressible, implies
-from gitmesh.resolution.routes import Row, first_match, header_origins, row_fields, row_origins, rule_origin
+from gitmesh.resolution.routes import MOST_CONJUNCTIONS, Row, first_match, header_origins, row_fields, row_origins, rule_origin
 from gitmesh.resolution.rules import Rule, Slot, canonical, conflicts, in_precedence, is_disabled, rules_of, shadows, slot_path
 from gitmesh.resolution.selection import near_service
 
 RuleId = tuple[str, int | None]
 """(policy, index of the match)."""
+MOST_CONFLICTS = 100
+"""Pairs shown of one destination."""
 _CONNECTION: frozenset[Slot] = frozenset((name,) for name in CONNECTION_FIELDS)
 
 
@@ -77,7 +80,7 @@ class _Destination:
         routes = self._routes(rules)
         return Traffic(
             routes=routes,
-            settings=settings(rules),
+            settings=self._settings(rules),
             policies=tuple(sorted({rule.policy.id for rule in rules})),
             needs=tuple(self.needs),
             wins=frozenset((rule.policy.id, rule.number) for rule, greater in over if greater is None),
@@ -86,13 +89,24 @@ class _Destination:
             held=self.unsure or any(diagnostic.is_error for diagnostic in self.found),
         )
 
+    def _settings(self, rules: Sequence[Rule]) -> Mapping[int, Mapping[str, Decided]]:
+        """The connection fields, where no field has more values by clients than overlaps are allowed."""
+        found = settings(rules)
+        for name, chain in ((name, chain) for table in found.values() for name, chain in sorted(table.items())):
+            last = _last(chain)
+            if last is not None:
+                policy = next(rule.policy for rule in rules if rule.policy.id == last.policy)
+                text = f"{camel(name)} of Service {self.name} is decided for more than {MOST_CONJUNCTIONS} groups of clients"
+                self._say("GM212", text, policy, name)
+                return {}
+        return found
+
     def _say(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
         at, name = policy.at(*path), policy.origin(*path).field
         self.found.append(finding(code, text, at=at, policy=policy.id, field=name, cluster=self.cluster, hint=hint))
 
     def _rules(self, acting: Acting) -> Iterator[Rule]:
-        spec = acting.policy.spec
-        assert isinstance(spec, TrafficPolicySpec)
+        spec = _traffic(acting.policy)
         missing: set[int | str] = set()
         for number, rule in rules_of(acting.policy, acting.slots, acting.form, self.cluster, lambda ref: self._port(ref, missing)):
             path = () if number is None else ("matches", number)
@@ -114,9 +128,7 @@ class _Destination:
         return port.number
 
     def _conflicts(self, rules: Sequence[Rule]) -> None:
-        for a, b, first, second in conflicts(rules):
-            for mine, my_slot, other, other_slot in ((a, first, b, second), (b, second, a, first)):
-                self.found.append(conflict(mine, my_slot, other, other_slot, self.cluster, self.name))
+        self.found += conflict_findings(rules, self.cluster, self.name)
 
     def _routes(self, rules: Sequence[Rule]) -> tuple[Route, ...]:
         relevant = [_restricted(rule) for rule in rules if not rule.slots.keys() <= _CONNECTION]
@@ -124,7 +136,8 @@ class _Destination:
         if table.too_many:
             least = table.too_many[-1]
             path = () if least.number is None else ("matches", least.number)
-            self._say("GM212", f"more than 64 overlaps of rules for Service {self.name}; this rule adds to them", least.policy, *path)
+            text = f"rules for Service {self.name} overlap more than {MOST_CONJUNCTIONS} times; this one adds to them"
+            self._say("GM212", text, least.policy, *path)
         for greater, lesser, reason in table.inexpressible:
             path = () if lesser.number is None else ("matches", lesser.number)
             other = rule_origin(greater)
@@ -148,8 +161,7 @@ class _Destination:
 
     def _targets(self, row: Row, name: str, decided: Decided) -> tuple[Target, ...]:
         policy = next(rule.policy for rule in row.rules if rule.policy.id == decided.origin.policy)
-        places = [canonical(item) for item in getattr(policy.spec, name)]
-        found = (self._target(row, policy, (name, places.index(item), "destination"), item) for item in decided.value)
+        found = (self._target(row, policy, (name, place, "destination"), item) for place, item in in_place(policy, name, decided.value))
         return tuple(target for target in found if target is not None)
 
     def _target(self, row: Row, policy: Policy, path: tuple[str | int, ...], item: SplitTarget | Mirror) -> Target | None:
@@ -198,11 +210,37 @@ class _Destination:
             self._say("GM209", f"no pod behind Service {service.namespace}/{service.name} carries {shown}", policy, *path)
 
 
+def _traffic(policy: Policy) -> TrafficPolicySpec:
+    assert isinstance(policy.spec, TrafficPolicySpec)
+    return policy.spec
+
+
+def in_place(policy: Policy, name: str, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    """Items of a set-like list in canonical form, each with its place in the policy; equal ones have the places of all of them."""
+    places: dict[str, list[int]] = {}
+    for place, item in enumerate(getattr(policy.spec, name)):
+        places.setdefault(repr(canonical(item)), []).append(place)
+    for item in items:
+        same = places[repr(item)]
+        yield (same.pop(0) if len(same) > 1 else same[0]), item
+
+
 def _restricted(rule: Rule) -> Rule:
     """The rule without its connection fields."""
     if not rule.slots.keys() & _CONNECTION:
         return rule
     return replace(rule, slots={slot: value for slot, value in rule.slots.items() if slot not in _CONNECTION})
+
+
+def conflict_findings(rules: Sequence[Rule], cluster: str, destination: str) -> Iterator[Diagnostic]:
+    """A finding on each of two rules that contradict each other; of very many the first, and one that says so."""
+    for number, (a, b, first, second) in enumerate(conflicts(rules)):
+        if number == MOST_CONFLICTS:
+            text = f"more than {MOST_CONFLICTS} conflicts on {destination}, of which the first are shown"
+            yield finding("GM210", text, at=b.origin(second).at, policy=b.policy.id, field=b.origin(second).field, cluster=cluster)
+            return
+        yield conflict(a, first, b, second, cluster, destination)
+        yield conflict(b, second, a, first, cluster, destination)
 
 
 def conflict(mine: Rule, slot: Slot, other: Rule, other_slot: Slot, cluster: str, destination: str) -> Diagnostic:
@@ -240,6 +278,14 @@ def _setting(rules: Iterator[Rule]) -> Mapping[str, Decided]:
                 greater.append(Decided(value=rule.slots[slot], origin=rule.origin(slot), source=rule.match.source))
     chains = {name: _chain(greater) for name, greater in sorted(said.items())}
     return {name: chain for name, chain in chains.items() if chain is not None}
+
+
+def _last(chain: Decided) -> Origin | None:
+    """The origin of the decision with which the chain becomes too long."""
+    length, one = 0, chain
+    while one.otherwise is not None:
+        length, one = length + 1, one.otherwise
+    return one.origin if length >= MOST_CONJUNCTIONS else None
 
 
 def _covers(wide: SourceCondition, narrow: SourceCondition) -> bool:

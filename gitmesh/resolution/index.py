@@ -171,6 +171,11 @@ class World(Struct, frozen=True):
         wanted = None if names is None else set(names)
         return tuple(name for name, index in sorted(self.indexes.items()) if index is None and (wanted is None or name in wanted))
 
+    def unidentified(self) -> tuple[str, ...]:
+        """Managed clusters of which it is not known who is who: without facts, or with a mesh whose trust domain was not read."""
+        nameless = (name for name, index in self.known() if any(not mesh.trust_domain for mesh in index.facts.doubted))
+        return tuple(sorted({*self.unknown(), *nameless}))
+
     def may_hide(self, names: Iterable[str] | None = None) -> bool:
         """Whether something that was not found may still be there: facts of these clusters are unknown or incomplete."""
         chosen = None if names is None else tuple(names)

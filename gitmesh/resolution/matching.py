@@ -89,14 +89,34 @@ def normal(match: RequestMatch) -> Conjunction:
     return replace(match, path=normal_path(match.path) if match.path else None, headers=headers, query=query)
 
 
-@lru_cache(maxsize=16384)
 def conjunction(a: RequestMatch, b: RequestMatch) -> Conjunction:
     """The match of the requests that meet both normal matches.
 
     `Inexpressible` only where the parts that can be decided do not already exclude each other.
     """
+    return Disjoint() if _apart(a, b) else _conjunction(a, b)
+
+
+def _apart(a: RequestMatch, b: RequestMatch) -> bool:
+    """Whether single conditions exclude each other, which is quick to see: most rules of one destination mean other requests."""
+    if (a.method != b.method and a.method and b.method) or (a.port != b.port and a.port and b.port):
+        return True
+    if a.path is not None and b.path is not None and a.path != b.path and excludes(a.path, b.path, path=True):
+        return True
+    mine, others = a.source.namespaces, b.source.namespaces
+    if mine != others and mine and others and set(mine).isdisjoint(others):
+        return True
+    return bool(a.headers and b.headers) and any(
+        one.name == other.name and not (one.invert or other.invert) and excludes(one.condition, other.condition, path=False)
+        for one in a.headers
+        for other in b.headers
+    )
+
+
+@lru_cache(maxsize=16384)
+def _conjunction(a: RequestMatch, b: RequestMatch) -> Conjunction:
     source = _source(a.source, b.source)
-    if source is None or (a.method and b.method and a.method != b.method) or (a.port and b.port and a.port != b.port):
+    if source is None:
         return Disjoint()
     path, authority = _optional(a.path, b.path, path=True), _optional(a.authority, b.authority, path=False)
     headers, query = _merged((*a.headers, *b.headers)), _merged((*a.query, *b.query))

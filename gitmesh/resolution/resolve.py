@@ -13,11 +13,12 @@ from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Unit, UnitKey
+from gitmesh.model.units import Half, Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.resolution.bounds import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
 from gitmesh.resolution.deciding import Done, destinations
 from gitmesh.resolution.destinations import RuleId
-from gitmesh.resolution.finishing import Finished
+from gitmesh.resolution.finishing import HALVES, Finished
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, World
 from gitmesh.resolution.rules import slots_of
@@ -27,14 +28,15 @@ from gitmesh.resolution.virtualmeshes import held_keys, memberships, mesh_units
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
-    """Units by cluster, sorted by key; `held` are those that an error or unknown facts keep back, `waiting` the policies on them.
+    """Units by cluster, sorted by key; `held` are those (or halves of those) that an error or unknown facts keep back, `waiting` by
+    cluster the policies on them.
 
     `pending` are, by cluster, the policies that name what is not there, or may not be there: they withdraw nothing.
     """
 
     units: Mapping[str, tuple[Unit, ...]] = {}
     held: Mapping[str, tuple[UnitKey, ...]] = {}
-    waiting: frozenset[str] = frozenset()
+    waiting: Mapping[str, frozenset[str]] = {}
     pending: Mapping[str, frozenset[str]] = {}
     diagnostics: tuple[Diagnostic, ...] = ()
 
@@ -75,14 +77,16 @@ class _Run:
         indexes = tuple(sorted(self.world.indexes.items()))
         selecting = [one for one in marked.values() if isinstance(one.policy.spec, TrafficPolicySpec | AccessPolicySpec)]
         selections = {one.policy.id: self._select(one, indexes) for one in selecting}
+        acting = _acting(marked, selections)
         return Scene(
             world=self.world,
             trust=Trust(self.world),
             marked=marked,
             members=memberships([policy for policy in policies if isinstance(policy.spec, VirtualMeshSpec)], self.world, clusters),
             selections=selections,
-            acting=_acting(marked, selections),
+            acting=acting,
             governed=_governed(marked, selections),
+            crowded=_crowded(acting),
             domains=tuple((c, i and tuple((m.name, m.trust_domain) for m in i.facts.meshes)) for c, i in indexes),
         )
 
@@ -96,7 +100,8 @@ class _Run:
         marked: Marked | None = remembered.get(policy.id, inputs)
         if marked is None:
             slots = slots_of(policy) if isinstance(policy.spec, TrafficPolicySpec) else {}
-            marked = Marked(policy=policy, token=(policy.id, policy.digest, places(policy)), slots=slots)
+            size = extent(policy.spec, slots) if isinstance(policy.spec, TrafficPolicySpec) else 0
+            marked = Marked(policy=policy, token=(policy.id, policy.digest, places(policy)), slots=slots, extent=size)
             remembered.put(policy.id, inputs, marked)
         return marked
 
@@ -110,7 +115,7 @@ class _Run:
         held: dict[str, tuple[UnitKey, ...]] = {}
         found = [*self.scene.members.diagnostics, *self._unknown()]
         found += [diagnostic for selection in self.scene.selections.values() for diagnostic in selection.diagnostics]
-        waiting: set[str] = set()
+        waiting: dict[str, frozenset[str]] = {}
         decided: list[Done] = []
         for cluster, index in sorted(self.world.indexes.items()):
             done = destinations(self.scene, cluster, index, self.memo["destination"]) if index else {}
@@ -123,12 +128,11 @@ class _Run:
                 ]
             units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
             held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
-            acting = self.scene.acting.get(cluster, {})
-            waiting |= {marked.policy.id for key in finished.held for marked, _ in acting.get(key, ())}
+            waiting[cluster] = self._waiting(cluster, finished)
             found += finished.found
             decided += done.values()
         said = in_order([*found, *_shadowed(decided, self.scene)])
-        return Resolution(units=units, held=held, waiting=frozenset(waiting), pending=self._pending(), diagnostics=said)
+        return Resolution(units=units, held=held, waiting=waiting, pending=self._pending(), diagnostics=said)
 
     def _pending(self) -> dict[str, frozenset[str]]:
         found: dict[str, set[str]] = {cluster: set() for cluster in self.world.indexes}
@@ -139,16 +143,32 @@ class _Run:
                 found[cluster].add(policy)
         return {cluster: frozenset(policies) for cluster, policies in found.items()}
 
-    def _held_by_name(self, cluster: str) -> set[ServiceKey]:
-        """Destinations held by policies that name what is not there."""
-        selections = self.scene.selections.values()
-        named = {(key.namespace, key.name) for selection in selections for where, key in selection.held if where == cluster}
-        return named.union(*(selection.services.get(cluster, ()) for selection in selections if selection.broken))
+    def _waiting(self, cluster: str, finished: Finished) -> frozenset[str]:
+        """The policies on what is held of a cluster."""
+        acting = self.scene.acting.get(cluster, {})
+        held = ((half, marked) for half in HALVES for key in finished.held[half] for marked, _ in acting.get(key, ()))
+        claimed = self.scene.members.claimed
+        meshes = (policy for (where, _), policies in claimed.items() if where == cluster for policy in policies)
+        return frozenset(meshes).union(marked.policy.id for half, marked in held if half == _half(marked.policy))
+
+    def _held_by_name(self, cluster: str) -> dict[Half, set[ServiceKey]]:
+        """Destinations held by policies that name what is not there, by the half that the policies are about."""
+        named: dict[Half, set[ServiceKey]] = {half: set() for half in HALVES}
+        for name, selection in self.scene.selections.items():
+            half = _half(self.scene.marked[name].policy)
+            named[half] |= {(key.namespace, key.name) for where, key in selection.held if where == cluster}
+            named[half] |= set(selection.services.get(cluster, ())) if selection.broken else set()
+        return named
 
     def _unknown(self) -> Iterator[Diagnostic]:
         if self.scene.marked:
             for cluster in self.world.unknown():
                 yield finding("GM216", f"the facts of cluster {cluster} are unknown; everything there is left as it is", cluster=cluster)
+
+
+def _half(policy: Policy) -> Half:
+    """What of a destination a policy is about."""
+    return "access" if isinstance(policy.spec, AccessPolicySpec) else "routing"
 
 
 def _acting(marked: Mapping[str, Marked], selections: Mapping[str, Selection]) -> dict[str, dict[ServiceKey, list[tuple[Marked, int]]]]:
@@ -159,6 +179,25 @@ def _acting(marked: Mapping[str, Marked], selections: Mapping[str, Selection]) -
             for key, form in forms.items():
                 here.setdefault(key, []).append((marked[name], form))
     return acting
+
+
+def _crowded(acting: Mapping[str, Mapping[ServiceKey, Sequence[tuple[Marked, int]]]]) -> dict[str, dict[ServiceKey, Diagnostic]]:
+    """Destinations with more rules than can be compared, and, while all of them together have more, the costliest, with the finding
+    on each. It is told by their number alone: what is decided may not depend on what is remembered."""
+    costs: dict[tuple[str, ServiceKey], int] = {}
+    for cluster, here in acting.items():
+        for key, marked in here.items():
+            costs[cluster, key] = comparisons(one.extent for one, _ in marked if one.extent)
+    left = total = sum(costs.values())
+    found: dict[str, dict[ServiceKey, Diagnostic]] = {}
+    for cluster, key in sorted(costs, key=lambda place: (-costs[place], place)):
+        if costs[cluster, key] <= MOST_COMPARISONS and left <= MOST_IN_ALL:
+            break
+        left -= costs[cluster, key]
+        sized = [(one.policy, one.extent) for one, _ in acting[cluster][key] if one.extent]
+        in_all = 0 if costs[cluster, key] > MOST_COMPARISONS else total
+        found.setdefault(cluster, {})[key] = too_many(sized, f"Service {'/'.join(key)}", cluster, in_all)
+    return found
 
 
 def _governed(marked: Mapping[str, Marked], selections: Mapping[str, Selection]) -> dict[str, frozenset[ServiceKey]]:

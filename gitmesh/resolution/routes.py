@@ -14,14 +14,12 @@ from msgspec import Struct
 from gitmesh.model.policies import Origin
 from gitmesh.model.traffic import HeaderOps, Headers, PathRewrite
 from gitmesh.model.units import Decided, RequestMatch
+from gitmesh.resolution.bounds import MOST_COMPARISONS
 from gitmesh.resolution.matching import Inexpressible, conjunction, implies, overlaps
 from gitmesh.resolution.rules import NO_MORE_HEADERS, ROUTING, Rule, Slot, covers, is_disabled, slot_path
 
 MOST_CONJUNCTIONS = 64
 """api.md: more than 64 overlaps for one destination is an error."""
-_MOST_ROWS = 4096
-"""Bound of the work before redundant rows are dropped."""
-
 
 _LEADING = ("prefix", "stringPrefix")
 
@@ -65,7 +63,29 @@ class Table(Struct, frozen=True, kw_only=True):
     too_many: tuple[Rule, ...] = ()
 
 
+class _TooMuchError(Exception):
+    """More comparisons than a destination may cost."""
+
+
+class _Work(Struct):
+    """Comparisons of rows that are left to do: each rule may double the rows. Those of long conditions count several times."""
+
+    left: int = MOST_COMPARISONS
+
+    def spend(self, row: Row, match: RequestMatch) -> None:
+        """One comparison of a row with a match. Raises _TooMuchError."""
+        self.left -= len(row.parts) * (1 + (len(row.match.headers) + len(row.match.query)) * (len(match.headers) + len(match.query)) // 8)
+        if self.left < 0:
+            raise _TooMuchError
+
+    def within(self, row: Row, other: Row) -> bool:
+        """Whether one is within the other. Raises _TooMuchError."""
+        self.spend(other, row.match)
+        return row.within(other)
+
+
 class _Builder(Struct):
+    work: _Work
     rows: list[Row] = []
     problems: list[tuple[Rule, Rule, str]] = []
 
@@ -81,6 +101,7 @@ class _Builder(Struct):
         if all(covers(row.decided, slot) for slot in rule.slots):
             yield row
             return
+        self.work.spend(row, rule.match)
         if row.implies(rule.match):
             yield row.plus(rule, row.match)
             return
@@ -94,40 +115,46 @@ class _Builder(Struct):
         yield row
 
     def _unreachable(self, row: Row) -> bool:
-        return any(row.within(earlier) for earlier in self.rows)
+        return any(self.work.within(row, earlier) for earlier in self.rows)
 
 
 def first_match(rules: Sequence[Rule]) -> Table:
     """The list for these rules, which are in precedence and set request fields."""
-    builder = _Builder()
+    builder = _Builder(work=_Work())
     for rule in rules:
-        builder.add(rule)
-        if len(builder.rows) > _MOST_ROWS:
+        try:
+            builder.add(rule)
+        except _TooMuchError:
             return Table(too_many=(rule,))
-    rows = _without_redundant(builder.rows)
+    try:
+        rows = _without_redundant(builder.rows, builder.work)
+    except _TooMuchError:
+        return Table(too_many=(rules[-1],))
     joined = [row for row in rows if row.joined]
     if len(joined) > MOST_CONJUNCTIONS:
         return Table(too_many=joined[-1].rules)
     return Table(rows=tuple(rows), inexpressible=tuple(builder.problems))
 
 
-def _without_redundant(rows: Sequence[Row]) -> list[Row]:
+def _without_redundant(rows: Sequence[Row], work: _Work) -> list[Row]:
     """Drop, from the end, rows whose requests get the same from what follows."""
     kept: list[tuple[Row, Mapping[Slot, Any]]] = []
     for row in reversed(rows):
         effect = row.effect()
-        if (effect and not row.joined) or not _falls_through(row, effect, kept):
+        if (effect and not row.joined) or not _falls_through(row, effect, kept, work):
             kept.append((row, effect))
     return [row for row, _ in reversed(kept)]
 
 
-def _falls_through(row: Row, effect: Mapping[Slot, Any], later: Sequence[tuple[Row, Mapping[Slot, Any]]]) -> bool:
+def _falls_through(row: Row, effect: Mapping[Slot, Any], later: Sequence[tuple[Row, Mapping[Slot, Any]]], work: _Work) -> bool:
     """`later` begins with the last row."""
     for other, others in reversed(later):
         if others == effect:
-            if row.within(other):
+            if work.within(row, other):
                 return True
-        elif overlaps(row.match, other.match):
+            continue
+        work.spend(row, other.match)
+        if overlaps(row.match, other.match):
             return False
     return not effect
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import combinations, groupby
+from itertools import groupby
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
@@ -186,12 +186,15 @@ def conflicts(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule, Slot, Slot]]:
     `rules` are in precedence. Of each pair the one whose policy comes first by name is given first.
     """
     for _, group in groupby(rules, key=lambda rule: rule.key):
-        for a, b in combinations(sorted(group, key=Rule.sort_key), 2):
-            if a.policy.id == b.policy.id:
-                continue
-            differing = contradictions(a, b)
-            if differing and overlaps(a.match, b.match):
-                yield from ((a, b, first, second) for first, second in differing)
+        equal = sorted(group, key=Rule.sort_key)
+        for position, a in enumerate(equal):
+            differing: dict[str, Sequence[tuple[Slot, Slot]]] = {a.policy.id: ()}
+            for b in equal[position + 1 :]:
+                found = differing.get(b.policy.id)
+                if found is None:
+                    found = differing[b.policy.id] = contradictions(a, b)
+                if found and overlaps(a.match, b.match):
+                    yield from ((a, b, first, second) for first, second in found)
 
 
 def shadows(rule: Rule, greater: Sequence[Rule]) -> Rule | None:

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.policies import Policy
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import World
@@ -21,11 +22,13 @@ ServiceKey: TypeAlias = tuple[str, str]
 
 
 class Marked(Struct, frozen=True, kw_only=True):
-    """A policy and what must be equal for everything derived from it to be equal: content, and places for provenance."""
+    """A policy and what must be equal for everything derived from it to be equal: content, and places for provenance.
+    `extent` is what the rules of a TrafficPolicy count for on each destination."""
 
     policy: Policy
     token: tuple[str, str, str]
     slots: Mapping[Slot, Any] = {}
+    extent: int = 0
 
 
 Acting: TypeAlias = Mapping[ServiceKey, list[tuple[Marked, int]]]
@@ -34,7 +37,8 @@ Acting: TypeAlias = Mapping[ServiceKey, list[tuple[Marked, int]]]
 
 class Scene(Struct, frozen=True, kw_only=True):
     """`acting` is by cluster, `governed` the destinations there that an enforced Allow selects; `domains` are the trust
-    domains of every mesh, on which the identities that `trust` finds depend."""
+    domains of every mesh, on which the identities that `trust` finds depend. `crowded` are, by cluster, destinations with more
+    rules than can be compared, which are not decided."""
 
     world: World
     trust: Trust
@@ -44,6 +48,7 @@ class Scene(Struct, frozen=True, kw_only=True):
     acting: Mapping[str, Acting]
     governed: Mapping[str, frozenset[ServiceKey]]
     domains: tuple[Any, ...]
+    crowded: Mapping[str, Mapping[ServiceKey, Diagnostic]] = {}
 
 
 def places(policy: Policy) -> str:

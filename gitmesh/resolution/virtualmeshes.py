@@ -20,13 +20,15 @@ MeshId = tuple[str, str]
 
 
 class Membership(Struct, frozen=True, kw_only=True):
-    """`owner` maps each selected mesh to its VirtualMesh; `held` are meshes that are missing, unseen or claimed twice.
+    """`owner` maps each selected mesh to its VirtualMesh; `held` are meshes that are missing, unseen or claimed twice, `claimed` the
+    VirtualMeshes that would have them.
 
     `pending` are (cluster, policy) of the VirtualMeshes that name a mesh which is missing there, or unseen.
     """
 
     owner: Mapping[MeshId, Policy] = {}
     held: frozenset[MeshId] = frozenset()
+    claimed: Mapping[MeshId, frozenset[str]] = {}
     pending: frozenset[tuple[str, str]] = frozenset()
     diagnostics: tuple[Diagnostic, ...] = ()
 
@@ -49,7 +51,8 @@ def memberships(policies: Sequence[Policy], world: World, clusters: Mapping[str,
     twice = {mesh: owners for mesh, owners in claims.items() if len({policy.id for policy, _ in owners}) > 1}
     found += [diagnostic for mesh, owners in sorted(twice.items()) for diagnostic in _twice(mesh, owners)]
     owner = {mesh: owners[0][0] for mesh, owners in claims.items() if mesh not in twice}
-    return Membership(owner=owner, held=frozenset(held | set(twice)), pending=frozenset(pending), diagnostics=tuple(found))
+    claimed = {mesh: frozenset(policy.id for policy, _ in owners) for mesh, owners in claims.items() if mesh in held or mesh in twice}
+    return Membership(owner=owner, held=frozenset(held | set(twice)), claimed=claimed, pending=frozenset(pending), diagnostics=tuple(found))
 
 
 def _spec(policy: Policy) -> VirtualMeshSpec:

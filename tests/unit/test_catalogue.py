@@ -84,6 +84,7 @@ class Pages:
     """A client that answers a list of two pages."""
 
     requests: list[Request] = field(default_factory=list)
+    timeout: float = 1.0
 
     def send(self, request: Request) -> Any:
         self.requests.append(request)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from gitmesh.discovery.discover import FACT_KINDS, Reducer, assemble, schema_fields
-from gitmesh.discovery.rows import ValidatorRow
+from gitmesh.discovery.crd import schema_fields
+from gitmesh.discovery.discover import assemble
+from gitmesh.discovery.reducer import Reducer
+from gitmesh.discovery.rows import FACT_KINDS, ValidatorRow
 from gitmesh.model.facts import ClusterFacts, PortRange, Workload
 from tests.unit.bookshop import NETWORKING, PROXY, TRANSLATORS, VIRTUAL_SERVICE, app_spec, bookshop, control_plane, route, service, thing
 

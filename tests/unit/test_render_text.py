@@ -29,6 +29,13 @@ def test_a_finding_has_place_level_code_caret_hint_and_pointer() -> None:
     ]
 
 
+def test_what_others_said_stands_below_the_finding() -> None:
+    assert findings_text([finding("GM601", "the server failed", detail="try\n again: 7f3a")]).splitlines()[:2] == [
+        "gitmesh: error GM601 SourceUnavailable: the server failed",
+        "  detail: try\\n again: 7f3a",
+    ]
+
+
 def test_the_pointer_to_explain_is_given_once_per_code() -> None:
     text = findings_text([error("one"), error("two", line=15)])
     assert text.count("gitmesh explain GM203") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Lock
@@ -19,6 +20,8 @@ PAGE = 500
 JSON = "application/json"
 _RESTARTS = 4
 _MOST_PAGES = 2000
+_MOST_TIMES = 4
+"""A whole list has so many times the deadline of a request: a server that is asked for one page more each time must not go on for ever."""
 _REDUCING = Lock()
 """Held by who reduces a page: one decoded page at a time is in memory, however many lists are read at once."""
 
@@ -26,26 +29,34 @@ _REDUCING = Lock()
 def everything(client: Client, path: str, take: Take[T], *, page: int = PAGE, accept: str = JSON) -> list[T]:
     """What `take` makes of each item; None is left out. Items are reduced page by page, so that large lists stay small.
 
-    A list that expires between two pages (410) starts again. Raises ClusterError.
+    A list that expires between two pages (410) starts again. Raises ClusterError, also where it has not ended in time.
     """
+    seconds = _MOST_TIMES * client.timeout
+    end = time.monotonic() + seconds
+
+    def send(request: Request) -> Answer:
+        if time.monotonic() > end:
+            raise ClusterError(f"GET {path}: the list did not end within {seconds:g} s")
+        return client.send(request)
+
     for _ in range(_RESTARTS):
-        found = _once(client, path, take, page, accept)
+        found = _once(send, path, take, page, accept)
         if found is not None:
             return found
     raise ClusterError(f"GET {path}: the list expired {_RESTARTS} times before its last page")
 
 
-def _once(client: Client, path: str, take: Take[T], page: int, accept: str) -> list[T] | None:
+def _once(send: Callable[[Request], Answer], path: str, take: Take[T], page: int, accept: str) -> list[T] | None:
     """The whole list, or None if it expired on the way. The server makes a page while the one before is reduced."""
     found: list[T] = []
     first = Request(method="GET", path=path, query={"limit": str(page)}, accept=accept)
-    answer = client.send(first)
+    answer = send(first)
     for _ in range(_MOST_PAGES):
         if answer.status == 410:
             return None
         with _REDUCING:
             items, more = _page(path, answer)
-            following = Ahead(partial(client.send, replace(first, query={**first.query, "continue": more}))) if more else None
+            following = Ahead(partial(send, replace(first, query={**first.query, "continue": more}))) if more else None
             found += [made for item in items if (made := take(item)) is not None]
             del items  # before the next page is decoded
         if following is None:

@@ -45,7 +45,7 @@ def command(config_path: Path | None, cluster_globs: tuple[str, ...], form: str,
         found = wiring.fleet(setup, translators()).each(lambda cluster: cluster.facts(), only or None)
     facts, failures = _sorted(found)
     for name, error in failures.items():
-        console.note(printable(f"{name}: {error}"))
+        console.note(printable(f"{name}: {error.in_full}"))
     _print(facts, form, color)
     return 3 if failures else 0
 

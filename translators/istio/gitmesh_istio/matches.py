@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from gitmesh.model.expressions import fullmatch
 from gitmesh.model.facts import Service, ServicePort
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
@@ -149,9 +150,7 @@ def _header_case(wanted: Mapping[str, Any], without: Mapping[str, Any], lenient:
 def _takes_empty(condition: TextCondition) -> bool:
     """Whether the empty text meets the condition, by the rules of RE2, as proxies read it."""
     if condition.form == "regex":
-        import re2  # imported late: only policies with expressions pay for it
-
-        return re2.compile(condition.value).fullmatch("") is not None
+        return fullmatch(condition.value, "", ignore_case=condition.ignore_case)
     return condition.form == "exact" and condition.value == ""
 
 

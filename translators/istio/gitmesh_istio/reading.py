@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gitmesh.model.objects import Body, listed, mapping, text
+from gitmesh.model.objects import Body, decode, listed, mapping, text
+from gitmesh.model.plan import Live
+from gitmesh.yaml_documents import DocumentError, read_documents
 from gitmesh_istio.names import DEFAULT_DOMAIN, full_host
 
 
@@ -27,6 +29,13 @@ def selector_of(spec: Mapping[str, Any]) -> Mapping[str, str]:
 def mode_of(mtls: object) -> str:
     """The mode in a field `mtls`, or in one port of `portLevelMtls`; "" where it says none."""
     return text(mapping(mtls).get("mode"))
+
+
+def is_enforced_allow(live: Live) -> bool:
+    """Whether an AuthorizationPolicy is an ALLOW that sidecars enforce: not one on trial, nor one for a waypoint."""
+    spec = spec_of(decode(live.body))
+    on_trial = live.annotations.get("istio.io/dry-run") == "true"
+    return spec.get("action", "ALLOW") == "ALLOW" and not on_trial and not spec.get("targetRefs") and not spec.get("targetRef")
 
 
 def rules_of(body: Body | None) -> list[Mapping[str, Any]]:
@@ -51,6 +60,22 @@ def named_subsets(service: Body) -> dict[str, set[str]]:
         if subset := text(destination.get("subset")):
             found.setdefault(_full(text(destination.get("host")), namespace_of(service)), set()).add(subset)
     return found
+
+
+def settings_of(content: object) -> Mapping[str, Any] | None:
+    """What the YAML in a ConfigMap sets, nothing where it is absent or empty; None where it cannot be read.
+
+    Its aliases are counted before they are followed: 800 bytes can stand for gigabytes.
+    """
+    if not isinstance(content, str):
+        return {} if content is None else None
+    try:
+        values = [document.value for document in read_documents(content)]
+    except DocumentError:
+        return None
+    if not any(values):
+        return {}
+    return values[0] if len(values) == 1 and isinstance(values[0], dict) else None
 
 
 def _full(host: str, namespace: str) -> str:
