@@ -153,7 +153,7 @@ def _source(setup: Setup, source: SourceConfig, store: Path | None) -> Source:
         from gitmesh.cli.unusable import UnusableSource
 
         if problem := source_problem(setup.file.resolve(), source):
-            return UnusableSource(source.name, f"{problem}, because the configuration is not trusted; {_consent(setup.file)}")
+            return UnusableSource(source.name, f"{problem}, because the configuration is not trusted", _consent(setup.file))
     return git_source(setup, source, store)
 
 
@@ -230,7 +230,8 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
         from gitmesh.cli.confined import cluster_problem
 
         if problem := cluster_problem(setup.file.resolve(), one):
-            error = ClusterError(f"{problem}, because the configuration is not trusted", retryable=False, code="GM608")
+            text = f"{problem}, because the configuration is not trusted"
+            error = ClusterError(text, retryable=False, code="GM608", hint=_consent(setup.file))
             return UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds)
     if one.directory is not None:
         from gitmesh.adapters.directory import DirectoryCluster
