@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def folder(path: Path, name: str, setup: Setup | None = None, inside: Sequence[s
     if not path.is_dir():
         index, within = read_index(top) if top else None, _within(path.parent, top)
         return FolderSource(name, str(path.parent), prefix=_prefix(path.parent), paths=(path.name,), index=index, inside=within)
-    beyond = claims if setup is not None and setup.confined else None
+    beyond = partial(_claims, prefix=_prefix(path)) if setup is not None and setup.confined else None
     asked = tuple(inside) if root and inside else _asked(path, top, inside, setup.base if setup else None)
     within = _within(path, top)
     return FolderSource(
@@ -44,10 +45,14 @@ def folder(path: Path, name: str, setup: Setup | None = None, inside: Sequence[s
     )
 
 
-def claims(file: File) -> bool:
-    """Whether a file may be meant as policies: anything but the objects of other tools, and what GitMesh keeps beside."""
+def _claims(file: File, prefix: str) -> bool:
+    """Whether a file may be meant as policies: anything but the objects of other tools, and what GitMesh keeps beside. What a
+    name that begins with a dot sets apart (`.github`) must look like one."""
     parsed = read(file.content, file.path)
-    return bool(parsed.findings) or not all(document.data is None or _is_of_others(document.data) for document in parsed.documents)
+    documents = [document.data for document in parsed.documents if document.data is not None]
+    if any(part.startswith(".") for part in file.path.removeprefix(prefix).split("/")):
+        return any(isinstance(data, dict) and str(data.get("kind")) in ENVELOPES for data in documents)
+    return bool(parsed.findings) or not all(map(_is_of_others, documents))
 
 
 def _is_of_others(data: object) -> bool:

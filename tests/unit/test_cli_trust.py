@@ -176,6 +176,21 @@ def test_what_may_be_meant_as_a_policy_is_checked_wherever_it_lies(run: Run, tex
     assert run("validate", ".", "--config", "gitmesh.yaml")[0] == 0
 
 
+def test_the_files_of_other_tools_are_no_policies(run: Run) -> None:
+    for place, text in (
+        (".github/workflows/ci.yaml", "on: push\njobs: {}\n"),
+        (".gitlab-ci.yml", "x: {{ broken\n"),
+        ("clusters/x.yaml", "---\n"),
+    ):
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+        Path(place).write_text(text)
+    assert run("validate", ".", "--fail-on", "warning")[0] == 0
+    Path(".github/workflows/odd.yaml").write_text("kind: [x]\n")
+    assert run("validate", ".")[0] == 0
+    Path(".github/workflows/bad.yaml").write_text(BAD)
+    assert run("validate", ".")[0] == 2
+
+
 def test_its_ignore_makes_nothing_a_policy_path_may_hold(run: Run) -> None:
     Path("policies/route.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
     configure(("clusters:\n#", "ignore: [/ConfigMap]\nclusters:\n#"))

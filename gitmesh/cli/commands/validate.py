@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 HELP = """Check policies; every mistake of every file at once, at its line.
 
-PATH is a file or a folder; several may be given. Without PATH, and for a folder that holds a gitmesh.yaml, the
-policy paths of the configuration's sources are checked. No configuration is needed: without one, cluster names are
-taken as they are. Whether Services and other live objects exist is checked with --facts only.
+PATH is a file or a folder; several may be given. Without PATH, and of a checkout or a folder that holds the
+gitmesh.yaml, the policy paths of the configuration's sources are checked. Files that Git does not know of, or is told to
+ignore, are checked as well, and named. No configuration is needed: without one, cluster names are taken as they are.
+Whether Services and other live objects exist is checked with --facts only.
 
 \b
 Examples:
