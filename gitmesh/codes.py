@@ -118,6 +118,15 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Put the folder back, or take it out of `paths`. Where its policies are to go, approve that commit (`gitmesh sync --approve-prune SHA`, `prune.approved`) or the finding (`gitmesh approve ID`).",
         "",
     ),
+    (
+        "GM111",
+        "NotInGit",
+        "info",
+        "The folder under review is not what a commit of it would be.",
+        "Files that were never added to Git are read; files that a sparse checkout leaves out are not (a warning).",
+        "Add them with git, or ignore the finding while you edit; check out the whole of the policy folders.",
+        "",
+    ),
     # --- model and references
     (
         "GM201",

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import Struct
 
-from gitmesh.adapters.revision import LINK, PLAIN, SPECIAL, SUBMODULE, Entry, Listing, held, is_called_policy, lies_below
+from gitmesh.adapters.gitindex import Index
+from gitmesh.adapters.revision import LINK, PLAIN, SPECIAL, SUBMODULE, Entry, Listing, held, is_called_policy, is_policy_name, lies_below
+from gitmesh.diagnostics import Diagnostic, Location, Severity, finding
 from gitmesh.errors import SourceError
 from gitmesh.model.snapshot import File, Snapshot
 from gitmesh.parsing.nodes import MAX_FILE_BYTES
+from gitmesh.render.values import counted, listed
 
 _GIT = ".git"
 
@@ -23,7 +26,8 @@ class FolderSource(Struct, frozen=True):
 
     What lies there is read as a commit of it would be (`gitmesh.adapters.revision`), files among it that Git was never told of.
     `prefix` is put before the paths of files, so that findings can be opened from where the user stands. `beyond` says of a policy
-    file elsewhere in the folder whether it is read all the same: for paths that nobody vouches for.
+    file elsewhere in the folder whether it is read all the same: for paths that nobody vouches for. `index` is what Git knows of the
+    checkout that the folder is in, and `inside` where in it the folder lies.
     """
 
     name: str
@@ -32,6 +36,8 @@ class FolderSource(Struct, frozen=True):
     prefix: str = ""
     paths: tuple[str, ...] = ("",)
     beyond: Callable[[File], bool] | None = None
+    index: Index | None = None
+    inside: str = ""
 
     def fetch(self) -> Snapshot:
         """All YAML files, sorted by path. Raises SourceError where the folder or a file cannot be read."""
@@ -42,7 +48,7 @@ class FolderSource(Struct, frozen=True):
             source=self.name,
             commit=self.commit,
             files=tuple(sorted(files, key=lambda file: file.path)),
-            diagnostics=(*listing.diagnostics, *more.diagnostics),
+            diagnostics=(*listing.diagnostics, *more.diagnostics, *self._told(files)),
             paths=listing.paths,
         )
 
@@ -78,6 +84,36 @@ class FolderSource(Struct, frozen=True):
                 if entry.path not in seen:
                     seen.add(entry.path)
                     yield entry
+        for path in map(self._from_here, self.index.submodules if self.index else ()):
+            if path and os.fsencode(path) not in seen and os.path.lexists(os.path.join(self.path, path)):
+                yield Entry(SUBMODULE, "", 0, os.fsencode(path))
+
+    def _told(self, files: Iterable[File]) -> Iterator[Diagnostic]:
+        """In what the folder is not what a commit of it as it stands would be."""
+        if self.index is None:
+            return
+        new = [file.path for file in files if self._in_checkout(file.path) not in self.index.known]
+        if new:
+            text = f"{counted(len(new), 'file')} that Git does not know of: {listed(new)}; a commit without them holds nothing of them"
+            yield finding("GM111", text, at=Location(source=self.name, path=new[0]))
+        absent = [path for path in map(self._from_here, self.index.skipped) if path and self._is_asked(path) and is_policy_name(path)]
+        if absent:
+            text = f"{counted(len(absent), 'file')} of the checkout not on this disk (sparse), and not read: {listed(absent)}"
+            yield finding("GM111", text, at=Location(source=self.name, path=self.prefix + absent[0]), severity=Severity.WARNING)
+
+    def _in_checkout(self, shown: str) -> str:
+        """A file's path from the root of the checkout."""
+        path = shown.removeprefix(self.prefix)
+        return f"{self.inside}/{path}" if self.inside else path
+
+    def _from_here(self, path: str) -> str:
+        """A path of the checkout as seen from this folder; "" outside of it."""
+        if not self.inside:
+            return path
+        return path[len(self.inside) + 1 :] if path.startswith(f"{self.inside}/") else ""
+
+    def _is_asked(self, path: str) -> bool:
+        return any(lies_below(os.fsencode(path), place) for place in self.paths)
 
     def _elsewhere(self) -> Iterator[Entry]:
         """What is called as policy files are, and lies below none of the paths."""

@@ -7,6 +7,7 @@ reference/reliability.md. Content is untrusted: git refuses hostile trees when t
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -96,7 +97,12 @@ def _shares(files: Iterable[Entry], paths: Sequence[str], prefix: str) -> Mappin
 
 def is_called_policy(entry: Entry) -> bool:
     """Whether the name is one of a policy file, whatever the entry is."""
-    return entry.path.lower().endswith(tuple(suffix.encode() for suffix in SUFFIXES))
+    return is_policy_name(os.fsdecode(entry.path))
+
+
+def is_policy_name(path: str) -> bool:
+    """Whether a path is called as policy files are."""
+    return path.lower().endswith(SUFFIXES)
 
 
 def _is_policy(entry: Entry) -> bool:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from gitmesh.adapters.git.process import git_version
-from gitmesh.cli.unusable import UnusableSource
 from gitmesh.codes import CODES
 from gitmesh.errors import ClusterError, SourceError
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import NAMESPACE
+from gitmesh.model.snapshot import Snapshot
+from gitmesh.parsing.parse import parse
 from gitmesh.ports import Cluster, Fleet, Source, Translator
 from gitmesh.render.checks import Check, Level
 from gitmesh.render.values import counted, listed
@@ -46,20 +47,26 @@ def git_check() -> Check:
     return Check(level=Level.OK, subject="git", message=text)
 
 
-def source_check(source: Source, branch: str) -> Check:
-    """Whether the repository answers, the branch is there and policies are in it."""
+def source_check(source: Source, branch: str, ignore: frozenset[str]) -> Check:
+    """Whether the repository answers, the branch is there and policies are in each of its paths."""
     subject = f"source {source.name}"
     try:
         snapshot = source.fetch()
     except SourceError as error:
-        code = "GM608" if isinstance(source, UnusableSource) else "GM601"
-        return Check(level=Level.DOWN, subject=subject, message=error.in_full, hint=error.hint or CODES[code].fix)
+        return Check(level=Level.DOWN, subject=subject, message=error.in_full, hint=error.hint or CODES["GM601"].fix)
     text = f"{branch} at {snapshot.commit[:12]}, {counted(len(snapshot.files), 'file')}"
-    empty = [path or "the whole of it" for path, files in snapshot.paths.items() if not files]
-    if empty or not snapshot.files:
-        lacking = f"; no policy file in {', '.join(empty)}" if empty else ""
-        return Check(level=Level.FAIL, subject=subject, message=f"{text}{lacking}", hint=CODES["GM110"].fix)
+    vacant = _vacant(snapshot, ignore)
+    if vacant:
+        return Check(level=Level.FAIL, subject=subject, message=f"{text}; no policy in {listed(vacant, 8)}", hint=CODES["GM110"].fix)
     return Check(level=Level.OK, subject=subject, message=text)
+
+
+def _vacant(snapshot: Snapshot, ignore: frozenset[str]) -> list[str]:
+    """The paths without a policy; of a revision with errors, those without any policy file."""
+    policies, said = parse(snapshot, ignore=ignore)
+    homes = {policy.location.path for policy in policies}
+    broken = any(one.is_error for one in said)
+    return [path or "all of it" for path, files in snapshot.paths.items() if not files or (homes.isdisjoint(files) and not broken)]
 
 
 def cluster_checks(fleet: Fleet, translators: Mapping[str, Translator], instance: str) -> Iterator[Check]:

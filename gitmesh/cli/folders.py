@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitmesh.adapters.folder import FolderSource
+from gitmesh.adapters.gitindex import read_index
 from gitmesh.adapters.revision import lies_below
 from gitmesh.diagnostics import suggest
 from gitmesh.model.envelope import ENVELOPES
@@ -22,8 +24,8 @@ _KEPT_BESIDE = frozenset({"Config", "Ledger"})
 """Documents of ours that lie beside policies: the configuration, and in directory clusters the ledger."""
 
 
-def folder(path: Path, name: str, setup: Setup | None = None, inside: Sequence[str] = ()) -> FolderSource:
-    """A folder or a file as a source. `inside` are the paths of the configuration.
+def folder(path: Path, name: str, setup: Setup | None = None, inside: Sequence[str] = (), *, root: bool = False) -> FolderSource:
+    """A folder or a file as a source. `inside` are the paths of the configuration; `root` says that they are meant from here.
 
     The paths are those of a repository's root, so they are asked for where PATH is one for sure: it is a checkout, or the folder of
     the configuration. Above one of them in a checkout, what of them lies in PATH is meant; anywhere else, and inside of one, all of PATH.
@@ -33,16 +35,24 @@ def folder(path: Path, name: str, setup: Setup | None = None, inside: Sequence[s
     if link := _link(path, top):
         return FolderSource(name, str(link.parent), prefix=_prefix(link.parent), paths=(link.name,))
     if not path.is_dir():
-        return FolderSource(name, str(path.parent), prefix=_prefix(path.parent), paths=(path.name,))
-    beyond = claims if setup is not None and setup.confined else None
-    asked = _asked(path, top, inside, setup.base if setup else None)
-    return FolderSource(name, str(path), prefix=_prefix(path), paths=asked, beyond=beyond)
+        index, within = read_index(top) if top else None, _within(path.parent, top)
+        return FolderSource(name, str(path.parent), prefix=_prefix(path.parent), paths=(path.name,), index=index, inside=within)
+    beyond = partial(_claims, prefix=_prefix(path)) if setup is not None and setup.confined else None
+    asked = tuple(inside) if root and inside else _asked(path, top, inside, setup.base if setup else None)
+    within = _within(path, top)
+    return FolderSource(
+        name, str(path), prefix=_prefix(path), paths=asked, beyond=beyond, index=read_index(top) if top else None, inside=within
+    )
 
 
-def claims(file: File) -> bool:
-    """Whether a file may be meant as policies: anything but the objects of other tools, and what GitMesh keeps beside."""
+def _claims(file: File, prefix: str) -> bool:
+    """Whether a file may be meant as policies: anything but the objects of other tools, and what GitMesh keeps beside. What a
+    name that begins with a dot sets apart (`.github`) must look like one."""
     parsed = read(file.content, file.path)
-    return bool(parsed.findings) or not all(document.data is None or _is_of_others(document.data) for document in parsed.documents)
+    documents = [document.data for document in parsed.documents if document.data is not None]
+    if any(part.startswith(".") for part in file.path.removeprefix(prefix).split("/")):
+        return any(isinstance(data, dict) and str(data.get("kind")) in ENVELOPES for data in documents)
+    return bool(parsed.findings) or not all(map(_is_of_others, documents))
 
 
 def _is_of_others(data: object) -> bool:
@@ -64,8 +74,14 @@ def _asked(path: Path, top: Path | None, inside: Sequence[str], root: Path | Non
     absolute = Path(os.path.abspath(path))
     if inside and (absolute == top or (root is not None and path.resolve() == root)):
         return tuple(inside)
-    here = absolute.relative_to(top).as_posix() if top else ""
+    here = _within(path, top)
     return tuple(place.removeprefix(f"{here}/") for place in inside if here and place != here and lies_below(place.encode(), here)) or ("",)
+
+
+def _within(path: Path, top: Path | None) -> str:
+    """Where in its checkout a folder lies; "" at the root of it, and outside of any."""
+    here = Path(os.path.abspath(path)).relative_to(top).as_posix() if top else ""
+    return "" if here == "." else here
 
 
 def _link(path: Path, top: Path | None) -> Path | None:

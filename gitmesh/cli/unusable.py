@@ -16,18 +16,19 @@ from gitmesh.model.snapshot import Snapshot
 
 
 class UnusableSource(Struct, frozen=True):
-    """Answers every question with the problem."""
+    """Answers every question with the problem and what helps."""
 
     name: str
     problem: str
+    hint: str
 
     def fetch(self) -> Snapshot:
         """Raises SourceError."""
-        raise SourceError(self.problem)
+        raise SourceError(self.problem, hint=self.hint)
 
     def read(self, commit: str) -> Snapshot:  # noqa: ARG002  the port's signature
         """Raises SourceError."""
-        raise SourceError(self.problem)
+        raise SourceError(self.problem, hint=self.hint)
 
     def descends(self, tip: str, ancestor: str) -> bool:  # noqa: ARG002  the port's signature
         """No: nothing is known of it."""

@@ -152,8 +152,8 @@ def _source(setup: Setup, source: SourceConfig, store: Path | None) -> Source:
         from gitmesh.cli.confined import source_problem
         from gitmesh.cli.unusable import UnusableSource
 
-        if problem := source_problem(setup.base, source):
-            return UnusableSource(source.name, f"{problem}, because the configuration is not trusted; {_consent(setup.file)}")
+        if problem := source_problem(setup.file.resolve(), source):
+            return UnusableSource(source.name, f"{problem}, because the configuration is not trusted", _consent(setup.file))
     return git_source(setup, source, store)
 
 
@@ -229,8 +229,9 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
     if setup.confined:
         from gitmesh.cli.confined import cluster_problem
 
-        if problem := cluster_problem(setup.base, one):
-            error = ClusterError(f"{problem}, because the configuration is not trusted", retryable=False, code="GM608")
+        if problem := cluster_problem(setup.file.resolve(), one):
+            text = f"{problem}, because the configuration is not trusted"
+            error = ClusterError(text, retryable=False, code="GM608", hint=_consent(setup.file))
             return UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds)
     if one.directory is not None:
         from gitmesh.adapters.directory import DirectoryCluster

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,76 @@ def test_a_link_or_a_submodule_by_its_name_is_refused_as_the_agent_does(run: Run
 def test_a_way_that_the_user_chose_is_followed(run: Run, tmp_path: Path) -> None:
     (tmp_path / "way").symlink_to("shop/repo")
     assert "way/policies/policies/open.yaml" in run("diff", str(tmp_path / "way"))[1]
+
+
+def git(*arguments: str, cwd: Path) -> None:
+    """Run git in a checkout, without the user's settings."""
+    environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    who = ["-c", "user.name=T", "-c", "user.email=t@example.com"]
+    subprocess.run(["git", *who, *arguments], cwd=cwd, env=environment, check=True, capture_output=True)
+
+
+@pytest.fixture
+def checkout(run: Run) -> Path:
+    """The same checkout, with a commit of it."""
+    shutil.rmtree("repo/.git")
+    git("init", "--quiet", "--template=", ".", cwd=Path("repo"))
+    git("add", "--all", cwd=Path("repo"))
+    git("commit", "--quiet", "-m", "x", cwd=Path("repo"))
+    assert "GM111" not in run("diff", "repo")[1]
+    return Path("repo").absolute()
+
+
+@pytest.mark.parametrize("path", ["repo", "repo/policies", "repo/policies/policies", "repo/policies/policies/new.yaml"])
+def test_what_git_does_not_know_of_is_read_and_told(run: Run, checkout: Path, path: str) -> None:
+    (checkout / ".gitignore").write_text("new.yaml\n")
+    (checkout / "policies/policies/new.yaml").write_text(OPENS.replace("name: open", "name: new"))
+    code, out, _ = run("validate", path, "--fail-on", "warning")
+    assert code == 0
+    assert "repo/policies/policies/new.yaml:1:1: info GM111 NotInGit: 1 file that Git does not know of" in out
+    assert "access.yaml" not in out
+    git("add", "--force", "policies", cwd=checkout)
+    assert "GM111" not in run("validate", path)[1]
+
+
+def test_a_submodule_that_is_not_there_yet_is_refused_as_the_agent_does(run: Run, checkout: Path) -> None:
+    git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},policies/team", cwd=checkout)
+    git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},elsewhere", cwd=checkout)
+    (checkout / "policies/team").mkdir()
+    (checkout / "elsewhere").mkdir()
+    for path in ("repo", "repo/policies"):
+        code, out, _ = run("validate", path)
+        assert (code, out.count("GM108 NotAFile")) == (2, 1)
+        assert "repo/policies/team is a submodule" in out
+    assert run("validate", "repo/policies/policies")[0] == 0
+
+
+def test_what_a_sparse_checkout_leaves_out_is_told(run: Run, checkout: Path) -> None:
+    git("update-index", "--skip-worktree", "policies/access.yaml", cwd=checkout)
+    (checkout / "policies/access.yaml").unlink()
+    code, out, _ = run("validate", "repo", "--fail-on", "warning")
+    assert (code, "repo/policies/access.yaml:1:1: warning GM111 NotInGit: 1 file of the checkout not on this disk" in out) == (2, True)
+
+
+def test_an_index_of_any_content_breaks_nothing(run: Run, checkout: Path) -> None:
+    index = checkout / ".git/index"
+    whole = index.read_bytes()
+    for content in (b"", b"DIRC", whole[:50], whole[:-30], whole[:12] + b"\xff" * 500, b"DIRC\0\0\0\2\xff\xff\xff\xff" + whole[12:]):
+        index.write_bytes(content)
+        assert run("validate", "repo")[0] == 0
+    index.unlink()
+    os.mkfifo(index)
+    assert run("validate", "repo")[0] == 0
+
+
+def test_without_a_path_the_configurations_own_are_meant_from_here(run: Run, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = str(Path("gitmesh.yaml").absolute())
+    Path(config).write_text(Path(config).read_text().replace("paths: [policies]", "paths: [policies, gone]"))
+    shutil.rmtree(checkout / ".git")
+    (checkout / "other.yaml").write_text("not: a policy\n")
+    monkeypatch.chdir(checkout)
+    assert "other.yaml" not in run("validate", "--config", config)[1]
+    assert "other.yaml" in run("validate", ".", "--config", config)[1]
 
 
 def test_above_the_paths_in_a_checkout_only_what_lies_there_is_meant(tmp_path: Path) -> None:

@@ -118,12 +118,14 @@ def test_it_talks_to_nobody(run: Run, server: tuple[int, Callable[[], bool]], au
     assert not called()
 
 
-@pytest.mark.parametrize("place", ["../outside", "link", "link/deep", "{abs}", "."])
+@pytest.mark.parametrize("place", ["../outside", "link", "link/deep", "{abs}", ".", ".git/hooks", "clusters/../.GIT"])
 def test_it_writes_nowhere_else(run: Run, tmp_path: Path, place: str) -> None:
     outside = tmp_path / "outside"
     shutil.copytree("clusters/west", outside / "deep")
     shutil.copytree("clusters/west", outside, dirs_exist_ok=True)
     Path("link").symlink_to(outside)
+    for git in (".git/hooks", ".GIT"):
+        shutil.copytree("clusters/west", git)
     before = sorted(outside.rglob("*"))
     repo = Repo(Path("origin.git").absolute())
     repo.commit({path.as_posix(): path.read_bytes() for path in Path("policies").glob("*.yaml")})
@@ -132,6 +134,14 @@ def test_it_writes_nowhere_else(run: Run, tmp_path: Path, place: str) -> None:
     assert (code, "is not below the configuration's folder" in out) == (3, True)
     assert sorted(outside.rglob("*")) == before
     assert "14 created" in out, "the other cluster goes on"
+
+
+def test_somebody_elses_writes_nothing_below_a_shared_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: Path("gitmesh.yaml").stat().st_uid + 1)
+    code, out, _ = run("diff", ".")
+    assert (code, out.count("belongs to another user")) == (3, 2)
+    assert run("validate", ".")[0] == 0
+    assert run("diff", ".", "--config", "gitmesh.yaml")[0] == 1
 
 
 def test_the_state_of_a_directory_cluster_leads_nowhere_else(run: Run, tmp_path: Path) -> None:
@@ -164,6 +174,21 @@ def test_what_may_be_meant_as_a_policy_is_checked_wherever_it_lies(run: Run, tex
     Path("elsewhere.yaml").write_text(text)
     assert run("validate", ".")[0] == 2
     assert run("validate", ".", "--config", "gitmesh.yaml")[0] == 0
+
+
+def test_the_files_of_other_tools_are_no_policies(run: Run) -> None:
+    for place, text in (
+        (".github/workflows/ci.yaml", "on: push\njobs: {}\n"),
+        (".gitlab-ci.yml", "x: {{ broken\n"),
+        ("clusters/x.yaml", "---\n"),
+    ):
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+        Path(place).write_text(text)
+    assert run("validate", ".", "--fail-on", "warning")[0] == 0
+    Path(".github/workflows/odd.yaml").write_text("kind: [x]\n")
+    assert run("validate", ".")[0] == 0
+    Path(".github/workflows/bad.yaml").write_text(BAD)
+    assert run("validate", ".")[0] == 2
 
 
 def test_its_ignore_makes_nothing_a_policy_path_may_hold(run: Run) -> None:

@@ -60,7 +60,7 @@ def _checks(setup: wiring.Setup, store: Path | None, progress: Callable[[str], N
     yield git_check()
     for source, configured in zip(wiring.sources(setup, store), config.sources, strict=True):
         progress(f"reading {source.name}")
-        yield source_check(source, configured.branch)
+        yield source_check(source, configured.branch, frozenset(config.ignore))
     progress("reading the clusters")
     plugins = translators()
     yield from cluster_checks(wiring.fleet(setup, plugins), plugins, config.instance)

@@ -12,7 +12,8 @@ from gitmesh.model.report import Stage
 
 HELP = """Show what differs between the policies and the live clusters, field by field. Writes nothing.
 
-PATH is an edited folder that is read in place of a source's commit: what would this edit change?
+PATH is an edited folder that is read in place of a source's commit: what would this edit change? Of a checkout the
+source's paths are read, else all of it; files that Git does not know of, or is told to ignore, are read as well, and named.
 With --facts no cluster is asked; every object then counts as new.
 
 \b
