@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from hashlib import sha256
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -103,6 +104,11 @@ def finding(
 def _consent(hint: str, hold: str) -> str:
     """A hint, and the command that ends the hold; a hint that ends in a comma leads up to it."""
     return f"{hint}{'' if hint.endswith(',') else '; or'} approve it: gitmesh approve {hold}"
+
+
+def hold_id(*about: object) -> str:
+    """The id of a hold: the same for the same facts, in every process."""
+    return sha256(repr(about).encode()).hexdigest()[:12]
 
 
 def in_order(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> tuple[Diagnostic, ...]:

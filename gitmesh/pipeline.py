@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding, in_order
+from gitmesh.discovery.naming import unusable_names
 from gitmesh.errors import ClusterError
 from gitmesh.model.config import PruneConfig
 from gitmesh.model.facts import ClusterFacts, Remembered
@@ -215,7 +216,9 @@ class _Run:
                 self._leave_out(name, changed=True)
                 text = f"cluster {name} is not the one it was: its identity is {facts.uid}, the ledger says {pinned}"
                 self.said.append(finding("GM506", text, cluster=name))
-        return {name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)}
+        found = {name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)}
+        self.said += unusable_names({name: facts for name, facts in found.items() if facts is not None})
+        return found
 
     def _leave_out(self, name: str, *, changed: bool) -> None:
         """Ask a cluster nothing more in this cycle: it does not answer, or it did and is another one than the ledger knows."""
@@ -249,7 +252,8 @@ class _Run:
         found = self.memo.desired.get("last")
         if found is None or len(found[0]) != len(inputs) or any(old is not new for old, new in zip(found[0], inputs, strict=True)):
             found = self.memo.desired["last"] = (inputs, *self._build(revisions, facts))
-        self.said += found[2]
+        # Of a cluster that is another one than before, that is what is told.
+        self.said += [one for one in found[2] if one.code != "GM216" or one.cluster not in self.changed]
         builds: Mapping[str, Build] = found[1]
         return builds
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
-from gitmesh.adapters.git.blobs import object_id, read_objects
+from gitmesh.adapters.git.blobs import CommitInfo, object_id, read_objects
 from gitmesh.adapters.git.commit import Draft, Listed, list_files, push, write_commit
 from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.source import DISK_HINT, GitSource
@@ -18,6 +18,7 @@ from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.errors import SourceError
 from gitmesh.model.config import Author
 from gitmesh.model.report import Report
+from gitmesh.status.message import subject_of
 from gitmesh.status.ours import instance_of, is_ours, may_be_ours
 from gitmesh.status.tree import StatusMemo, heals, message, status_tree
 
@@ -59,6 +60,7 @@ class StatusBranch:
 
     def publish(self, report: Report) -> Report:
         """Commit the report's state if it differs from the branch's; what goes wrong is a finding in the answer."""
+        self._repository.come_home()
         tree = status_tree(report, self._memo)
         self.skip(report)
         said = self._still_refused() or self._bring(tree, report) or self._troubled()
@@ -153,28 +155,28 @@ class StatusBranch:
         known = tuple(filter(None, (self._tip, self._repository.written(self._branch, instance))))
         commit = self._repository.fetch_branch(self._branch, tip, depth=_DEPTH if known else 1)
         files = self._repository.healed(lambda: list_files(self._repository, commit, _MAX_FILES), self._branch, commit)
-        if not any(commit == one or self._repository.descends(commit, one) for one in known):
-            self._check_owner(commit, files, instance)
+        remembered = any(commit == one or self._repository.descends(commit, one) for one in known)
+        self._check_owner(commit, files.get("status.yaml"), instance, remembered)
         changes = self._changes(commit, files, tree)
         _check_room(files, changes, self._branch)
         return commit, changes
 
-    def _check_owner(self, commit: str, files: Mapping[str, Listed], instance: str) -> None:
-        """Without a memory of the branch, its tip must show our instance. Raises _NotOursError."""
-        status = files.get("status.yaml")
-        shown = ""
-        if status is not None and status.plain and status.size <= _STATUS_ROOM:
-            shown = instance_of(self._contents(commit, [status])[status.blob])
-        if shown == instance:
+    def _check_owner(self, commit: str, status: Listed | None, instance: str, remembered: bool) -> None:
+        """A branch is ours if it comes after a commit that we remember, or else if it shows our instance. Raises _NotOursError.
+
+        What a person made of the instance is put right; where another instance wrote it, both would do so for ever.
+        """
+        usable = (status,) if status is not None and status.plain and status.size <= _STATUS_ROOM else ()
+        info, contents = self._read(commit, usable)
+        shown = next((instance_of(contents[file.blob]) for file in usable), "")
+        rival = bool(shown) and info.subject.startswith(subject_of(shown))
+        if shown == instance or (remembered and not rival):
             return
         if shown:
-            raise _NotOursError(
-                f"branch {self._branch} shows instance {shown}", hint="Give each instance a writeBack.statusBranch of its own."
-            )
-        raise _NotOursError(
-            f"branch {self._branch} exists and was not made by GitMesh",
-            hint="Choose another writeBack.statusBranch, or delete the branch.",
-        )
+            hint = "Give each instance a writeBack.statusBranch of its own."
+            raise _NotOursError(f"branch {self._branch} shows instance {shown}", hint=hint)
+        hint = "Choose another writeBack.statusBranch, or delete the branch."
+        raise _NotOursError(f"branch {self._branch} exists and was not made by GitMesh", hint=hint)
 
     def _changes(self, commit: str, there: Mapping[str, Listed], tree: Mapping[str, bytes]) -> dict[str, bytes | None]:
         """What to write so that the branch shows the tree; None deletes, only what we wrote ourselves."""
@@ -184,13 +186,13 @@ class StatusBranch:
         extra = {
             path: file for path, file in there.items() if path not in tree and may_be_ours(path) and file.plain and file.size <= _OURS_ROOM
         }
-        contents = self._contents(commit, extra.values()) if extra else {}
+        contents = self._read(commit, extra.values())[1] if extra else {}
         changes.update(dict.fromkeys(path for path, file in extra.items() if is_ours(path, contents[file.blob])))
         return changes
 
-    def _contents(self, commit: str, files: Iterable[Listed]) -> Mapping[str, bytes]:
+    def _read(self, commit: str, files: Iterable[Listed]) -> tuple[CommitInfo, Mapping[str, bytes]]:
         sizes = {file.blob: file.size for file in files}
-        return self._repository.healed(lambda: read_objects(self._repository, commit, sizes)[1], self._branch, commit)
+        return self._repository.healed(lambda: read_objects(self._repository, commit, sizes), self._branch, commit)
 
     def _polled_commit(self) -> str:
         """Some commit of the remote, for the kind of its object ids."""

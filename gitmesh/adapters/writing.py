@@ -69,7 +69,8 @@ def refuse_observed(name: str, enforce: bool) -> None:
 
 def lost_race(ledger: str) -> ClusterError:
     """Somebody wrote the ledger since it was read: what was decided by it may be wrong, and the next cycle decides anew."""
-    return ClusterError(f"the ledger {ledger} was changed by somebody else; is another agent at work?", code="GM505")
+    text = f"the ledger {ledger} was changed by somebody else; is another agent at work?"
+    return ClusterError(text, code="GM505", hint="Let one agent of an instance be at work; the next cycle decides anew.")
 
 
 def carry_out(plan: Plan, write: Callable[[Change, str], Live | None]) -> tuple[Outcome, ...]:

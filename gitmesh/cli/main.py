@@ -26,6 +26,7 @@ ENTRIES: Mapping[str, Entry] = {
     "can": Entry(module=f"{_COMMANDS}.can", help="Say whether a request would be admitted, and which lines decide."),
     "route": Entry(module=f"{_COMMANDS}.route", help="Say how a request would be treated, and which lines decide."),
     "sync": Entry(module=f"{_COMMANDS}.sync", help="Make the clusters what the policies say, once."),
+    "approve": Entry(module=f"{_COMMANDS}.approve", help="End a hold: confirm the facts that a finding doubts."),
     "agent": Entry(module=f"{_COMMANDS}.agent", help="Keep the clusters what the policies say, for ever."),
     "discover": Entry(module=f"{_COMMANDS}.discover", help="Show what runs in the clusters."),
     "check": Entry(module=f"{_COMMANDS}.check", help="Check configuration, repositories, clusters and rights."),

@@ -8,10 +8,10 @@ the hold ends by itself when the reading is whole again, or when somebody approv
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from hashlib import sha256
 
 from msgspec.structs import replace
 
+from gitmesh.diagnostics import hold_id
 from gitmesh.model.facts import Caveat, Mesh, Remembered, Workload
 
 COUNTED = ("Namespace", "Pod", "Service", "ServiceAccount")
@@ -22,11 +22,6 @@ AWAY = "GM507"
 """Of a mesh that was there and is not found."""
 _FIELDS = ("trust_domain", "root_namespace")
 _SPOKEN = {"trust_domain": "trust domain", "root_namespace": "root namespace"}
-
-
-def hold_id(*about: object) -> str:
-    """The id of a hold: the same for the same facts, in every process."""
-    return sha256(repr(about).encode()).hexdigest()[:12]
 
 
 def settled(

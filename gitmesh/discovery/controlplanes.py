@@ -9,6 +9,7 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitmesh.discovery.naming import is_placed
 from gitmesh.discovery.rows import ControllerRow, InjectorRow, Reduced, Rows
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body
@@ -75,7 +76,7 @@ def wanted_configmaps(rows: Iterable[Reduced], translators: Sequence[Translator]
                 (row.namespace, name)
                 for translator in translators
                 for row in deployments
-                if row.namespace in homes.get(translator.name, ())
+                if row.namespace in homes.get(translator.name, ()) and is_placed(row.namespace, row.name)
                 for name in translator.configured_by(_control_body(row))
             }
         )
@@ -95,7 +96,8 @@ def _common(rows: Rows, unread: Collection[str]) -> ControlObjects:
 
 def _by_namespace(rows: Rows, kind: str) -> dict[str, tuple[Body, ...]]:
     found: dict[str, list[Body]] = {}
-    for row in sorted((row for row in rows.controllers if row.kind == kind), key=lambda row: (row.namespace, row.name)):
+    chosen = (row for row in rows.controllers if row.kind == kind and is_placed(row.namespace, row.name))
+    for row in sorted(chosen, key=lambda row: (row.namespace, row.name)):
         found.setdefault(row.namespace, []).append(_control_body(row))
     return {namespace: tuple(bodies) for namespace, bodies in found.items()}
 

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gitmesh.codec import CodecError, closed, decode, encode
+from gitmesh.discovery.naming import usable
 from gitmesh.model.facts import Caveat, ClusterFacts, Mesh, Service, Workload
 from gitmesh.model.objects import ApiKind, canonical
 
@@ -26,6 +27,7 @@ _MEMBERS: tuple[tuple[str, str, Any], ...] = (
     ("kinds", "kinds", tuple[ApiKind, ...]),
     ("seen", "seen", tuple[str, ...]),
     ("caveats", "caveats", tuple[Caveat, ...]),
+    ("unusable", "unusable", tuple[str, ...]),
 )
 """(key in the document, field of ClusterFacts, type); omitted where empty."""
 _KEYS = frozenset({"name", "uid", "complete", "serviceAccounts", *(key for key, _, _ in _MEMBERS)})
@@ -57,8 +59,9 @@ def facts_digest(facts: ClusterFacts) -> str:
 
 
 def with_digest(facts: ClusterFacts) -> ClusterFacts:
-    """The same facts with the digest of their content."""
-    return replace(facts, digest=facts_digest(facts))
+    """The same facts, without what no object can be called, with the digest of their content."""
+    known = usable(facts)
+    return replace(known, digest=facts_digest(known))
 
 
 def _dump(facts: ClusterFacts) -> dict[str, Any]:

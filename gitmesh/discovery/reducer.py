@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from gitmesh.discovery.crd import api_kind
 from gitmesh.discovery.rows import (
-    MANAGED_BY,
     AccountRow,
     ConfigRow,
     Container,
@@ -68,8 +67,7 @@ class Reducer:
         if (group, kind) not in _READERS:
             return None
         metadata = mapping(body.get("metadata"))
-        labels = mapping(metadata.get("labels"))
-        if not text(metadata.get("name")) or labels.get(MANAGED_BY) == "gitmesh":
+        if not text(metadata.get("name")):
             return None
         return _READERS[group, kind](self, body, metadata)
 

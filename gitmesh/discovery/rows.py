@@ -12,9 +12,6 @@ from gitmesh.model.objects import ApiKind, Body
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
-MANAGED_BY = "app.kubernetes.io/managed-by"
-"""The label of objects that a tool wrote; those of value `gitmesh` are never facts."""
-
 
 class NamespaceRow(Struct, frozen=True):
     """A Namespace with its labels."""

@@ -172,7 +172,8 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     `complete` is false where a part could not be read: what is missing is then unknown, not absent.
     `uid` identifies the cluster (kube-system's uid) so that a repointed configuration is noticed.
     `seen` are the kinds that had objects, of those whose sudden emptiness is not believed. `caveats` are what must be said of the
-    reading, and what is held for it. `digest` identifies the content; equal digests mean equal facts.
+    reading, and what is held for it. `unusable` names objects that were left out, as no object can have their names.
+    `digest` identifies the content; equal digests mean equal facts.
     """
 
     cluster: str
@@ -187,6 +188,7 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     kinds: tuple[ApiKind, ...] = ()
     seen: tuple[str, ...] = ()
     caveats: tuple[Caveat, ...] = ()
+    unusable: tuple[str, ...] = ()
     digest: str = ""
 
     @property

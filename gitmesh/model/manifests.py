@@ -99,7 +99,8 @@ class Build(Struct, frozen=True, kw_only=True):
     `complete` is false where facts are unknown: nothing may then be deleted. `meshes` are the cluster's.
     `units` are what was decided, `held_units` those (or their halves) of which nothing new could be decided or said, `waiting` the
     policies that are not in force for that; `doubtful`: the facts themselves are in doubt. `pending` are policies that name what is
-    not there: what they did before stays. `stays` are objects that nobody wants and that stay where they are live, with a finding.
+    not there: what they did before stays; `gone` are findings on policies whose destination the cluster lacks while others have it:
+    what they did stays too, and is then told. `stays` are objects that nobody wants and that stay where they are live, with a finding.
     """
 
     cluster: str
@@ -113,3 +114,4 @@ class Build(Struct, frozen=True, kw_only=True):
     doubtful: bool = False
     stays: Mapping[ObjectKey, Diagnostic] = {}
     pending: frozenset[str] = frozenset()
+    gone: tuple[Diagnostic, ...] = ()

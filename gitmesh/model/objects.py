@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeAlias
@@ -55,6 +56,14 @@ class ApiKind(Struct, frozen=True, kw_only=True):
             return True
         parts = path.split(".")
         return any(".".join((*parts[:depth], "*")) in self.fields for depth in range(len(parts)))
+
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+
+
+def is_label(name: str) -> bool:
+    """Whether a Namespace or a Service can have this name: a DNS label (RFC 1123)."""
+    return _LABEL.match(name) is not None
 
 
 def canonical(body: Body) -> bytes:

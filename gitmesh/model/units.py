@@ -15,6 +15,8 @@ from gitmesh.model.facts import Mesh, Service, Workload
 from gitmesh.model.policies import Origin
 
 Half: TypeAlias = Literal["", "routing", "access"]
+HALVES: tuple[Half, ...] = ("routing", "access")
+"""Of a destination; "" is all of it."""
 
 
 class UnitKey(Struct, frozen=True, kw_only=True, order=True):

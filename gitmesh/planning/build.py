@@ -91,6 +91,7 @@ def _build_cluster(
         waiting=frozenset(found.waiting),
         stays=found.stays,
         pending=resolution.pending.get(cluster, frozenset()),
+        gone=tuple(one for one in resolution.gone if one.cluster == cluster),
     )
     return made, found.said
 

@@ -62,6 +62,7 @@ def converge(
     observed, said = _observe(cluster, facts, stored.ledger, cycle)
     built, more = _adapted(built, observed, facts, stored, cycle, memo)
     said += more
+    cycle = replace(cycle, holding=(*cycle.holding, *(one for one in more if one.hold)))
     plan = _plan(cluster, built, observed, stored, cycle, memo)
     writing = cycle.apply and cluster.enforce
     if cycle.apply and not cluster.enforce and plan.writes:
@@ -130,7 +131,8 @@ def _adapted(
 ) -> tuple[Build, list[Diagnostic]]:
     """The build as it must be beside what is live: without what a policy would withdraw that names something absent, with what absent
     sources said, and no wider than strangers' objects leave it. The same value again while nothing moved."""
-    inputs = (built, observed, facts, cycle.revisions.absent, stored.ledger.entries if cycle.revisions.absent else None)
+    entries = stored.ledger.entries if cycle.revisions.absent else None
+    inputs = (built, observed, facts, cycle.revisions.absent, entries, stored.ledger.approved)
     found = memo.get("adapted")
     if found is None or any(old is not new and old != new for old, new in zip(found[0], inputs, strict=True)):
         found = memo["adapted"] = (inputs, *_adapt(built, observed, facts, stored, cycle))
@@ -141,15 +143,16 @@ def _adapted(
 def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle) -> tuple[Build, tuple[Diagnostic, ...]]:
     # Imported late: most builds need none of it.
     said: tuple[Diagnostic, ...] = ()
-    if built.pending:
+    if built.pending or built.gone:
         from gitmesh.planning.keeping import keep_back
 
-        built = keep_back(built, observed, facts, cycle.translators, stored.ledger.instance)
+        kept = keep_back(built, observed, facts, cycle.translators, stored.ledger)
+        built, said = kept.built, kept.diagnostics
     if cycle.revisions.absent:
         from gitmesh.planning.retaining import retain
 
         retained = retain(built, observed, stored.ledger, cycle.revisions, cycle.translators)
-        built, said = retained.built, retained.diagnostics
+        built, said = retained.built, (*said, *retained.diagnostics)
     from gitmesh.planning.beside import beside
 
     narrowed = beside(built, observed, facts, stored.ledger, cycle.translators)

@@ -56,17 +56,19 @@ def diff(
     held = [_keep(Action.HELD, live, built, _why(live, built)) for key in sorted(built.held) if (live := observed.live.get(key))]
     deletions = [*work.deletions(), *work.leaving()]
     standing = [key for key in stored.ledger.entries if (live := observed.live.get(key)) and not live.deleting]
-    deletions, waiting, said = guarded(deletions, len(standing), built.cluster, consent)
+    deletions, waiting, said = guarded(deletions, len(standing), built.cluster, consent, stored.ledger.approved)
     rest = [change for change in (*wanted, *deletions) if not change.writes]
     steps = work.steps([change for change in (*wanted, *deletions) if change.writes])
     writes, late = _without_late(sorted((step for step in steps if step.writes), key=_rank), work.gone_soon)
-    rest += [*late, *(step for step in steps if not step.writes)]
+    rest += [*late, *(step for step in steps if not step.writes), *work.staying()]
     diagnostics = (*observed.diagnostics, *work.diagnostics, *work.told_of_strangers(), *said)
     return Plan(cluster=built.cluster, changes=(*writes, *rest, *held), prune_held=tuple(waiting), diagnostics=diagnostics)
 
 
 def _why(live: Live, built: Build) -> str:
     """Why an object is held."""
+    if built.doubtful:
+        return "what was read of the cluster is in doubt"
     pending = sorted(built.pending.intersection(policies_of(live)))
     return f"{', '.join(pending)} names what is not there" if pending else "findings on its policies hold it"
 
@@ -180,8 +182,9 @@ class _Work:
 
     def _own(self, manifest: Manifest, live: Live) -> Change:
         if live.annotations.get(RECONCILE) == "disabled":
-            self._left_alone(manifest, live)
-            return _keep(Action.KEEP, live, self.built, "reconcile is disabled")
+            self._asks_to_be_left_alone(manifest)
+            if manifest.phase not in SECURITY:
+                return _keep(Action.KEEP, live, self.built, "reconcile is disabled")
         # Equal bytes first: that is what most objects are, and decoding both costs more than the rest of a quiet cycle.
         if manifest.body != live.body and not _is_kept(manifest, live):
             return self._write(Action.UPDATE, manifest, live)
@@ -225,12 +228,13 @@ class _Work:
         else:
             self._say(manifest, code, text)
 
-    def _left_alone(self, manifest: Manifest, live: Live) -> None:
-        text = f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled"
-        if manifest.phase in SECURITY and not _is_kept(manifest, live):
-            self._say(manifest, "GM407", f"{text}; {NOT_ENFORCED}", Severity.WARNING)
+    def _asks_to_be_left_alone(self, manifest: Manifest) -> None:
+        """A mark that whoever may write there can set is honoured for routing, and silences nothing that decides who may call."""
+        if manifest.phase in SECURITY:
+            text = f"{RECONCILE} is disabled on {manifest.key} in {self.cluster}, which decides who may call: it is kept all the same"
+            self._say(manifest, "GM407", text, Severity.WARNING)
         else:
-            self._say(manifest, "GM407", text)
+            self._say(manifest, "GM407", f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled")
 
     def _say(self, manifest: Manifest, code: str, text: str, severity: Severity | None = None) -> None:
         behind = blame(manifest.policies, manifest.fields.values())
@@ -279,13 +283,20 @@ class _Work:
         if not self.built.complete or self.rebuilt:
             return []
         found_meshes = {mesh.translator for mesh in self.built.meshes}
-        unwanted = self.ledger.entries.keys() - self.built.manifests.keys() - self.built.held
+        unwanted = self.ledger.entries.keys() - self.built.manifests.keys() - self.built.held - self.built.stays.keys()
         doomed = (self.observed.live.get(key) for key in sorted(unwanted))
         return [
             self._delete(live)
             for live in doomed
             if live and not live.deleting and self.ours(live) and self.writers[live.key.group, live.key.kind].name in found_meshes
         ]
+
+    def staying(self) -> list[Change]:
+        """Objects of ours that nobody wants and that must not be missed while it is not decided whether they are."""
+        lives = (self.observed.live.get(key) for key in sorted(self.built.stays.keys() - self.built.manifests.keys() - self.built.held))
+        found = [live for live in lives if live and not live.deleting and self.ours(live)]
+        self.diagnostics += [self.built.stays[live.key] for live in found]
+        return [_keep(Action.HELD, live, self.built, "it stays until a policy decides about it") for live in found]
 
     def leaving(self) -> list[Change]:
         """Objects of ours that nobody wants and that are not gone yet; of those that are held is only told."""
@@ -305,15 +316,20 @@ class _Work:
         import fnmatch  # imported late: only deletions ask
 
         phase = self.writers[live.key.group, live.key.kind].phase(live)
-        protected = any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect)
-        disabled = live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled"
-        if protected or disabled:
-            why = "prune.protect lists it" if protected else "its annotation forbids it"
-            severity = Severity.WARNING if phase in SECURITY else None
-            text = f"{live.key} in {self.cluster} is not pruned: {why}"
-            self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=severity))
-            return _keep(Action.KEEP, live, self.built, why)
+        decides = phase in SECURITY
+        if any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect):
+            return self._not_pruned(live, "prune.protect lists it", Severity.ERROR if decides else None)
+        if live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled":
+            if not decides:
+                return self._not_pruned(live, "its annotation forbids it", None)
+            text = f"an annotation of {live.key} in {self.cluster} forbids to prune it; it decides who may call, and goes all the same"
+            self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=Severity.WARNING))
         return _keep(Action.DELETE, live, self.built, "no policy wants it any more", phase)
+
+    def _not_pruned(self, live: Live, why: str, severity: Severity | None) -> Change:
+        text = f"{live.key} in {self.cluster} is not pruned: {why}{f'; {NOT_ENFORCED}' if severity else ''}"
+        self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=severity))
+        return _keep(Action.KEEP, live, self.built, why)
 
     # --- more than one step
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, Location, Severity, finding
-from gitmesh.discovery.continuity import hold_id
+from gitmesh.diagnostics import Diagnostic, Location, Severity, finding, hold_id
 from gitmesh.errors import GoneError, SourceError
 from gitmesh.model.report import SourceResult
 from gitmesh.parsing.parse import duplicates, parse

@@ -17,6 +17,7 @@ from gitmesh.model.units import Access, Caller, Exemption, Grant, Operation
 from gitmesh.reasoning.callers import is_meant
 from gitmesh.reasoning.operations import holds
 from gitmesh.reasoning.questions import Client, Known, Pair, Question
+from gitmesh.reasoning.routing import tls_of
 
 __all__ = ["Admission", "Answer", "Basis", "Refused", "Ruling", "can"]
 
@@ -100,6 +101,9 @@ def _rulings(asked: _Asked) -> Iterator[Ruling]:
         yield Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text=text)
 
 
+_NAMELESS = frozenset({"Disable", "Simple"})
+"""Modes of `tls` with which a client shows no identity."""
+
 _Said = tuple[frozenset[int], Access]
 """The Service ports by which a destination reaches the pair, and its access decision."""
 
@@ -113,7 +117,8 @@ class _Asked:
         self.client = question.client
         mode = self.mesh.mtls.value.mode if self.mesh and self.mesh.mtls else ""
         self.strict, self.disabled = mode == "Strict", mode == "Disabled"
-        if self.disabled:
+        self.tls = tls_of(question, known)
+        if self.disabled or (self.tls is not None and self.tls.value.mode in _NAMELESS):
             self.client = Client(namespace=self.client.namespace, labels=self.client.labels, mesh=self.client.mesh, ip=self.client.ip)
         units = ((ports, known.destinations.get(service.key)) for service, ports in pair.reached)
         self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit and unit.access]
@@ -125,14 +130,24 @@ class _Asked:
             return Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text="its pods carry no proxy, so nothing guards them")
         if not self.pair.workload.guards(self.pair.number):
             return Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text="their proxies do not see this port, so nothing guards it")
-        return self._refused_plain() or self._denied() or self._unknown() or self._allowed() or self._default()
+        return self._refused_plain() or self._own_certificate() or self._denied() or self._unknown() or self._allowed() or self._default()
 
     def _refused_plain(self) -> Ruling | None:
         mtls = self.mesh.mtls if self.mesh else None
         if mtls is None or not self.strict or self.client.trust_domain is not None:
             return None
         text = "mTLS is Strict, which refuses a client that shows no identity"
-        return Ruling(answer=Answer.DENIED, basis=Basis.MTLS, text=text, deciding=(mtls.origin,))
+        if self.tls is not None:
+            text = f"mTLS is Strict, which refuses the connection: a policy makes it with tls {self.tls.value.mode}"
+        deciding = (mtls.origin,) if self.tls is None else (self.tls.origin, mtls.origin)
+        return Ruling(answer=Answer.DENIED, basis=Basis.MTLS, text=text, deciding=deciding)
+
+    def _own_certificate(self) -> Ruling | None:
+        """A client certificate from a file: whose it is nobody knows."""
+        if self.tls is None or self.tls.value.mode != "Mutual" or self.disabled:
+            return None
+        text = "a policy makes the connection with a certificate from a file, which is not known"
+        return Ruling(answer=Answer.UNKNOWN, basis=Basis.MTLS, text=text, deciding=(self.tls.origin,))
 
     def _denied(self) -> Ruling | None:
         asked = [(meets, origin) for ports, access in self.said for one in access.denies for meets, origin in self._asked(one, ports, True)]
@@ -144,7 +159,11 @@ class _Asked:
         return self._address(origin for meets, origin in asked if meets is None)
 
     def _without_identity(self) -> str:
-        return ", as mTLS is Disabled and nobody has an identity" if self.disabled else ""
+        if self.disabled:
+            return ", as mTLS is Disabled and nobody has an identity"
+        if self.tls is not None and self.tls.value.mode in _NAMELESS:
+            return f", as a policy makes the connection with tls {self.tls.value.mode}, which shows no identity"
+        return ""
 
     def _unknown(self) -> Ruling | None:
         if not self.held:

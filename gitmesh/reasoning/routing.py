@@ -9,11 +9,12 @@ from msgspec import Struct, field
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.policies import Origin
+from gitmesh.model.traffic import Tls
 from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, Target
 from gitmesh.reasoning.questions import Known, Question
 from gitmesh.resolution.matching import Request, matches, source_holds
 
-__all__ = ["Found", "Routing", "route"]
+__all__ = ["Found", "Routing", "route", "tls_of"]
 
 
 class Found(StrEnum):
@@ -72,6 +73,13 @@ def route(question: Question, known: Known) -> Routing:
 def _taken(unit: DestinationUnit, question: Question) -> Route | None:
     request = question.request()
     return next((one for one in unit.routes if matches(one.match, request)), None)
+
+
+def tls_of(question: Question, known: Known) -> Decided | None:
+    """The `tls` that a policy sets for the client's connection, if its proxy makes one; None keeps the mesh's own."""
+    unit = known.destinations.get(question.service)
+    decided = _connection(unit, question).get("tls") if unit and question.client.mesh else None
+    return decided if decided is not None and isinstance(decided.value, Tls) else None
 
 
 def _connection(unit: DestinationUnit, question: Question) -> Mapping[str, Decided]:

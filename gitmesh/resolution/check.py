@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gitmesh.diagnostics import Diagnostic, finding, in_order, suggest
 from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.origins import lookalike, stranger
 from gitmesh.model.policies import Policy, YamlPath
 from gitmesh.model.selectors import DestinationSelector
-from gitmesh.model.traffic import CONNECTION_FIELDS, Match, TrafficPolicySpec
+from gitmesh.model.traffic import CONNECTION_FIELDS, Cors, Match, TrafficPolicySpec
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.bounds import MOST_COMPARISONS, comparisons, extent, too_many, too_many_callers
 from gitmesh.resolution.destinations import conflict_findings
@@ -29,7 +30,7 @@ def check(policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]])
     for policy in ordered if clusters else ():
         found += _unknown_clusters(policy, clusters)
     for policy in traffic:
-        found += [*_connection_fields(policy), *_prefix_replacements(policy), *_too_long(policy)]
+        found += [*_connection_fields(policy), *_prefix_replacements(policy), *_too_long(policy), *_origins(policy)]
     for policy in ordered:
         if isinstance(policy.spec, AccessPolicySpec):
             found += too_many_callers(policy)
@@ -87,6 +88,20 @@ def _prefix_replacements(policy: Policy) -> Iterator[Diagnostic]:
         if replaces_prefix(getattr(spec, name)):
             text = "replacePrefixMatch needs path.prefix or path.stringPrefix in every match of the policy"
             yield _finding("GM203", text, policy, (name, "path", "replace_prefix_match"), "use replaceFullPath, or add a match on a prefix")
+
+
+def _origins(policy: Policy) -> Iterator[Diagnostic]:
+    """Origins that a browser is told to trust with the user's credentials, and that anybody can have."""
+    assert isinstance(policy.spec, TrafficPolicySpec)
+    cors = policy.spec.cors
+    for number, origin in enumerate(cors.allow_origins) if isinstance(cors, Cors) and cors.allow_credentials else ():
+        path = ("cors", "allow_origins", number)
+        if site := stranger(origin):
+            text = f"allowCredentials with an origin that any site can have, such as {site}, lets any site act as the user"
+            yield _finding("GM203", text, policy, path, "name the origins")
+        elif site := lookalike(origin):
+            text = f"this admits {site} as well, which anybody can register, and with allowCredentials it may act as the user"
+            yield _finding("GM219", text, policy, path)
 
 
 def _claimed_twice(policies: Sequence[Policy]) -> Iterator[Diagnostic]:
@@ -163,8 +178,8 @@ def _extent(policy: Policy, slots: Mapping[Slot, object]) -> int:
 
 
 def _too_long(policy: Policy) -> Iterator[Diagnostic]:
-    """A policy that makes too many rules wherever it acts."""
-    size = _extent(policy, slots_of(policy))
+    """A policy that makes too many rules wherever it acts, even if they set little."""
+    size = _extent(policy, {})
     if comparisons([size]) > MOST_COMPARISONS:
         yield too_many([(policy, size)], "each of its destinations", "")
 

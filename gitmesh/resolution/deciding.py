@@ -7,19 +7,22 @@ from hashlib import sha256
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.facts import Service
-from gitmesh.model.policies import Policy
+from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import Access, DestinationUnit, Half
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.destinations import Acting, Traffic, resolve_traffic
 from gitmesh.resolution.index import Index
+from gitmesh.resolution.precedence import BY_NAME
 from gitmesh.resolution.scene import Marked, Remembered, Scene, ServiceKey
 from gitmesh.resolution.situation import Neighbour, Situation
+from gitmesh.resolution.strictness import refused_connections
 
 
 class Done(Struct, frozen=True, kw_only=True):
@@ -99,13 +102,12 @@ class _Cluster:
 
     def _compared(self, service: Service, tokens: tuple[Any, ...]) -> Done:
         situation = self._situation(service)
-        place, inputs = (
-            (self.name, service.key, "alone"),
-            (self.index, tokens, self.crowded.get(service.key), situation and self._access_inputs(situation)),
-        )
+        strict = self._strict(service)
+        place = (self.name, service.key, "alone")
+        inputs = (self.index, tokens, self.crowded.get(service.key), strict, situation and self._access_inputs(situation))
         done: Done | None = self.remembered.get(place, inputs)
         if done is None:
-            done = self._decide(service, _of(self.acting.get(service.key, []), TrafficPolicySpec), situation)
+            done = self._decide(service, _of(self.acting.get(service.key, []), TrafficPolicySpec), situation, strict)
             self.remembered.put(place, inputs, done)
         return done
 
@@ -147,6 +149,23 @@ class _Cluster:
         """Whether it is not known what the default of its meshes is."""
         return any((self.name, mesh) in self.scene.members.held for mesh in self.index.meshes_behind(service))
 
+    def _strict(self, service: Service) -> Mapping[str, Origin]:
+        """The meshes of its pods that take nothing but their own mTLS, and where that is said."""
+        owners = {mesh: self.scene.members.owner.get((self.name, mesh)) for mesh in self.index.meshes_behind(service)}
+        return {mesh: owner.origin("mtls", "mode") for mesh, owner in owners.items() if owner is not None and _is_strict(owner)}
+
+    def _traffic(self, service: Service, policies: Sequence[Acting], strict: Mapping[str, Origin]) -> Traffic:
+        crowded = self._crowded(service, policies)
+        if crowded is not None:
+            return crowded
+        traffic = resolve_traffic(self.name, service, policies, self.index)
+        if not strict or not traffic.settings:
+            return traffic
+        named = {one.policy.id for one in policies if one.form == BY_NAME}
+        said = refused_connections(self.name, service, self.index.behind(service), traffic.settings, strict, named)
+        held = traffic.held or any(diagnostic.is_error for diagnostic in said)
+        return replace(traffic, diagnostics=(*traffic.diagnostics, *said), held=held)
+
     def _crowded(self, service: Service, policies: Sequence[Acting]) -> Traffic | None:
         """No decision where deciding would cost too much."""
         said = self.crowded.get(service.key)
@@ -154,9 +173,11 @@ class _Cluster:
             return None
         return Traffic(policies=tuple(sorted(one.policy.id for one in policies)), diagnostics=(said,), held=True)
 
-    def _decide(self, service: Service, acting: Sequence[tuple[Marked, int]], situation: Situation | None) -> Done:
+    def _decide(
+        self, service: Service, acting: Sequence[tuple[Marked, int]], situation: Situation | None, strict: Mapping[str, Origin]
+    ) -> Done:
         policies = [Acting(policy=marked.policy, form=form, slots=marked.slots) for marked, form in acting]
-        traffic = self._crowded(service, policies) or resolve_traffic(self.name, service, policies, self.index)
+        traffic = self._traffic(service, policies, strict)
         access = resolve_access(situation, self.scene.trust, self.index) if situation else Resolved(access=None)
         decision, named = _worth_saying(situation, access.access)
         unit = bare(
@@ -193,6 +214,10 @@ def _worth_saying(situation: Situation | None, access: Access | None) -> tuple[A
 
 def _of(acting: Sequence[tuple[Marked, int]], spec: type[TrafficPolicySpec] | type[AccessPolicySpec]) -> list[tuple[Marked, int]]:
     return [(marked, form) for marked, form in acting if isinstance(marked.policy.spec, spec)]
+
+
+def _is_strict(policy: Policy) -> bool:
+    return isinstance(policy.spec, VirtualMeshSpec) and policy.spec.mtls is not None and policy.spec.mtls.mode == "Strict"
 
 
 def _exempts(policy: Policy) -> bool:

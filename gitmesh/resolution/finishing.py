@@ -9,13 +9,12 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import DestinationUnit, Half, Subset, UnitKey
+from gitmesh.model.units import HALVES, DestinationUnit, Half, Subset, UnitKey
 from gitmesh.resolution.deciding import Done, bare, digest
 from gitmesh.resolution.destinations import Need
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.scene import Remembered, Same, ServiceKey
 
-HALVES: tuple[Half, ...] = ("routing", "access")
 HeldHalves: TypeAlias = "Mapping[Half, set[ServiceKey]]"
 
 

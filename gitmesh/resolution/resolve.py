@@ -13,12 +13,12 @@ from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Half, Unit, UnitKey
+from gitmesh.model.units import HALVES, Half, Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.bounds import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
 from gitmesh.resolution.deciding import Done, destinations
 from gitmesh.resolution.destinations import RuleId
-from gitmesh.resolution.finishing import HALVES, Finished
+from gitmesh.resolution.finishing import Finished
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, World
 from gitmesh.resolution.rules import slots_of
@@ -31,13 +31,15 @@ class Resolution(Struct, frozen=True, kw_only=True):
     """Units by cluster, sorted by key; `held` are those (or halves of those) that an error or unknown facts keep back, `waiting` by
     cluster the policies on them.
 
-    `pending` are, by cluster, the policies that name what is not there, or may not be there: they withdraw nothing.
+    `pending` are, by cluster, the policies that name what is not there, or may not be there: they withdraw nothing. `gone` are
+    findings on destinations that one cluster lacks and another has, for where something of ours is left of them.
     """
 
     units: Mapping[str, tuple[Unit, ...]] = {}
     held: Mapping[str, tuple[UnitKey, ...]] = {}
     waiting: Mapping[str, frozenset[str]] = {}
     pending: Mapping[str, frozenset[str]] = {}
+    gone: tuple[Diagnostic, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -132,7 +134,8 @@ class _Run:
             found += finished.found
             decided += done.values()
         said = in_order([*found, *_shadowed(decided, self.scene)])
-        return Resolution(units=units, held=held, waiting=waiting, pending=self._pending(), diagnostics=said)
+        gone = tuple(one for selection in self.scene.selections.values() for one in selection.gone)
+        return Resolution(units=units, held=held, waiting=waiting, pending=self._pending(), gone=gone, diagnostics=said)
 
     def _pending(self) -> dict[str, frozenset[str]]:
         found: dict[str, set[str]] = {cluster: set() for cluster in self.world.indexes}

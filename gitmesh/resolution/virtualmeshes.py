@@ -8,8 +8,9 @@ from hashlib import sha256
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding, suggest
+from gitmesh.diagnostics import Diagnostic, Severity, finding, suggest
 from gitmesh.model.facts import Mesh, Workload
+from gitmesh.model.objects import is_label
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import Decided, MeshUnit, UnitKey
 from gitmesh.model.virtualmesh import MeshRef, MeshSelector, VirtualMeshSpec
@@ -21,7 +22,8 @@ MeshId = tuple[str, str]
 
 class Membership(Struct, frozen=True, kw_only=True):
     """`owner` maps each selected mesh to its VirtualMesh; `held` are meshes that are missing, unseen or claimed twice, `claimed` the
-    VirtualMeshes that would have them.
+    VirtualMeshes that would have them; `homeless` are those whose root namespace cannot exist: their own units are held, and nothing
+    else.
 
     `pending` are (cluster, policy) of the VirtualMeshes that name a mesh which is missing there, or unseen.
     """
@@ -29,6 +31,7 @@ class Membership(Struct, frozen=True, kw_only=True):
     owner: Mapping[MeshId, Policy] = {}
     held: frozenset[MeshId] = frozenset()
     claimed: Mapping[MeshId, frozenset[str]] = {}
+    homeless: frozenset[MeshId] = frozenset()
     pending: frozenset[tuple[str, str]] = frozenset()
     diagnostics: tuple[Diagnostic, ...] = ()
 
@@ -52,7 +55,31 @@ def memberships(policies: Sequence[Policy], world: World, clusters: Mapping[str,
     found += [diagnostic for mesh, owners in sorted(twice.items()) for diagnostic in _twice(mesh, owners)]
     owner = {mesh: owners[0][0] for mesh, owners in claims.items() if mesh not in twice}
     claimed = {mesh: frozenset(policy.id for policy, _ in owners) for mesh, owners in claims.items() if mesh in held or mesh in twice}
-    return Membership(owner=owner, held=frozenset(held | set(twice)), claimed=claimed, pending=frozenset(pending), diagnostics=tuple(found))
+    homeless = {mesh: owners for mesh, owners in claims.items() if (root := _root(mesh, world)) and not is_label(root)}
+    found += [_homeless(mesh, *owners[0], _root(mesh, world)) for mesh, owners in sorted(homeless.items())]
+    return Membership(
+        owner=owner,
+        held=frozenset(held | set(twice)),
+        claimed=claimed,
+        homeless=frozenset(homeless),
+        pending=frozenset(pending),
+        diagnostics=tuple(found),
+    )
+
+
+def _root(mesh: MeshId, world: World) -> str:
+    """The root namespace of a mesh that is known, "" where it does not say."""
+    cluster, name = mesh
+    index = world.indexes[cluster]
+    known = index.facts.mesh(name) if index else None
+    return (known.root_namespace or known.namespace) if known else ""
+
+
+def _homeless(mesh: MeshId, policy: Policy, number: int, root: str) -> Diagnostic:
+    cluster, name = mesh
+    text = f"the root namespace of mesh {name} is said to be {root[:64]!r}, which no Namespace can be called: nothing mesh-wide is written"
+    at, path = policy.at("meshes", number), f"spec.meshes[{number}]"
+    return finding("GM508", text, at=at, policy=policy.id, field=path, cluster=cluster, mesh=name, severity=Severity.ERROR)
 
 
 def _spec(policy: Policy) -> VirtualMeshSpec:
@@ -126,7 +153,8 @@ def two_virtual_meshes(policy: Policy, number: int, mesh: MeshId, others: str) -
 def mesh_units(cluster: str, index: Index, membership: Membership, governed: Collection[Key]) -> tuple[MeshUnit, ...]:
     """The units of the cluster's meshes that a VirtualMesh has and nothing holds; `governed` are Services that an Allow selects."""
     owned = ((mesh, membership.owner.get((cluster, mesh.name))) for mesh in sorted(index.facts.meshes, key=lambda m: m.name))
-    wanted = ((mesh, policy) for mesh, policy in owned if policy and (cluster, mesh.name) not in membership.held)
+    held = membership.held | membership.homeless
+    wanted = ((mesh, policy) for mesh, policy in owned if policy and (cluster, mesh.name) not in held)
     return tuple(_unit(cluster, index, mesh, policy, governed) for mesh, policy in wanted)
 
 
@@ -158,4 +186,6 @@ def _guarded(workload: Workload, index: Index, governed: Collection[Key]) -> tup
 
 def held_keys(cluster: str, membership: Membership) -> tuple[UnitKey, ...]:
     """Keys of the held meshes of a cluster."""
-    return tuple(sorted(UnitKey(kind="Mesh", namespace="", name=name) for owner, name in membership.held if owner == cluster))
+    return tuple(
+        sorted(UnitKey(kind="Mesh", namespace="", name=name) for owner, name in membership.held | membership.homeless if owner == cluster)
+    )

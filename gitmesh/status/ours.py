@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_INSTANCE = re.compile(r'^instance: "?([a-z0-9-]{1,63})"?$', re.MULTILINE)
-_FOLDER_KINDS: Mapping[str, tuple[str, str]] = {
+_KINDS: Mapping[str, tuple[str, str]] = {
     "policies": ("PolicyStatus", "policy"),
     "clusters": ("ClusterStatus", "cluster"),
     "facts": ("Facts", ""),
@@ -20,23 +19,28 @@ _FOLDER_KINDS: Mapping[str, tuple[str, str]] = {
 def instance_of(status: bytes) -> str:
     """The instance that a `status.yaml` shows; "" for a file that is none of GitMesh's."""
     text = status.decode(errors="replace")
-    found = _INSTANCE.search(text)
-    return found[1] if found and _is(text, "Status") else ""
+    return _value(text, "instance") if _is(text, "Status") else ""
 
 
 def may_be_ours(path: str) -> bool:
     """Whether a file of ours can stand at this path, besides those that always stand there."""
     folder, _, rest = path.partition("/")
-    return folder in _FOLDER_KINDS and rest.endswith(".yaml")
+    return folder in _KINDS and rest.endswith(".yaml")
 
 
 def is_ours(path: str, content: bytes) -> bool:
     """Whether a file at such a path is one of ours: it has the kind that stands there and names itself as the path does."""
-    folder, _, rest = path.removesuffix(".yaml").partition("/")
-    kind, field = _FOLDER_KINDS[folder]
+    folder, _, name = path.removesuffix(".yaml").partition("/")
+    kind, field = _KINDS[folder]
     text = content.decode(errors="replace")
-    return _is(text, kind) and (not field or bool(re.search(rf'^{field}: "?{re.escape(rest)}"?$', text, re.MULTILINE)))
+    return _is(text, kind) and (not field or _value(text, field) == name)
 
 
 def _is(text: str, kind: str) -> bool:
-    return bool(re.match(rf"apiVersion: gitmesh\.io/\w+\nkind: {kind}\n", text))
+    return _value(text, "apiVersion").startswith("gitmesh.io/") and _value(text, "kind") == kind
+
+
+def _value(text: str, field: str) -> str:
+    """A field of the document's top level, as `yaml_text` writes it or a person would; "" if it is not there."""
+    found = re.search(rf"""^{field}:[ ]+(["']?)([^\s"'#]+)\1[ \r]*$""", text, re.MULTILINE)
+    return found[2] if found else ""

@@ -38,10 +38,13 @@ def source(origin: Repo, tmp_path: Path, **options: Any) -> GitSource:
     return GitSource("policies", origin.url, store=tmp_path / "state" / "store", allow_insecure=True, **options)
 
 
-def publish(reader: GitSource, seen: str) -> Report:
-    branch = StatusBranch(reader, "gitmesh-status", author=Author(), now=lambda: 1_700_000_000)
+def status(reader: GitSource) -> StatusBranch:
+    return StatusBranch(reader, "gitmesh-status", author=Author(), now=lambda: 1_700_000_000)
+
+
+def report(seen: str) -> Report:
     sources = {"policies": SourceResult(name="policies", seen=seen * 40, accepted=seen * 40)}
-    return branch.publish(Report(instance="shop", until=Stage.APPLY, sources=sources))
+    return Report(instance="shop", until=Stage.APPLY, sources=sources)
 
 
 class TestNames:
@@ -160,7 +163,7 @@ class TestDisk:
         store = tmp_path / "state" / "store"
         assert str(caught.value) == f"the store {store} cannot be written: File exists; commit {newer[:12]} waits"
         assert reader.read(kept.commit) is kept
-        [said] = publish(reader, "a").diagnostics
+        [said] = status(reader).publish(report("a")).diagnostics
         assert (said.code, f"{store}.status cannot be written: File exists" in said.message) == ("GM603", True)
 
     def test_a_disk_that_is_full_for_git(self, origin: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,12 +192,14 @@ class TestDisk:
         (tmp_path / "state").write_text("in the way")
         reader = source(origin, tmp_path)
         reader.fetch()
+        branch = status(reader)
         for seen in "ab":
-            [said] = publish(reader, seen).diagnostics
+            [said] = branch.publish(report(seen)).diagnostics
             assert (said.code, "a temporary one is used for the status" in said.message) == ("GM603", True)
             reader.fetch()
         (tmp_path / "state").unlink()
-        assert publish(reader, "c").diagnostics == ()
+        assert branch.publish(report("b")).diagnostics == (), "clean, though there is nothing to write"
+        assert branch.publish(report("c")).diagnostics == ()
         assert len(origin.log("gitmesh-status")) == 3
 
     def test_a_folder_of_others_is_no_disk_that_refuses(self, origin: Repo, tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 
+from gitmesh.adapters.kube import lists
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.adapters.kube.lists import everything
@@ -147,10 +149,38 @@ def test_K03_a_list_with_something_that_is_no_object_is_an_error_never_a_part(it
 def test_K03_a_list_without_end_is_an_error() -> None:
     with (
         facing(says(200, b'{"metadata": {"continue": "again"}, "items": []}')) as (client, server),
-        pytest.raises(ClusterError, match="has no end"),
+        pytest.raises(ClusterError, match="does not end") as found,
     ):
+        everything(client, "/api/v1/pods", lambda raw: raw, clock=lambda: 0.0)
+    assert 1000 <= len(server.seen) <= 1002
+    assert "1001 pages" in found.value.detail
+
+
+ENDLESS = says(200, b'{"metadata": {"continue": "again"}, "items": [{"metadata": {"name": "%s"}}]}' % (b"a" * 1000))
+
+
+def test_K03_a_list_that_lasts_ends_after_four_times_the_deadline_of_a_request() -> None:
+    seconds = count()
+    with facing(ENDLESS, timeout=5.0) as (client, server), pytest.raises(ClusterError, match="does not end"):
+        everything(client, "/api/v1/pods", lambda raw: raw, clock=lambda: float(next(seconds)))
+    assert 20 <= len(server.seen) <= 23
+
+
+def test_K03_a_list_that_expires_again_and_again_has_no_more_time_for_that() -> None:
+    seconds = count(step=8)
+    expired = says(410, b"{}")
+    with (
+        facing(ENDLESS, expired, ENDLESS, expired, ENDLESS, timeout=5.0) as (client, _),
+        pytest.raises(ClusterError, match="does not end"),
+    ):
+        everything(client, "/api/v1/pods", lambda raw: raw, clock=lambda: float(next(seconds)))
+
+
+def test_K03_a_list_of_too_many_bytes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "_MOST_BYTES", 5000)
+    with facing(ENDLESS) as (client, server), pytest.raises(ClusterError, match="does not end"):
         everything(client, "/api/v1/pods", lambda raw: raw)
-    assert 2000 <= len(server.seen) <= 2001
+    assert len(server.seen) <= 6
 
 
 @pytest.mark.parametrize("date", ["soon", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", f"Mon, 01 Jan 2026 00:00:00 +{'9' * 20}"])

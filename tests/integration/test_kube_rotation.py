@@ -32,6 +32,7 @@ class World:
     def __init__(self, uid: str = "uid-1") -> None:
         self.uid = uid
         self.token = ""
+        self.services = [("default", "kubernetes")]
         self.refused = 0
 
     def __call__(self, handler: Handler) -> None:
@@ -44,11 +45,11 @@ class World:
     def _answer(self, path: str) -> Any:
         if path == "/apis":
             return {"kind": "APIGroupDiscoveryList", "items": []}
-        objects = {"/api/v1/namespaces": ("", "kube-system"), "/api/v1/services": ("default", "kubernetes")}
+        objects = {"/api/v1/namespaces": [("", "kube-system")], "/api/v1/services": self.services}
         if path not in objects:
             return {"metadata": {"uid": "l", "resourceVersion": "1", "name": "gitmesh-default"}, "items": [], "data": {"ledger.json": ""}}
-        namespace, name = objects[path]
-        return {"metadata": {}, "items": [{"metadata": {"name": name, "namespace": namespace, "uid": self.uid}}]}
+        items = [{"metadata": {"name": name, "namespace": namespace, "uid": self.uid}} for namespace, name in objects[path]]
+        return {"metadata": {}, "items": items}
 
 
 @contextmanager
@@ -211,6 +212,21 @@ def test_refused_credentials_never_lead_to_another_address_in_the_middle_of_a_cy
         assert client.send(GET).status == 200
         assert len(other.seen) == 1
         client.close()
+
+
+@pytest.mark.parametrize("services", [[], [("shop", "kubernetes"), ("default", "web")]])
+def test_a_list_of_services_without_the_api_servers_own_is_not_believed(services: list[tuple[str, str]], tmp_path: Path) -> None:
+    world = World()
+    with serving(world) as server, reached_by(tmp_path) as cluster:
+        put(tmp_path / "kc", content(server))
+        assert cycle(cluster) == ()
+        assert cluster.facts().complete
+        world.services = services
+        assert cycle(cluster) == (("GM409", Severity.ERROR),)
+        found = cluster.facts()
+        assert (found.complete, found.services) == (False, ())
+        world.services = [("default", "kubernetes")]
+        assert cycle(cluster) == ()
 
 
 def test_a_change_of_content_shows_in_time_size_or_inode_and_a_link_is_followed(tmp_path: Path) -> None:

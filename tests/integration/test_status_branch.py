@@ -276,6 +276,20 @@ def test_a_changed_instance_is_healed(fresh: bool, origin: Repo, reader: GitSour
     assert len(origin.log(BRANCH)) == 4
 
 
+def test_two_instances_that_both_remember_the_branch_do_not_fight(origin: Repo, reader: GitSource) -> None:
+    shop, mart = branch_of(reader), branch_of(reader)
+    shop.publish(report())
+    origin.update({"status.yaml": STATUS.replace("shop", "mart")}, branch=BRANCH)
+    reader.fetch()
+    assert mart.publish(report(instance="mart")).diagnostics == ()
+    tip = origin.tip(BRANCH)
+    reader.fetch()
+    said = shop.publish(report())
+    assert codes(said) == ["GM603"]
+    assert "shows instance mart" in said.diagnostics[0].message
+    assert origin.tip(BRANCH) == tip
+
+
 def test_a_changed_instance_without_memory_is_another_instance(origin: Repo, reader: GitSource, tmp_path: Path) -> None:
     branch_of(reader).publish(report())
     origin.update({"status.yaml": STATUS.replace("shop", "mart")}, branch=BRANCH)

@@ -85,19 +85,32 @@ def test_a_foreign_object_in_the_place_of_a_guard_is_an_error(phase: Phase) -> N
     assert "may not be enforced" in result.diagnostics[0].message
 
 
-@pytest.mark.parametrize(("live", "severity"), [(1, Severity.INFO), (9, Severity.WARNING)])
-def test_a_guard_that_asks_to_be_left_alone_is_warned_of_once_it_differs(live: int, severity: Severity) -> None:
-    guard = replace(want("a", x=1), phase=Phase.DENY)
+@pytest.mark.parametrize(("live", "action"), [(1, Action.KEEP), (9, Action.UPDATE)])
+@pytest.mark.parametrize("phase", sorted(SECURITY))
+def test_a_guard_that_asks_to_be_left_alone_is_healed_all_the_same_and_told(phase: Phase, live: int, action: Action) -> None:
+    guard = replace(want("a", x=1), phase=phase)
     result = plan([guard], [is_live("a", extra={RECONCILE: "disabled"}, x=live)], ["a"])
-    assert actions(result) == {"a": Action.KEEP}
-    assert said(result) == [("GM407", severity)]
-
-
-def test_a_guard_that_nobody_wants_and_that_may_not_be_deleted_is_warned_of() -> None:
-    result = plan([want("a")], [is_live("a"), is_live("b", extra={PRUNE: "disabled"})], ["a", "b"], mesh=FakeMesh(phase=Phase.ALLOW))
-    assert actions(result)["b"] is Action.KEEP
+    assert actions(result) == {"a": action}
     assert said(result) == [("GM407", Severity.WARNING)]
-    assert result.writes == ()
+
+
+def test_a_route_that_asks_to_be_left_alone_is() -> None:
+    result = plan([want("a", x=1)], [is_live("a", extra={RECONCILE: "disabled"}, x=9)], ["a"])
+    assert (actions(result), said(result)) == ({"a": Action.KEEP}, [("GM407", Severity.INFO)])
+
+
+@pytest.mark.parametrize("mark", [PRUNE, RECONCILE])
+def test_a_guard_that_nobody_wants_goes_though_a_mark_on_it_forbids_that(mark: str) -> None:
+    result = plan([want("a")], [is_live("a"), is_live("b", extra={mark: "disabled"})], ["a", "b"], mesh=FakeMesh(phase=Phase.ALLOW))
+    assert actions(result)["b"] is Action.DELETE
+    assert said(result) == [("GM407", Severity.WARNING)]
+
+
+def test_a_guard_that_the_configuration_protects_stays_and_is_an_error() -> None:
+    consent = Consent(protect=("*/b",))
+    result = plan([want("a")], [is_live("a"), is_live("b")], ["a", "b"], consent=consent, mesh=FakeMesh(phase=Phase.ALLOW))
+    assert actions(result)["b"] is Action.KEEP
+    assert said(result) == [("GM407", Severity.ERROR)]
 
 
 def test_k28_our_labels_copied_onto_another_object_do_not_make_it_ours() -> None:

@@ -168,11 +168,13 @@ def test_headless_and_external_services() -> None:
     assert [(s.name, s.headless, s.type) for s in facts.services] == [("a", True, "ClusterIP"), ("b", False, "ExternalName")]
 
 
-def test_what_gitmesh_wrote_is_never_a_fact() -> None:
-    ours = service("reviews")
-    for body in ours:
+def test_a_label_hides_nothing_from_the_facts() -> None:
+    marked = service("reviews")
+    for body in marked:
         body["metadata"]["labels"] = {**body["metadata"]["labels"], "app.kubernetes.io/managed-by": "gitmesh"}
-    assert discovered([*control_plane(), *ours]) == discovered(control_plane())
+    facts = discovered([*control_plane(), *marked])
+    assert facts.service_index.keys() == {("bookshop", "reviews")}
+    assert [w.name for w in facts.workloads if w.namespace == "bookshop"]
 
 
 def test_only_configmaps_that_a_translator_reads_are_kept() -> None:

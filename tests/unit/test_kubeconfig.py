@@ -20,6 +20,7 @@ from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.errors import ClusterError
 from gitmesh.model.config import ClusterConfig
 
+ROOT = Path(__file__).resolve().parents[2]
 SECRET = "s3cret-token-of-mine"
 
 
@@ -228,6 +229,13 @@ def test_a_cluster_that_cannot_be_reached_yet_is_wired_and_fails_when_it_is_aske
             with pytest.raises(ClusterError, match=r"inCluster|does not exist") as found:
                 ask()
             assert (found.value.code, found.value.hint != "") == ("GM502", True)
+
+
+def test_the_documentation_says_what_is_honoured_what_is_refused_and_that_no_environment_is_read() -> None:
+    said = (ROOT / "docs" / "configuration.md").read_text()
+    row = next(line for line in said.splitlines() if line.startswith("| `clusters.kubeconfig` "))
+    for word in ("tls-server-name", "token", "certificate", "exec", "proxy-url", "insecure-skip-tls-verify", "HTTPS_PROXY", "read again"):
+        assert word in row
 
 
 def test_a_process_that_ends_without_closing_its_cluster_ends_quietly() -> None:

@@ -95,7 +95,7 @@ class Repository:
 
     def fetch_branch(self, branch: str, tip: str, *, depth: int = 0) -> str:
         """Make the tip of a branch part of the store and return its commit, which may be newer than `tip`."""
-        self._store.come_home()
+        self.come_home()
         ref = self.local_ref(branch)
         if self._resolve(ref) != tip:
             self._fetch(f"+{_HEADS}{branch}:{ref}", tip, depth)
@@ -202,6 +202,10 @@ class Repository:
     def trouble(self) -> str:
         """Why the store is a temporary one; "" where it is not."""
         return self._store.trouble
+
+    def come_home(self) -> None:
+        """Leave a temporary store where the proper one can be written again."""
+        self._store.come_home()
 
     def writing(self, tip: str, work: Callable[[], T]) -> T:
         """Do `work`, which changes the store; see Store.writing."""

@@ -60,6 +60,10 @@ class Rotated:
 
     def _look(self) -> None:
         try:
-            self._good, self.fault = self._read(), None
+            found = self._read()
+            if self._good is not None and found != self._good:
+                found.context()  # a CA or certificate that is none shows here, while there is something better
         except ClusterError as error:
             self.fault = error
+        else:
+            self._good, self.fault = found, None

@@ -151,5 +151,5 @@ def _status(body: bytes) -> dict[str, Any] | None:
 
 
 _PROXY = "A login page, a proxy, or a wrong address: what does `server` of the kubeconfig lead to?"
-_REFUSED = "Renew the credentials in the kubeconfig; GitMesh reads it again."
+_REFUSED = "Renew the credentials; their files are read again in each cycle."
 _UNCALLED_HINT = "Is what serves the webhook up and reachable from the API server? For a mesh's own it is its control plane."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.discovery import Discovery
@@ -32,6 +32,14 @@ LISTED = tuple(
 )
 """Kinds that are listed whole. ConfigMaps are asked for by name, and discovery tells about kinds without reading CRDs."""
 _DEPLOYMENTS = next(place for place, kind in enumerate(LISTED) if kind.kind == "Deployment")
+_SERVICES = next(place for place, kind in enumerate(LISTED) if kind.kind == "Service")
+
+
+class _Signs(NamedTuple):
+    """What one reading shows beside facts: `leaving` are namespaces that are being deleted, `services` has default/kubernetes."""
+
+    leaving: set[str]
+    services: set[str]
 
 
 class FactReader:
@@ -58,23 +66,26 @@ class FactReader:
         self._control: tuple[list[Reduced], tuple[ObjectKey, ...]] | None = None
         self.configmaps: tuple[ObjectKey, ...] = ()
         self.leaving: frozenset[str] = frozenset()
-        self._leaving: set[str] = set()
         self._last: tuple[list[Reduced], tuple[str, ...], Remembered, ClusterFacts] | None = None
 
     def read(self, remembered: Remembered) -> tuple[ClusterFacts, tuple[Diagnostic, ...]]:
         """Facts, and a finding for each kind that may not be read: the facts are then incomplete. Raises ClusterError."""
-        self._leaving = set()
-        readings: list[Callable[[], Any]] = [self._discovery.kinds, *(partial(self._rows, kind) for kind in LISTED)]
+        signs = _Signs(set(), set())
+        readings: list[Callable[[], Any]] = [self._discovery.kinds, *(partial(self._rows, kind, signs) for kind in LISTED)]
         kinds, *lists = self._client.each(lambda reading: reading(), readings)
-        self.leaving = frozenset(self._leaving)
+        self.leaving = frozenset(signs.leaving)
+        unread = lists[_SERVICES] is not None and not signs.services
+        if unread:
+            lists[_SERVICES] = None
         self.configmaps = self._wanted(lists[_DEPLOYMENTS] or [])
         configs, refused = self._configs(self.configmaps)
         found = list(zip(LISTED, lists, strict=True))
         rows = [*kinds, *(row for _, listed in found for row in listed or ()), *configs]
-        denied = [kind for kind, listed in found if listed is None]
-        unread = (*(kind.kind for kind in denied), *(f"ConfigMap/{key.namespace}/{key.name}" for key in refused))
-        told = [kind for kind in denied if kind.kind not in SPARED] + ([_CONFIGMAP] if refused else [])
-        return self._assembled(rows, unread, remembered), tuple(self._denied(kind) for kind in told)
+        missing = [kind for kind, listed in found if listed is None]
+        names = (*(kind.kind for kind in missing), *(f"ConfigMap/{key.namespace}/{key.name}" for key in refused))
+        told = [kind for kind in missing if kind.kind not in SPARED] + ([_CONFIGMAP] if refused else [])
+        said = (self._unread() if unread and kind is LISTED[_SERVICES] else self._denied(kind) for kind in told)
+        return self._assembled(rows, names, remembered), tuple(said)
 
     def _assembled(self, rows: list[Reduced], unread: tuple[str, ...], remembered: Remembered) -> ClusterFacts:
         last = self._last
@@ -86,14 +97,17 @@ class FactReader:
         self._last = (rows, unread, remembered, facts)
         return facts
 
-    def _rows(self, kind: ApiKind) -> list[Reduced] | None:
+    def _rows(self, kind: ApiKind, signs: _Signs) -> list[Reduced] | None:
         """The rows of a kind; None where listing is forbidden."""
         path = collection(kind, kind.versions[0])
-        return _forbidden_is_none(lambda: everything(self._client, path, partial(self._row, kind)))
+        return _forbidden_is_none(lambda: everything(self._client, path, partial(self._row, kind, signs)))
 
-    def _row(self, kind: ApiKind, raw: Mapping[str, Any]) -> Reduced | None:
-        if kind.kind == "Namespace" and "deletionTimestamp" in raw["metadata"]:
-            self._leaving.add(raw["metadata"]["name"])
+    def _row(self, kind: ApiKind, signs: _Signs, raw: Mapping[str, Any]) -> Reduced | None:
+        metadata = raw["metadata"]
+        if kind.kind == "Namespace" and "deletionTimestamp" in metadata:
+            signs.leaving.add(metadata["name"])
+        if kind.kind == "Service" and (metadata.get("namespace"), metadata["name"]) == ("default", "kubernetes"):
+            signs.services.add(metadata["name"])
         return self._reducer.reduce(raw, kind.group, kind.kind)
 
     def _wanted(self, deployments: list[Reduced]) -> tuple[ObjectKey, ...]:
@@ -114,6 +128,12 @@ class FactReader:
         answer = self._client.send(Request(method="GET", path=item(_CONFIGMAP, "v1", key)))
         row = None if answer.status == 404 else self._reducer.reduce(answer.json(), "", "ConfigMap")
         return [] if row is None else [row]
+
+    def _unread(self) -> Diagnostic:
+        """Each API server keeps the Service of its own: a list without it is a cold cache's, or a filter's."""
+        text = f"the list of services of cluster {self._cluster} lacks default/kubernetes, so it is not believed; facts are incomplete"
+        hint = "Ask what stands in front of the API server; the next cycle reads again."
+        return finding("GM409", text, cluster=self._cluster, hint=hint)
 
     def _denied(self, kind: ApiKind) -> Diagnostic:
         name = f"{kind.plural}.{kind.group}" if kind.group else kind.plural

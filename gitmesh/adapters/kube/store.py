@@ -95,7 +95,7 @@ def _stored(raw: Mapping[str, Any], instance: str, version: str) -> Stored:
     try:
         return read_ledger(_text(raw), instance, version)
     except FutureLedgerError as error:
-        raise ClusterError(str(error), retryable=False, code="GM508") from None
+        raise ClusterError(str(error), retryable=False, code="GM508", hint="Let the newer GitMesh keep it, or upgrade this one.") from None
 
 
 def _text(raw: Mapping[str, Any]) -> bytes:
