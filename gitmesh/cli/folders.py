@@ -45,6 +45,21 @@ def folder(path: Path, name: str, setup: Setup | None = None, inside: Sequence[s
     )
 
 
+def stand_in(path: Path, name: str, setup: Setup, inside: Sequence[str]) -> FolderSource:
+    """What stands in for a source: as `folder`, but a PATH in a checkout that has to do with the source's paths means all of them.
+
+    A part of the source would read as if all the rest were deleted, and a path that is missing beside it would not be seen.
+    """
+    top = checkout(path)
+    if top is None or not any(_related(_within(path, top), place) for place in inside):
+        return folder(path, name, setup, inside)
+    return folder(top if path.is_absolute() else Path(os.path.relpath(top)), name, setup, inside)
+
+
+def _related(here: str, place: str) -> bool:
+    return lies_below(os.fsencode(here), place) or lies_below(os.fsencode(place), here)
+
+
 def _claims(file: File, prefix: str) -> bool:
     """Whether a file may be meant as policies: anything but the objects of other tools, and what GitMesh keeps beside. What a
     name that begins with a dot sets apart (`.github`) must look like one."""

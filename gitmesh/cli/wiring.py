@@ -17,8 +17,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.cli import console, trust
-from gitmesh.cli.folders import folder
+from gitmesh.cli import console, folders, trust
 from gitmesh.render.escape import printable
 
 if TYPE_CHECKING:
@@ -57,8 +56,8 @@ class Setup(Struct, frozen=True, kw_only=True):
 
 def find(start: Path) -> Path | None:
     """The nearest gitmesh.yaml from `start` upwards."""
-    folders = [start.resolve(), *start.resolve().parents]
-    return next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
+    places = (start.resolve(), *start.resolve().parents)
+    return next((place / FILE for place in places if (place / FILE).is_file()), None)
 
 
 def load(given: Path | None, beside: Path | None = None) -> Setup | None:
@@ -193,7 +192,7 @@ def stand_in(setup: Setup, path: Path | None, name: str | None, store: Path | No
     if path is None:
         return sources(setup, store)
     chosen = _named(setup, name)
-    stands = folder(path, chosen.name, setup, chosen.paths)
+    stands = folders.stand_in(path, chosen.name, setup, chosen.paths)
     return tuple(stands if source is chosen else _source(setup, source, store) for source in setup.config.sources)
 
 
@@ -214,10 +213,10 @@ def fleet(setup: Setup, translators: Mapping[str, Translator], *, patient: bool 
             raise click.ClickException(
                 f"cluster {one.name}: controlPlanes names {name}, which is no installed translator; there are {there}"
             )
-    folders = [one.name for one in setup.config.clusters if one.directory is not None]
+    directories = [one.name for one in setup.config.clusters if one.directory is not None]
     bounds = {one.name: one.timeout / 1000 + one.settle_seconds for one in setup.config.clusters}
     made = [cluster(setup, one, translators) for one in setup.config.clusters]
-    return LocalFleet(made, in_turn=folders, patience=None if patient else bounds)
+    return LocalFleet(made, in_turn=directories, patience=None if patient else bounds)
 
 
 def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translator]) -> Cluster:
@@ -321,7 +320,7 @@ def review(
     """The tip (or PATH) against live clusters, or against saved facts; without --facts a configuration is needed."""
     facts = read_facts(facts_path) if facts_path else None
     setup = load(config_path) if facts is not None and path is not None else require(config_path)
-    found = stand_in(setup, path, source_name, store) if setup else (folder(_given(path), "policies"),)
+    found = stand_in(setup, path, source_name, store) if setup else (folders.folder(_given(path), "policies"),)
     clusters = facts_fleet(facts) if facts is not None else fleet(_given(setup), translators)
     only = chosen_clusters(tuple(clusters.clusters), globs)
     return Review(sources=found, fleet=clusters, options=offline(setup, facts or {}, only), only=only)

@@ -48,7 +48,7 @@ MEANT = {
 }
 """What stands for itself in a shown command -> something that is there."""
 HOLE = "\ufffc"
-FILLED = {"explain": "GM210", "--approve-prune": "4f1c2ab", "--config": "gitmesh.yaml", "trust": "gitmesh.yaml"}
+FILLED = {"explain": "GM210", "approve": "4c982726bf2d", "--approve-prune": "4f1c2ab", "--config": "gitmesh.yaml", "trust": "gitmesh.yaml"}
 """The word before a part that a message fills in -> what it may be filled with."""
 PROGRAMS = {"gitmesh", "make", *ELSEWHERE}
 

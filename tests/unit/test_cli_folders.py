@@ -80,6 +80,30 @@ def test_a_way_that_the_user_chose_is_followed(run: Run, tmp_path: Path) -> None
     assert "way/policies/policies/open.yaml" in run("diff", str(tmp_path / "way"))[1]
 
 
+@pytest.mark.parametrize("path", ["repo", "repo/policies", "repo/policies/policies", "repo/policies/access.yaml"])
+def test_a_part_of_a_checkout_stands_in_for_all_of_its_source(run: Run, path: str) -> None:
+    """One file alone would read as if all the others were deleted."""
+    assert run("diff", path)[1] == run("diff", "repo")[1]
+    config = Path("gitmesh.yaml")
+    config.write_text(config.read_text().replace("paths: [policies]", "paths: [policies, gone]"))
+    code, out, _ = run("diff", path)
+    assert (code, "path gone is not there" in out) == (2, True)
+
+
+def test_a_part_is_seen_from_where_one_stands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("repo/policies")
+    assert " ../policies/policies/open.yaml:" in run("diff", ".")[1]
+    monkeypatch.chdir("..")
+    assert " policies/policies/open.yaml:" in run("diff", "policies")[1]
+
+
+def test_what_has_nothing_to_do_with_the_paths_stands_alone(run: Run) -> None:
+    Path("repo/drafts").mkdir()
+    Path("repo/drafts/open.yaml").write_text(OPENS)
+    assert "drafts/open.yaml" in run("diff", "repo/drafts")[1]
+    assert "access.yaml" not in run("diff", "repo/drafts")[1]
+
+
 def git(*arguments: str, cwd: Path) -> None:
     """Run git in a checkout, without the user's settings."""
     environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
