@@ -214,7 +214,8 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
 
 
 class MeshUnit(Struct, frozen=True, kw_only=True):
-    """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads.
+    """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads, `doubtful` those that are set
+    up as gateways and that neither a policy nor the cluster says to be some.
 
     `guarded` maps a workload's key to its ports that some enforced Allow governs, where there are any; `neighbours` are the
     other workloads with a proxy in the gateways' namespaces. An object for a gateway must not open either.
@@ -223,6 +224,7 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
     cluster: str
     mesh: Mesh
     gateways: tuple[Workload, ...] = ()
+    doubtful: tuple[Workload, ...] = ()
     guarded: Mapping[tuple[str, str, str], tuple[int, ...]] = {}
     neighbours: tuple[Workload, ...] = ()
     access_default: Decided | None = None
