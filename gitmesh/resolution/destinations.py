@@ -13,7 +13,7 @@ from gitmesh.model.facts import Service
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.traffic import CONNECTION_FIELDS, DestinationRef, Mirror, SplitTarget, TrafficPolicySpec
-from gitmesh.model.units import Decided, RequestMatch, Route, SourceCondition, Target
+from gitmesh.model.units import Decided, Ended, RequestMatch, Route, SourceCondition, Target
 from gitmesh.resolution.access import missing_port
 from gitmesh.resolution.index import Index, World, port_of
 from gitmesh.resolution.matching import Disjoint, Inexpressible, implies
@@ -49,6 +49,7 @@ class Traffic(Struct, frozen=True, kw_only=True):
 
     routes: tuple[Route, ...] = ()
     settings: Mapping[int, Mapping[str, Decided]] = {}
+    ended: tuple[Ended, ...] = ()
     policies: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     wins: frozenset[RuleId] = frozenset()
@@ -81,6 +82,7 @@ class _Destination:
         return Traffic(
             routes=routes,
             settings=self._settings(rules),
+            ended=tuple(_ended(rules)),
             policies=tuple(sorted({rule.policy.id for rule in rules})),
             needs=tuple(self.needs),
             wins=frozenset((rule.policy.id, rule.number) for rule, greater in over if greater is None),
@@ -157,10 +159,11 @@ class _Destination:
             mirrors=self._targets(row, "mirror", mirror) if mirror else (),
             origins=row_origins(row),
             header_origins=header_origins(row),
+            item_origins={name: _item_origins(row, name, fields[name]) for name in ("split", "mirror") if name in fields},
         )
 
     def _targets(self, row: Row, name: str, decided: Decided) -> tuple[Target, ...]:
-        policy = next(rule.policy for rule in row.rules if rule.policy.id == decided.origin.policy)
+        policy = _decider(row, decided)
         found = (self._target(row, policy, (name, place, "destination"), item) for place, item in in_place(policy, name, decided.value))
         return tuple(target for target in found if target is not None)
 
@@ -208,6 +211,34 @@ class _Destination:
         if self.index.facts.complete and not any(wanted <= w.labels.items() for w in self.index.behind(service)):
             shown = ", ".join(f"{key}={value}" for key, value in labels)
             self._say("GM209", f"no pod behind Service {service.namespace}/{service.name} carries {shown}", policy, *path)
+
+
+def _decider(row: Row, decided: Decided) -> Policy:
+    return next(rule.policy for rule in row.rules if rule.policy.id == decided.origin.policy)
+
+
+def _item_origins(row: Row, name: str, decided: Decided) -> tuple[Mapping[str, Origin], ...]:
+    """Where the parts of each item of a split or mirror stand."""
+    policy = _decider(row, decided)
+    return tuple(_parts(policy, name, place, item) for place, item in in_place(policy, name, decided.value))
+
+
+def _parts(policy: Policy, name: str, place: int, item: SplitTarget | Mirror) -> Mapping[str, Origin]:
+    given = [part for part in ("weight", "percent", "headers") if part in item.model_fields_set]
+    inside = [part for part in ("name", "subset", "port") if getattr(item.destination, part) is not None]
+    return {
+        "": policy.origin(name, place),
+        **{part: policy.origin(name, place, part) for part in given},
+        **{f"destination.{part}": policy.origin(name, place, "destination", part) for part in inside},
+    }
+
+
+def _ended(rules: Sequence[Rule]) -> Iterator[Ended]:
+    """Rules with `{disabled: true}`; they are in precedence."""
+    for rule in rules:
+        for slot, value in sorted(rule.slots.items(), key=lambda item: item[0]):
+            if is_disabled(value):
+                yield Ended(field=slot_path(rule, slot)[0], match=rule.match, origin=rule.origin(slot))
 
 
 def _traffic(policy: Policy) -> TrafficPolicySpec:

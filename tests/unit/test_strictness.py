@@ -21,7 +21,8 @@ HELD = UnitKey(kind="Destination", namespace="shop", name="reviews")
 
 
 def mesh(mode: str | None = "Strict") -> Policy:
-    return policy("VirtualMesh", "all", meshes=[{"selector": {"all": True}}], **({"mtls": {"mode": mode}} if mode else {}))
+    spec: dict[str, Any] = {"mtls": {"mode": mode}} if mode else {}
+    return policy("VirtualMesh", "all", meshes=[{"selector": {"all": True}}], **spec)
 
 
 def resolved(*policies: Policy, of: ClusterFacts | None = None) -> Resolution:
