@@ -16,9 +16,10 @@ from gitmesh.model.traffic import CONNECTION_FIELDS, DestinationRef, Mirror, Spl
 from gitmesh.model.units import Decided, Ended, RequestMatch, Route, SourceCondition, Target
 from gitmesh.resolution.access import missing_port
 from gitmesh.resolution.index import Index, World, port_of
+from gitmesh.resolution.items import Items, items_of
 from gitmesh.resolution.matching import Disjoint, Inexpressible, implies
 from gitmesh.resolution.routes import MOST_CONJUNCTIONS, Row, first_match, header_origins, row_fields, row_origins, rule_origin
-from gitmesh.resolution.rules import Rule, Slot, canonical, conflicts, in_precedence, is_disabled, rules_of, shadows, slot_path
+from gitmesh.resolution.rules import Rule, Slot, conflicts, in_precedence, is_disabled, rules_of, shadows, slot_path
 from gitmesh.resolution.selection import near_service
 
 RuleId = tuple[str, int | None]
@@ -68,6 +69,7 @@ class _Destination:
         self.cluster, self.service, self.index = cluster, service, index
         self.found: list[Diagnostic] = []
         self.needs: list[Need] = []
+        self.items: dict[tuple[str, str], Items] = {}
         self.unsure = False
 
     @property
@@ -159,13 +161,22 @@ class _Destination:
             mirrors=self._targets(row, "mirror", mirror) if mirror else (),
             origins=row_origins(row),
             header_origins=header_origins(row),
-            item_origins={name: _item_origins(row, name, fields[name]) for name in ("split", "mirror") if name in fields},
+            item_origins={
+                name: self._items(_decider(row, one), name, one).parts for name, one in (("split", split), ("mirror", mirror)) if one
+            },
         )
 
     def _targets(self, row: Row, name: str, decided: Decided) -> tuple[Target, ...]:
         policy = _decider(row, decided)
-        found = (self._target(row, policy, (name, place, "destination"), item) for place, item in in_place(policy, name, decided.value))
+        placed = zip(self._items(policy, name, decided).places, decided.value, strict=True)
+        found = (self._target(row, policy, (name, place, "destination"), item) for place, item in placed)
         return tuple(target for target in found if target is not None)
+
+    def _items(self, policy: Policy, name: str, decided: Decided) -> Items:
+        """Found once for all rows: the value of a policy's list is the same in each."""
+        if (policy.id, name) not in self.items:
+            self.items[policy.id, name] = items_of(policy, name, decided.value)
+        return self.items[policy.id, name]
 
     def _target(self, row: Row, policy: Policy, path: tuple[str | int, ...], item: SplitTarget | Mirror) -> Target | None:
         reference = item.destination
@@ -217,22 +228,6 @@ def _decider(row: Row, decided: Decided) -> Policy:
     return next(rule.policy for rule in row.rules if rule.policy.id == decided.origin.policy)
 
 
-def _item_origins(row: Row, name: str, decided: Decided) -> tuple[Mapping[str, Origin], ...]:
-    """Where the parts of each item of a split or mirror stand."""
-    policy = _decider(row, decided)
-    return tuple(_parts(policy, name, place, item) for place, item in in_place(policy, name, decided.value))
-
-
-def _parts(policy: Policy, name: str, place: int, item: SplitTarget | Mirror) -> Mapping[str, Origin]:
-    given = [part for part in ("weight", "percent", "headers") if part in item.model_fields_set]
-    inside = [part for part in ("name", "subset", "port") if getattr(item.destination, part) is not None]
-    return {
-        "": policy.origin(name, place),
-        **{part: policy.origin(name, place, part) for part in given},
-        **{f"destination.{part}": policy.origin(name, place, "destination", part) for part in inside},
-    }
-
-
 def _ended(rules: Sequence[Rule]) -> Iterator[Ended]:
     """Rules with `{disabled: true}`; they are in precedence."""
     for rule in rules:
@@ -244,16 +239,6 @@ def _ended(rules: Sequence[Rule]) -> Iterator[Ended]:
 def _traffic(policy: Policy) -> TrafficPolicySpec:
     assert isinstance(policy.spec, TrafficPolicySpec)
     return policy.spec
-
-
-def in_place(policy: Policy, name: str, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-    """Items of a set-like list in canonical form, each with its place in the policy; equal ones have the places of all of them."""
-    places: dict[str, list[int]] = {}
-    for place, item in enumerate(getattr(policy.spec, name)):
-        places.setdefault(repr(canonical(item)), []).append(place)
-    for item in items:
-        same = places[repr(item)]
-        yield (same.pop(0) if len(same) > 1 else same[0]), item
 
 
 def _restricted(rule: Rule) -> Rule:
