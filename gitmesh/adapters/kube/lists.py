@@ -20,8 +20,8 @@ PAGE = 500
 JSON = "application/json"
 _RESTARTS = 4
 _MOST_PAGES = 2000
-_MOST_TIMES = 4
-"""A whole list has so many times the deadline of a request: a server that is asked for one page more each time must not go on for ever."""
+_MOST_TIMES = 2
+"""A whole list has so many times the deadline of a request: a server that always has one page more must come to an end."""
 _REDUCING = Lock()
 """Held by who reduces a page: one decoded page at a time is in memory, however many lists are read at once."""
 
@@ -36,7 +36,7 @@ def everything(client: Client, path: str, take: Take[T], *, page: int = PAGE, ac
 
     def send(request: Request) -> Answer:
         if time.monotonic() > end:
-            raise ClusterError(f"GET {path}: the list did not end within {seconds:g} s")
+            raise ClusterError(f"GET {path}: the list did not end within {seconds:g} s, twice the deadline of a request")
         return client.send(request)
 
     for _ in range(_RESTARTS):
