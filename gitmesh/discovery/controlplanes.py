@@ -76,8 +76,9 @@ def wanted_configmaps(rows: Iterable[Reduced], translators: Sequence[Translator]
                 (row.namespace, name)
                 for translator in translators
                 for row in deployments
-                if row.namespace in homes.get(translator.name, ()) and is_placed(row.namespace, row.name)
+                if row.namespace in homes.get(translator.name, ())
                 for name in translator.configured_by(_control_body(row))
+                if is_placed(row.namespace, name)
             }
         )
     )

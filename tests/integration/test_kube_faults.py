@@ -214,6 +214,33 @@ def test_X11_a_ledger_of_another_shape_is_a_damaged_one(content: dict[str, objec
         assert LedgerStore(client).load("x").corrupt
 
 
+NOT_THERE = b'{"kind": "Status", "reason": "NotFound", "message": "configmaps \\"gitmesh-x\\" not found"}'
+
+
+@pytest.mark.parametrize("body", [b"<html>404</html>", b"404 page not found", b"{}", b""])
+def test_K25_a_404_that_no_api_server_said_is_no_absence(body: bytes) -> None:
+    with facing(says(404, NOT_THERE)) as (client, _):
+        assert LedgerStore(client).load("x").version == ""
+    with facing(says(404, body)) as (client, _), pytest.raises(ClusterError):
+        LedgerStore(client).load("x")
+
+
+def test_K25_a_web_page_is_no_word_on_which_kinds_are_served_or_forbidden() -> None:
+    page = b"<!DOCTYPE html><html><h1>Sign in</h1></html>"
+    for status in (403, 404):
+        with FaultServer(says(status, page)) as server:
+            cluster = cluster_at(Endpoint(server=server.url))
+            for reading in (cluster.facts, lambda cluster=cluster: cluster.observe(KINDS)):
+                with pytest.raises(ClusterError, match="web page") as found:
+                    reading()
+                assert (found.value.code, "proxy" in found.value.hint) == ("GM501", True)
+            cluster.close()
+    with FaultServer(says(404, b"404 page not found\n")) as server:
+        cluster = cluster_at(Endpoint(server=server.url))
+        assert len(cluster.observe(KINDS).missing_kinds) == len(KINDS)
+        cluster.close()
+
+
 def test_a_redirect_is_not_followed() -> None:
     with facing(says(302, b"", Location="http://127.0.0.1:9/")) as (client, server):
         assert "302" in str(failure(client))

@@ -17,11 +17,12 @@ from tests.factories import access, facts, policy, service, shop, traffic, workl
 
 FILES = {"clientCertificate": "/etc/a.pem", "privateKey": "/etc/a.key"}
 BROAD: list[dict[str, Any]] = [{"namespaces": ["shop"]}]
-HELD = UnitKey(kind="Destination", namespace="shop", name="reviews")
+HELD = UnitKey(kind="Destination", namespace="shop", name="reviews", half="routing")
 
 
 def mesh(mode: str | None = "Strict") -> Policy:
-    return policy("VirtualMesh", "all", meshes=[{"selector": {"all": True}}], **({"mtls": {"mode": mode}} if mode else {}))
+    given: dict[str, Any] = {"mtls": {"mode": mode}} if mode else {}
+    return policy("VirtualMesh", "all", meshes=[{"selector": {"all": True}}], **given)
 
 
 def resolved(*policies: Policy, of: ClusterFacts | None = None) -> Resolution:

@@ -129,7 +129,7 @@ class Applier:
     def _recheck(self, change: Change, desired: Body) -> Outcome:
         """The server says that the version moved: perhaps by our own write, whose answer was lost."""
         answer = self._get(change)
-        if answer.status == 404:
+        if answer.is_absent:
             return _failed(change, "it was deleted since the plan was made", "GM505")
         raw = answer.json()
         if is_same(desired, raw, change.forbidden) and any(managed.is_ours(entry) for entry in managed.entries(raw)):
@@ -153,17 +153,17 @@ class Applier:
         request = writes.delete_request(self._kind(change), change.version, change.key, written.uid, written.version)
         answer = self._client.send(request)
         done = Outcome(key=change.key, action=change.action, ok=True, uid=change.uid, warnings=answer.warnings)
-        if answer.status == 404:
+        if answer.is_absent:
             return replace(done, message="it was gone already")
         if answer.status == 409:
             return self._not_deleted(change, done, api_error(str(request), answer.status, answer.body))
-        finalizers = finalizers_of(mapping(answer.json().get("metadata")))
-        return replace(_failed(change, waits(finalizers), "GM505"), pending=True) if finalizers else done
+        metadata = mapping(answer.json().get("metadata"))
+        return replace(_failed(change, waits(finalizers_of(metadata)), "GM505"), pending=True) if metadata.get("finalizers") else done
 
     def _not_deleted(self, change: Change, done: Outcome, error: ApiError) -> Outcome:
         """A precondition failed: ours is gone, replaced by another object, or changed."""
         answer = self._get(change)
-        if answer.status == 404:
+        if answer.is_absent:
             return replace(done, message="it was gone already")
         if answer.identity().uid != change.uid:
             return replace(done, message="somebody replaced it by another object, which is left alone")

@@ -14,7 +14,7 @@ import orjson
 from msgspec import Struct
 
 from gitmesh.adapters.kube.deadline import Closing, Deadline
-from gitmesh.adapters.kube.errors import api_error, clean, is_schema_error, no_object
+from gitmesh.adapters.kube.errors import api_error, clean, is_schema_error, is_status, no_object
 from gitmesh.adapters.kube.message import MessageError, TooLargeError
 from gitmesh.adapters.kube.pacing import ATTEMPTS, RETRIED, Slots, backoff, retry_after
 from gitmesh.adapters.kube.together import together
@@ -69,6 +69,11 @@ class Answer(Confidential, frozen=True, kw_only=True):
     body: bytes
     warnings: tuple[str, ...] = ()
     retry_after: str | None = None
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether the API server says that there is no such object; the 404 of a proxy or of a wrong address says nothing of the kind."""
+        return self.status == 404 and is_status(self.body)
 
     def json(self) -> dict[str, Any]:
         """The object of a 2xx. Raises ApiError for other statuses and ClusterError for what is no JSON object."""

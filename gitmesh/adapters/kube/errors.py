@@ -91,6 +91,11 @@ def is_schema_error(status: int, body: bytes) -> bool:
     return status == 500 and not api_error("", status, body).retryable
 
 
+def is_status(body: bytes) -> bool:
+    """Whether an answer is the Status object with which an API server refuses."""
+    return _status(body) is not None
+
+
 def no_object(what: str, body: bytes) -> ClusterError:
     """For a 2xx that is no JSON object."""
     words = clean(body[:256].decode(errors="replace"), 120)
