@@ -83,7 +83,6 @@ def test_G19_git_does_not_follow_a_redirect(tmp_path: Path) -> None:
 class Pages:
     """A client that answers a list of two pages."""
 
-    timeout = 30.0
     requests: list[Request] = field(default_factory=list)
     timeout: float = 5.0
 
