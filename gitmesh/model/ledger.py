@@ -13,6 +13,10 @@ NAMESPACE = "gitmesh-system"
 """Of the ledger in a Kubernetes cluster, where it is a ConfigMap."""
 
 
+FIGHT = 5
+"""Corrections in a row of one object after which somebody is taken to change it back."""
+
+
 class Entry(Struct, frozen=True, kw_only=True):
     """One object of ours. `uid` is "" between the intent to create it and the answer; `commit` is the one that last wrote it,
     `warnings` are what the cluster said when it took that write.

@@ -22,7 +22,7 @@ from gitmesh.planning.ledgers import intend, rebuilt, record
 from gitmesh.planning.ownership import behind
 from gitmesh.planning.remembering import holds_of
 from gitmesh.planning.verdicts import Evidence, verdicts
-from gitmesh.status.states import state_of, worst
+from gitmesh.status.states import never_applied, state_of, worst
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -83,7 +83,7 @@ def converge(
     diagnostics = (*plan.diagnostics, *said, *(found.findings if cycle.apply else ()))
     result = ClusterResult(
         name=cluster.name,
-        state=_state(plan, outcomes, built, diagnostics, applied=writing),
+        state=State.SYNCED,
         facts=facts,
         build=built,
         plan=plan,
@@ -92,7 +92,7 @@ def converge(
         ledger=ledger,
         verdicts=found.of,
     )
-    return result, diagnostics
+    return replace(result, state=_state(result, plan, built, diagnostics, applied=writing)), diagnostics
 
 
 def _knowing(ledger: Ledger, facts: ClusterFacts, cycle: Cycle) -> Ledger:
@@ -238,8 +238,9 @@ def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
     return said
 
 
-def _state(plan: Plan, outcomes: Sequence[Outcome], built: Build, diagnostics: Sequence[Diagnostic], *, applied: bool) -> State:
+def _state(result: ClusterResult, plan: Plan, built: Build, diagnostics: Sequence[Diagnostic], *, applied: bool) -> State:
     """The worst that is true of the cluster."""
+    outcomes = result.outcomes
     if any(not outcome.ok and not outcome.pending for outcome in outcomes):
         return State.FAILED
     if (
@@ -253,5 +254,5 @@ def _state(plan: Plan, outcomes: Sequence[Outcome], built: Build, diagnostics: S
     if any(change.staged for change in plan.changes) or any(outcome.pending for outcome in outcomes):
         return State.PENDING
     if plan.writes and not applied:
-        return State.DRIFTED
+        return State.PENDING if never_applied(result) else State.DRIFTED
     return worst(filter(None, map(state_of, (d for d in diagnostics if d.is_error))))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.model.ledger import FIGHT
 from gitmesh.model.manifests import SECURITY
 from gitmesh.model.plan import Action, Change, Outcome, Plan
 from gitmesh.planning.ownership import blame
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from gitmesh.model.objects import ObjectKey
 
-PATIENCE = 5
-"""Corrections in a row after which it is a fight."""
 RETRY = 20
 """Cycles between two attempts to have the object our way all the same."""
 
@@ -31,11 +30,11 @@ def without_fights(plan: Plan, counts: Mapping[ObjectKey, int]) -> tuple[Plan, l
     kept: list[Change] = []
     for change in plan.changes:
         count = counts.get(change.key, 0)
-        if not (change.writes and change.drift) or count < PATIENCE:
+        if not (change.writes and change.drift) or count < FIGHT:
             kept.append(change)
             continue
         said.append(_told(change, plan.cluster, count))
-        fought = change.phase in SECURITY or (count - PATIENCE) % RETRY == RETRY - 1
+        fought = change.phase in SECURITY or (count - FIGHT) % RETRY == RETRY - 1
         kept.append(change if fought else replace(change, action=Action.HELD, body=None, note="a fight"))
     return (replace(plan, changes=tuple(kept)) if said else plan), said
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from gitmesh.model.ledger import FIGHT
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.report import Report, SourceResult, State
 
@@ -17,16 +18,21 @@ _MAX_LINES = 100
 def message(report: Report, healed: Sequence[str] = ()) -> str:
     """Subject, what was healed, and the trailers that lead back to the sources. `[skip ci]` keeps CI systems asleep."""
     sources = [report.sources[name] for name in sorted(report.sources)]
-    synced = sum(result.state is State.SYNCED for result in report.clusters.values())
     count = len(report.diagnostics)
-    commit = next((_commit(source)[:12] for source in _first_in_order(report)), "")
-    subject = (
-        f"{subject_of(report.instance)} {commit + ' ' if commit else ''}{synced}/{len(report.clusters)} clusters synced, "
-        f"{count} finding{'' if count == 1 else 's'} [skip ci]"
-    )
+    subject = f"{subject_of(report.instance)} {_standing(report)}, {count} finding{'' if count == 1 else 's'} [skip ci]"
     body = ["", *healed[:_MAX_LINES]] if healed else []
     trailers = [f"GitMesh-Source: {_commit(source)}" for source in sources if _commit(source)]
     return "\n".join([subject, *body, *(["", *trailers] if trailers else [])]) + "\n"
+
+
+def _standing(report: Report) -> str:
+    """How many clusters are synced, and to which commit: a tip that is refused is in force nowhere."""
+    synced = f"{sum(result.state is State.SYNCED for result in report.clusters.values())}/{len(report.clusters)}"
+    refused = next((one for one in report.sources.values() if one.refused and one.seen and one.seen != one.accepted), None)
+    if refused is not None:
+        return f"refused {refused.seen[:12]}; {f'{synced} at {refused.accepted[:12]}' if refused.accepted else 'nothing in force'}"
+    commit = next((_commit(source)[:12] for source in _first_in_order(report)), "")
+    return f"{commit + ' ' if commit else ''}{synced} clusters synced"
 
 
 def subject_of(instance: str) -> str:
@@ -35,11 +41,14 @@ def subject_of(instance: str) -> str:
 
 
 def heals(report: Report) -> tuple[str, ...]:
-    """One line for each object that had been changed in a cluster, not in Git, and was put right in this run."""
+    """One line for each object that had been changed in a cluster, not in Git, and was put right in this run. What is put right again
+    and again is a fight, which its finding tells once."""
     lines = []
     for name, result in sorted(report.clusters.items()):
         done = {outcome.key for outcome in result.outcomes if outcome.ok}
-        drifted = {change.key: change for change in (result.plan.changes if result.plan else ()) if change.drift and change.key in done}
+        fights = {key for key, count in (result.ledger.heals if result.ledger else {}).items() if count > FIGHT}
+        changes = result.plan.changes if result.plan else ()
+        drifted = {change.key: change for change in changes if change.drift and change.key in done - fights}
         for key in sorted(drifted):
             fields = [_field(change.path) for change in drifted[key].fields]
             shown = ", ".join(fields[:_MAX_FIELDS]) + (f" and {len(fields) - _MAX_FIELDS} more" if len(fields) > _MAX_FIELDS else "")

@@ -17,6 +17,8 @@ _ORDER = (State.SYNCED, State.DRIFTED, State.PENDING, State.HELD, State.INVALID,
 _VERDICTS = (Verdict.ACCEPTED, Verdict.UNKNOWN, Verdict.WARNED, Verdict.REJECTED)
 _STATES: Mapping[str, State] = {"GM208": State.PENDING, "GM216": State.PENDING, "GM406": State.PENDING}
 """Findings that mean: wait."""
+_IDLE = frozenset({"GM209"})
+"""Findings that a selector finds nothing."""
 _BY_GROUP: Mapping[str, State] = {
     "1": State.INVALID,
     "2": State.HELD,
@@ -51,6 +53,7 @@ class ClusterView:
         self.manifests = result.build.manifests if result.build else {}
         self._entries = result.ledger.entries if result.ledger else {}
         self._troubles = _troubles(result)
+        self.waiting = result.build.waiting if result.build else frozenset[str]()
         self.moved = self._moved(before) if before else self.manifests.keys()
         stays = before is not None and all(self._behind(key) == before._behind(key) for key in self.moved)
         self.objects: Mapping[str, Sequence[ObjectKey]] = before.objects if before and stays else _objects_by_policy(self.manifests)
@@ -76,6 +79,7 @@ class ClusterView:
         policies = before._standings.keys() | self._said.keys()
         touched = {policy for key in self.moved for policy in (*self._behind(key), *before._behind(key))}
         touched |= {policy for policy in policies if self._said.get(policy) != before._said.get(policy)}
+        touched |= self.waiting ^ before.waiting
         return {policy: standing for policy, standing in before._standings.items() if policy not in touched}
 
     def standing(self, policy: str) -> Standing | None:
@@ -86,10 +90,11 @@ class ClusterView:
 
     def _standing(self, policy: str) -> Standing | None:
         objects, said = self.objects.get(policy, ()), self._said.get(policy, ())
-        if not objects and not any(d.cluster for d in said):
+        waits = policy in self.waiting
+        if not objects and not waits and not any(d.cluster for d in said):
             return None
         return Standing(
-            state=self._state(objects, said),
+            state=worst([self._state(objects, said), State.HELD]) if waits else self._state(objects, said),
             objects=tuple(objects),
             verdict=self._verdict(objects),
             commit=self._commit(objects),
@@ -170,8 +175,12 @@ def _joined(general: Mapping[str, list[Diagnostic]], own: Mapping[str, list[Diag
 
 
 def overall(said: Iterable[Diagnostic], standings: Iterable[Standing]) -> State:
-    """The state of a policy: the worst of its clusters and of the findings that concern no cluster in particular."""
-    return worst([*(state for d in said if (state := state_of(d))), *(standing.state for standing in standings)])
+    """The state of a policy: the worst of its clusters and of the findings that concern no cluster in particular. One that selects
+    nothing anywhere is in force nowhere, so it is not Synced."""
+    told, stands = tuple(said), tuple(standings)
+    idle = any(d.code in _IDLE for d in told) and not any(standing.objects for standing in stands)
+    waiting = (State.PENDING,) if idle else ()
+    return worst([*waiting, *(state for d in told if (state := state_of(d))), *(standing.state for standing in stands)])
 
 
 def policy_states(report: Report) -> Mapping[str, State]:
@@ -193,6 +202,11 @@ def standing_changes(result: ClusterResult) -> list[Change]:
     return [found[key] for key in sorted(found)]
 
 
+def never_applied(result: ClusterResult) -> bool:
+    """Whether the cluster is only observed, and nothing of ours was ever written there: what is not there yet is no drift."""
+    return result.observe_only and not (result.ledger and result.ledger.entries)
+
+
 def _objects_by_policy(manifests: Mapping[ObjectKey, Manifest]) -> Mapping[str, list[ObjectKey]]:
     index: dict[str, list[ObjectKey]] = {}
     for key in sorted(manifests):
@@ -205,7 +219,7 @@ def _troubles(result: ClusterResult) -> Mapping[ObjectKey, State]:
     """Objects that are not as they should be."""
     troubles: dict[ObjectKey, list[State]] = {}
     for change in standing_changes(result):
-        troubles.setdefault(change.key, []).append(State.DRIFTED)
+        troubles.setdefault(change.key, []).append(State.PENDING if never_applied(result) else State.DRIFTED)
     for change in result.plan.changes if result.plan else ():
         if change.action in _HOLDING:
             troubles.setdefault(change.key, []).append(State.HELD)

@@ -100,7 +100,7 @@ def _note_closed(unit: MeshUnit, stays: Mapping[tuple[str, str], str], origin: O
     if stays:
         texts = sorted(stays.values())
         more = f"; and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
-        text = f"a default of Deny does not open {'; '.join(texts[:_MOST_NAMED])}{more}"
+        text = f"not opened under a default of Deny: {'; '.join(texts[:_MOST_NAMED])}{more}"
         notes.add("GM315", text, origin, Severity.ERROR if len(stays) > len(unit.doubtful) else None)
 
 
