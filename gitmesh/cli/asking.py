@@ -245,7 +245,7 @@ def _port(service: Service, reference: str, cluster: str) -> ServicePort:
         port = service.ports[0]
     if port is None:
         has = ", ".join(f"{p.number} {p.name}".strip() for p in service.ports) or "none"
-        fault = f"has no port {reference}" if reference else "has several ports, name one"
+        fault = f"has no port {reference}" if reference or not service.ports else "has several ports, name one"
         raise click.UsageError(f"Service {service.namespace}/{service.name} of cluster {cluster} {fault}; there is {has}")
     return port
 

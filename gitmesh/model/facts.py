@@ -11,6 +11,8 @@ from gitmesh.model.objects import ApiKind
 
 _NOT_HTTP = frozenset({"tcp", "udp", "sctp", "tls", "https", "mongo", "redis", "mysql", "kubernetes.io/wss"})
 
+_DATAGRAMS = frozenset({"udp", "sctp"})
+
 
 class ServicePort(Struct, frozen=True, kw_only=True, order=True):
     """A port of a Service. `target` is a container port number, or the name of one.
@@ -23,6 +25,11 @@ class ServicePort(Struct, frozen=True, kw_only=True, order=True):
     name: str = ""
     target: int | str = 0
     protocol: str = ""
+
+    @property
+    def seen(self) -> bool:
+        """Whether a proxy sees what comes to it: sidecars take TCP alone."""
+        return self.protocol not in _DATAGRAMS
 
     @property
     def http(self) -> bool:

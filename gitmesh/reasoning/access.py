@@ -79,6 +79,10 @@ def can(question: Question, known: Known) -> Admission:
     service = known.index.facts.service_index[question.service]
     if not service.selector:
         return _whole(Answer.ALLOWED, Basis.NO_SELECTOR, "the Service has no selector, so there are no pods that could be guarded")
+    asked = [port for port in service.ports if port.number == question.port]
+    if asked and not any(port.seen for port in asked):
+        text = f"port {question.port} carries {asked[0].protocol.upper()}, which proxies never see, so nothing guards it"
+        return _whole(Answer.ALLOWED, Basis.NO_PROXY, text)
     pairs = known.behind(service, question.port)
     if not pairs:
         return _whole(Answer.UNKNOWN, Basis.NO_PODS, "no pods are behind this port of the Service")

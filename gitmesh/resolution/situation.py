@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.facts import Service, ServicePort, Workload
 from gitmesh.model.policies import Policy
 from gitmesh.resolution.index import targets
@@ -67,6 +68,29 @@ def outside(situation: Situation) -> Iterator[Diagnostic]:
     if unseen := [text for workload in situation.workloads if (text := _unseen(situation.service, workload))]:
         texts.append(f"{behind} the proxies do not see {'; '.join(unseen)}")
     yield from (about("GM308", text, policy, situation, "destinations") for text in texts for policy in situation.policies)
+    yield from _unguarded(situation)
+
+
+def _unguarded(situation: Situation) -> Iterator[Diagnostic]:
+    """What no proxy can guard, wherever it runs: a Service without ports, and ports that carry no TCP."""
+    name = f"Service {situation.service.namespace}/{situation.service.name}"
+    ports = situation.service.ports
+    for policy in situation.policies:
+        if not ports:
+            yield about("GM308", f"{name} has no ports, so nothing says what is to be guarded", policy, situation, "destinations")
+        for port in ports:
+            # A number that carries TCP as well is guarded as far as that goes.
+            if not port.seen and _is_meant(port, policy):
+                text = f"port {port.number} of {name} is {port.protocol.upper()}, which proxies never see"
+                yield about("GM308", text, policy, situation, "destinations")
+
+
+def _is_meant(port: ServicePort, policy: Policy) -> bool:
+    spec = policy.spec
+    assert isinstance(spec, AccessPolicySpec)
+    rules = spec.rules or ()
+    named = [rule.ports for rule in rules]
+    return spec.action == "Allow" or not rules or any(ports is None or {port.number, port.name}.intersection(ports) for ports in named)
 
 
 def _pods(workload: Workload) -> str:
