@@ -81,6 +81,7 @@ def _build_cluster(
         meshes=facts.meshes,
         units=units,
         held_units=frozenset(found.held_units),
+        refused=resolution.refused.get(cluster, ()),
         pending=resolution.pending.get(cluster, frozenset()),
     )
     return made, found.said

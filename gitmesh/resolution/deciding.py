@@ -22,15 +22,17 @@ from gitmesh.resolution.index import Index
 from gitmesh.resolution.precedence import BY_NAME
 from gitmesh.resolution.scene import Marked, Remembered, Scene, ServiceKey
 from gitmesh.resolution.situation import Neighbour, Situation
-from gitmesh.resolution.strictness import refused_connections
+from gitmesh.resolution.strictness import REFUSED, refused_connections
 
 
 class Done(Struct, frozen=True, kw_only=True):
-    """One destination by itself: without the subsets that others need of it; `digest` is of this part."""
+    """One destination by itself: without the subsets that others need of it; `digest` is of this part. `refused`: it is held for
+    nothing but connections that its pods would refuse."""
 
     unit: DestinationUnit
     traffic: Traffic = field(default_factory=Traffic)
     held: bool = False
+    refused: bool = False
     diagnostics: tuple[Diagnostic, ...] = ()
     digest: str
 
@@ -186,10 +188,12 @@ class _Cluster:
             access=decision,
             policies=tuple(sorted({*traffic.policies, *named})),
         )
+        held = access.held or (situation is not None and self._mesh_held(service))
         return Done(
             unit=unit,
             traffic=traffic,
-            held=traffic.held or access.held or (situation is not None and self._mesh_held(service)),
+            held=held or traffic.held,
+            refused=not held and {one.code for one in traffic.diagnostics if one.is_error} == {REFUSED},
             diagnostics=(*traffic.diagnostics, *access.diagnostics),
             digest=digest(unit),
         )

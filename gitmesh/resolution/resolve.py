@@ -13,7 +13,7 @@ from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Unit, UnitKey
+from gitmesh.model.units import DestinationUnit, Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.bounds import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
 from gitmesh.resolution.deciding import Done, destinations
@@ -30,11 +30,13 @@ from gitmesh.resolution.virtualmeshes import held_keys, memberships, mesh_units
 class Resolution(Struct, frozen=True, kw_only=True):
     """Units by cluster, sorted by key; `held` are those that an error or unknown facts keep back, `waiting` the policies on them.
 
+    `refused` are, by cluster, those of the held destinations that are held for nothing but connections that their pods would refuse.
     `pending` are, by cluster, the policies that name what is not there, or may not be there: they withdraw nothing.
     """
 
     units: Mapping[str, tuple[Unit, ...]] = {}
     held: Mapping[str, tuple[UnitKey, ...]] = {}
+    refused: Mapping[str, tuple[DestinationUnit, ...]] = {}
     waiting: frozenset[str] = frozenset()
     pending: Mapping[str, frozenset[str]] = {}
     diagnostics: tuple[Diagnostic, ...] = ()
@@ -112,6 +114,7 @@ class _Run:
     def resolution(self) -> Resolution:
         units: dict[str, tuple[Unit, ...]] = {}
         held: dict[str, tuple[UnitKey, ...]] = {}
+        refused: dict[str, tuple[DestinationUnit, ...]] = {}
         found = [*self.scene.members.diagnostics, *self._unknown()]
         found += [diagnostic for selection in self.scene.selections.values() for diagnostic in selection.diagnostics]
         waiting: set[str] = set()
@@ -127,12 +130,13 @@ class _Run:
                 ]
             units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
             held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
+            refused[cluster] = tuple(one.unit for one in done.values() if one.refused)
             acting = self.scene.acting.get(cluster, {})
             waiting |= {marked.policy.id for key in finished.held for marked, _ in acting.get(key, ())}
             found += finished.found
             decided += done.values()
         said = in_order([*found, *_shadowed(decided, self.scene)])
-        return Resolution(units=units, held=held, waiting=frozenset(waiting), pending=self._pending(), diagnostics=said)
+        return Resolution(units=units, held=held, refused=refused, waiting=frozenset(waiting), pending=self._pending(), diagnostics=said)
 
     def _pending(self) -> dict[str, frozenset[str]]:
         found: dict[str, set[str]] = {cluster: set() for cluster in self.world.indexes}
