@@ -58,7 +58,8 @@ def worker(folder: Path, size: Size) -> dict[str, float]:
     translators = load_translators()
     repositories = wiring.sources(setup, folder / "store")
     fleet = wiring.fleet(setup, translators)
-    publishers = wiring.publishers(setup, repositories)
+    branch = wiring.status_branch(setup, repositories)
+    publishers = (branch,) if branch else ()
     options, memo = wiring.options(setup), Memo()
 
     def tick() -> tuple[float, Report]:

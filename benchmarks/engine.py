@@ -10,7 +10,6 @@ import gc
 import sys
 import time
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 import orjson
@@ -64,9 +63,10 @@ def run(manifests: Path, kubeconfig: Path) -> int:
     ledger = cluster.load(INSTANCE)
     from gitmesh.planning.converge import Cycle, converge
     from gitmesh.planning.guard import Consent
+    from gitmesh.planning.revisions import Revisions
 
     built = Build(cluster="bench", manifests={manifest.key: manifest for manifest in _read(manifests)})
-    cycle = Cycle(translators={"bench": mesh}, accepted=MappingProxyType({}), consent=Consent(), apply=True, now=0.0, clock=time.monotonic)
+    cycle = Cycle(translators={"bench": mesh}, revisions=Revisions(), consent=Consent(), apply=True, now=0.0, clock=time.monotonic)
     result, said = converge(cluster, ClusterFacts(cluster="bench"), built, ledger, cycle, {})
     cluster.close()
     assert result.plan is not None

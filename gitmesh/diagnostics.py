@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from hashlib import sha256
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -34,7 +35,8 @@ class Location(Struct, frozen=True, kw_only=True, order=True):
 class Diagnostic(Struct, frozen=True, kw_only=True):
     """One finding. `code` is a key of the register; `excerpt` is the source line, for a terminal's caret only.
 
-    `policy` is `Kind/namespace/name`; `field` a dotted path such as `spec.retries.attempts`.
+    `policy` is `Kind/namespace/name`; `field` a dotted path such as `spec.retries.attempts`. `detail` is what somebody else
+    said, which may differ each time: it is shown and logged, but makes no finding another one (`sort_key`), and is never committed.
     """
 
     code: str
@@ -47,6 +49,8 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
     mesh: str = ""
     hint: str = ""
     excerpt: str = ""
+    detail: str = ""
+    hold: str = ""
 
     @property
     def name(self) -> str:
@@ -76,8 +80,11 @@ def finding(
     mesh: str = "",
     hint: str = "",
     severity: Severity | None = None,
+    detail: str = "",
+    hold: str = "",
 ) -> Diagnostic:
-    """Make a diagnostic; severity and hint default to what the register says of the code."""
+    """Make a diagnostic; severity and hint default to what the register says of the code. `hold` is the id of the hold that it
+    stands for, which the hint then says how to end."""
     info = CODES[code]
     return Diagnostic(
         code=code,
@@ -88,8 +95,20 @@ def finding(
         field=field,
         cluster=cluster,
         mesh=mesh,
-        hint=hint or info.hint,
+        hint=_consent(hint or info.hint, hold) if hold else hint or info.hint,
+        detail=detail,
+        hold=hold,
     )
+
+
+def _consent(hint: str, hold: str) -> str:
+    """A hint, and the command that ends the hold; a hint that ends in a comma leads up to it."""
+    return f"{hint}{'' if hint.endswith(',') else '; or'} approve it: gitmesh approve {hold}"
+
+
+def hold_id(*about: object) -> str:
+    """The id of a hold: the same for the same facts, in every process."""
+    return sha256(repr(about).encode()).hexdigest()[:12]
 
 
 def in_order(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> tuple[Diagnostic, ...]:

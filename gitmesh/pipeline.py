@@ -16,16 +16,17 @@ from gitmesh.diagnostics import Diagnostic, finding, in_order
 from gitmesh.discovery.naming import unusable_names
 from gitmesh.errors import ClusterError
 from gitmesh.model.config import PruneConfig
-from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.facts import ClusterFacts, Remembered
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Policy
 from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.model.virtualmesh import AdoptionSpec
-from gitmesh.planning.build import build, dropped
+from gitmesh.planning.build import build, dropped, withheld
 from gitmesh.planning.converge import Cycle, converge, kinds_of
 from gitmesh.planning.guard import Consent
-from gitmesh.planning.revisions import Revisions, choose, with_excerpts
+from gitmesh.planning.remembering import known_elsewhere, known_meshes, remembered
+from gitmesh.planning.revisions import Revisions, Terms, choose, with_excerpts
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.resolution.resolve import resolve
 
@@ -53,6 +54,7 @@ class Memo(Struct):
     parsed: MutableMapping[Any, Any] = {}
     accepted: MutableMapping[str, str] = {}
     facts: MutableMapping[str, ClusterFacts] = {}
+    ledgers: MutableMapping[str, Ledger] = {}
     resolved: MutableMapping[Any, Any] = {}
     built: MutableMapping[Any, Any] = {}
     desired: MutableMapping[str, Any] = {}
@@ -67,6 +69,15 @@ def quiet(_text: str) -> None:
     """Progress that nobody watches."""
 
 
+def unknown_time() -> float:
+    """Nobody tells the time."""
+    return 0.0
+
+
+def untold(_diagnostic: Diagnostic) -> None:
+    """Findings that nobody wants before the report."""
+
+
 def run(
     sources: Sequence[Source],
     fleet: Fleet,
@@ -76,15 +87,18 @@ def run(
     options: Options,
     memo: Memo,
     clock: Callable[[], float],
+    wall: Callable[[], float] = unknown_time,
     publishers: Sequence[Publisher] = (),
     progress: Callable[[str], None] = quiet,
+    tell: Callable[[Diagnostic], None] = untold,
 ) -> Report:
     """One cycle. Never raises for users' mistakes or the world's failures: both are findings in the report.
 
-    `clock` is a monotonic clock in seconds; it decides durations, the detection of fights, and when proxies have had the time
-    to take up a write.
+    `clock` is a monotonic clock in seconds; it decides durations, and when proxies have had the time to take up a write. `wall` is
+    the time in seconds since the epoch (0 = not known), for the age of holds alone. `tell` hears each finding at the end of the step
+    that made it.
     """
-    cycle = _Run(sources, fleet, translators, until, options, memo, clock, progress)
+    cycle = _Run(sources, fleet, translators, until, options, memo, clock, wall, progress, tell)
     report = cycle.report()
     for publisher in publishers:
         report = publisher.publish(report)
@@ -103,14 +117,18 @@ class _Run:
         options: Options,
         memo: Memo,
         clock: Callable[[], float],
+        wall: Callable[[], float],
         progress: Callable[[str], None],
+        tell: Callable[[Diagnostic], None],
     ) -> None:
+        self.wall = wall
         self.sources, self.fleet, self.translators = sources, fleet, translators
-        self.until, self.options, self.memo, self.clock, self.progress = until, options, memo, clock, progress
+        self.until, self.options, self.memo, self.clock, self.progress, self.tell = until, options, memo, clock, progress, tell
         self.said: list[Diagnostic] = []
         self.seconds: dict[str, float] = {}
         self.stored: dict[str, Stored] = {}
         self.unreachable: set[str] = set()
+        self.changed: set[str] = set()
 
     def report(self) -> Report:
         with self._phase("fetch", "reading the sources"):
@@ -142,39 +160,47 @@ class _Run:
     @contextmanager
     def _phase(self, name: str, text: str) -> Iterator[None]:
         self.progress(text)
-        began = self.clock()
+        began, told = self.clock(), len(self.said)
         yield
         self.seconds[name] = self.clock() - began
+        for diagnostic in self.said[told:]:
+            self.tell(diagnostic)
 
     # --- the steps
 
     def _revisions(self) -> Revisions:
         if self.until >= Stage.PLAN:
             self.stored = self._asked(lambda cluster: cluster.load(self.options.instance))
-        revisions = choose(
-            self.sources,
-            self._ledgers(),
+        terms = Terms(
             clusters=self.options.clusters,
             ignore=self.options.ignore,
             allow_rewind=self.options.allow_rewind,
             review=self.options.review,
-            parsed=self.memo.parsed,
-            remembered=self.memo.accepted,
+            approved=self._approved_everywhere(),
+            consented=self.options.approve | frozenset(self.options.prune.approved),
+            record=self.until is Stage.APPLY,
         )
+        revisions = choose(self.sources, self._ledgers(), terms, parsed=self.memo.parsed, remembered=self.memo.accepted)
         self.said += revisions.diagnostics
         return revisions
 
     def _ledgers(self) -> list[Ledger]:
         return [found.ledger for found in self.stored.values()]
 
+    def _approved_everywhere(self) -> frozenset[str]:
+        """The holds of sources that count as ended: who may write one cluster decides nothing for the others."""
+        kept = [found.ledger.approved for name, found in self.stored.items() if self.fleet.clusters[name].enforce]
+        return frozenset.intersection(*kept) if kept else frozenset()
+
     def _asked(self, work: Callable[[Cluster], Any], names: frozenset[str] | None = None) -> dict[str, Any]:
-        """Answers of the clusters at work; one that fails is reported once and is unreachable for the rest of the cycle."""
+        """Answers of the clusters at work; one that fails is reported once and not asked again in this cycle."""
         names = frozenset(self.fleet.clusters) if names is None else names
         answers = self.fleet.each(work, sorted(names - self.unreachable))
         for name, answer in answers.items():
             if isinstance(answer, ClusterError):
-                self.unreachable.add(name)
-                self.said.append(finding(answer.code, f"cluster {name}: {answer}", cluster=name))
+                self._leave_out(name, changed=answer.code == "GM506")
+                text = f"cluster {name}: {answer}"
+                self.said.append(finding(answer.code, text, cluster=name, hint=answer.hint, detail=answer.detail))
         return {name: answer for name, answer in answers.items() if not isinstance(answer, ClusterError)}
 
     def _facts(self) -> dict[str, ClusterFacts | None]:
@@ -184,36 +210,50 @@ class _Run:
         """
         for name, facts in self._asked(self._read).items():
             self.memo.facts[name] = facts
+            self.said += _caveats(facts)
             pinned = self.stored[name].ledger.cluster_uid if name in self.stored else ""
             if pinned and facts.uid and pinned != facts.uid:
-                self.unreachable.add(name)
+                self._leave_out(name, changed=True)
                 text = f"cluster {name} is not the one it was: its identity is {facts.uid}, the ledger says {pinned}"
                 self.said.append(finding("GM506", text, cluster=name))
         found = {name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)}
         self.said += unusable_names({name: facts for name, facts in found.items() if facts is not None})
         return found
 
+    def _leave_out(self, name: str, *, changed: bool) -> None:
+        """Ask a cluster nothing more in this cycle: it does not answer, or it did and is another one than the ledger knows."""
+        self.unreachable.add(name)
+        if changed:
+            self.changed.add(name)
+
     def _read(self, cluster: Cluster) -> ClusterFacts:
-        facts = cluster.facts()
+        facts = cluster.facts(self._remembered(cluster))
         if self._is_planned(cluster.name):
             cluster.prefetch(kinds_of(facts, self.translators))
         return facts
+
+    def _remembered(self, cluster: Cluster) -> Remembered:
+        """What is known of a cluster from before: by its ledger, or, where none is written, by this process."""
+        stored = self.stored.get(cluster.name)
+        own = stored.ledger if stored and stored.version else self.memo.ledgers.get(cluster.name)
+        return remembered(cluster.name, own, self._ledgers())
 
     def _is_planned(self, name: str) -> bool:
         """Whether this run compares the cluster with its build."""
         return self.until >= Stage.PLAN and name in self.stored and (not self.options.only or name in self.options.only)
 
     def _recalled(self, name: str) -> ClusterFacts | None:
-        known = next((ledger.meshes[name] for ledger in self._ledgers() if ledger.meshes.get(name)), None)
+        known = known_elsewhere(name, self._ledgers())
         return ClusterFacts(cluster=name, complete=False, meshes=known) if known else None
 
     def _builds(self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None]) -> Mapping[str, Build]:
         """The desired objects; the last ones again while neither policies nor facts moved."""
-        inputs = (*revisions.policies, *facts.values(), revisions.settled)
+        inputs = (*revisions.policies, *facts.values())
         found = self.memo.desired.get("last")
         if found is None or len(found[0]) != len(inputs) or any(old is not new for old, new in zip(found[0], inputs, strict=True)):
             found = self.memo.desired["last"] = (inputs, *self._build(revisions, facts))
-        self.said += found[2]
+        # Of a cluster that is another one than before, that is what is told.
+        self.said += [one for one in found[2] if one.code != "GM216" or one.cluster not in self.changed]
         builds: Mapping[str, Build] = found[1]
         return builds
 
@@ -221,11 +261,9 @@ class _Run:
         resolution = resolve(revisions.policies, facts, self.options.clusters, self.memo.resolved)
         builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
         all_said = (*resolution.diagnostics, *said)
-        if not revisions.settled:
-            builds = {name: replace(built, complete=False) for name, built in builds.items()}
         if all(known is not None and known.complete for known in facts.values()):
-            all_said = (*all_said, *dropped(revisions.policies, builds, resolution.waiting, [*self.said, *all_said]))
-        return builds, all_said
+            all_said = (*all_said, *dropped(revisions.policies, builds, [*self.said, *all_said]))
+        return builds, (*all_said, *withheld(revisions.policies, builds, [*self.said, *all_said]))
 
     def _results(
         self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None], builds: Mapping[str, Build]
@@ -235,14 +273,17 @@ class _Run:
         for name, (result, said) in self._asked(self._converger(revisions, facts, builds), wanted).items():
             results[name] = result
             self.said += said
+            if result.ledger is not None:
+                self.memo.ledgers[name] = result.ledger
         for name in self.unreachable:
-            results[name] = replace(results[name], state=State.UNREACHABLE)
+            results[name] = replace(results[name], state=State.HELD if name in self.changed else State.UNREACHABLE)
         return dict(sorted(results.items()))
 
     def _untouched(self, revisions: Revisions) -> dict[str, ClusterResult]:
         """Without any revision in force the clusters are left exactly as they are."""
         waiting = State.HELD if revisions.lost else State.PENDING
-        states = {name: State.UNREACHABLE if name in self.unreachable else waiting for name in sorted(self.fleet.clusters)}
+        silent = self.unreachable - self.changed
+        states = {name: State.UNREACHABLE if name in silent else waiting for name in sorted(self.fleet.clusters)}
         return {name: ClusterResult(name=name, state=state) for name, state in states.items()}
 
     def _converger(
@@ -250,12 +291,14 @@ class _Run:
     ) -> Callable[[Cluster], tuple[ClusterResult, tuple[Diagnostic, ...]]]:
         cycle = Cycle(
             translators=self.translators,
-            accepted=revisions.accepted,
+            revisions=revisions,
             consent=_consent(revisions, self.options),
             apply=self.until is Stage.APPLY,
             now=self.clock(),
             clock=self.clock,
-            meshes={name: _known_meshes(known) for name, known in facts.items() if known is not None},
+            wall=int(self.wall()),
+            meshes={name: known_meshes(known, self.translators) for name, known in facts.items() if known is not None},
+            holding=tuple(one for one in self.said if one.hold),
         )
 
         def work(cluster: Cluster) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
@@ -266,9 +309,11 @@ class _Run:
         return work
 
 
-def _known_meshes(facts: ClusterFacts) -> tuple[Mesh, ...]:
-    """What a ledger remembers of a cluster's meshes."""
-    return tuple(Mesh(translator=mesh.translator, name=mesh.name, trust_domain=mesh.trust_domain) for mesh in facts.meshes)
+def _caveats(facts: ClusterFacts) -> Iterator[Diagnostic]:
+    """What must be said of a reading."""
+    for one in facts.caveats:
+        if not one.approved:
+            yield finding(one.code, one.text, cluster=facts.cluster, mesh=one.mesh, hint=one.hint, hold=one.hold)
 
 
 def _unplanned(name: str, facts: ClusterFacts | None, built: Build | None) -> ClusterResult:
@@ -278,9 +323,8 @@ def _unplanned(name: str, facts: ClusterFacts | None, built: Build | None) -> Cl
 
 
 def _consent(revisions: Revisions, options: Options) -> Consent:
-    approved = (*options.approve, *options.prune.approved)
-    commits = [commit for commit in revisions.accepted.values() if commit]
-    agreed = any(commit.startswith(sha) for commit in commits for sha in approved if len(sha) >= 7)
+    terms = Terms(consented=options.approve | frozenset(options.prune.approved))
+    agreed = any(map(terms.consents, revisions.accepted.values()))
     prune = options.prune
     return Consent(max_percent=prune.max_percent, protect=prune.protect, prune_approved=agreed, adoptions=_adoptions(revisions.policies))
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from gitmesh.model.facts import NOTHING_REMEMBERED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from gitmesh.model.facts import ClusterFacts, Mesh, PortRange
+    from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Remembered
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.manifests import Manifest, Phase, Translation
     from gitmesh.model.objects import ApiKind, Body, ObjectKey
@@ -30,10 +32,19 @@ class Source(Protocol):
         """The tip of the branch. Raises SourceError."""
 
     def read(self, commit: str) -> Snapshot:
-        """An older commit, for the last good state. Raises SourceError where it is gone."""
+        """An older commit, for the last good state: one that the branch leads to or that was accepted, no other. Raises SourceError."""
 
     def descends(self, tip: str, ancestor: str) -> bool:
         """Whether `tip` is `ancestor` or comes after it."""
+
+    def leads_to(self, commit: str) -> bool:
+        """Whether the branch, as it was last seen, is that commit or comes after it."""
+
+    def accept(self, commit: str) -> None:
+        """Record that this commit came into force, where only this is recorded. Raises SourceError."""
+
+    def accepted(self) -> str:
+        """The commit that was recorded last, "" if none is."""
 
 
 class Cluster(Protocol):
@@ -47,8 +58,8 @@ class Cluster(Protocol):
     enforce: bool
     settle: float
 
-    def facts(self) -> ClusterFacts:
-        """What lives there, without our own objects. The same object again while nothing changed."""
+    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:
+        """What lives there, without our own objects, given what was known before. The same object again while nothing changed."""
 
     def prefetch(self, kinds: Sequence[ApiKind]) -> None:
         """Begin to read what `observe` will be asked for: a server answers while policies are translated. Reports nothing itself."""
@@ -119,13 +130,14 @@ class PodFact(Struct, frozen=True, kw_only=True):
 class ControlObjects(Struct, frozen=True, kw_only=True):
     """What `detect` reads: Deployments and DaemonSets that may be control planes, ConfigMaps by (namespace, name), namespaces.
 
-    Of ConfigMaps only those that a translator asks for are read; `validators` are the ValidatingWebhookConfigurations that
-    name a group of a kind that a translator writes.
+    Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known; `validators` are the
+    ValidatingWebhookConfigurations that name a group of a kind that a translator writes.
     """
 
     deployments: tuple[Body, ...] = ()
     daemonsets: tuple[Body, ...] = ()
     configmaps: Mapping[tuple[str, str], Body] = {}
+    refused: frozenset[tuple[str, str]] = frozenset()
     namespaces: Mapping[str, Mapping[str, str]] = {}
     validators: tuple[Body, ...] = ()
 
@@ -165,6 +177,15 @@ class Claim(Struct, frozen=True, kw_only=True, order=True):
     text: str
 
 
+class Aside(Struct, frozen=True, kw_only=True):
+    """What becomes of an object of ours beside the object `by` of somebody else: `spec` None leaves it out. `text` says what that
+    means for whom."""
+
+    by: ObjectKey
+    spec: Mapping[str, Any] | None
+    text: str
+
+
 class Translator(Protocol):
     """A plain module of functions and constants: everything about one mesh."""
 
@@ -173,6 +194,10 @@ class Translator(Protocol):
     """The kinds that it writes, each with the versions that it can, in order of preference."""
     switches: frozenset[str]
     """Labels and annotations that make the mesh ignore an object, or read it otherwise: on ours stand none that we did not write."""
+    homes: Sequence[str]
+    """The namespaces where its control planes usually live; only there, or where the configuration says, do they count."""
+    naming: frozenset[str]
+    """The keys of `Mesh.settings` on which the names in objects depend: ledgers remember them."""
     supports: Mapping[str, Support]
     """Feature (`TrafficPolicy.retries.backoff`) -> support. The docs' matrix and the honesty check read it."""
 
@@ -184,7 +209,10 @@ class Translator(Protocol):
         So a cluster is asked for these by name, and no right on other ConfigMaps is needed."""
 
     def detect(self, objects: ControlObjects) -> tuple[Mesh, ...]:
-        """The meshes of this kind in a cluster."""
+        """The meshes of this kind among the objects. What nothing says is `Mesh.assumed`, what could not be read `Mesh.unread`."""
+
+    def injects(self, injectors: Sequence[Body], mesh: Mesh) -> bool:
+        """Whether one of the MutatingWebhookConfigurations injects the mesh's proxies into new pods."""
 
     def member(self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
         """The mesh that the pod is in, if it is one of this kind."""
@@ -204,6 +232,17 @@ class Translator(Protocol):
 
     def foreign(self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
         """What foreign live objects do to our desired ones, sorted. One call for a cluster, so that ours are indexed once."""
+
+    def beside(
+        self, ours: Mapping[ObjectKey, Manifest], others: Sequence[Live], meshes: Sequence[Mesh], facts: ClusterFacts
+    ) -> Mapping[ObjectKey, Aside]:
+        """Our desired objects that would admit more beside these others than they leave open and the policies grant, each as it must
+        be then. `others` are strangers' objects of any kind that translators write, and ours that are held."""
+
+    def retain(self, live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Mapping[str, Any] | None:
+        """The spec of an object of ours in which a part stays that nobody knows now: what is live of `parts` (digests of list items;
+        None = they cannot be told apart), beside what is wanted. It is never wider than that part and what is wanted. None = only
+        the live object as it is can be that."""
 
     def phase(self, live: Live) -> Phase:
         """The phase of a live object of ours that nobody wants any more, for the order of deletions."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from gitmesh.adapters.folder import blob_id
+from gitmesh.adapters.revision import lies_below
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
 from gitmesh.model.kinds import KINDS, Spec
 from gitmesh.model.policies import Policy, Positions
@@ -15,11 +16,12 @@ from gitmesh.model.snapshot import File, Snapshot
 from gitmesh.parsing.parse import parse
 
 
-def snapshot_of(files: Mapping[str, str | bytes], source: str = "policies", commit: str = "") -> Snapshot:
-    """A revision with these files."""
+def snapshot_of(files: Mapping[str, str | bytes], source: str = "policies", commit: str = "", paths: Iterable[str] = ("",)) -> Snapshot:
+    """A revision with these files, read for these paths of the configuration."""
     contents = {path: text.encode() if isinstance(text, str) else text for path, text in files.items()}
-    made = (File(path=path, blob=blob_id(content), content=content) for path, content in sorted(contents.items()))
-    return Snapshot(source=source, commit=commit, files=tuple(made))
+    made = tuple(File(path=path, blob=blob_id(content), content=content) for path, content in sorted(contents.items()))
+    shares = {place: tuple(file.path for file in made if lies_below(file.path.encode(), place)) for place in paths}
+    return Snapshot(source=source, commit=commit, files=made, paths=shares)
 
 
 def policies_of(*texts: str, source: str = "policies") -> tuple[Policy, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Manifest, Phase, Translation
@@ -10,7 +11,7 @@ from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Heard
 from gitmesh.model.units import DestinationUnit, Unit, UnitKey
-from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Step, Support, Versions
+from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Support, Versions
 
 GROUP = "fake.test"
 
@@ -22,6 +23,8 @@ class FakeMesh:
     resources: Sequence[ApiKind] = (ApiKind(group=GROUP, kind="Rule", plural="rules", versions=("v1",)),)
     switches = frozenset({"fake/ignored"})
     supports: Mapping[str, Support] = {}
+    homes: Sequence[str] = ("istio-system", "fake-system")
+    naming: frozenset[str] = frozenset()
 
     def __init__(
         self, waiting: Mapping[ObjectKey, str] | None = None, held: frozenset[str] = frozenset(), phase: Phase = Phase.ROUTE
@@ -39,6 +42,9 @@ class FakeMesh:
     def detect(self, objects: ControlObjects) -> tuple[Mesh, ...]:
         return (Mesh(translator="fake", name="fake"),)
 
+    def injects(self, injectors: Sequence[Body], mesh: Mesh) -> bool:
+        return False
+
     def member(self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
         return Membership(mesh="fake")
 
@@ -46,7 +52,7 @@ class FakeMesh:
         if not isinstance(unit, DestinationUnit):
             return Translation()
         if unit.service.name in self.held:
-            return Translation(held=True)
+            return Translation(held=("",))
         spec = {
             "policies": list(unit.policies),
             "rows": len(unit.routes),
@@ -66,6 +72,14 @@ class FakeMesh:
 
     def foreign(self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
         return ()
+
+    def beside(
+        self, ours: Mapping[ObjectKey, Manifest], others: Sequence[Live], meshes: Sequence[Mesh], facts: ClusterFacts
+    ) -> Mapping[ObjectKey, Aside]:
+        return {}
+
+    def retain(self, live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Mapping[str, Any] | None:
+        return None
 
     def phase(self, live: Live) -> Phase:
         return self._phase

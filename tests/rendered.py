@@ -62,6 +62,6 @@ def rendered(
     resolution = resolve(policies, facts, clusters)
     builds, said = build(resolution, facts, translators(), "golden", {})
     all_said = (*static, *resolution.diagnostics, *said)
-    lost = dropped(policies, builds, resolution.waiting, all_said)
+    lost = dropped(policies, builds, all_said)
     manifests = tuple(manifest for _, built in sorted(builds.items()) for manifest in built.manifests.values())
     return Rendered(manifests=manifests, findings=in_order([*all_said, *lost]), builds=builds)

@@ -13,9 +13,11 @@ from gitmesh.adapters.tree import Tree
 from gitmesh.adapters.treewriter import Writer
 from gitmesh.adapters.writing import lost_race, refuse_observed, version_of
 from gitmesh.diagnostics import Diagnostic, finding, in_order
-from gitmesh.discovery.discover import Reducer, assemble, cluster_uid
+from gitmesh.discovery.controlplanes import Homes, homes_of
+from gitmesh.discovery.discover import assemble, cluster_uid
+from gitmesh.discovery.reducer import Reducer
 from gitmesh.errors import ClusterError
-from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts, Remembered
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.plan import SETTLE, Action, Live, Observed, Outcome, Plan
@@ -41,6 +43,7 @@ class DirectoryCluster:
         labels: Mapping[str, str] | None = None,
         enforce: bool = True,
         settle: float = SETTLE,
+        control_planes: Homes | None = None,
     ) -> None:
         self.name = name
         self.labels: Mapping[str, str] = dict(labels or {})
@@ -48,19 +51,21 @@ class DirectoryCluster:
         self.settle = settle
         self._root = root
         self._translators = tuple(translators)
+        self._homes = homes_of(self._translators, control_planes)
         watched = {(r.group, r.kind): r.namespaced for translator in translators for r in translator.resources}
         self._tree = Tree(root, Reader(Reducer(translators).reduce, watched))
         self._just_read = False
-        self._facts: tuple[int, ClusterFacts] | None = None
+        self._facts: tuple[tuple[int, Remembered], ClusterFacts] | None = None
         self._stored: tuple[bytes, str, Stored] | None = None
         self._observed: tuple[int, frozenset[tuple[str, str]], Observed] | None = None
 
-    def facts(self) -> ClusterFacts:
+    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:
         """What the files say; the same object while none of it changed. Raises ClusterError for a missing directory."""
         self._refresh()
         self._just_read = True
-        if self._facts is None or self._facts[0] != self._tree.facts_generation:
-            self._facts = (self._tree.facts_generation, self._assemble())
+        inputs = (self._tree.facts_generation, remembered)
+        if self._facts is None or self._facts[0] != inputs:
+            self._facts = (inputs, self._assemble(remembered))
         return self._facts[1]
 
     def prefetch(self, kinds: Sequence[ApiKind]) -> None:
@@ -116,11 +121,24 @@ class DirectoryCluster:
         try:
             stored = read_ledger(content, instance, version_of(content))
         except FutureLedgerError as error:
-            raise ClusterError(f"cluster {self.name}: {error}", retryable=False, code="GM506") from error
+            hint = "Let the newer GitMesh keep it, or upgrade this one."
+            raise ClusterError(str(error), retryable=False, code="GM508", hint=hint) from error
         if stored.ledger.instance != instance:
-            message = f"directory of cluster {self.name} belongs to instance {stored.ledger.instance}, not to {instance}"
-            raise ClusterError(message, retryable=False, code="GM506")
+            text = f"{self._root.name} belongs to instance {stored.ledger.instance[:64]}, and this is {instance}"
+            hint = f"Put the instance's name back, give this one a folder of its own, or start with a fresh ledger: remove {_LEDGER} in it."
+            raise ClusterError(text, retryable=False, code="GM506", hint=hint)
+        self._recognise(stored.ledger)
         return stored
+
+    def _recognise(self, ledger: Ledger) -> None:
+        """Raise ClusterError where the folder was kept under another name: a folder without cluster objects has its uid by its name."""
+        if ledger.cluster_uid in ("", uid_of(self.name)):
+            return
+        before = next((name for name in sorted(ledger.meshes) if uid_of(name) == ledger.cluster_uid), "")
+        if before:
+            text = f"this folder was kept as cluster {before[:64]}, and is {self.name} now"
+            hint = f"Put the name back in gitmesh.yaml, or start with a fresh ledger: remove {_LEDGER} in {self._root.name}."
+            raise ClusterError(text, retryable=False, code="GM506", hint=hint)
 
     def save(self, ledger: Ledger, version: str) -> str:
         """Compare-and-set the ledger, on disk when this returns. Raises ClusterError on a lost race."""
@@ -155,12 +173,14 @@ class DirectoryCluster:
 
     def _require_root(self) -> None:
         if not self._root.is_dir():
-            raise ClusterError(f"{self._root} is not a directory")
+            hint = "Create it, or correct `directory`, which starts at the folder of gitmesh.yaml."
+            raise ClusterError(f"{self._root} is not a directory", hint=hint)
 
     def _failure(self, what: str, error: OSError) -> ClusterError:
-        return ClusterError(f"directory of cluster {self.name} cannot be {what}: {error.strerror or error}")
+        hint = "Look at the folder: is it there, may GitMesh read and write it, is there space?"
+        return ClusterError(f"its folder cannot be {what}: {error.strerror or type(error).__name__}", hint=hint)
 
-    def _assemble(self) -> ClusterFacts:
+    def _assemble(self, remembered: Remembered) -> ClusterFacts:
         entries = [entry for _, entry in self._tree.entries()]
         rows = [row for entry in entries for row in entry.content.rows]
         return assemble(
@@ -171,6 +191,8 @@ class DirectoryCluster:
             uid=cluster_uid(rows) or uid_of(self.name),
             complete=not any(entry.hides for entry in entries),
             assumed=_assumed(self._translators),
+            homes=self._homes,
+            remembered=remembered,
         )
 
     def _observe(self, wanted: frozenset[tuple[str, str]]) -> Observed:

@@ -15,6 +15,9 @@ from gitmesh.model.objects import ObjectKey
 STATE = ".gitmesh"
 """The folder inside a directory cluster that holds what is not an object."""
 
+_MAX_BYTES = 64 * 1024 * 1024
+"""Far more than a ledger of ten thousand objects."""
+
 _SEGMENT = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 """DNS-1123 subdomain, at most 253 characters (Kubernetes, 'Object Names')."""
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}\Z")
@@ -34,8 +37,11 @@ def path_of(key: ObjectKey) -> str:
 
 
 def read_inside(root: Path, path: str) -> bytes:
-    """The content of a file below `root`, of a pipe nothing. Raises OSError; a symbolic link on the way out of `root` is one."""
+    """The content of a file below `root`, of a pipe nothing. Raises OSError, also for a symbolic link on the way out of `root`
+    and for a file that nobody would have written."""
     with open(os.open(_inside(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if os.fstat(file.fileno()).st_size > _MAX_BYTES:
+            raise OSError(f"{path} is larger than {_MAX_BYTES} bytes")
         return file.read()
 
 
@@ -46,7 +52,7 @@ def write_inside(root: Path, path: str, content: bytes, *, sync: bool = False) -
     """
     target = _inside(root, path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = root / STATE / "draft"
+    draft = _inside(root, f"{STATE}/draft")
     draft.unlink(missing_ok=True)
     try:
         _write(draft, content, sync)
@@ -98,9 +104,9 @@ def _inside(root: Path, path: str) -> Path:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Hold the folder's lock: one writer at a time, between processes and threads. Raises OSError."""
+    """Hold the folder's lock: one writer at a time, between processes and threads. Raises OSError, also where a link leads out."""
     (root / STATE).mkdir(exist_ok=True)
-    descriptor = os.open(root / STATE / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(_inside(root, f"{STATE}/lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

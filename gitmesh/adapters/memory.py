@@ -7,7 +7,7 @@ from itertools import count
 
 from gitmesh.adapters.writing import body_of, carry_out, check_step, live_object, lost_race, refuse_observed
 from gitmesh.discovery.facts_codec import with_digest
-from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts, Remembered
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import SETTLE, Action, Change, Live, Observed, Outcome, Plan
@@ -63,7 +63,7 @@ class MemoryCluster:
         self.objects[key] = live
         return live
 
-    def facts(self) -> ClusterFacts:
+    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:  # noqa: ARG002  the port's signature
         """`current_facts`."""
         self._before("facts", None)
         return self.current_facts

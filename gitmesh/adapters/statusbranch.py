@@ -1,33 +1,39 @@
 """Publishes reports on the status branch of a repository. Satisfies gitmesh.ports.Publisher.
 
-The branch is an orphan that only GitMesh writes: `README.md`, `status.yaml`, `findings.yaml` and everything below
-`policies/`, `clusters/` and `facts/` are replaced; other files and other people's commits are left where they are.
+The branch is an orphan that GitMesh made. A branch that it did not make is never written, and on its own branch nothing is
+deleted that it did not write (law 4 holds in Git as well): other files and other people's commits are left where they are.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
-from gitmesh.adapters.git.blobs import object_id, read_objects
-from gitmesh.adapters.git.commit import Draft, Pushed, list_files, push, write_commit
+from gitmesh.adapters.git.blobs import CommitInfo, object_id, read_objects
+from gitmesh.adapters.git.commit import Draft, Listed, list_files, push, write_commit
 from gitmesh.adapters.git.errors import GitError, Reason
-from gitmesh.adapters.git.source import GitSource
+from gitmesh.adapters.git.source import DISK_HINT, GitSource
 from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.errors import SourceError
 from gitmesh.model.config import Author
 from gitmesh.model.report import Report
-from gitmesh.status.tree import OWN_FILES, OWN_FOLDERS, StatusMemo, heals, message, status_tree
+from gitmesh.status.message import subject_of
+from gitmesh.status.ours import instance_of, is_ours, may_be_ours
+from gitmesh.status.tree import StatusMemo, heals, message, status_tree
 
 TRIES = 5
 RETRY_SECONDS = 300.0
 """After a refusal the remote is left alone for so long: rights do not come back by asking (reliability S04)."""
+_RESTING = frozenset({Reason.DENIED, Reason.CREDENTIALS, Reason.REFUSED})
 _MAX_FILES = 200_000
 _MAX_HEALS = 100
 _PLAIN = "100644"
 _STATUS_ROOM = 1 << 20
-_INSTANCE = re.compile(rb'^instance: "?([a-z0-9-]{1,63})"?$', re.MULTILINE)
+_OURS_ROOM = 1 << 25
+"""Bytes: a larger file is not looked into, and so never taken for one of ours."""
+_DEPTH = 50
+"""Commits of others on top of ours among which ours is looked for."""
 
 
 class StatusBranch:
@@ -54,16 +60,30 @@ class StatusBranch:
 
     def publish(self, report: Report) -> Report:
         """Commit the report's state if it differs from the branch's; what goes wrong is a finding in the answer."""
+        self._repository.come_home()
         tree = status_tree(report, self._memo)
-        self._heals = (*self._heals, *heals(report))[-_MAX_HEALS:]
-        said = self._still_refused() or self._bring(tree, report)
+        self.skip(report)
+        said = self._still_refused() or self._bring(tree, report) or self._troubled()
         return replace(report, diagnostics=(*report.diagnostics, said)) if said else report
+
+    def skip(self, report: Report) -> None:
+        """Remember what was healed, for the message of the next commit; the report itself is not shown."""
+        self._heals = (*self._heals, *heals(report))[-_MAX_HEALS:]
+
+    def abandon(self) -> None:
+        """End what asks the remote now, in whatever thread: it fails there."""
+        self._repository.running.end()
 
     def _still_refused(self) -> Diagnostic | None:
         if self._refused and abs(self._now() - self._refused[0]) < RETRY_SECONDS:
             return self._refused[1]
         self._refused = None
         return None
+
+    def _troubled(self) -> Diagnostic | None:
+        """A warning while the store is a temporary one."""
+        trouble = self._repository.trouble
+        return finding("GM603", f"{trouble}; a temporary one is used for the status", hint=DISK_HINT) if trouble else None
 
     def _bring(self, tree: Mapping[str, bytes], report: Report) -> Diagnostic | None:
         """Make the branch show the tree, on whatever tip it has by now."""
@@ -72,17 +92,18 @@ class StatusBranch:
             for _ in range(TRIES):
                 if tip == self._tip and tip and tree == self._tree and not self._heals:
                     return None
-                if self._commit(tip, tree, report):
+                refusal = self._commit(tip, tree, report)
+                if refusal is None:
                     return None
-                tip = self._repository.poll().get(self._branch, "")
+                tip = self._moved_to(tip, refusal)
+        except _NotOursError as error:
+            return self._denied(str(error), error, rest=True)
         except GitError as error:
-            return self._denied(error, rest=error.reason in (Reason.DENIED, Reason.CREDENTIALS))
-        except _RefusedError as error:
-            return self._denied(error, rest=True)
+            return self._denied(f"status branch {self._branch} was not pushed: {error}", error, rest=error.reason in _RESTING)
         return finding("GM604", f"status branch {self._branch} moved {TRIES} times while it was written; the next cycle tries again")
 
-    def _denied(self, error: Exception, *, rest: bool) -> Diagnostic:
-        said = finding("GM603", f"status branch {self._branch} was not pushed: {error}")
+    def _denied(self, text: str, error: SourceError, *, rest: bool) -> Diagnostic:
+        said = finding("GM603", text, hint=error.hint, detail=error.detail)
         if rest:
             self._refused = (self._now(), said)
         return said
@@ -92,65 +113,114 @@ class StatusBranch:
         seen = self._polled.seen or self._repository.poll()
         return seen.get(self._branch, "")
 
-    def _commit(self, tip: str, tree: Mapping[str, bytes], report: Report) -> bool:
-        """Commit what differs on top of `tip` and push it; false if the branch moved meanwhile."""
+    def _moved_to(self, tip: str, refusal: GitError) -> str:
+        """The branch's tip after a refused push. Raises where it is still the one that was built on: then that was not the reason."""
+        branches = self._repository.branches()
+        now = branches.get(self._branch, "")
+        if now != tip:
+            return now
+        blocking = [other for other in sorted(branches) if _in_the_way(other, self._branch)]
+        if not blocking:
+            raise refusal
+        text = f"status branch {self._branch} cannot be made: branch {blocking[0]} is in the way"
+        raise _NotOursError(text, hint=f"Delete branch {blocking[0]}, or choose another writeBack.statusBranch.", detail=refusal.detail)
+
+    def _commit(self, tip: str, tree: Mapping[str, bytes], report: Report) -> GitError | None:
+        """Commit what differs on top of `tip` and push it; the refusal where the remote does not take it."""
         parent, changes = self._difference(tip, tree, report.instance)
         if not changes and not (self._heals and parent):
-            self._settle(parent, tree)
-            return True
+            self._settle(parent, tree, report.instance)
+            return None
         text = message(report, self._heals)
         draft = Draft(parent=parent, changes=changes, message=text, author=self._author, seconds=int(self._now()))
-        with self._repository.locked():
-            self._repository.prepare(tip or self._polled_commit())
-            commit = write_commit(self._repository, draft)
-        outcome, words = push(self._repository, commit, self._branch)
-        if outcome is Pushed.REFUSED:
-            raise _RefusedError(words)
-        if outcome is Pushed.TAKEN:
-            self._settle(commit, tree)
-        return outcome is Pushed.TAKEN
+        commit = self._repository.writing(tip or self._polled_commit(), lambda: write_commit(self._repository, draft))
+        refusal = push(self._repository, commit, self._branch)
+        if refusal is None:
+            self._settle(commit, tree, report.instance)
+        return refusal
 
-    def _settle(self, commit: str, tree: Mapping[str, bytes]) -> None:
+    def _settle(self, commit: str, tree: Mapping[str, bytes], instance: str) -> None:
+        if commit != self._tip:
+            self._repository.remember(self._branch, instance, commit)
         self._tip, self._tree, self._heals = commit, tree, ()
         self._polled.seen = {**self._polled.seen, self._branch: commit}
 
     def _difference(self, tip: str, tree: Mapping[str, bytes], instance: str) -> tuple[str, dict[str, bytes | None]]:
-        """The commit to build on, and what to write there so that our files are exactly the tree's; None deletes."""
+        """The commit to build on, and what to write there so that it shows the tree; None deletes."""
         if not tip:
             return "", dict(tree)
         if tip == self._tip and self._repository.has(tip):
             gone = dict.fromkeys(self._tree.keys() - tree.keys())
             return tip, {**gone, **{path: content for path, content in tree.items() if self._tree.get(path) != content}}
-        commit = self._repository.fetch_branch(self._branch, tip, depth=1)
+        known = tuple(filter(None, (self._tip, self._repository.written(self._branch, instance))))
+        commit = self._repository.fetch_branch(self._branch, tip, depth=_DEPTH if known else 1)
         files = self._repository.healed(lambda: list_files(self._repository, commit, _MAX_FILES), self._branch, commit)
-        self._check_owner(commit, files, instance)
-        return commit, _changes(files, tree, commit)
+        remembered = any(commit == one or self._repository.descends(commit, one) for one in known)
+        self._check_owner(commit, files.get("status.yaml"), instance, remembered)
+        changes = self._changes(commit, files, tree)
+        _check_room(files, changes, self._branch)
+        return commit, changes
 
-    def _check_owner(self, commit: str, files: Mapping[str, tuple[str, str]], instance: str) -> None:
-        """Two instances on one branch would overwrite each other for ever."""
-        if commit == self._tip or "status.yaml" not in files:
+    def _check_owner(self, commit: str, status: Listed | None, instance: str, remembered: bool) -> None:
+        """A branch is ours if it comes after a commit that we remember, or else if it shows our instance. Raises _NotOursError.
+
+        What a person made of the instance is put right; where another instance wrote it, both would do so for ever.
+        """
+        usable = (status,) if status is not None and status.plain and status.size <= _STATUS_ROOM else ()
+        info, contents = self._read(commit, usable)
+        shown = next((instance_of(contents[file.blob]) for file in usable), "")
+        rival = bool(shown) and info.subject.startswith(subject_of(shown))
+        if shown == instance or (remembered and not rival):
             return
-        blob = files["status.yaml"][1]
-        _, contents = read_objects(self._repository, commit, {blob: _STATUS_ROOM})
-        found = _INSTANCE.search(contents[blob])
-        if found and found[1].decode() != instance:
-            raise _RefusedError(f"it shows instance {found[1].decode()}; give each instance a writeBack.statusBranch of its own")
+        if shown:
+            hint = "Give each instance a writeBack.statusBranch of its own."
+            raise _NotOursError(f"branch {self._branch} shows instance {shown}", hint=hint)
+        hint = "Choose another writeBack.statusBranch, or delete the branch."
+        raise _NotOursError(f"branch {self._branch} exists and was not made by GitMesh", hint=hint)
+
+    def _changes(self, commit: str, there: Mapping[str, Listed], tree: Mapping[str, bytes]) -> dict[str, bytes | None]:
+        """What to write so that the branch shows the tree; None deletes, only what we wrote ourselves."""
+        changes: dict[str, bytes | None] = {
+            path: content for path, content in tree.items() if not _same(there.get(path), object_id("blob", content, commit))
+        }
+        extra = {
+            path: file for path, file in there.items() if path not in tree and may_be_ours(path) and file.plain and file.size <= _OURS_ROOM
+        }
+        contents = self._read(commit, extra.values())[1] if extra else {}
+        changes.update(dict.fromkeys(path for path, file in extra.items() if is_ours(path, contents[file.blob])))
+        return changes
+
+    def _read(self, commit: str, files: Iterable[Listed]) -> tuple[CommitInfo, Mapping[str, bytes]]:
+        sizes = {file.blob: file.size for file in files}
+        return self._repository.healed(lambda: read_objects(self._repository, commit, sizes), self._branch, commit)
 
     def _polled_commit(self) -> str:
         """Some commit of the remote, for the kind of its object ids."""
         return next(iter(self._polled.seen.values()), "")
 
 
-class _RefusedError(Exception):
-    """The remote will not take our status, now or in a minute."""
+class _NotOursError(SourceError):
+    """The branch is somebody else's, or its name or a name on it is."""
 
 
-def _changes(there: Mapping[str, tuple[str, str]], tree: Mapping[str, bytes], like: str) -> dict[str, bytes | None]:
-    """What to write so that our files on the branch are exactly the tree's; None deletes."""
-    changes: dict[str, bytes | None] = {
-        path: content for path, content in tree.items() if there.get(path) != (_PLAIN, object_id("blob", content, like))
-    }
-    for path in there:
-        if path not in tree and (path in OWN_FILES or path.split("/", 1)[0] in OWN_FOLDERS):
-            changes[path] = None
-    return changes
+def _same(file: Listed | None, blob: str) -> bool:
+    return file is not None and (file.mode, file.blob) == (_PLAIN, blob)
+
+
+def _in_the_way(other: str, branch: str) -> bool:
+    """Whether Git cannot have both branches, as one would be a file and a folder."""
+    return branch.startswith(f"{other}/") or other.startswith(f"{branch}/")
+
+
+def _check_room(there: Mapping[str, Listed], changes: Mapping[str, bytes | None], branch: str) -> None:
+    """Raise _NotOursError where a file that stays would be a folder as well: writing ours would delete it."""
+    stay = [path for path in there if changes.get(path, b"") is not None]
+    folders = {path[:position] for path in stay for position, char in enumerate(path) if char == "/"}
+    taken = set(stay)
+    for path, content in changes.items():
+        if content is None:
+            continue
+        above = [path[:position] for position, char in enumerate(path) if char == "/"]
+        if blocked := next((name for name in above if name in taken), path if path in folders else ""):
+            text = f"{blocked} on branch {branch} is somebody else's, and a file of the status belongs there"
+            raise _NotOursError(text, hint="Move it away, or choose another writeBack.statusBranch.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gitmesh.errors import ClusterError
 from gitmesh.model.objects import Body, ObjectKey, canonical, decode
@@ -12,6 +12,8 @@ from gitmesh.model.units import UnitKey
 
 SERVER_FIELDS = ("resourceVersion", "managedFields", "uid", "creationTimestamp", "generation", "selfLink")
 """metadata that servers add; no part of a live object's content."""
+
+_MOST_FINALIZERS, _LONGEST_NAME = 8, 128
 
 
 class StepError(Exception):
@@ -39,7 +41,15 @@ def live_object(key: ObjectKey, uid: str, body: Body) -> Live:
         annotations=_strings(metadata.get("annotations")),
         resource_version=version_of(content),
         deleting=deleting,
+        finalizers=finalizers_of(metadata),
     )
+
+
+def finalizers_of(metadata: Mapping[str, object]) -> tuple[str, ...]:
+    """What the deletion of an object waits for: at most a handful is told, as names that can be printed."""
+    found = metadata.get("finalizers")
+    names = (str(name)[:_LONGEST_NAME] for name in found[:_MOST_FINALIZERS]) if isinstance(found, list) else ()
+    return tuple(name for name in names if name.isprintable())
 
 
 def version_of(content: bytes) -> str:
@@ -59,7 +69,8 @@ def refuse_observed(name: str, enforce: bool) -> None:
 
 def lost_race(ledger: str) -> ClusterError:
     """Somebody wrote the ledger since it was read: what was decided by it may be wrong, and the next cycle decides anew."""
-    return ClusterError(f"the ledger {ledger} was changed by somebody else; is another agent at work?", code="GM505")
+    text = f"the ledger {ledger} was changed by somebody else; is another agent at work?"
+    return ClusterError(text, code="GM505", hint="Let one agent of an instance be at work; the next cycle decides anew.")
 
 
 def carry_out(plan: Plan, write: Callable[[Change, str], Live | None]) -> tuple[Outcome, ...]:

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 STALE_AFTER = 5
 """Intervals without a completed cycle after which the agent counts as stuck."""
-LEAST_PATIENCE = 120.0
-"""Seconds that a cycle may take in any case, however short the interval."""
+LEAST_PATIENCE = 300.0
+"""Seconds that a cycle may take in any case, however short the interval: it waits for clusters in three steps, each bounded."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
-from gitmesh.diagnostics import Severity
+from gitmesh.diagnostics import Diagnostic, Severity
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.plan import Action, Outcome
 from gitmesh.model.report import Report
 from gitmesh.render.escape import printable
 
@@ -70,12 +72,21 @@ def _escaped(_logger: object, _method: str, event: EventDict) -> EventDict:
     return {name: printable(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
+LASTING = frozenset({"GM501", "GM502", "GM601", "GM603", "GM604", "GM606"})
+"""Faults of the world, of which a source or cluster has one at a time; its words may change from try to try."""
+
+
 class LogPublisher:
-    """Logs what changed since the last cycle: revisions, findings, writes, states. A quiet cycle is one debug line."""
+    """Logs what changed since the last cycle: revisions, findings, writes, states. A quiet cycle is one debug line.
+
+    A finding is logged when it begins, and a fault of the world once more when it ends.
+    """
 
     def __init__(self, log: FilteringBoundLogger) -> None:
         self._log = log
-        self._known: frozenset[tuple[object, ...]] = frozenset()
+        self._known: Mapping[tuple[object, ...], Diagnostic] = {}
+        self._told: dict[tuple[object, ...], Diagnostic] = {}
+        self._failing: frozenset[tuple[str, ObjectKey, Action]] = frozenset()
         self._states: dict[str, str] = {}
         self._accepted: dict[str, str] = {}
 
@@ -89,28 +100,31 @@ class LogPublisher:
             changes = {change.key: change for change in (result.plan.writes if result.plan else ())}
             for outcome in result.outcomes:
                 change = changes.get(outcome.key)
-                self._write(name, str(outcome.key), outcome.action.value, outcome.ok, change.drift if change else False)
+                self._write(name, outcome, change.drift if change else False)
+        self._failing = _failures(report)
         commits = ",".join(f"{name}@{source.accepted[:12]}" for name, source in sorted(report.sources.items()))
         self._log.debug("cycle", seconds=round(sum(report.seconds.values()), 3), policies=len(report.policies), commits=commits)
         return report
 
+    def tell(self, diagnostic: Diagnostic) -> None:
+        """Log a finding of the cycle under way, if it is news."""
+        key = _identity(diagnostic)
+        if key not in self._known and key not in self._told:
+            self._told[key] = diagnostic
+            self._log.log(LEVELS[diagnostic.severity], "finding", **_fields(diagnostic), message=diagnostic.message)
+
     def _findings(self, report: Report) -> None:
-        known = {diagnostic.sort_key(): diagnostic for diagnostic in report.diagnostics}
-        for key, diagnostic in known.items():
-            if key not in self._known:
-                self._log.log(
-                    LEVELS[diagnostic.severity],
-                    "finding",
-                    code=diagnostic.code,
-                    name=diagnostic.name,
-                    at=str(diagnostic.at or ""),
-                    policy=diagnostic.policy,
-                    cluster=diagnostic.cluster,
-                    message=diagnostic.message,
-                )
-        if self._known and not any(d.is_error for d in report.diagnostics) and self._known - known.keys():
-            self._log.info("findings resolved", count=len(self._known - known.keys()))
-        self._known = frozenset(known)
+        for diagnostic in report.diagnostics:
+            self.tell(diagnostic)
+        now = {_identity(diagnostic): diagnostic for diagnostic in report.diagnostics}
+        gone = [diagnostic for key, diagnostic in (*self._known.items(), *self._told.items()) if key not in now]
+        for diagnostic in gone:
+            if diagnostic.code in LASTING:
+                self._log.info("finding ended", **_fields(diagnostic))
+        others = [diagnostic for diagnostic in gone if diagnostic.code not in LASTING]
+        if others and not any(d.is_error for d in report.diagnostics):
+            self._log.info("findings resolved", count=len(others))
+        self._known, self._told = now, {}
 
     def _revision(self, source: str, commit: str) -> None:
         before = self._accepted.get(source, "")
@@ -123,6 +137,32 @@ class LogPublisher:
             self._log.info("cluster", cluster=name, state=state, before=self._states.get(name, ""))
             self._states[name] = state
 
-    def _write(self, cluster: str, key: str, action: str, ok: bool, drift: bool) -> None:
-        log = self._log.info if ok else self._log.error
-        log("write", cluster=cluster, object=key, action=action, ok=ok, drift=drift)
+    def _write(self, cluster: str, outcome: Outcome, drift: bool) -> None:
+        if not outcome.ok and (cluster, outcome.key, outcome.action) in self._failing:
+            return
+        log = self._log.info if outcome.ok else self._log.error
+        log("write", cluster=cluster, object=str(outcome.key), action=outcome.action.value, ok=outcome.ok, drift=drift)
+
+
+def _failures(report: Report) -> frozenset[tuple[str, ObjectKey, Action]]:
+    """The writes that failed: failing again is no news."""
+    return frozenset((name, o.key, o.action) for name, result in report.clusters.items() for o in result.outcomes if not o.ok)
+
+
+def _identity(diagnostic: Diagnostic) -> tuple[object, ...]:
+    """What makes it the same finding as in the cycle before."""
+    if diagnostic.code in LASTING:
+        return (diagnostic.code, diagnostic.at.source if diagnostic.at else "", diagnostic.cluster, diagnostic.policy)
+    return diagnostic.sort_key()
+
+
+def _fields(diagnostic: Diagnostic) -> Mapping[str, str]:
+    return {
+        "code": diagnostic.code,
+        "name": diagnostic.name,
+        "at": str(diagnostic.at or ""),
+        "policy": diagnostic.policy,
+        "cluster": diagnostic.cluster,
+        **({"detail": diagnostic.detail} if diagnostic.detail else {}),
+        **({"hold": diagnostic.hold} if diagnostic.hold else {}),
+    }

@@ -10,21 +10,27 @@ from types import FrameType
 
 from structlog.typing import FilteringBoundLogger
 
+from gitmesh.adapters.polling import Polled
+from gitmesh.agent.background import Background
 from gitmesh.agent.health import Health
 from gitmesh.agent.logs import captured
 from gitmesh.agent.loop import Loop
 from gitmesh.agent.metrics import Metrics
-from gitmesh.agent.server import bound, pages, serve
+from gitmesh.agent.server import pages, serve
 from gitmesh.model.report import Report
 from gitmesh.ports import Publisher
 
 GRACE = 18.0
 """Seconds between SIGTERM and the end (reliability X10): the object under way is finished, the rest waits for the next start."""
+LAST_WORDS = 4.0
+"""Seconds of it for a status that is still to be pushed."""
 
 
 def run_agent(
     cycle: Callable[[Sequence[Publisher]], Report],
     *,
+    sources: Sequence[Polled],
+    background: Sequence[Background],
     listen: str,
     interval: float,
     clock: Callable[[], float],
@@ -35,22 +41,25 @@ def run_agent(
 ) -> int:
     """Keep the clusters until `stop` is set; returns the exit code.
 
-    `cycle` runs the pipeline once with the publishers it is given; `leave` ends the process when the grace is over.
-    Raises ListenError before anything else happens.
+    `cycle` runs the pipeline once with the publishers it is given; `sources` are polled beside it; what `background` has is
+    brought to an end afterwards. `leave` ends the process when the grace is over. Raises ListenError before anything else happens.
     """
     metrics = Metrics()
     health = Health(clock(), interval)
     everything = (*publishers, metrics)
     server = serve(listen, pages(health, metrics.registry, clock))
-    log.info("agent started", listen=bound(server), interval=interval)
-    watcher = Thread(target=_last_resort, args=(stop, leave), daemon=True, name="grace")
-    watcher.start()
+    log.info("agent started", listen=server.addresses, interval=interval)
+    Thread(target=_last_resort, args=(stop, sources, leave), daemon=True, name="grace").start()
+    loop = Loop(cycle=lambda: cycle(everything), interval=interval, clock=clock, health=health, metrics=metrics, log=log)
     try:
         with captured(log):
-            Loop(cycle=lambda: cycle(everything), interval=interval, clock=clock, health=health, metrics=metrics, log=log).run(stop)
+            for source in sources:
+                source.start(loop.wake)
+            loop.run(stop)
+            for publisher in background:
+                publisher.close(LAST_WORDS)
     finally:
-        server.shutdown()
-        server.server_close()
+        server.close()
     log.info("agent stopped")
     return 0
 
@@ -80,8 +89,10 @@ def _set_when_told(told: int, stop: Event) -> None:
     stop.set()
 
 
-def _last_resort(stop: Event, leave: Callable[[int], None]) -> None:
-    """End the process when a cycle does not end in time; intents are on record, so the next start converges."""
+def _last_resort(stop: Event, sources: Sequence[Polled], leave: Callable[[int], None]) -> None:
+    """End the polls, and the process when a cycle does not end in time; intents are on record, so the next start converges."""
     stop.wait()
+    for source in sources:
+        source.close()
     Event().wait(GRACE)
     leave(0)

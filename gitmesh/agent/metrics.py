@@ -60,7 +60,7 @@ class Metrics(Collector):
         info.add_metric([], {"version": __version__})
         yield info
         if self._report is not None:
-            for gauges in (_sources, _clusters, _objects, _findings, _policies):
+            for gauges in (_sources, _clusters, _holds, _objects, _findings, _policies):
                 yield from gauges(self._report)
 
 
@@ -72,10 +72,13 @@ def _result(report: Report) -> str:
 
 def _sources(report: Report) -> Iterator[Metric]:
     yield _family(
-        "gitmesh_source_up", "Whether the source was read.", ["source"], ((s.name, not s.unavailable) for s in report.sources.values())
+        "gitmesh_source_up", "Whether the source answers.", ["source"], ((s.name, not s.unavailable) for s in report.sources.values())
     )
     yield _family(
-        "gitmesh_source_refused", "Whether the tip is refused or held.", ["source"], ((s.name, s.refused) for s in report.sources.values())
+        "gitmesh_source_refused",
+        "Whether the tip was read and is refused or held.",
+        ["source"],
+        ((s.name, s.refused and not s.unavailable) for s in report.sources.values()),
     )
 
 
@@ -92,6 +95,21 @@ def _clusters(report: Report) -> Iterator[Metric]:
         ["cluster", "state"],
         ((n, s.value, r.state is s) for n, r in report.clusters.items() for s in State),
     )
+
+
+def _holds(report: Report) -> Iterator[Metric]:
+    """Every hold has an age: the time now less this."""
+    holds = [(name, hold) for name, result in report.clusters.items() for hold in (result.ledger.holds.items() if result.ledger else ())]
+    lasting = [(name, key, hold) for name, (key, hold) in holds if not hold.approved]
+    names = report.clusters
+    yield _family(
+        "gitmesh_holds", "What is left as it is until a doubt ends or is approved.", ["cluster"],
+        ((name, sum(of == name for of, _, _ in lasting)) for name in names),
+    )  # fmt: skip
+    yield _family(
+        "gitmesh_hold_since_seconds", "When a hold began, in seconds since the epoch.", ["cluster", "hold"],
+        ((name, key, hold.since) for name, key, hold in lasting),
+    )  # fmt: skip
 
 
 def _objects(report: Report) -> Iterator[Metric]:

@@ -147,13 +147,17 @@ def answer(
     """
     want = wanted(given)
     report = _decided(given)
-    if said := findings_text(report.diagnostics, paint=console.paint_for(given["color"], error=True)):
-        console.note(said.rstrip("\n"))
+    beside = console.paint_for(given["color"], error=True)
+    if said := findings_text(report.diagnostics, paint=beside):
+        console.note(said.rstrip("\n"), beside)
     known = _known_clusters(report)
     if known:
         asked = _asked(want, report, known, look)
-        shown = text(asked, console.paint_for(given["color"])) if given["form"] == "text" else dumped(document(asked), given["form"])
-        console.data(shown)
+        if given["form"] == "text":
+            paint = console.paint_for(given["color"])
+            console.data(text(asked, paint), paint)
+        else:
+            console.document(dumped(document(asked), given["form"]))
     return exit_code(report, fail_on=given["fail_on"])
 
 

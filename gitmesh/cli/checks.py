@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from gitmesh.adapters.git import GitSource
 from gitmesh.adapters.git.process import git_version
 from gitmesh.codes import CODES
 from gitmesh.errors import ClusterError, SourceError
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import NAMESPACE
-from gitmesh.ports import Cluster, Fleet, Translator
+from gitmesh.model.snapshot import Snapshot
+from gitmesh.parsing.parse import parse
+from gitmesh.ports import Cluster, Fleet, Source, Translator
 from gitmesh.render.checks import Check, Level
 from gitmesh.render.values import counted, listed
 
@@ -46,17 +47,26 @@ def git_check() -> Check:
     return Check(level=Level.OK, subject="git", message=text)
 
 
-def source_check(source: GitSource) -> Check:
-    """Whether the repository answers, the branch is there and policies are in it."""
+def source_check(source: Source, branch: str, ignore: frozenset[str]) -> Check:
+    """Whether the repository answers, the branch is there and policies are in each of its paths."""
     subject = f"source {source.name}"
     try:
         snapshot = source.fetch()
     except SourceError as error:
-        return Check(level=Level.DOWN, subject=subject, message=str(error), hint=CODES["GM601"].fix)
-    text = f"{source.branch} at {snapshot.commit[:12]}, {counted(len(snapshot.files), 'file')}"
-    if not snapshot.files:
-        return Check(level=Level.FAIL, subject=subject, message=text, hint=CODES["GM110"].fix)
+        return Check(level=Level.DOWN, subject=subject, message=error.in_full, hint=error.hint or CODES["GM601"].fix)
+    text = f"{branch} at {snapshot.commit[:12]}, {counted(len(snapshot.files), 'file')}"
+    vacant = _vacant(snapshot, ignore)
+    if vacant:
+        return Check(level=Level.FAIL, subject=subject, message=f"{text}; no policy in {listed(vacant, 8)}", hint=CODES["GM110"].fix)
     return Check(level=Level.OK, subject=subject, message=text)
+
+
+def _vacant(snapshot: Snapshot, ignore: frozenset[str]) -> list[str]:
+    """The paths without a policy; of a revision with errors, those without any policy file."""
+    policies, said = parse(snapshot, ignore=ignore)
+    homes = {policy.location.path for policy in policies}
+    broken = any(one.is_error for one in said)
+    return [path or "all of it" for path, files in snapshot.paths.items() if not files or (homes.isdisjoint(files) and not broken)]
 
 
 def cluster_checks(fleet: Fleet, translators: Mapping[str, Translator], instance: str) -> Iterator[Check]:
@@ -64,7 +74,7 @@ def cluster_checks(fleet: Fleet, translators: Mapping[str, Translator], instance
     answers = fleet.each(lambda cluster: tuple(_cluster(cluster, translators, instance)))
     for name, answer in answers.items():
         if isinstance(answer, ClusterError):
-            yield Check(level=Level.DOWN, subject=f"cluster {name}", message=str(answer), hint=CODES[answer.code].fix)
+            yield Check(level=Level.DOWN, subject=f"cluster {name}", message=answer.in_full, hint=answer.hint or CODES[answer.code].fix)
         else:
             yield from answer
 
@@ -72,7 +82,9 @@ def cluster_checks(fleet: Fleet, translators: Mapping[str, Translator], instance
 def _cluster(cluster: Cluster, translators: Mapping[str, Translator], instance: str) -> Iterator[Check]:
     facts = cluster.facts()
     subject = f"cluster {cluster.name}"
-    unread = "a kind could not be read; see rights" if isinstance(cluster, HasRights) else "a file could not be read; gitmesh diff names it"
+    unread = (
+        "a kind could not be read; see rights" if isinstance(cluster, HasRights) else "a file could not be read; `gitmesh diff` names it"
+    )
     yield _reached(subject, facts, cluster.enforce, unread)
     yield _meshes(subject, facts)
     yield _kinds(subject, facts, translators)

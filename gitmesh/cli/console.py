@@ -1,16 +1,22 @@
-"""The terminal: data on stdout, everything else on stderr; colour and progress only where somebody looks."""
+"""The terminal, and the one door to it: data on stdout, everything else on stderr; colour and progress only where somebody looks.
+
+Arguments, files, repositories and APIs say what they like. Whatever is printed for a person goes through here and is made fit.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 import click
 
+from gitmesh.render.escape import printable, printable_lines
 from gitmesh.render.paint import Paint, ansi, plain
 
 QUIET_SECONDS = 0.3
@@ -33,14 +39,36 @@ def paint_for(choice: bool | None, *, error: bool = False) -> Paint:
     return ansi if wants_color(choice, sys.stderr if error else sys.stdout, os.environ) else plain
 
 
-def data(text: str) -> None:
-    """Print the answer, as it is: colours were decided when it was rendered."""
+def program() -> tuple[str, ...]:
+    """How this program is started from this shell: by its name where that is found, else as it was started now."""
+    if shutil.which("gitmesh"):
+        return ("gitmesh",)
+    started = Path(sys.argv[0])
+    return (str(started.absolute()),) if started.name == "gitmesh" and os.access(started, os.X_OK) else (sys.executable, "-m", "gitmesh")
+
+
+def data(text: str, paint: Paint = plain) -> None:
+    """Print the answer for a person; `paint` is what it was rendered with. What came from outside moves no cursor."""
+    click.echo(printable_lines(text, paint), nl=False, color=True)
+
+
+def document(text: str) -> None:
+    """Print the answer for a program, as it is: whoever wrote the document has escaped what it holds."""
     click.echo(text, nl=False, color=True)
 
 
-def note(text: str) -> None:
+def note(text: str, paint: Paint = plain) -> None:
     """Say something beside the answer."""
-    click.echo(text, err=True, color=True)
+    click.echo(printable_lines(text, paint), err=True, color=True)
+
+
+def complaint(mistake: click.ClickException) -> None:
+    """Say what was wrong with a command line, or what failed: the message, which may repeat any argument or file, on one line."""
+    if isinstance(mistake, click.UsageError) and mistake.ctx is not None:
+        asked = f"{mistake.ctx.command_path} {mistake.ctx.help_option_names[0]}"
+        note(f"{mistake.ctx.get_usage()}\nTry '{asked}' for help.\n")
+    text = mistake.format_message()
+    note(f"Error: {printable(' '.join(text.split()) if isinstance(mistake, click.MissingParameter) else text)}")
 
 
 @contextmanager
@@ -68,7 +96,7 @@ class Progress:
     def __call__(self, text: str) -> None:
         """Name the current step."""
         with self._lock:
-            self._text = text
+            self._text = printable(text)
             if self._shown:
                 self._write()
 

@@ -4,54 +4,115 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-
-from msgspec import Struct
+from typing import TYPE_CHECKING
 
 from gitmesh.adapters.folder import FolderSource
-from gitmesh.errors import SourceError
-from gitmesh.model.snapshot import Snapshot
-from gitmesh.ports import Source
+from gitmesh.adapters.gitindex import read_index
+from gitmesh.adapters.revision import lies_below
+from gitmesh.diagnostics import suggest
+from gitmesh.model.envelope import ENVELOPES
+from gitmesh.model.snapshot import File
+from gitmesh.parsing.nodes import read
+from gitmesh.parsing.parse import GROUP
+
+if TYPE_CHECKING:
+    from gitmesh.cli.wiring import Setup
+
+_KEPT_BESIDE = frozenset({"Config", "Ledger"})
+"""Documents of ours that lie beside policies: the configuration, and in directory clusters the ledger."""
 
 
-class Folders(Struct, frozen=True):
-    """Several folders as one source, as a source of a repository may have several paths."""
+def folder(path: Path, name: str, setup: Setup | None = None, inside: Sequence[str] = (), *, root: bool = False) -> FolderSource:
+    """A folder or a file as a source. `inside` are the paths of the configuration; `root` says that they are meant from here.
 
-    name: str
-    parts: tuple[FolderSource, ...]
-
-    def fetch(self) -> Snapshot:
-        """The files of all of them. Raises SourceError."""
-        found = [part.fetch() for part in self.parts]
-        files = {file.path: file for snapshot in found for file in snapshot.files}
-        return Snapshot(
-            source=self.name,
-            commit="",
-            files=tuple(files[path] for path in sorted(files)),
-            diagnostics=tuple(one for snapshot in found for one in snapshot.diagnostics),
-        )
-
-    def read(self, commit: str) -> Snapshot:
-        """Raises SourceError: folders have no history."""
-        if commit:
-            raise SourceError(f"{self.name} is a folder and has no history")
-        return self.fetch()
-
-    def descends(self, tip: str, ancestor: str) -> bool:  # noqa: ARG002  the port names them
-        """True: a folder is never rewound."""
-        return True
-
-
-def folder(path: Path, name: str, inside: Sequence[str] = ()) -> Source:
-    """A folder or a file as a source: those paths `inside` that exist below it, else all of it.
-
-    Files are named as they can be opened from the current directory.
+    The paths are those of a repository's root, so they are asked for where PATH is one for sure: it is a checkout, or the folder of
+    the configuration. Above one of them in a checkout, what of them lies in PATH is meant; anywhere else, and inside of one, all of PATH.
+    Files are named as they can be opened from the current directory. A configuration that is not trusted hides no policy.
     """
-    present = sorted({place for place in inside if place and (path / place).exists()})
-    places = [path / place for place in present] or [path]
-    return Folders(name, tuple(FolderSource(name, str(place), prefix=_prefix(place)) for place in places))
+    top = checkout(path)
+    if link := _link(path, top):
+        return FolderSource(name, str(link.parent), prefix=_prefix(link.parent), paths=(link.name,))
+    if not path.is_dir():
+        index, within = read_index(top) if top else None, _within(path.parent, top)
+        return FolderSource(name, str(path.parent), prefix=_prefix(path.parent), paths=(path.name,), index=index, inside=within)
+    beyond = partial(_claims, prefix=_prefix(path)) if setup is not None and setup.confined else None
+    asked = tuple(inside) if root and inside else _asked(path, top, inside, setup.base if setup else None)
+    within = _within(path, top)
+    return FolderSource(
+        name, str(path), prefix=_prefix(path), paths=asked, beyond=beyond, index=read_index(top) if top else None, inside=within
+    )
+
+
+def stand_in(path: Path, name: str, setup: Setup, inside: Sequence[str]) -> FolderSource:
+    """What stands in for a source: as `folder`, but a PATH in a checkout that has to do with the source's paths means all of them.
+
+    A part of the source would read as if all the rest were deleted, and a path that is missing beside it would not be seen.
+    """
+    top = checkout(path)
+    if top is None or not any(_related(_within(path, top), place) for place in inside):
+        return folder(path, name, setup, inside)
+    return folder(top if path.is_absolute() else Path(os.path.relpath(top)), name, setup, inside)
+
+
+def _related(here: str, place: str) -> bool:
+    return lies_below(os.fsencode(here), place) or lies_below(os.fsencode(place), here)
+
+
+def _claims(file: File, prefix: str) -> bool:
+    """Whether a file may be meant as policies: anything but the objects of other tools, and what GitMesh keeps beside. What a
+    name that begins with a dot sets apart (`.github`) must look like one."""
+    parsed = read(file.content, file.path)
+    documents = [document.data for document in parsed.documents if document.data is not None]
+    if any(part.startswith(".") for part in file.path.removeprefix(prefix).split("/")):
+        return any(isinstance(data, dict) and str(data.get("kind")) in ENVELOPES for data in documents)
+    return bool(parsed.findings) or not all(map(_is_of_others, documents))
+
+
+def _is_of_others(data: object) -> bool:
+    version, kind = (data.get("apiVersion"), data.get("kind")) if isinstance(data, dict) else (None, None)
+    if not isinstance(version, str) or not isinstance(kind, str):
+        return False
+    group = version.rpartition("/")[0]
+    return kind in _KEPT_BESIDE if group == GROUP else kind not in ENVELOPES and not suggest(group, [GROUP])
+
+
+def checkout(path: Path) -> Path | None:
+    """The root of the checkout that a path lies in, if it does."""
+    absolute = Path(os.path.abspath(path))
+    return next((one for one in (absolute, *absolute.parents) if os.path.lexists(one / ".git")), None)
+
+
+def _asked(path: Path, top: Path | None, inside: Sequence[str], root: Path | None) -> tuple[str, ...]:
+    """Which of the configuration's paths PATH holds, as seen from it; ("",) is all of it."""
+    absolute = Path(os.path.abspath(path))
+    if inside and (absolute == top or (root is not None and path.resolve() == root)):
+        return tuple(inside)
+    here = _within(path, top)
+    return tuple(place.removeprefix(f"{here}/") for place in inside if here and place != here and lies_below(place.encode(), here)) or ("",)
+
+
+def _within(path: Path, top: Path | None) -> str:
+    """Where in its checkout a folder lies; "" at the root of it, and outside of any."""
+    here = Path(os.path.abspath(path)).relative_to(top).as_posix() if top else ""
+    return "" if here == "." else here
+
+
+def _link(path: Path, top: Path | None) -> Path | None:
+    """The first part of a path inside a checkout that is a symbolic link: git holds the link, not what it leads to."""
+    absolute = Path(os.path.abspath(path))
+    inner = [one for one in (absolute, *absolute.parents) if top is not None and top in one.parents]
+    return next((_seen(one) for one in reversed(inner) if one.is_symlink()), None)
+
+
+def _seen(absolute: Path) -> Path:
+    """A path as it can be opened from here."""
+    try:
+        return absolute.relative_to(Path.cwd())
+    except ValueError:
+        return absolute
 
 
 def _prefix(place: Path) -> str:
-    parent = os.path.dirname(place) if place.is_file() else str(place)
-    return "" if parent in ("", ".") else f"{parent.rstrip('/')}/"
+    return "" if str(place) in ("", ".") else f"{str(place).rstrip('/')}/"

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 import click
 
 from gitmesh import __version__
+from gitmesh.cli import console
 from gitmesh.cli.lazy import Entry, LazyGroup
+from gitmesh.render.escape import printable
 
 FAILURE = 3
 INTERRUPTED = 130
@@ -24,9 +26,11 @@ ENTRIES: Mapping[str, Entry] = {
     "can": Entry(module=f"{_COMMANDS}.can", help="Say whether a request would be admitted, and which lines decide."),
     "route": Entry(module=f"{_COMMANDS}.route", help="Say how a request would be treated, and which lines decide."),
     "sync": Entry(module=f"{_COMMANDS}.sync", help="Make the clusters what the policies say, once."),
+    "approve": Entry(module=f"{_COMMANDS}.approve", help="End a hold: confirm the facts that a finding doubts."),
     "agent": Entry(module=f"{_COMMANDS}.agent", help="Keep the clusters what the policies say, for ever."),
     "discover": Entry(module=f"{_COMMANDS}.discover", help="Show what runs in the clusters."),
     "check": Entry(module=f"{_COMMANDS}.check", help="Check configuration, repositories, clusters and rights."),
+    "trust": Entry(module=f"{_COMMANDS}.trust", help="Agree to a configuration that is found by itself."),
     "explain": Entry(module=f"{_COMMANDS}.explain", help="Explain a finding's code or a policy's field."),
     "schema": Entry(module=f"{_COMMANDS}.schema", help="Print the JSON Schema of the policy kinds."),
     "version": Entry(module=f"{_COMMANDS}.version", help="Print the version."),
@@ -74,7 +78,7 @@ cli.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, he
 
 
 def _version(ctx: click.Context) -> None:
-    click.echo(f"gitmesh {__version__}")
+    console.data(f"gitmesh {__version__}\n")
     ctx.exit()
 
 
@@ -94,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line; the exit code. Nothing that happens inside escapes as a traceback or as exit code 1."""
     try:
-        code = cli.main(arguments, prog_name="gitmesh", standalone_mode=False)
+        code = cli.main(arguments, prog_name="gitmesh", standalone_mode=False, obj=tuple(arguments))
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as stop:
@@ -102,7 +106,7 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return _interrupted()
     except click.ClickException as mistake:
-        mistake.show()
+        console.complaint(mistake)
         return FAILURE
     except BrokenPipeError:
         return _reader_left()
@@ -111,7 +115,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _interrupted() -> int:
-    click.echo("interrupted", err=True)
+    console.note("interrupted")
     return INTERRUPTED
 
 
@@ -125,10 +129,10 @@ def _defect(defect: Exception, arguments: Sequence[str]) -> int:
     if "--debug" in arguments or os.environ.get("GITMESH_DEBUG"):
         import traceback
 
-        traceback.print_exception(defect)
+        console.note("".join(traceback.format_exception(defect)).rstrip("\n"))
     name = type(defect).__name__
-    click.echo(f"gitmesh: this is a defect of GitMesh, not of your policies ({name}: {defect})", err=True)
-    click.echo("  hint: run again with GITMESH_DEBUG=1 and report the traceback", err=True)
+    console.note(printable(f"gitmesh: this is a defect of GitMesh, not of your policies ({name}: {defect})"))
+    console.note("  hint: run again with GITMESH_DEBUG=1 and report the traceback")
     return FAILURE
 
 

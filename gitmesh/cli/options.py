@@ -52,7 +52,7 @@ def _configured(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
     from gitmesh.errors import SourceError
     from gitmesh.parsing.settings import load_config
 
-    file = find(ctx.params.get("config_path"), Path.cwd())
+    file = ctx.params.get("config_path") or find(Path.cwd())
     try:
         config, _ = load_config(read_config(str(file)), str(file), os.environ) if file else (None, ())
     except SourceError:

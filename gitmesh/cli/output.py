@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import orjson
 
 from gitmesh.render.document import Document
+
+_HIDDEN = re.compile("[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]")
+"""What JSON allows in text and a terminal obeys, or a reader would not see: written as an escape."""
 
 
 def dumped(document: Document, form: str) -> str:
@@ -16,7 +21,8 @@ def dumped(document: Document, form: str) -> str:
 
 def as_json(document: Any) -> str:
     """Indented JSON, keys in the order of the document."""
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode() + "\n"
+    text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    return _HIDDEN.sub(lambda found: json.dumps(found.group())[1:-1], text) + "\n"
 
 
 def as_yaml(document: Any) -> str:

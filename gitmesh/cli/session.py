@@ -16,6 +16,7 @@ from gitmesh.cli.exits import exit_code
 from gitmesh.cli.output import dumped
 from gitmesh.model.report import Report, Stage
 from gitmesh.render.document import Document, findings_document, plan_document
+from gitmesh.render.escape import printable
 from gitmesh.render.markdown import report_markdown
 from gitmesh.render.narrow import narrowed, unmatched
 from gitmesh.render.text import report_text
@@ -57,28 +58,31 @@ def translators() -> Mapping[str, Translator]:
 def whole_job(setup: wiring.Setup, store: Path | None, *, approve: Sequence[str] = (), only: frozenset[str] = frozenset()) -> Job:
     """Everything that the configuration names: what `sync` runs once."""
     plugins, repositories = translators(), wiring.sources(setup, store)
+    branch = wiring.status_branch(setup, repositories)
     return Job(
         sources=repositories,
         fleet=wiring.fleet(setup, plugins),
         options=wiring.options(setup, approve=approve, only=only),
         translators=plugins,
-        publishers=wiring.publishers(setup, repositories),
+        publishers=(branch,) if branch else (),
     )
 
 
 def execute(job: Job, until: Stage) -> Report:
     """Run the pipeline once, with progress on a terminal."""
+    from gitmesh.adapters.polling import side_by_side
     from gitmesh.pipeline import Memo, run
 
-    with console.progress() as progress:
+    with side_by_side(job.sources) as sources, console.progress() as progress:
         return run(
-            job.sources,
+            sources,
             job.fleet,
             job.translators,
             until=until,
             options=job.options,
             memo=Memo(),
             clock=time.monotonic,
+            wall=time.time,
             publishers=job.publishers,
             progress=progress,
         )
@@ -103,14 +107,15 @@ def answer(report: Report, view: View, *, differences: bool = False) -> int:
     for glob in unmatched(report, view.policies):
         if not any(one.is_error for one in report.diagnostics):
             raise click.UsageError(f"--policy {glob}: no such policy")
-        console.note(f"--policy {glob}: no such policy, as far as the errors let see")
+        console.note(printable(f"--policy {glob}: no such policy, as far as the errors let see"))
     part = narrowed(report, view.policies)
     if part.hidden:
         console.note(part.hidden)
     if view.form == "text":
-        console.data(report_text(part.report, paint=console.paint_for(view.color)))
+        paint = console.paint_for(view.color)
+        console.data(report_text(part.report, paint=paint), paint)
     elif view.form == "markdown":
         console.data(report_markdown(part.report))
     else:
-        console.data(dumped(_DOCUMENTS[report.until](part.report), view.form))
+        console.document(dumped(_DOCUMENTS[report.until](part.report), view.form))
     return exit_code(part.report, fail_on=view.fail_on, differences=differences)

@@ -1,4 +1,4 @@
-"""A configured cluster whose credentials or address cannot even be read: it fails alone, the others keep working."""
+"""A configured cluster or repository that may not or cannot be asked at all: it fails alone, the others keep working."""
 
 from __future__ import annotations
 
@@ -7,11 +7,43 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from gitmesh.errors import ClusterError
-from gitmesh.model.facts import ClusterFacts
+from gitmesh.errors import ClusterError, SourceError
+from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts, Remembered
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ApiKind
 from gitmesh.model.plan import SETTLE, Observed, Outcome, Plan
+from gitmesh.model.snapshot import Snapshot
+
+
+class UnusableSource(Struct, frozen=True):
+    """Answers every question with the problem and what helps."""
+
+    name: str
+    problem: str
+    hint: str
+
+    def fetch(self) -> Snapshot:
+        """Raises SourceError."""
+        raise SourceError(self.problem, hint=self.hint)
+
+    def read(self, commit: str) -> Snapshot:  # noqa: ARG002  the port's signature
+        """Raises SourceError."""
+        raise SourceError(self.problem, hint=self.hint)
+
+    def descends(self, tip: str, ancestor: str) -> bool:  # noqa: ARG002  the port's signature
+        """No: nothing is known of it."""
+        return False
+
+    def leads_to(self, commit: str) -> bool:  # noqa: ARG002  the port's signature
+        """No: nothing is known of it."""
+        return False
+
+    def accept(self, commit: str) -> None:
+        """Nothing of it comes into force."""
+
+    def accepted(self) -> str:
+        """None: nothing of it was ever in force here."""
+        return ""
 
 
 class UnusableCluster(Struct):
@@ -24,9 +56,10 @@ class UnusableCluster(Struct):
     settle: float = SETTLE
 
     def _fail(self) -> NoReturn:
-        raise ClusterError(str(self.error), retryable=self.error.retryable, code=self.error.code)
+        error = self.error
+        raise ClusterError(str(error), retryable=error.retryable, code=error.code, detail=error.detail, hint=error.hint)
 
-    def facts(self) -> ClusterFacts:
+    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:  # noqa: ARG002  the port's signature
         """Raises ClusterError."""
         self._fail()
 

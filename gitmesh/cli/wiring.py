@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import os
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,25 +17,31 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.cli import console
-from gitmesh.cli.folders import folder
+from gitmesh.cli import console, folders, trust
+from gitmesh.render.escape import printable
 
 if TYPE_CHECKING:
     from gitmesh.adapters.git import GitSource
+    from gitmesh.adapters.kube.events import EventPublisher
+    from gitmesh.adapters.statusbranch import StatusBranch
     from gitmesh.model.config import ClusterConfig, Config, SourceConfig
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.pipeline import Options
-    from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
+    from gitmesh.ports import Cluster, Fleet, Source, Translator
 
 FILE = "gitmesh.yaml"
 T = TypeVar("T")
 
 
 class Setup(Struct, frozen=True, kw_only=True):
-    """A configuration that was read, and the folder that its paths are relative to."""
+    """A configuration that was read, and the folder that its paths are relative to.
+
+    It is `confined` where it was found by itself and nobody agreed to it: then it may use what lies below its folder, as data only.
+    """
 
     config: Config
     file: Path
+    confined: bool = False
 
     @property
     def base(self) -> Path:
@@ -47,30 +54,68 @@ class Setup(Struct, frozen=True, kw_only=True):
         return {cluster.name: cluster.labels for cluster in self.config.clusters}
 
 
-def find(given: Path | None, start: Path) -> Path | None:
-    """--config or GITMESH_CONFIG, else the nearest gitmesh.yaml from `start` upwards."""
+def find(start: Path) -> Path | None:
+    """The nearest gitmesh.yaml from `start` upwards."""
+    places = (start.resolve(), *start.resolve().parents)
+    return next((place / FILE for place in places if (place / FILE).is_file()), None)
+
+
+def load(given: Path | None, beside: Path | None = None) -> Setup | None:
+    """The configuration, named on stderr: --config or GITMESH_CONFIG; else `beside`, or the nearest from here upwards, as far as
+    it is trusted. None where there is none. Exits with 2 where it is not valid."""
     if given is not None:
-        return given
-    folders = [start.resolve(), *start.resolve().parents]
-    return next((folder / FILE for folder in folders if (folder / FILE).is_file()), None)
-
-
-def load(given: Path | None) -> Setup | None:
-    """The configuration, named on stderr; None where there is none. Exits with 2 where it is not valid."""
-    file = find(given, Path.cwd())
-    return None if file is None else read(file)
+        return read(given)
+    file = beside or find(Path.cwd())
+    return None if file is None else _found(file)
 
 
 def read(file: Path, *, quiet: bool = False) -> Setup:
-    """A configuration file, named on stderr unless `quiet`. Its findings are printed like any others, and end the command."""
+    """A configuration that was named, and is named on stderr unless `quiet`."""
+    config = parsed(file, content_of(file))
+    if not quiet:
+        console.note(printable(f"configuration: {_shown(file)}"))
+    return Setup(config=config, file=file)
+
+
+def _found(file: Path) -> Setup:
+    """A configuration that nobody named: it counts fully only once it is trusted."""
+    content = content_of(file)
+    if trust.is_trusted(file, content, os.environ):
+        setup = Setup(config=parsed(file, content), file=file)
+    elif file.is_symlink():
+        raise click.UsageError(f"{_shown(file)} is a symbolic link, found and not named; {_consent(file)}")
+    else:
+        setup = Setup(config=parsed(file, content), file=file, confined=True)
+    console.note(printable(f"configuration: {_shown(file)}"))
+    if setup.confined:
+        console.note("  found, not named, and not trusted: it uses only what lies below its folder, and keeps nothing from being checked")
+        console.note(printable(f"  {_consent(file)}"))
+    return setup
+
+
+def _consent(file: Path) -> str:
+    """What to type where a configuration that was found is meant."""
+    context = click.get_current_context(silent=True)
+    words = [*(context.find_root().obj or ()), "--config", _shown(file)] if context else ["--config", _shown(file)]
+    once = f"for all of it: {shlex.join(['gitmesh', *words])}"
+    return once if trust.in_ci(os.environ) else f"{once}; or, from now on: {shlex.join(['gitmesh', 'trust', _shown(file)])}"
+
+
+def content_of(file: Path) -> bytes:
+    """The bytes of a configuration."""
     from gitmesh.adapters.folder import read_config
     from gitmesh.errors import SourceError
-    from gitmesh.parsing.settings import load_config
 
     try:
-        content = read_config(str(file))
+        return read_config(str(file))
     except SourceError as error:
         raise click.ClickException(f"the configuration: {error}") from None
+
+
+def parsed(file: Path, content: bytes) -> Config:
+    """The configuration that a file's content is. Its findings are printed like any others, and end the command."""
+    from gitmesh.parsing.settings import load_config
+
     config, findings = load_config(content, _shown(file), os.environ)
     if findings:
         from gitmesh.render.findings import findings_text
@@ -78,9 +123,7 @@ def read(file: Path, *, quiet: bool = False) -> Setup:
         console.note(findings_text(findings).rstrip("\n"))
     if config is None:
         raise click.exceptions.Exit(2)
-    if not quiet:
-        console.note(f"configuration: {_shown(file)}")
-    return Setup(config=config, file=file)
+    return config
 
 
 def require(given: Path | None) -> Setup:
@@ -98,9 +141,19 @@ def _shown(file: Path) -> str:
         return str(file)
 
 
-def sources(setup: Setup, store: Path | None) -> tuple[GitSource, ...]:
-    """The repositories of the configuration."""
-    return tuple(git_source(setup, source, store) for source in setup.config.sources)
+def sources(setup: Setup, store: Path | None) -> tuple[Source, ...]:
+    """The repositories of the configuration; what a confined one may not read fails alone."""
+    return tuple(_source(setup, source, store) for source in setup.config.sources)
+
+
+def _source(setup: Setup, source: SourceConfig, store: Path | None) -> Source:
+    if setup.confined:
+        from gitmesh.cli.confined import source_problem
+        from gitmesh.cli.unusable import UnusableSource
+
+        if problem := source_problem(setup.file.resolve(), source):
+            return UnusableSource(source.name, f"{problem}, because the configuration is not trusted", _consent(setup.file))
+    return git_source(setup, source, store)
 
 
 def git_source(setup: Setup, source: SourceConfig, store: Path | None) -> GitSource:
@@ -139,9 +192,8 @@ def stand_in(setup: Setup, path: Path | None, name: str | None, store: Path | No
     if path is None:
         return sources(setup, store)
     chosen = _named(setup, name)
-    return tuple(
-        folder(path, source.name, source.paths) if source is chosen else git_source(setup, source, store) for source in setup.config.sources
-    )
+    stands = folders.stand_in(path, chosen.name, setup, chosen.paths)
+    return tuple(stands if source is chosen else _source(setup, source, store) for source in setup.config.sources)
 
 
 def _named(setup: Setup, name: str | None) -> SourceConfig:
@@ -151,30 +203,51 @@ def _named(setup: Setup, name: str | None) -> SourceConfig:
     return found
 
 
-def fleet(setup: Setup, translators: Mapping[str, Translator]) -> Fleet:
-    """The clusters of the configuration."""
+def fleet(setup: Setup, translators: Mapping[str, Translator], *, patient: bool = True) -> Fleet:
+    """The clusters of the configuration. Unless `patient`, none is waited for much longer than its deadline for a request."""
     from gitmesh.adapters.fleet import LocalFleet
 
-    folders = [one.name for one in setup.config.clusters if one.directory is not None]
-    return LocalFleet([cluster(setup, one, translators) for one in setup.config.clusters], in_turn=folders)
+    for one in setup.config.clusters:
+        for name in sorted(one.control_planes.keys() - translators.keys()):
+            there = ", ".join(sorted(translators))
+            raise click.ClickException(
+                f"cluster {one.name}: controlPlanes names {name}, which is no installed translator; there are {there}"
+            )
+    directories = [one.name for one in setup.config.clusters if one.directory is not None]
+    bounds = {one.name: one.timeout / 1000 + one.settle_seconds for one in setup.config.clusters}
+    made = [cluster(setup, one, translators) for one in setup.config.clusters]
+    return LocalFleet(made, in_turn=directories, patience=None if patient else bounds)
 
 
 def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translator]) -> Cluster:
     """One cluster: a directory, or Kubernetes. Kubernetes clients are imported only where one is configured."""
+    from gitmesh.cli.unusable import UnusableCluster
+    from gitmesh.errors import ClusterError
+
     plugins = tuple(translators.values())
+    if setup.confined:
+        from gitmesh.cli.confined import cluster_problem
+
+        if problem := cluster_problem(setup.file.resolve(), one):
+            text = f"{problem}, because the configuration is not trusted"
+            error = ClusterError(text, retryable=False, code="GM608", hint=_consent(setup.file))
+            return UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds)
     if one.directory is not None:
         from gitmesh.adapters.directory import DirectoryCluster
 
         root = setup.base / one.directory
-        return DirectoryCluster(one.name, root, plugins, labels=one.labels, enforce=one.enforce, settle=one.settle_seconds)
+        return DirectoryCluster(
+            one.name,
+            root,
+            plugins,
+            labels=one.labels,
+            enforce=one.enforce,
+            settle=one.settle_seconds,
+            control_planes=one.control_planes,
+        )
     from gitmesh.adapters.kube.cluster import connect
-    from gitmesh.cli.unusable import UnusableCluster
-    from gitmesh.errors import ClusterError
 
-    try:
-        return connect(one, plugins, folder=setup.base, environment=os.environ)
-    except ClusterError as error:
-        return UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds)
+    return connect(one, plugins, folder=setup.base, environment=os.environ)
 
 
 def facts_fleet(facts: Mapping[str, ClusterFacts]) -> Fleet:
@@ -198,31 +271,32 @@ def read_facts(path: Path) -> Mapping[str, ClusterFacts]:
         raise click.ClickException(f"cannot read facts from {path}: {error}") from None
 
 
-def publishers(setup: Setup, repositories: Sequence[GitSource]) -> tuple[Publisher, ...]:
-    """The status branch of the first source's repository, unless it is switched off."""
-    if not setup.config.write_back.enabled:
-        return ()
+def status_branch(setup: Setup, repositories: Sequence[Source]) -> StatusBranch | None:
+    """The status branch of the first source's repository, unless it is switched off, or the repository may not be used."""
+    from gitmesh.adapters.git import GitSource
     from gitmesh.adapters.statusbranch import StatusBranch
 
-    back = setup.config.write_back
-    return (StatusBranch(repositories[0], back.status_branch, author=back.author, now=time.time),)
+    back, first = setup.config.write_back, repositories[0]
+    if not back.enabled or not isinstance(first, GitSource):
+        return None
+    return StatusBranch(first, back.status_branch, author=back.author, now=time.time)
 
 
-def event_publishers(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> tuple[Publisher, ...]:
+def events(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> EventPublisher | None:
     """Events on the agent's own Deployment (namespace, name), where the configuration has the cluster that it runs in.
 
     None in mode Observe: an Event is a write, too.
     """
     own = next((fleet.clusters[one.name] for one in setup.config.clusters if one.in_cluster and one.enforce), None)
     if own is None:
-        return ()
+        return None
     from gitmesh.adapters.kube.cluster import KubeCluster
     from gitmesh.adapters.kube.events import EventPublisher
 
     if not isinstance(own, KubeCluster):
-        return ()
+        return None
     now = partial(datetime.now, UTC)
-    return (EventPublisher(own.client, *deployment, now=now, clock=time.monotonic, instance=setup.config.instance),)
+    return EventPublisher(own.client, *deployment, now=now, clock=time.monotonic, instance=setup.config.instance)
 
 
 class Review(Struct, frozen=True, kw_only=True):
@@ -246,7 +320,7 @@ def review(
     """The tip (or PATH) against live clusters, or against saved facts; without --facts a configuration is needed."""
     facts = read_facts(facts_path) if facts_path else None
     setup = load(config_path) if facts is not None and path is not None else require(config_path)
-    found = stand_in(setup, path, source_name, store) if setup else (folder(_given(path), "policies"),)
+    found = stand_in(setup, path, source_name, store) if setup else (folders.folder(_given(path), "policies"),)
     clusters = facts_fleet(facts) if facts is not None else fleet(_given(setup), translators)
     only = chosen_clusters(tuple(clusters.clusters), globs)
     return Review(sources=found, fleet=clusters, options=offline(setup, facts or {}, only), only=only)
@@ -278,7 +352,7 @@ def options(setup: Setup, *, review: bool = False, approve: Sequence[str] = (), 
         clusters=setup.clusters,
         prune=config.prune,
         approve=frozenset(approve),
-        ignore=frozenset(config.ignore),
+        ignore=frozenset() if setup.confined else frozenset(config.ignore),
         allow_rewind=frozenset(source.name for source in config.sources if source.allow_rewind),
         review=review,
         only=only,

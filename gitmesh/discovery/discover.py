@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct, field
 
-from gitmesh.discovery.crd import schema_fields
+from gitmesh.discovery.continuity import emptied, gone_for_good, settled, unread_kinds
+from gitmesh.discovery.controlplanes import Homes, detect, homes_of, hooked
 from gitmesh.discovery.facts_codec import with_digest
-from gitmesh.discovery.naming import is_placed
-from gitmesh.discovery.reducer import NO_OWNER, Reducer
-from gitmesh.discovery.rows import (
-    FACT_KINDS,
-    AccountRow,
-    ConfigRow,
-    ControllerRow,
-    NamespaceRow,
-    NodeRow,
-    PodRow,
-    PodShape,
-    Reduced,
-    ValidatorRow,
-)
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
-from gitmesh.model.objects import ApiKind, Body
-from gitmesh.ports import ControlObjects, Membership, PodFact, Translator
+from gitmesh.discovery.reducer import NO_OWNER
+from gitmesh.discovery.rows import NamespaceRow, PodRow, PodShape, Reduced, Rows
+from gitmesh.model.facts import NOTHING_REMEMBERED, ROLLING_LABELS, ClusterFacts, Mesh, Remembered, Workload
+from gitmesh.model.objects import ApiKind
+from gitmesh.ports import Membership, PodFact, Translator
 
-__all__ = ["FACT_KINDS", "Reduced", "Reducer", "assemble", "cluster_uid", "schema_fields", "wanted_configmaps"]
-
-_ROLLING = frozenset(
-    {
-        "apps.kubernetes.io/pod-index",
-        "batch.kubernetes.io/controller-uid",
-        "controller-revision-hash",
-        "controller-uid",
-        "pod-template-generation",
-        "pod-template-hash",
-        "statefulset.kubernetes.io/pod-name",
-    }
-)
-"""Labels that controllers set anew with each rollout: nobody selects by them, and facts should not change with them."""
+SPARED = frozenset({"Gateway", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"})
+"""Kinds without which facts are complete: only verdicts of a mesh, the end of a hold by itself, or whether a gateway is one, wait
+for them."""
 
 
 def assemble(
@@ -51,38 +28,45 @@ def assemble(
     translators: Sequence[Translator],
     *,
     uid: str = "",
+    unread: Collection[str] = (),
     complete: bool = True,
     assumed: Iterable[ApiKind] = (),
+    homes: Homes | None = None,
+    remembered: Remembered = NOTHING_REMEMBERED,
 ) -> ClusterFacts:
     """The facts of a cluster, whatever the order of its rows.
 
-    `uid` defaults to that of the Namespace kube-system. `assumed` are kinds that are served although no
-    CustomResourceDefinition says so.
+    `uid` defaults to that of the Namespace kube-system. `unread` are kinds whose list was refused (`ConfigMap/namespace/name` for
+    a single one), `complete` is false where some other object could not be read. `assumed` are kinds that are served although no
+    CustomResourceDefinition says so. `homes` are the namespaces where control planes count, by translator. `remembered` is what
+    was known before: what is missing now and was there then is not taken for an order (`continuity`).
     """
-    sorted_rows = _Rows.of(rows)
-    meshes = _meshes(sorted_rows, translators)
+    sorted_rows = Rows.of(rows)
+    detected = detect(sorted_rows, translators, homes if homes is not None else homes_of(translators), unread)
+    meshes, said = settled(cluster, detected.meshes, detected.elsewhere, remembered)
+    seen, emptiness = emptied(cluster, sorted_rows.counts(), sorted_rows.pods_in(remembered.namespaces - detected.homes), remembered)
+    workloads = _workloads(sorted_rows, _Members(translators, meshes, sorted_rows, detected.homes))
+    if complete and not emptiness:
+        gone = gone_for_good(said, workloads, hooked(sorted_rows, translators, meshes, unread))
+        said = [caveat for caveat in said if caveat.mesh not in gone]
+        meshes = tuple(mesh for mesh in meshes if mesh.name not in gone)
     kinds = {(kind.group, kind.kind): kind for kind in (*assumed, *sorted_rows.kinds)}
     return with_digest(
         ClusterFacts(
             cluster=cluster,
             uid=uid or cluster_uid(sorted_rows.namespaces),
             labels=dict(sorted(labels.items())),
-            complete=complete,
+            complete=complete and SPARED.issuperset(unread),
             namespaces={row.name: dict(row.labels) for row in sorted(sorted_rows.namespaces, key=lambda row: row.name)},
             services=tuple(sorted(sorted_rows.services, key=lambda service: service.key)),
             service_accounts=frozenset((row.namespace, row.name) for row in sorted_rows.accounts),
-            workloads=_workloads(sorted_rows, _Members(translators, meshes, sorted_rows)),
+            workloads=workloads,
             meshes=meshes,
             kinds=tuple(kinds[key] for key in sorted(kinds)),
+            seen=seen,
+            caveats=tuple(sorted((*said, *unread_kinds(cluster, unread), *emptiness))),
         )
     )
-
-
-def wanted_configmaps(rows: Iterable[Reduced], translators: Sequence[Translator]) -> tuple[tuple[str, str], ...]:
-    """(namespace, name) of the ConfigMaps that hold the settings of the control planes among the rows, sorted."""
-    deployments = [row for row in rows if isinstance(row, ControllerRow) and row.kind == "Deployment"]
-    wanted = {(row.namespace, name) for row in deployments for t in translators for name in t.configured_by(_control_body(row))}
-    return tuple(sorted(key for key in wanted if is_placed(*key)))
 
 
 def cluster_uid(rows: Iterable[Reduced]) -> str:
@@ -90,78 +74,12 @@ def cluster_uid(rows: Iterable[Reduced]) -> str:
     return next((row.uid for row in rows if isinstance(row, NamespaceRow) and row.name == "kube-system"), "")
 
 
-class _Rows(Struct):
-    """Rows by kind."""
-
-    namespaces: list[NamespaceRow] = []
-    accounts: list[AccountRow] = []
-    nodes: list[NodeRow] = []
-    configs: list[ConfigRow] = []
-    validators: list[ValidatorRow] = []
-    pods: list[PodRow] = []
-    controllers: list[ControllerRow] = []
-    services: list[Service] = []
-    kinds: list[ApiKind] = []
-
-    @classmethod
-    def of(cls, rows: Iterable[Reduced]) -> _Rows:
-        found = cls()
-        places: dict[type, list[Any]] = {
-            NamespaceRow: found.namespaces,
-            AccountRow: found.accounts,
-            NodeRow: found.nodes,
-            ConfigRow: found.configs,
-            ValidatorRow: found.validators,
-            PodRow: found.pods,
-            ControllerRow: found.controllers,
-            Service: found.services,
-            ApiKind: found.kinds,
-        }
-        for row in rows:
-            places[type(row)].append(row)
-        return found
-
-
-def _meshes(rows: _Rows, translators: Sequence[Translator]) -> tuple[Mesh, ...]:
-    objects = ControlObjects(
-        deployments=_control_bodies(rows, "Deployment"),
-        daemonsets=_control_bodies(rows, "DaemonSet"),
-        configmaps={(row.namespace, row.name): row.body for row in sorted(rows.configs, key=lambda row: (row.namespace, row.name))},
-        namespaces={row.name: dict(row.labels) for row in sorted(rows.namespaces, key=lambda row: row.name)},
-        validators=tuple(row.body for row in sorted(rows.validators, key=lambda row: row.name)),
-    )
-    found = [mesh for translator in translators for mesh in translator.detect(objects)]
-    return tuple(sorted(found, key=lambda mesh: (mesh.name, mesh.translator)))
-
-
-def _control_bodies(rows: _Rows, kind: str) -> tuple[Body, ...]:
-    chosen = (row for row in rows.controllers if row.kind == kind and is_placed(row.namespace, row.name))
-    return tuple(_control_body(row) for row in sorted(chosen, key=lambda row: (row.namespace, row.name)))
-
-
-def _control_body(row: ControllerRow) -> Body:
-    """What detection reads of a Deployment or DaemonSet, in the shape of the object."""
-    shape = row.template
-    containers = [
-        {"name": c.name, "image": c.image, "args": list(c.args), "env": [{"name": name, "value": value} for name, value in env]}
-        for c, env in zip(shape.containers if shape else (), row.env, strict=True)
-    ]
-    template = {
-        "metadata": {"labels": dict(shape.labels if shape else ()), "annotations": dict(shape.annotations if shape else ())},
-        "spec": {"serviceAccountName": shape.service_account if shape else "", "containers": containers},
-    }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": row.kind,
-        "metadata": {"namespace": row.namespace, "name": row.name, "labels": dict(row.labels)},
-        "spec": {"template": template},
-    }
-
-
 class _Members:
-    """Answers which mesh pods are in; the first translator that knows them decides."""
+    """Answers which mesh pods are in; the first translator that knows them decides. `homes` are where control planes may be."""
 
-    def __init__(self, translators: Sequence[Translator], meshes: Sequence[Mesh], rows: _Rows) -> None:
+    def __init__(self, translators: Sequence[Translator], meshes: Sequence[Mesh], rows: Rows, homes: frozenset[str]) -> None:
+        self._homes = homes
+        self._owned = _owned_by_gateways(rows)
         own = ((t, tuple(mesh for mesh in meshes if mesh.translator == t.name)) for t in translators)
         self._translators = tuple((translator, found) for translator, found in own if found)
         self._namespaces = {row.name: dict(row.labels) for row in rows.namespaces}
@@ -171,6 +89,16 @@ class _Members:
         pod, labels = _pod_fact(namespace, name, shape), self._namespaces.get(namespace, {})
         answers = (translator.member(pod, labels, meshes) for translator, meshes in self._translators)
         return next((answer for answer in answers if answer is not None), None)
+
+    def is_gateway(self, workload: tuple[str, str, str]) -> bool:
+        """Whether pods that are set up as a gateway's are one's: what they say of themselves is no authority."""
+        return workload[1] in self._homes or workload in self._owned
+
+
+def _owned_by_gateways(rows: Rows) -> frozenset[tuple[str, str, str]]:
+    """The workloads that a controller made for a Gateway of the Gateway API that it has programmed."""
+    programmed = {(row.namespace, row.name) for row in rows.gateways}
+    return frozenset((row.kind, row.namespace, row.name) for row in rows.controllers if (row.namespace, row.gateway) in programmed)
 
 
 def _pod_fact(namespace: str, name: str, shape: PodShape) -> PodFact:
@@ -193,7 +121,7 @@ class _Group(Struct):
     nodes: set[str] = set()
 
 
-def _workloads(rows: _Rows, members: _Members) -> tuple[Workload, ...]:
+def _workloads(rows: Rows, members: _Members) -> tuple[Workload, ...]:
     replica_sets = {(row.namespace, row.name): row.owner for row in rows.controllers if row.kind == "ReplicaSet"}
     groups: dict[tuple[str, str, str], _Group] = {}
     for pod in rows.pods:
@@ -235,15 +163,20 @@ def _workload(
     known = [(answer, count) for shape, count in shapes.items() if (answer := members.of(namespace, name, shape))]
     mesh = _commonest((answer.mesh, count) for answer, count in known)
     chosen = [answer for answer, _ in known if answer.mesh == mesh]
+    ports, further = _named_ports(shapes)
+    router = any(answer.gateway for answer in chosen)
     return Workload(
         kind=kind,
         namespace=namespace,
         name=name,
         labels=_common_labels(shapes),
+        differing=_differing_keys(shapes),
         service_account=_commonest((shape.service_account, count) for shape, count in shapes.items()),
-        ports=_named_ports(shapes),
+        ports=ports,
+        further=further,
         mesh=mesh,
-        gateway=any(answer.gateway for answer in chosen),
+        gateway=router and members.is_gateway(key),
+        router=router,
         native_sidecar=bool(chosen) and all(answer.native_sidecar for answer in chosen),
         localities=tuple(sorted({localities[node] for node in nodes if node in localities})),
         pods=pods,
@@ -262,14 +195,25 @@ def _commonest(counted: Iterable[tuple[str, int]]) -> str:
 
 def _common_labels(shapes: Iterable[PodShape]) -> dict[str, str]:
     common = set.intersection(*(set(shape.labels) for shape in shapes))
-    return {key: value for key, value in sorted(common) if key not in _ROLLING}
+    return {key: value for key, value in sorted(common) if key not in ROLLING_LABELS}
 
 
-def _named_ports(shapes: Mapping[PodShape, int]) -> dict[str, int]:
-    """Container port names of containers and native sidecars. Where pods disagree, those of the commonest template win."""
+def _differing_keys(shapes: Collection[PodShape]) -> tuple[str, ...]:
+    """Keys of labels that some pods have and others have not, or have with another value."""
+    counted = Counter(pair for shape in shapes for pair in shape.labels)
+    return tuple(sorted({key for (key, _), count in counted.items() if count < len(shapes) and key not in ROLLING_LABELS}))
+
+
+def _named_ports(shapes: Mapping[PodShape, int]) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
+    """Container port names of containers and native sidecars with the number that the commonest template gives, and the names that
+    pods give other numbers with those."""
     ports: dict[str, int] = {}
+    numbers: dict[str, set[int]] = {}
     for shape in sorted(shapes, key=lambda shape: (shapes[shape], repr(shape))) if len(shapes) > 1 else shapes:
         sidecars = (container for container in shape.init_containers if container.sidecar)
-        for container in (*sidecars, *shape.containers):
-            ports.update(container.ports)
-    return dict(sorted(ports.items()))
+        own = dict(pair for container in (*sidecars, *shape.containers) for pair in container.ports)
+        ports.update(own)
+        for name, number in own.items():
+            numbers.setdefault(name, set()).add(number)
+    further = {name: tuple(sorted(found - {ports[name]})) for name, found in sorted(numbers.items()) if len(found) > 1}
+    return dict(sorted(ports.items())), further

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from gitmesh.codec import CodecError, closed, decode, encode
 from gitmesh.discovery.naming import usable
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
+from gitmesh.model.facts import Caveat, ClusterFacts, Mesh, Service, Workload
 from gitmesh.model.objects import ApiKind, canonical
 
 API_VERSION = "gitmesh.io/v1alpha1"
@@ -25,6 +25,8 @@ _MEMBERS: tuple[tuple[str, str, Any], ...] = (
     ("workloads", "workloads", tuple[Workload, ...]),
     ("meshes", "meshes", tuple[Mesh, ...]),
     ("kinds", "kinds", tuple[ApiKind, ...]),
+    ("seen", "seen", tuple[str, ...]),
+    ("caveats", "caveats", tuple[Caveat, ...]),
     ("unusable", "unusable", tuple[str, ...]),
 )
 """(key in the document, field of ClusterFacts, type); omitted where empty."""

@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 
 from gitmesh.discovery.crd import api_kind
 from gitmesh.discovery.rows import (
-    MANAGED_BY,
     AccountRow,
     ConfigRow,
     Container,
     ControllerRow,
+    GatewayRow,
+    InjectorRow,
     NamespaceRow,
     NodeRow,
     Pairs,
@@ -67,8 +68,7 @@ class Reducer:
         if (group, kind) not in _READERS:
             return None
         metadata = mapping(body.get("metadata"))
-        labels = mapping(metadata.get("labels"))
-        if not text(metadata.get("name")) or labels.get(MANAGED_BY) == "gitmesh":
+        if not text(metadata.get("name")):
             return None
         return _READERS[group, kind](self, body, metadata)
 
@@ -109,6 +109,18 @@ class Reducer:
             return None
         return ValidatorRow(name_of(metadata), {"metadata": {"name": name_of(metadata)}, "webhooks": webhooks})
 
+    def _injector(self, body: Body, metadata: Body) -> InjectorRow | None:
+        rules = [rule for webhook in listed(body.get("webhooks")) for rule in listed(webhook.get("rules"))]
+        if not any({"pods", "*", "*/*"}.intersection(strings_of(rule.get("resources"))) for rule in rules):
+            return None
+        return InjectorRow(name_of(metadata), {"metadata": {"name": name_of(metadata), "labels": dict(pairs(metadata.get("labels")))}})
+
+    def _gateway(self, body: Body, metadata: Body) -> GatewayRow | None:
+        conditions = listed(mapping(body.get("status")).get("conditions"))
+        if not any(one.get("type") == "Programmed" and one.get("status") == "True" for one in conditions):
+            return None
+        return GatewayRow(namespace_of(metadata), name_of(metadata))
+
     def _kind(self, body: Body, _: Body) -> Reduced | None:
         return api_kind(body, self._groups)
 
@@ -147,6 +159,7 @@ class Reducer:
             owner,
             None if kind == "ReplicaSet" and owner != NO_OWNER else self._shape(mapping(template.get("metadata")), spec),
             self.share(tuple(map(_env, listed(spec.get("containers"))))) if kind in ("Deployment", "DaemonSet") else (),
+            _gateway_of(metadata),
         )
 
     def _shape(self, metadata: Body, spec: Body) -> PodShape:
@@ -169,7 +182,9 @@ _READERS: dict[tuple[str, str], Callable[[Reducer, Body, Body], Reduced | None]]
     ("", "Service"): Reducer._service,
     ("", "Pod"): Reducer._pod,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): Reducer._validator,
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): Reducer._injector,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): Reducer._kind,
+    ("gateway.networking.k8s.io", "Gateway"): Reducer._gateway,
     ("apps", "Deployment"): lambda reducer, body, metadata: reducer._controller("Deployment", body, metadata),
     ("apps", "StatefulSet"): lambda reducer, body, metadata: reducer._controller("StatefulSet", body, metadata),
     ("apps", "DaemonSet"): lambda reducer, body, metadata: reducer._controller("DaemonSet", body, metadata),
@@ -199,6 +214,14 @@ def _owner(metadata: Body) -> tuple[str, str]:
         if owner.get("controller") is True:
             return intern(text(owner.get("kind"))), intern(text(owner.get("name")))
     return NO_OWNER
+
+
+def _gateway_of(metadata: Body) -> str:
+    """The Gateway that owns an object; its controller need not call itself one."""
+    for owner in listed(metadata.get("ownerReferences")):
+        if text(owner.get("kind")) == "Gateway" and text(owner.get("apiVersion")).startswith("gateway.networking.k8s.io/"):
+            return intern(text(owner.get("name")))
+    return ""
 
 
 def _telling(annotation: tuple[str, str]) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -10,9 +11,6 @@ from gitmesh.model.facts import Service
 from gitmesh.model.objects import ApiKind, Body
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
-
-MANAGED_BY = "app.kubernetes.io/managed-by"
-"""The label of objects that a tool wrote; those of value `gitmesh` are never facts."""
 
 
 class NamespaceRow(Struct, frozen=True):
@@ -53,6 +51,20 @@ class ValidatorRow(Struct, frozen=True):
     body: Body
 
 
+class InjectorRow(Struct, frozen=True):
+    """A MutatingWebhookConfiguration that is asked about pods; the body holds metadata only."""
+
+    name: str
+    body: Body
+
+
+class GatewayRow(Struct, frozen=True):
+    """A Gateway of the Gateway API that its controller has programmed (GEP-1364, condition Programmed)."""
+
+    namespace: str
+    name: str
+
+
 class Container(Struct, frozen=True):
     """A container or init container; `sidecar` marks a native sidecar (an init container that always restarts)."""
 
@@ -86,7 +98,8 @@ class PodRow(Struct, frozen=True):
 class ControllerRow(Struct, frozen=True):
     """A Deployment, StatefulSet, DaemonSet or ReplicaSet. `template` is None for a ReplicaSet that something owns.
 
-    `env` holds the literal environment of control plane candidates, container by container.
+    `env` holds the literal environment of control plane candidates, container by container. `gateway` names the Gateway of the
+    Gateway API that owns it.
     """
 
     kind: str
@@ -96,9 +109,12 @@ class ControllerRow(Struct, frozen=True):
     owner: tuple[str, str]
     template: PodShape | None
     env: tuple[Pairs, ...] = ()
+    gateway: str = ""
 
 
-Reduced: TypeAlias = NamespaceRow | AccountRow | NodeRow | ConfigRow | ValidatorRow | PodRow | ControllerRow | Service | ApiKind
+Reduced: TypeAlias = (
+    NamespaceRow | AccountRow | NodeRow | ConfigRow | ValidatorRow | InjectorRow | GatewayRow | PodRow | ControllerRow | Service | ApiKind
+)
 
 FACT_KINDS: tuple[tuple[str, str, str, str, bool], ...] = (
     ("", "v1", "namespaces", "Namespace", False),
@@ -112,7 +128,60 @@ FACT_KINDS: tuple[tuple[str, str, str, str, bool], ...] = (
     ("apps", "v1", "daemonsets", "DaemonSet", True),
     ("apps", "v1", "replicasets", "ReplicaSet", True),
     ("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False),
+    ("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", False),
+    ("gateway.networking.k8s.io", "v1", "gateways", "Gateway", True),
     ("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False),
 )
 """(group, version, plural, kind, namespaced) of everything that facts are made of. EndpointSlices hold only addresses
 and Jobs are named by their pods, so neither is read."""
+
+
+class Rows(Struct):
+    """Rows by kind."""
+
+    namespaces: list[NamespaceRow] = []
+    accounts: list[AccountRow] = []
+    nodes: list[NodeRow] = []
+    configs: list[ConfigRow] = []
+    validators: list[ValidatorRow] = []
+    injectors: list[InjectorRow] = []
+    gateways: list[GatewayRow] = []
+    pods: list[PodRow] = []
+    controllers: list[ControllerRow] = []
+    services: list[Service] = []
+    kinds: list[ApiKind] = []
+
+    @classmethod
+    def of(cls, rows: Iterable[Reduced]) -> Rows:
+        """The rows, sorted out."""
+        found = cls()
+        places: dict[type, list[Any]] = {
+            NamespaceRow: found.namespaces,
+            AccountRow: found.accounts,
+            NodeRow: found.nodes,
+            ConfigRow: found.configs,
+            ValidatorRow: found.validators,
+            InjectorRow: found.injectors,
+            GatewayRow: found.gateways,
+            PodRow: found.pods,
+            ControllerRow: found.controllers,
+            Service: found.services,
+            ApiKind: found.kinds,
+        }
+        for row in rows:
+            places[type(row)].append(row)
+        return found
+
+    def counts(self) -> Mapping[str, int]:
+        """How many objects there are of the kinds whose sudden emptiness is not believed."""
+        counted: dict[str, list[Any]] = {
+            "Namespace": self.namespaces,
+            "Pod": self.pods,
+            "Service": self.services,
+            "ServiceAccount": self.accounts,
+        }
+        return {kind: len(rows) for kind, rows in counted.items()}
+
+    def pods_in(self, namespaces: Collection[str]) -> frozenset[str]:
+        """Those of the namespaces that have pods."""
+        return frozenset(row.namespace for row in self.pods if row.namespace in namespaces) if namespaces else frozenset()

@@ -67,7 +67,7 @@ class SourceConfig(Model):
 class Kubeconfig(Model):
     """A kubeconfig file and the context to use of it."""
 
-    path: RelativePath = Field(description="Path of the file.")
+    path: RelativePath = Field(description="Path of the file, from the folder of gitmesh.yaml.")
     context: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
         None, description="Context; default the file's current one."
     )
@@ -86,14 +86,31 @@ class ClusterConfig(Model):
     name: DnsLabel = Field(description="Name of the cluster in policies, plans and status.")
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="Labels for selectors.")
     directory: RelativePath | None = Field(None, description="A tree of YAML files that is read and written as if it were live.")
-    kubeconfig: Kubeconfig | None = Field(None, description="A cluster reached by a kubeconfig.")
-    in_cluster: Literal[True] | None = Field(None, description="The cluster that the agent runs in.")
+    kubeconfig: Kubeconfig | None = Field(
+        None,
+        description="A cluster reached by a kubeconfig, which is read again when it changed. Of a cluster in it count `server`, the CA and "
+        "`tls-server-name`; of a user a token, a certificate, or `exec` with `allowExec`. Anything else that is set, such as `proxy-url` "
+        "or `insecure-skip-tls-verify`, is refused. Connections are direct: KUBECONFIG, HTTPS_PROXY and NO_PROXY are not read.",
+    )
+    in_cluster: Literal[True] | None = Field(
+        None,
+        description="The cluster that the agent runs in: its address is that of KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT, its "
+        "token and CA are those of the pod's ServiceAccount, read again as they are rotated.",
+    )
     mode: Literal["Enforce", "Observe"] = Field("Enforce", description="Observe never writes.")
-    timeout: Millis = Field(30_000, description="Deadline of one request.", validate_default=False)
+    timeout: Millis = Field(
+        30_000, description="Deadline of one request; a list of many pages has four times as long.", validate_default=False
+    )
     settle: Annotated[Millis, AfterValidator(_settle)] = Field(
         5_000,
         description="Time in which every proxy learns of a write, 1s to 15s: what relies on the write (a route on its subset) waits so long.",
         validate_default=False,
+    )
+
+    control_planes: dict[DnsLabel, Seq[DnsLabel]] = Field(
+        default_factory=dict,
+        description="Namespaces where the control planes of a mesh count, by translator (`istio: [istio-system, istio-prod]`); a mesh "
+        "that is not named keeps its usual one. What looks like a control plane elsewhere is told and counts for nothing.",
     )
 
     @property
@@ -132,7 +149,9 @@ class Author(Model):
 class WriteBackConfig(Model):
     """Where status is written."""
 
-    status_branch: Branch = Field("gitmesh-status", description="Branch of the first source's repository; orphan, written by GitMesh only.")
+    status_branch: Branch = Field(
+        "gitmesh-status", description="Branch of the first source's repository, made by GitMesh; one that it did not make is left alone."
+    )
     author: Author = Field(default_factory=Author, description="Author of the commits.")
     enabled: bool = Field(True, description="Whether status is written at all.")
 

@@ -54,11 +54,27 @@ class PortRange(Struct, frozen=True, kw_only=True, order=True):
     last: int
 
 
+ROLLING_LABELS = frozenset(
+    {
+        "apps.kubernetes.io/pod-index",
+        "batch.kubernetes.io/controller-uid",
+        "controller-revision-hash",
+        "controller-uid",
+        "pod-template-generation",
+        "pod-template-hash",
+        "statefulset.kubernetes.io/pod-name",
+    }
+)
+"""Labels that controllers set anew with each rollout: facts leave them out, and should not change with them."""
+
+
 class Workload(Struct, frozen=True, kw_only=True):
     """Pods of one controller (or one bare pod): Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or Pod.
 
-    `labels` are those that all of its pods share; `ports` maps container port names to numbers; `mesh` names the
-    mesh whose proxy the pods carry ("" = none); `gateway` marks a proxy that is an ingress, egress or east-west gateway.
+    `labels` are those that all of its pods share, `differing` the keys of others; `ports` maps container port names to numbers, as
+    most of its pods have them, `further` to those that others have, as in the middle of a rollout; `mesh` names the mesh whose proxy
+    the pods carry ("" = none). `router` marks a proxy that is set up as a gateway's, by what the pods say of themselves, `gateway` one
+    that is a gateway by more than that: it is in a control plane's namespace, or a programmed Gateway owns it.
     Nothing guards `bare`, which counts the pods that carry no proxy although others do, nor `unguarded`, the container ports
     whose requests some pod's proxy does not see.
     """
@@ -67,10 +83,13 @@ class Workload(Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
     labels: Mapping[str, str] = {}
+    differing: tuple[str, ...] = ()
     service_account: str = "default"
     ports: Mapping[str, int] = {}
+    further: Mapping[str, tuple[int, ...]] = {}
     mesh: str = ""
     gateway: bool = False
+    router: bool = False
     native_sidecar: bool = False
     localities: tuple[str, ...] = ()
     pods: int = 0
@@ -82,6 +101,15 @@ class Workload(Struct, frozen=True, kw_only=True):
         """(kind, namespace, name)."""
         return (self.kind, self.namespace, self.name)
 
+    def numbers(self, port: str) -> frozenset[int]:
+        """The numbers of a container port's name, on whichever of its pods."""
+        return frozenset(self.further.get(port, ())).union((self.ports[port],) if port in self.ports else ())
+
+    def may_carry(self, wanted: Mapping[str, str]) -> bool:
+        """Whether some of its pods may have all of these labels."""
+        unknown = ROLLING_LABELS.union(self.differing)
+        return all(self.labels.get(key) == value or key in unknown for key, value in wanted.items())
+
     def guards(self, port: int) -> bool:
         """Whether the proxies see what comes to a container port."""
         return not any(ports.first <= port <= ports.last for ports in self.unguarded)
@@ -92,6 +120,10 @@ class Mesh(Struct, frozen=True, kw_only=True):
 
     `version` is the control plane's (e.g. 1.30.3, "" if unknown); `root_namespace` is where mesh-wide objects live.
     `settings` are further facts that only the translator reads, all strings.
+
+    `assumed` and `unread` are what detection says of its own reading, for `discovery.continuity` alone, and empty in facts:
+    the names of values that are the mesh's defaults because nothing says otherwise (`trust_domain`, `root_namespace`, keys of
+    `settings`), and why its configuration could not be read ("" = it was).
     """
 
     translator: str
@@ -103,6 +135,43 @@ class Mesh(Struct, frozen=True, kw_only=True):
     trust_domain: str = ""
     ambient: bool = False
     settings: Mapping[str, str] = {}
+    assumed: tuple[str, ...] = ()
+    unread: str = ""
+
+
+class Caveat(Struct, frozen=True, kw_only=True, order=True):
+    """What must be said of a reading of a cluster. `hold` is the id of the hold that it causes, "" where it causes none: what
+    depends on the `mesh` ("" = on anything in the cluster) is then left as it is until the doubt ends, or while it is `approved`.
+    """
+
+    code: str
+    text: str
+    mesh: str = ""
+    hold: str = ""
+    hint: str = ""
+    approved: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether something is left as it is for it."""
+        return bool(self.hold) and not self.approved
+
+
+class Remembered(Struct, frozen=True, kw_only=True):
+    """What is known of a cluster from before a reading, so that an absence is not taken for an order.
+
+    `meshes` were there, with the values on which names of others depend; `kinds` had objects; `namespaces` have objects of ours;
+    `held` are the ids of the holds of the last cycle, `approved` those whose facts somebody confirmed.
+    """
+
+    meshes: tuple[Mesh, ...] = ()
+    kinds: frozenset[str] = frozenset()
+    namespaces: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
+    approved: frozenset[str] = frozenset()
+
+
+NOTHING_REMEMBERED = Remembered()
 
 
 class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
@@ -110,7 +179,8 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
 
     `complete` is false where a part could not be read: what is missing is then unknown, not absent.
     `uid` identifies the cluster (kube-system's uid) so that a repointed configuration is noticed.
-    `unusable` names objects that were left out, as no object can have their names.
+    `seen` are the kinds that had objects, of those whose sudden emptiness is not believed. `caveats` are what must be said of the
+    reading, and what is held for it. `unusable` names objects that were left out, as no object can have their names.
     `digest` identifies the content; equal digests mean equal facts.
     """
 
@@ -124,8 +194,27 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     workloads: tuple[Workload, ...] = ()
     meshes: tuple[Mesh, ...] = ()
     kinds: tuple[ApiKind, ...] = ()
+    seen: tuple[str, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
     unusable: tuple[str, ...] = ()
     digest: str = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing in the cluster can be decided."""
+        return any(caveat.holds and not caveat.mesh for caveat in self.caveats)
+
+    @cached_property
+    def held_meshes(self) -> frozenset[str]:
+        """The meshes of which nothing can be decided; all where the cluster is held."""
+        if self.held:
+            return frozenset(mesh.name for mesh in self.meshes)
+        return frozenset(caveat.mesh for caveat in self.caveats if caveat.holds)
+
+    @property
+    def doubted(self) -> tuple[Mesh, ...]:
+        """The meshes of which nothing can be decided."""
+        return tuple(mesh for mesh in self.meshes if mesh.name in self.held_meshes)
 
     @cached_property
     def service_index(self) -> Mapping[tuple[str, str], Service]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from gitmesh.model.facts import Mesh
-    from gitmesh.model.objects import ObjectKey
-
+from gitmesh.model.facts import Mesh
+from gitmesh.model.objects import ObjectKey
 
 NAMESPACE = "gitmesh-system"
 """Of the ledger in a Kubernetes cluster, where it is a ConfigMap."""
@@ -19,19 +15,35 @@ NAMESPACE = "gitmesh-system"
 
 class Entry(Struct, frozen=True, kw_only=True):
     """One object of ours. `uid` is "" between the intent to create it and the answer; `commit` is the one that last wrote it,
-    `warnings` are what the cluster said when it took that write."""
+    `warnings` are what the cluster said when it took that write.
+
+    `sources` are those whose policies it is made of, empty where that is not known. Where they are several, `parts` are the digests
+    of its rules by source, so that one source's part can be told from another's while one of them cannot be read.
+    """
 
     uid: str = ""
     digest: str = ""
     commit: str = ""
     warnings: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    parts: Mapping[str, tuple[str, ...]] = {}
+
+
+class Hold(Struct, frozen=True, kw_only=True):
+    """Something that is left as it is because a reading or a revision is doubtful. `since` is in seconds since the epoch (0 = not
+    known); `approved`: somebody confirmed the facts that its id stands for."""
+
+    text: str
+    since: int = 0
+    approved: bool = False
 
 
 class Ledger(Struct, frozen=True, kw_only=True):
     """`sources` maps a source to its accepted (last good) commit; `cluster_uid` pins the cluster.
 
-    `meshes` are those of every managed cluster as last seen, by cluster: translator, name and trust domain only. They tell
-    whose identities are whose while a cluster does not answer, also after a restart.
+    `meshes` are those of every managed cluster as last seen, by cluster, with the values on which names of others depend. They tell
+    whose identities are whose while a cluster does not answer or a mesh is away, also after a restart. `kinds` had objects at the
+    last reading. `holds` are by id. `heals` counts the corrections in a row of each object that somebody keeps changing.
     """
 
     instance: str
@@ -39,6 +51,14 @@ class Ledger(Struct, frozen=True, kw_only=True):
     sources: Mapping[str, str] = {}
     entries: Mapping[ObjectKey, Entry] = {}
     meshes: Mapping[str, tuple[Mesh, ...]] = {}
+    kinds: frozenset[str] = frozenset()
+    holds: Mapping[str, Hold] = {}
+    heals: Mapping[ObjectKey, int] = {}
+
+    @property
+    def approved(self) -> frozenset[str]:
+        """The ids of holds whose facts somebody confirmed."""
+        return frozenset(name for name, hold in self.holds.items() if hold.approved)
 
 
 class Stored(Struct, frozen=True, kw_only=True):

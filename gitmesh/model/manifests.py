@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gitmesh.model.facts import Mesh
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.policies import Origin
-    from gitmesh.model.units import DestinationUnit, Unit, UnitKey
+    from gitmesh.model.units import DestinationUnit, Half, Unit, UnitKey
 
 
 class Phase(IntEnum):
@@ -64,13 +64,15 @@ class Fragment(Struct, frozen=True, kw_only=True):
 class Translation(Struct, frozen=True, kw_only=True):
     """A translator's answer for one unit.
 
-    `held` says that nothing can be emitted: every object that the unit claims stays as it is, neither changed nor
-    deleted. An error alone does not hold: the security law sometimes demands both an error and a closed object.
+    `held` are the halves of which nothing can be emitted ("" = the whole unit): every object that they claim stays as it is,
+    neither changed nor deleted. An error alone does not hold: the security law sometimes demands both an error and a closed object.
+    `stays` are objects that are not wanted and must not be missed where they are live: there they stay, with this finding.
     """
 
     fragments: tuple[Fragment, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
-    held: bool = False
+    held: tuple[Half, ...] = ()
+    stays: Mapping[ObjectKey, Diagnostic] = {}
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -96,8 +98,10 @@ class Build(Struct, frozen=True, kw_only=True):
 
     `complete` is false where facts are unknown: nothing may then be deleted. `meshes` are the cluster's.
     `refused` are destinations among the held ones whose pods would refuse what policies ask for, as those would have them.
-    `units` are what was decided, `held_units` those of which nothing new could be decided or said. `pending` are policies that name
-    what is not there: what they did before stays.
+    `units` are what was decided, `held_units` those (or their halves) of which nothing new could be decided or said, `waiting` the
+    policies that are not in force for that; `doubtful`: the facts themselves are in doubt. `pending` are policies that name what is
+    not there: what they did before stays; `gone` are findings on policies whose destination the cluster lacks while others have it:
+    what they did stays too, and is then told. `stays` are objects that nobody wants and that stay where they are live, with a finding.
     """
 
     cluster: str
@@ -108,4 +112,8 @@ class Build(Struct, frozen=True, kw_only=True):
     units: tuple[Unit, ...] = ()
     held_units: frozenset[UnitKey] = frozenset()
     refused: tuple[DestinationUnit, ...] = ()
+    waiting: frozenset[str] = frozenset()
+    doubtful: bool = False
+    stays: Mapping[ObjectKey, Diagnostic] = {}
     pending: frozenset[str] = frozenset()
+    gone: tuple[Diagnostic, ...] = ()

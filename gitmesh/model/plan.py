@@ -45,7 +45,8 @@ class Live(Struct, frozen=True, kw_only=True):
     `field_managers` maps a dotted path to the manager that set it, where known. `status` is canonical JSON of the
     object's status, for verdicts (empty bytes = it has none). `generation` counts the versions of its content (0 = the
     cluster does not count), `written` is when it was last written, in seconds since the epoch by the cluster's own clock
-    (0 = not known); a write of its status counts in neither."""
+    (0 = not known); a write of its status counts in neither. `deleting`: somebody asked for its deletion, which waits for
+    `finalizers`; until they are gone it is in force as ever."""
 
     key: ObjectKey
     uid: str
@@ -56,17 +57,22 @@ class Live(Struct, frozen=True, kw_only=True):
     managers: Mapping[str, str] = {}
     field_managers: Mapping[str, str] = {}
     deleting: bool = False
+    finalizers: tuple[str, ...] = ()
     status: bytes = b""
     generation: int = 0
     written: float = 0.0
 
 
 class Observed(Struct, frozen=True, kw_only=True):
-    """A complete reading of the kinds that translators write. A failed or partial reading is an exception, never this."""
+    """A complete reading of the kinds that translators write. A failed or partial reading is an exception, never this.
+
+    `leaving` are namespaces that are being deleted, with all that is in them: nothing can be created there any more.
+    """
 
     cluster: str
     live: Mapping[ObjectKey, Live]
     missing_kinds: frozenset[tuple[str, str]] = frozenset()
+    leaving: frozenset[str] = frozenset()
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -140,13 +146,20 @@ class Plan(Struct, frozen=True, kw_only=True, dict=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """What the cluster said to one step. `uid` and `body` are those of the object after a write."""
+    """What the cluster said to one step. `uid` and `body` are those of the object after a write.
+
+    `message` is what GitMesh knows of a failure, the same each time, and `detail` the cluster's own words. `pending`: nothing failed,
+    but it is not done yet, as something is being deleted first.
+    """
 
     key: ObjectKey
     action: Action
     ok: bool
     uid: str = ""
     message: str = ""
+    detail: str = ""
+    hint: str = ""
     warnings: tuple[str, ...] = ()
     code: str = ""
     retryable: bool = False
+    pending: bool = False

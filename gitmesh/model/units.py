@@ -14,13 +14,22 @@ from msgspec import Struct
 from gitmesh.model.facts import Mesh, Service, Workload
 from gitmesh.model.policies import Origin
 
+Half: TypeAlias = Literal["", "routing", "access"]
+HALVES: tuple[Half, ...] = ("routing", "access")
+"""Of a destination; "" is all of it."""
+
 
 class UnitKey(Struct, frozen=True, kw_only=True, order=True):
-    """Name of a unit inside one cluster: a Service's namespace and name, or ("", mesh name)."""
+    """Name of a unit inside one cluster: a Service's namespace and name, or ("", mesh name).
+
+    `half` is the part of a destination that is meant, "" = all of it: how requests go to it, or who may call it. They are held
+    apart, since an error in routing never holds access (api.md, What an error holds back).
+    """
 
     kind: Literal["Destination", "Mesh"]
     namespace: str
     name: str
+    half: Half = ""
 
 
 class TextCondition(Struct, frozen=True, kw_only=True, order=True):
@@ -217,7 +226,8 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
 
 
 class MeshUnit(Struct, frozen=True, kw_only=True):
-    """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads.
+    """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads, `doubtful` those that are set
+    up as gateways and that neither a policy nor the cluster says to be some.
 
     `guarded` maps a workload's key to its ports that some enforced Allow governs, where there are any; `neighbours` are the
     other workloads with a proxy in the gateways' namespaces. An object for a gateway must not open either.
@@ -226,6 +236,7 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
     cluster: str
     mesh: Mesh
     gateways: tuple[Workload, ...] = ()
+    doubtful: tuple[Workload, ...] = ()
     guarded: Mapping[tuple[str, str, str], tuple[int, ...]] = {}
     neighbours: tuple[Workload, ...] = ()
     access_default: Decided | None = None

@@ -58,8 +58,6 @@ def parse(
     results = _files(files, snapshot.source, ignore, {} if cache is None else cache)
     policies = tuple(sorted((p for r in results for p in r.policies), key=_policy_order))
     problems.extend(d for r in results for d in r.diagnostics)
-    if not policies and not any(d.is_error for d in problems):
-        problems.append(_empty(snapshot))
     return policies, in_order(problems)
 
 
@@ -257,8 +255,3 @@ def _too_large(snapshot: Snapshot) -> list[Diagnostic]:
     if sum(len(file.content) for file in snapshot.files) > MAX_REVISION_BYTES:
         found.append(f"more than {MAX_REVISION_BYTES // 2**20} MiB in one revision")
     return [finding("GM103", message) for message in found]
-
-
-def _empty(snapshot: Snapshot) -> Diagnostic:
-    name = f" {snapshot.source}" if snapshot.source else ""
-    return finding("GM110", f"the source{name} holds no policies: {len(snapshot.files)} files, none with a policy in it")

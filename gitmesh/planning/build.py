@@ -12,28 +12,31 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.base import Disabled
-from gitmesh.model.manifests import Build, Fragment, Manifest
+from gitmesh.model.manifests import SECURITY, Build, Fragment, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, digest
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPolicySpec
+from gitmesh.model.units import MeshUnit
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.planning.ownership import claims, marks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping, Sequence, Set
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 
     from gitmesh.model.facts import ClusterFacts, Mesh
     from gitmesh.model.policies import Policy
-    from gitmesh.model.units import Unit, UnitKey
+    from gitmesh.model.units import Half, Unit, UnitKey
     from gitmesh.ports import Translator
     from gitmesh.resolution.resolve import Resolution
 
 
 class Built(Struct, frozen=True, kw_only=True):
-    """One unit's objects in one cluster, with what was said of them."""
+    """One unit's objects in one cluster, with what was said of them and what keeps its live objects."""
 
     manifests: tuple[Manifest, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     held: tuple[ObjectKey, ...] = ()
+    halves: tuple[Half, ...] = ()
+    stays: Mapping[ObjectKey, Diagnostic] = {}
 
 
 def build(
@@ -63,12 +66,15 @@ def _build_cluster(
     memo: MutableMapping[Any, Any],
 ) -> tuple[Build, list[Diagnostic]]:
     units, waiting = resolution.units.get(cluster, ()), resolution.held.get(cluster, ())
-    found = _Collected(cluster, set(waiting))
+    found = _Collected(cluster, set(waiting), set(resolution.waiting.get(cluster, ())))
     if units and not facts.meshes:
         found.said.append(finding("GM507", f"no mesh was found in cluster {cluster}: policies have no effect there", cluster=cluster))
     for translator, meshes, context in _at_work(facts, translators):
         for unit in units:
-            found.add(unit.key, _built(unit, translator, meshes, facts, instance, (context, memo)))
+            if _hangs_on_the_unknown(unit, facts):
+                found.hold(unit, claims(translator, unit.key, meshes, facts))
+            else:
+                found.add(unit, _built(unit, translator, meshes, facts, instance, (context, memo)))
         for key in waiting:
             found.held.update(claims(translator, key, meshes, facts))
     # What a mesh that is not found may own is unknown: its mesh-wide deny must not be pruned for that.
@@ -77,14 +83,27 @@ def _build_cluster(
         cluster=cluster,
         manifests=dict(sorted(found.manifests.items())),
         held=frozenset(found.held),
-        complete=facts.complete and known,
+        complete=facts.complete and known and not facts.held_meshes and not facts.held,
+        doubtful=facts.held or bool(facts.held_meshes),
         meshes=facts.meshes,
         units=units,
         held_units=frozenset(found.held_units),
         refused=resolution.refused.get(cluster, ()),
+        waiting=frozenset(found.waiting),
+        stays=found.stays,
         pending=resolution.pending.get(cluster, frozenset()),
+        gone=tuple(one for one in resolution.gone if one.cluster == cluster),
     )
     return made, found.said
+
+
+def _hangs_on_the_unknown(unit: Unit, facts: ClusterFacts) -> bool:
+    """Whether a doubt about the cluster's facts, or about those of a mesh, keeps the unit from being decided."""
+    if facts.held or not facts.held_meshes:
+        return facts.held
+    if isinstance(unit, MeshUnit):
+        return unit.mesh.name in facts.held_meshes
+    return not unit.meshes or not facts.held_meshes.isdisjoint(unit.meshes)
 
 
 class _Collected(Struct):
@@ -92,16 +111,28 @@ class _Collected(Struct):
 
     cluster: str
     held_units: set[UnitKey]
+    waiting: set[str]
     manifests: dict[ObjectKey, Manifest] = {}
     held: set[ObjectKey] = set()
+    stays: dict[ObjectKey, Diagnostic] = {}
     said: list[Diagnostic] = []
 
-    def add(self, unit: UnitKey, built: Built) -> None:
-        """One unit's objects, or what it keeps back."""
+    def hold(self, unit: Unit, objects: Iterable[ObjectKey]) -> None:
+        """Leave everything that a unit may own as it is."""
+        self.held.update(objects)
+        self.held_units.add(unit.key)
+        self.waiting.update(unit.policies)
+
+    def add(self, unit: Unit, built: Built) -> None:
+        """One unit's objects, and what it keeps back."""
         self.said += built.diagnostics
+        self.stays.update(built.stays)
         if built.held:
             self.held.update(built.held)
-            self.held_units.add(unit)
+            self.held_units.update(replace(unit.key, half=half) for half in built.halves)
+            lacking = set(unit.policies).difference(*(manifest.policies for manifest in built.manifests))
+            # What nobody says why is lost, and `dropped` tells it.
+            self.waiting.update(lacking if any(one.policy in unit.policies for one in built.diagnostics) else ())
         for manifest in built.manifests:
             self._merge(manifest)
 
@@ -146,11 +177,23 @@ def _built(
 
 
 def _translate(unit: Unit, translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts, instance: str) -> Built:
-    translation = translator.translate(unit, meshes, facts)
-    if translation.held:
-        return Built(diagnostics=translation.diagnostics, held=claims(translator, unit.key, meshes, facts))
+    try:
+        translation = translator.translate(unit, meshes, facts)
+    except Exception as error:  # noqa: BLE001 - a plug-in's defect on one unit must not end the work on all others
+        return Built(diagnostics=(_defect(unit, translator, error),), held=claims(translator, unit.key, meshes, facts), halves=("",))
     manifests = tuple(_manifest(fragment, unit, instance, translator.switches) for fragment in translation.fragments)
-    return Built(manifests=manifests, diagnostics=translation.diagnostics)
+    held = tuple(key for half in translation.held for key in claims(translator, replace(unit.key, half=half), meshes, facts))
+    return Built(manifests=manifests, diagnostics=translation.diagnostics, held=held, halves=translation.held, stays=translation.stays)
+
+
+def _defect(unit: Unit, translator: Translator, error: Exception) -> Diagnostic:
+    """The finding on a unit that its translator fell over; the policies' own findings come from elsewhere."""
+    name = f"{unit.key.namespace}/{unit.key.name}".strip("/")
+    text = (
+        f"translator {translator.name} fell over {unit.key.kind.lower()} {name} of cluster {unit.cluster}: its objects are left as they are"
+    )
+    policy = unit.policies[0] if unit.policies else ""
+    return finding("GM313", text, policy=policy, cluster=unit.cluster, detail=f"{type(error).__name__}: {error}")
 
 
 def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozenset[str]) -> Manifest:
@@ -168,21 +211,33 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozense
         body=body,
         digest=digest(body),
         policies=policies,
-        units=(unit.key,),
+        units=(_half_of(unit.key, fragment.phase),),
         fields=fragment.fields,
         forbidden=forbidden,
     )
 
 
-def dropped(
-    policies: Sequence[Policy], builds: Mapping[str, Build], waiting: Iterable[str], said: Iterable[Diagnostic]
-) -> tuple[Diagnostic, ...]:
-    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it.
+def _half_of(unit: UnitKey, phase: Phase) -> UnitKey:
+    """The half of a destination that an object is for, so that a failed write stops no object of the other half."""
+    if unit.kind == "Mesh":
+        return unit
+    return replace(unit, half="access" if phase in SECURITY else "routing")
 
-    `waiting` are those on units that the resolution holds; a policy also waits where a finding on another policy of its unit holds it.
-    """
-    named = {diagnostic.policy for diagnostic in said}
-    seen = {*waiting, *named, *_held(builds, named)}
+
+def withheld(policies: Sequence[Policy], builds: Mapping[str, Build], said: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    """Law 1: a policy that is not in force in a cluster has a finding that says so, though what holds it is another policy's fault."""
+    told = {(diagnostic.policy, cluster) for diagnostic in said for cluster in ((diagnostic.cluster,) if diagnostic.cluster else builds)}
+    for cluster, built in sorted(builds.items()):
+        for policy in policies:
+            if not built.doubtful and policy.id in built.waiting and (policy.id, cluster) not in told:
+                text = f"{policy.id} is not in force as it stands in cluster {cluster}: what it acts on is held by other findings"
+                yield finding("GM314", text, at=policy.location, policy=policy.id, cluster=cluster)
+
+
+def dropped(policies: Sequence[Policy], builds: Mapping[str, Build], said: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it."""
+    waiting = (policy for built in builds.values() for policy in built.waiting)
+    seen = {*waiting, *(diagnostic.policy for diagnostic in said)}
     seen |= {policy for built in builds.values() for manifest in built.manifests.values() for policy in manifest.policies}
     lost = [policy for policy in policies if policy.id not in seen and _wants_objects(policy)]
     told = _without_mesh(builds) if lost else frozenset()
@@ -191,12 +246,6 @@ def dropped(
         for policy in lost
         if policy.id not in told
     )
-
-
-def _held(builds: Mapping[str, Build], named: Set[str]) -> Iterable[str]:
-    """Policies of the units that a translator holds and says why."""
-    held = (unit for built in builds.values() for unit in built.units if unit.key in built.held_units)
-    return (policy for unit in held if not named.isdisjoint(unit.policies) for policy in unit.policies)
 
 
 def _without_mesh(builds: Mapping[str, Build]) -> frozenset[str]:

@@ -5,22 +5,24 @@ Only the ports touch the world here; a ClusterError leaves this function and bec
 
 from __future__ import annotations
 
-from math import exp
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.model.manifests import SECURITY
 from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
+from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, State
 from gitmesh.planning.diff import diff
+from gitmesh.planning.fights import heals, without_fights
 from gitmesh.planning.guard import Consent, vanished
+from gitmesh.planning.leaving import unfinished
 from gitmesh.planning.ledgers import intend, rebuilt, record
-from gitmesh.planning.ownership import blame
+from gitmesh.planning.ownership import behind
+from gitmesh.planning.remembering import holds_of
 from gitmesh.planning.verdicts import Evidence, verdicts
+from gitmesh.status.states import state_of, worst
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -28,28 +30,29 @@ if TYPE_CHECKING:
     from gitmesh.model.facts import ClusterFacts, Mesh
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.manifests import Build
+    from gitmesh.planning.revisions import Revisions
     from gitmesh.ports import Cluster, Translator
 
 Written: TypeAlias = "tuple[tuple[float, ObjectKey, Live | None], ...]"
 """(when, object, what it was before: None where it was not there)."""
-FIGHT_HEAT = 5.0
-"""Corrections in about a minute after which an object is left alone (reliability K21)."""
 
 
 class Cycle(Struct, frozen=True, kw_only=True):
     """What a cycle brings to each cluster. `clock` is monotonic, in seconds, and `now` what it said when the cycle came to the
-    clusters; `apply` is false for a mere plan.
+    clusters; `wall` is in seconds since the epoch; `apply` is false for a mere plan.
 
-    `meshes` are those of every managed cluster, for the ledgers to remember.
+    `meshes` are those of every managed cluster, for the ledgers to remember. `holding` are the findings so far that stand for holds.
     """
 
     translators: Mapping[str, Translator]
-    accepted: Mapping[str, str]
+    revisions: Revisions
     consent: Consent
     apply: bool
     now: float
     clock: Callable[[], float]
+    wall: int = 0
     meshes: Mapping[str, tuple[Mesh, ...]] = {}
+    holding: tuple[Diagnostic, ...] = ()
 
 
 def converge(
@@ -57,7 +60,9 @@ def converge(
 ) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
     """Bring one cluster to its build, or say what that would take. Raises ClusterError."""
     observed, said = _observe(cluster, facts, stored.ledger, cycle)
-    built = _keep_back(built, observed, facts, stored, cycle, memo)
+    built, more = _adapted(built, observed, facts, stored, cycle, memo)
+    said += more
+    cycle = replace(cycle, holding=(*cycle.holding, *(one for one in more if one.hold)))
     plan = _plan(cluster, built, observed, stored, cycle, memo)
     writing = cycle.apply and cluster.enforce
     if cycle.apply and not cluster.enforce and plan.writes:
@@ -65,12 +70,11 @@ def converge(
             finding("GM509", f"cluster {cluster.name} is only observed: {len(plan.writes)} writes were left out", cluster=cluster.name)
         )
     outcomes: tuple[Outcome, ...] = ()
-    ledger = stored.ledger
+    ledger = _held(_knowing(stored.ledger, facts, cycle), facts, plan, cycle)
     if writing:
-        plan, fights = _without_fights(plan, cycle.now, memo)
+        plan, fights = without_fights(plan, stored.ledger.heals)
         said += fights
-        outcomes, ledger = _carry_out(cluster, plan, observed, built, stored, cycle, facts.uid, memo)
-        _warm(plan, outcomes, cycle.now, memo)
+        outcomes, ledger = _carry_out(cluster, plan, observed, built, stored, facts, cycle, memo)
         _remember(cluster, outcomes, observed, cycle, memo)
     said += [diagnostic for outcome in outcomes for diagnostic in _reactions(outcome, plan)]
     evidence = Evidence(built=built, observed=observed, plan=plan, outcomes=outcomes, ledger=ledger)
@@ -89,6 +93,18 @@ def converge(
         verdicts=found.of,
     )
     return result, diagnostics
+
+
+def _knowing(ledger: Ledger, facts: ClusterFacts, cycle: Cycle) -> Ledger:
+    """The ledger with what this cycle read: what the next one is compared with."""
+    return replace(ledger, meshes=cycle.meshes, kinds=frozenset(facts.seen))
+
+
+def _held(ledger: Ledger, facts: ClusterFacts, plan: Plan, cycle: Cycle) -> Ledger:
+    """The ledger with the holds of this cycle: of the sources, of the facts, and of the plan."""
+    mine = [one for one in (*cycle.holding, *plan.diagnostics) if one.hold and one.cluster in ("", facts.cluster)]
+    approved = {**cycle.revisions.approved, **{one.hold: one.text for one in facts.caveats if one.approved}}
+    return replace(ledger, holds=holds_of(mine, approved, ledger.holds, cycle.wall))
 
 
 def kinds_of(facts: ClusterFacts, translators: Mapping[str, Translator]) -> tuple[ApiKind, ...]:
@@ -110,20 +126,37 @@ def _observe(cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle
     return observed, [finding("GM409", text, cluster=cluster.name, severity=Severity.WARNING)]
 
 
-def _keep_back(
+def _adapted(
     built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]
-) -> Build:
-    """The build without what a policy would withdraw that names something absent; the same value again while nothing moved."""
-    if not built.pending:
-        return built
-    from gitmesh.planning.keeping import keep_back  # imported late: most builds have no such policy
-
-    inputs = (built, observed, facts)
-    found = memo.get("kept back")
-    if found is None or any(old is not new for old, new in zip(found[0], inputs, strict=True)):
-        found = memo["kept back"] = (inputs, keep_back(built, observed, facts, cycle.translators, stored.ledger.instance))
+) -> tuple[Build, list[Diagnostic]]:
+    """The build as it must be beside what is live: without what a policy would withdraw that names something absent, with what absent
+    sources said, and no wider than strangers' objects leave it. The same value again while nothing moved."""
+    entries = stored.ledger.entries if cycle.revisions.absent else None
+    inputs = (built, observed, facts, cycle.revisions.absent, entries, stored.ledger.approved)
+    found = memo.get("adapted")
+    if found is None or any(old is not new and old != new for old, new in zip(found[0], inputs, strict=True)):
+        found = memo["adapted"] = (inputs, *_adapt(built, observed, facts, stored, cycle))
     kept: Build = found[1]
-    return kept
+    return kept, list(found[2])
+
+
+def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle) -> tuple[Build, tuple[Diagnostic, ...]]:
+    # Imported late: most builds need none of it.
+    said: tuple[Diagnostic, ...] = ()
+    if built.pending or built.gone:
+        from gitmesh.planning.keeping import keep_back
+
+        kept = keep_back(built, observed, facts, cycle.translators, stored.ledger)
+        built, said = kept.built, kept.diagnostics
+    if cycle.revisions.absent:
+        from gitmesh.planning.retaining import retain
+
+        retained = retain(built, observed, stored.ledger, cycle.revisions, cycle.translators)
+        built, said = retained.built, (*said, *retained.diagnostics)
+    from gitmesh.planning.beside import beside
+
+    narrowed = beside(built, observed, facts, stored.ledger, cycle.translators)
+    return narrowed.built, (*said, *narrowed.diagnostics)
 
 
 def _plan(cluster: Cluster, built: Build, observed: Observed, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]) -> Plan:
@@ -148,12 +181,13 @@ def _carry_out(
     observed: Observed,
     built: Build,
     stored: Stored,
+    facts: ClusterFacts,
     cycle: Cycle,
-    uid: str,
     memo: MutableMapping[Any, Any],
 ) -> tuple[tuple[Outcome, ...], Ledger]:
     """Intents, writes, truth: in this order, so that a kill at any step loses nothing."""
-    settled = (plan, stored.ledger, cycle.accepted, cycle.meshes)
+    accepted, homes = cycle.revisions.accepted, cycle.revisions.homes
+    settled = (plan, stored.ledger, accepted, cycle.meshes, facts.seen, cycle.holding, cycle.revisions.approved)
     if not plan.writes and memo.get("settled") == settled and memo["settled"][1] is stored.ledger:
         return (), stored.ledger
     ledger, version = rebuilt(stored, observed), stored.version
@@ -163,45 +197,13 @@ def _carry_out(
         if ledger is not stored.ledger:
             version = cluster.save(ledger, version)
         outcomes = cluster.apply(plan)
-    after = replace(record(ledger, plan, outcomes, observed, built, cycle.accepted, uid), meshes=cycle.meshes)
+    recorded = record(ledger, plan, outcomes, observed, built, accepted, homes, facts.uid)
+    after = replace(_held(_knowing(recorded, facts, cycle), facts, plan, cycle), heals=heals(plan, outcomes, stored.ledger.heals))
     if after == stored.ledger and version == stored.version and version and not stored.corrupt:
         memo["settled"] = settled
         return outcomes, stored.ledger
     cluster.save(after, version)
     return outcomes, after
-
-
-def _without_fights(plan: Plan, now: float, memo: MutableMapping[Any, Any]) -> tuple[Plan, list[Diagnostic]]:
-    """Leave alone what somebody else keeps changing back: heat rises by one a correction and fades by the minute."""
-    said: list[Diagnostic] = []
-    kept: list[Change] = []
-    for change in plan.changes:
-        if not (change.writes and change.drift):
-            kept.append(change)
-            continue
-        heat = _heat(change.key, now, memo)
-        if heat < FIGHT_HEAT:
-            kept.append(change)
-            continue
-        rivals = ", ".join(sorted({field.manager for field in change.fields if field.manager})) or "somebody"
-        text = f"{change.key} in {plan.cluster} is changed back again and again by {rivals}; it is left alone for now"
-        severity = Severity.ERROR if change.phase in SECURITY else None
-        said.append(finding("GM404", text, cluster=plan.cluster, severity=severity, **blame(change.policies, change.origins)))
-        kept.append(replace(change, action=Action.HELD, body=None, note="a fight"))
-    return (replace(plan, changes=tuple(kept)) if said else plan), said
-
-
-def _heat(key: ObjectKey, now: float, memo: MutableMapping[Any, Any]) -> float:
-    heat, since = memo.get("heat", {}).get(key, (0.0, now))
-    faded: float = heat * exp((since - now) / 60)
-    return faded
-
-
-def _warm(plan: Plan, outcomes: Sequence[Outcome], now: float, memo: MutableMapping[Any, Any]) -> None:
-    """Count the corrections that were made; one that the cluster refused is no fight."""
-    healed = {change.key for change in plan.changes if change.writes and change.drift} & {o.key for o in outcomes if o.ok}
-    heats = memo.setdefault("heat", {})
-    heats.update({key: (_heat(key, now, memo) + 1, now) for key in healed})
 
 
 def _remember(cluster: Cluster, outcomes: Sequence[Outcome], observed: Observed, cycle: Cycle, memo: MutableMapping[Any, Any]) -> None:
@@ -223,24 +225,33 @@ def _written(cluster: Cluster, now: float, memo: MutableMapping[Any, Any]) -> Wr
 def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
     """Findings on what the cluster refused, and on its warnings, at the line of the policy behind the object."""
     change = next((c for c in plan.changes if c.key == outcome.key), None)
-    behind = blame(change.policies, change.origins) if change else {}
+    where = behind(change) if change else {}
+    if outcome.pending and change:
+        return [unfinished(outcome, change, plan.cluster)]
     # What was said of a write that was taken is in the ledger, from where it is told for as long as it is true.
     warnings = outcome.warnings if outcome.action is Action.DELETE else ()
-    said = [finding("GM510", f"{outcome.key} in {plan.cluster}: {warning}", cluster=plan.cluster, **behind) for warning in warnings]
+    said = [finding("GM510", f"{outcome.key} in {plan.cluster}: {warning}", cluster=plan.cluster, **where) for warning in warnings]
     if not outcome.ok:
-        text = f"{outcome.action} of {outcome.key} in {plan.cluster} failed: {outcome.message}"
-        said.append(finding(outcome.code or "GM505", text, cluster=plan.cluster, severity=Severity.ERROR, **behind))
+        text, code = f"{outcome.action} of {outcome.key} in {plan.cluster} failed: {outcome.message}", outcome.code or "GM505"
+        more: dict[str, Any] = {"severity": Severity.ERROR, "hint": outcome.hint, "detail": outcome.detail}
+        said.append(finding(code, text, cluster=plan.cluster, **more, **where))
     return said
 
 
 def _state(plan: Plan, outcomes: Sequence[Outcome], built: Build, diagnostics: Sequence[Diagnostic], *, applied: bool) -> State:
     """The worst that is true of the cluster."""
-    if any(not outcome.ok for outcome in outcomes):
+    if any(not outcome.ok and not outcome.pending for outcome in outcomes):
         return State.FAILED
-    if plan.prune_held or built.held or any(c.action in (Action.CONFLICT, Action.HELD) for c in plan.changes):
+    if (
+        plan.prune_held
+        or built.held
+        or built.doubtful
+        or built.waiting
+        or any(c.action in (Action.CONFLICT, Action.HELD) for c in plan.changes)
+    ):
         return State.HELD
-    if any(change.staged for change in plan.changes):
+    if any(change.staged for change in plan.changes) or any(outcome.pending for outcome in outcomes):
         return State.PENDING
     if plan.writes and not applied:
         return State.DRIFTED
-    return State.FAILED if any(d.is_error for d in diagnostics) else State.SYNCED
+    return worst(filter(None, map(state_of, (d for d in diagnostics if d.is_error))))

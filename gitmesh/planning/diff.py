@@ -4,7 +4,8 @@ desired  live     ours  ledger  -> action
 yes      no       -     any     create (a heal where the ledger has it)
 yes      yes      yes   -       keep where equal, else update (a heal where the desired content did not change)
 yes      yes      no    -       adopt with consent, else conflict
-no       yes      yes   yes     delete, unless held, protected or over the guard
+yes      leaving  yes   any     nothing until it is gone, nor what relies on it
+no       yes      yes   yes     delete, unless held, protected, over the guard, or leaving already
 no       yes      no    -       nothing: foreign
 held     any      any   any     nothing
 """
@@ -19,8 +20,10 @@ from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.manifests import DELETE_ORDER, SECURITY, Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, decode, mapping
 from gitmesh.model.plan import Action, Change, FieldChange, Live, Observed, Plan
+from gitmesh.planning.estranged import Estranged, estranged, told, was_ours
 from gitmesh.planning.fields import changes
 from gitmesh.planning.guard import Consent, guarded
+from gitmesh.planning.leaving import held_still, namespace_leaves, unwanted_still, waits, wanted_again
 from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, blame, is_ours, may_adopt, policies_of, writers
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 NOT_ENFORCED = "what the policies say may not be enforced there"
 """Said where an object that decides who may call is not as we want it (security law)."""
+_WAITS = "waits for an object before it that is being deleted"
 
 
 def diff(
@@ -50,20 +54,34 @@ def diff(
     work = _Work(built, observed, stored, translators, consent, memo, before)
     wanted = [work.want(manifest) for manifest in built.manifests.values() if manifest.key not in built.held]
     held = [_keep(Action.HELD, live, built, _why(live, built)) for key in sorted(built.held) if (live := observed.live.get(key))]
-    deletions = work.deletions()
-    deletions, waiting, said = guarded(deletions, len(stored.ledger.entries.keys() & observed.live.keys()), built.cluster, consent)
+    deletions = [*work.deletions(), *work.leaving()]
+    standing = [key for key in stored.ledger.entries if (live := observed.live.get(key)) and not live.deleting]
+    deletions, waiting, said = guarded(deletions, len(standing), built.cluster, consent, stored.ledger.approved)
     rest = [change for change in (*wanted, *deletions) if not change.writes]
     steps = work.steps([change for change in (*wanted, *deletions) if change.writes])
-    writes = sorted((step for step in steps if step.writes), key=_rank)
-    rest += [step for step in steps if not step.writes]
-    diagnostics = (*observed.diagnostics, *work.diagnostics, *said)
+    writes, late = _without_late(sorted((step for step in steps if step.writes), key=_rank), work.gone_soon)
+    rest += [*late, *(step for step in steps if not step.writes), *work.staying()]
+    diagnostics = (*observed.diagnostics, *work.diagnostics, *work.told_of_strangers(), *said)
     return Plan(cluster=built.cluster, changes=(*writes, *rest, *held), prune_held=tuple(waiting), diagnostics=diagnostics)
 
 
 def _why(live: Live, built: Build) -> str:
     """Why an object is held."""
+    if built.doubtful:
+        return "what was read of the cluster is in doubt"
     pending = sorted(built.pending.intersection(policies_of(live)))
     return f"{', '.join(pending)} names what is not there" if pending else "findings on its policies hold it"
+
+
+def _without_late(writes: Sequence[Change], gone_soon: Sequence[Change]) -> tuple[list[Change], list[Change]]:
+    """Writes that may be made, and those that come after an object of the same unit that is about to go: they wait for it, as they
+    would if its own write had failed."""
+    if not gone_soon:
+        return list(writes), []
+    late = [c for c in writes if any(not set(c.units).isdisjoint(gone.units) and _rank(gone)[:2] < _rank(c)[:2] for gone in gone_soon)]
+    keys = {change.key for change in late}
+    waiting = [replace(c, action=Action.KEEP, body=None, fields=(), drift=False, note=_WAITS, staged=True) for c in late]
+    return [c for c in writes if c.key not in keys], waiting
 
 
 def _rank(change: Change) -> tuple[int, int, ObjectKey]:
@@ -101,6 +119,8 @@ class _Work:
         self.writers = writers(translators)
         self.translators = [translators[name] for name in sorted(translators)]
         self.diagnostics: list[Diagnostic] = []
+        self.gone_soon: list[Change] = []
+        self.strangers: dict[Estranged, dict[ObjectKey, Phase]] = {}
         if stored.corrupt:
             self.diagnostics.append(
                 finding("GM408", f"the ledger of cluster {self.cluster} was unreadable; deletions wait", cluster=self.cluster)
@@ -114,6 +134,9 @@ class _Work:
 
     def want(self, manifest: Manifest) -> Change:
         live = self.observed.live.get(manifest.key)
+        if leaving := self._leaving(manifest, live):
+            self.gone_soon.append(leaving)
+            return leaving
         if kept := self._kept(manifest, live):
             return kept
         if manifest.key[:2] in self.observed.missing_kinds:
@@ -128,10 +151,29 @@ class _Work:
             if manifest.key in self.blocked:
                 self._say_in_the_way(manifest, *self.blocked[manifest.key])
             return self._own(manifest, live)
-        if may_adopt(live, self.cluster, self.ledger.instance, self.consent.adoptions):
+        if self._may_adopt(live):
             return self._write(Action.ADOPT, manifest, live)
+        if why := estranged(live, self.cluster, self.ledger):
+            self.strangers.setdefault(why, {})[live.key] = manifest.phase
+            return self._in_conflict(manifest, live, f"carries {why.what}")
         owner = ", ".join(sorted(live.managers)) or "another tool"
         return self._conflict(manifest, live, "GM401", f"{manifest.key} in {self.cluster} exists and is not ours (made by {owner})")
+
+    def _leaving(self, manifest: Manifest, live: Live | None) -> Change | None:
+        """The row of a wanted object that goes, or cannot come, as somebody asked for its deletion or for that of its namespace."""
+        if manifest.key.namespace in self.observed.leaving:
+            said, note = namespace_leaves(manifest.key.namespace, self.cluster), "its namespace is being deleted"
+        elif live and live.deleting and (self.ours(live) or self._may_adopt(live)):
+            said, note = wanted_again(manifest, live, self.cluster), waits(live.finalizers)
+        else:
+            return None
+        if said not in self.diagnostics:  # one for a namespace
+            self.diagnostics.append(said)
+        before, uid = (live.body, live.uid) if live else (b"", "")
+        return _change(Action.KEEP, manifest, body=None, before=before, uid=uid, note=note, staged=True)
+
+    def _may_adopt(self, live: Live) -> bool:
+        return may_adopt(live, self.cluster, self.ledger.instance, self.consent.adoptions)
 
     def _create(self, manifest: Manifest) -> Change:
         entry = self.ledger.entries.get(manifest.key)
@@ -140,8 +182,9 @@ class _Work:
 
     def _own(self, manifest: Manifest, live: Live) -> Change:
         if live.annotations.get(RECONCILE) == "disabled":
-            self._left_alone(manifest, live)
-            return _keep(Action.KEEP, live, self.built, "reconcile is disabled")
+            self._asks_to_be_left_alone(manifest)
+            if manifest.phase not in SECURITY:
+                return _keep(Action.KEEP, live, self.built, "reconcile is disabled")
         # Equal bytes first: that is what most objects are, and decoding both costs more than the rest of a quiet cycle.
         if manifest.body != live.body and not _is_kept(manifest, live):
             return self._write(Action.UPDATE, manifest, live)
@@ -171,6 +214,9 @@ class _Work:
 
     def _conflict(self, manifest: Manifest, live: Live | None, code: str, text: str) -> Change:
         self._say_in_the_way(manifest, code, text)
+        return self._in_conflict(manifest, live, text)
+
+    def _in_conflict(self, manifest: Manifest, live: Live | None, text: str) -> Change:
         fields = _changes(manifest, live) if live else ()
         before = live.body if live else b""
         return replace(_change(Action.CONFLICT, manifest), body=None, before=before, fields=fields, note=text)
@@ -182,12 +228,13 @@ class _Work:
         else:
             self._say(manifest, code, text)
 
-    def _left_alone(self, manifest: Manifest, live: Live) -> None:
-        text = f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled"
-        if manifest.phase in SECURITY and not _is_kept(manifest, live):
-            self._say(manifest, "GM407", f"{text}; {NOT_ENFORCED}", Severity.WARNING)
+    def _asks_to_be_left_alone(self, manifest: Manifest) -> None:
+        """A mark that whoever may write there can set is honoured for routing, and silences nothing that decides who may call."""
+        if manifest.phase in SECURITY:
+            text = f"{RECONCILE} is disabled on {manifest.key} in {self.cluster}, which decides who may call: it is kept all the same"
+            self._say(manifest, "GM407", text, Severity.WARNING)
         else:
-            self._say(manifest, "GM407", text)
+            self._say(manifest, "GM407", f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled")
 
     def _say(self, manifest: Manifest, code: str, text: str, severity: Severity | None = None) -> None:
         behind = blame(manifest.policies, manifest.fields.values())
@@ -196,7 +243,7 @@ class _Work:
     def _foreign_claims(self) -> dict[ObjectKey, tuple[str, str]]:
         """Our objects that a foreign one stands in the way of, with code and text."""
         blocked: dict[ObjectKey, tuple[str, str]] = {}
-        strangers = [self.observed.live[key] for key in sorted(self.observed.live.keys() - self.built.manifests.keys())]
+        strangers = [live for key in sorted(self.observed.live.keys() - self.built.manifests.keys()) if (live := self._stranger(key))]
         for translator in self.translators:
             theirs = [live for live in strangers if self.writers.get(live.key[:2]) is translator and not self._looks_ours(live)]
             for claim in translator.foreign(theirs, self.built.manifests, self.built.meshes) if theirs else ():
@@ -206,6 +253,22 @@ class _Work:
                 else:
                     self._say(self.built.manifests[claim.on], claim.code, text)
         return blocked
+
+    def _stranger(self, key: ObjectKey) -> Live | None:
+        """An object of which nobody of ours is the cause; of what the ledger knows under other marks or another uid is told together."""
+        live = self.observed.live[key]
+        if self.ours(live) or not was_ours(live, self.cluster, self.ledger):
+            return live
+        why = estranged(live, self.cluster, self.ledger)
+        if why and (writer := self.writers.get(key[:2])):
+            self.strangers.setdefault(why, {})[key] = writer.phase(live)
+        return None
+
+    def told_of_strangers(self) -> Iterator[Diagnostic]:
+        """One finding for each cause for which objects with our marks are not ours."""
+        for why, phases in sorted(self.strangers.items()):
+            security = f"; {NOT_ENFORCED}" if not SECURITY.isdisjoint(phases.values()) else ""
+            yield told(why, phases.keys(), self.cluster, security=security)
 
     def _looks_ours(self, live: Live) -> bool:
         return live.labels.get(MANAGED_BY) == "gitmesh" and live.labels.get(INSTANCE) == self.ledger.instance and self.ours(live)
@@ -220,7 +283,7 @@ class _Work:
         if not self.built.complete or self.rebuilt:
             return []
         found_meshes = {mesh.translator for mesh in self.built.meshes}
-        unwanted = self.ledger.entries.keys() - self.built.manifests.keys() - self.built.held
+        unwanted = self.ledger.entries.keys() - self.built.manifests.keys() - self.built.held - self.built.stays.keys()
         doomed = (self.observed.live.get(key) for key in sorted(unwanted))
         return [
             self._delete(live)
@@ -228,19 +291,45 @@ class _Work:
             if live and not live.deleting and self.ours(live) and self.writers[live.key.group, live.key.kind].name in found_meshes
         ]
 
+    def staying(self) -> list[Change]:
+        """Objects of ours that nobody wants and that must not be missed while it is not decided whether they are."""
+        lives = (self.observed.live.get(key) for key in sorted(self.built.stays.keys() - self.built.manifests.keys() - self.built.held))
+        found = [live for live in lives if live and not live.deleting and self.ours(live)]
+        self.diagnostics += [self.built.stays[live.key] for live in found]
+        return [_keep(Action.HELD, live, self.built, "it stays until a policy decides about it") for live in found]
+
+    def leaving(self) -> list[Change]:
+        """Objects of ours that nobody wants and that are not gone yet; of those that are held is only told."""
+        unwanted: list[Change] = []
+        for key in sorted(key for key, live in self.observed.live.items() if live.deleting and self.ours(live)):
+            live = self.observed.live[key]
+            if key in self.built.held:
+                self.diagnostics.append(held_still(live, self.cluster))
+            elif key not in self.built.manifests:
+                phase = self.writers[key.group, key.kind].phase(live)
+                row = replace(_keep(Action.KEEP, live, self.built, waits(live.finalizers), phase), staged=True)
+                self.diagnostics.append(unwanted_still(row, row.note, self.cluster))
+                unwanted.append(row)
+        return unwanted
+
     def _delete(self, live: Live) -> Change:
         import fnmatch  # imported late: only deletions ask
 
         phase = self.writers[live.key.group, live.key.kind].phase(live)
-        protected = any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect)
-        disabled = live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled"
-        if protected or disabled:
-            why = "prune.protect lists it" if protected else "its annotation forbids it"
-            severity = Severity.WARNING if phase in SECURITY else None
-            text = f"{live.key} in {self.cluster} is not pruned: {why}"
-            self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=severity))
-            return _keep(Action.KEEP, live, self.built, why)
+        decides = phase in SECURITY
+        if any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect):
+            return self._not_pruned(live, "prune.protect lists it", Severity.ERROR if decides else None)
+        if live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled":
+            if not decides:
+                return self._not_pruned(live, "its annotation forbids it", None)
+            text = f"an annotation of {live.key} in {self.cluster} forbids to prune it; it decides who may call, and goes all the same"
+            self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=Severity.WARNING))
         return _keep(Action.DELETE, live, self.built, "no policy wants it any more", phase)
+
+    def _not_pruned(self, live: Live, why: str, severity: Severity | None) -> Change:
+        text = f"{live.key} in {self.cluster} is not pruned: {why}{f'; {NOT_ENFORCED}' if severity else ''}"
+        self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=severity))
+        return _keep(Action.KEEP, live, self.built, why)
 
     # --- more than one step
 

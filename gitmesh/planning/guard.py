@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic, finding, hold_id
 from gitmesh.model.plan import Action, Change, Observed
 
 if TYPE_CHECKING:
@@ -32,21 +32,23 @@ class Consent(Struct, frozen=True, kw_only=True):
 
 
 def guarded(
-    deletions: list[Change], total: int, cluster: str, consent: Consent
+    deletions: list[Change], total: int, cluster: str, consent: Consent, approved: frozenset[str]
 ) -> tuple[list[Change], list[Change], tuple[Diagnostic, ...]]:
-    """Hold deletions that are too many, or all of more than one (design law 4), unless they are approved."""
+    """Hold deletions that are too many, or all of more than one (design law 4), unless they are approved: by the revision, or by the
+    id of the hold, which stands for just these objects (`approved`)."""
     doomed = [change for change in deletions if change.action is Action.DELETE]
     limit = max(ALWAYS_ALLOWED, total * consent.max_percent // 100)
     everything = len(doomed) >= total > 1
-    if consent.prune_approved or not doomed or not (len(doomed) > limit or everything):
+    hold = hold_id(cluster, "prune", sorted((change.key, change.uid) for change in doomed))
+    if consent.prune_approved or hold in approved or not doomed or not (len(doomed) > limit or everything):
         return deletions, [], ()
     share = "all" if everything else f"{len(doomed)} of {total}"
     text = f"{share} objects in cluster {cluster} would be deleted; the guard allows {limit} and never all of them"
     kept = [change for change in deletions if change.action is not Action.DELETE]
-    return kept, doomed, (finding("GM402", text, cluster=cluster),)
+    return kept, doomed, (finding("GM402", text, cluster=cluster, hold=hold),)
 
 
 def vanished(observed: Observed, ledger: Ledger) -> bool:
     """Whether every object of ours is gone at once: more likely a wrong answer than a wish (reliability K11)."""
-    known = [key for key, entry in ledger.entries.items() if entry.uid]
+    known = [key for key, entry in ledger.entries.items() if entry.uid and key.namespace not in observed.leaving]
     return len(known) > 1 and not any(key in observed.live for key in known)

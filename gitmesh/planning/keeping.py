@@ -8,55 +8,81 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.units import UnitKey
+from gitmesh.model.manifests import Build
+from gitmesh.model.units import HALVES, UnitKey
 from gitmesh.planning.ownership import claims, is_marked, policies_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from gitmesh.diagnostics import Diagnostic
     from gitmesh.model.facts import ClusterFacts
-    from gitmesh.model.manifests import Build
+    from gitmesh.model.ledger import Ledger
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Live, Observed
     from gitmesh.model.units import Unit
     from gitmesh.ports import Translator
 
 
-def keep_back(built: Build, observed: Observed, facts: ClusterFacts, translators: Mapping[str, Translator], instance: str) -> Build:
-    """The build with all those units held of which a pending policy would be withdrawn; the same one where there is none."""
-    losing = {key for key, live in observed.live.items() if is_marked(live, built.cluster, instance) and _loses(live, built)}
+class Kept(Struct, frozen=True, kw_only=True):
+    """The build without what would be withdrawn, and what is said of that beside the findings of the policies themselves."""
+
+    built: Build
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def keep_back(built: Build, observed: Observed, facts: ClusterFacts, translators: Mapping[str, Translator], ledger: Ledger) -> Kept:
+    """The build with all those units held of which a policy would be withdrawn that names what is not there, or that is gone from
+    this cluster alone; the same build where there is none."""
+    # Of a cluster that is held for what was read of it, that is said already.
+    gone = [one for one in built.gone if one.hold not in ledger.approved and not built.doubtful]
+    waiting = built.pending.union(one.policy for one in gone)
+    mine = {key: live for key, live in observed.live.items() if is_marked(live, built.cluster, ledger.instance)}
+    losing = {key: lost for key, live in mine.items() if (lost := _lost(live, built, waiting))}
     if not losing:
-        return built
+        return Kept(built=built)
     claimed = dict(_claimed(facts, translators))
-    concerned = {unit for unit, keys in claimed.items() if not losing.isdisjoint(keys)}
+    concerned = {unit for unit, keys in claimed.items() if not losing.keys().isdisjoint(keys)}
     units = _with_dependants(concerned, built.units)
     held = built.held.union(losing, *(claimed.get(unit, ()) for unit in units))
-    return replace(built, held=held, held_units=built.held_units | units)
+    said = tuple(one for one in gone if any(one.policy in lost for lost in losing.values()))
+    waits = built.waiting.union(*losing.values())
+    return Kept(built=replace(built, held=held, held_units=built.held_units | units, waiting=waits), diagnostics=said)
 
 
-def _loses(live: Live, built: Build) -> bool:
-    """Whether the object comes from a pending policy and would not any more."""
+def _lost(live: Live, built: Build, waiting: frozenset[str]) -> frozenset[str]:
+    """The waiting policies that the object comes from and would not any more."""
     manifest = built.manifests.get(live.key)
-    return not built.pending.intersection(policies_of(live)) <= set(manifest.policies if manifest else ())
+    return waiting.intersection(policies_of(live)).difference(manifest.policies if manifest else ())
 
 
 def _claimed(facts: ClusterFacts, translators: Mapping[str, Translator]) -> Iterator[tuple[UnitKey, frozenset[ObjectKey]]]:
-    """Every unit that may be, and the objects that it may own."""
-    keys = [UnitKey(kind="Destination", namespace=service.namespace, name=service.name) for service in facts.services]
+    """Every half of a destination and every mesh that may be, and the objects that it may own."""
+    keys = [
+        UnitKey(kind="Destination", namespace=service.namespace, name=service.name, half=half)
+        for service in facts.services
+        for half in HALVES
+    ]
     keys += [UnitKey(kind="Mesh", namespace="", name=mesh.name) for mesh in facts.meshes]
     for key in keys:
         yield key, frozenset(claim for name, one in translators.items() for claim in claims(one, key, facts.meshes_of(name), facts))
 
 
+def routing(unit: UnitKey) -> UnitKey:
+    """The half of a destination that subsets belong to; a mesh is of one piece."""
+    return replace(unit, half="routing") if unit.kind == "Destination" else unit
+
+
 def _with_dependants(units: Iterable[UnitKey], decided: Iterable[Unit]) -> frozenset[UnitKey]:
     """These units and those that route to subsets of them: a held destination gets no new subset."""
-    asking = {unit.key: {o.policy for subset in getattr(unit, "subsets", ()) for o in subset.origins} for unit in decided}
+    asking = {routing(unit.key): {o.policy for subset in getattr(unit, "subsets", ()) for o in subset.origins} for unit in decided}
     acting: dict[str, set[UnitKey]] = {}
     for unit in decided:
         for policy in unit.policies:
-            acting.setdefault(policy, set()).add(unit.key)
+            acting.setdefault(policy, set()).add(routing(unit.key))
     found, waiting = set(units), list(units)
     while waiting:
         more = {key for policy in asking.get(waiting.pop(), ()) for key in acting.get(policy, ())} - found

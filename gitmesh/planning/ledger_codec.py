@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
 import orjson
 
-from gitmesh.codec import CodecError, closed, decode
+from gitmesh.codec import CodecError, closed, decode, encode
 from gitmesh.model.facts import Mesh
-from gitmesh.model.ledger import Entry, Ledger, Stored
+from gitmesh.model.ledger import Entry, Hold, Ledger, Stored
 from gitmesh.model.objects import ObjectKey
 
 API_VERSION = "gitmesh.io/v1alpha1"
-SCHEMA = 1
-"""Raised with every change that an older version would misread."""
+SCHEMA = 2
+"""Raised with every change that an older version would misread. Schema 1 knew no origins, parts, kinds, holds and heals, and of a
+mesh only translator, name and trust domain; it is read as one that does not know them."""
 
-_KEYS = frozenset({"apiVersion", "kind", "schema", "instance", "clusterUid", "sources", "commits", "entries", "meshes"})
+_FIRST = frozenset({"apiVersion", "kind", "schema", "instance", "clusterUid", "sources", "commits", "entries", "meshes"})
+_KEYS = _FIRST | {"origins", "parts", "kinds", "holds", "heals"}
+Keyed: TypeAlias = "dict[str, dict[str, dict[str, Any]]]"
+"""`group/Kind` -> namespace -> name -> value."""
 
 
 class FutureLedgerError(ValueError):
@@ -24,14 +28,13 @@ class FutureLedgerError(ValueError):
 
 
 def dump_ledger(ledger: Ledger) -> dict[str, Any]:
-    """The document: entries by `group/Kind`, namespace and name as [uid, digest, index into commits, *warnings]."""
-    commits = sorted({entry.commit for entry in ledger.entries.values()})
-    index = {commit: place for place, commit in enumerate(commits)}
-    entries: dict[str, dict[str, dict[str, list[Any]]]] = {}
-    for key in sorted(ledger.entries):
-        entry = ledger.entries[key]
-        names = entries.setdefault(f"{key.group}/{key.kind}", {}).setdefault(key.namespace, {})
-        names[key.name] = [entry.uid, entry.digest, index[entry.commit], *entry.warnings]
+    """The document: entries by `group/Kind`, namespace and name as [uid, digest, index into commits, index into origins, *warnings]."""
+    commits = {commit: place for place, commit in enumerate(sorted({entry.commit for entry in ledger.entries.values()}))}
+    origins = {names: place for place, names in enumerate(sorted({entry.sources for entry in ledger.entries.values()}))}
+    rows = {
+        key: [entry.uid, entry.digest, commits[entry.commit], origins[entry.sources], *entry.warnings]
+        for key, entry in ledger.entries.items()
+    }
     return {
         "apiVersion": API_VERSION,
         "kind": "Ledger",
@@ -39,28 +42,44 @@ def dump_ledger(ledger: Ledger) -> dict[str, Any]:
         "instance": ledger.instance,
         "clusterUid": ledger.cluster_uid,
         "sources": dict(sorted(ledger.sources.items())),
-        "commits": commits,
-        "entries": entries,
-        "meshes": {name: [[m.translator, m.name, m.trust_domain] for m in found] for name, found in sorted(ledger.meshes.items())},
+        "commits": list(commits),
+        "origins": [list(names) for names in origins],
+        "entries": _keyed(rows),
+        "parts": _keyed({key: encode(entry.parts) for key, entry in ledger.entries.items() if entry.parts}),
+        "meshes": {name: encode(found) for name, found in sorted(ledger.meshes.items())},
+        "kinds": sorted(ledger.kinds),
+        "holds": encode(ledger.holds),
+        "heals": _keyed(ledger.heals),
     }
+
+
+def _keyed(values: Mapping[ObjectKey, object]) -> Keyed:
+    found: Keyed = {}
+    for key in sorted(values):
+        found.setdefault(f"{key.group}/{key.kind}", {}).setdefault(key.namespace, {})[key.name] = values[key]
+    return found
 
 
 def load_ledger(document: object) -> Ledger:
     """The ledger in a document. Raises FutureLedgerError, or CodecError where it is no ledger."""
-    if isinstance(document, Mapping) and type(document.get("schema")) is int and document["schema"] > SCHEMA:
-        raise FutureLedgerError(f"the ledger has schema {document['schema']}, this version knows {SCHEMA}: a newer GitMesh wrote it")
+    schema = document.get("schema") if isinstance(document, Mapping) else None
+    if type(schema) is int and schema > SCHEMA:
+        raise FutureLedgerError(f"the ledger has schema {schema}, this version knows {SCHEMA}: a newer GitMesh wrote it")
     body = closed(document, _KEYS, "")
-    missing = sorted(_KEYS - body.keys())
+    missing = sorted((_FIRST if schema == 1 else _KEYS) - body.keys())
     if missing:
         raise CodecError("", f"the field {missing[0]!r} is missing")
-    if (body["apiVersion"], body["kind"], decode(int, body["schema"], "schema")) != (API_VERSION, "Ledger", SCHEMA):
+    if (body["apiVersion"], body["kind"]) != (API_VERSION, "Ledger") or decode(int, body["schema"], "schema") not in (1, SCHEMA):
         raise CodecError("", "not a ledger")
     return Ledger(
         instance=decode(str, body["instance"], "instance"),
         cluster_uid=decode(str, body["clusterUid"], "clusterUid"),
         sources=decode(Mapping[str, str], body["sources"], "sources"),
-        entries=_entries(body["entries"], decode(tuple[str, ...], body["commits"], "commits")),
+        entries=_entries(body),
         meshes=_meshes(body["meshes"]),
+        kinds=decode(frozenset[str], body.get("kinds", []), "kinds"),
+        holds=decode(Mapping[str, Hold], body.get("holds", {}), "holds"),
+        heals={key: decode(int, count, "heals") for key, count in _values(body.get("heals", {}))},
     )
 
 
@@ -80,34 +99,57 @@ def read_ledger(content: bytes, instance: str, version: str) -> Stored:
         return Stored(ledger=Ledger(instance=instance), version=version, corrupt=True)
 
 
-def _entries(document: object, commits: tuple[str, ...]) -> dict[ObjectKey, Entry]:
-    entries: dict[ObjectKey, Entry] = {}
+def _values(document: object) -> Iterator[tuple[ObjectKey, object]]:
     for group_kind, namespaces in _mapping(document).items():
         group, _, kind = group_kind.rpartition("/")
         for namespace, names in _mapping(namespaces).items():
-            for name, row in _mapping(names).items():
-                entries[ObjectKey(group=group, kind=kind, namespace=namespace, name=name)] = _entry(row, commits)
-    return entries
+            for name, value in _mapping(names).items():
+                yield ObjectKey(group=group, kind=kind, namespace=namespace, name=name), value
 
 
-def _entry(row: object, commits: tuple[str, ...]) -> Entry:
+def _entries(body: Mapping[str, Any]) -> dict[ObjectKey, Entry]:
+    commits = decode(tuple[str, ...], body["commits"], "commits")
+    origins = decode(tuple[tuple[str, ...], ...], body["origins"], "origins") if "origins" in body else None
+    parts = {key: decode(Mapping[str, tuple[str, ...]], value, "parts") for key, value in _values(body.get("parts", {}))}
+    return {key: _entry(row, commits, origins, parts.get(key, {})) for key, row in _values(body["entries"])}
+
+
+def _entry(
+    row: object, commits: tuple[str, ...], origins: tuple[tuple[str, ...], ...] | None, parts: Mapping[str, tuple[str, ...]]
+) -> Entry:
     match row:
-        case [str(uid), str(digest), int(place), *warnings] if 0 <= place < len(commits):
-            told = decode(tuple[str, ...], warnings, "entries") if warnings else ()
-            return Entry(uid=uid, digest=digest, commit=commits[place], warnings=told)
-    raise CodecError("entries", "an entry is not [uid, digest, commit, *warnings]")
+        case [str(uid), str(digest), int(place), *more] if 0 <= place < len(commits):
+            sources: tuple[str, ...] = ()
+            if origins is not None:
+                match more:
+                    case [int(origin), *more] if 0 <= origin < len(origins):
+                        sources = origins[origin]
+                    case _:
+                        raise CodecError("entries", "an entry has no origin")
+            told = decode(tuple[str, ...], list(more), "entries") if more else ()
+            return Entry(uid=uid, digest=digest, commit=commits[place], warnings=told, sources=sources, parts=parts)
+    raise CodecError("entries", "an entry is not [uid, digest, commit, origin, *warnings]")
 
 
 def _meshes(document: object) -> dict[str, tuple[Mesh, ...]]:
-    rows = {name: decode(tuple[tuple[str, ...], ...], found, "meshes") for name, found in _mapping(document).items()}
-    return {name: tuple(map(_mesh, found)) for name, found in rows.items()}
+    found = {name: _mapping_list(rows) for name, rows in _mapping(document).items()}
+    return {name: tuple(map(_mesh, rows)) for name, rows in found.items()}
 
 
-def _mesh(row: tuple[str, ...]) -> Mesh:
+def _mapping_list(rows: object) -> list[object]:
+    if not isinstance(rows, list):
+        raise CodecError("meshes", "expected a list")
+    return rows
+
+
+def _mesh(row: object) -> Mesh:
     match row:
-        case (translator, name, trust_domain):
+        case [str(translator), str(name), str(trust_domain)]:
             return Mesh(translator=translator, name=name, trust_domain=trust_domain)
-    raise CodecError("meshes", "a mesh is not [translator, name, trust domain]")
+        case dict():
+            mesh: Mesh = decode(Mesh, row, "meshes")
+            return mesh
+    raise CodecError("meshes", "a mesh is neither [translator, name, trust domain] nor a mapping")
 
 
 def _mapping(value: object) -> dict[str, Any]:

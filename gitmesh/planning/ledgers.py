@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from gitmesh.model.ledger import Entry, Ledger, Stored
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.planning.ownership import is_marked
+from gitmesh.planning.retaining import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -46,9 +47,16 @@ def intend(ledger: Ledger, plan: Plan) -> Ledger:
 
 
 def record(
-    ledger: Ledger, plan: Plan, outcomes: Iterable[Outcome], observed: Observed, built: Build, accepted: Mapping[str, str], cluster_uid: str
+    ledger: Ledger,
+    plan: Plan,
+    outcomes: Iterable[Outcome],
+    observed: Observed,
+    built: Build,
+    accepted: Mapping[str, str],
+    homes: Mapping[str, str],
+    cluster_uid: str,
 ) -> Ledger:
-    """The ledger after the plan was carried out. `accepted`: source -> commit in force."""
+    """The ledger after the plan was carried out. `accepted`: source -> commit in force ("" = none is); `homes`: policy -> its source."""
     entries = dict(ledger.entries)
     commit = ",".join(sha for _, sha in sorted(accepted.items()) if sha)
     for key in _gone(ledger, observed, built, plan):
@@ -56,7 +64,7 @@ def record(
     waiting = {change.key for change in plan.changes if change.staged}
     for change in plan.changes:
         if change.action is Action.KEEP and change.key in built.manifests and change.key not in waiting:
-            entries[change.key] = _kept(entries.get(change.key), change.uid, built, change.key, commit)
+            entries[change.key] = _sourced(_kept(entries.get(change.key), change.uid, built, change.key, commit), built, change.key, homes)
     warned = {key for key, entry in entries.items() if entry.warnings}
     for outcome in outcomes:
         if outcome.ok and outcome.action is Action.DELETE:
@@ -65,8 +73,27 @@ def record(
             # What a step wrote is not yet what is wanted: the next step is no correction of somebody's change.
             digest = "" if outcome.key in waiting else built.manifests[outcome.key].digest
             warnings = _warnings(outcome, warned)
-            entries[outcome.key] = Entry(uid=outcome.uid, digest=digest, commit=commit, warnings=warnings)
-    return replace(ledger, entries=entries, sources=dict(accepted), cluster_uid=cluster_uid or ledger.cluster_uid)
+            before = entries.get(outcome.key, Entry())
+            made = replace(before, uid=outcome.uid, digest=digest, commit=commit, warnings=warnings)
+            entries[outcome.key] = _sourced(made, built, outcome.key, homes)
+    # What was accepted of a source stays known while nothing of it is in force.
+    sources = {name: sha or ledger.sources.get(name, "") for name, sha in accepted.items()}
+    return replace(ledger, entries=entries, sources=sources, cluster_uid=cluster_uid or ledger.cluster_uid)
+
+
+def _sourced(entry: Entry, built: Build, key: ObjectKey, homes: Mapping[str, str]) -> Entry:
+    """The entry with the sources that the object is made of. A part of a policy that no source in force has is as it was."""
+    manifest = built.manifests[key]
+    unknown = any(policy not in homes for policy in manifest.policies)
+    sources = {homes[policy] for policy in manifest.policies if policy in homes}
+    parts = parts_of(manifest, homes)
+    if unknown:
+        absent = [source for source in entry.sources if source not in sources]
+        sources |= set(absent)
+        parts = {**parts, **{source: entry.parts[source] for source in absent if source in entry.parts}}
+        if not entry.sources:
+            return replace(entry, sources=(), parts={})
+    return replace(entry, sources=tuple(sorted(sources)), parts=parts)
 
 
 def _warnings(outcome: Outcome, warned: set[ObjectKey]) -> tuple[str, ...]:
@@ -101,4 +128,5 @@ def _kept(entry: Entry | None, uid: str, built: Build, key: ObjectKey, commit: s
     wanted = built.manifests[key].digest
     if entry is not None and entry.uid == uid and entry.digest == wanted:
         return entry
-    return Entry(uid=uid, digest=wanted, commit=entry.commit if entry and entry.commit else commit)
+    before = entry or Entry()
+    return replace(before, uid=uid, digest=wanted, commit=before.commit or commit, warnings=())

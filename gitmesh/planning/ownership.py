@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from gitmesh.model.facts import ClusterFacts, Mesh
     from gitmesh.model.ledger import Ledger
     from gitmesh.model.objects import ObjectKey
-    from gitmesh.model.plan import Live
+    from gitmesh.model.plan import Change, Live
     from gitmesh.model.policies import Origin
     from gitmesh.model.units import UnitKey
     from gitmesh.ports import Translator
@@ -41,6 +41,12 @@ def blame(policies: Sequence[str], origins: Iterable[Origin]) -> dict[str, Any]:
     """Policy and line behind an object, for a finding on it: the first of each."""
     first = min(origins, default=None)
     return {"at": first.at if first else None, "policy": policies[0] if policies else ""}
+
+
+def behind(change: Change) -> dict[str, Any]:
+    """Policy and line behind a change: of the first field that differs where an origin is known, else of the object."""
+    first = min((field.origin for field in change.fields if field.origin), default=None)
+    return {"at": first.at, "policy": first.policy} if first else blame(change.policies, change.origins)
 
 
 def marks(cluster: str, instance: str, key: ObjectKey, policies: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:

@@ -5,16 +5,17 @@ Static errors refuse a source's whole revision (api.md, What an error holds back
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, Location, finding
-from gitmesh.errors import SourceError
+from gitmesh.diagnostics import Diagnostic, Location, Severity, finding, hold_id
+from gitmesh.errors import GoneError, SourceError
 from gitmesh.model.report import SourceResult
 from gitmesh.parsing.parse import duplicates, parse
-from gitmesh.planning.target import is_forward, last_good
+from gitmesh.planning.target import Evidence, evidence, is_forward
 from gitmesh.resolution.check import check
 
 if TYPE_CHECKING:
@@ -25,41 +26,73 @@ if TYPE_CHECKING:
     from gitmesh.model.snapshot import Snapshot
     from gitmesh.ports import Source
 
+VACANT = "GM110"
+"""Of a configured path without a policy in it."""
+_SHORTEST = 7
+"""Digits of a commit's id that approve it."""
 
-class Revisions(Struct, frozen=True, kw_only=True):
+
+class Revisions(Struct, frozen=True, kw_only=True, dict=True):
     """What the sources say together.
 
-    `settled` is false where a source has nothing in force: its objects are unknown, so nothing may be deleted.
-    `lost` is true where a last good revision cannot be read any more, or two of them claim one name: then nothing may be
-    planned, and nothing new is accepted.
+    `absent` are the sources of which not everything is in force that should be: what they say of an object is unknown, so their part
+    of it stays. `homes` maps a policy to its source. `approved` are the holds of sources that somebody ended, by id, with the text.
     """
 
     policies: tuple[Policy, ...] = ()
     sources: Mapping[str, SourceResult] = {}
     snapshots: Mapping[str, Snapshot] = {}
     diagnostics: tuple[Diagnostic, ...] = ()
-    settled: bool = True
+    absent: frozenset[str] = frozenset()
     lost: bool = False
+    in_force: bool = False
+    approved: Mapping[str, str] = {}
 
     @property
-    def in_force(self) -> bool:
-        """Whether any revision is: an instance that never read a good one has no opinion on any object."""
-        return not self.lost and any(not result.refused or result.accepted for result in self.sources.values())
+    def settled(self) -> bool:
+        """Whether all that every source says is known."""
+        return not self.absent
 
     @property
     def accepted(self) -> Mapping[str, str]:
         """Source -> commit in force."""
         return {name: result.accepted for name, result in self.sources.items()}
 
+    @cached_property
+    def homes(self) -> Mapping[str, str]:
+        """Policy -> the source that it is in."""
+        return {policy.id: policy.location.source for policy in self.policies}
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """Under what terms revisions are chosen. `clusters` are all configured ones with their labels, `ignore` are kinds of other
+    documents, `allow_rewind` names sources. In a `review` the tip is what is asked about: its errors are reported and nothing takes
+    its place. `approved` are the ids of holds that somebody ended in every cluster, `consented` the commits (or beginnings of their
+    ids) whose deletions are approved. With `record`, sources remember what was accepted.
+    """
+
+    clusters: Mapping[str, Mapping[str, str]] = {}
+    ignore: frozenset[str] = frozenset()
+    allow_rewind: frozenset[str] = frozenset()
+    review: bool = False
+    approved: frozenset[str] = frozenset()
+    consented: frozenset[str] = frozenset()
+    record: bool = False
+
+    def consents(self, commit: str) -> bool:
+        """Whether the deletions of a commit are approved."""
+        return bool(commit) and any(commit.startswith(sha) for sha in self.consented if len(sha) >= _SHORTEST)
+
 
 class _Candidate(Struct):
-    """One source on its way to a decision."""
+    """One source on its way to a decision. `vacant` are the configured paths that the chosen revision has nothing in."""
 
     source: Source
-    last: str
+    last: str = ""
     tip: Snapshot | None = None
     chosen: Snapshot | None = None
     policies: tuple[Policy, ...] = ()
+    vacant: tuple[str, ...] = ()
     refused: bool = False
     lost: bool = False
 
@@ -67,111 +100,223 @@ class _Candidate(Struct):
 def choose(
     sources: Sequence[Source],
     ledgers: Iterable[Ledger],
+    terms: Terms,
     *,
-    clusters: Mapping[str, Mapping[str, str]],
-    ignore: frozenset[str],
-    allow_rewind: frozenset[str],
-    review: bool,
     parsed: MutableMapping[Any, Any],
     remembered: MutableMapping[str, str],
 ) -> Revisions:
     """Fetch every source and decide which of its revisions is in force.
 
-    In a review the tip is what is asked about: its errors are reported and nothing takes its place. `remembered`
-    is the last good commit of each source in this process, for clusters that keep no ledger.
+    `remembered` is what was accepted of each source in this process, for clusters that keep no ledger.
     """
-    ledgers = tuple(ledgers)
-    said: list[Diagnostic] = []
-    candidates = [_Candidate(source, _last(source, ledgers, remembered, allow_rewind)) for source in sources]
-    for candidate in candidates:
-        said += _tip(candidate, allow_rewind, ignore, parsed, review)
-    said += _agree(candidates, clusters, ignore, parsed, review)
-    decided = _decided(candidates, said)
-    if not decided.lost:
-        remembered.update({c.source.name: c.chosen.commit for c in candidates if c.chosen is not None and not c.refused})
-    return decided
+    return _Choice(sources, tuple(ledgers), terms, parsed, remembered).revisions()
 
 
-def _last(source: Source, ledgers: tuple[Ledger, ...], remembered: Mapping[str, str], allow_rewind: frozenset[str]) -> str:
-    """The last good commit. A cluster that was away may know an older one than this process does, so the newest counts
-    (reliability, property 11); where rewinds are allowed, the latest that was accepted."""
-    mine = remembered.get(source.name, "")
-    if mine and source.name in allow_rewind:
-        return mine
-    return last_good(source.name, ledgers, source.descends, known=mine)
+class _Choice:
+    """One decision over all sources, and what was said on the way."""
 
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        ledgers: tuple[Ledger, ...],
+        terms: Terms,
+        parsed: MutableMapping[Any, Any],
+        remembered: MutableMapping[str, str],
+    ) -> None:
+        self.candidates = [_Candidate(source) for source in sources]
+        self.ledgers, self.terms, self.parsed, self.remembered = ledgers, terms, parsed, remembered
+        self.said: list[Diagnostic] = []
+        self.approved: dict[str, str] = {}
 
-def _tip(
-    candidate: _Candidate, allow_rewind: frozenset[str], ignore: frozenset[str], parsed: MutableMapping[Any, Any], review: bool
-) -> list[Diagnostic]:
-    """Fetch and parse the tip; refuse it where it cannot be in force."""
-    source = candidate.source
-    here = _whole(source.name)
-    try:
-        tip = candidate.tip = source.fetch()
-    except SourceError as error:
-        said = [finding("GM601", str(error), at=here)]
-        return said + _fall_back(candidate, ignore, parsed, review)
-    if not review and not is_forward(tip.commit, candidate.last, source.descends, allow_rewind=source.name in allow_rewind):
-        text = f"the tip {tip.commit[:12]} does not descend from the accepted {candidate.last[:12]}"
-        return [finding("GM602", text, at=here), *_fall_back(candidate, ignore, parsed, review)]
-    candidate.policies, said_of_tip = parse(tip, ignore=ignore, cache=parsed)
-    candidate.chosen = tip
-    said = list(said_of_tip)
-    if any(diagnostic.is_error for diagnostic in said):
-        said += _refuse(candidate, ignore, parsed, review)
-    return said
+    def revisions(self) -> Revisions:
+        for candidate in self.candidates:
+            self._tip(candidate)
+        self._agree()
+        for candidate in self.candidates:
+            self._accept(candidate)
+        return self._decided()
 
+    def _tip(self, candidate: _Candidate) -> None:
+        """Fetch and parse the tip; refuse it where it cannot be in force."""
+        source, terms = candidate.source, self.terms
+        try:
+            candidate.tip = source.fetch()
+        except SourceError as error:
+            self._say("GM601", str(error), source, detail=error.detail, hint=error.hint)
+        rewinds = source.name in terms.allow_rewind
+        tip, mine = candidate.tip, self.remembered.get(source.name, "")
+        known = evidence(source, self.ledgers, mine, seen=tip is not None, allow_rewind=rewinds)
+        candidate.last = known.last
+        if tip is not None and not terms.review:
+            self._tell(known, source)
+        if tip is None:
+            self._fall_back(candidate)
+        elif not terms.review and known.contested and not rewinds:
+            candidate.refused = True
+        elif not terms.review and not is_forward(tip.commit, candidate.last, source.descends, allow_rewind=rewinds):
+            self._say("GM602", f"the tip {tip.commit[:12]} does not descend from the accepted {candidate.last[:12]}", source)
+            self._fall_back(candidate)
+        else:
+            self._consider(candidate, tip)
 
-def _refuse(candidate: _Candidate, ignore: frozenset[str], parsed: MutableMapping[Any, Any], review: bool) -> list[Diagnostic]:
-    candidate.refused = True
-    name, tip = candidate.source.name, candidate.tip
-    if review or tip is None:
-        return []
-    instead = f"{candidate.last[:12]} stays in force" if candidate.last else "nothing was in force before, so nothing is applied"
-    here = _whole(name)
-    refusal = finding("GM605", f"revision {tip.commit[:12] or 'of the folder'} is refused; {instead}", at=here)
-    return [refusal, *_fall_back(candidate, ignore, parsed, review)]
+    def _tell(self, known: Evidence, source: Source) -> None:
+        """What ledgers say that the branch does not bear out."""
+        for commit in known.contested:
+            text = f"a ledger says that {commit[:12]} was accepted, which the branch does not lead to, and no record here bears it out"
+            self._say("GM606", f"{text}: the branch or the ledger was rewritten, and the tip is held", source)
+        for commit in known.ignored:
+            text = f"a ledger says that {commit[:12]} was accepted, which neither the branch nor the record here bears out"
+            self._say("GM606", f"{text}; it counts for nothing", source, warning=True)
 
+    def _consider(self, candidate: _Candidate, tip: Snapshot) -> None:
+        """Put the tip in force, unless it is wrong in itself."""
+        said = self._take(candidate, tip)
+        self.said += said
+        if any(diagnostic.is_error for diagnostic in said):
+            self._refuse(candidate)
 
-def _fall_back(candidate: _Candidate, ignore: frozenset[str], parsed: MutableMapping[Any, Any], review: bool) -> list[Diagnostic]:
-    """Put the last good revision in force. Its findings were reported when it was the tip."""
-    candidate.refused, candidate.chosen, candidate.policies = True, None, ()
-    if review or not candidate.last:
-        return []
-    name = candidate.source.name
-    try:
-        candidate.chosen = candidate.source.read(candidate.last)
-    except SourceError as error:
+    def _take(self, candidate: _Candidate, snapshot: Snapshot) -> list[Diagnostic]:
+        """Choose a revision; everything that is wrong in it."""
+        candidate.chosen = snapshot
+        candidate.policies, said = parse(snapshot, ignore=self.terms.ignore, cache=self.parsed)
+        empty = [] if any(one.is_error for one in said) else self._vacant(candidate, snapshot)
+        candidate.vacant = tuple(path for path, _ in empty)
+        return [*said, *(diagnostic for _, diagnostic in empty)]
+
+    def _vacant(self, candidate: _Candidate, snapshot: Snapshot) -> list[tuple[str, Diagnostic]]:
+        """Configured paths without a policy in them: a folder that is missing is no order to delete what came from it."""
+        homes = {policy.location.path for policy in candidate.policies}
+        found = []
+        for path, files in (snapshot.paths or {"": tuple(file.path for file in snapshot.files)}).items():
+            if homes.isdisjoint(files):
+                diagnostic = _vacancy(snapshot, path, bool(files))
+                if self.terms.consents(snapshot.commit) or diagnostic.hold in self.terms.approved:
+                    self.approved[diagnostic.hold] = diagnostic.message
+                else:
+                    found.append((path, diagnostic))
+        return found
+
+    def _refuse(self, candidate: _Candidate) -> None:
+        candidate.refused = True
+        tip = candidate.tip
+        if self.terms.review or tip is None:
+            return
+        instead = f"{candidate.last[:12]} stays in force" if candidate.last else "nothing was in force before, so nothing is applied"
+        self._say("GM605", f"revision {tip.commit[:12] or 'of the folder'} is refused; {instead}", candidate.source)
+        self._fall_back(candidate)
+
+    def _fall_back(self, candidate: _Candidate) -> None:
+        """Put the last good revision in force, if it still is one: a ledger's word alone makes none."""
+        candidate.refused = True
+        _withdraw(candidate)
+        if self.terms.review or not candidate.last:
+            return
+        try:
+            snapshot = candidate.source.read(candidate.last)
+        except SourceError as error:
+            candidate.lost = True
+            text = f"the last good revision {candidate.last[:12]} cannot be read: {error}"
+            if isinstance(error, GoneError) or candidate.tip is not None:
+                self._say("GM606", text, candidate.source, detail=error.detail)
+            return
+        wrong = next((one for one in self._take(candidate, snapshot) if one.is_error and one.code != VACANT), None)
+        if wrong is not None:
+            self._disown(candidate, wrong)
+
+    def _disown(self, candidate: _Candidate, wrong: Diagnostic) -> None:
+        """A last good revision that today's checks refuse is in force no more; what is live stays."""
+        _withdraw(candidate)
         candidate.lost = True
-        text = f"the last good revision {candidate.last[:12]} cannot be read: {error}"
-        return [finding("GM606", text, at=_whole(name))]
-    candidate.policies, _ = parse(candidate.chosen, ignore=ignore, cache=parsed)
-    return []
+        text = f"the last good revision {candidate.last[:12]} does not pass the checks of today ({wrong.code} at {wrong.at or 'the whole'})"
+        self._say("GM606", f"{text}, so nothing of this source is in force", candidate.source, detail=wrong.message)
 
+    def _agree(self) -> None:
+        """Checks across policies: refuse the tips that break them, until what is left agrees."""
+        while True:
+            said = self._contradictions(self.candidates)
+            culprits = _culprits(self.candidates, said, self._contradictions)
+            errors = [one for one in said if one.is_error]
+            if culprits:
+                self.said += errors
+                for candidate in culprits:
+                    self._refuse(candidate)
+            elif not self.terms.review and (fallen := _blamed_fallbacks(self.candidates, errors)):
+                for candidate, wrong in fallen:
+                    self._disown(candidate, wrong)
+            else:
+                self.said += said if self.terms.review else [one for one in said if not one.is_error]
+                return
 
-def _agree(
-    candidates: list[_Candidate],
-    clusters: Mapping[str, Mapping[str, str]],
-    ignore: frozenset[str],
-    parsed: MutableMapping[Any, Any],
-    review: bool,
-) -> list[Diagnostic]:
-    """Checks across policies: refuse the tips that break them, until what is left agrees."""
-
-    def contradictions(members: Iterable[_Candidate]) -> tuple[Diagnostic, ...]:
+    def _contradictions(self, members: Iterable[_Candidate]) -> tuple[Diagnostic, ...]:
         policies = [policy for candidate in members for policy in candidate.policies]
-        return (*duplicates(policies), *check(policies, clusters))
+        return (*duplicates(policies), *check(policies, self.terms.clusters))
 
-    reported: list[Diagnostic] = []
-    while True:
-        said = contradictions(candidates)
-        culprits = _culprits(candidates, said, contradictions)
-        if not culprits:
-            return [*reported, *(d for d in said if not d.is_error or review)]
-        reported += [d for d in said if d.is_error]
-        for candidate in culprits:
-            reported += _refuse(candidate, ignore, parsed, review)
+    def _accept(self, candidate: _Candidate) -> None:
+        """Remember what is in force, in this process and, where clusters are written, in the source's own record."""
+        chosen, source = candidate.chosen, candidate.source
+        if chosen is None or candidate.refused:
+            return
+        self.remembered[source.name] = chosen.commit
+        if not self.terms.record:
+            return
+        try:
+            source.accept(chosen.commit)
+        except SourceError as error:
+            self._say("GM601", f"that {chosen.commit[:12]} was accepted could not be recorded: {error}", source, warning=True)
+
+    def _say(self, code: str, text: str, source: Source, *, detail: str = "", hint: str = "", warning: bool = False) -> None:
+        severity = Severity.WARNING if warning else None
+        self.said.append(finding(code, text, at=_whole(source.name), detail=detail, hint=hint, severity=severity))
+
+    def _decided(self) -> Revisions:
+        candidates = self.candidates
+        policies = sorted((p for c in candidates for p in c.policies), key=lambda p: (p.kind, p.namespace, p.name, str(p.location)))
+        return Revisions(
+            policies=tuple(policies),
+            sources={candidate.source.name: _result(candidate) for candidate in candidates},
+            snapshots={c.source.name: c.tip for c in candidates if c.tip is not None},
+            diagnostics=tuple(self.said),
+            absent=frozenset(c.source.name for c in candidates if c.chosen is None or (c.refused and c.vacant)),
+            lost=any(candidate.lost for candidate in candidates),
+            in_force=any(candidate.chosen is not None for candidate in candidates),
+            approved=self.approved,
+        )
+
+
+def _withdraw(candidate: _Candidate) -> None:
+    candidate.chosen, candidate.policies, candidate.vacant = None, (), ()
+
+
+def _result(candidate: _Candidate) -> SourceResult:
+    return SourceResult(
+        name=candidate.source.name,
+        seen=candidate.tip.commit if candidate.tip else "",
+        accepted=candidate.chosen.commit if candidate.chosen else "",
+        refused=candidate.refused,
+        unavailable=candidate.tip is None,
+    )
+
+
+def _vacancy(snapshot: Snapshot, path: str, has_files: bool) -> Diagnostic:
+    """The finding on a path that holds no policy."""
+    where = f"path {path}" if path else "the whole of it"
+    commit = f"commit {snapshot.commit[:12]}" if snapshot.commit else "the folder"
+    what = "holds no policy, though there are files in it" if has_files else "is not there, or holds no policy file"
+    consent = f", or, where its policies are to go, gitmesh sync --approve-prune {snapshot.commit[:12]}" if snapshot.commit else ""
+    return finding(
+        VACANT,
+        f"source {snapshot.source}: {where} {what} in {commit}",
+        at=_whole(snapshot.source),
+        hint=f"Put it back, or take it out of the source's paths{consent}",
+        hold=hold_id(snapshot.source, "vacant", path),
+    )
+
+
+def _blamed_fallbacks(candidates: Iterable[_Candidate], errors: Sequence[Diagnostic]) -> list[tuple[_Candidate, Diagnostic]]:
+    """Older revisions in force that errors stand in, each with one of them."""
+    blamed = {error.at.source: error for error in reversed(errors) if error.at is not None}
+    fallen = [c for c in candidates if c.refused and c.chosen is not None]
+    return [(candidate, blamed[candidate.source.name]) for candidate in fallen if candidate.source.name in blamed]
 
 
 def _culprits(
@@ -194,29 +339,6 @@ def _culprits(
 def _whole(source: str) -> Location:
     """A source as a whole, for findings that no line is to blame for."""
     return Location(source=source, path="", line=0, column=0)
-
-
-def _decided(candidates: list[_Candidate], said: list[Diagnostic]) -> Revisions:
-    policies = sorted((p for c in candidates for p in c.policies), key=lambda p: (p.kind, p.namespace, p.name, str(p.location)))
-    lost = any(candidate.lost for candidate in candidates) or bool(duplicates(policies))
-    results = {
-        candidate.source.name: SourceResult(
-            name=candidate.source.name,
-            seen=candidate.tip.commit if candidate.tip else "",
-            accepted=candidate.last if lost else candidate.chosen.commit if candidate.chosen else "",
-            refused=candidate.refused,
-            unavailable=candidate.tip is None,
-        )
-        for candidate in candidates
-    }
-    return Revisions(
-        policies=tuple(policies),
-        sources=results,
-        snapshots={c.source.name: c.tip for c in candidates if c.tip is not None},
-        diagnostics=tuple(said),
-        settled=all(candidate.chosen is not None for candidate in candidates),
-        lost=lost,
-    )
 
 
 def with_excerpts(diagnostics: Iterable[Diagnostic], snapshots: Mapping[str, Snapshot]) -> tuple[Diagnostic, ...]:

@@ -122,7 +122,7 @@ class _Asked:
             self.client = Client(namespace=self.client.namespace, labels=self.client.labels, mesh=self.client.mesh, ip=self.client.ip)
         units = ((ports, known.destinations.get(service.key)) for service, ports in pair.reached)
         self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit and unit.access]
-        self.held = known.holds_mesh(pair.workload.mesh) or any(known.holds(service.key) for service, _ in pair.reached)
+        self.held = known.holds_mesh(pair.workload.mesh) or any(known.holds(service.key, "access") for service, _ in pair.reached)
 
     def ruling(self) -> Ruling:
         """Deny beats Allow; what no Allow admits is denied where an Allow governs; else the default."""
@@ -207,8 +207,11 @@ class _Asked:
             whose = f"accessDefault is {decided.value}" if decided else "no VirtualMesh says otherwise"
             text = f"no policy selects it, and {whose}"
             return Ruling(answer=Answer.ALLOWED, basis=Basis.DEFAULT, text=text, deciding=(decided.origin,) if decided else ())
-        if self.pair.workload.gateway:
+        if self.mesh and self.pair.workload in self.mesh.gateways:
             return Ruling(answer=Answer.ALLOWED, basis=Basis.GATEWAY, text="a default of Deny never covers a gateway")
+        if self.mesh and self.pair.workload in self.mesh.doubtful:
+            text = "it calls itself a gateway, and nothing says that it is one: closed, unless it was open before"
+            return Ruling(answer=Answer.UNKNOWN, basis=Basis.HELD, text=text)
         text = "no policy selects it, and accessDefault is Deny"
         return self._exempted() or Ruling(answer=Answer.DENIED, basis=Basis.DEFAULT, text=text, deciding=(decided.origin,))
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Service, Workload
-from gitmesh.model.units import DestinationUnit, MeshUnit, Unit, UnitKey
+from gitmesh.model.units import DestinationUnit, Half, MeshUnit, Unit, UnitKey
 from gitmesh.resolution.index import Index, targets
 from gitmesh.resolution.matching import Request
 
@@ -75,15 +76,22 @@ class Known:
     ) -> None:
         found = [unit for unit in units if unit.key not in held]
         self.index = Index(facts)
-        self.destinations = {unit.service.key: unit for unit in found if isinstance(unit, DestinationUnit)}
-        self.meshes = {unit.mesh.name: unit for unit in found if isinstance(unit, MeshUnit)}
         self.refused = {unit.service.key: unit for unit in refused}
         self._held = frozenset(held)
+        self.destinations = {unit.service.key: self._decided(unit) for unit in found if isinstance(unit, DestinationUnit)}
+        self.meshes = {unit.mesh.name: unit for unit in found if isinstance(unit, MeshUnit)}
         self._pairs: dict[tuple[tuple[str, str, str], int], Pair] = {}
 
-    def holds(self, service: ServiceKey) -> bool:
-        """Whether the destination is held: its last good objects stay in force, whatever they say."""
-        return UnitKey(kind="Destination", namespace=service[0], name=service[1]) in self._held
+    def _decided(self, unit: DestinationUnit) -> DestinationUnit:
+        """The unit without a half that is held."""
+        if self.holds(unit.service.key, "routing"):
+            unit = replace(unit, routes=(), settings={})
+        return replace(unit, access=None) if self.holds(unit.service.key, "access") else unit
+
+    def holds(self, service: ServiceKey, half: Half) -> bool:
+        """Whether this half of the destination is held: its last good objects stay in force, whatever they say."""
+        whole = UnitKey(kind="Destination", namespace=service[0], name=service[1])
+        return whole in self._held or replace(whole, half=half) in self._held
 
     def holds_mesh(self, name: str) -> bool:
         """Whether the mesh is held."""

@@ -52,7 +52,7 @@ def route(question: Question, known: Known) -> Routing:
     service = known.index.facts.service_index[question.service]
     if not question.client.mesh:
         return Routing(found=Found.NO_PROXY)
-    if known.holds(service.key):
+    if known.holds(service.key, "routing"):
         return Routing(found=Found.HELD)
     unit = known.destinations.get(service.key)
     connection = _connection(unit, question) if unit else {}
@@ -93,7 +93,7 @@ def _ended(unit: DestinationUnit, question: Question, decided: Collection[str]) 
 def tls_of(question: Question, known: Known) -> Decided | None:
     """The `tls` that a policy sets for the client's connection, if its proxy makes one, also where it is held as it would be
     refused; None keeps the mesh's own."""
-    unit = known.destinations.get(question.service) or known.refused.get(question.service)
+    unit = known.refused.get(question.service) or known.destinations.get(question.service)
     decided = _connection(unit, question).get("tls") if unit and question.client.mesh else None
     return decided if decided is not None and isinstance(decided.value, Tls) else None
 

@@ -20,7 +20,6 @@ from gitmesh.reasoning.routing import Found, Routing
 from gitmesh.render.document import Document, document, findings, origins, summary_document
 from gitmesh.render.escape import printable
 from gitmesh.render.paint import Paint, Role, plain
-from gitmesh.render.summary import summarise
 from gitmesh.render.text import table
 from gitmesh.render.values import masked, shown
 
@@ -209,8 +208,9 @@ def _target_document(target: Target) -> Document:
 
 def _document(asked: Asked[A], kind: Any, clusters: Sequence[Document], key: str) -> Document:
     silent = [{"name": name, key: Answer.UNKNOWN.value} for name in asked.silent]
-    summary = summary_document(summarise(asked.report))
-    return document(kind, summary=summary, findings=findings(asked.report.diagnostics), clusters=[*clusters, *silent])
+    return document(
+        kind, summary=summary_document(asked.report), findings=findings(asked.report.diagnostics), clusters=[*clusters, *silent]
+    )
 
 
 def _asked(question: Question) -> Document:

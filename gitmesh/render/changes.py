@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
@@ -25,7 +26,8 @@ MARKS: Mapping[Action, tuple[str, Role]] = {
 
 
 class ObjectChange(Struct, frozen=True, kw_only=True):
-    """One object of a plan with all of its steps folded into one. `drift`: the cluster moved, not Git."""
+    """One object of a plan with all of its steps folded into one. `drift`: the cluster moved, not Git. `done`: the cluster took
+    every step of it; `failure` is why it did not."""
 
     key: ObjectKey
     action: Action
@@ -34,16 +36,29 @@ class ObjectChange(Struct, frozen=True, kw_only=True):
     origins: tuple[Origin, ...] = ()
     notes: tuple[str, ...] = ()
     drift: bool = False
+    done: bool = False
     failure: str = ""
+
+    @property
+    def left(self) -> bool:
+        """Whether it was, or is, to be written, and was not."""
+        return self.action in (Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT) and not self.done
 
 
 def object_changes(result: ClusterResult, *, unchanged: bool = False) -> tuple[ObjectChange, ...]:
     """The objects of a cluster's plan in the order of their first step."""
     if result.plan is None:
         return ()
-    failures = {outcome.key: outcome.message for outcome in result.outcomes if not outcome.ok}
-    found = (_object(key, steps, failures.get(key, "")) for key, steps in _by_object(result.plan).items())
+    failures = {outcome.key: outcome.message for outcome in failed(result.outcomes)}
+    done = {outcome.key for outcome in result.outcomes} - failures.keys()
+    found = (_object(key, steps, failures.get(key, ""), done=key in done) for key, steps in _by_object(result.plan).items())
     return tuple(change for change in found if unchanged or change.action is not Action.KEEP)
+
+
+def tally(result: ClusterResult, *, done: bool) -> Mapping[Action, int]:
+    """Objects of one cluster by action: those of the plan or, with `done`, of them only what really came about."""
+    changes = object_changes(result, unchanged=True)
+    return dict.fromkeys(Action, 0) | Counter(change.action for change in changes if not (done and change.left))
 
 
 def failed(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
@@ -60,7 +75,7 @@ def _by_object(plan: Plan) -> Mapping[ObjectKey, list[tuple[Action, Change]]]:
     return steps
 
 
-def _object(key: ObjectKey, steps: list[tuple[Action, Change]], failure: str) -> ObjectChange:
+def _object(key: ObjectKey, steps: list[tuple[Action, Change]], failure: str, *, done: bool) -> ObjectChange:
     changes = [change for _, change in steps]
     fields = {change.path: change for step in changes for change in step.fields}
     return ObjectChange(
@@ -69,7 +84,9 @@ def _object(key: ObjectKey, steps: list[tuple[Action, Change]], failure: str) ->
         fields=tuple(fields.values()),
         policies=tuple(sorted({policy for change in changes for policy in change.policies})),
         origins=tuple(sorted({origin for change in changes for origin in change.origins})),
-        notes=tuple(dict.fromkeys(change.note for change in changes if change.note)),
+        # What a step waits for is of no interest once it was carried out.
+        notes=tuple(dict.fromkeys(change.note for change in changes if change.note and not (done and change.settled))),
         drift=any(change.drift for change in changes),
+        done=done,
         failure=failure,
     )

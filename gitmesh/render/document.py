@@ -11,9 +11,9 @@ from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import FieldChange
 from gitmesh.model.policies import Origin
-from gitmesh.model.report import ClusterResult, Report, SourceResult, Verdict
-from gitmesh.render.changes import ObjectChange, failed, object_changes
-from gitmesh.render.summary import Summary, summarise
+from gitmesh.model.report import ClusterResult, Report, SourceResult, Stage, Verdict
+from gitmesh.render.changes import ObjectChange, failed, object_changes, tally
+from gitmesh.render.summary import by_severity, summarise
 from gitmesh.render.values import masked
 
 Document: TypeAlias = dict[str, Any]
@@ -27,7 +27,7 @@ def document(kind: Kind, **content: Any) -> Document:
 
 def findings_document(report: Report) -> Document:
     """What `validate` answers."""
-    return document("Findings", summary=summary_document(summarise(report)), findings=findings(report.diagnostics))
+    return document("Findings", summary=summary_document(report), findings=findings(report.diagnostics))
 
 
 def plan_document(report: Report, kind: Literal["Plan", "Report"] = "Plan") -> Document:
@@ -35,10 +35,10 @@ def plan_document(report: Report, kind: Literal["Plan", "Report"] = "Plan") -> D
     return document(
         kind,
         instance=report.instance,
-        summary=summary_document(summarise(report)),
+        summary=summary_document(report),
         sources=[_source(source) for source in report.sources.values()],
         findings=findings(report.diagnostics),
-        clusters=[_cluster(result) for result in report.clusters.values()],
+        clusters=[_cluster(result, done=report.until is Stage.APPLY) for result in report.clusters.values()],
     )
 
 
@@ -48,19 +48,21 @@ def objects_document(report: Report) -> Document:
     return document(
         "Report",
         instance=report.instance,
-        summary=summary_document(summarise(report)),
+        summary=summary_document(report),
         findings=findings(report.diagnostics),
         clusters=clusters,
     )
 
 
-def summary_document(summary: Summary) -> Document:
-    """The numbers of a report."""
+def summary_document(report: Report) -> Document:
+    """The numbers of a report; findings are counted as the document lists them, each cluster's on its own."""
+    summary = summarise(report)
     return {
         "policies": summary.policies,
         "files": summary.files,
-        "findings": {severity.value: number for severity, number in summary.findings.items()},
+        "findings": {severity.value: number for severity, number in by_severity(report.diagnostics).items()},
         "objects": {action.value: number for action, number in summary.objects.items()},
+        "observed": {action.value: number for action, number in summary.observed.items()},
         "failed": summary.failed,
         "clusters": summary.clusters,
         "unreachable": list(summary.unreachable),
@@ -85,6 +87,8 @@ def _finding(one: Diagnostic) -> Document:
         "cluster": one.cluster,
         "mesh": one.mesh,
         "hint": one.hint,
+        "hold": one.hold,
+        "detail": one.detail,
     }
     return {key: value for key, value in content.items() if value != ""}
 
@@ -98,14 +102,15 @@ def _source(source: SourceResult) -> Document:
     return {"name": source.name, "seen": source.seen, "accepted": source.accepted, **flags}
 
 
-def _cluster(result: ClusterResult) -> Document:
+def _cluster(result: ClusterResult, *, done: bool) -> Document:
     meshes = result.facts.meshes if result.facts else ()
+    counts = tally(result, done=done and not result.observe_only) if result.plan else None
     return {
         "name": result.name,
         "state": result.state.value,
         "observeOnly": result.observe_only,
         "meshes": [{"name": mesh.name, "version": mesh.version, "trustDomain": mesh.trust_domain} for mesh in meshes],
-        "summary": {action.value: number for action, number in result.plan.counts().items()} if result.plan else None,
+        "summary": {action.value: number for action, number in counts.items()} if counts else None,
         "changes": [_change(change) for change in object_changes(result)],
         "failures": [{**_key(outcome.key), "message": outcome.message, "code": outcome.code} for outcome in failed(result.outcomes)],
         "verdicts": [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from gitmesh.render.paint import SEQUENCES, Paint, ansi, plain
+
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _MARKDOWN = str.maketrans(
     {char: "\\" + char for char in "\\`*_{}[]()~|!"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;"}
@@ -19,6 +21,14 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_visible(char) for char in text)
+
+
+def printable_lines(text: str, paint: Paint = plain) -> str:
+    """Several lines fit for a terminal: line ends stay, and of `ansi` its own colours."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    parts = SEQUENCES.split(text) if paint is ansi else [text]
+    return "".join(part if index % 2 else "\n".join(map(printable, part.split("\n"))) for index, part in enumerate(parts))
 
 
 def _visible(char: str) -> str:

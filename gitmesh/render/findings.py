@@ -1,4 +1,4 @@
-"""Findings as text: one line each, the source line with a caret, a hint, and where to read more."""
+"""Findings as text: one line each, the source line with a caret, what others said, a hint, and where to read more."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ def _finding(one: Diagnostic, paint: Paint, *, explain: bool) -> Iterator[str]:
     yield _headline(one, paint)
     if one.at is not None and one.excerpt:
         yield from _excerpt(one.excerpt, one.at, paint)
+    if one.detail:
+        yield f"  {paint('faint', 'detail:')} {printable(one.detail)}"
     if one.hint:
         yield f"  {paint('faint', 'hint:')} {printable(one.hint)}"
     if explain and one.severity is not Severity.INFO:

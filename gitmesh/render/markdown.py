@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.plan import Action
 from gitmesh.model.report import ClusterResult, Report, Stage
-from gitmesh.render.changes import MARKS, ObjectChange, object_changes
+from gitmesh.render.changes import MARKS, ObjectChange, object_changes, tally
 from gitmesh.render.escape import fenced, markdown, printable
 from gitmesh.render.findings import folded
 from gitmesh.render.plans import FIELDS_SHOWN, origins_text
@@ -55,15 +55,16 @@ def _rows(report: Report) -> list[str]:
     here: dict[str, list[Diagnostic]] = {}
     for one in report.diagnostics:
         here.setdefault(one.cluster, []).append(one)
-    return [_row(result, here.get(name, [])) for name, result in report.clusters.items()]
+    done = report.until is Stage.APPLY
+    return [_row(result, here.get(name, []), done=done and not result.observe_only) for name, result in report.clusters.items()]
 
 
 _COLUMNS = (Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT, Action.CONFLICT, Action.HELD)
 
 
-def _row(result: ClusterResult, here: list[Diagnostic]) -> str:
+def _row(result: ClusterResult, here: list[Diagnostic], *, done: bool) -> str:
     meshes = ", ".join(f"{mesh.name} {mesh.version}".strip() for mesh in result.facts.meshes) if result.facts else "unknown"
-    totals = result.plan.counts() if result.plan else None
+    totals = tally(result, done=done) if result.plan else None
     counts = [str(totals[action]) if totals else "?" for action in _COLUMNS]
     cells = [markdown(result.name), markdown(meshes or "none"), *counts, result.state.value, findings_total(by_severity(here))]
     return f"| {' | '.join(cells)} |"
@@ -73,7 +74,8 @@ def _finding(one: Diagnostic) -> str:
     where = str(one.at) if one.at else one.policy or one.cluster or "gitmesh"
     clusters = f" ({markdown(one.cluster)})" if one.cluster and one.cluster != where else ""
     hint = f" *{markdown(shortened(one.hint, 400))}*" if one.hint else ""
-    return f"- {_ICON[one.severity]} {one.code} {one.name} {markdown(where)}{clusters}: {markdown(shortened(one.message, 1000))}{hint}"
+    text = shortened(f"{one.message} ({one.detail})" if one.detail else one.message, 1000)
+    return f"- {_ICON[one.severity]} {one.code} {one.name} {markdown(where)}{clusters}: {markdown(text)}{hint}"
 
 
 def _objects(report: Report) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Literal, TypeAlias
 
@@ -19,6 +20,9 @@ _SGR: Mapping[Role, str] = {
     "strong": "1",
     "faint": "2",
 }
+
+SEQUENCES = re.compile(f"(\x1b\\[(?:0|{'|'.join(_SGR.values())})m)")
+"""Every sequence that `ansi` writes; any other in a text is somebody else's."""
 
 
 def plain(_role: Role, text: str) -> str:

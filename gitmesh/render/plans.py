@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from gitmesh.model.plan import Action, FieldChange
 from gitmesh.model.policies import Origin
 from gitmesh.model.report import ClusterResult, Report, State
-from gitmesh.render.changes import MARKS, ObjectChange, object_changes
+from gitmesh.render.changes import MARKS, ObjectChange, failed, object_changes, tally
 from gitmesh.render.escape import printable, width
 from gitmesh.render.paint import Paint, plain
 from gitmesh.render.summary import WORDS, objects_total
-from gitmesh.render.values import listed, shown
+from gitmesh.render.values import counted, listed, shown
 
 FIELDS_SHOWN = 30
 _LINES_SHOWN = 4
@@ -20,20 +20,24 @@ _WIDEST = 56
 
 def plan_text(report: Report, *, paint: Paint = plain, done: bool = False) -> str:
     """What would be written (or, with `done`, what was), per cluster."""
-    blocks: dict[str, list[ClusterResult]] = {}
+    blocks: dict[tuple[str, str, str], list[str]] = {}
     for result in report.clusters.values():
-        blocks.setdefault("\n".join(_block(result, paint, done=done)), []).append(result)
-    return "".join(f"{_title(results, paint, done=done)}\n{body + chr(10) if body else ''}" for body, results in blocks.items())
+        wrote = done and not result.observe_only
+        told = (*_title(result, paint, done=wrote), "".join(f"{line}\n" for line in _block(result, paint, done=wrote)))
+        blocks.setdefault(told, []).append(_named(result))
+    return "".join(
+        f"{paint('strong', ', '.join(names))}: {total}{' each' if len(names) > 1 else ''}{notice}\n{body}"
+        for (total, notice, body), names in blocks.items()
+    )
 
 
-def _title(results: list[ClusterResult], paint: Paint, *, done: bool) -> str:
-    names = paint("strong", ", ".join(_named(result) for result in results))
-    first = results[0]
-    if first.plan is None:
-        return f"{names}: {paint('error', first.state.value)}, nothing is known of it"
-    every = " each" if len(results) > 1 else ""
-    notice = ", mode Observe: nothing is written" if first.observe_only else ""
-    return f"{names}: {objects_total(first.plan.counts(), done=done and not first.observe_only)}{every}{notice}"
+def _title(result: ClusterResult, paint: Paint, *, done: bool) -> tuple[str, str]:
+    """The numbers of a cluster, and what is to be said of them."""
+    if result.plan is None:
+        return f"{paint('error', result.state.value)}, nothing is known of it", ""
+    failures = len(failed(result.outcomes))
+    notice = ", mode Observe: nothing is written" if result.observe_only else f"; {counted(failures, 'write')} failed" if failures else ""
+    return objects_total(tally(result, done=done), done=done), notice
 
 
 def _named(result: ClusterResult) -> str:
@@ -67,6 +71,8 @@ def object_lines(change: ObjectChange, paint: Paint = plain, *, column: int = 0,
     yield from (f"      {paint('faint', 'note:')} {printable(note)}" for note in notes)
     if change.failure:
         yield f"      {paint('error', 'failed:')} {printable(change.failure)}"
+    elif done and change.left:
+        yield f"      {paint('faint', 'not written')}"
     elif done and change.action is Action.CONFLICT:
         yield f"      {paint('faint', WORDS[change.action][done] + ': left as it is')}"
 

@@ -9,7 +9,9 @@ from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.plan import Action
-from gitmesh.model.report import ClusterResult, Report, Verdict, verdict_counts
+from gitmesh.model.report import ClusterResult, Report, Stage, Verdict, verdict_counts
+from gitmesh.render.changes import tally
+from gitmesh.render.findings import folded
 from gitmesh.render.values import counted, listed
 
 WORDS: Mapping[Action, tuple[str, str]] = {
@@ -27,10 +29,12 @@ _ALWAYS = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE, Action.KEEP})
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """Numbers of one report. `policies` counts those that could not be read as well, as far as they have a name.
+    """Numbers of one report. `policies` counts those that could not be read as well, as far as they have a name; `files` those
+    that policies or findings are in; `findings` counts one that several clusters share once, as it is told.
 
-    `objects` counts objects by action over all clusters; `failed` are writes that failed; `verdicts` counts objects by what
-    the meshes say of them (empty = nobody was asked).
+    `objects` counts objects by action over all clusters: of the plan, and after a run that writes what was really done.
+    `failed` are writes that failed then, `observing` the clusters that it only looked at, and `observed` what it would have
+    done there. `verdicts` counts objects by what the meshes say of them (empty = nobody was asked).
     """
 
     policies: int
@@ -38,6 +42,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     findings: Mapping[Severity, int]
     objects: Mapping[Action, int] = {}
     failed: int = 0
+    observed: Mapping[Action, int] = {}
+    observing: tuple[str, ...] = ()
     clusters: int = 0
     unreachable: tuple[str, ...] = ()
     verdicts: Mapping[Verdict, int] = {}
@@ -45,17 +51,26 @@ class Summary(Struct, frozen=True, kw_only=True):
     @property
     def differs(self) -> bool:
         """Whether anything would be written, or waits for somebody."""
-        return any(number for action, number in self.objects.items() if action is not Action.KEEP)
+        counts = (*self.objects.items(), *self.observed.items())
+        return self.failed > 0 or any(number for action, number in counts if action is not Action.KEEP)
 
 
 def summarise(report: Report) -> Summary:
     """The numbers of a report."""
-    places = (policy.location for policy in report.policies), (one.at for one in report.diagnostics if one.at and one.policy)
+    done = report.until is Stage.APPLY
+    written = [result for result in report.clusters.values() if not (done and result.observe_only)]
+    observing = [result for result in report.clusters.values() if done and result.observe_only]
+    places = (
+        (policy.location for policy in report.policies),
+        (one.at for one in report.diagnostics if one.at and one.at.source and one.at.line),
+    )
     return Summary(
         policies=len({policy.id for policy in report.policies} | {one.policy for one in report.diagnostics if one.policy}),
         files=len({(at.source, at.path) for found in places for at in found}),
-        findings=by_severity(report.diagnostics),
-        objects=_objects(report.clusters.values()),
+        findings=by_severity(folded(report.diagnostics)),
+        objects=_objects(written, done=done),
+        observed=_objects(observing, done=False) if observing else {},
+        observing=tuple(result.name for result in observing if result.plan is not None),
         failed=sum(not outcome.ok for result in report.clusters.values() for outcome in result.outcomes),
         clusters=len(report.clusters),
         unreachable=report.unreachable,
@@ -68,11 +83,10 @@ def by_severity(diagnostics: Iterable[Diagnostic]) -> Mapping[Severity, int]:
     return dict.fromkeys(Severity, 0) | Counter(d.severity for d in diagnostics)
 
 
-def _objects(results: Iterable[ClusterResult]) -> Mapping[Action, int]:
+def _objects(results: Iterable[ClusterResult], *, done: bool) -> Mapping[Action, int]:
     total: Counter[Action] = Counter()
     for result in results:
-        if result.plan is not None:
-            total.update(result.plan.counts())
+        total.update(tally(result, done=done))
     return dict.fromkeys(Action, 0) | total
 
 
@@ -108,10 +122,14 @@ def objects_total(objects: Mapping[Action, int], *, done: bool = False) -> str:
 
 
 def plan_total(summary: Summary, *, done: bool = False) -> str:
-    """The last line of a plan, clusters that did not answer included: silence is never green."""
-    text = f"{objects_total(summary.objects, done=done)} in {counted(summary.clusters - len(summary.unreachable), 'cluster')}"
+    """The last line of a plan, clusters that were only looked at or did not answer included: silence is never green."""
+    written = summary.clusters - len(summary.unreachable) - len(summary.observing)
+    text = f"{objects_total(summary.objects, done=done)} in {counted(written, 'cluster')}"
     if summary.failed:
         text += f"; {counted(summary.failed, 'write')} failed"
+    if summary.observing:
+        watched = f"only observed: {objects_total(summary.observed)} in {counted(len(summary.observing), 'cluster')}"
+        text = f"{text}; {watched}" if written else watched
     if summary.unreachable:
         text += f"; {counted(len(summary.unreachable), 'cluster')} did not answer: {listed(summary.unreachable, 10)}"
     return text

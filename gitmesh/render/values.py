@@ -21,6 +21,15 @@ _PLAIN = re.compile(r"(?!(?:true|false|null)\Z|[0-9.eE+-]*\Z)[A-Za-z0-9/*][A-Za-
 _LINE = re.compile(r"""^(.*?)(?<![A-Za-z0-9_-])(?P<key>[A-Za-z0-9_-]+)(?P<rest>["']?\s*:\s*)(?P<value>[^\s{\[].*)$""")
 
 
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
+
+
+def ago(seconds: float) -> str:
+    """How long ago something was, in its greatest unit: `40s`, `3m`, `2h`, `5d`."""
+    whole = max(0, int(seconds))
+    return next((f"{whole // size}{unit}" for size, unit in _UNITS if whole >= size), f"{whole}s")
+
+
 def is_credential(name: str) -> bool:
     """Whether a header of this name usually carries a credential."""
     lower = name.lower().replace("_", "-")

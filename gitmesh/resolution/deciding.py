@@ -14,7 +14,7 @@ from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Access, DestinationUnit
+from gitmesh.model.units import Access, DestinationUnit, Half
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.destinations import Acting, Traffic, resolve_traffic
@@ -26,12 +26,16 @@ from gitmesh.resolution.strictness import REFUSED, refused_connections
 
 
 class Done(Struct, frozen=True, kw_only=True):
-    """One destination by itself: without the subsets that others need of it; `digest` is of this part. `refused`: it is held for
-    nothing but connections that its pods would refuse."""
+    """One destination by itself: without the subsets that others need of it; `digest` is of this part.
+
+    `guarding` are the policies behind its access decision; `held` are the halves of which nothing can be decided,
+    `refused`: routing for nothing but connections that its pods would refuse.
+    """
 
     unit: DestinationUnit
     traffic: Traffic = field(default_factory=Traffic)
-    held: bool = False
+    guarding: frozenset[str] = frozenset()
+    held: frozenset[Half] = frozenset()
     refused: bool = False
     diagnostics: tuple[Diagnostic, ...] = ()
     digest: str
@@ -188,15 +192,20 @@ class _Cluster:
             access=decision,
             policies=tuple(sorted({*traffic.policies, *named})),
         )
-        held = access.held or (situation is not None and self._mesh_held(service))
         return Done(
             unit=unit,
             traffic=traffic,
-            held=held or traffic.held,
-            refused=not held and {one.code for one in traffic.diagnostics if one.is_error} == {REFUSED},
+            guarding=frozenset(named),
+            held=_halves(traffic.held, access.held or (situation is not None and self._mesh_held(service))),
+            refused={one.code for one in traffic.diagnostics if one.is_error} == {REFUSED},
             diagnostics=(*traffic.diagnostics, *access.diagnostics),
             digest=digest(unit),
         )
+
+
+def _halves(routing: bool, access: bool) -> frozenset[Half]:
+    held: dict[Half, bool] = {"routing": routing, "access": access}
+    return frozenset(half for half, is_held in held.items() if is_held)
 
 
 def _worth_saying(situation: Situation | None, access: Access | None) -> tuple[Access | None, set[str]]:

@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import DestinationUnit, Subset, UnitKey
+from gitmesh.model.units import HALVES, DestinationUnit, Half, Subset, UnitKey
 from gitmesh.resolution.deciding import Done, bare, digest
 from gitmesh.resolution.destinations import Need
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.scene import Remembered, Same, ServiceKey
 
+HeldHalves: TypeAlias = "Mapping[Half, set[ServiceKey]]"
+
 
 class Finished:
-    """The units of one cluster and what is held of it; `named` are destinations that policies hold by name."""
+    """The units of one cluster and what is held of it; `named` are destinations that policies hold by name, by the half that the
+    policies are about."""
 
-    def __init__(self, cluster: str, done: Mapping[ServiceKey, Done], named: set[ServiceKey]) -> None:
+    def __init__(self, cluster: str, done: Mapping[ServiceKey, Done], named: HeldHalves) -> None:
         self.cluster, self.done = cluster, done
         self.found = [diagnostic for one in done.values() for diagnostic in one.diagnostics]
-        self.held = named | {key for key, one in done.items() if one.held}
-        self._spread()
+        self.held = {half: named[half] | {key for key, one in done.items() if half in one.held} for half in HALVES}
+        self._spread(self.held["routing"])
 
-    def _spread(self) -> None:
+    def _spread(self, held: set[ServiceKey]) -> None:
         """A route to a subset of a held destination would find no such subset, so its own destination is held too."""
         needing: dict[ServiceKey, list[tuple[ServiceKey, Need]]] = {}
         for key, one in self.done.items():
             for need in one.traffic.needs:
                 needing.setdefault(need.service, []).append((key, need))
-        waiting = sorted(self.held)
+        waiting = sorted(held)
         while waiting:
             target = waiting.pop()
             for key, need in needing.get(target, ()):
-                if key not in self.held:
-                    self.held.add(key)
+                if key not in held:
+                    held.add(key)
                     waiting.append(key)
                     self.found.append(self._follows(need))
 
@@ -45,37 +49,51 @@ class Finished:
         return finding("GM218", text, at=origin.at, policy=origin.policy, field=origin.field, cluster=self.cluster)
 
     def held_keys(self) -> Iterator[UnitKey]:
-        """Keys of the destinations that keep their live objects."""
-        return (UnitKey(kind="Destination", namespace=namespace, name=name) for namespace, name in self.held)
+        """Keys of the destinations, or halves of them, that keep their live objects."""
+        for key in self.held["routing"] | self.held["access"]:
+            halves = [half for half in HALVES if key in self.held[half]]
+            half: Half = "" if len(halves) == len(HALVES) else halves[0]
+            yield UnitKey(kind="Destination", namespace=key[0], name=key[1], half=half)
 
     def units(self, index: Index, remembered: Remembered) -> list[DestinationUnit]:
-        """Every unit that is not held: destinations that policies act on, and those that only have to offer a subset."""
+        """Every unit that is not held, or whose other half is not: destinations that policies act on, and those that only have to
+        offer a subset."""
         needs = self._needs()
         keys = {key for key, one in self.done.items() if not one.empty} | needs.keys()
-        return [self._unit(index, key, tuple(needs.get(key, ())), remembered) for key in sorted(keys - self.held)]
+        held = self.held["routing"] & self.held["access"]
+        return [unit for key in sorted(keys - held) if (unit := self._unit(index, key, tuple(needs.get(key, ())), remembered))]
 
     def _needs(self) -> dict[ServiceKey, list[Subset]]:
         origins: dict[tuple[ServiceKey, tuple[tuple[str, str], ...]], set[Origin]] = {}
         for key, one in self.done.items():
-            for need in one.traffic.needs if key not in self.held else ():
+            for need in one.traffic.needs if key not in self.held["routing"] else ():
                 origins.setdefault((need.service, need.labels), set()).add(need.origin)
         found: dict[ServiceKey, list[Subset]] = {}
         for service, labels in sorted(origins):
             found.setdefault(service, []).append(Subset(labels=labels, origins=tuple(sorted(origins[service, labels]))))
         return found
 
-    def _unit(self, index: Index, key: ServiceKey, subsets: tuple[Subset, ...], remembered: Remembered) -> DestinationUnit:
+    def _unit(self, index: Index, key: ServiceKey, subsets: tuple[Subset, ...], remembered: Remembered) -> DestinationUnit | None:
         done = self.done.get(key)
-        place, inputs = (self.cluster, key), (index, Same(done), subsets)
+        held = frozenset(half for half in HALVES if key in self.held[half])
+        place, inputs = (self.cluster, key), (index, Same(done), subsets, held)
         unit: DestinationUnit | None = remembered.get(place, inputs)
         if unit is None:
-            unit = remembered.put(place, inputs, _finished(self.cluster, index, key, done, subsets))
-        return unit
+            unit = remembered.put(place, inputs, _finished(self.cluster, index, key, done, subsets, held))
+        return unit if unit.policies or not held else None
 
 
-def _finished(cluster: str, index: Index, key: ServiceKey, done: Done | None, subsets: tuple[Subset, ...]) -> DestinationUnit:
+def _finished(
+    cluster: str, index: Index, key: ServiceKey, done: Done | None, subsets: tuple[Subset, ...], held: frozenset[Half]
+) -> DestinationUnit:
     if done is None:
         unit = bare(cluster, index.facts.service_index[key], index)
         done = Done(unit=unit, digest=digest(unit))
-    policies = {*done.unit.policies, *(origin.policy for subset in subsets for origin in subset.origins)}
-    return replace(done.unit, subsets=subsets, policies=tuple(sorted(policies)), digest=digest((done.digest, subsets)))
+    unit, policies = done.unit, {*done.traffic.policies, *(origin.policy for subset in subsets for origin in subset.origins)}
+    if "routing" in held:
+        unit, subsets, policies = replace(unit, routes=(), settings={}), (), set()
+    if "access" in held:
+        unit = replace(unit, access=None)
+    else:
+        policies |= done.guarding
+    return replace(unit, subsets=subsets, policies=tuple(sorted(policies)), digest=digest((done.digest, subsets, sorted(held))))

@@ -74,7 +74,7 @@ def _clusters(item: IdentitySelector) -> set[str]:
 
 def _unknown(item: IdentitySelector, world: World) -> tuple[str, ...]:
     """A trust domain is one cluster's own only if no other has it, so a bound identity depends on the facts of all."""
-    return world.unknown() if _clusters(item) else ()
+    return world.unidentified() if _clusters(item) else ()
 
 
 def _caller(item: IdentitySelector, namespace: str, trust: Trust, deny: bool) -> Caller:

@@ -171,6 +171,11 @@ class World(Struct, frozen=True):
         wanted = None if names is None else set(names)
         return tuple(name for name, index in sorted(self.indexes.items()) if index is None and (wanted is None or name in wanted))
 
+    def unidentified(self) -> tuple[str, ...]:
+        """Managed clusters of which it is not known who is who: without facts, or with a mesh whose trust domain was not read."""
+        nameless = (name for name, index in self.known() if any(not mesh.trust_domain for mesh in index.facts.doubted))
+        return tuple(sorted({*self.unknown(), *nameless}))
+
     def may_hide(self, names: Iterable[str] | None = None) -> bool:
         """Whether something that was not found may still be there: facts of these clusters are unknown or incomplete."""
         chosen = None if names is None else tuple(names)
@@ -183,7 +188,7 @@ def port_of(service: Service, reference: int | str) -> ServicePort | None:
 
 
 def targets(port: ServicePort, workloads: Iterable[Workload]) -> frozenset[int]:
-    """The workload port numbers behind a Service port; a named one may differ by workload, and be none at all."""
+    """The workload port numbers behind a Service port; a named one may differ by workload and by pod, and be none at all."""
     if isinstance(port.target, int):
         return frozenset([port.target or port.number])
-    return frozenset(workload.ports[port.target] for workload in workloads if port.target in workload.ports)
+    return frozenset(number for workload in workloads for number in workload.numbers(port.target))

@@ -13,7 +13,7 @@ from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import DestinationUnit, Unit, UnitKey
+from gitmesh.model.units import HALVES, DestinationUnit, Half, Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.bounds import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
 from gitmesh.resolution.deciding import Done, destinations
@@ -28,17 +28,20 @@ from gitmesh.resolution.virtualmeshes import held_keys, memberships, mesh_units
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
-    """Units by cluster, sorted by key; `held` are those that an error or unknown facts keep back, `waiting` the policies on them.
+    """Units by cluster, sorted by key; `held` are those (or halves of those) that an error or unknown facts keep back, `waiting` by
+    cluster the policies on them.
 
-    `refused` are, by cluster, those of the held destinations that are held for nothing but connections that their pods would refuse.
-    `pending` are, by cluster, the policies that name what is not there, or may not be there: they withdraw nothing.
+    `refused` are, by cluster, destinations of which routing is held for nothing but connections that their pods would refuse.
+    `pending` are, by cluster, the policies that name what is not there, or may not be there: they withdraw nothing. `gone` are
+    findings on destinations that one cluster lacks and another has, for where something of ours is left of them.
     """
 
     units: Mapping[str, tuple[Unit, ...]] = {}
     held: Mapping[str, tuple[UnitKey, ...]] = {}
     refused: Mapping[str, tuple[DestinationUnit, ...]] = {}
-    waiting: frozenset[str] = frozenset()
+    waiting: Mapping[str, frozenset[str]] = {}
     pending: Mapping[str, frozenset[str]] = {}
+    gone: tuple[Diagnostic, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -117,7 +120,7 @@ class _Run:
         refused: dict[str, tuple[DestinationUnit, ...]] = {}
         found = [*self.scene.members.diagnostics, *self._unknown()]
         found += [diagnostic for selection in self.scene.selections.values() for diagnostic in selection.diagnostics]
-        waiting: set[str] = set()
+        waiting: dict[str, frozenset[str]] = {}
         decided: list[Done] = []
         for cluster, index in sorted(self.world.indexes.items()):
             done = destinations(self.scene, cluster, index, self.memo["destination"]) if index else {}
@@ -131,12 +134,12 @@ class _Run:
             units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
             held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
             refused[cluster] = tuple(one.unit for one in done.values() if one.refused)
-            acting = self.scene.acting.get(cluster, {})
-            waiting |= {marked.policy.id for key in finished.held for marked, _ in acting.get(key, ())}
+            waiting[cluster] = self._waiting(cluster, finished)
             found += finished.found
             decided += done.values()
         said = in_order([*found, *_shadowed(decided, self.scene)])
-        return Resolution(units=units, held=held, refused=refused, waiting=frozenset(waiting), pending=self._pending(), diagnostics=said)
+        gone = tuple(one for selection in self.scene.selections.values() for one in selection.gone)
+        return Resolution(units=units, held=held, refused=refused, waiting=waiting, pending=self._pending(), gone=gone, diagnostics=said)
 
     def _pending(self) -> dict[str, frozenset[str]]:
         found: dict[str, set[str]] = {cluster: set() for cluster in self.world.indexes}
@@ -147,16 +150,32 @@ class _Run:
                 found[cluster].add(policy)
         return {cluster: frozenset(policies) for cluster, policies in found.items()}
 
-    def _held_by_name(self, cluster: str) -> set[ServiceKey]:
-        """Destinations held by policies that name what is not there."""
-        selections = self.scene.selections.values()
-        named = {(key.namespace, key.name) for selection in selections for where, key in selection.held if where == cluster}
-        return named.union(*(selection.services.get(cluster, ()) for selection in selections if selection.broken))
+    def _waiting(self, cluster: str, finished: Finished) -> frozenset[str]:
+        """The policies on what is held of a cluster."""
+        acting = self.scene.acting.get(cluster, {})
+        held = ((half, marked) for half in HALVES for key in finished.held[half] for marked, _ in acting.get(key, ()))
+        claimed = self.scene.members.claimed
+        meshes = (policy for (where, _), policies in claimed.items() if where == cluster for policy in policies)
+        return frozenset(meshes).union(marked.policy.id for half, marked in held if half == _half(marked.policy))
+
+    def _held_by_name(self, cluster: str) -> dict[Half, set[ServiceKey]]:
+        """Destinations held by policies that name what is not there, by the half that the policies are about."""
+        named: dict[Half, set[ServiceKey]] = {half: set() for half in HALVES}
+        for name, selection in self.scene.selections.items():
+            half = _half(self.scene.marked[name].policy)
+            named[half] |= {(key.namespace, key.name) for where, key in selection.held if where == cluster}
+            named[half] |= set(selection.services.get(cluster, ())) if selection.broken else set()
+        return named
 
     def _unknown(self) -> Iterator[Diagnostic]:
         if self.scene.marked:
             for cluster in self.world.unknown():
                 yield finding("GM216", f"the facts of cluster {cluster} are unknown; everything there is left as it is", cluster=cluster)
+
+
+def _half(policy: Policy) -> Half:
+    """What of a destination a policy is about."""
+    return "access" if isinstance(policy.spec, AccessPolicySpec) else "routing"
 
 
 def _acting(marked: Mapping[str, Marked], selections: Mapping[str, Selection]) -> dict[str, dict[ServiceKey, list[tuple[Marked, int]]]]:

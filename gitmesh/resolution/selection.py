@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.diagnostics import Diagnostic, finding, suggest
+from gitmesh.diagnostics import Diagnostic, finding, hold_id, suggest
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import DestinationSelector, IdentitySelector, ServiceAccountRef, WorkloadSelector
@@ -25,12 +25,14 @@ class Selection(Struct, frozen=True, kw_only=True):
 
     `held` are destinations named exactly that are missing or may exist unseen, `pending` the clusters where a destination
     names what is not there. `broken`: the policy itself names something that is not there, so that every unit it acts on is held.
+    `gone` says of clusters that lack a destination which others have that what the policy does there is not withdrawn unseen.
     """
 
     services: Mapping[str, Mapping[tuple[str, str], int]] = {}
     held: tuple[tuple[str, UnitKey], ...] = ()
     pending: frozenset[str] = frozenset()
     broken: bool = False
+    gone: tuple[Diagnostic, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -41,6 +43,7 @@ def select(policy: Policy, world: World) -> Selection:
     services: dict[str, dict[tuple[str, str], int]] = {}
     held: set[tuple[str, UnitKey]] = set()
     pending: set[str] = set()
+    gone: list[Diagnostic] = []
     found: list[Diagnostic] = []
     for number, item in enumerate(spec.destinations):
         one = _Item(policy, number, item, world)
@@ -48,9 +51,12 @@ def select(policy: Policy, world: World) -> Selection:
         held |= set(one.held())
         pending |= one.pending()
         found += one.findings()
+        gone += one.gone() if isinstance(spec, AccessPolicySpec) else ()
     missing = tuple(_missing_accounts(policy, spec, world))
     said = (*found, *_elsewhere(policy, spec, world), *missing, *_empty_namespaces(policy, spec.sources or (), world))
-    return Selection(services=services, held=tuple(sorted(held)), pending=frozenset(pending), broken=bool(missing), diagnostics=said)
+    return Selection(
+        services=services, held=tuple(sorted(held)), pending=frozenset(pending), broken=bool(missing), gone=tuple(gone), diagnostics=said
+    )
 
 
 def _elsewhere(policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: World) -> Iterator[Diagnostic]:
@@ -91,6 +97,23 @@ class _Item:
         if self.item.clusters is None and len(lacking) < len(self.scope):
             return ()
         return lacking
+
+    def gone(self) -> Iterator[Diagnostic]:
+        """Of each cluster that lacks the exactly named Service while another one has it: to be said where objects of ours say that it
+        was there. A list that comes back without it must not open what an AccessPolicy guards."""
+        lacking = [name for name, index in self.scope if self.item.name and not self._named(index)]
+        for cluster in lacking if len(lacking) < len(self.scope) else ():
+            shown = " or ".join(f"{namespace}/{self.item.name}" for namespace in self.namespaces)
+            yield finding(
+                "GM208",
+                f"Service {shown} is not in cluster {cluster} any more, though it is elsewhere: what decides who may call it stays there",
+                at=self.policy.at("destinations", self.number, "name"),
+                policy=self.policy.id,
+                field=f"spec.destinations[{self.number}].name",
+                cluster=cluster,
+                hint="Put the Service back, or name the other clusters in `clusters`; where it is gone for good,",
+                hold=hold_id(cluster, "gone", self.policy.id, self.number, shown),
+            )
 
     def _named(self, index: Index) -> bool:
         return any(index.service(namespace, self.item.name or "") for namespace in self.namespaces)

@@ -21,12 +21,17 @@ def message(report: Report, healed: Sequence[str] = ()) -> str:
     count = len(report.diagnostics)
     commit = next((_commit(source)[:12] for source in _first_in_order(report)), "")
     subject = (
-        f"gitmesh {report.instance}: {commit + ' ' if commit else ''}{synced}/{len(report.clusters)} clusters synced, "
+        f"{subject_of(report.instance)} {commit + ' ' if commit else ''}{synced}/{len(report.clusters)} clusters synced, "
         f"{count} finding{'' if count == 1 else 's'} [skip ci]"
     )
     body = ["", *healed[:_MAX_LINES]] if healed else []
     trailers = [f"GitMesh-Source: {_commit(source)}" for source in sources if _commit(source)]
     return "\n".join([subject, *body, *(["", *trailers] if trailers else [])]) + "\n"
+
+
+def subject_of(instance: str) -> str:
+    """How the message of every status commit of an instance begins."""
+    return f"gitmesh {instance}:"
 
 
 def heals(report: Report) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ class ClusterView:
 
     def _kept(self, before: ClusterView) -> dict[str, Standing | None]:
         """The standings of policies of which nothing moved."""
-        if State.UNREACHABLE in (self._result.state, before._result.state):
+        if _of_all(self._result) or _of_all(before._result):
             return {}
         policies = before._standings.keys() | self._said.keys()
         touched = {policy for key in self.moved for policy in (*self._behind(key), *before._behind(key))}
@@ -97,8 +97,8 @@ class ClusterView:
         )
 
     def _state(self, objects: Iterable[ObjectKey], said: Iterable[Diagnostic]) -> State:
-        if self._result.state is State.UNREACHABLE:
-            return State.UNREACHABLE
+        if state := _of_all(self._result):
+            return state
         states = [self._troubles[key] for key in objects if key in self._troubles]
         return worst([*states, *(state for d in said if (state := state_of(d)))])
 
@@ -117,6 +117,12 @@ class ClusterView:
         """The commit that last wrote an object."""
         entry = self._entries.get(key)
         return entry.commit if entry else ""
+
+
+def _of_all(result: ClusterResult) -> State | None:
+    """The state of every policy in a cluster that was not compared with what is wanted: it did not answer, or is another one."""
+    is_out = result.state is State.UNREACHABLE or (result.state is State.HELD and result.plan is None)
+    return result.state if is_out else None
 
 
 def worst(states: Iterable[State]) -> State:
@@ -179,7 +185,7 @@ def policy_states(report: Report) -> Mapping[str, State]:
 
 def standing_changes(result: ClusterResult) -> list[Change]:
     """Changes that were planned and did not come about: what still differs, the first of each object."""
-    done = {outcome.key for outcome in result.outcomes if outcome.ok}
+    done = {outcome.key for outcome in result.outcomes if outcome.ok or outcome.pending}
     found: dict[ObjectKey, Change] = {}
     for change in result.plan.writes if result.plan else ():
         if change.key not in done:
@@ -207,5 +213,5 @@ def _troubles(result: ClusterResult) -> Mapping[ObjectKey, State]:
             troubles.setdefault(change.key, []).append(State.PENDING)
     for outcome in result.outcomes:
         if not outcome.ok:
-            troubles.setdefault(outcome.key, []).append(State.FAILED)
+            troubles.setdefault(outcome.key, []).append(State.PENDING if outcome.pending else State.FAILED)
     return {key: worst(states) for key, states in troubles.items()}

@@ -24,10 +24,8 @@ from gitmesh.status.message import heals, message
 from gitmesh.status.states import ClusterView, Standing, overall, standing_changes, views
 from gitmesh.yaml_text import dump
 
-__all__ = ["OWN_FILES", "OWN_FOLDERS", "StatusMemo", "heals", "message", "status_tree"]
+__all__ = ["StatusMemo", "heals", "message", "status_tree"]
 
-OWN_FILES = frozenset({"README.md", "status.yaml", "findings.yaml"})
-OWN_FOLDERS = frozenset({"policies", "clusters", "facts"})
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 _SHOWN_VALUE = 200
 
@@ -41,7 +39,7 @@ GitMesh writes this branch; nothing reads it back, and it triggers no run. Each 
 - `clusters/<name>.yaml`: the objects of one cluster, the policies behind them, and what differs
 - `facts/<name>.yaml`: what was discovered in one cluster
 
-Other files on this branch are left alone; files in these folders are not.
+Files that others put on this branch are left alone. Changes to the files above are undone with the next commit.
 """
 
 
@@ -272,7 +270,7 @@ def _findings(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:
 
 
 def _finding(diagnostic: Diagnostic) -> dict[str, Any]:
-    """Without the excerpt: no line of a user's file leaves the machine (S12)."""
+    """Without the excerpt: no line of a user's file leaves the machine (S12). Without the detail: a fault that lasts is one commit."""
     at = diagnostic.at
     row: dict[str, Any] = {
         "code": diagnostic.code,

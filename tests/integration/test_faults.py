@@ -73,6 +73,31 @@ def test_a_branch_that_is_missing_is_a_finding(shop: Shop) -> None:
     assert shop.objects() == objects
 
 
+def test_a_followed_branch_becomes_a_folder_of_branches_and_a_branch_again(shop: Shop) -> None:
+    """With one store, which knows the last good revision: a tip that does not descend from it is still held."""
+    before = "main"
+    for name in ("env", "env/prod", "env/prod/eu", "env"):
+        commit = shop.repo.tip(before)
+        shop.repo.delete_branch(before)
+        shop.repo.move(name, commit)
+        shop.source["branch"] = before = name
+        shop.configure()
+        assert shop.sync(code=0).codes() == set()
+    shop.repo.delete_branch(before)
+    shop.repo.commit({"policies/all.yaml": text_of(traffic("ratings", timeout="9s"))}, branch="env/test", parent="")
+    shop.source["branch"] = "env/test"
+    shop.configure()
+    assert shop.sync(code=2).codes() == {"GM602"}
+    assert b"timeout: 9s" not in shop.live("ratings").read_bytes()
+
+
+def test_a_tag_is_no_branch(shop: Shop) -> None:
+    shop.repo.git("tag", "v1.0", shop.repo.tip())
+    shop.source["branch"] = "v1.0"
+    shop.configure()
+    assert shop.sync(code=3).one("GM601")["message"] == "v1.0 is a tag, not a branch"
+
+
 def test_G15_a_branch_that_is_deleted_later_deletes_nothing_and_drift_is_still_healed(shop: Shop) -> None:
     shop.repo.delete_branch()
     still_heals(shop, code=3)
@@ -455,9 +480,28 @@ def test_S02_a_status_branch_that_was_deleted_or_rewritten_is_made_again(shop: S
     shop.repo.delete_branch("gitmesh-status")
     shop.sync(code=0)
     assert shop.seen()["lastGood"] == shop.repo.tip()
-    shop.repo.commit({"other": "history"}, branch="gitmesh-status", parent="")
+    shop.repo.commit({**shop.repo.files("gitmesh-status"), "findings.yaml": "rewritten"}, branch="gitmesh-status", parent="")
     shop.sync(code=0)
     assert shop.seen()["lastGood"] == shop.repo.tip()
+
+
+def test_a_branch_of_people_is_no_status_branch_and_the_clusters_are_still_kept(shop: Shop) -> None:
+    """As where statusBranch names the branch that somebody deploys from."""
+    kept = {"README.md": "# Ours", "policies/all.yaml": text_of(RATINGS), "clusters/notes.yaml": "kept by people\n"}
+    tip = shop.repo.commit(kept, branch="production")
+    shop.configure(writeBack={"statusBranch": "production"})
+    shop.commit(traffic("ratings", timeout="7s"), DETAILS)
+    report = shop.sync(code=0)
+    assert "branch production exists and was not made by GitMesh" in report.one("GM603")["message"]
+    assert shop.repo.log("production") == [tip]
+    assert b"timeout: 7s" in shop.live("ratings").read_bytes()
+
+
+def test_a_branch_in_the_way_of_the_status_branch_is_named(shop: Shop) -> None:
+    shop.configure(writeBack={"statusBranch": "gitmesh-status/prod"})
+    report = shop.sync(code=0)
+    assert "branch gitmesh-status is in the way" in report.one("GM603")["message"]
+    assert "Delete branch gitmesh-status" in report.one("GM603")["hint"]
 
 
 def test_S04_without_the_right_to_push_the_clusters_are_still_kept(tmp_path: Path, git_http: GitHttpServer) -> None:

@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 
+from gitmesh.adapters.kube import lists
 from gitmesh.adapters.kube.client import Client, Request
 from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.adapters.kube.lists import everything
@@ -51,7 +53,7 @@ def decoded(client: Client, request: Request = GET) -> object:
 def test_K07_a_trickling_body_ends_at_the_deadline_and_its_socket_is_closed() -> None:
     with facing(trickles, timeout=0.5) as (client, server):
         start = time.monotonic()
-        assert "no answer within 0.5 s" in str(failure(client))
+        assert "no answer within 0.5 s" in failure(client).detail
         assert time.monotonic() - start < 2
         assert server.dropped.wait(2)
 
@@ -86,7 +88,7 @@ def test_K06_harmless_requests_are_tried_again_others_never(reply: Reply) -> Non
 
 def test_K06_attempts_are_bounded() -> None:
     with facing(says(503, b"still starting")) as (client, server):
-        assert "503 still starting" in str(failure(client))
+        assert "503 (GET /api/v1/namespaces: still starting)" in failure(client).in_full
         assert len(server.seen) == 4
 
 
@@ -97,7 +99,7 @@ def test_K06_attempts_are_bounded() -> None:
 def test_K25_a_200_that_is_no_object_is_an_error(body: bytes, sign: str) -> None:
     with facing(says(200, body)) as (client, _):
         found = failure(client)
-        assert (found.retryable, "is not JSON" in str(found), sign in str(found)) == (True, True, True)
+        assert (found.retryable, sign in found.detail, sign in str(found)) == (True, True, False)
 
 
 def test_K25_an_endless_answer_is_cut_at_64_mib() -> None:
@@ -115,8 +117,8 @@ def test_K25_a_long_text_with_control_characters_is_shortened_and_cleaned() -> N
     with facing(says(403, text)) as (client, _):
         found = failure(client)
         assert (found.code, found.retryable) == ("GM503", False)
-        assert len(str(found)) < 700
-        assert str(found).isprintable()
+        assert len(found.in_full) < 700
+        assert found.in_full.isprintable()
 
 
 def test_K03_a_list_that_expires_between_pages_starts_again_and_is_whole() -> None:
@@ -147,10 +149,50 @@ def test_K03_a_list_with_something_that_is_no_object_is_an_error_never_a_part(it
 def test_K03_a_list_without_end_is_an_error() -> None:
     with (
         facing(says(200, b'{"metadata": {"continue": "again"}, "items": []}')) as (client, server),
-        pytest.raises(ClusterError, match="has no end"),
+        pytest.raises(ClusterError, match="does not end") as found,
     ):
+        everything(client, "/api/v1/pods", lambda raw: raw, clock=lambda: 0.0)
+    assert 1000 <= len(server.seen) <= 1002
+    assert "1001 pages" in found.value.detail
+
+
+ENDLESS = says(200, b'{"metadata": {"continue": "again"}, "items": [{"metadata": {"name": "%s"}}]}' % (b"a" * 1000))
+
+
+def test_K03_a_list_that_lasts_ends_after_four_times_the_deadline_of_a_request() -> None:
+    seconds = count()
+    with facing(ENDLESS, timeout=5.0) as (client, server), pytest.raises(ClusterError, match="does not end"):
+        everything(client, "/api/v1/pods", lambda raw: raw, clock=lambda: float(next(seconds)))
+    assert 20 <= len(server.seen) <= 23
+
+
+def test_K03_a_list_that_expires_again_and_again_has_no_more_time_for_that() -> None:
+    seconds = count(step=8)
+    expired = says(410, b"{}")
+    with (
+        facing(ENDLESS, expired, ENDLESS, expired, ENDLESS, timeout=5.0) as (client, _),
+        pytest.raises(ClusterError, match="does not end"),
+    ):
+        everything(client, "/api/v1/pods", lambda raw: raw, clock=lambda: float(next(seconds)))
+
+
+def test_K03_a_list_of_too_many_bytes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "_MOST_BYTES", 5000)
+    with facing(ENDLESS) as (client, server), pytest.raises(ClusterError, match="does not end"):
         everything(client, "/api/v1/pods", lambda raw: raw)
-    assert 2000 <= len(server.seen) <= 2001
+    assert len(server.seen) <= 6
+
+
+def test_K07_a_list_that_does_not_end_is_given_up_in_time_however_soon_each_page_comes() -> None:
+    def another(handler: Handler) -> None:
+        handler.server.dropped.wait(0.05)
+        handler.send(200, b'{"metadata": {"continue": "%d"}, "items": []}' % len(handler.server.seen))
+
+    with facing(another, timeout=0.5) as (client, _):
+        began = time.monotonic()
+        with pytest.raises(ClusterError, match="did not end within 1 s, twice the deadline"):
+            everything(client, "/api/v1/pods", lambda raw: raw)
+        assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("date", ["soon", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", f"Mon, 01 Jan 2026 00:00:00 +{'9' * 20}"])
@@ -182,6 +224,33 @@ def test_X11_a_ledger_of_another_shape_is_a_damaged_one(content: dict[str, objec
     body = {"metadata": {"name": "gitmesh-x", "uid": "1", "resourceVersion": "2"}, **content}
     with facing(says(200, json.dumps(body).encode())) as (client, _):
         assert LedgerStore(client).load("x").corrupt
+
+
+NOT_THERE = b'{"kind": "Status", "reason": "NotFound", "message": "configmaps \\"gitmesh-x\\" not found"}'
+
+
+@pytest.mark.parametrize("body", [b"<html>404</html>", b"404 page not found", b"{}", b""])
+def test_K25_a_404_that_no_api_server_said_is_no_absence(body: bytes) -> None:
+    with facing(says(404, NOT_THERE)) as (client, _):
+        assert LedgerStore(client).load("x").version == ""
+    with facing(says(404, body)) as (client, _), pytest.raises(ClusterError):
+        LedgerStore(client).load("x")
+
+
+def test_K25_a_web_page_is_no_word_on_which_kinds_are_served_or_forbidden() -> None:
+    page = b"<!DOCTYPE html><html><h1>Sign in</h1></html>"
+    for status in (403, 404):
+        with FaultServer(says(status, page)) as server:
+            cluster = cluster_at(Endpoint(server=server.url))
+            for reading in (cluster.facts, lambda cluster=cluster: cluster.observe(KINDS)):
+                with pytest.raises(ClusterError, match="web page") as found:
+                    reading()
+                assert (found.value.code, "proxy" in found.value.hint) == ("GM501", True)
+            cluster.close()
+    with FaultServer(says(404, b"404 page not found\n")) as server:
+        cluster = cluster_at(Endpoint(server=server.url))
+        assert len(cluster.observe(KINDS).missing_kinds) == len(KINDS)
+        cluster.close()
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -40,10 +40,11 @@ def test_K07_a_server_that_hangs_is_given_up_at_the_deadline_and_used_again_afte
     cluster.observe(KINDS)
     with apiserver.hanging():
         start = time.monotonic()
-        with pytest.raises(ClusterError, match="no answer within 2 s") as failure:
+        with pytest.raises(ClusterError, match="does not answer") as failure:
             cluster.observe(KINDS)
         assert time.monotonic() - start < 4
     assert (failure.value.code, failure.value.retryable) == ("GM501", True)
+    assert "no answer within 2 s" in failure.value.detail
     assert cluster.observe(KINDS).missing_kinds == frozenset()
 
 
@@ -51,7 +52,7 @@ def test_K19_a_reading_that_fails_ahead_is_told_by_who_asks_and_tried_again(apis
     with apiserver.down():
         cluster.prefetch(KINDS)
         cluster.prefetch(KINDS)
-        with pytest.raises(ClusterError, match="cannot connect"):
+        with pytest.raises(ClusterError, match="does not answer"):
             cluster.observe(KINDS)
     assert cluster.observe(KINDS).missing_kinds == frozenset()
 
@@ -63,12 +64,12 @@ def test_K19_a_server_that_is_down_is_an_error_and_the_plan_is_not_half_lost(api
     with apiserver.down():
         start = time.monotonic()
         outcomes = carry_out(cluster, *steps)
-        with pytest.raises(ClusterError, match="cannot connect"):
+        with pytest.raises(ClusterError, match="does not answer"):
             cluster.observe(KINDS)
         assert time.monotonic() - start < 10
     assert not any(o.ok for o in outcomes)
     assert {o.code for o in outcomes} == {"GM501"}
-    assert "cannot connect" in outcomes[0].message
+    assert "cannot connect" in outcomes[0].detail
     assert all(o.ok for o in carry_out(cluster, *steps))
 
 

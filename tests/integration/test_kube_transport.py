@@ -90,8 +90,9 @@ def workers() -> list[threading.Thread]:
 def test_K07_a_silent_server_is_cut_at_the_deadline_in_the_handshake_too(scheme: str) -> None:
     with facing(until_closed, scheme=scheme, timeout=0.3) as (client, _):
         start = time.monotonic()
-        with pytest.raises(ClusterError, match=r"no answer within 0\.3 s"):
+        with pytest.raises(ClusterError) as found:
             client.send(GET)
+        assert found.value.in_full == "the API server does not answer (GET /x: no answer within 0.3 s)"
         assert time.monotonic() - start < 2
     for thread in workers():
         thread.join(5)
@@ -121,24 +122,24 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again() -> No
 
 def test_a_body_that_ends_early_is_an_error() -> None:
     with facing(lambda connection: connection.sendall(SHORT)) as (client, wire):
-        with pytest.raises(ClusterError, match="the connection broke: the answer ended early"):
+        with pytest.raises(ClusterError, match="does not answer") as found:
             client.send(ONCE)
+        assert found.value.detail == "POST /x: the connection broke: the answer ended early"
         assert wire.accepted == 1
 
 
 def test_a_server_that_is_no_http_server_is_an_error() -> None:
-    with (
-        facing(lambda connection: connection.sendall(b"220 ready\r\n")) as (client, _),
-        pytest.raises(ClusterError, match="the connection broke"),
-    ):
+    with facing(lambda connection: connection.sendall(b"220 ready\r\n")) as (client, _), pytest.raises(ClusterError) as found:
         client.send(ONCE)
+    assert "the connection broke" in found.value.detail
 
 
 @pytest.mark.parametrize("host", ["a..b", f"{'a' * 70}.example", f"ü.{'a' * 60}"])
 def test_a_host_that_cannot_be_a_name_fails_its_cluster_alone(host: str) -> None:
     client = Client(Endpoint(server=f"https://{host}:6443"), timeout=5, user_agent="test", jitter=lambda: 0.0)
-    with pytest.raises(ClusterError, match="cannot connect"):
+    with pytest.raises(ClusterError) as found:
         client.send(ONCE)
+    assert "cannot connect" in found.value.detail
     client.close()
 
 

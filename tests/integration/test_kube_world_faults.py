@@ -186,7 +186,8 @@ def test_K11_a_kubeconfig_that_points_to_another_cluster_stops_that_cluster(
     second_apiserver.kubeconfig(tmp_path / "other.kubeconfig")
     world.reach(kubeconfig={"path": "other.kubeconfig"})
     mark = second_apiserver.audit_mark()
-    world.fails("GM506", "2s")
+    report = world.fails("GM506", "2s", code=2)
+    assert report.state("lab") == "Held", "it did answer"
     assert [e.request_uri for e in second_apiserver.audit_events(mark) if e.is_write] == []
     assert world.timeout() == "1s"
 

@@ -131,7 +131,8 @@ def test_what_the_webhook_refuses_is_rejected_and_stops_nothing_else(server: Api
     refused = report.one("GM505")
     assert (refused["policy"], refused["file"], refused["cluster"]) == ("TrafficPolicy/bookshop/reviews", "policies/all.yaml", "east")
     assert refused["line"] > 9, "the line of the second policy"
-    assert 'admission webhook "validation.istio.io" denied the request: ' + REFUSAL in refused["message"]
+    assert refused["message"].endswith('failed: admission webhook "validation.istio.io" denied the request')
+    assert refused["detail"] == f'admission webhook "validation.istio.io" denied the request: {REFUSAL}'
     assert verdict_of(report, "reviews") == ("Rejected", refused["message"].partition(" failed: ")[2])
     assert verdict_of(report, "ratings") == ("Unknown", "")
     assert server.get(NETWORKING, "VirtualService", "bookshop", "ratings") is not None

@@ -11,7 +11,7 @@ import yaml
 
 from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.discovery.facts_codec import with_digest
-from gitmesh.errors import ClusterError, SourceError
+from gitmesh.errors import ClusterError, GoneError, SourceError
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.ledger import Ledger
 from gitmesh.model.manifests import Build
@@ -94,13 +94,15 @@ class Commit:
 
 @dataclass
 class History:
-    """A source with a past: a tree of commits and a branch. `down`: fetch fails; `store_lost`: old commits cannot be read."""
+    """A source with a past: a tree of commits and a branch. `down`: fetch fails; `store_lost`: old commits cannot be read;
+    `recorded`: what came into force last, by its own record."""
 
     name: str
     commits: dict[str, Commit] = field(default_factory=dict)
     tip: str = ""
     down: bool = False
     store_lost: bool = False
+    recorded: str = ""
 
     def commit(self, text: str, *, good: bool, names: Iterable[str] = ()) -> str:
         """A child of the tip becomes the tip."""
@@ -118,7 +120,7 @@ class History:
     def read(self, commit: str) -> Snapshot:
         """An older commit. Raises SourceError."""
         if self.store_lost or commit not in self.commits:
-            raise SourceError("it is gone")
+            raise GoneError("it is gone")
         return self._snapshot(commit)
 
     def _snapshot(self, sha: str) -> Snapshot:
@@ -130,6 +132,18 @@ class History:
         while tip and tip != ancestor:
             tip = self.commits[tip].parent
         return bool(tip)
+
+    def leads_to(self, commit: str) -> bool:
+        """Whether the branch is that commit or comes after it."""
+        return bool(self.tip) and self.descends(self.tip, commit)
+
+    def accept(self, commit: str) -> None:
+        """Record that the commit came into force."""
+        self.recorded = commit
+
+    def accepted(self) -> str:
+        """The commit that was recorded last."""
+        return self.recorded
 
     def newest(self, shas: Iterable[str]) -> str:
         """The one that comes after all the others."""

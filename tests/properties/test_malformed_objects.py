@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gitmesh.adapters.writing import live_object
-from gitmesh.discovery.discover import Reducer, assemble
+from gitmesh.discovery.discover import assemble
 from gitmesh.discovery.facts_codec import load_facts
+from gitmesh.discovery.reducer import Reducer
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import ObjectKey, canonical, decode

@@ -18,6 +18,7 @@ from gitmesh.model.plan import SETTLE, Change, Live
 from gitmesh.model.report import State
 from gitmesh.planning.converge import Cycle, converge
 from gitmesh.planning.guard import Consent
+from gitmesh.planning.revisions import Revisions
 from tests.properties.test_access_soundness import WEST, calls, speaks
 from tests.rendered import Rendered, rendered, translators
 from tests.soundness.access_documents import as_files, changes
@@ -54,7 +55,7 @@ def move(cluster: Watched, found: Rendered) -> None:
     for tick in range(TICKS):
         before, now = len(cluster.states), tick * SETTLE / 2
         consent = Consent(prune_approved=True)
-        cycle = Cycle(translators=translators(), accepted={}, consent=consent, apply=True, now=now, clock=partial(float, now))
+        cycle = Cycle(translators=translators(), revisions=Revisions(), consent=consent, apply=True, now=now, clock=partial(float, now))
         result, _ = converge(cluster, cluster.current_facts, found.builds[cluster.name], cluster.load("golden"), cycle, memo)
         assert all(outcome.ok for outcome in result.outcomes)
         if len(cluster.states) == before and result.state is not State.PENDING:

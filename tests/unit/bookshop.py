@@ -11,7 +11,7 @@ from gitmesh.model.objects import ApiKind, Body, ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live, Plan
 from gitmesh.model.report import Heard
 from gitmesh.model.units import Unit, UnitKey
-from gitmesh.ports import Claim, ControlObjects, Membership, PodFact, Step, Support, Translator, Versions
+from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Support, Translator, Versions
 
 NETWORKING = "networking.istio.io"
 VIRTUAL_SERVICE = ApiKind(group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1",))
@@ -24,6 +24,8 @@ class FakeTranslator:
     resources: Sequence[ApiKind] = (ApiKind(group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1", "v1beta1")),)
     switches: frozenset[str] = frozenset()
     supports: Mapping[str, Support] = {}
+    homes: Sequence[str] = ("istio-system", "fake-system")
+    naming: frozenset[str] = frozenset()
 
     def configmaps(self, namespace: str, name: str) -> bool:
         return name == "istio"
@@ -50,6 +52,9 @@ class FakeTranslator:
             trust_domain="cluster.local" if "trustDomain: cluster.local" in config["data"].get("mesh", "") else "",
         )
 
+    def injects(self, injectors: Sequence[Body], mesh: Mesh) -> bool:
+        return False
+
     def member(self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
         native = any(name == "istio-proxy" for name, _ in pod.init_containers)
         if not native and all(name != "istio-proxy" for name, _ in pod.containers):
@@ -71,6 +76,14 @@ class FakeTranslator:
 
     def foreign(self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
         return ()
+
+    def beside(
+        self, ours: Mapping[ObjectKey, Manifest], others: Sequence[Live], meshes: Sequence[Mesh], facts: ClusterFacts
+    ) -> Mapping[ObjectKey, Aside]:
+        return {}
+
+    def retain(self, live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Mapping[str, Any] | None:
+        return None
 
     def phase(self, live: Live) -> Phase:
         return Phase.ROUTE

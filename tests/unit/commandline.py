@@ -15,9 +15,10 @@ Run: TypeAlias = Callable[..., tuple[int, str, str]]
 
 
 def runner(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs in `folder`, with nothing of GitMesh in the environment."""
-    for name in ("GITMESH_CONFIG", "GITMESH_DEBUG", "NO_COLOR", "FORCE_COLOR"):
+    """Runs in `folder`, with nothing of GitMesh in the environment, as a user who has trusted nothing yet."""
+    for name in ("GITMESH_CONFIG", "GITMESH_DEBUG", "NO_COLOR", "FORCE_COLOR", "CI"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / ".state"))
     monkeypatch.chdir(folder)
 
     def call(*arguments: str) -> tuple[int, str, str]:

@@ -1,4 +1,4 @@
-"""The agent's parts: health, metrics, logs, the HTTP door, and the loop that outlives every failure. No clock but given ones."""
+"""The agent's parts: health, metrics, logs, publishers, and the loop that outlives every failure. No clock but given ones."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import gc
 import io
 import json
 import logging
-import socket
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
-from http.server import ThreadingHTTPServer
-from threading import Event
+from threading import Event, Semaphore, Thread
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_report
 from prometheus_client.parser import text_string_to_metric_families
 
-from gitmesh.agent import server as http
-from gitmesh.agent.health import Health
+from gitmesh.adapters import fleet
+from gitmesh.agent.background import Background
+from gitmesh.agent.health import LEAST_PATIENCE, Health
 from gitmesh.agent.logs import LogPublisher, captured, logger
 from gitmesh.agent.loop import Loop
 from gitmesh.agent.metrics import MOST_POLICIES, Metrics
-from gitmesh.agent.server import ListenError, pages, serve
+from gitmesh.agent.server import pages
+from gitmesh.diagnostics import Location, finding
 from gitmesh.model.plan import Action
 from gitmesh.model.report import Report, SourceResult, State, Verdict
 from tests.factories import traffic
+from tests.lab.process import wait_until
 from tests.unit.reports import change, cluster, error, outcome, report, unreachable
 
 # --- health
@@ -41,8 +41,13 @@ def test_health_is_stale_when_no_cycle_ends_for_long() -> None:
 
 
 def test_a_short_interval_still_leaves_time_for_a_long_cycle() -> None:
-    assert Health(0.0, interval=1.0).alive(120.0).ok
-    assert not Health(0.0, interval=1.0).alive(121.0).ok
+    assert Health(0.0, interval=1.0).alive(300.0).ok
+    assert not Health(0.0, interval=1.0).alive(301.0).ok
+
+
+def test_liveness_bears_a_cycle_that_waits_for_clusters_as_long_as_it_may() -> None:
+    """A cycle asks the clusters three times; no remote server may have the agent killed."""
+    assert 3 * fleet.MOST_PATIENCE < LEAST_PATIENCE
 
 
 def test_ready_is_who_once_read_every_source() -> None:
@@ -95,6 +100,22 @@ def test_metrics_tell_the_last_report() -> None:
     assert {name: series.get(name) for name in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("source", "up", "refused"),
+    [
+        (SourceResult(name="policies", seen="b", accepted="a", refused=True), 1, 1),
+        (SourceResult(name="policies", accepted="a", refused=True, unavailable=True), 0, 0),
+        (SourceResult(name="policies", seen="a", accepted="a"), 1, 0),
+    ],
+)
+def test_a_source_that_does_not_answer_has_no_refused_tip(source: SourceResult, up: int, refused: int) -> None:
+    metrics = Metrics()
+    metrics.publish(report(cluster(), sources={"policies": source}))
+    series = scraped(metrics)
+    assert series["gitmesh_source_up", labels(source="policies")] == up
+    assert series["gitmesh_source_refused", labels(source="policies")] == refused
+
+
 def test_cycles_are_counted_by_result() -> None:
     metrics = Metrics()
     metrics.publish(report(cluster()))
@@ -111,111 +132,6 @@ def test_W13_policies_have_series_of_their_own_up_to_a_limit(count: int, shown: 
     metrics, one = Metrics(), traffic("a", timeout="5s")
     metrics.publish(report(cluster(), policies=tuple(replace(one, name=f"p{number}") for number in range(count))))
     assert sum(name == "gitmesh_policy_info" for name, _ in scraped(metrics)) == shown
-
-
-# --- the HTTP door
-
-
-@pytest.fixture
-def listening() -> Iterator[ThreadingHTTPServer]:
-    now = [0.0]
-    made = serve("127.0.0.1:0", pages(Health(0.0, 1.0), Metrics().registry, lambda: now[0]))
-    yield made
-    made.shutdown()
-    made.server_close()
-
-
-def ask(made: ThreadingHTTPServer, request: str) -> bytes:
-    with closing(socket.create_connection(("127.0.0.1", made.server_address[1]), timeout=20)) as connection:
-        connection.sendall(request.encode())
-        return b"".join(iter(lambda: connection.recv(65536), b""))
-
-
-def status(answer: bytes) -> int:
-    return int(answer.split(b" ", 2)[1])
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("/healthz", 200),
-        ("/readyz", 503),
-        ("/metrics", 200),
-        ("/metrics?x=1", 200),
-        ("/", 404),
-        ("/healthz/", 404),
-        ("/static/..%2f..%2fproc%2fself%2fenviron", 404),
-        ("/../../etc/passwd", 404),
-        ("//evil.example/healthz", 404),
-    ],
-)
-def test_W10_only_the_fixed_pages_exist(listening: ThreadingHTTPServer, path: str, expected: int) -> None:
-    answer = ask(listening, f"GET {path} HTTP/1.0\r\n\r\n")
-    assert status(answer) == expected
-    assert b"X-Content-Type-Options: nosniff" in answer
-
-
-def test_head_has_the_headers_and_no_body(listening: ThreadingHTTPServer) -> None:
-    head, _, body = ask(listening, "HEAD /healthz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
-    assert status(head) == 200
-    assert b"Content-Length: 0" not in head
-    assert body == b""
-
-
-@pytest.mark.parametrize("request_text", ["POST /healthz HTTP/1.0\r\n\r\n", "nonsense\r\n\r\n", f"GET /{'a' * 70_000} HTTP/1.0\r\n\r\n"])
-def test_other_requests_are_refused(listening: ThreadingHTTPServer, request_text: str) -> None:
-    answer = ask(listening, request_text)
-    assert b"healthz" not in answer
-    assert b"ago" not in answer
-    assert not answer.startswith(b"HTTP/1.0 2")
-
-
-def test_W05_a_slow_client_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert http.SLOWEST_CLIENT == 10.0
-    monkeypatch.setattr(http, "SLOWEST_CLIENT", 0.05)
-    made = serve("127.0.0.1:0", pages(Health(0.0, 1.0), Metrics().registry, lambda: 0.0))
-    try:
-        assert ask(made, "GET /healthz HT") == b""
-        assert status(ask(made, "GET /healthz HTTP/1.0\r\n\r\n")) == 200
-    finally:
-        made.shutdown()
-        made.server_close()
-
-
-def test_W05_beyond_the_limit_connections_are_closed_and_places_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert http.MOST_CONNECTIONS == 64
-    monkeypatch.setattr(http, "MOST_CONNECTIONS", 2)
-    entered, leave = Event(), Event()
-
-    def slow() -> tuple[int, str, bytes]:
-        entered.set()
-        assert leave.wait(20)
-        return 200, "text/plain", b"done"
-
-    made = serve("127.0.0.1:0", {"/slow": slow})
-    address = ("127.0.0.1", made.server_address[1])
-    with closing(socket.create_connection(address, timeout=20)) as first, closing(socket.create_connection(address, timeout=20)) as second:
-        for connection in (first, second):
-            entered.clear()
-            connection.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
-            assert entered.wait(20)
-        with closing(socket.create_connection(address, timeout=20)) as third:
-            assert third.recv(1) == b""
-        leave.set()
-        for connection in (first, second):
-            assert b"".join(iter(lambda c=connection: c.recv(4096), b"")).endswith(b"done")  # type: ignore[misc]  # bound at once
-    made.shutdown()
-    made.server_close()
-
-
-@pytest.mark.parametrize("listen", ["127.0.0.1:99999", "127.0.0.1:x", "8080:", "203.0.113.1:80"])
-def test_an_address_that_cannot_be_listened_on_is_said(listen: str) -> None:
-    with pytest.raises(ListenError, match="cannot listen on"):
-        serve(listen, {})
-
-
-def test_the_address_that_is_logged_names_the_chosen_port(listening: ThreadingHTTPServer) -> None:
-    assert http.bound(listening) == f"127.0.0.1:{listening.server_address[1]}"
 
 
 # --- logs
@@ -236,6 +152,44 @@ def test_only_news_is_logged() -> None:
     assert (lines[1]["code"], lines[1]["at"], lines[1]["level"]) == ("GM203", "policies/reviews.yaml:14:15", "error")
     assert (lines[2]["cluster"], lines[2]["state"]) == ("east", "Synced")
     assert lines[3]["count"] == 1
+
+
+def test_a_finding_is_logged_when_it_is_told_and_not_again_with_the_report() -> None:
+    stream = io.StringIO()
+    publisher = LogPublisher(logger("json", stream=stream))
+    publisher.tell(error())
+    (line,) = map(json.loads, stream.getvalue().splitlines())
+    assert (line["event"], line["code"]) == ("finding", "GM203")
+    publisher.tell(error())
+    publisher.publish(report(said=(error(),), sources={}))
+    publisher.tell(error())
+    assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_a_lasting_fault_is_logged_at_its_beginning_and_its_end_whatever_its_words() -> None:
+    def away(words: str, source: str = "policies") -> Report:
+        said = finding("GM601", words, at=Location(source=source, path="", line=0, column=0))
+        return report(said=(said,), sources={})
+
+    lines = logged(away("refused"), away("request id 17"), away("request id 18"), away("gone", "other"), report(sources={}))
+    assert [(line["event"], line["at"], line.get("message")) for line in lines] == [
+        ("finding", "source policies", "refused"),
+        ("finding", "source other", "gone"),
+        ("finding ended", "source policies", None),
+        ("finding ended", "source other", None),
+    ]
+
+
+def test_other_findings_are_news_with_other_words() -> None:
+    first, second = (report(said=(finding("GM503", f"reading {kind} is forbidden", cluster="east"),), sources={}) for kind in ("a", "b"))
+    assert [line["message"] for line in logged(first, second)] == ["reading a is forbidden", "reading b is forbidden"]
+
+
+def test_a_write_that_fails_again_is_no_news() -> None:
+    failed = report(cluster("east", change(), outcomes=(outcome(ok=False, message="denied"),)))
+    done = report(cluster("east", change(), outcomes=(outcome(),)))
+    writes = [line["ok"] for line in logged(failed, failed, done, failed, failed) if line["event"] == "write"]
+    assert writes == [False, True, False]
 
 
 def test_a_revision_is_logged_when_it_comes_into_force() -> None:
@@ -332,10 +286,10 @@ def test_W14_what_libraries_log_comes_as_lines_of_the_same_form() -> None:
 # --- the loop
 
 
-def loop(cycle: Any, stream: io.StringIO | None = None) -> tuple[Loop, Health, Metrics]:
+def loop(cycle: Any, stream: io.StringIO | None = None, interval: float = 0.01) -> tuple[Loop, Health, Metrics]:
     health, metrics = Health(0.0, 1.0), Metrics()
     log = logger("json", stream=stream or io.StringIO())
-    return Loop(cycle=cycle, interval=0.01, clock=lambda: 500.0, health=health, metrics=metrics, log=log), health, metrics
+    return Loop(cycle=cycle, interval=interval, clock=lambda: 500.0, health=health, metrics=metrics, log=log), health, metrics
 
 
 def test_a_tick_completes_a_cycle() -> None:
@@ -387,6 +341,112 @@ def test_a_bug_in_a_cycle_is_logged_and_counted_and_the_next_tick_tries_again() 
     assert "RuntimeError" in line["exception"]
     assert scraped(metrics)["gitmesh_reconcile_total", labels(result="bug")] == 1
     assert one.tick() is not None
+
+
+def test_a_bug_that_lasts_is_logged_once_and_counted_each_time() -> None:
+    stream, bugs = io.StringIO(), iter([RuntimeError, RuntimeError, ValueError, None, RuntimeError])
+
+    def cycle() -> Report:
+        bug = next(bugs)
+        if bug is not None:
+            raise bug
+        return report(cluster())
+
+    one, _, metrics = loop(cycle, stream)
+    for _ in range(5):
+        one.tick()
+    logged_bugs = [json.loads(text)["exception"].splitlines()[-1] for text in stream.getvalue().splitlines()]
+    assert logged_bugs == ["RuntimeError", "ValueError", "RuntimeError"]
+    assert scraped(metrics)["gitmesh_reconcile_total", labels(result="bug")] == 4
+
+
+def test_news_make_the_loop_tick_once_however_often_they_come_and_never_two_ticks_at_once() -> None:
+    stop, began, go_on = Event(), Semaphore(0), Semaphore(0)
+    ticks: list[int] = []
+
+    def cycle() -> Report:
+        ticks.append(len(ticks))
+        began.release()
+        assert go_on.acquire(timeout=20)
+        return report(cluster())
+
+    one, _, _ = loop(cycle, interval=3600.0)
+    running = Thread(target=one.run, args=(stop,))
+    running.start()
+    assert began.acquire(timeout=20)
+    for _ in range(100):  # while the first one is under way
+        one.wake()
+    assert not began.acquire(blocking=False)
+    go_on.release()
+    assert began.acquire(timeout=20), "one for all of them"
+    one.wake()  # came after that one had begun
+    go_on.release()
+    assert began.acquire(timeout=20)
+    go_on.release()
+    stop.set()
+    running.join(20)
+    assert ticks == [0, 1, 2]
+
+
+# --- publishers that wait for a server
+
+
+class Hanging:
+    """A publisher that says what it did, when it is let go on."""
+
+    def __init__(self) -> None:
+        self.began, self.go_on = Semaphore(0), Semaphore(0)
+        self.published: list[Report] = []
+        self.fails = False
+
+    def publish(self, given: Report) -> Report:
+        self.began.release()
+        assert self.go_on.acquire(timeout=20)
+        if self.fails:
+            raise RuntimeError("a bug")
+        self.published.append(given)
+        return replace_report(given, diagnostics=(*given.diagnostics, finding("GM603", "not pushed")))
+
+
+def test_a_publisher_in_the_background_gets_the_newest_report_only_and_is_not_waited_for() -> None:
+    inner, skipped = Hanging(), list[Report]()
+    made = Background(inner, logger("json", stream=io.StringIO()), skipped=skipped.append)
+    first, quiet, writing, last = (report(cluster(name)) for name in ("a", "b", "c", "d"))
+    writing = report(cluster("c", change(), outcomes=(outcome(),)))
+    assert made.publish(first) is first
+    assert inner.began.acquire(timeout=20)
+    for one in (quiet, writing, last):
+        assert made.publish(one) is one
+    inner.go_on.release(2)
+    made.close(20)
+    assert inner.published == [first, last]
+    assert skipped == [writing], "what was healed is not forgotten"
+    assert [d.code for d in made.publish(report()).diagnostics] == ["GM603"], "said with the next report"
+
+
+def test_a_publisher_that_does_not_end_is_ended_at_the_end() -> None:
+    inner = Hanging()
+    made = Background(inner, logger("json", stream=io.StringIO()), end=inner.go_on.release)
+    made.publish(report())
+    assert inner.began.acquire(timeout=20)
+    made.close(0.0)
+    made.close(20)
+    assert len(inner.published) == 1
+
+
+def test_a_defect_of_a_publisher_in_the_background_is_logged_and_the_next_report_is_published() -> None:
+    inner, stream = Hanging(), io.StringIO()
+    made = Background(inner, logger("json", stream=stream))
+    inner.fails = True
+    made.publish(report())
+    inner.go_on.release()
+    wait_until(lambda: bool(stream.getvalue()), "the defect", 20)
+    assert "RuntimeError" in json.loads(stream.getvalue())["exception"]
+    inner.fails = False
+    made.publish(report())
+    inner.go_on.release()
+    made.close(20)
+    assert len(inner.published) == 1
 
 
 def test_the_loop_ticks_until_it_is_told_to_stop() -> None:

@@ -112,7 +112,7 @@ def test_too_many_rules_are_refused_before_any_is_made(made: list[int]) -> None:
 def test_what_is_refused_is_held_and_nothing_else() -> None:
     resolution = resolved([traffic("large", timeout="1s", matches=paths(1001)), traffic("other", "ratings", timeout="1s")])
     assert [key.name for key in resolution.held["east"]] == ["reviews"]
-    assert resolution.waiting == {"TrafficPolicy/shop/large"}
+    assert resolution.waiting == {"east": frozenset({"TrafficPolicy/shop/large"})}
     assert [unit.key.name for unit in resolution.units["east"]] == ["ratings"]
 
 

@@ -84,12 +84,13 @@ class Pages:
     """A client that answers a list of two pages."""
 
     requests: list[Request] = field(default_factory=list)
+    timeout: float = 5.0
 
     def send(self, request: Request) -> Any:
         self.requests.append(request)
         last = len(self.requests) > 1
         content = {"items": [{"metadata": {"name": "one"}, "page": len(self.requests)}], "metadata": {} if last else {"continue": "next"}}
-        return type("Answer", (), {"status": 200, "json": lambda _: content})()
+        return type("Answer", (), {"status": 200, "body": b"", "json": lambda _: content})()
 
 
 def test_K10_lists_are_read_from_the_quorum_and_whole() -> None:

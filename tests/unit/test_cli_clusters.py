@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.gitrepo import Repo
 from tests.unit.commandline import Run, runner
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "policies-example"
@@ -166,3 +167,17 @@ def test_validate_looks_at_nothing_else_where_the_policies_are_not(run: Run, mon
     code, out, err = run("validate")
     assert (code, out) == (3, "")
     assert "are not in this folder" in err
+
+
+def test_check_names_each_path_without_a_policy(run: Run) -> None:
+    repo = Repo(Path("origin.git").absolute())
+    files = {path.as_posix(): path.read_bytes() for path in Path("policies").glob("*.yaml")}
+    repo.commit({**files, "notes/README.md": "x", "other/a.yaml": "# nothing\n"})
+    config = Path("gitmesh.yaml")
+    text = config.read_text().replace("https://git.example/bookshop/mesh.git", f"{repo.url}\n  allowInsecure: true")
+    config.write_text(text.replace("paths: [policies]", "paths: [policies, notes, other, gone]"))
+    code, out, _ = run("check")
+    assert (code, "fail  source policies" in out) == (2, True)
+    assert "; no policy in notes, other, gone" in out
+    config.write_text(text)
+    assert "ok    source policies" in run("check")[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -12,83 +11,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity
-from gitmesh.model.facts import Mesh
 from gitmesh.model.ledger import Entry, Ledger, Stored
-from gitmesh.model.manifests import SECURITY, Build, Manifest, Phase
-from gitmesh.model.objects import ObjectKey, canonical, decode, digest
-from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
+from gitmesh.model.manifests import SECURITY, Build, Phase
+from gitmesh.model.objects import digest
+from gitmesh.model.plan import Action, Observed, Outcome
 from gitmesh.planning.diff import diff
 from gitmesh.planning.fields import changes
 from gitmesh.planning.guard import Consent, vanished
 from gitmesh.planning.ledgers import intend, record
 from gitmesh.planning.ownership import ADOPT, PRUNE, RECONCILE, marks
 from tests.fake_mesh import GROUP, FakeMesh, rule
-
-CLUSTER, INSTANCE = "east", "shop"
-FAKE = Mesh(translator="fake", name="fake")
-
-
-def body(key: ObjectKey, spec: Mapping[str, Any], *, cluster: str = CLUSTER, instance: str = INSTANCE, marked: bool = True) -> bytes:
-    labels, annotations = marks(cluster, instance, key, ("TrafficPolicy/shop/p",))
-    metadata: dict[str, Any] = {"name": key.name, "namespace": key.namespace}
-    if marked:
-        metadata |= {"labels": labels, "annotations": annotations}
-    return canonical({"apiVersion": f"{GROUP}/v1", "kind": key.kind, "metadata": metadata, "spec": dict(spec)})
-
-
-def want(name: str, **spec: Any) -> Manifest:
-    key = rule(name)
-    content = body(key, spec)
-    return Manifest(key=key, version="v1", phase=Phase.ROUTE, body=content, digest=digest(content), policies=("TrafficPolicy/shop/p",))
-
-
-def is_live(name: str, *, uid: str = "u1", marked: bool = True, extra: Mapping[str, str] | None = None, **spec: Any) -> Live:
-    key = rule(name)
-    content = decode(body(key, spec, marked=marked))
-    content["metadata"].setdefault("annotations", {}).update(extra or {})
-    metadata = content["metadata"]
-    return Live(
-        key=key,
-        uid=uid,
-        body=canonical(content),
-        labels=metadata.get("labels", {}),
-        annotations=metadata["annotations"],
-        managers={"kubectl": "Update"},
-    )
-
-
-def plan(
-    wanted: Iterable[Manifest] = (),
-    live: Iterable[Live] = (),
-    ledger: Iterable[str] = (),
-    *,
-    consent: Consent | None = None,
-    held: Iterable[str] = (),
-    complete: bool = True,
-    corrupt: bool = False,
-    version: str = "1",
-    mesh: FakeMesh | None = None,
-    uid: str = "u1",
-    applied: Mapping[str, str] | None = None,
-    meshes: tuple[Mesh, ...] = (FAKE,),
-) -> Plan:
-    built = Build(cluster=CLUSTER, manifests={m.key: m for m in wanted}, held=frozenset(map(rule, held)), complete=complete, meshes=meshes)
-    entries = {rule(name): Entry(uid=uid, digest=(applied or {}).get(name, "")) for name in ledger}
-    stored = Stored(ledger=Ledger(instance=INSTANCE, entries=entries), version=version, corrupt=corrupt)
-    observed = Observed(cluster=CLUSTER, live={one.key: one for one in live})
-    return diff(built, observed, stored, {"fake": mesh or FakeMesh()}, consent or Consent(), {}, {})
-
-
-def actions(result: Plan) -> dict[str, Action]:
-    return {change.key.name: change.action for change in result.changes}
-
-
-def codes(result: Plan) -> list[str]:
-    return [diagnostic.code for diagnostic in result.diagnostics]
-
-
-def said(result: Plan) -> list[tuple[str, Severity]]:
-    return [(diagnostic.code, diagnostic.severity) for diagnostic in result.diagnostics]
+from tests.unit.plans import CLUSTER, INSTANCE, actions, codes, is_live, plan, said, want
 
 
 def test_wanted_and_absent_is_created() -> None:
@@ -152,19 +85,32 @@ def test_a_foreign_object_in_the_place_of_a_guard_is_an_error(phase: Phase) -> N
     assert "may not be enforced" in result.diagnostics[0].message
 
 
-@pytest.mark.parametrize(("live", "severity"), [(1, Severity.INFO), (9, Severity.WARNING)])
-def test_a_guard_that_asks_to_be_left_alone_is_warned_of_once_it_differs(live: int, severity: Severity) -> None:
-    guard = replace(want("a", x=1), phase=Phase.DENY)
+@pytest.mark.parametrize(("live", "action"), [(1, Action.KEEP), (9, Action.UPDATE)])
+@pytest.mark.parametrize("phase", sorted(SECURITY))
+def test_a_guard_that_asks_to_be_left_alone_is_healed_all_the_same_and_told(phase: Phase, live: int, action: Action) -> None:
+    guard = replace(want("a", x=1), phase=phase)
     result = plan([guard], [is_live("a", extra={RECONCILE: "disabled"}, x=live)], ["a"])
-    assert actions(result) == {"a": Action.KEEP}
-    assert said(result) == [("GM407", severity)]
-
-
-def test_a_guard_that_nobody_wants_and_that_may_not_be_deleted_is_warned_of() -> None:
-    result = plan([want("a")], [is_live("a"), is_live("b", extra={PRUNE: "disabled"})], ["a", "b"], mesh=FakeMesh(phase=Phase.ALLOW))
-    assert actions(result)["b"] is Action.KEEP
+    assert actions(result) == {"a": action}
     assert said(result) == [("GM407", Severity.WARNING)]
-    assert result.writes == ()
+
+
+def test_a_route_that_asks_to_be_left_alone_is() -> None:
+    result = plan([want("a", x=1)], [is_live("a", extra={RECONCILE: "disabled"}, x=9)], ["a"])
+    assert (actions(result), said(result)) == ({"a": Action.KEEP}, [("GM407", Severity.INFO)])
+
+
+@pytest.mark.parametrize("mark", [PRUNE, RECONCILE])
+def test_a_guard_that_nobody_wants_goes_though_a_mark_on_it_forbids_that(mark: str) -> None:
+    result = plan([want("a")], [is_live("a"), is_live("b", extra={mark: "disabled"})], ["a", "b"], mesh=FakeMesh(phase=Phase.ALLOW))
+    assert actions(result)["b"] is Action.DELETE
+    assert said(result) == [("GM407", Severity.WARNING)]
+
+
+def test_a_guard_that_the_configuration_protects_stays_and_is_an_error() -> None:
+    consent = Consent(protect=("*/b",))
+    result = plan([want("a")], [is_live("a"), is_live("b")], ["a", "b"], consent=consent, mesh=FakeMesh(phase=Phase.ALLOW))
+    assert actions(result)["b"] is Action.KEEP
+    assert said(result) == [("GM407", Severity.ERROR)]
 
 
 def test_k28_our_labels_copied_onto_another_object_do_not_make_it_ours() -> None:
@@ -296,7 +242,7 @@ def test_k15_a_kind_that_is_not_served_is_a_conflict_not_a_crash() -> None:
     stored = Stored(ledger=Ledger(instance=INSTANCE, entries={rule("b"): Entry(uid="u")}), version="1")
     result = diff(built, observed, stored, {"fake": FakeMesh()}, Consent(), {}, {})
     assert (actions(result), codes(result)) == ({"a": Action.CONFLICT}, ["GM504"])
-    assert rule("b") in record(stored.ledger, result, (), observed, built, {}, "").entries
+    assert rule("b") in record(stored.ledger, result, (), observed, built, {}, {}, "").entries
 
 
 def test_k11_everything_gone_at_once_is_suspicious() -> None:
@@ -312,7 +258,7 @@ def test_x01_intents_are_known_before_the_first_write_and_confirmed_after() -> N
     intended = intend(ledger, result)
     assert intended.entries[rule("a")].uid == ""
     done = Outcome(key=rule("a"), action=Action.CREATE, ok=True, uid="u7")
-    after = record(intended, result, [done], Observed(cluster=CLUSTER, live={}), built, {"s": "c0ffee"}, "cluster-uid")
+    after = record(intended, result, [done], Observed(cluster=CLUSTER, live={}), built, {"s": "c0ffee"}, {}, "cluster-uid")
     assert after.entries[rule("a")] == Entry(uid="u7", digest=digest(want("a").body), commit="c0ffee")
     assert (after.sources, after.cluster_uid) == ({"s": "c0ffee"}, "cluster-uid")
 
@@ -324,9 +270,9 @@ def test_k13_a_refused_deletion_stays_in_the_ledger() -> None:
     built = Build(cluster=CLUSTER, manifests={rule("a"): want("a")})
     observed = Observed(cluster=CLUSTER, live={one.key: one for one in live})
     refused = Outcome(key=rule("b"), action=Action.DELETE, ok=False, message="webhook says no")
-    assert rule("b") in record(ledger, result, [refused], observed, built, {}, "").entries
+    assert rule("b") in record(ledger, result, [refused], observed, built, {}, {}, "").entries
     gone = replace(refused, ok=True)
-    assert rule("b") not in record(ledger, result, [gone], observed, built, {}, "").entries
+    assert rule("b") not in record(ledger, result, [gone], observed, built, {}, {}, "").entries
 
 
 json_values = st.recursive(

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from gitmesh.adapters import files
+from gitmesh.adapters.contents import uid_of
 from gitmesh.adapters.directory import DirectoryCluster
 from gitmesh.cli import wiring
 from gitmesh.errors import ClusterError
@@ -299,8 +300,23 @@ def test_ledger_is_compared_and_set(root: Path) -> None:
     stored = twin.load("shop")
     assert (stored.version, stored.ledger.entries) == (first, {key(): Entry(uid="u")})
     assert twin.save(stored.ledger, first) == first
-    with pytest.raises(ClusterError, match="instance"):
-        twin.load("other")
+
+
+def test_a_folder_of_another_instance_or_of_a_cluster_with_another_name_is_not_touched(root: Path) -> None:
+    kept = Ledger(instance="shop", cluster_uid=uid_of("east"), meshes={"east": (), "west": ()})
+    cluster(root).save(kept, "")
+    with pytest.raises(ClusterError, match="belongs to instance shop, and this is mart") as other:
+        cluster(root).load("mart")
+    with pytest.raises(ClusterError, match="kept as cluster east, and is east1 now") as renamed:
+        DirectoryCluster("east1", root, []).load("shop")
+    for found in (other.value, renamed.value):
+        assert (found.code, "name back" in found.hint, "ledger.yaml" in found.hint) == ("GM506", True, True)
+    assert cluster(root).load("shop").ledger == kept
+
+
+def test_a_folder_with_the_identity_of_a_real_cluster_may_get_another_name(root: Path) -> None:
+    cluster(root).save(Ledger(instance="shop", cluster_uid="of-kube-system", meshes={"east": ()}), "")
+    assert DirectoryCluster("east1", root, []).load("shop").ledger.cluster_uid == "of-kube-system"
 
 
 def test_X11_corrupt_and_future_ledgers(root: Path) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from gitmesh.discovery.discover import FACT_KINDS, Reducer, assemble, schema_fields
-from gitmesh.discovery.rows import ValidatorRow
+from gitmesh.discovery.crd import schema_fields
+from gitmesh.discovery.discover import assemble
+from gitmesh.discovery.reducer import Reducer
+from gitmesh.discovery.rows import FACT_KINDS, ValidatorRow
 from gitmesh.model.facts import ClusterFacts, PortRange, Workload
 from tests.unit.bookshop import NETWORKING, PROXY, TRANSLATORS, VIRTUAL_SERVICE, app_spec, bookshop, control_plane, route, service, thing
 
@@ -166,11 +168,13 @@ def test_headless_and_external_services() -> None:
     assert [(s.name, s.headless, s.type) for s in facts.services] == [("a", True, "ClusterIP"), ("b", False, "ExternalName")]
 
 
-def test_what_gitmesh_wrote_is_never_a_fact() -> None:
-    ours = service("reviews")
-    for body in ours:
+def test_a_label_hides_nothing_from_the_facts() -> None:
+    marked = service("reviews")
+    for body in marked:
         body["metadata"]["labels"] = {**body["metadata"]["labels"], "app.kubernetes.io/managed-by": "gitmesh"}
-    assert discovered([*control_plane(), *ours]) == discovered(control_plane())
+    facts = discovered([*control_plane(), *marked])
+    assert facts.service_index.keys() == {("bookshop", "reviews")}
+    assert [w.name for w in facts.workloads if w.namespace == "bookshop"]
 
 
 def test_only_configmaps_that_a_translator_reads_are_kept() -> None:

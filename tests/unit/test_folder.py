@@ -38,7 +38,23 @@ def test_yaml_files_are_read_in_order(tmp_path: Path) -> None:
 
 def test_a_single_file(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("a: 1\n")
-    assert [file.path for file in source(tmp_path / "a.yaml").fetch().files] == ["a.yaml"]
+    snapshot = FolderSource("local", str(tmp_path), paths=("a.yaml",)).fetch()
+    assert ([file.path for file in snapshot.files], snapshot.paths) == (["a.yaml"], {"a.yaml": ("a.yaml",)})
+
+
+def test_each_path_is_asked_for_on_its_own(tmp_path: Path) -> None:
+    for name in ("a/x.yaml", "a/b/y.yml", "c/README.md", "d/z.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("# x\n")
+    snapshot = FolderSource("local", str(tmp_path), prefix="repo/", paths=("a", "a/b", "c", "gone", "gone/x")).fetch()
+    assert [file.path for file in snapshot.files] == ["repo/a/b/y.yml", "repo/a/x.yaml"]
+    assert snapshot.paths == {
+        "a": ("repo/a/b/y.yml", "repo/a/x.yaml"),
+        "a/b": ("repo/a/b/y.yml",),
+        "c": (),
+        "gone": (),
+        "gone/x": (),
+    }
 
 
 def test_the_id_is_the_one_of_git(tmp_path: Path) -> None:
@@ -58,6 +74,7 @@ def test_G07_links_are_findings_and_never_followed(tmp_path: Path) -> None:
     snapshot = source(folder).fetch()
     assert [file.path for file in snapshot.files] == ["good.yaml"]
     assert [(d.code, d.at.path) for d in snapshot.diagnostics if d.at] == [("GM108", "a.yaml"), ("GM108", "gone.yaml"), ("GM108", "up")]
+    assert FolderSource("local", str(folder), paths=("up/policies",)).fetch().files == ()
     assert "token" not in repr(snapshot)
 
 
@@ -70,8 +87,8 @@ def test_G10_names_that_hide_something(tmp_path: Path) -> None:
     for name in (b"a\nb.yaml", b"\xff\xfe.yaml", "x\u202ey.yaml".encode(), b"-rf.yaml"):
         Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_text("# x\n")
     snapshot = source(tmp_path).fetch()
-    assert [file.path for file in snapshot.files] == ["-rf.yaml"]
-    assert [d.code for d in snapshot.diagnostics] == ["GM108"] * 3
+    assert snapshot.files == ()
+    assert [d.code for d in snapshot.diagnostics] == ["GM107"] * 4
     shown = " ".join(d.at.path for d in snapshot.diagnostics if d.at)
     assert shown.isprintable()
 
@@ -80,7 +97,7 @@ def test_G12_large_files_are_not_read_whole(tmp_path: Path) -> None:
     with (tmp_path / "big.yaml").open("wb") as file:
         file.truncate(10 * 2**30)
     snapshot = source(tmp_path).fetch()
-    assert len(snapshot.files[0].content) == MAX_FILE_BYTES + 1
+    assert snapshot.files == ()
     assert [d.code for d in parse(snapshot)[1]] == ["GM103"]
 
 

@@ -15,7 +15,9 @@ from gitmesh.adapters.kube import managed
 from gitmesh.adapters.kube.errors import api_error, clean
 from gitmesh.adapters.kube.pacing import LONGEST_WAIT, Slots, backoff, retry_after
 from gitmesh.adapters.kube.paths import PathError, collection, item, segment
+from gitmesh.adapters.kube.together import together
 from gitmesh.adapters.kube.writes import apply_request
+from gitmesh.errors import ClusterError
 from gitmesh.model.objects import ApiKind, ObjectKey
 
 KIND = ApiKind(group="networking.istio.io", kind="VirtualService", plural="virtualservices", versions=("v1",))
@@ -207,12 +209,78 @@ def test_what_was_added_by_union_is_gone_after_minus(left: dict[str, Any], right
         (500, 'admission webhook "x" denied the request: bad', "GM505", False),
         (422, "ValidatingAdmissionPolicy 'x' with binding 'y' denied request: bad", "GM505", False),
         (403, 'virtualservices is forbidden: User "x" cannot patch resource', "GM503", False),
-        (500, 'Internal error occurred: failed calling webhook "validation.istio.io": connection refused', "GM501", True),
+        (500, 'Internal error occurred: failed calling webhook "validation.istio.io": connection refused', "GM505", True),
+        (403, 'virtualservices "x" is forbidden: User "x" cannot patch resource "virtualservices" in API group "a.b"', "GM503", False),
+        (403, 'forbidden: User "system:anonymous" cannot get path "/apis"', "GM503", False),
+        (403, 'virtualservices "x" is forbidden: exceeded quota: small, requested: a=1, used: a=0, limited: a=0', "GM505", True),
+        (403, 'virtualservices "x" is forbidden: violates PodSecurity "restricted:latest"', "GM505", False),
+        (403, "x is forbidden: unable to create new content in namespace shop because it is being terminated", "GM514", True),
+        (403, "<html><h1>Sign in</h1>", "GM501", True),
+        (404, "<!DOCTYPE html><h1>Not found</h1>", "GM501", True),
+        (503, "the server is currently unable to handle the request", "GM501", True),
+        (500, "etcdserver: request timed out", "GM501", True),
     ],
 )
 def test_who_refuses_is_told_from_who_cannot_answer(status: int, message: str, code: str, retryable: bool) -> None:
     error = api_error("PATCH /x", status, json.dumps({"kind": "Status", "reason": "Any", "message": message}).encode())
     assert (error.code, error.retryable) == (code, retryable)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "words", "other", "known"),
+    [
+        (
+            500,
+            "InternalError",
+            'failed calling webhook "v.example.com": Post "https://10.0.0.1/?timeout=5s": read tcp 10.0.0.2:{}->10.0.0.1:443: reset',
+            ("40112", "51999"),
+            "could not call the webhook v.example.com",
+        ),
+        (403, "Forbidden", 'x "y" is forbidden: exceeded quota: small, requested: a=1, used: a={}', ("3", "4"), "exceeded quota: small"),
+        (
+            403,
+            "Forbidden",
+            'x is forbidden: User "u" cannot list resource "pods" in API group "" at the cluster scope{}',
+            ("", ": RBAC: a"),
+            "pods",
+        ),
+        (400, "BadRequest", 'admission webhook "v.example.com" denied the request: {}', ("took 3 ms", "took 5 ms"), "v.example.com"),
+        (503, "ServiceUnavailable", "upstream request id {}", ("1f", "2e"), "503 ServiceUnavailable"),
+        (409, "Conflict", "the object has been modified; it is at {}", ("17", "18"), "409 Conflict"),
+        (401, "Unauthorized", "token expired {} ago", ("3s", "4s"), "401 Unauthorized"),
+        (422, "id {}", "bad", ("1", "2"), "422"),
+    ],
+)
+def test_what_differs_each_time_is_the_servers_detail_and_no_part_of_the_cause(
+    status: int, reason: str, words: str, other: tuple[str, str], known: str
+) -> None:
+    said = [{"kind": "Status", "reason": reason.format(one), "message": words.format(one)} for one in other]
+    first, second = (api_error("PATCH /x", status, json.dumps(one).encode()) for one in said)
+    assert str(first) == str(second)
+    assert known in str(first)
+    assert clean(said[1]["message"]) in second.detail
+
+
+def test_which_of_many_requests_a_weak_server_failed_is_no_part_of_the_cause() -> None:
+    first, second = (api_error(what, 503, b"upstream") for what in ("GET /a", "GET /b"))
+    assert str(first) == str(second)
+    assert "GET /b" in second.detail
+    assert "GET /a" in str(api_error("GET /a", 404, b"{}")), "of what is refused, the request is"
+
+
+def test_the_failure_of_many_at_once_is_that_of_the_first_in_order_not_in_time() -> None:
+    slow = threading.Event()
+
+    def work(place: int) -> None:
+        if place == 1:
+            slow.wait(5)
+        elif place == 3:
+            slow.set()
+        if place in (1, 3):
+            raise ClusterError(str(place))
+
+    with pytest.raises(ClusterError, match=r"^1$"):
+        together(work, range(6), most=6)
 
 
 @pytest.mark.parametrize(

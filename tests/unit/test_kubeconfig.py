@@ -20,6 +20,7 @@ from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.errors import ClusterError
 from gitmesh.model.config import ClusterConfig
 
+ROOT = Path(__file__).resolve().parents[2]
 SECRET = "s3cret-token-of-mine"
 
 
@@ -138,7 +139,7 @@ def test_K24_files_that_are_no_kubeconfig_are_refused(tmp_path: Path, content: s
 
 
 def test_a_missing_or_huge_file_is_refused(tmp_path: Path) -> None:
-    assert "cannot be read" in refusal(tmp_path / "none")
+    assert "does not exist" in refusal(tmp_path / "none")
     assert "1 MiB" in refusal(written(tmp_path, "#" * 1_100_000))
 
 
@@ -219,8 +220,22 @@ def test_a_configured_cluster_is_wired_without_a_request(tmp_path: Path) -> None
     chosen = {"name": "west", "labels": {"env": "prod"}, "kubeconfig": {"path": "config"}, "mode": "Observe", "settle": "7s"}
     cluster = connect(ClusterConfig.model_validate(chosen), [], folder=tmp_path, environment={})
     assert (cluster.name, cluster.labels, cluster.enforce, cluster.settle) == ("west", {"env": "prod"}, False, 7.0)
-    with pytest.raises(ClusterError, match="inCluster"):
-        connect(ClusterConfig.model_validate({"name": "here", "inCluster": True}), [], folder=tmp_path, environment={})
+
+
+def test_a_cluster_that_cannot_be_reached_yet_is_wired_and_fails_when_it_is_asked(tmp_path: Path) -> None:
+    for chosen in ({"inCluster": True}, {"kubeconfig": {"path": "later"}}):
+        cluster = connect(ClusterConfig.model_validate({"name": "here", **chosen}), [], folder=tmp_path, environment={})
+        for ask in (cluster.facts, lambda cluster=cluster: cluster.load("default")):
+            with pytest.raises(ClusterError, match=r"inCluster|does not exist") as found:
+                ask()
+            assert (found.value.code, found.value.hint != "") == ("GM502", True)
+
+
+def test_the_documentation_says_what_is_honoured_what_is_refused_and_that_no_environment_is_read() -> None:
+    said = (ROOT / "docs" / "configuration.md").read_text()
+    row = next(line for line in said.splitlines() if line.startswith("| `clusters.kubeconfig` "))
+    for word in ("tls-server-name", "token", "certificate", "exec", "proxy-url", "insecure-skip-tls-verify", "HTTPS_PROXY", "read again"):
+        assert word in row
 
 
 def test_a_process_that_ends_without_closing_its_cluster_ends_quietly() -> None:
@@ -232,4 +247,4 @@ def test_a_process_that_ends_without_closing_its_cluster_ends_quietly() -> None:
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "cannot connect" in done.stdout
+    assert "does not answer" in done.stdout

@@ -360,13 +360,6 @@ def test_G09_names_that_are_one_on_other_systems() -> None:
     assert [d.code for d in parse(snapshot_of(twins))[1]] == ["GM109"]
 
 
-@pytest.mark.parametrize("files", [{}, {"README.md": "x"}, {"a.yaml": "# nothing\n"}])
-def test_G18_a_source_without_policies_is_an_error(files: dict[str, str | bytes]) -> None:
-    policies, findings = parse(snapshot_of(files))
-    assert not policies
-    assert [d.code for d in findings] == ["GM110"]
-
-
 def test_G18_other_errors_come_alone() -> None:
     assert [d.code for d in found("a: [")] == ["GM101"]
 

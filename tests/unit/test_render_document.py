@@ -61,6 +61,11 @@ def test_a_finding_carries_everything_but_the_users_line() -> None:
     assert answer["summary"]["findings"] == {"error": 2, "warning": 0, "info": 0}
 
 
+def test_what_others_said_is_a_field_of_its_own() -> None:
+    [one] = findings_document(report(said=(finding("GM501", "no answer", detail="port 4711"),)))["findings"]
+    assert (one["message"], one["detail"]) == ("no answer", "port 4711")
+
+
 def test_json_and_yaml_say_the_same() -> None:
     import yaml
 

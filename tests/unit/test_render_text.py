@@ -9,7 +9,9 @@ from gitmesh.diagnostics import finding
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
 from gitmesh.model.plan import Action
 from gitmesh.model.report import Stage, Verdict
+from gitmesh.render.document import plan_document
 from gitmesh.render.findings import findings_text
+from gitmesh.render.markdown import report_markdown
 from gitmesh.render.paint import ansi
 from gitmesh.render.text import facts_text, report_text
 from tests.unit.reports import change, cluster, error, origin, outcome, report, timeout, unreachable
@@ -24,6 +26,13 @@ def test_a_finding_has_place_level_code_caret_hint_and_pointer() -> None:
         "      |                 ^^^^^^^",
         '  hint: did you mean "reviews"?',
         "  see: gitmesh explain GM203",
+    ]
+
+
+def test_what_others_said_stands_below_the_finding() -> None:
+    assert findings_text([finding("GM601", "the server failed", detail="try\n again: 7f3a")]).splitlines()[:2] == [
+        "gitmesh: error GM601 SourceUnavailable: the server failed",
+        "  detail: try\\n again: 7f3a",
     ]
 
 
@@ -101,7 +110,61 @@ def test_what_was_done_is_told_in_the_past_and_failures_are_named() -> None:
     done = cluster("east", change(Action.UPDATE, timeout()), outcomes=(outcome(ok=False, message="admission webhook refused"),))
     text = report_text(report(done, until=Stage.APPLY))
     assert "failed: admission webhook refused" in text
-    assert text.endswith("0 created, 1 changed, 0 deleted, 0 unchanged in 1 cluster; 1 write failed\n")
+    assert text.startswith("east (istio 1.30.3): 0 created, 0 changed, 0 deleted, 0 unchanged; 1 write failed\n")
+    assert text.endswith("0 created, 0 changed, 0 deleted, 0 unchanged in 1 cluster; 1 write failed\n")
+
+
+def test_only_what_the_cluster_took_counts_as_done() -> None:
+    """A write that failed, one of two steps that failed, and one that nobody tried are none of them done."""
+    names = ("good", "bad", "half", "untried")
+    changes = [change(Action.CREATE, name=name) for name in names] + [change(Action.CREATE, name="half")]
+    said = [("good", True), ("bad", False), ("half", True), ("half", False)]
+    outcomes = tuple(outcome(ok=ok, message="" if ok else "no", name=name, action=Action.CREATE) for name, ok in said)
+    one = report(cluster("east", *changes, outcomes=outcomes), until=Stage.APPLY)
+    text = report_text(one)
+    assert text.endswith("1 created, 0 changed, 0 deleted, 0 unchanged in 1 cluster; 2 writes failed\n")
+    assert text.partition("shop/untried")[2].splitlines()[1] == "      not written"
+    answer = plan_document(one, "Report")
+    assert (answer["summary"]["objects"]["create"], answer["clusters"][0]["summary"]["create"]) == (1, 1)
+    assert "1 created" in report_markdown(one)
+    assert report_text(report(cluster("east", *changes))).endswith("4 to create, 0 to change, 0 to delete, 0 unchanged in 1 cluster\n")
+
+
+def test_a_cluster_that_is_only_observed_is_never_told_as_written_nor_merged_with_one_that_was() -> None:
+    written = cluster("east", change(Action.CREATE), outcomes=(outcome(action=Action.CREATE),))
+    watched = [cluster(name, change(Action.CREATE), observe_only=True) for name in ("west", "north")]
+    text = report_text(report(written, *watched, until=Stage.APPLY))
+    assert text.splitlines()[0] == "east (istio 1.30.3): 1 created, 0 changed, 0 deleted, 0 unchanged"
+    each = "1 to create, 0 to change, 0 to delete, 0 unchanged each, mode Observe: nothing is written"
+    assert text.splitlines()[2] == f"west (istio 1.30.3), north (istio 1.30.3): {each}"
+    assert text.splitlines()[-1] == (
+        "1 created, 0 changed, 0 deleted, 0 unchanged in 1 cluster; only observed: 2 to create, 0 to change, 0 to delete, 0 unchanged"
+        " in 2 clusters"
+    )
+    alone = report(*watched, until=Stage.APPLY)
+    assert report_text(alone).splitlines()[-1] == "only observed: 2 to create, 0 to change, 0 to delete, 0 unchanged in 2 clusters"
+    summary = plan_document(alone, "Report")["summary"]
+    assert (summary["objects"]["create"], summary["observed"]["create"]) == (0, 2)
+    assert report_text(report(written, *watched)).endswith("3 to create, 0 to change, 0 to delete, 0 unchanged in 3 clusters\n")
+
+
+def test_a_finding_that_is_told_once_is_counted_once() -> None:
+    shared = [error("gone", cluster=name) for name in ("east", "west")]
+    one = report(cluster("east"), cluster("west"), said=(*shared, error("other", line=15)))
+    assert report_text(one).endswith(" in 2 clusters (2 errors, 0 warnings)\n")
+    assert report_text(replace(one, until=Stage.PARSE)).endswith(": 2 errors, 0 warnings\n")
+    assert "(2 errors, 0 warnings)" in report_markdown(one)
+    answer = plan_document(one)
+    assert answer["summary"]["findings"]["error"] == len(answer["findings"]) == 3, "a document lists them one by one"
+
+
+def test_what_a_step_waited_for_is_not_said_of_what_was_done() -> None:
+    waits = change(Action.CREATE, note="comes when proxies have had the time for subset v1", settled=True)
+    done = cluster("east", waits, outcomes=(outcome(action=Action.CREATE),))
+    assert "comes when" not in report_text(report(done, until=Stage.APPLY))
+    assert "comes when" in report_text(report(cluster("east", waits)))
+    failed = cluster("east", waits, outcomes=(outcome(ok=False, message="no", action=Action.CREATE),))
+    assert "comes when" in report_text(report(failed, until=Stage.APPLY))
 
 
 def test_held_deletions_and_conflicts_are_counted() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from gitmesh.model.ledger import Ledger
-from gitmesh.planning.revisions import Revisions, choose
+from gitmesh.planning.revisions import Revisions, Terms, choose
 from tests.properties.history import History, document, on
 
 
@@ -16,9 +16,9 @@ def timeout(name: str, text: str = "5s", service: str = "reviews") -> str:
 
 
 def chosen(*sources: History, memory: dict[str, str] | None = None, **more: Any) -> Revisions:
-    given: dict[str, Any] = {"clusters": {"east": {}}, "ignore": frozenset(), "allow_rewind": frozenset(), "review": False}
     ledgers = more.pop("ledgers", ())
-    return choose(sources, ledgers, parsed={}, remembered={} if memory is None else memory, **{**given, **more})
+    terms = Terms(clusters={"east": {}}, **more)
+    return choose(sources, ledgers, terms, parsed={}, remembered={} if memory is None else memory)
 
 
 def codes(revisions: Revisions) -> list[str]:
@@ -106,17 +106,17 @@ def test_a_cluster_that_was_away_does_not_take_the_others_back() -> None:
     assert chosen(alpha, memory=memory, ledgers=[behind]).accepted["alpha"] == newer
 
 
-def test_a_last_good_revision_that_cannot_be_read_stops_everything() -> None:
+def test_a_last_good_revision_that_cannot_be_read_leaves_its_source_without_one_and_the_others_go_on() -> None:
     alpha, beta = source("alpha", timeout("a")), source("beta", timeout("b"))
     memory: dict[str, str] = {}
-    before = chosen(alpha, beta, memory=memory).accepted
+    chosen(alpha, beta, memory=memory)
     alpha.down = alpha.store_lost = True
     beta.commit(timeout("c"), good=True)
     found = chosen(alpha, beta, memory=memory)
     assert "GM606" in codes(found)
-    assert found.lost
-    assert not found.in_force
-    assert found.accepted == before == memory, "nothing new is accepted meanwhile"
+    assert (found.lost, found.in_force, found.absent) == (True, True, frozenset({"alpha"}))
+    assert found.accepted == {"alpha": "", "beta": beta.tip}
+    assert memory["alpha"] == alpha.tip, "what was accepted stays known"
 
 
 def test_P01_the_later_source_is_refused_and_the_first_keeps_its_name() -> None:

@@ -171,6 +171,12 @@ class TestTree:
         [row] = read(report(diagnostics=(said,)), "findings.yaml")["findings"]
         assert (row["code"], row["severity"], row["file"], row["line"], row["column"]) == ("GM203", "error", "a.yaml", 3, 9)
 
+    def test_what_others_say_of_a_lasting_fault_is_no_change(self) -> None:
+        first, then = (report(diagnostics=(finding("GM601", "HTTP 503", detail=f"request {number}"),)) for number in (1, 2))
+        assert status_tree(first) == status_tree(then)
+        assert message(first) == message(then)
+        assert not any(b"request" in content for content in status_tree(first).values())
+
     @pytest.mark.parametrize("policy", ["TrafficPolicy/../../x", "TrafficPolicy/shop/a b", "Evil/shop/a", "TrafficPolicy/shop/x/y", "x"])
     def test_a_name_that_is_no_name_is_no_path(self, policy: str) -> None:
         tree = status_tree(report(diagnostics=(finding("GM203", "bad", policy=policy),)))

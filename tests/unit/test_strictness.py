@@ -17,12 +17,12 @@ from tests.factories import access, facts, policy, service, shop, traffic, workl
 
 FILES = {"clientCertificate": "/etc/a.pem", "privateKey": "/etc/a.key"}
 BROAD: list[dict[str, Any]] = [{"namespaces": ["shop"]}]
-HELD = UnitKey(kind="Destination", namespace="shop", name="reviews")
+HELD = UnitKey(kind="Destination", namespace="shop", name="reviews", half="routing")
 
 
 def mesh(mode: str | None = "Strict") -> Policy:
-    spec: dict[str, Any] = {"mtls": {"mode": mode}} if mode else {}
-    return policy("VirtualMesh", "all", meshes=[{"selector": {"all": True}}], **spec)
+    given: dict[str, Any] = {"mtls": {"mode": mode}} if mode else {}
+    return policy("VirtualMesh", "all", meshes=[{"selector": {"all": True}}], **given)
 
 
 def resolved(*policies: Policy, of: ClusterFacts | None = None) -> Resolution:
@@ -112,10 +112,9 @@ def test_can_says_that_the_connection_is_refused_also_where_it_is_held_for_that(
     assert ruling(plain, mesh(), allow).answer.value == "Denied"
 
 
-def test_what_is_held_for_other_errors_too_is_not_known() -> None:
+def test_of_a_destination_whose_routing_is_held_for_other_errors_too_nothing_is_said_of_its_connections() -> None:
     plain = traffic("plain", tls={"mode": "Disable"}, timeout="1s")
-    told = ruling(plain, mesh(), traffic("other", timeout="2s"))
-    assert (told.answer.value, told.basis.value) == ("Unknown", "Held")
+    assert ruling(plain, mesh(), traffic("other", timeout="2s")).basis.value != "Mtls"
 
 
 def test_can_knows_that_plaintext_shows_no_identity_where_it_is_taken() -> None:

@@ -11,9 +11,11 @@ import yaml
 from gitmesh.adapters.directory import DirectoryCluster
 from gitmesh.adapters.fleet import LocalFleet
 from gitmesh.diagnostics import Severity
-from gitmesh.discovery.discover import Reducer, assemble, wanted_configmaps
+from gitmesh.discovery.controlplanes import wanted_configmaps
+from gitmesh.discovery.discover import assemble
 from gitmesh.discovery.facts_codec import dump_facts, facts_digest, load_facts, with_digest
 from gitmesh.discovery.naming import unusable_names
+from gitmesh.discovery.reducer import Reducer
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.objects import is_label
 from gitmesh.model.report import Stage, State
@@ -85,8 +87,8 @@ def test_a_control_plane_with_such_a_name_is_none_and_asks_for_nothing(namespace
     translators = list(load_translators().values())
     row = Reducer(translators).reduce({**CONTROL_PLANE, "metadata": metadata})
     assert row is not None
-    assert not wanted_configmaps([row], translators)
-    assert bool(assemble("east", {}, [row], translators).meshes) == is_label(namespace)
+    assert not wanted_configmaps([row], translators, {"istio": [namespace]})
+    assert bool(assemble("east", {}, [row], translators, homes={"istio": [namespace]}).meshes) == is_label(namespace)
 
 
 def test_a_cluster_with_such_names_works_on(tmp_path: Path) -> None:

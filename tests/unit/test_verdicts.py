@@ -232,7 +232,7 @@ def recorded(count: int, *texts: str, before: Mapping[ObjectKey, Entry] | None =
     """The entries after a creation of some objects, each with these warnings."""
     keys = [rule(f"r{number:03d}") for number in range(count)]
     given = evidence(*keys, outcomes=[outcome(key, ok=True, warnings=texts) for key in keys], entries=before)
-    return record(given.ledger, given.plan, given.outcomes, given.observed, given.built, {}, "").entries
+    return record(given.ledger, given.plan, given.outcomes, given.observed, given.built, {}, {}, "").entries
 
 
 def test_the_ledger_keeps_a_few_short_warnings_of_a_write() -> None:

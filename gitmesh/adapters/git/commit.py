@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from enum import Enum, auto
 
 from msgspec import Struct
 
@@ -14,16 +14,8 @@ from gitmesh.adapters.git.repository import Repository
 from gitmesh.model.config import Author
 
 _PUSH = ("push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--end-of-options")
-_MOVED = ("(fetch first)", "(non-fast-forward)", "(stale info)", "(needs force)", "cannot lock ref", "incorrect old value")
-"""What git says of a branch that got another commit meanwhile."""
-
-
-class Pushed(Enum):
-    """What the remote did with a push."""
-
-    TAKEN = auto()
-    MOVED = auto()
-    REFUSED = auto()
+_DECLINED = re.compile(r"(?:[a-z-]+ )*hook declined|failed to update ref|unpacker error|hidden ref|shallow update not allowed")
+"""Words of git's own server that say why a push was refused, and say it alike each time."""
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -36,6 +28,19 @@ class Draft(Struct, frozen=True, kw_only=True):
     seconds: int
 
 
+class Listed(Struct, frozen=True):
+    """A file of a commit: its mode in git's words, its blob, and the size in bytes."""
+
+    mode: str
+    blob: str
+    size: int
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is an ordinary file, no link and no submodule."""
+        return self.mode in ("100644", "100755")
+
+
 def write_commit(repository: Repository, draft: Draft) -> str:
     """Store the commit and return its id. The message is taken as it is."""
     done = repository.local_done(["fast-import", "--quiet", "--force"], stdin=_stream(draft, repository.outgoing))
@@ -45,34 +50,35 @@ def write_commit(repository: Repository, draft: Draft) -> str:
     return commit
 
 
-def push(repository: Repository, commit: str, branch: str) -> tuple[Pushed, str]:
-    """Push the commit as the branch's new tip, if that is a step forward; with git's words where it was refused.
+def push(repository: Repository, commit: str, branch: str) -> GitError | None:
+    """Push the commit as the branch's new tip, if that is a step forward; the refusal where the remote does not take it.
 
+    Why it does not is told in many ways, and one of them is that the branch moved meanwhile: the caller looks at the branch.
     Raises GitError where the remote could not be reached or refused to talk.
     """
     done = repository.remote_call([*_PUSH, repository.url, f"{commit}:refs/heads/{branch}"])
     if done.status == 0:
-        return Pushed.TAKEN, ""
+        return None
     lines = [line for line in done.out.decode(errors="replace").splitlines() if line.startswith("!\t")]
     if not lines:
         raise repository.explain(done.err)
-    if any(sign in lines[0] for sign in _MOVED):
-        return Pushed.MOVED, ""
-    return Pushed.REFUSED, lines[0].rpartition("\t")[2]
+    words = lines[0].rpartition("\t")[2]
+    why = _DECLINED.search(words)
+    return GitError(f"the server refused it{f': {why[0]}' if why else ''}", Reason.REFUSED, detail=repository.shown(f"{words} {done.err}"))
 
 
-def list_files(repository: Repository, commit: str, most: int) -> dict[str, tuple[str, str]]:
-    """Path -> (mode, blob id) of a commit's files. Raises GitError where there are more than `most`."""
+def list_files(repository: Repository, commit: str, most: int) -> dict[str, Listed]:
+    """Path -> file of a commit. Raises GitError where there are more than `most`."""
     limits = Limits(seconds=repository.timeout, stdout=most * 512, entries=most)
-    done = repository.local_done(["ls-tree", "-r", "-z", "--full-tree", "--end-of-options", commit], limits=limits)
+    done = repository.local_done(["ls-tree", "-r", "-z", "-l", "--full-tree", "--end-of-options", commit], limits=limits)
     if done.cut:
         raise GitError(f"the branch has more than {most:,} files", Reason.TOO_LARGE)
     files = {}
     for line in done.out.decode(errors="surrogateescape").split("\0"):
         head, separator, path = line.partition("\t")
         if separator:
-            mode, _, blob = head.split()
-            files[path] = (mode, blob)
+            mode, _, blob, size = head.split()
+            files[path] = Listed(mode, blob, int(size) if size != "-" else 0)
     return files
 
 

@@ -21,6 +21,17 @@ def is_object_id(text: str) -> bool:
     return bool(_OBJECT_ID.match(text))
 
 
+def is_abbreviation(text: str) -> bool:
+    """Whether this may be the beginning of an object id, as git shows it."""
+    return bool(re.fullmatch(r"[0-9a-f]{7,63}", text))
+
+
+def url_host(url: str) -> str:
+    """Host and port as the URL has them, without a user; "" for a file."""
+    rest = url.partition("://")[2] or url.partition(":")[0]
+    return rest.partition("/")[0].rpartition("@")[2]
+
+
 def url_scheme(url: str) -> str:
     """The transport of a URL in git's words; `user@host:path` is ssh."""
     scheme, separator, _ = url.partition("://")

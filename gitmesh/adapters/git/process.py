@@ -11,9 +11,10 @@ import re
 import selectors
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import IO, Any
 
@@ -86,6 +87,32 @@ class Done(Struct, frozen=True, kw_only=True):
     cut: bool = False
 
 
+class Running:
+    """Commands at work, so that another thread can end them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+
+    def end(self) -> None:
+        """Kill all of them. Each looks to its caller like a command that failed; later ones are not concerned."""
+        with self._lock:
+            for process in self._processes:
+                _kill(process)
+
+    @contextmanager
+    def holding(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Keep the process while it runs, and end it for good."""
+        with self._lock:
+            self._processes.add(process)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._processes.discard(process)
+                _end(process)
+
+
 def run(
     arguments: Sequence[str],
     limits: Limits,
@@ -93,15 +120,14 @@ def run(
     env: Mapping[str, str] | None = None,
     config: Sequence[tuple[str, str]] = (),
     stdin: bytes = b"",
+    running: Running | None = None,
 ) -> Done:
     """Run `git <arguments>`. Raises GitError if it takes too long or git is missing; a failed command is a Done."""
     full = {**_BASE_ENV, **_config_env((*_BASE_CONFIG, *config)), **(env or {})}
     process = _start(_command(arguments, full, limits), full)
-    try:
+    with (running or Running()).holding(process):
         pump = _Pump(process, stdin, limits)
         pump.run()
-    finally:
-        _end(process)
     if process.returncode == _NOT_FOUND:
         raise GitError(_MISSING)
     return Done(status=process.returncode, out=bytes(pump.out), err=pump.err.decode(errors="replace"), cut=pump.cut)
@@ -140,8 +166,10 @@ def _start(command: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes
         from git.cmd import Git  # imported late: 90 ms that `gitmesh --help` must not pay
 
         started: Any = Git().execute(command, istream=subprocess.PIPE, as_process=True, env=env, start_new_session=True)
-    except (ImportError, OSError) as error:
+    except ImportError as error:
         raise GitError(_MISSING) from error
+    except OSError as error:
+        raise GitError(f"git could not be started: {error.strerror or error}") from error
     except Exception as error:
         if type(error).__name__ != "GitCommandNotFound":
             raise
@@ -153,14 +181,19 @@ def _start(command: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill what still runs, with its children, and close the pipes."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    _kill(process)
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             with suppress(BrokenPipeError):
                 pipe.close()
     process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    # Not polled: until it is waited for, its id stands for its group, also where git itself has ended and left a child behind.
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 class _Pump:

@@ -5,6 +5,7 @@ Every write names the version of the object that the plan was made from, so a pl
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,14 @@ from msgspec.structs import replace
 from gitmesh.adapters.kube import managed, writes
 from gitmesh.adapters.kube.client import Answer, Client, Identity
 from gitmesh.adapters.kube.errors import ApiError, api_error, clean
+from gitmesh.adapters.kube.lists import everything
+from gitmesh.adapters.kube.paths import collection
+from gitmesh.adapters.writing import finalizers_of
 from gitmesh.errors import ClusterError
-from gitmesh.model.objects import ApiKind, Body, ObjectKey, decode
+from gitmesh.model.objects import ApiKind, Body, ObjectKey, decode, listed, mapping
 from gitmesh.model.plan import Action, Change, Outcome, Plan
 from gitmesh.planning.diff import is_same
+from gitmesh.planning.leaving import LEAVING, waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +30,10 @@ if TYPE_CHECKING:
     from gitmesh.model.units import UnitKey
 
 _MANAGER_CONFLICT = "FieldManagerConflict"
+_WEBHOOKS = tuple(
+    ApiKind(group="admissionregistration.k8s.io", kind=kind, plural=f"{kind.lower()}s", versions=("v1",), namespaced=False)
+    for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+)
 
 
 class Applier:
@@ -38,6 +47,7 @@ class Applier:
         self._written: dict[ObjectKey, Identity] = {}
         self._failed: dict[UnitKey | ObjectKey, Outcome] = {}
         self._lost: Outcome | None = None
+        self._owners: dict[str, str] = {}
 
     def apply(self, plan: Plan) -> tuple[Outcome, ...]:
         """One outcome for each write of the plan, in its order. Never raises for the world's failures."""
@@ -60,10 +70,24 @@ class Applier:
         try:
             outcome = self._delete(change) if change.action is Action.DELETE else self._write(change)
         except ClusterError as error:
-            outcome = _failure(change, error)
+            outcome = self._failure(change, error)
             if error.retryable and not isinstance(error, ApiError):
                 self._lost = outcome  # no answer at all: the rest would only wait for its deadline too
         return outcome
+
+    def _failure(self, change: Change, error: ClusterError) -> Outcome:
+        text, detail = str(error), error.detail
+        if isinstance(error, ApiError):  # the outcome names its object: no need for a path
+            text, detail = f"{error.known}{self._owner(error.webhook)}", error.text
+        failed = _failed(change, text, error.code, detail)
+        return replace(failed, hint=error.hint, retryable=error.retryable, pending=error.code == LEAVING)
+
+    def _owner(self, webhook: str) -> str:
+        """Which configuration a webhook is of, as far as we may read them: its server's words do not tell."""
+        if webhook and webhook not in self._owners:
+            found = (owner for kind in _WEBHOOKS for owner in owners(self._client, kind, webhook))
+            self._owners[webhook] = f" of {owner}" if (owner := next(found, "")) else ""
+        return self._owners.get(webhook, "")
 
     # -- create, update, adopt --------------------------------------------------------------------------
 
@@ -105,7 +129,7 @@ class Applier:
     def _recheck(self, change: Change, desired: Body) -> Outcome:
         """The server says that the version moved: perhaps by our own write, whose answer was lost."""
         answer = self._get(change)
-        if answer.status == 404:
+        if answer.is_absent:
             return _failed(change, "it was deleted since the plan was made", "GM505")
         raw = answer.json()
         if is_same(desired, raw, change.forbidden) and any(managed.is_ours(entry) for entry in managed.entries(raw)):
@@ -129,25 +153,21 @@ class Applier:
         request = writes.delete_request(self._kind(change), change.version, change.key, written.uid, written.version)
         answer = self._client.send(request)
         done = Outcome(key=change.key, action=change.action, ok=True, uid=change.uid, warnings=answer.warnings)
-        if answer.status == 404:
+        if answer.is_absent:
             return replace(done, message="it was gone already")
         if answer.status == 409:
             return self._not_deleted(change, done, api_error(str(request), answer.status, answer.body))
-        metadata = answer.json().get("metadata")
-        finalizers = metadata.get("finalizers") if isinstance(metadata, dict) else None
-        if isinstance(finalizers, list) and finalizers:
-            waits = clean(", ".join(map(str, finalizers)))
-            return _failed(change, f"it is being deleted and waits for {waits}", "GM505")
-        return done
+        metadata = mapping(answer.json().get("metadata"))
+        return replace(_failed(change, waits(finalizers_of(metadata)), "GM505"), pending=True) if metadata.get("finalizers") else done
 
     def _not_deleted(self, change: Change, done: Outcome, error: ApiError) -> Outcome:
         """A precondition failed: ours is gone, replaced by another object, or changed."""
         answer = self._get(change)
-        if answer.status == 404:
+        if answer.is_absent:
             return replace(done, message="it was gone already")
         if answer.identity().uid != change.uid:
             return replace(done, message="somebody replaced it by another object, which is left alone")
-        return _failed(change, f"it was not deleted: {error.text}", "GM505")
+        return _failed(change, "it was changed since the plan was made, and not deleted", "GM505", error.text)
 
     # -- both -------------------------------------------------------------------------------------------
 
@@ -181,6 +201,17 @@ def _rank(step: Change) -> tuple[bool, int]:
     return (step.action is Action.DELETE, step.phase)
 
 
+def owners(client: Client, kind: ApiKind, webhook: str) -> Iterator[str]:
+    """The configurations of a kind that name a webhook; none where we may not read them."""
+    with contextlib.suppress(ClusterError):
+        yield from sorted(everything(client, collection(kind, kind.versions[0]), partial(_naming, kind, webhook)))
+
+
+def _naming(kind: ApiKind, webhook: str, raw: Body) -> str | None:
+    names = {entry.get("name") for entry in listed(raw.get("webhooks"))}
+    return f"{kind.kind} {clean(raw['metadata']['name'], 253)}" if webhook in names else None
+
+
 def shared_text(others: Mapping[str, Sequence[str]]) -> str:
     """Which managers apply which of our fields."""
     return "; ".join(f"manager {manager} applies {', '.join(paths[:5])}" for manager, paths in others.items())
@@ -194,12 +225,8 @@ def _is_outdated(error: ApiError, at: str) -> bool:
 
 def _other_manager(change: Change, error: ApiError) -> Outcome:
     causes = "; ".join(f"{cause.message}: {cause.field.lstrip('.')}" for cause in error.causes[:5] if cause.reason == _MANAGER_CONFLICT)
-    return _failed(change, causes, "GM405")
+    return _failed(change, causes, "GM405", error.text)
 
 
-def _failed(change: Change, text: str, code: str) -> Outcome:
-    return Outcome(key=change.key, action=change.action, ok=False, message=text, code=code, retryable=True)
-
-
-def _failure(change: Change, error: ClusterError) -> Outcome:
-    return Outcome(key=change.key, action=change.action, ok=False, message=str(error), code=error.code, retryable=error.retryable)
+def _failed(change: Change, text: str, code: str, detail: str = "") -> Outcome:
+    return Outcome(key=change.key, action=change.action, ok=False, message=text, detail=detail, code=code, retryable=True)

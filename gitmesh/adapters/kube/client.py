@@ -14,7 +14,7 @@ import orjson
 from msgspec import Struct
 
 from gitmesh.adapters.kube.deadline import Closing, Deadline
-from gitmesh.adapters.kube.errors import api_error, clean, is_schema_error
+from gitmesh.adapters.kube.errors import api_error, clean, is_schema_error, is_status, no_object
 from gitmesh.adapters.kube.message import MessageError, TooLargeError
 from gitmesh.adapters.kube.pacing import ATTEMPTS, RETRIED, Slots, backoff, retry_after
 from gitmesh.adapters.kube.together import together
@@ -26,6 +26,7 @@ from gitmesh.errors import ClusterError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from gitmesh.adapters.kube.access import Access
     from gitmesh.adapters.kube.credentials import Endpoint
 
 A = TypeVar("A")
@@ -69,6 +70,11 @@ class Answer(Confidential, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     retry_after: str | None = None
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether the API server says that there is no such object; the 404 of a proxy or of a wrong address says nothing of the kind."""
+        return self.status == 404 and is_status(self.body)
+
     def json(self) -> dict[str, Any]:
         """The object of a 2xx. Raises ApiError for other statuses and ClusterError for what is no JSON object."""
         if not 200 <= self.status < 300:
@@ -78,7 +84,7 @@ class Answer(Confidential, frozen=True, kw_only=True):
         except orjson.JSONDecodeError:
             content = None
         if not isinstance(content, dict):
-            raise ClusterError(f"{self.request}: the answer is not JSON: {clean(self.body[:256].decode(errors='replace'), 120)}")
+            raise no_object(str(self.request), self.body)
         return content
 
     def identity(self) -> Identity:
@@ -86,7 +92,7 @@ class Answer(Confidential, frozen=True, kw_only=True):
         metadata = self.json().get("metadata")
         uid, version = (metadata.get("uid"), metadata.get("resourceVersion")) if isinstance(metadata, dict) else (None, None)
         if not isinstance(uid, str) or not isinstance(version, str):
-            raise ClusterError(f"{self.request}: the answer is no Kubernetes object")
+            raise ClusterError("the answer is no Kubernetes object", detail=str(self.request))
         return Identity(uid, version)
 
 
@@ -103,11 +109,14 @@ class _Session(NamedTuple):
 
 
 class Client:
-    """The way to one API server, for any thread. `timeout` is the deadline of one request in seconds, all its attempts included."""
+    """The way to one API server, for any thread. `timeout` is the deadline of one request in seconds, all its attempts included.
 
-    def __init__(self, endpoint: Endpoint, *, timeout: float, user_agent: str, jitter: Callable[[], float] = random.random) -> None:
-        self._endpoint = endpoint
-        self._timeout = timeout
+    Where the server is and who we are there is what `access` said at the last `refresh`; refused credentials are asked for anew at once.
+    """
+
+    def __init__(self, access: Access, *, timeout: float, user_agent: str, jitter: Callable[[], float] = random.random) -> None:
+        self._access = access
+        self.timeout = timeout
         self._headers = {"Accept-Encoding": "identity", "User-Agent": user_agent}
         self._jitter = jitter
         self._slots = Slots(IN_FLIGHT)
@@ -122,6 +131,21 @@ class Client:
             if self._end is not None:
                 self._end()
             self._end = self._session = None
+
+    def refresh(self) -> ClusterError | None:
+        """Look whether the files were changed that say where the server is and who we are. Between two cycles only: the cluster may
+        be another one after it.
+
+        Returns why they cannot be read, while what was read last serves; raises that where nothing was.
+        """
+        if self._access.endpoint() != self.endpoint:
+            self.close()
+        return self._access.fault or self._started().pool.refresh()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint in use. Raises ClusterError where none is known."""
+        return self._started().pool.endpoint
 
     def clock(self) -> float:
         """The server's own clock at its last answer, in seconds since the epoch; 0 before the first one."""
@@ -163,14 +187,14 @@ class Client:
         session = self._started()
         with self._slots:
             try:
-                return self._attempts(request, session.pool, Deadline(self._timeout, session.closing))
+                return self._attempts(request, session.pool, Deadline(self.timeout, session.closing))
             except TimeoutError:
-                raise ClusterError(f"{request}: no answer within {self._timeout:g} s") from None
+                raise _silent(request, f"no answer within {self.timeout:g} s") from None
 
     def _started(self) -> _Session:
         with self._lock:
             if self._session is None:
-                self._session = _Session(Pool(self._endpoint), Closing())
+                self._session = _Session(Pool(self._access.endpoint()), Closing())
                 self._end = weakref.finalize(self, self._session.end)
             return self._session
 
@@ -201,25 +225,34 @@ class Client:
         return backoff(attempt, self._jitter()) if asked is None else asked
 
     def _attempt(self, request: Request, pool: Pool, deadline: Deadline) -> tuple[Answer | None, ClusterError | None]:
-        """One attempt; a refused token is renewed once. The failure is one of the transport."""
+        """One attempt; refused credentials are renewed once. The failure is one of the transport."""
         try:
             answer = self._once(request, pool, deadline, renew=False)
             if answer.status == 401:
+                self._renew(pool)
                 answer = self._once(request, pool, deadline, renew=True)
             if answer.status != 429:
                 self._slots.faster()
             return answer, None
         except SSLCertVerificationError as error:
             reason = clean(error.verify_message, 200)
-            raise ClusterError(f"{request}: the server's certificate is not trusted: {reason}", code="GM501") from None
+            hint = "Is the CA of the kubeconfig that of this API server, and `server` a name in its certificate?"
+            raise ClusterError("the server's certificate is not trusted", hint=hint, detail=f"{request}: {reason}") from None
         except TooLargeError:
-            raise ClusterError(f"{request}: the answer is larger than 64 MiB", retryable=False) from None
+            raise ClusterError("the answer is larger than 64 MiB", retryable=False, detail=str(request)) from None
         except OSError as error:
             deadline.left()  # where there is no time any more, that is what is told
-            return None, ClusterError(f"{request}: {_words(error)}")
+            return None, _silent(request, _words(error))
+
+    def _renew(self, pool: Pool) -> None:
+        """Take up new credentials. Another address waits for `refresh`: what is under way was planned for the cluster at this one."""
+        with contextlib.suppress(ClusterError):
+            found = self._access.endpoint(refused=True)
+            if found.is_at(pool.endpoint):
+                pool.endpoint = found
 
     def _once(self, request: Request, pool: Pool, deadline: Deadline, *, renew: bool) -> Answer:
-        tokens = self._endpoint.tokens
+        tokens = pool.endpoint.tokens
         token = tokens.token(renew, deadline) if tokens else ""
         headers = {**self._headers, "Accept": request.accept}
         if token:
@@ -236,6 +269,11 @@ def _warning(header: str) -> str:
     """The text of a Warning header: 299 - "text"."""
     _, quote, rest = header.partition('"')
     return clean(rest.rpartition('"')[0] if quote else header)
+
+
+def _silent(request: Request, words: str) -> ClusterError:
+    """There was no whole answer. How a server that is away shows that, and to which of many requests, differs each time."""
+    return ClusterError("the API server does not answer", detail=f"{request}: {words}")
 
 
 def _words(error: Exception) -> str:

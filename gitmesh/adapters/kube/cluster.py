@@ -6,13 +6,17 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitmesh import __version__
+from gitmesh.adapters.kube.access import Rotated
 from gitmesh.adapters.kube.client import Client
-from gitmesh.adapters.kube.credentials import Endpoint, in_cluster
+from gitmesh.adapters.kube.credentials import in_cluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.adapters.kube.live import LiveObjects, Reading
+from gitmesh.adapters.kube.recognition import Recognition
 from gitmesh.adapters.kube.store import LedgerStore
 from gitmesh.adapters.kube.together import Ahead
 from gitmesh.adapters.writing import refuse_observed
+from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.model.facts import NOTHING_REMEMBERED
 from gitmesh.model.plan import SETTLE, Action, Observed
 
 if TYPE_CHECKING:  # a configuration that is given was imported already
@@ -22,9 +26,10 @@ if TYPE_CHECKING:  # a configuration that is given was imported already
     from gitmesh.adapters.kube.facts import FactReader
     from gitmesh.adapters.kube.predict import Predictor
     from gitmesh.adapters.kube.rights import Right
-    from gitmesh.diagnostics import Diagnostic
+    from gitmesh.discovery.controlplanes import Homes
+    from gitmesh.errors import ClusterError
     from gitmesh.model.config import ClusterConfig
-    from gitmesh.model.facts import ClusterFacts
+    from gitmesh.model.facts import ClusterFacts, Remembered
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.objects import ApiKind, ObjectKey
     from gitmesh.model.plan import Live, Outcome, Plan
@@ -50,6 +55,7 @@ class KubeCluster:
         labels: Mapping[str, str] | None = None,
         enforce: bool = True,
         settle: float = SETTLE,
+        control_planes: Homes | None = None,
     ) -> None:
         self.name = name
         self.labels: Mapping[str, str] = dict(labels or {})
@@ -57,10 +63,15 @@ class KubeCluster:
         self.settle = settle
         self.client = client
         self._translators = tuple(translators)
+        self._control_planes = control_planes
         self._live = LiveObjects(client)
         self._store = LedgerStore(client)
         self._kinds: dict[tuple[str, str], ApiKind] = {}
+        self._recognition = Recognition(client)
+        self._is_fresh = False
+        self._faults: tuple[Diagnostic, ...] = ()
         self._findings: tuple[Diagnostic, ...] = ()
+        self._leaving: frozenset[str] = frozenset()
         self._observed: Observed | None = None
         self._begun: _Begun | None = None
 
@@ -70,7 +81,7 @@ class KubeCluster:
     def _facts(self) -> FactReader:
         from gitmesh.adapters.kube.facts import FactReader
 
-        return FactReader(self.client, self.name, self.labels, self._translators)
+        return FactReader(self.client, self.name, self.labels, self._translators, self._control_planes)
 
     @cached_property
     def _predictor(self) -> Predictor:
@@ -78,10 +89,22 @@ class KubeCluster:
 
         return Predictor(self.client, self._live)
 
-    def facts(self) -> ClusterFacts:
+    def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:
         """What lives there. Findings on kinds that may not be read come with the next `observe`."""
-        facts, self._findings = self._facts.read()
+        if not self._is_fresh:
+            self._refresh()
+        self._is_fresh = False
+        facts, said = self._facts.read(remembered)
+        self._recognition.is_here(facts.uid)
+        self._findings = (*self._faults, *said)
+        self._leaving = self._facts.leaving
         return facts
+
+    def _refresh(self) -> None:
+        """Take up what others changed in the files that lead to the cluster. Raises ClusterError, where they lead to another one too."""
+        fault = self.client.refresh()
+        self._recognition.check()
+        self._faults = (_outdated(self.name, fault),) if fault else ()
 
     def prefetch(self, kinds: Sequence[ApiKind]) -> None:
         """Begin to read every live object of these kinds, in a thread."""
@@ -96,8 +119,9 @@ class KubeCluster:
         live, missing = self._read(kinds)
         self._kinds = {(kind.group, kind.kind): kind for kind in kinds if (kind.group, kind.kind) not in missing}
         last = self._observed
-        if last is None or not _same(last, live, missing, self._findings):
-            last = Observed(cluster=self.name, live=live, missing_kinds=missing, diagnostics=self._findings)
+        more = (missing, self._leaving, self._findings)
+        if last is None or not _same(last, live, more):
+            last = Observed(cluster=self.name, live=live, missing_kinds=missing, leaving=self._leaving, diagnostics=self._findings)
             self._observed = last
         return last
 
@@ -132,7 +156,9 @@ class KubeCluster:
         return self.client.clock()
 
     def load(self, instance: str) -> Stored:
-        """The ledger of an instance."""
+        """The ledger of an instance. A cycle begins with it: `facts` then comes by the same way."""
+        self._refresh()
+        self._is_fresh = True
         return self._store.load(instance)
 
     def save(self, ledger: Ledger, version: str) -> str:
@@ -156,23 +182,37 @@ class KubeCluster:
 
 
 def connect(config: ClusterConfig, translators: Sequence[Translator], *, folder: Path, environment: Mapping[str, str]) -> KubeCluster:
-    """The cluster of a configuration; nothing is sent yet. Relative paths start in `folder`. Raises ClusterError."""
-    client = Client(_endpoint(config, folder, environment), timeout=config.timeout / 1000, user_agent=f"gitmesh/{__version__}")
-    return KubeCluster(config.name, client, translators, labels=config.labels, enforce=config.enforce, settle=config.settle_seconds)
+    """The cluster of a configuration; nothing is read or sent yet. Relative paths start in `folder`."""
+    client = Client(_access(config, folder, environment), timeout=config.timeout / 1000, user_agent=f"gitmesh/{__version__}")
+    return KubeCluster(
+        config.name,
+        client,
+        translators,
+        labels=config.labels,
+        enforce=config.enforce,
+        settle=config.settle_seconds,
+        control_planes=config.control_planes,
+    )
 
 
-def _endpoint(config: ClusterConfig, folder: Path, environment: Mapping[str, str]) -> Endpoint:
+def _access(config: ClusterConfig, folder: Path, environment: Mapping[str, str]) -> Rotated:
     if config.kubeconfig is None:
-        return in_cluster(environment)
+        return Rotated(partial(in_cluster, environment))
     chosen = config.kubeconfig
-    return read_kubeconfig(folder / chosen.path, context=chosen.context, allow_exec=chosen.allow_exec)
+    path = folder / chosen.path
+    return Rotated(partial(read_kubeconfig, path, context=chosen.context, allow_exec=chosen.allow_exec), path)
 
 
-def _same(last: Observed, live: Mapping[ObjectKey, Live], missing: frozenset[tuple[str, str]], findings: tuple[Diagnostic, ...]) -> bool:
-    """Whether a reading equals the last one: unchanged objects are identical values."""
+def _outdated(name: str, fault: ClusterError) -> Diagnostic:
+    text = f"cluster {name}: {fault}; what was read last serves on"
+    return finding(fault.code, text, cluster=name, severity=Severity.WARNING, hint=fault.hint, detail=fault.detail)
+
+
+def _same(last: Observed, live: Mapping[ObjectKey, Live], more: tuple[object, ...]) -> bool:
+    """Whether a reading equals the last one: unchanged objects are identical values. `more` are the kinds that are missing, the
+    namespaces that are being deleted, and the findings."""
     return (
-        last.missing_kinds == missing
-        and last.diagnostics == findings
+        (last.missing_kinds, last.leaving, last.diagnostics) == more
         and last.live.keys() == live.keys()
         and all(last.live[key] is found for key, found in live.items())
     )

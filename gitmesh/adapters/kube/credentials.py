@@ -7,7 +7,7 @@ import ipaddress
 import re
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -27,10 +27,23 @@ _MOST_TOKEN_BYTES = 64 * 1024
 _TOKEN = re.compile(r"[\x21-\x7e]+\Z")
 _PATH = re.compile(r"[!-~]*")
 _SERVER_NAME = re.compile(r"[\w:][\w.:-]*\Z")
+Stamp: TypeAlias = tuple[int, int, int]
+
+
+def stamp(path: Path) -> Stamp | None:
+    """What changes with a file's content (mtime, size, inode), symbolic links followed; None where there is no file.
+
+    Kubernetes changes a mounted Secret by swapping a link to a folder, which no time of the link itself shows.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # a path with a NUL in it is a ValueError
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class Certificate(Confidential, frozen=True):
-    """A client certificate: PEM as bytes, or the files that hold it (read anew after each 401)."""
+    """A client certificate: PEM as bytes, or the files that hold it."""
 
     chain: bytes | Path
     key: bytes | Path
@@ -75,7 +88,8 @@ class FileToken(Struct, frozen=True):
             deadline.pause(self.wait)
             found = self._read()
         if not found:
-            raise ClusterError(f"the token file {clean(self.path, 200)} is missing, unreadable or empty", code="GM502")
+            text = f"the token file {clean(self.path, 200)} is missing, unreadable or empty"
+            raise ClusterError(text, code="GM502", hint="Look who writes or mounts it, and whether GitMesh may read it.")
         return _checked(found, f"the token file {clean(self.path, 200)}")
 
     def certificate(self) -> None:
@@ -127,14 +141,20 @@ class Exec:
         except (ConfigException, OSError, ValueError) as error:
             # Output of the program may hold credentials, so only its kind of failure is told.
             text = str(error) if isinstance(error, ConfigException) and "returned" in str(error)[:24] else type(error).__name__
-            raise ClusterError(f"the exec credential program failed: {clean(text.split('.')[0], 120)}", code="GM502") from None
+            failed = f"the exec credential program failed: {clean(text.split('.')[0], 120)}"
+            raise ClusterError(
+                failed, code="GM502", hint="Run the program as the user that GitMesh runs as, and see what it says."
+            ) from None
         if not isinstance(made, dict):
             raise ClusterError("the exec credential program answered no status", code="GM502")
         return made
 
 
 class Endpoint(Confidential, frozen=True, kw_only=True):
-    """An API server and our credentials there. `ca` None means the system's certificates; `server_name` overrides SNI."""
+    """An API server and our credentials there. `ca` None means the system's certificates; `server_name` overrides SNI.
+
+    It is an `Access` that never changes.
+    """
 
     server: str
     server_name: str = ""
@@ -142,13 +162,30 @@ class Endpoint(Confidential, frozen=True, kw_only=True):
     tokens: TokenSource | None = None
     certificate: Certificate | None = None
 
+    def endpoint(self, *, refused: bool = False) -> Self:  # noqa: ARG002 - the protocol's signature
+        """Itself."""
+        return self
+
+    @property
+    def fault(self) -> None:
+        """None: nothing is read."""
+
+    def is_at(self, other: Endpoint) -> bool:
+        """Whether both are the same address under the same name."""
+        return (self.server, self.server_name) == (other.server, other.server_name)
+
+    def stamps(self) -> tuple[Stamp | None, ...]:
+        """The stamps of the files that hold our trust and certificate."""
+        certificate = (self.certificate.chain, self.certificate.key) if self.certificate else ()
+        return tuple(stamp(part) for part in (self.ca, *certificate) if isinstance(part, Path))
+
     def check(self, where: str) -> None:
         """Raise ClusterError unless the address is https, or http on loopback without credentials (a local kubectl proxy), and
         `server_name` is a name."""
         if not self._is_fit():
-            raise ClusterError(f"{clean(where, 200)}: `server` must be a plain https address", retryable=False, code="GM502")
+            raise _misnamed(where, "`server` must be a plain https address")
         if self.server_name and not (_SERVER_NAME.match(self.server_name) and _is_host(self.server_name)):
-            raise ClusterError(f"{clean(where, 200)}: `tls-server-name` is no name of a server", retryable=False, code="GM502")
+            raise _misnamed(where, "`tls-server-name` is no name of a server")
 
     def _is_fit(self) -> bool:
         try:
@@ -169,17 +206,29 @@ class Endpoint(Confidential, frozen=True, kw_only=True):
                 with _files(certificate) as (chain, key):
                     context.load_cert_chain(chain, key, password=_no_password)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            raise ClusterError(f"the CA or client certificate cannot be used: {clean(type(error).__name__)}", code="GM502") from None
+            raise self._unfit(error) from None
         return context
+
+    def _unfit(self, error: Exception) -> ClusterError:
+        certificate = (self.certificate.chain, self.certificate.key) if self.certificate else ()
+        files = ", ".join(clean(part, 200) for part in (self.ca, *certificate) if isinstance(part, Path))
+        text = f"the CA or client certificate cannot be used: {clean(type(error).__name__)}"
+        hint = f"Look at {files}: are they there, whole, and fit together?" if files else "Look at their data in the kubeconfig: is it PEM?"
+        return ClusterError(text, code="GM502", hint=hint)
 
 
 def in_cluster(environment: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -> Endpoint:
     """The cluster that this process runs in. Raises ClusterError outside of one."""
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
     if not host or not port or not (folder / "ca.crt").is_file():
-        raise ClusterError("inCluster: this process does not run in a pod with a ServiceAccount token", retryable=False, code="GM502")
+        text = "inCluster: this process does not run in a pod with a ServiceAccount token"
+        raise ClusterError(text, retryable=False, code="GM502", hint="Run it in a pod with one, or name a kubeconfig instead.")
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     return Endpoint(server=server, ca=folder / "ca.crt", tokens=FileToken(folder / "token"))
+
+
+def _misnamed(where: str, text: str) -> ClusterError:
+    return ClusterError(f"{clean(where, 200)}: {text}", retryable=False, code="GM502", hint="Correct it in the kubeconfig.")
 
 
 def _trust(ca: bytes | Path | None) -> dict[str, Any]:

@@ -39,7 +39,8 @@ class Discovery:
         """(group, kind) -> version -> what discovery says of it."""
         content = self._client.send(Request(method="GET", path="/apis", accept=_AGGREGATED)).json()
         if content.get("kind") != "APIGroupDiscoveryList":
-            raise ClusterError("GET /apis: no aggregated discovery; Kubernetes 1.27 or newer is needed", retryable=False)
+            text = "GET /apis: no aggregated discovery; Kubernetes 1.27 or newer is needed"
+            raise ClusterError(text, retryable=False, hint="Upgrade the cluster, or ask what stands in front of its API server.")
         served: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
         for group, version, resource in _resources(content):
             if group in self._groups:

@@ -36,14 +36,18 @@ def read_kubeconfig(path: Path, *, context: str | None = None, allow_exec: bool 
     """
     try:
         return _Reader(path, _load(path), allow_exec).endpoint(context)
+    except FileNotFoundError:
+        raise _bad(path, "does not exist", "Put it there, or correct `path`, which starts at the folder of gitmesh.yaml.") from None
     except OSError as error:
-        raise _bad(path, f"cannot be read: {error.strerror or 'error'}") from None
+        text = f"cannot be read: {error.strerror or 'error'}"
+        raise _bad(path, text, "Let the user that GitMesh runs as read the file.") from None
     except DocumentError as error:  # its text names a line and never what stands there, which may be a token
         raise _bad(path, f"cannot be used: {error}") from None
 
 
-def _bad(path: Path, text: str) -> ClusterError:
-    return ClusterError(f"kubeconfig {clean(path, 200)} {text}", retryable=False, code="GM502")
+def _bad(path: Path, text: str, hint: str = "") -> ClusterError:
+    advice = hint or "Mend the file; docs/configuration.md says under `clusters.kubeconfig` what of it is honoured."
+    return ClusterError(f"kubeconfig {clean(path, 200)} {text}", retryable=False, code="GM502", hint=advice)
 
 
 def _load(path: Path) -> Any:
@@ -69,7 +73,7 @@ class _Reader:
         """The endpoint behind a context."""
         name = context or self._content.get("current-context")
         if not name:
-            raise self._fail("has no current-context; name one under `context`")
+            raise self._fail("has no current-context", "Name one under `context` beside `path`.")
         chosen = self._entry("contexts", "context", name)
         cluster = self._entry("clusters", "cluster", chosen.get("cluster"))
         user = self._entry("users", "user", chosen.get("user")) if chosen.get("user") else {}
@@ -95,7 +99,8 @@ class _Reader:
 
     def _exec(self, spec: Mapping[str, Any], cluster: Mapping[str, Any]) -> Exec:
         if not self._allow_exec:
-            raise self._fail("makes its credentials by running a program (`exec`); set `allowExec: true` to allow that")
+            text = "makes its credentials by running a program (`exec`), which needs `allowExec: true`"
+            raise self._fail(text, "Set it beside `path` if you trust that program, or give the user a token.")
         for name in ("command", "apiVersion"):
             self._text(spec, name, needed=True)
         return Exec(spec=spec, cluster=cluster, folder=self._path.parent)
@@ -147,5 +152,5 @@ class _Reader:
             raise self._fail(f"is not a kubeconfig: {what} is no mapping")
         return value
 
-    def _fail(self, text: str) -> ClusterError:
-        return _bad(self._path, text)
+    def _fail(self, text: str, hint: str = "") -> ClusterError:
+        return _bad(self._path, text, hint)

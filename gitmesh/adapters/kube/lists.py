@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Lock
@@ -18,31 +19,56 @@ Take: TypeAlias = Callable[[Mapping[str, Any]], T | None]
 PAGE = 500
 JSON = "application/json"
 _RESTARTS = 4
-_MOST_PAGES = 2000
+_MOST_PAGES = 1000
+_MOST_BYTES = 2 * 1024 * 1024 * 1024
+TIMES = 4
+"""A list of many pages may take so many times as long as one request: a server that pages without end holds its cluster no longer."""
 _REDUCING = Lock()
 """Held by who reduces a page: one decoded page at a time is in memory, however many lists are read at once."""
 
 
-def everything(client: Client, path: str, take: Take[T], *, page: int = PAGE, accept: str = JSON) -> list[T]:
+class _Budget:
+    """How much of one list is read, its beginnings anew included: 1000 pages, 2 GiB, and four deadlines of a request."""
+
+    def __init__(self, path: str, seconds: float, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._clock = clock
+        self._end = clock() + seconds
+        self._pages = self._bytes = 0
+
+    def take(self, answer: Answer) -> None:
+        """One page more. Raises ClusterError."""
+        self._pages += 1
+        self._bytes += len(answer.body)
+        if self._pages > _MOST_PAGES or self._bytes > _MOST_BYTES or self._clock() > self._end:
+            limits = f"{_MOST_PAGES} pages, {_MOST_BYTES >> 20} MiB and {TIMES} times the cluster's timeout are read of one"
+            hint = "Raise `timeout` of the cluster if it is slow; else ask what stands in front of its API server."
+            detail = f"{self._pages} pages, {self._bytes} bytes"
+            raise ClusterError(f"GET {self._path}: the list does not end: {limits}", hint=hint, detail=detail)
+
+
+def everything(
+    client: Client, path: str, take: Take[T], *, page: int = PAGE, accept: str = JSON, clock: Callable[[], float] = time.monotonic
+) -> list[T]:
     """What `take` makes of each item; None is left out. Items are reduced page by page, so that large lists stay small.
 
     A list that expires between two pages (410) starts again. Raises ClusterError.
     """
+    budget = _Budget(path, TIMES * client.timeout, clock)
     for _ in range(_RESTARTS):
-        found = _once(client, path, take, page, accept)
+        found = _once(client, path, take, page, accept, budget)
         if found is not None:
             return found
     raise ClusterError(f"GET {path}: the list expired {_RESTARTS} times before its last page")
 
 
-def _once(client: Client, path: str, take: Take[T], page: int, accept: str) -> list[T] | None:
+def _once(client: Client, path: str, take: Take[T], page: int, accept: str, budget: _Budget) -> list[T] | None:
     """The whole list, or None if it expired on the way. The server makes a page while the one before is reduced."""
     found: list[T] = []
     first = Request(method="GET", path=path, query={"limit": str(page)}, accept=accept)
     answer = client.send(first)
-    for _ in range(_MOST_PAGES):
-        if answer.status == 410:
-            return None
+    while answer.status != 410:
+        budget.take(answer)
         with _REDUCING:
             items, more = _page(path, answer)
             following = Ahead(partial(client.send, replace(first, query={**first.query, "continue": more}))) if more else None
@@ -51,7 +77,7 @@ def _once(client: Client, path: str, take: Take[T], page: int, accept: str) -> l
         if following is None:
             return found
         answer = following.result()
-    raise ClusterError(f"GET {path}: the list has no end, {_MOST_PAGES} pages were read")
+    return None
 
 
 def _page(path: str, answer: Answer) -> tuple[list[Any], str]:

@@ -11,6 +11,7 @@ from gitmesh.adapters.kube import managed
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection
+from gitmesh.adapters.writing import finalizers_of
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical
 from gitmesh.model.plan import Live
 from gitmesh.planning.ownership import FIELD_MANAGER
@@ -62,7 +63,7 @@ class LiveObjects:
             try:
                 return everything(self._client, collection(kind, version), partial(self._take, kind, version))
             except ApiError as error:
-                if error.status != 404:
+                if error.status != 404 or error.code != "GM504":  # a proxy's page is no word on what is served
                     raise
         return None
 
@@ -102,6 +103,7 @@ def live_of(kind: ApiKind, version: str, raw: Mapping[str, Any], key: ObjectKey)
         managers=managed.managers(entries),
         field_managers=managed.field_managers(entries),
         deleting="deletionTimestamp" in metadata,
+        finalizers=finalizers_of(metadata),
         status=canonical(raw["status"]) if raw.get("status") else b"",
         generation=generation if type(generation := metadata.get("generation")) is int else 0,
         written=managed.written(entries),

@@ -16,6 +16,7 @@ from gitmesh.adapters.writing import lost_race
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import NAMESPACE, Ledger, Stored
 from gitmesh.model.objects import ApiKind, ObjectKey, mapping, text
+from gitmesh.planning.leaving import LEAVING
 from gitmesh.planning.ledger_codec import FutureLedgerError, encode_ledger, read_ledger
 from gitmesh.planning.ownership import FIELD_MANAGER, INSTANCE, MANAGED_BY
 
@@ -43,7 +44,7 @@ class LedgerStore:
     def load(self, instance: str) -> Stored:
         """The ledger, an empty one if there is none, `corrupt` if it cannot be read. Raises ClusterError."""
         answer = self._client.send(Request(method="GET", path=item(_KIND, "v1", ledger_key(instance))))
-        if answer.status == 404:
+        if answer.is_absent:
             return Stored(ledger=Ledger(instance=instance))
         raw = answer.json()
         version = answer.identity().version
@@ -95,7 +96,7 @@ def _stored(raw: Mapping[str, Any], instance: str, version: str) -> Stored:
     try:
         return read_ledger(_text(raw), instance, version)
     except FutureLedgerError as error:
-        raise ClusterError(str(error), retryable=False, code="GM508") from None
+        raise ClusterError(str(error), retryable=False, code="GM508", hint="Let the newer GitMesh keep it, or upgrade this one.") from None
 
 
 def _text(raw: Mapping[str, Any]) -> bytes:
@@ -113,6 +114,9 @@ def _text(raw: Mapping[str, Any]) -> bytes:
 
 
 def _explained(error: ApiError) -> ClusterError:
+    if error.code == LEAVING:
+        hint = "Let it go, create it again, and the ledger is made again from the marks."
+        return ClusterError(f"the namespace {NAMESPACE} of the ledger is being deleted", code="GM505", hint=hint)
     if error.status == 404 and NAMESPACE in error.text:
         text = f"the namespace {NAMESPACE} for the ledger does not exist; create it: kubectl create namespace {NAMESPACE}"
         return ClusterError(text, code="GM505")

@@ -28,9 +28,10 @@ class Ahead(Generic[T]):
         """Whether `result` answers at once."""
         return bool(self._returned or self._raised)
 
-    def wait(self) -> None:
-        """Until the work has ended."""
-        self._thread.join()
+    def wait(self, seconds: float | None = None) -> bool:
+        """Until the work has ended, or so many seconds have passed; whether it has ended."""
+        self._thread.join(seconds)
+        return self.has_ended
 
     def result(self) -> T:
         """What the work returned or raised, once it has ended."""
@@ -50,13 +51,14 @@ class Ahead(Generic[T]):
 def together(work: Callable[[A], T], items: Iterable[A], *, most: int) -> list[T]:
     """What `work` makes of each item, in their order, at most `most` at once.
 
-    After a failure no other item is begun; the first one is raised once all that runs has ended.
+    After a failure no other item is begun; that of the first item that failed is raised once all that runs has ended. Items are begun
+    in order, so which one that is does not hang on who was quicker.
     """
     waiting = deque(enumerate(items))
     if len(waiting) <= 1:
         return [work(item) for _, item in waiting]
     done: dict[int, T] = {}
-    failures: list[BaseException] = []
+    failures: dict[int, BaseException] = {}
 
     def serve() -> None:
         while waiting and not failures:
@@ -67,7 +69,7 @@ def together(work: Callable[[A], T], items: Iterable[A], *, most: int) -> list[T
             try:
                 done[place] = work(item)
             except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-                failures.append(error)
+                failures[place] = error
 
     threads = [Thread(target=serve, name="gitmesh-kube", daemon=True) for _ in range(min(most, len(waiting)))]
     try:
@@ -78,5 +80,5 @@ def together(work: Callable[[A], T], items: Iterable[A], *, most: int) -> list[T
     finally:
         waiting.clear()  # of use where the caller was interrupted
     if failures:
-        raise failures[0]
+        raise failures[min(failures)]
     return [done[place] for place in sorted(done)]

@@ -12,23 +12,24 @@ from urllib.parse import urlsplit
 
 from gitmesh.adapters.kube.message import Reply, Response, request
 from gitmesh.adapters.kube.wire import Tls, Wire, plain
+from gitmesh.errors import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from urllib.parse import SplitResult
 
-    from gitmesh.adapters.kube.credentials import Endpoint
+    from gitmesh.adapters.kube.credentials import Endpoint, Stamp
     from gitmesh.adapters.kube.deadline import Deadline
 
 _LONGEST_IDLE = 75.0
 
 
 class Pool:
-    """The connections to an endpoint, for any number of threads."""
+    """The connections to an endpoint, for any number of threads. `endpoint` may be replaced by one at the same address."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         parts = urlsplit(endpoint.server)
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._is_plain = parts.scheme == "http"
         self._address = parts.hostname or "", parts.port or (80 if self._is_plain else 443)
         self._host = _host(parts)
@@ -37,12 +38,13 @@ class Pool:
         self._idle: list[tuple[float, Wire]] = []
         self._busy: set[Wire] = set()
         self._tls: Tls | None = None
+        self._stamps: tuple[Stamp | None, ...] = ()
         self._is_closed = False
 
     def exchange(
         self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], deadline: Deadline, *, renew: bool
     ) -> Reply:
-        """One request and its answer. `renew`: with the certificate as it is now.
+        """One request and its answer. `renew`: with CA and certificate as they are now.
 
         Raises OSError (MessageError and UnreachableError are such), TooLargeError and ClusterError.
         """
@@ -58,6 +60,12 @@ class Pool:
         self._put_back(wire, response.keeps_alive)
         return response.reply()
 
+    def refresh(self) -> ClusterError | None:
+        """Take up CA and certificate if their files changed; what stands in the way, while the last good ones serve."""
+        with self._lock:
+            is_old = self._tls is not None and self.endpoint.stamps() != self._stamps
+            return self._secure() if is_old else None
+
     def close(self) -> None:
         """Close what is idle and cut what is not."""
         with self._lock:
@@ -72,13 +80,25 @@ class Pool:
         """The connection that was used last, or a new one."""
         with self._lock:
             if not self._is_plain and (self._tls is None or renew):
-                self._tls = Tls(self._endpoint.context(), self._endpoint.server_name or self._address[0])
+                self._secure()
             wire = self._reusable() or Wire(*self._address, self._tls)
             wire.deadline = deadline
             self._busy.add(wire)
             if self._is_closed:
                 wire.cut()
             return wire
+
+    def _secure(self) -> ClusterError | None:
+        """Read CA and certificate. Raises ClusterError where that fails and none were read before."""
+        stamps = self.endpoint.stamps()  # before they are read: what changes meanwhile is read once more
+        try:
+            context = self.endpoint.context()
+        except ClusterError as error:
+            if self._tls is None:
+                raise
+            return error
+        self._tls, self._stamps = Tls(context, self.endpoint.server_name or self._address[0]), stamps
+        return None
 
     def _reusable(self) -> Wire | None:
         while self._idle:

@@ -6,16 +6,21 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
 from gitmesh.cli import options, wiring
-from gitmesh.cli.session import whole_job
+from gitmesh.cli.session import translators
 
 if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from gitmesh.adapters.git import GitSource
+    from gitmesh.adapters.polling import Polled
+    from gitmesh.agent.background import Background
     from gitmesh.model.report import Report
-    from gitmesh.ports import Publisher
+    from gitmesh.ports import Fleet, Publisher
 
 HELP = """Keep the clusters what the policies say: poll, plan, apply, heal, write the status branch; for ever.
 
@@ -64,23 +69,25 @@ def command(
     store: Path | None,
 ) -> int:
     """Wire the adapters once and run cycles until a signal."""
-    from gitmesh.agent.logs import LogPublisher, logger
+    from gitmesh.agent.listening import ListenError
+    from gitmesh.agent.logs import logger
     from gitmesh.agent.main import run_agent, stop_on_signals
-    from gitmesh.agent.server import ListenError
 
     stop = stop_on_signals()
     setup = wiring.read(config_path, quiet=True)
     log = logger(log_format, level=log_level)
     log.info("configuration", file=str(config_path), instance=setup.config.instance)
-    cycle, publishers = _wired(setup, store, (namespace, deployment) if namespace and deployment else None)
+    agent = _wired(setup, store, log, (namespace, deployment) if namespace and deployment else None)
     try:
         return run_agent(
-            cycle,
+            agent.cycle,
+            sources=agent.sources,
+            background=agent.background,
             listen=listen or setup.config.listen,
-            interval=min(source.interval for source in setup.config.sources) / 1000,
+            interval=min(source.interval for source in agent.sources),
             clock=time.monotonic,
             log=log,
-            publishers=(*publishers, LogPublisher(log)),
+            publishers=agent.publishers,
             stop=stop,
             leave=os._exit,
         )
@@ -88,28 +95,54 @@ def command(
         raise click.ClickException(str(error)) from None
 
 
-def _wired(
-    setup: wiring.Setup, store: Path | None, own: tuple[str, str] | None
-) -> tuple[Callable[[Sequence[Publisher]], Report], tuple[Publisher, ...]]:
-    """One cycle as a function of its publishers, and the publishers that the configuration and the flags name.
+class _Wired(NamedTuple):
+    """One cycle as a function of its publishers, and all that works beside it."""
 
-    The memo and the adapters live as long as the process.
-    """
+    cycle: Callable[[Sequence[Publisher]], Report]
+    sources: tuple[Polled, ...]
+    background: tuple[Background, ...]
+    publishers: tuple[Publisher, ...]
+
+
+def _wired(setup: wiring.Setup, store: Path | None, log: FilteringBoundLogger, own: tuple[str, str] | None) -> _Wired:
+    """What the configuration and the flags name. The memo and the adapters live as long as the process."""
+    from gitmesh.adapters.polling import Polled
+    from gitmesh.agent.logs import LogPublisher
     from gitmesh.model.report import Stage
     from gitmesh.pipeline import Memo, run
 
-    job, memo = whole_job(setup, store), Memo()
+    plugins, memo, logs = translators(), Memo(), LogPublisher(log)
+    repositories = tuple(wiring.git_source(setup, source, store) for source in setup.config.sources)
+    fleet, options = wiring.fleet(setup, plugins, patient=False), wiring.options(setup)
+    polled = tuple(Polled(one, interval=of.interval / 1000) for one, of in zip(repositories, setup.config.sources, strict=True))
+    background = _background(setup, repositories, fleet, log, own)
 
     def cycle(publishers: Sequence[Publisher]) -> Report:
         return run(
-            job.sources,
-            job.fleet,
-            job.translators,
+            polled,
+            fleet,
+            plugins,
             until=Stage.APPLY,
-            options=job.options,
+            options=options,
             memo=memo,
             clock=time.monotonic,
+            wall=time.time,
             publishers=publishers,
+            tell=logs.tell,
         )
 
-    return cycle, (*job.publishers, *(wiring.event_publishers(setup, job.fleet, own) if own else ()))
+    return _Wired(cycle, polled, background, (*background, logs))
+
+
+def _background(
+    setup: wiring.Setup, repositories: Sequence[GitSource], fleet: Fleet, log: FilteringBoundLogger, own: tuple[str, str] | None
+) -> tuple[Background, ...]:
+    """The publishers that wait for a server: the status branch, and Events where the agent runs in a cluster of its own."""
+    from gitmesh.agent.background import Background
+
+    made = []
+    if (branch := wiring.status_branch(setup, repositories)) is not None:
+        made.append(Background(branch, log, skipped=branch.skip, end=branch.abandon))
+    if own is not None and (events := wiring.events(setup, fleet, own)) is not None:
+        made.append(Background(events, log))
+    return tuple(made)

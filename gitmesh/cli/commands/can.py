@@ -20,7 +20,7 @@ of them is a finding, on stderr.
 \b
 Examples:
   gitmesh can productpage reviews
-  gitmesh can bookshop/productpage ratings:9080 --method POST --path /ratings/0
+  gitmesh can bookshop/productpage ratings:80 --method POST --path /ratings/0
   gitmesh can anonymous reviews --from-ip 10.1.2.3
   gitmesh can productpage reviews policies --facts facts.yaml -o json | jq '.clusters[].answer'
 

@@ -41,7 +41,11 @@ def command(config_path: Path | None, fail_on: str, form: str, store: Path | Non
     setup = wiring.require(config_path)
     with console.progress() as progress:
         checks = tuple(_checks(setup, store, progress))
-    console.data(checks_text(checks, console.paint_for(color)) if form == "text" else dumped(checks_document(checks), form))
+    if form == "text":
+        paint = console.paint_for(color)
+        console.data(checks_text(checks, paint), paint)
+    else:
+        console.document(dumped(checks_document(checks), form))
     return _exit_code(checks, fail_on)
 
 
@@ -54,9 +58,9 @@ def _checks(setup: wiring.Setup, store: Path | None, progress: Callable[[str], N
     text = f"{setup.file}: {counted(len(config.sources), 'source')}, {counted(len(config.clusters), 'cluster')}"
     yield Check(level=Level.OK, subject="configuration", message=text)
     yield git_check()
-    for source in wiring.sources(setup, store):
+    for source, configured in zip(wiring.sources(setup, store), config.sources, strict=True):
         progress(f"reading {source.name}")
-        yield source_check(source)
+        yield source_check(source, configured.branch, frozenset(config.ignore))
     progress("reading the clusters")
     plugins = translators()
     yield from cluster_checks(wiring.fleet(setup, plugins), plugins, config.instance)

@@ -27,5 +27,5 @@ def command(ctx: click.Context, shell: str) -> int:
     made = get_completion_class(shell)
     if made is None:
         raise click.UsageError(f"no completion for {shell}")
-    console.data(made(ctx.find_root().command, {}, "gitmesh", "_GITMESH_COMPLETE").source())
+    console.document(made(ctx.find_root().command, {}, "gitmesh", "_GITMESH_COMPLETE").source())
     return 0

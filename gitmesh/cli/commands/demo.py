@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,7 +45,9 @@ def command(keep: Path | None, color: bool | None) -> int:
         root = _empty(keep) if keep else scratch / "demo"
         root.mkdir(parents=True, exist_ok=True)
         world = build(root)
-        Story(world, scratch / "store", lambda line: console.data(f"{line}\n"), paint).tell()
+        if keep:
+            _trust(world.config)
+        Story(world, scratch / "store", lambda line: console.data(f"{line}\n", paint), paint).tell()
     console.data(_next(keep))
     return 0
 
@@ -54,15 +58,27 @@ def _empty(folder: Path) -> Path:
     return folder
 
 
+def _trust(config: Path) -> None:
+    """Agree to the configuration that was just written, so that what is printed at the end works as it stands."""
+    from gitmesh.cli import trust
+
+    try:
+        trust.record(config, config.read_bytes(), os.environ)
+    except OSError as error:
+        console.note(f"cannot write {trust.state_file(os.environ)}: {error.strerror}; name the configuration with --config")
+
+
 def _next(kept: Path | None) -> str:
     """What to type next."""
+    program = shlex.join(console.program())
     if kept is None:
-        return "\nNext: gitmesh demo --keep shop      the same, left in ./shop to play with\n"
+        return f"\nNext:\n  {program} demo --keep shop   # the same, left in ./shop to play with\n"
     lines = [
-        f"cd {kept}",
-        "$EDITOR repo/policies/reviews.yaml     change something",
-        "gitmesh diff repo                      what it would do, before it is committed",
+        f"cd {shlex.quote(str(kept))}",
+        "$EDITOR repo/policies/reviews.yaml   # change something",
+        f"{program} diff repo   # what it would do, before it is committed",
         'git -C repo commit -am "Try it" && git -C repo push',
-        "gitmesh sync                           or keep it running: gitmesh agent --config gitmesh.yaml",
+        f"{program} sync   # once; or keep it running:",
+        f"{program} agent --config gitmesh.yaml",
     ]
     return "\nNext:\n" + "".join(f"  {line}\n" for line in lines)

@@ -12,7 +12,9 @@ from gitmesh.model.report import Stage
 
 HELP = """Show what differs between the policies and the live clusters, field by field. Writes nothing.
 
-PATH is an edited folder that is read in place of a source's commit: what would this edit change?
+PATH is an edited folder that is read in place of a source's commit: what would this edit change? In a checkout all paths
+of the source are read, as a commit of it would be; files that Git does not know of, or is told to ignore, are read as well,
+and named. Any other folder is read as it is.
 With --facts no cluster is asked; every object then counts as new.
 
 \b

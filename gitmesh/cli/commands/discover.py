@@ -10,6 +10,7 @@ import click
 from gitmesh.cli import console, options, wiring
 from gitmesh.cli.output import dumped
 from gitmesh.cli.session import translators
+from gitmesh.render.escape import printable
 
 if TYPE_CHECKING:
     from gitmesh.errors import ClusterError
@@ -44,7 +45,7 @@ def command(config_path: Path | None, cluster_globs: tuple[str, ...], form: str,
         found = wiring.fleet(setup, translators()).each(lambda cluster: cluster.facts(), only or None)
     facts, failures = _sorted(found)
     for name, error in failures.items():
-        console.note(f"{name}: {error}")
+        console.note(printable(f"{name}: {error.in_full}"))
     _print(facts, form, color)
     return 3 if failures else 0
 
@@ -63,8 +64,9 @@ def _print(facts: dict[str, ClusterFacts], form: str, color: bool | None) -> Non
     if form == "text":
         from gitmesh.render.text import facts_text
 
-        console.data(facts_text(facts.values(), paint=console.paint_for(color)))
+        paint = console.paint_for(color)
+        console.data(facts_text(facts.values(), paint=paint), paint)
         return
     from gitmesh.discovery.facts_codec import dump_facts
 
-    console.data(dumped(dump_facts(facts), form))
+    console.document(dumped(dump_facts(facts), form))

@@ -47,13 +47,13 @@ def command(topic: str, color: bool | None) -> int:
     paint = console.paint_for(color)
     code = find_code(topic)
     if code is not None:
-        console.data(code_text(code, paint))
+        console.data(code_text(code, paint), paint)
         return 0
     fields = _fields()
     found = find_fields(topic, fields)
     if not found:
         raise click.UsageError(_unknown(topic, similar(topic, fields)))
-    console.data("\n".join(field_text(path, fields, paint) for path in found))
+    console.data("\n".join(field_text(path, fields, paint) for path in found), paint)
     return 0
 
 

@@ -30,7 +30,7 @@ With --facts no cluster is asked, and no configuration is needed.
 \b
 Examples:
   gitmesh render policies --facts facts.yaml
-  gitmesh render --cluster 'prod-*' --policy reviews
+  gitmesh render --cluster 'ea*' --policy reviews
   gitmesh render policies --facts facts.yaml -o json | jq '.clusters[].objects[].object.kind'
 
 Exit codes: 0 clean, 2 error findings, 3 wrong usage, a failure, or a cluster that did not answer.
@@ -66,15 +66,16 @@ def command(
     report = shown_clusters(execute(job, Stage.BUILD), review.only)
     part = narrowed(report, policy_globs)
     _say(part.report, part.hidden, color)
-    console.data("".join(_stream(part.report)) if form == "yaml" else dumped(objects_document(part.report), form))
+    console.document("".join(_stream(part.report)) if form == "yaml" else dumped(objects_document(part.report), form))
     return exit_code(part.report, fail_on=fail_on)
 
 
 def _say(report: Report, hidden: str, color: bool | None) -> None:
     """Findings and totals go to stderr: stdout holds objects only."""
-    found = findings_text(report.diagnostics, paint=console.paint_for(color, error=True))
+    paint = console.paint_for(color, error=True)
+    found = findings_text(report.diagnostics, paint=paint)
     if found or hidden:
-        console.note((found + hidden).rstrip("\n"))
+        console.note((found + hidden).rstrip("\n"), paint)
     objects = sum(len(result.build.manifests) for result in report.clusters.values() if result.build)
     total = f"{counted(objects, 'object')} in {counted(len(report.clusters), 'cluster')}"
     console.note(f"rendered {total}: {findings_total(summarise(report).findings)}")

@@ -42,7 +42,7 @@ def command(kind: str | None, form: str) -> int:
     """The schema of one kind, or of all."""
     from gitmesh.parsing.schema import combined, schema
 
-    console.data(dumped(schema(_named(kind)) if kind else combined(), form))
+    console.document(dumped(schema(_named(kind)) if kind else combined(), form))
     return 0
 
 

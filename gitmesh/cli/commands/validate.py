@@ -16,13 +16,15 @@ from gitmesh.diagnostics import finding
 from gitmesh.model.report import Report, Stage
 
 if TYPE_CHECKING:
+    from gitmesh.adapters.folder import FolderSource
     from gitmesh.ports import Source
 
 HELP = """Check policies; every mistake of every file at once, at its line.
 
-PATH is a file or a folder; several may be given. Without PATH, and for a folder that holds a gitmesh.yaml, the
-policy paths of the configuration's sources are checked. No configuration is needed: without one, cluster names are
-taken as they are. Whether Services and other live objects exist is checked with --facts only.
+PATH is a file or a folder; several may be given. Without PATH, and of a checkout or a folder that holds the
+gitmesh.yaml, the policy paths of the configuration's sources are checked. Files that Git does not know of, or is told to
+ignore, are checked as well, and named. No configuration is needed: without one, cluster names are taken as they are.
+Whether Services and other live objects exist is checked with --facts only.
 
 \b
 Examples:
@@ -57,26 +59,32 @@ def command(
 ) -> int:
     """Parse and check; with facts, resolve and translate as well."""
     setup = _setup(paths, config_path)
-    inside = tuple(place for source in setup.config.sources for place in source.paths) if setup else ()
-    if not paths:
-        _require_one_of(inside)
-    sources = [folder(path, str(path), inside) for path in paths or (Path("."),)]
+    sources = [folder(path, str(path), setup, _inside(setup, path)) for path in paths] or [_here(setup)]
     report = _run(sources, setup, facts_path)
     return answer(report, View(form=form, color=color, policies=policy_globs, fail_on=fail_on))
 
 
-def _require_one_of(inside: Sequence[str]) -> None:
+def _here(setup: wiring.Setup | None) -> FolderSource:
     """Without a PATH the configuration's own are meant; where none of them is here, all else that lies here is not."""
+    inside = _inside(setup, Path("."))
     if inside and not any(Path(place).exists() for place in inside):
         raise click.UsageError(
-            f"the configuration's policies ({', '.join(inside)}) are not in this folder; name theirs: gitmesh validate PATH"
+            f"the configuration's policies ({', '.join(inside)}) are not in this folder; name theirs: `gitmesh validate PATH`"
         )
+    return folder(Path("."), ".", setup, inside, root=True)
+
+
+def _inside(setup: wiring.Setup | None, path: Path) -> tuple[str, ...]:
+    """The paths of those sources that have any of theirs here; where none has, of all."""
+    known = [source.paths for source in setup.config.sources] if setup else []
+    here = [places for places in known if any((path / place).exists() for place in places)]
+    return tuple(dict.fromkeys(place for places in here or known for place in places))
 
 
 def _setup(paths: tuple[Path, ...], given: Path | None) -> wiring.Setup | None:
     """--config, else the gitmesh.yaml that lies in a PATH, else the nearest one from here upwards."""
     beside = next((path / wiring.FILE for path in paths if (path / wiring.FILE).is_file()), None)
-    return wiring.load(given or beside)
+    return wiring.load(given, beside)
 
 
 def _run(sources: Sequence[Source], setup: wiring.Setup | None, facts_path: Path | None) -> Report:

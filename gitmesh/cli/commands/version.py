@@ -30,5 +30,5 @@ def command(form: str) -> int:
     from gitmesh.cli.output import dumped
     from gitmesh.render.document import document
 
-    console.data(dumped(document("Version", version=__version__, python=platform.python_version()), form))
+    console.document(dumped(document("Version", version=__version__, python=platform.python_version()), form))
     return 0

@@ -131,7 +131,7 @@ class Story(Struct):
         """Run `gitmesh sync` and show its answer."""
         report = self.run(Stage.APPLY)
         self.show("gitmesh sync", report)
-        self.expect(exit_code(report) == code, f"gitmesh sync ends with exit code {code}")
+        self.expect(exit_code(report) == code, f"`gitmesh sync` ends with exit code {code}")
         return report
 
     def plan(self) -> Report:

@@ -154,7 +154,7 @@ def test_absent_header_does_not_meet_a_condition_that_the_empty_value_meets(cond
 @pytest.mark.parametrize("name", ["uri", "scheme", "method", "authority"])
 def test_header_names_that_istio_ignores(name: str) -> None:
     translation = translated(unit(route(RequestMatch(headers=(named(name, "exact", "1"),)), timeout="1s")))
-    assert (codes(translation), translation.held, translation.fragments) == (["GM301"], True, ())
+    assert (codes(translation), bool(translation.held), translation.fragments) == (["GM301"], True, ())
 
 
 def test_presence_goes_without_saying_beside_a_value() -> None:
@@ -197,7 +197,7 @@ def test_a_row_for_some_clients_is_followed_by_the_catch_all() -> None:
 def test_service_accounts_cannot_select_clients_of_routes() -> None:
     match = RequestMatch(source=SourceCondition(service_accounts=("web",)))
     translation = translated(unit(route(match, timeout="1s")))
-    assert (codes(translation), translation.held) == (["GM301"], True)
+    assert (codes(translation), bool(translation.held)) == (["GM301"], True)
 
 
 def test_cross_product_of_matches_is_bounded() -> None:
@@ -212,7 +212,7 @@ def test_cross_product_of_matches_is_bounded() -> None:
 )
 def test_routes_on_ports_that_are_not_http_would_be_ignored(port: ServicePort) -> None:
     translation = translated(unit(route(timeout="1s"), of=service(ports=[port])))
-    assert (codes(translation), translation.held) == (["GM301"], True)
+    assert (codes(translation), bool(translation.held)) == (["GM301"], True)
 
 
 @pytest.mark.parametrize("protocol", ["", "http", "http2", "grpc", "grpc-web"])
@@ -260,7 +260,7 @@ def test_replaced_string_prefix_is_textual() -> None:
 @pytest.mark.parametrize("match", [RequestMatch(), path("regex", "/a.*"), path("suffix", "x")])
 def test_replace_prefix_needs_a_prefix(match: RequestMatch) -> None:
     translation = translated(unit(route(match, rewrite={"path": {"replacePrefixMatch": "/b"}})))
-    assert (codes(translation), translation.held) == (["GM301"], True)
+    assert (codes(translation), bool(translation.held)) == (["GM301"], True)
 
 
 def test_replace_full_path_of_an_exact_match() -> None:
@@ -308,7 +308,7 @@ def test_redirect_forms() -> None:
 def test_P06_redirect_of_a_prefix_needs_istio_1_31() -> None:
     changed = route(path("prefix", "/a"), redirect={"path": {"replacePrefixMatch": "/b"}})
     translation = translated(unit(changed))
-    assert (codes(translation), translation.held) == (["GM302"], True)
+    assert (codes(translation), bool(translation.held)) == (["GM302"], True)
     assert "1.31" in translation.diagnostics[0].message
     assert "1.30.3" in translation.diagnostics[0].message
     newer = Mesh(translator="istio", name="istio", version="1.31.0")
@@ -370,7 +370,7 @@ def test_shares_below_one_in_a_million() -> None:
 @pytest.mark.parametrize("field", [{"timeout": "1s"}, {"retries": {"attempts": 1}}])
 def test_timeout_and_retries_beside_a_fault(field: Any) -> None:
     translation = translated(unit(route(fault={"abort": {"httpStatus": 503, "percent": 1}}, **field)))
-    assert (codes(translation), translation.held) == (["GM303"], False)
+    assert (codes(translation), bool(translation.held)) == (["GM303"], False)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("250ms", "0.250s"), ("90s", "90s"), ("1m30s", "90s"), ("1h", "3600s")])
@@ -399,7 +399,7 @@ def test_retry_on_a_status_without_a_name_is_refused_by_istiod() -> None:
 def test_backoff_needs_istio_1_26() -> None:
     older = Mesh(translator="istio", name="istio", version="1.25.4")
     translation = translated(unit(route(retries={"attempts": 1, "backoff": "25ms"})), older)
-    assert (codes(translation), translation.held) == (["GM302"], True)
+    assert (codes(translation), bool(translation.held)) == (["GM302"], True)
 
 
 def test_an_unknown_version_is_no_reason_to_refuse() -> None:

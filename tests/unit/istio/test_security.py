@@ -88,7 +88,7 @@ def test_P03_grant_that_cannot_be_said_still_closes() -> None:
     nobody = Caller(kind="principals", inexpressible="cluster west shares its trust domain")
     translation = translated(guarded([grant(nobody)]))
     assert codes(translation) == ["GM301"]
-    assert not translation.held
+    assert not bool(translation.held)
     assert rules(only(translation, "AuthorizationPolicy")) == [REST]
 
 
@@ -108,11 +108,12 @@ def test_P04_service_without_selector_gets_no_object_that_would_select_the_names
     assert translated(guarded([grant(ANYBODY)], of=bare)).fragments == ()
 
 
-def test_access_is_held_with_a_unit_whose_routes_fail() -> None:
+def test_access_is_written_though_the_routes_of_the_destination_cannot_be() -> None:
     one = guarded([grant(ANYBODY)])
     both = unit(route(rewrite={"path": {"replacePrefixMatch": "/x"}}), access=one.access)
     translation = translated(both)
-    assert (translation.held, translation.fragments) == (True, ())
+    assert translation.held == ("routing",)
+    assert [made.key.kind for made in translation.fragments] == ["AuthorizationPolicy"]
 
 
 # --- exemptions

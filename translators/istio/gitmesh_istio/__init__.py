@@ -1,6 +1,9 @@
 """Istio with sidecars: everything that GitMesh knows of this mesh. The module itself is the translator (gitmesh.ports.Translator)."""
 
-from gitmesh_istio.detect import configmaps, configured_by, detect, member
+from gitmesh_istio.beside import beside, retain
+from gitmesh_istio.detect import HOMES as homes  # noqa: N811 - the port's name is in lower case
+from gitmesh_istio.detect import NAMING as naming  # noqa: N811 - the port's name is in lower case
+from gitmesh_istio.detect import configmaps, configured_by, detect, injects, member
 from gitmesh_istio.foreign import foreign, phase
 from gitmesh_istio.kinds import RESOURCES as resources  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import SWITCHES as switches  # noqa: N811 - the port's name is in lower case
@@ -12,15 +15,20 @@ from gitmesh_istio.verdict import verdict
 name = "istio"
 
 __all__ = [
+    "beside",
     "claims",
     "configmaps",
     "configured_by",
     "detect",
     "foreign",
+    "homes",
+    "injects",
     "member",
     "name",
+    "naming",
     "phase",
     "resources",
+    "retain",
     "steps",
     "supports",
     "switches",

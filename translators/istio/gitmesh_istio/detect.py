@@ -21,6 +21,9 @@ from gitmesh_istio.reading import settings_of
 from gitmesh_istio.verdict import analysis, validation
 
 TRANSLATOR = "istio"
+HOMES = ("istio-system",)
+"""Where istiod lives unless it was told otherwise."""
+NAMING = frozenset({"clusterDomain"})
 DEFAULT_REVISION = "default"
 PROXY = "istio-proxy"
 _REDIRECTORS = ("istio-init", "istio-validation")
@@ -29,6 +32,7 @@ _GATEWAYS = frozenset({"ingressgateway", "egressgateway", "eastwestgateway"})
 _OTHER_CONFIGMAPS = re.compile(r"istio-(ca-root-cert|ca-crl|sidecar-injector|leader|namespace-controller|gateway|cni|grafana|reader)")
 _TAG = re.compile(r"(\d+\.\d+(?:\.\d+)?(?:-(?!distroless|debug)[0-9A-Za-z.-]+?)?)(?:-distroless|-debug)?\Z")
 _LAST_PORT, _DIGITS = 65535, 5
+_REVISION = "istio.io/rev"
 _VERSION_LABELS = ("operator.istio.io/version", "app.kubernetes.io/version")
 
 
@@ -89,7 +93,7 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
     revision = _revision(deployment)
     namespace = str(meta.get("namespace", ""))
     name = mesh_name(revision)
-    config = _mesh_config(objects.configmaps.get((namespace, name)))
+    config, unread = _mesh_config(objects, (namespace, name))
     version = _version(str(container.get("image", "")), labels)
     environment = {str(e.get("name")): str(e.get("value")) for e in container.get("env") or () if isinstance(e, Mapping)}
     settings = {**_settings(config, container), **analysis(environment), **validation(objects.validators)}
@@ -105,7 +109,16 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
         trust_domain=_text(config, "trustDomain") or DEFAULT_DOMAIN,
         ambient=ztunnel or environment.get("PILOT_ENABLE_AMBIENT") == "true",
         settings=settings,
+        assumed=_assumed(config, container),
+        unread=unread,
     )
+
+
+def _assumed(config: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[str, ...]:
+    """What names depend on and neither MeshConfig nor the command line says."""
+    given = {"trust_domain": _text(config, "trustDomain"), "root_namespace": _text(config, "rootNamespace")}
+    given["clusterDomain"] = next(iter(_domains(container)), "")
+    return tuple(name for name, value in given.items() if not value)
 
 
 def _revision(deployment: Body) -> str:
@@ -113,9 +126,7 @@ def _revision(deployment: Body) -> str:
 
 
 def _settings(config: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, str]:
-    arguments = [str(argument) for argument in container.get("args") or ()]
-    domains = [after for flag, after in itertools.pairwise(arguments) if flag == "--domain"]
-    domains += [argument.partition("=")[2] for argument in arguments if argument.startswith("--domain=")]
+    domains = _domains(container)
     aliases = config.get("trustDomainAliases")
     names = sorted(str(alias) for alias in aliases) if isinstance(aliases, list) else []
     settings = {"clusterDomain": domains[0] if domains else DEFAULT_DOMAIN}
@@ -123,14 +134,26 @@ def _settings(config: Mapping[str, Any], container: Mapping[str, Any]) -> dict[s
     return {**settings, **hidden, **({"trustDomainAliases": ",".join(names)} if names else {})}
 
 
+def _domains(container: Mapping[str, Any]) -> list[str]:
+    """The DNS suffix of Services, as the command line gives it."""
+    arguments = [str(argument) for argument in container.get("args") or ()]
+    domains = [after for flag, after in itertools.pairwise(arguments) if flag == "--domain"]
+    return domains + [argument.partition("=")[2] for argument in arguments if argument.startswith("--domain=")]
+
+
 def _text(config: Mapping[str, Any], key: str) -> str:
     value = config.get(key)
     return value if isinstance(value, str) else ""
 
 
-def _mesh_config(configmap: Body | None) -> Mapping[str, Any]:
-    """MeshConfig, or nothing where it is absent or cannot be read."""
-    return settings_of(_mapping(_mapping(configmap).get("data")).get("mesh")) or {}
+def _mesh_config(objects: ControlObjects, place: tuple[str, str]) -> tuple[Mapping[str, Any], str]:
+    """MeshConfig, empty where there is none, and why it could not be read ("" = it was)."""
+    shown = f"ConfigMap {place[0]}/{place[1]}"
+    if place in objects.refused:
+        return {}, f"{shown} may not be read"
+    text = _mapping(_mapping(objects.configmaps.get(place)).get("data")).get("mesh")
+    config = settings_of(text)
+    return ({}, f"key mesh of {shown} cannot be read as settings") if config is None else (config, "")
 
 
 def _version(image: str, labels: Mapping[str, str]) -> str:
@@ -138,6 +161,13 @@ def _version(image: str, labels: Mapping[str, str]) -> str:
     tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
     candidates = (tag, *(labels.get(label, "") for label in _VERSION_LABELS))
     return next((match[1] for text in candidates if (match := _TAG.match(text))), "")
+
+
+def injects(injectors: Sequence[Body], mesh: Mesh) -> bool:
+    """Whether the injector of the mesh's revision, or a tag that points to it, is registered."""
+    return any(_mapping(_meta(one).get("labels")).get(_REVISION) == (mesh.revision or DEFAULT_REVISION) for one in injectors) or any(
+        str(_meta(one).get("name", "")) == f"istio-sidecar-injector{mesh.name.removeprefix('istio')}" for one in injectors
+    )
 
 
 def member(pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:

@@ -14,7 +14,7 @@ from gitmesh.ports import Claim
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import DEFAULT_DENY, GATEWAY_SUFFIX, root_of
 from gitmesh_istio.names import cluster_domain, full_host, host_matches
-from gitmesh_istio.reading import mode_of, selector_of, spec_of
+from gitmesh_istio.reading import is_enforced_allow, mode_of, selector_of, spec_of
 
 _HOSTED = (VIRTUAL_SERVICE.kind, DESTINATION_RULE.kind)
 
@@ -90,9 +90,7 @@ class _Ours:
 
     def _widening(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
         """Every ALLOW adds to the others; one without rules admits nothing, one on trial is not enforced."""
-        if spec.get("action", "ALLOW") != "ALLOW" or not spec.get("rules") or live.annotations.get("istio.io/dry-run") == "true":
-            return
-        if spec.get("targetRefs") or spec.get("targetRef"):
+        if not spec.get("rules") or not is_enforced_allow(live):
             return
         for key in self._guards(live.key.namespace, selector_of(spec)) or self._defaults(live.key.namespace, selector_of(spec)):
             yield Claim(by=live.key, on=key, code="GM403", text=f"{live.key} may admit callers that {key} does not")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gitmesh.model.objects import Body, listed, mapping, text
+from gitmesh.model.objects import Body, decode, listed, mapping, text
+from gitmesh.model.plan import Live
 from gitmesh.yaml_documents import DocumentError, read_documents
 from gitmesh_istio.names import DEFAULT_DOMAIN, full_host
 
@@ -28,6 +29,13 @@ def selector_of(spec: Mapping[str, Any]) -> Mapping[str, str]:
 def mode_of(mtls: object) -> str:
     """The mode in a field `mtls`, or in one port of `portLevelMtls`; "" where it says none."""
     return text(mapping(mtls).get("mode"))
+
+
+def is_enforced_allow(live: Live) -> bool:
+    """Whether an AuthorizationPolicy is an ALLOW that sidecars enforce: not one on trial, nor one for a waypoint."""
+    spec = spec_of(decode(live.body))
+    on_trial = live.annotations.get("istio.io/dry-run") == "true"
+    return spec.get("action", "ALLOW") == "ALLOW" and not on_trial and not spec.get("targetRefs") and not spec.get("targetRef")
 
 
 def rules_of(body: Body | None) -> list[Mapping[str, Any]]:

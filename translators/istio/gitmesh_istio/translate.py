@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gitmesh.diagnostics import Severity
+from msgspec.structs import replace
+
+from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Translation
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import DestinationUnit, MeshUnit, Unit, UnitKey
+from gitmesh.model.units import DestinationUnit, Half, MeshUnit, Unit, UnitKey
 from gitmesh_istio import meshwide
 from gitmesh_istio.destination import destination_rule
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
@@ -21,39 +23,42 @@ from gitmesh_istio.support import SUPPORTS
 
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
-    """The objects of one unit, for the cluster's Istio meshes; `held` where they cannot be said."""
+    """The objects of one unit, for the cluster's Istio meshes; `held` where they cannot be said, each half by itself."""
     label = unit.mesh.name if isinstance(unit, MeshUnit) else ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
-    notes = Notes(Scope(facts=facts, meshes=tuple(meshes), label=label, supports=SUPPORTS))
+    scope = Scope(facts=facts, meshes=tuple(meshes), label=label, supports=SUPPORTS)
     if isinstance(unit, MeshUnit):
-        if unit.mesh not in meshes:
-            return Translation()
-        fragments = _mesh(unit, notes)
-        held = notes.failed
-    else:
-        fragments, held = _destination(unit, notes)
-        for made in fragments:
-            note_ignored(made, notes.scope.meshes, notes, Severity.WARNING)
+        return _of_mesh(unit, scope) if unit.mesh in meshes else Translation()
+    parts: dict[Half, Translation] = {"routing": _routing(unit, scope), "access": _access(unit, scope)}
+    return Translation(
+        fragments=tuple(made for part in parts.values() for made in part.fragments),
+        diagnostics=tuple(said for part in parts.values() for said in part.diagnostics),
+        held=tuple(half for half, part in parts.items() if part.held),
+    )
+
+
+def _served(fragments: Sequence[Fragment], notes: Notes, *, held: bool) -> Translation:
+    """The fragments, unless they are held already or the cluster's schemas lack something of them."""
     before = len(notes.found)
     for made in fragments:
         note_unserved(made, notes)
     held = held or len(notes.found) > before
-    return Translation(fragments=() if held else fragments, diagnostics=tuple(notes.found), held=held)
+    return Translation(fragments=() if held else tuple(fragments), diagnostics=tuple(notes.found), held=("",) if held else ())
 
 
 def claims(unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
-    """Every object that the unit may own. `facts` tell the gateways of a mesh."""
+    """Every object that the unit, or the half of it, may own. `facts` tell the workloads of a mesh."""
     if unit.kind == "Destination":
         place = (unit.namespace, unit.name)
-        access = [_key(AUTHORIZATION_POLICY, (unit.namespace, access_name(unit.name, role))) for role in ("allow", "deny")]
-        return (_key(VIRTUAL_SERVICE, place), _key(DESTINATION_RULE, place), *access)
+        access = tuple(_key(AUTHORIZATION_POLICY, (unit.namespace, access_name(unit.name, role))) for role in ("allow", "deny"))
+        routing = (_key(VIRTUAL_SERVICE, place), _key(DESTINATION_RULE, place))
+        return {"": (*routing, *access), "routing": routing, "access": access}[unit.half]
     if mesh is None:
         return ()
     root = meshwide.root_of(mesh)
-    gateways = meshwide.gateways_of(facts, mesh)
     return (
         _key(PEER_AUTHENTICATION, (root, meshwide.PEER_DEFAULT)),
         _key(AUTHORIZATION_POLICY, (root, meshwide.DEFAULT_DENY)),
-        *(_key(AUTHORIZATION_POLICY, meshwide.gateway_place(gateway)) for gateway in gateways),
+        *(_key(AUTHORIZATION_POLICY, place) for place in meshwide.may_be_opened(facts, mesh)),
     )
 
 
@@ -70,31 +75,51 @@ def _version(resource: ApiKind, origin: Origin, notes: Notes) -> str:
     return version
 
 
-def _mesh(unit: MeshUnit, notes: Notes) -> tuple[Fragment, ...]:
+def _of_mesh(unit: MeshUnit, scope: Scope) -> Translation:
+    notes = Notes(scope)
     made: list[Fragment] = []
     if unit.mtls is not None:
         version = _version(PEER_AUTHENTICATION, unit.mtls.origin, notes)
         made.append(meshwide.mtls(unit, unit.mtls, version, notes))
     default = unit.access_default
+    doors = Notes(scope)
+    stays: dict[ObjectKey, Diagnostic] = {}
     if default is not None and default.value == "Deny":
         version = _version(AUTHORIZATION_POLICY, default.origin, notes)
-        made += meshwide.default_deny(unit, default.origin, version, notes)
+        denying = meshwide.default_deny(unit, default.origin, version, doors)
+        made += denying.fragments
+        stays = {_key(AUTHORIZATION_POLICY, place): said for place, said in denying.stays.items()}
     for one in made:
         note_ignored(one, (unit.mesh,), notes, Severity.ERROR)
-    return tuple(made)
+    translation = _served(made, notes, held=notes.failed)
+    # What is not a gateway for sure holds nothing: whoever may start a pod could hold the whole mesh by it.
+    return replace(translation, diagnostics=(*translation.diagnostics, *doors.found), stays=stays)
 
 
-def _destination(unit: DestinationUnit, notes: Notes) -> tuple[tuple[Fragment, ...], bool]:
-    """Fragments, and whether the unit is held."""
-    traffic = _traffic(unit, notes)
+def _routing(unit: DestinationUnit, scope: Scope) -> Translation:
+    notes = Notes(scope)
+    made = _traffic(unit, notes)
     held = notes.failed
-    access = unit.access
-    if access is None:
-        return traffic, held
-    origins = [grant.origin for grant in (*access.allows, *access.denies)] + ([access.exempt.origin] if access.exempt else [])
-    version = _version(AUTHORIZATION_POLICY, min(origins), notes) if origins else ""
-    guards = authorization(unit, access, version, notes) if origins else ()
-    return (*traffic, *guards), held or (bool(origins) and not version)
+    _note_ignored(made, notes)
+    return _served(made, notes, held=held)
+
+
+def _access(unit: DestinationUnit, scope: Scope) -> Translation:
+    """What cannot be said is closed in spite of the error; only a kind that the cluster does not serve holds it."""
+    notes, access = Notes(scope), unit.access
+    origins = [] if access is None else [grant.origin for grant in (*access.allows, *access.denies)]
+    origins += [access.exempt.origin] if access is not None and access.exempt else []
+    if access is None or not origins:
+        return Translation()
+    version = _version(AUTHORIZATION_POLICY, min(origins), notes)
+    made = authorization(unit, access, version, notes)
+    _note_ignored(made, notes)
+    return _served(made, notes, held=not version)
+
+
+def _note_ignored(made: Sequence[Fragment], notes: Notes) -> None:
+    for one in made:
+        note_ignored(one, notes.scope.meshes, notes, Severity.WARNING)
 
 
 def _traffic(unit: DestinationUnit, notes: Notes) -> tuple[Fragment, ...]:

@@ -1,0 +1,50 @@
+"""What a configuration may use that was found by itself and is not trusted: what lies below its folder, as data only.
+
+Somebody else may have written it and everything beside it. It may not run a program, send or read a credential, or talk to a network.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gitmesh.adapters.git.plain import plain_problem
+from gitmesh.model.config import ClusterConfig, SourceAuth, SourceConfig
+
+
+def cluster_problem(config: Path, cluster: ClusterConfig) -> str:
+    """Why such a configuration may not use this cluster; "" where it may. `config` is its file."""
+    if cluster.directory is None:
+        return f"the kubeconfig {cluster.kubeconfig.path} is not used" if cluster.kubeconfig else "the cluster around is not used"
+    if _is_of_others(config):
+        return "the configuration belongs to another user"
+    if not _below(config.parent, config.parent / cluster.directory):
+        return f"the directory {cluster.directory} is not below the configuration's folder"
+    return ""
+
+
+def source_problem(config: Path, source: SourceConfig) -> str:
+    """Why such a configuration may not read this repository; "" where it may. `config` is its file."""
+    if source.auth != SourceAuth():
+        return "no credentials or proxies are used"
+    if not source.url.startswith("file://"):
+        return "no network is used"
+    if _is_of_others(config):
+        return "the configuration belongs to another user"
+    path = Path(source.url.removeprefix("file://"))
+    if not _below(config.parent, path, git=True):
+        return "the repository is not below the configuration's folder"
+    problem = plain_problem(path)
+    return f"the repository {problem}" if problem else ""
+
+
+def _below(base: Path, path: Path, *, git: bool = False) -> bool:
+    """Whether a path leads to a place inside the folder, links followed; into git's own files only with `git`."""
+    top, real = os.path.realpath(base), os.path.realpath(path)
+    inside = real.startswith(top.rstrip(os.sep) + os.sep)
+    return inside and (git or ".git" not in os.path.relpath(real, top).casefold().split(os.sep))
+
+
+def _is_of_others(config: Path) -> bool:
+    """Whether somebody else put the file there, in a folder that several write: what lies below it may be ours."""
+    return config.stat().st_uid != os.geteuid()

@@ -1,0 +1,158 @@
+"""What a source that cannot be read says of an object stays (design law 3).
+
+While a source has nothing in force, or not all of it, what it says is unknown, which is not the same as nothing: its part of each live
+object of ours is kept, in whole objects and inside of those that it shares. What the sources in force withdraw or deny goes its way:
+one team's failure must not keep the Allow that another team revoked.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitmesh.diagnostics import Diagnostic, Location, finding
+from gitmesh.model.manifests import Manifest
+from gitmesh.model.objects import canonical, decode, digest
+from gitmesh.planning.ownership import POLICIES, is_marked, policies_of, writers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gitmesh.model.ledger import Entry, Ledger
+    from gitmesh.model.manifests import Build
+    from gitmesh.model.objects import ObjectKey
+    from gitmesh.model.plan import Live, Observed
+    from gitmesh.planning.revisions import Revisions
+    from gitmesh.ports import Translator
+
+_ITEM = re.compile(r"spec\.(\w+)\[(\d+)\]\Z")
+_MOST_NAMED = 10
+
+
+class Retained(Struct, frozen=True, kw_only=True):
+    """The build with the parts of absent sources in it, and what waits for them."""
+
+    built: Build
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def retain(built: Build, observed: Observed, ledger: Ledger, revisions: Revisions, translators: Mapping[str, Translator]) -> Retained:
+    """Keep what absent sources may have said; the same build where they said nothing of what is live."""
+    lost = {
+        key: names
+        for key, live in sorted(observed.live.items())
+        if key not in built.held
+        and is_marked(live, built.cluster, ledger.instance)
+        and (names := _lost(live, ledger.entries.get(key), revisions))
+    }
+    if not lost:
+        return Retained(built=built)
+    manifests, held = dict(built.manifests), set(built.held)
+    by_kind = writers(translators)
+    for key, names in lost.items():
+        live, entry = observed.live[key], ledger.entries.get(key)
+        kept = _kept(by_kind[key.group, key.kind], live, manifests.get(key), names, _parts(entry, revisions))
+        if kept is None:
+            held.add(key)
+        else:
+            manifests[key] = kept
+    made = replace(built, manifests=dict(sorted(manifests.items())), held=frozenset(held))
+    return Retained(built=made, diagnostics=tuple(_told(built.cluster, lost, revisions)))
+
+
+def _lost(live: Live, entry: Entry | None, revisions: Revisions) -> frozenset[str]:
+    """The policies behind an object that no source in force has, unless the ledger knows that they came from sources in force, and
+    so were withdrawn."""
+    missing = frozenset(policies_of(live)) - revisions.homes.keys()
+    if not missing or (entry is not None and entry.sources and _in_force(revisions).issuperset(entry.sources)):
+        return frozenset()
+    return missing
+
+
+def _in_force(revisions: Revisions) -> frozenset[str]:
+    return frozenset(revisions.sources) - revisions.absent
+
+
+def _parts(entry: Entry | None, revisions: Revisions) -> frozenset[str] | None:
+    """The digests of the rules that absent sources made; None where they cannot be told from those of others."""
+    if entry is None or not entry.parts:
+        return None
+    in_force = _in_force(revisions)
+    return frozenset(part for source, parts in entry.parts.items() if source not in in_force for part in parts)
+
+
+def _kept(
+    translator: Translator, live: Live, manifest: Manifest | None, lost: frozenset[str], parts: frozenset[str] | None
+) -> Manifest | None:
+    """The object with what is to be kept in it; None where it stays as it is."""
+    if manifest is None and parts is None:
+        return None
+    body = decode(live.body)
+    wanted = decode(manifest.body) if manifest else None
+    spec = translator.retain(body, wanted, parts)
+    if spec is None:
+        return None
+    policies = tuple(sorted({*(manifest.policies if manifest else ()), *lost}))
+    return with_spec(manifest or _as_manifest(live, translator), spec, policies)
+
+
+def with_spec(manifest: Manifest, spec: Mapping[str, Any], policies: tuple[str, ...] | None = None) -> Manifest:
+    """The manifest with another spec, and other policies behind it. Items of lists that moved lose their provenance."""
+    body = decode(manifest.body)
+    given = manifest.policies if policies is None else policies
+    annotations = {**body["metadata"].get("annotations", {}), POLICIES: ",".join(given)}
+    content = canonical({**body, "metadata": {**body["metadata"], "annotations": annotations}, "spec": spec})
+    moved = {path: origin for path, origin in manifest.fields.items() if not _ITEM.match(path)}
+    origins = {_item(body["spec"], path): origin for path, origin in manifest.fields.items() if _ITEM.match(path)}
+    for name, items in spec.items():
+        for number, item in enumerate(items) if isinstance(items, list) else ():
+            if origin := origins.get(canonical(item)):
+                moved[f"spec.{name}[{number}]"] = origin
+    return replace(manifest, body=content, digest=digest(content), policies=given, fields=dict(sorted(moved.items())))
+
+
+def _item(spec: Mapping[str, Any], path: str) -> bytes:
+    """The canonical bytes of the item of a list that a path leads to; none where there is no such item."""
+    match = _ITEM.match(path)
+    items = spec.get(match[1]) if match else None
+    return canonical(items[int(match[2])]) if match and isinstance(items, list) and int(match[2]) < len(items) else b""
+
+
+def _as_manifest(live: Live, translator: Translator) -> Manifest:
+    """A live object of ours as what is wanted."""
+    body = decode(live.body)
+    return Manifest(
+        key=live.key,
+        version=body["apiVersion"].rpartition("/")[2],
+        phase=translator.phase(live),
+        body=live.body,
+        digest=digest(live.body),
+        policies=policies_of(live),
+        forbidden=translator.switches,
+    )
+
+
+def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
+    """Source -> the digests of the items of lists that its policies made, for an object that several sources share; else empty."""
+    if len({homes.get(policy, "") for policy in manifest.policies}) < 2:
+        return {}
+    spec = decode(manifest.body).get("spec", {})
+    found: dict[str, set[str]] = {}
+    for path, origin in manifest.fields.items():
+        if _ITEM.match(path) and origin.policy in homes:
+            found.setdefault(homes[origin.policy], set()).add(digest(_item(spec, path)))
+    return {source: tuple(sorted(parts)) for source, parts in sorted(found.items())}
+
+
+def _told(cluster: str, lost: Mapping[ObjectKey, frozenset[str]], revisions: Revisions) -> Iterator[Diagnostic]:
+    names = [str(key) for key in lost]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    for source in sorted(revisions.absent):
+        text = (
+            f"not all that source {source} says is in force, so what no source in force says any more is kept in cluster {cluster}: "
+            f"{', '.join(names[:_MOST_NAMED])}{more}"
+        )
+        yield finding("GM609", text, at=Location(source=source, path="", line=0, column=0), cluster=cluster)

@@ -1,0 +1,131 @@
+"""Our AuthorizationPolicies beside those of others. ALLOW objects add up, and one of them closes every port that none admits: so what
+ours admits only to leave other ports as they were would open them where somebody else has closed them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from gitmesh.model.facts import ClusterFacts, Mesh, Workload
+from gitmesh.model.manifests import Manifest
+from gitmesh.model.objects import Body, ObjectKey, canonical, decode, digest
+from gitmesh.model.plan import Live
+from gitmesh.ports import Aside
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY
+from gitmesh_istio.meshwide import GATEWAY_SUFFIX, root_of
+from gitmesh_istio.reading import is_enforced_allow, rules_of, selector_of, spec_of
+
+Rule = Mapping[str, Any]
+
+
+class _Closing(Struct, frozen=True):
+    """An ALLOW object of somebody else, and the labels of the pods that it selects."""
+
+    key: ObjectKey
+    selector: Mapping[str, str]
+
+
+def beside(
+    ours: Mapping[ObjectKey, Manifest], others: Sequence[Live], meshes: Sequence[Mesh], facts: ClusterFacts
+) -> Mapping[ObjectKey, Aside]:
+    """Ours without what they admit beyond grants, where an ALLOW object of somebody else selects the same pods."""
+    closing = _closing(others)
+    roots = frozenset(root_of(mesh) for mesh in meshes)
+    if not closing:
+        return {}
+    found: dict[ObjectKey, Aside] = {}
+    for key, manifest in ours.items():
+        near = [one for place in {key.namespace, *roots} for one in closing.get(place, ())] if _is_allow(key) else []
+        if near and (aside := _aside(key, decode(manifest.body), near, facts)):
+            found[key] = aside
+    return found
+
+
+def _is_allow(key: ObjectKey) -> bool:
+    return key.kind == AUTHORIZATION_POLICY.kind and (key.name.endswith("-allow") or key.name.endswith(GATEWAY_SUFFIX))
+
+
+def _closing(others: Iterable[Live]) -> Mapping[str, list[_Closing]]:
+    """Namespace -> the ALLOW objects in it that are enforced."""
+    found: dict[str, list[_Closing]] = defaultdict(list)
+    for live in others:
+        if live.key.kind == AUTHORIZATION_POLICY.kind and is_enforced_allow(live):
+            found[live.key.namespace].append(_Closing(live.key, selector_of(spec_of(decode(live.body)))))
+    return found
+
+
+def _aside(key: ObjectKey, body: Body, near: Sequence[_Closing], facts: ClusterFacts) -> Aside | None:
+    spec = spec_of(body)
+    rules = rules_of(body)
+    kept = [rule for rule in rules if not is_rest(rule)]
+    if len(kept) == len(rules):
+        return None
+    selector = selector_of(spec)
+    pods = [w for w in facts.workloads_by_namespace.get(key.namespace, ()) if w.may_carry(selector)]
+    by = next((one.key for one in sorted(near, key=lambda one: one.key) if _meet(one.selector, selector, pods)), None)
+    if by is None:
+        return None
+    if key.name.endswith(GATEWAY_SUFFIX):
+        return Aside(by=by, spec=None, text="it closes the gateway already but for what it admits, which a default of Deny leaves as it is")
+    without = {name: value for name, value in spec.items() if name != "rules"}
+    narrowed = {**without, "rules": kept} if kept else without
+    return Aside(by=by, spec=narrowed, text="ports that no policy of ours guards stay as it leaves them")
+
+
+def _meet(theirs: Mapping[str, str], ours: Mapping[str, str], pods: Sequence[Workload]) -> bool:
+    """Whether some pod may be selected by both. Where there is no pod yet, one may come that is."""
+    if pods:
+        return any(pod.may_carry(theirs) for pod in pods)
+    return all(ours.get(key, value) == value for key, value in theirs.items())
+
+
+def is_rest(rule: Rule) -> bool:
+    """Whether a rule of ours admits everybody on every port but some: what leaves unguarded ports as they were."""
+    if not rule:
+        return True
+    match rule:
+        case {"to": [{"operation": operation}], **rest} if not rest:
+            return isinstance(operation, Mapping) and operation.keys() == {"notPorts"}
+    return False
+
+
+def retain(live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Mapping[str, Any] | None:
+    """The spec of an AuthorizationPolicy in which the rules of `parts` stay; other kinds are of one piece.
+
+    A DENY keeps what may not be told apart, and takes new rules. An ALLOW then stays as it is. Known parts stay beside what is wanted,
+    but nothing is opened that was not open: what leaves other ports as they were is as narrow as both.
+    """
+    if live.get("kind") != AUTHORIZATION_POLICY.kind or "selector" not in spec_of(live):
+        return None
+    denies = spec_of(live).get("action") == "DENY"
+    if parts is None and not denies:
+        return None
+    there, new = rules_of(live), rules_of(wanted)
+    kept = [rule for rule in there if parts is None or digest(canonical(rule)) in parts]
+    rules = [*new, *kept] if denies else _allowed(there, new, kept, wanted)
+    unique = {canonical(rule): rule for rule in rules}
+    spec = {name: value for name, value in spec_of(wanted or live).items() if name != "rules"}
+    return {**spec, "rules": [unique[key] for key in sorted(unique)]} if unique else spec
+
+
+def _allowed(there: Sequence[Rule], new: Sequence[Rule], kept: Sequence[Rule], wanted: Body | None) -> list[Rule]:
+    """Of an ALLOW: known parts, grants that are live and wanted still, and the narrower of two rests."""
+    live = {canonical(rule) for rule in there}
+    grants = [rule for rule in kept if not is_rest(rule)] + [rule for rule in new if not is_rest(rule) and canonical(rule) in live]
+    rests = [rule for rule in there if is_rest(rule)]
+    if wanted is not None:
+        rests = [_narrower(one, two) for one in rests for two in new if is_rest(two)]
+    return [*grants, *rests]
+
+
+def _narrower(one: Rule, two: Rule) -> Rule:
+    """What both of two rests admit."""
+    ports = sorted({port for rule in (one, two) for port in _left_out(rule)}, key=int)
+    return {"to": [{"operation": {"notPorts": ports}}]} if ports else {}
+
+
+def _left_out(rule: Rule) -> list[str]:
+    return list(rule["to"][0]["operation"]["notPorts"]) if rule else []
