@@ -15,7 +15,10 @@ def known(policies: Sequence[Policy], *facts: ClusterFacts, unknown: Sequence[st
     """What is decided for each cluster; of the clusters `unknown` nothing is known."""
     world: dict[str, ClusterFacts | None] = {**{one.cluster: one for one in facts}, **dict.fromkeys(unknown)}
     resolution = resolve(policies, world, {name: one.labels if one else {} for name, one in world.items()})
-    return {one.cluster: Known(one, resolution.units[one.cluster], resolution.held[one.cluster]) for one in facts}
+    return {
+        one.cluster: Known(one, resolution.units[one.cluster], resolution.held[one.cluster], resolution.refused[one.cluster])
+        for one in facts
+    }
 
 
 def client(name: str = "web", namespace: str = "shop", **fields: Any) -> Client:

@@ -190,7 +190,7 @@ def _decided(given: Mapping[str, Any]) -> Report:
 def _known_clusters(report: Report) -> Mapping[str, Known]:
     """What the report says of each cluster whose facts are known."""
     return {
-        name: Known(result.facts, result.build.units, result.build.held_units)
+        name: Known(result.facts, result.build.units, result.build.held_units, result.build.refused)
         for name, result in report.clusters.items()
         if result.facts is not None and result.build is not None
     }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gitmesh.model.facts import Mesh
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.policies import Origin
-    from gitmesh.model.units import Half, Unit, UnitKey
+    from gitmesh.model.units import DestinationUnit, Half, Unit, UnitKey
 
 
 class Phase(IntEnum):
@@ -97,6 +97,7 @@ class Build(Struct, frozen=True, kw_only=True):
     """What one cluster should hold. `held` are objects of held units: never changed, never deleted.
 
     `complete` is false where facts are unknown: nothing may then be deleted. `meshes` are the cluster's.
+    `refused` are destinations among the held ones whose pods would refuse what policies ask for, as those would have them.
     `units` are what was decided, `held_units` those (or their halves) of which nothing new could be decided or said, `waiting` the
     policies that are not in force for that; `doubtful`: the facts themselves are in doubt. `pending` are policies that name what is
     not there: what they did before stays; `gone` are findings on policies whose destination the cluster lacks while others have it:
@@ -110,6 +111,7 @@ class Build(Struct, frozen=True, kw_only=True):
     meshes: tuple[Mesh, ...] = ()
     units: tuple[Unit, ...] = ()
     held_units: frozenset[UnitKey] = frozenset()
+    refused: tuple[DestinationUnit, ...] = ()
     waiting: frozenset[str] = frozenset()
     doubtful: bool = False
     stays: Mapping[ObjectKey, Diagnostic] = {}

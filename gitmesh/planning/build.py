@@ -88,6 +88,7 @@ def _build_cluster(
         meshes=facts.meshes,
         units=units,
         held_units=frozenset(found.held_units),
+        refused=resolution.refused.get(cluster, ()),
         waiting=frozenset(found.waiting),
         stays=found.stays,
         pending=resolution.pending.get(cluster, frozenset()),

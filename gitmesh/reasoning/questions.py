@@ -68,11 +68,15 @@ class Pair(Struct, frozen=True):
 
 
 class Known:
-    """One cluster: its facts, the units decided for it, and the keys of those that are held."""
+    """One cluster: its facts, the units decided for it, and the keys of those that are held; `refused` are destinations that are held
+    as their pods would refuse what policies ask for."""
 
-    def __init__(self, facts: ClusterFacts, units: Iterable[Unit], held: Collection[UnitKey]) -> None:
+    def __init__(
+        self, facts: ClusterFacts, units: Iterable[Unit], held: Collection[UnitKey], refused: Iterable[DestinationUnit] = ()
+    ) -> None:
         found = [unit for unit in units if unit.key not in held]
         self.index = Index(facts)
+        self.refused = {unit.service.key: unit for unit in refused}
         self._held = frozenset(held)
         self.destinations = {unit.service.key: self._decided(unit) for unit in found if isinstance(unit, DestinationUnit)}
         self.meshes = {unit.mesh.name: unit for unit in found if isinstance(unit, MeshUnit)}

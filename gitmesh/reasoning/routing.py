@@ -91,8 +91,9 @@ def _ended(unit: DestinationUnit, question: Question, decided: Collection[str]) 
 
 
 def tls_of(question: Question, known: Known) -> Decided | None:
-    """The `tls` that a policy sets for the client's connection, if its proxy makes one; None keeps the mesh's own."""
-    unit = known.destinations.get(question.service)
+    """The `tls` that a policy sets for the client's connection, if its proxy makes one, also where it is held as it would be
+    refused; None keeps the mesh's own."""
+    unit = known.refused.get(question.service) or known.destinations.get(question.service)
     decided = _connection(unit, question).get("tls") if unit and question.client.mesh else None
     return decided if decided is not None and isinstance(decided.value, Tls) else None
 

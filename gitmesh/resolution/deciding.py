@@ -22,19 +22,21 @@ from gitmesh.resolution.index import Index
 from gitmesh.resolution.precedence import BY_NAME
 from gitmesh.resolution.scene import Marked, Remembered, Scene, ServiceKey
 from gitmesh.resolution.situation import Neighbour, Situation
-from gitmesh.resolution.strictness import refused_connections
+from gitmesh.resolution.strictness import REFUSED, refused_connections
 
 
 class Done(Struct, frozen=True, kw_only=True):
     """One destination by itself: without the subsets that others need of it; `digest` is of this part.
 
-    `guarding` are the policies behind its access decision; `held` are the halves of which nothing can be decided.
+    `guarding` are the policies behind its access decision; `held` are the halves of which nothing can be decided,
+    `refused`: routing for nothing but connections that its pods would refuse.
     """
 
     unit: DestinationUnit
     traffic: Traffic = field(default_factory=Traffic)
     guarding: frozenset[str] = frozenset()
     held: frozenset[Half] = frozenset()
+    refused: bool = False
     diagnostics: tuple[Diagnostic, ...] = ()
     digest: str
 
@@ -195,6 +197,7 @@ class _Cluster:
             traffic=traffic,
             guarding=frozenset(named),
             held=_halves(traffic.held, access.held or (situation is not None and self._mesh_held(service))),
+            refused={one.code for one in traffic.diagnostics if one.is_error} == {REFUSED},
             diagnostics=(*traffic.diagnostics, *access.diagnostics),
             digest=digest(unit),
         )

@@ -13,7 +13,7 @@ from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import HALVES, Half, Unit, UnitKey
+from gitmesh.model.units import HALVES, DestinationUnit, Half, Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.bounds import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
 from gitmesh.resolution.deciding import Done, destinations
@@ -31,12 +31,14 @@ class Resolution(Struct, frozen=True, kw_only=True):
     """Units by cluster, sorted by key; `held` are those (or halves of those) that an error or unknown facts keep back, `waiting` by
     cluster the policies on them.
 
+    `refused` are, by cluster, destinations of which routing is held for nothing but connections that their pods would refuse.
     `pending` are, by cluster, the policies that name what is not there, or may not be there: they withdraw nothing. `gone` are
     findings on destinations that one cluster lacks and another has, for where something of ours is left of them.
     """
 
     units: Mapping[str, tuple[Unit, ...]] = {}
     held: Mapping[str, tuple[UnitKey, ...]] = {}
+    refused: Mapping[str, tuple[DestinationUnit, ...]] = {}
     waiting: Mapping[str, frozenset[str]] = {}
     pending: Mapping[str, frozenset[str]] = {}
     gone: tuple[Diagnostic, ...] = ()
@@ -115,6 +117,7 @@ class _Run:
     def resolution(self) -> Resolution:
         units: dict[str, tuple[Unit, ...]] = {}
         held: dict[str, tuple[UnitKey, ...]] = {}
+        refused: dict[str, tuple[DestinationUnit, ...]] = {}
         found = [*self.scene.members.diagnostics, *self._unknown()]
         found += [diagnostic for selection in self.scene.selections.values() for diagnostic in selection.diagnostics]
         waiting: dict[str, frozenset[str]] = {}
@@ -130,12 +133,13 @@ class _Run:
                 ]
             units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
             held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
+            refused[cluster] = tuple(one.unit for one in done.values() if one.refused)
             waiting[cluster] = self._waiting(cluster, finished)
             found += finished.found
             decided += done.values()
         said = in_order([*found, *_shadowed(decided, self.scene)])
         gone = tuple(one for selection in self.scene.selections.values() for one in selection.gone)
-        return Resolution(units=units, held=held, waiting=waiting, pending=self._pending(), gone=gone, diagnostics=said)
+        return Resolution(units=units, held=held, refused=refused, waiting=waiting, pending=self._pending(), gone=gone, diagnostics=said)
 
     def _pending(self) -> dict[str, frozenset[str]]:
         found: dict[str, set[str]] = {cluster: set() for cluster in self.world.indexes}

@@ -11,6 +11,7 @@ from gitmesh.model.traffic import Tls
 from gitmesh.model.units import Decided
 from gitmesh.resolution.index import targets
 
+REFUSED = "GM220"
 _OWN = "MeshMutual"
 _PERHAPS = "Mutual"
 """A client certificate from a file, which may be one of the mesh's."""
@@ -40,7 +41,7 @@ def refused_connections(
         name = f"{service.namespace}/{service.name}"
         text = f"tls {mode}: pods behind Service {name} refuse it{unless}, as {where.policy} ({where.at}) says Strict"
         one = finding(
-            "GM220",
+            REFUSED,
             text,
             at=origin.at,
             policy=origin.policy,

@@ -100,15 +100,21 @@ def ruling(*policies: Policy, **request: Any) -> Ruling:
     return ruling
 
 
+@pytest.mark.parametrize("to", ["reviews", BROAD])
 @pytest.mark.parametrize("mode", ["Disable", "Simple"])
-def test_can_says_that_the_connection_is_refused(mode: str) -> None:
-    plain = traffic("plain", BROAD, tls={"mode": mode})
+def test_can_says_that_the_connection_is_refused_also_where_it_is_held_for_that(mode: str, to: Any) -> None:
+    plain = traffic("plain", to, tls={"mode": mode})
     told = ruling(plain, mesh())
     assert (told.answer.value, told.basis.value) == ("Denied", "Mtls")
     assert f"tls {mode}" in told.text
     assert [origin.policy for origin in told.deciding] == ["TrafficPolicy/shop/plain", "VirtualMesh/shop/all"]
     allow = access("web", sources=[{"serviceAccounts": [{"name": "web"}]}])
     assert ruling(plain, mesh(), allow).answer.value == "Denied"
+
+
+def test_of_a_destination_whose_routing_is_held_for_other_errors_too_nothing_is_said_of_its_connections() -> None:
+    plain = traffic("plain", tls={"mode": "Disable"}, timeout="1s")
+    assert ruling(plain, mesh(), traffic("other", timeout="2s")).basis.value != "Mtls"
 
 
 def test_can_knows_that_plaintext_shows_no_identity_where_it_is_taken() -> None:
