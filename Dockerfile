@@ -1,6 +1,8 @@
-# Built from the repository's root: docker build -t gitmesh .
+# Built from the repository's root: docker build -t gitmesh . (to try it), make image BASE=...@sha256:... IMAGE=... (to run it: the base is
+# what was looked at, not what a tag means today).
 # Two stages: the first makes the virtual environment from the hashed lock, the second holds only what runs.
-FROM docker.io/library/python:3.11-slim-bookworm AS build
+ARG BASE=docker.io/library/python:3.11-slim-bookworm
+FROM ${BASE} AS build
 WORKDIR /src
 COPY requirements/runtime.txt requirements/build.txt requirements/
 RUN python -m venv /opt/gitmesh \
@@ -15,7 +17,7 @@ RUN /opt/build/bin/python -m build --wheel --no-isolation --outdir /tmp/wheel . 
  && /opt/gitmesh/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps /tmp/wheel/*.whl \
  && /opt/gitmesh/bin/pip uninstall --yes --quiet pip setuptools
 
-FROM docker.io/library/python:3.11-slim-bookworm
+FROM ${BASE}
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends git openssh-client ca-certificates \
  && rm -rf /var/lib/apt/lists/*

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test e2e lab lab-up lab-down lint types contracts check bench lock docs build clean
+.PHONY: help demo test e2e lab lab-up lab-down lint types contracts check bench lock docs build image clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -61,6 +61,10 @@ lock: $(STAMP) ## Renew the lock files
 
 build: $(STAMP) ## Wheel and source distribution
 	@$(BIN)/python -m build --no-isolation
+
+image: ## Build the image IMAGE on the base image BASE, which is named by its digest
+	@echo '$(BASE)' | grep -Eq '^[^ ]+@sha256:[0-9a-f]{64}$$' || { echo "give BASE=NAME@sha256:DIGEST: a tag alone may mean another image tomorrow"; exit 3; }
+	docker build --build-arg BASE='$(BASE)' -t '$(or $(IMAGE),gitmesh)' .
 
 clean: ## Remove what these targets made
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

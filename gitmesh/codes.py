@@ -392,6 +392,15 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Mend the findings that hold it.",
         "",
     ),
+    (
+        "GM315",
+        "DoubtfulGateway",
+        "warning",
+        "A workload calls itself a gateway, and nothing says that it is one, or it cannot be opened by labels of its own.",
+        "A default of Deny does not cover gateways, but a pod's label is no authority. Gateways are those in the namespaces of control planes, those that a programmed Gateway owns, and those that the VirtualMesh declares. One that is open already stays so, with an error.",
+        "Declare it: `gateways: [{namespaces: [istio-ingress]}]` in the VirtualMesh; or, where none is meant, declare the others.",
+        "",
+    ),
     # --- planning
     (
         "GM401",

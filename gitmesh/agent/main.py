@@ -16,7 +16,7 @@ from gitmesh.agent.health import Health
 from gitmesh.agent.logs import captured
 from gitmesh.agent.loop import Loop
 from gitmesh.agent.metrics import Metrics
-from gitmesh.agent.server import bound, pages, serve
+from gitmesh.agent.server import pages, serve
 from gitmesh.model.report import Report
 from gitmesh.ports import Publisher
 
@@ -48,7 +48,7 @@ def run_agent(
     health = Health(clock(), interval)
     everything = (*publishers, metrics)
     server = serve(listen, pages(health, metrics.registry, clock))
-    log.info("agent started", listen=bound(server), interval=interval)
+    log.info("agent started", listen=server.addresses, interval=interval)
     Thread(target=_last_resort, args=(stop, sources, leave), daemon=True, name="grace").start()
     loop = Loop(cycle=lambda: cycle(everything), interval=interval, clock=clock, health=health, metrics=metrics, log=log)
     try:
@@ -59,8 +59,7 @@ def run_agent(
             for publisher in background:
                 publisher.close(LAST_WORDS)
     finally:
-        server.shutdown()
-        server.server_close()
+        server.close()
     log.info("agent stopped")
     return 0
 

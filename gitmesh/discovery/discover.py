@@ -16,8 +16,9 @@ from gitmesh.model.facts import NOTHING_REMEMBERED, ROLLING_LABELS, ClusterFacts
 from gitmesh.model.objects import ApiKind
 from gitmesh.ports import Membership, PodFact, Translator
 
-SPARED = frozenset({"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"})
-"""Kinds without which facts are complete: only verdicts of a mesh, or the end of a hold by itself, wait for them."""
+SPARED = frozenset({"Gateway", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"})
+"""Kinds without which facts are complete: only verdicts of a mesh, the end of a hold by itself, or whether a gateway is one, wait
+for them."""
 
 
 def assemble(
@@ -44,7 +45,7 @@ def assemble(
     detected = detect(sorted_rows, translators, homes if homes is not None else homes_of(translators), unread)
     meshes, said = settled(cluster, detected.meshes, detected.elsewhere, remembered)
     seen, emptiness = emptied(cluster, sorted_rows.counts(), sorted_rows.pods_in(remembered.namespaces - detected.homes), remembered)
-    workloads = _workloads(sorted_rows, _Members(translators, meshes, sorted_rows))
+    workloads = _workloads(sorted_rows, _Members(translators, meshes, sorted_rows, detected.homes))
     if complete and not emptiness:
         gone = gone_for_good(said, workloads, hooked(sorted_rows, translators, meshes, unread))
         said = [caveat for caveat in said if caveat.mesh not in gone]
@@ -74,9 +75,11 @@ def cluster_uid(rows: Iterable[Reduced]) -> str:
 
 
 class _Members:
-    """Answers which mesh pods are in; the first translator that knows them decides."""
+    """Answers which mesh pods are in; the first translator that knows them decides. `homes` are where control planes may be."""
 
-    def __init__(self, translators: Sequence[Translator], meshes: Sequence[Mesh], rows: Rows) -> None:
+    def __init__(self, translators: Sequence[Translator], meshes: Sequence[Mesh], rows: Rows, homes: frozenset[str]) -> None:
+        self._homes = homes
+        self._owned = _owned_by_gateways(rows)
         own = ((t, tuple(mesh for mesh in meshes if mesh.translator == t.name)) for t in translators)
         self._translators = tuple((translator, found) for translator, found in own if found)
         self._namespaces = {row.name: dict(row.labels) for row in rows.namespaces}
@@ -86,6 +89,16 @@ class _Members:
         pod, labels = _pod_fact(namespace, name, shape), self._namespaces.get(namespace, {})
         answers = (translator.member(pod, labels, meshes) for translator, meshes in self._translators)
         return next((answer for answer in answers if answer is not None), None)
+
+    def is_gateway(self, workload: tuple[str, str, str]) -> bool:
+        """Whether pods that are set up as a gateway's are one's: what they say of themselves is no authority."""
+        return workload[1] in self._homes or workload in self._owned
+
+
+def _owned_by_gateways(rows: Rows) -> frozenset[tuple[str, str, str]]:
+    """The workloads that a controller made for a Gateway of the Gateway API that it has programmed."""
+    programmed = {(row.namespace, row.name) for row in rows.gateways}
+    return frozenset((row.kind, row.namespace, row.name) for row in rows.controllers if (row.namespace, row.gateway) in programmed)
 
 
 def _pod_fact(namespace: str, name: str, shape: PodShape) -> PodFact:
@@ -150,6 +163,8 @@ def _workload(
     known = [(answer, count) for shape, count in shapes.items() if (answer := members.of(namespace, name, shape))]
     mesh = _commonest((answer.mesh, count) for answer, count in known)
     chosen = [answer for answer, _ in known if answer.mesh == mesh]
+    ports, further = _named_ports(shapes)
+    router = any(answer.gateway for answer in chosen)
     return Workload(
         kind=kind,
         namespace=namespace,
@@ -157,9 +172,11 @@ def _workload(
         labels=_common_labels(shapes),
         differing=_differing_keys(shapes),
         service_account=_commonest((shape.service_account, count) for shape, count in shapes.items()),
-        ports=_named_ports(shapes),
+        ports=ports,
+        further=further,
         mesh=mesh,
-        gateway=any(answer.gateway for answer in chosen),
+        gateway=router and members.is_gateway(key),
+        router=router,
         native_sidecar=bool(chosen) and all(answer.native_sidecar for answer in chosen),
         localities=tuple(sorted({localities[node] for node in nodes if node in localities})),
         pods=pods,
@@ -187,11 +204,16 @@ def _differing_keys(shapes: Collection[PodShape]) -> tuple[str, ...]:
     return tuple(sorted({key for (key, _), count in counted.items() if count < len(shapes) and key not in ROLLING_LABELS}))
 
 
-def _named_ports(shapes: Mapping[PodShape, int]) -> dict[str, int]:
-    """Container port names of containers and native sidecars. Where pods disagree, those of the commonest template win."""
+def _named_ports(shapes: Mapping[PodShape, int]) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
+    """Container port names of containers and native sidecars with the number that the commonest template gives, and the names that
+    pods give other numbers with those."""
     ports: dict[str, int] = {}
+    numbers: dict[str, set[int]] = {}
     for shape in sorted(shapes, key=lambda shape: (shapes[shape], repr(shape))) if len(shapes) > 1 else shapes:
         sidecars = (container for container in shape.init_containers if container.sidecar)
-        for container in (*sidecars, *shape.containers):
-            ports.update(container.ports)
-    return dict(sorted(ports.items()))
+        own = dict(pair for container in (*sidecars, *shape.containers) for pair in container.ports)
+        ports.update(own)
+        for name, number in own.items():
+            numbers.setdefault(name, set()).add(number)
+    further = {name: tuple(sorted(found - {ports[name]})) for name, found in sorted(numbers.items()) if len(found) > 1}
+    return dict(sorted(ports.items())), further

@@ -12,6 +12,7 @@ from gitmesh.discovery.rows import (
     ConfigRow,
     Container,
     ControllerRow,
+    GatewayRow,
     InjectorRow,
     NamespaceRow,
     NodeRow,
@@ -114,6 +115,12 @@ class Reducer:
             return None
         return InjectorRow(name_of(metadata), {"metadata": {"name": name_of(metadata), "labels": dict(pairs(metadata.get("labels")))}})
 
+    def _gateway(self, body: Body, metadata: Body) -> GatewayRow | None:
+        conditions = listed(mapping(body.get("status")).get("conditions"))
+        if not any(one.get("type") == "Programmed" and one.get("status") == "True" for one in conditions):
+            return None
+        return GatewayRow(namespace_of(metadata), name_of(metadata))
+
     def _kind(self, body: Body, _: Body) -> Reduced | None:
         return api_kind(body, self._groups)
 
@@ -152,6 +159,7 @@ class Reducer:
             owner,
             None if kind == "ReplicaSet" and owner != NO_OWNER else self._shape(mapping(template.get("metadata")), spec),
             self.share(tuple(map(_env, listed(spec.get("containers"))))) if kind in ("Deployment", "DaemonSet") else (),
+            _gateway_of(metadata),
         )
 
     def _shape(self, metadata: Body, spec: Body) -> PodShape:
@@ -176,6 +184,7 @@ _READERS: dict[tuple[str, str], Callable[[Reducer, Body, Body], Reduced | None]]
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): Reducer._validator,
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): Reducer._injector,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): Reducer._kind,
+    ("gateway.networking.k8s.io", "Gateway"): Reducer._gateway,
     ("apps", "Deployment"): lambda reducer, body, metadata: reducer._controller("Deployment", body, metadata),
     ("apps", "StatefulSet"): lambda reducer, body, metadata: reducer._controller("StatefulSet", body, metadata),
     ("apps", "DaemonSet"): lambda reducer, body, metadata: reducer._controller("DaemonSet", body, metadata),
@@ -205,6 +214,14 @@ def _owner(metadata: Body) -> tuple[str, str]:
         if owner.get("controller") is True:
             return intern(text(owner.get("kind"))), intern(text(owner.get("name")))
     return NO_OWNER
+
+
+def _gateway_of(metadata: Body) -> str:
+    """The Gateway that owns an object; its controller need not call itself one."""
+    for owner in listed(metadata.get("ownerReferences")):
+        if text(owner.get("kind")) == "Gateway" and text(owner.get("apiVersion")).startswith("gateway.networking.k8s.io/"):
+            return intern(text(owner.get("name")))
+    return ""
 
 
 def _telling(annotation: tuple[str, str]) -> bool:

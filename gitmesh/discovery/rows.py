@@ -58,6 +58,13 @@ class InjectorRow(Struct, frozen=True):
     body: Body
 
 
+class GatewayRow(Struct, frozen=True):
+    """A Gateway of the Gateway API that its controller has programmed (GEP-1364, condition Programmed)."""
+
+    namespace: str
+    name: str
+
+
 class Container(Struct, frozen=True):
     """A container or init container; `sidecar` marks a native sidecar (an init container that always restarts)."""
 
@@ -91,7 +98,8 @@ class PodRow(Struct, frozen=True):
 class ControllerRow(Struct, frozen=True):
     """A Deployment, StatefulSet, DaemonSet or ReplicaSet. `template` is None for a ReplicaSet that something owns.
 
-    `env` holds the literal environment of control plane candidates, container by container.
+    `env` holds the literal environment of control plane candidates, container by container. `gateway` names the Gateway of the
+    Gateway API that owns it.
     """
 
     kind: str
@@ -101,10 +109,11 @@ class ControllerRow(Struct, frozen=True):
     owner: tuple[str, str]
     template: PodShape | None
     env: tuple[Pairs, ...] = ()
+    gateway: str = ""
 
 
 Reduced: TypeAlias = (
-    NamespaceRow | AccountRow | NodeRow | ConfigRow | ValidatorRow | InjectorRow | PodRow | ControllerRow | Service | ApiKind
+    NamespaceRow | AccountRow | NodeRow | ConfigRow | ValidatorRow | InjectorRow | GatewayRow | PodRow | ControllerRow | Service | ApiKind
 )
 
 FACT_KINDS: tuple[tuple[str, str, str, str, bool], ...] = (
@@ -120,6 +129,7 @@ FACT_KINDS: tuple[tuple[str, str, str, str, bool], ...] = (
     ("apps", "v1", "replicasets", "ReplicaSet", True),
     ("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False),
     ("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", False),
+    ("gateway.networking.k8s.io", "v1", "gateways", "Gateway", True),
     ("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False),
 )
 """(group, version, plural, kind, namespaced) of everything that facts are made of. EndpointSlices hold only addresses
@@ -135,6 +145,7 @@ class Rows(Struct):
     configs: list[ConfigRow] = []
     validators: list[ValidatorRow] = []
     injectors: list[InjectorRow] = []
+    gateways: list[GatewayRow] = []
     pods: list[PodRow] = []
     controllers: list[ControllerRow] = []
     services: list[Service] = []
@@ -151,6 +162,7 @@ class Rows(Struct):
             ConfigRow: found.configs,
             ValidatorRow: found.validators,
             InjectorRow: found.injectors,
+            GatewayRow: found.gateways,
             PodRow: found.pods,
             ControllerRow: found.controllers,
             Service: found.services,

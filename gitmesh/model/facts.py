@@ -71,8 +71,10 @@ ROLLING_LABELS = frozenset(
 class Workload(Struct, frozen=True, kw_only=True):
     """Pods of one controller (or one bare pod): Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or Pod.
 
-    `labels` are those that all of its pods share, `differing` the keys of others; `ports` maps container port names to numbers; `mesh` names the
-    mesh whose proxy the pods carry ("" = none); `gateway` marks a proxy that is an ingress, egress or east-west gateway.
+    `labels` are those that all of its pods share, `differing` the keys of others; `ports` maps container port names to numbers, as
+    most of its pods have them, `further` to those that others have, as in the middle of a rollout; `mesh` names the mesh whose proxy
+    the pods carry ("" = none). `router` marks a proxy that is set up as a gateway's, by what the pods say of themselves, `gateway` one
+    that is a gateway by more than that: it is in a control plane's namespace, or a programmed Gateway owns it.
     Nothing guards `bare`, which counts the pods that carry no proxy although others do, nor `unguarded`, the container ports
     whose requests some pod's proxy does not see.
     """
@@ -84,8 +86,10 @@ class Workload(Struct, frozen=True, kw_only=True):
     differing: tuple[str, ...] = ()
     service_account: str = "default"
     ports: Mapping[str, int] = {}
+    further: Mapping[str, tuple[int, ...]] = {}
     mesh: str = ""
     gateway: bool = False
+    router: bool = False
     native_sidecar: bool = False
     localities: tuple[str, ...] = ()
     pods: int = 0
@@ -96,6 +100,10 @@ class Workload(Struct, frozen=True, kw_only=True):
     def key(self) -> tuple[str, str, str]:
         """(kind, namespace, name)."""
         return (self.kind, self.namespace, self.name)
+
+    def numbers(self, port: str) -> frozenset[int]:
+        """The numbers of a container port's name, on whichever of its pods."""
+        return frozenset(self.further.get(port, ())).union((self.ports[port],) if port in self.ports else ())
 
     def may_carry(self, wanted: Mapping[str, str]) -> bool:
         """Whether some of its pods may have all of these labels."""

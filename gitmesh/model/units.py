@@ -95,6 +95,7 @@ class Route(Struct, frozen=True, kw_only=True):
     `fields` uses the policy model's Python names. `headers` is already merged; its Decided.value is a `Headers`
     and its origin the greatest rule's. `targets` resolves `split` (same order) and `mirrors` resolves `mirror`.
     `origins` are all rules that take part, greatest first; `header_origins` says of each (side, name) who changes it.
+    `item_origins` says of each item of `split` and `mirror`, in their order, where its parts stand, "" = the item.
     """
 
     match: RequestMatch
@@ -103,6 +104,15 @@ class Route(Struct, frozen=True, kw_only=True):
     mirrors: tuple[Target, ...] = ()
     origins: tuple[Origin, ...] = ()
     header_origins: Mapping[tuple[str, str], Origin] = {}
+    item_origins: Mapping[str, tuple[Mapping[str, Origin], ...]] = {}
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """A rule that leaves a field to the mesh (`{disabled: true}`) for the requests that it matches."""
+
+    field: str
+    match: RequestMatch
+    origin: Origin
 
 
 class Subset(Struct, frozen=True, kw_only=True):
@@ -194,7 +204,8 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
 
     `routes` is a first-match list, most specific first, without a catch-all for unmatched requests. `settings` maps a
     Service port number (0 = the whole destination) to connection fields; a port's settings already include those of the
-    whole destination that it does not override. `meshes` names the meshes of its pods.
+    whole destination that it does not override. `meshes` names the meshes of its pods. `ended` are the rules that leave fields to
+    the mesh, greatest first: of a field that nothing decides for a request, the first one that means it is why.
     """
 
     cluster: str
@@ -203,6 +214,7 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
     meshes: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
     settings: Mapping[int, Mapping[str, Decided]] = {}
+    ended: tuple[Ended, ...] = ()
     subsets: tuple[Subset, ...] = ()
     access: Access | None = None
     policies: tuple[str, ...] = ()
@@ -214,7 +226,8 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
 
 
 class MeshUnit(Struct, frozen=True, kw_only=True):
-    """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads.
+    """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads, `doubtful` those that are set
+    up as gateways and that neither a policy nor the cluster says to be some.
 
     `guarded` maps a workload's key to its ports that some enforced Allow governs, where there are any; `neighbours` are the
     other workloads with a proxy in the gateways' namespaces. An object for a gateway must not open either.
@@ -223,6 +236,7 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
     cluster: str
     mesh: Mesh
     gateways: tuple[Workload, ...] = ()
+    doubtful: tuple[Workload, ...] = ()
     guarded: Mapping[tuple[str, str, str], tuple[int, ...]] = {}
     neighbours: tuple[Workload, ...] = ()
     access_default: Decided | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from gitmesh.model.base import DnsLabel, Labels, Model, PortRef, SomeOf, exactly_one
-from gitmesh.model.selectors import IdentitySelector
+from gitmesh.model.selectors import IdentitySelector, WorkloadSelector
 
 
 class MeshSelector(Model):
@@ -69,6 +69,17 @@ class VirtualMeshSpec(Model):
     )
     access_exempt: AccessExempt | None = Field(None, description="Exceptions from a default of Deny.")
     mtls: Mtls | None = Field(None, description="Mutual TLS; omitted: left as it is.")
+    gateways: SomeOf[WorkloadSelector] | None = Field(
+        None,
+        description="The gateways, which a default of Deny does not cover; omitted: those in the namespaces of control planes, and those "
+        "that a programmed Gateway of the Gateway API owns. Name their namespaces: a label is whatever a pod says of itself.",
+    )
+
+    @model_validator(mode="after")
+    def _gateways_are_some(self) -> Self:
+        if any(item.all for item in self.gateways or ()):
+            raise ValueError("gateways: {all: true} would exempt every workload; name their namespaces")
+        return self
 
     @model_validator(mode="after")
     def _exempt_needs_deny(self) -> Self:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from gitmesh.diagnostics import Diagnostic, Location, finding, in_order, suggest
@@ -19,6 +20,7 @@ from gitmesh.model.policies import Policy, Positions
 from gitmesh.model.snapshot import File, Snapshot
 from gitmesh.parsing.faults import echo, findings_of
 from gitmesh.parsing.nodes import Document, read
+from gitmesh.parsing.scalars import QUOTE
 from gitmesh.parsing.weighing import MAX_FILE_WEIGHT, MAX_REVISION_WEIGHT, Load, load
 
 MAX_FILES = 20_000
@@ -154,11 +156,19 @@ def _digest(kind: str, namespace: str, name: str, spec: object) -> str:
     return hashlib.sha256(canonical).hexdigest()[:16]
 
 
-def _without_echoes(causes: Iterable[Diagnostic], others: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+def _without_echoes(causes: Iterable[Diagnostic], others: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     """A value that could not be read also fails the schema: one finding per place is enough."""
-    causes = tuple(causes)
-    places = {d.at for d in causes}
-    return (*causes, *(d for d in others if d.at not in places))
+    echoes = {echo.at: echo for echo in others}
+    found = tuple(_hinted(cause, echoes.pop(cause.at, None)) for cause in causes)
+    places = {cause.at for cause in found}
+    return (*found, *(d for d in others if d.at not in places))
+
+
+def _hinted(cause: Diagnostic, echo: Diagnostic | None) -> Diagnostic:
+    """To quote a value helps where text is meant; elsewhere what the schema wants is the hint."""
+    if echo is None or not cause.hint.startswith(QUOTE) or "must be text" in echo.message:
+        return cause
+    return replace(cause, hint=echo.message.removesuffix(", not this value"))
 
 
 def _policy_id(data: Mapping[str, Any]) -> str:

@@ -35,6 +35,8 @@ _MAX_DIGITS = 15
 _REMEMBERED = 8192
 _REMEMBERED_LENGTH = 64
 
+QUOTE = "quote it"
+"""How a hint begins that helps where text is meant, and only there."""
 _NO_VALUE = Refusal("GM203", "there is no value here", "leave the field out, or give it a value")
 
 
@@ -72,7 +74,7 @@ def _decimal(text: str) -> object:
 
 def _quote(text: str, what: str) -> Refusal:
     shown = text if len(text) <= 40 else f"{text[:40]}..."
-    return Refusal("GM105", f"`{shown}` is text to some YAML parsers and {what} to others", f'quote it: "{shown}"')
+    return Refusal("GM105", f"`{shown}` is text to some YAML parsers and {what} to others", f'{QUOTE}: "{shown}"')
 
 
 class _Memo(dict[str, object]):

@@ -37,7 +37,8 @@ class Kept(Struct, frozen=True, kw_only=True):
 def keep_back(built: Build, observed: Observed, facts: ClusterFacts, translators: Mapping[str, Translator], ledger: Ledger) -> Kept:
     """The build with all those units held of which a policy would be withdrawn that names what is not there, or that is gone from
     this cluster alone; the same build where there is none."""
-    gone = [one for one in built.gone if one.hold not in ledger.approved]
+    # Of a cluster that is held for what was read of it, that is said already.
+    gone = [one for one in built.gone if one.hold not in ledger.approved and not built.doubtful]
     waiting = built.pending.union(one.policy for one in gone)
     mine = {key: live for key, live in observed.live.items() if is_marked(live, built.cluster, ledger.instance)}
     losing = {key: lost for key, live in mine.items() if (lost := _lost(live, built, waiting))}

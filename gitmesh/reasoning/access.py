@@ -207,8 +207,11 @@ class _Asked:
             whose = f"accessDefault is {decided.value}" if decided else "no VirtualMesh says otherwise"
             text = f"no policy selects it, and {whose}"
             return Ruling(answer=Answer.ALLOWED, basis=Basis.DEFAULT, text=text, deciding=(decided.origin,) if decided else ())
-        if self.pair.workload.gateway:
+        if self.mesh and self.pair.workload in self.mesh.gateways:
             return Ruling(answer=Answer.ALLOWED, basis=Basis.GATEWAY, text="a default of Deny never covers a gateway")
+        if self.mesh and self.pair.workload in self.mesh.doubtful:
+            text = "it calls itself a gateway, and nothing says that it is one: closed, unless it was open before"
+            return Ruling(answer=Answer.UNKNOWN, basis=Basis.HELD, text=text)
         text = "no policy selects it, and accessDefault is Deny"
         return self._exempted() or Ruling(answer=Answer.DENIED, basis=Basis.DEFAULT, text=text, deciding=(decided.origin,))
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 from msgspec import Struct, field
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import Tls
+from gitmesh.model.traffic import CONNECTION_FIELDS, Tls
 from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, Target
 from gitmesh.reasoning.questions import Known, Question
 from gitmesh.resolution.matching import Request, matches, source_holds
@@ -31,7 +31,8 @@ class Routing(Struct, frozen=True, kw_only=True):
 
     `request` and `connection` use the policy model's Python names. `targets` and `mirrors` resolve `split` and `mirror`, in the
     same order; `match` are the requests that are treated so, and what `replacePrefixMatch` replaces the prefix of; `rules` are the
-    rules that take part, greatest first; `headers` says who changes each (side, header name).
+    rules that take part, greatest first; `headers` says who changes each (side, header name), and `items` where each item of `split`
+    and `mirror` stands. `ended` are fields that a policy leaves to the mesh, and where.
     """
 
     found: Found
@@ -42,6 +43,8 @@ class Routing(Struct, frozen=True, kw_only=True):
     match: RequestMatch = field(default_factory=RequestMatch)
     rules: tuple[Origin, ...] = ()
     headers: Mapping[tuple[str, str], Origin] = {}
+    items: Mapping[str, tuple[Origin, ...]] = {}
+    ended: Mapping[str, Origin] = {}
 
 
 def route(question: Question, known: Known) -> Routing:
@@ -53,11 +56,12 @@ def route(question: Question, known: Known) -> Routing:
         return Routing(found=Found.HELD)
     unit = known.destinations.get(service.key)
     connection = _connection(unit, question) if unit else {}
+    taken = _taken(unit, question) if unit and question.http else None
+    ended = _ended(unit, question, {*connection, *(taken.fields if taken else ())}) if unit else {}
     if not question.http:
-        return Routing(found=Found.NOT_HTTP, connection=connection)
-    taken = _taken(unit, question) if unit else None
+        return Routing(found=Found.NOT_HTTP, connection=connection, ended=ended)
     if taken is None:
-        return Routing(found=Found.DECIDED, connection=connection)
+        return Routing(found=Found.DECIDED, connection=connection, ended=ended)
     return Routing(
         found=Found.DECIDED,
         request=taken.fields,
@@ -67,12 +71,23 @@ def route(question: Question, known: Known) -> Routing:
         match=taken.match,
         rules=taken.origins,
         headers=taken.header_origins,
+        items={name: tuple(item[""] for item in items) for name, items in taken.item_origins.items()},
+        ended=ended,
     )
 
 
 def _taken(unit: DestinationUnit, question: Question) -> Route | None:
     request = question.request()
     return next((one for one in unit.routes if matches(one.match, request)), None)
+
+
+def _ended(unit: DestinationUnit, question: Question, decided: Collection[str]) -> Mapping[str, Origin]:
+    """Of fields that nothing decides: the greatest rule that means the request leaves them to the mesh, if there is one."""
+    request, found = question.request(), dict[str, Origin]()
+    for one in unit.ended:
+        if one.field not in decided and (question.http or one.field in CONNECTION_FIELDS) and matches(one.match, request):
+            found.setdefault(one.field, one.origin)
+    return found
 
 
 def tls_of(question: Question, known: Known) -> Decided | None:

@@ -32,6 +32,8 @@ _WHY_NOT: Mapping[Found, str] = {
 }
 OWN = "(the mesh's own)"
 """What is shown for a field that no policy sets."""
+ENDED = "(the mesh's own, disabled by policy)"
+"""What is shown for a field that a policy leaves to the mesh."""
 
 
 class Asked(Struct, Generic[A], frozen=True, kw_only=True):
@@ -89,14 +91,17 @@ def _routing(found: Routing) -> Iterator[str]:
 
 def _rows(found: Routing) -> Iterator[tuple[str, str, str]]:
     """A row for each field; where no policy says where requests go, `split` stands for all three that could."""
-    routing = [name for name in ROUTING_FIELDS if name in found.request] or ["split"]
+    said = {*found.request, *found.ended}
+    routing = [name for name in ROUTING_FIELDS if name in said] or ["split"]
     asked = [name for name in REQUEST_FIELDS if name in routing or name not in ROUTING_FIELDS] if found.found is Found.DECIDED else []
     for name in (*asked, *CONNECTION_FIELDS):
         decided = found.request.get(name) or found.connection.get(name)
         if decided is None:
-            yield camel(name), OWN, ""
+            origin = found.ended.get(name)
+            yield camel(name), ENDED if origin else OWN, _place(origin) if origin else ""
         elif name in _SEVERAL:
-            yield from ((camel(name), value, _place(decided.origin)) for value in _SEVERAL[name](decided, found))
+            places = found.items.get(name) or [decided.origin] * len(decided.value)
+            yield from ((camel(name), value, _place(at)) for value, at in zip(_SEVERAL[name](decided, found), places, strict=True))
         elif name == "headers":
             yield from _header_rows(decided, found.headers)
         else:
@@ -189,6 +194,7 @@ def routings_document(asked: Asked[Routing]) -> Document:
             "mirrors": [_target_document(target) for target in found.mirrors],
             "headers": [{"side": side, "name": header, **origins([who])[0]} for (side, header), who in sorted(found.headers.items())],
             "connection": _fields(found.connection),
+            "disabled": {camel(name): origins([origin])[0] for name, origin in sorted(found.ended.items())},
         }
         for name, found in asked.answers.items()
     ]

@@ -29,8 +29,8 @@ _ALWAYS = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE, Action.KEEP})
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """Numbers of one report. `policies` counts those that could not be read as well, as far as they have a name; `findings`
-    counts one that several clusters share once, as it is told.
+    """Numbers of one report. `policies` counts those that could not be read as well, as far as they have a name; `files` those
+    that policies or findings are in; `findings` counts one that several clusters share once, as it is told.
 
     `objects` counts objects by action over all clusters: of the plan, and after a run that writes what was really done.
     `failed` are writes that failed then, `observing` the clusters that it only looked at, and `observed` what it would have
@@ -60,7 +60,10 @@ def summarise(report: Report) -> Summary:
     done = report.until is Stage.APPLY
     written = [result for result in report.clusters.values() if not (done and result.observe_only)]
     observing = [result for result in report.clusters.values() if done and result.observe_only]
-    places = (policy.location for policy in report.policies), (one.at for one in report.diagnostics if one.at and one.policy)
+    places = (
+        (policy.location for policy in report.policies),
+        (one.at for one in report.diagnostics if one.at and one.at.source and one.at.line),
+    )
     return Summary(
         policies=len({policy.id for policy in report.policies} | {one.policy for one in report.diagnostics if one.policy}),
         files=len({(at.source, at.path) for found in places for at in found}),

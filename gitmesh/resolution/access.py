@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
-from gitmesh.model.facts import Service, ServicePort
+from gitmesh.model.facts import Service, ServicePort, Workload
 from gitmesh.model.policies import Policy, YamlPath
 from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, TextCondition
 from gitmesh.model.virtualmesh import VirtualMeshSpec
@@ -148,6 +148,7 @@ class _Decision:
                 for number in all_targets(service, [workload])
             }
             lacking = set(own) - all_targets(self.situation.service, [workload]) if workload.mesh else set()
+            lacking |= _elsewhere(self.situation.service, workload)
             yield from lacking if default == "Deny" else lacking & governed
 
     def _exemption(self, guarded: frozenset[int]) -> Exemption | None:
@@ -175,6 +176,17 @@ class _Decision:
             callers=who.callers if who else (),
             origin=owner.origin("access_exempt"),
         )
+
+
+def _elsewhere(service: Service, workload: Workload) -> frozenset[int]:
+    """Of a port name with several numbers, as in the middle of a rollout, those that on other pods of the workload are another port,
+    which the Service does not reach."""
+    if not workload.further:
+        return frozenset()
+    reached = {port.target for port in service.ports}
+    several = frozenset(number for name in reached & workload.further.keys() for number in workload.numbers(str(name)))
+    others = (workload.numbers(name) for name in (workload.ports.keys() | workload.further.keys()) - reached)
+    return several.intersection(frozenset().union(*others))
 
 
 def missing_port(policy: Policy, path: tuple[str | int, ...], service: Service, reference: int | str, cluster: str) -> Diagnostic:

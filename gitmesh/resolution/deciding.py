@@ -186,6 +186,7 @@ class _Cluster:
             self.index,
             routes=traffic.routes,
             settings=traffic.settings,
+            ended=traffic.ended,
             access=decision,
             policies=tuple(sorted({*traffic.policies, *named})),
         )

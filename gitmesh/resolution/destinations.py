@@ -12,20 +12,21 @@ from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.facts import Service
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
-from gitmesh.model.traffic import CONNECTION_FIELDS, DestinationRef, Mirror, SplitTarget, TrafficPolicySpec
-from gitmesh.model.units import Decided, RequestMatch, Route, SourceCondition, Target
+from gitmesh.model.traffic import DestinationRef, Mirror, SplitTarget, TrafficPolicySpec
+from gitmesh.model.units import Decided, Ended, Route, Target
 from gitmesh.resolution.access import missing_port
+from gitmesh.resolution.connections import CONNECTION, beyond, settings
 from gitmesh.resolution.index import Index, World, port_of
-from gitmesh.resolution.matching import Disjoint, Inexpressible, implies
+from gitmesh.resolution.items import Items, items_of
+from gitmesh.resolution.matching import Disjoint, Inexpressible
 from gitmesh.resolution.routes import MOST_CONJUNCTIONS, Row, first_match, header_origins, row_fields, row_origins, rule_origin
-from gitmesh.resolution.rules import Rule, Slot, canonical, conflicts, in_precedence, is_disabled, rules_of, shadows, slot_path
+from gitmesh.resolution.rules import Rule, Slot, conflicts, in_precedence, is_disabled, rules_of, shadows, slot_path
 from gitmesh.resolution.selection import near_service
 
 RuleId = tuple[str, int | None]
 """(policy, index of the match)."""
 MOST_CONFLICTS = 100
 """Pairs shown of one destination."""
-_CONNECTION: frozenset[Slot] = frozenset((name,) for name in CONNECTION_FIELDS)
 
 
 class Acting(Struct, frozen=True, kw_only=True):
@@ -49,6 +50,7 @@ class Traffic(Struct, frozen=True, kw_only=True):
 
     routes: tuple[Route, ...] = ()
     settings: Mapping[int, Mapping[str, Decided]] = {}
+    ended: tuple[Ended, ...] = ()
     policies: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     wins: frozenset[RuleId] = frozenset()
@@ -67,6 +69,7 @@ class _Destination:
         self.cluster, self.service, self.index = cluster, service, index
         self.found: list[Diagnostic] = []
         self.needs: list[Need] = []
+        self.items: dict[tuple[str, str], Items] = {}
         self.unsure = False
 
     @property
@@ -81,6 +84,7 @@ class _Destination:
         return Traffic(
             routes=routes,
             settings=self._settings(rules),
+            ended=tuple(_ended(rules)),
             policies=tuple(sorted({rule.policy.id for rule in rules})),
             needs=tuple(self.needs),
             wins=frozenset((rule.policy.id, rule.number) for rule, greater in over if greater is None),
@@ -93,7 +97,7 @@ class _Destination:
         """The connection fields, where no field has more values by clients than overlaps are allowed."""
         found = settings(rules)
         for name, chain in ((name, chain) for table in found.values() for name, chain in sorted(table.items())):
-            last = _last(chain)
+            last = beyond(chain, MOST_CONJUNCTIONS)
             if last is not None:
                 policy = next(rule.policy for rule in rules if rule.policy.id == last.policy)
                 text = f"{camel(name)} of Service {self.name} is decided for more than {MOST_CONJUNCTIONS} groups of clients"
@@ -131,7 +135,7 @@ class _Destination:
         self.found += conflict_findings(rules, self.cluster, self.name)
 
     def _routes(self, rules: Sequence[Rule]) -> tuple[Route, ...]:
-        relevant = [_restricted(rule) for rule in rules if not rule.slots.keys() <= _CONNECTION]
+        relevant = [_restricted(rule) for rule in rules if not rule.slots.keys() <= CONNECTION]
         table = first_match(relevant)
         if table.too_many:
             least = table.too_many[-1]
@@ -157,12 +161,22 @@ class _Destination:
             mirrors=self._targets(row, "mirror", mirror) if mirror else (),
             origins=row_origins(row),
             header_origins=header_origins(row),
+            item_origins={
+                name: self._items(_decider(row, one), name, one).parts for name, one in (("split", split), ("mirror", mirror)) if one
+            },
         )
 
     def _targets(self, row: Row, name: str, decided: Decided) -> tuple[Target, ...]:
-        policy = next(rule.policy for rule in row.rules if rule.policy.id == decided.origin.policy)
-        found = (self._target(row, policy, (name, place, "destination"), item) for place, item in in_place(policy, name, decided.value))
+        policy = _decider(row, decided)
+        placed = zip(self._items(policy, name, decided).places, decided.value, strict=True)
+        found = (self._target(row, policy, (name, place, "destination"), item) for place, item in placed)
         return tuple(target for target in found if target is not None)
+
+    def _items(self, policy: Policy, name: str, decided: Decided) -> Items:
+        """Found once for all rows: the value of a policy's list is the same in each."""
+        if (policy.id, name) not in self.items:
+            self.items[policy.id, name] = items_of(policy, name, decided.value)
+        return self.items[policy.id, name]
 
     def _target(self, row: Row, policy: Policy, path: tuple[str | int, ...], item: SplitTarget | Mirror) -> Target | None:
         reference = item.destination
@@ -210,26 +224,28 @@ class _Destination:
             self._say("GM209", f"no pod behind Service {service.namespace}/{service.name} carries {shown}", policy, *path)
 
 
+def _decider(row: Row, decided: Decided) -> Policy:
+    return next(rule.policy for rule in row.rules if rule.policy.id == decided.origin.policy)
+
+
+def _ended(rules: Sequence[Rule]) -> Iterator[Ended]:
+    """Rules with `{disabled: true}`; they are in precedence."""
+    for rule in rules:
+        for slot, value in sorted(rule.slots.items(), key=lambda item: item[0]):
+            if is_disabled(value):
+                yield Ended(field=slot_path(rule, slot)[0], match=rule.match, origin=rule.origin(slot))
+
+
 def _traffic(policy: Policy) -> TrafficPolicySpec:
     assert isinstance(policy.spec, TrafficPolicySpec)
     return policy.spec
 
 
-def in_place(policy: Policy, name: str, items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-    """Items of a set-like list in canonical form, each with its place in the policy; equal ones have the places of all of them."""
-    places: dict[str, list[int]] = {}
-    for place, item in enumerate(getattr(policy.spec, name)):
-        places.setdefault(repr(canonical(item)), []).append(place)
-    for item in items:
-        same = places[repr(item)]
-        yield (same.pop(0) if len(same) > 1 else same[0]), item
-
-
 def _restricted(rule: Rule) -> Rule:
     """The rule without its connection fields."""
-    if not rule.slots.keys() & _CONNECTION:
+    if not rule.slots.keys() & CONNECTION:
         return rule
-    return replace(rule, slots={slot: value for slot, value in rule.slots.items() if slot not in _CONNECTION})
+    return replace(rule, slots={slot: value for slot, value in rule.slots.items() if slot not in CONNECTION})
 
 
 def conflict_findings(rules: Sequence[Rule], cluster: str, destination: str) -> Iterator[Diagnostic]:
@@ -255,48 +271,3 @@ def conflict(mine: Rule, slot: Slot, other: Rule, other_slot: Slot, cluster: str
         field=mine.origin(slot).field,
         cluster=cluster,
     )
-
-
-def settings(rules: Sequence[Rule]) -> Mapping[int, Mapping[str, Decided]]:
-    """Connection fields by Service port number, 0 = the whole destination; a port has an entry if some rule names it.
-
-    `rules` are in precedence. The greatest rule that sets a field decides it for its clients, lesser ones for the others.
-    """
-    setting = [rule for rule in rules if rule.slots.keys() & _CONNECTION]
-    ports = sorted({rule.match.port for rule in setting if rule.match.port > 0})
-    table = {port: _setting(rule for rule in setting if rule.match.port in (0, port)) for port in ports}
-    whole = _setting(rule for rule in setting if not rule.match.port)
-    return {**({0: whole} if whole else {}), **table}
-
-
-def _setting(rules: Iterator[Rule]) -> Mapping[str, Decided]:
-    said: dict[str, list[Decided]] = {}
-    for rule in rules:
-        for slot in sorted(rule.slots.keys() & _CONNECTION):
-            greater = said.setdefault(slot[0], [])
-            if not any(_covers(one.source, rule.match.source) for one in greater):
-                greater.append(Decided(value=rule.slots[slot], origin=rule.origin(slot), source=rule.match.source))
-    chains = {name: _chain(greater) for name, greater in sorted(said.items())}
-    return {name: chain for name, chain in chains.items() if chain is not None}
-
-
-def _last(chain: Decided) -> Origin | None:
-    """The origin of the decision with which the chain becomes too long."""
-    length, one = 0, chain
-    while one.otherwise is not None:
-        length, one = length + 1, one.otherwise
-    return one.origin if length >= MOST_CONJUNCTIONS else None
-
-
-def _covers(wide: SourceCondition, narrow: SourceCondition) -> bool:
-    """Whether every client of `narrow` is one of `wide`."""
-    return implies(RequestMatch(source=narrow), RequestMatch(source=wide))
-
-
-def _chain(decisions: Sequence[Decided]) -> Decided | None:
-    """The decisions, greatest first, as one; None where all of them leave the mesh its own."""
-    chain: Decided | None = None
-    for decided in reversed(decisions):
-        if chain is not None or not is_disabled(decided.value):
-            chain = replace(decided, otherwise=chain)
-    return chain

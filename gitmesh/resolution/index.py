@@ -188,7 +188,7 @@ def port_of(service: Service, reference: int | str) -> ServicePort | None:
 
 
 def targets(port: ServicePort, workloads: Iterable[Workload]) -> frozenset[int]:
-    """The workload port numbers behind a Service port; a named one may differ by workload, and be none at all."""
+    """The workload port numbers behind a Service port; a named one may differ by workload and by pod, and be none at all."""
     if isinstance(port.target, int):
         return frozenset([port.target or port.number])
-    return frozenset(workload.ports[port.target] for workload in workloads if port.target in workload.ports)
+    return frozenset(number for workload in workloads for number in workload.numbers(port.target))

@@ -12,6 +12,7 @@ from gitmesh.diagnostics import Diagnostic, Severity, finding, suggest
 from gitmesh.model.facts import Mesh, Workload
 from gitmesh.model.objects import is_label
 from gitmesh.model.policies import Policy
+from gitmesh.model.selectors import WorkloadSelector
 from gitmesh.model.units import Decided, MeshUnit, UnitKey
 from gitmesh.model.virtualmesh import MeshRef, MeshSelector, VirtualMeshSpec
 from gitmesh.resolution.index import Index, Key, World, targets
@@ -160,7 +161,8 @@ def mesh_units(cluster: str, index: Index, membership: Membership, governed: Col
 
 def _unit(cluster: str, index: Index, mesh: Mesh, policy: Policy, governed: Collection[Key]) -> MeshUnit:
     spec = _spec(policy)
-    gateways = sorted((w for w in index.facts.workloads if w.gateway and w.mesh == mesh.name), key=lambda w: w.key)
+    own = sorted((w for w in index.facts.workloads if w.mesh == mesh.name), key=lambda w: w.key)
+    gateways = [w for w in own if _is_gateway(w, spec, cluster)]
     places = {gateway.namespace for gateway in gateways}
     around = sorted((w for w in index.facts.workloads if w.mesh and w.namespace in places), key=lambda w: w.key)
     guarded = {workload.key: _guarded(workload, index, governed) for workload in around}
@@ -168,6 +170,7 @@ def _unit(cluster: str, index: Index, mesh: Mesh, policy: Policy, governed: Coll
         cluster=cluster,
         mesh=mesh,
         gateways=tuple(gateways),
+        doubtful=tuple(w for w in own if w.router and w not in gateways and spec.gateways is None),
         guarded={key: ports for key, ports in guarded.items() if ports},
         neighbours=tuple(workload for workload in around if workload not in gateways),
         access_default=Decided(value=spec.access_default, origin=policy.origin("access_default")),
@@ -176,6 +179,22 @@ def _unit(cluster: str, index: Index, mesh: Mesh, policy: Policy, governed: Coll
         policies=(policy.id,),
     )
     return replace(unit, digest=sha256(repr(unit).encode()).hexdigest())
+
+
+def _is_gateway(workload: Workload, spec: VirtualMeshSpec, cluster: str) -> bool:
+    """Whether a default of Deny does not cover it: as the VirtualMesh says, else as the cluster vouches for it."""
+    if spec.gateways is None:
+        return workload.gateway
+    return any(_means(item, workload, cluster) for item in spec.gateways)
+
+
+def _means(item: WorkloadSelector, workload: Workload, cluster: str) -> bool:
+    return (
+        (item.clusters is None or cluster in item.clusters)
+        and (item.namespaces is None or workload.namespace in item.namespaces)
+        and (item.service_accounts is None or workload.service_account in item.service_accounts)
+        and (item.labels or {}).items() <= workload.labels.items()
+    )
 
 
 def _guarded(workload: Workload, index: Index, governed: Collection[Key]) -> tuple[int, ...]:

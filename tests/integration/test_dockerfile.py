@@ -20,7 +20,7 @@ from tests.lab.fixtures import not_available
 
 ROOT = Path(__file__).parents[2]
 UID = 65532
-_INSTRUCTION = re.compile(r"^(FROM|WORKDIR|COPY|RUN|ENV|USER|EXPOSE|ENTRYPOINT|CMD)\s+(.*)$")
+_INSTRUCTION = re.compile(r"^(ARG|FROM|WORKDIR|COPY|RUN|ENV|USER|EXPOSE|ENTRYPOINT|CMD)\s+(.*)$")
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
@@ -37,7 +37,8 @@ def stages() -> list[list[tuple[str, str]]]:
     for name, arguments in instructions((ROOT / "Dockerfile").read_text(encoding="utf-8")):
         if name == "FROM":
             found.append([])
-        found[-1].append((name, arguments))
+        if found:
+            found[-1].append((name, arguments))
     return found
 
 
@@ -182,6 +183,20 @@ def test_the_last_stage_is_small_and_without_privileges() -> None:
     for wanted in ("git", "ca-certificates", "openssh-client", "--no-install-recommends", "rm -rf /var/lib/apt/lists"):
         assert wanted in install
     assert ("ENTRYPOINT", '["gitmesh"]') in last
+
+
+def test_every_stage_is_built_on_one_base_which_a_build_to_be_run_names_by_its_digest() -> None:
+    found = instructions((ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    assert [arguments for name, arguments in found if name == "FROM"] == ["${BASE} AS build", "${BASE}"]
+    assert found[0] == ("ARG", "BASE=docker.io/library/python:3.11-slim-bookworm")
+
+    for base in ("", "docker.io/library/python:3.11-slim-bookworm", "python@sha256:1234"):
+        refused = subprocess.run(["make", "-s", "image", f"BASE={base}"], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert refused.returncode != 0
+        assert "give BASE=NAME@sha256:DIGEST" in refused.stdout
+    pinned = f"docker.io/library/python@sha256:{'a' * 64}"
+    named = subprocess.run(["make", "-n", "image", f"BASE={pinned}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"docker build --build-arg BASE='{pinned}'" in named.stdout
 
 
 def test_every_dependency_is_locked_by_hash_and_no_lock_names_a_host() -> None:

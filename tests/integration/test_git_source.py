@@ -163,12 +163,29 @@ class TestHistory:
         assert snapshot.files[0].content == b"a: 1\n"
         assert reader.read(first) is snapshot
 
-    def test_read_fetches_a_rewritten_commit_while_the_remote_has_it(self, origin: Repo, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("accepted", [False, True])
+    def test_a_commit_that_was_rewritten_is_read_only_if_it_was_accepted_here(self, accepted: bool, origin: Repo, tmp_path: Path) -> None:
         lost = origin.commit({"policies/a.yaml": "a: 1\n"})
+        source(origin, tmp_path).fetch()
+        if accepted:
+            source(origin, tmp_path).accept(lost)
         origin.commit({"policies/a.yaml": "a: 2\n"}, parent="")
         reader = source(origin, tmp_path)
         reader.fetch()
-        assert reader.read(lost).files[0].content == b"a: 1\n"
+        if accepted:
+            assert reader.read(lost).files[0].content == b"a: 1\n"
+            return
+        with pytest.raises(SourceError, match="does not lead to"):
+            reader.read(lost)
+
+    def test_a_commit_that_nobody_merged_is_not_asked_for(self, origin: Repo, tmp_path: Path) -> None:
+        """The remote would give it away to who knows its id."""
+        origin.commit({"policies/a.yaml": "a: 1\n"})
+        other = origin.commit({"policies/a.yaml": "a: 2\n"}, branch="proposal")
+        reader = source(origin, tmp_path)
+        reader.fetch()
+        with pytest.raises(SourceError, match="does not lead to"):
+            reader.read(other)
 
     @pytest.mark.parametrize("commit", ["f" * 40, "main", "HEAD@{1}", "--output=x", ""])
     def test_G03_read_of_what_is_no_known_commit(self, commit: str, origin: Repo, tmp_path: Path) -> None:
@@ -259,6 +276,7 @@ class TestHostileTrees:
         inner = origin.tree([("100644", b"config.yaml", blob)], store=store)
         policies = origin.tree([("040000", name, inner)], store=store)
         commit = origin.commit_tree(origin.tree([("040000", b"policies", policies)], store=store), store=store)
+        reader.accept(commit)
         snapshot = reader.read(commit)
         assert (paths(snapshot), codes(snapshot)) == ([], ["GM108"])
 

@@ -17,7 +17,7 @@ from gitmesh.adapters.git import repository as repository_module
 from gitmesh.adapters.git.process import Limits
 from gitmesh.adapters.statusbranch import StatusBranch
 from gitmesh.diagnostics import Severity
-from gitmesh.errors import GoneError, SourceError
+from gitmesh.errors import SourceError
 from gitmesh.model.config import Author
 from gitmesh.model.report import Report, SourceResult, Stage
 from tests.gitrepo import Repo
@@ -53,7 +53,9 @@ class TestNames:
         first, second = names
         old = origin.tip()
         origin.move(first, old)
-        assert source(origin, tmp_path, branch=first).fetch().commit == old
+        before = source(origin, tmp_path, branch=first)
+        assert before.fetch().commit == old
+        before.accept(old)
         origin.delete_branch(first)
         origin.move(second, old)
         newer = origin.update({"policies/b.yaml": "b: 1\n"}, branch=second)
@@ -141,6 +143,7 @@ class TestDisk:
         lost = origin.tip()
         reader = source(origin, tmp_path)
         reader.fetch()
+        reader.accept(lost)
         origin.commit({"policies/b.yaml": "b: 1\n"}, parent="")
         origin.git("config", "uploadpack.allowAnySHA1InWant", "false")
         (tmp_path / "state" / "store.busy").unlink()
@@ -148,12 +151,11 @@ class TestDisk:
         other = source(origin, tmp_path)
         assert [d.code for d in other.fetch().diagnostics] == ["GM601"]
         assert other.read(lost).commit == lost
-        with pytest.raises(GoneError):
-            other.read("f" * 40)
 
     def test_where_no_disk_takes_anything_the_new_commit_waits(self, origin: Repo, tmp_path: Path, temporary: Path) -> None:
         reader = source(origin, tmp_path)
         kept = reader.fetch()
+        reader.accept(kept.commit)
         (tmp_path / "state").rename(tmp_path / "gone")
         (tmp_path / "state").write_text("in the way")
         temporary.rmdir()

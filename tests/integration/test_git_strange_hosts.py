@@ -115,8 +115,11 @@ class TestWebPages:
         assert "login page" in error.hint
 
     def test_no_commit_is_told_to_be_gone_while_a_login_page_answers(self, host: Host, tmp_path: Path) -> None:
-        with pytest.raises(SourceError, match="web page") as caught:
-            source(host.url, tmp_path).read("a" * 40)
+        reader = source(host.url, tmp_path)
+        reader.accept("a" * 40)
+        failure(reader)
+        with pytest.raises(SourceError) as caught:
+            reader.read("a" * 40)
         assert not isinstance(caught.value, GoneError)
 
     def test_no_status_is_pushed_to_a_login_page(self, host: Host, tmp_path: Path) -> None:
@@ -140,12 +143,14 @@ class TestWebPages:
         git_http.create_repo("config")
         assert "repository is empty" in str(failure(source(git_http.url("config"), tmp_path)))
 
-    def test_a_commit_is_gone_when_the_server_says_so(self, git_http: GitHttpServer, tmp_path: Path) -> None:
+    def test_a_commit_is_gone_when_the_branch_was_read_without_it(self, git_http: GitHttpServer, tmp_path: Path) -> None:
         git_http.username = ""
-        origin = Repo(git_http.repo_path("config"))
-        origin.commit(POLICY)
+        Repo(git_http.repo_path("config")).commit(POLICY)
+        reader = source(git_http.url("config"), tmp_path)
+        reader.accept("f" * 40)
+        reader.fetch()
         with pytest.raises(GoneError, match="is not in the repository any more"):
-            source(git_http.url("config"), tmp_path).read("f" * 40)
+            reader.read("f" * 40)
 
 
 @pytest.mark.parametrize(

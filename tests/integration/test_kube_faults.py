@@ -183,6 +183,18 @@ def test_K03_a_list_of_too_many_bytes_is_an_error(monkeypatch: pytest.MonkeyPatc
     assert len(server.seen) <= 6
 
 
+def test_K07_a_list_that_does_not_end_is_given_up_in_time_however_soon_each_page_comes() -> None:
+    def another(handler: Handler) -> None:
+        handler.server.dropped.wait(0.05)
+        handler.send(200, b'{"metadata": {"continue": "%d"}, "items": []}' % len(handler.server.seen))
+
+    with facing(another, timeout=0.5) as (client, _):
+        began = time.monotonic()
+        with pytest.raises(ClusterError, match="did not end within 1 s, twice the deadline"):
+            everything(client, "/api/v1/pods", lambda raw: raw)
+        assert time.monotonic() - began < 5
+
+
 @pytest.mark.parametrize("date", ["soon", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", f"Mon, 01 Jan 2026 00:00:00 +{'9' * 20}"])
 def test_K25_a_date_that_is_none_is_no_clock(date: str) -> None:
     def dated(handler: Handler) -> None:

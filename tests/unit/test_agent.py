@@ -1,4 +1,4 @@
-"""The agent's parts: health, metrics, logs, the HTTP door, and the loop that outlives every failure. No clock but given ones."""
+"""The agent's parts: health, metrics, logs, publishers, and the loop that outlives every failure. No clock but given ones."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import gc
 import io
 import json
 import logging
-import socket
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
-from http.server import ThreadingHTTPServer
 from threading import Event, Semaphore, Thread
 from typing import Any
 
@@ -19,13 +15,12 @@ from msgspec.structs import replace as replace_report
 from prometheus_client.parser import text_string_to_metric_families
 
 from gitmesh.adapters import fleet
-from gitmesh.agent import server as http
 from gitmesh.agent.background import Background
 from gitmesh.agent.health import LEAST_PATIENCE, Health
 from gitmesh.agent.logs import LogPublisher, captured, logger
 from gitmesh.agent.loop import Loop
 from gitmesh.agent.metrics import MOST_POLICIES, Metrics
-from gitmesh.agent.server import ListenError, pages, serve
+from gitmesh.agent.server import pages
 from gitmesh.diagnostics import Location, finding
 from gitmesh.model.plan import Action
 from gitmesh.model.report import Report, SourceResult, State, Verdict
@@ -137,111 +132,6 @@ def test_W13_policies_have_series_of_their_own_up_to_a_limit(count: int, shown: 
     metrics, one = Metrics(), traffic("a", timeout="5s")
     metrics.publish(report(cluster(), policies=tuple(replace(one, name=f"p{number}") for number in range(count))))
     assert sum(name == "gitmesh_policy_info" for name, _ in scraped(metrics)) == shown
-
-
-# --- the HTTP door
-
-
-@pytest.fixture
-def listening() -> Iterator[ThreadingHTTPServer]:
-    now = [0.0]
-    made = serve("127.0.0.1:0", pages(Health(0.0, 1.0), Metrics().registry, lambda: now[0]))
-    yield made
-    made.shutdown()
-    made.server_close()
-
-
-def ask(made: ThreadingHTTPServer, request: str) -> bytes:
-    with closing(socket.create_connection(("127.0.0.1", made.server_address[1]), timeout=20)) as connection:
-        connection.sendall(request.encode())
-        return b"".join(iter(lambda: connection.recv(65536), b""))
-
-
-def status(answer: bytes) -> int:
-    return int(answer.split(b" ", 2)[1])
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("/healthz", 200),
-        ("/readyz", 503),
-        ("/metrics", 200),
-        ("/metrics?x=1", 200),
-        ("/", 404),
-        ("/healthz/", 404),
-        ("/static/..%2f..%2fproc%2fself%2fenviron", 404),
-        ("/../../etc/passwd", 404),
-        ("//evil.example/healthz", 404),
-    ],
-)
-def test_W10_only_the_fixed_pages_exist(listening: ThreadingHTTPServer, path: str, expected: int) -> None:
-    answer = ask(listening, f"GET {path} HTTP/1.0\r\n\r\n")
-    assert status(answer) == expected
-    assert b"X-Content-Type-Options: nosniff" in answer
-
-
-def test_head_has_the_headers_and_no_body(listening: ThreadingHTTPServer) -> None:
-    head, _, body = ask(listening, "HEAD /healthz HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
-    assert status(head) == 200
-    assert b"Content-Length: 0" not in head
-    assert body == b""
-
-
-@pytest.mark.parametrize("request_text", ["POST /healthz HTTP/1.0\r\n\r\n", "nonsense\r\n\r\n", f"GET /{'a' * 70_000} HTTP/1.0\r\n\r\n"])
-def test_other_requests_are_refused(listening: ThreadingHTTPServer, request_text: str) -> None:
-    answer = ask(listening, request_text)
-    assert b"healthz" not in answer
-    assert b"ago" not in answer
-    assert not answer.startswith(b"HTTP/1.0 2")
-
-
-def test_W05_a_slow_client_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert http.SLOWEST_CLIENT == 10.0
-    monkeypatch.setattr(http, "SLOWEST_CLIENT", 0.05)
-    made = serve("127.0.0.1:0", pages(Health(0.0, 1.0), Metrics().registry, lambda: 0.0))
-    try:
-        assert ask(made, "GET /healthz HT") == b""
-        assert status(ask(made, "GET /healthz HTTP/1.0\r\n\r\n")) == 200
-    finally:
-        made.shutdown()
-        made.server_close()
-
-
-def test_W05_beyond_the_limit_connections_are_closed_and_places_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert http.MOST_CONNECTIONS == 64
-    monkeypatch.setattr(http, "MOST_CONNECTIONS", 2)
-    entered, leave = Event(), Event()
-
-    def slow() -> tuple[int, str, bytes]:
-        entered.set()
-        assert leave.wait(20)
-        return 200, "text/plain", b"done"
-
-    made = serve("127.0.0.1:0", {"/slow": slow})
-    address = ("127.0.0.1", made.server_address[1])
-    with closing(socket.create_connection(address, timeout=20)) as first, closing(socket.create_connection(address, timeout=20)) as second:
-        for connection in (first, second):
-            entered.clear()
-            connection.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
-            assert entered.wait(20)
-        with closing(socket.create_connection(address, timeout=20)) as third:
-            assert third.recv(1) == b""
-        leave.set()
-        for connection in (first, second):
-            assert b"".join(iter(lambda c=connection: c.recv(4096), b"")).endswith(b"done")  # type: ignore[misc]  # bound at once
-    made.shutdown()
-    made.server_close()
-
-
-@pytest.mark.parametrize("listen", ["127.0.0.1:99999", "127.0.0.1:x", "8080:", "203.0.113.1:80"])
-def test_an_address_that_cannot_be_listened_on_is_said(listen: str) -> None:
-    with pytest.raises(ListenError, match="cannot listen on"):
-        serve(listen, {})
-
-
-def test_the_address_that_is_logged_names_the_chosen_port(listening: ThreadingHTTPServer) -> None:
-    assert http.bound(listening) == f"127.0.0.1:{listening.server_address[1]}"
 
 
 # --- logs

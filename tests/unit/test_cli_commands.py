@@ -82,6 +82,11 @@ def test_several_paths_are_one_answer(run: Run, tmp_path: Path) -> None:
     assert "checked 2 policies in 2 files: 1 error, 0 warnings" in out
 
 
+def test_a_file_without_a_single_policy_was_checked_all_the_same(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("spec: [\n")
+    assert "checked 0 policies in 1 file: 1 error, 0 warnings" in run("validate", "a.yaml")[1]
+
+
 def test_two_files_with_one_policy_name_both_places(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(GOOD)
     (tmp_path / "b.yaml").write_text(GOOD)

@@ -439,3 +439,25 @@ def test_a_pattern_with_stars_that_would_be_taken_literally_is_refused(rule: str
 def test_a_cookie_cannot_say_more_than_its_name_and_path(cookie: str) -> None:
     (one,) = found(TRAFFIC + f"  loadBalancing: {{consistentHash: {{cookie: {cookie}}}}}\n")
     assert "cookie" in one.field
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("  destinations: [{all: yes}]\n  timeout: 1s\n", "all must be true"),
+        ("  destinations: [{all: True}]\n  timeout: 1s\n", "all must be true"),
+        ("  destinations: [{name: a}]\n  timeout: {disabled: on}\n", "disabled must be true"),
+        (
+            "  destinations: [{name: a}]\n  timeout: 1s\n  matches: [{path: {prefix: /a, ignoreCase: yes}}]\n",
+            "ignoreCase must be true or false",
+        ),
+        ("  destinations: [{name: a}]\n  split: [{destination: {name: b}, weight: 1_0}]\n", "weight must be a whole number"),
+        ("  destinations: [{name: a}]\n  timeout: 1:30\n", "a duration is text with a unit, such as 250ms, 5s or 1m30s"),
+        ("  destinations: [{name: yes}]\n  timeout: 1s\n", 'quote it: "yes"'),
+        ("  destinations: [{labels: {a: no}}]\n  timeout: 1s\n", 'quote it: "no"'),
+        ("  destinations: [{name: a}]\n  headers: {request: {set: {x: on}}}\n", 'quote it: "on"'),
+    ],
+)
+def test_the_hint_for_an_ambiguous_value_leads_to_one_that_is_taken(text: str, hint: str) -> None:
+    finding = only(HEAD.format(kind="TrafficPolicy") + text)
+    assert (finding.code, finding.hint) == ("GM105", hint)

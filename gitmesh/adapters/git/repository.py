@@ -101,10 +101,6 @@ class Repository:
             self._fetch(f"+{_HEADS}{branch}:{ref}", tip, depth)
         return self.healed(lambda: self._pinned(ref), branch, tip)
 
-    def knew(self, branch: str) -> bool:
-        """Whether this branch was fetched before."""
-        return bool(self._resolve(self.local_ref(branch)))
-
     def last_seen(self, branch: str) -> str:
         """The tip of a branch when it was last fetched, "" if it never was."""
         return self._resolve(self.local_ref(branch))

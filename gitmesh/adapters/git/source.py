@@ -205,7 +205,7 @@ class GitSource:
             raise GitError(f"{name} is the id of a commit, not a branch", Reason.NOT_FOUND, hint=_BRANCH_HINT)
         if not others:
             raise GitError("the repository is empty: it has no branch yet", Reason.NOT_FOUND)
-        if self.repository.knew(name):
+        if self.repository.last_seen(name):
             raise GitError(f"branch {name} was deleted from the repository", Reason.NOT_FOUND)
         near = [other for other in others if name in (f"refs/heads/{other}", f"heads/{other}", f"origin/{other}")]
         close = near or get_close_matches(name, others, n=1)

@@ -31,6 +31,9 @@ LISTED = tuple(
     if kind not in _BY_OTHER_MEANS
 )
 """Kinds that are listed whole. ConfigMaps are asked for by name, and discovery tells about kinds without reading CRDs."""
+_OPTIONAL = frozenset({("gateway.networking.k8s.io", "Gateway")})
+"""Kinds that a cluster need not serve."""
+_ABSENT = 404
 _DEPLOYMENTS = next(place for place, kind in enumerate(LISTED) if kind.kind == "Deployment")
 _SERVICES = next(place for place, kind in enumerate(LISTED) if kind.kind == "Service")
 
@@ -100,7 +103,12 @@ class FactReader:
     def _rows(self, kind: ApiKind, signs: _Signs) -> list[Reduced] | None:
         """The rows of a kind; None where listing is forbidden."""
         path = collection(kind, kind.versions[0])
-        return _forbidden_is_none(lambda: everything(self._client, path, partial(self._row, kind, signs)))
+        try:
+            return _forbidden_is_none(lambda: everything(self._client, path, partial(self._row, kind, signs)))
+        except ApiError as error:
+            if error.status != _ABSENT or (kind.group, kind.kind) not in _OPTIONAL:
+                raise
+            return []
 
     def _row(self, kind: ApiKind, signs: _Signs, raw: Mapping[str, Any]) -> Reduced | None:
         metadata = raw["metadata"]

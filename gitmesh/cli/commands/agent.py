@@ -69,9 +69,9 @@ def command(
     store: Path | None,
 ) -> int:
     """Wire the adapters once and run cycles until a signal."""
+    from gitmesh.agent.listening import ListenError
     from gitmesh.agent.logs import logger
     from gitmesh.agent.main import run_agent, stop_on_signals
-    from gitmesh.agent.server import ListenError
 
     stop = stop_on_signals()
     setup = wiring.read(config_path, quiet=True)

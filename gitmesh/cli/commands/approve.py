@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gitmesh.cli import console, options, wiring
 from gitmesh.cli.session import translators
 from gitmesh.errors import ClusterError
+from gitmesh.render.escape import printable
 from gitmesh.render.values import ago
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def command(hold: str | None, config_path: Path | None, cluster_globs: tuple[str
     found: dict[str, Mapping[str, Hold]] = {}
     for name, answer in answers.items():
         if isinstance(answer, ClusterError):
-            console.note(f"{name}: {answer.in_full}\n")
+            console.note(printable(f"{name}: {answer.in_full}"))
         else:
             found[name] = answer
     _print(hold, found)
@@ -85,6 +86,6 @@ def _print(wanted: str | None, found: Mapping[str, Mapping[str, Hold]]) -> None:
     rows = [(name, key, hold) for name, holds in sorted(found.items()) for key, hold in sorted(holds.items())]
     for name, key, hold in rows:
         said = "approved in" if wanted else f"{key}  {ago(now - hold.since) if hold.since else 'since an unknown time':>10}  "
-        console.data(f"{said} {name}: {hold.text}\n")
+        console.data(printable(f"{said} {name}: {hold.text}") + "\n")
     if wanted is None and not rows:
         console.data("nothing is held for a doubt\n")

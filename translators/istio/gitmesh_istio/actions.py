@@ -28,6 +28,18 @@ _NAMED_CODES = frozenset(
 ) | {*range(500, 509), 510, 511}
 """Status codes that istiod's validation knows by name (Go's net/http)."""
 
+_LISTS = {"split": "route", "mirror": "mirrors"}
+_PARTS = {
+    "": "",
+    "weight": ".weight",
+    "percent": ".percentage",
+    "headers": ".headers",
+    "destination.name": ".destination.host",
+    "destination.subset": ".destination.subset",
+    "destination.port": ".destination.port",
+}
+"""Parts of an item of a split or mirror -> below the item in Istio."""
+
 _CORS_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"})
 
 
@@ -51,9 +63,21 @@ def action(route: Route, choice: Choice, asked: Forward, notes: Notes) -> Part:
         piece = _piece(name, decided, route, choice, asked, notes)
         value.update(piece)
         origins.update(dict.fromkeys(piece, decided.origin))
+        origins.update(_item_origins(name, decided, route) if piece else {})
     if not answered and "route" not in value:
         value["route"] = [{"destination": destination(Target(service=asked.service), asked.port, notes)}]
     return Part(value, origins)
+
+
+def _item_origins(name: str, decided: Decided, route: Route) -> dict[str, Origin]:
+    """Where each entry of a list and its parts come from, and each header that is changed."""
+    if name == "headers":
+        who = route.header_origins.items()
+        return {f"headers.{side}.{kind}.{header}": origin for (side, header), origin in who for kind in ("set", "add")}
+    items = route.item_origins.get(name, ())
+    if name == "mirror" and items:
+        items = tuple(parts for parts, item in zip(items, decided.value, strict=True) if item.percent > 0)
+    return {f"{_LISTS[name]}[{number}]{_PARTS[part]}": origin for number, parts in enumerate(items) for part, origin in parts.items()}
 
 
 def is_answered(route: Route) -> bool:

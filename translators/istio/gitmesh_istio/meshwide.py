@@ -6,9 +6,12 @@ default never covers; so each gets an object that allows all, written before the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msgspec import Struct
+
+from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.facts import ClusterFacts, Mesh, Workload
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
@@ -18,6 +21,7 @@ from gitmesh_istio.kinds import AUTHORIZATION_POLICY, PEER_AUTHENTICATION
 from gitmesh_istio.names import MESH_WIDE
 from gitmesh_istio.scope import Notes, Part, fragment
 
+_MOST_NAMED = 8
 DEFAULT_DENY = f"{MESH_WIDE}-deny"
 GATEWAY_SUFFIX = "-gitmesh-gateway"
 PEER_DEFAULT = "default"
@@ -36,9 +40,9 @@ def gateway_place(gateway: Workload) -> tuple[str, str]:
     return gateway.namespace, f"{gateway.name}{GATEWAY_SUFFIX}"
 
 
-def gateways_of(facts: ClusterFacts, mesh: Mesh) -> Iterable[Workload]:
-    """The gateways of a mesh."""
-    return (workload for workload in facts.workloads if workload.gateway and workload.mesh == mesh.name)
+def may_be_opened(facts: ClusterFacts, mesh: Mesh) -> Iterable[tuple[str, str]]:
+    """Where an object that opens a gateway of the mesh may be: a policy may declare any of its workloads to be one."""
+    return (gateway_place(workload) for workload in facts.workloads if workload.mesh == mesh.name)
 
 
 def mtls(unit: MeshUnit, decided: Decided, version: str, notes: Notes) -> Fragment:
@@ -49,28 +53,61 @@ def mtls(unit: MeshUnit, decided: Decided, version: str, notes: Notes) -> Fragme
     return fragment(PEER_AUTHENTICATION, (root_of(unit.mesh), PEER_DEFAULT), version, Phase.TRUST, spec)
 
 
-def default_deny(unit: MeshUnit, origin: Origin, version: str, notes: Notes) -> tuple[Fragment, ...]:
-    """The default deny, and one object for each gateway; a gateway that cannot be opened is an error, for the deny would close it."""
+class DefaultDeny(Struct, frozen=True, kw_only=True):
+    """The default deny with the objects that open gateways; `stays` are those that stay where they are live, with a finding."""
+
+    fragments: tuple[Fragment, ...]
+    stays: Mapping[tuple[str, str], Diagnostic]
+
+
+def default_deny(unit: MeshUnit, origin: Origin, version: str, notes: Notes) -> DefaultDeny:
+    """The default deny, and one object for each gateway. What only calls itself a gateway, or cannot be told from other pods, is not
+    opened anew; where it is open already it stays so with an error, for closing it would cut off whoever comes through it."""
     _note_neighbours(unit, origin, notes)
-    gateways = tuple(_gateway(gateway, unit, origin, version, notes) for gateway in unit.gateways)
+    opened = {gateway_place(gateway): _gateway(gateway, unit, origin, version) for gateway in unit.gateways}
     place = (root_of(unit.mesh), DEFAULT_DENY)
-    return (*gateways, fragment(AUTHORIZATION_POLICY, place, version, Phase.DEFAULT_DENY, Part({}, {"": origin})))
+    deny = fragment(AUTHORIZATION_POLICY, place, version, Phase.DEFAULT_DENY, Part({}, {"": origin}))
+    stays = {place: made for place, made in opened.items() if isinstance(made, str)}
+    stays |= {gateway_place(one): f"{_called(one)} calls itself a gateway, and nothing says that it is one" for one in unit.doubtful}
+    _note_closed(unit, stays, origin, notes)
+    return DefaultDeny(
+        fragments=(*(made for made in opened.values() if not isinstance(made, str)), deny),
+        stays={place: _stays(text, origin, notes) for place, text in stays.items()},
+    )
 
 
-def _gateway(gateway: Workload, unit: MeshUnit, origin: Origin, version: str, notes: Notes) -> Fragment:
-    """Opens the gateway, but not its ports that an Allow governs: those have rules of their own."""
+def _called(gateway: Workload) -> str:
+    return f"{gateway.kind} {gateway.namespace}/{gateway.name}"
+
+
+def _gateway(gateway: Workload, unit: MeshUnit, origin: Origin, version: str) -> Fragment | str:
+    """Opens the gateway, but not its ports that an Allow governs: those have rules of their own. A text where it cannot be opened."""
     labels = {key: value for key, value in sorted(gateway.labels.items()) if key not in _PASSING_LABELS}
-    name = f"gateway {gateway.namespace}/{gateway.name}"
     if not labels:
-        notes.add("GM301", f"{name} has no labels to open it by; a default of Deny would close it", origin)
-    meant = [w for w in (*unit.gateways, *unit.neighbours) if w.namespace == gateway.namespace and labels.items() <= w.labels.items()]
-    others = ", ".join(f"{w.kind} {w.namespace}/{w.name}" for w in meant if not w.gateway)
-    if others and labels:
-        notes.add("GM301", f"{name} has no labels of its own: what opens it under a default of Deny would open {others}", origin)
+        return f"gateway {_called(gateway)} has no labels to open it by"
+    meant = [w for w in (*unit.gateways, *unit.neighbours) if w.namespace == gateway.namespace and w.may_carry(labels)]
+    if others := [w for w in meant if w not in unit.gateways]:
+        named = ", ".join(map(_called, others[:_MOST_NAMED]))
+        return f"gateway {_called(gateway)} has no labels of its own: what opens it would open {named} as well"
     guarded = sorted({port for workload in meant for port in unit.guarded.get(workload.key, ())})
     rule: dict[str, Any] = {"to": [{"operation": {"notPorts": [str(port) for port in guarded]}}]} if guarded else {}
     spec: dict[str, Any] = {"selector": {"matchLabels": labels}, "action": "ALLOW", "rules": [rule]}
     return fragment(AUTHORIZATION_POLICY, gateway_place(gateway), version, Phase.ALLOW, Part(spec, {"": origin}))
+
+
+def _note_closed(unit: MeshUnit, stays: Mapping[tuple[str, str], str], origin: Origin, notes: Notes) -> None:
+    """One finding for all that a default of Deny closes, or leaves open for now, though it calls itself a gateway."""
+    if stays:
+        texts = sorted(stays.values())
+        more = f"; and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
+        text = f"a default of Deny does not open {'; '.join(texts[:_MOST_NAMED])}{more}"
+        notes.add("GM315", text, origin, Severity.ERROR if len(stays) > len(unit.doubtful) else None)
+
+
+def _stays(text: str, origin: Origin, notes: Notes) -> Diagnostic:
+    said = f"{text}; what opens it stays until `gateways` of the VirtualMesh decides about it"
+    place = {"cluster": notes.scope.facts.cluster, "mesh": notes.scope.label}
+    return finding("GM315", said, at=origin.at, policy=origin.policy, field=origin.field, severity=Severity.ERROR, **place)
 
 
 def _note_neighbours(unit: MeshUnit, origin: Origin, notes: Notes) -> None:

@@ -145,5 +145,5 @@ def _note_tcp(operation: Operation, ports: Sequence[int], unit: DestinationUnit,
 
 def _targets(port: ServicePort, unit: DestinationUnit) -> tuple[int, ...]:
     if isinstance(port.target, str):
-        return tuple(sorted({w.ports[port.target] for w in unit.workloads if port.target in w.ports}))
+        return tuple(sorted({number for workload in unit.workloads for number in workload.numbers(port.target)}))
     return (port.target or port.number,)

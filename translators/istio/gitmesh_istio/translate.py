@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gitmesh.diagnostics import Severity
+from msgspec.structs import replace
+
+from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Translation
 from gitmesh.model.objects import ApiKind, ObjectKey
@@ -44,7 +46,7 @@ def _served(fragments: Sequence[Fragment], notes: Notes, *, held: bool) -> Trans
 
 
 def claims(unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
-    """Every object that the unit, or the half of it, may own. `facts` tell the gateways of a mesh."""
+    """Every object that the unit, or the half of it, may own. `facts` tell the workloads of a mesh."""
     if unit.kind == "Destination":
         place = (unit.namespace, unit.name)
         access = tuple(_key(AUTHORIZATION_POLICY, (unit.namespace, access_name(unit.name, role))) for role in ("allow", "deny"))
@@ -53,11 +55,10 @@ def claims(unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[Objec
     if mesh is None:
         return ()
     root = meshwide.root_of(mesh)
-    gateways = meshwide.gateways_of(facts, mesh)
     return (
         _key(PEER_AUTHENTICATION, (root, meshwide.PEER_DEFAULT)),
         _key(AUTHORIZATION_POLICY, (root, meshwide.DEFAULT_DENY)),
-        *(_key(AUTHORIZATION_POLICY, meshwide.gateway_place(gateway)) for gateway in gateways),
+        *(_key(AUTHORIZATION_POLICY, place) for place in meshwide.may_be_opened(facts, mesh)),
     )
 
 
@@ -81,12 +82,18 @@ def _of_mesh(unit: MeshUnit, scope: Scope) -> Translation:
         version = _version(PEER_AUTHENTICATION, unit.mtls.origin, notes)
         made.append(meshwide.mtls(unit, unit.mtls, version, notes))
     default = unit.access_default
+    doors = Notes(scope)
+    stays: dict[ObjectKey, Diagnostic] = {}
     if default is not None and default.value == "Deny":
         version = _version(AUTHORIZATION_POLICY, default.origin, notes)
-        made += meshwide.default_deny(unit, default.origin, version, notes)
+        denying = meshwide.default_deny(unit, default.origin, version, doors)
+        made += denying.fragments
+        stays = {_key(AUTHORIZATION_POLICY, place): said for place, said in denying.stays.items()}
     for one in made:
         note_ignored(one, (unit.mesh,), notes, Severity.ERROR)
-    return _served(made, notes, held=notes.failed)
+    translation = _served(made, notes, held=notes.failed)
+    # What is not a gateway for sure holds nothing: whoever may start a pod could hold the whole mesh by it.
+    return replace(translation, diagnostics=(*translation.diagnostics, *doors.found), stays=stays)
 
 
 def _routing(unit: DestinationUnit, scope: Scope) -> Translation:

@@ -1,0 +1,81 @@
+"""Sockets for HOST:PORT, on the address families that the host means."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+
+_LAST_PORT = 65_535
+_ABSENT = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""What says that this machine has no such address: of several that a name means, the others do."""
+
+
+class ListenError(Exception):
+    """The address of health and metrics cannot be listened on."""
+
+
+def listening(listen: str, *, backlog: int) -> tuple[socket.socket, ...]:
+    """Listen on `HOST:PORT`: a name (on all that it means), an IPv4 address, an IPv6 address in brackets, or nothing, which is every
+    address of both families. Port 0 is any free port, the same for all sockets. Raises ListenError."""
+    host, colon, port = listen.rpartition(":")
+    if not (colon and port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) <= _LAST_PORT):
+        raise ListenError(f"cannot listen on {listen}: not HOST:PORT, with a port from 0 to {_LAST_PORT}")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ListenError(f"cannot listen on {listen}: an IPv6 address stands in brackets, [{host.strip('[]')}]:{port}")
+    try:
+        return _everywhere(int(port), backlog) if not host else _all(_meant(host.strip("[]"), int(port)), backlog)
+    except (OSError, ValueError) as error:  # ValueError: a name that cannot be encoded
+        raise ListenError(f"cannot listen on {listen}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def addresses(sockets: Sequence[socket.socket]) -> str:
+    """The addresses that are listened on, with the port that was chosen, as they are written in URLs."""
+    return ",".join(_written(*one.getsockname()[:2]) for one in sockets)
+
+
+def _written(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _everywhere(port: int, backlog: int) -> tuple[socket.socket, ...]:
+    """One socket for both families; IPv4 alone where the machine has no IPv6."""
+    if socket.has_dualstack_ipv6():
+        try:
+            return (_one(socket.AF_INET6, ("::", port), backlog),)
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                raise
+    return (_one(socket.AF_INET, ("0.0.0.0", port), backlog),)  # noqa: S104  that is what an empty host says
+
+
+def _meant(host: str, port: int) -> Iterator[tuple[socket.AddressFamily, tuple[str, int]]]:
+    """The addresses of a name, each once; an address means itself. Raises OSError where there is none."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    yield from dict.fromkeys((family, (str(address[0]), port)) for family, _, _, _, address in found)
+
+
+def _all(places: Iterable[tuple[socket.AddressFamily, tuple[str, int]]], backlog: int) -> tuple[socket.socket, ...]:
+    """A socket for each place that this machine has; where the port is 0, the first one chooses it. Raises OSError."""
+    made: list[socket.socket] = []
+    absent = OSError(errno.EADDRNOTAVAIL, "the name has no address")
+    with ExitStack() as opened:
+        for family, (address, port) in places:
+            chosen = made[0].getsockname()[1] if made else port
+            try:
+                made.append(opened.enter_context(_one(family, (address, chosen), backlog)))
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise
+                absent = error
+        if not made:
+            raise absent
+        opened.pop_all()
+    return tuple(made)
+
+
+def _one(family: socket.AddressFamily, place: tuple[str, int], backlog: int) -> socket.socket:
+    """A socket that listens; one on :: takes IPv4 too, where the machine can."""
+    both = family == socket.AF_INET6 and place[0] == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server(place, family=family, backlog=backlog, dualstack_ipv6=both)
