@@ -45,7 +45,7 @@ class Metrics(Collector):
         for name, result in report.clusters.items():
             drifted = {change.key for change in (result.plan.writes if result.plan else ()) if change.drift}
             for outcome in result.outcomes:
-                self._writes.labels(name, outcome.action.value, "ok" if outcome.ok else "failed").inc()
+                self._writes.labels(name, outcome.action.value, "ok" if outcome.ok or outcome.pending else "failed").inc()
             self._heals.labels(name).inc(len(drifted & {outcome.key for outcome in result.outcomes if outcome.ok}))
         self._report = report
         return report

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change, FieldChange, Outcome, Plan
@@ -50,8 +51,10 @@ def object_changes(result: ClusterResult, *, unchanged: bool = False) -> tuple[O
     if result.plan is None:
         return ()
     failures = {outcome.key: outcome.message for outcome in failed(result.outcomes)}
-    done = {outcome.key for outcome in result.outcomes} - failures.keys()
-    found = (_object(key, steps, failures.get(key, ""), done=key in done) for key, steps in _by_object(result.plan).items())
+    waiting = {outcome.key: outcome.message for outcome in result.outcomes if outcome.pending}
+    done = {outcome.key for outcome in result.outcomes} - failures.keys() - waiting.keys()
+    rows = ((key, _object(key, steps, failures.get(key, ""), done=key in done)) for key, steps in _by_object(result.plan).items())
+    found = (replace(row, notes=(*row.notes, waiting[key])) if key in waiting else row for key, row in rows)
     return tuple(change for change in found if unchanged or change.action is not Action.KEEP)
 
 
@@ -62,8 +65,8 @@ def tally(result: ClusterResult, *, done: bool) -> Mapping[Action, int]:
 
 
 def failed(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
-    """The writes that did not happen."""
-    return tuple(outcome for outcome in outcomes if not outcome.ok)
+    """The writes that did not happen; one that the cluster took and has not finished is none of them."""
+    return tuple(outcome for outcome in outcomes if not outcome.ok and not outcome.pending)
 
 
 def _by_object(plan: Plan) -> Mapping[ObjectKey, list[tuple[Action, Change]]]:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.plan import Action
 from gitmesh.model.report import ClusterResult, Report, Stage, Verdict, verdict_counts
-from gitmesh.render.changes import tally
+from gitmesh.render.changes import failed, tally
 from gitmesh.render.findings import folded
 from gitmesh.render.values import counted, listed
 
@@ -71,7 +71,7 @@ def summarise(report: Report) -> Summary:
         objects=_objects(written, done=done),
         observed=_objects(observing, done=False) if observing else {},
         observing=tuple(result.name for result in observing if result.plan is not None),
-        failed=sum(not outcome.ok for result in report.clusters.values() for outcome in result.outcomes),
+        failed=sum(len(failed(result.outcomes)) for result in report.clusters.values()),
         clusters=len(report.clusters),
         unreachable=report.unreachable,
         verdicts=_verdicts(report.clusters.values()),

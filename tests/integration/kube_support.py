@@ -24,11 +24,14 @@ VIRTUAL_SERVICE = ApiKind(group=NETWORKING, kind="VirtualService", plural="virtu
 DESTINATION_RULE = ApiKind(group=NETWORKING, kind="DestinationRule", plural="destinationrules", versions=("v1",))
 KINDS = (VIRTUAL_SERVICE, DESTINATION_RULE)
 DEADLINE = 10.0
+HOME = "mesh-home"
+"""Where control planes count, for `WRITER`."""
 
 WRITER = cast(
     Translator,
     SimpleNamespace(
         name="test",
+        homes=(HOME,),
         resources=KINDS,
         configmaps=lambda namespace, name: name == "mesh-settings",
         configured_by=lambda deployment: ("mesh-settings",) if deployment["metadata"]["name"] == "control" else (),

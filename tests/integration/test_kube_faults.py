@@ -190,7 +190,7 @@ def test_K07_a_list_that_does_not_end_is_given_up_in_time_however_soon_each_page
 
     with facing(another, timeout=0.5) as (client, _):
         began = time.monotonic()
-        with pytest.raises(ClusterError, match="did not end within 1 s, twice the deadline"):
+        with pytest.raises(ClusterError, match=r"does not end: .* 4 times the cluster's timeout"):
             everything(client, "/api/v1/pods", lambda raw: raw)
         assert time.monotonic() - began < 5
 

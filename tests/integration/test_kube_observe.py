@@ -17,6 +17,7 @@ from gitmesh.errors import ClusterError
 from gitmesh.model.objects import ApiKind
 from gitmesh.model.plan import Action, Plan
 from tests.integration.kube_support import (
+    HOME,
     KINDS,
     VIRTUAL_SERVICE,
     body,
@@ -62,16 +63,17 @@ def test_facts_are_read_and_the_same_value_again_while_nothing_changed(apiserver
     namespace = apiserver.new_namespace(labels={"team": "a"})
     metadata = {"name": "web", "namespace": namespace}
     service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"name": "http", "port": 80}]}}
-    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mesh-settings", "namespace": namespace}, "data": {"a": "1"}}
-    other = {**settings, "metadata": {"name": "passwords", "namespace": namespace}}
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mesh-settings", "namespace": HOME}, "data": {"a": "1"}}
+    other = {**settings, "metadata": {"name": "passwords", "namespace": HOME}}
     pod = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
     spec = {"selector": {"matchLabels": {"a": "b"}}, "template": pod}
-    control = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "control", "namespace": namespace}, "spec": spec}
+    control = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "control", "namespace": HOME}, "spec": spec}
+    apiserver.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HOME}})
     apiserver.apply([service, settings, other, control, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}])
     mark = apiserver.audit_mark()
     facts = cluster.facts()
     asked = [e for e in apiserver.audit_events(mark) if e.resource == "configmaps"]
-    assert [(e.verb, e.namespace, e.name) for e in asked] == [("get", namespace, "mesh-settings")], "by name: no other is read"
+    assert [(e.verb, e.namespace, e.name) for e in asked] == [("get", HOME, "mesh-settings")], "by name: no other is read"
     assert facts.complete
     assert facts.uid == (apiserver.get("v1", "Namespace", "", "kube-system") or {})["metadata"]["uid"]
     assert facts.namespaces[namespace]["team"] == "a"

@@ -12,11 +12,13 @@ from gitmesh.diagnostics import Severity
 from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.manifests import SECURITY, Build, Manifest, Phase
 from gitmesh.model.objects import decode
-from gitmesh.model.plan import Action, Live, Observed, Plan
-from gitmesh.model.report import State
+from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
+from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.model.units import UnitKey
 from gitmesh.planning.guard import vanished
 from gitmesh.planning.ledgers import record
+from gitmesh.render.changes import object_changes, tally
+from gitmesh.render.summary import summarise
 from gitmesh.status.states import policy_states
 from tests.fake_mesh import FakeMesh, rule
 from tests.unit.plans import CLUSTER, INSTANCE, actions, is_live, plan, said, want
@@ -103,6 +105,20 @@ def test_objects_that_go_with_their_namespace_are_no_suspicious_emptiness() -> N
     ledger = Ledger(instance=INSTANCE, entries={rule("a"): Entry(uid="1"), rule("b"): Entry(uid="2")})
     assert not vanished(Observed(cluster=CLUSTER, live={}, leaving=frozenset({"shop"})), ledger)
     assert vanished(Observed(cluster=CLUSTER, live={}, leaving=frozenset({"other"})), ledger)
+
+
+def test_a_deletion_that_the_cluster_took_and_has_not_finished_is_neither_done_nor_failed() -> None:
+    key = rule("b")
+    doomed = Change(action=Action.DELETE, key=key, phase=Phase.ROUTE, policies=("TrafficPolicy/shop/p",))
+    taken = Outcome(key=key, action=Action.DELETE, ok=False, pending=True, message="is being deleted and waits for a.com/b", code="GM505")
+    result = ClusterResult(name="east", state=State.PENDING, plan=Plan(cluster="east", changes=(doomed,)), outcomes=(taken,))
+    (row,) = object_changes(result)
+    assert (row.done, row.failure, row.notes) == (False, "", (taken.message,))
+    assert tally(result, done=True)[Action.DELETE] == 0
+    report = Report(instance="shop", until=Stage.APPLY, clusters={"east": result})
+    assert summarise(report).failed == 0
+    failed = replace(result, outcomes=(replace(taken, pending=False),))
+    assert summarise(replace(report, clusters={"east": failed})).failed == 1
 
 
 def ask_to_delete(world: World, name: str) -> None:
