@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.gitrepo import Repo
 from tests.integration.test_agent_process import edit_by_hand, timeout_of
@@ -127,3 +129,26 @@ def test_sync_reads_its_sources_side_by_side(tmp_path: Path, host: GitHttpServer
     assert report.code in (0, 2)
     paths = [request.path for request in host.requests if request.service == UPLOAD]
     assert {name for name in NAMES if any(name in path for path in paths)} == set(NAMES)
+
+
+def test_a_cluster_that_never_answers_holds_up_its_neighbours_for_its_own_deadline_at_most(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        kubeconfig = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "lab",
+            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
+            "clusters": [{"name": "lab", "cluster": {"server": f"https://127.0.0.1:{silent.getsockname()[1]}"}}],
+            "users": [{"name": "lab", "user": {"token": "t"}}],
+        }
+        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(kubeconfig), encoding="utf-8")
+        far = {"name": "far", "kubeconfig": {"path": "kubeconfig"}, "timeout": "3s", "settle": "1s"}
+        shop = Shop(tmp_path, clusters=({"name": "east", "directory": "clusters/east"}, far))
+        shop.commit(RATINGS)
+        with shop.agent() as agent:
+            agent.until(lambda: timeout_of(shop) == "1s", "the first sync beside it")
+            heals(agent, shop, 15)
+            agent.ticks(3)
+            assert agent.get("/healthz")[0] == 200
+            assert [line["cluster"] for line in agent.events("finding") if line["code"] == "GM501"] == ["far"], "once"
+            assert agent.terminate(20) == 0

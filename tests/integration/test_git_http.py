@@ -11,12 +11,14 @@ import pytest
 
 from gitmesh.adapters.git import GitSource, process
 from gitmesh.adapters.git import repository as repository_module
+from gitmesh.adapters.kube.together import Ahead
 from gitmesh.adapters.statusbranch import StatusBranch
 from gitmesh.errors import SourceError
 from gitmesh.model.config import Author, SourceAuth
 from gitmesh.model.report import Report, Stage
 from tests.gitrepo import Repo
 from tests.lab.githttp import RECEIVE, GitHttpServer
+from tests.lab.process import wait_until
 
 POLICY = {"policies/a.yaml": "kind: TrafficPolicy\n"}
 REPORT = Report(instance="shop", until=Stage.APPLY)
@@ -181,3 +183,23 @@ class TestWriteBack:
         git_http.start()
         assert branch.publish(REPORT).diagnostics == ()
         assert len(origin.log("gitmesh-status")) == 1
+
+
+def test_the_copy_answers_while_a_fetch_hangs_and_the_fetch_can_be_ended(git_http: GitHttpServer, origin: Repo, secrets: Path) -> None:
+    old, new = origin.tip(), origin.commit({"policies/b.yaml": "kind: TrafficPolicy\n"})
+    assert source(git_http, secrets).fetch().commit == new
+    reader = source(git_http, secrets)  # without anything in memory
+    git_http.hang = True
+    git_http.reset_requests()
+    fetching = Ahead(reader.fetch)
+    wait_until(lambda: git_http.count() > 0, "a request that hangs", 20)
+    recalled = reader.recall(old)
+    assert recalled is not None
+    assert recalled.commit == old
+    assert reader.recall("a" * 40) is None
+    assert (reader.follows(new, old), reader.follows(old, new), reader.follows("a" * 40, old)) == (True, False, None)
+    assert reader.read(old) is recalled
+    assert not fetching.has_ended
+    reader.abandon()
+    with pytest.raises(SourceError):
+        fetching.result()
