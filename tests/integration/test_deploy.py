@@ -124,7 +124,7 @@ def granted(folder: str) -> set[Rule]:
     }
 
 
-def exercised(events: list[Event], rights: set[tuple[str, str, str, str]]) -> set[tuple[str, str, str, str]]:
+def exercised(events: list[AuditEvent], rights: set[Rule]) -> set[Rule]:
     """The rights that the requests used; one without a name is for any (each revision of a mesh has a ConfigMap of its own)."""
     return {
         right
