@@ -23,10 +23,11 @@ from gitmesh.model.policies import Policy
 from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.model.virtualmesh import AdoptionSpec
 from gitmesh.planning.build import build, dropped, withheld
+from gitmesh.planning.choosing import choose
 from gitmesh.planning.converge import Cycle, converge, kinds_of
 from gitmesh.planning.guard import Consent
 from gitmesh.planning.remembering import known_elsewhere, known_meshes, remembered
-from gitmesh.planning.revisions import Revisions, Terms, choose, with_excerpts
+from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.resolution.resolve import resolve
 

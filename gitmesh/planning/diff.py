@@ -18,13 +18,14 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.manifests import DELETE_ORDER, SECURITY, Build, Manifest, Phase
-from gitmesh.model.objects import ObjectKey, canonical, decode, mapping
-from gitmesh.model.plan import Action, Change, FieldChange, Live, Observed, Plan
+from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.model.plan import Action, Change, Live, Observed, Plan
 from gitmesh.planning.estranged import Estranged, estranged, told, was_ours
-from gitmesh.planning.fields import changes
 from gitmesh.planning.guard import Consent, guarded
-from gitmesh.planning.leaving import held_still, namespace_leaves, unwanted_still, waits, wanted_again
-from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, PRUNE, RECONCILE, blame, is_ours, may_adopt, policies_of, writers
+from gitmesh.planning.leaving import namespace_leaves, waits, wanted_again
+from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, RECONCILE, blame, is_ours, may_adopt, policies_of, writers
+from gitmesh.planning.rows import field_changes, is_kept, live_row, wanted_row
+from gitmesh.planning.unwanted import NOT_ENFORCED, Unwanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping, Sequence
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from gitmesh.model.ledger import Entry, Stored
     from gitmesh.ports import Step, Translator, Versions
 
-NOT_ENFORCED = "what the policies say may not be enforced there"
-"""Said where an object that decides who may call is not as we want it (security law)."""
 _WAITS = "waits for an object before it that is being deleted"
 
 
@@ -52,16 +51,17 @@ def diff(
     last writes work by that.
     """
     work = _Work(built, observed, stored, translators, consent, memo, before)
+    unwanted = Unwanted(built, observed, stored, translators, consent)
     wanted = [work.want(manifest) for manifest in built.manifests.values() if manifest.key not in built.held]
-    held = [_keep(Action.HELD, live, built, _why(live, built)) for key in sorted(built.held) if (live := observed.live.get(key))]
-    deletions = [*work.deletions(), *work.leaving()]
+    held = [live_row(Action.HELD, live, built, _why(live, built)) for key in sorted(built.held) if (live := observed.live.get(key))]
+    deletions = [*unwanted.deletions(), *unwanted.leaving()]
     standing = [key for key in stored.ledger.entries if (live := observed.live.get(key)) and not live.deleting]
     deletions, waiting, said = guarded(deletions, len(standing), built.cluster, consent, stored.ledger.approved)
     rest = [change for change in (*wanted, *deletions) if not change.writes]
     steps = work.steps([change for change in (*wanted, *deletions) if change.writes])
     writes, late = _without_late(sorted((step for step in steps if step.writes), key=_rank), work.gone_soon)
-    rest += [*late, *(step for step in steps if not step.writes), *work.staying()]
-    diagnostics = (*observed.diagnostics, *work.diagnostics, *work.told_of_strangers(), *said)
+    rest += [*late, *(step for step in steps if not step.writes), *unwanted.staying()]
+    diagnostics = (*observed.diagnostics, *work.diagnostics, *unwanted.diagnostics, *work.told_of_strangers(), *said)
     return Plan(cluster=built.cluster, changes=(*writes, *rest, *held), prune_held=tuple(waiting), diagnostics=diagnostics)
 
 
@@ -170,7 +170,7 @@ class _Work:
         if said not in self.diagnostics:  # one for a namespace
             self.diagnostics.append(said)
         before, uid = (live.body, live.uid) if live else (b"", "")
-        return _change(Action.KEEP, manifest, body=None, before=before, uid=uid, note=note, staged=True)
+        return wanted_row(Action.KEEP, manifest, body=None, before=before, uid=uid, note=note, staged=True)
 
     def _may_adopt(self, live: Live) -> bool:
         return may_adopt(live, self.cluster, self.ledger.instance, self.consent.adoptions)
@@ -178,17 +178,17 @@ class _Work:
     def _create(self, manifest: Manifest) -> Change:
         entry = self.ledger.entries.get(manifest.key)
         gone = entry is not None and bool(entry.uid)
-        return replace(_change(Action.CREATE, manifest), drift=gone, note="it was deleted by hand" if gone else "")
+        return replace(wanted_row(Action.CREATE, manifest), drift=gone, note="it was deleted by hand" if gone else "")
 
     def _own(self, manifest: Manifest, live: Live) -> Change:
         if live.annotations.get(RECONCILE) == "disabled":
             self._asks_to_be_left_alone(manifest)
             if manifest.phase not in SECURITY:
-                return _keep(Action.KEEP, live, self.built, "reconcile is disabled")
+                return live_row(Action.KEEP, live, self.built, "reconcile is disabled")
         # Equal bytes first: that is what most objects are, and decoding both costs more than the rest of a quiet cycle.
-        if manifest.body != live.body and not _is_kept(manifest, live):
+        if manifest.body != live.body and not is_kept(manifest, live):
             return self._write(Action.UPDATE, manifest, live)
-        change = _change(Action.KEEP, manifest, body=None, uid=live.uid, before=live.body)
+        change = wanted_row(Action.KEEP, manifest, body=None, uid=live.uid, before=live.body)
         if entry := self.ledger.entries.get(manifest.key):
             self.kept[manifest.key] = _Kept(manifest, live, entry, change)
         return change
@@ -204,11 +204,11 @@ class _Work:
         entry = self.ledger.entries.get(manifest.key)
         drift = action is Action.UPDATE and entry is not None and entry.digest == manifest.digest
         return replace(
-            _change(action, manifest),
+            wanted_row(action, manifest),
             before=live.body,
             uid=live.uid,
             resource_version=live.resource_version,
-            fields=_changes(manifest, live),
+            fields=field_changes(manifest, live),
             drift=drift,
         )
 
@@ -217,9 +217,9 @@ class _Work:
         return self._in_conflict(manifest, live, text)
 
     def _in_conflict(self, manifest: Manifest, live: Live | None, text: str) -> Change:
-        fields = _changes(manifest, live) if live else ()
+        fields = field_changes(manifest, live) if live else ()
         before = live.body if live else b""
-        return replace(_change(Action.CONFLICT, manifest), body=None, before=before, fields=fields, note=text)
+        return replace(wanted_row(Action.CONFLICT, manifest), body=None, before=before, fields=fields, note=text)
 
     def _say_in_the_way(self, manifest: Manifest, code: str, text: str) -> None:
         """Of what decides who may call nothing may stand in the way."""
@@ -273,64 +273,6 @@ class _Work:
     def _looks_ours(self, live: Live) -> bool:
         return live.labels.get(MANAGED_BY) == "gitmesh" and live.labels.get(INSTANCE) == self.ledger.instance and self.ours(live)
 
-    # --- objects that are not wanted any more
-
-    def deletions(self) -> list[Change]:
-        """What the ledger lists, nobody wants, and is still exactly ours.
-
-        A failed or partial reading deletes nothing; nor does a mesh that is not found, for its objects only seem unwanted.
-        """
-        if not self.built.complete or self.rebuilt:
-            return []
-        found_meshes = {mesh.translator for mesh in self.built.meshes}
-        unwanted = self.ledger.entries.keys() - self.built.manifests.keys() - self.built.held - self.built.stays.keys()
-        doomed = (self.observed.live.get(key) for key in sorted(unwanted))
-        return [
-            self._delete(live)
-            for live in doomed
-            if live and not live.deleting and self.ours(live) and self.writers[live.key.group, live.key.kind].name in found_meshes
-        ]
-
-    def staying(self) -> list[Change]:
-        """Objects of ours that nobody wants and that must not be missed while it is not decided whether they are."""
-        lives = (self.observed.live.get(key) for key in sorted(self.built.stays.keys() - self.built.manifests.keys() - self.built.held))
-        found = [live for live in lives if live and not live.deleting and self.ours(live)]
-        self.diagnostics += [self.built.stays[live.key] for live in found]
-        return [_keep(Action.HELD, live, self.built, "it stays until a policy decides about it") for live in found]
-
-    def leaving(self) -> list[Change]:
-        """Objects of ours that nobody wants and that are not gone yet; of those that are held is only told."""
-        unwanted: list[Change] = []
-        for key in sorted(key for key, live in self.observed.live.items() if live.deleting and self.ours(live)):
-            live = self.observed.live[key]
-            if key in self.built.held:
-                self.diagnostics.append(held_still(live, self.cluster))
-            elif key not in self.built.manifests:
-                phase = self.writers[key.group, key.kind].phase(live)
-                row = replace(_keep(Action.KEEP, live, self.built, waits(live.finalizers), phase), staged=True)
-                self.diagnostics.append(unwanted_still(row, row.note, self.cluster))
-                unwanted.append(row)
-        return unwanted
-
-    def _delete(self, live: Live) -> Change:
-        import fnmatch  # imported late: only deletions ask
-
-        phase = self.writers[live.key.group, live.key.kind].phase(live)
-        decides = phase in SECURITY
-        if any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect):
-            return self._not_pruned(live, "prune.protect lists it", Severity.ERROR if decides else None)
-        if live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled":
-            if not decides:
-                return self._not_pruned(live, "its annotation forbids it", None)
-            text = f"an annotation of {live.key} in {self.cluster} forbids to prune it; it decides who may call, and goes all the same"
-            self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=Severity.WARNING))
-        return _keep(Action.DELETE, live, self.built, "no policy wants it any more", phase)
-
-    def _not_pruned(self, live: Live, why: str, severity: Severity | None) -> Change:
-        text = f"{live.key} in {self.cluster} is not pruned: {why}{f'; {NOT_ENFORCED}' if severity else ''}"
-        self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=severity))
-        return _keep(Action.KEEP, live, self.built, why)
-
     # --- more than one step
 
     def steps(self, changed: list[Change]) -> list[Change]:
@@ -369,53 +311,3 @@ class _Work:
     def _staged(self, change: Change, step: Step) -> None:
         policy = change.policies[0] if change.policies else ""
         self.diagnostics.append(finding("GM406", f"{change.key} in {self.cluster}: {step.note}", policy=policy, cluster=self.cluster))
-
-
-def is_same(desired: Mapping[str, Any], live: Mapping[str, Any], forbidden: frozenset[str]) -> bool:
-    """Our labels and annotations are there (others that are not forbidden may be too) and the whole spec is equal."""
-    if desired["apiVersion"] != live.get("apiVersion") or desired.get("spec") != live.get("spec", {}):
-        return False
-    metadata = mapping(live.get("metadata"))
-    pairs = ((desired["metadata"][part], mapping(metadata.get(part))) for part in ("labels", "annotations"))
-    return all(wanted.items() <= found.items() and forbidden & found.keys() <= wanted.keys() for wanted, found in pairs)
-
-
-def _is_kept(manifest: Manifest, live: Live) -> bool:
-    return is_same(decode(manifest.body), decode(live.body), manifest.forbidden)
-
-
-def _changes(manifest: Manifest, live: Live) -> tuple[FieldChange, ...]:
-    return changes(decode(live.body), decode(manifest.body), live.field_managers, manifest.fields, manifest.forbidden)
-
-
-def _change(action: Action, manifest: Manifest, **more: Any) -> Change:
-    given = {"body": manifest.body, **more}
-    return Change(
-        action=action,
-        key=manifest.key,
-        phase=manifest.phase,
-        version=manifest.version,
-        policies=manifest.policies,
-        origins=tuple(sorted(set(manifest.fields.values()))),
-        units=manifest.units,
-        forbidden=manifest.forbidden,
-        **given,
-    )
-
-
-def _keep(action: Action, live: Live, built: Build, note: str, phase: Phase = Phase.ROUTE) -> Change:
-    """A row about a live object that is not written (or is deleted, where the body does not matter)."""
-    manifest = built.manifests.get(live.key)
-    policies = manifest.policies if manifest else policies_of(live)
-    version = decode(live.body)["apiVersion"].rpartition("/")[2]
-    return Change(
-        action=action,
-        key=live.key,
-        phase=manifest.phase if manifest else phase,
-        version=version,
-        before=live.body,
-        uid=live.uid,
-        resource_version=live.resource_version,
-        policies=policies,
-        note=note,
-    )

@@ -22,8 +22,8 @@ from gitmesh.model.plan import Action, Change, Live
 from gitmesh.model.report import Report, Stage, State
 from gitmesh.model.snapshot import Snapshot
 from gitmesh.pipeline import Memo, run
-from gitmesh.planning.diff import is_same
 from gitmesh.planning.ownership import ADOPT, is_marked
+from gitmesh.planning.rows import is_same
 from tests.factories import snapshot_of
 from tests.properties.cycle_world import WRITES, Killed, Place, World
 from tests.properties.history import INSTANCE, NAMES, POOL, TRANSLATORS, Event, History, InOrder, desired, facts_of, ledger_of, options

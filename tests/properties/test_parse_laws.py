@@ -21,7 +21,8 @@ from gitmesh.model.snapshot import Snapshot
 from gitmesh.parsing.nodes import read
 from gitmesh.parsing.parse import parse
 from gitmesh.parsing.scalars import Refusal, resolve
-from gitmesh.planning.revisions import Terms, choose
+from gitmesh.planning.choosing import choose
+from gitmesh.planning.revisions import Terms
 from tests.factories import snapshot_of
 from tests.properties.history import History
 

@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from gitmesh.model.ledger import Ledger
-from gitmesh.planning.revisions import Revisions, Terms, choose
+from gitmesh.planning.choosing import choose
+from gitmesh.planning.revisions import Revisions, Terms
 from tests.properties.history import History, document, on
 
 

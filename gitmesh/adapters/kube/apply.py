@@ -20,8 +20,8 @@ from gitmesh.adapters.writing import finalizers_of
 from gitmesh.errors import ClusterError
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, decode, listed, mapping
 from gitmesh.model.plan import Action, Change, Outcome, Plan
-from gitmesh.planning.diff import is_same
 from gitmesh.planning.leaving import LEAVING, waits
+from gitmesh.planning.rows import is_same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

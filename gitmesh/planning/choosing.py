@@ -1,0 +1,286 @@
+"""From the sources to the policies in force: the tips where they are good, the last good revisions where they are not.
+
+Static errors refuse a source's whole revision (api.md, What an error holds back). Called by pipeline only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from gitmesh.diagnostics import Diagnostic, Location, Severity, finding, hold_id
+from gitmesh.errors import GoneError, SourceError
+from gitmesh.model.report import SourceResult
+from gitmesh.parsing.parse import duplicates, parse
+from gitmesh.planning.revisions import Revisions, Terms
+from gitmesh.planning.target import Evidence, evidence, is_forward
+from gitmesh.resolution.check import check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, MutableMapping, Sequence
+
+    from gitmesh.model.ledger import Ledger
+    from gitmesh.model.policies import Policy
+    from gitmesh.model.snapshot import Snapshot
+    from gitmesh.ports import Source
+
+VACANT = "GM110"
+"""Of a configured path without a policy in it."""
+
+
+class _Candidate(Struct):
+    """One source on its way to a decision. `vacant` are the configured paths that the chosen revision has nothing in."""
+
+    source: Source
+    last: str = ""
+    tip: Snapshot | None = None
+    chosen: Snapshot | None = None
+    policies: tuple[Policy, ...] = ()
+    vacant: tuple[str, ...] = ()
+    refused: bool = False
+    lost: bool = False
+
+
+def choose(
+    sources: Sequence[Source],
+    ledgers: Iterable[Ledger],
+    terms: Terms,
+    *,
+    parsed: MutableMapping[Any, Any],
+    remembered: MutableMapping[str, str],
+) -> Revisions:
+    """Fetch every source and decide which of its revisions is in force.
+
+    `remembered` is what was accepted of each source in this process, for clusters that keep no ledger.
+    """
+    return _Choice(sources, tuple(ledgers), terms, parsed, remembered).revisions()
+
+
+class _Choice:
+    """One decision over all sources, and what was said on the way."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        ledgers: tuple[Ledger, ...],
+        terms: Terms,
+        parsed: MutableMapping[Any, Any],
+        remembered: MutableMapping[str, str],
+    ) -> None:
+        self.candidates = [_Candidate(source) for source in sources]
+        self.ledgers, self.terms, self.parsed, self.remembered = ledgers, terms, parsed, remembered
+        self.said: list[Diagnostic] = []
+        self.approved: dict[str, str] = {}
+
+    def revisions(self) -> Revisions:
+        for candidate in self.candidates:
+            self._tip(candidate)
+        self._agree()
+        for candidate in self.candidates:
+            self._accept(candidate)
+        return self._decided()
+
+    def _tip(self, candidate: _Candidate) -> None:
+        """Fetch and parse the tip; refuse it where it cannot be in force."""
+        source, terms = candidate.source, self.terms
+        try:
+            candidate.tip = source.fetch()
+        except SourceError as error:
+            self._say("GM601", str(error), source, detail=error.detail, hint=error.hint)
+        rewinds = source.name in terms.allow_rewind
+        tip, mine = candidate.tip, self.remembered.get(source.name, "")
+        known = evidence(source, self.ledgers, mine, seen=tip is not None, allow_rewind=rewinds)
+        candidate.last = known.last
+        if tip is not None and not terms.review:
+            self._tell(known, source)
+        if tip is None:
+            self._fall_back(candidate)
+        elif not terms.review and known.contested and not rewinds:
+            candidate.refused = True
+        elif not terms.review and not is_forward(tip.commit, candidate.last, source.descends, allow_rewind=rewinds):
+            self._say("GM602", f"the tip {tip.commit[:12]} does not descend from the accepted {candidate.last[:12]}", source)
+            self._fall_back(candidate)
+        else:
+            self._consider(candidate, tip)
+
+    def _tell(self, known: Evidence, source: Source) -> None:
+        """What ledgers say that the branch does not bear out."""
+        for commit in known.contested:
+            text = f"a ledger says that {commit[:12]} was accepted, which the branch does not lead to, and no record here bears it out"
+            self._say("GM606", f"{text}: the branch or the ledger was rewritten, and the tip is held", source)
+        for commit in known.ignored:
+            text = f"a ledger says that {commit[:12]} was accepted, which neither the branch nor the record here bears out"
+            self._say("GM606", f"{text}; it counts for nothing", source, warning=True)
+
+    def _consider(self, candidate: _Candidate, tip: Snapshot) -> None:
+        """Put the tip in force, unless it is wrong in itself."""
+        said = self._take(candidate, tip)
+        self.said += said
+        if any(diagnostic.is_error for diagnostic in said):
+            self._refuse(candidate)
+
+    def _take(self, candidate: _Candidate, snapshot: Snapshot) -> list[Diagnostic]:
+        """Choose a revision; everything that is wrong in it."""
+        candidate.chosen = snapshot
+        candidate.policies, said = parse(snapshot, ignore=self.terms.ignore, cache=self.parsed)
+        empty = [] if any(one.is_error for one in said) else self._vacant(candidate, snapshot)
+        candidate.vacant = tuple(path for path, _ in empty)
+        return [*said, *(diagnostic for _, diagnostic in empty)]
+
+    def _vacant(self, candidate: _Candidate, snapshot: Snapshot) -> list[tuple[str, Diagnostic]]:
+        """Configured paths without a policy in them: a folder that is missing is no order to delete what came from it."""
+        homes = {policy.location.path for policy in candidate.policies}
+        found = []
+        for path, files in (snapshot.paths or {"": tuple(file.path for file in snapshot.files)}).items():
+            if homes.isdisjoint(files):
+                diagnostic = _vacancy(snapshot, path, bool(files))
+                if self.terms.consents(snapshot.commit) or diagnostic.hold in self.terms.approved:
+                    self.approved[diagnostic.hold] = diagnostic.message
+                else:
+                    found.append((path, diagnostic))
+        return found
+
+    def _refuse(self, candidate: _Candidate) -> None:
+        candidate.refused = True
+        tip = candidate.tip
+        if self.terms.review or tip is None:
+            return
+        instead = f"{candidate.last[:12]} stays in force" if candidate.last else "nothing was in force before, so nothing is applied"
+        self._say("GM605", f"revision {tip.commit[:12] or 'of the folder'} is refused; {instead}", candidate.source)
+        self._fall_back(candidate)
+
+    def _fall_back(self, candidate: _Candidate) -> None:
+        """Put the last good revision in force, if it still is one: a ledger's word alone makes none."""
+        candidate.refused = True
+        _withdraw(candidate)
+        if self.terms.review or not candidate.last:
+            return
+        try:
+            snapshot = candidate.source.read(candidate.last)
+        except SourceError as error:
+            candidate.lost = True
+            text = f"the last good revision {candidate.last[:12]} cannot be read: {error}"
+            if isinstance(error, GoneError) or candidate.tip is not None:
+                self._say("GM606", text, candidate.source, detail=error.detail)
+            return
+        wrong = next((one for one in self._take(candidate, snapshot) if one.is_error and one.code != VACANT), None)
+        if wrong is not None:
+            self._disown(candidate, wrong)
+
+    def _disown(self, candidate: _Candidate, wrong: Diagnostic) -> None:
+        """A last good revision that today's checks refuse is in force no more; what is live stays."""
+        _withdraw(candidate)
+        candidate.lost = True
+        text = f"the last good revision {candidate.last[:12]} does not pass the checks of today ({wrong.code} at {wrong.at or 'the whole'})"
+        self._say("GM606", f"{text}, so nothing of this source is in force", candidate.source, detail=wrong.message)
+
+    def _agree(self) -> None:
+        """Checks across policies: refuse the tips that break them, until what is left agrees."""
+        while True:
+            said = self._contradictions(self.candidates)
+            culprits = _culprits(self.candidates, said, self._contradictions)
+            errors = [one for one in said if one.is_error]
+            if culprits:
+                self.said += errors
+                for candidate in culprits:
+                    self._refuse(candidate)
+            elif not self.terms.review and (fallen := _blamed_fallbacks(self.candidates, errors)):
+                for candidate, wrong in fallen:
+                    self._disown(candidate, wrong)
+            else:
+                self.said += said if self.terms.review else [one for one in said if not one.is_error]
+                return
+
+    def _contradictions(self, members: Iterable[_Candidate]) -> tuple[Diagnostic, ...]:
+        policies = [policy for candidate in members for policy in candidate.policies]
+        return (*duplicates(policies), *check(policies, self.terms.clusters))
+
+    def _accept(self, candidate: _Candidate) -> None:
+        """Remember what is in force, in this process and, where clusters are written, in the source's own record."""
+        chosen, source = candidate.chosen, candidate.source
+        if chosen is None or candidate.refused:
+            return
+        self.remembered[source.name] = chosen.commit
+        if not self.terms.record:
+            return
+        try:
+            source.accept(chosen.commit)
+        except SourceError as error:
+            self._say("GM601", f"that {chosen.commit[:12]} was accepted could not be recorded: {error}", source, warning=True)
+
+    def _say(self, code: str, text: str, source: Source, *, detail: str = "", hint: str = "", warning: bool = False) -> None:
+        severity = Severity.WARNING if warning else None
+        self.said.append(finding(code, text, at=_whole(source.name), detail=detail, hint=hint, severity=severity))
+
+    def _decided(self) -> Revisions:
+        candidates = self.candidates
+        policies = sorted((p for c in candidates for p in c.policies), key=lambda p: (p.kind, p.namespace, p.name, str(p.location)))
+        return Revisions(
+            policies=tuple(policies),
+            sources={candidate.source.name: _result(candidate) for candidate in candidates},
+            snapshots={c.source.name: c.tip for c in candidates if c.tip is not None},
+            diagnostics=tuple(self.said),
+            absent=frozenset(c.source.name for c in candidates if c.chosen is None or (c.refused and c.vacant)),
+            lost=any(candidate.lost for candidate in candidates),
+            in_force=any(candidate.chosen is not None for candidate in candidates),
+            approved=self.approved,
+        )
+
+
+def _withdraw(candidate: _Candidate) -> None:
+    candidate.chosen, candidate.policies, candidate.vacant = None, (), ()
+
+
+def _result(candidate: _Candidate) -> SourceResult:
+    return SourceResult(
+        name=candidate.source.name,
+        seen=candidate.tip.commit if candidate.tip else "",
+        accepted=candidate.chosen.commit if candidate.chosen else "",
+        refused=candidate.refused,
+        unavailable=candidate.tip is None,
+    )
+
+
+def _vacancy(snapshot: Snapshot, path: str, has_files: bool) -> Diagnostic:
+    """The finding on a path that holds no policy."""
+    where = f"path {path}" if path else "the whole of it"
+    commit = f"commit {snapshot.commit[:12]}" if snapshot.commit else "the folder"
+    what = "holds no policy, though there are files in it" if has_files else "is not there, or holds no policy file"
+    consent = f", or, where its policies are to go, gitmesh sync --approve-prune {snapshot.commit[:12]}" if snapshot.commit else ""
+    return finding(
+        VACANT,
+        f"source {snapshot.source}: {where} {what} in {commit}",
+        at=_whole(snapshot.source),
+        hint=f"Put it back, or take it out of the source's paths{consent}",
+        hold=hold_id(snapshot.source, "vacant", path),
+    )
+
+
+def _blamed_fallbacks(candidates: Iterable[_Candidate], errors: Sequence[Diagnostic]) -> list[tuple[_Candidate, Diagnostic]]:
+    """Older revisions in force that errors stand in, each with one of them."""
+    blamed = {error.at.source: error for error in reversed(errors) if error.at is not None}
+    fallen = [c for c in candidates if c.refused and c.chosen is not None]
+    return [(candidate, blamed[candidate.source.name]) for candidate in fallen if candidate.source.name in blamed]
+
+
+def _culprits(
+    candidates: list[_Candidate], said: Iterable[Diagnostic], contradictions: Callable[[Iterable[_Candidate]], Iterable[Diagnostic]]
+) -> list[_Candidate]:
+    """Whose tips to refuse: those that the findings stand in. But where that is a revision in force already, going back to it
+    mends nothing, and the new tips without which there is no finding are to blame (reliability P01: the owner never changes)."""
+    errors = [d for d in said if d.is_error and d.at is not None]
+    blamed = {d.at.source for d in errors if d.at is not None}
+    standing = [c for c in candidates if not c.refused]
+    moved = [c for c in standing if not c.last or c.chosen is None or c.chosen.commit != c.last]
+    if errors and not any(c.source.name in blamed for c in moved):
+        without = {c.source.name: {d.sort_key() for d in contradictions(o for o in candidates if o is not c)} for c in moved}
+        guilty = [c for c in moved if any(d.sort_key() not in without[c.source.name] for d in errors)]
+        if guilty:
+            return guilty
+    return [c for c in moved if c.source.name in blamed] or [c for c in standing if c.source.name in blamed]
+
+
+def _whole(source: str) -> Location:
+    """A source as a whole, for findings that no line is to blame for."""
+    return Location(source=source, path="", line=0, column=0)

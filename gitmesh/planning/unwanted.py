@@ -1,0 +1,96 @@
+"""Objects of ours that nobody wants any more: what goes, what may not, and what is on its way. Called by diff; no I/O."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.model.manifests import SECURITY
+from gitmesh.model.plan import Action
+from gitmesh.planning.leaving import held_still, unwanted_still, waits
+from gitmesh.planning.ownership import PRUNE, RECONCILE, is_ours, writers
+from gitmesh.planning.rows import live_row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitmesh.model.ledger import Stored
+    from gitmesh.model.manifests import Build
+    from gitmesh.model.plan import Change, Live, Observed
+    from gitmesh.planning.guard import Consent
+    from gitmesh.ports import Translator
+
+NOT_ENFORCED = "what the policies say may not be enforced there"
+"""Said where an object that decides who may call is not as we want it (security law)."""
+
+
+class Unwanted:
+    """The objects of one cluster that its build does not want, and the findings on them."""
+
+    def __init__(self, built: Build, observed: Observed, stored: Stored, translators: Mapping[str, Translator], consent: Consent) -> None:
+        self.built, self.observed, self.consent = built, observed, consent
+        self.cluster, self.ledger = built.cluster, stored.ledger
+        self.rebuilt = stored.corrupt or not stored.version
+        self.writers = writers(translators)
+        self.diagnostics: list[Diagnostic] = []
+
+    def ours(self, live: Live) -> bool:
+        """Whether the object is ours."""
+        return is_ours(live, self.cluster, self.ledger, rebuilt=self.rebuilt)
+
+    def deletions(self) -> list[Change]:
+        """What the ledger lists, nobody wants, and is still exactly ours.
+
+        A failed or partial reading deletes nothing; nor does a mesh that is not found, for its objects only seem unwanted.
+        """
+        if not self.built.complete or self.rebuilt:
+            return []
+        found_meshes = {mesh.translator for mesh in self.built.meshes}
+        unwanted = self.ledger.entries.keys() - self.built.manifests.keys() - self.built.held - self.built.stays.keys()
+        doomed = (self.observed.live.get(key) for key in sorted(unwanted))
+        return [
+            self._delete(live)
+            for live in doomed
+            if live and not live.deleting and self.ours(live) and self.writers[live.key.group, live.key.kind].name in found_meshes
+        ]
+
+    def staying(self) -> list[Change]:
+        """Objects of ours that nobody wants and that must not be missed while it is not decided whether they are."""
+        lives = (self.observed.live.get(key) for key in sorted(self.built.stays.keys() - self.built.manifests.keys() - self.built.held))
+        found = [live for live in lives if live and not live.deleting and self.ours(live)]
+        self.diagnostics += [self.built.stays[live.key] for live in found]
+        return [live_row(Action.HELD, live, self.built, "it stays until a policy decides about it") for live in found]
+
+    def leaving(self) -> list[Change]:
+        """Objects of ours that nobody wants and that are not gone yet; of those that are held is only told."""
+        unwanted: list[Change] = []
+        for key in sorted(key for key, live in self.observed.live.items() if live.deleting and self.ours(live)):
+            live = self.observed.live[key]
+            if key in self.built.held:
+                self.diagnostics.append(held_still(live, self.cluster))
+            elif key not in self.built.manifests:
+                phase = self.writers[key.group, key.kind].phase(live)
+                row = replace(live_row(Action.KEEP, live, self.built, waits(live.finalizers), phase), staged=True)
+                self.diagnostics.append(unwanted_still(row, row.note, self.cluster))
+                unwanted.append(row)
+        return unwanted
+
+    def _delete(self, live: Live) -> Change:
+        phase = self.writers[live.key.group, live.key.kind].phase(live)
+        decides = phase in SECURITY
+        if any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect):
+            return self._not_pruned(live, "prune.protect lists it", Severity.ERROR if decides else None)
+        if live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled":
+            if not decides:
+                return self._not_pruned(live, "its annotation forbids it", None)
+            text = f"an annotation of {live.key} in {self.cluster} forbids to prune it; it decides who may call, and goes all the same"
+            self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=Severity.WARNING))
+        return live_row(Action.DELETE, live, self.built, "no policy wants it any more", phase)
+
+    def _not_pruned(self, live: Live, why: str, severity: Severity | None) -> Change:
+        text = f"{live.key} in {self.cluster} is not pruned: {why}{f'; {NOT_ENFORCED}' if severity else ''}"
+        self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=severity))
+        return live_row(Action.KEEP, live, self.built, why)
