@@ -131,13 +131,13 @@ def _adapted(
 ) -> tuple[Build, list[Diagnostic]]:
     """The build as it must be beside what is live: without what a policy would withdraw that names something absent, with what absent
     sources said, and no wider than strangers' objects leave it. The same value again while nothing moved."""
-    entries = stored.ledger.entries if cycle.revisions.absent else None
-    inputs = (built, observed, facts, cycle.revisions.absent, entries, stored.ledger.approved)
+    ledger, absent = stored.ledger, cycle.revisions.absent
+    same, equal = (built, observed, facts), (absent, ledger.approved, ledger.entries if absent else None)
     found = memo.get("adapted")
-    if found is None or any(old is not new and old != new for old, new in zip(found[0], inputs, strict=True)):
-        found = memo["adapted"] = (inputs, *_adapt(built, observed, facts, stored, cycle))
-    kept: Build = found[1]
-    return kept, list(found[2])
+    if found is None or any(old is not new for old, new in zip(found[0], same, strict=True)) or found[1] != equal:
+        found = memo["adapted"] = (same, equal, *_adapt(built, observed, facts, stored, cycle))
+    kept: Build = found[2]
+    return kept, list(found[3])
 
 
 def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle) -> tuple[Build, tuple[Diagnostic, ...]]:
