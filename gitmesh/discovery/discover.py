@@ -46,7 +46,8 @@ def assemble(
     meshes, said = settled(cluster, detected.meshes, detected.elsewhere, remembered)
     seen, emptiness = emptied(cluster, sorted_rows.counts(), sorted_rows.pods_in(remembered.namespaces - detected.homes), remembered)
     workloads = _workloads(sorted_rows, _Members(translators, meshes, sorted_rows, detected.homes))
-    if complete and not emptiness:
+    whole = complete and SPARED.issuperset(unread)
+    if whole and not emptiness:
         gone = gone_for_good(said, workloads, hooked(sorted_rows, translators, meshes, unread))
         said = [caveat for caveat in said if caveat.mesh not in gone]
         meshes = tuple(mesh for mesh in meshes if mesh.name not in gone)
@@ -56,7 +57,7 @@ def assemble(
             cluster=cluster,
             uid=uid or cluster_uid(sorted_rows.namespaces),
             labels=dict(sorted(labels.items())),
-            complete=complete and SPARED.issuperset(unread),
+            complete=whole,
             namespaces={row.name: dict(row.labels) for row in sorted(sorted_rows.namespaces, key=lambda row: row.name)},
             services=tuple(sorted(sorted_rows.services, key=lambda service: service.key)),
             service_accounts=frozenset((row.namespace, row.name) for row in sorted_rows.accounts),

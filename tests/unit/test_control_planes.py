@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from gitmesh.discovery.discover import assemble
+from gitmesh.model.facts import Mesh, Remembered
 from gitmesh.model.report import State
+from gitmesh.plugins import load_translators
 from tests.folders import Folders, allow, app, codes, deny, istiod, mesh_config, said, thing, virtual_mesh, webhook
 
 STRICT = virtual_mesh(accessDefault="Deny", mtls={"mode": "Strict"})
@@ -109,6 +112,16 @@ def test_while_something_injects_its_proxies_it_is_not_forgotten(world: Folders)
     assert [one.mesh for one in said(world.run(), "GM507")] == ["istio"]
     world.drop("east", "webhook")
     assert not said(world.run(), "GM507") or world.ledger("east")["holds"] == {}
+
+
+@pytest.mark.parametrize("kind", ["Pod", "MutatingWebhookConfiguration"])
+def test_what_is_not_read_says_nothing_of_a_mesh_that_is_away(kind: str) -> None:
+    known = Remembered(meshes=(Mesh(translator="istio", name="istio", namespace="istio-system", trust_domain="t"),))
+    translators = list(load_translators().values())
+    away = assemble("east", {}, [], translators, remembered=known, unread=(kind,))
+    assert [mesh.name for mesh in away.meshes] == ["istio"]
+    assert away.held_meshes == {"istio"}
+    assert not assemble("east", {}, [], translators, remembered=known).meshes, "while all is read, nothing speaks of it"
 
 
 def test_an_upgrade_by_revisions_ends_without_hands(tmp_path: Path) -> None:
