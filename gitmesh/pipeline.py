@@ -210,13 +210,14 @@ class _Run:
         After a restart its meshes are what the ledgers of the others remember: enough to know whose identities are whose.
         """
         for name, facts in self._asked(self._read).items():
-            self.memo.facts[name] = facts
-            self.said += _caveats(facts)
             pinned = self.stored[name].ledger.cluster_uid if name in self.stored else ""
             if pinned and facts.uid and pinned != facts.uid:
                 self._leave_out(name, changed=True)
                 text = f"cluster {name} is not the one it was: its identity is {facts.uid}, the ledger says {pinned}"
                 self.said.append(finding("GM506", text, cluster=name))
+            else:  # what another cluster says of its callers is no word on this one's
+                self.memo.facts[name] = facts
+                self.said += _caveats(facts)
         found = {name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)}
         self.said += unusable_names({name: facts for name, facts in found.items() if facts is not None})
         return found

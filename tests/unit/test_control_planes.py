@@ -265,3 +265,12 @@ def test_a_ledger_of_an_older_version_is_taken_over(world: Folders) -> None:
     report = world.run()
     assert (codes(report), {name: world.live(name) for name in world.names}) == ([], before)
     assert world.ledger("east")["schema"] == 2
+
+
+def test_another_cluster_in_the_place_of_one_does_not_lend_it_its_callers(world: Folders) -> None:
+    before = world.live("west")
+    world.put("east", "identity", {**thing("Namespace", "kube-system"), "metadata": {"name": "kube-system", "uid": "other"}})
+    world.put("east", "mesh", mesh_config(trustDomain="other.example"))
+    report = world.run()
+    assert "GM506" in codes(report)
+    assert world.live("west") == before
