@@ -196,7 +196,8 @@ def test_the_copy_answers_while_a_fetch_hangs_and_the_fetch_can_be_ended(git_htt
     recalled = reader.recall(old)
     assert recalled is not None
     assert recalled.commit == old
-    assert reader.recall("a" * 40) is None
+    with pytest.raises(SourceError, match="does not lead to"):
+        reader.recall("a" * 40)
     assert (reader.follows(new, old), reader.follows(old, new), reader.follows("a" * 40, old)) == (True, False, None)
     assert reader.read(old) is recalled
     assert not fetching.has_ended
