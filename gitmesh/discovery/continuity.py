@@ -164,16 +164,17 @@ def unread_kinds(cluster: str, kinds: Collection[str]) -> Iterator[Caveat]:
     """Lists that were refused: what is not in them is unknown, not absent."""
     for kind in sorted(_NEEDED.intersection(kinds)):
         text = f"the facts of cluster {cluster} are unknown: its list of {kind} objects was not read; everything there is left as it is"
-        yield Caveat(code="GM216", text=text, hold=hold_id(cluster, "unread", kind))
+        hint = "Let the list be read again"
+        yield Caveat(code="GM216", text=text, hold=hold_id(cluster, "unread", kind), hint=hint)
 
 
 def emptied(
-    cluster: str, counts: Mapping[str, int], pods_in: Collection[str], remembered: Remembered
+    cluster: str, counts: Mapping[str, int], unread: Collection[str], pods_in: Collection[str], remembered: Remembered
 ) -> tuple[tuple[str, ...], list[Caveat]]:
     """The kinds that have objects (or whose emptiness is not believed), and what is said of those that had some until now.
 
-    `pods_in` are the namespaces with pods whose Services objects of ours are for. An empty list is believed when a later reading
-    agrees and no such pod contradicts it, or when somebody approved it.
+    Of `unread` lists `unread_kinds` tells. `pods_in` are the namespaces with pods whose Services objects of ours are for. An empty
+    list is believed when a later reading agrees and no such pod contradicts it, or when somebody approved it.
     """
     seen: list[str] = []
     said: list[Caveat] = []
@@ -181,7 +182,7 @@ def emptied(
         caveat = _judged(_emptied(cluster, kind, pods_in if kind == "Service" else ()), remembered)
         again = caveat.hold in remembered.held and not (kind == "Service" and pods_in)
         doubtful = not counts.get(kind) and kind in remembered.kinds and not again
-        said += [caveat] if doubtful else []
+        said += [caveat] if doubtful and kind not in unread else []
         seen += [kind] if counts.get(kind) or (doubtful and not caveat.approved) else []
     return tuple(seen), said
 

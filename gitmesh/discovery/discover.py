@@ -44,7 +44,8 @@ def assemble(
     sorted_rows = Rows.of(rows)
     detected = detect(sorted_rows, translators, homes if homes is not None else homes_of(translators), unread)
     meshes, said = settled(cluster, detected.meshes, detected.elsewhere, remembered)
-    seen, emptiness = emptied(cluster, sorted_rows.counts(), sorted_rows.pods_in(remembered.namespaces - detected.homes), remembered)
+    pods_in = sorted_rows.pods_in(remembered.namespaces - detected.homes)
+    seen, emptiness = emptied(cluster, sorted_rows.counts(), unread, pods_in, remembered)
     workloads = _workloads(sorted_rows, _Members(translators, meshes, sorted_rows, detected.homes))
     whole = complete and SPARED.issuperset(unread)
     if whole and not emptiness:
