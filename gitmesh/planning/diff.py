@@ -60,7 +60,7 @@ def diff(
     rest = [change for change in (*wanted, *deletions) if not change.writes]
     steps = work.steps([change for change in (*wanted, *deletions) if change.writes])
     writes, late = _without_late(sorted((step for step in steps if step.writes), key=_rank), work.gone_soon)
-    rest += [*late, *(step for step in steps if not step.writes), *work.staying()]
+    rest += [*late, *(step for step in steps if not step.writes), *work.staying(), *work.unknown()]
     diagnostics = (*observed.diagnostics, *work.diagnostics, *work.told_of_strangers(), *said)
     return Plan(cluster=built.cluster, changes=(*writes, *rest, *held), prune_held=tuple(waiting), diagnostics=diagnostics)
 
@@ -297,6 +297,17 @@ class _Work:
         found = [live for live in lives if live and not live.deleting and self.ours(live)]
         self.diagnostics += [self.built.stays[live.key] for live in found]
         return [_keep(Action.HELD, live, self.built, "it stays until a policy decides about it") for live in found]
+
+    def unknown(self) -> list[Change]:
+        """Objects of ours of which a doubt about the cluster leaves open what they belong to, as of a mesh whose root namespace nobody
+        remembers."""
+        if not self.built.doubtful:
+            return []
+        known = self.built.manifests.keys() | self.built.held | self.built.stays.keys()
+        lives = (self.observed.live.get(key) for key in sorted(self.ledger.entries.keys() - known))
+        return [
+            _keep(Action.HELD, live, self.built, _why(live, self.built)) for live in lives if live and not live.deleting and self.ours(live)
+        ]
 
     def leaving(self) -> list[Change]:
         """Objects of ours that nobody wants and that are not gone yet; of those that are held is only told."""

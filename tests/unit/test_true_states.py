@@ -48,9 +48,7 @@ def test_a_deny_beside_an_error_in_routing_is_written_and_synced(world: Folders)
     assert state(report, "TrafficPolicy/shop/wrong") is not State.SYNCED
 
 
-@pytest.mark.parametrize(
-    "field", [{"sources": [{"serviceAccounts": ["web"]}]}, {"destinations": [{"name": "db"}, {"name": "nowhere"}]}]
-)
+@pytest.mark.parametrize("field", [{"sources": [{"serviceAccounts": ["web"]}]}, {"destinations": [{"name": "db"}, {"name": "nowhere"}]}])
 def test_no_error_in_a_routing_policy_keeps_a_deny_from_being_written(world: Folders, field: dict[str, object]) -> None:
     given = {"destinations": [{"name": "db"}], "timeout": "5s", **field}
     world.commit(document("TrafficPolicy", "wrong", **given), NO_WEB, allow("db", "db", "api"))
