@@ -304,10 +304,9 @@ class _Work:
         if not self.built.doubtful:
             return []
         known = self.built.manifests.keys() | self.built.held | self.built.stays.keys()
-        lives = (self.observed.live.get(key) for key in sorted(self.ledger.entries.keys() - known))
-        return [
-            _keep(Action.HELD, live, self.built, _why(live, self.built)) for live in lives if live and not live.deleting and self.ours(live)
-        ]
+        found = (self.observed.live.get(key) for key in sorted(self.ledger.entries.keys() - known))
+        lives = (live for live in found if live and not live.deleting and self.ours(live))
+        return [_keep(Action.HELD, live, self.built, _why(live, self.built)) for live in lives]
 
     def leaving(self) -> list[Change]:
         """Objects of ours that nobody wants and that are not gone yet; of those that are held is only told."""
