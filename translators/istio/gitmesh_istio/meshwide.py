@@ -111,18 +111,17 @@ def _stays(text: str, unit: MeshUnit, origin: Origin, notes: Notes) -> Diagnosti
 
 
 def _line(unit: MeshUnit) -> str:
-    """The line that declares the doubtful ones beside the gateways that are open, as the field replaces its default; "" where none is
-    doubtful, or where they are too many for a line."""
-    items = sorted({_item(workload) for workload in (*unit.doubtful, *unit.gateways)})
-    if not unit.doubtful or len(items) > _MOST_NAMED:
+    """The line that declares the doubtful ones beside the gateways of all clusters, as the field replaces its default; "" where none
+    is doubtful, or where they are too many for a line."""
+    places = sorted({*unit.vouched, *((gateway.namespace, gateway.service_account) for gateway in unit.doubtful)})
+    if not unit.doubtful or len(places) > _MOST_NAMED:
         return ""
-    line = f"gateways: [{', '.join(items)}]"
-    return f"Declare it in the VirtualMesh, with the gateways of all its clusters, as what is not in the list is none: {line}"
+    line = f"gateways: [{', '.join(_item(*place) for place in places)}]"
+    return f"Declare it in the VirtualMesh, with the gateways that are open now, as what is not in the list is none: {line}"
 
 
-def _item(gateway: Workload) -> str:
-    account = f", serviceAccounts: [{gateway.service_account}]" if gateway.service_account else ""
-    return f"{{namespaces: [{gateway.namespace}]{account}}}"
+def _item(namespace: str, account: str) -> str:
+    return f"{{namespaces: [{namespace}]{f', serviceAccounts: [{account}]' if account else ''}}}"
 
 
 def _note_neighbours(unit: MeshUnit, origin: Origin, notes: Notes) -> None:
