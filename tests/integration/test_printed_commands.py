@@ -242,7 +242,7 @@ TARGETS: Mapping[str, str] = dict(re.findall(r"^([a-z0-9-]+):.*## (.*)$", (ROOT 
 @pytest.mark.parametrize("shown", [one for one in ALL if one.text.startswith("make ")], ids=str)
 def test_a_target_that_is_shown_is_there(shown: Shown) -> None:
     """Without carrying it out: a target makes its own environment from packages first."""
-    words = shlex.split(shown.text)
+    words = shlex.split(shown.text.partition(" && ")[0])
     assert words[1] in TARGETS, shown
     subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, check=True, capture_output=True)
 

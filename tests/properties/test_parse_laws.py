@@ -17,10 +17,13 @@ from ruamel.yaml.error import YAMLError
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.policies import Policy
+from gitmesh.model.snapshot import Snapshot
 from gitmesh.parsing.nodes import read
 from gitmesh.parsing.parse import parse
 from gitmesh.parsing.scalars import Refusal, resolve
+from gitmesh.planning.revisions import Terms, choose
 from tests.factories import snapshot_of
+from tests.properties.history import History
 
 SAMPLE = """apiVersion: gitmesh.io/v1alpha1
 kind: TrafficPolicy
@@ -69,12 +72,30 @@ TOKENS = [
 ]
 
 
+class Tip(History):
+    """A source with these files at its tip."""
+
+    files: Mapping[str, str | bytes] = {}
+
+    def _snapshot(self, sha: str) -> Snapshot:
+        return snapshot_of(self.files, self.name, sha)
+
+
+def refused_as_vacant(files: Mapping[str, str | bytes]) -> bool:
+    """Whether a revision that says nothing at all is refused."""
+    source = Tip("policies")
+    source.files = files
+    source.commit("", good=False)
+    found = choose((source,), (), Terms(), parsed={}, remembered={})
+    return [one.code for one in found.diagnostics] == ["GM110", "GM605"] and not found.in_force
+
+
 def run(files: Mapping[str, str | bytes]) -> tuple[tuple[Policy, ...], tuple[Diagnostic, ...]]:
     """parse, and every promise about its answer."""
     started = time.perf_counter()
     policies, findings = parse(snapshot_of(files))
     assert time.perf_counter() - started < 1
-    assert policies or findings
+    assert policies or findings or refused_as_vacant(files)
     for policy in policies:
         assert policy.at("timeout").line >= policy.location.line
         assert len(policy.positions.keys) + 1 == len(policy.positions.values)

@@ -122,8 +122,8 @@ def test_gateway_and_native_sidecar() -> None:
         ]
     )
     edge, new = workload(facts, "edge"), workload(facts, "new")
-    assert (edge.mesh, edge.gateway, edge.native_sidecar) == ("istio", True, False)
-    assert (new.mesh, new.gateway, new.native_sidecar, new.ports) == ("istio", False, True, {"metrics": 15090})
+    assert (edge.mesh, edge.router, edge.gateway, edge.native_sidecar) == ("istio", True, False, False)
+    assert (new.mesh, new.router, new.native_sidecar, new.ports) == ("istio", False, True, {"metrics": 15090})
 
 
 def test_pods_of_a_workload_that_lack_the_proxy_of_the_others_are_counted() -> None:

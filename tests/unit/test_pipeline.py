@@ -391,7 +391,7 @@ def test_an_observed_cluster_is_never_written_not_even_its_ledger() -> None:
     report = world.run()
     assert world.operations() == ["load", "facts", "prefetch", "observe"]
     assert "1 writes were left out" in one(report, "GM509").message
-    assert report.clusters["east"].state is State.DRIFTED
+    assert report.clusters["east"].state is State.PENDING
     assert report.clusters["east"].observe_only
 
 
