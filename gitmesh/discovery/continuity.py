@@ -25,11 +25,12 @@ _SPOKEN = {"trust_domain": "trust domain", "root_namespace": "root namespace"}
 
 
 def settled(
-    cluster: str, found: Sequence[Mesh], elsewhere: Sequence[Mesh], remembered: Remembered
+    cluster: str, found: Sequence[Mesh], elsewhere: Sequence[Mesh], remembered: Remembered, homes: Mapping[str, Sequence[str]]
 ) -> tuple[tuple[Mesh, ...], list[Caveat]]:
     """The meshes of a cluster, with remembered values where nothing was read, and those that are away.
 
     `elsewhere` are control planes in namespaces that the configuration does not allow: whoever may write there may make one.
+    `homes` are those that it allows, by translator.
     """
     known = {(mesh.translator, mesh.name): mesh for mesh in remembered.meshes}
     meshes: list[Mesh] = []
@@ -40,10 +41,10 @@ def settled(
         said += more
     for key in sorted(known):
         beside = [mesh for mesh in elsewhere if (mesh.translator, mesh.name) == key]
-        caveat = _judged(_away(cluster, known[key], beside), remembered)
+        caveat = _judged(_away(cluster, known[key], beside, homes), remembered)
         said.append(caveat)
         meshes += [] if caveat.approved else [known[key]]
-    said += [_elsewhere(cluster, mesh) for mesh in elsewhere]
+    said += [_elsewhere(cluster, mesh, homes) for mesh in elsewhere]
     return tuple(sorted(meshes, key=lambda mesh: (mesh.name, mesh.translator))), said
 
 
@@ -129,27 +130,28 @@ def _changes(cluster: str, mesh: Mesh, known: Mesh) -> Iterator[Caveat]:
             yield Caveat(code="GM522", text=text, mesh=mesh.name)
 
 
-def _away(cluster: str, mesh: Mesh, elsewhere: Sequence[Mesh]) -> Caveat:
+def _away(cluster: str, mesh: Mesh, elsewhere: Sequence[Mesh], homes: Mapping[str, Sequence[str]]) -> Caveat:
     text = f"mesh {mesh.name} was in cluster {cluster} until now and is not found; its objects are left as they are"
     hint = "It goes on when the control plane is back. Where it is gone for good,"
     if elsewhere:
         places = ", ".join(sorted({one.namespace for one in elsewhere}))
         text += f"; there is one of that name in namespace {places}, where the configuration allows none"
-        hint = f"{_line(elsewhere[0])}, or, where the mesh is gone for good,"
+        hint = f"{_line(elsewhere[0], homes)}, or, where the mesh is gone for good,"
     return Caveat(code=AWAY, text=text, mesh=mesh.name, hold=hold_id(cluster, "away", mesh.translator, mesh.name), hint=hint)
 
 
-def _elsewhere(cluster: str, mesh: Mesh) -> Caveat:
+def _elsewhere(cluster: str, mesh: Mesh, homes: Mapping[str, Sequence[str]]) -> Caveat:
     text = (
         f"what looks like the control plane of mesh {mesh.name} is in namespace {mesh.namespace} of cluster {cluster}, where the "
         "configuration allows none; it counts for nothing"
     )
-    return Caveat(code="GM523", text=text, hint=f"{_line(mesh)}.")
+    return Caveat(code="GM523", text=text, hint=f"{_line(mesh, homes)}.")
 
 
-def _line(mesh: Mesh) -> str:
-    """The line of gitmesh.yaml that allows a control plane."""
-    return f"If it is the mesh's own, name its namespace at the cluster: controlPlanes: {{{mesh.translator}: [..., {mesh.namespace}]}}"
+def _line(mesh: Mesh, homes: Mapping[str, Sequence[str]]) -> str:
+    """The line of gitmesh.yaml that allows a control plane beside those that are allowed already."""
+    namespaces = ", ".join(dict.fromkeys((*homes.get(mesh.translator, ()), mesh.namespace)))
+    return f"If it is the mesh's own, name its namespace at the cluster: controlPlanes: {{{mesh.translator}: [{namespaces}]}}"
 
 
 def gone_for_good(caveats: Iterable[Caveat], workloads: Iterable[Workload], hooked: Collection[str]) -> frozenset[str]:

@@ -42,8 +42,9 @@ def assemble(
     was known before: what is missing now and was there then is not taken for an order (`continuity`).
     """
     sorted_rows = Rows.of(rows)
-    detected = detect(sorted_rows, translators, homes if homes is not None else homes_of(translators), unread)
-    meshes, said = settled(cluster, detected.meshes, detected.elsewhere, remembered)
+    homes = homes if homes is not None else homes_of(translators)
+    detected = detect(sorted_rows, translators, homes, unread)
+    meshes, said = settled(cluster, detected.meshes, detected.elsewhere, remembered, homes)
     pods_in = sorted_rows.pods_in(remembered.namespaces - detected.homes)
     seen, emptiness = emptied(cluster, sorted_rows.counts(), unread, pods_in, remembered)
     workloads = _workloads(sorted_rows, _Members(translators, meshes, sorted_rows, detected.homes))

@@ -230,7 +230,8 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
     up as gateways and that neither a policy nor the cluster says to be some.
 
     `guarded` maps a workload's key to its ports that some enforced Allow governs, where there are any; `neighbours` are the
-    other workloads with a proxy in the gateways' namespaces. An object for a gateway must not open either.
+    other workloads with a proxy in the gateways' namespaces. An object for a gateway must not open either. Where some are doubtful,
+    `vouched` are (namespace, ServiceAccount) of the gateways that the clusters of the VirtualMesh vouch for, in all of them.
     """
 
     cluster: str
@@ -239,6 +240,7 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
     doubtful: tuple[Workload, ...] = ()
     guarded: Mapping[tuple[str, str, str], tuple[int, ...]] = {}
     neighbours: tuple[Workload, ...] = ()
+    vouched: tuple[tuple[str, str], ...] = ()
     access_default: Decided | None = None
     mtls: Decided | None = None
     alone: bool = True

@@ -30,7 +30,8 @@ VACANT = "GM110"
 
 
 class _Candidate(Struct):
-    """One source on its way to a decision. `vacant` are the configured paths that the chosen revision has nothing in."""
+    """One source on its way to a decision. `vacant` are the configured paths that the chosen revision has nothing in; `wrong`: the tip
+    was looked at and refused for what it says."""
 
     source: Source
     last: str = ""
@@ -39,6 +40,7 @@ class _Candidate(Struct):
     policies: tuple[Policy, ...] = ()
     vacant: tuple[str, ...] = ()
     refused: bool = False
+    wrong: bool = False
     lost: bool = False
 
 
@@ -78,6 +80,7 @@ class _Choice:
             self._tip(candidate)
         self._agree()
         for candidate in self.candidates:
+            self._tell_refused(candidate)
             self._accept(candidate)
         return self._decided()
 
@@ -143,12 +146,19 @@ class _Choice:
 
     def _refuse(self, candidate: _Candidate) -> None:
         candidate.refused = True
-        tip = candidate.tip
-        if self.terms.review or tip is None:
+        if self.terms.review or candidate.tip is None:
             return
-        instead = f"{candidate.last[:12]} stays in force" if candidate.last else "nothing was in force before, so nothing is applied"
-        self._say("GM605", f"revision {tip.commit[:12] or 'of the folder'} is refused; {instead}", candidate.source)
+        candidate.wrong = True
         self._fall_back(candidate)
+
+    def _tell_refused(self, candidate: _Candidate) -> None:
+        """Say of a tip that is wrong what is in force in its place, once that is decided."""
+        if candidate.tip is None or not candidate.wrong:
+            return
+        instead = "nothing was in force before, so nothing is applied"
+        if candidate.last:
+            instead = f"{candidate.last[:12]} stays in force" if candidate.chosen else "nothing of this source is in force"
+        self._say("GM605", f"revision {candidate.tip.commit[:12] or 'of the folder'} is refused; {instead}", candidate.source)
 
     def _fall_back(self, candidate: _Candidate) -> None:
         """Put the last good revision in force, if it still is one: a ledger's word alone makes none."""

@@ -23,8 +23,8 @@ from gitmesh.model.plan import Action, Change, Live, Observed, Plan
 from gitmesh.planning.estranged import Estranged, estranged, told, was_ours
 from gitmesh.planning.guard import Consent, guarded
 from gitmesh.planning.leaving import namespace_leaves, waits, wanted_again
-from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, RECONCILE, blame, is_ours, may_adopt, policies_of, writers
-from gitmesh.planning.rows import field_changes, is_kept, live_row, wanted_row
+from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, RECONCILE, blame, is_ours, may_adopt, writers
+from gitmesh.planning.rows import field_changes, held_row, is_kept, live_row, wanted_row
 from gitmesh.planning.unwanted import NOT_ENFORCED, Unwanted
 
 if TYPE_CHECKING:
@@ -53,24 +53,16 @@ def diff(
     work = _Work(built, observed, stored, translators, consent, memo, before)
     unwanted = Unwanted(built, observed, stored, translators, consent)
     wanted = [work.want(manifest) for manifest in built.manifests.values() if manifest.key not in built.held]
-    held = [live_row(Action.HELD, live, built, _why(live, built)) for key in sorted(built.held) if (live := observed.live.get(key))]
+    held = [held_row(live, built) for key in sorted(built.held) if (live := observed.live.get(key))]
     deletions = [*unwanted.deletions(), *unwanted.leaving()]
     standing = [key for key in stored.ledger.entries if (live := observed.live.get(key)) and not live.deleting]
     deletions, waiting, said = guarded(deletions, len(standing), built.cluster, consent, stored.ledger.approved)
     rest = [change for change in (*wanted, *deletions) if not change.writes]
     steps = work.steps([change for change in (*wanted, *deletions) if change.writes])
     writes, late = _without_late(sorted((step for step in steps if step.writes), key=_rank), work.gone_soon)
-    rest += [*late, *(step for step in steps if not step.writes), *unwanted.staying()]
+    rest += [*late, *(step for step in steps if not step.writes), *unwanted.staying(), *unwanted.unknown()]
     diagnostics = (*observed.diagnostics, *work.diagnostics, *unwanted.diagnostics, *work.told_of_strangers(), *said)
     return Plan(cluster=built.cluster, changes=(*writes, *rest, *held), prune_held=tuple(waiting), diagnostics=diagnostics)
-
-
-def _why(live: Live, built: Build) -> str:
-    """Why an object is held."""
-    if built.doubtful:
-        return "what was read of the cluster is in doubt"
-    pending = sorted(built.pending.intersection(policies_of(live)))
-    return f"{', '.join(pending)} names what is not there" if pending else "findings on its policies hold it"
 
 
 def _without_late(writes: Sequence[Change], gone_soon: Sequence[Change]) -> tuple[list[Change], list[Change]]:

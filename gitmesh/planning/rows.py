@@ -68,3 +68,16 @@ def live_row(action: Action, live: Live, built: Build, note: str, phase: Phase =
         policies=policies,
         note=note,
     )
+
+
+def held_row(live: Live, built: Build) -> Change:
+    """A row about an object that is left as it is, with why."""
+    return live_row(Action.HELD, live, built, _why(live, built))
+
+
+def _why(live: Live, built: Build) -> str:
+    """Why an object is held."""
+    if built.doubtful:
+        return "what was read of the cluster is in doubt"
+    pending = sorted(built.pending.intersection(policies_of(live)))
+    return f"{', '.join(pending)} names what is not there" if pending else "findings on its policies hold it"

@@ -12,7 +12,7 @@ from gitmesh.model.manifests import SECURITY
 from gitmesh.model.plan import Action
 from gitmesh.planning.leaving import held_still, unwanted_still, waits
 from gitmesh.planning.ownership import PRUNE, RECONCILE, is_ours, writers
-from gitmesh.planning.rows import live_row
+from gitmesh.planning.rows import held_row, live_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +63,15 @@ class Unwanted:
         found = [live for live in lives if live and not live.deleting and self.ours(live)]
         self.diagnostics += [self.built.stays[live.key] for live in found]
         return [live_row(Action.HELD, live, self.built, "it stays until a policy decides about it") for live in found]
+
+    def unknown(self) -> list[Change]:
+        """Objects of ours of which a doubt about the cluster leaves open what they belong to, as of a mesh whose root namespace nobody
+        remembers."""
+        if not self.built.doubtful:
+            return []
+        known = self.built.manifests.keys() | self.built.held | self.built.stays.keys()
+        found = (self.observed.live.get(key) for key in sorted(self.ledger.entries.keys() - known))
+        return [held_row(live, self.built) for live in found if live and not live.deleting and self.ours(live)]
 
     def leaving(self) -> list[Change]:
         """Objects of ours that nobody wants and that are not gone yet; of those that are held is only told."""

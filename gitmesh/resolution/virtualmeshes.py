@@ -26,7 +26,8 @@ class Membership(Struct, frozen=True, kw_only=True):
     VirtualMeshes that would have them; `homeless` are those whose root namespace cannot exist: their own units are held, and nothing
     else.
 
-    `pending` are (cluster, policy) of the VirtualMeshes that name a mesh which is missing there, or unseen.
+    `pending` are (cluster, policy) of the VirtualMeshes that name a mesh which is missing there, or unseen. `vouched` are (namespace,
+    ServiceAccount) of the gateways that clusters vouch for, by VirtualMesh.
     """
 
     owner: Mapping[MeshId, Policy] = {}
@@ -34,6 +35,7 @@ class Membership(Struct, frozen=True, kw_only=True):
     claimed: Mapping[MeshId, frozenset[str]] = {}
     homeless: frozenset[MeshId] = frozenset()
     pending: frozenset[tuple[str, str]] = frozenset()
+    vouched: Mapping[str, tuple[tuple[str, str], ...]] = {}
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -64,8 +66,18 @@ def memberships(policies: Sequence[Policy], world: World, clusters: Mapping[str,
         claimed=claimed,
         homeless=frozenset(homeless),
         pending=frozenset(pending),
+        vouched=_vouched(owner, world),
         diagnostics=tuple(found),
     )
+
+
+def _vouched(owner: Mapping[MeshId, Policy], world: World) -> dict[str, tuple[tuple[str, str], ...]]:
+    found: dict[str, set[tuple[str, str]]] = {}
+    for (cluster, mesh), policy in owner.items():
+        index = world.indexes[cluster]
+        own = (w for w in index.facts.workloads if w.gateway and w.mesh == mesh) if index else ()
+        found.setdefault(policy.id, set()).update((workload.namespace, workload.service_account) for workload in own)
+    return {name: tuple(sorted(places)) for name, places in found.items()}
 
 
 def _root(mesh: MeshId, world: World) -> str:
@@ -156,21 +168,25 @@ def mesh_units(cluster: str, index: Index, membership: Membership, governed: Col
     owned = ((mesh, membership.owner.get((cluster, mesh.name))) for mesh in sorted(index.facts.meshes, key=lambda m: m.name))
     held = membership.held | membership.homeless
     wanted = ((mesh, policy) for mesh, policy in owned if policy and (cluster, mesh.name) not in held)
-    return tuple(_unit(cluster, index, mesh, policy, governed) for mesh, policy in wanted)
+    return tuple(_unit(cluster, index, mesh, policy, governed, membership.vouched[policy.id]) for mesh, policy in wanted)
 
 
-def _unit(cluster: str, index: Index, mesh: Mesh, policy: Policy, governed: Collection[Key]) -> MeshUnit:
+def _unit(
+    cluster: str, index: Index, mesh: Mesh, policy: Policy, governed: Collection[Key], vouched: tuple[tuple[str, str], ...]
+) -> MeshUnit:
     spec = _spec(policy)
     own = sorted((w for w in index.facts.workloads if w.mesh == mesh.name), key=lambda w: w.key)
     gateways = [w for w in own if _is_gateway(w, spec, cluster)]
     places = {gateway.namespace for gateway in gateways}
     around = sorted((w for w in index.facts.workloads if w.mesh and w.namespace in places), key=lambda w: w.key)
     guarded = {workload.key: _guarded(workload, index, governed) for workload in around}
+    doubtful = tuple(w for w in own if w.router and w not in gateways and spec.gateways is None)
     unit = MeshUnit(
         cluster=cluster,
         mesh=mesh,
         gateways=tuple(gateways),
-        doubtful=tuple(w for w in own if w.router and w not in gateways and spec.gateways is None),
+        doubtful=doubtful,
+        vouched=vouched if doubtful else (),
         guarded={key: ports for key, ports in guarded.items() if ports},
         neighbours=tuple(workload for workload in around if workload not in gateways),
         access_default=Decided(value=spec.access_default, origin=policy.origin("access_default")),

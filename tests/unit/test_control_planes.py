@@ -37,7 +37,7 @@ def test_what_a_tenant_calls_a_control_plane_counts_for_nothing_and_is_told(worl
     [told] = report.diagnostics
     assert (told.code, told.severity, told.cluster) == ("GM523", "warning", "east")
     assert namespace in told.message
-    assert f"controlPlanes: {{istio: [..., {namespace}]}}" in told.hint
+    assert f"controlPlanes: {{istio: [istio-system, {namespace}]}}" in told.hint
 
 
 def test_a_ztunnel_of_a_tenant_makes_no_mesh_ambient(world: Folders) -> None:
@@ -65,7 +65,7 @@ def test_one_that_the_ledger_knows_elsewhere_is_held_with_the_line_to_add(world:
     assert {name: world.live(name) for name in world.names} == before
     [held] = said(report, "GM507")
     assert "namespace istio-prod" in held.message
-    assert "controlPlanes: {istio: [..., istio-prod]}" in held.hint
+    assert "controlPlanes: {istio: [istio-system, istio-prod]}" in held.hint
     assert report.clusters["east"].state is State.HELD
 
 

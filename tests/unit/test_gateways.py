@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from gitmesh.model.report import State
 from tests.folders import Body, Folders, codes, said, thing, virtual_mesh
@@ -77,6 +78,20 @@ def test_one_that_is_open_stays_so_with_an_error_until_the_field_decides(world: 
     world.commit(virtual_mesh(accessDefault="Deny", gateways=[{"namespaces": ["elsewhere"]}]))
     assert codes(world.settle()) == []
     assert opened(world) == []
+
+
+def test_the_line_that_the_finding_names_opens_it_and_closes_no_other(world: Folders) -> None:
+    world.put("east", "gw", gateway("istio-ingress"), gateway("istio-system"))
+    world.commit(virtual_mesh(accessDefault="Deny", gateways=[{"namespaces": ["istio-ingress", "istio-system"]}]))
+    world.settle()
+    was = opened(world)
+    world.commit(DENY)
+    lines = {one.hint.rpartition("gateways: ")[2] for one in world.run().diagnostics}
+    items = [{"namespaces": [namespace], "serviceAccounts": ["gw"]} for namespace in ("istio-ingress", "istio-system")]
+    assert [yaml.safe_load(line) for line in lines] == [items]
+    world.commit(virtual_mesh(accessDefault="Deny", gateways=items))
+    assert codes(world.settle()) == []
+    assert opened(world) == was
 
 
 def owned(programmed: str, **reference: Any) -> list[Body]:

@@ -72,7 +72,7 @@ def default_deny(unit: MeshUnit, origin: Origin, version: str, notes: Notes) -> 
     _note_closed(unit, stays, origin, notes)
     return DefaultDeny(
         fragments=(*(made for made in opened.values() if not isinstance(made, str)), deny),
-        stays={place: _stays(text, origin, notes) for place, text in stays.items()},
+        stays={place: _stays(text, unit, origin, notes) for place, text in stays.items()},
     )
 
 
@@ -100,14 +100,28 @@ def _note_closed(unit: MeshUnit, stays: Mapping[tuple[str, str], str], origin: O
     if stays:
         texts = sorted(stays.values())
         more = f"; and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
-        text = f"not opened under a default of Deny: {'; '.join(texts[:_MOST_NAMED])}{more}"
-        notes.add("GM315", text, origin, Severity.ERROR if len(stays) > len(unit.doubtful) else None)
+        text = f"not opened anew under a default of Deny: {'; '.join(texts[:_MOST_NAMED])}{more}"
+        notes.add("GM315", text, origin, Severity.ERROR if len(stays) > len(unit.doubtful) else None, _line(unit))
 
 
-def _stays(text: str, origin: Origin, notes: Notes) -> Diagnostic:
+def _stays(text: str, unit: MeshUnit, origin: Origin, notes: Notes) -> Diagnostic:
     said = f"{text}; what opens it stays until `gateways` of the VirtualMesh decides about it"
-    place = {"cluster": notes.scope.facts.cluster, "mesh": notes.scope.label}
+    place = {"cluster": notes.scope.facts.cluster, "mesh": notes.scope.label, "hint": _line(unit)}
     return finding("GM315", said, at=origin.at, policy=origin.policy, field=origin.field, severity=Severity.ERROR, **place)
+
+
+def _line(unit: MeshUnit) -> str:
+    """The line that declares the doubtful ones beside the gateways of all clusters, as the field replaces its default; "" where none
+    is doubtful, or where they are too many for a line."""
+    places = sorted({*unit.vouched, *((gateway.namespace, gateway.service_account) for gateway in unit.doubtful)})
+    if not unit.doubtful or len(places) > _MOST_NAMED:
+        return ""
+    line = f"gateways: [{', '.join(_item(*place) for place in places)}]"
+    return f"Declare it in the VirtualMesh, with the gateways that are open now, as what is not in the list is none: {line}"
+
+
+def _item(namespace: str, account: str) -> str:
+    return f"{{namespaces: [{namespace}]{f', serviceAccounts: [{account}]' if account else ''}}}"
 
 
 def _note_neighbours(unit: MeshUnit, origin: Origin, notes: Notes) -> None:

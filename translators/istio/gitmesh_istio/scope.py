@@ -74,10 +74,10 @@ class Notes:
         self.scope = scope
         self.found: list[Diagnostic] = []
 
-    def add(self, code: str, message: str, origin: Origin, severity: Severity | None = None) -> None:
-        """Note a finding at the policy's line, once; severity defaults to the code's."""
+    def add(self, code: str, message: str, origin: Origin, severity: Severity | None = None, hint: str = "") -> None:
+        """Note a finding at the policy's line, once; severity and hint default to the code's."""
         place = {"cluster": self.scope.facts.cluster, "mesh": self.scope.label}
-        noted = finding(code, message, at=origin.at, policy=origin.policy, field=origin.field, severity=severity, **place)
+        noted = finding(code, message, at=origin.at, policy=origin.policy, field=origin.field, severity=severity, hint=hint, **place)
         if noted not in self.found:
             self.found.append(noted)
 
