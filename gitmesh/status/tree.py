@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, Location, Severity, in_order
 from gitmesh.discovery.facts_codec import dump_facts
+from gitmesh.model.facts import ClusterFacts, meaning
 from gitmesh.model.kinds import API_VERSION, KINDS
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Change, FieldChange
@@ -52,7 +53,7 @@ class StatusMemo(Struct):
     rows: Mapping[str, Mapping[ObjectKey, str]] = {}
     views: Mapping[str, ClusterView] = {}
     sources: Mapping[str, Location] = {}
-    facts: MutableMapping[str, tuple[Any, bytes]] = {}
+    facts: MutableMapping[str, tuple[ClusterFacts, bytes]] = {}
 
 
 def status_tree(report: Report, memo: StatusMemo | None = None) -> Mapping[str, bytes]:
@@ -154,9 +155,10 @@ class _Tree:
         return dump([_object_row(key, policies, view.commit_of(key), places, view.verdict_of(key))])
 
     def _facts(self, name: str, result: ClusterResult) -> bytes:
+        """The facts as they were when they last meant something else."""
         assert result.facts is not None
         last = self._memo.facts.get(name)
-        if last is None or last[0] is not result.facts:
+        if last is None or (last[0] is not result.facts and meaning(last[0]) != meaning(result.facts)):
             last = self._memo.facts[name] = (result.facts, dump(dump_facts({name: result.facts})).encode())
         return last[1]
 

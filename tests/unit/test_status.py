@@ -9,7 +9,7 @@ import yaml
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Location, finding
-from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.facts import ClusterFacts, Mesh, Workload
 from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.manifests import Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey
@@ -187,6 +187,20 @@ class TestTree:
         quiet, healing = healed_report()
         for given in (quiet, healing, quiet, report(cluster("west"))):
             assert dict(status_tree(given, memo)) == dict(status_tree(given))
+
+    @pytest.mark.parametrize(
+        ("pods", "bare", "is_shown"), [(9, 0, False), (3, 0, False), (0, 0, True), (9, 1, True)], ids=["more", "same", "none", "bare"]
+    )
+    def test_facts_stay_as_they_are_until_they_mean_something_else(self, pods: int, bare: int, is_shown: bool) -> None:
+        def seen(pods: int, bare: int) -> Report:
+            one = Workload(kind="Deployment", namespace="shop", name="reviews", mesh="istio", pods=pods, bare=bare)
+            return report(replace(cluster("east"), facts=ClusterFacts(cluster="east", workloads=(one,))))
+
+        memo = StatusMemo()
+        before = status_tree(seen(3, 0), memo)["facts/east.yaml"]
+        after = status_tree(seen(pods, bare), memo)["facts/east.yaml"]
+        assert (after != before) == is_shown
+        assert not is_shown or after == status_tree(seen(pods, bare))["facts/east.yaml"]
 
     def test_order_of_clusters_and_findings_does_not_matter(self) -> None:
         said = (finding("GM507", "x", cluster="east"), finding("GM209", "y", policy=ID, cluster="west"))
