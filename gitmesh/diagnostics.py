@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from hashlib import sha256
 
@@ -18,6 +18,9 @@ class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"
+
+
+_WORST = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 
 
 class Location(Struct, frozen=True, kw_only=True, order=True):
@@ -115,6 +118,11 @@ def in_order(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> tuple[Di
     """Sorted and without repeats, so that the same findings always print the same."""
     unique = {d.sort_key(): d for d in diagnostics}
     return tuple(unique[key] for key in sorted(unique, key=repr_key))
+
+
+def foremost(diagnostics: Sequence[Diagnostic], most: int) -> Sequence[Diagnostic]:
+    """At most so many of them, errors before warnings where some are left out; all in their order otherwise."""
+    return diagnostics if len(diagnostics) <= most else sorted(diagnostics, key=lambda one: _WORST.index(one.severity))[:most]
 
 
 def repr_key(key: tuple[object, ...]) -> tuple[tuple[int, str], ...]:

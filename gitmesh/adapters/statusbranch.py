@@ -6,7 +6,7 @@ deleted that it did not write (law 4 holds in Git as well): other files and othe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -19,12 +19,14 @@ from gitmesh.errors import SourceError
 from gitmesh.model.config import Author
 from gitmesh.model.report import Report
 from gitmesh.status.message import subject_of
-from gitmesh.status.ours import instance_of, is_ours, may_be_ours
+from gitmesh.status.ours import are_facts, instance_of, is_ours, may_be_ours
 from gitmesh.status.tree import StatusMemo, heals, message, status_tree
 
 TRIES = 5
 RETRY_SECONDS = 300.0
 """After a refusal the remote is left alone for so long: rights do not come back by asking (reliability S04)."""
+FACTS_SECONDS = 600.0
+"""A change of facts alone is shown so long after the last commit at the earliest: clusters are never still (design, section 1)."""
 _RESTING = frozenset({Reason.DENIED, Reason.CREDENTIALS, Reason.REFUSED})
 _MAX_FILES = 200_000
 _MAX_HEALS = 100
@@ -55,6 +57,7 @@ class StatusBranch:
         self._memo = StatusMemo()
         self._tip = ""
         self._tree: Mapping[str, bytes] = {}
+        self._published = 0
         self._heals: tuple[str, ...] = ()
         self._refused: tuple[float, Diagnostic] | None = None
 
@@ -131,13 +134,31 @@ class StatusBranch:
         if not changes and not (self._heals and parent):
             self._settle(parent, tree, report.instance)
             return None
+        if are_facts(changes) and not self._heals and abs(self._now() - self._published) < FACTS_SECONDS:
+            self._settle(parent, self._without(changes, parent, tree), report.instance)
+            return None
         text = message(report, self._heals)
         draft = Draft(parent=parent, changes=changes, message=text, author=self._author, seconds=int(self._now()))
         commit = self._repository.writing(tip or self._polled_commit(), lambda: write_commit(self._repository, draft))
         refusal = push(self._repository, commit, self._branch)
         if refusal is None:
+            self._published = draft.seconds
             self._settle(commit, tree, report.instance)
         return refusal
+
+    def _without(self, waiting: Collection[str], commit: str, tree: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """The tree as the branch shows it while these files wait: each as it is there by now, if it is."""
+        before = self._tree if commit == self._tip else self._there(waiting, commit)
+        stays = {path: content for path, content in tree.items() if path not in waiting}
+        return {**stays, **{path: before[path] for path in waiting if path in before}}
+
+    def _there(self, paths: Collection[str], commit: str) -> Mapping[str, bytes]:
+        """Some files of a commit; without content where that is no content of ours."""
+        files = list_files(self._repository, commit, _MAX_FILES)
+        found = {path: files[path] for path in paths if path in files}
+        usable = [file for file in found.values() if file.plain and file.size <= _OURS_ROOM]
+        contents = self._read(commit, usable)[1] if usable else {}
+        return {path: contents.get(file.blob, b"") for path, file in found.items()}
 
     def _settle(self, commit: str, tree: Mapping[str, bytes], instance: str) -> None:
         if commit != self._tip:
@@ -169,6 +190,8 @@ class StatusBranch:
         usable = (status,) if status is not None and status.plain and status.size <= _STATUS_ROOM else ()
         info, contents = self._read(commit, usable)
         shown = next((instance_of(contents[file.blob]) for file in usable), "")
+        if info.subject.startswith(subject_of(instance)):
+            self._published = max(self._published, info.seconds)
         rival = bool(shown) and info.subject.startswith(subject_of(shown))
         if shown == instance or (remembered and not rival):
             return

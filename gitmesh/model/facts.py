@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.model.objects import ApiKind
 
@@ -263,3 +264,9 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     def meshes_of(self, translator: str) -> tuple[Mesh, ...]:
         """The meshes that a translator writes for."""
         return tuple(mesh for mesh in self.meshes if mesh.translator == translator)
+
+
+def meaning(facts: ClusterFacts) -> ClusterFacts:
+    """Facts that decide alike are equal so: how many pods there are says no more than whether there are any."""
+    counted = (replace(one, pods=min(one.pods, 1), bare=min(one.bare, 1)) for one in facts.workloads)
+    return replace(facts, workloads=tuple(counted), digest="")

@@ -51,7 +51,8 @@ class Verdict(StrEnum):
 
 
 class Heard(Struct, frozen=True, kw_only=True):
-    """What a mesh says now of the newest content of a live object; `text` are its words.
+    """What a mesh says now of the newest content of a live object. `text` are its words, which may differ each time: people read
+    them. `reason` is what of them stays the same while the mesh means the same: its codes, condition types and reasons.
 
     `silence`: how many seconds without a word against that content mean that the mesh accepts it; None where they mean
     nothing, as nobody validates it.
@@ -59,6 +60,7 @@ class Heard(Struct, frozen=True, kw_only=True):
 
     verdict: Verdict = Verdict.UNKNOWN
     text: str = ""
+    reason: str = ""
     silence: float | None = None
 
 

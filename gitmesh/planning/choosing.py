@@ -96,22 +96,26 @@ class _Choice:
         known = evidence(source, self.ledgers, mine, seen=tip is not None, allow_rewind=rewinds)
         candidate.last = known.last
         if tip is not None and not terms.review:
-            self._tell(known, source)
+            self._ignore(known, source)
         if tip is None:
             self._fall_back(candidate)
         elif not terms.review and known.contested and not rewinds:
             candidate.refused = True
+            self._contest(known, source)
         elif not terms.review and not is_forward(tip.commit, candidate.last, source.descends, allow_rewind=rewinds):
             self._say("GM602", f"the tip {tip.commit[:12]} does not descend from the accepted {candidate.last[:12]}", source)
             self._fall_back(candidate)
         else:
             self._consider(candidate, tip)
 
-    def _tell(self, known: Evidence, source: Source) -> None:
-        """What ledgers say that the branch does not bear out."""
+    def _contest(self, known: Evidence, source: Source) -> None:
+        """What ledgers say that the branch does not bear out, for which the tip is held."""
         for commit in known.contested:
             text = f"a ledger says that {commit[:12]} was accepted, which the branch does not lead to, and no record here bears it out"
             self._say("GM606", f"{text}: the branch or the ledger was rewritten, and the tip is held", source)
+
+    def _ignore(self, known: Evidence, source: Source) -> None:
+        """What ledgers say that the record here does not bear out either."""
         for commit in known.ignored:
             text = f"a ledger says that {commit[:12]} was accepted, which neither the branch nor the record here bears out"
             self._say("GM606", f"{text}; it counts for nothing", source, warning=True)

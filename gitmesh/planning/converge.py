@@ -21,7 +21,7 @@ from gitmesh.planning.leaving import unfinished
 from gitmesh.planning.ledgers import intend, rebuilt, record
 from gitmesh.planning.ownership import behind
 from gitmesh.planning.remembering import holds_of
-from gitmesh.planning.verdicts import Evidence, verdicts
+from gitmesh.planning.verdicts import TAKEN_WITH_WARNING, Evidence, brief, verdicts
 from gitmesh.status.states import never_applied, state_of, worst
 
 if TYPE_CHECKING:
@@ -229,8 +229,9 @@ def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
     if outcome.pending and change:
         return [unfinished(outcome, change, plan.cluster)]
     # What was said of a write that was taken is in the ledger, from where it is told for as long as it is true.
-    warnings = outcome.warnings if outcome.action is Action.DELETE else ()
-    said = [finding("GM510", f"{outcome.key} in {plan.cluster}: {warning}", cluster=plan.cluster, **where) for warning in warnings]
+    words = "; ".join(outcome.warnings) if outcome.action is Action.DELETE else ""
+    text = f"{outcome.key} in {plan.cluster}: {TAKEN_WITH_WARNING}"
+    said = [finding("GM510", text, cluster=plan.cluster, detail=brief(words), **where)] if words else []
     if not outcome.ok:
         text, code = f"{outcome.action} of {outcome.key} in {plan.cluster} failed: {outcome.message}", outcome.code or "GM505"
         more: dict[str, Any] = {"severity": Severity.ERROR, "hint": outcome.hint, "detail": outcome.detail}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 REFUSED = "GM505"
 """The code of a write that the schema, a rule or a webhook refused. What may pass at the next attempt has it too, and is retryable."""
+TAKEN_WITH_WARNING = "the API server took it with a warning"
 _LONGEST = 512
 _CODES: Mapping[Verdict, str] = {Verdict.REJECTED: "GM511", Verdict.WARNED: "GM512"}
 _UNKNOWN, _ACCEPTED = (Verdict.UNKNOWN, ""), (Verdict.ACCEPTED, "")
@@ -113,11 +114,11 @@ class _Judge:
         live = self.live[key]
         heard = self._heard(live)
         if heard.verdict in _CODES:
-            self._say(_CODES[heard.verdict], key, heard.text)
+            self._say(_CODES[heard.verdict], key, brief(heard.reason) or "the status of the object says so", heard.text)
         warned = self._warned(key)
         if warned and heard.verdict is not Verdict.REJECTED:
             return warned
-        return self._silent(live, heard.silence) if heard.verdict is Verdict.UNKNOWN else (heard.verdict, _brief(heard.text))
+        return self._silent(live, heard.silence) if heard.verdict is Verdict.UNKNOWN else (heard.verdict, brief(heard.text))
 
     def _silent(self, live: Live, seconds: float | None) -> tuple[Verdict, str]:
         """Nothing was said against it: after a while that is consent, where there is somebody who would object."""
@@ -134,9 +135,9 @@ class _Judge:
         entry = self.ledger.entries.get(key)
         if entry is None or not entry.warnings:
             return None
-        for warning in entry.warnings:
-            self._say("GM510", key, warning)
-        return Verdict.WARNED, _brief("; ".join(entry.warnings))
+        words = "; ".join(entry.warnings)
+        self._say("GM510", key, TAKEN_WITH_WARNING, words)
+        return Verdict.WARNED, brief(words)
 
     def _heard(self, live: Live) -> Heard:
         found = self.known.get(live.key)
@@ -145,18 +146,18 @@ class _Judge:
         self.heard[live.key] = found
         return found[1]
 
-    def _say(self, code: str, key: ObjectKey, text: str) -> None:
-        """A finding at the line of the policy behind an object."""
+    def _say(self, code: str, key: ObjectKey, text: str, words: str) -> None:
+        """A finding at the line of the policy behind an object: what is known, and the words of whoever says so as its detail."""
         manifest, cluster = self.built.manifests[key], self.built.cluster
         behind = blame(manifest.policies, manifest.fields.values())
-        self.findings.append(finding(code, f"{key} in {cluster}: {_brief(text)}", cluster=cluster, **behind))
+        self.findings.append(finding(code, f"{key} in {cluster}: {text}", cluster=cluster, detail=brief(words), **behind))
 
 
 def _is_refusal(outcome: Outcome) -> bool:
     return not outcome.ok and not outcome.retryable and outcome.code == REFUSED and outcome.action is not Action.DELETE
 
 
-def _brief(text: str) -> str:
+def brief(text: str) -> str:
     """A mesh's words as one printable line."""
     line = " ".join("".join(ch if ch.isprintable() else " " for ch in text[: 4 * _LONGEST]).split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."

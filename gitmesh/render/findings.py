@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, Location, Severity
+from gitmesh.diagnostics import Diagnostic, Location, Severity, foremost
 from gitmesh.render.escape import printable, width
 from gitmesh.render.paint import Paint, plain
 from gitmesh.render.values import masked_line
 
 _TOKEN = re.compile(r"[^\s,:\]})'\"]+")
 _WINDOW = 120
+MOST_FINDINGS = 200
+"""Findings that a person is shown. Nobody reads more, and their lines would take longer than the run."""
 
 
 def folded(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
@@ -27,12 +29,15 @@ def folded(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 
 def findings_text(diagnostics: Sequence[Diagnostic], *, paint: Paint = plain) -> str:
-    """All findings, each code with a pointer to `gitmesh explain` once."""
+    """The findings, each code with a pointer to `gitmesh explain` once; of very many the foremost, and how many more there are."""
     seen: set[str] = set()
     lines: list[str] = []
-    for one in folded(diagnostics):
+    told = folded(diagnostics)
+    for one in foremost(told, MOST_FINDINGS):
         lines += _finding(one, paint, explain=one.code not in seen)
         seen.add(one.code)
+    if len(told) > MOST_FINDINGS:
+        lines.append(f"and {len(told) - MOST_FINDINGS:,} more; -o json has them all")
     return "".join(line + "\n" for line in lines)
 
 

@@ -5,14 +5,14 @@ Everything that came from a repository or a cluster is escaped: names, messages 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from gitmesh.diagnostics import Diagnostic, Severity
+from gitmesh.diagnostics import Diagnostic, Severity, foremost
 from gitmesh.model.plan import Action
 from gitmesh.model.report import ClusterResult, Report, Stage
 from gitmesh.render.changes import MARKS, ObjectChange, object_changes, tally
 from gitmesh.render.escape import fenced, markdown, printable
-from gitmesh.render.findings import folded
+from gitmesh.render.findings import MOST_FINDINGS, folded
 from gitmesh.render.plans import FIELDS_SHOWN, origins_text
 from gitmesh.render.summary import by_severity, checked_total, findings_total, plan_total, summarise
 from gitmesh.render.values import counted, listed, shortened, shown
@@ -30,9 +30,9 @@ _HEADER = "| Cluster | Mesh | + | ~ | - | adopt | conflict | held | State | Find
 def report_markdown(report: Report) -> str:
     """The whole comment. What does not fit is cut by whole clusters, findings and objects, and the cut is said."""
     title, rows = _title(report), _rows(report)
-    found = [_finding(one) for one in folded(report.diagnostics)]
+    found = folded(report.diagnostics)
     blocks = _objects(report)
-    shown_rows, shown_findings = _fitting(rows, _ROWS_SHARE), _fitting(found, _FINDINGS_SHARE)
+    shown_rows, shown_findings = _fitting(rows, _ROWS_SHARE), _findings(found)
     used = sum(len(text) + 1 for text in (title, _HEADER, *shown_rows, *shown_findings))
     small_enough = set(_fitting(sorted(blocks, key=len), BUDGET - _RESERVE - used))
     shown_blocks = [block for block in blocks if block in small_enough]
@@ -68,6 +68,14 @@ def _row(result: ClusterResult, here: list[Diagnostic], *, done: bool) -> str:
     counts = [str(totals[action]) if totals else "?" for action in _COLUMNS]
     cells = [markdown(result.name), markdown(meshes or "none"), *counts, result.state.value, findings_total(by_severity(here))]
     return f"| {' | '.join(cells)} |"
+
+
+def _findings(found: Sequence[Diagnostic]) -> list[str]:
+    """As many as fit, the foremost where not all do."""
+    shown = _fitting([_finding(one) for one in found[:MOST_FINDINGS]], _FINDINGS_SHARE)
+    if len(shown) == len(found):
+        return shown
+    return _fitting([_finding(one) for one in foremost(found, min(MOST_FINDINGS, len(found) - 1))], _FINDINGS_SHARE)
 
 
 def _finding(one: Diagnostic) -> str:
@@ -123,4 +131,4 @@ def _fitting(texts: list[str], room: int) -> list[str]:
 
 def _cut(**left_out: int) -> str:
     parts = [counted(number, noun) for noun, number in left_out.items() if number]
-    return f"Cut to fit a comment: {listed(parts)}. The whole plan: `gitmesh diff`." if parts else ""
+    return f"Cut to fit a comment: {listed(parts)}. The whole plan: `gitmesh diff -o json`." if parts else ""

@@ -46,10 +46,10 @@ def all_targets_of(ports: Iterable[ServicePort], workloads: Sequence[Workload]) 
     return frozenset(number for port in ports for number in targets(port, workloads))
 
 
-def about(code: str, text: str, policy: Policy, situation: Situation, *path: str | int) -> Diagnostic:
+def about(code: str, text: str, policy: Policy, situation: Situation, *path: str | int, detail: str = "") -> Diagnostic:
     """A finding on a policy's field, in the cluster of the situation."""
     field = policy.origin(*path).field
-    return finding(code, text, at=policy.at(*path), policy=policy.id, field=field, cluster=situation.cluster)
+    return finding(code, text, at=policy.at(*path), policy=policy.id, field=field, cluster=situation.cluster, detail=detail)
 
 
 def no_selector(situation: Situation) -> Iterator[Diagnostic]:
@@ -64,10 +64,11 @@ def outside(situation: Situation) -> Iterator[Diagnostic]:
     behind = f"behind Service {situation.service.namespace}/{situation.service.name}"
     texts = []
     if outside := [_pods(workload) for workload in situation.workloads if workload.pods and (not workload.mesh or workload.bare)]:
-        texts.append(f"{behind} these are in no mesh: {', '.join(outside)}")
+        texts.append((f"{behind} these are in no mesh: {', '.join(outside)}", ", ".join(filter(None, map(_count, situation.workloads)))))
     if unseen := [text for workload in situation.workloads if (text := _unseen(situation.service, workload))]:
-        texts.append(f"{behind} the proxies do not see {'; '.join(unseen)}")
-    yield from (about("GM308", text, policy, situation, "destinations") for text in texts for policy in situation.policies)
+        texts.append((f"{behind} the proxies do not see {'; '.join(unseen)}", ""))
+    for text, detail in texts:
+        yield from (about("GM308", text, policy, situation, "destinations", detail=detail) for policy in situation.policies)
     yield from _unguarded(situation)
 
 
@@ -94,8 +95,12 @@ def _is_meant(port: ServicePort, policy: Policy) -> bool:
 
 
 def _pods(workload: Workload) -> str:
-    some = f" ({workload.bare} of {workload.pods} pods)" if workload.bare else ""
-    return f"{workload.kind} {workload.namespace}/{workload.name}{some}"
+    return f"{workload.kind} {workload.namespace}/{workload.name}{' (some of its pods)' if workload.bare else ''}"
+
+
+def _count(workload: Workload) -> str:
+    """How many of its pods carry no proxy although others do: a number that moves while a workload grows or rolls."""
+    return f"{workload.bare} of {workload.pods} pods of {workload.name}" if workload.bare else ""
 
 
 def _unseen(service: Service, workload: Workload) -> str:

@@ -6,7 +6,7 @@ Branches of every version are recognised: the files have named their kind and wh
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 _KINDS: Mapping[str, tuple[str, str]] = {
     "policies": ("PolicyStatus", "policy"),
@@ -26,6 +26,11 @@ def may_be_ours(path: str) -> bool:
     """Whether a file of ours can stand at this path, besides those that always stand there."""
     folder, _, rest = path.partition("/")
     return folder in _KINDS and rest.endswith(".yaml")
+
+
+def are_facts(paths: Iterable[str]) -> bool:
+    """Whether all of these files of ours tell what was discovered, and none how policies and clusters stand."""
+    return all(path.startswith("facts/") for path in paths)
 
 
 def is_ours(path: str, content: bytes) -> bool:

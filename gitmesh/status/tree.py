@@ -14,8 +14,9 @@ from typing import Any
 import orjson
 from msgspec import Struct
 
-from gitmesh.diagnostics import Diagnostic, Location, Severity, in_order
+from gitmesh.diagnostics import Diagnostic, Location, Severity, foremost, in_order
 from gitmesh.discovery.facts_codec import dump_facts
+from gitmesh.model.facts import ClusterFacts, meaning
 from gitmesh.model.kinds import API_VERSION, KINDS
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Change, FieldChange
@@ -28,13 +29,15 @@ __all__ = ["StatusMemo", "heals", "message", "status_tree"]
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 _SHOWN_VALUE = 200
+MOST_FINDINGS = 1000
+"""Findings that are listed: errors first, and `more` counts the others."""
 
 _README = """# Status of GitMesh
 
 GitMesh writes this branch; nothing reads it back, and it triggers no run. Each commit is one change of state.
 
 - `status.yaml`: the revisions seen and in force, and the state of each cluster
-- `findings.yaml`: what is wrong, with file, line and hint
+- `findings.yaml`: what is wrong, with file, line and hint; `more` counts what is not listed
 - `policies/<Kind>/<namespace>/<name>.yaml`: one policy in each cluster
 - `clusters/<name>.yaml`: the objects of one cluster, the policies behind them, and what differs
 - `facts/<name>.yaml`: what was discovered in one cluster
@@ -52,7 +55,7 @@ class StatusMemo(Struct):
     rows: Mapping[str, Mapping[ObjectKey, str]] = {}
     views: Mapping[str, ClusterView] = {}
     sources: Mapping[str, Location] = {}
-    facts: MutableMapping[str, tuple[Any, bytes]] = {}
+    facts: MutableMapping[str, tuple[ClusterFacts, bytes]] = {}
 
 
 def status_tree(report: Report, memo: StatusMemo | None = None) -> Mapping[str, bytes]:
@@ -154,9 +157,10 @@ class _Tree:
         return dump([_object_row(key, policies, view.commit_of(key), places, view.verdict_of(key))])
 
     def _facts(self, name: str, result: ClusterResult) -> bytes:
+        """The facts as they were when they last meant something else."""
         assert result.facts is not None
         last = self._memo.facts.get(name)
-        if last is None or last[0] is not result.facts:
+        if last is None or (last[0] is not result.facts and meaning(last[0]) != meaning(result.facts)):
             last = self._memo.facts[name] = (result.facts, dump(dump_facts({name: result.facts})).encode())
         return last[1]
 
@@ -266,7 +270,9 @@ def _source(source: SourceResult, rewound: bool) -> dict[str, Any]:
 
 
 def _findings(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:
-    return {"apiVersion": API_VERSION, "kind": "Findings", "findings": [_finding(d) for d in in_order(list(diagnostics))]}
+    every = in_order(list(diagnostics))
+    document = {"apiVersion": API_VERSION, "kind": "Findings", "findings": [_finding(d) for d in foremost(every, MOST_FINDINGS)]}
+    return document if len(every) <= MOST_FINDINGS else {**document, "more": len(every) - MOST_FINDINGS}
 
 
 def _finding(diagnostic: Diagnostic) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from gitmesh.adapters import statusbranch
 from gitmesh.adapters.git import GitSource
 from gitmesh.adapters.git.commit import push
 from gitmesh.adapters.git.errors import GitError, Reason
-from gitmesh.adapters.statusbranch import StatusBranch
+from gitmesh.adapters.statusbranch import FACTS_SECONDS, StatusBranch
 from gitmesh.diagnostics import finding
 from gitmesh.errors import SourceError
 from gitmesh.model.config import Author
-from gitmesh.model.report import Report, SourceResult, Stage
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.report import ClusterResult, Report, SourceResult, Stage, State
 from tests.gitrepo import Repo
 from tests.unit.test_status import healed_report
 
@@ -437,3 +438,78 @@ def left_alone(origin: Repo, branch: StatusBranch, given: Report) -> None:
 
 def _never(*arguments: object) -> Any:
     raise AssertionError(f"called with {arguments}")
+
+
+# --- facts alone (design.md, section 1: when their meaning changes, at most every ten minutes)
+
+
+class Clock:
+    """Seconds since the epoch, moved by a test."""
+
+    def __init__(self) -> None:
+        self.now = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def seen_with(*namespaces: str, seen: str = "a" * 40) -> Report:
+    """A report on a cluster that has these namespaces."""
+    facts = ClusterFacts(cluster="east", namespaces={name: {} for name in namespaces})
+    return report(seen=seen, clusters={"east": ClusterResult(name="east", state=State.SYNCED, facts=facts)})
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_change_of_facts_alone_is_shown_ten_minutes_after_the_last_commit(fresh: bool, origin: Repo, reader: GitSource) -> None:
+    """In one process as in many: the time of the last commit stands on the branch."""
+    clock = Clock()
+    kept = branch_of(reader, clock)
+
+    def publish(given: Report) -> int:
+        reader.fetch()
+        (branch_of(reader, clock) if fresh else kept).publish(given)
+        return len(origin.log(BRANCH))
+
+    assert publish(seen_with("shop")) == 1
+    clock.now += FACTS_SECONDS - 1
+    assert [publish(seen_with("shop", extra)) for extra in ("a", "b", "b")] == [1, 1, 1]
+    assert publish(seen_with("shop")) == 1
+    clock.now += 1
+    assert publish(seen_with("shop")) == 1, "what came and went is no change"
+    assert publish(seen_with("shop", "b")) == 2
+    assert b"b:" in origin.files(BRANCH)["facts/east.yaml"]
+    clock.now += FACTS_SECONDS - 1
+    assert publish(seen_with("shop", "c")) == 2
+    assert publish(seen_with("shop", "c", seen="b" * 40)) == 3, "with what else is new, facts are shown at once"
+    assert b"c:" in origin.files(BRANCH)["facts/east.yaml"]
+
+
+def test_facts_that_wait_cost_no_look_at_the_branch(origin: Repo, reader: GitSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    branch_of(reader).publish(seen_with("shop"))
+    reader.fetch()
+    again = branch_of(reader)
+    again.publish(seen_with("shop", "a"))
+    monkeypatch.setattr(statusbranch, "push", _never)
+    monkeypatch.setattr(statusbranch, "list_files", _never)
+    assert again.publish(seen_with("shop", "b")).diagnostics == ()
+
+
+def test_facts_that_wait_are_deleted_with_their_cluster(origin: Repo, reader: GitSource) -> None:
+    branch = branch_of(reader)
+    branch.publish(seen_with("shop"))
+    reader.fetch()
+    branch.publish(seen_with("shop", "a"))
+    branch.publish(report())
+    assert "facts/east.yaml" not in origin.files(BRANCH)
+
+
+def test_what_people_make_of_the_facts_is_undone(origin: Repo, reader: GitSource) -> None:
+    clock = Clock()
+    branch = branch_of(reader, clock)
+    branch.publish(seen_with("shop"))
+    origin.update({"facts/east.yaml": "mine"}, branch=BRANCH)
+    for moved, content in ((0.0, b"mine"), (FACTS_SECONDS, b"shop")):
+        clock.now += moved
+        reader.fetch()
+        branch.publish(seen_with("shop"))
+        assert content in origin.files(BRANCH)["facts/east.yaml"]

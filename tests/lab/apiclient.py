@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -170,7 +171,7 @@ class ApiClient:
         return applied
 
     def install_crds(self, paths: Path | str | Iterable[Path | str], deadline_seconds: float = 180.0) -> list[str]:
-        """Apply the CRDs of files or folders; returns their names once their kinds are really served."""
+        """Apply the CRDs of files or folders; returns their names once their kinds are really served, and their schemas published."""
         listed = [paths] if isinstance(paths, (str, Path)) else list(paths)
         crds = [crd for path in listed for crd in _load_crds(Path(path))]
         if not crds:
@@ -182,12 +183,26 @@ class ApiClient:
         wait_until(lambda: names <= self._established(), "established CRDs", deadline_seconds)
         served = _served_kinds(crds)
         wait_until(lambda: self._serves(served), "discovery of the CRDs", deadline_seconds)
+        # A moment later than discovery, on a busy machine more than one: until then nobody knows the fields of the kinds.
+        for version in sorted({version for version, _ in served}):
+            kinds = {kind for of, kind in served if of == version}
+            wait_until(partial(self._publishes, version, kinds), f"the schemas of {version}", deadline_seconds)
         return sorted(names)
 
     def _serves(self, wanted: set[tuple[str, str]]) -> bool:
         """Whether discovery lists all these (apiVersion, kind)."""
         versions = {api_version for api_version, _ in wanted}
         return wanted <= {(version, kind) for version in versions for kind in self._discover(version)}
+
+    def _publishes(self, api_version: str, wanted: set[str]) -> bool:
+        """Whether the OpenAPI document of a group version has the schemas of all these kinds."""
+        response = self.request("GET", f"/openapi/v3{_group_path(api_version)}")
+        if response.status in (404, 503):
+            return False
+        if not response.ok:
+            raise ApiError("GET", f"/openapi/v3{_group_path(api_version)}", response.status, response.message)
+        schemas = response.json()["components"]["schemas"].values()
+        return wanted <= {mark["kind"] for schema in schemas for mark in schema.get("x-kubernetes-group-version-kind", ())}
 
     def _established(self) -> set[str]:
         """The names of all CRDs whose condition Established is True."""

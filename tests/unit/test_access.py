@@ -147,10 +147,13 @@ def test_workloads_outside_the_mesh_are_unenforced() -> None:
     assert decision(resolution).governed
 
 
-def test_pods_without_a_proxy_beside_others_with_one_are_unenforced() -> None:
-    resolution = resolved([access("a")], facts("east", service(), workload(pods=3, bare=1)))
-    assert codes(resolution) == ["GM308"]
-    assert resolution.diagnostics[0].message == "behind Service shop/reviews these are in no mesh: Deployment shop/reviews (1 of 3 pods)"
+@pytest.mark.parametrize(("pods", "bare"), [(3, 1), (4, 2)])
+def test_pods_without_a_proxy_beside_others_with_one_are_unenforced(pods: int, bare: int) -> None:
+    """How many they are is no part of what is said: it moves while a workload grows."""
+    resolution = resolved([access("a")], facts("east", service(), workload(pods=pods, bare=bare)))
+    (said,) = resolution.diagnostics
+    assert (said.code, said.detail) == ("GM308", f"{bare} of {pods} pods of reviews")
+    assert said.message == "behind Service shop/reviews these are in no mesh: Deployment shop/reviews (some of its pods)"
     assert decision(resolution).governed
 
 

@@ -21,7 +21,7 @@ from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
 from gitmesh.model.manifests import Phase, Translation
 from gitmesh.model.objects import Body, ObjectKey, decode
 from gitmesh.model.plan import SETTLE, Action, Live, Outcome, Plan
-from gitmesh.model.report import Report, Stage, State
+from gitmesh.model.report import Heard, Report, Stage, State, Verdict
 from gitmesh.model.units import DestinationUnit, Unit
 from gitmesh.pipeline import Memo, Options, run
 from gitmesh.planning.fights import RETRY
@@ -29,6 +29,7 @@ from gitmesh.planning.ownership import ADOPT
 from gitmesh.plugins import load_translators
 from gitmesh.ports import Step, Versions
 from gitmesh.status.states import policy_states
+from gitmesh.status.tree import status_tree
 from tests.factories import service, shop, workload
 from tests.fake_mesh import GROUP, FakeMesh, rule
 from tests.properties.history import History, document, forgotten, ledger_of, on
@@ -637,7 +638,32 @@ def test_a_warning_of_the_cluster_is_shown() -> None:
     world.commit(slow("a"))
     warning = one(world.run(), "GM510")
     assert (warning.policy, warning.severity) == ("TrafficPolicy/shop/a", Severity.WARNING)
-    assert "deprecated field" in warning.message
+    assert warning.detail == "deprecated field"
+
+
+def test_what_the_mesh_says_with_other_words_each_time_is_one_state_of_the_status_branch() -> None:
+    class Talks(Mapped):
+        """Finds fault with everything, and counts how often."""
+
+        def verdict(self, live: Live, meshes: Sequence[Mesh]) -> Heard:
+            told.append(f"analysis {len(told)} from port {40_000 + len(told)}")
+            return Heard(verdict=Verdict.WARNED, reason="IST0101", text=told[-1])
+
+    told: list[str] = []
+    world = World(mesh=Talks())
+    world.commit(slow("a"))
+    world.run()
+
+    def tick() -> tuple[str, Mapping[str, bytes]]:
+        world.memo = Memo()
+        report = world.run()
+        return one(report, "GM512").detail, status_tree(report)
+
+    (first, tree), (second, again) = tick(), tick()
+    assert first != second
+    assert tree == again
+    assert b"IST0101" in tree["findings.yaml"]
+    assert not any(word in content for content in tree.values() for word in (b"analysis", b"4000"))
 
 
 class Patient(Mapped):

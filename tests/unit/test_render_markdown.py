@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitmesh.diagnostics import finding
 from gitmesh.model.plan import Action
 from gitmesh.model.report import Stage
 from gitmesh.render.escape import fenced, markdown
@@ -38,7 +39,7 @@ def test_S10_hostile_text_stays_text(text: str) -> None:
     outside = re.sub(r"(?ms)^(`{3,})diff\n.*?^\1$", "", comment)
     ours = re.sub(r"</?(details|summary)>", "", outside)
     assert "<" not in ours
-    assert not re.search(r"(?<![\\`])`(?!gitmesh diff`|\.)", ours)
+    assert not re.search(r"(?<![\\`])`(?!gitmesh diff -o json`|\.)", ours)
     assert not re.search(r"@|(?<!&)#\d|(?<!\\)\]\(|://|www\.|GH-", re.sub(r"^#+ ", "", ours, flags=re.M))
     assert not re.search(r"^/", comment, flags=re.M)
 
@@ -82,6 +83,16 @@ def test_S07_a_comment_stays_under_the_cap_and_says_what_was_cut() -> None:
     shown_objects, shown_findings = comment.count("<details>"), comment.count("- **error**")
     assert f"Cut to fit a comment: {299 - shown_findings} findings, {300 - shown_objects} objects." in comment
     assert comment.count("```") % 2 == 0
+
+
+@pytest.mark.parametrize("count", [100, 5000])
+def test_of_findings_that_do_not_fit_errors_stay(count: int) -> None:
+    doubts = tuple(finding("GM209", "m" * 500, at=error(line=line).at) for line in range(1, count))
+    comment = report_markdown(report(cluster("east"), said=(*doubts, error("the one error", line=9999))))
+    assert len(comment) <= BUDGET
+    shown = re.findall(r"^- .* (GM\d+) ", comment, flags=re.M)
+    assert shown[:2] == ["GM203", "GM209"]
+    assert f"Cut to fit a comment: {count - len(shown)} findings. The whole plan: `gitmesh diff -o json`." in comment
 
 
 def test_many_clusters_do_not_break_the_cap() -> None:

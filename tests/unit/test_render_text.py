@@ -10,7 +10,7 @@ from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Worklo
 from gitmesh.model.plan import Action
 from gitmesh.model.report import Stage, Verdict
 from gitmesh.render.document import plan_document
-from gitmesh.render.findings import findings_text
+from gitmesh.render.findings import MOST_FINDINGS, findings_text
 from gitmesh.render.markdown import report_markdown
 from gitmesh.render.paint import ansi
 from gitmesh.render.text import facts_text, report_text
@@ -34,6 +34,20 @@ def test_what_others_said_stands_below_the_finding() -> None:
         "gitmesh: error GM601 SourceUnavailable: the server failed",
         "  detail: try\\n again: 7f3a",
     ]
+
+
+@pytest.mark.parametrize(("more", "last"), [(0, "  see: gitmesh explain GM204"), (1800, "and 1,800 more; -o json has them all")])
+def test_of_very_many_findings_the_foremost_are_told(more: int, last: str) -> None:
+    """Errors first, where not all are told; the document and the totals have them all."""
+    many = [finding("GM209", "selects nothing", at=origin(line).at) for line in range(1, MOST_FINDINGS + more)]
+    bad = replace(error("one error", line=9999), code="GM204")
+    told = findings_text([*many, bad]).splitlines()
+    heads = [line for line in told if line.startswith("policies/")]
+    assert (len(heads), told[-1]) == (MOST_FINDINGS, last)
+    assert ("one error" in heads[0], "one error" in heads[-1]) == (more > 0, more == 0)
+    whole = report(cluster("east"), said=(*many, bad))
+    assert len(plan_document(whole)["findings"]) == len(many) + 1
+    assert f"1 error, {len(many)} warnings" in report_text(whole)
 
 
 def test_the_pointer_to_explain_is_given_once_per_code() -> None:

@@ -9,13 +9,13 @@ import yaml
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Location, finding
-from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.facts import ClusterFacts, Mesh, Workload
 from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.manifests import Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change, FieldChange, Outcome, Plan
 from gitmesh.model.report import ClusterResult, Report, SourceResult, Stage, State, Verdict
-from gitmesh.status.tree import StatusMemo, heals, message, status_tree
+from gitmesh.status.tree import MOST_FINDINGS, StatusMemo, heals, message, status_tree
 from tests.factories import policies_of
 
 POLICY = """apiVersion: gitmesh.io/v1alpha1
@@ -187,6 +187,31 @@ class TestTree:
         quiet, healing = healed_report()
         for given in (quiet, healing, quiet, report(cluster("west"))):
             assert dict(status_tree(given, memo)) == dict(status_tree(given))
+
+    @pytest.mark.parametrize(
+        ("pods", "bare", "is_shown"), [(9, 0, False), (3, 0, False), (0, 0, True), (9, 1, True)], ids=["more", "same", "none", "bare"]
+    )
+    def test_facts_stay_as_they_are_until_they_mean_something_else(self, pods: int, bare: int, is_shown: bool) -> None:
+        def seen(pods: int, bare: int) -> Report:
+            one = Workload(kind="Deployment", namespace="shop", name="reviews", mesh="istio", pods=pods, bare=bare)
+            return report(replace(cluster("east"), facts=ClusterFacts(cluster="east", workloads=(one,))))
+
+        memo = StatusMemo()
+        before = status_tree(seen(3, 0), memo)["facts/east.yaml"]
+        after = status_tree(seen(pods, bare), memo)["facts/east.yaml"]
+        assert (after != before) == is_shown
+        assert not is_shown or after == status_tree(seen(pods, bare))["facts/east.yaml"]
+
+    @pytest.mark.parametrize("more", [0, 7])
+    def test_of_very_many_findings_the_foremost_are_listed_and_the_others_counted(self, more: int) -> None:
+        doubts = [finding("GM209", f"doubt {number}", cluster="east") for number in range(MOST_FINDINGS - 1 + more)]
+        bad = finding("GM601", "the one error", cluster="west")
+        given = report(diagnostics=(*doubts, bad))
+        document = read(given, "findings.yaml")
+        assert (len(document["findings"]), document.get("more", 0)) == (MOST_FINDINGS, more)
+        assert (document["findings"][0]["code"] == "GM601") == (more > 0)
+        assert "GM601" in {row["code"] for row in document["findings"]}
+        assert read(given, "status.yaml")["findings"]["warning"] == len(doubts)
 
     def test_order_of_clusters_and_findings_does_not_matter(self) -> None:
         said = (finding("GM507", "x", cluster="east"), finding("GM209", "y", policy=ID, cluster="west"))

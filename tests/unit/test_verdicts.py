@@ -113,12 +113,30 @@ def test_where_nothing_runs_nobody_says_anything() -> None:
 
 @pytest.mark.parametrize(("verdict", "code"), [(Verdict.REJECTED, "GM511"), (Verdict.WARNED, "GM512")])
 def test_words_of_the_mesh_are_a_finding_at_the_policys_line(verdict: Verdict, code: str) -> None:
-    found = judged(evidence(ONE), Mouth(one=Heard(verdict=verdict, text="IST0101")))
+    found = judged(evidence(ONE), Mouth(one=Heard(verdict=verdict, reason="IST0101", text="no such host, request 4711")))
     (said,) = found.findings
-    assert found.of == {ONE: (verdict, "IST0101")}
+    assert found.of == {ONE: (verdict, "no such host, request 4711")}
     assert (said.code, said.at, said.policy, said.cluster) == (code, AT, "TrafficPolicy/shop/one", "east")
     assert said.severity is (Severity.ERROR if verdict is Verdict.REJECTED else Severity.WARNING)
-    assert said.message == f"{ONE} in east: IST0101"
+    assert (said.message, said.detail) == (f"{ONE} in east: IST0101", "no such host, request 4711")
+
+
+@pytest.mark.parametrize("verdict", [Verdict.REJECTED, Verdict.WARNED])
+def test_words_that_differ_each_time_make_no_other_finding(verdict: Verdict) -> None:
+    """Neither for a mesh that names a code nor for one that has words alone; another code is another finding."""
+
+    def said(reason: str, text: str) -> tuple[object, ...]:
+        (one,) = judged(evidence(ONE), Mouth(one=Heard(verdict=verdict, reason=reason, text=text))).findings
+        return one.sort_key()
+
+    assert said("IST0101", "port 40001") == said("IST0101", "port 40002") != said("IST0102", "port 40002")
+    assert said("", "port 40001") == said("", "port 40002")
+
+
+def test_warnings_at_a_write_that_is_repeated_make_no_other_finding() -> None:
+    first, then = (judged(evidence(ONE, entries={ONE: Entry(warnings=(f"took {number} ms",))})).findings for number in (3, 4))
+    assert [one.sort_key() for one in first] == [one.sort_key() for one in then]
+    assert [one.detail for one in (*first, *then)] == ["took 3 ms", "took 4 ms"]
 
 
 def test_a_mesh_may_accept_at_once() -> None:
@@ -130,7 +148,7 @@ def test_words_of_a_mesh_are_cut_and_made_printable() -> None:
     text = found.of[ONE][1]
     assert len(text) <= 512
     assert text.isprintable()
-    assert len(found.findings[0].message) < 600
+    assert (len(found.findings[0].message) < 600, found.findings[0].detail) == (True, text)
 
 
 # --- answers to writes
@@ -166,9 +184,8 @@ def test_a_warning_at_the_write_stays_for_as_long_as_the_object_does() -> None:
     for given, at in ((now, WRITTEN), (later, WRITTEN + 99)):
         found = judged(given, now=at)
         assert found.of == {ONE: (Verdict.WARNED, "is deprecated; is odd")}
-        assert [(one.code, one.message) for one in found.findings] == [
-            ("GM510", f"{ONE} in east: is deprecated"),
-            ("GM510", f"{ONE} in east: is odd"),
+        assert [(one.code, one.message, one.detail) for one in found.findings] == [
+            ("GM510", f"{ONE} in east: the API server took it with a warning", "is deprecated; is odd")
         ]
 
 

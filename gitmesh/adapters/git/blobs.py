@@ -15,13 +15,15 @@ _COMMIT_ROOM = 1 << 20
 """Bytes that a commit object may have: its message is of no further interest."""
 _HEADER_ROOM = 128
 _SUBJECT = 200
+_TIME_DIGITS = 12
 
 
 class CommitInfo(Struct, frozen=True):
-    """Author's name and first line of the message, each one printable line."""
+    """Author's name and first line of the message, each one printable line; committed at `seconds` since the epoch (0 = not told)."""
 
     author: str
     subject: str
+    seconds: int = 0
 
 
 def read_objects(repository: Repository, commit: str, blobs: Mapping[str, int]) -> tuple[CommitInfo, dict[str, bytes]]:
@@ -66,8 +68,18 @@ def _verified(output: bytes, wanted: Sequence[str]) -> Iterator[tuple[str, bytes
 
 def _describe(content: bytes) -> CommitInfo:
     headers, _, message = content.decode("utf-8", "replace").partition("\n\n")
-    author = next((line.removeprefix("author ") for line in headers.split("\n") if line.startswith("author ")), "")
-    return CommitInfo(author=_line(author.rpartition(" <")[0]), subject=_line(message.lstrip("\n").partition("\n")[0]))
+    author, committer = (_header(headers, name) for name in ("author", "committer"))
+    time = committer.rpartition("> ")[2].partition(" ")[0]
+    return CommitInfo(
+        author=_line(author.rpartition(" <")[0]),
+        subject=_line(message.lstrip("\n").partition("\n")[0]),
+        seconds=int(time) if time.isascii() and time.isdecimal() and len(time) <= _TIME_DIGITS else 0,
+    )
+
+
+def _header(headers: str, name: str) -> str:
+    """The value of the first header of a name; "" where there is none."""
+    return next((line.removeprefix(f"{name} ") for line in headers.split("\n") if line.startswith(f"{name} ")), "")
 
 
 def _line(text: str) -> str:

@@ -52,6 +52,22 @@ def test_the_code_the_name_and_the_link_are_told_and_only_those_of_the_worst_lev
     error = {**message("ERROR", "IST0106"), "type": {"code": "IST0106", "name": "SchemaValidationError"}}
     found = heard({"validationMessages": [message("WARNING", "IST0108"), error]})
     assert found.text == "IST0106 SchemaValidationError, https://istio.io/IST0106"
+    assert found.reason == "IST0106 SchemaValidationError"
+
+
+@pytest.mark.parametrize(
+    ("reason", "known"), [("Invalid", "WaypointAccepted is False: Invalid"), ("at 10:31", "WaypointAccepted is False")]
+)
+def test_prose_of_a_condition_is_no_part_of_its_reason(reason: str, known: str) -> None:
+    condition = {"type": "WaypointAccepted", "status": "False", "reason": reason, "message": "request 7f3a"}
+    found = heard({"conditions": [condition]})
+    assert found.reason == known
+    assert found.text == f"WaypointAccepted is False: {reason} request 7f3a"
+
+
+def test_the_same_reason_is_told_once() -> None:
+    first, then = ({**message("ERROR"), "documentationUrl": f"https://istio.io/{number}"} for number in (1, 2))
+    assert heard({"validationMessages": [first, then]}).reason == "IST0101"
 
 
 @pytest.mark.parametrize("status", [None, {}, {"validationMessages": []}, {"validationMessages": [message("INFO")]}])

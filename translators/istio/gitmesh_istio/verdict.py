@@ -6,6 +6,7 @@ istiod analyses 1 s to one interval after a change, and writes a status only whe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 """What Go's strconv.ParseBool takes for true."""
 _LEVELS = {"ERROR": Verdict.REJECTED, "WARNING": Verdict.WARNED}
 _SHOWN = 5
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
+"""A code or reason as Kubernetes' conventions have them; anything else is prose."""
 _REFUSING = frozenset({"ZtunnelAccepted", "WaypointAccepted"})
 """Conditions by which the data planes of ambient answer, beside the analysis."""
 
@@ -37,27 +40,31 @@ def verdict(live: Live, meshes: Sequence[Mesh]) -> Heard:
     status = mapping(decode(live.status)) if live.status else {}
     said = sorted({*_messages(status, live), *_conditions(status, live)})
     for answer in (Verdict.REJECTED, Verdict.WARNED):
-        texts = [text for level, text in said if level is answer]
+        reasons = dict.fromkeys(reason for level, reason, _ in said if level is answer)
+        texts = [text for level, _, text in said if level is answer]
         if texts:
-            return Heard(verdict=answer, text="; ".join(texts[:_SHOWN]))
+            return Heard(verdict=answer, reason="; ".join(filter(None, reasons)), text="; ".join(texts[:_SHOWN]))
     return Heard(silence=_silence(live, meshes))
 
 
-def _messages(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, str]]:
+def _messages(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, str, str]]:
+    """(level, code, words) of each message of the analysis."""
     if not _is_current(status, live):
         return
     for message in listed(status.get("validationMessages")):
         answer = _LEVELS.get(str(message.get("level", "")).upper())
         if answer is not None:
-            yield answer, _text(message)
+            yield answer, *_code_and_text(message)
 
 
-def _conditions(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, str]]:
+def _conditions(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, str, str]]:
+    """(level, type and reason, words) of each condition by which a data plane refuses."""
     for condition in listed(status.get("conditions")):
         kind, reason = str(condition.get("type", "")), str(condition.get("reason", ""))
         if kind in _REFUSING and condition.get("status") == "False" and _is_current(condition, live):
             answer = Verdict.WARNED if reason == "PartiallyInvalid" else Verdict.REJECTED
-            yield answer, f"{kind} is False: {reason} {condition.get('message', '')}".strip()
+            fact = f"{kind} is False: {reason}" if _WORD.match(reason) else f"{kind} is False"
+            yield answer, fact, f"{kind} is False: {reason} {condition.get('message', '')}".strip()
 
 
 def _is_current(said: Mapping[str, Any], live: Live) -> bool:
@@ -66,11 +73,12 @@ def _is_current(said: Mapping[str, Any], live: Live) -> bool:
     return generation == str(live.generation)
 
 
-def _text(message: Mapping[str, Any]) -> str:
-    """`IST0101 ReferencedResourceNotFound, https://...`: the status has no more words than these."""
+def _code_and_text(message: Mapping[str, Any]) -> tuple[str, str]:
+    """`IST0101 ReferencedResourceNotFound`, and the same with the link: the status has no more words than these."""
     kind = message.get("type")
     names = [str(kind[part]) for part in ("code", "name") if kind.get(part)] if isinstance(kind, Mapping) else []
-    return ", ".join(part for part in (" ".join(names), str(message.get("documentationUrl") or "")) if part)
+    text = ", ".join(part for part in (" ".join(names), str(message.get("documentationUrl") or "")) if part)
+    return " ".join(filter(_WORD.match, names)), text
 
 
 def _silence(live: Live, meshes: Sequence[Mesh]) -> float | None:
