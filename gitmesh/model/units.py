@@ -72,11 +72,13 @@ class RequestMatch(Struct, frozen=True, kw_only=True, order=True):
 class Decided(Struct, frozen=True, kw_only=True):
     """A decided value and where it comes from. For request and connection fields `value` is the policy model's value
     (e.g. `Retries`, int milliseconds for timeout, tuple of `SplitTarget`), with every reference resolved in `Route`.
+    `parts` is where each part of a compound value stands, by its dotted path below the field as policies spell it.
     `source` and `otherwise` are for connection fields: the value holds for these clients only (for request fields the route's
     match says it), for others what is `otherwise` decided; `Disabled` leaves these clients the mesh's own."""
 
     value: Any
     origin: Origin
+    parts: Mapping[str, Origin] = {}
     source: SourceCondition = SourceCondition()
     otherwise: Decided | None = None
 

@@ -33,7 +33,8 @@ def _setting(rules: Iterator[Rule]) -> Mapping[str, Decided]:
         for slot in sorted(rule.slots.keys() & CONNECTION):
             greater = said.setdefault(slot[0], [])
             if not any(_covers(one.source, rule.match.source) for one in greater):
-                greater.append(Decided(value=rule.slots[slot], origin=rule.origin(slot), source=rule.match.source))
+                value, parts = rule.slots[slot], rule.parts.get(slot, {})
+                greater.append(Decided(value=value, origin=rule.origin(slot), parts=parts, source=rule.match.source))
     chains = {name: _chain(greater) for name, greater in sorted(said.items())}
     return {name: chain for name, chain in chains.items() if chain is not None}
 

@@ -178,7 +178,7 @@ class _Cluster:
     def _decide(
         self, service: Service, acting: Sequence[tuple[Marked, int]], situation: Situation | None, strict: Mapping[str, Origin]
     ) -> Done:
-        policies = [Acting(policy=marked.policy, form=form, slots=marked.slots) for marked, form in acting]
+        policies = [Acting(policy=marked.policy, form=form, slots=marked.slots, parts=marked.parts) for marked, form in acting]
         traffic = self._traffic(service, policies, strict)
         access = resolve_access(situation, self.scene.trust, self.index) if situation else Resolved(access=None)
         decision, named = _worth_saying(situation, access.access)

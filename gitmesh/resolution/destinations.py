@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -20,7 +21,7 @@ from gitmesh.resolution.index import Index, World, port_of
 from gitmesh.resolution.items import Items, items_of
 from gitmesh.resolution.matching import Disjoint, Inexpressible
 from gitmesh.resolution.routes import MOST_CONJUNCTIONS, Row, first_match, header_origins, row_fields, row_origins, rule_origin
-from gitmesh.resolution.rules import Rule, Slot, conflicts, in_precedence, is_disabled, rules_of, shadows, slot_path
+from gitmesh.resolution.rules import NO_PARTS, Parts, Rule, Slot, conflicts, in_precedence, is_disabled, rules_of, shadows, slot_path
 from gitmesh.resolution.selection import near_service
 
 RuleId = tuple[str, int | None]
@@ -35,6 +36,7 @@ class Acting(Struct, frozen=True, kw_only=True):
     policy: Policy
     form: int
     slots: Mapping[Slot, Any]
+    parts: Parts = NO_PARTS
 
 
 class Need(Struct, frozen=True, kw_only=True):
@@ -112,7 +114,8 @@ class _Destination:
     def _rules(self, acting: Acting) -> Iterator[Rule]:
         spec = _traffic(acting.policy)
         missing: set[int | str] = set()
-        for number, rule in rules_of(acting.policy, acting.slots, acting.form, self.cluster, lambda ref: self._port(ref, missing)):
+        port = partial(self._port, missing=missing)
+        for number, rule in rules_of(acting.policy, acting.slots, acting.form, self.cluster, port, parts=acting.parts):
             path = () if number is None else ("matches", number)
             if isinstance(rule, Rule):
                 yield rule

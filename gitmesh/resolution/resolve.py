@@ -21,7 +21,7 @@ from gitmesh.resolution.destinations import RuleId
 from gitmesh.resolution.finishing import Finished
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, World
-from gitmesh.resolution.rules import slots_of
+from gitmesh.resolution.rules import NO_PARTS, parts_of, slots_of
 from gitmesh.resolution.scene import Marked, Remembered, Same, Scene, ServiceKey, places
 from gitmesh.resolution.selection import Selection, select
 from gitmesh.resolution.virtualmeshes import held_keys, memberships, mesh_units
@@ -105,7 +105,9 @@ class _Run:
         if marked is None:
             slots = slots_of(policy) if isinstance(policy.spec, TrafficPolicySpec) else {}
             size = extent(policy.spec, slots) if isinstance(policy.spec, TrafficPolicySpec) else 0
-            marked = Marked(policy=policy, token=(policy.id, policy.digest, places(policy)), slots=slots, extent=size)
+            parts = parts_of(policy) if isinstance(policy.spec, TrafficPolicySpec) else NO_PARTS
+            token = (policy.id, policy.digest, places(policy))
+            marked = Marked(policy=policy, token=token, slots=slots, parts=parts, extent=size)
             remembered.put(policy.id, inputs, marked)
         return marked
 

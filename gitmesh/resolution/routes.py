@@ -179,7 +179,7 @@ def row_fields(row: Row) -> tuple[dict[str, Decided], tuple[tuple[Rule, Slot], .
                 failed.append((rule, slot))
                 continue
             value = value.model_copy(update={"path": path})
-        fields[name] = Decided(value=value, origin=rule.origin(slot))
+        fields[name] = Decided(value=value, origin=rule.origin(slot), parts=rule.parts.get(slot, {}))
     headers = _headers(row)
     return ({**fields, "headers": headers} if headers else fields), tuple(failed)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 from gitmesh.model.base import Disabled, Model
+from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.selectors import WorkloadSelector
 from gitmesh.model.traffic import (
@@ -31,6 +32,10 @@ from gitmesh.resolution.precedence import Key, precedence
 Slot: TypeAlias = tuple[str, ...]
 """What precedence decides as one: ("timeout",), ("routing",), ("headers", "request", "x-user"), ("headers",) = no more headers."""
 
+Parts: TypeAlias = Mapping[Slot, Mapping[str, Origin]]
+"""Where the parts of the compound values of a policy stand: slot -> dotted path below the field, as policies spell it -> place."""
+
+NO_PARTS: Parts = {}
 ROUTING: Slot = ("routing",)
 NO_MORE_HEADERS: Slot = ("headers",)
 _FORMS: Mapping[str, Literal["exact", "prefix", "stringPrefix", "suffix", "regex"]] = {
@@ -52,6 +57,7 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
     match: RequestMatch
     number: int | None
     slots: Mapping[Slot, Any]
+    parts: Parts = NO_PARTS
 
     def sort_key(self) -> tuple[Any, ...]:
         """Ascending for the smallest rule first; equal ones by content, never by position in a file."""
@@ -83,6 +89,30 @@ def slots_of(policy: Policy) -> Mapping[Slot, Any]:
     return slots
 
 
+def parts_of(policy: Policy) -> Parts:
+    """Where the parts of the policy's compound values stand."""
+    spec = policy.spec
+    assert isinstance(spec, TrafficPolicySpec)
+    given = {name: getattr(spec, name) for name in spec.given((*REQUEST_FIELDS, *CONNECTION_FIELDS)) if name != "headers"}
+    compound = {name: value for name, value in given.items() if isinstance(value, Model) and not is_disabled(value)}
+    return {
+        ROUTING if name in ROUTING_FIELDS else (name,): {
+            ".".join(map(camel, path)): policy.origin(name, *path) for path in _leaves(value, ())
+        }
+        for name, value in compound.items()
+    }
+
+
+def _leaves(value: Model, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The paths of the parts that are given."""
+    for name in sorted(value.model_fields_set):
+        part = getattr(value, name)
+        if isinstance(part, Model):
+            yield from _leaves(part, (*path, name))
+        else:
+            yield (*path, name)
+
+
 def canonical(value: Any, name: str = "") -> Any:
     """The same value with set-like lists and mappings sorted, so that their order in a file changes nothing."""
     if isinstance(value, Model):
@@ -107,7 +137,13 @@ def _header_slots(headers: Headers) -> dict[Slot, Any]:
 
 
 def rules_of(
-    policy: Policy, slots: Mapping[Slot, Any], destination: int, cluster: str, port: Callable[[int | str], int]
+    policy: Policy,
+    slots: Mapping[Slot, Any],
+    destination: int,
+    cluster: str,
+    port: Callable[[int | str], int],
+    *,
+    parts: Parts = NO_PARTS,
 ) -> Iterator[tuple[int | None, Rule | Conjunction]]:
     """The policy's rules for clients of `cluster`; `destination` is the form by which it selects the destination.
 
@@ -123,7 +159,7 @@ def rules_of(
             request = normal(request_match(match, source, port))
             if isinstance(request, RequestMatch):
                 key = precedence(spec.priority, match, source, destination)
-                yield number, Rule(policy=policy, key=key, match=request, number=number, slots=slots)
+                yield number, Rule(policy=policy, key=key, match=request, number=number, slots=slots, parts=parts)
             else:
                 yield number, request
 

@@ -13,7 +13,7 @@ from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.policies import Policy
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import World
-from gitmesh.resolution.rules import Slot
+from gitmesh.resolution.rules import NO_PARTS, Parts, Slot
 from gitmesh.resolution.selection import Selection
 from gitmesh.resolution.virtualmeshes import Membership
 
@@ -28,6 +28,7 @@ class Marked(Struct, frozen=True, kw_only=True):
     policy: Policy
     token: tuple[str, str, str]
     slots: Mapping[Slot, Any] = {}
+    parts: Parts = NO_PARTS
     extent: int = 0
 
 

@@ -1,13 +1,33 @@
-"""Every changed field of a split leads to its own line, and a field that a policy leaves to the mesh to the policy's."""
+"""Every changed field leads to its own line, and a field that a policy leaves to the mesh to the policy's."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
+import pytest
+from gitmesh_istio.places import part_origins
+
+from gitmesh.diagnostics import Location
+from gitmesh.model.base import Model
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import decode
-from gitmesh.model.policies import Policy
+from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.report import Report, Stage
+from gitmesh.model.traffic import (
+    ConnectionPool,
+    Cors,
+    DirectResponse,
+    Fault,
+    LoadBalancing,
+    OutlierDetection,
+    Redirect,
+    Retries,
+    Rewrite,
+    Tls,
+)
+from gitmesh.model.units import Decided
 from gitmesh.planning.build import build
 from gitmesh.planning.fields import changes
 from gitmesh.plugins import load_translators
@@ -38,17 +58,17 @@ SPLIT = """\
 """
 
 
-def built(*texts: str) -> Manifest:
+def built(*texts: str, kind: str = "VirtualService") -> Manifest:
     versions = [workload(name, labels={"app": "reviews", "version": name}) for name in ("v1", "v2")]
     facts = {"east": shop("east", *versions)}
     resolution = resolve(policies_of(*texts), facts, {"east": {}})
     builds, _ = build(resolution, facts, load_translators(), "shop", {})
-    return next(one for key, one in builds["east"].manifests.items() if (key.kind, key.name) == ("VirtualService", "reviews"))
+    return next(one for key, one in builds["east"].manifests.items() if (key.kind, key.name) == (kind, "reviews"))
 
 
-def lines(old: str, new: str) -> dict[str, int]:
+def lines(old: str, new: str, kind: str = "VirtualService") -> dict[str, int]:
     """Changed path below the spec -> the line of the new text that it leads to."""
-    live, want = built(HEAD + old), built(HEAD + new)
+    live, want = built(HEAD + old, kind=kind), built(HEAD + new, kind=kind)
     found = changes(decode(live.body), decode(want.body), {}, want.fields)
     return {change.path: change.origin.at.line for change in found if change.origin is not None}
 
@@ -132,3 +152,82 @@ def test_routing_that_is_left_to_the_mesh_stands_in_its_own_row() -> None:
     rows = [line.split()[0] for line in routings_text(answers(found)).splitlines()[2:]]
     assert "redirect" in rows
     assert "split" not in rows
+
+
+COMPOUND = """\
+  destinations: [{name: reviews}]
+  retries:
+    attempts: 2
+    perTryTimeout: 1s
+    retryOn: [5xx]
+  fault:
+    delay:
+      fixed: 1s
+      percent: 1
+    abort:
+      httpStatus: 503
+      percent: 5
+  cors:
+    allowOrigins: [{exact: "https://a.example"}]
+    allowMethods: [GET]
+    maxAge: 60s
+  rewrite:
+    hostname: a.example
+"""
+CONNECTIONS = """\
+  destinations: [{name: reviews}]
+  outlierDetection:
+    consecutiveErrors: 5
+    interval: 1s
+    maxEjectionPercent: 50
+  connectionPool:
+    tcp:
+      maxConnections: 10
+      keepalive:
+        time: 60s
+        probes: 3
+    http:
+      maxRequests: 20
+      idleTimeout: 10s
+  loadBalancing:
+    consistentHash:
+      cookie:
+        name: who
+        ttl: 60s
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [(COMPOUND, "VirtualService"), (CONNECTIONS, "DestinationRule")], ids=["a route", "a connection"]
+)
+def test_each_part_of_a_compound_field_leads_to_its_own_line(text: str, kind: str) -> None:
+    """The kind: a value below a field led to the field's first line, which is another part's."""
+    olds = {"1s": "2s", "60s": "90s", "10s": "20s", "[5xx]": "[reset]", "[GET]": "[PUT]", "a.example": "b.example", "who": "whom"}
+    told = 0
+    for number, line in enumerate(text.splitlines(), HEAD.count("\n") + 1):
+        name, _, value = line.partition(": ")
+        if not value or "destinations" in name:
+            continue
+        new = f"{name}: {olds.get(value) or (value.replace('a.ex', 'b.ex') if 'a.ex' in value else int(value) + 1)}"
+        assert set(lines(text, text.replace(line, new), kind).values()) == {number}, line
+        told += 1
+    assert told == sum(": " in line for line in text.splitlines()) - 1
+
+
+def test_every_part_of_a_compound_field_is_known_to_the_translator() -> None:
+    compound: dict[str, type[Model]] = {"retries": Retries, "fault": Fault, "cors": Cors, "rewrite": Rewrite, "redirect": Redirect}
+    compound |= {"direct_response": DirectResponse, "outlier_detection": OutlierDetection, "connection_pool": ConnectionPool}
+    compound |= {"load_balancing": LoadBalancing, "tls": Tls}
+    for name, model in compound.items():
+        for part in leaves(model):
+            origin = Origin(policy="p", field=part, at=Location(source="s", path="p", line=1, column=1))
+            assert part_origins(name, Decided(value=None, origin=origin, parts={part: origin})), f"{name}: {part}"
+
+
+def leaves(model: type[Model], path: str = "") -> Iterator[str]:
+    """The dotted paths of a model's parts, as policies spell them."""
+    for name, info in model.model_fields.items():
+        forms = get_args(info.annotation) if get_origin(info.annotation) in (Union, UnionType) else (info.annotation,)
+        inner = [one for one in forms if isinstance(one, type) and issubclass(one, Model)]
+        spelt = f"{path}{info.alias or name}"
+        yield from leaves(inner[0], f"{spelt}.") if inner else (spelt,)

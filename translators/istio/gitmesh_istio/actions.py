@@ -16,6 +16,7 @@ from gitmesh_istio.headers import header_operations
 from gitmesh_istio.matches import Choice
 from gitmesh_istio.names import host, subset_name
 from gitmesh_istio.paths import redirect_path, rewrite_path
+from gitmesh_istio.places import part_origins
 from gitmesh_istio.scope import Notes, Part
 
 LEAST_PERCENT = 0.0001
@@ -63,7 +64,7 @@ def action(route: Route, choice: Choice, asked: Forward, notes: Notes) -> Part:
         piece = _piece(name, decided, route, choice, asked, notes)
         value.update(piece)
         origins.update(dict.fromkeys(piece, decided.origin))
-        origins.update(_item_origins(name, decided, route) if piece else {})
+        origins.update({**part_origins(name, decided), **_item_origins(name, decided, route)} if piece else {})
     if not answered and "route" not in value:
         value["route"] = [{"destination": destination(Target(service=asked.service), asked.port, notes)}]
     return Part(value, origins)

@@ -16,6 +16,7 @@ from gitmesh.model.traffic import ConnectionPool, ConsistentHash, HttpPool, Load
 from gitmesh.model.units import Decided, DestinationUnit, SourceCondition
 from gitmesh_istio.kinds import DESTINATION_RULE
 from gitmesh_istio.names import host, sorted_unique, subset_name
+from gitmesh_istio.places import part_origins
 from gitmesh_istio.scope import Notes, Part, below, fragment
 
 _ALGORITHMS = {"RoundRobin": "ROUND_ROBIN", "LeastRequest": "LEAST_REQUEST", "Random": "RANDOM", "Passthrough": "PASSTHROUGH"}
@@ -68,11 +69,11 @@ def _settings(settings: Mapping[str, Decided], notes: Notes) -> Part:
     given = {name: decided for name, decided in settings.items() if not isinstance(decided.value, Disabled)}
     value: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
-    for _, decided in sorted(given.items()):
+    for field, decided in sorted(given.items()):
         name, piece = _setting(decided, given, notes)
         if piece:
             value[name] = piece
-            origins[name] = decided.origin
+            origins |= {name: decided.origin, **part_origins(field, decided)}
     return Part(value, origins)
 
 
