@@ -19,7 +19,7 @@ from statistics import median
 
 from benchmarks.generate import Size, commit, git, make_world, policy, write
 from gitmesh.agent.loop import undisturbed
-from gitmesh.cli import wiring
+from gitmesh.cli import configuration, wiring
 from gitmesh.model.report import Report, Stage, State
 from gitmesh.pipeline import Memo, run
 from gitmesh.plugins import load_translators
@@ -54,7 +54,7 @@ def measure(size: Size, place: Path | None = None) -> dict[str, float]:
 
 def worker(folder: Path, size: Size) -> dict[str, float]:
     """The agent's own cycle, wired as `gitmesh agent` wires it."""
-    setup = wiring.read(folder / "gitmesh.yaml")
+    setup = configuration.read(folder / "gitmesh.yaml")
     translators = load_translators()
     repositories = wiring.sources(setup, folder / "store")
     fleet = wiring.fleet(setup, translators)

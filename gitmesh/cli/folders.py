@@ -18,7 +18,7 @@ from gitmesh.parsing.nodes import read
 from gitmesh.parsing.parse import GROUP
 
 if TYPE_CHECKING:
-    from gitmesh.cli.wiring import Setup
+    from gitmesh.cli.configuration import Setup
 
 _KEPT_BESIDE = frozenset({"Config", "Ledger"})
 """Documents of ours that lie beside policies: the configuration, and in directory clusters the ledger."""

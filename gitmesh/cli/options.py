@@ -48,7 +48,7 @@ def color(command: C) -> C:
 def _configured(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """The configuration's clusters, for the shell's completion; nothing where it cannot be read: a completion never complains."""
     from gitmesh.adapters.folder import read_config
-    from gitmesh.cli.wiring import find
+    from gitmesh.cli.configuration import find
     from gitmesh.errors import SourceError
     from gitmesh.parsing.settings import load_config
 

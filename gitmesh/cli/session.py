@@ -11,7 +11,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.cli import console, wiring
+from gitmesh.cli import configuration, console, wiring
 from gitmesh.cli.exits import exit_code
 from gitmesh.cli.output import dumped
 from gitmesh.model.report import Report, Stage
@@ -55,7 +55,7 @@ def translators() -> Mapping[str, Translator]:
         raise click.ClickException(str(error)) from None
 
 
-def whole_job(setup: wiring.Setup, store: Path | None, *, approve: Sequence[str] = (), only: frozenset[str] = frozenset()) -> Job:
+def whole_job(setup: configuration.Setup, store: Path | None, *, approve: Sequence[str] = (), only: frozenset[str] = frozenset()) -> Job:
     """Everything that the configuration names: what `sync` runs once."""
     plugins, repositories = translators(), wiring.sources(setup, store)
     branch = wiring.status_branch(setup, repositories)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import os
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,128 +16,19 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.cli import console, folders, trust
-from gitmesh.render.escape import printable
+from gitmesh.cli import folders
+from gitmesh.cli.configuration import Setup, consent_line, load, require
 
 if TYPE_CHECKING:
     from gitmesh.adapters.git import GitSource
     from gitmesh.adapters.kube.events import EventPublisher
     from gitmesh.adapters.statusbranch import StatusBranch
-    from gitmesh.model.config import ClusterConfig, Config, SourceConfig
+    from gitmesh.model.config import ClusterConfig, SourceConfig
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.pipeline import Options
     from gitmesh.ports import Cluster, Fleet, Source, Translator
 
-FILE = "gitmesh.yaml"
 T = TypeVar("T")
-
-
-class Setup(Struct, frozen=True, kw_only=True):
-    """A configuration that was read, and the folder that its paths are relative to.
-
-    It is `confined` where it was found by itself and nobody agreed to it: then it may use what lies below its folder, as data only.
-    """
-
-    config: Config
-    file: Path
-    confined: bool = False
-
-    @property
-    def base(self) -> Path:
-        """Where relative paths begin."""
-        return self.file.resolve().parent
-
-    @property
-    def clusters(self) -> Mapping[str, Mapping[str, str]]:
-        """Every configured cluster and its labels."""
-        return {cluster.name: cluster.labels for cluster in self.config.clusters}
-
-
-def find(start: Path) -> Path | None:
-    """The nearest gitmesh.yaml from `start` upwards."""
-    places = (start.resolve(), *start.resolve().parents)
-    return next((place / FILE for place in places if (place / FILE).is_file()), None)
-
-
-def load(given: Path | None, beside: Path | None = None) -> Setup | None:
-    """The configuration, named on stderr: --config or GITMESH_CONFIG; else `beside`, or the nearest from here upwards, as far as
-    it is trusted. None where there is none. Exits with 2 where it is not valid."""
-    if given is not None:
-        return read(given)
-    file = beside or find(Path.cwd())
-    return None if file is None else _found(file)
-
-
-def read(file: Path, *, quiet: bool = False) -> Setup:
-    """A configuration that was named, and is named on stderr unless `quiet`."""
-    config = parsed(file, content_of(file))
-    if not quiet:
-        console.note(printable(f"configuration: {_shown(file)}"))
-    return Setup(config=config, file=file)
-
-
-def _found(file: Path) -> Setup:
-    """A configuration that nobody named: it counts fully only once it is trusted."""
-    content = content_of(file)
-    if trust.is_trusted(file, content, os.environ):
-        setup = Setup(config=parsed(file, content), file=file)
-    elif file.is_symlink():
-        raise click.UsageError(f"{_shown(file)} is a symbolic link, found and not named; {_consent(file)}")
-    else:
-        setup = Setup(config=parsed(file, content), file=file, confined=True)
-    console.note(printable(f"configuration: {_shown(file)}"))
-    if setup.confined:
-        console.note("  found, not named, and not trusted: it uses only what lies below its folder, and keeps nothing from being checked")
-        console.note(printable(f"  {_consent(file)}"))
-    return setup
-
-
-def _consent(file: Path) -> str:
-    """What to type where a configuration that was found is meant."""
-    context = click.get_current_context(silent=True)
-    words = [*(context.find_root().obj or ()), "--config", _shown(file)] if context else ["--config", _shown(file)]
-    once = f"for all of it: {shlex.join(['gitmesh', *words])}"
-    return once if trust.in_ci(os.environ) else f"{once}; or, from now on: {shlex.join(['gitmesh', 'trust', _shown(file)])}"
-
-
-def content_of(file: Path) -> bytes:
-    """The bytes of a configuration."""
-    from gitmesh.adapters.folder import read_config
-    from gitmesh.errors import SourceError
-
-    try:
-        return read_config(str(file))
-    except SourceError as error:
-        raise click.ClickException(f"the configuration: {error}") from None
-
-
-def parsed(file: Path, content: bytes) -> Config:
-    """The configuration that a file's content is. Its findings are printed like any others, and end the command."""
-    from gitmesh.parsing.settings import load_config
-
-    config, findings = load_config(content, _shown(file), os.environ)
-    if findings:
-        from gitmesh.render.findings import findings_text
-
-        console.note(findings_text(findings).rstrip("\n"))
-    if config is None:
-        raise click.exceptions.Exit(2)
-    return config
-
-
-def require(given: Path | None) -> Setup:
-    """The configuration; a clear failure without one."""
-    setup = load(given)
-    if setup is None:
-        raise click.UsageError(f"no configuration: give --config FILE, set GITMESH_CONFIG, or run below a folder with {FILE}")
-    return setup
-
-
-def _shown(file: Path) -> str:
-    try:
-        return str(file.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(file)
 
 
 def sources(setup: Setup, store: Path | None) -> tuple[Source, ...]:
@@ -152,7 +42,7 @@ def _source(setup: Setup, source: SourceConfig, store: Path | None) -> Source:
         from gitmesh.cli.unusable import UnusableSource
 
         if problem := source_problem(setup.file.resolve(), source):
-            return UnusableSource(source.name, f"{problem}, because the configuration is not trusted", _consent(setup.file))
+            return UnusableSource(source.name, f"{problem}, because the configuration is not trusted", consent_line(setup.file))
     return git_source(setup, source, store)
 
 
@@ -230,7 +120,7 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
 
         if problem := cluster_problem(setup.file.resolve(), one):
             text = f"{problem}, because the configuration is not trusted"
-            error = ClusterError(text, retryable=False, code="GM608", hint=_consent(setup.file))
+            error = ClusterError(text, retryable=False, code="GM608", hint=consent_line(setup.file))
             return UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds)
     if one.directory is not None:
         from gitmesh.adapters.directory import DirectoryCluster

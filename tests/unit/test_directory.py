@@ -15,7 +15,7 @@ import yaml
 from gitmesh.adapters import files
 from gitmesh.adapters.contents import uid_of
 from gitmesh.adapters.directory import DirectoryCluster
-from gitmesh.cli import wiring
+from gitmesh.cli import configuration, wiring
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.manifests import Phase
@@ -57,7 +57,7 @@ def test_a_configured_directory_is_wired(root: Path) -> None:
     one = {"name": "east", "labels": {"region": "eu"}, "directory": "east", "mode": "Observe", "settle": "1500ms"}
     source = {"name": "policies", "url": "https://git.example/mesh.git"}
     file.write_text(dump({"apiVersion": "gitmesh.io/v1alpha1", "kind": "Config", "sources": [source], "clusters": [one]}))
-    found = wiring.fleet(wiring.read(file), {}).clusters["east"]
+    found = wiring.fleet(configuration.read(file), {}).clusters["east"]
     assert (found.name, found.labels, found.enforce, found.settle) == ("east", {"region": "eu"}, False, 1.5)
 
 

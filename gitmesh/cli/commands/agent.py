@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
-from gitmesh.cli import options, wiring
+from gitmesh.cli import configuration, options, wiring
 from gitmesh.cli.session import translators
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def command(
     from gitmesh.agent.main import run_agent, stop_on_signals
 
     stop = stop_on_signals()
-    setup = wiring.read(config_path, quiet=True)
+    setup = configuration.read(config_path, quiet=True)
     log = logger(log_format, level=log_level)
     log.info("configuration", file=str(config_path), instance=setup.config.instance)
     agent = _wired(setup, store, log, (namespace, deployment) if namespace and deployment else None)
@@ -104,7 +104,7 @@ class _Wired(NamedTuple):
     publishers: tuple[Publisher, ...]
 
 
-def _wired(setup: wiring.Setup, store: Path | None, log: FilteringBoundLogger, own: tuple[str, str] | None) -> _Wired:
+def _wired(setup: configuration.Setup, store: Path | None, log: FilteringBoundLogger, own: tuple[str, str] | None) -> _Wired:
     """What the configuration and the flags name. The memo and the adapters live as long as the process."""
     from gitmesh.adapters.polling import Polled
     from gitmesh.agent.logs import LogPublisher
@@ -135,7 +135,7 @@ def _wired(setup: wiring.Setup, store: Path | None, log: FilteringBoundLogger, o
 
 
 def _background(
-    setup: wiring.Setup, repositories: Sequence[GitSource], fleet: Fleet, log: FilteringBoundLogger, own: tuple[str, str] | None
+    setup: configuration.Setup, repositories: Sequence[GitSource], fleet: Fleet, log: FilteringBoundLogger, own: tuple[str, str] | None
 ) -> tuple[Background, ...]:
     """The publishers that wait for a server: the status branch, and Events where the agent runs in a cluster of its own."""
     from gitmesh.agent.background import Background

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from gitmesh.cli import console, options, wiring
+from gitmesh.cli import configuration, console, options, wiring
 from gitmesh.cli.session import translators
 from gitmesh.errors import ClusterError
 from gitmesh.render.escape import printable
@@ -45,7 +45,7 @@ Exit codes: 0 done, 3 wrong usage, a failure, no such hold, or a cluster that di
 @options.color
 def command(hold: str | None, config_path: Path | None, cluster_globs: tuple[str, ...], color: bool | None) -> int:  # noqa: ARG001
     """Write the consent, or list what waits for one."""
-    setup = wiring.require(config_path)
+    setup = configuration.require(config_path)
     only = wiring.chosen_clusters(tuple(setup.clusters), cluster_globs)
     fleet = wiring.fleet(setup, translators())
     work = _lister(setup.config.instance) if hold is None else _approver(setup.config.instance, hold)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitmesh.cli import console, options, wiring
+from gitmesh.cli import configuration, console, options, wiring
 from gitmesh.cli.output import dumped
 from gitmesh.cli.session import translators
 
@@ -38,7 +38,7 @@ def command(config_path: Path | None, fail_on: str, form: str, store: Path | Non
     """Run every check, print a line each."""
     from gitmesh.render.checks import checks_document, checks_text
 
-    setup = wiring.require(config_path)
+    setup = configuration.require(config_path)
     with console.progress() as progress:
         checks = tuple(_checks(setup, store, progress))
     if form == "text":
@@ -49,7 +49,7 @@ def command(config_path: Path | None, fail_on: str, form: str, store: Path | Non
     return _exit_code(checks, fail_on)
 
 
-def _checks(setup: wiring.Setup, store: Path | None, progress: Callable[[str], None]) -> Iterator[Check]:
+def _checks(setup: configuration.Setup, store: Path | None, progress: Callable[[str], None]) -> Iterator[Check]:
     from gitmesh.cli.checks import cluster_checks, git_check, source_check
     from gitmesh.render.checks import Check, Level
     from gitmesh.render.values import counted

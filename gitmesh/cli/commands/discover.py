@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitmesh.cli import console, options, wiring
+from gitmesh.cli import configuration, console, options, wiring
 from gitmesh.cli.output import dumped
 from gitmesh.cli.session import translators
 from gitmesh.render.escape import printable
@@ -38,7 +38,7 @@ Exit codes: 0 clean, 3 wrong usage, a failure, or a cluster that did not answer.
 @options.color
 def command(config_path: Path | None, cluster_globs: tuple[str, ...], form: str, color: bool | None) -> int:
     """Read the facts of every cluster at once, and print them."""
-    setup = wiring.require(config_path)
+    setup = configuration.require(config_path)
     only = wiring.chosen_clusters(tuple(setup.clusters), cluster_globs)
     with console.progress() as progress:
         progress("reading the clusters")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
-from gitmesh.cli import console, options, wiring
+from gitmesh.cli import configuration, console, options, wiring
 from gitmesh.cli.session import View, answer, execute, shown_clusters, whole_job
 from gitmesh.model.report import Report, Stage
 
@@ -61,7 +61,7 @@ def command(
     color: bool | None,
 ) -> int:
     """Run to the end, and print what was done."""
-    setup = wiring.require(config_path)
+    setup = configuration.require(config_path)
     only = wiring.chosen_clusters(tuple(setup.clusters), cluster_globs)
     job = whole_job(setup, store, approve=approve, only=only)
     stage = Stage.PLAN if dry_run else Stage.APPLY

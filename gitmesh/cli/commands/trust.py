@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gitmesh.cli import console, trust, wiring
+from gitmesh.cli import configuration, console, trust
 from gitmesh.render.escape import printable
 
 HELP = """Agree to a gitmesh.yaml that is found by itself, with its path and content as they are now.
@@ -52,16 +52,16 @@ def command(path: Path | None, revoke: bool, listing: bool) -> int:
 
 def _file(path: Path | None) -> Path:
     if path is not None:
-        return path / wiring.FILE if path.is_dir() else path
-    found = wiring.find(Path.cwd())
+        return path / configuration.FILE if path.is_dir() else path
+    found = configuration.find(Path.cwd())
     if found is None:
-        raise click.UsageError(f"there is no {wiring.FILE}, here or above; give its PATH")
+        raise click.UsageError(f"there is no {configuration.FILE}, here or above; give its PATH")
     return found
 
 
 def _trust(file: Path) -> None:
-    content = wiring.content_of(file)
-    wiring.parsed(file, content)
+    content = configuration.content_of(file)
+    configuration.parsed(file, content)
     trust.record(file, content, os.environ)
     console.data(printable(f"trusted: {file.resolve()}") + "\n")
     if trust.in_ci(os.environ):
@@ -77,5 +77,5 @@ def _revoke(file: Path) -> None:
 def _lines() -> Iterator[str]:
     for name in trust.known(os.environ):
         file = Path(name)
-        same = file.is_file() and trust.is_trusted(file, wiring.content_of(file), {**os.environ, "CI": ""})
+        same = file.is_file() and trust.is_trusted(file, configuration.content_of(file), {**os.environ, "CI": ""})
         yield f"{name}{'' if same else '   (changed or gone: not trusted)'}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from gitmesh.cli import options, wiring
+from gitmesh.cli import configuration, options, wiring
 from gitmesh.cli.folders import folder
 from gitmesh.cli.session import Job, View, answer, execute, translators
 from gitmesh.diagnostics import finding
@@ -64,7 +64,7 @@ def command(
     return answer(report, View(form=form, color=color, policies=policy_globs, fail_on=fail_on))
 
 
-def _here(setup: wiring.Setup | None) -> FolderSource:
+def _here(setup: configuration.Setup | None) -> FolderSource:
     """Without a PATH the configuration's own are meant; where none of them is here, all else that lies here is not."""
     inside = _inside(setup, Path("."))
     if inside and not any(Path(place).exists() for place in inside):
@@ -74,20 +74,20 @@ def _here(setup: wiring.Setup | None) -> FolderSource:
     return folder(Path("."), ".", setup, inside, root=True)
 
 
-def _inside(setup: wiring.Setup | None, path: Path) -> tuple[str, ...]:
+def _inside(setup: configuration.Setup | None, path: Path) -> tuple[str, ...]:
     """The paths of those sources that have any of theirs here; where none has, of all."""
     known = [source.paths for source in setup.config.sources] if setup else []
     here = [places for places in known if any((path / place).exists() for place in places)]
     return tuple(dict.fromkeys(place for places in here or known for place in places))
 
 
-def _setup(paths: tuple[Path, ...], given: Path | None) -> wiring.Setup | None:
+def _setup(paths: tuple[Path, ...], given: Path | None) -> configuration.Setup | None:
     """--config, else the gitmesh.yaml that lies in a PATH, else the nearest one from here upwards."""
-    beside = next((path / wiring.FILE for path in paths if (path / wiring.FILE).is_file()), None)
-    return wiring.load(given, beside)
+    beside = next((path / configuration.FILE for path in paths if (path / configuration.FILE).is_file()), None)
+    return configuration.load(given, beside)
 
 
-def _run(sources: Sequence[Source], setup: wiring.Setup | None, facts_path: Path | None) -> Report:
+def _run(sources: Sequence[Source], setup: configuration.Setup | None, facts_path: Path | None) -> Report:
     if facts_path is not None:
         facts = wiring.read_facts(facts_path)
         job = Job(sources=sources, fleet=wiring.facts_fleet(facts), options=wiring.offline(setup, facts), translators=translators())

@@ -9,7 +9,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.cli import wiring
+from gitmesh.cli import configuration
 from gitmesh.cli.demo.world import World, edit
 from gitmesh.cli.exits import exit_code
 from gitmesh.cli.session import execute, whole_job
@@ -140,7 +140,7 @@ class Story(Struct):
 
     def run(self, until: Stage) -> Report:
         """One run with fresh adapters, as a new process would make it."""
-        job = whole_job(wiring.read(self.world.config, quiet=True), self.store)
+        job = whole_job(configuration.read(self.world.config, quiet=True), self.store)
         return execute(job if until is Stage.APPLY else replace(job, publishers=()), until)
 
     def show(self, command: str, report: Report) -> None:
