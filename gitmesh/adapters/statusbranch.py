@@ -196,7 +196,7 @@ class StatusBranch:
         if shown == instance or (remembered and not rival):
             return
         if shown:
-            hint = "Give each instance a writeBack.statusBranch of its own."
+            hint = "Give each instance a writeBack.statusBranch of its own; or put the instance's name back, if it was changed."
             raise _NotOursError(f"branch {self._branch} shows instance {shown}", hint=hint)
         hint = "Choose another writeBack.statusBranch, or delete the branch."
         raise _NotOursError(f"branch {self._branch} exists and was not made by GitMesh", hint=hint)

@@ -118,13 +118,11 @@ def both_are_accepted(shop: Shop) -> bool:
     return all(policy_status(shop, name).get("verdict") == "Accepted" for name in ("reviews", "ratings"))
 
 
-def analysed(server: ApiServer, name: str, level: str, generation: int) -> None:
-    """Write what istiod's analysis writes: a message on one generation of a VirtualService."""
-    link = "https://istio.io/latest/docs/reference/config/analysis/ist0101/"
-    status = {
-        "observedGeneration": str(generation),
-        "validationMessages": [{"documentationUrl": link, "level": level, "type": {"code": "IST0101"}}],
-    }
+def analysed(server: ApiServer, name: str, level: str, generation: int, query: str = "") -> None:
+    """Write what istiod's analysis writes: a message on one generation of a VirtualService, or with level "" that it has none."""
+    link = f"https://istio.io/latest/docs/reference/config/analysis/ist0101/{query}"
+    message = {"documentationUrl": link, "level": level, "type": {"code": "IST0101"}}
+    status = {"observedGeneration": str(generation), "validationMessages": [message] if level else []}
     path = server.client.resource_path(NETWORKING, "VirtualService", "bookshop", name) + "/status?fieldManager=istiod"
     server.client.call("PATCH", path, {"status": status}, content_type="application/merge-patch+json")
 
@@ -200,6 +198,41 @@ def test_what_the_analysis_says_of_this_generation(
     changed = shop.sync(code=0)
     assert verdict_of(changed, "reviews") == ("Unknown", ""), "what was said is about generation 1"
     until_accepted(shop, 1)
+
+
+def commits(shop: Shop) -> int:
+    """How many status commits there are."""
+    return len(shop.repo.log("gitmesh-status"))
+
+
+@pytest.mark.parametrize(("level", "code", "ends"), [("ERROR", "GM511", 2), ("WARNING", "GM512", 0)])
+def test_an_analysis_with_other_words_each_time_is_a_commit_at_its_beginning_and_one_at_its_end(
+    server: ApiServer, shop: Shop, words: Words, level: str, code: str, ends: int
+) -> None:
+    shop.commit(traffic("reviews", timeout="2s"))
+    until_accepted(shop, 1)
+    before = commits(shop)
+    for port in (40001, 40002, 40003):
+        analysed(server, "reviews", level, 1, f"?from={port}")
+        assert str(port) in shop.sync(code=ends).one(code)["detail"]
+        assert commits(shop) == before + 1
+    analysed(server, "reviews", "", 1)
+    until_accepted(shop, 1)
+    assert commits(shop) == before + 2
+
+
+def test_a_refusal_with_other_words_each_time_is_a_commit_at_its_beginning_and_one_at_its_end(shop: Shop, words: Words) -> None:
+    shop.commit(traffic("reviews", timeout="2s"))
+    until_accepted(shop, 1)
+    shop.commit(traffic("reviews", timeout="5s"))
+    before = commits(shop)
+    for port in (40001, 40002, 40003):
+        words.refusals["reviews"] = f"connection from port {port} was reset"
+        assert str(port) in shop.sync(code=2).one("GM505")["detail"]
+        assert commits(shop) == before + 1
+    words.refusals.clear()
+    shop.sync(code=0)
+    assert commits(shop) == before + 2
 
 
 def test_the_agent_accepts_after_two_intervals_and_is_quiet_then(server: ApiServer, shop: Shop, words: Words) -> None:
