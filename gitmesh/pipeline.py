@@ -189,9 +189,12 @@ class _Run:
         return [found.ledger for found in self.stored.values()]
 
     def _approved_everywhere(self) -> frozenset[str]:
-        """The holds of sources that count as ended: who may write one cluster decides nothing for the others."""
-        kept = [found.ledger.approved for name, found in self.stored.items() if self.fleet.clusters[name].enforce]
-        return frozenset.intersection(*kept) if kept else frozenset()
+        """The holds of sources that count as ended: who may write one cluster decides nothing for the others, not even while those do
+        not answer."""
+        written = [name for name, cluster in self.fleet.clusters.items() if cluster.enforce]
+        if not written or not self.stored.keys() >= set(written):
+            return frozenset()
+        return frozenset.intersection(*(self.stored[name].ledger.approved for name in written))
 
     def _asked(self, work: Callable[[Cluster], Any], names: frozenset[str] | None = None) -> dict[str, Any]:
         """Answers of the clusters at work; one that fails is reported once and not asked again in this cycle."""

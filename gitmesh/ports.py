@@ -244,6 +244,10 @@ class Translator(Protocol):
         None = they cannot be told apart), beside what is wanted. It is never wider than that part and what is wanted. None = only
         the live object as it is can be that."""
 
+    def guarded(self, live: Live) -> Mapping[str, str] | None:
+        """The labels of the pods of its namespace about which a live object of ours decides who may call them; None for any other
+        object, and for one that is about all pods."""
+
     def phase(self, live: Live) -> Phase:
         """The phase of a live object of ours that nobody wants any more, for the order of deletions."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -10,11 +11,15 @@ from msgspec import Struct, field
 from gitmesh.discovery.continuity import emptied, gone_for_good, settled, unread_kinds
 from gitmesh.discovery.controlplanes import Homes, detect, homes_of, hooked
 from gitmesh.discovery.facts_codec import with_digest
+from gitmesh.discovery.naming import is_subdomain
 from gitmesh.discovery.reducer import NO_OWNER
 from gitmesh.discovery.rows import NamespaceRow, PodRow, PodShape, Reduced, Rows
 from gitmesh.model.facts import NOTHING_REMEMBERED, ROLLING_LABELS, ClusterFacts, Mesh, Remembered, Workload
 from gitmesh.model.objects import ApiKind
 from gitmesh.ports import Membership, PodFact, Translator
+
+_RUN_OF_CRON = re.compile(r"(.+)-\d{8}")
+"""What a CronJob calls its Jobs: its own name, and the minute."""
 
 SPARED = frozenset({"Gateway", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"})
 """Kinds without which facts are complete: only verdicts of a mesh, the end of a hold by itself, or whether a gateway is one, wait
@@ -141,10 +146,13 @@ def _workloads(rows: Rows, members: _Members) -> tuple[Workload, ...]:
 
 def _controller_of(pod: PodRow, replica_sets: Mapping[tuple[str, str], tuple[str, str]]) -> tuple[str, str]:
     """(kind, name) of the workload: what owns the pod, and what owns its ReplicaSet, which the pod's name tells where the
-    ReplicaSet is not at hand. A static pod, owned by its Node, stands alone."""
+    ReplicaSet is not at hand; a Job that a CronJob made is one of its runs. A static pod, owned by its Node, stands alone, as
+    does one whose owner no object can be: no pod is hidden by what it says of its owner."""
     kind, name = pod.owner
-    if pod.owner == NO_OWNER or kind == "Node":
+    if pod.owner == NO_OWNER or kind == "Node" or not is_subdomain(name):
         return "Pod", pod.name
+    if kind == "Job" and (run := _RUN_OF_CRON.fullmatch(name)):
+        return "CronJob", run[1]
     if kind != "ReplicaSet":
         return pod.owner
     owner = replica_sets.get((pod.namespace, name))

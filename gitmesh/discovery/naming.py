@@ -55,15 +55,16 @@ def _is_service(service: Service) -> bool:
 
 
 def _is_workload(workload: Workload) -> bool:
-    return is_placed(workload.namespace, workload.name) and _is_subdomain(workload.service_account)
+    return is_placed(workload.namespace, workload.name) and is_subdomain(workload.service_account)
 
 
 def is_placed(namespace: str, name: str) -> bool:
     """Whether a Namespace and an object in it can be called so."""
-    return is_label(namespace) and _is_subdomain(name)
+    return is_label(namespace) and is_subdomain(name)
 
 
-def _is_subdomain(name: str) -> bool:
+def is_subdomain(name: str) -> bool:
+    """Whether a workload or a ServiceAccount can be called so."""
     return len(name) <= _LONGEST and _SUBDOMAIN.match(name) is not None
 
 

@@ -49,7 +49,8 @@ class Fragment(Struct, frozen=True, kw_only=True):
     """One object as a translator wants it: identity, API version, spec, extra labels.
 
     `fields` maps dotted paths below spec (`spec.http[0].timeout`) to where they come from, for provenance.
-    `policies` are the ids of all policies behind it (a superset of those in `fields`).
+    `policies` are the ids of all policies behind it (a superset of those in `fields`). `apart`: where it cannot be written, the other
+    objects of its unit are written all the same.
     """
 
     key: ObjectKey
@@ -59,6 +60,7 @@ class Fragment(Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = {}
     fields: Mapping[str, Origin] = {}
     policies: tuple[str, ...] = ()
+    apart: bool = False
 
 
 class Translation(Struct, frozen=True, kw_only=True):
@@ -99,7 +101,8 @@ class Build(Struct, frozen=True, kw_only=True):
     `complete` is false where facts are unknown: nothing may then be deleted. `meshes` are the cluster's.
     `refused` are destinations among the held ones whose pods would refuse what policies ask for, as those would have them.
     `units` are what was decided, `held_units` those (or their halves) of which nothing new could be decided or said, `waiting` the
-    policies that are not in force for that; `doubtful`: the facts themselves are in doubt. `pending` are policies that name what is
+    policies that are not in force for that; `doubtful`: the facts themselves are in doubt, but for what is `decided`: nobody's
+    doubt keeps that from being deleted. `pending` are policies that name what is
     not there: what they did before stays; `gone` are findings on policies whose destination the cluster lacks while others have it:
     what they did stays too, and is then told. `stays` are objects that nobody wants and that stay where they are live, with a finding.
     """
@@ -114,6 +117,7 @@ class Build(Struct, frozen=True, kw_only=True):
     refused: tuple[DestinationUnit, ...] = ()
     waiting: frozenset[str] = frozenset()
     doubtful: bool = False
+    decided: frozenset[ObjectKey] = frozenset()
     stays: Mapping[ObjectKey, Diagnostic] = {}
     pending: frozenset[str] = frozenset()
     gone: tuple[Diagnostic, ...] = ()

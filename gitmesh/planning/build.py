@@ -15,7 +15,7 @@ from gitmesh.model.base import Disabled
 from gitmesh.model.manifests import SECURITY, Build, Fragment, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, digest
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPolicySpec
-from gitmesh.model.units import MeshUnit
+from gitmesh.model.units import MeshUnit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.planning.ownership import claims, marks
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from gitmesh.model.facts import ClusterFacts, Mesh
     from gitmesh.model.policies import Policy
-    from gitmesh.model.units import Half, Unit, UnitKey
+    from gitmesh.model.units import Half, Unit
     from gitmesh.ports import Translator
     from gitmesh.resolution.resolve import Resolution
 
@@ -71,12 +71,17 @@ def _build_cluster(
         found.said.append(finding("GM507", f"no mesh was found in cluster {cluster}: policies have no effect there", cluster=cluster))
     for translator, meshes, context in _at_work(facts, translators):
         for unit in units:
-            if _hangs_on_the_unknown(unit, facts):
+            if facts.held:
                 found.hold(unit, claims(translator, unit.key, meshes, facts))
+                continue
+            built = _built(unit, translator, meshes, facts, instance, (context, memo))
+            if _hangs_on_the_unknown(unit, facts):
+                found.doubt(unit, claims(translator, unit.key, meshes, facts), built)
             else:
-                found.add(unit, _built(unit, translator, meshes, facts, instance, (context, memo)))
+                found.add(unit, built)
         for key in waiting:
             found.held.update(claims(translator, key, meshes, facts))
+    found.decide()
     # What a mesh that is not found may own is unknown: its mesh-wide deny must not be pruned for that.
     known = all(key.kind != "Mesh" or facts.mesh(key.name) for key in waiting)
     made = Build(
@@ -85,6 +90,7 @@ def _build_cluster(
         held=frozenset(found.held),
         complete=facts.complete and known and not facts.held_meshes and not facts.held,
         doubtful=facts.held or bool(facts.held_meshes),
+        decided=_decided(facts, translators) if facts.complete and known and not facts.held else frozenset(),
         meshes=facts.meshes,
         units=units,
         held_units=frozenset(found.held_units),
@@ -98,12 +104,21 @@ def _build_cluster(
 
 
 def _hangs_on_the_unknown(unit: Unit, facts: ClusterFacts) -> bool:
-    """Whether a doubt about the cluster's facts, or about those of a mesh, keeps the unit from being decided."""
-    if facts.held or not facts.held_meshes:
-        return facts.held
+    """Whether a doubt about the facts of a mesh keeps the unit from being decided."""
+    if not facts.held_meshes:
+        return False
     if isinstance(unit, MeshUnit):
         return unit.mesh.name in facts.held_meshes
     return not unit.meshes or not facts.held_meshes.isdisjoint(unit.meshes)
+
+
+def _decided(facts: ClusterFacts, translators: Mapping[str, Translator]) -> frozenset[ObjectKey]:
+    """While a mesh is in doubt: what the destinations may own whose pods are all in other meshes. A policy may be withdrawn there."""
+    if not facts.held_meshes:
+        return frozenset()
+    sound = [one.key for one in facts.services if (pods := facts.behind(one)) and not any(pod.mesh in facts.held_meshes for pod in pods)]
+    keys = [UnitKey(kind="Destination", namespace=namespace, name=name) for namespace, name in sound]
+    return frozenset(claim for one, meshes, _ in _at_work(facts, translators) for key in keys for claim in claims(one, key, meshes, facts))
 
 
 class _Collected(Struct):
@@ -114,6 +129,7 @@ class _Collected(Struct):
     waiting: set[str]
     manifests: dict[ObjectKey, Manifest] = {}
     held: set[ObjectKey] = set()
+    doubted: dict[ObjectKey, set[bytes]] = {}
     stays: dict[ObjectKey, Diagnostic] = {}
     said: list[Diagnostic] = []
 
@@ -122,6 +138,19 @@ class _Collected(Struct):
         self.held.update(objects)
         self.held_units.add(unit.key)
         self.waiting.update(unit.policies)
+
+    def doubt(self, unit: Unit, objects: Iterable[ObjectKey], built: Built) -> None:
+        """The same, but for what a unit without a doubt wants too, with the same content: revisions share what is mesh-wide."""
+        self.hold(unit, ())
+        wanted = {manifest.key: manifest.body for manifest in built.manifests}
+        for key in objects:
+            self.doubted.setdefault(key, set()).add(wanted.get(key, b""))
+
+    def decide(self) -> None:
+        """Hold what is doubted."""
+        for key, bodies in self.doubted.items():
+            if key not in self.manifests or bodies != {self.manifests[key].body}:
+                self.held.add(key)
 
     def add(self, unit: Unit, built: Built) -> None:
         """One unit's objects, and what it keeps back."""
@@ -211,7 +240,7 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozense
         body=body,
         digest=digest(body),
         policies=policies,
-        units=(_half_of(unit.key, fragment.phase),),
+        units=() if fragment.apart else (_half_of(unit.key, fragment.phase),),
         fields=fragment.fields,
         forbidden=forbidden,
     )

@@ -130,9 +130,11 @@ def _adapted(
     built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]
 ) -> tuple[Build, list[Diagnostic]]:
     """The build as it must be beside what is live: without what a policy would withdraw that names something absent, with what absent
-    sources said, and no wider than strangers' objects leave it. The same value again while nothing moved."""
+    sources said and what guards pods whose Service is missing, and no wider than strangers' objects leave it. The same value again
+    while nothing moved."""
     ledger, absent = stored.ledger, cycle.revisions.absent
-    same, equal = (built, observed, facts), (absent, ledger.approved, ledger.entries if absent else None)
+    unwanted = ledger.entries.keys() - built.manifests.keys() - built.held
+    same, equal = (built, observed, facts), (absent, ledger.approved, ledger.entries if absent else None, unwanted)
     found = memo.get("adapted")
     if found is None or any(old is not new for old, new in zip(found[0], same, strict=True)) or found[1] != equal:
         found = memo["adapted"] = (same, equal, *_adapt(built, observed, facts, stored, cycle))
@@ -153,6 +155,11 @@ def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored
 
         retained = retain(built, observed, stored.ledger, cycle.revisions, cycle.translators)
         built, said = retained.built, (*said, *retained.diagnostics)
+    if stored.ledger.entries.keys() - built.manifests.keys():
+        from gitmesh.planning.unserved import stand
+
+        standing = stand(built, observed, facts, stored.ledger, cycle.revisions, cycle.translators)
+        built, said = standing.built, (*said, *standing.diagnostics)
     from gitmesh.planning.beside import beside
 
     narrowed = beside(built, observed, facts, stored.ledger, cycle.translators)

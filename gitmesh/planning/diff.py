@@ -156,7 +156,8 @@ class _Work:
         if manifest.key.namespace in self.observed.leaving:
             said, note = namespace_leaves(manifest.key.namespace, self.cluster), "its namespace is being deleted"
         elif live and live.deleting and (self.ours(live) or self._may_adopt(live)):
-            said, note = wanted_again(manifest, live, self.cluster), waits(live.finalizers)
+            decides_otherwise = manifest.phase in SECURITY and not self._says(manifest, live)
+            said, note = wanted_again(manifest, live, self.cluster, otherwise=decides_otherwise), waits(live.finalizers)
         else:
             return None
         if said not in self.diagnostics:  # one for a namespace
@@ -177,13 +178,17 @@ class _Work:
             self._asks_to_be_left_alone(manifest)
             if manifest.phase not in SECURITY:
                 return live_row(Action.KEEP, live, self.built, "reconcile is disabled")
-        # Equal bytes first: that is what most objects are, and decoding both costs more than the rest of a quiet cycle.
-        if manifest.body != live.body and not is_kept(manifest, live):
+        if not self._says(manifest, live):
             return self._write(Action.UPDATE, manifest, live)
         change = wanted_row(Action.KEEP, manifest, body=None, uid=live.uid, before=live.body)
         if entry := self.ledger.entries.get(manifest.key):
             self.kept[manifest.key] = _Kept(manifest, live, entry, change)
         return change
+
+    def _says(self, manifest: Manifest, live: Live) -> bool:
+        """Whether a live object says what is wanted. Equal bytes first: that is what most objects are, and decoding both costs more
+        than the rest of a quiet cycle."""
+        return manifest.body == live.body or is_kept(manifest, live)
 
     def _kept(self, manifest: Manifest, live: Live | None) -> Change | None:
         """The row of an object of ours that said what we want, for as long as nothing that was looked at moved."""

@@ -28,9 +28,13 @@ class Estranged(Struct, frozen=True, kw_only=True, order=True):
 
 
 def estranged(live: Live, cluster: str, ledger: Ledger) -> Estranged | None:
-    """Why an object that is not ours bears marks of GitMesh; None where it bears none, or those of another object."""
+    """Why an object that is not ours bears marks of GitMesh, or bears them no more; None where it never did, or bears those of another
+    object."""
     said, instance = live.annotations.get(ID, ""), live.labels.get(INSTANCE, "")
     other = said.partition("/")[0]
+    entry = ledger.entries.get(live.key)
+    if entry and entry.uid == live.uid and live.uid and instance in ("", ledger.instance) and other in ("", cluster):
+        return _STRIPPED
     if live.labels.get(MANAGED_BY) != FIELD_MANAGER or not instance or live.key.id(other) != said:
         return None
     if instance != ledger.instance:
@@ -65,6 +69,10 @@ def _of_cluster(name: str, ours: str) -> Estranged:
     return Estranged(what=f"the marks of cluster {name} of this instance", hint=hint)
 
 
+_STRIPPED = Estranged(
+    what="marks that somebody changed, though the ledger knows it by its uid",
+    hint="Put app.kubernetes.io/managed-by, gitmesh.io/instance and gitmesh.io/id back, or name the objects in an Adoption.",
+)
 _RESTORED = Estranged(
     what="our marks, but another uid than the ledger: was the cluster restored from a backup?",
     hint="If it was, delete the ledger, which is made again from the marks; or name the objects in an Adoption.",

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from gitmesh.model.manifests import Build
 from gitmesh.model.units import HALVES, UnitKey
-from gitmesh.planning.ownership import claims, is_marked, policies_of
+from gitmesh.planning.ownership import claims, is_ours, policies_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from gitmesh.model.plan import Live, Observed
     from gitmesh.model.units import Unit
     from gitmesh.ports import Translator
+
+
+_MESH_WIDE = "VirtualMesh/"
 
 
 class Kept(Struct, frozen=True, kw_only=True):
@@ -40,12 +43,16 @@ def keep_back(built: Build, observed: Observed, facts: ClusterFacts, translators
     # Of a cluster that is held for what was read of it, that is said already.
     gone = [one for one in built.gone if one.hold not in ledger.approved and not built.doubtful]
     waiting = built.pending.union(one.policy for one in gone)
-    mine = {key: live for key, live in observed.live.items() if is_marked(live, built.cluster, ledger.instance)}
+    rebuilt = not ledger.entries
+    mine = {key: live for key, live in observed.live.items() if is_ours(live, built.cluster, ledger, rebuilt=rebuilt)}
     losing = {key: lost for key, live in mine.items() if (lost := _lost(live, built, waiting))}
     if not losing:
         return Kept(built=built)
     claimed = dict(_claimed(facts, translators))
-    concerned = {unit for unit, keys in claimed.items() if not losing.keys().isdisjoint(keys)}
+    # What an object in a tenant's namespace says of itself holds nothing mesh-wide.
+    meshwide = {key for key, lost in losing.items() if any(policy.startswith(_MESH_WIDE) for policy in lost)}
+    lost_by = {unit: meshwide if unit.kind == "Mesh" else losing.keys() for unit in claimed}
+    concerned = {unit for unit, keys in claimed.items() if not lost_by[unit].isdisjoint(keys)}
     units = _with_dependants(concerned, built.units)
     held = built.held.union(losing, *(claimed.get(unit, ()) for unit in units))
     said = tuple(one for one in gone if any(one.policy in lost for lost in losing.values()))

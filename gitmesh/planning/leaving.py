@@ -26,10 +26,12 @@ def waits(finalizers: Sequence[str]) -> str:
     return f"is being deleted and waits for {', '.join(sorted(finalizers))}" if finalizers else "is being deleted"
 
 
-def wanted_again(manifest: Manifest, live: Live, cluster: str) -> Diagnostic:
-    """A wanted object is on its way out."""
+def wanted_again(manifest: Manifest, live: Live, cluster: str, *, otherwise: bool = False) -> Diagnostic:
+    """A wanted object is on its way out. `otherwise`: until then it decides otherwise than the policies who may call."""
     text = f"{live.key} in {cluster} {waits(live.finalizers)}; it is made again once it is gone"
-    return finding(LEAVING, text, cluster=cluster, **blame(manifest.policies, manifest.fields.values()))
+    text += ", and until then admits other callers than the policies do" if otherwise else ""
+    severity = Severity.ERROR if otherwise else None
+    return finding(LEAVING, text, cluster=cluster, severity=severity, **blame(manifest.policies, manifest.fields.values()))
 
 
 def unwanted_still(change: Change, state: str, cluster: str) -> Diagnostic:

@@ -30,8 +30,10 @@ def remembered(cluster: str, own: Ledger | None, others: Iterable[Ledger]) -> Re
 
 
 def known_elsewhere(cluster: str, ledgers: Iterable[Ledger]) -> tuple[Mesh, ...]:
-    """The meshes of a cluster as the first ledger that knows any remembers them."""
-    return next((found for ledger in ledgers if (found := ledger.meshes.get(cluster, ()))), ())
+    """The meshes of a cluster as the ledgers remember them that know any; none where they differ: who may write one of them does not
+    say who the callers of another cluster are."""
+    known = [found for ledger in ledgers if (found := ledger.meshes.get(cluster, ()))]
+    return known[0] if known and all(found == known[0] for found in known) else ()
 
 
 def known_meshes(facts: ClusterFacts, translators: Mapping[str, Translator]) -> tuple[Mesh, ...]:

@@ -79,5 +79,7 @@ def _why(live: Live, built: Build) -> str:
     """Why an object is held."""
     if built.doubtful:
         return "what was read of the cluster is in doubt"
+    if not built.complete and live.key not in built.held:
+        return "the cluster was read in part only"
     pending = sorted(built.pending.intersection(policies_of(live)))
     return f"{', '.join(pending)} names what is not there" if pending else "findings on its policies hold it"

@@ -44,12 +44,15 @@ class Unwanted:
     def deletions(self) -> list[Change]:
         """What the ledger lists, nobody wants, and is still exactly ours.
 
-        A failed or partial reading deletes nothing; nor does a mesh that is not found, for its objects only seem unwanted.
+        A failed or partial reading deletes nothing; nor does a mesh that is not found, for its objects only seem unwanted. What other
+        meshes have is decided all the same: a tenant's pod that keeps a revision from being forgotten keeps no grant.
         """
-        if not self.built.complete or self.rebuilt:
+        if self.rebuilt:
             return []
         found_meshes = {mesh.translator for mesh in self.built.meshes}
         unwanted = self.ledger.entries.keys() - self.built.manifests.keys() - self.built.held - self.built.stays.keys()
+        if not self.built.complete:
+            unwanted &= self.built.decided
         doomed = (self.observed.live.get(key) for key in sorted(unwanted))
         return [
             self._delete(live)
@@ -65,11 +68,11 @@ class Unwanted:
         return [live_row(Action.HELD, live, self.built, "it stays until a policy decides about it") for live in found]
 
     def unknown(self) -> list[Change]:
-        """Objects of ours of which a doubt about the cluster leaves open what they belong to, as of a mesh whose root namespace nobody
-        remembers."""
-        if not self.built.doubtful:
+        """Objects of ours of which a doubt about the cluster, or a reading in part, leaves open whether they are wanted, as of a mesh
+        whose root namespace nobody remembers."""
+        if self.built.complete and not self.built.doubtful:
             return []
-        known = self.built.manifests.keys() | self.built.held | self.built.stays.keys()
+        known = self.built.manifests.keys() | self.built.held | self.built.stays.keys() | self.built.decided
         found = (self.observed.live.get(key) for key in sorted(self.ledger.entries.keys() - known))
         return [held_row(live, self.built) for live in found if live and not live.deleting and self.ours(live)]
 

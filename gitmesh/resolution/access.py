@@ -50,6 +50,8 @@ class _Decision:
         allows = tuple(self._grant(policy) for policy in at_hand.policies if _spec(policy).action == "Allow")
         denies = tuple(self._grant(policy) for policy in at_hand.policies if _spec(policy).action == "Deny")
         own = all_targets(at_hand.service, at_hand.workloads)
+        unresolved = tuple(sorted({str(p.target) for p in at_hand.service.ports if not targets(p, at_hand.workloads)}))
+        self._doubt(unresolved)
         guarded = self._guarded(bool(allows))
         default = _default(at_hand.owners)
         access = Access(
@@ -57,9 +59,7 @@ class _Decision:
             denies=denies,
             governed=bool(allows),
             targets=tuple(sorted(own)),
-            unresolved_targets=tuple(
-                sorted({str(p.target) for p in at_hand.service.ports if not targets(p, at_hand.workloads)}),
-            ),
+            unresolved_targets=unresolved,
             guarded=tuple(sorted(guarded)),
             default=default,
             exempt=self._exemption(guarded) if default == "Deny" and not allows else None,
@@ -67,6 +67,14 @@ class _Decision:
         )
         self.found += [*outside(at_hand), *shared(at_hand)]
         return Resolved(access=access, diagnostics=tuple(self.found), held=self.held)
+
+    def _doubt(self, unresolved: Sequence[str]) -> None:
+        """Named ports that no pod has: where pods may not all have been read, their numbers are unknown, not none."""
+        if not unresolved or self.index.facts.complete:
+            return
+        for policy in self.situation.policies:
+            text = f"the numbers of {', '.join(unresolved)} are unknown while the facts of cluster {self.situation.cluster} are incomplete"
+            self._hold(about("GM216", text, policy, self.situation, "destinations"))
 
     def _grant(self, policy: Policy) -> Grant:
         spec = _spec(policy)

@@ -19,7 +19,7 @@ from gitmesh.discovery.facts_codec import dump_facts
 from gitmesh.model.facts import ClusterFacts, meaning
 from gitmesh.model.kinds import API_VERSION, KINDS
 from gitmesh.model.objects import ObjectKey
-from gitmesh.model.plan import Change, FieldChange
+from gitmesh.model.plan import Action, Change, FieldChange
 from gitmesh.model.report import ClusterResult, Report, SourceResult, State, Verdict, verdict_counts
 from gitmesh.status.message import heals, message
 from gitmesh.status.states import ClusterView, Standing, overall, standing_changes, views
@@ -179,11 +179,16 @@ class _Tree:
         }
 
     def _summary(self, name: str, result: ClusterResult) -> dict[str, Any]:
-        counts: dict[str, Any] = {"objects": len(result.build.manifests), "held": len(result.build.held)} if result.build else {}
+        counts: dict[str, Any] = {"objects": len(result.build.manifests), "held": _held(result)} if result.build else {}
         counts["policies"] = {state.value: number for state, number in self._counts[name].items()}
         if said := verdict_counts(result):
             counts["verdicts"] = {verdict.value: number for verdict, number in said.items() if number}
         return {"state": result.state.value, "counts": counts}
+
+
+def _held(result: ClusterResult) -> int:
+    """The live objects that are held, as the plan counts them."""
+    return sum(change.action is Action.HELD for change in result.plan.changes) if result.plan else 0
 
 
 def _policy_path(policy: str) -> str:

@@ -166,7 +166,7 @@ class TestOneClusterFails:
         with admission(stage.world.clusters["west"].api, Words(refusals={"ratings": "the shop is closed"})):
             effect = stage.commit(refused, watches)
             assert (state(stage, "east"), state(stage, "west")) == ("Synced", "Failed")
-            found = {(code, at) for (code, at), text in stage.findings([FILE]).items() if "the shop is closed" in text}
+            found = {(code, at) for (code, at), text in stage.findings([FILE]).items() if "denied the request" in text}
             last = refused[f"{POLICIES}/{FILE}"].partition("---")[0].count("\n")
             assert {code for code, _ in found} == {"GM505"}
             assert all(int(at.rpartition(":")[2]) <= last for _, at in found), "at the policy that ratings come from"

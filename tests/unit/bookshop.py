@@ -85,6 +85,9 @@ class FakeTranslator:
     def retain(self, live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Mapping[str, Any] | None:
         return None
 
+    def guarded(self, live: Live) -> Mapping[str, str] | None:
+        return None
+
     def phase(self, live: Live) -> Phase:
         return Phase.ROUTE
 

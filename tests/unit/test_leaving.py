@@ -80,6 +80,14 @@ def test_a_lost_ledger_and_incomplete_facts_hide_nothing_that_leaves() -> None:
         assert ("GM505", Severity.WARNING) in said(result)
 
 
+@pytest.mark.parametrize(("phase", "spec", "severity"), [(Phase.DENY, 0, "error"), (Phase.DENY, 1, "warning"), (Phase.ROUTE, 0, "warning")])
+def test_what_decides_otherwise_until_it_is_gone_is_an_error(phase: Phase, spec: int, severity: str) -> None:
+    wanted = replace(want("deny", x=1), phase=phase)
+    result = plan([wanted], [leaving("deny", x=spec)], ["deny"])
+    assert [(said.code, said.severity) for said in result.diagnostics] == [("GM514", severity)]
+    assert not result.writes
+
+
 def test_what_comes_after_it_in_its_unit_waits_and_the_rest_does_not() -> None:
     deny, allow = (replace(want(name, x=1), phase=phase, units=(UNIT,)) for name, phase in (("deny", Phase.DENY), ("allow", Phase.ALLOW)))
     result = plan([deny, allow, want("other")], [leaving("deny", x=0)], ["deny"])

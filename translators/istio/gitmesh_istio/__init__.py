@@ -1,6 +1,6 @@
 """Istio with sidecars: everything that GitMesh knows of this mesh. The module itself is the translator (gitmesh.ports.Translator)."""
 
-from gitmesh_istio.beside import beside, retain
+from gitmesh_istio.beside import beside, guarded, retain
 from gitmesh_istio.detect import HOMES as homes  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.detect import NAMING as naming  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.detect import configmaps, configured_by, detect, injects, member
@@ -28,6 +28,7 @@ __all__ = [
     "naming",
     "phase",
     "resources",
+    "guarded",
     "retain",
     "steps",
     "supports",

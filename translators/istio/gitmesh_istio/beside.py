@@ -92,6 +92,11 @@ def is_rest(rule: Rule) -> bool:
     return False
 
 
+def guarded(live: Live) -> Mapping[str, str] | None:
+    """The labels of the pods that an AuthorizationPolicy selects."""
+    return (selector_of(spec_of(decode(live.body))) or None) if live.key.kind == AUTHORIZATION_POLICY.kind else None
+
+
 def retain(live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Mapping[str, Any] | None:
     """The spec of an AuthorizationPolicy in which the rules of `parts` stay; other kinds are of one piece.
 

@@ -188,7 +188,7 @@ def member(pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[M
 def _unguarded(pod: PodFact) -> tuple[PortRange, ...]:
     """The ports that the pod's redirection leaves out; what is excluded counts only where all are included."""
     mode, included, excluded = _redirection(pod)
-    if mode.upper() == "NONE":
+    if mode.upper() == "NONE" or _excluded_interfaces(pod):
         return (PortRange(first=1, last=_LAST_PORT),)
     if included != "*":
         bounds = (0, *_port_list(included), _LAST_PORT + 1)
@@ -196,11 +196,22 @@ def _unguarded(pod: PodFact) -> tuple[PortRange, ...]:
     return tuple(PortRange(first=port, last=port) for port in _port_list(excluded))
 
 
+def _excluded_interfaces(pod: PodFact) -> str:
+    """The network interfaces that the redirection leaves out, with all that comes in by them; which one a client comes by, facts do
+    not tell."""
+    flags = dict(itertools.pairwise(_told(pod)))
+    return flags.get("-c", pod.annotations.get("traffic.sidecar.istio.io/excludeInterfaces", "")).strip()
+
+
+def _told(pod: PodFact) -> Sequence[str]:
+    """The arguments of the container that redirects."""
+    return next((pod.args[name] for name in _REDIRECTORS if name in pod.args), ())
+
+
 def _redirection(pod: PodFact) -> tuple[str, str, str]:
     """Mode, included and excluded inbound ports: as the injector told the init container, which knows the mesh's defaults too
     (injection-template.yaml, `istio-iptables`), else as annotations ask (istio.io, 'Resource Annotations')."""
-    told = next((pod.args[name] for name in _REDIRECTORS if name in pod.args), ())
-    flags = dict(itertools.pairwise(told))
+    flags = dict(itertools.pairwise(_told(pod)))
     prefix, asked = "traffic.sidecar.istio.io", pod.annotations
     mode = flags.get("-m", asked.get("sidecar.istio.io/interceptionMode", ""))
     included = flags.get("-b", asked.get(f"{prefix}/includeInboundPorts", "*"))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.facts import ClusterFacts, Mesh, Workload
@@ -69,10 +70,11 @@ def default_deny(unit: MeshUnit, origin: Origin, version: str, notes: Notes) -> 
     deny = fragment(AUTHORIZATION_POLICY, place, version, Phase.DEFAULT_DENY, Part({}, {"": origin}))
     stays = {place: made for place, made in opened.items() if isinstance(made, str)}
     stays |= {gateway_place(one): f"{_called(one)} calls itself a gateway, and nothing says that it is one" for one in unit.doubtful}
-    _note_closed(unit, stays, origin, notes)
+    line = _line(unit)
+    _note_closed(unit, stays, origin, notes, line)
     return DefaultDeny(
         fragments=(*(made for made in opened.values() if not isinstance(made, str)), deny),
-        stays={place: _stays(text, unit, origin, notes) for place, text in stays.items()},
+        stays={place: _stays(text, line, origin, notes) for place, text in stays.items()},
     )
 
 
@@ -92,21 +94,23 @@ def _gateway(gateway: Workload, unit: MeshUnit, origin: Origin, version: str) ->
     guarded = sorted({port for workload in meant for port in unit.guarded.get(workload.key, ())})
     rule: dict[str, Any] = {"to": [{"operation": {"notPorts": [str(port) for port in guarded]}}]} if guarded else {}
     spec: dict[str, Any] = {"selector": {"matchLabels": labels}, "action": "ALLOW", "rules": [rule]}
-    return fragment(AUTHORIZATION_POLICY, gateway_place(gateway), version, Phase.ALLOW, Part(spec, {"": origin}))
+    made = fragment(AUTHORIZATION_POLICY, gateway_place(gateway), version, Phase.ALLOW, Part(spec, {"": origin}))
+    # Whoever may keep the object of a Gateway in a namespace of its own from being written must not keep the default deny away.
+    return replace(made, apart=gateway.gateway and gateway.namespace not in (unit.mesh.namespace, root_of(unit.mesh)))
 
 
-def _note_closed(unit: MeshUnit, stays: Mapping[tuple[str, str], str], origin: Origin, notes: Notes) -> None:
+def _note_closed(unit: MeshUnit, stays: Mapping[tuple[str, str], str], origin: Origin, notes: Notes, line: str) -> None:
     """One finding for all that a default of Deny closes, or leaves open for now, though it calls itself a gateway."""
     if stays:
         texts = sorted(stays.values())
         more = f"; and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
         text = f"not opened anew under a default of Deny: {'; '.join(texts[:_MOST_NAMED])}{more}"
-        notes.add("GM315", text, origin, Severity.ERROR if len(stays) > len(unit.doubtful) else None, _line(unit))
+        notes.add("GM315", text, origin, Severity.ERROR if len(stays) > len(unit.doubtful) else None, line)
 
 
-def _stays(text: str, unit: MeshUnit, origin: Origin, notes: Notes) -> Diagnostic:
+def _stays(text: str, line: str, origin: Origin, notes: Notes) -> Diagnostic:
     said = f"{text}; what opens it stays until `gateways` of the VirtualMesh decides about it"
-    place = {"cluster": notes.scope.facts.cluster, "mesh": notes.scope.label, "hint": _line(unit)}
+    place = {"cluster": notes.scope.facts.cluster, "mesh": notes.scope.label, "hint": line}
     return finding("GM315", said, at=origin.at, policy=origin.policy, field=origin.field, severity=Severity.ERROR, **place)
 
 

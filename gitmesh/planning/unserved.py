@@ -1,0 +1,108 @@
+"""What decides who may call pods stays while they run, though no Service is for them any more (design law 3).
+
+A destination is a Service, and a list may come back without one. Its pods can be called all the same, by their addresses; so what a
+policy in force that selects by labels, namespaces or all says of them is not withdrawn because the Service is missing, but when they
+are gone too, or when somebody agrees.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitmesh.diagnostics import Diagnostic, finding, hold_id
+from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.manifests import SECURITY
+from gitmesh.planning.ownership import is_ours, policies_of, writers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gitmesh.model.facts import ClusterFacts
+    from gitmesh.model.ledger import Ledger
+    from gitmesh.model.manifests import Build
+    from gitmesh.model.plan import Live, Observed
+    from gitmesh.model.policies import Policy
+    from gitmesh.planning.revisions import Revisions
+    from gitmesh.ports import Translator
+
+_MOST_NAMED = 10
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """The build in which what guards pods without a Service is held, and what is said of it."""
+
+    built: Build
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def stand(
+    built: Build, observed: Observed, facts: ClusterFacts, ledger: Ledger, revisions: Revisions, translators: Mapping[str, Translator]
+) -> Standing:
+    """Hold the objects of ours that decide who may call pods that run, where nothing wants them for want of a Service alone; the same
+    build where there are none."""
+    unwanted = ledger.entries.keys() - built.manifests.keys() - built.held - built.stays.keys()
+    if not unwanted or built.doubtful:
+        return Standing(built=built)
+    lives = [live for key in sorted(unwanted) if (live := observed.live.get(key)) and not live.deleting]
+    found: dict[str, list[Live]] = defaultdict(list)
+    for live in lives:
+        if is_ours(live, built.cluster, ledger, rebuilt=False) and _guards(live, facts, revisions, translators):
+            found[live.key.namespace].append(live)
+    doubted = {name: those for name, those in found.items() if _hold(built.cluster, name, those) not in ledger.approved}
+    if not doubted:
+        return Standing(built=built)
+    held = built.held.union(live.key for those in doubted.values() for live in those)
+    told = tuple(_told(built.cluster, name, those, revisions) for name, those in doubted.items())
+    return Standing(built=replace(built, held=held), diagnostics=told)
+
+
+def _guards(live: Live, facts: ClusterFacts, revisions: Revisions, translators: Mapping[str, Translator]) -> bool:
+    """Whether the object decides who may call pods that run and are behind no Service, and a policy in force is behind it."""
+    translator = writers(translators)[live.key.group, live.key.kind]
+    behind = frozenset(policies_of(live))
+    if translator.phase(live) not in SECURITY or not any(
+        policy.id in behind and _may_mean(policy, live.key.namespace, facts.cluster) for policy in revisions.policies
+    ):
+        return False
+    labels = translator.guarded(live)
+    if not labels:
+        return False
+    pods = [one for one in facts.workloads_by_namespace.get(live.key.namespace, ()) if one.pods and one.may_carry(labels)]
+    selectors = [service.selector for service in facts.services_by_namespace.get(live.key.namespace, ()) if service.selector]
+    return any(not any(pod.may_carry(selector) for selector in selectors) for pod in pods)
+
+
+def _may_mean(policy: Policy, namespace: str, cluster: str) -> bool:
+    """Whether the policy selects destinations there otherwise than by name; of a name that is missing the policy itself tells."""
+    spec = policy.spec
+    return isinstance(spec, AccessPolicySpec) and any(
+        not item.name and (not item.clusters or cluster in item.clusters) and (not item.namespaces or namespace in item.namespaces)
+        for item in spec.destinations
+    )
+
+
+def _hold(cluster: str, namespace: str, lives: Sequence[Live]) -> str:
+    return hold_id(cluster, "unserved", namespace, *(str(live.key) for live in lives))
+
+
+def _told(cluster: str, namespace: str, lives: Sequence[Live], revisions: Revisions) -> Diagnostic:
+    behind = {policy.id: policy for policy in revisions.policies}
+    first = min(name for live in lives for name in policies_of(live) if name in behind)
+    more = f" and {len(lives) - _MOST_NAMED} more" if len(lives) > _MOST_NAMED else ""
+    text = (
+        f"no Service of cluster {cluster} is for pods in namespace {namespace} any more that still run; what decides who may call them "
+        f"stays: {', '.join(str(live.key) for live in lives[:_MOST_NAMED])}{more}"
+    )
+    return finding(
+        "GM208",
+        text,
+        at=behind[first].at("destinations"),
+        policy=first,
+        cluster=cluster,
+        hint="It goes on when the Service is back, or when the pods are gone. Where it is meant so,",
+        hold=_hold(cluster, namespace, lives),
+    )
