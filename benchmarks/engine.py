@@ -24,7 +24,7 @@ from gitmesh.model.plan import Live
 from gitmesh.model.report import Heard, State
 
 if TYPE_CHECKING:
-    from gitmesh.ports import Step, Translator
+    from gitmesh.ports import Aside, Step, Translator
 
 INSTANCE = "bench"
 
@@ -42,6 +42,13 @@ class OneKind:
     def steps(self, _changed: object, _known: object) -> dict[ObjectKey, tuple[Step, ...]]:
         """One write is always enough."""
         return {}
+
+    def beside(self, _ours: object, _others: object, _meshes: object, _facts: object) -> dict[ObjectKey, Aside]:
+        """Nobody else's objects are asked about."""
+        return {}
+
+    def guarded(self, _live: Live) -> None:
+        """Nothing decides who may call."""
 
     def verdict(self, _live: Live, _meshes: object) -> Heard:
         """Nothing is asked of a mesh."""
