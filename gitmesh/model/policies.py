@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
@@ -52,7 +53,7 @@ class Policy:
     @property
     def id(self) -> str:
         """`Kind/namespace/name`."""
-        return f"{self.kind}/{self.namespace}/{self.name}"
+        return sys.intern(f"{self.kind}/{self.namespace}/{self.name}")  # one string, whoever keeps it
 
     @property
     def location(self) -> Location:

@@ -20,7 +20,7 @@ from gitmesh.resolution.connections import CONNECTION, beyond, settings
 from gitmesh.resolution.index import Index, World, port_of
 from gitmesh.resolution.items import Items, items_of
 from gitmesh.resolution.matching import Disjoint, Inexpressible
-from gitmesh.resolution.routes import MOST_CONJUNCTIONS, Row, first_match, header_origins, row_fields, row_origins, rule_origin
+from gitmesh.resolution.routes import MOST_CONJUNCTIONS, Row, first_match, header_origins, row_fields, row_origins
 from gitmesh.resolution.rules import NO_PARTS, Parts, Rule, Slot, conflicts, in_precedence, is_disabled, rules_of, shadows, slot_path
 from gitmesh.resolution.selection import near_service
 
@@ -90,7 +90,7 @@ class _Destination:
             policies=tuple(sorted({rule.policy.id for rule in rules})),
             needs=tuple(self.needs),
             wins=frozenset((rule.policy.id, rule.number) for rule, greater in over if greater is None),
-            shadowed={(rule.policy.id, rule.number): (rule_origin(rule), rule_origin(greater)) for rule, greater in over if greater},
+            shadowed={(rule.policy.id, rule.number): (rule.place(), greater.place()) for rule, greater in over if greater},
             diagnostics=tuple(self.found),
             held=self.unsure or any(diagnostic.is_error for diagnostic in self.found),
         )
@@ -147,7 +147,7 @@ class _Destination:
             self._say("GM212", text, least.policy, *path)
         for greater, lesser, reason in table.inexpressible:
             path = () if lesser.number is None else ("matches", lesser.number)
-            other = rule_origin(greater)
+            other = greater.place()
             self._say("GM301", f"requests that also match {other.policy} ({other.at}) cannot be matched: {reason}", lesser.policy, *path)
         return tuple(self._route(row) for row in table.rows)
 

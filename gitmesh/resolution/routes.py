@@ -226,15 +226,10 @@ def _operations(row: Row, slots: Sequence[Slot]) -> HeaderOps | None:
 def row_origins(row: Row) -> tuple[Origin, ...]:
     """The rules that take part, greatest first, each by its match."""
     taking_part = [rule for rule in row.rules if any(decider is rule for decider in row.decided.values())]
-    return tuple(dict.fromkeys(rule_origin(rule) for rule in taking_part))
+    return tuple(dict.fromkeys(rule.place() for rule in taking_part))
 
 
 def header_origins(row: Row) -> dict[tuple[str, str], Origin]:
     """(side, header name) -> where the change of it stands."""
     names = [slot for slot in sorted(row.decided) if len(slot) == 3]
     return {(side, name): row.decided[slot, side, name].policy.origin("headers", side) for slot, side, name in names}
-
-
-def rule_origin(rule: Rule) -> Origin:
-    """The place of the rule: its match, or the document of a policy without matches."""
-    return rule.policy.origin() if rule.number is None else rule.policy.origin("matches", rule.number)

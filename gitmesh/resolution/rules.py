@@ -33,9 +33,13 @@ Slot: TypeAlias = tuple[str, ...]
 """What precedence decides as one: ("timeout",), ("routing",), ("headers", "request", "x-user"), ("headers",) = no more headers."""
 
 Parts: TypeAlias = Mapping[Slot, Mapping[str, Origin]]
-"""Where the parts of the compound values of a policy stand: slot -> dotted path below the field, as policies spell it -> place."""
+"""Where the values of a policy stand: slot -> dotted path of a part below the field, as policies spell it ("" = the field) -> place.
+Found once for a policy, as very many routes name the same."""
 
 NO_PARTS: Parts = {}
+WHOLE: Slot = ()
+MATCHES: Slot = ("matches",)
+"""Where the policy begins, and, with the index of one, where its matches stand."""
 ROUTING: Slot = ("routing",)
 NO_MORE_HEADERS: Slot = ("headers",)
 _FORMS: Mapping[str, Literal["exact", "prefix", "stringPrefix", "suffix", "regex"]] = {
@@ -63,9 +67,15 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
         """Ascending for the smallest rule first; equal ones by content, never by position in a file."""
         return (self.key, self.policy.id, repr(self.match))
 
+    def place(self) -> Origin:
+        """Where the rule stands: its match, or the document of a policy without matches."""
+        known = self.parts.get(WHOLE if self.number is None else (*MATCHES, str(self.number)), {}).get("")
+        return known or (self.policy.origin() if self.number is None else self.policy.origin("matches", self.number))
+
     def origin(self, slot: Slot) -> Origin:
         """Where the slot's value stands."""
-        return self.policy.origin(*slot_path(self, slot))
+        known = self.parts.get(slot, {}).get("")
+        return known or self.policy.origin(*slot_path(self, slot))
 
 
 def slot_path(rule: Rule, slot: Slot) -> tuple[str, ...]:
@@ -90,17 +100,18 @@ def slots_of(policy: Policy) -> Mapping[Slot, Any]:
 
 
 def parts_of(policy: Policy) -> Parts:
-    """Where the parts of the policy's compound values stand."""
+    """Where the policy's values and the parts of compound ones stand."""
     spec = policy.spec
     assert isinstance(spec, TrafficPolicySpec)
     given = {name: getattr(spec, name) for name in spec.given((*REQUEST_FIELDS, *CONNECTION_FIELDS)) if name != "headers"}
-    compound = {name: value for name, value in given.items() if isinstance(value, Model) and not is_disabled(value)}
-    return {
-        ROUTING if name in ROUTING_FIELDS else (name,): {
-            ".".join(map(camel, path)): policy.origin(name, *path) for path in _leaves(value, ())
-        }
-        for name, value in compound.items()
-    }
+    values = {ROUTING if name in ROUTING_FIELDS else (name,): _places(policy, name, value) for name, value in given.items()}
+    rules = {(*MATCHES, str(number)): {"": policy.origin(*MATCHES, number)} for number in range(len(spec.matches or ()))}
+    return {**values, **rules, WHOLE: {"": policy.origin()}}
+
+
+def _places(policy: Policy, name: str, value: object) -> Mapping[str, Origin]:
+    leaves = _leaves(value, ()) if isinstance(value, Model) and not is_disabled(value) else ()
+    return {"": policy.origin(name), **{".".join(map(camel, path)): policy.origin(name, *path) for path in leaves}}
 
 
 def _leaves(value: Model, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

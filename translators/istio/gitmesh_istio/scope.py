@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -141,7 +142,8 @@ def _walk(value: Any, path: str, place: str, nearest: Origin, origins: Mapping[s
 def fragment(resource: ApiKind, place: tuple[str, str], version: str, phase: Phase, spec: Part, policies: Iterable[str] = ()) -> Fragment:
     """One object at (namespace, name); its policies are those that its fields come from, and `policies`."""
     key = ObjectKey(group=resource.group, kind=resource.kind, namespace=place[0], name=place[1])
-    fields = below("spec", spec.origins)
+    # The same few paths stand in the fields of very many objects.
+    fields = {sys.intern(path): origin for path, origin in below("spec", spec.origins).items()}
     named = {origin.policy for origin in fields.values()} | set(policies)
     return Fragment(
         key=key, version=version, phase=phase, spec=spec.value, fields=dict(sorted(fields.items())), policies=tuple(sorted(named))
