@@ -1,7 +1,7 @@
-# Built from the repository's root: docker build -t gitmesh . (to try it), make image BASE=...@sha256:... IMAGE=... (to run it: the base is
-# what was looked at, not what a tag means today).
+# Built from the repository's root: make image IMAGE=REGISTRY/gitmesh:TAG, or docker build -t gitmesh .
+# The base is what was looked at, not what a tag means today; `make image BASE=NAME@sha256:DIGEST` takes a newer one.
 # Two stages: the first makes the virtual environment from the hashed lock, the second holds only what runs.
-ARG BASE=docker.io/library/python:3.11-slim-bookworm
+ARG BASE=docker.io/library/python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 FROM ${BASE} AS build
 WORKDIR /src
 COPY requirements/runtime.txt requirements/build.txt requirements/

@@ -62,7 +62,8 @@ lock: $(STAMP) ## Renew the lock files
 build: $(STAMP) ## Wheel and source distribution
 	@$(BIN)/python -m build --no-isolation
 
-image: ## Build the image IMAGE on the base image BASE, which is named by its digest
+image: BASE ?= $(shell sed -n 's/^ARG BASE=//p' Dockerfile)
+image: ## Build the image IMAGE on the base image of the Dockerfile, or on BASE, named by its digest
 	@echo '$(BASE)' | grep -Eq '^[^ ]+@sha256:[0-9a-f]{64}$$' || { echo "give BASE=NAME@sha256:DIGEST: a tag alone may mean another image tomorrow"; exit 3; }
 	docker build --build-arg BASE='$(BASE)' -t '$(or $(IMAGE),gitmesh)' .
 

@@ -185,10 +185,13 @@ def test_the_last_stage_is_small_and_without_privileges() -> None:
     assert ("ENTRYPOINT", '["gitmesh"]') in last
 
 
-def test_every_stage_is_built_on_one_base_which_a_build_to_be_run_names_by_its_digest() -> None:
+def test_every_stage_is_built_on_one_base_that_is_named_by_its_digest() -> None:
     found = instructions((ROOT / "Dockerfile").read_text(encoding="utf-8"))
     assert [arguments for name, arguments in found if name == "FROM"] == ["${BASE} AS build", "${BASE}"]
-    assert found[0] == ("ARG", "BASE=docker.io/library/python:3.11-slim-bookworm")
+    name, base = found[0]
+    assert (name, bool(re.fullmatch(r"BASE=docker\.io/library/python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}", base))) == ("ARG", True)
+    by_itself = subprocess.run(["make", "-n", "image"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"docker build --build-arg BASE='{base.removeprefix('BASE=')}'" in by_itself.stdout
 
     for base in ("", "docker.io/library/python:3.11-slim-bookworm", "python@sha256:1234"):
         refused = subprocess.run(["make", "-s", "image", f"BASE={base}"], cwd=ROOT, capture_output=True, text=True, check=False)
