@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.manifests import SECURITY
+from gitmesh.model.objects import digest
 from gitmesh.model.plan import Action
 from gitmesh.planning.leaving import held_still, unwanted_still, waits
 from gitmesh.planning.ownership import PRUNE, RECONCILE, is_ours, writers
@@ -64,8 +65,14 @@ class Unwanted:
         """Objects of ours that nobody wants and that must not be missed while it is not decided whether they are."""
         lives = (self.observed.live.get(key) for key in sorted(self.built.stays.keys() - self.built.manifests.keys() - self.built.held))
         found = [live for live in lives if live and not live.deleting and self.ours(live)]
-        self.diagnostics += [self.built.stays[live.key] for live in found]
+        self.diagnostics += [self._stays(live) for live in found]
         return [live_row(Action.HELD, live, self.built, "it stays until a policy decides about it") for live in found]
+
+    def _stays(self, live: Live) -> Diagnostic:
+        said, entry = self.built.stays[live.key], self.ledger.entries.get(live.key)
+        if entry is None or not entry.digest or entry.digest == digest(live.body):
+            return said
+        return replace(said, message=f"{said.message}; somebody changed it since it was written, so it may admit more than it did")
 
     def unknown(self) -> list[Change]:
         """Objects of ours of which a doubt about the cluster, or a reading in part, leaves open whether they are wanted, as of a mesh

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gitmesh.model.report import State
-from tests.folders import Body, Folders, codes, said, thing, virtual_mesh
+from tests.folders import AUTHORIZATION, Body, Folders, codes, said, thing, virtual_mesh
 
 DENY = virtual_mesh(accessDefault="Deny")
 
@@ -143,3 +143,16 @@ def test_many_of_them_are_one_finding(world: Folders) -> None:
     assert len(told.message) < 2_000
     assert "42 more" in told.message
     assert said(world.run(), "GM315")
+
+
+def test_what_stays_and_was_changed_by_hand_is_told_as_such(world: Folders) -> None:
+    world.put("east", "gw", gateway("istio-ingress"))
+    world.commit(virtual_mesh(accessDefault="Deny", gateways=[{"namespaces": ["istio-ingress"]}]))
+    world.settle()
+    world.commit(DENY)
+    assert not any("somebody changed it" in one.message for one in world.run().diagnostics)
+    [path] = (world.root / "east" / "istio-ingress" / AUTHORIZATION).glob("*-gitmesh-gateway.yaml")
+    body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(yaml.safe_dump({**body, "spec": {"action": "ALLOW", "rules": [{}]}}), encoding="utf-8")
+    [told] = [one for one in world.run().diagnostics if "somebody changed it" in one.message]
+    assert (told.code, told.severity) == ("GM315", "error")
