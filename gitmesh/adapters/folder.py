@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec import Struct
 
 from gitmesh.adapters.gitindex import Index
-from gitmesh.adapters.revision import LINK, PLAIN, SPECIAL, SUBMODULE, Entry, Listing, held, is_called_policy, is_policy_name, lies_below
+from gitmesh.adapters.revision import (
+    LINK,
+    PLAIN,
+    SPECIAL,
+    SUBMODULE,
+    Listing,
+    TreeEntry,
+    held,
+    is_called_policy,
+    is_policy_name,
+    lies_below,
+)
 from gitmesh.diagnostics import Diagnostic, Location, Severity, finding
 from gitmesh.errors import SourceError
 from gitmesh.model.snapshot import File, Snapshot
@@ -76,7 +87,7 @@ class FolderSource(Struct, frozen=True):
         """None: a folder keeps no record."""
         return ""
 
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self) -> Iterator[TreeEntry]:
         """Everything below the paths that is no folder, once each."""
         seen: set[bytes] = set()
         for place in self.paths:
@@ -86,7 +97,7 @@ class FolderSource(Struct, frozen=True):
                     yield entry
         for path in map(self._from_here, self.index.submodules if self.index else ()):
             if path and os.fsencode(path) not in seen and os.path.lexists(os.path.join(self.path, path)):
-                yield Entry(SUBMODULE, "", 0, os.fsencode(path))
+                yield TreeEntry(SUBMODULE, "", 0, os.fsencode(path))
 
     def _told(self, files: Iterable[File]) -> Iterator[Diagnostic]:
         """In what the folder is not what a commit of it as it stands would be."""
@@ -115,14 +126,14 @@ class FolderSource(Struct, frozen=True):
     def _is_asked(self, path: str) -> bool:
         return any(lies_below(os.fsencode(path), place) for place in self.paths)
 
-    def _elsewhere(self) -> Iterator[Entry]:
+    def _elsewhere(self) -> Iterator[TreeEntry]:
         """What is called as policy files are, and lies below none of the paths."""
         for entry in _walk(self.path, ""):
             if is_called_policy(entry) and not any(lies_below(entry.path, place) for place in self.paths):
                 yield entry
 
 
-def _walk(root: str, place: str) -> Iterator[Entry]:
+def _walk(root: str, place: str) -> Iterator[TreeEntry]:
     """What lies below one place. Nothing where it is not there, or where a link or a repository of its own is on the way."""
     at, steps = root, [step for step in place.split("/") if step]
     for index, step in enumerate(steps):
@@ -136,7 +147,7 @@ def _walk(root: str, place: str) -> Iterator[Entry]:
     yield from _inside(root, at)
 
 
-def _inside(root: str, folder: str) -> Iterator[Entry]:
+def _inside(root: str, folder: str) -> Iterator[TreeEntry]:
     """Every entry below a folder that is none itself; the tree's own `.git` is no part of it."""
     pending = [folder]
     while pending:
@@ -153,10 +164,10 @@ def _is_tree(path: str) -> bool:
     return stat.S_ISDIR(_stat(path).st_mode) and not os.path.lexists(os.path.join(path, _GIT))
 
 
-def _entry(root: str, path: str) -> Entry:
+def _entry(root: str, path: str) -> TreeEntry:
     found = _stat(path)
     size = found.st_size if stat.S_ISREG(found.st_mode) else 0
-    return Entry(_mode(found.st_mode), "", size, os.fsencode(os.path.relpath(path, root)))
+    return TreeEntry(_mode(found.st_mode), "", size, os.fsencode(os.path.relpath(path, root)))
 
 
 def _mode(mode: int) -> str:

@@ -31,7 +31,7 @@ _PLAIN_MODES = frozenset({PLAIN, "100755", "100664"})
 """Old versions of git wrote group-writable files."""
 
 
-class Entry(Struct, frozen=True):
+class TreeEntry(Struct, frozen=True):
     """One entry that is no folder: mode as git writes it, path from the root of the revision in bytes, size 0 for what is no blob."""
 
     mode: str
@@ -43,12 +43,12 @@ class Entry(Struct, frozen=True):
 class Listing(Struct, frozen=True):
     """The policy files that may be read, sorted by path; findings on everything else; each path asked for -> its policy files."""
 
-    files: tuple[Entry, ...] = ()
+    files: tuple[TreeEntry, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     paths: Mapping[str, tuple[str, ...]] = {}
 
 
-def held(entries: Iterable[Entry], paths: Sequence[str], source: str, *, prefix: str = "") -> Listing:
+def held(entries: Iterable[TreeEntry], paths: Sequence[str], source: str, *, prefix: str = "") -> Listing:
     """Separate the policy files below `paths` ("" = everywhere) from what must be refused.
 
     A revision that is too large has no files at all. Findings name an entry by `prefix` and its path.
@@ -86,16 +86,16 @@ def lies_below(path: bytes, place: str) -> bool:
     return not place or path == name or path.startswith(name + b"/")
 
 
-def _below(entries: Iterable[Entry], paths: Sequence[str]) -> Iterator[Entry]:
+def _below(entries: Iterable[TreeEntry], paths: Sequence[str]) -> Iterator[TreeEntry]:
     return (entry for entry in entries if any(lies_below(entry.path, place) for place in paths))
 
 
-def _shares(files: Iterable[Entry], paths: Sequence[str], prefix: str) -> Mapping[str, tuple[str, ...]]:
+def _shares(files: Iterable[TreeEntry], paths: Sequence[str], prefix: str) -> Mapping[str, tuple[str, ...]]:
     listed = tuple(files)
     return {place: tuple(prefix + show(one.path) for one in listed if lies_below(one.path, place)) for place in paths}
 
 
-def is_called_policy(entry: Entry) -> bool:
+def is_called_policy(entry: TreeEntry) -> bool:
     """Whether the name is one of a policy file, whatever the entry is."""
     return is_policy_name(os.fsdecode(entry.path))
 
@@ -105,11 +105,11 @@ def is_policy_name(path: str) -> bool:
     return path.lower().endswith(SUFFIXES)
 
 
-def _is_policy(entry: Entry) -> bool:
+def _is_policy(entry: TreeEntry) -> bool:
     return entry.mode in _PLAIN_MODES and is_called_policy(entry)
 
 
-def _problems(entry: Entry, source: str, prefix: str) -> Iterator[Diagnostic]:
+def _problems(entry: TreeEntry, source: str, prefix: str) -> Iterator[Diagnostic]:
     """What is wrong with one entry by itself."""
     at = Location(source=source, path=prefix + show(entry.path))
     if entry.mode not in _PLAIN_MODES:
@@ -138,7 +138,7 @@ def _name_problem(path: bytes) -> tuple[str, str] | None:
     return None
 
 
-def _clashes(entries: Sequence[Entry], source: str, prefix: str) -> Iterator[Diagnostic]:
+def _clashes(entries: Sequence[TreeEntry], source: str, prefix: str) -> Iterator[Diagnostic]:
     """Findings on both of two paths that are one on many file systems."""
     same: dict[str, list[str]] = {}
     for entry in entries:

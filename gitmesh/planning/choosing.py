@@ -14,7 +14,7 @@ from gitmesh.errors import GoneError, SourceError
 from gitmesh.model.report import SourceResult
 from gitmesh.parsing.parse import duplicates, parse
 from gitmesh.planning.revisions import Revisions, Terms
-from gitmesh.planning.target import Evidence, evidence, is_forward
+from gitmesh.planning.target import Proven, evidence, is_forward
 from gitmesh.resolution.check import check
 
 if TYPE_CHECKING:
@@ -108,13 +108,13 @@ class _Choice:
         else:
             self._consider(candidate, tip)
 
-    def _contest(self, known: Evidence, source: Source) -> None:
+    def _contest(self, known: Proven, source: Source) -> None:
         """What ledgers say that the branch does not bear out, for which the tip is held."""
         for commit in known.contested:
             text = f"a ledger says that {commit[:12]} was accepted, which the branch does not lead to, and no record here bears it out"
             self._say("GM606", f"{text}: the branch or the ledger was rewritten, and the tip is held", source)
 
-    def _ignore(self, known: Evidence, source: Source) -> None:
+    def _ignore(self, known: Proven, source: Source) -> None:
         """What ledgers say that the record here does not bear out either."""
         for commit in known.ignored:
             text = f"a ledger says that {commit[:12]} was accepted, which neither the branch nor the record here bears out"

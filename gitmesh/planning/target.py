@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gitmesh.ports import Source
 
 
-class Evidence(Struct, frozen=True, kw_only=True):
+class Proven(Struct, frozen=True, kw_only=True):
     """`last` is the newest commit that was accepted ("" if none is known). Of the commits that ledgers name and that the branch does
     not lead to, `contested` are those that make it unsafe to go on, as nothing of our own says what was accepted; `ignored` count for
     nothing."""
@@ -28,7 +28,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     ignored: tuple[str, ...] = ()
 
 
-def evidence(source: Source, ledgers: Iterable[Ledger], mine: str, *, seen: bool, allow_rewind: bool) -> Evidence:
+def evidence(source: Source, ledgers: Iterable[Ledger], mine: str, *, seen: bool, allow_rewind: bool) -> Proven:
     """What is known to have been accepted of a source. `mine` is what this process accepted; `seen`: the branch was just read.
 
     A cluster that was away may know an older commit than this process does, so the newest counts (reliability, property 11); where
@@ -37,13 +37,13 @@ def evidence(source: Source, ledgers: Iterable[Ledger], mine: str, *, seen: bool
     """
     recorded = mine or source.accepted()
     if recorded and allow_rewind:
-        return Evidence(last=recorded)
+        return Proven(last=recorded)
     named = sorted({ledger.sources.get(source.name, "") for ledger in ledgers} - {"", recorded})
     proven = [commit for commit in named if source.leads_to(commit)]
     strange = tuple(commit for commit in named if commit not in proven)
     if strange and not (recorded if seen else mine):
-        return Evidence(contested=strange)
-    return Evidence(last=newest([recorded, *proven] if recorded else proven, source.descends), ignored=strange)
+        return Proven(contested=strange)
+    return Proven(last=newest([recorded, *proven] if recorded else proven, source.descends), ignored=strange)
 
 
 def newest(commits: Iterable[str], descends: Callable[[str, str], bool]) -> str:

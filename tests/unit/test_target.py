@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gitmesh.model.ledger import Ledger
-from gitmesh.planning.target import Evidence, evidence, is_forward
+from gitmesh.planning.target import Proven, evidence, is_forward
 from tests.properties.history import History
 
 PARENT = {"a": "", "b": "a", "c": "b", "x": "a"}
@@ -29,7 +29,7 @@ class Branch(History):
         return descends(tip, ancestor)
 
 
-def known(branch: Branch, *commits: str, mine: str = "", seen: bool = True, allow_rewind: bool = False) -> Evidence:
+def known(branch: Branch, *commits: str, mine: str = "", seen: bool = True, allow_rewind: bool = False) -> Proven:
     return evidence(branch, ledgers(*commits), mine, seen=seen, allow_rewind=allow_rewind)
 
 
@@ -39,7 +39,7 @@ def test_the_newest_commit_of_all_clusters_is_the_last_good_one() -> None:
 
 
 def test_without_any_ledger_nothing_was_accepted() -> None:
-    assert known(Branch("c")) == Evidence()
+    assert known(Branch("c")) == Proven()
 
 
 def test_what_the_process_knows_counts_where_the_clusters_lag_behind() -> None:
@@ -49,23 +49,23 @@ def test_what_the_process_knows_counts_where_the_clusters_lag_behind() -> None:
 
 
 def test_what_a_ledger_names_and_the_branch_does_not_lead_to_counts_for_nothing() -> None:
-    assert known(Branch("c", recorded="b"), "x", "b") == Evidence(last="b", ignored=("x",))
-    assert known(Branch("c"), "x", "b", mine="b") == Evidence(last="b", ignored=("x",))
+    assert known(Branch("c", recorded="b"), "x", "b") == Proven(last="b", ignored=("x",))
+    assert known(Branch("c"), "x", "b", mine="b") == Proven(last="b", ignored=("x",))
 
 
 def test_without_a_record_of_our_own_a_commit_off_the_branch_holds_the_tip() -> None:
-    assert known(Branch("x"), "c") == Evidence(contested=("c",))
-    assert known(Branch("x"), "c", "a") == Evidence(contested=("c",))
+    assert known(Branch("x"), "c") == Proven(contested=("c",))
+    assert known(Branch("x"), "c", "a") == Proven(contested=("c",))
 
 
 def test_while_the_branch_cannot_be_read_a_record_on_disk_may_be_behind_what_was_accepted_elsewhere() -> None:
-    assert known(Branch("b", recorded="b"), "c", seen=False) == Evidence(contested=("c",))
-    assert known(Branch("b"), "c", mine="b", seen=False) == Evidence(last="b", ignored=("c",))
-    assert known(Branch("b", recorded="b"), "b", seen=False) == Evidence(last="b")
+    assert known(Branch("b", recorded="b"), "c", seen=False) == Proven(contested=("c",))
+    assert known(Branch("b"), "c", mine="b", seen=False) == Proven(last="b", ignored=("c",))
+    assert known(Branch("b", recorded="b"), "b", seen=False) == Proven(last="b")
 
 
 def test_where_rewinds_are_allowed_the_latest_that_was_accepted_counts() -> None:
-    assert known(Branch("a", recorded="a"), "c", allow_rewind=True) == Evidence(last="a")
+    assert known(Branch("a", recorded="a"), "c", allow_rewind=True) == Proven(last="a")
 
 
 def test_g16_a_tip_that_does_not_descend_is_held() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gitmesh.adapters.git.process import Limits
 from gitmesh.adapters.git.repository import Repository
-from gitmesh.adapters.revision import Entry, Listing, held, too_many
+from gitmesh.adapters.revision import Listing, TreeEntry, held, too_many
 from gitmesh.parsing.parse import MAX_FILES
 
 _MAX_LISTING = MAX_FILES * 512
@@ -21,12 +21,12 @@ def list_policies(repository: Repository, commit: str, paths: Sequence[str], sou
     return too_many(paths, source) if done.cut else held(_entries(done.out), paths, source)
 
 
-def _entries(output: bytes) -> list[Entry]:
+def _entries(output: bytes) -> list[TreeEntry]:
     """Read the output of `git ls-tree -r -z -l`."""
     entries = []
     for line in output.split(b"\0"):
         head, separator, path = line.partition(b"\t")
         if separator:
             mode, _, blob, size = head.decode("ascii").split()
-            entries.append(Entry(mode, blob, int(size) if size != "-" else 0, path))
+            entries.append(TreeEntry(mode, blob, int(size) if size != "-" else 0, path))
     return entries
