@@ -42,13 +42,31 @@ class Remote(Source, Protocol):
         """End what asks the remote now, in whatever thread."""
 
 
+class _FromCopy:
+    """What a source answers out of its local copy and its own record, whoever asks the remote."""
+
+    _source: Remote
+
+    def leads_to(self, commit: str) -> bool:
+        """Whether the branch, as the local copy has it, is that commit or comes after it."""
+        return self._source.leads_to(commit)
+
+    def accept(self, commit: str) -> None:
+        """Record that this commit came into force. Raises SourceError."""
+        self._source.accept(commit)
+
+    def accepted(self) -> str:
+        """The commit that was recorded last, "" if none is."""
+        return self._source.accepted()
+
+
 def pause(interval: float, failures: int, jitter: float) -> float:
     """Seconds until the next poll: the interval, longer after each failure in a row; `jitter` is from 0 to 1."""
     longest = max(interval, min(interval * _MOST_INTERVALS, _LONGEST))
     return min(longest, interval * 2.0 ** min(max(failures - 1, 0), 16)) * (1 + JITTER * jitter)
 
 
-class Polled:
+class Polled(_FromCopy):
     """A source that is asked at its own interval (seconds), and answers at once with what was read last. Satisfies `ports.Source`.
 
     `news` is called, in the polling thread, whenever the answer is another one than before.
@@ -95,18 +113,6 @@ class Polled:
         if found is None:
             raise self._brought.get(key) or SourceError("it is not in the local copy, and the remote has not sent it yet")
         return found
-
-    def leads_to(self, commit: str) -> bool:
-        """Whether the branch, as the local copy has it, is that commit or comes after it."""
-        return self._source.leads_to(commit)
-
-    def accept(self, commit: str) -> None:
-        """Record that this commit came into force. Raises SourceError."""
-        self._source.accept(commit)
-
-    def accepted(self) -> str:
-        """The commit that was recorded last, "" if none is."""
-        return self._source.accepted()
 
     def descends(self, tip: str, ancestor: str) -> bool:
         """Whether `tip` is `ancestor` or comes after it, by the local copy; no where that cannot tell now."""
@@ -184,7 +190,7 @@ class Polled:
         return bool(wanted)
 
 
-class Begun:
+class Begun(_FromCopy):
     """A source whose tip is being read already, in a thread, and that has until `end` on the clock for all that its remote is asked.
 
     Satisfies `ports.Source`.
@@ -212,18 +218,6 @@ class Begun:
             return self._in_time(Ahead(partial(self._source.descends, tip, ancestor)))
         except SourceError:
             return False
-
-    def leads_to(self, commit: str) -> bool:
-        """Whether the branch, as the local copy has it, is that commit or comes after it."""
-        return self._source.leads_to(commit)
-
-    def accept(self, commit: str) -> None:
-        """Record that this commit came into force. Raises SourceError."""
-        self._source.accept(commit)
-
-    def accepted(self) -> str:
-        """The commit that was recorded last, "" if none is."""
-        return self._source.accepted()
 
     def _in_time(self, work: Ahead[T]) -> T:
         if not work.wait(max(0.0, self._end - self._clock())):
