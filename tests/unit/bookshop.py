@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gitmesh.model.facts import ClusterFacts, Mesh, PortRange
-from gitmesh.model.manifests import Manifest, Phase, Translation
+from gitmesh.model.manifests import Phase, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live, Plan
-from gitmesh.model.report import Heard
 from gitmesh.model.units import Unit, UnitKey
-from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Support, Translator, Versions
+from gitmesh.ports import ControlObjects, Membership, PodFact, Translator
+from tests.fake_mesh import FakeMesh
 
 NETWORKING = "networking.istio.io"
 VIRTUAL_SERVICE = ApiKind(group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1",))
 
 
-class FakeTranslator:
+class FakeTranslator(FakeMesh):
     """Detects istiod by its label and sidecars by their container's name, as a plain module would."""
 
     name = "istio"
     resources: Sequence[ApiKind] = (ApiKind(group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1", "v1beta1")),)
     switches: frozenset[str] = frozenset()
-    supports: Mapping[str, Support] = {}
-    homes: Sequence[str] = ("istio-system", "fake-system")
-    naming: frozenset[str] = frozenset()
 
     def configmaps(self, namespace: str, name: str) -> bool:
         return name == "istio"
@@ -52,9 +49,6 @@ class FakeTranslator:
             trust_domain="cluster.local" if "trustDomain: cluster.local" in config["data"].get("mesh", "") else "",
         )
 
-    def injects(self, injectors: Sequence[Body], mesh: Mesh) -> bool:
-        return False
-
     def member(self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
         native = any(name == "istio-proxy" for name, _ in pod.init_containers)
         if not native and all(name != "istio-proxy" for name, _ in pod.containers):
@@ -68,31 +62,6 @@ class FakeTranslator:
 
     def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
         return ()
-
-    def steps(
-        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], known: Callable[[str, str], Iterable[Versions]]
-    ) -> Mapping[ObjectKey, tuple[Step, ...]]:
-        return {}
-
-    def foreign(self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
-        return ()
-
-    def beside(
-        self, ours: Mapping[ObjectKey, Manifest], others: Sequence[Live], meshes: Sequence[Mesh], facts: ClusterFacts
-    ) -> Mapping[ObjectKey, Aside]:
-        return {}
-
-    def retain(self, live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Mapping[str, Any] | None:
-        return None
-
-    def guarded(self, live: Live) -> Mapping[str, str] | None:
-        return None
-
-    def phase(self, live: Live) -> Phase:
-        return Phase.ROUTE
-
-    def verdict(self, live: Live, meshes: Sequence[Mesh]) -> Heard:
-        return Heard()
 
 
 TRANSLATORS: tuple[Translator, ...] = (FakeTranslator(),)
