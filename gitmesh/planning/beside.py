@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.ownership import blame, is_ours
 from gitmesh.planning.retaining import with_spec
 
@@ -23,22 +23,15 @@ if TYPE_CHECKING:
     from gitmesh.ports import Aside, Translator
 
 
-class Narrowed(Struct, frozen=True, kw_only=True):
-    """The build as it must be beside what others wrote, and what is said of that."""
-
-    built: Build
-    diagnostics: tuple[Diagnostic, ...] = ()
-
-
-def beside(built: Build, observed: Observed, facts: ClusterFacts, ledger: Ledger, translators: Mapping[str, Translator]) -> Narrowed:
+def beside(built: Build, observed: Observed, facts: ClusterFacts, ledger: Ledger, translators: Mapping[str, Translator]) -> Adapted:
     """Leave out of our objects what would open a door that somebody else's object keeps shut; the same build where nothing does."""
     others = [live for key, live in sorted(observed.live.items()) if _stays(key, live, built, ledger)]
     asides = {key: aside for one in translators.values() for key, aside in one.beside(built.manifests, others, built.meshes, facts).items()}
     if not asides:
-        return Narrowed(built=built)
+        return Adapted(built=built)
     manifests = {key: made for key, manifest in built.manifests.items() if (made := _made(manifest, asides.get(key))) is not None}
     said = tuple(_told(built, key, aside) for key, aside in sorted(asides.items(), key=lambda pair: pair[0]))
-    return Narrowed(built=replace(built, manifests=manifests), diagnostics=said)
+    return Adapted(built=replace(built, manifests=manifests), diagnostics=said)
 
 
 def _stays(key: ObjectKey, live: Live, built: Build, ledger: Ledger) -> bool:

@@ -14,6 +14,7 @@ from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, State
+from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.diff import diff
 from gitmesh.planning.fights import heals, without_fights
 from gitmesh.planning.guard import Consent, vanished
@@ -60,9 +61,10 @@ def converge(
 ) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
     """Bring one cluster to its build, or say what that would take. Raises ClusterError."""
     observed, said = _observe(cluster, facts, stored.ledger, cycle)
-    built, more = _adapted(built, observed, facts, stored, cycle, memo)
-    said += more
-    cycle = replace(cycle, holding=(*cycle.holding, *(one for one in more if one.hold)))
+    adapted = _adapted(built, observed, facts, stored, cycle, memo)
+    built = adapted.built
+    said += adapted.diagnostics
+    cycle = replace(cycle, holding=(*cycle.holding, *(one for one in adapted.diagnostics if one.hold)))
     plan = _plan(cluster, built, observed, stored, cycle, memo)
     writing = cycle.apply and cluster.enforce
     if cycle.apply and not cluster.enforce and plan.writes:
@@ -128,7 +130,7 @@ def _observe(cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle
 
 def _adapted(
     built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]
-) -> tuple[Build, list[Diagnostic]]:
+) -> Adapted:
     """The build as it must be beside what is live: without what a policy would withdraw that names something absent, with what absent
     sources said and what guards pods whose Service is missing, and no wider than strangers' objects leave it. The same value again
     while nothing moved."""
@@ -137,33 +139,30 @@ def _adapted(
     same, equal = (built, observed, facts), (absent, ledger.approved, ledger.entries if absent else None, unwanted)
     found = memo.get("adapted")
     if found is None or any(old is not new for old, new in zip(found[0], same, strict=True)) or found[1] != equal:
-        found = memo["adapted"] = (same, equal, *_adapt(built, observed, facts, stored, cycle))
-    kept: Build = found[2]
-    return kept, list(found[3])
+        found = memo["adapted"] = (same, equal, _adapt(built, observed, facts, stored, cycle))
+    made: Adapted = found[2]
+    return made
 
 
-def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle) -> tuple[Build, tuple[Diagnostic, ...]]:
+def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle) -> Adapted:
     # Imported late: most builds need none of it.
-    said: tuple[Diagnostic, ...] = ()
+    ledger, revisions, translators = stored.ledger, cycle.revisions, cycle.translators
+    made = Adapted(built=built)
     if built.pending or built.gone:
         from gitmesh.planning.keeping import keep_back
 
-        kept = keep_back(built, observed, facts, cycle.translators, stored.ledger)
-        built, said = kept.built, kept.diagnostics
-    if cycle.revisions.absent:
+        made = made.then(keep_back(made.built, observed, facts, translators, ledger))
+    if revisions.absent:
         from gitmesh.planning.retaining import retain
 
-        retained = retain(built, observed, stored.ledger, cycle.revisions, cycle.translators)
-        built, said = retained.built, (*said, *retained.diagnostics)
-    if stored.ledger.entries.keys() - built.manifests.keys():
+        made = made.then(retain(made.built, observed, ledger, revisions, translators))
+    if ledger.entries.keys() - made.built.manifests.keys():
         from gitmesh.planning.unserved import stand
 
-        standing = stand(built, observed, facts, stored.ledger, cycle.revisions, cycle.translators)
-        built, said = standing.built, (*said, *standing.diagnostics)
+        made = made.then(stand(made.built, observed, facts, ledger, revisions, translators))
     from gitmesh.planning.beside import beside
 
-    narrowed = beside(built, observed, facts, stored.ledger, cycle.translators)
-    return narrowed.built, (*said, *narrowed.diagnostics)
+    return made.then(beside(made.built, observed, facts, ledger, translators))
 
 
 def _plan(cluster: Cluster, built: Build, observed: Observed, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]) -> Plan:

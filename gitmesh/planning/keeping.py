@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.model.manifests import Build
 from gitmesh.model.units import HALVES, UnitKey
+from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.ownership import claims, is_ours, policies_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from gitmesh.diagnostics import Diagnostic
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.model.ledger import Ledger
     from gitmesh.model.objects import ObjectKey
@@ -30,14 +29,7 @@ if TYPE_CHECKING:
 _MESH_WIDE = "VirtualMesh/"
 
 
-class Kept(Struct, frozen=True, kw_only=True):
-    """The build without what would be withdrawn, and what is said of that beside the findings of the policies themselves."""
-
-    built: Build
-    diagnostics: tuple[Diagnostic, ...] = ()
-
-
-def keep_back(built: Build, observed: Observed, facts: ClusterFacts, translators: Mapping[str, Translator], ledger: Ledger) -> Kept:
+def keep_back(built: Build, observed: Observed, facts: ClusterFacts, translators: Mapping[str, Translator], ledger: Ledger) -> Adapted:
     """The build with all those units held of which a policy would be withdrawn that names what is not there, or that is gone from
     this cluster alone; the same build where there is none."""
     # Of a cluster that is held for what was read of it, that is said already.
@@ -47,7 +39,7 @@ def keep_back(built: Build, observed: Observed, facts: ClusterFacts, translators
     mine = {key: live for key, live in observed.live.items() if is_ours(live, built.cluster, ledger, rebuilt=rebuilt)}
     losing = {key: lost for key, live in mine.items() if (lost := _lost(live, built, waiting))}
     if not losing:
-        return Kept(built=built)
+        return Adapted(built=built)
     claimed = dict(_claimed(facts, translators))
     # What an object in a tenant's namespace says of itself holds nothing mesh-wide.
     meshwide = {key for key, lost in losing.items() if any(policy.startswith(_MESH_WIDE) for policy in lost)}
@@ -57,7 +49,7 @@ def keep_back(built: Build, observed: Observed, facts: ClusterFacts, translators
     held = built.held.union(losing, *(claimed.get(unit, ()) for unit in units))
     said = tuple(one for one in gone if any(one.policy in lost for lost in losing.values()))
     waits = built.waiting.union(*losing.values())
-    return Kept(built=replace(built, held=held, held_units=built.held_units | units, waiting=waits), diagnostics=said)
+    return Adapted(built=replace(built, held=held, held_units=built.held_units | units, waiting=waits), diagnostics=said)
 
 
 def _lost(live: Live, built: Build, waiting: frozenset[str]) -> frozenset[str]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import canonical, decode, digest
+from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.ownership import POLICIES, is_marked, policies_of, writers
 
 if TYPE_CHECKING:
@@ -29,17 +29,9 @@ if TYPE_CHECKING:
     from gitmesh.ports import Translator
 
 _ITEM = re.compile(r"spec\.(\w+)\[(\d+)\]\Z")
-_MOST_NAMED = 10
 
 
-class Retained(Struct, frozen=True, kw_only=True):
-    """The build with the parts of absent sources in it, and what waits for them."""
-
-    built: Build
-    diagnostics: tuple[Diagnostic, ...] = ()
-
-
-def retain(built: Build, observed: Observed, ledger: Ledger, revisions: Revisions, translators: Mapping[str, Translator]) -> Retained:
+def retain(built: Build, observed: Observed, ledger: Ledger, revisions: Revisions, translators: Mapping[str, Translator]) -> Adapted:
     """Keep what absent sources may have said; the same build where they said nothing of what is live."""
     lost = {
         key: names
@@ -49,7 +41,7 @@ def retain(built: Build, observed: Observed, ledger: Ledger, revisions: Revision
         and (names := _lost(live, ledger.entries.get(key), revisions))
     }
     if not lost:
-        return Retained(built=built)
+        return Adapted(built=built)
     manifests, held = dict(built.manifests), set(built.held)
     by_kind = writers(translators)
     for key, names in lost.items():
@@ -60,7 +52,7 @@ def retain(built: Build, observed: Observed, ledger: Ledger, revisions: Revision
         else:
             manifests[key] = kept
     made = replace(built, manifests=dict(sorted(manifests.items())), held=frozenset(held))
-    return Retained(built=made, diagnostics=tuple(_told(built.cluster, lost, revisions)))
+    return Adapted(built=made, diagnostics=tuple(_told(built.cluster, lost, revisions)))
 
 
 def _lost(live: Live, entry: Entry | None, revisions: Revisions) -> frozenset[str]:
@@ -148,11 +140,9 @@ def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Mapping[str, tuple
 
 
 def _told(cluster: str, lost: Mapping[ObjectKey, frozenset[str]], revisions: Revisions) -> Iterator[Diagnostic]:
-    names = [str(key) for key in lost]
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     for source in sorted(revisions.absent):
         text = (
             f"not all that source {source} says is in force, so what no source in force says any more is kept in cluster {cluster}: "
-            f"{', '.join(names[:_MOST_NAMED])}{more}"
+            f"{named(lost)}"
         )
         yield finding("GM609", text, at=Location(source=source, path="", line=0, column=0), cluster=cluster)

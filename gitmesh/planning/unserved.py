@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding, hold_id
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.manifests import SECURITY
+from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.ownership import is_ours, policies_of, writers
 
 if TYPE_CHECKING:
@@ -29,40 +29,31 @@ if TYPE_CHECKING:
     from gitmesh.planning.revisions import Revisions
     from gitmesh.ports import Translator
 
-_MOST_NAMED = 10
-
-
-class Standing(Struct, frozen=True, kw_only=True):
-    """The build in which what guards pods without a Service is held, and what is said of it."""
-
-    built: Build
-    diagnostics: tuple[Diagnostic, ...] = ()
-
 
 def stand(
     built: Build, observed: Observed, facts: ClusterFacts, ledger: Ledger, revisions: Revisions, translators: Mapping[str, Translator]
-) -> Standing:
+) -> Adapted:
     """Hold the objects of ours that decide who may call pods that run, where nothing wants them for want of a Service alone; the same
     build where there are none."""
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held - built.stays.keys()
     if not unwanted or built.doubtful:
-        return Standing(built=built)
+        return Adapted(built=built)
+    by_kind = writers(translators)
     lives = [live for key in sorted(unwanted) if (live := observed.live.get(key)) and not live.deleting]
     found: dict[str, list[Live]] = defaultdict(list)
     for live in lives:
-        if is_ours(live, built.cluster, ledger, rebuilt=False) and _guards(live, facts, revisions, translators):
+        if is_ours(live, built.cluster, ledger, rebuilt=False) and _guards(live, facts, revisions, by_kind[live.key.group, live.key.kind]):
             found[live.key.namespace].append(live)
     doubted = {name: those for name, those in found.items() if _hold(built.cluster, name, those) not in ledger.approved}
     if not doubted:
-        return Standing(built=built)
+        return Adapted(built=built)
     held = built.held.union(live.key for those in doubted.values() for live in those)
     told = tuple(_told(built.cluster, name, those, revisions) for name, those in doubted.items())
-    return Standing(built=replace(built, held=held), diagnostics=told)
+    return Adapted(built=replace(built, held=held), diagnostics=told)
 
 
-def _guards(live: Live, facts: ClusterFacts, revisions: Revisions, translators: Mapping[str, Translator]) -> bool:
+def _guards(live: Live, facts: ClusterFacts, revisions: Revisions, translator: Translator) -> bool:
     """Whether the object decides who may call pods that run and are behind no Service, and a policy in force is behind it."""
-    translator = writers(translators)[live.key.group, live.key.kind]
     behind = frozenset(policies_of(live))
     if translator.phase(live) not in SECURITY or not any(
         policy.id in behind and _may_mean(policy, live.key.namespace, facts.cluster) for policy in revisions.policies
@@ -92,10 +83,9 @@ def _hold(cluster: str, namespace: str, lives: Sequence[Live]) -> str:
 def _told(cluster: str, namespace: str, lives: Sequence[Live], revisions: Revisions) -> Diagnostic:
     behind = {policy.id: policy for policy in revisions.policies}
     first = min(name for live in lives for name in policies_of(live) if name in behind)
-    more = f" and {len(lives) - _MOST_NAMED} more" if len(lives) > _MOST_NAMED else ""
     text = (
         f"no Service of cluster {cluster} is for pods in namespace {namespace} any more that still run; what decides who may call them "
-        f"stays: {', '.join(str(live.key) for live in lives[:_MOST_NAMED])}{more}"
+        f"stays: {named(live.key for live in lives)}"
     )
     return finding(
         "GM208",
