@@ -37,11 +37,6 @@ class Revisions(Struct, frozen=True, kw_only=True, dict=True):
     approved: Mapping[str, str] = {}
 
     @property
-    def settled(self) -> bool:
-        """Whether all that every source says is known."""
-        return not self.absent
-
-    @property
     def accepted(self) -> Mapping[str, str]:
         """Source -> commit in force."""
         return {name: result.accepted for name, result in self.sources.items()}

@@ -38,7 +38,7 @@ def test_a_good_tip_is_in_force() -> None:
     found = chosen(alpha)
     assert found.accepted == {"alpha": alpha.tip}
     assert [policy.id for policy in found.policies] == ["TrafficPolicy/shop/a"]
-    assert found.settled
+    assert not found.absent
     assert found.in_force
 
 
@@ -127,7 +127,7 @@ def test_P01_the_later_source_is_refused_and_the_first_keeps_its_name() -> None:
     assert [policy.location.source for policy in found.policies] == ["alpha"]
     (duplicate,) = [d for d in found.diagnostics if d.code == "GM206"]
     assert "source alpha" in duplicate.message
-    assert not found.settled
+    assert found.absent
 
 
 def test_P01_a_name_in_force_is_not_taken_over_by_a_source_that_sorts_first() -> None:
