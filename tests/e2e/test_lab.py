@@ -127,8 +127,8 @@ class TestMesh:
             with _stopped(envoy):
                 name = _apply(east, SECURITY, "PeerAuthentication", {"mtls": {"mode": "STRICT"}})
                 end.callback(_delete, east, SECURITY, "PeerAuthentication", name)
-                with pytest.raises(LabError, match="has not acknowledged"):
-                    east.settled(5.0)
+                with pytest.raises(LabError, match="not acknowledged or not in effect by .*ratings-v1-0"):
+                    east.settled(10.0)
             east.settled()
 
 

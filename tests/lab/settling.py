@@ -24,7 +24,7 @@ _CHANGING = (
 )
 _RECEIVED, _PUSHED, _TAKEN = 'pilot_inbound_updates{type="config"}', "pilot_debounce_time_count", "pilot_proxy_queue_time_count"
 """istiod's counters: events that ask for a push, pushes handed to all proxies, and pushes that a proxy's connection has taken up."""
-_STATS = Request("http://127.0.0.1:15000/stats?filter=^(listener_manager.total|cluster_manager.warming)")
+_STATS = Request("http://127.0.0.1:15000/stats?filter=^(listener_manager.total|cluster_manager.warming)", timeout=1.0)
 
 
 @dataclass
@@ -56,11 +56,12 @@ class Settling:
         if sum(debounced) < metrics.get(_RECEIVED, 0) or len(debounced) > metrics.get(_PUSHED, 0):
             return "istiod has not pushed all that it read"
         proxies = sorted(self.istiod.debug("syncz"), key=lambda proxy: str(proxy["proxy"]))
-        if not all(_acknowledged(proxy) for proxy in proxies) or len(proxies) != len(self.pods):
-            return "a proxy has not acknowledged what it was sent"
-        changing = [pod.name for pod in self.pods if _changes(pod)]
-        if changing:
-            return f"{', '.join(changing)} still change over"
+        if len(proxies) != len(self.pods):
+            return f"istiod knows {len(proxies)} proxies of {len(self.pods)}"
+        waiting = [str(proxy["proxy"]) for proxy in proxies if not _acknowledged(proxy)]
+        waiting = waiting or [f"{pod.name} ({doubt})" for pod in self.pods if (doubt := _changing(pod))]
+        if waiting:
+            return f"not acknowledged or not in effect by {', '.join(waiting)}"
         # A push is on its way to a proxy for a moment in which nothing shows it: so, once istiod has read the newest objects,
         # all this must be found once more, and nothing moved.
         before, self._before = self._before, (debounced, metrics.get(_TAKEN), proxies)
@@ -96,11 +97,13 @@ class Settling:
         )
 
 
-def _changes(pod: Pod) -> bool:
-    """Whether a proxy still changes over from older rules."""
+def _changing(pod: Pod) -> str:
+    """How a proxy still changes over from older rules, or that it does not answer; "" for neither."""
     answer = pod.send([_STATS])[0]
+    if answer.status != 200:
+        return answer.error or f"status {answer.status}"
     values = dict(line.split(": ") for line in answer.body.splitlines())
-    return answer.status != 200 or any(values.get(name) != "0" for name in _CHANGING)
+    return ", ".join(name for name in _CHANGING if values.get(name) != "0")
 
 
 def _version(item: Any) -> tuple[str, str, str]:
