@@ -127,7 +127,7 @@ class TestMesh:
             with _stopped(envoy):
                 name = _apply(east, SECURITY, "PeerAuthentication", {"mtls": {"mode": "STRICT"}})
                 end.callback(_delete, east, SECURITY, "PeerAuthentication", name)
-                with pytest.raises(LabError, match="not acknowledged or not in effect by .*ratings-v1-0"):
+                with pytest.raises(LabError, match=r"not acknowledged or not in effect by .*ratings-v1-0"):
                     east.settled(10.0)
             east.settled()
 
@@ -137,7 +137,7 @@ class TestSteering:
         headers = {"x-lab-status": "299", "x-lab-delay": "300ms", "x-lab-header": "x-made=to order"}
         answer = _send(east, "productpage", "http://details:9080/", headers)
         assert (answer.status, answer.headers["x-made"]) == (299, "to order")
-        assert 0.3 <= answer.seconds < 2
+        assert 0.3 <= answer.seconds < 5
 
     def test_the_first_calls_of_an_id_fail(self, east: MeshCluster, world: World) -> None:
         call = uuid.uuid4().hex
@@ -176,7 +176,7 @@ class TestSteering:
         assert tally.by_status == {200: tally.sent}
         assert tally.sent > 400
         assert tally.errors == {}
-        assert max(tally.gaps, default=0.0) < 0.5
+        assert max(tally.gaps, default=0.0) < 2
 
 
 class TestMeshConfig:

