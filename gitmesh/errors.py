@@ -37,3 +37,13 @@ class ClusterError(WorldError):
         super().__init__(message, detail=detail, hint=hint)
         self.retryable = retryable
         self.code = code
+
+
+class ForgeError(WorldError):
+    """A forge did not do what it was asked. `retryable`: the same may well succeed later. `refused`: the token lacks the right, or the
+    thing that was asked about is not there."""
+
+    def __init__(self, message: str, *, retryable: bool = True, refused: bool = False, detail: str = "", hint: str = "") -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        self.retryable = retryable
+        self.refused = refused

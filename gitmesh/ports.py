@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Remembered
+    from gitmesh.model.forge import Comment, CommitStatus, PullRequest
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.manifests import Manifest, Phase, Translation
     from gitmesh.model.objects import ApiKind, Body, ObjectKey
@@ -99,6 +100,41 @@ class Publisher(Protocol):
 
     def publish(self, report: Report) -> Report:
         """Show the report; returns it with findings of its own added. Never raises for the world's failures."""
+
+
+class Forge(Protocol):
+    """One repository at a hosting service. Every method has a deadline of its own, and may raise ForgeError."""
+
+    @property
+    def comment_limit(self) -> int:
+        """Characters that a comment may have."""
+
+    def pulls(self, branch: str) -> tuple[PullRequest, ...]:
+        """The open pull requests that are to go into the branch, by number."""
+
+    def pull(self, number: int) -> PullRequest:
+        """One pull request, whatever its state. ForgeError(refused) where there is none."""
+
+    def pulls_of(self, commit: str) -> tuple[PullRequest, ...]:
+        """The pull requests by which a commit went into its branch, by number; none where nobody opened one."""
+
+    def comments(self, number: int) -> tuple[Comment, ...]:
+        """Every comment of a pull request, oldest first."""
+
+    def add_comment(self, number: int, body: str) -> Comment:
+        """Write a new comment. Not repeated after a failure that leaves open whether it was written: who calls lists again."""
+
+    def edit_comment(self, number: int, comment: int, body: str) -> None:
+        """Replace the body of a comment of ours. ForgeError(refused) where it is gone."""
+
+    def delete_comment(self, number: int, comment: int) -> None:
+        """Delete a comment of ours; one that is gone already is deleted."""
+
+    def statuses(self, commit: str) -> tuple[CommitStatus, ...]:
+        """The newest status of each context of a commit."""
+
+    def set_status(self, commit: str, status: CommitStatus) -> None:
+        """Set one context's status of a commit."""
 
 
 class Support(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,143 @@
+"""What two revisions of the policies mean beside each other, for the same facts: values of a review."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from msgspec import Struct
+
+from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.facts import Mesh
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.plan import Action, FieldChange
+from gitmesh.model.policies import Origin
+
+
+class Effect(StrEnum):
+    """What becomes of a right to call. `Changed`: admitted by other pods, or for other reasons that callers notice; `Unknown`: the
+    calculator cannot tell one of both sides, or both."""
+
+    GAINED = "Gained"
+    LOST = "Lost"
+    CHANGED = "Changed"
+    UNKNOWN = "Unknown"
+
+
+class AccessChange(Struct, frozen=True, kw_only=True, order=True):
+    """One kind of callers of one destination whose requests are decided otherwise.
+
+    `service` is (namespace, name), `ports` its port numbers, `callers` who is meant, as people write it: `namespace/workload`,
+    `anybody else`, `without identity`, with `from 10.0.0.0/8` where the address matters. `requests` are the requests that are decided
+    otherwise (`GET /admin/*`, `any method but GET`), empty for all of them. `before` and `after` are answers of the calculator;
+    `why` is its reason after the change, `origins` the lines of the policies that decide, before and after.
+    """
+
+    service: tuple[str, str]
+    ports: tuple[int, ...]
+    effect: Effect
+    callers: tuple[str, ...]
+    requests: tuple[str, ...]
+    before: str
+    after: str
+    why: str = ""
+    origins: tuple[Origin, ...] = ()
+
+
+class RouteChange(Struct, frozen=True, kw_only=True, order=True):
+    """One field of the routing of one destination that differs. `requests` are those that it is about ("" = all); a value is "" where
+    the mesh's own behaviour stays. `elsewhere`: the data of requests goes to a destination where it did not go."""
+
+    service: tuple[str, str]
+    requests: str
+    field: str
+    before: str
+    after: str
+    elsewhere: bool = False
+    origins: tuple[Origin, ...] = ()
+
+
+class ProtectionChange(Struct, frozen=True, kw_only=True, order=True):
+    """What guards a mesh or a destination, made weaker or stronger: mTLS, the default, an exemption, a Deny that came or went."""
+
+    subject: str
+    text: str
+    weaker: bool
+    origins: tuple[Origin, ...] = ()
+
+
+class Level(StrEnum):
+    """How much a reviewer should look."""
+
+    NONE = "none"
+    LOW = "low"
+    HIGH = "high"
+
+
+class Risk(Struct, frozen=True, kw_only=True):
+    """The level, with the reasons and the lines that make it so."""
+
+    level: Level
+    reasons: tuple[tuple[str, tuple[Origin, ...]], ...] = ()
+
+
+class ObjectDelta(Struct, frozen=True, kw_only=True):
+    """One desired object that differs: it is created, updated or deleted. `before` and `after` are its canonical JSON ("" bytes =
+    none); `fields` are compared by content, so that what only moved within a list is no change."""
+
+    key: ObjectKey
+    action: Action
+    before: bytes = b""
+    after: bytes = b""
+    fields: tuple[FieldChange, ...] = ()
+    policies: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+
+
+class Reach(Struct, frozen=True, kw_only=True):
+    """What a change touches in a cluster."""
+
+    services: tuple[tuple[str, str], ...] = ()
+    workloads: tuple[tuple[str, str], ...] = ()
+
+
+class ClusterComparison(Struct, frozen=True, kw_only=True):
+    """One cluster: what changes in it. `unknown` says why that cannot be told ("" = it can): never to be read as no change.
+
+    `enforce`: GitMesh writes it; elsewhere it only watches. `held` are destinations of which an error keeps the new state back.
+    """
+
+    name: str
+    enforce: bool = True
+    meshes: tuple[Mesh, ...] = ()
+    unknown: str = ""
+    objects: tuple[ObjectDelta, ...] = ()
+    access: tuple[AccessChange, ...] = ()
+    routes: tuple[RouteChange, ...] = ()
+    protection: tuple[ProtectionChange, ...] = ()
+    reach: Reach = Reach()
+    held: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is different, or may be."""
+        return bool(self.unknown or self.objects or self.access or self.routes or self.protection)
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """A whole review: from commit `base` to commit `head`.
+
+    `base_problem` says why the base could not be read as policies, so that head is reviewed alone. `appeared`, `gone` and `standing`
+    are the findings of head that base has not, of base that head has not, and of both. `facts` tells where the facts come from and how
+    old they are.
+    """
+
+    base: str
+    head: str
+    clusters: Mapping[str, ClusterComparison] = {}
+    appeared: tuple[Diagnostic, ...] = ()
+    gone: tuple[Diagnostic, ...] = ()
+    standing: tuple[Diagnostic, ...] = ()
+    base_problem: str = ""
+    facts: str = ""
+    risk: Risk = Risk(level=Level.NONE)
