@@ -33,17 +33,18 @@ T = TypeVar("T")
 
 def sources(setup: Setup, store: Path | None) -> tuple[Source, ...]:
     """The repositories of the configuration; what a confined one may not read fails alone."""
-    return tuple(_source(setup, source, store) for source in setup.config.sources)
+    return tuple(source(setup, one, store) for one in setup.config.sources)
 
 
-def _source(setup: Setup, source: SourceConfig, store: Path | None) -> Source:
+def source(setup: Setup, one: SourceConfig, store: Path | None) -> Source:
+    """One repository; what a confined configuration may not read fails alone."""
     if setup.confined:
         from gitmesh.cli.confined import source_problem
         from gitmesh.cli.unusable import UnusableSource
 
-        if problem := source_problem(setup.file.resolve(), source):
-            return UnusableSource(source.name, f"{problem}, because the configuration is not trusted", consent_line(setup.file))
-    return git_source(setup, source, store)
+        if problem := source_problem(setup.file.resolve(), one):
+            return UnusableSource(one.name, f"{problem}, because the configuration is not trusted", consent_line(setup.file))
+    return git_source(setup, one, store)
 
 
 def git_source(setup: Setup, source: SourceConfig, store: Path | None) -> GitSource:
@@ -81,12 +82,13 @@ def stand_in(setup: Setup, path: Path | None, name: str | None, store: Path | No
     """The sources, with the folder PATH in place of the one of that name (default the first)."""
     if path is None:
         return sources(setup, store)
-    chosen = _named(setup, name)
+    chosen = named_source(setup, name)
     stands = folders.stand_in(path, chosen.name, setup, chosen.paths)
-    return tuple(stands if source is chosen else _source(setup, source, store) for source in setup.config.sources)
+    return tuple(stands if one is chosen else source(setup, one, store) for one in setup.config.sources)
 
 
-def _named(setup: Setup, name: str | None) -> SourceConfig:
+def named_source(setup: Setup, name: str | None) -> SourceConfig:
+    """The source of that name, the first one without a name. A name that none has is a usage error."""
     found = next((source for source in setup.config.sources if name in (None, source.name)), None)
     if found is None:
         raise click.UsageError(f"no source is named {name!r}; there are {', '.join(s.name for s in setup.config.sources)}")
@@ -150,15 +152,19 @@ def facts_fleet(facts: Mapping[str, ClusterFacts]) -> Fleet:
 
 def read_facts(path: Path) -> Mapping[str, ClusterFacts]:
     """Facts saved by `gitmesh discover -o yaml` (or json); as many nodes as it has bytes, so that aliases multiply nothing."""
+    try:
+        return facts_in(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"cannot read facts from {path}: {error}") from None
+
+
+def facts_in(content: bytes) -> Mapping[str, ClusterFacts]:
+    """The facts in a file's content. Raises ValueError."""
     from gitmesh.discovery.facts_codec import load_facts
     from gitmesh.yaml_documents import MAX_NODES, read_documents
 
-    try:
-        content = path.read_bytes()
-        documents = read_documents(content, max(MAX_NODES, len(content)))
-        return load_facts(documents[0].value if len(documents) == 1 else None)
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"cannot read facts from {path}: {error}") from None
+    documents = read_documents(content, max(MAX_NODES, len(content)))
+    return load_facts(documents[0].value if len(documents) == 1 else None)
 
 
 def status_branch(setup: Setup, repositories: Sequence[Source]) -> StatusBranch | None:
