@@ -149,8 +149,9 @@ def _ground(
     drift = None
     if facts is None:
         assert setup is not None  # without facts a configuration is needed
-        drift = _drift(setup, sides.base, plugins)
-        facts = {name: result.facts for name, result in drift.clusters.items() if result.facts is not None}
+        live = _planned(setup, sides.base, plugins)
+        drift = live if live.clusters else None
+        facts = _facts_of(live) or _facts_of(_planned(setup, sides.head, plugins))  # a base that is refused asks no cluster
         told = "the live clusters, just now"
     enforced = {one.name: one.enforce for one in setup.config.clusters} if setup else dict.fromkeys(facts, True)
     shown = wiring.chosen_clusters(tuple(enforced), asked.clusters) or frozenset(enforced)
@@ -199,10 +200,14 @@ def published_facts(checkout: Checkout, branch: str, now: float) -> tuple[Mappin
     return found, f"{branch} {tip[:12]}, written {ago(age)} ago{old}"
 
 
-def _drift(setup: configuration.Setup, base: Sequence[Source], plugins: Mapping[str, Translator]) -> Report:
-    """The base against the live clusters: their facts, and what differs already."""
-    job = Job(sources=base, fleet=wiring.fleet(setup, plugins), options=wiring.options(setup, review=True), translators=plugins)
+def _planned(setup: configuration.Setup, side: Sequence[Source], plugins: Mapping[str, Translator]) -> Report:
+    """One side against the live clusters: their facts, and what differs already."""
+    job = Job(sources=side, fleet=wiring.fleet(setup, plugins), options=wiring.options(setup, review=True), translators=plugins)
     return execute(job, Stage.PLAN)
+
+
+def _facts_of(report: Report) -> Mapping[str, ClusterFacts]:
+    return {name: result.facts for name, result in report.clusters.items() if result.facts is not None}
 
 
 def _fleet(configured: Sequence[ClusterConfig], facts: Mapping[str, ClusterFacts]) -> Fleet:
@@ -245,8 +250,8 @@ COMMENT_ROOM = 65_536
 
 def exit_code_of(found: Comparison, fail_on: str) -> int:
     """3 where a cluster is unknown or the base could not be read, 2 for errors of head, 1 where something changes, else 0."""
-    if fails((*found.appeared, *found.standing), fail_on):
-        return FINDINGS
     if any(one.unknown for one in found.clusters.values()):
         return FAILED
+    if fails((*found.appeared, *found.standing), fail_on):
+        return FINDINGS
     return DIFFERENT if any(one.changes for one in found.clusters.values()) else CLEAN

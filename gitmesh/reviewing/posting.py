@@ -91,7 +91,7 @@ def _posted(forge: Forge, number: int, review: Review) -> Posted:
     first, *others = found
     for one in others:
         forge.delete_comment(number, one.id)
-    if first.body == review.body:
+    if first.body.rstrip() == review.body.rstrip():  # forges trim what ends a comment
         return Posted.UNCHANGED
     return _edited(forge, number, first.id, review)
 

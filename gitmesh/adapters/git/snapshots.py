@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.adapters.git.blobs import read_objects
 from gitmesh.adapters.git.objects import Objects
 from gitmesh.adapters.git.tree import list_policies
+from gitmesh.adapters.revision import lies_below
 from gitmesh.errors import SourceError
 from gitmesh.model.snapshot import File, Snapshot
 
@@ -35,16 +37,25 @@ def read_snapshot(objects: Objects, commit: str, paths: Sequence[str], source: s
 
 
 class CommitSource(Struct, frozen=True):
-    """One commit as a source that never moves: for a review of it. Satisfies gitmesh.ports.Source."""
+    """One commit as a source that never moves: for a review of it. Satisfies gitmesh.ports.Source.
+
+    `edited` is a file that stands in place of the committed one of its path.
+    """
 
     name: str
     objects: Objects
     commit: str
     paths: tuple[str, ...] = ("",)
+    edited: File | None = None
 
     def fetch(self) -> Snapshot:
         """The policies of the commit. Raises SourceError."""
-        return read_snapshot(self.objects, self.commit, self.paths, self.name)
+        snapshot = read_snapshot(self.objects, self.commit, self.paths, self.name)
+        if self.edited is None:
+            return snapshot
+        files = (*(file for file in snapshot.files if file.path != self.edited.path), self.edited)
+        shares = {place: _with(self.edited.path, place, names) for place, names in snapshot.paths.items()}
+        return replace(snapshot, commit="", files=tuple(sorted(files, key=lambda file: file.path)), paths=shares)
 
     def read(self, commit: str) -> Snapshot:
         """The commit, if it is this one. Raises SourceError."""
@@ -66,3 +77,8 @@ class CommitSource(Struct, frozen=True):
     def accepted(self) -> str:
         """None: a review keeps no record."""
         return ""
+
+
+def _with(path: str, place: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The policy files below a configured path, the edited one among them where it lies there."""
+    return tuple(sorted({*names, path})) if lies_below(path.encode(), place) else names
