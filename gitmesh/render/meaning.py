@@ -35,16 +35,18 @@ class Row(Struct, frozen=True, kw_only=True, order=True):
 
 def meaning(comparison: Comparison) -> Mapping[Section, tuple[Row, ...]]:
     """The rows of each section that has some."""
+    names = frozenset(comparison.clusters)
     told: dict[Section, dict[Row, list[ClusterComparison]]] = {section: {} for section in Section}
     for cluster in comparison.clusters.values():
-        for section, row in _rows(cluster):
+        for section, row in _rows(cluster, names):
             told[section].setdefault(row, []).append(cluster)
     every = len(comparison.clusters)
     return {section: tuple(_placed(row, where, every) for row, where in rows.items()) for section, rows in told.items() if rows}
 
 
-def _rows(cluster: ClusterComparison) -> Iterator[tuple[Section, Row]]:
-    yield from ((Section.ACCESS, _access(change)) for change in sorted(cluster.access, key=_by_weight))
+def _rows(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[tuple[Section, Row]]:
+    for access in sorted(cluster.access, key=_by_weight):
+        yield Section.ACCESS, _access(access, callers_text(access.callers, cluster.name, names))
     yield from ((Section.ROUTES, _route(change)) for change in cluster.routes)
     yield from ((Section.PROTECTION, _protection(change)) for change in sorted(cluster.protection, key=lambda one: not one.weaker))
 
@@ -67,11 +69,39 @@ def _placed(row: Row, clusters: Sequence[ClusterComparison], every: int) -> Row:
     return Row(mark=row.mark, text=row.text, where=", ".join(parts), origins=row.origins)
 
 
-def _access(change: AccessChange) -> Row:
+def callers_text(callers: Sequence[str], cluster: str, clusters: frozenset[str]) -> str:
+    """`anybody else, shop/web, shop/batch@west`: strangers first, so that no list that is cut hides them. A caller of another cluster
+    is named with it, and one of this cluster, too, where the same name elsewhere is not
+    meant. Pods without identity are not named where nobody needs one."""
+    strangers = [caller for caller in callers if caller.startswith(STRANGERS)]
+    nameless = [caller for caller in callers if caller.endswith(f" {NAMELESS}") and NAMELESS not in strangers]
+    homes: dict[tuple[str, str], set[str]] = {}
+    for caller in callers:
+        if caller not in strangers and not caller.endswith(f" {NAMELESS}"):
+            name, _, rest = caller.partition(" ")
+            account, _, home = name.partition("@")
+            homes.setdefault((account, rest and f" {rest}"), set()).add(home or cluster)
+    named = nameless + [text for (account, rest), where in sorted(homes.items()) for text in _homes(account, rest, where, clusters)]
+    return listed([*strangers, *named], max(_CALLERS_SHOWN, len(strangers) + 2))
+
+
+def _homes(account: str, rest: str, where: set[str], clusters: frozenset[str]) -> Iterator[str]:
+    if where >= clusters:
+        yield f"{account}{rest}"
+    else:
+        yield from (f"{account}@{home}{rest}" for home in sorted(where))
+
+
+NAMELESS = "without identity"
+STRANGERS = ("anybody", NAMELESS)
+"""How the callers begin that nobody named."""
+
+
+def _access(change: AccessChange, callers: str) -> Row:
     requests = f" {', '.join(change.requests)}" if change.requests else ""
     ports = f":{','.join(map(str, change.ports))}" if change.ports else ""
     decided = f" ({change.before} -> {change.after})" if change.effect in (Effect.CHANGED, Effect.UNKNOWN) else ""
-    text = f"{listed(change.callers, _CALLERS_SHOWN)} -> {_name(change.service)}{ports}{requests}{decided}"
+    text = f"{callers} -> {_name(change.service)}{ports}{requests}{decided}"
     return Row(mark=change.effect.value, text=text, origins=change.origins)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -13,7 +13,8 @@ from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.report import Report
 from gitmesh.model.units import DestinationUnit, MeshUnit, UnitKey
-from gitmesh.reasoning.differences import access_changes
+from gitmesh.reasoning.difference import access_changes
+from gitmesh.reasoning.population import Resident, population
 from gitmesh.reasoning.questions import Known, ServiceKey
 from gitmesh.reviewing.objects import object_deltas
 from gitmesh.reviewing.protection import destination_changes, mesh_changes
@@ -74,17 +75,18 @@ def _cluster(name: str, base: Report, head: Report, problem: str) -> ClusterComp
     if problem or before is None or before.build is None:
         alone = object_deltas(Build(cluster=name, manifests={}), after.build)
         return ClusterComparison(name=name, meshes=meshes, unknown=f"the base cannot be compared: {problem or NO_FACTS}", objects=alone)
-    return replace(_compared(name, after.facts, before.build, after.build), meshes=meshes)
+    callers = population(name, {cluster: result.facts for cluster, result in head.clusters.items()})
+    return replace(_compared(name, after.facts, before.build, after.build, callers), meshes=meshes)
 
 
-def _compared(name: str, facts: ClusterFacts, before: Build, after: Build) -> ClusterComparison:
+def _compared(name: str, facts: ClusterFacts, before: Build, after: Build, callers: Sequence[Resident]) -> ClusterComparison:
     old, new = _units(before), _units(after)
     moved = sorted(key for key in old.keys() | new.keys() if _digest(old.get(key)) != _digest(new.get(key)))
     pairs = [(old.get(key), new.get(key)) for key in moved]
     destinations = [(_destination(a), _destination(b)) for a, b in pairs]
     meshes = [(_mesh(a), _mesh(b)) for a, b in pairs]
     objects = object_deltas(before, after)
-    access = access_changes(_known(facts, before), _known(facts, after))
+    access = access_changes(_known(facts, before), _known(facts, after), callers)
     routes = tuple(change for a, b in destinations for change in route_changes(a, b))
     guards = [(_service(pair), destination_changes(*pair)) for pair in destinations]
     touched = {

@@ -8,10 +8,7 @@ from typing import NamedTuple
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.comparison import AccessChange, ClusterComparison, Effect, Level, Risk
 from gitmesh.model.policies import Origin
-from gitmesh.render.values import listed
-
-_STRANGERS = ("anybody else", "without identity")
-"""Callers that nobody named."""
+from gitmesh.render.meaning import STRANGERS, callers_text
 
 
 class _Reason(NamedTuple):
@@ -23,7 +20,8 @@ class _Reason(NamedTuple):
 def risk_of(clusters: Mapping[str, ClusterComparison], appeared: Iterable[Diagnostic]) -> Risk:
     """High where something opens for strangers, a guard weakens, data goes elsewhere, callers lose what they had, or it cannot be told;
     low for any other change. The reasons are those of the level."""
-    found = [reason for one in clusters.values() for reason in _reasons(one)]
+    names = frozenset(clusters)
+    found = [reason for one in clusters.values() for reason in _reasons(one, names)]
     if any(one.is_error for one in appeared):
         found.append(_Reason(True, "errors keep a part of it from coming into force"))
     level = Level.HIGH if any(one.high for one in found) else Level.LOW if any(one.changes for one in clusters.values()) else Level.NONE
@@ -34,26 +32,26 @@ def risk_of(clusters: Mapping[str, ClusterComparison], appeared: Iterable[Diagno
     return Risk(level=level, reasons=tuple((text, tuple(sorted(origins))) for text, origins in sorted(told.items())))
 
 
-def _reasons(cluster: ClusterComparison) -> Iterator[_Reason]:
+def _reasons(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[_Reason]:
     if cluster.unknown:
         yield _Reason(True, f"cluster {cluster.name}: {cluster.unknown}")
-    yield from map(_of_access, cluster.access)
+    yield from (_of_access(change, callers_text(change.callers, cluster.name, names)) for change in cluster.access)
     yield from (_Reason(change.weaker, f"{change.subject}: {change.text}", change.origins) for change in cluster.protection)
     for route in cluster.routes:
         if route.elsewhere:
             yield _Reason(True, f"{_name(route.service)}: {route.field} sends requests to {route.after}", route.origins)
 
 
-def _of_access(change: AccessChange) -> _Reason:
-    callers, name = listed(change.callers), _name(change.service)
+def _of_access(change: AccessChange, callers: str) -> _Reason:
+    name = _name(change.service)
     if change.effect is Effect.GAINED:
-        strangers = any(caller.startswith(_STRANGERS) for caller in change.callers)
-        return _Reason(strangers, f"{name} opens for {callers}", change.origins)
+        strangers = any(caller.startswith(STRANGERS) for caller in change.callers)
+        return _Reason(strangers, f"{name} opens: {callers}", change.origins)
     if change.effect is Effect.LOST:
-        return _Reason(True, f"{name} closes for {callers}", change.origins)
+        return _Reason(True, f"{name} closes: {callers}", change.origins)
     if change.effect is Effect.UNKNOWN:
-        return _Reason(True, f"whether {callers} can call {name} cannot be told", change.origins)
-    return _Reason(False, f"{name} answers {callers} otherwise, pod by pod", change.origins)
+        return _Reason(True, f"{name} cannot be told: {callers}", change.origins)
+    return _Reason(False, f"{name} answers otherwise, pod by pod: {callers}", change.origins)
 
 
 def _name(service: tuple[str, str]) -> str:
