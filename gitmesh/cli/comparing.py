@@ -49,10 +49,13 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Compared(Struct, frozen=True, kw_only=True):
-    """A comparison, and, where live clusters were asked, what they differ in from the base already."""
+    """A comparison, and, where live clusters were asked, what they differ in from the base already. `setup` is the configuration that
+    counted, and `branch` the one that the source follows ("" = there is none)."""
 
     comparison: Comparison
     drift: Report | None = None
+    setup: configuration.Setup | None = None
+    branch: str = ""
 
 
 def compared(asked: Asked, plugins: Mapping[str, Translator]) -> Compared:
@@ -68,7 +71,8 @@ def compared(asked: Asked, plugins: Mapping[str, Translator]) -> Compared:
     ground, drift = _ground(asked, revisions, setup, sides, plugins)
     with console.progress() as progress:
         found = review(sides, ground, clock=time.monotonic, progress=progress)
-    return Compared(comparison=found, drift=drift)
+    branch = wiring.named_source(setup, asked.source).branch if setup else ""
+    return Compared(comparison=found, drift=drift, setup=setup, branch=branch)
 
 
 class _Revisions(Struct, frozen=True, kw_only=True):

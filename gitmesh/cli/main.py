@@ -23,6 +23,7 @@ ENTRIES: Mapping[str, Entry] = {
     "validate": Entry(module=f"{_COMMANDS}.validate", help="Check policies; every mistake at its line."),
     "render": Entry(module=f"{_COMMANDS}.render", help="Print the objects that each cluster would get."),
     "diff": Entry(module=f"{_COMMANDS}.diff", help="Show what differs between policies and live clusters."),
+    "review": Entry(module=f"{_COMMANDS}.review", help="Say on a pull request what its merge would mean."),
     "can": Entry(module=f"{_COMMANDS}.can", help="Say whether a request would be admitted, and which lines decide."),
     "route": Entry(module=f"{_COMMANDS}.route", help="Say how a request would be treated, and which lines decide."),
     "sync": Entry(module=f"{_COMMANDS}.sync", help="Make the clusters what the policies say, once."),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gitmesh.model.config import ClusterConfig, SourceConfig
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.pipeline import Options
-    from gitmesh.ports import Cluster, Fleet, Source, Translator
+    from gitmesh.ports import Cluster, Fleet, Forge, Source, Translator
 
 T = TypeVar("T")
 
@@ -176,6 +176,18 @@ def status_branch(setup: Setup, repositories: Sequence[Source]) -> StatusBranch 
     if not back.enabled or not isinstance(first, GitSource):
         return None
     return StatusBranch(first, back.status_branch, author=back.author, now=time.time)
+
+
+def forge(setup: Setup | None) -> Forge:
+    """The forge of the configuration. It is a usage error where there is none, or where a credential would follow a configuration that
+    nobody agreed to."""
+    from gitmesh.adapters import forge as forges
+
+    if setup is None or setup.config.forge is None:
+        raise click.UsageError("the configuration names no forge to post to: see `forge` in docs/configuration.md, or give --dry-run")
+    if setup.confined:
+        raise click.UsageError(f"the forge's token is not used, because the configuration is not trusted; {consent_line(setup.file)}")
+    return forges.forge(setup.config.forge, setup.base)
 
 
 def events(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> EventPublisher | None:

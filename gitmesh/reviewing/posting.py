@@ -57,6 +57,7 @@ class Posted(StrEnum):
     UPDATED = "updated"
     UNCHANGED = "unchanged"
     NEWER = "left: a newer review is there"
+    STALE = "left: the pull request is closed, or has a newer head"
 
 
 def post(forge: Forge, number: int, review: Review) -> Posted:
