@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import Struct
 
-from gitmesh.cli import configuration, console, folders, wiring
+from gitmesh.cli import configuration, console, folders, options, wiring
 from gitmesh.cli.exits import CLEAN, DIFFERENT, FAILED, FINDINGS, fails
 from gitmesh.cli.session import Job, execute
 from gitmesh.errors import ClusterError, SourceError
@@ -50,12 +50,13 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 class Compared(Struct, frozen=True, kw_only=True):
     """A comparison, and, where live clusters were asked, what they differ in from the base already. `setup` is the configuration that
-    counted, and `branch` the one that the source follows ("" = there is none)."""
+    counted, and `branch` the one that the source follows ("" = there is none); `sources` are those of head."""
 
     comparison: Comparison
     drift: Report | None = None
     setup: configuration.Setup | None = None
     branch: str = ""
+    sources: Sequence[Source] = ()
 
 
 def compared(asked: Asked, plugins: Mapping[str, Translator]) -> Compared:
@@ -72,7 +73,7 @@ def compared(asked: Asked, plugins: Mapping[str, Translator]) -> Compared:
     with console.progress() as progress:
         found = review(sides, ground, clock=time.monotonic, progress=progress)
     branch = wiring.named_source(setup, asked.source).branch if setup else ""
-    return Compared(comparison=found, drift=drift, setup=setup, branch=branch)
+    return Compared(comparison=found, drift=drift, setup=setup, branch=branch, sources=sides.head)
 
 
 class _Revisions(Struct, frozen=True, kw_only=True):
@@ -232,6 +233,7 @@ def _fleet(configured: Sequence[ClusterConfig], facts: Mapping[str, ClusterFacts
 
 def answer(found: Compared, form: str, *, color: bool | None, fail_on: str, full: bool) -> int:
     """Print the comparison; the exit code."""
+    from gitmesh.cli import annotating
     from gitmesh.cli.output import dumped
     from gitmesh.render.comment import comparison_markdown
     from gitmesh.render.comparisons import comparison_document, comparison_text
@@ -239,6 +241,8 @@ def answer(found: Compared, form: str, *, color: bool | None, fail_on: str, full
     if form == "text":
         paint = console.paint_for(color)
         console.data(comparison_text(found.comparison, drift=found.drift, full=full, paint=paint), paint)
+    elif form in options.ANNOTATIONS:
+        annotating.show(found.comparison.appeared, form, found.sources)
     elif form == "markdown":
         console.data(
             comparison_markdown(found.comparison, limit=COMMENT_ROOM, whole="`gitmesh diff --base` with `-o json`", drift=found.drift)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitmesh.cli import comparing, console, options, wiring
+from gitmesh.cli import annotating, comparing, console, options, wiring
 from gitmesh.cli.session import translators
 from gitmesh.errors import ForgeError
 from gitmesh.render.escape import printable
@@ -36,6 +36,7 @@ Examples:
   gitmesh review --base origin/main --head origin/feature --pull 7
   gitmesh review --base origin/main --dry-run
   gitmesh review --base origin/main --report review.md
+  gitmesh review --base origin/main --annotations sarif > new.sarif
 
 Exit codes: 0 reviewed, whatever changes; 2 error findings; 3 wrong usage, a failure, a cluster of which nothing is known, or a
 token that lacks a right.
@@ -50,6 +51,11 @@ token that lacks a right.
 @click.option("--dry-run", is_flag=True, help="Print what would be posted, and post nothing.")
 @click.option(
     "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the whole review there, as Markdown, uncut."
+)
+@click.option(
+    "--annotations",
+    type=click.Choice(options.ANNOTATIONS),
+    help="Print the findings that are new on stdout, as annotations of the files under review.",
 )
 @options.config
 @options.facts
@@ -66,6 +72,7 @@ def command(
     pull: int | None,
     dry_run: bool,
     report: Path | None,
+    annotations: str | None,
     config_path: Path | None,
     facts_path: Path | None,
     facts_from: str | None,
@@ -75,6 +82,8 @@ def command(
     color: bool | None,
 ) -> int:
     """Compare, write the report, post."""
+    if dry_run and annotations:
+        raise click.UsageError("--dry-run prints the comment on stdout; run it again for --annotations, without --dry-run or with --report")
     at, plugins = int(time.time()), translators()
     asked = comparing.Asked(
         base=base or _base_of(os.environ),
@@ -90,6 +99,8 @@ def command(
     found = comparing.compared(asked, plugins)
     made = _publication(found, at, report)
     _written(made, report)
+    if annotations:
+        annotating.show(found.comparison.appeared, annotations, found.sources)
     if dry_run:
         _shown(made, color)
     else:
