@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gitmesh.errors import ForgeError
 from gitmesh.model.comparison import Comparison
 from gitmesh.model.forge import CommitState, CommitStatus, PullRequest, PullState
 from gitmesh.model.report import Report
@@ -71,10 +70,6 @@ def publish(forge: Forge, pull: PullRequest, publication: Publication) -> Posted
     return posted
 
 
-def find_pull(forge: Forge, branch: str, head: str) -> PullRequest:
-    """The open pull request into the branch whose newest commit is `head`. Raises ForgeError where there is none."""
-    found = [one for one in forge.pulls(branch) if one.head == head]
-    if not found:
-        text = f"no open pull request into {branch} has the head {head[:12]}"
-        raise ForgeError(text, retryable=False, refused=True, hint="Name it with --pull, or open it first.")
-    return found[0]
+def find_pull(forge: Forge, branch: str, head: str) -> PullRequest | None:
+    """The open pull request into the branch whose newest commit is `head`; None where there is none, any more or yet. Raises ForgeError."""
+    return next((one for one in forge.pulls(branch) if one.head == head), None)
