@@ -127,7 +127,7 @@ def test_github_takes_a_thousand_statuses_of_a_commit_and_context(github: GitHub
 def test_github_refuses_a_comment_that_is_too_long(github: GitHubServer, tmp_path: Path) -> None:
     number = github.open_pull(A)
     forge = github.forge(tmp_path)
-    with pytest.raises(ForgeError, match=r"did not take a comment \(HTTP 422\)") as caught:
+    with pytest.raises(ForgeError, match=r"refused a request to write comments \(HTTP 422\)") as caught:
         forge.add_comment(number, "x" * (forge.comment_limit + 1))
     assert not caught.value.retryable
     assert not caught.value.refused
@@ -184,7 +184,7 @@ def test_gitlab_refuses_the_state_that_it_has_after_it_took_the_text(gitlab: Git
 def test_gitlab_refuses_other_transitions_for_good(gitlab: GitLabServer, tmp_path: Path) -> None:
     gitlab.open_pull(A)
     gitlab.script = [Said(status=400, data={"message": 'Cannot transition status via :enqueue from :running (Reason(s): "x")'})]
-    with pytest.raises(ForgeError, match=r"did not take a commit status \(HTTP 400\)"):
+    with pytest.raises(ForgeError, match=r"refused a request to set commit statuses \(HTTP 400\)"):
         gitlab.forge(tmp_path).set_status(A, status(CommitState.PENDING))
 
 
@@ -233,7 +233,7 @@ def test_a_merge_request_without_commits_is_not_reviewed(gitlab: GitLabServer, t
 def test_gitea_hides_the_account_from_a_token_without_the_scope(gitea: GiteaServer, tmp_path: Path) -> None:
     number = gitea.open_pull(A)
     gitea.account = False
-    with pytest.raises(ForgeError, match=r"does not let this token: say whose token this is \(HTTP 403\)") as caught:
+    with pytest.raises(ForgeError, match=r"does not allow the token to ask whose it is \(HTTP 403\)") as caught:
         gitea.forge(tmp_path).comments(number)
     assert "read:user" in caught.value.hint
 

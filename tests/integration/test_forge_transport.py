@@ -180,7 +180,10 @@ def test_token_files_that_cannot_be_used(tmp_path: Path, content: bytes | None, 
 
 def test_texts_of_the_other_side_are_one_short_line(tmp_path: Path) -> None:
     body = b'{"message": "a\\n\\u001b[31mb' + b"x" * 1000 + b'", "errors": [["deep", {"a": ["er"]}]]}'
-    with FaultServer(says(400, body)) as server, pytest.raises(ForgeError, match=r"did not show pull requests \(HTTP 400\)") as caught:
+    with (
+        FaultServer(says(400, body)) as server,
+        pytest.raises(ForgeError, match=r"refused a request to read pull requests and comments \(HTTP 400\)") as caught,
+    ):
         at(server.url, tmp_path).pulls("main")
     assert len(caught.value.detail) <= 300
     assert caught.value.detail.isprintable()
