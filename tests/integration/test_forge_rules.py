@@ -81,6 +81,14 @@ def test_github_says_who_actions_and_apps_are_only_by_graphql(github: GitHubServ
     assert [one.path for one in github.requests("POST", "graphql")] == ["/api/graphql"]
 
 
+def test_a_token_of_nobody(github: GitHubServer, tmp_path: Path) -> None:
+    number = github.open_pull(A)
+    github.script = [github.refused(403), Said(data={"data": None, "errors": [{"type": "FORBIDDEN"}]})]
+    with pytest.raises(ForgeError, match="of no account") as caught:
+        github.forge(tmp_path).comments(number)
+    assert caught.value.refused
+
+
 def test_a_limit_is_not_taken_for_a_bot(github: GitHubServer, tmp_path: Path) -> None:
     number = github.open_pull(A)
     github.budget = 0

@@ -211,7 +211,19 @@ def test_through_a_proxy_in_the_clear(tmp_path: Path) -> None:
         server.open_pull(A)
         made = at("http://git.example", tmp_path, token=server.token, proxy=server.url)
         assert [pull.head for pull in made.pulls("main")] == [A]
-        assert server.asked[0].headers["host"] == "git.example"
+
+
+@pytest.mark.parametrize("host", ["[::1]:8080", "git.example:8080", "git.example"])
+def test_the_host_is_named_as_it_is_configured(tmp_path: Path, host: str) -> None:
+    with GiteaServer("a/b") as server:
+        server.open_pull(A)
+        assert at(f"http://{host}", tmp_path, token=server.token, proxy=server.url).pulls("main")
+        assert server.asked[0].headers["host"] == host
+
+
+def test_a_name_that_no_name_server_can_be_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(ForgeError, match="could not be reached"):
+        at(f"http://{'a' * 70}.example", tmp_path).pulls("main")
 
 
 # -- TLS ------------------------------------------------------------------------------------------------

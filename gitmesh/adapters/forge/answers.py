@@ -67,7 +67,7 @@ class HttpAnswer(Struct, Generic[T], frozen=True, kw_only=True):
         reset = _number(self.headers.get("x-ratelimit-reset", self.headers.get("ratelimit-reset", "")))
         try:
             now = parsedate_to_datetime(self.headers.get("date", "")).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return _UNSAID_WAIT
         return _UNSAID_WAIT if reset is None else max(0.0, reset - now) + 1.0
 

@@ -81,7 +81,7 @@ class Transport:
         token = self.site.token()
         proxy = httpcore2.Proxy(self.site.proxy) if self.site.proxy else None
         pool = httpcore2.ConnectionPool(ssl_context=self.site.tls(), proxy=proxy, max_connections=1, network_backend=LimitedBackend(limit))
-        headers = {**_HEADERS, **self.site.headers, self.site.header: self.site.scheme + token.value}
+        headers = {"Host": self.site.host, **_HEADERS, **self.site.headers, self.site.header: self.site.scheme + token.value}
         try:
             with pool:
                 yield Exchange(self.site, pool, headers, limit, self._jitter)

@@ -80,6 +80,8 @@ class LimitedBackend(httpcore2.NetworkBackend):
             raise TimeoutError
         try:
             return list(look.result())
+        except UnicodeError:
+            raise httpcore2.ConnectError("no name server can be asked for such a name") from None
         except OSError as error:
             raise httpcore2.ConnectError(_words(error)) from error
 
