@@ -180,13 +180,13 @@ def test_a_comment_of_the_greatest_length(server: ForgeServer, forge: Forge) -> 
     assert [len(body) for body in server.own_comments(number)] == [forge.comment_limit]
 
 
-@pytest.mark.parametrize(("right", "words"), [("comment", "take a comment"), ("status", "take a commit status")])
+@pytest.mark.parametrize(("right", "words"), [("comment", "write comments"), ("status", "set commit statuses")])
 def test_a_token_without_a_right(server: ForgeServer, forge: Forge, right: str, words: str) -> None:
     number = server.open_pull(A)
     server.rights.remove(right)
     status = CommitStatus(context="x", state=CommitState.SUCCESS, text="")
     act = partial(forge.add_comment, number, "text") if right == "comment" else partial(forge.set_status, A, status)
-    with pytest.raises(ForgeError, match=rf"does not let this token: {words} \(HTTP 403\)") as caught:
+    with pytest.raises(ForgeError, match=rf"does not allow the token to {words} \(HTTP 403\)") as caught:
         act()
     needed = {
         ("gitea", "comment"): "write:issue",

@@ -158,13 +158,9 @@ class Gitea:
             return newest(status.value() for page in exchange.pages(ask, list[_Status]) for status in page)
 
     def set_status(self, commit: str, status: CommitStatus) -> None:
-        """As the port says."""
-        body = {
-            "state": status.state.value,
-            "context": status.context,
-            "description": cut(status.text, _TEXT_LIMIT),
-            "target_url": status.url,
-        }
+        """As the port says. A commit that it does not have is answered with 500."""
+        text = cut(status.text, _TEXT_LIMIT)
+        body = {"state": status.state.value, "context": status.context, "description": text, "target_url": status.url}
         ask = Ask(purpose=Purpose.STATUS, method="POST", path=f"{self._repo}/statuses/{commit}", body=body)
         with self._transport.call() as exchange:
             exchange.ask(ask, Nothing)

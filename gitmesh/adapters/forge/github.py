@@ -29,6 +29,8 @@ RIGHTS: Mapping[Purpose, str] = {
 HEADERS: Mapping[str, str] = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _TEXT_LIMIT = 140
 _MOST = {"per_page": "100"}
+_COMMENTS = {"per_page": "50"}
+"""As many as an answer has room for, were each as long as can be, and all of characters that JSON escapes."""
 _VIEWER = {"query": "{ viewer { login } }"}
 
 
@@ -49,7 +51,7 @@ class _Viewer(Struct, frozen=True):
 
 
 class _Graph(Struct, frozen=True):
-    data: _Viewer
+    data: _Viewer | None = None
 
 
 class _Repo(Struct, frozen=True):
@@ -151,7 +153,7 @@ class GitHub:
 
     def comments(self, number: int) -> tuple[Comment, ...]:
         """As the port says."""
-        ask = Ask(purpose=Purpose.READ, path=f"{self._repo}/issues/{number}/comments", query=_MOST)
+        ask = Ask(purpose=Purpose.READ, path=f"{self._repo}/issues/{number}/comments", query=_COMMENTS)
         with self._transport.call() as exchange:
             me = self._me(exchange)
             found = [comment.value(me) for page in exchange.pages(ask, list[_Comment]) for comment in page]
@@ -207,7 +209,10 @@ class GitHub:
 
 def _viewer(exchange: Exchange) -> str:
     ask = Ask(purpose=Purpose.ACCOUNT, method="POST", path="graphql", body=_VIEWER)
-    login = exchange.ask(ask, _Graph).data.viewer.login
+    found = exchange.ask(ask, _Graph).data
+    if found is None:
+        raise ForgeError("the forge says of no account whose the token is", retryable=False, refused=True)
+    login = found.viewer.login
     return login if login.endswith("[bot]") else f"{login}[bot]"
 
 

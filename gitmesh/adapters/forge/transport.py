@@ -12,7 +12,6 @@ import logging
 import random
 import time
 from contextlib import contextmanager
-from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode
 
@@ -23,7 +22,7 @@ from msgspec.structs import replace
 
 import gitmesh
 from gitmesh.adapters.forge.answers import HttpAnswer, Query, failure
-from gitmesh.adapters.forge.wire import LimitedBackend, TimeLimit
+from gitmesh.adapters.forge.wire import LimitedBackend, TimeLimit, UntrustedError
 from gitmesh.adapters.kube.errors import clean
 from gitmesh.adapters.kube.pacing import backoff
 from gitmesh.errors import ForgeError
@@ -82,7 +81,7 @@ class Transport:
         token = self.site.token()
         proxy = httpcore2.Proxy(self.site.proxy) if self.site.proxy else None
         pool = httpcore2.ConnectionPool(ssl_context=self.site.tls(), proxy=proxy, max_connections=1, network_backend=LimitedBackend(limit))
-        headers = {**_HEADERS, **self.site.headers, self.site.header: self.site.scheme + token.value}
+        headers = {"Host": self.site.host, **_HEADERS, **self.site.headers, self.site.header: self.site.scheme + token.value}
         try:
             with pool:
                 yield Exchange(self.site, pool, headers, limit, self._jitter)
@@ -168,10 +167,10 @@ class Exchange:
             return Mishap(ForgeError(f"{host} broke the connection off", detail=str(error)), sent=True)
 
     def _unreachable(self, error: httpcore2.ConnectError) -> Mishap:
-        if isinstance(error.__cause__, SSLCertVerificationError):
-            text, detail = f"the certificate of {self._site.host} could not be verified", error.__cause__.verify_message
+        if isinstance(error, UntrustedError):
+            text = f"the certificate of {self._site.host} could not be verified"
             hint = "If a private CA signed it, name the file with the CA's certificate in forge.caFile."
-            return Mishap(ForgeError(text, retryable=False, detail=detail, hint=hint), sent=False)
+            return Mishap(ForgeError(text, retryable=False, detail=str(error), hint=hint), sent=False)
         return Mishap(ForgeError(f"{self._site.host} could not be reached", detail=str(error)), sent=False)
 
     def _body(self, response: httpcore2.Response) -> bytes:
