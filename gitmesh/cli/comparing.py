@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gitmesh.cli import configuration, console, folders, wiring
 from gitmesh.cli.exits import CLEAN, DIFFERENT, FAILED, FINDINGS, fails
@@ -21,14 +20,12 @@ from gitmesh.render.values import ago
 
 if TYPE_CHECKING:
     from gitmesh.adapters.git.checkout import Checkout
-    from gitmesh.model.comparison import AccessChange, Comparison
+    from gitmesh.model.comparison import Comparison
     from gitmesh.model.config import ClusterConfig
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.ports import Cluster, Fleet, Source, Translator
     from gitmesh.reviewing.review import Ground, Sides
 
-ANY = "*"
-"""Every destination."""
 _FACTS_ROOM = 1 << 25
 """Bytes of one cluster's facts."""
 _OLD = 86_400
@@ -51,13 +48,13 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 class Compared(Struct, frozen=True, kw_only=True):
     """A comparison, and, where live clusters were asked, what they differ in from the base already. `setup` is the configuration that
-    counted, `branch` the one that the source follows ("" = there is none), `services` are those of all clusters."""
+    counted, `branch` the one that the source follows ("" = there is none), `facts` what both sides were judged by."""
 
     comparison: Comparison
     drift: Report | None = None
     setup: configuration.Setup | None = None
     branch: str = ""
-    services: frozenset[tuple[str, str]] = frozenset()
+    facts: Mapping[str, ClusterFacts] = {}
 
 
 def compared(asked: Asked, plugins: Mapping[str, Translator]) -> Compared:
@@ -71,11 +68,10 @@ def compared(asked: Asked, plugins: Mapping[str, Translator]) -> Compared:
     setup = _setup(asked, revisions)
     sides = _sides(asked, revisions, setup)
     ground, facts, drift = _ground(asked, revisions, setup, sides, plugins)
-    services = frozenset(key for one in facts.values() for key in one.service_index)
     with console.progress() as progress:
         found = review(sides, ground, clock=time.monotonic, progress=progress)
     branch = wiring.named_source(setup, asked.source).branch if setup else ""
-    return Compared(comparison=found, drift=drift, setup=setup, branch=branch, services=services)
+    return Compared(comparison=found, drift=drift, setup=setup, branch=branch, facts=facts)
 
 
 class _Revisions(Struct, frozen=True, kw_only=True):
@@ -233,26 +229,6 @@ def _fleet(configured: Sequence[ClusterConfig], facts: Mapping[str, ClusterFacts
             error = ClusterError("nothing is known of it", retryable=False)
             made.append(UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds))
     return LocalFleet(made)
-
-
-def about(found: Compared, destination: str) -> Compared:
-    """Of a comparison what it says of access to one destination: `name` or `namespace/name`, with `:port` for one port."""
-    place, _, port = destination.partition(":")
-    meant = {key for key in found.services if place in (key[1], "/".join(key), ANY)}
-    if not meant:
-        raise click.UsageError(f"no cluster has a Service {place}")
-
-    def is_meant(change: AccessChange) -> bool:
-        return change.service in meant and (not port or not change.ports or port in map(str, change.ports))
-
-    from gitmesh.model.comparison import Reach
-    from gitmesh.reviewing.risk import risk_of
-
-    clusters = {
-        name: replace(one, access=tuple(filter(is_meant, one.access)), objects=(), routes=(), protection=(), reach=Reach())
-        for name, one in found.comparison.clusters.items()
-    }
-    return replace(found, comparison=replace(found.comparison, clusters=clusters, risk=risk_of(clusters, ())), drift=None)
 
 
 def answer(found: Compared, form: str, *, color: bool | None, fail_on: str, full: bool) -> int:

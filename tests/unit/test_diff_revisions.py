@@ -371,8 +371,21 @@ class TestMeaning:
         assert (code, "bookshop/details:80 POST" in out, "bookshop/reviews" in out) == (1, True, False)
         code, out, _ = run("who-can", "ratings:80", "--base", "main")
         assert (code, "nothing changes in 2 clusters" in out) == (0, True)
-        assert "no cluster has a Service nope" in run("who-can", "nope", "--base", "main")[2]
+        assert "there is no Service nope" in run("who-can", "nope", "--base", "main")[2]
         assert run("who-can", "details", "--base", "main", "--expect", "denied")[0] == 3
+        assert run("who-can", "details", "--head", "main")[0] == 3
+
+    def test_one_caller_can_be_asked_for(self, run: Run) -> None:
+        edit("policies/access.yaml", "methods: [GET, HEAD]", "methods: [GET, POST]")
+        commit()
+        code, out, _ = run("can", "productpage", "*", "--base", "main")
+        assert (code, "bookshop/details:80 POST" in out, "bookshop/reviews:80 POST" in out) == (1, True, True)
+        code, out, _ = run("can", "productpage", "reviews", "--base", "main")
+        assert (code, "bookshop/details" in out, "bookshop/reviews:80 POST" in out) == (1, False, True)
+        assert run("can", "ratings", "*", "--base", "main")[0] == 0
+        assert run("can", "anonymous", "*", "--base", "main")[0] == 0
+        assert "nobody" in run("can", "nobody", "*", "--base", "main")[2]
+        assert run("can", "*", "*", "--base", "main")[0] == 1
 
     def test_a_deny_that_goes_is_protection_that_weakens(self, run: Run) -> None:
         Path("policies/deny.yaml").write_text(OPENS.replace("spec: {", "spec: {action: Deny, ").replace("open", "deny"))

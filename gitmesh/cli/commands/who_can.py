@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-from gitmesh.cli import asking, comparing, options, tables
-from gitmesh.cli.session import translators
+from gitmesh.cli import asking, differing, options, tables
 
 HELP = f"""Say who can call a destination: every kind of callers and requests, and the lines that decide.
 
@@ -26,7 +25,7 @@ Examples:
   gitmesh who-can reviews policies --facts facts.yaml -o json | jq '.clusters[].rows[].callers'
   gitmesh who-can reviews --base main      who gains and who loses by this branch
 
-With --base two commits of a checkout are compared, as `gitmesh diff` does it.
+{differing.WORDS}
 
 Exit codes: 0 answered; 1 with --expect, where somebody is answered otherwise, or with --base, where anything differs; 2 error findings,
 3 wrong usage, a failure, or a cluster that did not answer.
@@ -39,24 +38,11 @@ Exit codes: 0 answered; 1 with --expect, where somebody is answered otherwise, o
 @asking.expect
 @options.revisions
 @options.facts_from
-def command(denied: bool, base: str | None, head: str, facts_from: str | None, **given: Any) -> int:
+def command(denied: bool, base: str | None, **given: Any) -> int:
     """Decide, and make the table; or tell what two revisions decide otherwise."""
-    if base is None:
-        if facts_from is not None:
-            raise click.UsageError("--facts-from goes with --base")
-        return tables.answer(given, denied=denied)
-    if given["expect"] is not None or denied:
-        raise click.UsageError("--base tells what differs: --expect and --denied are about one revision")
-    asked = comparing.Asked(
-        base=base,
-        head=head,
-        path=given["policies"],
-        config=given["config_path"],
-        source=given["source_name"],
-        facts=given["facts_path"],
-        facts_from=facts_from,
-        clusters=given["cluster_globs"],
-        store=given["store"],
-    )
-    found = comparing.about(comparing.compared(asked, translators()), given["destination"])
-    return comparing.answer(found, given["form"], color=given["color"], fail_on=given["fail_on"], full=False)
+    if base is not None:
+        if denied:
+            raise click.UsageError("--base tells what differs: --denied is about one revision")
+        return differing.answer(given, base)
+    differing.only_with_base(given)
+    return tables.answer(given, denied=denied)
