@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -188,7 +189,8 @@ def _given_facts(asked: Asked, revisions: _Revisions, setup: configuration.Setup
 
 
 def published_facts(checkout: Checkout, branch: str, now: float) -> tuple[Mapping[str, ClusterFacts], str]:
-    """The facts on the status branch, and which they are. A file that holds none is left out, and said: its cluster is then unknown.
+    """The facts on the status branch, and which they are: by a time and no age, so that a review that is repeated says the same. A file
+    that holds none is left out, and said: its cluster is then unknown.
 
     Raises SourceError.
     """
@@ -202,9 +204,9 @@ def published_facts(checkout: Checkout, branch: str, now: float) -> tuple[Mappin
             console.note(printable(f"facts/{name} of {branch} cannot be used: {error}"))
             continue
         found |= {cluster: one for cluster, one in loaded.items() if f"{cluster}.yaml" == name}
-    age = max(0.0, now - checkout.seconds(tip))
-    old = ", which is long ago" if age > _OLD else ""
-    return found, f"{branch} {tip[:12]}, written {ago(age)} ago{old}"
+    written = checkout.seconds(tip)
+    old = f", which is {ago(now - written)} ago" if now - written > _OLD else ""
+    return found, f"{branch} {tip[:12]}, written {datetime.fromtimestamp(written, UTC):%Y-%m-%d %H:%M} UTC{old}"
 
 
 def _planned(setup: configuration.Setup, side: Sequence[Source], plugins: Mapping[str, Translator]) -> Report:

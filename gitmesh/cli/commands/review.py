@@ -178,7 +178,7 @@ def _posted(found: comparing.Compared, made: Publication, number: int | None, to
 
     forge = wiring.forge(found.setup, token_file)
     try:
-        pull = forge.pull(number) if number is not None else find_pull(forge, found.branch, made.head)
+        pull = find_pull(forge, number, found.branch, made.head)
         if pull is None:
             text = f"no open pull request into {found.branch} has the head {made.head[:12]}, now"
             console.note(printable(f"not posted: {text}; it is closed or has a newer head, or is to be named with --pull"))
@@ -187,7 +187,7 @@ def _posted(found: comparing.Compared, made: Publication, number: int | None, to
         done = publish(forge, pull, made)
     except ForgeError as error:
         if not error.retryable:
-            raise _failure(error) from None
+            raise _failure(error, f"pull request {number}: " if number is not None else "") from None
         console.note(printable(f"not posted: {error.in_full}; the next run posts"))
         return
     console.note(printable(f"comment on pull request {pull.number}: {done.value}; status {_status(made)}"))
@@ -204,12 +204,12 @@ def _listed(config_path: Path | None, source_name: str | None, token_file: Path 
     return 0
 
 
-def _failure(error: ForgeError) -> click.ClickException:
-    return click.ClickException(f"{error.in_full}{f'; {error.hint}' if error.hint else ''}")
+def _failure(error: ForgeError, about: str = "") -> click.ClickException:
+    return click.ClickException(f"{about}{error.in_full}{f'; {error.hint}' if error.hint else ''}")
 
 
 def _status(made: Publication) -> str:
     from gitmesh.reviewing.publishing import status_of
 
     status = status_of(made)
-    return f"{status.context}: {status.state.value}"
+    return f"{status.context}: {status.state.value}, {status.text}"
