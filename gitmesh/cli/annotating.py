@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gitmesh.adapters.folder import FolderSource
 from gitmesh.cli import console, folders
 from gitmesh.cli.output import as_json
-from gitmesh.diagnostics import Diagnostic, Location
+from gitmesh.diagnostics import Diagnostic, Location, foremost
 from gitmesh.render.annotations import annotations, github_commands, gitlab_document, sarif_document, without_commands
 from gitmesh.render.findings import MOST_FINDINGS, headline
 from gitmesh.render.values import counted
@@ -46,7 +46,12 @@ def show(findings: Iterable[Diagnostic], form: str, sources: Sequence[Source]) -
         console.document(github_commands(found.placed))
     else:
         console.document(as_json(sarif_document(found) if form == "sarif" else gitlab_document(found.placed)))
-    for one in found.elsewhere[:MOST_FINDINGS]:
+    tell(found.elsewhere)
+
+
+def tell(findings: Sequence[Diagnostic]) -> None:
+    """Findings on stderr, a line each, in which the runner of a job finds no command."""
+    for one in foremost(findings, MOST_FINDINGS):
         console.note(without_commands(headline(one)))
-    if len(found.elsewhere) > MOST_FINDINGS:
-        console.note(f"and {counted(len(found.elsewhere) - MOST_FINDINGS, 'more finding')} at no line of this checkout")
+    if len(findings) > MOST_FINDINGS:
+        console.note(f"and {counted(len(findings) - MOST_FINDINGS, 'more finding')}")

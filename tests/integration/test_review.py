@@ -227,7 +227,7 @@ class TestHostileText:
             "metadata": {"name": "a" * 63, "namespace": "bookshop"},
             "spec": {
                 "destinations": [{"name": "details"}],
-                "matches": [{"headers": [{"name": "x-" + "n" * 200, "exact": self.TEXT + "z" * 500}]}],
+                "matches": [{"headers": [{"name": "x-" + "n" * 120, "exact": self.TEXT + "z" * 500}]}],
                 "timeout": "9s",
             },
         }
@@ -244,8 +244,9 @@ class TestHostileText:
             "spec": {"f" * 500: 1, self.TEXT: 2},
         }
         server.push(1, commit("policies/@everyone.yaml", "", yaml.safe_dump(bad)))
-        code, _, _ = run(*REVIEW)
-        assert code == 2
+        code, out, err = run(*REVIEW)
+        assert (code, out) == (2, "")
+        assert "GM202 UnknownField" in err, "the log of the job says it, too"
         assert status(server) == FAILURE[server.kind]
         body = server.own_comments(1)[0]
         assert "this revision is refused" in body

@@ -15,6 +15,7 @@ from gitmesh.cli import annotating, comparing, console, options, wiring
 from gitmesh.cli.session import translators
 from gitmesh.errors import ForgeError
 from gitmesh.render.escape import printable
+from gitmesh.render.findings import folded
 
 if TYPE_CHECKING:
     from gitmesh.reviewing.publishing import Publication
@@ -113,6 +114,8 @@ def command(
     _written(made, report)
     if annotations:
         annotating.show(found.comparison.appeared, annotations, found.sources)
+    else:
+        annotating.tell(folded(found.comparison.appeared))
     if dry_run:
         _shown(made, color)
     else:
