@@ -11,7 +11,7 @@ from gitmesh.adapters.folder import FolderSource
 from gitmesh.cli import console, folders
 from gitmesh.cli.output import as_json
 from gitmesh.diagnostics import Diagnostic, Location, foremost
-from gitmesh.render.annotations import annotations, github_commands, gitlab_document, sarif_document, without_commands
+from gitmesh.render.annotations import annotated, github_commands, gitlab_document, sarif_document, without_commands
 from gitmesh.render.findings import MOST_FINDINGS, headline
 from gitmesh.render.values import counted
 
@@ -41,7 +41,7 @@ def _path(source: Source | None, path: str) -> str:
 
 def show(findings: Iterable[Diagnostic], form: str, sources: Sequence[Source]) -> None:
     """Print the annotations; what is at no line of the checkout is told on stderr, as the log of the job."""
-    found = annotations(findings, _path_in(sources))
+    found = annotated(findings, _path_in(sources))
     if form == "github":
         console.document(github_commands(found.placed))
     else:

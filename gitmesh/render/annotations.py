@@ -55,7 +55,7 @@ class Annotations(Struct, frozen=True, kw_only=True):
     elsewhere: tuple[Diagnostic, ...]
 
 
-def annotations(findings: Iterable[Diagnostic], path_of: Callable[[Location], str]) -> Annotations:
+def annotated(findings: Iterable[Diagnostic], path_of: Callable[[Location], str]) -> Annotations:
     """Sort findings out. `path_of` gives a place's path from the root of the checkout, "" where it lies elsewhere."""
     placed: list[Annotation] = []
     elsewhere: list[Diagnostic] = []

@@ -14,7 +14,7 @@ import pytest
 
 from gitmesh.codes import CODES
 from gitmesh.diagnostics import Diagnostic, Location, Severity, finding
-from gitmesh.render.annotations import annotations, github_commands, gitlab_document, sarif_document, without_commands
+from gitmesh.render.annotations import annotated, github_commands, gitlab_document, sarif_document, without_commands
 from tests.unit.commandline import Run, runner
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "policies-example"
@@ -143,13 +143,13 @@ def bad(message: str = "no such field", **more: Any) -> Diagnostic:
 
 
 def valid_sarif(*findings: Diagnostic) -> Any:
-    document = json.loads(json.dumps(sarif_document(annotations(findings, lambda place: place.path))))
+    document = json.loads(json.dumps(sarif_document(annotated(findings, lambda place: place.path))))
     jsonschema_rs.validator_for(SARIF, validate_formats=True).validate(document)
     return document["runs"][0]
 
 
 def fingerprints(*findings: Diagnostic) -> list[str]:
-    return [one.fingerprint for one in annotations(findings, lambda place: place.path).placed]
+    return [one.fingerprint for one in annotated(findings, lambda place: place.path).placed]
 
 
 class TestFingerprints:
@@ -205,7 +205,7 @@ class TestSarif:
 
 class TestWorkflowCommands:
     def commands(self, *findings: Diagnostic) -> list[str]:
-        return github_commands(annotations(findings, lambda place: place.path).placed).splitlines()
+        return github_commands(annotated(findings, lambda place: place.path).placed).splitlines()
 
     def test_properties_and_text_are_escaped(self) -> None:
         (line,) = self.commands(bad("100% of\r\n::error::x, y: z", at=at(path="a,b:c%d.yaml")))
@@ -232,7 +232,7 @@ class TestWorkflowCommands:
 
 
 def test_code_quality_has_what_gitlab_reads() -> None:
-    found = annotations([bad("m", hint="h"), bad("w", severity=Severity.WARNING), bad(at=None)], lambda place: place.path)
+    found = annotated([bad("m", hint="h"), bad("w", severity=Severity.WARNING), bad(at=None)], lambda place: place.path)
     document = gitlab_document(found.placed)
     jsonschema_rs.validator_for(CODE_QUALITY).validate(json.loads(json.dumps(document)))
     assert [(one["check_name"], one["severity"], one["location"]) for one in document] == [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitmesh.cli import annotating, comparing, console, options, wiring
+from gitmesh.cli import annotating, comparing, configuration, console, options, wiring
 from gitmesh.cli.session import translators
 from gitmesh.errors import ForgeError
 from gitmesh.render.escape import printable
@@ -198,7 +198,7 @@ def _posted(found: comparing.Compared, made: Publication, number: int | None, to
 
 def _listed(config_path: Path | None, source_name: str | None, token_file: Path | None) -> int:
     """The open pull requests, a line each, of nothing but digits and the names of refs: for a job that reviews all of them."""
-    setup = wiring.require(config_path)
+    setup = configuration.require(config_path)
     try:
         pulls = wiring.forge(setup, token_file).pulls(wiring.named_source(setup, source_name).branch)
     except ForgeError as error:
