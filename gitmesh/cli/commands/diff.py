@@ -25,7 +25,7 @@ apart. The configuration is that of BASE, unless --config names one; PATH is a f
 Examples:
   gitmesh diff                                 the repository against the clusters
   gitmesh diff --base main                     what this branch changes, against live clusters
-  gitmesh diff --base main --facts-from status what it changes, without any cluster's credentials
+  gitmesh diff --base main --facts-from status   the same without the credentials of any cluster
   gitmesh diff policies                        an edit that is not committed yet
   gitmesh diff policies --cluster east --policy reviews
   gitmesh diff --base main -o markdown > comment.md

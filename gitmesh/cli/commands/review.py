@@ -37,7 +37,7 @@ Examples:
   gitmesh review --base origin/main --head origin/feature --pull 7
   gitmesh review --base origin/main --dry-run
   gitmesh review --base origin/main --report review.md
-  gitmesh review --base origin/main --annotations sarif > new.sarif
+  gitmesh review --base origin/main --annotations github
   gitmesh review --list | while read -r number head ref; do git fetch origin "$ref"; done
 
 Exit codes: 0 reviewed, whatever changes; 2 error findings; 3 wrong usage, a failure, a cluster of which nothing is known, or a
@@ -114,7 +114,7 @@ def command(
     _written(made, report)
     if annotations:
         annotating.show(found.comparison.appeared, annotations, found.sources)
-    else:
+    elif not dry_run:
         annotating.tell(folded(found.comparison.appeared))
     if dry_run:
         _shown(made, color)
