@@ -21,7 +21,7 @@ Examples:
   gitmesh who-can reviews
   gitmesh who-can bookshop/ratings:80 --denied
   gitmesh who-can reviews --method DELETE --path /reviews/0
-  gitmesh who-can ledger --method POST --expect denied
+  gitmesh who-can ratings --method POST --expect denied
   gitmesh who-can reviews policies --facts facts.yaml -o json | jq '.clusters[].rows[].callers'
   gitmesh who-can reviews --base main      who gains and who loses by this branch
 
