@@ -17,6 +17,7 @@ import yaml
 
 from gitmesh.adapters import forge as forges
 from gitmesh.model.comparison import ClusterComparison, Comparison, Level, ObjectDelta, Risk
+from gitmesh.model.forge import CommitState, CommitStatus
 from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Action
 from gitmesh.ports import Forge
@@ -177,6 +178,31 @@ class TestInBetween:
         assert "has a newer head" in err
         assert status(server, old) == SUCCESS[server.kind]
         assert CONTEXT not in server.newest_statuses("e" * 40)
+
+    def test_not_pushed_yet(self, server: ForgeServer, run: Run) -> None:
+        commit(old="timeout: 5s", new="timeout: 8s")
+        code, _, err = run(*REVIEW, "--pull", "1")
+        assert (code, server.own_comments(1)) == (0, [])
+        assert "left: the pull request is closed, or has a newer head" in err
+
+    def test_an_old_head_ends_no_status_of_a_newer(self, server: ForgeServer, tmp_path: Path, run: Run) -> None:
+        old, forge = git("rev-parse", "HEAD"), server.forge(tmp_path)
+        new = commit(old="timeout: 5s", new="timeout: 8s")
+        server.push(1, new)
+        server.comment(1, f"<!-- gitmesh:review key=shop head={new} at=5 -->\nearlier", author=server.me.login)
+        forge.set_status(new, CommitStatus(context=CONTEXT, state=CommitState.PENDING, text="being reviewed"))
+        git("checkout", "--quiet", old)
+        run(*REVIEW, "--pull", "1")
+        assert server.newest_statuses(new)[CONTEXT][1] == "being reviewed"
+
+    def test_the_status_of_a_head_that_was_never_reviewed_ends(self, server: ForgeServer, tmp_path: Path, run: Run) -> None:
+        old, forge = git("rev-parse", "HEAD"), server.forge(tmp_path)
+        server.comment(1, f"<!-- gitmesh:review key=shop head={old} at=5 -->\nearlier", author=server.me.login)
+        forge.set_status(old, CommitStatus(context=CONTEXT, state=CommitState.PENDING, text="being reviewed"))
+        new = commit(old="timeout: 5s", new="timeout: 8s")
+        server.push(1, new)
+        run(*REVIEW)
+        assert server.newest_statuses(old)[CONTEXT][1] == f"superseded by {new[:12]} before it was reviewed"
 
     def test_one_that_is_not_there(self, server: ForgeServer, run: Run) -> None:
         code, _, err = run(*REVIEW, "--pull", "99")
