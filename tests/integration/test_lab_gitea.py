@@ -98,6 +98,17 @@ class TestPullRequests:
         assert merged.state == "closed"
         assert merged.merged == fetched(proposal.owner.clone_url(proposal.repository), "main", tmp_path / "other")
 
+    def test_nobody_merges_before_a_required_status_is_there(self, proposal: Proposal) -> None:
+        owner, repository, number = proposal.owner, proposal.repository, proposal.pull.number
+        owner.require_status(repository, CONTEXT)
+        for state in ("", "pending", "failure"):
+            if state:
+                owner.set_status(repository, proposal.pull.head, CONTEXT, state)
+            with pytest.raises(ApiError, match="Not all required status checks successful"):
+                owner.merge_pull(repository, number)
+        owner.set_status(repository, proposal.pull.head, CONTEXT, "success")
+        assert owner.merge_pull(repository, number).merged
+
     def test_one_from_a_fork_can_be_fetched_from_the_target(self, gitea: Gitea, proposal: Proposal, tmp_path: Path) -> None:
         stranger = gitea.user()
         fork = stranger.fork(proposal.repository)

@@ -26,7 +26,7 @@ class DevTools:
 
     def __exit__(self, *_: object) -> None:
         # At once: a polite end would wait for the browser's own good-bye.
-        self._socket.shutdown()
+        self._socket.close(timeout=0)
 
     def call(self, method: str, session: str = "", **parameters: Any) -> Any:
         """The result of a command, to the browser or to the session of a page. LabError says why it failed."""

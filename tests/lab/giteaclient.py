@@ -153,6 +153,11 @@ class GiteaClient:
 
         wait_until(known, f"{commit} on {branch} of {repository}", _SECONDS)
 
+    def require_status(self, repository: str, context: str, branch: str = "main") -> None:
+        """Protect a branch: nobody merges into it before this context's status is `success`."""
+        form = {"rule_name": branch, "enable_push": True, "enable_status_check": True, "status_check_contexts": [context]}
+        self.call("POST", f"/repos/{repository}/branch_protections", form)
+
     def add_hook(self, repository: str, url: str, secret: str, events: Sequence[str] = PULL_EVENTS) -> int:
         """Let Gitea tell a loopback URL of what happens, signed with the secret; returns the hook's id."""
         config = {"url": url, "content_type": "json", "secret": secret}
@@ -175,8 +180,10 @@ class GiteaClient:
         return _pull(self.call("PATCH", f"/repos/{repository}/pulls/{number}", {"state": "open" if is_open else "closed"}))
 
     def merge_pull(self, repository: str, number: int, style: str = "merge") -> GiteaPull:
-        """Merge it by `merge`, `rebase`, `rebase-merge`, `squash` or `fast-forward-only`."""
-        self.call("POST", f"/repos/{repository}/pulls/{number}/merge", {"Do": style})
+        """Merge it by `merge`, `rebase`, `rebase-merge`, `squash` or `fast-forward-only`, once Gitea has found that it has no conflicts."""
+        path = f"/repos/{repository}/pulls/{number}"
+        wait_until(lambda: bool(self.call("GET", path)["mergeable"]), f"{repository}#{number} without conflicts", _SECONDS)
+        self.call("POST", f"{path}/merge", {"Do": style})
         return self.pull(repository, number)
 
     # -- comments and statuses --------------------------------------------------------------------------
