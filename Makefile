@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help demo test e2e lab lab-up lab-down lab-forge-up lab-forge-down lint types contracts check bench lock docs build image clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml requirements/dev.txt
 	@echo "setting up $(VENV) (once)"
