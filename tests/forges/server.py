@@ -57,7 +57,8 @@ class ForgeServer(Hosted):
     """A forge with one repository. Switches may be set at any time.
 
     `rights` are what the token may do (read, comment, status); `budget` is the number of requests until the rate limit, None for no
-    limit; `script` are answers that the next requests get without being looked at; `most` is the greatest page.
+    limit; `script` are answers that the next requests get without being looked at; `most` is the greatest page; unless it
+    `keeps_alive`, it closes each connection after its answer without having said so.
     """
 
     kind: ClassVar[str]
@@ -74,11 +75,13 @@ class ForgeServer(Hosted):
         self.rights = {"read", "comment", "status"}
         self.budget: int | None = None
         self.script: list[Said] = []
+        self.keeps_alive = True
         self.faults = Faults(0, 0.0)
         self.most = 100
         self.link_root: str | None = None
         self.asked: list[Asked] = []
         self.troubles: list[Trouble] = []
+        self.connections = 0
         self.ending = threading.Event()
         self._http = _Http(self, tls)
 
@@ -179,6 +182,10 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Http
 
+    def setup(self) -> None:
+        super().setup()
+        self.server.forge.connections += 1
+
     def _answer(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         forge, trouble = self.server.forge, self.server.forge.faults.draw()
@@ -219,6 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        self.close_connection |= not self.server.forge.keeps_alive
 
     def _end(self) -> None:
         self.close_connection = True

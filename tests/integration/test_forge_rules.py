@@ -142,6 +142,13 @@ def test_github_refuses_a_comment_that_is_too_long(github: GitHubServer, tmp_pat
     assert "Body is too long (maximum is 65536 characters)" in caught.value.detail
 
 
+def test_a_403_that_says_when_to_come_again_is_a_limit(github: GitHubServer, tmp_path: Path) -> None:
+    number = github.open_pull(A)
+    github.script = [Said(status=403, data={"message": "Slow down."}, headers={"Retry-After": "3"})]
+    github.forge(tmp_path).add_comment(number, "text")
+    assert github.own_comments(number) == ["text"]
+
+
 @pytest.mark.parametrize(("after", "seconds"), [(3, 3), (None, 60)])
 def test_github_limits_what_is_done_at_once(github: GitHubServer, tmp_path: Path, after: int | None, seconds: int) -> None:
     number = github.open_pull(A)
@@ -200,6 +207,12 @@ def test_gitlab_refuses_other_transitions_for_good(gitlab: GitLabServer, tmp_pat
 def test_gitlab_states_that_only_others_set(gitlab: GitLabServer, tmp_path: Path, theirs: str, state: str) -> None:
     gitlab.statuses = [HostedStatus(1, A, "build", theirs, "", "")]
     assert [one.state for one in gitlab.forge(tmp_path).statuses(A)] == [state]
+
+
+@pytest.mark.parametrize("rows", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_gitlab_has_a_status_of_each_ref(gitlab: GitLabServer, tmp_path: Path, rows: tuple[int, ...]) -> None:
+    gitlab.script = [Said(data=[{"id": row, "name": "build", "status": "success", "description": str(row)} for row in rows])]
+    assert [one.text for one in gitlab.forge(tmp_path).statuses(A)] == ["2"]
 
 
 @pytest.mark.parametrize(("commit", "squash", "merged"), [(B, "", B), ("", C, C), (B, C, B), ("", "", A)])
