@@ -116,12 +116,20 @@ def test_a_request_that_was_never_sent_is_tried_again(tmp_path: Path, monkeypatc
         assert server.own_comments(number) == ["text"]
 
 
-@pytest.mark.parametrize("reply", [breaks_off, resets])
+def speaks_otherwise(handler: Handler) -> None:
+    """Something that is no HTTP."""
+    handler.wfile.write(b"\x1b[31m220 mail.example ESMTP " + b"x" * 1000 + b"\r\n\r\n")
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize("reply", [breaks_off, resets, speaks_otherwise])
 def test_broken_connections_are_told_and_tried_again(tmp_path: Path, reply: Reply) -> None:
     with FaultServer(reply) as server:
         with pytest.raises(ForgeError, match="broke the connection off") as caught:
             at(server.url, tmp_path).pulls("main")
         assert caught.value.retryable
+        assert caught.value.detail.isprintable()
+        assert len(caught.value.detail) <= 1000
         assert len(server.seen) == 5
 
 

@@ -309,7 +309,7 @@ def test_nobody_learns_the_token(
 ) -> None:
     caplog.set_level(0)
     server.token = "c4n4ry-secret"
-    forge = server.forge(tmp_path, timeout=0.5)
+    forge, hasty = server.forge(tmp_path), server.forge(tmp_path, timeout=0.5)
     number = server.open_pull(A)
     told = [repr(Token(server.token)), repr(forge), repr(vars(forge)), repr(forge.add_comment(number, "x")), repr(forge.comments(number))]
     server.script = [_repeating(status, server.token) for status in (400, 401, 403, 404, 422, 500, 302)]
@@ -320,7 +320,7 @@ def test_nobody_learns_the_token(
     for trouble in Trouble:
         server.faults = Faults(1, 1.0, (trouble,))
         with pytest.raises(ForgeError) as caught:
-            forge.add_comment(number, "x")
+            hasty.add_comment(number, "x")
         told += [repr(caught.value), caught.value.in_full, caught.value.hint]
     said = capfd.readouterr()
     assert "c4n4ry" not in "\n".join([*told, caplog.text, said.out, said.err])

@@ -162,9 +162,9 @@ class Exchange:
             return self._unreachable(error)
         except httpcore2.ProxyError as error:
             text = f"the proxy of forge.proxy does not lead to {host}"
-            return Mishap(ForgeError(text, detail=str(error), hint="Look whether it may be used for this host."), sent=False)
+            return Mishap(ForgeError(text, detail=clean(error), hint="Look whether it may be used for this host."), sent=False)
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-            return Mishap(ForgeError(f"{host} broke the connection off", detail=str(error)), sent=True)
+            return Mishap(ForgeError(f"{host} broke the connection off", detail=clean(error)), sent=True)
 
     def _unreachable(self, error: httpcore2.ConnectError) -> Mishap:
         if isinstance(error, UntrustedError):
