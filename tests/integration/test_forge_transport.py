@@ -15,7 +15,7 @@ from gitmesh.adapters.forge import forge
 from gitmesh.errors import ForgeError
 from gitmesh.model.config import ForgeConfig
 from gitmesh.ports import Forge
-from tests.forges import GiteaServer, Said
+from tests.forges import ForgeAnswer, GiteaServer
 from tests.integration.faultserver import FaultServer, Handler, Reply, breaks_off, floods, resets, says, trickles
 
 A, B = "a" * 40, "b" * 40
@@ -201,7 +201,7 @@ def test_a_wait_that_is_no_number_is_a_minute(tmp_path: Path) -> None:
     pauses: list[float] = []
     with GiteaServer() as server:
         server.open_pull(A)
-        server.script = [Said(status=429, data={}, headers={"Retry-After": "Wed, 21 Oct 2037 07:28:00 GMT"})]
+        server.script = [ForgeAnswer(status=429, data={}, headers={"Retry-After": "Wed, 21 Oct 2037 07:28:00 GMT"})]
         assert server.forge(tmp_path, timeout=600, sleep=pauses.append).pulls("main")
     assert 60 <= pauses[0] < 66
 

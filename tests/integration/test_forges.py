@@ -13,7 +13,7 @@ from gitmesh.adapters.forge.site import Token
 from gitmesh.errors import ForgeError
 from gitmesh.model.forge import CommitState, CommitStatus, PullState
 from gitmesh.ports import Forge
-from tests.forges import SERVERS, Faults, ForgeServer, Said, Trouble
+from tests.forges import SERVERS, Faults, ForgeAnswer, ForgeServer, Trouble
 
 A, B, C, D = ("a" * 40, "b1" * 20, "c" * 40, "d" * 64)
 
@@ -326,6 +326,8 @@ def test_nobody_learns_the_token(
     assert "c4n4ry" not in "\n".join([*told, caplog.text, said.out, said.err])
 
 
-def _repeating(status: int, token: str) -> Said:
+def _repeating(status: int, token: str) -> ForgeAnswer:
     text = f"what was that: Authorization {token}?"
-    return Said(status=status, data={"message": text, "errors": [{"message": token}]}, headers={"Location": f"http://x.example/{token}"})
+    return ForgeAnswer(
+        status=status, data={"message": text, "errors": [{"message": token}]}, headers={"Location": f"http://x.example/{token}"}
+    )
