@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -165,9 +166,17 @@ def _address(url: str) -> str:
     """The address of a forge, in the form that its API's is made of; a wrong one is never repeated, since it may hold a secret."""
     if "@" in url:
         raise ValueError("a URL holds no credentials; use tokenFile")
-    if not _ADDRESS.fullmatch(url) or any(part in (".", "..") for part in url.split("/")):
+    if not _ADDRESS.fullmatch(url) or any(part in (".", "..") for part in url.split("/")) or not _has_port(url):
         raise ValueError("not the address of a forge; write https://host, with a path only where the whole forge is below one")
     return url.rstrip("/")
+
+
+def _has_port(url: str) -> bool:
+    """Whether the port of an address, if it names one, is one that there can be."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _repository(path: str) -> str:
@@ -177,7 +186,7 @@ def _repository(path: str) -> str:
 
 
 def _http_proxy(url: str) -> str:
-    if not re.fullmatch(r"http://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/?", url):
+    if not re.fullmatch(r"http://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/?", url) or not _has_port(url):
         raise ValueError("a proxy is http://host:port, without credentials")
     return url
 
