@@ -15,7 +15,7 @@ from gitmesh.cli import console, trust
 from gitmesh.render.escape import printable
 
 if TYPE_CHECKING:
-    from gitmesh.model.config import Config
+    from gitmesh.model.config import Config, SourceConfig
 
 FILE = "gitmesh.yaml"
 
@@ -34,6 +34,16 @@ class Setup(Struct, frozen=True, kw_only=True):
     def base(self) -> Path:
         """Where relative paths begin."""
         return self.file.resolve().parent
+
+    def places(self, source: SourceConfig) -> tuple[str, ...]:
+        """Where a source's policies lie, as seen from the root of its repository, or, of a plain folder, from the folder of the
+        configuration; none where that folder lies outside of it."""
+        if source.path is None:
+            return source.paths
+        found = [os.path.normpath(os.path.join(source.path, place)) for place in source.paths]
+        if os.path.isabs(source.path) or any(place.split(os.sep)[0] == os.pardir for place in found):
+            return ()
+        return tuple("" if place == os.curdir else place for place in found)
 
     @property
     def clusters(self) -> Mapping[str, Mapping[str, str]]:

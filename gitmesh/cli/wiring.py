@@ -20,6 +20,7 @@ from gitmesh.cli import folders
 from gitmesh.cli.configuration import Setup, consent_line, load, require
 
 if TYPE_CHECKING:
+    from gitmesh.adapters.folder import FolderSource
     from gitmesh.adapters.git import GitSource
     from gitmesh.adapters.kube.events import EventPublisher
     from gitmesh.adapters.statusbranch import StatusBranch
@@ -32,18 +33,31 @@ T = TypeVar("T")
 
 
 def sources(setup: Setup, store: Path | None) -> tuple[Source, ...]:
-    """The repositories of the configuration; what a confined one may not read fails alone."""
-    return tuple(_source(setup, source, store) for source in setup.config.sources)
+    """The repositories and folders of the configuration; what a confined one may not read fails alone."""
+    return tuple(_unless_confined(setup, source, store) for source in setup.config.sources)
 
 
-def _source(setup: Setup, source: SourceConfig, store: Path | None) -> Source:
+def _unless_confined(setup: Setup, source: SourceConfig, store: Path | None) -> Source:
     if setup.confined:
         from gitmesh.cli.confined import source_problem
         from gitmesh.cli.unusable import UnusableSource
 
         if problem := source_problem(setup.file.resolve(), source):
             return UnusableSource(source.name, f"{problem}, because the configuration is not trusted", consent_line(setup.file))
-    return git_source(setup, source, store)
+    return own_source(setup, source, store)
+
+
+def own_source(setup: Setup, source: SourceConfig, store: Path | None) -> GitSource | FolderSource:
+    """One source of a configuration that was named, or is trusted."""
+    return plain_folder(setup, source.name, source.path, source.paths) if source.path is not None else git_source(setup, source, store)
+
+
+def plain_folder(setup: Setup, name: str, path: str, paths: Sequence[str]) -> FolderSource:
+    """A folder as a source. Files are named from the folder of the configuration, whoever looks from wherever."""
+    from gitmesh.adapters.folder import FolderSource
+
+    shown = Path(path).as_posix()
+    return FolderSource(name, str(setup.base / path), prefix="" if shown == "." else f"{shown.rstrip('/')}/", paths=tuple(paths))
 
 
 def git_source(setup: Setup, source: SourceConfig, store: Path | None) -> GitSource:
@@ -51,6 +65,7 @@ def git_source(setup: Setup, source: SourceConfig, store: Path | None) -> GitSou
     from gitmesh.adapters.git import GitSource
     from gitmesh.errors import SourceError
 
+    assert source.url is not None, "exactly one of url and path is given"
     try:
         return GitSource(
             source.name,
@@ -82,8 +97,21 @@ def stand_in(setup: Setup, path: Path | None, name: str | None, store: Path | No
     if path is None:
         return sources(setup, store)
     chosen = _named(setup, name)
-    stands = folders.stand_in(path, chosen.name, setup, chosen.paths)
-    return tuple(stands if source is chosen else _source(setup, source, store) for source in setup.config.sources)
+    if chosen.path is not None and not setup.confined:
+        stands = _for_folder(setup, chosen.name, chosen.path, chosen.paths, path)
+    else:
+        stands = folders.stand_in(path, chosen.name, setup, setup.places(chosen))
+    return tuple(stands if source is chosen else _unless_confined(setup, source, store) for source in setup.config.sources)
+
+
+def _for_folder(setup: Setup, name: str, own: str, paths: Sequence[str], given: Path) -> FolderSource:
+    """What PATH means for a source that is a plain folder: the folder itself where PATH is a part of it or holds it, as a part alone
+    would read as if all the rest were deleted; else PATH as it is, in its place."""
+    mine, other = Path(os.path.realpath(setup.base / own)), Path(os.path.realpath(given))
+    if mine == other or mine in other.parents or other in mine.parents:
+        return plain_folder(setup, name, own, paths)
+    inside = paths if any((given / place).exists() for place in paths) else ()
+    return folders.folder(given, name, inside=inside, root=True)
 
 
 def _named(setup: Setup, name: str | None) -> SourceConfig:
@@ -162,14 +190,23 @@ def read_facts(path: Path) -> Mapping[str, ClusterFacts]:
 
 
 def status_branch(setup: Setup, repositories: Sequence[Source]) -> StatusBranch | None:
-    """The status branch of the first source's repository, unless it is switched off, or the repository may not be used."""
+    """The status branch of the first repository among the sources, unless it is switched off, or the repository may not be used."""
     from gitmesh.adapters.git import GitSource
     from gitmesh.adapters.statusbranch import StatusBranch
 
-    back, first = setup.config.write_back, repositories[0]
+    back = setup.config.write_back
+    pairs = zip(setup.config.sources, repositories, strict=True)
+    first = next((source for configured, source in pairs if configured.url is not None), None)
     if not back.enabled or not isinstance(first, GitSource):
         return None
     return StatusBranch(first, back.status_branch, author=back.author, now=time.time)
+
+
+def status_nowhere(setup: Setup) -> str:
+    """Why there is no place for a status that the configuration asks for; "" where there is one, or none is asked for."""
+    if not setup.config.write_back.enabled or any(source.url is not None for source in setup.config.sources):
+        return ""
+    return "no status is written: a plain folder has no status branch (writeBack: {enabled: false} says that this is meant)"
 
 
 def events(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> EventPublisher | None:

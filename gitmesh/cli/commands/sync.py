@@ -63,6 +63,8 @@ def command(
     """Run to the end, and print what was done."""
     setup = configuration.require(config_path)
     only = wiring.chosen_clusters(tuple(setup.clusters), cluster_globs)
+    if not dry_run and (nowhere := wiring.status_nowhere(setup)):
+        console.note(nowhere)
     job = whole_job(setup, store, approve=approve, only=only)
     stage = Stage.PLAN if dry_run else Stage.APPLY
     report = shown_clusters(execute(replace(job, publishers=()) if dry_run or only else job, stage), only)
