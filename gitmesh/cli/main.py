@@ -26,6 +26,8 @@ ENTRIES: Mapping[str, Entry] = {
     "can": Entry(module=f"{_COMMANDS}.can", help="Say whether a request would be admitted, and which lines decide."),
     "route": Entry(module=f"{_COMMANDS}.route", help="Say how a request would be treated, and which lines decide."),
     "sync": Entry(module=f"{_COMMANDS}.sync", help="Make the clusters what the policies say, once."),
+    "status": Entry(module=f"{_COMMANDS}.status", help="Show what is in force, refused and waiting, and each cluster."),
+    "history": Entry(module=f"{_COMMANDS}.history", help="Show what became of each commit, and what was healed."),
     "approve": Entry(module=f"{_COMMANDS}.approve", help="End a hold: confirm the facts that a finding doubts."),
     "agent": Entry(module=f"{_COMMANDS}.agent", help="Keep the clusters what the policies say, for ever."),
     "discover": Entry(module=f"{_COMMANDS}.discover", help="Show what runs in the clusters."),
@@ -46,6 +48,7 @@ Examples:
   gitmesh diff policies                 what an edit would change, in every cluster
   gitmesh can productpage reviews       who may call whom, and which lines decide
   gitmesh sync                          make the clusters what the repository says
+  gitmesh status                        what is in force, what waits, and the next command
   gitmesh explain GM210                 what a finding means
 """
 

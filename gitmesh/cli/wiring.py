@@ -34,10 +34,11 @@ T = TypeVar("T")
 
 def sources(setup: Setup, store: Path | None) -> tuple[Source, ...]:
     """The repositories and folders of the configuration; what a confined one may not read fails alone."""
-    return tuple(_unless_confined(setup, source, store) for source in setup.config.sources)
+    return tuple(unless_confined(setup, source, store) for source in setup.config.sources)
 
 
-def _unless_confined(setup: Setup, source: SourceConfig, store: Path | None) -> Source:
+def unless_confined(setup: Setup, source: SourceConfig, store: Path | None) -> Source:
+    """One source, or the reason why a confined configuration may not read it."""
     if setup.confined:
         from gitmesh.cli.confined import source_problem
         from gitmesh.cli.unusable import UnusableSource
@@ -101,7 +102,7 @@ def stand_in(setup: Setup, path: Path | None, name: str | None, store: Path | No
         stands = _for_folder(setup, chosen.name, chosen.path, chosen.paths, path)
     else:
         stands = folders.stand_in(path, chosen.name, setup, setup.places(chosen))
-    return tuple(stands if source is chosen else _unless_confined(setup, source, store) for source in setup.config.sources)
+    return tuple(stands if source is chosen else unless_confined(setup, source, store) for source in setup.config.sources)
 
 
 def _for_folder(setup: Setup, name: str, own: str, paths: Sequence[str], given: Path) -> FolderSource:
