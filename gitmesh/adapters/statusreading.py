@@ -53,7 +53,7 @@ class StatusCopy(Struct, frozen=True):
         files = {commit: self._policy(commit, place) for commit in commits} if policy else {}
         found = [_moment(commit, raw[commit], shown.get(f"{commit}:{STATUS}"), files.get(commit)) for commit in commits if commit in raw]
         known = self._described({source.commit for one in found for source in one.sources})
-        return tuple(replace(one, sources=tuple(replace(known.get(s.commit, s), source=s.source, refused=s.refused) for s in one.sources)) for one in found)
+        return tuple(replace(one, sources=tuple(_known(source, known) for source in one.sources)) for one in found)
 
     def _policy(self, commit: str, place: str) -> bytes | None:
         """The file of a policy in one commit; of several namespaces the first."""
@@ -70,6 +70,12 @@ class StatusCopy(Struct, frozen=True):
                 info, message = describe(content), content.decode("utf-8", "replace").partition("\n\n")[2]
                 found[commit] = SourceCommit(source="", commit=commit, author=info.author, subject=info.subject, pulls=pulls(message))
         return found
+
+
+def _known(source: SourceCommit, known: Mapping[str, SourceCommit]) -> SourceCommit:
+    """A commit of a source, with what is known of it."""
+    found = known.get(source.commit, source)
+    return replace(source, author=found.author, subject=found.subject, pulls=found.pulls)
 
 
 def _moment(commit: str, raw: bytes, status: bytes | None, policy: bytes | None) -> Moment:

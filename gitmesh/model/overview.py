@@ -74,6 +74,11 @@ class Overview(Struct, frozen=True, kw_only=True):
     commit: str = ""
     seconds: int = 0
 
+    @property
+    def states(self) -> tuple[State, ...]:
+        """Of the sources and the clusters."""
+        return (*(one.state for one in self.sources), *(one.state for one in self.clusters))
+
 
 class SourceCommit(Struct, frozen=True, kw_only=True):
     """A commit of a source, `refused` where it was not put in force. Who wrote it and what it says are known where the source's history is at hand; `pulls` are the numbers of

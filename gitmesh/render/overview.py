@@ -34,8 +34,7 @@ def overview_text(overview: Overview, now: float, *, paint: Paint = plain) -> st
 
 def worst_state(overview: Overview) -> State:
     """The worst of the sources and clusters; Synced where there is nothing."""
-    states = [one.state for one in (*overview.sources, *overview.clusters)]
-    return max(states, key=_FROM_GOOD.index, default=State.SYNCED)
+    return max(overview.states, key=_FROM_GOOD.index, default=State.SYNCED)
 
 
 _FROM_GOOD = (State.SYNCED, State.DRIFTED, State.PENDING, State.HELD, State.INVALID, State.FAILED, State.UNREACHABLE)
@@ -44,7 +43,7 @@ _FROM_GOOD = (State.SYNCED, State.DRIFTED, State.PENDING, State.HELD, State.INVA
 def next_step(overview: Overview) -> tuple[str, str]:
     """The command to type next, and why; no command where nothing waits for anybody."""
     sources, clusters = overview.sources, overview.clusters
-    if any(one.state is State.UNREACHABLE for one in (*sources, *clusters)):
+    if State.UNREACHABLE in overview.states:
         return "gitmesh check", "says what does not answer"
     if overview.waiting and not overview.refusals:
         return overview.waiting[0].command, "where it is meant; otherwise it ends by itself once what is doubted is right again"

@@ -97,8 +97,9 @@ def _document(one: Moment) -> Document:
 
 
 def _source(one: SourceCommit) -> Document:
-    content = {"name": one.source, "commit": one.commit, "refused": one.refused, "author": one.author, "subject": one.subject, "pulls": list(one.pulls)}
-    return {key: value for key, value in content.items() if value}
+    told = {"author": one.author, "subject": one.subject, "pulls": list(one.pulls)}
+    known = {key: value for key, value in told.items() if value}
+    return {"name": one.source, "commit": one.commit, "refused": one.refused, **known}
 
 
 def _heal(one: Heal) -> Document:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from gitmesh.model.overview import Heal, Moment, SourceCommit
+from gitmesh.model.overview import ClusterStanding, Heal, Moment, SourceCommit
 from gitmesh.model.report import State
 from gitmesh.status.reading import UnreadableError, read_policy, read_status, seen_commits, standings
 
@@ -24,7 +24,8 @@ _LINES = 400
 def moment(commit: str, seconds: int, message: str, status: bytes | None, policy: bytes | None = None) -> Moment:
     """One commit of the branch. Where its `status.yaml` cannot be read, its trailers still say which commits it is about."""
     lines = message.split("\n")[:_LINES]
-    sources, clusters = [SourceCommit(source="", commit=found[1]) for line in lines if (found := _TRAILER.fullmatch(line))], ()
+    sources = [SourceCommit(source="", commit=found[1]) for line in lines if (found := _TRAILER.fullmatch(line))]
+    clusters: tuple[ClusterStanding, ...] = ()
     try:
         if status is not None:
             read = read_status(status)

@@ -124,6 +124,6 @@ def _exit_code(overview: Overview) -> int:
     from gitmesh.cli.exits import CLEAN, FAILED, FINDINGS
     from gitmesh.model.report import State
 
-    if any(one.state is State.UNREACHABLE for one in (*overview.sources, *overview.clusters)):
+    if State.UNREACHABLE in overview.states:
         return FAILED
     return FINDINGS if overview.findings.get("error") else CLEAN
