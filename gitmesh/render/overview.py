@@ -10,6 +10,7 @@ from gitmesh.model.report import State
 from gitmesh.render.document import Document, document
 from gitmesh.render.escape import printable
 from gitmesh.render.paint import Paint, plain
+from gitmesh.render.summary import revision
 from gitmesh.render.text import table
 from gitmesh.render.values import ago, counted, shortened
 
@@ -89,11 +90,6 @@ def iso(seconds: int) -> str:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else ""
     except (OverflowError, ValueError, OSError):
         return ""
-
-
-def revision(source: str, commit: str) -> str:
-    """`policies@1a2b3c4d5e6f`; a plain folder has no commit."""
-    return f"{source}@{commit[:12]}" if commit else source
 
 
 def _waiting_document(one: Waiting) -> Document:

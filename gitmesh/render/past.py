@@ -8,8 +8,9 @@ from gitmesh.model.overview import ClusterStanding, Heal, Moment, SourceCommit
 from gitmesh.model.report import State
 from gitmesh.render.document import Document, document
 from gitmesh.render.escape import printable
-from gitmesh.render.overview import cluster_document, iso, revision
+from gitmesh.render.overview import cluster_document, iso
 from gitmesh.render.paint import Paint, plain
+from gitmesh.render.summary import revision
 from gitmesh.render.text import table
 from gitmesh.render.values import listed, shortened
 
