@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gitmesh.model.config import Config, SourceConfig
 
 FILE = "gitmesh.yaml"
+BEGIN = "to begin with one that works: `gitmesh init mesh`"
+"""What helps whoever has no configuration at all."""
 
 
 class Setup(Struct, frozen=True, kw_only=True):
@@ -127,7 +129,7 @@ def require(given: Path | None) -> Setup:
     """The configuration; a clear failure without one."""
     setup = load(given)
     if setup is None:
-        raise click.UsageError(f"no configuration: give --config FILE, set GITMESH_CONFIG, or run below a folder with {FILE}")
+        raise click.UsageError(f"no configuration: give --config FILE, set GITMESH_CONFIG, or run below a folder with {FILE}; {BEGIN}")
     return setup
 
 

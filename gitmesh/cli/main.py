@@ -20,6 +20,7 @@ _COMMANDS = "gitmesh.cli.commands"
 
 ENTRIES: Mapping[str, Entry] = {
     "demo": Entry(module=f"{_COMMANDS}.demo", help="See GitMesh work: no cluster, no network, no questions."),
+    "init": Entry(module=f"{_COMMANDS}.init", help="Write a policy repository to start from."),
     "validate": Entry(module=f"{_COMMANDS}.validate", help="Check policies; every mistake at its line."),
     "render": Entry(module=f"{_COMMANDS}.render", help="Print the objects that each cluster would get."),
     "diff": Entry(module=f"{_COMMANDS}.diff", help="Show what differs between policies and live clusters."),
@@ -44,6 +45,7 @@ HELP = """GitMesh holds service meshes to the policies in a Git repository.
 \b
 Examples:
   gitmesh demo                          see it work, without a cluster
+  gitmesh init mesh                     write a policy repository to start from
   gitmesh validate policies             check policies, no configuration needed
   gitmesh diff policies                 what an edit would change, in every cluster
   gitmesh can productpage reviews       who may call whom, and which lines decide

@@ -74,7 +74,7 @@ def nowhere() -> click.UsageError:
     text = (
         f"there is no status branch to read: no configuration with a repository that has one, and no origin/{DEFAULT_BRANCH} in a checkout"
     )
-    return click.UsageError(f"{text}; with a configuration, look live: `gitmesh status --live`")
+    return click.UsageError(f"{text}; with a configuration, look live: `gitmesh status --live`; {configuration.BEGIN}")
 
 
 def failed(error: SourceError) -> click.ClickException:

@@ -39,7 +39,6 @@ Exit codes: 0 asked to stop, 2 the configuration is not valid, 3 wrong usage or 
 @click.option(
     "--config",
     "config_path",
-    required=True,
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     envvar="GITMESH_CONFIG",
     metavar="FILE",
@@ -59,7 +58,7 @@ Exit codes: 0 asked to stop, 2 the configuration is not valid, 3 wrong usage or 
 )
 @options.store
 def command(
-    config_path: Path,
+    config_path: Path | None,
     listen: str | None,
     log_format: Literal["text", "json"],
     log_level: str,
@@ -72,6 +71,8 @@ def command(
     from gitmesh.agent.logs import logger
     from gitmesh.agent.main import run_agent, stop_on_signals
 
+    if config_path is None:
+        raise click.UsageError(f"no configuration: the agent is told which by --config FILE or GITMESH_CONFIG; {configuration.BEGIN}")
     stop = stop_on_signals()
     setup = configuration.read(config_path, quiet=True)
     log = logger(log_format, level=log_level)
