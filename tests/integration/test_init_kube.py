@@ -16,7 +16,9 @@ pytestmark = pytest.mark.lab
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     (tmp_path / "mesh").mkdir()
-    return runner(tmp_path / "mesh", capsys, monkeypatch)
+    call = runner(tmp_path / "mesh", capsys, monkeypatch)
+    monkeypatch.setenv("GITMESH_INSTANCE", "starter")  # other tests have been at this server as the instance shop
+    return call
 
 
 def test_what_it_wrote_passes_and_writes_nothing(apiserver: ApiServer, run: Run, tmp_path: Path) -> None:
