@@ -151,7 +151,7 @@ def revisions_line(report: Report) -> str:
 def _revision(source: SourceResult) -> str:
     if source.unavailable:
         return f"{revision(source.name, source.accepted)} (not read{', the last known one' if source.accepted else ''})"
-    told = revision(source.name, source.seen) if source.seen else f"{source.name} (a folder)"
-    if not source.refused:
-        return told
-    return f"{told} (refused{f'; {source.accepted[:12]} in force' if source.accepted else ''})"
+    if not source.seen:
+        return f"{source.name} (a folder{', refused' if source.refused else ''})"
+    force = f"; {source.accepted[:12]} in force" if source.accepted else ""
+    return f"{revision(source.name, source.seen)}{f' (refused{force})' if source.refused else ''}"

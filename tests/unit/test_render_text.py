@@ -297,6 +297,7 @@ def test_verdicts_are_told_unless_all_is_accepted(verdicts: tuple[Verdict, ...],
         (SourceResult(name="a", accepted="a" * 40, unavailable=True), "revision: a@aaaaaaaaaaaa (not read, the last known one)"),
         (SourceResult(name="a", unavailable=True), "revision: a (not read)"),
         (SourceResult(name="a"), "revision: a (a folder)"),
+        (SourceResult(name="a", refused=True), "revision: a (a folder, refused)"),
     ],
 )
 def test_the_revision_is_named_in_every_answer_of_diff_and_sync(source: SourceResult, line: str) -> None:
