@@ -18,6 +18,8 @@ from gitmesh.parsing.schema import combined
 
 SCHEMA = "gitmesh.schema.json"
 WORKFLOW = ".github/workflows/gitmesh.yaml"
+HOOKS = ".pre-commit-config.yaml"
+"""Read at the root of a checkout only."""
 _FILES: Mapping[str, str] = {"TrafficPolicy": "traffic", "AccessPolicy": "access", "VirtualMesh": "mesh", "Adoption": "adoption"}
 _MODELINE = f"# yaml-language-server: $schema=../{SCHEMA}\n"
 
@@ -157,6 +159,19 @@ jobs:
     - run: gitmesh validate
 """
 
+_HOOKS = """\
+# Checks the policies before each commit, with the gitmesh that is installed; `pre-commit install` switches it on.
+repos:
+- repo: local
+  hooks:
+  - id: gitmesh
+    name: gitmesh validate
+    entry: gitmesh validate
+    language: system
+    pass_filenames: false
+    files: \\.ya?ml$
+"""
+
 
 class Context(Struct, frozen=True, kw_only=True):
     """A cluster by a context of a kubeconfig."""
@@ -184,6 +199,7 @@ def starter(context: Context | None, inside: str) -> Mapping[str, str]:
         **{f"policies/{_FILES[kind]}.yaml": _MODELINE + text for kind, text in _policies(context).items()},
         **clusters,
         WORKFLOW: _CI % {"where": where, "version": __version__},
+        **({} if inside else {HOOKS: _HOOKS}),
     }
 
 

@@ -114,6 +114,21 @@ def test_the_ci_step_passes_where_nothing_is_trusted_and_refuses_a_mistake(run: 
     assert run(*ours[0])[0] == 2
 
 
+def test_the_hook_runs_the_same_check_at_the_root_of_a_checkout_alone(run: Run) -> None:
+    git_here()
+    run("init", "below")
+    assert not Path("below/.pre-commit-config.yaml").exists()
+    Path(".github/workflows/gitmesh.yaml").unlink()
+    run("init")
+    (repo,) = yaml.safe_load(Path(".pre-commit-config.yaml").read_text())["repos"]
+    (hook,) = repo["hooks"]
+    assert (repo["repo"], hook["language"], hook["pass_filenames"]) == ("local", "system", False)
+    assert all(re.search(hook["files"], name) for name in ("policies/mesh.yaml", "gitmesh.yaml"))
+    assert run(*shlex.split(hook["entry"])[1:])[0] == 0
+    Path("policies/more.yaml").write_text("kind: TrafficPolicy\n")
+    assert run(*shlex.split(hook["entry"])[1:])[0] == 2
+
+
 def test_there_is_a_policy_of_every_kind_which_the_schema_beside_it_takes(run: Run) -> None:
     run("init")
     validator = jsonschema_rs.validator_for(json.loads(Path("gitmesh.schema.json").read_text()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from gitmesh.adapters.polling import Polled, Remote
 from gitmesh.model.report import State
 from gitmesh.parsing.settings import load_config
 from tests.folders import Folders, allow, said
+from tests.gitrepo import Repo
 from tests.properties.history import History, document
 from tests.unit.commandline import Run, runner
 
@@ -33,6 +35,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     shutil.copytree(EXAMPLE, tmp_path / "shop")
     call = runner(tmp_path / "shop", capsys, monkeypatch)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     source(FOLDER)
     return call
 
@@ -100,6 +103,18 @@ def test_without_a_status_branch_nothing_is_said_where_that_is_meant(run: Run) -
     assert "status" not in run("sync")[2]
 
 
+def test_the_status_goes_to_the_first_repository_there_is(run: Run) -> None:
+    repo = Repo(Path("more.git").absolute())
+    repo.commit({"all.yaml": yaml.safe_dump(document("TrafficPolicy", "details", destinations=[{"name": "details"}], timeout="3s"))})
+    repo.commit({"all.yaml": repo.files()["all.yaml"].replace(b"namespace: shop", b"namespace: bookshop")})
+    source(f"{FOLDER}- {{name: more, url: '{repo.url}', allowInsecure: true}}\n")
+    code, out, err = run("sync", "--config", "gitmesh.yaml")
+    assert (code, "no status is written" in err) == (0, False), out
+    assert f"revisions: policies (a folder), more@{repo.tip()[:12]}" in out
+    assert b"lastGood" in repo.files("gitmesh-status")["status.yaml"]
+    assert run("status", "--config", "gitmesh.yaml")[1].startswith("shop: Synced, by the status branch")
+
+
 def test_a_part_of_the_folder_is_no_order_to_delete_the_rest(run: Run) -> None:
     run("sync", "--config", "gitmesh.yaml")
     for path in ("policies", "policies/reviews.yaml", "."):
@@ -149,6 +164,19 @@ def test_a_refused_folder_changes_nothing_and_drift_waits(run: Run) -> None:
     edit("reviews.yaml", "timout: 3s", "timeout: 3s")
     assert run("sync")[0] == 0
     assert live() != before
+
+
+def test_deletions_beyond_the_guard_are_approved_by_their_hold(run: Run) -> None:
+    run("sync")
+    before = live()
+    for path in Path("policies").glob("*.yaml"):
+        if path.name != "mesh.yaml":
+            path.unlink()
+    code, out, err = run("sync")
+    assert (code, "GM402" in out, "gitmesh approve" in err, live()) == (2, True, True, before)
+    for hold in dict.fromkeys(re.findall(r"gitmesh approve ([0-9a-f]{12})", out)):
+        assert run("approve", hold)[0] == 0
+    assert (run("sync")[0], len(live()) < len(before)) == (0, True)
 
 
 def test_a_folder_that_is_gone_or_empty_is_no_order_to_delete(run: Run) -> None:

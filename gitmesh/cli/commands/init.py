@@ -18,9 +18,9 @@ from gitmesh.render.values import counted, listed
 if TYPE_CHECKING:
     from gitmesh.cli.starter import Context
 
-HELP = """Write a policy repository to start from: a configuration, a policy of every kind, their schema for editors, a README and a
-CI step. It works as it is, on two clusters that are folders, or, with --from, on the cluster of a kubeconfig's context, which
-is only looked at (mode Observe).
+HELP = """Write a policy repository to start from: a configuration, a policy of every kind, their schema for editors, a README,
+a CI step and a hook for pre-commit. It works as it is, on two clusters that are folders, or, with --from, on the cluster of
+a kubeconfig's context, which is only looked at (mode Observe).
 
 DIR is made if it is not there; default the current folder. Nothing is ever overwritten: where a file of these is there
 already, nothing is written at all. The configuration is trusted at once (see trust), but not where CI is set.
