@@ -93,10 +93,10 @@ class _FindingsFile(Struct, frozen=True):
 def read_overview(files: Mapping[str, bytes], *, commit: str = "", seconds: int = 0) -> Overview:
     """How an instance stands, by `status.yaml` and `findings.yaml`. Raises UnreadableError."""
     status = _read(files, STATUS, "Status", _StatusFile)
-    errors = [row for row in _read(files, FINDINGS, "Findings", _FindingsFile).findings if row.severity == "error" and not row.hold]
-    causes = [(row, _cause(row)) for row in errors if row.code not in _SUMMARY]
+    rows = _read(files, FINDINGS, "Findings", _FindingsFile).findings
+    errors = [row for row in rows if row.severity == "error" and not row.hold and row.code not in _SUMMARY]
     sick = {name for name, row in status.sources.items() if row.seen.state is not State.SYNCED}
-    refusals = tuple(cause for row, cause in causes if row.source in sick and not row.cluster)
+    refusing = [row.source in sick and not row.cluster for row in errors]
     return Overview(
         instance=status.instance,
         sources=tuple(
@@ -107,8 +107,8 @@ def read_overview(files: Mapping[str, bytes], *, commit: str = "", seconds: int 
         waiting=tuple(
             Waiting(hold=hold, text=row.text, clusters=tuple(row.clusters), since=row.since) for hold, row in sorted(status.holds.items())
         ),
-        refusals=refusals,
-        troubles=tuple(cause for _, cause in causes if cause not in refusals),
+        refusals=tuple(_cause(row) for row, is_refusal in zip(errors, refusing, strict=True) if is_refusal),
+        troubles=tuple(_cause(row) for row, is_refusal in zip(errors, refusing, strict=True) if not is_refusal),
         findings=status.findings,
         commit=commit,
         seconds=seconds,

@@ -114,6 +114,20 @@ def test_a_clone_alone_is_enough(run: Run, shop: Shop, tmp_path: Path, monkeypat
     assert "Test" in rows[1], "the author of the source's commit"
 
 
+def test_also_a_worktree_and_one_whose_configuration_nobody_trusts(
+    run: Run, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = document(run, "status")
+    monkeypatch.delenv("GITMESH_CONFIG")
+    made = clone(shop, tmp_path / "clone")
+    subprocess.run(["git", "-C", str(made), "worktree", "add", "--quiet", "--detach", str(tmp_path / "tree")], check=True)
+    config = yaml.safe_load(shop.config.read_text(encoding="utf-8"))
+    config["sources"] = [{"name": "policies", "url": "https://nowhere.invalid/mesh.git", "paths": ["policies"]}]
+    (tmp_path / "tree/gitmesh.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "tree")
+    assert document(run, "status") == expected
+
+
 def test_a_clone_runs_nothing_that_its_configuration_names(run: Run, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITMESH_CONFIG")
     made = clone(shop, tmp_path / "clone")
