@@ -15,3 +15,15 @@ class Confidential(Struct, frozen=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return []
+
+
+MASK = "***"
+"""What stands for a value that is not shown."""
+_NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "apikey", "password", "passwd", "secret", "token"})
+_ENDINGS = ("-token", "-key", "-secret", "-password", "-auth", "-cookie", "-credential", "-credentials")
+
+
+def is_credential(name: str) -> bool:
+    """Whether a header of this name usually carries a credential."""
+    lower = name.lower().replace("_", "-")
+    return lower in _NAMES or lower.endswith(_ENDINGS)

@@ -216,6 +216,11 @@ def _file(prefix: str, path: str, root: str) -> File:
     return File(path=prefix + path, blob=blob_id(content), content=content)
 
 
+def read_file(root: str, path: str) -> File:
+    """One file of a folder, named by its path there. Raises SourceError."""
+    return _file("", path, root)
+
+
 def blob_id(content: bytes) -> str:
     """The id that git gives to such a file."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

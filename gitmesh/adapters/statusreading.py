@@ -11,8 +11,10 @@ from msgspec.structs import replace
 
 from gitmesh.adapters.git import GitSource
 from gitmesh.adapters.git.blobs import describe
-from gitmesh.adapters.git.history import Checkout, Objects, behind, contents, matching, resolved
+from gitmesh.adapters.git.checkout import Checkout
+from gitmesh.adapters.git.history import behind, contents, matching
 from gitmesh.adapters.git.names import branch_problem
+from gitmesh.adapters.git.objects import Objects
 from gitmesh.errors import SourceError
 from gitmesh.model.overview import Moment, Overview, SourceCommit
 from gitmesh.status.past import moment, pulls
@@ -100,7 +102,7 @@ def tracked(top: Path, branch: str) -> StatusCopy | None:
     if branch_problem(branch):
         return None
     checkout = Checkout(top)
-    tip = resolved(checkout, f"refs/remotes/origin/{branch}")
+    tip = checkout.resolve(f"refs/remotes/origin/{branch}")
     return StatusCopy(checkout, tip) if tip else None
 
 

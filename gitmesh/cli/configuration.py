@@ -65,7 +65,7 @@ def load(given: Path | None, beside: Path | None = None) -> Setup | None:
     if given is not None:
         return read(given)
     file = beside or find(Path.cwd())
-    return None if file is None else _found(file)
+    return None if file is None else found(file, content_of(file))
 
 
 def read(file: Path, *, quiet: bool = False) -> Setup:
@@ -76,9 +76,8 @@ def read(file: Path, *, quiet: bool = False) -> Setup:
     return Setup(config=config, file=file)
 
 
-def _found(file: Path) -> Setup:
-    """A configuration that nobody named: it counts fully only once it is trusted."""
-    content = content_of(file)
+def found(file: Path, content: bytes) -> Setup:
+    """A configuration that nobody named, as it is here or was at some commit: it counts fully only once that content is trusted."""
     if trust.is_trusted(file, content, os.environ):
         setup = Setup(config=parsed(file, content), file=file)
     elif file.is_symlink():

@@ -8,10 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitmesh.adapters.folder import FolderSource
+import click
+
+from gitmesh.adapters.folder import FolderSource, read_file
 from gitmesh.adapters.gitindex import read_index
 from gitmesh.adapters.revision import lies_below
 from gitmesh.diagnostics import suggest
+from gitmesh.errors import SourceError
 from gitmesh.model.envelope import ENVELOPES
 from gitmesh.model.snapshot import File
 from gitmesh.parsing.nodes import read
@@ -19,6 +22,7 @@ from gitmesh.parsing.parse import GROUP
 
 if TYPE_CHECKING:
     from gitmesh.cli.configuration import Setup
+    from gitmesh.ports import Source
 
 _KEPT_BESIDE = frozenset({"Config", "Ledger"})
 """Documents of ours that lie beside policies: the configuration, and in directory clusters the ledger."""
@@ -45,15 +49,48 @@ def folder(path: Path, name: str, setup: Setup | None = None, inside: Sequence[s
     )
 
 
-def stand_in(path: Path, name: str, setup: Setup, inside: Sequence[str]) -> FolderSource:
+def stand_in(path: Path, name: str, setup: Setup, inside: Sequence[str]) -> Source:
     """What stands in for a source: as `folder`, but a PATH in a checkout that has to do with the source's paths means all of them.
 
-    A part of the source would read as if all the rest were deleted, and a path that is missing beside it would not be seen.
+    A part of the source would read as if all the rest were deleted, and a path that is missing beside it would not be seen. So one
+    file stands in for the committed one of its path; it is a usage error where there is none.
     """
     top = checkout(path)
+    if not path.is_dir() and _link(path, top) is None:
+        return _edited(path, top, name, inside)
     if top is None or not any(_related(_within(path, top), place) for place in inside):
         return folder(path, name, setup, inside)
     return folder(top if path.is_absolute() else Path(os.path.relpath(top)), name, setup, inside)
+
+
+def in_place_of(own: FolderSource, path: Path) -> FolderSource:
+    """What PATH means for a source that is a plain folder: that folder itself where PATH is a part of it or holds it, as a part alone
+    would read as if all the rest were deleted; else PATH as it is, in its place."""
+    mine, other = Path(os.path.realpath(own.path)), Path(os.path.realpath(path))
+    if mine == other or mine in other.parents or other in mine.parents:
+        return own
+    if not path.is_dir():
+        text = f"{path} is one file outside of {own.path}, and in place of source {own.name} everything else would read as deleted"
+        raise click.UsageError(f"{text}; give a file of that folder, or a whole folder")
+    inside = own.paths if any((path / place).exists() for place in own.paths) else ()
+    return folder(path, own.name, inside=inside, root=True)
+
+
+def _edited(path: Path, top: Path | None, name: str, inside: Sequence[str]) -> Source:
+    """The last commit of the checkout, with this file in place of the committed one."""
+    from gitmesh.adapters.git.checkout import Checkout
+    from gitmesh.adapters.git.snapshots import CommitSource
+
+    within = _within(path, top)
+    if top is None or not any(lies_below(os.fsencode(within), place) for place in inside):
+        text = f"{path} is one file, and in place of source {name} everything else would read as deleted"
+        raise click.UsageError(f"{text}; give the whole folder, or a file of a checkout below its paths ({', '.join(inside)})")
+    checkout = Checkout(top)
+    try:
+        commit = checkout.commit("HEAD")
+    except SourceError as error:
+        raise click.UsageError(f"{path}: {error}; commit first, or give the whole folder") from None
+    return CommitSource(name, checkout, commit, tuple(inside), edited=read_file(str(top), within))
 
 
 def _related(here: str, place: str) -> bool:

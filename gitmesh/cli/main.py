@@ -24,7 +24,9 @@ ENTRIES: Mapping[str, Entry] = {
     "validate": Entry(module=f"{_COMMANDS}.validate", help="Check policies; every mistake at its line."),
     "render": Entry(module=f"{_COMMANDS}.render", help="Print the objects that each cluster would get."),
     "diff": Entry(module=f"{_COMMANDS}.diff", help="Show what differs between policies and live clusters."),
+    "review": Entry(module=f"{_COMMANDS}.review", help="Say on a pull request what its merge would mean."),
     "can": Entry(module=f"{_COMMANDS}.can", help="Say whether a request would be admitted, and which lines decide."),
+    "who-can": Entry(module=f"{_COMMANDS}.who_can", help="Say who can call a destination, and which lines decide."),
     "route": Entry(module=f"{_COMMANDS}.route", help="Say how a request would be treated, and which lines decide."),
     "sync": Entry(module=f"{_COMMANDS}.sync", help="Make the clusters what the policies say, once."),
     "status": Entry(module=f"{_COMMANDS}.status", help="Show what is in force, refused and waiting, and each cluster."),
@@ -57,7 +59,7 @@ Examples:
 EPILOG = """\b
 Exit codes (the same for every output format):
   0    clean
-  1    differences (diff only)
+  1    differences (diff), or another answer than --expect says (can, who-can)
   2    error findings; warnings too with --fail-on warning
   3    wrong usage, a failure, or a cluster that did not answer
   130  interrupted

@@ -101,6 +101,30 @@ def facts(command: C) -> C:
     )(command)
 
 
+def facts_from(command: C) -> C:
+    """--facts-from"""
+    return click.option(
+        "--facts-from",
+        type=click.Choice(("status",)),
+        help="Facts that the agent published on the status branch, as the checkout knows it, in place of live clusters.",
+    )(command)
+
+
+def full(command: C) -> C:
+    """--full"""
+    return click.option("--full", is_flag=True, help="With --base: show the whole of objects that are new or that go.")(command)
+
+
+def revisions(command: C) -> C:
+    """--base and --head"""
+    for decorate in (
+        click.option("--head", metavar="REV", default="HEAD", show_default=True, help="With --base: the revision that is looked at."),
+        click.option("--base", metavar="REV", help="Compare with this revision; where both came apart is where the comparison begins."),
+    ):
+        command = decorate(command)
+    return command
+
+
 def store(command: C) -> C:
     """--store"""
     return click.option(

@@ -25,7 +25,7 @@ DEFAULT_BRANCH = "gitmesh-status"
 def branch_reader(setup: configuration.Setup | None, store: Path | None, depth: int) -> Callable[[], StatusCopy] | None:
     """What reads the status branch anew at each call, raising SourceError: out of the repository that it is written to, or, where that
     may not be asked or nobody says which it is, out of the checkout around. None where there is neither."""
-    from gitmesh.adapters.git.history import Checkout
+    from gitmesh.adapters.git.checkout import Checkout
     from gitmesh.adapters.statusreading import fetched, tracked
 
     branch = setup.config.write_back.status_branch if setup else DEFAULT_BRANCH
@@ -51,7 +51,7 @@ def _repository(setup: configuration.Setup, store: Path | None) -> GitSource | N
     first = next((source for source in setup.config.sources if source.url is not None), None)
     if first is None or not setup.config.write_back.enabled:
         return None
-    made = wiring.unless_confined(setup, first, store)
+    made = wiring.source(setup, first, store)
     return made if isinstance(made, GitSource) else None
 
 

@@ -27,38 +27,40 @@ if TYPE_CHECKING:
     from gitmesh.model.config import ClusterConfig, SourceConfig
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.pipeline import Options
-    from gitmesh.ports import Cluster, Fleet, Source, Translator
+    from gitmesh.ports import Cluster, Fleet, Forge, Source, Translator
 
 T = TypeVar("T")
 
 
 def sources(setup: Setup, store: Path | None) -> tuple[Source, ...]:
     """The repositories and folders of the configuration; what a confined one may not read fails alone."""
-    return tuple(unless_confined(setup, source, store) for source in setup.config.sources)
+    return tuple(source(setup, one, store) for one in setup.config.sources)
 
 
-def unless_confined(setup: Setup, source: SourceConfig, store: Path | None) -> Source:
-    """One source, or the reason why a confined configuration may not read it."""
+def source(setup: Setup, one: SourceConfig, store: Path | None) -> Source:
+    """One repository or folder; what a confined configuration may not read fails alone."""
     if setup.confined:
         from gitmesh.cli.confined import source_problem
         from gitmesh.cli.unusable import UnusableSource
 
-        if problem := source_problem(setup.file.resolve(), source):
-            return UnusableSource(source.name, f"{problem}, because the configuration is not trusted", consent_line(setup.file))
-    return own_source(setup, source, store)
+        if problem := source_problem(setup.file.resolve(), one):
+            return UnusableSource(one.name, f"{problem}, because the configuration is not trusted", consent_line(setup.file))
+    return own_source(setup, one, store)
 
 
-def own_source(setup: Setup, source: SourceConfig, store: Path | None) -> GitSource | FolderSource:
+def own_source(setup: Setup, one: SourceConfig, store: Path | None) -> GitSource | FolderSource:
     """One source of a configuration that was named, or is trusted."""
-    return plain_folder(setup, source.name, source.path, source.paths) if source.path is not None else git_source(setup, source, store)
+    return plain_folder(setup, one) if one.path is not None else git_source(setup, one, store)
 
 
-def plain_folder(setup: Setup, name: str, path: str, paths: Sequence[str]) -> FolderSource:
+def plain_folder(setup: Setup, one: SourceConfig) -> FolderSource:
     """A folder as a source. Files are named from the folder of the configuration, whoever looks from wherever."""
     from gitmesh.adapters.folder import FolderSource
 
-    shown = Path(path).as_posix()
-    return FolderSource(name, str(setup.base / path), prefix="" if shown == "." else f"{shown.rstrip('/')}/", paths=tuple(paths))
+    assert one.path is not None, "the caller has looked"
+    shown = Path(one.path).as_posix()
+    prefix = "" if shown == "." else f"{shown.rstrip('/')}/"
+    return FolderSource(one.name, str(setup.base / one.path), prefix=prefix, paths=tuple(one.paths))
 
 
 def git_source(setup: Setup, source: SourceConfig, store: Path | None) -> GitSource:
@@ -97,25 +99,17 @@ def stand_in(setup: Setup, path: Path | None, name: str | None, store: Path | No
     """The sources, with the folder PATH in place of the one of that name (default the first)."""
     if path is None:
         return sources(setup, store)
-    chosen = _named(setup, name)
-    if chosen.path is not None and not setup.confined:
-        stands = _for_folder(setup, chosen.name, chosen.path, chosen.paths, path)
-    else:
-        stands = folders.stand_in(path, chosen.name, setup, setup.places(chosen))
-    return tuple(stands if source is chosen else unless_confined(setup, source, store) for source in setup.config.sources)
+    chosen = named_source(setup, name)
+    stands: Source = (
+        folders.in_place_of(plain_folder(setup, chosen), path)
+        if chosen.path is not None and not setup.confined
+        else folders.stand_in(path, chosen.name, setup, setup.places(chosen))
+    )
+    return tuple(stands if one is chosen else source(setup, one, store) for one in setup.config.sources)
 
 
-def _for_folder(setup: Setup, name: str, own: str, paths: Sequence[str], given: Path) -> FolderSource:
-    """What PATH means for a source that is a plain folder: the folder itself where PATH is a part of it or holds it, as a part alone
-    would read as if all the rest were deleted; else PATH as it is, in its place."""
-    mine, other = Path(os.path.realpath(setup.base / own)), Path(os.path.realpath(given))
-    if mine == other or mine in other.parents or other in mine.parents:
-        return plain_folder(setup, name, own, paths)
-    inside = paths if any((given / place).exists() for place in paths) else ()
-    return folders.folder(given, name, inside=inside, root=True)
-
-
-def _named(setup: Setup, name: str | None) -> SourceConfig:
+def named_source(setup: Setup, name: str | None) -> SourceConfig:
+    """The source of that name, the first one without a name. A name that none has is a usage error."""
     found = next((source for source in setup.config.sources if name in (None, source.name)), None)
     if found is None:
         raise click.UsageError(f"no source is named {name!r}; there are {', '.join(s.name for s in setup.config.sources)}")
@@ -179,15 +173,19 @@ def facts_fleet(facts: Mapping[str, ClusterFacts]) -> Fleet:
 
 def read_facts(path: Path) -> Mapping[str, ClusterFacts]:
     """Facts saved by `gitmesh discover -o yaml` (or json); as many nodes as it has bytes, so that aliases multiply nothing."""
+    try:
+        return facts_in(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"cannot read facts from {path}: {error}") from None
+
+
+def facts_in(content: bytes) -> Mapping[str, ClusterFacts]:
+    """The facts in a file's content. Raises ValueError."""
     from gitmesh.discovery.facts_codec import load_facts
     from gitmesh.yaml_documents import MAX_NODES, read_documents
 
-    try:
-        content = path.read_bytes()
-        documents = read_documents(content, max(MAX_NODES, len(content)))
-        return load_facts(documents[0].value if len(documents) == 1 else None)
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"cannot read facts from {path}: {error}") from None
+    documents = read_documents(content, max(MAX_NODES, len(content)))
+    return load_facts(documents[0].value if len(documents) == 1 else None)
 
 
 def status_branch(setup: Setup, repositories: Sequence[Source]) -> StatusBranch | None:
@@ -208,6 +206,18 @@ def status_nowhere(setup: Setup) -> str:
     if not setup.config.write_back.enabled or any(source.url is not None for source in setup.config.sources):
         return ""
     return "no status is written: a plain folder has no status branch (writeBack: {enabled: false} says that this is meant)"
+
+
+def forge(setup: Setup | None) -> Forge:
+    """The forge of the configuration. It is a usage error where there is none, or where a credential would follow a configuration that
+    nobody agreed to."""
+    from gitmesh.adapters import forge as forges
+
+    if setup is None or setup.config.forge is None:
+        raise click.UsageError("the configuration names no forge to post to: see `forge` in docs/configuration.md, or give --dry-run")
+    if setup.confined:
+        raise click.UsageError(f"the forge's token is not used, because the configuration is not trusted; {consent_line(setup.file)}")
+    return forges.forge(setup.config.forge, setup.base)
 
 
 def events(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> EventPublisher | None:

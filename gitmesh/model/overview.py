@@ -47,7 +47,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
         return f"gitmesh approve {self.hold}"
 
 
-class Cause(Struct, frozen=True, kw_only=True):
+class Complaint(Struct, frozen=True, kw_only=True):
     """An error: why a commit is refused, or something held or failed. `at` is `file:line:column`, "" where no line is to blame."""
 
     code: str
@@ -68,8 +68,8 @@ class Overview(Struct, frozen=True, kw_only=True):
     sources: tuple[SourceStanding, ...] = ()
     clusters: tuple[ClusterStanding, ...] = ()
     waiting: tuple[Waiting, ...] = ()
-    refusals: tuple[Cause, ...] = ()
-    troubles: tuple[Cause, ...] = ()
+    refusals: tuple[Complaint, ...] = ()
+    troubles: tuple[Complaint, ...] = ()
     findings: Mapping[str, int] = {}
     commit: str = ""
     seconds: int = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gitmesh.model.objects import mapping
+from gitmesh.model.objects import canonical, mapping
 from gitmesh.model.plan import FieldChange
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _ABSENT = object()
+_MOST_COMPARED = 2_500
+"""Pairs of items of two lists that are looked at for what they share."""
 
 
 def changes(
@@ -34,7 +36,7 @@ def changes(
         for name in (*wanted, *sorted(forbidden & found.keys() - wanted.keys())):
             rows += _walk(found.get(name, _ABSENT), wanted.get(name, _ABSENT), f"metadata.{part}.{name}")
     return tuple(
-        FieldChange(path=path, live=_shown(old), want=_shown(new), manager=_nearest(path, managers) or "", origin=_nearest(path, origins))
+        FieldChange(path=path, live=_shown(old), want=_shown(new), manager=nearest(path, managers) or "", origin=nearest(path, origins))
         for path, old, new in rows
     )
 
@@ -45,25 +47,80 @@ def _walk(live: Any, want: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(live, dict) and isinstance(want, dict):
         for name in sorted({*live, *want}):
             yield from _walk(live.get(name, _ABSENT), want.get(name, _ABSENT), f"{path}.{name}")
-    elif isinstance(live, list) and isinstance(want, list) and _alike(live, want):
-        for index in range(max(len(live), len(want))):
-            old = live[index] if index < len(live) else _ABSENT
-            new = want[index] if index < len(want) else _ABSENT
-            yield from _walk(old, new, f"{path}[{index}]")
+    elif isinstance(live, list) and isinstance(want, list) and _of_items(live, want):
+        yield from _items(live, want, path)
     else:
         yield path, live, want
 
 
-def _alike(live: list[Any], want: list[Any]) -> bool:
+def _of_items(live: list[Any], want: list[Any]) -> bool:
     """Lists of mappings are compared item by item; lists of plain values read better whole."""
     return any(isinstance(item, dict) for item in (*live, *want))
+
+
+def _items(live: list[Any], want: list[Any], path: str) -> Iterator[tuple[str, Any, Any]]:
+    """The rows of two lists by content: an item that only moved is no change, but that the order changed is."""
+    pairs = paired(live, want)
+    for new, old in sorted(pairs.items()):
+        yield from _walk(live[old], want[new], f"{path}[{new}]")
+    taken = set(pairs.values())
+    for old in range(len(live)):
+        if old not in taken:
+            yield f"{path}[{old}]", live[old], _ABSENT
+    for new in range(len(want)):
+        if new not in pairs:
+            yield f"{path}[{new}]", _ABSENT, want[new]
+    order = [pairs[new] for new in sorted(pairs)]
+    if order != sorted(order):
+        yield f"{path} (order)", sorted(order), order
+
+
+def paired(live: list[Any], want: list[Any]) -> dict[int, int]:
+    """Index in `want` -> index in `live` of the item that it is: equal ones first, then those that share most, then in order."""
+    pairs: dict[int, int] = {}
+    free: dict[bytes, list[int]] = {}
+    for index, item in enumerate(live):
+        free.setdefault(canonical(item), []).append(index)
+    for index, item in enumerate(want):
+        if same := free.get(canonical(item)):
+            pairs[index] = same.pop(0)
+    olds = sorted(index for rest in free.values() for index in rest)
+    news = [index for index in range(len(want)) if index not in pairs]
+    for _, new, old in sorted(_likeness(live, want, olds, news)):
+        if new not in pairs and old in olds:
+            pairs[new] = old
+            olds.remove(old)
+    return pairs
+
+
+def _likeness(live: list[Any], want: list[Any], olds: list[int], news: list[int]) -> Iterator[tuple[int, int, int]]:
+    """(minus what both share, index in `want`, index in `live`) of items that may be one; of very many only those in one place."""
+    if len(olds) * len(news) > _MOST_COMPARED:
+        yield from ((0, index, index) for index in news if index in set(olds))
+        return
+    leaves = {old: set(_leaves(live[old])) for old in olds}
+    for new in news:
+        mine = set(_leaves(want[new]))
+        yield from ((-len(mine & leaves[old]), new, old) for old in olds if mine & leaves[old] or len(olds) == len(news))
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every plain value inside, with its path; items of lists without their place."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _leaves(item, f"{path}.{name}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item, f"{path}[]")
+    else:
+        yield path, str(value)
 
 
 def _shown(value: Any) -> Any:
     return None if value is _ABSENT else value
 
 
-def _nearest(path: str, table: Mapping[str, T]) -> T | None:
+def nearest(path: str, table: Mapping[str, T]) -> T | None:
     """The entry of the path or of its nearest parent; for a parent that holds no entry, of its first child."""
     at = path
     while at:

@@ -19,22 +19,22 @@ def is_meant(caller: Caller, client: Client, *, deny: bool) -> bool | None:
     A Deny errs on the closed side: an item by identity also means callers without one, and one that cannot be told by
     identities means everybody.
     """
-    if not _named(caller, client, deny):
-        return False
-    return _at(caller, client.ip)
+    return is_named(caller, client, deny=deny) and is_at(caller, client.ip)
 
 
-def _named(caller: Caller, client: Client, deny: bool) -> bool:
+def is_named(caller: Caller, client: Client, *, deny: bool) -> bool:
+    """Whether the item means the client, wherever it calls from."""
     if caller.kind in ("all", "address"):
         return True
     if deny and (client.trust_domain is None or caller.inexpressible):
         return True
     if client.trust_domain is None:
         return False
-    return caller.kind == "authenticated" or any(_is(principal, client) for principal in caller.principals)
+    return caller.kind == "authenticated" or any(is_principal(principal, client) for principal in caller.principals)
 
 
-def _is(principal: Principal, client: Client) -> bool:
+def is_principal(principal: Principal, client: Client) -> bool:
+    """Whether the client shows this identity."""
     pairs = (
         (principal.trust_domain, client.trust_domain),
         (principal.namespace, client.namespace),
@@ -43,13 +43,15 @@ def _is(principal: Principal, client: Client) -> bool:
     return all(wanted in ("", mine) for wanted, mine in pairs)
 
 
-def _at(caller: Caller, ip: str) -> bool | None:
+def is_at(caller: Caller, ip: str) -> bool | None:
+    """Whether the item means callers at this address; None where that hangs on an address that is not known."""
     if not (caller.ip_blocks or caller.not_ip_blocks):
         return True
     if not ip:
         return None
-    return (not caller.ip_blocks or _inside(ip, caller.ip_blocks)) and not _inside(ip, caller.not_ip_blocks)
+    return (not caller.ip_blocks or is_inside(ip, caller.ip_blocks)) and not is_inside(ip, caller.not_ip_blocks)
 
 
-def _inside(ip: str, blocks: Iterable[str]) -> bool:
+def is_inside(ip: str, blocks: Iterable[str]) -> bool:
+    """Whether the address is in one of the blocks."""
     return any(_address(ip) in _network(block) for block in blocks)

@@ -9,29 +9,33 @@ from gitmesh.resolution.matching import named_holds
 
 def holds(operation: Operation, ports: frozenset[int], question: Question) -> bool:
     """Whether the rule means the request. `ports` are the Service ports by which its destination reaches the pods' port."""
-    asked = operation.paths or operation.methods or operation.hosts or operation.headers
-    if (operation.ports and not ports & set(operation.ports)) or (asked and not question.http):
+    if (operation.ports and not ports & set(operation.ports)) or (asks_http(operation) and not question.http):
         return False
     return (
         (not operation.methods or question.method in operation.methods)
-        and (not operation.paths or any(_like(pattern, question.path) for pattern in operation.paths))
-        and (not operation.hosts or any(_is_host(pattern, question.authority) for pattern in operation.hosts))
+        and (not operation.paths or any(like(pattern, question.path) for pattern in operation.paths))
+        and (not operation.hosts or any(is_host(pattern, question.authority) for pattern in operation.hosts))
         and all(named_holds(condition, question.headers) for condition in operation.headers)
     )
 
 
-def _like(pattern: str, text: str) -> bool:
+def asks_http(operation: Operation) -> bool:
+    """Whether the rule asks for what only a request has: it then means no connection in which proxies see none."""
+    return bool(operation.paths or operation.methods or operation.hosts or operation.headers)
+
+
+def like(pattern: str, text: str) -> bool:
     """`exact`, `prefix*`, `*suffix`; `*` alone is any."""
     if pattern.startswith("*"):
         return text.endswith(pattern[1:])
     return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
 
 
-def _is_host(pattern: str, authority: str) -> bool:
+def is_host(pattern: str, authority: str) -> bool:
     """A pattern without a port means the host with any."""
     pattern, authority = pattern.lower(), authority.lower()
     host, port = _split(authority)
-    return _like(pattern, authority) or bool(port and not _split(pattern)[1] and _like(pattern, host))
+    return like(pattern, authority) or bool(port and not _split(pattern)[1] and like(pattern, host))
 
 
 def _split(authority: str) -> tuple[str, str]:

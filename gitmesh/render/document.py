@@ -17,7 +17,20 @@ from gitmesh.render.summary import by_severity, summarise
 from gitmesh.render.values import masked
 
 Document: TypeAlias = dict[str, Any]
-Kind: TypeAlias = Literal["Report", "Plan", "Findings", "Facts", "Check", "Version", "Admission", "Routing", "Status", "History"]
+Kind: TypeAlias = Literal[
+    "Report",
+    "Plan",
+    "Findings",
+    "Facts",
+    "Check",
+    "Version",
+    "Admission",
+    "Routing",
+    "Access",
+    "Comparison",
+    "Status",
+    "History",
+]
 
 
 def document(kind: Kind, **content: Any) -> Document:
@@ -127,13 +140,14 @@ def _change(change: ObjectChange) -> Document:
         **_key(change.key),
         "policies": list(change.policies),
         "origins": origins(change.origins),
-        "fields": [_field(field) for field in change.fields],
+        "fields": [field_document(field) for field in change.fields],
         "drift": change.drift,
         "notes": list(change.notes),
     }
 
 
-def _field(field: FieldChange) -> Document:
+def field_document(field: FieldChange) -> Document:
+    """One field that differs, without credentials."""
     content: Document = {"path": field.path, "live": masked(field.path, field.live), "want": masked(field.path, field.want)}
     if field.manager:
         content["manager"] = field.manager

@@ -33,9 +33,9 @@ def report_markdown(report: Report) -> str:
     title, rows = "\n\n".join(filter(None, (_title(report), about))), _rows(report)
     found = folded(report.diagnostics)
     blocks = _objects(report)
-    shown_rows, shown_findings = _fitting(rows, _ROWS_SHARE), _findings(found)
+    shown_rows, shown_findings = fitting(rows, _ROWS_SHARE), _findings(found)
     used = sum(len(text) + 1 for text in (title, _HEADER, *shown_rows, *shown_findings))
-    small_enough = set(_fitting(sorted(blocks, key=len), BUDGET - _RESERVE - used))
+    small_enough = set(fitting(sorted(blocks, key=len), BUDGET - _RESERVE - used))
     shown_blocks = [block for block in blocks if block in small_enough]
     cut = _cut(cluster=len(rows) - len(shown_rows), finding=len(found) - len(shown_findings), object=len(blocks) - len(shown_blocks))
     table = [_HEADER, *shown_rows, ""] if rows else []
@@ -73,13 +73,14 @@ def _row(result: ClusterResult, here: list[Diagnostic], *, done: bool) -> str:
 
 def _findings(found: Sequence[Diagnostic]) -> list[str]:
     """As many as fit, the foremost where not all do."""
-    shown = _fitting([_finding(one) for one in found[:MOST_FINDINGS]], _FINDINGS_SHARE)
+    shown = fitting([finding_row(one) for one in found[:MOST_FINDINGS]], _FINDINGS_SHARE)
     if len(shown) == len(found):
         return shown
-    return _fitting([_finding(one) for one in foremost(found, min(MOST_FINDINGS, len(found) - 1))], _FINDINGS_SHARE)
+    return fitting([finding_row(one) for one in foremost(found, min(MOST_FINDINGS, len(found) - 1))], _FINDINGS_SHARE)
 
 
-def _finding(one: Diagnostic) -> str:
+def finding_row(one: Diagnostic) -> str:
+    """A finding as an item of a list."""
     where = str(one.at) if one.at else one.policy or one.cluster or "gitmesh"
     clusters = f" ({markdown(one.cluster)})" if one.cluster and one.cluster != where else ""
     hint = f" *{markdown(shortened(one.hint, 400))}*" if one.hint else ""
@@ -119,7 +120,7 @@ def _diff(change: ObjectChange) -> Iterator[str]:
         yield f"  ... and {len(change.fields) - FIELDS_SHOWN} more fields"
 
 
-def _fitting(texts: list[str], room: int) -> list[str]:
+def fitting(texts: list[str], room: int) -> list[str]:
     """As many texts, from the first, as fit."""
     kept: list[str] = []
     for text in texts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from gitmesh.model.overview import Cause, ClusterStanding, Overview, SourceStanding, Waiting
+from gitmesh.model.overview import ClusterStanding, Complaint, Overview, SourceStanding, Waiting
 from gitmesh.model.report import State
 from gitmesh.render.document import Document, document
 from gitmesh.render.escape import printable
@@ -96,7 +96,7 @@ def _waiting_document(one: Waiting) -> Document:
     return {"hold": one.hold, "text": one.text, "clusters": list(one.clusters), "since": iso(one.since), "command": one.command}
 
 
-def _cause_document(one: Cause) -> Document:
+def _cause_document(one: Complaint) -> Document:
     content = {"code": one.code, "text": one.text, "at": one.at, "hint": one.hint, "source": one.source, "cluster": one.cluster}
     return {key: value for key, value in content.items() if value}
 
@@ -123,7 +123,7 @@ def _cluster_row(one: ClusterStanding) -> tuple[str, ...]:
     return (one.name, state, "?" if one.objects is None else str(one.objects), str(one.held), policies or "-", applied or "-")
 
 
-def _causes(causes: Sequence[Cause], paint: Paint) -> list[str]:
+def _causes(causes: Sequence[Complaint], paint: Paint) -> list[str]:
     lines: list[str] = []
     for one in causes[:_SHOWN]:
         where = one.at or (f"source {one.source}" if one.source else one.cluster)

@@ -92,6 +92,8 @@ def field_text(field: FieldChange, paint: Paint = plain) -> str:
     live, want = shown(field.path, field.live), shown(field.path, field.want)
     by = f" (set by {printable(field.manager)})" if field.manager else ""
     origin = paint("faint", f"   {origin_text(field.origin)}") if field.origin else ""
+    if live == want:  # cut, or a credential that is not shown
+        want = f"{want} (changed)"
     return f"{path}: {paint('remove', live)}{by} -> {paint('add', want)}{origin}"
 
 

@@ -8,12 +8,10 @@ from typing import Any
 
 import orjson
 
+from gitmesh.confidential import MASK, is_credential
 from gitmesh.render.escape import printable
 
-MASK = "***"
 LONGEST = 120
-_NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "apikey", "password", "passwd", "secret", "token"})
-_ENDINGS = ("-token", "-key", "-secret", "-password", "-auth", "-cookie", "-credential", "-credentials")
 _PARTS = re.compile(r"[^.\[\]]+")
 _CONDITION = re.compile(r"request\.headers\[(.+)\]\Z")
 _PLAIN = re.compile(r"(?!(?:true|false|null)\Z|[0-9.eE+-]*\Z)[A-Za-z0-9/*][A-Za-z0-9 ._/:*+=-]*\Z")
@@ -28,12 +26,6 @@ def ago(seconds: float) -> str:
     """How long ago something was, in its greatest unit: `40s`, `3m`, `2h`, `5d`."""
     whole = max(0, int(seconds))
     return next((f"{whole // size}{unit}" for size, unit in _UNITS if whole >= size), f"{whole}s")
-
-
-def is_credential(name: str) -> bool:
-    """Whether a header of this name usually carries a credential."""
-    lower = name.lower().replace("_", "-")
-    return lower in _NAMES or lower.endswith(_ENDINGS)
 
 
 def masked(path: str, value: Any) -> Any:

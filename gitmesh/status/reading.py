@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from msgspec import Meta, Struct, ValidationError, convert
 
 from gitmesh.model.kinds import API_VERSION
-from gitmesh.model.overview import Cause, ClusterStanding, Overview, SourceCommit, SourceStanding, Waiting
+from gitmesh.model.overview import ClusterStanding, Complaint, Overview, SourceCommit, SourceStanding, Waiting
 from gitmesh.model.report import State
 from gitmesh.yaml_documents import DocumentError, read_documents
 
@@ -159,9 +159,9 @@ def read_policy(content: bytes) -> Mapping[str, State]:
     return {"": found.state, **{name: row.state for name, row in found.clusters.items()}}
 
 
-def _cause(row: _FindingRow) -> Cause:
+def _cause(row: _FindingRow) -> Complaint:
     at = f"{row.file}:{row.line}:{row.column}" if row.file and row.line else ""
-    return Cause(code=row.code, text=row.text, hint=row.hint, source=row.source, cluster=row.cluster, at=at)
+    return Complaint(code=row.code, text=row.text, hint=row.hint, source=row.source, cluster=row.cluster, at=at)
 
 
 def _read(files: Mapping[str, bytes], path: str, kind: str, shape: type[T]) -> T:

@@ -80,9 +80,9 @@ def test_a_way_that_the_user_chose_is_followed(run: Run, tmp_path: Path) -> None
     assert "way/policies/policies/open.yaml" in run("diff", str(tmp_path / "way"))[1]
 
 
-@pytest.mark.parametrize("path", ["repo", "repo/policies", "repo/policies/policies", "repo/policies/access.yaml"])
+@pytest.mark.parametrize("path", ["repo", "repo/policies", "repo/policies/policies"])
 def test_a_part_of_a_checkout_stands_in_for_all_of_its_source(run: Run, path: str) -> None:
-    """One file alone would read as if all the others were deleted."""
+    """A part alone would read as if all the others were deleted."""
     assert run("diff", path)[1] == run("diff", "repo")[1]
     config = Path("gitmesh.yaml")
     config.write_text(config.read_text().replace("paths: [policies]", "paths: [policies, gone]"))
@@ -120,6 +120,32 @@ def checkout(run: Run) -> Path:
     git("commit", "--quiet", "-m", "x", cwd=Path("repo"))
     assert "GM111" not in run("diff", "repo")[1]
     return Path("repo").absolute()
+
+
+def test_one_file_stands_in_place_of_the_committed_one(run: Run, checkout: Path) -> None:
+    """Other edits of the checkout are no part of the question; what is committed is."""
+    whole = run("render", "repo")[1]
+    (checkout / "policies/mesh.yaml").write_text("not: a policy\n")
+    edited = checkout / "policies/policies/open.yaml"
+    assert run("render", str(edited))[1].count("<-") == whole.count("<-")
+    edited.write_text(OPENS.replace("ratings", "details"))
+    code, out, _ = run("diff", "repo/policies/policies/open.yaml")
+    assert (code, "28 to create" in out) == (1, True)
+    assert "AuthorizationPolicy bookshop/details-allow" in out.split("policies/policies/open.yaml")[0]
+
+
+def test_one_new_file_is_added_to_what_is_committed(run: Run, checkout: Path) -> None:
+    (checkout / "policies/new.yaml").write_text(OPENS.replace("name: open", "name: new").replace("ratings", "details"))
+    code, out, _ = run("diff", "repo/policies/new.yaml")
+    assert (code, "policies/new.yaml" in out, "policies/policies/open.yaml" in out) == (1, True, True)
+
+
+@pytest.mark.parametrize("path", ["elsewhere.yaml", "repo/elsewhere.yaml"])
+def test_one_file_that_is_none_of_the_source_never_stands_for_all_of_it(run: Run, checkout: Path, path: str) -> None:
+    Path(path).write_text(OPENS)
+    code, out, err = run("diff", path)
+    assert (code, out) == (3, "")
+    assert f"{path} is one file, and in place of source policies everything else would read as deleted" in err
 
 
 @pytest.mark.parametrize("path", ["repo", "repo/policies", "repo/policies/policies", "repo/policies/policies/new.yaml"])

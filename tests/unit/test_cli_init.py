@@ -255,6 +255,7 @@ def test_a_cluster_is_named_after_its_context(context: str, name: str) -> None:
         ("status", "--live"),
         ("status", "--from-branch"),
         ("history",),
+        ("who-can", "a"),
     ],
 )
 def test_without_a_configuration_the_hint_leads_here(run: Run, words: tuple[str, ...]) -> None:

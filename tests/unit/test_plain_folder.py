@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,10 +116,22 @@ def test_the_status_goes_to_the_first_repository_there_is(run: Run) -> None:
     assert run("status", "--config", "gitmesh.yaml")[1].startswith("shop: Synced, by the status branch")
 
 
+def test_two_commits_of_the_checkout_that_the_folder_is_in_are_compared(run: Run) -> None:
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "a"]):
+        subprocess.run([*git, *words], check=True)
+    edit("reviews.yaml", "timeout: 3s", "timeout: 7s")
+    subprocess.run([*git, "commit", "--quiet", "--all", "--message", "b"], check=True)
+    code, out, err = run("diff", "--base", "HEAD~1", "--config", "gitmesh.yaml")
+    assert (code, "timeout: 3s -> 7s" in out) == (1, True), out + err
+
+
 def test_a_part_of_the_folder_is_no_order_to_delete_the_rest(run: Run) -> None:
     run("sync", "--config", "gitmesh.yaml")
     for path in ("policies", "policies/reviews.yaml", "."):
         assert run("diff", path, "--config", "gitmesh.yaml")[0] == 0, path
+    code, _, err = run("diff", "clusters/east/nodes.yaml", "--config", "gitmesh.yaml")
+    assert (code, "everything else would read as deleted" in err) == (3, True)
     shutil.copytree("policies", "other")
     Path("other/ratings.yaml").unlink()
     code, out, _ = run("diff", "other", "--config", "gitmesh.yaml")

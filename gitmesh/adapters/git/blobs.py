@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from gitmesh.adapters.git.errors import GitError, Reason
+from gitmesh.adapters.git.objects import Objects
 from gitmesh.adapters.git.process import Limits
-from gitmesh.adapters.git.repository import Repository
 
 _COMMIT_ROOM = 1 << 20
 """Bytes that a commit object may have: its message is of no further interest."""
@@ -26,7 +26,7 @@ class CommitInfo(Struct, frozen=True):
     seconds: int = 0
 
 
-def read_objects(repository: Repository, commit: str, blobs: Mapping[str, int]) -> tuple[CommitInfo, dict[str, bytes]]:
+def read_objects(repository: Objects, commit: str, blobs: Mapping[str, int]) -> tuple[CommitInfo, dict[str, bytes]]:
     """Read a commit's description and the blobs (id -> size in bytes, as listed).
 
     Raises GitError with Reason.STORE for an object that is missing or that does not have the content its id stands for.

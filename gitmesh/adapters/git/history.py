@@ -1,49 +1,18 @@
-"""Commits and single files of them out of a local repository: our own store, or the checkout that a user stands in.
-
-Plumbing only, and no transport at all: what a checkout's own configuration names (pagers, signature programs, remotes) is never run.
-"""
+"""Commits and single files of them, many at once, out of a repository on this disk. Plumbing only: what a checkout's own configuration
+names (pagers, signature programs) is never run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Protocol
-
-from msgspec import Struct
 
 from gitmesh.adapters.git.blobs import object_id
 from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.names import is_object_id
-from gitmesh.adapters.git.process import Done, Limits, run
+from gitmesh.adapters.git.objects import Objects
+from gitmesh.adapters.git.process import Limits
 
 _SECONDS = 60.0
 _HEADER_ROOM = 256
-_NO_TRANSPORT = {"GIT_ALLOW_PROTOCOL": "none"}
-"""A partial clone would ask its remote for what it lacks, by whatever program its configuration names."""
-
-
-class Objects(Protocol):
-    """A repository on this disk."""
-
-    def local_call(self, arguments: Sequence[str], *, stdin: bytes = b"", limits: Limits | None = None) -> Done:
-        """Run a git command on it that may fail. Raises GitError if it does not end in time."""
-
-
-class Checkout(Struct, frozen=True):
-    """The repository of the checkout `top`, read only."""
-
-    top: Path
-
-    def local_call(self, arguments: Sequence[str], *, stdin: bytes = b"", limits: Limits | None = None) -> Done:
-        """Run a git command that reads."""
-        return run([f"--git-dir={self.top / '.git'}", *arguments], limits or Limits(seconds=_SECONDS), stdin=stdin, env=_NO_TRANSPORT)
-
-
-def resolved(objects: Objects, ref: str) -> str:
-    """The commit behind a full name of a ref, "" where there is none."""
-    done = objects.local_call(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"])
-    found = done.out.decode(errors="replace").strip()
-    return found if done.status == 0 and is_object_id(found) else ""
 
 
 def behind(objects: Objects, tip: str, most: int, pattern: str = "") -> list[str]:

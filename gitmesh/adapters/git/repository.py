@@ -11,6 +11,7 @@ from typing import TypeVar
 from gitmesh.adapters.git.auth import Access, access
 from gitmesh.adapters.git.errors import GitError, Reason, failure, redact
 from gitmesh.adapters.git.names import branch_problem, is_object_id, url_host, url_scheme
+from gitmesh.adapters.git.objects import Objects
 from gitmesh.adapters.git.process import Done, Limits, Running, run
 from gitmesh.adapters.git.store import TEMPORARY_ROOM, Store
 from gitmesh.adapters.git.web import TRACE, page_in_place_of_git
@@ -27,7 +28,7 @@ _UNCLEAR = frozenset({Reason.NO_GIT_SERVER, Reason.GONE, Reason.STORE, Reason.OT
 """What git may also make of a web page that it was given in place of a repository."""
 
 
-class Repository:
+class Repository(Objects):
     """One remote and its store. May be used from several threads and processes: what changes the store takes a lock.
 
     `store` is a folder of this repository's own. `watch` are branches whose tips one poll asks for. `running` are the commands
@@ -39,9 +40,9 @@ class Repository:
     ) -> None:
         if problem := url_problem(url, allow_insecure=allow_insecure):
             raise SourceError(problem)
+        super().__init__(timeout)
         self.url = url
         self.seen: dict[str, str] = {}
-        self.timeout = timeout
         self.max_pack = max_pack
         self._store = Store(store, timeout)
         self._watched: set[str] = set()
@@ -97,7 +98,7 @@ class Repository:
         """Make the tip of a branch part of the store and return its commit, which may be newer than `tip`."""
         self.come_home()
         ref = self.local_ref(branch)
-        if self._resolve(ref) != tip:
+        if self.resolve(ref) != tip:
             self._fetch(f"+{_HEADS}{branch}:{ref}", tip, depth)
         return self.healed(lambda: self._pinned(ref), branch, tip)
 
@@ -109,7 +110,7 @@ class Repository:
 
     def last_seen(self, branch: str) -> str:
         """The tip of a branch when it was last fetched, "" if it never was."""
-        return self._resolve(self.local_ref(branch))
+        return self.resolve(self.local_ref(branch))
 
     def local_ref(self, branch: str) -> str:
         """Where the store keeps the tip of a remote branch. Bound to the URL: a changed URL is another repository.
@@ -213,35 +214,6 @@ class Repository:
         """Do `work`, which changes the store; see Store.writing."""
         return self._store.writing(tip, work)
 
-    def local(self, arguments: Sequence[str], *, stdin: bytes = b"") -> bytes:
-        """The output of a command on the store alone. Raises as `local_done`."""
-        return self.local_done(arguments, stdin=stdin).out
-
-    def local_done(self, arguments: Sequence[str], *, stdin: bytes = b"", limits: Limits | None = None) -> Done:
-        """Run a command on the store alone. A failure is a GitError with Reason.DISK, or else Reason.STORE: the store is to blame."""
-        done = self.local_call(arguments, stdin=stdin, limits=limits)
-        if done.status != 0 and not done.cut:
-            error = failure(done.err, (), store=self.store)
-            raise error if error.reason is Reason.DISK else GitError(str(error), Reason.STORE, detail=error.detail)
-        return done
-
-    def local_call(self, arguments: Sequence[str], *, stdin: bytes = b"", limits: Limits | None = None) -> Done:
-        """Run a command on the store alone, which may fail."""
-        return run([f"--git-dir={self.store}", *arguments], limits or Limits(seconds=self.timeout), stdin=stdin)
-
-    def has(self, commit: str) -> bool:
-        """Whether the store holds this commit."""
-        return is_object_id(commit) and self.local_call(["cat-file", "-e", f"{commit}^{{commit}}"]).status == 0
-
-    def descends(self, tip: str, ancestor: str) -> bool:
-        """Whether `tip` comes after `ancestor`; one that the store lacks is no ancestor. Raises GitError if it lacks the tip."""
-        if not is_object_id(ancestor):
-            return False
-        status = self.local_call(["merge-base", "--is-ancestor", "--end-of-options", ancestor, tip]).status
-        if status > 1 and not self.has(tip):
-            raise GitError(f"commit {tip[:12]} is not in the local copy of the repository", Reason.STORE)
-        return status == 0
-
     def healed(self, work: Callable[[], T], branch: str, tip: str) -> T:
         """Do `work` on the store; if the store turns out damaged, fetch it anew and try once more (G23)."""
         try:
@@ -255,17 +227,12 @@ class Repository:
 
     def written(self, branch: str, instance: str) -> str:
         """The last commit on a branch that is known to be of this instance; "" where nothing is remembered."""
-        return self._resolve(self.written_ref(branch, instance))
+        return self.resolve(self.written_ref(branch, instance))
 
     def remember(self, branch: str, instance: str, commit: str) -> None:
         """Keep the last commit of this instance on a branch. A disk that refuses costs this memory alone."""
         with contextlib.suppress(GitError):
             self.writing(commit, lambda: self.local(["update-ref", self.written_ref(branch, instance), commit]))
-
-    def _resolve(self, ref: str) -> str:
-        """The commit behind a local ref, or "" (also where the store is damaged or missing)."""
-        done = self.local_call(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"])
-        return done.out.decode().strip() if done.status == 0 else ""
 
     @property
     def outgoing(self) -> str:

@@ -11,15 +11,14 @@ from typing import NoReturn
 from msgspec.structs import replace
 
 from gitmesh.adapters.git.acceptance import Acceptance
-from gitmesh.adapters.git.blobs import read_objects
 from gitmesh.adapters.git.errors import GitError, Reason
 from gitmesh.adapters.git.names import is_abbreviation, is_object_id
 from gitmesh.adapters.git.repository import Repository
-from gitmesh.adapters.git.tree import list_policies
+from gitmesh.adapters.git.snapshots import read_snapshot
 from gitmesh.diagnostics import Location, Severity, finding
 from gitmesh.errors import GoneError, SourceError
 from gitmesh.model.config import SourceAuth
-from gitmesh.model.snapshot import File, Snapshot
+from gitmesh.model.snapshot import Snapshot
 
 DISK_HINT = "Make room on the disk, or make the store's folder writable."
 _BRANCH_HINT = "Name a branch: its tip is what is in force, and a tag or a commit never moves on."
@@ -178,21 +177,8 @@ class GitSource:
 
     def _load(self, commit: str) -> Snapshot:
         """Read a commit that is in the store; only blobs that no snapshot in memory has are read."""
-        listing = list_policies(self.repository, commit, self.paths, self.name)
         known = {file.blob: file.content for snapshot in self._snapshots.values() for file in snapshot.files}
-        missing = {entry.blob: entry.size for entry in listing.files if entry.blob not in known}
-        info, read = read_objects(self.repository, commit, missing)
-        contents = known | read
-        files = tuple(File(path=e.path.decode(), blob=e.blob, content=contents[e.blob]) for e in listing.files)
-        return Snapshot(
-            source=self.name,
-            commit=commit,
-            files=files,
-            diagnostics=listing.diagnostics,
-            paths=listing.paths,
-            author=info.author,
-            subject=info.subject,
-        )
+        return read_snapshot(self.repository, commit, self.paths, self.name, known)
 
     def _without_branch(self) -> NoReturn:
         """Say why the branch has no tip: never to be read as a branch without policies (G15)."""

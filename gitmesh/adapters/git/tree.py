@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gitmesh.adapters.git.objects import Objects
 from gitmesh.adapters.git.process import Limits
-from gitmesh.adapters.git.repository import Repository
 from gitmesh.adapters.revision import Listing, TreeEntry, held, too_many
 from gitmesh.parsing.parse import MAX_FILES
 
 _MAX_LISTING = MAX_FILES * 512
 
 
-def list_policies(repository: Repository, commit: str, paths: Sequence[str], source: str) -> Listing:
+def list_policies(repository: Objects, commit: str, paths: Sequence[str], source: str) -> Listing:
     """List the policy files below `paths` ("" = everywhere). Raises GitError if the store cannot be read."""
     limits = Limits(seconds=repository.timeout, stdout=_MAX_LISTING, entries=MAX_FILES)
     below = [] if "" in paths else list(paths)

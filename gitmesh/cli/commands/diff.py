@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gitmesh.cli import console, options, wiring
+from gitmesh.cli import comparing, console, options, wiring
 from gitmesh.cli.session import Job, View, answer, execute, shown_clusters, translators
 from gitmesh.model.report import Stage
 
@@ -17,12 +17,18 @@ of the source are read, as a commit of it would be; files that Git does not know
 and named. Any other folder is read as it is.
 With --facts no cluster is asked; every object then counts as new.
 
+With --base two commits of a checkout are compared, with the same facts of every cluster: who may call whom after HEAD and
+could not at BASE, how requests go, what protects, and which objects differ. What live clusters differ in already is told
+apart. The configuration is that of BASE, unless --config names one; PATH is a folder of the checkout.
+
 \b
 Examples:
   gitmesh diff                                 the repository against the clusters
+  gitmesh diff --base main                     what this branch changes, against live clusters
+  gitmesh diff --base main --facts-from status what it changes, without any cluster's credentials
   gitmesh diff policies                        an edit that is not committed yet
   gitmesh diff policies --cluster east --policy reviews
-  gitmesh diff policies -o markdown > comment.md
+  gitmesh diff --base main -o markdown > comment.md
 
 Exit codes (as kubectl's diff): 0 nothing differs, 1 differences, 2 error findings, 3 wrong usage, a failure, or a
 cluster that did not answer.
@@ -31,8 +37,11 @@ cluster that did not answer.
 
 @click.command(help=HELP)
 @options.stand_in
+@options.revisions
+@options.full
 @options.config
 @options.facts
+@options.facts_from
 @options.clusters
 @options.policies
 @options.fail_on
@@ -42,8 +51,12 @@ cluster that did not answer.
 def command(
     path: Path | None,
     source_name: str | None,
+    base: str | None,
+    head: str,
+    full: bool,
     config_path: Path | None,
     facts_path: Path | None,
+    facts_from: str | None,
     cluster_globs: tuple[str, ...],
     policy_globs: tuple[str, ...],
     fail_on: str,
@@ -51,8 +64,25 @@ def command(
     store: Path | None,
     color: bool | None,
 ) -> int:
-    """Plan, and print the plan."""
+    """Plan, and print the plan; or compare two commits, and print that."""
     plugins = translators()
+    if base is not None:
+        if policy_globs:
+            raise click.UsageError("--policy is no option of a comparison: it would hide what else a change means")
+        asked = comparing.Asked(
+            base=base,
+            head=head,
+            path=path,
+            config=config_path,
+            source=source_name,
+            facts=facts_path,
+            facts_from=facts_from,
+            clusters=cluster_globs,
+            store=store,
+        )
+        return comparing.answer(comparing.compared(asked, plugins), form, color=color, fail_on=fail_on, full=full)
+    if facts_from is not None or full:
+        raise click.UsageError("--facts-from and --full go with --base")
     review = wiring.review(config_path, facts_path, path, source_name, cluster_globs, store, plugins)
     job = Job(sources=review.sources, fleet=review.fleet, options=review.options, translators=plugins)
     report = shown_clusters(execute(job, Stage.PLAN), review.only)

@@ -67,7 +67,7 @@ def command(
 def _without_path(setup: configuration.Setup | None) -> list[FolderSource]:
     """What lies here, and the plain folders of the configuration that lie outside of its own."""
     away = [] if setup is None or setup.confined else [source for source in setup.config.sources if not setup.places(source)]
-    found = [wiring.plain_folder(setup, one.name, one.path, one.paths) for one in away if setup and one.path is not None]
+    found = [wiring.plain_folder(setup, one) for one in away] if setup else []
     return found if setup and found and len(away) == len(setup.config.sources) else [_here(setup), *found]
 
 

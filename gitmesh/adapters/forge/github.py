@@ -1,0 +1,215 @@
+"""GitHub, and GitHub Enterprise (REST API, version 2022-11-28)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from gitmesh.adapters.forge.answers import words_of
+from gitmesh.adapters.forge.shapes import Nothing, commit_of, cut, newest, only, with_head
+from gitmesh.adapters.forge.site import Purpose
+from gitmesh.adapters.forge.transport import Ask, Exchange, Transport
+from gitmesh.errors import ForgeError
+from gitmesh.model.forge import Comment, CommitState, CommitStatus, PullRequest, PullState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitmesh.adapters.forge.answers import HttpAnswer
+
+RIGHTS: Mapping[Purpose, str] = {
+    Purpose.ACCOUNT: "no right at all; but it must be valid",
+    Purpose.READ: "Pull requests: read (in Actions `pull-requests: read`; a classic token: the scope repo, or public_repo)",
+    Purpose.COMMENT: "Pull requests: read and write (in Actions `pull-requests: write`; a classic token: the scope repo, or public_repo)",
+    Purpose.READ_STATUS: "Commit statuses: read (in Actions `statuses: read`; a classic token: the scope repo:status)",
+    Purpose.STATUS: "Commit statuses: read and write (in Actions `statuses: write`; a classic token: the scope repo:status)",
+}
+HEADERS: Mapping[str, str] = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+_TEXT_LIMIT = 140
+_MOST = {"per_page": "100"}
+_VIEWER = {"query": "{ viewer { login } }"}
+
+
+def api_of(url: str) -> tuple[str, str]:
+    """Where the API of a GitHub is, and where REST is below it; GraphQL is beside that. github.com and ghe.com have a host for it."""
+    parts = urlsplit(url)
+    if parts.netloc == "github.com" or parts.netloc.endswith(".ghe.com"):
+        return f"https://api.{parts.netloc}", ""
+    return f"{url}/api", "v3/"
+
+
+class _User(Struct, frozen=True):
+    login: str
+
+
+class _Viewer(Struct, frozen=True):
+    viewer: _User
+
+
+class _Graph(Struct, frozen=True):
+    data: _Viewer
+
+
+class _Repo(Struct, frozen=True):
+    id: int
+
+
+class _Side(Struct, frozen=True):
+    sha: str
+    ref: str
+    repo: _Repo | None = None
+
+
+class _Pull(Struct, frozen=True, kw_only=True):
+    number: int
+    title: str
+    html_url: str
+    state: str
+    head: _Side
+    base: _Side
+    user: _User | None = None
+    merged_at: str | None = None
+    merge_commit_sha: str | None = None
+
+    def value(self) -> PullRequest:
+        """It, in our words. Before the merge merge_commit_sha is a trial of GitHub's, which is in no branch."""
+        merged = self.merged_at is not None
+        return PullRequest(
+            number=self.number,
+            title=self.title,
+            url=self.html_url,
+            author=self.user.login if self.user else "",
+            head=commit_of(self.head.sha),
+            head_ref=f"refs/pull/{self.number}/head",
+            base=self.base.ref,
+            state=PullState.MERGED if merged else PullState.OPEN if self.state == "open" else PullState.CLOSED,
+            fork=self.head.repo != self.base.repo,
+            merged=commit_of(self.merge_commit_sha) if merged else "",
+        )
+
+
+class _Comment(Struct, frozen=True):
+    id: int
+    body: str | None = None
+    user: _User | None = None
+
+    def value(self, me: str) -> Comment:
+        """It, given the login of our account."""
+        return Comment(id=self.id, body=self.body or "", own=self.user is not None and self.user.login == me)
+
+
+class _Status(Struct, frozen=True):
+    id: int
+    context: str
+    state: CommitState
+    description: str | None = None
+    target_url: str | None = None
+
+    def value(self) -> tuple[int, CommitStatus]:
+        """It, with its id."""
+        return self.id, CommitStatus(context=self.context, state=self.state, text=self.description or "", url=self.target_url or "")
+
+
+class _Combined(Struct, frozen=True):
+    statuses: list[_Status]
+
+
+class GitHub:
+    """One repository of a GitHub, `repository` being owner/name; `rest` is what REST's paths begin with."""
+
+    comment_limit = 65_536
+
+    def __init__(self, transport: Transport, repository: str, rest: str = "") -> None:
+        self._transport = transport
+        self._rest = rest
+        self._repo = f"{rest}repos/{repository}"
+        self._login = ""
+
+    def pulls(self, branch: str) -> tuple[PullRequest, ...]:
+        """As the port says."""
+        query = {"state": "open", "base": branch, "sort": "created", "direction": "asc", **_MOST}
+        with self._transport.call() as exchange:
+            pages = exchange.pages(Ask(purpose=Purpose.READ, path=f"{self._repo}/pulls", query=query), list[_Pull])
+            found = with_head(pull.value() for page in pages for pull in page)
+        return tuple(pull for pull in found if pull.base == branch)
+
+    def pull(self, number: int) -> PullRequest:
+        """As the port says."""
+        with self._transport.call() as exchange:
+            found = exchange.ask(Ask(purpose=Purpose.READ, path=f"{self._repo}/pulls/{number}"), _Pull)
+        return only(found.value(), self._transport.site.host)
+
+    def pulls_of(self, commit: str) -> tuple[PullRequest, ...]:
+        """As the port says. A commit that GitHub does not have is 422."""
+        ask = Ask(purpose=Purpose.READ, path=f"{self._repo}/commits/{commit}/pulls", query=_MOST)
+        with self._transport.call() as exchange:
+            answer = exchange.answer(ask, list[_Pull], lambda answer: answer.status == 422)
+        found = with_head(pull.value() for pull in answer.value or ())
+        return tuple(pull for pull in found if pull.state is PullState.MERGED)
+
+    def comments(self, number: int) -> tuple[Comment, ...]:
+        """As the port says."""
+        ask = Ask(purpose=Purpose.READ, path=f"{self._repo}/issues/{number}/comments", query=_MOST)
+        with self._transport.call() as exchange:
+            me = self._me(exchange)
+            found = [comment.value(me) for page in exchange.pages(ask, list[_Comment]) for comment in page]
+        return tuple(sorted(found, key=lambda comment: comment.id))
+
+    def add_comment(self, number: int, body: str) -> Comment:
+        """As the port says."""
+        path = f"{self._repo}/issues/{number}/comments"
+        ask = Ask(purpose=Purpose.COMMENT, method="POST", path=path, body={"body": body}, repeats=False)
+        with self._transport.call() as exchange:
+            made = exchange.ask(ask, _Comment)
+        return Comment(id=made.id, body=made.body or "", own=True)
+
+    def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002 - ids are the repository's
+        """As the port says."""
+        with self._transport.call() as exchange:
+            exchange.ask(Ask(purpose=Purpose.COMMENT, method="PATCH", path=self._comment(comment), body={"body": body}), Nothing)
+
+    def delete_comment(self, number: int, comment: int) -> None:  # noqa: ARG002
+        """As the port says."""
+        ask = Ask(purpose=Purpose.COMMENT, method="DELETE", path=self._comment(comment))
+        with self._transport.call() as exchange:
+            exchange.answer(ask, Nothing, lambda answer: answer.status in (404, 410))
+
+    def statuses(self, commit: str) -> tuple[CommitStatus, ...]:
+        """As the port says: GitHub itself has the newest of each context."""
+        ask = Ask(purpose=Purpose.READ_STATUS, path=f"{self._repo}/commits/{commit}/status", query=_MOST)
+        with self._transport.call() as exchange:
+            return newest(status.value() for page in exchange.pages(ask, _Combined) for status in page.statuses)
+
+    def set_status(self, commit: str, status: CommitStatus) -> None:
+        """As the port says. Set twice, it counts once, but GitHub takes 1,000 of a commit and context."""
+        body = {"state": status.state.value, "context": status.context, "description": cut(status.text, _TEXT_LIMIT)}
+        body |= {"target_url": status.url} if status.url else {}
+        ask = Ask(purpose=Purpose.STATUS, method="POST", path=f"{self._repo}/statuses/{commit}", body=body)
+        with self._transport.call() as exchange:
+            answer = exchange.answer(ask, Nothing, _is_full)
+        if not answer.is_good:
+            text = f"{self._transport.site.host} takes no more than 1,000 statuses of one commit in the context {status.context}"
+            raise ForgeError(text, retryable=False, detail=words_of(answer.body), hint="The next commit begins anew.")
+
+    def _comment(self, comment: int) -> str:
+        return f"{self._repo}/issues/comments/{comment}"
+
+    def _me(self, exchange: Exchange) -> str:
+        """The login of our account, asked for once. What Actions and Apps have is no user: only GraphQL says who that is."""
+        if not self._login:
+            ask = Ask(purpose=Purpose.ACCOUNT, path=f"{self._rest}user")
+            user = exchange.answer(ask, _User, lambda answer: answer.status in (403, 404)).value
+            self._login = user.login if user else _viewer(exchange)
+        return self._login
+
+
+def _viewer(exchange: Exchange) -> str:
+    ask = Ask(purpose=Purpose.ACCOUNT, method="POST", path="graphql", body=_VIEWER)
+    login = exchange.ask(ask, _Graph).data.viewer.login
+    return login if login.endswith("[bot]") else f"{login}[bot]"
+
+
+def _is_full(answer: HttpAnswer[Nothing]) -> bool:
+    return answer.status == 422 and "maximum number of statuses" in words_of(answer.body)

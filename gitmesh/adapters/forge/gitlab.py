@@ -1,0 +1,196 @@
+"""GitLab, also a server of one's own (REST API v4). Its merge requests are our pull requests, its notes our comments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from gitmesh.adapters.forge.answers import words_of
+from gitmesh.adapters.forge.shapes import Nothing, commit_of, cut, newest, only, with_head
+from gitmesh.adapters.forge.site import Purpose
+from gitmesh.adapters.forge.transport import Ask, Exchange, Transport
+from gitmesh.model.forge import Comment, CommitState, CommitStatus, PullRequest, PullState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gitmesh.adapters.forge.answers import HttpAnswer
+
+RIGHTS: Mapping[Purpose, str] = {
+    Purpose.ACCOUNT: "the scope api",
+    Purpose.READ: "the scope api, and the role Reporter",
+    Purpose.COMMENT: "the scope api, and the role Reporter",
+    Purpose.READ_STATUS: "the scope api, and the role Reporter",
+    Purpose.STATUS: "the scope api, and the role Developer (Maintainer where the branch is protected)",
+}
+_TEXT_LIMIT = 255
+_MOST = {"per_page": "100"}
+_NOTES = {"sort": "asc", "order_by": "created_at", "per_page": "20"}
+"""Few on a page: each may have a million characters."""
+_STATE_NAMES: Mapping[CommitState, str] = {
+    CommitState.PENDING: "pending",
+    CommitState.SUCCESS: "success",
+    CommitState.FAILURE: "failed",
+    CommitState.ERROR: "canceled",
+}
+"""GitLab knows no error: what came to no result is what somebody canceled, and holds the merge as well."""
+_STATES: Mapping[str, CommitState] = {name: state for state, name in _STATE_NAMES.items()} | {"skipped": CommitState.SUCCESS}
+_PULL_STATES: Mapping[str, PullState] = {"merged": PullState.MERGED, "closed": PullState.CLOSED}
+"""Any other is open: `locked` is one whose merge is under way."""
+
+
+class _User(Struct, frozen=True):
+    id: int
+    username: str
+
+
+class _Merge(Struct, frozen=True, kw_only=True):
+    iid: int
+    title: str
+    web_url: str
+    state: str
+    target_branch: str
+    target_project_id: int
+    source_project_id: int | None = None
+    author: _User | None = None
+    sha: str | None = None
+    merge_commit_sha: str | None = None
+    squash_commit_sha: str | None = None
+
+    def value(self) -> PullRequest:
+        """It, in our words. What was merged by fast-forward went in as it was."""
+        state = _PULL_STATES.get(self.state, PullState.OPEN)
+        went_in = self.merge_commit_sha or self.squash_commit_sha or self.sha
+        return PullRequest(
+            number=self.iid,
+            title=self.title,
+            url=self.web_url,
+            author=self.author.username if self.author else "",
+            head=commit_of(self.sha),
+            head_ref=f"refs/merge-requests/{self.iid}/head",
+            base=self.target_branch,
+            state=state,
+            fork=self.source_project_id != self.target_project_id,
+            merged=commit_of(went_in) if state is PullState.MERGED else "",
+        )
+
+
+class _Note(Struct, frozen=True):
+    id: int
+    body: str
+    author: _User | None = None
+    system: bool = False
+
+    def value(self, me: int) -> Comment:
+        """It, given the id of our account."""
+        return Comment(id=self.id, body=self.body, own=self.author is not None and self.author.id == me)
+
+
+class _Status(Struct, frozen=True):
+    id: int
+    name: str
+    status: str
+    description: str | None = None
+    target_url: str | None = None
+
+    def value(self) -> tuple[int, CommitStatus]:
+        """It, with its id. The other states are on their way: created, running, manual."""
+        state = _STATES.get(self.status, CommitState.PENDING)
+        return self.id, CommitStatus(context=self.name, state=state, text=self.description or "", url=self.target_url or "")
+
+
+class GitLab:
+    """One project of a GitLab, `repository` being its path with all groups, which the API wants as one segment."""
+
+    comment_limit = 1_000_000
+
+    def __init__(self, transport: Transport, repository: str) -> None:
+        self._transport = transport
+        self._project = f"projects/{quote(repository, safe='')}"
+        self._account: int | None = None
+
+    def pulls(self, branch: str) -> tuple[PullRequest, ...]:
+        """As the port says."""
+        query = {"state": "opened", "target_branch": branch, "order_by": "created_at", "sort": "asc", **_MOST}
+        ask = Ask(purpose=Purpose.READ, path=f"{self._project}/merge_requests", query=query)
+        with self._transport.call() as exchange:
+            found = with_head(merge.value() for page in exchange.pages(ask, list[_Merge]) for merge in page)
+        return tuple(pull for pull in found if pull.base == branch)
+
+    def pull(self, number: int) -> PullRequest:
+        """As the port says."""
+        with self._transport.call() as exchange:
+            found = exchange.ask(Ask(purpose=Purpose.READ, path=self._merge(number)), _Merge)
+        return only(found.value(), self._transport.site.host)
+
+    def pulls_of(self, commit: str) -> tuple[PullRequest, ...]:
+        """As the port says. A commit that GitLab does not have is 404, as is a project."""
+        ask = Ask(purpose=Purpose.READ, path=f"{self._project}/repository/commits/{commit}/merge_requests", query=_MOST)
+        with self._transport.call() as exchange:
+            answer = exchange.answer(ask, list[_Merge], lambda answer: answer.status == 404 and "Commit" in words_of(answer.body))
+        found = with_head(merge.value() for merge in answer.value or ())
+        return tuple(pull for pull in found if pull.state is PullState.MERGED)
+
+    def comments(self, number: int) -> tuple[Comment, ...]:
+        """As the port says; what GitLab itself notes of events is none."""
+        ask = Ask(purpose=Purpose.READ, path=f"{self._merge(number)}/notes", query=_NOTES)
+        with self._transport.call() as exchange:
+            me = self._me(exchange)
+            found = [note.value(me) for page in exchange.pages(ask, list[_Note]) for note in page if not note.system]
+        return tuple(sorted(found, key=lambda comment: comment.id))
+
+    def add_comment(self, number: int, body: str) -> Comment:
+        """As the port says."""
+        path = f"{self._merge(number)}/notes"
+        ask = Ask(purpose=Purpose.COMMENT, method="POST", path=path, body={"body": body}, repeats=False)
+        with self._transport.call() as exchange:
+            made = exchange.ask(ask, _Note)
+        return Comment(id=made.id, body=made.body, own=True)
+
+    def edit_comment(self, number: int, comment: int, body: str) -> None:
+        """As the port says."""
+        ask = Ask(purpose=Purpose.COMMENT, method="PUT", path=f"{self._merge(number)}/notes/{comment}", body={"body": body})
+        with self._transport.call() as exchange:
+            exchange.ask(ask, Nothing)
+
+    def delete_comment(self, number: int, comment: int) -> None:
+        """As the port says."""
+        ask = Ask(purpose=Purpose.COMMENT, method="DELETE", path=f"{self._merge(number)}/notes/{comment}")
+        with self._transport.call() as exchange:
+            exchange.answer(ask, Nothing, lambda answer: answer.status == 404)
+
+    def statuses(self, commit: str) -> tuple[CommitStatus, ...]:
+        """As the port says: GitLab lists the newest of each name and ref."""
+        ask = Ask(purpose=Purpose.READ_STATUS, path=f"{self._project}/repository/commits/{commit}/statuses", query=_MOST)
+        with self._transport.call() as exchange:
+            return newest(status.value() for page in exchange.pages(ask, list[_Status]) for status in page)
+
+    def set_status(self, commit: str, status: CommitStatus) -> None:
+        """As the port says. The state that it has already is refused by older ones, after the text was taken."""
+        name = _STATE_NAMES[status.state]
+        body = {"state": name, "name": status.context, "description": cut(status.text, _TEXT_LIMIT)}
+        body |= {"target_url": status.url} if status.url else {}
+        ask = Ask(purpose=Purpose.STATUS, method="POST", path=f"{self._project}/statuses/{commit}", body=body)
+        with self._transport.call() as exchange:
+            exchange.answer(ask, Nothing, _is_already(name))
+
+    def _merge(self, number: int) -> str:
+        return f"{self._project}/merge_requests/{number}"
+
+    def _me(self, exchange: Exchange) -> int:
+        """The id of our account, asked for once. Tokens of projects and groups have one of their own."""
+        if self._account is None:
+            self._account = exchange.ask(Ask(purpose=Purpose.ACCOUNT, path="user"), _User).id
+        return self._account
+
+
+def _is_already(name: str) -> Callable[[HttpAnswer[Nothing]], bool]:
+    """Whether GitLab says that it will not go from the state to the same one."""
+
+    def is_already(answer: HttpAnswer[Nothing]) -> bool:
+        said = words_of(answer.body)
+        return answer.status == 400 and "Cannot transition status via" in said and f"from :{name}" in said
+
+    return is_already

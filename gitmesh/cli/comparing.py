@@ -1,0 +1,275 @@
+"""What a comparison of two revisions is made from, as the command line gives it: commits of a checkout, configuration, facts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from msgspec import Struct
+
+from gitmesh.cli import configuration, console, folders, wiring
+from gitmesh.cli.exits import CLEAN, DIFFERENT, FAILED, FINDINGS, fails
+from gitmesh.cli.session import Job, execute
+from gitmesh.errors import ClusterError, SourceError
+from gitmesh.model.report import Report, Stage
+from gitmesh.render.escape import printable
+from gitmesh.render.values import ago
+
+if TYPE_CHECKING:
+    from gitmesh.adapters.git.checkout import Checkout
+    from gitmesh.model.comparison import Comparison
+    from gitmesh.model.config import ClusterConfig, SourceConfig
+    from gitmesh.model.facts import ClusterFacts
+    from gitmesh.ports import Cluster, Fleet, Source, Translator
+    from gitmesh.reviewing.review import Ground, Sides
+
+_FACTS_ROOM = 1 << 25
+"""Bytes of one cluster's facts."""
+_OLD = 86_400
+"""Seconds after which facts are called old."""
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What was typed: revisions, and what they are judged by."""
+
+    base: str
+    head: str
+    path: Path | None
+    config: Path | None
+    source: str | None
+    facts: Path | None
+    facts_from: str | None
+    clusters: tuple[str, ...] = ()
+    store: Path | None = None
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """A comparison, and, where live clusters were asked, what they differ in from the base already. `setup` is the configuration that
+    counted, `branch` the one that the source follows ("" = there is none), `facts` what both sides were judged by."""
+
+    comparison: Comparison
+    drift: Report | None = None
+    setup: configuration.Setup | None = None
+    branch: str = ""
+    facts: Mapping[str, ClusterFacts] = {}
+
+
+def compared(asked: Asked, plugins: Mapping[str, Translator]) -> Compared:
+    """Both revisions through the pipeline. Mistakes and failures of the command line are click's exceptions."""
+    from gitmesh.reviewing.review import review
+
+    try:
+        revisions = _revisions(asked)
+    except SourceError as error:
+        raise click.UsageError(f"{error}{f'; {error.hint}' if error.hint else ''}") from None
+    setup = _setup(asked, revisions)
+    sides = _sides(asked, revisions, setup)
+    ground, facts, drift = _ground(asked, revisions, setup, sides, plugins)
+    with console.progress() as progress:
+        found = review(sides, ground, clock=time.monotonic, progress=progress)
+    branch = wiring.named_source(setup, asked.source).branch if setup else ""
+    return Compared(comparison=found, drift=drift, setup=setup, branch=branch, facts=facts)
+
+
+class _Revisions(Struct, frozen=True, kw_only=True):
+    """Two commits of one checkout; `base` is where they came apart."""
+
+    checkout: Checkout
+    base: str
+    head: str
+
+
+def _revisions(asked: Asked) -> _Revisions:
+    from gitmesh.adapters.git.checkout import Checkout
+
+    place = asked.path or Path()
+    top = folders.checkout(place)
+    if top is None:
+        raise click.UsageError(f"--base compares commits, and {place} lies in no checkout of a Git repository")
+    checkout = Checkout(top)
+    base, head = checkout.commit(asked.base), checkout.commit(asked.head)
+    meeting = checkout.merge_base(base, head)
+    if not meeting:
+        console.note(printable(f"{asked.base} and {asked.head} have no commit in common here: compared as they are"))
+    elif meeting != base:
+        apart = checkout.commits_between(meeting, base)
+        console.note(printable(f"{asked.base} is {apart} commits further on: compared from {meeting[:12]}, where both came apart"))
+    return _Revisions(checkout=checkout, base=meeting or base, head=head)
+
+
+def _setup(asked: Asked, revisions: _Revisions) -> configuration.Setup | None:
+    """The configuration that was named, or the nearest one as it is at the base: that of head is under review itself."""
+    if asked.config is not None:
+        return configuration.read(asked.config)
+    file = configuration.find(asked.path or Path())
+    top = revisions.checkout.top.resolve()
+    if file is None or not file.resolve().is_relative_to(top):
+        return _needed(configuration.load(None, file) if file else None, asked)
+    inside = file.resolve().relative_to(top).as_posix()
+    content = revisions.checkout.file(revisions.base, inside)
+    if content is None:
+        console.note(printable(f"{inside} is not there at {revisions.base[:12]}, and that of the change is under review itself"))
+        return _needed(None, asked)
+    return configuration.found(file, content)
+
+
+def _needed(setup: configuration.Setup | None, asked: Asked) -> configuration.Setup | None:
+    """A configuration may only be missing where facts are given: they name the clusters."""
+    if setup is None and asked.facts is None:
+        raise click.UsageError(
+            f"no configuration: give --config FILE, or --facts FILE, or have {configuration.FILE} at the base; {configuration.BEGIN}"
+        )
+    return setup
+
+
+def _sides(asked: Asked, revisions: _Revisions, setup: configuration.Setup | None) -> Sides:
+    from gitmesh.adapters.git.snapshots import CommitSource
+    from gitmesh.reviewing.review import Sides
+
+    name, paths = "policies", _below(asked.path, revisions.checkout.top)
+    others: tuple[Source, ...] = ()
+    if setup is not None:
+        chosen = wiring.named_source(setup, asked.source)
+        name, paths = chosen.name, _places(setup, chosen, revisions.checkout.top)
+        others = tuple(wiring.source(setup, one, asked.store) for one in setup.config.sources if one is not chosen)
+    base, head = (CommitSource(name, revisions.checkout, commit, paths) for commit in (revisions.base, revisions.head))
+    return Sides(base=(base, *others), head=(head, *others))
+
+
+def _places(setup: configuration.Setup, chosen: SourceConfig, top: Path) -> tuple[str, ...]:
+    """Where the source's policies lie in the checkout. A plain folder is taken for the one of the same place in it."""
+    base, root = setup.base, top.resolve()
+    if chosen.path is None:
+        return tuple(chosen.paths)
+    if not setup.places(chosen) or not base.is_relative_to(root):
+        raise click.UsageError(f"--base compares commits, and the folder {chosen.path} of source {chosen.name} is no part of {top}")
+    return tuple(os.path.relpath(base / place, root) if (base / place) != root else "" for place in setup.places(chosen))
+
+
+def _below(path: Path | None, top: Path) -> tuple[str, ...]:
+    """Without a configuration PATH says where policies are."""
+    inside = Path(path or "").resolve().relative_to(top.resolve()).as_posix()
+    return ("" if inside == "." else inside,)
+
+
+def _ground(
+    asked: Asked, revisions: _Revisions, setup: configuration.Setup | None, sides: Sides, plugins: Mapping[str, Translator]
+) -> tuple[Ground, Mapping[str, ClusterFacts], Report | None]:
+    """What both sides are judged by, the facts of it, and what live clusters differ in already."""
+    from gitmesh.reviewing.review import Ground
+
+    facts, told = _given_facts(asked, revisions, setup)
+    drift = None
+    if facts is None:
+        assert setup is not None  # without facts a configuration is needed
+        live = _planned(setup, sides.base, plugins)
+        drift = live if live.clusters else None
+        facts = _facts_of(live) or _facts_of(_planned(setup, sides.head, plugins))  # a base that is refused asks no cluster
+        told = "the live clusters, just now"
+    enforced = {one.name: one.enforce for one in setup.config.clusters} if setup else dict.fromkeys(facts, True)
+    shown = wiring.chosen_clusters(tuple(enforced), asked.clusters) or frozenset(enforced)
+    return (
+        Ground(
+            fleet=_fleet(setup.config.clusters if setup else (), facts),
+            translators=plugins,
+            options=wiring.offline(setup, facts if setup is None else {}),
+            enforced={name: mode for name, mode in enforced.items() if name in shown},
+            facts=told,
+        ),
+        facts,
+        drift,
+    )
+
+
+def _given_facts(asked: Asked, revisions: _Revisions, setup: configuration.Setup | None) -> tuple[Mapping[str, ClusterFacts] | None, str]:
+    """Facts that were saved or published, and where they come from; None where live clusters are to be asked."""
+    if asked.facts is not None:
+        return wiring.read_facts(asked.facts), str(asked.facts)
+    if asked.facts_from is None:
+        return None, ""
+    branch = setup.config.write_back.status_branch if setup else "gitmesh-status"
+    try:
+        return published_facts(revisions.checkout, branch, time.time())
+    except SourceError as error:
+        raise click.ClickException(f"facts of the status branch: {error}{f'; {error.hint}' if error.hint else ''}") from None
+
+
+def published_facts(checkout: Checkout, branch: str, now: float) -> tuple[Mapping[str, ClusterFacts], str]:
+    """The facts on the status branch, and which they are. A file that holds none is left out, and said: its cluster is then unknown.
+
+    Raises SourceError.
+    """
+    tip = checkout.known_branch(branch)
+    found: dict[str, ClusterFacts] = {}
+    for name in checkout.names(tip, "facts"):
+        content = checkout.file(tip, f"facts/{name}", _FACTS_ROOM) or b""
+        try:
+            loaded = wiring.facts_in(content)
+        except ValueError as error:
+            console.note(printable(f"facts/{name} of {branch} cannot be used: {error}"))
+            continue
+        found |= {cluster: one for cluster, one in loaded.items() if f"{cluster}.yaml" == name}
+    age = max(0.0, now - checkout.seconds(tip))
+    old = ", which is long ago" if age > _OLD else ""
+    return found, f"{branch} {tip[:12]}, written {ago(age)} ago{old}"
+
+
+def _planned(setup: configuration.Setup, side: Sequence[Source], plugins: Mapping[str, Translator]) -> Report:
+    """One side against the live clusters: their facts, and what differs already."""
+    job = Job(sources=side, fleet=wiring.fleet(setup, plugins), options=wiring.options(setup, review=True), translators=plugins)
+    return execute(job, Stage.PLAN)
+
+
+def _facts_of(report: Report) -> Mapping[str, ClusterFacts]:
+    return {name: result.facts for name, result in report.clusters.items() if result.facts is not None}
+
+
+def _fleet(configured: Sequence[ClusterConfig], facts: Mapping[str, ClusterFacts]) -> Fleet:
+    """Clusters that consist of their facts; one that nothing is known of answers so."""
+    from gitmesh.adapters.fleet import LocalFleet
+    from gitmesh.adapters.memory import MemoryCluster
+    from gitmesh.cli.unusable import UnusableCluster
+
+    made: list[Cluster] = [MemoryCluster(name, facts=one) for name, one in facts.items() if not configured]
+    for one in configured:
+        if one.name in facts:
+            made.append(MemoryCluster(one.name, facts=facts[one.name], enforce=one.enforce))
+        else:
+            error = ClusterError("nothing is known of it", retryable=False)
+            made.append(UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds))
+    return LocalFleet(made)
+
+
+def answer(found: Compared, form: str, *, color: bool | None, fail_on: str, full: bool) -> int:
+    """Print the comparison; the exit code."""
+    from gitmesh.cli.output import dumped
+    from gitmesh.render.comment import comparison_markdown
+    from gitmesh.render.comparisons import comparison_document, comparison_text
+
+    if form == "text":
+        paint = console.paint_for(color)
+        console.data(comparison_text(found.comparison, drift=found.drift, full=full, paint=paint), paint)
+    elif form == "markdown":
+        console.data(
+            comparison_markdown(found.comparison, limit=COMMENT_ROOM, whole="`gitmesh diff --base` with `-o json`", drift=found.drift)
+        )
+    else:
+        console.document(dumped(comparison_document(found.comparison, drift=found.drift), form))
+    return exit_code_of(found.comparison, fail_on)
+
+
+COMMENT_ROOM = 65_536
+"""Characters of a comment that every forge takes."""
+
+
+def exit_code_of(found: Comparison, fail_on: str) -> int:
+    """3 where a cluster is unknown or the base could not be read, 2 for errors of head, 1 where something changes, else 0."""
+    if any(one.unknown for one in found.clusters.values()):
+        return FAILED
+    if fails((*found.appeared, *found.standing), fail_on):
+        return FINDINGS
+    return DIFFERENT if any(one.changes for one in found.clusters.values()) else CLEAN

@@ -1,0 +1,172 @@
+"""Everything that can be asked of one destination, in finitely many classes on each of which every decision is constant.
+
+A class is a port, a class of clients and a class of requests, told apart by what any side (one set of policies, or two revisions) says:
+so what `can` answers to the one question of a class, on each side, it answers to all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitmesh.model.facts import Service
+from gitmesh.reasoning.access import Admission, can
+from gitmesh.reasoning.questions import Client, Known, Question, ServiceKey
+from gitmesh.reasoning.requests import Requests, Sample
+from gitmesh.reasoning.stakes import Stake
+from gitmesh.reasoning.values import MOST, UntoldError
+
+V = TypeVar("V", bound=Hashable)
+
+
+class Askers(Protocol):
+    """Classes of clients, numbered."""
+
+    @property
+    def samples(self) -> Sequence[Client]:
+        """A client of each."""
+        ...
+
+    def told(self, chosen: Iterable[int]) -> tuple[str, ...]:
+        """Words for some of them."""
+        ...
+
+
+class Asked(Protocol):
+    """Classes of requests, numbered."""
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        """A request of each."""
+        ...
+
+    def told(self, chosen: Collection[int]) -> tuple[str, ...]:
+        """Words for some of them; none for all."""
+        ...
+
+
+class OneRequest:
+    """A single request in place of all that can be asked."""
+
+    def __init__(self, sample: Sample) -> None:
+        self.samples = (sample,)
+
+    def told(self, chosen: Collection[int]) -> tuple[str, ...]:  # noqa: ARG002  one is all
+        """What it is."""
+        (sample,) = self.samples
+        return (f"{sample.method} {sample.path}",) if sample.http else ()
+
+
+class Cell(Struct, frozen=True, kw_only=True):
+    """A class: its port, the numbers of its client and its request, its question, and the answer of each side."""
+
+    port: int
+    client: int
+    request: int
+    question: Question
+    answers: tuple[Admission, ...]
+
+
+class Row(Struct, Generic[V], frozen=True, kw_only=True):
+    """Classes of which the same is said, as people read them: `requests` empty = all of them. `cells` are the classes themselves."""
+
+    verdict: V
+    ports: tuple[int, ...]
+    callers: tuple[str, ...]
+    requests: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+class Destination:
+    """A Service with what is at stake for it on each side; of `ports` these alone, if there are some, and of requests `request` alone.
+    Raises UntoldError where there are too many classes, or unknown ones."""
+
+    def __init__(
+        self,
+        key: ServiceKey,
+        sides: Sequence[Known],
+        stakes: Sequence[Stake],
+        askers: Askers,
+        *,
+        ports: Collection[int] = (),
+        request: Sample | None = None,
+    ) -> None:
+        self._key, self._sides, self._askers = key, sides, askers
+        self._words: dict[tuple[int, frozenset[int]], tuple[str, ...]] = {}
+        service = sides[0].index.facts.service_index[key]
+        numbers = sorted({port.number for port in service.ports if not ports or port.number in ports})
+        self._requests: Mapping[int, Asked] = {
+            number: _requests(service, number, stakes) if request is None else OneRequest(_sent(request, service, number))
+            for number in numbers
+        }
+        count = len(askers.samples) * sum(len(one.samples) for one in self._requests.values())
+        if count > MOST:
+            raise UntoldError(f"there are {count} kinds of clients and requests to tell apart, more than {MOST}")
+
+    def cells(self) -> Iterator[Cell]:
+        """Each class with its answers."""
+        for port, requests in self._requests.items():
+            for request, sample in enumerate(requests.samples):
+                for number, client in enumerate(self._askers.samples):
+                    question = _question(self._key, port, client, sample)
+                    answers = tuple(can(question, side) for side in self._sides)
+                    yield Cell(port=port, client=number, request=request, question=question, answers=answers)
+
+    def rows(self, cells: Iterable[Cell], verdict: Callable[[Cell], V | None]) -> Iterator[Row[V]]:
+        """The classes with a verdict, folded: first by their requests, then by ports, then by callers."""
+        found: dict[V, dict[int, dict[int, list[Cell]]]] = {}
+        for cell in cells:
+            if (said := verdict(cell)) is not None:
+                found.setdefault(said, {}).setdefault(cell.client, {}).setdefault(cell.port, []).append(cell)
+        for said, clients in found.items():
+            alike: dict[tuple[tuple[tuple[str, ...], tuple[int, ...]], ...], list[int]] = {}
+            for number, ports in clients.items():
+                alike.setdefault(self._asked(ports), []).append(number)
+            for asked, numbers in alike.items():
+                told = self._askers.told(numbers)
+                for requests, ports_alike in asked:
+                    inside = tuple(cell for number in numbers for port in ports_alike for cell in clients[number][port])
+                    yield Row(verdict=said, ports=ports_alike, callers=told, requests=requests, cells=inside)
+
+    def _asked(self, ports: Mapping[int, Sequence[Cell]]) -> tuple[tuple[tuple[str, ...], tuple[int, ...]], ...]:
+        """Words for the requests, each with the ports of which they are all."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for port, cells in ports.items():
+            found.setdefault(self._told(port, frozenset(cell.request for cell in cells)), []).append(port)
+        return tuple((requests, tuple(numbers)) for requests, numbers in found.items())
+
+    def _told(self, port: int, requests: frozenset[int]) -> tuple[str, ...]:
+        if (port, requests) not in self._words:
+            self._words[port, requests] = self._requests[port].told(requests)
+        return self._words[port, requests]
+
+
+def _sent(request: Sample, service: Service, number: int) -> Sample:
+    """The request as it is sent to a port: by the Service's name, unless it says otherwise, and as no request where proxies see none."""
+    host = f"{service.name}.{service.namespace}{'' if number == 80 else f':{number}'}"
+    http = any(port.http for port in service.ports if port.number == number)
+    return replace(request, http=http, authority=request.authority or host)
+
+
+def _requests(service: Service, number: int, stakes: Iterable[Stake]) -> Requests:
+    """What can be asked at a port. A port without a protocol is sniffed: proxies see requests on it, or none."""
+    seen = [port for port in service.ports if port.number == number and port.seen]
+    rules = (rule for one in stakes for access in one.accesses(number) for _, rules in (*access.allows, *access.denies) for rule in rules)
+    http = any(port.http for port in seen)
+    return Requests(rules, http=http, raw=not http or any(not port.http or not port.protocol for port in seen))
+
+
+def _question(key: ServiceKey, port: int, client: Client, sample: Sample) -> Question:
+    return Question(
+        client=client,
+        service=key,
+        port=port,
+        method=sample.method,
+        path=sample.path,
+        headers=sample.headers,
+        authority=sample.authority,
+        http=sample.http,
+    )

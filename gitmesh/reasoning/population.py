@@ -1,0 +1,74 @@
+"""The callers that are known from the facts of all clusters, as one cluster sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
+from gitmesh.model.facts import ClusterFacts, Workload
+from gitmesh.reasoning.questions import Client
+
+NAMELESS = "without identity"
+
+
+class Resident(Struct, frozen=True, kw_only=True):
+    """A caller that is known: `account` is its ServiceAccount as people call it, `workload` its workload, where only some of the
+    ServiceAccount's are meant. Of a pod without proxy both say that it shows no identity."""
+
+    client: Client
+    account: str
+    workload: str
+    cluster: str = ""
+    """Another one that it is in."""
+
+
+def population(cluster: str, facts: Mapping[str, ClusterFacts | None]) -> tuple[Resident, ...]:
+    """Who may call the cluster's destinations: its own workloads and ServiceAccounts, then the identities of other clusters."""
+    found: list[Resident] = []
+    for name, known in sorted(facts.items(), key=lambda item: (item[0] != cluster, item[0])):
+        if known is not None:
+            found += _own(known) if name == cluster else _foreign(known)
+    return tuple(found)
+
+
+def _own(facts: ClusterFacts) -> Iterator[Resident]:
+    for one in facts.workloads:
+        account, workload = f"{one.namespace}/{one.service_account}", f"{one.namespace}/{one.name}"
+        if one.mesh:
+            yield Resident(client=_client(one, facts), account=account, workload=workload)
+        if one.bare or not one.mesh:
+            bare = Client(namespace=one.namespace, service_account=one.service_account, labels=one.labels)
+            yield Resident(client=bare, account=f"{workload} {NAMELESS}", workload=f"{workload} {NAMELESS}")
+    for namespace, name, domain, mesh in _idle(facts):
+        client = Client(namespace=namespace, service_account=name, trust_domain=domain, mesh=mesh)
+        yield Resident(client=client, account=f"{namespace}/{name}", workload=f"{namespace}/{name}")
+
+
+def _client(workload: Workload, facts: ClusterFacts) -> Client:
+    mesh = facts.mesh(workload.mesh)
+    return Client(
+        namespace=workload.namespace,
+        service_account=workload.service_account,
+        trust_domain=mesh.trust_domain if mesh else None,
+        labels=workload.labels,
+        mesh=mesh.name if mesh else "",
+    )
+
+
+def _idle(facts: ClusterFacts) -> Iterator[tuple[str, str, str, str]]:
+    """ServiceAccounts that no workload runs as: they would have an identity of the cluster's first mesh."""
+    running = {(one.namespace, one.service_account) for one in facts.workloads}
+    if facts.meshes:
+        mesh = facts.meshes[0]
+        yield from ((*key, mesh.trust_domain, mesh.name) for key in sorted(facts.service_accounts - running))
+
+
+def _foreign(facts: ClusterFacts) -> Iterator[Resident]:
+    """Its identities; how their requests are routed is decided where they are, so here they have no proxy."""
+    domains = {mesh.name: mesh.trust_domain for mesh in facts.meshes}
+    running = {(one.namespace, one.service_account, domains[one.mesh]) for one in facts.workloads if one.mesh in domains}
+    for namespace, name, domain in sorted({*running, *((namespace, name, domain) for namespace, name, domain, _ in _idle(facts))}):
+        label = f"{namespace}/{name}@{facts.cluster}"
+        client = Client(namespace=namespace, service_account=name, trust_domain=domain)
+        yield Resident(client=client, account=label, workload=label, cluster=facts.cluster)

@@ -1,0 +1,126 @@
+"""All that an answer about a destination can hang on (`access.can` reads nothing else), as values to compare: places in files left out.
+
+Two sides on which these are equal decide every request alike; what they name is what tells requests and clients apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from gitmesh.model.base import Disabled
+from gitmesh.model.facts import ServicePort
+from gitmesh.model.traffic import Tls
+from gitmesh.model.units import Access, Caller, Decided, Grant, MeshUnit, Operation, SourceCondition
+from gitmesh.reasoning.questions import Known, Pair, ServiceKey
+
+_Grants = frozenset[tuple[tuple[Caller, ...], frozenset[Operation]]]
+TlsChain = tuple[tuple[SourceCondition, Tls | None], ...]
+"""The clients that are meant, and what is decided for the first of them that means a client; None leaves it to the mesh."""
+
+
+class AccessStake(Struct, frozen=True, kw_only=True):
+    """An access decision without the places that it comes from."""
+
+    allows: _Grants
+    denies: _Grants
+    governed: bool
+    exempt: tuple[tuple[int, ...], tuple[int, ...], tuple[Caller, ...]] | None
+
+
+class PairStake(Struct, frozen=True, kw_only=True):
+    """Pods and a port behind a port of the destination; `mesh` are the modes and defaults of their mesh."""
+
+    workload: tuple[str, str, str]
+    number: int
+    proxied: tuple[str, bool, bool]
+    mesh: tuple[str, str, bool, bool, bool] | None
+    reached: tuple[tuple[frozenset[int], AccessStake | None, bool], ...]
+
+
+class Stake(Struct, frozen=True, kw_only=True):
+    """A destination; `own` is what policies that select it say, also where no pods are behind it."""
+
+    ports: tuple[ServicePort, ...]
+    selected: bool
+    own: AccessStake | None
+    held: bool
+    pairs: tuple[tuple[int, tuple[PairStake, ...]], ...]
+    tls: tuple[tuple[int, TlsChain], ...]
+
+    def accesses(self, port: int = 0) -> Iterator[AccessStake]:
+        """Every decision that acts on its pods, or on those behind one of its ports."""
+        pairs = (pair for number, pairs in self.pairs for pair in pairs if port in (0, number))
+        yield from (one for pair in pairs for _, one, _ in pair.reached if one)
+
+    @property
+    def disabled(self) -> bool:
+        """Whether mTLS is disabled for some of its pods."""
+        return any(pair.mesh is not None and pair.mesh[0] == "Disabled" for _, pairs in self.pairs for pair in pairs)
+
+
+def stake(key: ServiceKey, known: Known) -> Stake:
+    """What is at stake for a Service that is there."""
+    service = known.index.facts.service_index[key]
+    numbers = sorted({port.number for port in service.ports})
+    return Stake(
+        ports=service.ports,
+        selected=bool(service.selector),
+        own=_access(key, known),
+        held=known.holds(key, "access"),
+        pairs=tuple((number, tuple(_pair(one, known) for one in known.behind(service, number))) for number in numbers),
+        tls=tuple((number, chain) for number in numbers if (chain := _tls(key, number, known))),
+    )
+
+
+def _access(key: ServiceKey, known: Known) -> AccessStake | None:
+    unit = known.destinations.get(key)
+    access = unit.access if unit else None
+    return None if access is None else _without_places(access)
+
+
+def _without_places(access: Access) -> AccessStake:
+    exempt = access.exempt
+    return AccessStake(
+        allows=_grants(access.allows),
+        denies=_grants(access.denies),
+        governed=access.governed,
+        exempt=(exempt.ports, exempt.targets, exempt.callers) if exempt else None,
+    )
+
+
+def _grants(found: tuple[Grant, ...]) -> _Grants:
+    return frozenset((one.callers, frozenset(one.operations)) for one in found)
+
+
+def _pair(pair: Pair, known: Known) -> PairStake:
+    workload = pair.workload
+    return PairStake(
+        workload=workload.key,
+        number=pair.number,
+        proxied=(workload.mesh, workload.guards(pair.number), bool(workload.bare)),
+        mesh=_mesh(pair, known.meshes.get(workload.mesh), known),
+        reached=tuple((ports, _access(one.key, known), known.holds(one.key, "access")) for one, ports in pair.reached),
+    )
+
+
+def _mesh(pair: Pair, mesh: MeshUnit | None, known: Known) -> tuple[str, str, bool, bool, bool] | None:
+    held = known.holds_mesh(pair.workload.mesh)
+    if mesh is None:
+        return ("", "", False, False, held) if held else None
+    mode = mesh.mtls.value.mode if mesh.mtls else ""
+    default = str(mesh.access_default.value) if mesh.access_default else ""
+    return mode, default, pair.workload in mesh.gateways, pair.workload in mesh.doubtful, held
+
+
+def _tls(key: ServiceKey, port: int, known: Known) -> TlsChain:
+    unit = known.refused.get(key) or known.destinations.get(key)
+    settings = unit.settings.get(port, unit.settings.get(0, {})) if unit else {}
+    return tuple(_chain(settings.get("tls")))
+
+
+def _chain(decided: Decided | None) -> Iterator[tuple[SourceCondition, Tls | None]]:
+    while decided is not None:
+        yield decided.source, None if isinstance(decided.value, Disabled) else decided.value
+        decided = decided.otherwise

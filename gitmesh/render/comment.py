@@ -1,0 +1,206 @@
+"""A comparison as the comment on a pull request: counts first, then what it means, then objects, then findings.
+
+Everything that came from a repository or a cluster is escaped: names, messages and values are text, never markup. The whole stays
+within the forge's limit: what does not fit is cut by whole rows and whole objects, the largest last, and the cut is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gitmesh.diagnostics import Diagnostic, Severity, foremost
+from gitmesh.model.comparison import ClusterComparison, Comparison, Level, ObjectDelta
+from gitmesh.model.objects import decode
+from gitmesh.model.plan import Action
+from gitmesh.model.policies import Origin
+from gitmesh.model.report import Report
+from gitmesh.render.changes import MARKS, object_changes
+from gitmesh.render.escape import fenced, markdown, printable
+from gitmesh.render.findings import MOST_FINDINGS, folded
+from gitmesh.render.markdown import finding_row, fitting
+from gitmesh.render.meaning import OBSERVED, Row, headline, meaning, reach_text
+from gitmesh.render.plans import FIELDS_SHOWN, origins_text
+from gitmesh.render.summary import by_severity, findings_total
+from gitmesh.render.values import counted, listed, masked, shown
+from gitmesh.yaml_text import dump
+
+_RISK = {Level.NONE: "no risk", Level.LOW: "low risk", Level.HIGH: "**high risk**"}
+_HEADER = "| Cluster | Mesh | + | ~ | - | Access | Protection | Held |\n|---|---|---|---|---|---|---|---|"
+_SHARES = {"clusters": 0.12, "meaning": 0.3, "findings": 0.2}
+"""What part of the room each section may take at most, so that every one of them is seen."""
+_RESERVE = 900
+"""Characters for the title, the cut and the last line."""
+
+
+def comparison_markdown(comparison: Comparison, *, limit: int, whole: str, drift: Report | None = None) -> str:
+    """The comment, of at most `limit` characters. `whole` says where all of it stands; `drift` is the base against the live clusters."""
+    room = limit - _RESERVE
+    rows, said = _clusters(comparison), _meaning(comparison)
+    found = folded(comparison.appeared)
+    table = fitting(rows, int(room * _SHARES["clusters"]))
+    told = fitting(said, int(room * _SHARES["meaning"]))
+    findings = _findings(found, int(room * _SHARES["findings"]))
+    head = [_title(comparison), "", *([_HEADER, *table, ""] if rows else []), *_risk(comparison), *told, *_reach(comparison)]
+    tail = [*(["**Findings that are new**", "", *findings, ""] if found else []), _others(comparison)]
+    used = sum(len(text) + 1 for text in (*head, *tail))
+    blocks = [*_objects(comparison), *_drift(drift)]
+    small_enough = set(fitting(sorted(blocks, key=len), room - used))
+    kept = [block for block in blocks if block in small_enough]
+    cut = _cut(
+        whole, cluster=len(rows) - len(table), row=len(said) - len(told), object=len(blocks) - len(kept), finding=len(found) - len(findings)
+    )
+    return "\n".join([*head, *kept, "", *tail, *cut, _last(comparison)]).rstrip("\n") + "\n"
+
+
+def _title(comparison: Comparison) -> str:
+    if comparison.base_problem:
+        return f"### GitMesh: {markdown(headline(comparison))} (compared with nothing: {markdown(comparison.base_problem)})"
+    if not comparison.clusters:
+        errors = sum(one.is_error for one in (*comparison.appeared, *comparison.standing))
+        return f"### GitMesh: {counted(errors, 'error')}: this revision is refused, and nothing changes"
+    if not any(one.changes for one in comparison.clusters.values()):
+        return f"### GitMesh: nothing changes in {counted(len(comparison.clusters), 'cluster')}"
+    return f"### GitMesh: {markdown(headline(comparison))}; {_RISK[comparison.risk.level]}"
+
+
+def _clusters(comparison: Comparison) -> list[str]:
+    """One row for clusters in which the same happens."""
+    same: dict[str, list[str]] = {}
+    for cluster in comparison.clusters.values():
+        same.setdefault(_numbers(cluster), []).append(cluster.name)
+    return [f"| {markdown(listed(names, 8))} {numbers}" for numbers, names in same.items()]
+
+
+def _numbers(cluster: ClusterComparison) -> str:
+    meshes = ", ".join(f"{mesh.name} {mesh.version}".strip() for mesh in cluster.meshes) or "unknown"
+    mode = "" if cluster.enforce else f"({OBSERVED}) "
+    if cluster.unknown and not cluster.objects:
+        return f"{mode}| {markdown(meshes)} | ? | ? | ? | {markdown(cluster.unknown)} | ? | ? |"
+    counts = [str(sum(delta.action is action for delta in cluster.objects)) for action in (Action.CREATE, Action.UPDATE, Action.DELETE)]
+    access = markdown(cluster.unknown) if cluster.unknown else str(len(cluster.access))
+    weaker = sum(change.weaker for change in cluster.protection)
+    guards = f"{weaker} weaker, {len(cluster.protection) - weaker} stronger"
+    return f"{mode}| {markdown(meshes)} | {' | '.join(counts)} | {access} | {guards} | {len(cluster.held)} |"
+
+
+def _risk(comparison: Comparison) -> list[str]:
+    rows = [f"- {markdown(text)}{_places(origins)}" for text, origins in comparison.risk.reasons[:10]]
+    more = len(comparison.risk.reasons) - len(rows)
+    rest = [f"- and {more} more reasons"] if more > 0 else []
+    return [f"**Risk: {comparison.risk.level.value}**", "", *rows, *rest, ""] if rows else []
+
+
+def _meaning(comparison: Comparison) -> list[str]:
+    """One text for each row; a section's name belongs to its first."""
+    texts = []
+    for section, rows in meaning(comparison).items():
+        lines = [_row(row) for row in rows]
+        texts += [f"**{section.value}**\n\n{lines[0]}", *lines[1:-1]]
+        texts += [f"{lines[-1]}\n"] if len(lines) > 1 else [""]
+    return texts
+
+
+def _row(row: Row) -> str:
+    where = f" *in {markdown(row.where)}*" if row.where else ""
+    return f"- **{row.mark}** {markdown(row.text)}{where}{_places(row.origins)}"
+
+
+def _places(origins: tuple[Origin, ...]) -> str:
+    return f" - {markdown(origins_text(origins))}" if origins else ""
+
+
+def _reach(comparison: Comparison) -> list[str]:
+    return [f"Reach: {reach_text(comparison)}.", ""] if comparison.clusters else []
+
+
+def _findings(found: Sequence[Diagnostic], room: int) -> list[str]:
+    shown_ones = fitting([finding_row(one) for one in found[:MOST_FINDINGS]], room)
+    if len(shown_ones) == len(found):
+        return shown_ones
+    return fitting([finding_row(one) for one in foremost(found, min(MOST_FINDINGS, len(found) - 1))], room)
+
+
+def _others(comparison: Comparison) -> str:
+    """Findings that this change neither makes nor mends are counted only."""
+    standing, gone = folded(comparison.standing), folded(comparison.gone)
+    said = [f"{findings_total(by_severity(standing))} as before"] if standing else []
+    said += [f"{counted(len(gone), 'finding')} mended"] if gone else []
+    return f"Findings: {', '.join(said)}.\n" if said else ""
+
+
+def _objects(comparison: Comparison) -> list[str]:
+    """One folded block per object; an object that changes alike in several clusters of one mode is told once."""
+    same: dict[tuple[str, bool], list[str]] = {}
+    for cluster in comparison.clusters.values():
+        for delta in cluster.objects:
+            same.setdefault((_details(delta), cluster.enforce), []).append(cluster.name)
+    return [_folded(names, body, "" if enforce else f" ({OBSERVED})") for (body, enforce), names in same.items()]
+
+
+def _folded(names: Sequence[str], body: str, note: str = "") -> str:
+    return f"<details><summary>{markdown(listed(names, 8))}{note}: {body}"
+
+
+def _details(delta: ObjectDelta) -> str:
+    origins = origins_text(delta.origins)
+    lines = [fenced("\n".join(_diff(delta)), "diff"), *([f"from {markdown(origins)}"] if origins else [])]
+    return f"{markdown(str(delta.key))} ({MARKS[delta.action][0]})</summary>\n\n{chr(10).join(lines)}\n\n</details>"
+
+
+def _diff(delta: ObjectDelta) -> Iterator[str]:
+    mark = MARKS[delta.action][0]
+    if delta.action is not Action.UPDATE:
+        yield from (printable(f"{mark} {line}") for line in body_lines(delta))
+        return
+    yield printable(f"  {delta.key}")
+    for field in delta.fields[:FIELDS_SHOWN]:
+        path, place = printable(field.path), f"   # {origins_text((field.origin,))}" if field.origin else ""
+        old, new = shown(field.path, field.live), shown(field.path, field.want)
+        if field.live is not None:
+            yield f"- {path}: {old}"
+        if field.want is not None:
+            yield f"+ {path}: {new if new != old else f'{new} (changed)'}{place}"
+        elif place:
+            yield f"  {place.lstrip()}"
+    if len(delta.fields) > FIELDS_SHOWN:
+        yield f"  ... and {len(delta.fields) - FIELDS_SHOWN} more fields"
+
+
+def body_lines(delta: ObjectDelta) -> list[str]:
+    """The object that is new, or that goes, as YAML without credentials."""
+    return dump(masked("", decode(delta.after or delta.before))).splitlines()
+
+
+def _drift(drift: Report | None) -> list[str]:
+    """What the live clusters differ in from the base already: not of this change."""
+    if drift is None:
+        return []
+    rows = [
+        f"- {markdown(result.name)}: {markdown(str(change.key))} ({markdown(MARKS[change.action][0])})"
+        for result in drift.clusters.values()
+        for change in object_changes(result)
+    ]
+    if not rows:
+        return []
+    total = counted(len(rows), "object")
+    return [f"<details><summary>Not of this change: live clusters differ in {total}</summary>\n\n{chr(10).join(rows)}\n\n</details>"]
+
+
+def _cut(whole: str, **left_out: int) -> list[str]:
+    parts = [counted(number, noun) for noun, number in left_out.items() if number > 0]
+    return [f"Cut to fit a comment: {listed(parts)}. All of it: {whole}.", ""] if parts else []
+
+
+def _last(comparison: Comparison) -> str:
+    base, head = comparison.base[:12] or "?", comparison.head[:12] or "?"
+    facts = f" Facts: {markdown(comparison.facts)}." if comparison.facts else ""
+    return f"<sub>`gitmesh diff --base {printable(base)} --head {printable(head)}`.{facts}</sub>"
+
+
+def status_text(comparison: Comparison) -> str:
+    """The text of a commit status: `2 to create, ... ; low risk`."""
+    new = by_severity(folded(comparison.appeared))
+    errors = f", {counted(new[Severity.ERROR], 'new error')}" if new[Severity.ERROR] else ""
+    if not comparison.clusters:
+        return f"refused{errors}; nothing changes"
+    return f"{headline(comparison)}; {comparison.risk.level.value} risk{errors}"

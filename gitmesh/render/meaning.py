@@ -1,0 +1,148 @@
+"""What a comparison means, as rows for people: access, routes and protection, told once for clusters in which they are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+
+from msgspec import Struct
+
+from gitmesh.model.comparison import AccessChange, ClusterComparison, Comparison, Effect, ProtectionChange, RouteChange
+from gitmesh.model.policies import Origin
+from gitmesh.render.values import counted, listed
+
+_CALLERS_SHOWN = 6
+OBSERVED = "only observed"
+
+
+class Section(StrEnum):
+    """The parts of a meaning, in their order."""
+
+    ACCESS = "Who may call whom"
+    ROUTES = "How requests go"
+    PROTECTION = "What protects"
+
+
+class Row(Struct, frozen=True, kw_only=True, order=True):
+    """One line: what happens (`Gained`, `weaker`), to what, where it is so ("" = in every cluster), and the lines that make it so.
+    `text` is not escaped: its names come from repositories and clusters."""
+
+    mark: str
+    text: str
+    where: str = ""
+    origins: tuple[Origin, ...] = ()
+
+
+def meaning(comparison: Comparison) -> Mapping[Section, tuple[Row, ...]]:
+    """The rows of each section that has some."""
+    names = frozenset(comparison.clusters)
+    told: dict[Section, dict[Row, list[ClusterComparison]]] = {section: {} for section in Section}
+    for cluster in comparison.clusters.values():
+        for section, row in _rows(cluster, names):
+            told[section].setdefault(row, []).append(cluster)
+    every = len(comparison.clusters)
+    return {section: tuple(_placed(row, where, every) for row, where in rows.items()) for section, rows in told.items() if rows}
+
+
+def _rows(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[tuple[Section, Row]]:
+    for access in sorted(cluster.access, key=_by_weight):
+        yield Section.ACCESS, _access(access, callers_text(access.callers, cluster.name, names))
+    yield from ((Section.ROUTES, _route(change)) for change in cluster.routes)
+    yield from ((Section.PROTECTION, _protection(change)) for change in sorted(cluster.protection, key=lambda one: not one.weaker))
+
+
+_WEIGHT = (Effect.LOST, Effect.GAINED, Effect.UNKNOWN, Effect.CHANGED)
+
+
+def _by_weight(change: AccessChange) -> tuple[int, AccessChange]:
+    return _WEIGHT.index(change.effect), change
+
+
+def _placed(row: Row, clusters: Sequence[ClusterComparison], every: int) -> Row:
+    """The row with where it is so. That a cluster is only observed is always said: there nothing comes of it."""
+    written = [one.name for one in clusters if one.enforce]
+    watched = [one.name for one in clusters if not one.enforce]
+    if len(written) == every:
+        return row
+    parts = [listed(written, 8)] if written else []
+    parts += [f"{listed(watched, 8)} ({OBSERVED})"] if watched else []
+    return Row(mark=row.mark, text=row.text, where=", ".join(parts), origins=row.origins)
+
+
+def callers_text(callers: Sequence[str], cluster: str, clusters: frozenset[str]) -> str:
+    """`anybody else, shop/web, shop/batch@west`: strangers first, so that no list that is cut hides them. A caller of another cluster
+    is named with it, and one of this cluster, too, where the same name elsewhere is not
+    meant. Pods without identity are not named where nobody needs one."""
+    strangers = [caller for caller in callers if caller.startswith(STRANGERS)]
+    nameless = [caller for caller in callers if caller.endswith(f" {NAMELESS}") and NAMELESS not in strangers]
+    homes: dict[tuple[str, str], set[str]] = {}
+    for caller in callers:
+        if caller not in strangers and not caller.endswith(f" {NAMELESS}"):
+            name, _, rest = caller.partition(" ")
+            account, _, home = name.partition("@")
+            homes.setdefault((account, rest and f" {rest}"), set()).add(home or cluster)
+    named = nameless + [text for (account, rest), where in sorted(homes.items()) for text in _homes(account, rest, where, clusters)]
+    return listed([*strangers, *named], max(_CALLERS_SHOWN, len(strangers) + 2))
+
+
+def _homes(account: str, rest: str, where: set[str], clusters: frozenset[str]) -> Iterator[str]:
+    if where >= clusters:
+        yield f"{account}{rest}"
+    else:
+        yield from (f"{account}@{home}{rest}" for home in sorted(where))
+
+
+NAMELESS = "without identity"
+STRANGERS = ("anybody", NAMELESS)
+"""How the callers begin that nobody named."""
+
+
+def _access(change: AccessChange, callers: str) -> Row:
+    requests = f" {', '.join(change.requests)}" if change.requests else ""
+    ports = f":{','.join(map(str, change.ports))}" if change.ports else ""
+    decided = f" ({change.before} -> {change.after})" if change.effect in (Effect.CHANGED, Effect.UNKNOWN) else ""
+    text = f"{callers} -> {_name(change.service)}{ports}{requests}{decided}"
+    return Row(mark=change.effect.value, text=text, origins=change.origins)
+
+
+def _route(change: RouteChange) -> Row:
+    requests = f" [{change.requests}]" if change.requests else ""
+    text = f"{_name(change.service)}{requests} {change.field}: {change.before or OWN} -> {change.after or OWN}"
+    return Row(mark="elsewhere" if change.elsewhere else "changed", text=text, origins=change.origins)
+
+
+OWN = "(the mesh's own)"
+"""What is shown where no policy sets a field."""
+
+
+def _protection(change: ProtectionChange) -> Row:
+    return Row(mark="weaker" if change.weaker else "stronger", text=f"{change.subject}: {change.text}", origins=change.origins)
+
+
+def _name(service: tuple[str, str]) -> str:
+    return "/".join(service)
+
+
+def reach_text(comparison: Comparison) -> str:
+    """`3 services, 5 workloads in 2 clusters`."""
+    touched = [one for one in comparison.clusters.values() if one.changes]
+    services = sum(len(one.reach.services) for one in touched)
+    workloads = sum(len(one.reach.workloads) for one in touched)
+    return f"{counted(services, 'service')}, {counted(workloads, 'workload')} in {counted(len(touched), 'cluster')}"
+
+
+def headline(comparison: Comparison) -> str:
+    """The counts, first of all: `2 objects to create, 1 to change, 0 to delete in 2 clusters; who may call whom: 1 gained, 0 lost`."""
+    deltas = [delta for one in comparison.clusters.values() for delta in one.objects]
+    counts = {name: sum(delta.action.value == name for delta in deltas) for name in ("create", "update", "delete")}
+    effects = [change.effect for one in comparison.clusters.values() for change in one.access]
+    clusters = [one for one in comparison.clusters.values() if one.changes]
+    unknown = sum(bool(one.unknown) for one in comparison.clusters.values())
+    said = [
+        f"{counts['create']} to create, {counts['update']} to change, {counts['delete']} to delete in {counted(len(clusters), 'cluster')}",
+        f"access: {effects.count(Effect.GAINED)} gained, {effects.count(Effect.LOST)} lost",
+    ]
+    rest = len(effects) - effects.count(Effect.GAINED) - effects.count(Effect.LOST)
+    said[1] += f", {rest} otherwise" if rest else ""
+    said += [f"{counted(unknown, 'cluster')} unknown"] if unknown else []
+    return "; ".join(said)

@@ -1,0 +1,168 @@
+"""Two reports for the same facts, the policies before and after, as one comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from gitmesh.diagnostics import Diagnostic
+from gitmesh.model.comparison import ClusterComparison, Comparison, Reach
+from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.manifests import Build
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.report import Report
+from gitmesh.model.units import DestinationUnit, MeshUnit, UnitKey
+from gitmesh.reasoning.difference import access_changes
+from gitmesh.reasoning.population import Resident, population
+from gitmesh.reasoning.questions import Known, ServiceKey
+from gitmesh.resolution.index import Index
+from gitmesh.reviewing.objects import object_deltas
+from gitmesh.reviewing.protection import destination_changes, mesh_changes
+from gitmesh.reviewing.risk import risk_of
+from gitmesh.reviewing.routes import route_changes
+
+NO_FACTS = "nothing is known of it, so what changes there cannot be told"
+
+
+def compare(base: Report, head: Report, *, enforced: Mapping[str, bool], facts: str = "") -> Comparison:
+    """What changes from base to head. Both reports must have been made of the same facts, as far as BUILD at least.
+
+    `enforced` says of each cluster whether GitMesh writes it; `facts` tells people where the facts come from.
+    """
+    problem, refused = _refusal(base), _refusal(head)
+    clusters = {name: _cluster(name, base, head, problem) for name in sorted(enforced)} if not refused else {}
+    clusters = {name: replace(one, enforce=enforced[name]) for name, one in clusters.items()}
+    was, now = ({_same(one): one for one in report.diagnostics} for report in (base, head))
+    appeared = tuple(one for key, one in now.items() if key not in was)
+    return Comparison(
+        base=_commit(base),
+        head=_commit(head),
+        clusters=clusters,
+        appeared=appeared,
+        gone=tuple(one for key, one in was.items() if key not in now),
+        standing=tuple(one for key, one in now.items() if key in was),
+        base_problem=problem,
+        facts=facts,
+        risk=risk_of(clusters, appeared),
+    )
+
+
+def _refusal(report: Report) -> str:
+    """Why the revision is none that could come into force; "" where it is one."""
+    for source in report.sources.values():
+        if source.unavailable:
+            return f"source {source.name} could not be read"
+        if source.refused:
+            return f"source {source.name} is refused for its errors"
+    return ""
+
+
+def _commit(report: Report) -> str:
+    """The commit that is compared: that of the first source."""
+    return next((source.seen for source in report.sources.values()), "")
+
+
+def _same(one: Diagnostic) -> object:
+    """What makes a finding the same one in another revision, where lines may have moved."""
+    return one.code, one.policy, one.field, one.cluster, one.mesh, one.message, one.at.path if one.at else ""
+
+
+def _cluster(name: str, base: Report, head: Report, problem: str) -> ClusterComparison:
+    before, after = base.clusters.get(name), head.clusters.get(name)
+    if after is None or after.facts is None or after.build is None:
+        return ClusterComparison(name=name, unknown=NO_FACTS)
+    meshes = after.facts.meshes
+    if problem or before is None or before.build is None:
+        alone = object_deltas(Build(cluster=name, manifests={}), after.build)
+        return ClusterComparison(name=name, meshes=meshes, unknown=f"the base cannot be compared: {problem or NO_FACTS}", objects=alone)
+    callers = population(name, {cluster: result.facts for cluster, result in head.clusters.items()})
+    return replace(_compared(name, after.facts, before.build, after.build, callers), meshes=meshes)
+
+
+def _compared(name: str, facts: ClusterFacts, before: Build, after: Build, callers: Sequence[Resident]) -> ClusterComparison:
+    old, new = _units(before), _units(after)
+    moved = sorted(key for key in old.keys() | new.keys() if _digest(old.get(key)) != _digest(new.get(key)))
+    pairs = [(old.get(key), new.get(key)) for key in moved]
+    destinations = [(_destination(a), _destination(b)) for a, b in pairs]
+    meshes = [(_mesh(a), _mesh(b)) for a, b in pairs]
+    objects = object_deltas(before, after)
+    access = access_changes(_known(facts, before), _known(facts, after), callers, _doubtful(facts, before, after, moved))
+    routes = tuple(change for a, b in destinations for change in route_changes(a, b))
+    guards = [(_service(pair), destination_changes(*pair)) for pair in destinations]
+    touched = {
+        *(change.service for change in access),
+        *(change.service for change in routes),
+        *(service for service, changes in guards if changes and service[1]),
+        *(service for delta in objects for build in (before, after) for service in _behind(build, delta.key)),
+    }
+    return ClusterComparison(
+        name=name,
+        objects=objects,
+        access=access,
+        routes=routes,
+        protection=(
+            *(change for a, b in meshes for change in mesh_changes(a, b)),
+            *(change for _, changes in guards for change in changes),
+        ),
+        reach=_reach(facts, touched),
+        held=_held(after.held_units),
+    )
+
+
+def _doubtful(facts: ClusterFacts, before: Build, after: Build, moved: Iterable[UnitKey]) -> Collection[ServiceKey] | None:
+    """The destinations whose access may differ: those that moved, or are held on one side, and all that share their pods; None, any,
+    where something of a mesh did."""
+    keys = {*moved, *(before.held_units ^ after.held_units)}
+    if any(key.kind == "Mesh" for key in keys):
+        return None
+    keys |= {unit.key for unit in (*before.refused, *after.refused)}
+    index = Index(facts)
+    services = [facts.service_index[key.namespace, key.name] for key in keys if (key.namespace, key.name) in facts.service_index]
+    beside = {one.key for service in services for w in index.behind(service) for one in index.services_of.get(w.key, ())}
+    return beside | {service.key for service in services}
+
+
+def _service(pair: tuple[DestinationUnit | None, DestinationUnit | None]) -> ServiceKey:
+    unit = pair[0] or pair[1]
+    return unit.service.key if unit else ("", "")
+
+
+def _behind(build: Build, key: ObjectKey) -> Iterator[ServiceKey]:
+    """The destinations for which an object is written."""
+    manifest = build.manifests.get(key)
+    yield from ((unit.namespace, unit.name) for unit in (manifest.units if manifest else ()) if unit.kind == "Destination")
+
+
+def _units(build: Build) -> Mapping[UnitKey, DestinationUnit | MeshUnit]:
+    """What was decided, without what is held: that stays as it is, whatever it is."""
+    return {unit.key: unit for unit in build.units if unit.key not in build.held_units}
+
+
+def _digest(unit: DestinationUnit | MeshUnit | None) -> str:
+    return unit.digest if unit else ""
+
+
+def _destination(unit: DestinationUnit | MeshUnit | None) -> DestinationUnit | None:
+    return unit if isinstance(unit, DestinationUnit) else None
+
+
+def _mesh(unit: DestinationUnit | MeshUnit | None) -> MeshUnit | None:
+    return unit if isinstance(unit, MeshUnit) else None
+
+
+def _known(facts: ClusterFacts, build: Build) -> Known:
+    return Known(facts, build.units, build.held_units, build.refused)
+
+
+def _held(keys: Iterable[UnitKey]) -> tuple[str, ...]:
+    """The destinations and meshes of which an error keeps something back, as people name them."""
+    return tuple(sorted({f"{key.namespace}/{key.name}" if key.namespace else f"mesh {key.name}" for key in keys}))
+
+
+def _reach(facts: ClusterFacts, touched: Iterable[ServiceKey]) -> Reach:
+    """The destinations of which something changed, and the workloads behind them."""
+    services = sorted(touched)
+    known = [facts.service_index[key] for key in services if key in facts.service_index]
+    workloads = {(workload.namespace, workload.name) for service in known for workload in facts.behind(service)}
+    return Reach(services=tuple(services), workloads=tuple(sorted(workloads)))

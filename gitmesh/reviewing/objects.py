@@ -1,0 +1,54 @@
+"""Which desired objects of a cluster differ between two revisions, and in which fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from msgspec.structs import replace
+
+from gitmesh.model.comparison import ObjectDelta
+from gitmesh.model.manifests import Build, Manifest
+from gitmesh.model.objects import ObjectKey, decode
+from gitmesh.model.plan import Action, FieldChange
+from gitmesh.model.policies import Origin
+from gitmesh.planning.fields import changes, nearest
+
+
+def object_deltas(base: Build, head: Build) -> tuple[ObjectDelta, ...]:
+    """The objects that differ, by key. One that head holds stays as it is, so it is none; of one that base held nothing is known."""
+    return tuple(_deltas(base, head))
+
+
+def _deltas(base: Build, head: Build) -> Iterator[ObjectDelta]:
+    for key in sorted(base.manifests.keys() | head.manifests.keys()):
+        if key in head.held:
+            continue
+        old = None if key in base.held else base.manifests.get(key)
+        new = head.manifests.get(key)
+        if (old.digest if old else "") != (new.digest if new else ""):
+            yield _delta(key, old, new)
+
+
+def _delta(key: ObjectKey, old: Manifest | None, new: Manifest | None) -> ObjectDelta:
+    either = [one for one in (new, old) if one]
+    fields = either[0].fields if either else {}
+    return ObjectDelta(
+        key=key,
+        action=Action.UPDATE if old and new else Action.CREATE if new else Action.DELETE,
+        before=old.body if old else b"",
+        after=new.body if new else b"",
+        fields=_fields(old, new) if old and new else (),
+        policies=tuple(sorted({policy for one in either for policy in one.policies})),
+        origins=tuple(sorted(set(fields.values()))),
+    )
+
+
+def _fields(old: Manifest, new: Manifest) -> tuple[FieldChange, ...]:
+    """Every field that differs, with the line that is to blame: of the new policies, and of the old ones for what is gone."""
+    rows = changes(decode(old.body), decode(new.body), {}, new.fields)
+    return tuple(_blamed(row, old.fields, new.fields) for row in rows)
+
+
+def _blamed(row: FieldChange, old: Mapping[str, Origin], new: Mapping[str, Origin]) -> FieldChange:
+    table = old if row.want is None else new
+    return replace(row, origin=nearest(row.path, table) or min((table or old or new).values(), default=None))

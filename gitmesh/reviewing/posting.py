@@ -1,0 +1,156 @@
+"""The one comment of a pull request, and the status of a commit: found, kept up to date, never doubled.
+
+A hidden marker says whose review a comment is, of which commit, and from when. Only comments that our own account wrote are looked
+at: anybody can type a marker.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TypeVar
+
+from msgspec import Struct
+
+from gitmesh.errors import ForgeError
+from gitmesh.model.forge import Comment, CommitState, CommitStatus
+from gitmesh.ports import Forge
+
+T = TypeVar("T")
+
+TRIES = 4
+AHEAD = 3600
+"""Seconds by which another machine's clock may be before ours; a marker from further on was written by a clock that is wrong."""
+_MARKER = re.compile(r"<!-- gitmesh:review key=([a-z0-9-]+) head=([0-9a-f]{7,64}) at=([0-9]{1,12}) -->\n")
+MARKER_ROOM = 200
+"""Characters that a marker may take of a comment."""
+
+
+class Review(Struct, frozen=True, kw_only=True):
+    """What is to be posted: the review of commit `head` by the instance `key`, begun `at` seconds since the epoch."""
+
+    key: str
+    head: str
+    at: int
+    body: str
+
+    @property
+    def text(self) -> str:
+        """The body with its marker."""
+        return f"<!-- gitmesh:review key={self.key} head={self.head} at={self.at} -->\n{self.body}"
+
+
+class Marked(Struct, frozen=True, kw_only=True):
+    """A comment that carries a marker of ours."""
+
+    id: int
+    head: str
+    at: int
+    body: str
+
+
+class Posted(StrEnum):
+    """What became of a comment."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    NEWER = "left: a newer review is there"
+    STALE = "left: the pull request is closed, or has a newer head"
+
+
+def post(forge: Forge, number: int, review: Review) -> Posted:
+    """Make the pull request show the review, in one comment. Raises ForgeError where the forge does not let it, tried several times.
+
+    After a new comment all are listed again: of two reviews that began at once the comment with the lowest id stays.
+    """
+    done = _again(lambda: _posted(forge, number, review))
+    if done is Posted.CREATED:
+        done = _again(lambda: _settled(forge, number, review))
+    return done
+
+
+def _again(work: Callable[[], T]) -> T:
+    """Do it again after a failure that may pass; what was done already is then found by listing."""
+    for _ in range(TRIES - 1):
+        try:
+            return work()
+        except ForgeError as error:
+            if not error.retryable:
+                raise
+    return work()
+
+
+def _posted(forge: Forge, number: int, review: Review) -> Posted:
+    found = marked(forge.comments(number), review.key)
+    if not found:
+        forge.add_comment(number, review.text)
+        return Posted.CREATED
+    if any(review.at < one.at <= review.at + AHEAD for one in found):
+        return Posted.NEWER
+    first, *others = found
+    for one in others:
+        forge.delete_comment(number, one.id)
+    if first.body.rstrip() == review.body.rstrip():  # forges trim what ends a comment
+        return Posted.UNCHANGED
+    return _edited(forge, number, first.id, review)
+
+
+def _edited(forge: Forge, number: int, comment: int, review: Review) -> Posted:
+    """Replace the comment's text; one that somebody deleted meanwhile is written anew."""
+    try:
+        forge.edit_comment(number, comment, review.text)
+    except ForgeError as error:
+        if not error.refused or any(one.id == comment for one in forge.comments(number)):
+            raise
+        forge.add_comment(number, review.text)
+        return Posted.CREATED
+    return Posted.UPDATED
+
+
+def _settled(forge: Forge, number: int, review: Review) -> Posted:
+    """After a comment was made: exactly one, and the newest text in it."""
+    found = marked(forge.comments(number), review.key)
+    if not found:
+        forge.add_comment(number, review.text)
+        return Posted.CREATED
+    first, *others = found
+    newest = max(found, key=lambda one: (one.at, one.id))
+    if newest.id != first.id:
+        text = Review(key=review.key, head=newest.head, at=newest.at, body=newest.body).text
+        forge.edit_comment(number, first.id, text)
+    for one in others:
+        forge.delete_comment(number, one.id)
+    return Posted.CREATED if newest.at == review.at else Posted.NEWER
+
+
+def marked(comments: tuple[Comment, ...], key: str) -> list[Marked]:
+    """Our own comments with a marker of this instance, oldest first."""
+    found = ((one, _MARKER.match(one.body.replace("\r\n", "\n"))) for one in sorted(comments, key=lambda one: one.id) if one.own)
+    return [
+        Marked(id=one.id, head=match[2], at=int(match[3]), body=one.body.replace("\r\n", "\n")[match.end() :])
+        for one, match in found
+        if match and match[1] == key
+    ]
+
+
+def set_status(forge: Forge, commit: str, status: CommitStatus) -> bool:
+    """Set a commit's status unless it says so already; whether it was set. Raises ForgeError as `post`."""
+
+    def work() -> bool:
+        known = next((one for one in forge.statuses(commit) if one.context == status.context), None)
+        if known is not None and (known.state, known.text, known.url) == (status.state, status.text, status.url):
+            return False
+        forge.set_status(commit, status)
+        return True
+
+    return _again(work)
+
+
+def settle_superseded(forge: Forge, former: str, head: str, context: str) -> bool:
+    """End the status of a commit that was to be reviewed and never will be, as a newer one took its place. Raises ForgeError."""
+    if former == head or not any(one.context == context and one.state is CommitState.PENDING for one in forge.statuses(former)):
+        return False
+    text = f"superseded by {head[:12]} before it was reviewed"
+    return set_status(forge, former, CommitStatus(context=context, state=CommitState.ERROR, text=text))

@@ -1,0 +1,80 @@
+"""A comparison brought to its pull request: one comment, and one status of its head."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gitmesh.errors import ForgeError
+from gitmesh.model.comparison import Comparison
+from gitmesh.model.forge import CommitState, CommitStatus, PullRequest, PullState
+from gitmesh.model.report import Report
+from gitmesh.ports import Forge
+from gitmesh.render.comment import comparison_markdown, status_text
+from gitmesh.reviewing.posting import MARKER_ROOM, Posted, Review, marked, post, set_status, settle_superseded
+
+_PUBLIC = "default"
+
+
+class Publication(Struct, frozen=True, kw_only=True):
+    """What is to be said of a pull request. `at` is when the review began, in seconds since the epoch; `whole` says where all of it
+    stands; `url` is where that can be opened ("" = nowhere)."""
+
+    comparison: Comparison
+    instance: str
+    head: str
+    at: int
+    whole: str
+    url: str = ""
+    drift: Report | None = None
+
+
+def context_of(instance: str, what: str) -> str:
+    """The context of a commit status: `gitmesh/review`, `gitmesh/shop/east`."""
+    return f"gitmesh/{what}" if instance == _PUBLIC else f"gitmesh/{instance}/{what}"
+
+
+def comment_of(publication: Publication, limit: int) -> str:
+    """The comment, without its marker, of as many characters as the forge takes with it."""
+    return comparison_markdown(publication.comparison, limit=limit - MARKER_ROOM, whole=publication.whole, drift=publication.drift)
+
+
+def status_of(publication: Publication) -> CommitStatus:
+    """Failure is for errors of the policies, error for what could not be told; what is as before is nobody's fault here."""
+    found = publication.comparison
+    state = CommitState.SUCCESS
+    if any(one.unknown for one in found.clusters.values()):
+        state = CommitState.ERROR
+    if any(one.is_error for one in found.appeared) or not found.clusters:
+        state = CommitState.FAILURE
+    return CommitStatus(context=context_of(publication.instance, "review"), state=state, text=status_text(found), url=publication.url)
+
+
+def begin(forge: Forge, pull: PullRequest, instance: str, head: str) -> None:
+    """Say that the head is being reviewed, and end the waiting status of the head that was announced before. Raises ForgeError."""
+    context = context_of(instance, "review")
+    for former in marked(forge.comments(pull.number), instance):
+        settle_superseded(forge, former.head, head, context)
+    known = next((one for one in forge.statuses(head) if one.context == context), None)
+    if known is None:  # a review that is repeated does not take back what the last one said
+        set_status(forge, head, CommitStatus(context=context, state=CommitState.PENDING, text="being reviewed"))
+
+
+def publish(forge: Forge, pull: PullRequest, publication: Publication) -> Posted:
+    """Comment and status. The pull request is asked for once more: one that was closed, or has another head by now, keeps what it
+    shows, and only the commit gets its status. Raises ForgeError."""
+    now = forge.pull(pull.number)
+    stale = now.state is not PullState.OPEN or now.head != publication.head
+    body = comment_of(publication, forge.comment_limit)
+    review = Review(key=publication.instance, head=publication.head, at=publication.at, body=body)
+    posted = Posted.STALE if stale else post(forge, pull.number, review)
+    set_status(forge, publication.head, status_of(publication))
+    return posted
+
+
+def find_pull(forge: Forge, branch: str, head: str) -> PullRequest:
+    """The open pull request into the branch whose newest commit is `head`. Raises ForgeError where there is none."""
+    found = [one for one in forge.pulls(branch) if one.head == head]
+    if not found:
+        text = f"no open pull request into {branch} has the head {head[:12]}"
+        raise ForgeError(text, retryable=False, refused=True, hint="Name it with --pull, or open it first.")
+    return found[0]

@@ -1,0 +1,164 @@
+"""How requests are treated otherwise by two revisions: the first-match tables of one destination laid over each other.
+
+A request is decided by the first row of each table that means it. So for each pair of rows, one of either table, the requests that
+meet both are one region, unless an earlier row of one table takes all of them; what both rows say of it is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import NamedTuple
+
+from gitmesh.model.base import Disabled
+from gitmesh.model.comparison import RouteChange
+from gitmesh.model.naming import camel
+from gitmesh.model.policies import Origin
+from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, Target
+from gitmesh.render.answers import spelt
+from gitmesh.render.values import shortened, shown
+from gitmesh.resolution.matching import Disjoint, Inexpressible, conjunction, implies, normal
+from gitmesh.resolution.routes import replacement, replaces_prefix
+from gitmesh.reviewing.requests import match_text
+
+_EVERYTHING = Route(match=RequestMatch(), fields={})
+"""What stands below every table: requests that no row means keep the mesh's own behaviour."""
+
+
+class _Said(NamedTuple):
+    """What one revision says of a field: as a value, in people's words (cut, and without credentials), who says so, and to which
+    services requests go by it."""
+
+    value: object
+    text: str
+    origins: tuple[Origin, ...]
+    services: frozenset[tuple[str, str]]
+
+
+_NOTHING = _Said(None, "", (), frozenset())
+_CHANGED = "(changed)"
+
+
+def route_changes(before: DestinationUnit | None, after: DestinationUnit | None) -> tuple[RouteChange, ...]:
+    """Every field of the routing of one destination that differs, with the requests for which it does."""
+    unit = after or before
+    service = unit.service.key if unit else ("", "")
+    found = [*_request_changes(service, before, after), *_connection_changes(service, before, after)]
+    return tuple(sorted(set(found)))
+
+
+def _request_changes(service: tuple[str, str], before: DestinationUnit | None, after: DestinationUnit | None) -> Iterator[RouteChange]:
+    rows: dict[tuple[str, str, str], list[tuple[RequestMatch, RouteChange]]] = {}
+    for region, old, new in _regions(_table(before), _table(after)):
+        for change in _row_changes(service, region, old, new):
+            kept = rows.setdefault((change.field, change.before, change.after), [])
+            if not any(implies(region, wider) for wider, _ in kept):
+                kept[:] = [(narrow, row) for narrow, row in kept if not implies(narrow, region)]
+                kept.append((region, change))
+    yield from (change for kept in rows.values() for _, change in kept)
+
+
+def _table(unit: DestinationUnit | None) -> tuple[Route, ...]:
+    return (*unit.routes, _EVERYTHING) if unit else (_EVERYTHING,)
+
+
+def _regions(old: Sequence[Route], new: Sequence[Route]) -> Iterator[tuple[RequestMatch, Route, Route]]:
+    """The requests that one pair of rows decides, as far as a match can say it."""
+    if [row.match for row in old] == [row.match for row in new]:
+        yield from ((row.match, row, other) for row, other in zip(old, new, strict=True))
+        return
+    for (i, row), (j, other) in product(enumerate(old), enumerate(new)):
+        region = _meeting(row.match, other.match)
+        if region is not None and not _taken(region, old[:i]) and not _taken(region, new[:j]):
+            yield region, row, other
+
+
+def _meeting(a: RequestMatch, b: RequestMatch) -> RequestMatch | None:
+    """The requests that meet both; of two conditions that no match can join the narrower row's."""
+    one, other = normal(a), normal(b)
+    if not isinstance(one, RequestMatch) or not isinstance(other, RequestMatch):
+        return None
+    both = conjunction(one, other)
+    if isinstance(both, Disjoint):
+        return None
+    return one if isinstance(both, Inexpressible) else both
+
+
+def _taken(region: RequestMatch, earlier: Iterable[Route]) -> bool:
+    return any(implies(region, row.match) for row in earlier)
+
+
+def _row_changes(service: tuple[str, str], region: RequestMatch, old: Route, new: Route) -> Iterator[RouteChange]:
+    was, now = dict(_said(old, region)), dict(_said(new, region))
+    for name in sorted(was.keys() | now.keys()):
+        yield from _changed(service, match_text(region), name, was.get(name, _NOTHING), now.get(name, _NOTHING))
+
+
+def _changed(service: tuple[str, str], requests: str, name: str, was: _Said, now: _Said) -> Iterator[RouteChange]:
+    if was.value != now.value:
+        yield RouteChange(
+            service=service,
+            requests=requests,
+            field=name,
+            before=was.text,
+            after=now.text if now.text != was.text else f"{now.text} {_CHANGED}",
+            elsewhere=bool(now.services - was.services - {service}),
+            origins=tuple(sorted({*was.origins, *now.origins})),
+        )
+
+
+def _said(row: Route, region: RequestMatch) -> Iterator[tuple[str, _Said]]:
+    for name, decided in row.fields.items():
+        if name == "split":
+            shares = ((str(item.weight), target) for item, target in zip(decided.value, row.targets, strict=True))
+            yield name, _shared(decided, shares, row.targets)
+        elif name == "mirror":
+            copies = ((f"{item.percent:g}%", target) for item, target in zip(decided.value, row.mirrors, strict=True))
+            yield name, _shared(decided, copies, row.mirrors)
+        else:
+            yield camel(name), _value(name, decided, row.match, region)
+
+
+def _shared(decided: Decided, items: Iterable[tuple[str, Target]], targets: Iterable[Target]) -> _Said:
+    text = ", ".join(f"{share} to {_target(target)}" for share, target in items)
+    return _Said((spelt(decided.value), text), shortened(text), (decided.origin,), frozenset(target.service.key for target in targets))
+
+
+def _target(target: Target) -> str:
+    port = f":{target.port}" if target.port else ""
+    return f"{target.service.namespace}/{target.service.name}{port}" + "".join(f" {key}={value}" for key, value in target.subset)
+
+
+def _value(name: str, decided: Decided, row: RequestMatch = _EVERYTHING.match, region: RequestMatch = _EVERYTHING.match) -> _Said:
+    """A replaced prefix is that of the row, which may be another one in another revision: it is compared as the region sees it."""
+    value, prefix = decided.value, ""
+    if replaces_prefix(value):
+        path = replacement(value.path.replace_prefix_match, row, region)
+        prefix = match_text(RequestMatch(path=row.path)) if path is None else ""
+        value = value if path is None else value.model_copy(update={"path": path})
+    found = spelt(value)
+    return _Said((found, prefix), shown(camel(name), found), (decided.origin,), frozenset())
+
+
+def _connection_changes(service: tuple[str, str], before: DestinationUnit | None, after: DestinationUnit | None) -> Iterator[RouteChange]:
+    """Settings of connections, by port; 0 is the whole destination."""
+    was, now = before.settings if before else {}, after.settings if after else {}
+    for port in sorted(was.keys() | now.keys()):
+        old, new = (_settings(side.get(port, side.get(0, {}))) for side in (was, now))
+        requests = f"port {port}" if port else ""
+        for key in sorted(old.keys() | new.keys()):
+            clients, name = key
+            told = " ".join(part for part in (requests, clients) if part)
+            yield from _changed(service, told, name, old.get(key, _NOTHING), new.get(key, _NOTHING))
+
+
+def _settings(decided: Mapping[str, Decided]) -> dict[tuple[str, str], _Said]:
+    """(clients, field) -> what is said of it; `otherwise` is for the clients that are left."""
+    found: dict[tuple[str, str], _Said] = {}
+    for name, one in decided.items():
+        left: Decided | None = one
+        while left is not None:
+            if not isinstance(left.value, Disabled):
+                found.setdefault((match_text(RequestMatch(source=left.source)), camel(name)), _value(name, left))
+            left = left.otherwise
+    return found
