@@ -24,8 +24,7 @@ _FILES: Mapping[str, str] = {"TrafficPolicy": "traffic", "AccessPolicy": "access
 _MODELINE = f"# yaml-language-server: $schema=../{SCHEMA}\n"
 
 _CONFIG = """\
-# What this instance of GitMesh reads, and which clusters it keeps. Paths are relative to this file; all fields: docs/configuration.md,
-# or `gitmesh explain Config`.
+# What this instance of GitMesh reads, and which clusters it keeps. Paths are relative to this file; `gitmesh explain Config` has all fields.
 apiVersion: gitmesh.io/v1alpha1
 kind: Config
 instance: shop
