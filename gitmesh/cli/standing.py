@@ -62,9 +62,10 @@ def live_reader(setup: configuration.Setup, store: Path | None) -> Callable[[], 
     from gitmesh.status.reading import read_overview
     from gitmesh.status.tree import status_tree
 
+    job = replace(whole_job(setup, store), publishers=())
+
     def look() -> Overview:
-        report = execute(replace(whole_job(setup, store), publishers=()), Stage.PLAN)
-        return read_overview(status_tree(report), seconds=int(time.time()))
+        return read_overview(status_tree(execute(job, Stage.PLAN)), seconds=int(time.time()))
 
     return look
 

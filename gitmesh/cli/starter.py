@@ -24,7 +24,8 @@ _FILES: Mapping[str, str] = {"TrafficPolicy": "traffic", "AccessPolicy": "access
 _MODELINE = f"# yaml-language-server: $schema=../{SCHEMA}\n"
 
 _CONFIG = """\
-# What this instance of GitMesh reads, and which clusters it keeps. Paths are relative to this file; `gitmesh explain Config` has all fields.
+# What this instance of GitMesh reads, and which clusters it keeps. Paths are relative to this file.
+# All fields: `gitmesh explain Config`.
 apiVersion: gitmesh.io/v1alpha1
 kind: Config
 instance: shop

@@ -173,8 +173,10 @@ def test_what_others_put_on_the_branch_is_refused(run: Run, shop: Shop, content:
     assert (code, "mine" in out) == (0, True)
 
 
-def test_it_is_printed_again_when_it_changes_and_ctrl_c_ends_it_well(run: Run, shop: Shop) -> None:
-    command = [sys.executable, "-m", "gitmesh", "status", "-w", "--interval", "1", "-o", "json", "--config", str(shop.config)]
+@pytest.mark.parametrize("more", [(), ("--live",)])
+def test_it_is_printed_again_when_it_changes_and_ctrl_c_ends_it_well(run: Run, shop: Shop, more: tuple[str, ...]) -> None:
+    words = ["status", "-w", "--interval", "1", "-o", "json", "--config", str(shop.config), *more]
+    command = [sys.executable, "-m", "gitmesh", *words]
     with (shop.root / "seen").open("wb") as output:
         process = subprocess.Popen(command, cwd=shop.root, env=environment(shop.root), stdout=output, stderr=subprocess.PIPE)
 
