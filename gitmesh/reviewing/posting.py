@@ -41,7 +41,7 @@ class Review(Struct, frozen=True, kw_only=True):
         return f"<!-- gitmesh:review key={self.key} head={self.head} at={self.at} -->\n{self.body}"
 
 
-class Marked(Struct, frozen=True, kw_only=True):
+class MarkedComment(Struct, frozen=True, kw_only=True):
     """A comment that carries a marker of ours."""
 
     id: int
@@ -125,11 +125,11 @@ def _settled(forge: Forge, number: int, review: Review) -> Posted:
     return Posted.CREATED if newest.at == review.at else Posted.NEWER
 
 
-def marked(comments: tuple[Comment, ...], key: str) -> list[Marked]:
+def marked(comments: tuple[Comment, ...], key: str) -> list[MarkedComment]:
     """Our own comments with a marker of this instance, oldest first."""
     found = ((one, _MARKER.match(one.body.replace("\r\n", "\n"))) for one in sorted(comments, key=lambda one: one.id) if one.own)
     return [
-        Marked(id=one.id, head=match[2], at=int(match[3]), body=one.body.replace("\r\n", "\n")[match.end() :])
+        MarkedComment(id=one.id, head=match[2], at=int(match[3]), body=one.body.replace("\r\n", "\n")[match.end() :])
         for one, match in found
         if match and match[1] == key
     ]
