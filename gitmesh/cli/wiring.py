@@ -208,16 +208,17 @@ def status_nowhere(setup: Setup) -> str:
     return "no status is written: a plain folder has no status branch (writeBack: {enabled: false} says that this is meant)"
 
 
-def forge(setup: Setup | None) -> Forge:
-    """The forge of the configuration. It is a usage error where there is none, or where a credential would follow a configuration that
-    nobody agreed to."""
+def forge(setup: Setup | None, token_file: Path | None = None) -> Forge:
+    """The forge of the configuration, with its token or that of another file. It is a usage error where there is none, or where a
+    credential would follow a configuration that nobody agreed to."""
     from gitmesh.adapters import forge as forges
 
     if setup is None or setup.config.forge is None:
         raise click.UsageError("the configuration names no forge to post to: see `forge` in docs/configuration.md, or give --dry-run")
     if setup.confined:
         raise click.UsageError(f"the forge's token is not used, because the configuration is not trusted; {consent_line(setup.file)}")
-    return forges.forge(setup.config.forge, setup.base)
+    given = {"token_file": str(token_file.absolute())} if token_file else {}
+    return forges.forge(setup.config.forge.model_copy(update=given), setup.base)
 
 
 def events(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> EventPublisher | None:

@@ -32,6 +32,10 @@ Examples:
   gitmesh validate policies/reviews.yaml policies/access.yaml
   gitmesh validate policies --facts facts.yaml --fail-on warning
   gitmesh validate -o json | jq .findings
+  gitmesh validate policies -o github          annotations in a job of GitHub; sarif and gitlab are files
+  gitmesh validate policies -o sarif > findings.sarif
+
+Annotations name files from the root of the checkout; a finding at no line of it is told on stderr.
 
 Exit codes: 0 clean, 2 error findings, 3 wrong usage or a failure.
 """
@@ -46,7 +50,7 @@ _HINT = "give --facts FILE (from `gitmesh discover -o yaml`) to check them"
 @options.facts
 @options.policies
 @options.fail_on
-@options.output("text", "json", "yaml", "markdown")
+@options.output("text", "json", "yaml", "markdown", *options.ANNOTATIONS)
 @options.color
 def command(
     paths: tuple[Path, ...],
@@ -61,7 +65,7 @@ def command(
     setup = _setup(paths, config_path)
     sources = [folder(path, str(path), setup, _inside(setup, path)) for path in paths] or _without_path(setup)
     report = _run(sources, setup, facts_path)
-    return answer(report, View(form=form, color=color, policies=policy_globs, fail_on=fail_on))
+    return answer(report, View(form=form, color=color, policies=policy_globs, fail_on=fail_on, sources=sources))
 
 
 def _without_path(setup: configuration.Setup | None) -> list[FolderSource]:
