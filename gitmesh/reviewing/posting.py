@@ -95,7 +95,7 @@ def _created(forge: Forge, number: int, review: Review) -> Posted:
     return Posted.CREATED if done is Posted.UNCHANGED else done
 
 
-def _settled(forge: Forge, number: int, review: Review, found: Sequence[Marked]) -> Posted:
+def _settled(forge: Forge, number: int, review: Review, found: Sequence[MarkedComment]) -> Posted:
     """Exactly one, with the newest text in it."""
     first, *others = found
     newest = max((one for one in found if one.at <= review.at + AHEAD), key=lambda one: (one.at, one.id), default=first)
