@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from gitmesh.render.values import ago
 if TYPE_CHECKING:
     from gitmesh.adapters.git.checkout import Checkout
     from gitmesh.model.comparison import Comparison
-    from gitmesh.model.config import ClusterConfig
+    from gitmesh.model.config import ClusterConfig, SourceConfig
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.ports import Cluster, Fleet, Source, Translator
     from gitmesh.reviewing.review import Ground, Sides
@@ -122,7 +123,9 @@ def _setup(asked: Asked, revisions: _Revisions) -> configuration.Setup | None:
 def _needed(setup: configuration.Setup | None, asked: Asked) -> configuration.Setup | None:
     """A configuration may only be missing where facts are given: they name the clusters."""
     if setup is None and asked.facts is None:
-        raise click.UsageError(f"no configuration: give --config FILE, or --facts FILE, or have {configuration.FILE} at the base")
+        raise click.UsageError(
+            f"no configuration: give --config FILE, or --facts FILE, or have {configuration.FILE} at the base; {configuration.BEGIN}"
+        )
     return setup
 
 
@@ -134,10 +137,20 @@ def _sides(asked: Asked, revisions: _Revisions, setup: configuration.Setup | Non
     others: tuple[Source, ...] = ()
     if setup is not None:
         chosen = wiring.named_source(setup, asked.source)
-        name, paths = chosen.name, tuple(chosen.paths)
+        name, paths = chosen.name, _places(setup, chosen, revisions.checkout.top)
         others = tuple(wiring.source(setup, one, asked.store) for one in setup.config.sources if one is not chosen)
     base, head = (CommitSource(name, revisions.checkout, commit, paths) for commit in (revisions.base, revisions.head))
     return Sides(base=(base, *others), head=(head, *others))
+
+
+def _places(setup: configuration.Setup, chosen: SourceConfig, top: Path) -> tuple[str, ...]:
+    """Where the source's policies lie in the checkout. A plain folder is taken for the one of the same place in it."""
+    base, root = setup.base, top.resolve()
+    if chosen.path is None:
+        return tuple(chosen.paths)
+    if not setup.places(chosen) or not base.is_relative_to(root):
+        raise click.UsageError(f"--base compares commits, and the folder {chosen.path} of source {chosen.name} is no part of {top}")
+    return tuple(os.path.relpath(base / place, root) if (base / place) != root else "" for place in setup.places(chosen))
 
 
 def _below(path: Path | None, top: Path) -> tuple[str, ...]:

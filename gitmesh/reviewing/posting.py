@@ -42,7 +42,7 @@ class Review(Struct, frozen=True, kw_only=True):
         return f"<!-- gitmesh:review key={self.key} head={self.head} at={self.at} -->\n{self.body}"
 
 
-class Marked(Struct, frozen=True, kw_only=True):
+class MarkedComment(Struct, frozen=True, kw_only=True):
     """A comment that carries a marker of ours."""
 
     id: int
@@ -95,7 +95,7 @@ def _created(forge: Forge, number: int, review: Review) -> Posted:
     return Posted.CREATED if done is Posted.UNCHANGED else done
 
 
-def _settled(forge: Forge, number: int, review: Review, found: Sequence[Marked]) -> Posted:
+def _settled(forge: Forge, number: int, review: Review, found: Sequence[MarkedComment]) -> Posted:
     """Exactly one, with the newest text in it."""
     first, *others = found
     newest = max((one for one in found if one.at <= review.at + AHEAD), key=lambda one: (one.at, one.id), default=first)
@@ -123,11 +123,11 @@ def _edited(forge: Forge, number: int, comment: int, review: Review) -> bool:
     return True
 
 
-def marked(comments: tuple[Comment, ...], key: str) -> list[Marked]:
+def marked(comments: tuple[Comment, ...], key: str) -> list[MarkedComment]:
     """Our own comments with a marker of this instance, oldest first."""
     found = ((one, _MARKER.match(one.body.replace("\r\n", "\n"))) for one in sorted(comments, key=lambda one: one.id) if one.own)
     return [
-        Marked(id=one.id, head=match[2], at=int(match[3]), body=one.body.replace("\r\n", "\n")[match.end() :])
+        MarkedComment(id=one.id, head=match[2], at=int(match[3]), body=one.body.replace("\r\n", "\n")[match.end() :])
         for one, match in found
         if match and match[1] == key
     ]

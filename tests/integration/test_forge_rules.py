@@ -10,7 +10,7 @@ import pytest
 from gitmesh.adapters.forge.github import api_of
 from gitmesh.errors import ForgeError
 from gitmesh.model.forge import CommitState, CommitStatus, PullState
-from tests.forges import GiteaServer, GitHubServer, GitLabServer, Said
+from tests.forges import ForgeAnswer, GiteaServer, GitHubServer, GitLabServer
 from tests.forges.server import NOW
 from tests.forges.state import HostedStatus, Person
 
@@ -83,7 +83,7 @@ def test_github_says_who_actions_and_apps_are_only_by_graphql(github: GitHubServ
 
 def test_a_token_of_nobody(github: GitHubServer, tmp_path: Path) -> None:
     number = github.open_pull(A)
-    github.script = [github.refused(403), Said(data={"data": None, "errors": [{"type": "FORBIDDEN"}]})]
+    github.script = [github.refused(403), ForgeAnswer(data={"data": None, "errors": [{"type": "FORBIDDEN"}]})]
     with pytest.raises(ForgeError, match="of no account") as caught:
         github.forge(tmp_path).comments(number)
     assert caught.value.refused
@@ -109,7 +109,7 @@ def test_github_forgets_accounts_and_forks(github: GitHubServer, tmp_path: Path)
     number = github.open_pull(A)
     pull = github._pull(github.pulls[number])
     gone = {**pull, "user": None, "head": {**pull["head"], "repo": None}}
-    github.script = [Said(data=gone)]
+    github.script = [ForgeAnswer(data=gone)]
     found = github.forge(tmp_path).pull(number)
     assert (found.author, found.fork) == ("", True)
 
@@ -118,7 +118,7 @@ def test_a_comment_of_nobody_is_not_ours(github: GitHubServer, tmp_path: Path) -
     number = github.open_pull(A)
     forge = github.forge(tmp_path)
     forge.comments(number)
-    github.script = [Said(data=[{"id": 5, "body": None, "user": None}])]
+    github.script = [ForgeAnswer(data=[{"id": 5, "body": None, "user": None}])]
     (comment,) = forge.comments(number)
     assert (comment.body, comment.own) == ("", False)
 
@@ -142,6 +142,13 @@ def test_github_refuses_a_comment_that_is_too_long(github: GitHubServer, tmp_pat
     assert "Body is too long (maximum is 65536 characters)" in caught.value.detail
 
 
+def test_a_403_that_says_when_to_come_again_is_a_limit(github: GitHubServer, tmp_path: Path) -> None:
+    number = github.open_pull(A)
+    github.script = [ForgeAnswer(status=403, data={"message": "Slow down."}, headers={"Retry-After": "3"})]
+    github.forge(tmp_path).add_comment(number, "text")
+    assert github.own_comments(number) == ["text"]
+
+
 @pytest.mark.parametrize(("after", "seconds"), [(3, 3), (None, 60)])
 def test_github_limits_what_is_done_at_once(github: GitHubServer, tmp_path: Path, after: int | None, seconds: int) -> None:
     number = github.open_pull(A)
@@ -156,7 +163,7 @@ def test_github_counts_its_limit_by_its_own_clock(github: GitHubServer, tmp_path
     github.open_pull(A)
     pauses: list[float] = []
     spent = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(NOW + 33)}
-    github.script = [Said(status=403, data={"message": "API rate limit exceeded"}, headers=spent)]
+    github.script = [ForgeAnswer(status=403, data={"message": "API rate limit exceeded"}, headers=spent)]
     github.forge(tmp_path, timeout=600, sleep=pauses.append).pulls("main")
     assert 33 <= pauses[0] < 40
 
@@ -191,7 +198,7 @@ def test_gitlab_refuses_the_state_that_it_has_after_it_took_the_text(gitlab: Git
 
 def test_gitlab_refuses_other_transitions_for_good(gitlab: GitLabServer, tmp_path: Path) -> None:
     gitlab.open_pull(A)
-    gitlab.script = [Said(status=400, data={"message": 'Cannot transition status via :enqueue from :running (Reason(s): "x")'})]
+    gitlab.script = [ForgeAnswer(status=400, data={"message": 'Cannot transition status via :enqueue from :running (Reason(s): "x")'})]
     with pytest.raises(ForgeError, match=r"refused a request to set commit statuses \(HTTP 400\)"):
         gitlab.forge(tmp_path).set_status(A, status(CommitState.PENDING))
 
@@ -200,6 +207,12 @@ def test_gitlab_refuses_other_transitions_for_good(gitlab: GitLabServer, tmp_pat
 def test_gitlab_states_that_only_others_set(gitlab: GitLabServer, tmp_path: Path, theirs: str, state: str) -> None:
     gitlab.statuses = [HostedStatus(1, A, "build", theirs, "", "")]
     assert [one.state for one in gitlab.forge(tmp_path).statuses(A)] == [state]
+
+
+@pytest.mark.parametrize("rows", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_gitlab_has_a_status_of_each_ref(gitlab: GitLabServer, tmp_path: Path, rows: tuple[int, ...]) -> None:
+    gitlab.script = [ForgeAnswer(data=[{"id": row, "name": "build", "status": "success", "description": str(row)} for row in rows])]
+    assert [one.text for one in gitlab.forge(tmp_path).statuses(A)] == ["2"]
 
 
 @pytest.mark.parametrize(("commit", "squash", "merged"), [(B, "", B), ("", C, C), (B, C, B), ("", "", A)])
@@ -231,7 +244,7 @@ def test_a_merge_that_is_under_way_is_open(gitlab: GitLabServer, tmp_path: Path)
 
 def test_a_merge_request_without_commits_is_not_reviewed(gitlab: GitLabServer, tmp_path: Path) -> None:
     number = gitlab.open_pull(A)
-    gitlab.script = [Said(data=[{**gitlab._pull(gitlab.pulls[number]), "sha": None}])]
+    gitlab.script = [ForgeAnswer(data=[{**gitlab._pull(gitlab.pulls[number]), "sha": None}])]
     assert gitlab.forge(tmp_path).pulls("main") == ()
 
 
@@ -265,12 +278,12 @@ def test_gitea_knows_a_pull_request_by_the_commit_that_merged_it(gitea: GiteaSer
 def test_gitea_forgets_forks(gitea: GiteaServer, tmp_path: Path) -> None:
     number = gitea.open_pull(A)
     pull = gitea._pull(gitea.pulls[number])
-    gitea.script = [Said(data={**pull, "head": {**pull["head"], "repo_id": -1}})]
+    gitea.script = [ForgeAnswer(data={**pull, "head": {**pull["head"], "repo_id": -1}})]
     assert gitea.forge(tmp_path).pull(number).fork
 
 
 def test_gitea_of_an_older_kind_lists_every_branch(gitea: GiteaServer, tmp_path: Path) -> None:
     gitea.open_pull(A)
     gitea.open_pull(B, base="other")
-    gitea.script = [Said(data=[gitea._pull(pull) for pull in gitea.pulls.values()])]
+    gitea.script = [ForgeAnswer(data=[gitea._pull(pull) for pull in gitea.pulls.values()])]
     assert [pull.head for pull in gitea.forge(tmp_path).pulls("main")] == [A]

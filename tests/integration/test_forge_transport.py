@@ -15,7 +15,7 @@ from gitmesh.adapters.forge import forge
 from gitmesh.errors import ForgeError
 from gitmesh.model.config import ForgeConfig
 from gitmesh.ports import Forge
-from tests.forges import GiteaServer, Said
+from tests.forges import ForgeAnswer, GiteaServer
 from tests.integration.faultserver import FaultServer, Handler, Reply, breaks_off, floods, resets, says, trickles
 
 A, B = "a" * 40, "b" * 40
@@ -116,12 +116,20 @@ def test_a_request_that_was_never_sent_is_tried_again(tmp_path: Path, monkeypatc
         assert server.own_comments(number) == ["text"]
 
 
-@pytest.mark.parametrize("reply", [breaks_off, resets])
+def speaks_otherwise(handler: Handler) -> None:
+    """Something that is no HTTP."""
+    handler.wfile.write(b"\x1b[31m220 mail.example ESMTP " + b"x" * 1000 + b"\r\n\r\n")
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize("reply", [breaks_off, resets, speaks_otherwise])
 def test_broken_connections_are_told_and_tried_again(tmp_path: Path, reply: Reply) -> None:
     with FaultServer(reply) as server:
         with pytest.raises(ForgeError, match="broke the connection off") as caught:
             at(server.url, tmp_path).pulls("main")
         assert caught.value.retryable
+        assert caught.value.detail.isprintable()
+        assert len(caught.value.detail) <= 1000
         assert len(server.seen) == 5
 
 
@@ -193,7 +201,7 @@ def test_a_wait_that_is_no_number_is_a_minute(tmp_path: Path) -> None:
     pauses: list[float] = []
     with GiteaServer() as server:
         server.open_pull(A)
-        server.script = [Said(status=429, data={}, headers={"Retry-After": "Wed, 21 Oct 2037 07:28:00 GMT"})]
+        server.script = [ForgeAnswer(status=429, data={}, headers={"Retry-After": "Wed, 21 Oct 2037 07:28:00 GMT"})]
         assert server.forge(tmp_path, timeout=600, sleep=pauses.append).pulls("main")
     assert 60 <= pauses[0] < 66
 

@@ -63,9 +63,16 @@ def command(
 ) -> int:
     """Parse and check; with facts, resolve and translate as well."""
     setup = _setup(paths, config_path)
-    sources = [folder(path, str(path), setup, _inside(setup, path)) for path in paths] or [_here(setup)]
+    sources = [folder(path, str(path), setup, _inside(setup, path)) for path in paths] or _without_path(setup)
     report = _run(sources, setup, facts_path)
     return answer(report, View(form=form, color=color, policies=policy_globs, fail_on=fail_on, sources=sources))
+
+
+def _without_path(setup: configuration.Setup | None) -> list[FolderSource]:
+    """What lies here, and the plain folders of the configuration that lie outside of its own."""
+    away = [] if setup is None or setup.confined else [source for source in setup.config.sources if not setup.places(source)]
+    found = [wiring.plain_folder(setup, one) for one in away] if setup else []
+    return found if setup and found and len(away) == len(setup.config.sources) else [_here(setup), *found]
 
 
 def _here(setup: configuration.Setup | None) -> FolderSource:
@@ -80,7 +87,7 @@ def _here(setup: configuration.Setup | None) -> FolderSource:
 
 def _inside(setup: configuration.Setup | None, path: Path) -> tuple[str, ...]:
     """The paths of those sources that have any of theirs here; where none has, of all."""
-    known = [source.paths for source in setup.config.sources] if setup else []
+    known = [places for source in setup.config.sources if (places := setup.places(source))] if setup else []
     here = [places for places in known if any((path / place).exists() for place in places)]
     return tuple(dict.fromkeys(place for places in here or known for place in places))
 
