@@ -198,8 +198,8 @@ def _given_facts(asked: Asked, revisions: _Revisions, setup: configuration.Setup
     try:
         return published_facts(revisions.checkout, branch, time.time())
     except SourceError as error:
-        hint = f"{error.hint} An agent publishes them, or `gitmesh sync`; until then give --facts FILE, or ask live clusters."
-        raise click.ClickException(f"facts of the status branch: {error}. {hint.strip()}") from None
+        told = "An agent publishes them, or `gitmesh sync`; until then give --facts FILE, or ask live clusters."
+        raise click.ClickException(f"facts of the status branch: {error}. {told} {error.hint}".rstrip()) from None
 
 
 def published_facts(checkout: Checkout, branch: str, now: float) -> tuple[Mapping[str, ClusterFacts], str]:
