@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from gitmesh.cli import asking, ends
 from gitmesh.model.facts import Service
 from gitmesh.reasoning.access import Answer
+from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.population import population
 from gitmesh.reasoning.questions import Client, Known
 from gitmesh.reasoning.requests import Sample
@@ -88,6 +89,6 @@ def _table(
     if client:
         rows = [row for key in keys for row in rows_of_client(client, name, key, known, only)]
     else:
-        callers = population(facts.cluster, decision.facts)
-        rows = [row for key in keys for row in callers_of(key, known, callers, only)]
+        crowd = Crowd(population(facts.cluster, decision.facts))
+        rows = [row for key in keys for row in callers_of(key, known, crowd, only)]
     return AccessTable(rows=tuple(rows), destination="/".join(service.key) if service else "", caller=name)

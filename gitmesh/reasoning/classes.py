@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.model.facts import Service
+from gitmesh.model.units import Caller, Operation
 from gitmesh.reasoning.access import Admission, can
 from gitmesh.reasoning.questions import Client, Known, Question, ServiceKey
 from gitmesh.reasoning.requests import Requests, Sample
@@ -30,6 +31,10 @@ class Askers(Protocol):
         """A client of each."""
         ...
 
+    def may_mean(self, number: int, callers: tuple[Caller, ...], deny: bool) -> bool:
+        """False only if a list never means one of them, nor would if it showed no identity."""
+        ...
+
     def told(self, chosen: Iterable[int]) -> tuple[str, ...]:
         """Words for some of them."""
         ...
@@ -43,6 +48,15 @@ class Asked(Protocol):
         """A request of each."""
         ...
 
+    @property
+    def rules(self) -> Sequence[int]:
+        """The rules that hold of each, as bits."""
+        ...
+
+    def bits(self, operations: Iterable[Operation]) -> int:
+        """The bits of the rules of some operations."""
+        ...
+
     def told(self, chosen: Collection[int]) -> tuple[str, ...]:
         """Words for some of them; none for all."""
         ...
@@ -53,6 +67,11 @@ class OneRequest:
 
     def __init__(self, sample: Sample) -> None:
         self.samples = (sample,)
+        self.rules = (0,)
+
+    def bits(self, operations: Iterable[Operation]) -> int:  # noqa: ARG002  nothing is told apart
+        """None."""
+        return 0
 
     def told(self, chosen: Collection[int]) -> tuple[str, ...]:  # noqa: ARG002  one is all
         """What it is."""
@@ -61,7 +80,8 @@ class OneRequest:
 
 
 class Cell(Struct, frozen=True, kw_only=True):
-    """A class: its port, the numbers of its client and its request, its question, and the answer of each side."""
+    """A class: its port, the numbers of its client and its request, and the answer of each side to `question`, which is a question of
+    this class, or of one that differs by rules which do not mean the client."""
 
     port: int
     client: int
@@ -102,18 +122,38 @@ class Destination:
             number: _requests(service, number, stakes) if request is None else OneRequest(_sent(request, service, number))
             for number in numbers
         }
-        count = len(askers.samples) * sum(len(one.samples) for one in self._requests.values())
-        if count > MOST:
-            raise UntoldError(f"there are {count} kinds of clients and requests to tell apart, more than {MOST}")
+        self._relevant = {port: tuple(self._bits(port, stakes)) for port in numbers}
+        asked = sum(len(set(self._projected(port, client))) for port in numbers for client in range(len(askers.samples)))
+        if asked > MOST:
+            raise UntoldError(f"there are {asked} kinds of clients and requests to tell apart, more than {MOST}")
+
+    def _bits(self, port: int, stakes: Iterable[Stake]) -> Iterator[int]:
+        """For each class of clients the rules at a port that can mean one of them."""
+        grants = {grant for one in stakes for access in one.accesses(port) for grant in access.grants()}
+        bits = [(callers, deny, self._requests[port].bits(operations)) for callers, deny, operations in grants]
+        for client in range(len(self._askers.samples)):
+            found = 0
+            for callers, deny, rules in bits:
+                if rules & ~found and self._askers.may_mean(client, callers, deny):
+                    found |= rules
+            yield found
+
+    def _projected(self, port: int, client: int) -> Iterator[int]:
+        """For each class of requests the rules that hold of it and can mean the client: what is equal is decided alike."""
+        relevant = self._relevant[port][client]
+        yield from (rules if rules < 0 else rules & relevant for rules in self._requests[port].rules)
 
     def cells(self) -> Iterator[Cell]:
         """Each class with its answers."""
         for port, requests in self._requests.items():
-            for request, sample in enumerate(requests.samples):
-                for number, client in enumerate(self._askers.samples):
-                    question = _question(self._key, port, client, sample)
-                    answers = tuple(can(question, side) for side in self._sides)
-                    yield Cell(port=port, client=number, request=request, question=question, answers=answers)
+            for number, client in enumerate(self._askers.samples):
+                answers: dict[int, tuple[Question, tuple[Admission, ...]]] = {}
+                for request, (sample, rules) in enumerate(zip(requests.samples, self._projected(port, number), strict=True)):
+                    if rules not in answers:
+                        question = _question(self._key, port, client, sample)
+                        answers[rules] = question, tuple(can(question, side) for side in self._sides)
+                    question, found = answers[rules]
+                    yield Cell(port=port, client=number, request=request, question=question, answers=found)
 
     def rows(self, cells: Iterable[Cell], verdict: Callable[[Cell], V | None]) -> Iterator[Row[V]]:
         """The classes with a verdict, folded: first by their requests, then by ports, then by callers."""
@@ -154,7 +194,7 @@ def _sent(request: Sample, service: Service, number: int) -> Sample:
 def _requests(service: Service, number: int, stakes: Iterable[Stake]) -> Requests:
     """What can be asked at a port. A port without a protocol is sniffed: proxies see requests on it, or none."""
     seen = [port for port in service.ports if port.number == number and port.seen]
-    rules = (rule for one in stakes for access in one.accesses(number) for _, rules in (*access.allows, *access.denies) for rule in rules)
+    rules = (rule for one in stakes for access in one.accesses(number) for *_, rules in access.grants() for rule in rules)
     http = any(port.http for port in seen)
     return Requests(rules, http=http, raw=not http or any(not port.http or not port.protocol for port in seen))
 

@@ -13,10 +13,12 @@ from gitmesh.model.comparison import AccessChange, Effect
 from gitmesh.model.policies import Origin
 from gitmesh.reasoning.access import Admission, Answer, Ruling
 from gitmesh.reasoning.classes import Cell, Destination, Row
-from gitmesh.reasoning.clients import ANYBODY, Clients, Interest, interest
+from gitmesh.reasoning.clients import Clients, Interest, interest
+from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.population import Resident
 from gitmesh.reasoning.questions import Known, ServiceKey
 from gitmesh.reasoning.stakes import Stake, stake
+from gitmesh.reasoning.strangers import ANYBODY
 from gitmesh.reasoning.values import UntoldError
 
 _Verdict: TypeAlias = tuple[Effect, Answer, Answer]
@@ -35,7 +37,7 @@ class _Difference:
     """One cluster; classes of clients that several destinations tell apart alike are made once."""
 
     def __init__(self, before: Known, after: Known, callers: Sequence[Resident]) -> None:
-        self.sides, self.callers = (before, after), callers
+        self.sides, self.crowd = (before, after), Crowd(callers)
         self.clients: dict[Interest, Clients] = {}
 
     def changes(self) -> Iterator[AccessChange]:
@@ -58,7 +60,7 @@ class _Difference:
 
     def _clients(self, about: Interest) -> Clients:
         if about not in self.clients:
-            self.clients[about] = Clients(self.callers, about)
+            self.clients[about] = Clients(self.crowd, about)
         return self.clients[about]
 
 

@@ -54,15 +54,24 @@ Box = Mapping[int, frozenset[int]]
 
 
 class Requests:
-    """The classes of one port, numbered; `http` and `raw`: whether proxies see requests on it, or none, or may see either."""
+    """The classes of one port, numbered; `http` and `raw`: whether proxies see requests on it, or none, or may see either.
+
+    `samples` has a request of each, `rules` the rules that hold of it as bits (-1 where proxies see none).
+    """
 
     def __init__(self, operations: Iterable[Operation], *, http: bool, raw: bool) -> None:
         self._rules = sorted({_asked(one) for one in operations if asks_http(one)}, key=repr) if http else []
         self._dimensions = tuple(one for one in _dimensions(self._rules) if len(one.groups) > 1)
         classes = _classes(self._dimensions, (1 << len(self._rules)) - 1) if http else {}
         self._numbers = {rules: number for number, rules in enumerate(classes)}
-        self.samples = tuple(self._sample(groups) for groups in classes.values()) + ((Sample(http=False),) if raw else ())
+        self._bits = {rule: 1 << bit for bit, rule in enumerate(self._rules)}
         self._raw = len(classes) if raw else -1
+        self.samples = tuple(self._sample(groups) for groups in classes.values()) + ((Sample(http=False),) if raw else ())
+        self.rules = (*classes, *((-1,) if raw else ()))
+
+    def bits(self, operations: Iterable[Operation]) -> int:
+        """The rules of these operations, as in `rules`."""
+        return sum({bit for one in operations if (bit := self._bits.get(_asked(one)))})
 
     def _sample(self, groups: Sequence[int]) -> Sample:
         chosen = {one.name: one.groups[group][1][0].sample for one, group in zip(self._dimensions, groups, strict=True)}

@@ -28,6 +28,11 @@ class AccessStake(Struct, frozen=True, kw_only=True):
     governed: bool
     exempt: tuple[tuple[int, ...], tuple[int, ...], tuple[Caller, ...]] | None
 
+    def grants(self) -> Iterator[tuple[tuple[Caller, ...], bool, frozenset[Operation]]]:
+        """Callers, whether they are denied, and the requests that are meant (none = all)."""
+        yield from ((callers, False, rules) for callers, rules in self.allows)
+        yield from ((callers, True, rules) for callers, rules in self.denies)
+
 
 class PairStake(Struct, frozen=True, kw_only=True):
     """Pods and a port behind a port of the destination; `mesh` are the modes and defaults of their mesh."""

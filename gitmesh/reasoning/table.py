@@ -8,14 +8,16 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from gitmesh.model.policies import Origin
+from gitmesh.model.units import Caller
 from gitmesh.reasoning.access import Answer, Ruling
 from gitmesh.reasoning.classes import Askers, Cell, Destination, Row
-from gitmesh.reasoning.clients import ANYBODY, Clients, interest
+from gitmesh.reasoning.clients import Clients, interest
+from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.difference import rulings
-from gitmesh.reasoning.population import Resident
 from gitmesh.reasoning.questions import Client, Known, ServiceKey
 from gitmesh.reasoning.requests import Sample
 from gitmesh.reasoning.stakes import Stake, stake
+from gitmesh.reasoning.strangers import ANYBODY
 from gitmesh.reasoning.values import UntoldError
 
 
@@ -43,11 +45,11 @@ class Narrowed(Struct, frozen=True, kw_only=True):
 EVERYTHING = Narrowed()
 
 
-def callers_of(key: ServiceKey, known: Known, callers: Iterable[Resident], only: Narrowed = EVERYTHING) -> tuple[AccessRow, ...]:
+def callers_of(key: ServiceKey, known: Known, crowd: Crowd, only: Narrowed = EVERYTHING) -> tuple[AccessRow, ...]:
     """Everybody who can ask, and what the destination answers to each. Raises KeyError where the cluster has no such Service."""
     found = stake(key, known)
     try:
-        return _rows(key, known, found, Clients(callers, interest([found])), only)
+        return _rows(key, known, found, Clients(crowd, interest([found])), only)
     except UntoldError as error:
         return (_untold(key, found, ANYBODY, error),)
 
@@ -67,6 +69,10 @@ class _One:
     def __init__(self, client: Client, name: str) -> None:
         self.samples = (client,)
         self._name = name
+
+    def may_mean(self, number: int, callers: tuple[Caller, ...], deny: bool) -> bool:  # noqa: ARG002  it is asked in any case
+        """It may."""
+        return True
 
     def told(self, chosen: Iterable[int]) -> tuple[str, ...]:  # noqa: ARG002  one is all
         """Its name."""

@@ -18,6 +18,7 @@ from gitmesh.parsing.parse import parse
 from gitmesh.reasoning.access import Admission, Answer, can
 from gitmesh.reasoning.classes import Destination
 from gitmesh.reasoning.clients import Clients, interest
+from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.difference import access_changes
 from gitmesh.reasoning.population import population
 from gitmesh.reasoning.questions import Client, Known, Question
@@ -217,7 +218,7 @@ def test_each_change_has_a_request_that_is_decided_otherwise(
 
 def partition(sides: tuple[Known, Known], key: tuple[str, str], cluster: str, world: Mapping[str, ClusterFacts]) -> Destination:
     stakes = [stake(key, side) for side in sides]
-    return Destination(key, sides, stakes, Clients(population(cluster, world), interest(stakes)))
+    return Destination(key, sides, stakes, Clients(Crowd(population(cluster, world)), interest(stakes)))
 
 
 def plain_effect(change: AccessChange) -> tuple[str, str]:
