@@ -76,14 +76,19 @@ class Clients:
         for one in principals:
             for number in self._view.by_principal.get(principal_key(one), ()):
                 met.setdefault(number, []).append(one)
-        first: dict[object, list[int]] = {}
-        for number in range(len(self._view.residents)):
+        alike: dict[object, set[int]] = {}
+        for number in range(len(self._view.residents)) if self._about.sources else met:
             key = (number in self._shown, self._sources(self._clients[number]), tuple(met.get(number, ())))
-            first.setdefault(key, []).append(number)
+            alike.setdefault(key, set()).add(number)
         groups: dict[object, set[int]] = {}
-        for members in (*first.values(), *([number] for number in self._others.values())):
-            groups.setdefault(self._named(self._clients[members[0]]), set()).update(members)
+        for members in (*alike.values(), *self._unmet(met), *({number} for number in self._others.values())):
+            groups.setdefault(self._named(self._clients[min(members)]), set()).update(members)
         return tuple(map(frozenset, groups.values()))
+
+    def _unmet(self, met: Collection[int]) -> Iterator[set[int]]:
+        """Known callers that no rule mentions, those that show an identity and those that do not."""
+        if not self._about.sources:
+            yield from (members for members in (set(self._view.shown.difference(met)), set(self._view.hidden)) if members)
 
     def _classified(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """Groups at places (both by number) of which the same decisions hold."""

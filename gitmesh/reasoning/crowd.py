@@ -21,13 +21,14 @@ IdentityKey: TypeAlias = tuple[str | None, str, str]
 
 class View(Struct, frozen=True, kw_only=True):
     """The callers, numbered, each with what of it can matter. `by_principal` finds those that show an identity by each principal that
-    means them, `by_account` by what their ServiceAccount is called, `by_name` by its namespace and name."""
+    means them, `by_account` by what their ServiceAccount is called, `by_name` by its namespace and name; `hidden` show none."""
 
     residents: tuple[Resident, ...]
     by_principal: Mapping[IdentityKey, tuple[int, ...]]
     by_account: Mapping[str, tuple[int, ...]]
     by_name: Mapping[tuple[str, str], tuple[int, ...]]
     shown: frozenset[int]
+    hidden: frozenset[int]
     domains: frozenset[str | None]
 
 
@@ -64,6 +65,7 @@ def _view(residents: tuple[Resident, ...]) -> View:
         by_account=_index((one.account, number) for number, one in enumerate(residents)),
         by_name=_index(((one.client.namespace, one.client.service_account), number) for number, one in enumerate(residents)),
         shown=frozenset(shown),
+        hidden=frozenset(range(len(residents))).difference(shown),
         domains=frozenset(one.client.trust_domain for one in residents if not one.cluster),
     )
 

@@ -22,12 +22,13 @@ _Meets: TypeAlias = Callable[[Principal | SourceCondition, Any], bool]
 
 def strangers(principals: Sequence[Principal], sources: Sequence[SourceCondition]) -> Iterator[Client]:
     """Identities whose parts are such as rules name, or NOBODY; the one that names nothing is the first."""
-    found: dict[int, dict[str, Any]] = {(1 << (len(principals) + len(sources) + 1)) - 1: {}}
+    every: tuple[Principal | SourceCondition, ...] = (*principals, *sources)
+    found: dict[int, dict[str, Any]] = {(1 << (len(every) + 1)) - 1: {}}
     for part, (values, meets) in _parts(principals, sources).items():
         further: dict[int, dict[str, Any]] = {}
         for value in values:
-            meant = sum(1 << bit for bit, rule in enumerate((*principals, *sources)) if meets(rule, value))
-            meant |= (part != "mesh" or bool(value)) << (len(principals) + len(sources))
+            meant = sum(1 << bit for bit, rule in enumerate(every) if meets(rule, value))
+            meant |= int(part != "mesh" or bool(value)) << len(every)
             for rules, parts in found.items():
                 further.setdefault(rules & meant, {**parts, part: value})
         if len(further) > MOST:
