@@ -20,6 +20,9 @@ from gitmesh.reasoning.requests import Requests, Sample
 from gitmesh.reasoning.stakes import Stake
 from gitmesh.reasoning.values import MOST, UntoldError
 
+MOST_WORK = 4_000_000
+"""Looks at single rules and callers, for one destination; some seconds."""
+
 V = TypeVar("V", bound=Hashable)
 
 
@@ -102,7 +105,7 @@ class Row(Struct, Generic[V], frozen=True, kw_only=True):
 
 class Destination:
     """A Service with what is at stake for it on each side; of `ports` these alone, if there are some, and of requests `request` alone.
-    Raises UntoldError where there are too many classes, or unknown ones."""
+    Raises UntoldError where there are too many classes, or unknown ones. `work` is what its answers cost, as in MOST_WORK."""
 
     def __init__(
         self,
@@ -124,8 +127,9 @@ class Destination:
         }
         self._relevant = {port: tuple(self._bits(port, stakes)) for port in numbers}
         asked = sum(len(set(self._projected(port, client))) for port in numbers for client in range(len(askers.samples)))
-        if asked > MOST:
-            raise UntoldError(f"there are {asked} kinds of clients and requests to tell apart, more than {MOST}")
+        self.work = asked * (1 + max(one.size for one in stakes))
+        if asked > MOST or self.work > MOST_WORK:
+            raise UntoldError(f"{asked} kinds of clients and requests must be told apart, each by all of its rules, which is too much")
 
     def _bits(self, port: int, stakes: Iterable[Stake]) -> Iterator[int]:
         """For each class of clients the rules at a port that can mean one of them."""

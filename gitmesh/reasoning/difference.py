@@ -21,6 +21,9 @@ from gitmesh.reasoning.stakes import Stake, stake
 from gitmesh.reasoning.strangers import ANYBODY
 from gitmesh.reasoning.values import UntoldError
 
+MOST_IN_ALL = 40_000_000
+"""Looks at single rules and callers, for one cluster; a minute, at most about."""
+
 _Verdict: TypeAlias = tuple[Effect, Answer, Answer]
 
 
@@ -39,12 +42,13 @@ class _Difference:
     def __init__(self, before: Known, after: Known, callers: Sequence[Resident]) -> None:
         self.sides, self.crowd = (before, after), Crowd(callers)
         self.clients: dict[Interest, Clients] = {}
+        self.left = MOST_IN_ALL
 
     def changes(self) -> Iterator[AccessChange]:
         first, second = (side.index.facts.service_index.keys() for side in self.sides)
         for key in first ^ second:
             yield _untold(key, (), "the Service is in the facts of one side only")
-        for key in first & second:
+        for key in sorted(first & second):
             stakes = [stake(key, side) for side in self.sides]
             if stakes[0] != stakes[1]:
                 yield from self._changes(key, stakes)
@@ -52,11 +56,18 @@ class _Difference:
     def _changes(self, key: ServiceKey, stakes: Sequence[Stake]) -> Iterator[AccessChange]:
         try:
             destination = Destination(key, self.sides, stakes, self._clients(interest(stakes)))
+            self._spend(destination.work)
         except UntoldError as error:
             yield _untold(key, tuple(sorted({port.number for one in stakes for port in one.ports})), str(error))
             return
         yield from (_change(key, row) for row in destination.rows(destination.cells(), _verdict))
         yield from _without_pods(key, stakes)
+
+    def _spend(self, work: int) -> None:
+        """Raises UntoldError where nothing is left for another destination."""
+        if work > self.left:
+            raise UntoldError("the policies of too many destinations differ to compare all of their requests")
+        self.left -= work
 
     def _clients(self, about: Interest) -> Clients:
         if about not in self.clients:

@@ -60,6 +60,12 @@ class Stake(Struct, frozen=True, kw_only=True):
         yield from (one for pair in pairs for _, one, _ in pair.reached if one)
 
     @property
+    def size(self) -> int:
+        """How many callers and rules must be looked at to answer one request."""
+        grants = (grant for access in self.accesses() for grant in access.grants())
+        return sum(len(rules) + sum(1 + len(one.principals) for one in callers) for callers, _, rules in grants)
+
+    @property
     def disabled(self) -> bool:
         """Whether mTLS is disabled for some of its pods."""
         return any(pair.mesh is not None and pair.mesh[0] == "Disabled" for _, pairs in self.pairs for pair in pairs)
