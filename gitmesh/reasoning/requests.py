@@ -256,24 +256,15 @@ def _methods(patterns: Collection[str]) -> Iterator[str]:
 
 
 def _hosts(patterns: Collection[str]) -> Iterator[str]:
-    """Hosts, each without a port and with every port that the patterns tell apart. A text before or after a colon is a host's or a
-    port's; an ending without one may be either's."""
+    """Hosts as patterns spell them, and each with further ports: a pattern without a port means any, an ending may be a port's."""
     exact, begin, end = _split(one.lower() for one in patterns)
-    (heads, whole), (starts, firsts), (tails, lasts) = (_by_colon(each) for each in (exact, begin, end))
     other = strange(patterns)
-    hosts = list(samples([*exact, *heads, *starts], begin, [*end, *tails], other))
-    hosts += [f"{host}]" for host in hosts if host.startswith("[") and "]" not in host]
-    numbers = list(samples([*whole, *lasts], firsts, filter(str.isdigit, end), other))
-    if len(hosts) * len(numbers) > MOST:
+    hosts = list(samples(exact, begin, end, other))
+    ports = list(samples([one.rpartition(":")[2] for one in end if ":" in one], (), filter(str.isdigit, end), other))
+    if len(hosts) * len(ports) > MOST:
         raise UntoldError(f"the rules name {len(patterns)} hosts, with more ports than can be told apart")
     yield from hosts
-    yield from (f"{host}:{number}" for host in hosts for number in numbers)
-
-
-def _by_colon(texts: Iterable[str]) -> tuple[list[str], list[str]]:
-    """What stands before the last colon, and after it, of the texts that have one."""
-    parts = [one.rpartition(":") for one in texts if ":" in one]
-    return [before for before, _, _ in parts], [after for *_, after in parts]
+    yield from (f"{host}:{port}" for host in hosts for port in ports)
 
 
 # --- words

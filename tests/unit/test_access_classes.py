@@ -10,7 +10,7 @@ import pytest
 from gitmesh.model.units import Caller, NamedCondition, Operation, TextCondition
 from gitmesh.reasoning.addresses import regions
 from gitmesh.reasoning.callers import is_at
-from gitmesh.reasoning.operations import holds
+from gitmesh.reasoning.operations import holds, is_host
 from gitmesh.reasoning.questions import Client, Question
 from gitmesh.reasoning.requests import Requests, Sample
 from gitmesh.reasoning.values import Terms, UntoldError, Value, terms
@@ -64,6 +64,28 @@ def test_each_request_is_of_the_class_of_a_sample(seed: int) -> None:
         if random.random() < 0.1:
             sample = Sample(path=path, authority=authority, method=method, headers={} if team is None else {"x-team": team})
             assert tuple(holds(rule, frozenset((80,)), asked(sample)) for rule in rules) in classes, (sample, rules)
+
+
+@pytest.mark.parametrize("pattern", HOSTS)
+def test_each_host_is_of_the_class_of_a_sample_with_any_port(pattern: str) -> None:
+    for other, third in itertools.combinations(HOSTS, 2):
+        rules = [Operation(hosts=(each,)) for each in (pattern, other, third)]
+        found = Requests(rules, http=True, raw=False)
+        classes = {tuple(is_host(rule.hosts[0], sample.authority) for rule in rules) for sample in found.samples}
+        for authority in AUTHORITIES:
+            assert tuple(is_host(rule.hosts[0], authority) for rule in rules) in classes, (authority, rules)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_each_host_is_of_a_class_whatever_the_patterns(seed: int) -> None:
+    random = Random(seed)
+    for _ in range(20):
+        texts = ["".join(random.choices("ab.:08", k=random.randint(1, 4))) for _ in range(random.randint(1, 4))]
+        rules = [Operation(hosts=(random.choice((text, f"{text}*", f"*{text}")),)) for text in texts]
+        classes = {tuple(is_host(rule.hosts[0], one.authority) for rule in rules) for one in Requests(rules, http=True, raw=False).samples}
+        for _ in range(40):
+            authority = "".join(random.choices("ab.", k=random.randint(1, 4))) + random.choice(("", ":0", ":8", ":80", ":88", ":800", ":9"))
+            assert tuple(is_host(rule.hosts[0], authority) for rule in rules) in classes, (authority, rules)
 
 
 @pytest.mark.parametrize("seed", range(200))

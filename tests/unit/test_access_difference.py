@@ -154,6 +154,13 @@ def test_disabled_mtls_leaves_nobody_an_identity() -> None:
     assert told([allow], [allow, mesh(mtls={"mode": "Disabled"})]) == [("Lost", ("shop/web",), ())]
 
 
+def test_a_deny_by_account_and_address_means_whoever_has_no_identity_there() -> None:
+    deny = access("d", action="Deny", sources=[{"namespaces": ["shop"], "ipBlocks": ["10.0.0.0/8"]}])
+    world = facts("east", *REVIEWS, workload("teller", "bank", service_account="teller"), service_accounts=ACCOUNTS)
+    lost = ("bank/teller from 10.0.0.0/8", "anybody else from 10.0.0.0/8")
+    assert told([access("p"), deny], [access("p"), deny, mesh(mtls={"mode": "Disabled"})], world) == [("Lost", lost, ())]
+
+
 def test_a_policy_on_connections_takes_an_identity_away_from_the_clients_that_it_means() -> None:
     pages = (workload(name, service_account="web") for name in ("one", "two"))
     world = facts("east", *REVIEWS, *pages, service_accounts=ACCOUNTS)
@@ -294,9 +301,7 @@ def test_the_same_meaning_is_no_change(before: Policies, after: Policies) -> Non
 
 def test_callers_of_other_clusters_are_named_by_them() -> None:
     west = facts("west", workload("page", service_account="page"), trust="west.example", service_accounts=frozenset())
-    world = {"east": SHOP, "west": west}
-    sides = [
-        known(each, SHOP, west)["east"] for each in ([access("p", sources=[WEB])], [access("p", sources=[WEB, {"clusters": ["west"]}])])
-    ]
-    (change,) = access_changes(*sides, population("east", world))
+    sources = ([WEB], [WEB, {"clusters": ["west"]}])
+    before, after = (known([access("p", sources=each)], SHOP, west)["east"] for each in sources)
+    (change,) = access_changes(before, after, population("east", {"east": SHOP, "west": west}))
     assert change.callers == ("shop/page@west", "anybody else of trust domain west.example")
