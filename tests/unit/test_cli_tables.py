@@ -10,6 +10,12 @@ import yaml
 
 from gitmesh.discovery.facts_codec import dump_facts
 from gitmesh.model.facts import ServicePort
+from gitmesh.model.report import Report, Stage
+from gitmesh.reasoning.access import Answer
+from gitmesh.reasoning.table import AccessRow
+from gitmesh.render.access import AccessTable, access_text
+from gitmesh.render.answers import Asked
+from gitmesh.render.paint import ansi
 from tests.factories import facts, service, workload
 from tests.unit.commandline import Run, runner
 
@@ -174,9 +180,26 @@ def test_a_mistake_is_wrong_usage(run: Run, words: tuple[str, ...], said: str) -
     assert said in err
 
 
-def test_text_of_policies_cannot_move_a_cursor(run: Run, tmp_path: Path) -> None:
-    rule = json.dumps({"headers": [{"name": "x-team", "exact": "red\u001b[2J\u202e"}]})
-    (tmp_path / "policies" / "shop.yaml").write_text(POLICIES.replace("- methods: [GET]", f"- {rule}"))
-    _, out, _ = run("who-can", "reviews")
-    assert "with x-team: red\\x1b[2J\\u202e" in out
-    assert "\x1b" not in out
+def test_names_cannot_move_a_cursor_nor_reorder_what_is_read() -> None:
+    evil = "shop/\x1b[2J\u202ew"
+    row = AccessRow(service=("shop", evil), answer=Answer.ALLOWED, ports=(80,), callers=(evil,), requests=(f"/{evil}",), why=(evil,))
+    report = Report(instance="", until=Stage.BUILD)
+    for table in (AccessTable(rows=(row,)), AccessTable(rows=(row,), destination=evil), AccessTable(rows=(), caller=evil)):
+        told = access_text(Asked(report=report, questions={}, answers={"east": table}))
+        assert "\\x1b[2J\\u202e" in told
+        assert not {"\x1b", "\u202e"} & set(told)
+
+
+def test_many_callers_are_all_named_and_go_on_in_the_next_line() -> None:
+    names = tuple(f"shop/caller-number-{number}" for number in range(9))
+    row = AccessRow(service=("shop", "r"), answer=Answer.DENIED, ports=(80, 81), callers=names, requests=("GET", "/x"), why=("so",))
+    told = access_text(Asked(report=Report(instance="", until=Stage.BUILD), questions={}, answers={"east": AccessTable(rows=(row,))}))
+    assert all(name in told for name in names)
+    assert max(map(len, told.splitlines())) < 100
+
+
+def test_colour_is_for_the_answer_alone() -> None:
+    row = AccessRow(service=("shop", "r"), answer=Answer.DENIED, ports=(80,), callers=("a", "b"), requests=("GET", "PUT"), why=("so",))
+    told = access_text(Asked(report=Report(instance="", until=Stage.BUILD), questions={}, answers={"east": AccessTable(rows=(row,))}), ansi)
+    assert "\x1b[1;31mDenied\x1b[0m" in told
+    assert told.count("Denied") == 1
