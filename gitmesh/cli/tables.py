@@ -15,7 +15,7 @@ from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.population import population
 from gitmesh.reasoning.questions import Client, Known
 from gitmesh.reasoning.requests import Sample
-from gitmesh.reasoning.table import Narrowed, callers_of, rows_of_client
+from gitmesh.reasoning.table import TableScope, callers_of, rows_of_client
 from gitmesh.render.access import AccessTable, access_document, access_text
 from gitmesh.render.answers import Asked, client_text
 
@@ -84,7 +84,7 @@ def _table(
     facts = known.index.facts
     reference = want.destination.partition(":")[2]
     ports = (ends.named_port(service, reference, facts.cluster).number,) if service and reference else ()
-    only, name = Narrowed(ports=ports, request=request), client_text(client) if client else ""
+    only, name = TableScope(ports=ports, request=request), client_text(client) if client else ""
     keys = [service.key] if service else sorted(facts.service_index)
     if client:
         rows = [row for key in keys for row in rows_of_client(client, name, key, known, only)]

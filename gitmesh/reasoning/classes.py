@@ -43,7 +43,7 @@ class Askers(Protocol):
         ...
 
 
-class Asked(Protocol):
+class Askable(Protocol):
     """Classes of requests, numbered."""
 
     @property
@@ -93,7 +93,7 @@ class Cell(Struct, frozen=True, kw_only=True):
     answers: tuple[Admission, ...]
 
 
-class Row(Struct, Generic[V], frozen=True, kw_only=True):
+class ClassRow(Struct, Generic[V], frozen=True, kw_only=True):
     """Classes of which the same is said, as people read them: `requests` empty = all of them. `cells` are the classes themselves."""
 
     verdict: V
@@ -121,7 +121,7 @@ class Destination:
         self._words: dict[tuple[int, frozenset[int]], tuple[str, ...]] = {}
         service = sides[0].index.facts.service_index[key]
         numbers = sorted({port.number for port in service.ports if not ports or port.number in ports})
-        self._requests: Mapping[int, Asked] = {
+        self._requests: Mapping[int, Askable] = {
             number: _requests(service, number, stakes) if request is None else OneRequest(_sent(request, service, number))
             for number in numbers
         }
@@ -159,7 +159,7 @@ class Destination:
                     question, found = answers[rules]
                     yield Cell(port=port, client=number, request=request, question=question, answers=found)
 
-    def rows(self, cells: Iterable[Cell], verdict: Callable[[Cell], V | None]) -> Iterator[Row[V]]:
+    def rows(self, cells: Iterable[Cell], verdict: Callable[[Cell], V | None]) -> Iterator[ClassRow[V]]:
         """The classes with a verdict, folded: first by their requests, then by ports, then by callers."""
         found: dict[V, dict[int, dict[int, list[Cell]]]] = {}
         for cell in cells:
@@ -173,7 +173,7 @@ class Destination:
                 told = self._askers.told(numbers)
                 for requests, ports_alike in asked:
                     inside = tuple(cell for number in numbers for port in ports_alike for cell in clients[number][port])
-                    yield Row(verdict=said, ports=ports_alike, callers=told, requests=requests, cells=inside)
+                    yield ClassRow(verdict=said, ports=ports_alike, callers=told, requests=requests, cells=inside)
 
     def _asked(self, ports: Mapping[int, Sequence[Cell]]) -> tuple[tuple[tuple[str, ...], tuple[int, ...]], ...]:
         """Words for the requests, each with the ports of which they are all."""

@@ -19,7 +19,7 @@ IdentityKey: TypeAlias = tuple[str | None, str, str]
 """Trust domain, namespace and ServiceAccount."""
 
 
-class View(Struct, frozen=True, kw_only=True):
+class CrowdView(Struct, frozen=True, kw_only=True):
     """The callers, numbered, each with what of it can matter. `by_principal` finds those that show an identity by each principal that
     means them, `by_account` by what their ServiceAccount is called, `by_name` by its namespace and name; `hidden` show none."""
 
@@ -37,9 +37,9 @@ class Crowd:
 
     def __init__(self, residents: Iterable[Resident]) -> None:
         self._residents = tuple(residents)
-        self._views: dict[tuple[bool, bool], View] = {}
+        self._views: dict[tuple[bool, bool], CrowdView] = {}
 
-    def view(self, *, proxies: bool, labels: bool) -> View:
+    def view(self, *, proxies: bool, labels: bool) -> CrowdView:
         """The callers, told apart by whether they have a proxy of the cluster, and by labels, only where that matters."""
         if (proxies, labels) not in self._views:
             told = {_shown(one): one for one in (_simple(one, proxies=proxies, labels=labels) for one in self._residents)}
@@ -56,10 +56,10 @@ def _shown(one: Resident) -> object:
     return key_of(one.client), one.account, one.workload
 
 
-def _view(residents: tuple[Resident, ...]) -> View:
+def _view(residents: tuple[Resident, ...]) -> CrowdView:
     shown = [number for number, one in enumerate(residents) if one.client.trust_domain is not None]
     principals = [(principal, number) for number in shown for principal in _principals(residents[number].client)]
-    return View(
+    return CrowdView(
         residents=residents,
         by_principal=_index(principals),
         by_account=_index((one.account, number) for number, one in enumerate(residents)),

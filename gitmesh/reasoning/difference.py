@@ -12,7 +12,7 @@ from typing import TypeAlias
 from gitmesh.model.comparison import AccessChange, Effect
 from gitmesh.model.policies import Origin
 from gitmesh.reasoning.access import Admission, Answer, Ruling
-from gitmesh.reasoning.classes import Cell, Destination, Row
+from gitmesh.reasoning.classes import Cell, ClassRow, Destination
 from gitmesh.reasoning.clients import Clients, Interest, interest
 from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.population import Resident
@@ -95,7 +95,7 @@ def _pods(found: Admission) -> object:
     return sorted((workload.key, port, ruling.answer) for workload, port, ruling in found.pods)
 
 
-def _change(key: ServiceKey, row: Row[_Verdict]) -> AccessChange:
+def _change(key: ServiceKey, row: ClassRow[_Verdict]) -> AccessChange:
     effect, before, after = row.verdict
     told = dict.fromkeys(ruling.text for cell in row.cells for ruling in _differing(cell))
     return AccessChange(
