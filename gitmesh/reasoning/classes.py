@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.facts import Service
+from gitmesh.model.facts import ServicePort
 from gitmesh.model.units import Caller, Operation
 from gitmesh.reasoning.access import Admission, can
 from gitmesh.reasoning.questions import Client, Known, Question, ServiceKey
@@ -119,10 +119,10 @@ class Destination:
     ) -> None:
         self._key, self._sides, self._askers = key, sides, askers
         self._words: dict[tuple[int, frozenset[int]], tuple[str, ...]] = {}
-        service = sides[0].index.facts.service_index[key]
-        numbers = sorted({port.number for port in service.ports if not ports or port.number in ports})
+        found = {port for one in stakes for port in one.ports}
+        numbers = sorted({port.number for port in found if not ports or port.number in ports})
         self._requests: Mapping[int, Askable] = {
-            number: _requests(service, number, stakes) if request is None else OneRequest(_sent(request, service, number))
+            number: _requests(found, number, stakes) if request is None else OneRequest(_sent(request, key, found, number))
             for number in numbers
         }
         self._relevant = {port: tuple(self._bits(port, stakes)) for port in numbers}
@@ -188,16 +188,17 @@ class Destination:
         return self._words[port, requests]
 
 
-def _sent(request: Sample, service: Service, number: int) -> Sample:
+def _sent(request: Sample, key: ServiceKey, ports: Iterable[ServicePort], number: int) -> Sample:
     """The request as it is sent to a port: by the Service's name, unless it says otherwise, and as no request where proxies see none."""
-    host = f"{service.name}.{service.namespace}{'' if number == 80 else f':{number}'}"
-    http = any(port.http for port in service.ports if port.number == number)
+    namespace, name = key
+    host = f"{name}.{namespace}{'' if number == 80 else f':{number}'}"
+    http = any(port.http for port in ports if port.number == number)
     return replace(request, http=http, authority=request.authority or host)
 
 
-def _requests(service: Service, number: int, stakes: Iterable[Stake]) -> Requests:
+def _requests(ports: Iterable[ServicePort], number: int, stakes: Iterable[Stake]) -> Requests:
     """What can be asked at a port. A port without a protocol is sniffed: proxies see requests on it, or none."""
-    seen = [port for port in service.ports if port.number == number and port.seen]
+    seen = [port for port in ports if port.number == number and port.seen]
     rules = (rule for one in stakes for access in one.accesses(number) for *_, rules in access.grants() for rule in rules)
     http = any(port.http for port in seen)
     return Requests(rules, http=http, raw=not http or any(not port.http or not port.protocol for port in seen))

@@ -13,8 +13,8 @@ _WORDS = {PATH: "any path", METHOD: "any method", HOST: "any host"}
 
 def sentences(said: Mapping[str, Terms]) -> Iterator[str]:
     """`GET, HEAD /admin/*`; a path that is told by what it is not has a sentence of its own."""
-    headers = [_with(one) for name, found in sorted(said.items()) if name not in _WORDS for one in (found,)]
-    host = [f"to {_alternatives('Host', said['Host'])}"] if HOST in said else []
+    headers = [_with(found) for name, found in sorted(said.items()) if name not in _WORDS]
+    host = [f"to {_alternatives(HOST, said[HOST])}"] if HOST in said else []
     methods = _alternatives(METHOD, said[METHOD]) if METHOD in said else ""
     paths = said.get(PATH, ())
     plain = tuple(one for one in paths if one[0] and not one[1])
