@@ -118,6 +118,52 @@ def test_a_new_head_changes_the_comment_in_its_place(server: ForgeServer, run: R
     assert "3s -&gt; 7s" in server.own_comments(1)[0]
 
 
+def test_open_pull_requests_are_listed_for_a_schedule(server: ForgeServer, run: Run) -> None:
+    server.open_pull("d" * 40, base="elsewhere")
+    server.close(server.open_pull("e" * 40))
+    ref = "refs/merge-requests/1/head" if server.kind == "gitlab" else "refs/pull/1/head"
+    code, out, _ = run("review", "--list", "--config", "gitmesh.yaml")
+    assert (code, out) == (0, f"1 {server.pulls[1].head} {ref}\n")
+
+
+class TestJobs:
+    """What a CI job says of itself."""
+
+    def test_it_names_the_base_and_the_pull_request(self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        git("update-ref", "refs/remotes/origin/main", "main")
+        for name, value in (("GITHUB_BASE_REF", "main"), ("GITHUB_REF", "refs/pull/1/merge")):
+            monkeypatch.setenv(name, value)
+        assert "comment on pull request 1: created" in run("review", "--config", "gitmesh.yaml")[2]
+
+    def test_it_may_be_one_of_gitlab(self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        git("update-ref", "refs/remotes/origin/main", "main")
+        for name, value in (("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main"), ("CI_MERGE_REQUEST_IID", "1")):
+            monkeypatch.setenv(name, value)
+        assert "comment on pull request 1: created" in run("review", "--config", "gitmesh.yaml")[2]
+
+    @pytest.mark.parametrize("name", ["--upload-pack=x", "$(touch pwned)", "main\nx", "../main"])
+    def test_a_base_that_is_no_branch_is_refused(self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        monkeypatch.setenv("GITHUB_BASE_REF", name)
+        code, out, err = run("review", "--config", "gitmesh.yaml")
+        assert (code, out, server.asked) == (3, "", [])
+        assert "is no commit, branch or tag" in err
+
+    def test_its_page_holds_the_review(self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+        run(*REVIEW)
+        assert "### GitMesh: 0 to create, 2 to change" in (tmp_path / "summary").read_text()
+
+    def test_without_one_the_base_is_to_be_given(self, server: ForgeServer, run: Run) -> None:
+        code, _, err = run("review", "--config", "gitmesh.yaml")
+        assert (code, "give --base REV" in err, server.asked) == (3, True, [])
+
+
+def test_one_stdout_is_not_for_two(server: ForgeServer, run: Run) -> None:
+    code, out, err = run(*REVIEW, "--dry-run", "--annotations", "sarif")
+    assert (code, out) == (3, "")
+    assert "--annotations" in err
+
+
 class TestTokens:
     @pytest.mark.parametrize("content", [None, "", "two words\n"])
     def test_none(self, server: ForgeServer, run: Run, content: str | None) -> None:
