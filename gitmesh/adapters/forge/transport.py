@@ -8,6 +8,7 @@ no environment. python-gitlab and gidgethub each bring a second token path and r
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ ATTEMPTS = 5
 MOST_PAGES = 100
 MOST_BYTES = 32 * 1024 * 1024
 """Of one answer. A page of comments may have 20 of GitLab's, each with a million characters."""
+logging.getLogger("httpcore2").setLevel(logging.WARNING)  # at DEBUG it tells all headers of an answer, which may repeat a token
 _RETRIED = frozenset({500, 502, 503, 504})
 
 
