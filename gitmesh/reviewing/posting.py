@@ -25,6 +25,10 @@ AHEAD = 3600
 _MARKER = re.compile(r"<!-- gitmesh:review key=([a-z0-9-]+) head=([0-9a-f]{7,64}) at=([0-9]{1,12}) -->\n")
 MARKER_ROOM = 200
 """Characters that a marker may take of a comment."""
+OUTCOME_ROOM = 4_000
+"""Characters that are kept free of a comment, for what becomes of the commit after the merge."""
+_OUTCOME = re.compile(r"^<!-- gitmesh:outcome commit=([0-9a-f]{7,64}) final=(yes|no) -->\n", re.MULTILINE)
+"""At the beginning of a line: there nothing of a review is anybody's but ours."""
 
 
 class Review(Struct, frozen=True, kw_only=True):
@@ -58,6 +62,20 @@ class Posted(StrEnum):
     UNCHANGED = "unchanged"
     NEWER = "left: a newer review is there"
     STALE = "left: the pull request is closed, or has a newer head"
+    ABSENT = "left: there is no review of ours"
+    FULL = "left: somebody made the comment so long that nothing more fits"
+
+
+class Epilogue(Struct, frozen=True, kw_only=True):
+    """What stands below a review after the merge: what became of `commit`. `final`: it is the last word."""
+
+    commit: str
+    final: bool
+    text: str
+
+    def below(self, review: str) -> str:
+        """The review with it."""
+        return f"{review.rstrip()}\n\n<!-- gitmesh:outcome commit={self.commit} final={'yes' if self.final else 'no'} -->\n\n{self.text}"
 
 
 def post(forge: Forge, number: int, review: Review) -> Posted:
@@ -123,6 +141,29 @@ def _settled(forge: Forge, number: int, review: Review) -> Posted:
     for one in others:
         forge.delete_comment(number, one.id)
     return Posted.CREATED if newest.at == review.at else Posted.NEWER
+
+
+def append(forge: Forge, number: int, key: str, epilogue: Epilogue) -> Posted:
+    """Write what became of a pull request below its review, which stays as it is. The last word on a commit is never said again.
+    Raises ForgeError as `post`."""
+    return _again(lambda: _appended(forge, number, key, epilogue))
+
+
+def _appended(forge: Forge, number: int, key: str, epilogue: Epilogue) -> Posted:
+    found = marked(forge.comments(number), key)
+    if not found:
+        return Posted.ABSENT
+    one = found[0]
+    there = _OUTCOME.search(one.body)
+    body = epilogue.below(one.body[: there.start()] if there else one.body)
+    is_said = there is not None and there[1] == epilogue.commit and there[2] == "yes"
+    if is_said or one.body.rstrip() == body.rstrip():
+        return Posted.UNCHANGED
+    text = Review(key=key, head=one.head, at=one.at, body=body).text
+    if len(text) > forge.comment_limit:
+        return Posted.FULL
+    forge.edit_comment(number, one.id, text)
+    return Posted.UPDATED
 
 
 def marked(comments: tuple[Comment, ...], key: str) -> list[Marked]:
