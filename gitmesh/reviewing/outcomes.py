@@ -20,6 +20,8 @@ from gitmesh.status.states import standing_changes, state_of
 _REASON = 300
 """Characters of a reason; forges cut the text of a status further."""
 _UNSAID = "the findings on the status branch say why"
+_REFUSAL = "GM605"
+"""That a revision is refused: the other errors say why."""
 _FINAL = frozenset({CommitState.SUCCESS, CommitState.FAILURE})
 
 
@@ -47,7 +49,8 @@ def refusals(report: Report, source: SourceResult) -> tuple[Fate, ...]:
     """The fates of a tip that was read and is not in force; none where the tip is in force."""
     if not source.refused or source.unavailable or source.seen == source.accepted:
         return ()
-    errors = [one for one in report.diagnostics if one.is_error and not one.cluster and one.at and one.at.source == source.name]
+    said = [one for one in report.diagnostics if one.is_error and not one.cluster and one.at and one.at.source == source.name]
+    errors = [one for one in said if one.code != _REFUSAL] or said
     more = f" (and {counted(len(errors) - 1, 'more error')})" if len(errors) > 1 else ""
     text = f"refused: {_words(errors)}{more}"
     return tuple(Fate(cluster=name, state=CommitState.FAILURE, text=text) for name in sorted(report.clusters))
