@@ -84,7 +84,7 @@ class World:
             log=log,
             deadline=deadline,
         )
-        made._count = lambda result, _: self.counted.append(result)  # noqa: SLF001  `start` would begin the thread
+        made._count = lambda result, _: self.counted.append(result)  # `start` would begin the thread
         made.publish(self.report(**facts))
         return made
 
@@ -269,7 +269,7 @@ def test_closed_and_merged_ones_are_forgotten(world: World) -> None:
 
 
 def test_a_head_that_is_too_large_is_not_taken_and_others_are(world: World) -> None:
-    large, head = world.open("x" * 10)
+    large, _ = world.open("x" * 10)
     blob = world.repo.commit({FILE: "small", "large": bytes(range(256)) * 256}, branch="aside", parent=world.repo.tip())
     world.repo.git("config", "core.compression", "0")
     world.repo.git("config", "pack.compression", "0")
@@ -360,7 +360,7 @@ def test_one_that_is_late_keeps_no_other_waiting_and_posts_nothing_afterwards(wo
     assert other in world.reviewed()
     released.set()
     assert left.wait(30)
-    reviewer._late[0].wait(30)  # noqa: SLF001
+    reviewer._late[0].wait(30)
     assert world.server.own_comments(number) == []
 
 
@@ -374,10 +374,10 @@ def test_no_more_than_so_many_late_ones_are_at_work(world: World) -> None:
     reviewer.round()
     assert len(world.counted) == reviews.MOST_LATE
     released.set()
-    for one in reviewer._late:  # noqa: SLF001
+    for one in reviewer._late:
         one.wait(30)
     world.compare.before = lambda _: None
-    reviewer._deadline = 60.0  # noqa: SLF001
+    reviewer._deadline = 60.0
     reviewer.round()
     assert {head for _, head in opened[2:]} <= set(world.reviewed())
 

@@ -124,9 +124,8 @@ def test_a_tip_that_was_not_read_is_not_refused(more: dict[str, Any]) -> None:
 
 def test_before_anything_is_in_force_nothing_is_told_but_the_refusal() -> None:
     sources = {"policies": SourceResult(name="policies", seen=TIP, refused=True)}
-    assert {commit for commit, _ in outcome_statuses(report(cluster(state=State.PENDING), said=(error(),), sources=sources), "policies")} == {
-        TIP
-    }
+    made = report(cluster(state=State.PENDING), said=(error(),), sources=sources)
+    assert {commit for commit, _ in outcome_statuses(made, "policies")} == {TIP}
     assert outcome_statuses(report(cluster()), "another") == {}
 
 
