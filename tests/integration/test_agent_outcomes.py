@@ -60,10 +60,10 @@ class World:
         return [line for line in map(json.loads, self.output.getvalue().splitlines()) if line["event"] == name]
 
 
-def of(state: State, commit: str = MERGED, **more: bool) -> Report:
+def of(state: State, commit: str = MERGED, *, staged: bool = False) -> Report:
     """A cycle after which the cluster is in that state."""
     sources = {"policies": SourceResult(name="policies", seen=commit, accepted=commit)}
-    return report(cluster("east", change(**more), state=state), sources=sources)
+    return report(cluster("east", change(staged=staged), state=state), sources=sources)
 
 
 APPLIED, WAITING = of(State.SYNCED), of(State.PENDING, staged=True)

@@ -29,10 +29,10 @@ class Hook:
         self.file.write_text(f"{SECRET}\n", encoding="utf-8")
         self.webhook = Webhook(kind, "shop/policies", self.file, pushed=self.pushed.append, log=logger("json", stream=self.output))
 
-    def send(self, body: bytes | Mapping[str, Any] = PUSH, headers: Mapping[str, str] | None = None, **more: str) -> int:
-        """The status that a message gets; with the right proof unless headers are given."""
+    def send(self, body: bytes | Mapping[str, Any] = PUSH, headers: Mapping[str, str] | None = None, kind: str = "") -> int:
+        """The status that a message of a content type gets; with the right proof unless headers are given."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.webhook.answer({**(proof(self.kind, content) if headers is None else headers), **more}, content)[0]
+        return self.webhook.answer({"content-type": kind, **(proof(self.kind, content) if headers is None else headers)}, content)[0]
 
 
 def signed(body: bytes, secret: str = SECRET) -> str:
@@ -119,7 +119,7 @@ def test_a_form_holds_the_message_in_one_field(tmp_path: Path) -> None:
     hook = Hook(tmp_path, "github")
     for repository in ("shop/policies", "shop/other"):
         body = urlencode({"payload": json.dumps({**PUSH, "repository": {"full_name": repository}})}).encode()
-        assert hook.send(body, **{"content-type": "application/x-www-form-urlencoded"}) == 200
+        assert hook.send(body, kind="application/x-www-form-urlencoded; charset=utf-8") == 200
     assert hook.pushed == ["main"]
 
 
