@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test e2e lab lab-up lab-down lint types contracts check bench lock docs build image clean
+.PHONY: help demo test e2e lab lab-up lab-down lab-forge-up lab-forge-down lint types contracts check bench lock docs build image clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml requirements/dev.txt
 	@echo "setting up $(VENV) (once)"
@@ -27,7 +27,7 @@ e2e: $(STAMP) ## End-to-end tests, the long ones, on a real Istio; needs `make l
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m e2e --ignore=tests/e2e
 	@$(BIN)/python -m pytest -m e2e tests/e2e
 
-lab: $(STAMP) ## Build API servers and Istio for the tests from source (Go 1.26; ten minutes, once)
+lab: $(STAMP) ## Build API servers, Istio and Gitea for the tests from source (Go 1.26; fifteen minutes, once)
 	@$(BIN)/python -m tests.lab build
 
 lab-up: $(STAMP) ## Two clusters with a real Istio to play with; needs `make lab`, root, iproute2 and iptables
@@ -35,6 +35,12 @@ lab-up: $(STAMP) ## Two clusters with a real Istio to play with; needs `make lab
 
 lab-down: $(STAMP) ## End them
 	@$(BIN)/python -m tests.lab mesh-down
+
+lab-forge-up: $(STAMP) ## A Gitea with a repository of policies to play with; needs `make lab`
+	@$(BIN)/python -m tests.lab forge-up
+
+lab-forge-down: $(STAMP) ## End it
+	@$(BIN)/python -m tests.lab forge-down
 
 lint: $(STAMP) ## Style and formatting
 	@$(BIN)/ruff check .

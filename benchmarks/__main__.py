@@ -10,9 +10,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import agent, commands, kube
+from benchmarks import agent, commands, kube, review
 
-PARTS = {"commands": commands.report, "agent": agent.report, "kube": kube.report}
+PARTS = {"commands": commands.report, "agent": agent.report, "review": review.report, "kube": kube.report}
 
 
 def main() -> int:

@@ -12,25 +12,21 @@ from urllib.parse import parse_qsl
 import click
 from msgspec import Struct
 
-from gitmesh.cli import console, options, wiring
-from gitmesh.cli.exits import exit_code
+from gitmesh.cli import console, ends, options, wiring
+from gitmesh.cli.exits import CLEAN, DIFFERENT, exit_code
 from gitmesh.cli.output import dumped
 from gitmesh.cli.session import Job, execute, shown_clusters, translators
-from gitmesh.diagnostics import suggest
-from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Service, ServicePort
 from gitmesh.model.report import Report, Stage
 from gitmesh.reasoning.questions import Client, Known, Question
 from gitmesh.render.answers import Asked
 from gitmesh.render.document import Document
 from gitmesh.render.findings import findings_text
 from gitmesh.render.paint import Paint
-from gitmesh.resolution.index import port_of
 
 A = TypeVar("A")
 C = TypeVar("C", bound=Callable[..., Any])
 
-ANONYMOUS = "anonymous"
-ACCOUNT = "serviceaccount:"
 WORDS = """SRC is a workload or a ServiceAccount (`name` or `namespace/name`), a ServiceAccount for sure
 (`serviceaccount:namespace/name`), or `anonymous`: a client without proxy and identity. DST is a Service, `name` or
 `namespace/name`, with `:port` where it has several. POLICIES is a folder to read in place of the repository. With --facts no
@@ -53,13 +49,32 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 def arguments(command: C) -> C:
     """SRC, DST, [POLICIES], and the request's options in the order in which the help shows them."""
-    for decorate in reversed(_DECORATORS):
+    return _decorated(command, click.argument("source", metavar="SRC"), *_DESTINATION, _FROM_IP, *_RUN)
+
+
+def arguments_of_destination(command: C) -> C:
+    """The same without a client."""
+    return _decorated(command, *_DESTINATION, *_RUN)
+
+
+def expect(command: C) -> C:
+    """--expect"""
+    return click.option(
+        "--expect",
+        type=click.Choice(("allowed", "denied")),
+        default=None,
+        help="End with exit code 1 where some answer is another one, or unknown.",
+    )(command)
+
+
+def _decorated(command: C, *decorators: Callable[[Any], Any]) -> C:
+    for decorate in reversed(decorators):
         command = decorate(command)
     return command
 
 
-_DECORATORS: tuple[Callable[[Any], Any], ...] = (
-    click.argument("source", metavar="SRC"),
+_FROM_IP = click.option("--from-ip", default="", metavar="ADDRESS", help="The client's address, where policies ask for it.")
+_DESTINATION: tuple[Callable[[Any], Any], ...] = (
     click.argument("destination", metavar="DST"),
     click.argument("policies", required=False, type=click.Path(path_type=Path, exists=True), metavar="[POLICIES]"),
     click.option("--method", default="GET", show_default=True, help="HTTP method."),
@@ -68,7 +83,8 @@ _DECORATORS: tuple[Callable[[Any], Any], ...] = (
     click.option("--header", multiple=True, metavar="NAME=VALUE", help="Request header; may be repeated."),
     click.option("--authority", default="", metavar="HOST", help="Host header; default the Service as the client would call it."),
     click.option("--port", default="", metavar="PORT", help="Service port, number or name; the same as DST:port."),
-    click.option("--from-ip", default="", metavar="ADDRESS", help="The client's address, where policies ask for it."),
+)
+_RUN: tuple[Callable[[Any], Any], ...] = (
     click.option("--source", "source_name", metavar="NAME", help="Which source POLICIES stands in for; default the first."),
     options.config,
     options.facts,
@@ -140,39 +156,62 @@ def answer(
     look: Callable[[Question, Known], A],
     text: Callable[[Asked[A], Paint], str],
     document: Callable[[Asked[A]], Document],
+    *,
+    met: Callable[[A], bool] | None = None,
 ) -> int:
-    """Decide, look the request up in every cluster that has both ends, and print what was found; the exit code.
-
-    Findings go to stderr: stdout holds the answer only.
-    """
+    """Decide, look the request up in every cluster that has both ends, and print what was found; the exit code."""
     want = wanted(given)
-    report = _decided(given)
-    beside = console.paint_for(given["color"], error=True)
-    if said := findings_text(report.diagnostics, paint=beside):
-        console.note(said.rstrip("\n"), beside)
-    known = _known_clusters(report)
-    if known:
-        asked = _asked(want, report, known, look)
-        if given["form"] == "text":
-            paint = console.paint_for(given["color"])
-            console.data(text(asked, paint), paint)
-        else:
-            console.document(dumped(document(asked), given["form"]))
-    return exit_code(report, fail_on=given["fail_on"])
+    decision = decide(given)
+    asked = _asked(want, decision, look) if decision.known else None
+    return tell(given, decision.report, asked, text, document, met=met)
 
 
-def _asked(want: Wanted, report: Report, known: Mapping[str, Known], look: Callable[[Question, Known], A]) -> Asked[A]:
-    found = questions(want, known)
+def tell(
+    given: Mapping[str, Any],
+    report: Report,
+    asked: Asked[A] | None,
+    text: Callable[[Asked[A], Paint], str],
+    document: Callable[[Asked[A]], Document],
+    *,
+    met: Callable[[A], bool] | None = None,
+) -> int:
+    """Print what was found; the exit code. With `met`, answers must be so, and be known: else it is 1 where nothing worse was found."""
+    if asked is None:
+        return exit_code(report, fail_on=given["fail_on"])
+    if given["form"] == "text":
+        paint = console.paint_for(given["color"])
+        console.data(text(asked, paint), paint)
+    else:
+        console.document(dumped(document(asked), given["form"]))
+    unmet = met is not None and (bool(asked.silent) or not all(map(met, asked.answers.values())))
+    return exit_code(report, fail_on=given["fail_on"]) or (DIFFERENT if unmet else CLEAN)
+
+
+def _asked(want: Wanted, decision: Decision, look: Callable[[Question, Known], A]) -> Asked[A]:
+    found = questions(want, decision.known)
     return Asked(
-        report=report,
+        report=decision.report,
         questions=found,
-        answers={name: look(question, known[name]) for name, question in found.items()},
-        silent=tuple(name for name in report.clusters if name not in known),
+        answers={name: look(question, decision.known[name]) for name, question in found.items()},
+        silent=decision.silent,
     )
 
 
-def _decided(given: Mapping[str, Any]) -> Report:
-    """The policies decided for the clusters, as far as `render` goes."""
+class Decision(Struct, frozen=True, kw_only=True):
+    """The policies decided for the clusters that are meant. `facts` are those of all clusters: callers may be in any."""
+
+    report: Report
+    known: Mapping[str, Known]
+    facts: Mapping[str, ClusterFacts]
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Clusters of which nothing is known."""
+        return tuple(name for name in self.report.clusters if name not in self.known)
+
+
+def decide(given: Mapping[str, Any]) -> Decision:
+    """Run the pipeline as far as `render` goes. Findings go to stderr: stdout holds the answer only."""
     plugins = translators()
     review = wiring.review(
         given["config_path"],
@@ -184,10 +223,16 @@ def _decided(given: Mapping[str, Any]) -> Report:
         plugins,
     )
     job = Job(sources=review.sources, fleet=review.fleet, options=review.options, translators=plugins)
-    return shown_clusters(execute(job, Stage.BUILD), review.only)
+    whole = execute(job, Stage.BUILD)
+    report = shown_clusters(whole, review.only)
+    beside = console.paint_for(given["color"], error=True)
+    if said := findings_text(report.diagnostics, paint=beside):
+        console.note(said.rstrip("\n"), beside)
+    facts = {name: result.facts for name, result in whole.clusters.items() if result.facts is not None}
+    return Decision(report=report, known=known_clusters(report), facts=facts)
 
 
-def _known_clusters(report: Report) -> Mapping[str, Known]:
+def known_clusters(report: Report) -> Mapping[str, Known]:
     """What the report says of each cluster whose facts are known."""
     return {
         name: Known(result.facts, result.build.units, result.build.held_units, result.build.refused)
@@ -199,12 +244,12 @@ def _known_clusters(report: Report) -> Mapping[str, Known]:
 def questions(want: Wanted, known: Mapping[str, Known]) -> Mapping[str, Question]:
     """The question in each cluster that has both client and destination. What no cluster has is a usage error."""
     facts = {name: one.index.facts for name, one in known.items()}
-    services = {name: service for name, one in facts.items() if (service := _service(want.destination, one))}
-    clients = {name: client for name, one in facts.items() if (client := _client(want, one))}
+    services = {name: service for name, one in facts.items() if (service := ends.service_and_port(want.destination, one))}
+    clients = {name: client for name, one in facts.items() if (client := ends.named_client(want.source, want.ip, one))}
     if not services:
-        raise click.UsageError(_missing("Service", want.destination.partition(":")[0], _service_names(facts.values()), facts))
+        raise click.UsageError(ends.no_service(want.destination, facts))
     if not clients:
-        raise click.UsageError(_missing("workload or ServiceAccount", want.source, _client_names(facts.values()), facts))
+        raise click.UsageError(ends.no_client(want.source, facts))
     both = sorted(services.keys() & clients.keys())
     if not both:
         where = f"{want.source} is in {', '.join(sorted(clients))}, {want.destination} in {', '.join(sorted(services))}"
@@ -225,100 +270,3 @@ def _question(want: Wanted, client: Client, service: Service, port: ServicePort)
         authority=want.authority or (host if port.number == 80 else f"{host}:{port.number}"),
         http=port.http,
     )
-
-
-def _service(text: str, facts: ClusterFacts) -> tuple[Service, ServicePort] | None:
-    place, _, reference = text.partition(":")
-    if "." in place and "/" not in place:
-        name, namespace = place.split(".")[:2]
-        place = f"{namespace}/{name}"
-    found = [service for service in facts.services if _named(place, service.namespace, service.name)]
-    if not found:
-        return None
-    service = _only(found, place, facts.cluster)
-    return service, _port(service, reference, facts.cluster)
-
-
-def _port(service: Service, reference: str, cluster: str) -> ServicePort:
-    port = port_of(service, int(reference) if reference.isascii() and reference.isdigit() else reference) if reference else None
-    if not reference and len(service.ports) == 1:
-        port = service.ports[0]
-    if port is None:
-        has = ", ".join(f"{p.number} {p.name}".strip() for p in service.ports) or "none"
-        fault = f"has no port {reference}" if reference or not service.ports else "has several ports, name one"
-        raise click.UsageError(f"Service {service.namespace}/{service.name} of cluster {cluster} {fault}; there is {has}")
-    return port
-
-
-def _named(text: str, namespace: str, name: str) -> bool:
-    return text in (name, f"{namespace}/{name}")
-
-
-K = TypeVar("K", Service, Workload)
-
-
-def _only(found: list[K], text: str, cluster: str) -> K:
-    """The one that is meant; a name that several namespaces have is a usage error."""
-    places = sorted({f"{one.namespace}/{one.name}" for one in found})
-    if len(places) > 1:
-        raise click.UsageError(f"{text} may be {' or '.join(places)} in cluster {cluster}; say which")
-    return found[0]
-
-
-def _client(want: Wanted, facts: ClusterFacts) -> Client | None:
-    if want.source == ANONYMOUS:
-        return Client(ip=want.ip)
-    sure = want.source.startswith(ACCOUNT)
-    workloads = [] if sure else [one for one in facts.workloads if _named(want.source, one.namespace, one.name)]
-    if workloads:
-        return _running([_only(workloads, want.source, facts.cluster)], facts, want.ip)
-    return _account(want.source.removeprefix(ACCOUNT), facts, want.ip)
-
-
-def _account(text: str, facts: ClusterFacts, ip: str) -> Client | None:
-    """The identity; labels are those that all its workloads share."""
-    running = {(one.namespace, one.service_account) for one in facts.workloads}
-    found = sorted({key for key in running | facts.service_accounts if _named(text, *key)})
-    if len(found) > 1:
-        places = " or ".join("/".join(key) for key in found)
-        raise click.UsageError(f"{text} may be {places} in cluster {facts.cluster}; say which")
-    if not found:
-        return None
-    workloads = [one for one in facts.workloads if (one.namespace, one.service_account) == found[0]]
-    mesh = next((one.mesh for one in workloads if one.mesh), "")
-    if workloads:
-        return _running(workloads, facts, ip, mesh)
-    namespace, name = found[0]
-    own = facts.meshes[0] if facts.meshes else None
-    domain, label = (own.trust_domain, own.name) if own else (None, "")
-    return Client(namespace=namespace, service_account=name, trust_domain=domain, mesh=label, ip=ip)
-
-
-def _running(workloads: list[Workload], facts: ClusterFacts, ip: str, mesh: str = "") -> Client:
-    first = workloads[0]
-    common = set(first.labels.items()).intersection(*(one.labels.items() for one in workloads))
-    own = facts.mesh(mesh or first.mesh)
-    return Client(
-        namespace=first.namespace,
-        service_account=first.service_account,
-        trust_domain=own.trust_domain if own else None,
-        labels=dict(sorted(common)),
-        mesh=own.name if own else "",
-        ip=ip,
-    )
-
-
-def _service_names(facts: Iterable[ClusterFacts]) -> set[tuple[str, str]]:
-    return {service.key for one in facts for service in one.services}
-
-
-def _client_names(facts: Iterable[ClusterFacts]) -> set[tuple[str, str]]:
-    return {key for one in facts for key in (*one.service_accounts, *((w.namespace, w.name) for w in one.workloads))}
-
-
-def _missing(what: str, text: str, names: set[tuple[str, str]], facts: Mapping[str, ClusterFacts]) -> str:
-    text = text.removeprefix(ACCOUNT)
-    known = {f"{namespace}/{name}" for namespace, name in names} if "/" in text else {name for _, name in names}
-    clusters = ", ".join(sorted(facts)) or "any cluster: none is known"
-    hint = suggest(text, known)
-    return f"there is no {what} {text} in {clusters}{f'; {hint}' if hint else ''}"

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from gitmesh.ports import Source, Translator
     from gitmesh.reviewing.review import Ground, Sides
 
-STATUS = "status"
-"""Where facts come from that the agent published."""
 _FACTS_ROOM = 1 << 25
 """Bytes of one cluster's facts."""
 _OLD = 86_400
@@ -49,12 +47,13 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 class Compared(Struct, frozen=True, kw_only=True):
     """A comparison, and, where live clusters were asked, what they differ in from the base already. `setup` is the configuration that
-    counted, and `branch` the one that the source follows ("" = there is none)."""
+    counted, `branch` the one that the source follows ("" = there is none), `facts` what both sides were judged by."""
 
     comparison: Comparison
     drift: Report | None = None
     setup: configuration.Setup | None = None
     branch: str = ""
+    facts: Mapping[str, ClusterFacts] = {}
 
 
 def compared(asked: Asked, plugins: Mapping[str, Translator]) -> Compared:
@@ -67,11 +66,11 @@ def compared(asked: Asked, plugins: Mapping[str, Translator]) -> Compared:
         raise click.UsageError(f"{error}{f'; {error.hint}' if error.hint else ''}") from None
     setup = _setup(asked, revisions)
     sides = _sides(asked, revisions, setup)
-    ground, drift = _ground(asked, revisions, setup, sides, plugins)
+    ground, facts, drift = _ground(asked, revisions, setup, sides, plugins)
     with console.progress() as progress:
         found = review(sides, ground, clock=time.monotonic, progress=progress)
     branch = wiring.named_source(setup, asked.source).branch if setup else ""
-    return Compared(comparison=found, drift=drift, setup=setup, branch=branch)
+    return Compared(comparison=found, drift=drift, setup=setup, branch=branch, facts=facts)
 
 
 class _Revisions(Struct, frozen=True, kw_only=True):
@@ -145,7 +144,8 @@ def _below(path: Path | None, top: Path) -> tuple[str, ...]:
 
 def _ground(
     asked: Asked, revisions: _Revisions, setup: configuration.Setup | None, sides: Sides, plugins: Mapping[str, Translator]
-) -> tuple[Ground, Report | None]:
+) -> tuple[Ground, Mapping[str, ClusterFacts], Report | None]:
+    """What both sides are judged by, the facts of it, and what live clusters differ in already."""
     from gitmesh.reviewing.review import Ground
 
     facts, told = _given_facts(asked, revisions, setup)
@@ -166,6 +166,7 @@ def _ground(
             enforced={name: mode for name, mode in enforced.items() if name in shown},
             facts=told,
         ),
+        facts,
         drift,
     )
 

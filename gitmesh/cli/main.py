@@ -25,6 +25,7 @@ ENTRIES: Mapping[str, Entry] = {
     "diff": Entry(module=f"{_COMMANDS}.diff", help="Show what differs between policies and live clusters."),
     "review": Entry(module=f"{_COMMANDS}.review", help="Say on a pull request what its merge would mean."),
     "can": Entry(module=f"{_COMMANDS}.can", help="Say whether a request would be admitted, and which lines decide."),
+    "who-can": Entry(module=f"{_COMMANDS}.who_can", help="Say who can call a destination, and which lines decide."),
     "route": Entry(module=f"{_COMMANDS}.route", help="Say how a request would be treated, and which lines decide."),
     "sync": Entry(module=f"{_COMMANDS}.sync", help="Make the clusters what the policies say, once."),
     "approve": Entry(module=f"{_COMMANDS}.approve", help="End a hold: confirm the facts that a finding doubts."),
@@ -53,7 +54,7 @@ Examples:
 EPILOG = """\b
 Exit codes (the same for every output format):
   0    clean
-  1    differences (diff only)
+  1    differences (diff), or another answer than --expect says (can, who-can)
   2    error findings; warnings too with --fail-on warning
   3    wrong usage, a failure, or a cluster that did not answer
   130  interrupted

@@ -110,10 +110,14 @@ def facts_from(command: C) -> C:
     )(command)
 
 
+def full(command: C) -> C:
+    """--full"""
+    return click.option("--full", is_flag=True, help="With --base: show the whole of objects that are new or that go.")(command)
+
+
 def revisions(command: C) -> C:
-    """--base, --head and --full"""
+    """--base and --head"""
     for decorate in (
-        click.option("--full", is_flag=True, help="With --base: show the whole of objects that are new or that go."),
         click.option("--head", metavar="REV", default="HEAD", show_default=True, help="With --base: the revision that is looked at."),
         click.option("--base", metavar="REV", help="Compare with this revision; where both came apart is where the comparison begins."),
     ):

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from gitmesh.model.units import Caller
 from gitmesh.reasoning.callers import is_at, is_inside
-from gitmesh.reasoning.values import MOST, UntoldError, Value, cut, terms
+from gitmesh.reasoning.values import MOST, UntoldError, Value, cut, spoken, terms
 
 _BITS: Mapping[int, int] = {4: 32, 6: 128}
 
@@ -58,8 +58,4 @@ def told(chosen: Collection[AddressRegion], every: Collection[AddressRegion]) ->
     if len(chosen) == len(every):
         return ""
     values = [value for one in chosen for value in one.values]
-    texts = []
-    for blocks, refused in terms(values, [value for one in every for value in one.values]):
-        base = " and ".join(blocks) or "anywhere"
-        texts.append(f"{base} but {'not ' if blocks else ''}{', '.join(refused)}" if refused else base)
-    return f" from {', '.join(texts)}"
+    return f" from {spoken(terms(values, [value for one in every for value in one.values]), 'anywhere')}"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.model.facts import Service
 from gitmesh.reasoning.access import Admission, can
@@ -54,8 +55,9 @@ class OneRequest:
         self.samples = (sample,)
 
     def told(self, chosen: Collection[int]) -> tuple[str, ...]:  # noqa: ARG002  one is all
-        """It goes without saying."""
-        return ()
+        """What it is."""
+        (sample,) = self.samples
+        return (f"{sample.method} {sample.path}",) if sample.http else ()
 
 
 class Cell(Struct, frozen=True, kw_only=True):
@@ -79,17 +81,26 @@ class Row(Struct, Generic[V], frozen=True, kw_only=True):
 
 
 class Destination:
-    """A Service with what is at stake for it on each side. Raises UntoldError where there are too many classes, or unknown ones."""
+    """A Service with what is at stake for it on each side; of `ports` these alone, if there are some, and of requests `request` alone.
+    Raises UntoldError where there are too many classes, or unknown ones."""
 
     def __init__(
-        self, key: ServiceKey, sides: Sequence[Known], stakes: Sequence[Stake], askers: Askers, only: Sample | None = None
+        self,
+        key: ServiceKey,
+        sides: Sequence[Known],
+        stakes: Sequence[Stake],
+        askers: Askers,
+        *,
+        ports: Collection[int] = (),
+        request: Sample | None = None,
     ) -> None:
         self._key, self._sides, self._askers = key, sides, askers
         self._words: dict[tuple[int, frozenset[int]], tuple[str, ...]] = {}
         service = sides[0].index.facts.service_index[key]
+        numbers = sorted({port.number for port in service.ports if not ports or port.number in ports})
         self._requests: Mapping[int, Asked] = {
-            number: OneRequest(only) if only else _requests(service, number, stakes)
-            for number in sorted({port.number for port in service.ports})
+            number: _requests(service, number, stakes) if request is None else OneRequest(_sent(request, service, number))
+            for number in numbers
         }
         count = len(askers.samples) * sum(len(one.samples) for one in self._requests.values())
         if count > MOST:
@@ -131,6 +142,13 @@ class Destination:
         if (port, requests) not in self._words:
             self._words[port, requests] = self._requests[port].told(requests)
         return self._words[port, requests]
+
+
+def _sent(request: Sample, service: Service, number: int) -> Sample:
+    """The request as it is sent to a port: by the Service's name, unless it says otherwise, and as no request where proxies see none."""
+    host = f"{service.name}.{service.namespace}{'' if number == 80 else f':{number}'}"
+    http = any(port.http for port in service.ports if port.number == number)
+    return replace(request, http=http, authority=request.authority or host)
 
 
 def _requests(service: Service, number: int, stakes: Iterable[Stake]) -> Requests:

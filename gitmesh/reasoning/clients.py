@@ -69,9 +69,8 @@ class Clients:
     def __init__(self, residents: Iterable[Resident], about: Interest) -> None:
         self._about = about
         self._identities = tuple(_identities(residents, about))
-        self._domains = frozenset(
-            one.resident.client.trust_domain for one in self._identities if one.resident and "@" not in one.resident.account
-        )
+        own = (one for one in self._identities if one.resident and not one.resident.cluster)
+        self._domains = frozenset(one.client.trust_domain for one in own)
         self._regions = regions([item for item, _ in about.items])
         groups: dict[object, list[int]] = {}
         for number, one in enumerate(self._identities):
@@ -132,10 +131,13 @@ class Clients:
             yield from self._strangers(members)
 
     def _residents(self, members: Collection[int]) -> Iterator[str]:
-        """By their ServiceAccounts, or by their workloads where not all of a ServiceAccount's are meant."""
+        """By their ServiceAccounts, or by their workloads where not all of a ServiceAccount's are meant. What another cluster calls by
+        the same identity is named once."""
         apart = {one.resident.account for number, one in enumerate(self._identities) if one.resident and number not in members}
-        found = (one for number in members if (one := self._identities[number].resident))
-        yield from {one.workload if one.account in apart else one.account for one in found}
+        found = [one for number in members if (one := self._identities[number].resident)]
+        own = {_identity(one.client) for one in found if not one.cluster}
+        told = (one for one in found if not one.cluster or _identity(one.client) not in own)
+        yield from {one.workload if one.account in apart else one.account for one in told}
 
     def _strangers(self, members: Collection[int]) -> Iterator[str]:
         """Of those that name more than others, only such as are treated otherwise than these."""
@@ -265,7 +267,9 @@ def _identity(client: Client) -> _Key:
 
 
 def _wider(key: _Key, others: Mapping[_Key, int]) -> list[int]:
-    """Those that name all but the fewest parts of what this one names."""
+    """Those that name all but the fewest parts of what this one names; of who shows no identity, none."""
+    if key[0] is None:
+        return []
     least: _Key = (_NOBODY, _NOBODY, _NOBODY, (), "")
     named = [place for place, part in enumerate(key) if part != least[place]]
     for size in range(1, len(named) + 1):

@@ -19,6 +19,8 @@ class Resident(Struct, frozen=True, kw_only=True):
     client: Client
     account: str
     workload: str
+    cluster: str = ""
+    """Another one that it is in."""
 
 
 def population(cluster: str, facts: Mapping[str, ClusterFacts | None]) -> tuple[Resident, ...]:
@@ -69,4 +71,4 @@ def _foreign(facts: ClusterFacts) -> Iterator[Resident]:
     for namespace, name, domain in sorted({*running, *((namespace, name, domain) for namespace, name, domain, _ in _idle(facts))}):
         label = f"{namespace}/{name}@{facts.cluster}"
         client = Client(namespace=namespace, service_account=name, trust_domain=domain)
-        yield Resident(client=client, account=label, workload=label)
+        yield Resident(client=client, account=label, workload=label, cluster=facts.cluster)

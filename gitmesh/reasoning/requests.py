@@ -17,7 +17,7 @@ from msgspec import Struct
 from gitmesh.confidential import MASK, is_credential
 from gitmesh.model.units import NamedCondition, Operation
 from gitmesh.reasoning.operations import asks_http, is_host, like
-from gitmesh.reasoning.values import MOST, Terms, UntoldError, Value, cut, samples, strange, terms
+from gitmesh.reasoning.values import MOST, Terms, UntoldError, Value, cut, samples, spoken, strange, terms
 from gitmesh.resolution.conditions import holds
 from gitmesh.resolution.matching import named_holds
 
@@ -276,20 +276,16 @@ def _sentences(said: Mapping[str, Terms]) -> Iterator[str]:
     host = [f"to {_alternatives('Host', said['Host'])}"] if "Host" in said else []
     methods = _alternatives("Method", said["Method"]) if "Method" in said else ""
     paths = said.get("Path", ())
-    plain = [first for first in paths if first[0] and not first[1]]
+    plain = tuple(one for one in paths if one[0] and not one[1])
     rest = [one for one in paths if one not in plain]
-    texts = ([_alternatives("Path", plain)] if plain else []) + [_alternatives("Path", [one]) for one in rest]
+    texts = ([_alternatives("Path", plain)] if plain else []) + [_alternatives("Path", (one,)) for one in rest]
     for path in texts or [""]:
         on = "on " if path and methods and (path.startswith("any") or methods.startswith("any")) else ""
         yield " ".join(part for part in (methods, f"{on}{path}", *host, *headers) if part)
 
 
-def _alternatives(name: str, found: Iterable[tuple[tuple[str, ...], tuple[str, ...]]]) -> str:
-    texts = []
-    for conditions, refused in found:
-        base = " and ".join(conditions) or _WORDS[name]
-        texts.append(f"{base} but {'not ' if conditions else ''}{', '.join(refused)}" if refused else base)
-    return ", ".join(texts)
+def _alternatives(name: str, found: Terms) -> str:
+    return spoken(found, _WORDS[name])
 
 
 def _with(found: Terms) -> str:

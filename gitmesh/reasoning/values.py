@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from msgspec import Struct
 
-__all__ = ["MOST", "Terms", "UntoldError", "Value", "cut", "samples", "strange", "terms"]
+__all__ = ["MOST", "Terms", "UntoldError", "Value", "cut", "samples", "spoken", "strange", "terms"]
 
 MOST = 20_000
 """Classes of one destination that are looked at; there is no telling what lies beyond."""
@@ -68,6 +68,17 @@ def terms(chosen: Collection[Value], among: Sequence[Value]) -> Terms:
         refused = sorted({" and ".join(_narrowest(edge.meets - broadest.meets, among)) for edge in edges})
         found.append((_narrowest(broadest.meets, among), tuple(refused)))
     return tuple(found)
+
+
+def spoken(found: Terms, anything: str) -> str:
+    """`a, b or c but not d`; `anything` is what all values are called."""
+    plain = [" and ".join(conditions) or anything for conditions, refused in found if not refused]
+    cornered = [
+        f"{' and '.join(conditions)} but not {', '.join(refused)}" if conditions else f"{anything} but {', '.join(refused)}"
+        for conditions, refused in found
+        if refused
+    ]
+    return " or ".join(text for text in (", ".join(plain), *cornered) if text)
 
 
 def _breadth(value: Value) -> tuple[int, list[str]]:

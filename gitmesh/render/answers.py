@@ -24,7 +24,8 @@ from gitmesh.render.text import table
 from gitmesh.render.values import masked, shown
 
 A = TypeVar("A")
-_ROLES: Mapping[Answer, Role] = {Answer.ALLOWED: "good", Answer.DENIED: "error", Answer.DEPENDS: "warning", Answer.UNKNOWN: "warning"}
+ROLES: Mapping[Answer, Role] = {Answer.ALLOWED: "good", Answer.DENIED: "error", Answer.DEPENDS: "warning", Answer.UNKNOWN: "warning"}
+"""How answers look."""
 _WHY_NOT: Mapping[Found, str] = {
     Found.NO_PROXY: "the client has no proxy, so nothing that policies say of routes acts on it",
     Found.NOT_HTTP: "the port is not HTTP, so proxies see no requests on it",
@@ -47,11 +48,11 @@ class Asked(Struct, Generic[A], frozen=True, kw_only=True):
 
 def admissions_text(asked: Asked[Admission], paint: Paint = plain) -> str:
     """The answer of each cluster, and for each kind of pods behind the destination why."""
-    blocks = {}
+    told = {}
     for name, found in asked.answers.items():
-        verdict = paint(_ROLES[found.answer], found.answer.value)
-        blocks[name] = (f"{verdict}  {_question(asked.questions[name])}", *_rulings(found, paint))
-    return _blocks(blocks, asked.silent, paint)
+        verdict = paint(ROLES[found.answer], found.answer.value)
+        told[name] = (f"{verdict}  {_question(asked.questions[name])}", *_rulings(found, paint))
+    return blocks(told, asked.silent, paint)
 
 
 def _rulings(found: Admission, paint: Paint) -> Iterator[str]:
@@ -61,17 +62,17 @@ def _rulings(found: Admission, paint: Paint) -> Iterator[str]:
     for ruling, pods in groups.items():
         mixed = f"{ruling.answer.value}, " if len(groups) > 1 else ""
         yield f"  {mixed}{ruling.text}" + (paint("faint", f"  ({printable(', '.join(pods))})") if pods else "")
-        yield from (f"    {_place(origin)}" for origin in ruling.deciding)
-        yield from (f"    tried {_place(one.origin)}: {printable(one.why)}" for one in ruling.tried)
+        yield from (f"    {place(origin)}" for origin in ruling.deciding)
+        yield from (f"    tried {place(one.origin)}: {printable(one.why)}" for one in ruling.tried)
 
 
 def routings_text(asked: Asked[Routing], paint: Paint = plain) -> str:
     """Every field with its value and the line that sets it, cluster by cluster."""
-    blocks = {name: (_question(asked.questions[name]), *_routing(found)) for name, found in asked.answers.items()}
-    return _blocks(blocks, asked.silent, paint)
+    told = {name: (_question(asked.questions[name]), *_routing(found)) for name, found in asked.answers.items()}
+    return blocks(told, asked.silent, paint)
 
 
-def _blocks(blocks: Mapping[str, tuple[str, ...]], silent: Iterable[str], paint: Paint) -> str:
+def blocks(blocks: Mapping[str, tuple[str, ...]], silent: Iterable[str], paint: Paint) -> str:
     """A block for each answer; clusters of which the same is told share one."""
     told: dict[tuple[str, ...], list[str]] = {}
     for name, block in blocks.items():
@@ -98,14 +99,14 @@ def _rows(found: Routing) -> Iterator[tuple[str, str, str]]:
         decided = found.request.get(name) or found.connection.get(name)
         if decided is None:
             origin = found.ended.get(name)
-            yield camel(name), ENDED if origin else OWN, _place(origin) if origin else ""
+            yield camel(name), ENDED if origin else OWN, place(origin) if origin else ""
         elif name in _SEVERAL:
             places = found.items.get(name) or [decided.origin] * len(decided.value)
-            yield from ((camel(name), value, _place(at)) for value, at in zip(_SEVERAL[name](decided, found), places, strict=True))
+            yield from ((camel(name), value, place(at)) for value, at in zip(_SEVERAL[name](decided, found), places, strict=True))
         elif name == "headers":
             yield from _header_rows(decided, found.headers)
         else:
-            yield camel(name), shown(camel(name), spelt(decided.value)), _place(decided.origin)
+            yield camel(name), shown(camel(name), spelt(decided.value)), place(decided.origin)
 
 
 def _shares(decided: Decided, found: Routing) -> Iterator[str]:
@@ -133,21 +134,23 @@ def _header_rows(decided: Decided, who: Mapping[tuple[str, str], Origin]) -> Ite
         operations = spelt(getattr(decided.value, side))
         said = {kind: values[name] for kind, values in operations.items() if kind != "remove" and name in values}
         said |= {"remove": True} if name in operations.get("remove", ()) else {}
-        yield f"headers.{side}", shown(f"headers.{name}", {name: said}), _place(origin)
+        yield f"headers.{side}", shown(f"headers.{name}", {name: said}), place(origin)
 
 
 def _question(question: Question) -> str:
     namespace, name = question.service
     request = f" {question.method} {question.path}" if question.http else ""
-    return printable(f"{_client(question.client)} -> {namespace}/{name}:{question.port}{request}")
+    return printable(f"{client_text(question.client)} -> {namespace}/{name}:{question.port}{request}")
 
 
-def _client(client: Client) -> str:
+def client_text(client: Client) -> str:
+    """Who a client is."""
     who = f"{client.namespace}/{client.service_account}" if client.service_account else "a client"
     return who if client.trust_domain is not None else f"{who} without identity"
 
 
-def _place(origin: Origin) -> str:
+def place(origin: Origin) -> str:
+    """A line of a policy."""
     return printable(f"{origin.policy} {origin.field} ({origin.at})")
 
 
@@ -157,7 +160,7 @@ def admissions_document(asked: Asked[Admission]) -> Document:
         {"name": name, "answer": found.answer.value, **_asked(asked.questions[name]), "pods": list(_pods(found))}
         for name, found in asked.answers.items()
     ]
-    return _document(asked, "Admission", clusters, "answer")
+    return answers_document(asked, "Admission", clusters, "answer")
 
 
 def _pods(found: Admission) -> Iterator[Document]:
@@ -198,7 +201,7 @@ def routings_document(asked: Asked[Routing]) -> Document:
         }
         for name, found in asked.answers.items()
     ]
-    return _document(asked, "Routing", clusters, "found")
+    return answers_document(asked, "Routing", clusters, "found")
 
 
 def _target_document(target: Target) -> Document:
@@ -206,7 +209,8 @@ def _target_document(target: Target) -> Document:
     return {"namespace": service.namespace, "name": service.name, "port": target.port, "subset": dict(target.subset)}
 
 
-def _document(asked: Asked[A], kind: Any, clusters: Sequence[Document], key: str) -> Document:
+def answers_document(asked: Asked[A], kind: Any, clusters: Sequence[Document], key: str) -> Document:
+    """Answers by cluster; of those of which nothing is known it says so under `key`."""
     silent = [{"name": name, key: Answer.UNKNOWN.value} for name in asked.silent]
     return document(
         kind, summary=summary_document(asked.report), findings=findings(asked.report.diagnostics), clusters=[*clusters, *silent]

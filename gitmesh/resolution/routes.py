@@ -174,7 +174,7 @@ def row_fields(row: Row) -> tuple[dict[str, Decided], tuple[tuple[Rule, Slot], .
             continue
         name = slot_path(rule, slot)[0] if slot == ROUTING else slot[0]
         if replaces_prefix(value):
-            path = _replacement(value.path.replace_prefix_match, rule.match, row.match)
+            path = replacement(value.path.replace_prefix_match, rule.match, row.match)
             if path is None:
                 failed.append((rule, slot))
                 continue
@@ -184,8 +184,8 @@ def row_fields(row: Row) -> tuple[dict[str, Decided], tuple[tuple[Rule, Slot], .
     return ({**fields, "headers": headers} if headers else fields), tuple(failed)
 
 
-def _replacement(new: str, rule: RequestMatch, row: RequestMatch) -> PathRewrite | None:
-    """What the row must replace so that the rule's prefix becomes `new`; None where the row's path leaves that open.
+def replacement(new: str, rule: RequestMatch, row: RequestMatch) -> PathRewrite | None:
+    """What a narrower row must replace so that the rule's prefix becomes `new`; None where the row's path leaves that open.
 
     As in the Gateway API a segment prefix is replaced with its slash: /api -> / turns /api/v1 into /v1.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -16,6 +16,7 @@ from gitmesh.model.units import DestinationUnit, MeshUnit, UnitKey
 from gitmesh.reasoning.difference import access_changes
 from gitmesh.reasoning.population import Resident, population
 from gitmesh.reasoning.questions import Known, ServiceKey
+from gitmesh.resolution.index import Index
 from gitmesh.reviewing.objects import object_deltas
 from gitmesh.reviewing.protection import destination_changes, mesh_changes
 from gitmesh.reviewing.risk import risk_of
@@ -86,7 +87,7 @@ def _compared(name: str, facts: ClusterFacts, before: Build, after: Build, calle
     destinations = [(_destination(a), _destination(b)) for a, b in pairs]
     meshes = [(_mesh(a), _mesh(b)) for a, b in pairs]
     objects = object_deltas(before, after)
-    access = access_changes(_known(facts, before), _known(facts, after), callers)
+    access = access_changes(_known(facts, before), _known(facts, after), callers, _doubtful(facts, before, after, moved))
     routes = tuple(change for a, b in destinations for change in route_changes(a, b))
     guards = [(_service(pair), destination_changes(*pair)) for pair in destinations]
     touched = {
@@ -107,6 +108,19 @@ def _compared(name: str, facts: ClusterFacts, before: Build, after: Build, calle
         reach=_reach(facts, touched),
         held=_held(after.held_units),
     )
+
+
+def _doubtful(facts: ClusterFacts, before: Build, after: Build, moved: Iterable[UnitKey]) -> Collection[ServiceKey] | None:
+    """The destinations whose access may differ: those that moved, or are held on one side, and all that share their pods; None, any,
+    where something of a mesh did."""
+    keys = {*moved, *(before.held_units ^ after.held_units)}
+    if any(key.kind == "Mesh" for key in keys):
+        return None
+    keys |= {unit.key for unit in (*before.refused, *after.refused)}
+    index = Index(facts)
+    services = [facts.service_index[key.namespace, key.name] for key in keys if (key.namespace, key.name) in facts.service_index]
+    beside = {one.key for service in services for w in index.behind(service) for one in index.services_of.get(w.key, ())}
+    return beside | {service.key for service in services}
 
 
 def _service(pair: tuple[DestinationUnit | None, DestinationUnit | None]) -> ServiceKey:

@@ -18,6 +18,7 @@ from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, T
 from gitmesh.render.answers import spelt
 from gitmesh.render.values import shortened, shown
 from gitmesh.resolution.matching import Disjoint, Inexpressible, conjunction, implies, normal
+from gitmesh.resolution.routes import replacement, replaces_prefix
 from gitmesh.reviewing.requests import match_text
 
 _EVERYTHING = Route(match=RequestMatch(), fields={})
@@ -88,7 +89,7 @@ def _taken(region: RequestMatch, earlier: Iterable[Route]) -> bool:
 
 
 def _row_changes(service: tuple[str, str], region: RequestMatch, old: Route, new: Route) -> Iterator[RouteChange]:
-    was, now = dict(_said(old)), dict(_said(new))
+    was, now = dict(_said(old, region)), dict(_said(new, region))
     for name in sorted(was.keys() | now.keys()):
         yield from _changed(service, match_text(region), name, was.get(name, _NOTHING), now.get(name, _NOTHING))
 
@@ -106,7 +107,7 @@ def _changed(service: tuple[str, str], requests: str, name: str, was: _Said, now
         )
 
 
-def _said(row: Route) -> Iterator[tuple[str, _Said]]:
+def _said(row: Route, region: RequestMatch) -> Iterator[tuple[str, _Said]]:
     for name, decided in row.fields.items():
         if name == "split":
             shares = ((str(item.weight), target) for item, target in zip(decided.value, row.targets, strict=True))
@@ -115,7 +116,7 @@ def _said(row: Route) -> Iterator[tuple[str, _Said]]:
             copies = ((f"{item.percent:g}%", target) for item, target in zip(decided.value, row.mirrors, strict=True))
             yield name, _shared(decided, copies, row.mirrors)
         else:
-            yield camel(name), _value(name, decided)
+            yield camel(name), _value(name, decided, row.match, region)
 
 
 def _shared(decided: Decided, items: Iterable[tuple[str, Target]], targets: Iterable[Target]) -> _Said:
@@ -128,9 +129,15 @@ def _target(target: Target) -> str:
     return f"{target.service.namespace}/{target.service.name}{port}" + "".join(f" {key}={value}" for key, value in target.subset)
 
 
-def _value(name: str, decided: Decided) -> _Said:
-    value = spelt(decided.value)
-    return _Said(value, shown(camel(name), value), (decided.origin,), frozenset())
+def _value(name: str, decided: Decided, row: RequestMatch = _EVERYTHING.match, region: RequestMatch = _EVERYTHING.match) -> _Said:
+    """A replaced prefix is that of the row, which may be another one in another revision: it is compared as the region sees it."""
+    value, prefix = decided.value, ""
+    if replaces_prefix(value):
+        path = replacement(value.path.replace_prefix_match, row, region)
+        prefix = match_text(RequestMatch(path=row.path)) if path is None else ""
+        value = value if path is None else value.model_copy(update={"path": path})
+    found = spelt(value)
+    return _Said((found, prefix), shown(camel(name), found), (decided.origin,), frozenset())
 
 
 def _connection_changes(service: tuple[str, str], before: DestinationUnit | None, after: DestinationUnit | None) -> Iterator[RouteChange]:

@@ -1,4 +1,4 @@
-"""``python -m tests.lab build|find|up|mesh-up|mesh-down|mesh-run``: the lab from the command line."""
+"""``python -m tests.lab build|find|up|mesh-up|mesh-down|forge-up|forge-down``: the lab from the command line."""
 
 # ruff: noqa: T201 - a command line prints
 
@@ -13,13 +13,16 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.lab import build, meshup
+from tests.lab import build, forgeup, meshup
 from tests.lab.apiserver import ApiServer
 
-_MESH = {
+_HELD = {
     "mesh-up": ("start the bookshop's two meshes and return when they are ready", meshup.up),
     "mesh-down": ("end what mesh-up started, and remove what killed runs have left", meshup.down),
     "mesh-run": ("what mesh-up leaves in the background: keep the meshes up until Ctrl-C", meshup.run),
+    "forge-up": ("start a Gitea with a repository of policies and return when it is ready", forgeup.up),
+    "forge-down": ("end what forge-up started", forgeup.down),
+    "forge-run": ("what forge-up leaves in the background: keep the forge up until Ctrl-C", forgeup.run),
 }
 
 
@@ -35,13 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     up.add_argument("--dir", type=Path, help="folder for the kubeconfig files (default: a new one in /tmp)")
     up.add_argument("--crds", type=Path, action="append", default=[], help="install these too: file or folder")
     up.add_argument("--no-istio", action="store_true", help="do not install Istio's CRDs")
-    for name, (summary, _) in _MESH.items():
+    for name, (summary, _) in _HELD.items():
         commands.add_parser(name, help=summary)
     options = parser.parse_args(arguments)
     if options.command == "build":
         return build.main(crds_only=options.crds_only)
-    if options.command in _MESH:
-        return _MESH[options.command][1]()
+    if options.command in _HELD:
+        return _HELD[options.command][1]()
     found = build.find()
     if found is None:
         print("lab: not built: run 'make lab' (5 minutes, once)", file=sys.stderr)
@@ -53,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _print_paths(found: build.Binaries) -> int:
-    programs = {**dataclasses.asdict(found), **(dataclasses.asdict(found.mesh) if found.mesh else {})}
+    mesh = dataclasses.asdict(found.mesh) if found.mesh else {}
+    programs = {**dataclasses.asdict(found), **mesh, "gitea": build.find_gitea()}
     for name, path in programs.items():
         if name != "mesh":
             print(f"{name}: {path or '-'}")

@@ -1,7 +1,7 @@
 """Builds the lab's programs once into a cache folder, and finds them afterwards.
 
-``python -m tests.lab.build`` compiles kube-apiserver, kubectl, etcd, istiod and its agent from their Go modules, and fetches
-Istio's CRDs and Envoy (see ``modules.py``). Every module has a cache folder of its own, named by a hash of what it is built
+``python -m tests.lab.build`` compiles kube-apiserver, kubectl, etcd, istiod and its agent, and Gitea from their Go modules, and
+fetches Istio's CRDs and Envoy (see ``modules.py``). Every module has a cache folder of its own, named by a hash of what it is built
 from and by the Go version, so a second run builds nothing and a change in one module rebuilds only that one.
 """
 
@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.modules import ENVOY, ETCD, ISTIO, ISTIOD, KUBERNETES, MODULES, POD, Module
+from tests.lab.modules import ENVOY, ETCD, GITEA, ISTIO, ISTIOD, KUBERNETES, MODULES, POD, Module
 
 HEARTBEAT_SECONDS = 20.0
 
@@ -92,6 +92,11 @@ def _find_mesh() -> MeshPrograms | None:
     return MeshPrograms(istiod / "istiod", istiod / "pilot-agent", envoy / "envoy", istio / "envoy_bootstrap.json", pod / "pod")
 
 
+def find_gitea() -> Path | None:
+    """The folder with Gitea's program and what it reads, if it was built."""
+    return _cached(GITEA)
+
+
 def build() -> Binaries:
     """Build what the cache lacks and return where everything lies."""
     started = time.monotonic()
@@ -123,7 +128,7 @@ def _cached(module: Module) -> Path | None:
     folders = [
         folder
         for folder in cache_root().glob(f"{module.name}-{module.source_hash}-*")
-        if all((folder / name).is_file() for name in module.outputs)
+        if all((folder / name).exists() for name in module.outputs)
     ]
     return max(folders, key=lambda folder: folder.stat().st_mtime, default=None)
 
@@ -153,16 +158,17 @@ def ensure(module: Module) -> None:
 def _make(module: Module, out: Path) -> None:
     if module.wheel:
         _unpack(module, out)
-    elif module.fetch:
-        _fetch(module, out)
-    else:
+        return
+    if module.packages:
         _compile(module, out)
+    if module.fetch:
+        _fetch(module, out)
 
 
 def _compile(module: Module, out: Path) -> None:
     """Run go build, with a sign of life, as the command itself is silent for minutes."""
     options = ["-trimpath", "-ldflags", module.ldflags, "-o", f"{out}{os.sep}"]
-    command = ["go", "build", *options, *module.packages]
+    command = ["go", "build", *options, *(["-tags", module.tags] if module.tags else []), *module.packages]
     started = time.monotonic()
     with subprocess.Popen(command, cwd=module.source, env=_go_env()) as process:
         try:
@@ -180,7 +186,7 @@ def _compile(module: Module, out: Path) -> None:
 
 
 def _fetch(module: Module, out: Path) -> None:
-    """Copy files out of a module that is downloaded (and checked against go.sum), not compiled."""
+    """Copy files and folders out of a module that is downloaded (and checked against go.sum)."""
     assert module.fetch is not None
     name, *files = module.fetch
     command = ["go", "mod", "download", "-json", name]
@@ -188,8 +194,18 @@ def _fetch(module: Module, out: Path) -> None:
     if done.returncode != 0:
         raise BuildError(f"go mod download of {name} failed: {done.stderr.strip() or done.stdout.strip()}")
     folder = Path(json.loads(done.stdout)["Dir"])
-    for output, inner in zip(module.outputs, files, strict=True):
-        shutil.copyfile(folder / inner, out / output)
+    for output, inner in zip(module.outputs[-len(files) :], files, strict=True):
+        _copy(folder / inner, out / output)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, or a folder into one that may be there, without their permissions: Go's cache is read-only, and so hard to delete."""
+    if source.is_file():
+        shutil.copyfile(source, target)
+        return
+    shutil.copytree(source, target, copy_function=shutil.copyfile, dirs_exist_ok=True)
+    for folder in (target, *target.rglob("*/")):
+        folder.chmod(0o755)
 
 
 def _unpack(module: Module, out: Path) -> None:

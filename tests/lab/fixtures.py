@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from tests.lab.apiserver import ApiServer
-from tests.lab.build import Binaries, find
+from tests.lab.browser import Browser, find_browser
+from tests.lab.build import Binaries, find, find_gitea
+from tests.lab.gitea import Gitea
 from tests.lab.githttp import GitHttpServer
 from tests.lab.meshup import lacking
 from tests.lab.world import World, bookshop
 
-__all__ = ["apiserver", "apiserver_pair", "binaries", "bookshop_world", "git_http", "mesh_binaries", "second_apiserver"]
+__all__ = [
+    "apiserver",
+    "apiserver_pair",
+    "binaries",
+    "bookshop_world",
+    "browser",
+    "git_http",
+    "gitea",
+    "gitea_programs",
+    "mesh_binaries",
+    "second_apiserver",
+]
 
 NOT_BUILT = "lab not built: run 'make lab' (5 minutes, once)"
+NO_GITEA = "Gitea not built: run 'make lab' (4 minutes, once)"
+NO_BROWSER = "no browser: install Debian's chromium"
 
 
-def not_available(reason: str) -> None:
+def not_available(reason: str) -> NoReturn:
     """Skip with one line, but fail where a skipped test would pass for a tested one (CI=true)."""
     if os.environ.get("CI", "").lower() in ("true", "1"):
         pytest.fail(reason, pytrace=False)
@@ -31,7 +48,6 @@ def binaries() -> Binaries:
     found = find()
     if found is None or found.istio_crds is None:
         not_available(NOT_BUILT)
-    assert found is not None
     return found
 
 
@@ -81,3 +97,29 @@ def git_http() -> Iterator[GitHttpServer]:
     """A Git server without repositories that asks everybody for a login."""
     with GitHttpServer(username="gitmesh", password="lab password") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def gitea_programs() -> Path:
+    """The folder with Gitea: for tests that start one of their own."""
+    found = find_gitea()
+    if found is None:
+        not_available(NO_GITEA)
+    return found
+
+
+@pytest.fixture(scope="session")
+def gitea(gitea_programs: Path) -> Iterator[Gitea]:
+    """One forge for the whole run: make users and repositories of your own in it."""
+    with Gitea(gitea_programs) as forge:
+        yield forge
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A browser to look at pages with, for the whole run."""
+    program = find_browser()
+    if program is None:
+        not_available(NO_BROWSER)
+    with Browser(program) as started:
+        yield started

@@ -329,3 +329,97 @@ def test_an_order_that_decides_is_told(run: Run) -> None:
     one, two = {"match": [{"uri": {"prefix": "/a"}}]}, {"match": [{"uri": {"prefix": "/b"}}]}
     (row,) = changes({"spec": {"http": [one, two]}}, {"spec": {"http": [two, one]}}, {}, {})
     assert (row.path, row.live, row.want) == ("spec.http (order)", [0, 1], [1, 0])
+
+
+class TestMeaning:
+    def test_who_gains_and_who_loses_is_told_before_the_objects(self, run: Run) -> None:
+        edit("policies/access.yaml", "methods: [GET, HEAD]", "methods: [GET, POST]")
+        commit()
+        out = run("diff", "--base", "main")[1]
+        assert "Gained  bookshop/productpage -> bookshop/details:80 POST   policies/access.yaml:19,25" in out
+        assert "Lost  bookshop/productpage -> bookshop/details:80 HEAD   policies/access.yaml:19,25" in out
+        assert out.index("Lost") < out.index("~ AuthorizationPolicy")
+        assert "bookshop/details closes: bookshop/productpage" in out
+
+    def test_strangers_are_named_first_and_are_a_high_risk(self, run: Run) -> None:
+        Path("policies/open.yaml").write_text(OPENS)
+        commit()
+        out = run("diff", "--base", "main")[1]
+        assert "Gained  anybody else, bookshop/details, bookshop/productpage, bookshop/ratings -> bookshop/ratings:80" in out
+        assert "high risk" in out
+
+    def test_a_caller_that_is_named_is_a_low_risk(self, run: Run) -> None:
+        Path("policies/a.yaml").write_text(OPENS.replace("all: true", "serviceAccounts: [{name: details}]"))
+        commit()
+        found = document(run)
+        assert found["risk"]["level"] == "low"
+        assert {tuple(change["callers"]) for one in found["clusters"] for change in one["access"]} == {
+            ("bookshop/details", "bookshop/details@west"),
+            ("bookshop/details", "bookshop/details@east"),
+        }
+
+    def test_a_policy_that_is_renamed_or_split_means_the_same(self, run: Run) -> None:
+        edit("policies/access.yaml", "name: page-reads", "name: page-may-read")
+        commit()
+        found = document(run)
+        assert all(not (one["access"] or one["routes"] or one["protection"]) for one in found["clusters"])
+
+    def test_one_destination_can_be_asked_for(self, run: Run) -> None:
+        edit("policies/access.yaml", "methods: [GET, HEAD]", "methods: [GET, POST]")
+        commit()
+        code, out, _ = run("who-can", "bookshop/details", "--base", "main")
+        assert (code, "bookshop/details:80 POST" in out, "bookshop/reviews" in out) == (1, True, False)
+        code, out, _ = run("who-can", "ratings:80", "--base", "main")
+        assert (code, "nothing changes in 2 clusters" in out) == (0, True)
+        assert "there is no Service nope" in run("who-can", "nope", "--base", "main")[2]
+        assert run("who-can", "details", "--base", "main", "--expect", "denied")[0] == 3
+        assert run("who-can", "details", "--head", "main")[0] == 3
+
+    def test_one_caller_can_be_asked_for(self, run: Run) -> None:
+        edit("policies/access.yaml", "methods: [GET, HEAD]", "methods: [GET, POST]")
+        commit()
+        code, out, _ = run("can", "productpage", "*", "--base", "main")
+        assert (code, "bookshop/details:80 POST" in out, "bookshop/reviews:80 POST" in out) == (1, True, True)
+        code, out, _ = run("can", "productpage", "reviews", "--base", "main")
+        assert (code, "bookshop/details" in out, "bookshop/reviews:80 POST" in out) == (1, False, True)
+        assert run("can", "ratings", "*", "--base", "main")[0] == 0
+        assert run("can", "anonymous", "*", "--base", "main")[0] == 0
+        assert "nobody" in run("can", "nobody", "*", "--base", "main")[2]
+        assert run("can", "*", "*", "--base", "main")[0] == 1
+
+    def test_a_deny_that_goes_is_protection_that_weakens(self, run: Run) -> None:
+        Path("policies/deny.yaml").write_text(OPENS.replace("spec: {", "spec: {action: Deny, ").replace("open", "deny"))
+        base = commit()
+        Path("policies/deny.yaml").unlink()
+        commit()
+        out = run("diff", "--base", base)[1]
+        assert "weaker  bookshop/ratings: 1 Deny taken back   policies/deny.yaml" in out
+
+    def test_requests_that_go_elsewhere_are_a_high_risk(self, run: Run) -> None:
+        edit("policies/reviews.yaml", "destination: {name: reviews, subset: {version: v2}}", "destination: {name: ratings}")
+        commit()
+        found = document(run)
+        (reason,) = [one["text"] for one in found["risk"]["reasons"] if "split" in one["text"]]
+        assert reason.startswith("bookshop/reviews: split sends requests to 10 to bookshop/ratings:80, 90 to bookshop/reviews")
+        assert found["risk"]["level"] == "high"
+
+    def test_a_secret_is_shown_as_changed(self, run: Run) -> None:
+        edit("policies/reviews.yaml", "  timeout: 3s", "  timeout: 3s\n  headers: {request: {set: {x-api-key: hunter2}}}")
+        base = commit()
+        edit("policies/reviews.yaml", "hunter2", "swordfish")
+        commit()
+        for form in ("text", "markdown", "json"):
+            out = run("diff", "--base", base, "-o", form)[1]
+            assert "hunter2" not in out
+            assert "swordfish" not in out
+            assert "(changed)" in out
+
+    def test_clusters_of_another_mode_are_never_folded(self, run: Run) -> None:
+        edit("gitmesh.yaml", "  directory: clusters/west", "  directory: clusters/west\n  mode: Observe")
+        base = commit()
+        edit("policies/reviews.yaml", "timeout: 3s", "timeout: 5s")
+        commit()
+        out = run("diff", "--base", base)[1]
+        assert "timeout: 3s -> 5s in east, west (only observed)" in out
+        assert "\neast:\n" in out
+        assert "\nwest (only observed):\n" in out

@@ -38,6 +38,7 @@ cluster that did not answer.
 @click.command(help=HELP)
 @options.stand_in
 @options.revisions
+@options.full
 @options.config
 @options.facts
 @options.facts_from
