@@ -94,8 +94,8 @@ def two(tmp_path: Path) -> tuple[Shop, Repo]:
     shop, other = Shop(tmp_path), Repo(tmp_path / "other.git")
     shop.commit(traffic("ratings", timeout="1s"))
     other.commit({"policies/all.yaml": text_of(traffic("details", timeout="7s"))})
-    more = {"paths": ["policies"], "allowInsecure": True}
-    sources = [{"name": "policies", "url": shop.repo.url, **more}, {"name": "other", "url": other.url, **more}]
+    both = (("policies", shop.repo.url), ("other", other.url))
+    sources = [{"name": name, "url": url, "paths": ["policies"], "allowInsecure": True} for name, url in both]
     shop.configure(sources=sources, forge=FORGE)
     return shop, other
 
