@@ -132,7 +132,10 @@ class Reviewer:
         if len(due) > MOST_PULLS:
             self._log.warning("more pull requests than one round takes", reviewed=MOST_PULLS, later=len(due) - MOST_PULLS)
         for pull in due[:MOST_PULLS]:
-            if self._bell.closed or not self._may_begin():
+            if self._bell.closed:
+                return self._interval
+            if not self._may_begin():
+                self._log.warning("reviews wait, as others are at work beyond their deadline", late=len(self._late))
                 return _SOON
             self._one(pull, basis)
         return 0.0 if len(due) > MOST_PULLS else self._until_next(basis)

@@ -225,6 +225,15 @@ def test_a_round_takes_so_many_and_the_next_one_the_rest(world: World, monkeypat
     assert sorted(world.reviewed()) == sorted(head for _, head in opened)
 
 
+def test_a_head_that_has_nothing_in_common_with_the_branch_is_compared_with_its_tip(world: World) -> None:
+    number, _ = world.open()
+    orphan = world.repo.commit({FILE: "orphan"}, branch="aside", parent="")
+    world.repo.git("update-ref", f"refs/pull/{number}/head", orphan)
+    world.server.push(number, orphan)
+    world.reviewer().round()
+    assert world.compare.asked == [(world.repo.tip(), orphan)]
+
+
 # --- heads are data
 
 
