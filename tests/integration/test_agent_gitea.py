@@ -5,8 +5,6 @@ The interval is an hour: whatever happens in time happens because Gitea said so.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ import yaml
 
 from tests.lab.gitea import Gitea
 from tests.lab.giteaclient import GiteaClient
-from tests.shop import Agent, Shop, text_of, traffic
+from tests.shop import Shop, text_of, traffic
 
 pytestmark = pytest.mark.lab
 
@@ -62,15 +60,7 @@ def says(timeout: str) -> str:
     return text_of(traffic("ratings", timeout=timeout))
 
 
-def within(agent: Agent, began: float, happened: Callable[[], object], what: str) -> float:
-    """Seconds from `began` until it happened."""
-    agent.until(happened, what)
-    return round(time.monotonic() - began, 2)
-
-
-def test_a_change_of_a_fork_from_its_opening_to_the_clusters(
-    tmp_path: Path, gitea: Gitea, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_change_of_a_fork_from_its_opening_to_the_clusters(tmp_path: Path, gitea: Gitea) -> None:
     team = Team(tmp_path, gitea)
     fork = team.guest.fork(team.repository)
     with team.shop.agent() as agent:
@@ -81,24 +71,19 @@ def test_a_change_of_a_fork_from_its_opening_to_the_clusters(
 
         head = team.guest.write_file(fork, FILE, says("2s"), new_branch="change")
         team.number = team.guest.open_pull(team.repository, f"{team.guest.name}:change").number
-        began = time.monotonic()
-        opened = within(agent, began, lambda: f"head={head}" in team.comment(), "the review")
+        agent.until(lambda: f"head={head}" in team.comment(), "the review")
         agent.until(lambda: team.states(head).get(REVIEW) == "success", "its status")
         assert "2s" in team.comment()
         assert team.live() == "1s"
 
         changed = team.guest.write_file(fork, FILE, says("3s"), branch="change")
-        began = time.monotonic()
-        pushed = within(agent, began, lambda: f"head={changed}" in team.comment(), "the review of the next head")
+        agent.until(lambda: f"head={changed}" in team.comment(), "the review of the next head")
         agent.until(lambda: team.states(changed).get(REVIEW) == "success", "its status")
 
-        began = time.monotonic()
         merged = team.owner.merge_pull(team.repository, team.number).merged
-        live = within(agent, began, lambda: team.live() == "3s", "the change in the cluster")
+        agent.until(lambda: team.live() == "3s", "the change in the cluster")
         agent.until(lambda: all(team.states(merged).get(one) == "success" for one in CONTEXTS), "statuses of the merge")
         agent.until(lambda: f"commit={merged} final=yes" in team.comment(), "the outcome below the review")
         assert f"head={changed}" in team.comment()
         assert agent.metrics()['gitmesh_reviews_total{result="created"}'] == 1
         assert agent.terminate() == 0
-    for name, seconds in {"opened": opened, "pushed": pushed, "live": live}.items():
-        record_property(name, seconds)
