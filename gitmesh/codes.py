@@ -655,7 +655,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "error",
         "The repository could not be read.",
         "Network, credentials, or the branch is gone. The last good revision stays in force.",
-        "Check url, branch and credentials of the source.",
+        "Check url, branch and credentials of the source, or the path of its folder.",
         "",
     ),
     (
@@ -690,7 +690,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "RevisionRefused",
         "error",
         "The revision is refused; the last good one stays in force.",
-        "It has static errors.",
+        "It has static errors. A plain folder has no older revision: then live objects stay as they are.",
         "Mend the findings and push again.",
         "",
     ),

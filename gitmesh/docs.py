@@ -13,6 +13,7 @@ import click
 
 from gitmesh.cli.main import cli
 from gitmesh.codes import CODES, Code
+from gitmesh.model.examples import EXAMPLES
 from gitmesh.model.kinds import FUTURE_FIELDS, FUTURE_KINDS, KINDS
 from gitmesh.parsing.schema import fields
 from gitmesh.plugins import load_translators
@@ -43,10 +44,10 @@ def pages() -> Mapping[str, str]:
 
 
 def kind_page(kind: str) -> str:
-    """Every field of a kind, with what a later version will add."""
+    """An example and every field of a kind, with what a later version will add."""
     doc = (KINDS[kind].__doc__ or "").strip()
     later = sorted({f"`{name}`" for model, names in FUTURE_FIELDS.items() if model == f"{kind}Spec" for name in names})
-    lines = [doc, "", *_field_table(kind)]
+    lines = [doc, "", "```yaml", *EXAMPLES[kind].splitlines(), "```", "", *_field_table(kind)]
     if later:
         lines += ["", f"Refused until a later version translates them: {', '.join(later)}."]
     return _page(kind, lines)

@@ -89,7 +89,7 @@ def shown_commands() -> set[str]:
     indented = [line for line in README.splitlines() if line.startswith("    ")]
     inline = re.findall(r"`gitmesh ([a-z][^`]*)`", README)
     text = "\n".join([*blocks, *indented]).replace("REGISTRY/gitmesh", "")
-    return {*re.findall(r"(?:^|[>&|;] ?|\s)gitmesh ([a-z]+)\b", text), *(line.split()[0] for line in inline)}
+    return {*re.findall(r"(?:^|[>&|;] ?|\s)gitmesh ([a-z-]+)\b", text), *(line.split()[0] for line in inline)}
 
 
 def test_the_readmes_commands_exist() -> None:
@@ -98,7 +98,7 @@ def test_the_readmes_commands_exist() -> None:
 
 
 def test_the_readmes_options_exist() -> None:
-    for command, option in re.findall(r"gitmesh ([a-z]+)\b[^\n`]*?\s(--[a-z-]+|-[a-z])\b", README):
+    for command, option in re.findall(r"gitmesh ([a-z-]+)\b[^\n`]*?\s(--[a-z-]+|-[a-z])\b", README):
         made = cli.get_command(click.Context(cli), command)
         assert made is not None
         given = {name for parameter in made.params for name in parameter.opts}

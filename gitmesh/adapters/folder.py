@@ -72,9 +72,20 @@ class FolderSource(Struct, frozen=True):
             raise SourceError(f"{self.path} is a folder and has no history")
         return self.fetch()
 
+    def recall(self, commit: str) -> Snapshot | None:
+        """As `read`: there is no copy of a folder."""
+        return self.read(commit)
+
     def descends(self, tip: str, ancestor: str) -> bool:  # noqa: ARG002 the port names them
         """True: a folder is never rewound."""
         return True
+
+    def follows(self, tip: str, ancestor: str) -> bool | None:
+        """As `descends`."""
+        return self.descends(tip, ancestor)
+
+    def abandon(self) -> None:
+        """Nobody else is asked."""
 
     def leads_to(self, commit: str) -> bool:
         """Whether the commit is the state that the folder is in."""

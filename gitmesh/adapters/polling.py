@@ -32,7 +32,7 @@ _MOST_INTERVALS, _LONGEST = 8, 300.0
 
 @runtime_checkable
 class Remote(Source, Protocol):
-    """A source with a local copy, which answers without asking the remote."""
+    """A source with a local copy, which answers without asking the remote. A folder is its own copy."""
 
     def recall(self, commit: str) -> Snapshot | None:
         """`read` from the copy alone; None where it lacks the commit. Waits for nobody who asks the remote."""
@@ -170,7 +170,9 @@ class Polled(_FromCopy):
             return 0.0
         with self._changed:
             lasted = self._clock() - self._asked_at
-            before, self._answer, self._asked_at = self._answer, answer, None
+            before = self._answer
+            answer = before if answer == before else answer  # a folder is read anew each time
+            self._answer, self._asked_at = answer, None
             self._failures = self._failures + 1 if isinstance(answer, SourceError) else 0
             self._changed.notify_all()
         self._bring()

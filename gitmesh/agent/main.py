@@ -18,7 +18,7 @@ from gitmesh.agent.loop import Loop
 from gitmesh.agent.metrics import Metrics
 from gitmesh.agent.reviews import Reviewer
 from gitmesh.agent.server import pages, serve
-from gitmesh.agent.webhook import PATH, Webhook
+from gitmesh.agent.webhook import PATH, ForgeHook
 from gitmesh.model.report import Report
 from gitmesh.ports import Publisher
 
@@ -34,7 +34,7 @@ def run_agent(
     sources: Sequence[Polled],
     background: Sequence[Background],
     reviewer: Reviewer | None,
-    webhook: Webhook | None,
+    webhook: ForgeHook | None,
     listen: str,
     interval: float,
     clock: Callable[[], float],

@@ -23,7 +23,7 @@ class LateError(WorldError):
     """A review did not end in time."""
 
 
-class Basis(Struct, frozen=True, kw_only=True):
+class Standpoint(Struct, frozen=True, kw_only=True):
     """What reviews are judged by: the tip of the branch, the facts that are known, and the commits of the other sources in force."""
 
     tip: str
@@ -39,7 +39,7 @@ class Basis(Struct, frozen=True, kw_only=True):
 class Compare(Protocol):
     """Compares two commits of the heads' store. `clock` gives monotonic seconds, and raises LateError when the time is up."""
 
-    def __call__(self, base: str, head: str, basis: Basis, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
+    def __call__(self, base: str, head: str, basis: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
         """Raises SourceError, and what `clock` raises."""
 
 
@@ -64,7 +64,7 @@ class PullReviewer:
         self._heads.bring(pull.number, pull.head_ref, pull.head, tip)
         return self._heads.base_of(tip, pull.head)
 
-    def review(self, pull: PullRequest, base: str, basis: Basis, *, memo: Memo, clock: Callable[[], float]) -> str:
+    def review(self, pull: PullRequest, base: str, basis: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> str:
         """Compare and post; what became of the comment, in a word. Raises SourceError, ForgeError and LateError."""
         at = int(self._wall())
         found = self._compare(base, pull.head, basis, memo=memo, clock=clock)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gitmesh.adapters.kube.together import Ahead
 from gitmesh.agent.bell import Bell
 from gitmesh.agent.patience import Patience
-from gitmesh.agent.pullreview import Basis, LateError, PullReviewer
+from gitmesh.agent.pullreview import LateError, PullReviewer, Standpoint
 from gitmesh.errors import ForgeError, SourceError, WorldError
 from gitmesh.pipeline import Memo
 
@@ -39,11 +39,11 @@ _SOON, _LONGEST = 5.0, 300.0
 """Seconds after which a review that failed is tried again: at first, and at most."""
 
 
-class _Known(Struct, frozen=True, kw_only=True):
+class _LastReview(Struct, frozen=True, kw_only=True):
     """The last review of a pull request, or attempt at it. `failures` are those in a row, `again` is when it is tried anew."""
 
     head: str
-    basis: Basis
+    basis: Standpoint
     base: str
     at: float
     failures: int = 0
@@ -72,8 +72,8 @@ class Reviewer:
         self._clock, self._log = clock, log
         self._patience = Patience(log, "open pull requests cannot be listed", clock)
         self._count: Callable[[str, float], None] = _uncounted
-        self._basis: Basis | None = None
-        self._known: dict[int, _Known] = {}
+        self._basis: Standpoint | None = None
+        self._known: dict[int, _LastReview] = {}
         self._announced: dict[int, str] = {}
         self._late: tuple[Ahead[str], ...] = ()
         self._memo = Memo()
@@ -88,7 +88,7 @@ class Reviewer:
         if source is None or not source.seen or not facts:
             return report
         others = {name: one.accepted for name, one in report.sources.items() if name != self._source and one.accepted}
-        before, self._basis = self._basis, Basis(tip=source.seen, facts=facts, others=others)
+        before, self._basis = self._basis, Standpoint(tip=source.seen, facts=facts, others=others)
         if before is None or before.tip != source.seen:
             self._bell.ring()
         return report
@@ -144,7 +144,7 @@ class Reviewer:
         """Those that were never looked at first, and of these first what was written by who may push here."""
         return pull.number in self._known, pull.fork, pull.number
 
-    def _until_next(self, basis: Basis) -> float:
+    def _until_next(self, basis: Standpoint) -> float:
         """The interval, or less where something is tried again before, or has moved meanwhile."""
         if self._basis is not None and self._basis.tip != basis.tip:
             return 0.0
@@ -154,7 +154,7 @@ class Reviewer:
         self._late = tuple(one for one in self._late if not one.has_ended)
         return len(self._late) < MOST_LATE
 
-    def _forget(self, pulls: Iterable[PullRequest], basis: Basis) -> None:
+    def _forget(self, pulls: Iterable[PullRequest], basis: Standpoint) -> None:
         """Of what is closed or merged nothing is kept."""
         numbers = {pull.number for pull in pulls}
         self._known = {number: one for number, one in self._known.items() if number in numbers}
@@ -164,7 +164,7 @@ class Reviewer:
         except SourceError as error:
             self._log.warning("the store of heads was not tidied", error=str(error), detail=error.detail)
 
-    def _is_due(self, pull: PullRequest, basis: Basis) -> bool:
+    def _is_due(self, pull: PullRequest, basis: Standpoint) -> bool:
         known = self._known.get(pull.number)
         if known is None or known.head != pull.head:
             return True
@@ -174,7 +174,7 @@ class Reviewer:
             return True
         return known.basis.tip != basis.tip and self._has_other_base(pull, known, basis)
 
-    def _has_other_base(self, pull: PullRequest, known: _Known, basis: Basis) -> bool:
+    def _has_other_base(self, pull: PullRequest, known: _LastReview, basis: Standpoint) -> bool:
         """Whether it comes apart from the branch elsewhere now. Where that cannot be told the review is tried."""
         try:
             base = self._pulls.base_of(pull, basis.tip)
@@ -186,11 +186,13 @@ class Reviewer:
 
     # -- one review ---------------------------------------------------------------------------------------
 
-    def _one(self, pull: PullRequest, basis: Basis) -> None:
+    def _one(self, pull: PullRequest, basis: Standpoint) -> None:
         """Review one within its deadline. Whatever becomes of it, others go on."""
         began = self._clock()
         self._log.info("review", pull=pull.number, head=pull.head, tip=basis.tip)
-        work = _Work(self._pulls, pull, self._announced.get(pull.number, pull.head), basis, self._memo, self._clock, began + self._deadline)
+        work = _ReviewWork(
+            self._pulls, pull, self._announced.get(pull.number, pull.head), basis, self._memo, self._clock, began + self._deadline
+        )
         self._announced[pull.number] = pull.head
         ahead = Ahead(work.run)
         if not ahead.wait(self._deadline):
@@ -202,7 +204,7 @@ class Reviewer:
         self._count(result, seconds)
         self._log.info("reviewed", pull=pull.number, head=pull.head, result=result, seconds=round(seconds, 3))
 
-    def _ended(self, ahead: Ahead[str], work: _Work) -> str:
+    def _ended(self, ahead: Ahead[str], work: _ReviewWork) -> str:
         """What became of it, in a word. What was late or fell over is not tried again until something moves."""
         try:
             result = ahead.result() if ahead.has_ended else "late"
@@ -219,7 +221,7 @@ class Reviewer:
             self._pulls.excuse(work.pull, _EXCUSES[result])
         return result
 
-    def _failed(self, work: _Work, error: WorldError) -> None:
+    def _failed(self, work: _ReviewWork, error: WorldError) -> None:
         """It is tried again, later each time. What may pass in a moment is not told on the commit."""
         pull, before = work.pull, self._known.get(work.pull.number)
         failures = before.failures + 1 if before is not None and before.head == pull.head else 1
@@ -228,10 +230,10 @@ class Reviewer:
         if failures > 1 and not (isinstance(error, ForgeError) and error.retryable):
             self._pulls.excuse(pull, str(error))
 
-    def _remember(self, work: _Work, failures: int = 0) -> None:
+    def _remember(self, work: _ReviewWork, failures: int = 0) -> None:
         now = self._clock()
         again = now + min(_LONGEST, _SOON * 2.0 ** min(failures - 1, 16)) if failures else 0.0
-        self._known[work.pull.number] = _Known(
+        self._known[work.pull.number] = _LastReview(
             head=work.pull.head, basis=work.basis, base=work.base, at=now, failures=failures, again=again
         )
 
@@ -239,11 +241,11 @@ class Reviewer:
 _EXCUSES = {"late": "it took longer than a review may take", "bug": "a defect of GitMesh, which the agent's log tells"}
 
 
-class _Work:
+class _ReviewWork:
     """One review under way, which ends itself at `end`."""
 
     def __init__(
-        self, one: PullReviewer, pull: PullRequest, former: str, basis: Basis, memo: Memo, clock: Callable[[], float], end: float
+        self, one: PullReviewer, pull: PullRequest, former: str, basis: Standpoint, memo: Memo, clock: Callable[[], float], end: float
     ) -> None:
         self.pull, self.basis, self.base = pull, basis, ""
         self._one, self._former, self._memo, self._clock, self._end = one, former, memo, clock, end

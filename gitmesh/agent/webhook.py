@@ -49,7 +49,7 @@ class _Message(Struct):
         return self.project.path_with_namespace or self.repository.full_name
 
 
-class Webhook:
+class ForgeHook:
     """Checks messages for one repository. `pushed` is told of a branch that moved ("" = anything may have). May be called from one
     thread at a time."""
 

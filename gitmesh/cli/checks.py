@@ -47,14 +47,15 @@ def git_check() -> Check:
     return Check(level=Level.OK, subject="git", message=text)
 
 
-def source_check(source: Source, branch: str, ignore: frozenset[str]) -> Check:
-    """Whether the repository answers, the branch is there and policies are in each of its paths."""
+def source_check(source: Source, where: str, ignore: frozenset[str]) -> Check:
+    """Whether the repository answers, the branch is there and policies are in each of its paths. `where` names the branch or folder."""
     subject = f"source {source.name}"
     try:
         snapshot = source.fetch()
     except SourceError as error:
         return Check(level=Level.DOWN, subject=subject, message=error.in_full, hint=error.hint or CODES["GM601"].fix)
-    text = f"{branch} at {snapshot.commit[:12]}, {counted(len(snapshot.files), 'file')}"
+    revision = f"{where} at {snapshot.commit[:12]}" if snapshot.commit else where
+    text = f"{revision}, {counted(len(snapshot.files), 'file')}"
     vacant = _vacant(snapshot, ignore)
     if vacant:
         return Check(level=Level.FAIL, subject=subject, message=f"{text}; no policy in {listed(vacant, 8)}", hint=CODES["GM110"].fix)

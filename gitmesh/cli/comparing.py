@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from msgspec import Struct
 
-from gitmesh.cli import configuration, console, folders, wiring
+from gitmesh.cli import configuration, console, folders, options, wiring
 from gitmesh.cli.exits import CLEAN, DIFFERENT, FAILED, FINDINGS, fails
 from gitmesh.cli.session import Job, execute
 from gitmesh.errors import SourceError
@@ -21,6 +23,7 @@ from gitmesh.render.values import ago
 if TYPE_CHECKING:
     from gitmesh.adapters.git.checkout import Checkout
     from gitmesh.model.comparison import Comparison
+    from gitmesh.model.config import SourceConfig
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.ports import Source, Translator
     from gitmesh.reviewing.review import Ground, Sides
@@ -47,13 +50,15 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 class Compared(Struct, frozen=True, kw_only=True):
     """A comparison, and, where live clusters were asked, what they differ in from the base already. `setup` is the configuration that
-    counted, `branch` the one that the source follows ("" = there is none), `facts` what both sides were judged by."""
+    counted, `branch` the one that the source follows ("" = there is none), `facts` what both sides were judged by, and `sources` are
+    those of head."""
 
     comparison: Comparison
     drift: Report | None = None
     setup: configuration.Setup | None = None
     branch: str = ""
     facts: Mapping[str, ClusterFacts] = {}
+    sources: Sequence[Source] = ()
 
 
 def compared(asked: Asked, plugins: Mapping[str, Translator]) -> Compared:
@@ -70,7 +75,7 @@ def compared(asked: Asked, plugins: Mapping[str, Translator]) -> Compared:
     with console.progress() as progress:
         found = review(sides, ground, clock=time.monotonic, progress=progress)
     branch = wiring.named_source(setup, asked.source).branch if setup else ""
-    return Compared(comparison=found, drift=drift, setup=setup, branch=branch, facts=facts)
+    return Compared(comparison=found, drift=drift, setup=setup, branch=branch, facts=facts, sources=sides.head)
 
 
 class _Revisions(Struct, frozen=True, kw_only=True):
@@ -118,7 +123,9 @@ def _setup(asked: Asked, revisions: _Revisions) -> configuration.Setup | None:
 def _needed(setup: configuration.Setup | None, asked: Asked) -> configuration.Setup | None:
     """A configuration may only be missing where facts are given: they name the clusters."""
     if setup is None and asked.facts is None:
-        raise click.UsageError(f"no configuration: give --config FILE, or --facts FILE, or have {configuration.FILE} at the base")
+        raise click.UsageError(
+            f"no configuration: give --config FILE, or --facts FILE, or have {configuration.FILE} at the base; {configuration.BEGIN}"
+        )
     return setup
 
 
@@ -130,10 +137,20 @@ def _sides(asked: Asked, revisions: _Revisions, setup: configuration.Setup | Non
     others: tuple[Source, ...] = ()
     if setup is not None:
         chosen = wiring.named_source(setup, asked.source)
-        name, paths = chosen.name, tuple(chosen.paths)
+        name, paths = chosen.name, _places(setup, chosen, revisions.checkout.top)
         others = tuple(wiring.source(setup, one, asked.store) for one in setup.config.sources if one is not chosen)
     base, head = (CommitSource(name, revisions.checkout, commit, paths) for commit in (revisions.base, revisions.head))
     return Sides(base=(base, *others), head=(head, *others))
+
+
+def _places(setup: configuration.Setup, chosen: SourceConfig, top: Path) -> tuple[str, ...]:
+    """Where the source's policies lie in the checkout. A plain folder is taken for the one of the same place in it."""
+    base, root = setup.base, top.resolve()
+    if chosen.path is None:
+        return tuple(chosen.paths)
+    if not setup.places(chosen) or not base.is_relative_to(root):
+        raise click.UsageError(f"--base compares commits, and the folder {chosen.path} of source {chosen.name} is no part of {top}")
+    return tuple(os.path.relpath(base / place, root) if (base / place) != root else "" for place in setup.places(chosen))
 
 
 def _below(path: Path | None, top: Path) -> tuple[str, ...]:
@@ -185,7 +202,8 @@ def _given_facts(asked: Asked, revisions: _Revisions, setup: configuration.Setup
 
 
 def published_facts(checkout: Checkout, branch: str, now: float) -> tuple[Mapping[str, ClusterFacts], str]:
-    """The facts on the status branch, and which they are. A file that holds none is left out, and said: its cluster is then unknown.
+    """The facts on the status branch, and which they are: by a time and no age, so that a review that is repeated says the same. A file
+    that holds none is left out, and said: its cluster is then unknown.
 
     Raises SourceError.
     """
@@ -199,9 +217,9 @@ def published_facts(checkout: Checkout, branch: str, now: float) -> tuple[Mappin
             console.note(printable(f"facts/{name} of {branch} cannot be used: {error}"))
             continue
         found |= {cluster: one for cluster, one in loaded.items() if f"{cluster}.yaml" == name}
-    age = max(0.0, now - checkout.seconds(tip))
-    old = ", which is long ago" if age > _OLD else ""
-    return found, f"{branch} {tip[:12]}, written {ago(age)} ago{old}"
+    written = checkout.seconds(tip)
+    old = f", which is {ago(now - written)} ago" if now - written > _OLD else ""
+    return found, f"{branch} {tip[:12]}, written {datetime.fromtimestamp(written, UTC):%Y-%m-%d %H:%M} UTC{old}"
 
 
 def _planned(setup: configuration.Setup, side: Sequence[Source], plugins: Mapping[str, Translator]) -> Report:
@@ -216,6 +234,7 @@ def _facts_of(report: Report) -> Mapping[str, ClusterFacts]:
 
 def answer(found: Compared, form: str, *, color: bool | None, fail_on: str, full: bool) -> int:
     """Print the comparison; the exit code."""
+    from gitmesh.cli import annotating
     from gitmesh.cli.output import dumped
     from gitmesh.render.comment import comparison_markdown
     from gitmesh.render.comparisons import comparison_document, comparison_text
@@ -223,6 +242,8 @@ def answer(found: Compared, form: str, *, color: bool | None, fail_on: str, full
     if form == "text":
         paint = console.paint_for(color)
         console.data(comparison_text(found.comparison, drift=found.drift, full=full, paint=paint), paint)
+    elif form in options.ANNOTATIONS:
+        annotating.show(found.comparison.appeared, form, found.sources)
     elif form == "markdown":
         console.data(
             comparison_markdown(found.comparison, limit=COMMENT_ROOM, whole="`gitmesh diff --base` with `-o json`", drift=found.drift)

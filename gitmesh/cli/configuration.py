@@ -15,9 +15,11 @@ from gitmesh.cli import console, trust
 from gitmesh.render.escape import printable
 
 if TYPE_CHECKING:
-    from gitmesh.model.config import Config
+    from gitmesh.model.config import Config, SourceConfig
 
 FILE = "gitmesh.yaml"
+BEGIN = "to begin with one that works: `gitmesh init mesh`"
+"""What helps whoever has no configuration at all."""
 
 
 class Setup(Struct, frozen=True, kw_only=True):
@@ -34,6 +36,16 @@ class Setup(Struct, frozen=True, kw_only=True):
     def base(self) -> Path:
         """Where relative paths begin."""
         return self.file.resolve().parent
+
+    def places(self, source: SourceConfig) -> tuple[str, ...]:
+        """Where a source's policies lie, as seen from the root of its repository, or, of a plain folder, from the folder of the
+        configuration; none where that folder lies outside of it."""
+        if source.path is None:
+            return source.paths
+        found = [os.path.normpath(os.path.join(source.path, place)) for place in source.paths]
+        if os.path.isabs(source.path) or any(place.split(os.sep)[0] == os.pardir for place in found):
+            return ()
+        return tuple("" if place == os.curdir else place for place in found)
 
     @property
     def clusters(self) -> Mapping[str, Mapping[str, str]]:
@@ -116,7 +128,7 @@ def require(given: Path | None) -> Setup:
     """The configuration; a clear failure without one."""
     setup = load(given)
     if setup is None:
-        raise click.UsageError(f"no configuration: give --config FILE, set GITMESH_CONFIG, or run below a folder with {FILE}")
+        raise click.UsageError(f"no configuration: give --config FILE, set GITMESH_CONFIG, or run below a folder with {FILE}; {BEGIN}")
     return setup
 
 

@@ -24,13 +24,16 @@ def cluster_problem(config: Path, cluster: ClusterConfig) -> str:
 
 
 def source_problem(config: Path, source: SourceConfig) -> str:
-    """Why such a configuration may not read this repository; "" where it may. `config` is its file."""
+    """Why such a configuration may not read this repository or folder; "" where it may. `config` is its file."""
     if source.auth != SourceAuth():
         return "no credentials or proxies are used"
-    if not source.url.startswith("file://"):
+    if source.url is not None and not source.url.startswith("file://"):
         return "no network is used"
     if _is_of_others(config):
         return "the configuration belongs to another user"
+    if source.url is None:
+        inside = source.path is not None and _below(config.parent, config.parent / source.path, whole=True)
+        return "" if inside else f"the folder {source.path} is not below the configuration's folder"
     path = Path(source.url.removeprefix("file://"))
     if not _below(config.parent, path, git=True):
         return "the repository is not below the configuration's folder"
@@ -38,10 +41,11 @@ def source_problem(config: Path, source: SourceConfig) -> str:
     return f"the repository {problem}" if problem else ""
 
 
-def _below(base: Path, path: Path, *, git: bool = False) -> bool:
-    """Whether a path leads to a place inside the folder, links followed; into git's own files only with `git`."""
+def _below(base: Path, path: Path, *, git: bool = False, whole: bool = False) -> bool:
+    """Whether a path leads to a place inside the folder, links followed, or with `whole` to the folder itself; into git's own files
+    only with `git`."""
     top, real = os.path.realpath(base), os.path.realpath(path)
-    inside = real.startswith(top.rstrip(os.sep) + os.sep)
+    inside = real.startswith(top.rstrip(os.sep) + os.sep) or (whole and real == top)
     return inside and (git or ".git" not in os.path.relpath(real, top).casefold().split(os.sep))
 
 

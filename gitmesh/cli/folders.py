@@ -63,6 +63,19 @@ def stand_in(path: Path, name: str, setup: Setup, inside: Sequence[str]) -> Sour
     return folder(top if path.is_absolute() else Path(os.path.relpath(top)), name, setup, inside)
 
 
+def in_place_of(own: FolderSource, path: Path) -> FolderSource:
+    """What PATH means for a source that is a plain folder: that folder itself where PATH is a part of it or holds it, as a part alone
+    would read as if all the rest were deleted; else PATH as it is, in its place."""
+    mine, other = Path(os.path.realpath(own.path)), Path(os.path.realpath(path))
+    if mine == other or mine in other.parents or other in mine.parents:
+        return own
+    if not path.is_dir():
+        text = f"{path} is one file outside of {own.path}, and in place of source {own.name} everything else would read as deleted"
+        raise click.UsageError(f"{text}; give a file of that folder, or a whole folder")
+    inside = own.paths if any((path / place).exists() for place in own.paths) else ()
+    return folder(path, own.name, inside=inside, root=True)
+
+
 def _edited(path: Path, top: Path | None, name: str, inside: Sequence[str]) -> Source:
     """The last commit of the checkout, with this file in place of the committed one."""
     from gitmesh.adapters.git.checkout import Checkout

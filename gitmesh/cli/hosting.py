@@ -13,59 +13,75 @@ from gitmesh.cli import wiring
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
+    from gitmesh.adapters.folder import FolderSource
     from gitmesh.adapters.git import GitSource
     from gitmesh.adapters.git.heads import Heads
     from gitmesh.adapters.polling import Polled
     from gitmesh.agent.outcomes import OutcomePublisher
-    from gitmesh.agent.pullreview import Basis, Compare
+    from gitmesh.agent.pullreview import Compare, Standpoint
     from gitmesh.agent.reviews import Reviewer
-    from gitmesh.agent.webhook import Webhook
+    from gitmesh.agent.webhook import ForgeHook
     from gitmesh.cli.configuration import Setup
     from gitmesh.model.comparison import Comparison
+    from gitmesh.model.config import SourceConfig
     from gitmesh.pipeline import Memo
-    from gitmesh.ports import Translator
+    from gitmesh.ports import Source, Translator
 
 
-class Hosting(Struct, frozen=True, kw_only=True):
+class ForgeParts(Struct, frozen=True, kw_only=True):
     """What works beside the loop where a forge is configured."""
 
     outcomes: OutcomePublisher | None = None
     reviewer: Reviewer | None = None
-    webhook: Webhook | None = None
+    webhook: ForgeHook | None = None
 
 
 def hosting(
     setup: Setup,
-    repositories: Sequence[GitSource],
+    sources: Sequence[GitSource | FolderSource],
     polled: Sequence[Polled],
     translators: Mapping[str, Translator],
     log: FilteringBoundLogger,
-) -> Hosting:
-    """Nothing, where the configuration names no forge."""
-    config, first = setup.config.forge, setup.config.sources[0]
-    if config is None:
-        return Hosting()
+) -> ForgeParts:
+    """Nothing, where the configuration names no forge, or no repository that it could be about. That is the first one."""
+    config, first = setup.config.forge, _repository(setup)
+    if config is None or first is None:
+        if config is not None:
+            log.warning("forge: no source is a repository, so that there is nothing to review")
+        return ForgeParts()
     from gitmesh.agent.outcomes import OutcomePublisher
-    from gitmesh.agent.webhook import Webhook
+    from gitmesh.agent.webhook import ForgeHook
 
     outcomes = OutcomePublisher(wiring.forge(setup), first.name, first.branch, clock=time.monotonic, log=log)
-    reviewer = _reviewer(setup, repositories, translators, log) if config.reviews else None
+    reviewer = _reviewer(setup, first, sources, translators, log) if config.reviews else None
     webhook = None
     if config.webhook is not None:
         secret = setup.base / config.webhook.secret_file
-        webhook = Webhook(config.kind, config.repository, secret, pushed=_waking(setup, polled, reviewer), log=log)
-    return Hosting(outcomes=outcomes, reviewer=reviewer, webhook=webhook)
+        webhook = ForgeHook(config.kind, config.repository, secret, pushed=waking(setup, polled, reviewer), log=log)
+    return ForgeParts(outcomes=outcomes, reviewer=reviewer, webhook=webhook)
+
+
+def _repository(setup: Setup) -> SourceConfig | None:
+    """The first source that is a repository."""
+    return next((one for one in setup.config.sources if one.url is not None), None)
 
 
 def _reviewer(
-    setup: Setup, repositories: Sequence[GitSource], translators: Mapping[str, Translator], log: FilteringBoundLogger
+    setup: Setup,
+    first: SourceConfig,
+    sources: Sequence[GitSource | FolderSource],
+    translators: Mapping[str, Translator],
+    log: FilteringBoundLogger,
 ) -> Reviewer:
+    from gitmesh.adapters.git import GitSource
     from gitmesh.adapters.git.heads import Heads
     from gitmesh.agent.pullreview import PullReviewer
     from gitmesh.agent.reviews import Reviewer
 
-    first, heads, forge = setup.config.sources[0], Heads(repositories[0]), wiring.forge(setup)
-    compare = comparing(setup, repositories, heads, translators)
+    source = sources[setup.config.sources.index(first)]
+    assert isinstance(source, GitSource), "it has a url"
+    heads, forge = Heads(source), wiring.forge(setup)
+    compare = comparing(setup, source, [one for one in sources if one is not source], heads, translators)
     return Reviewer(
         forge,
         heads,
@@ -78,10 +94,11 @@ def _reviewer(
     )
 
 
-def _waking(setup: Setup, polled: Sequence[Polled], reviewer: Reviewer | None) -> Callable[[str], None]:
-    """Wake who reads the branch; a push of our own status is no news to anybody."""
-    first, back = setup.config.sources[0], setup.config.write_back
-    of_forge = [(one, of.branch) for one, of in zip(polled, setup.config.sources, strict=True) if of.url == first.url]
+def waking(setup: Setup, polled: Sequence[Polled], reviewer: Reviewer | None) -> Callable[[str], None]:
+    """Wake who reads a branch of the forge's repository; a push of our own status is no news to anybody."""
+    first, back = _repository(setup), setup.config.write_back
+    pairs = zip(polled, setup.config.sources, strict=True)
+    of_forge = [(one, of.branch) for one, of in pairs if first is not None and of.url == first.url]
 
     def pushed(branch: str) -> None:
         for one, followed in of_forge:
@@ -93,24 +110,30 @@ def _waking(setup: Setup, polled: Sequence[Polled], reviewer: Reviewer | None) -
     return pushed
 
 
-def comparing(setup: Setup, repositories: Sequence[GitSource], heads: Heads, translators: Mapping[str, Translator]) -> Compare:
-    """Two commits of the first source in the heads' store, beside the other sources as they are in force; clusters are what is
-    remembered of them."""
+def comparing(
+    setup: Setup, source: GitSource, others: Sequence[GitSource | FolderSource], heads: Heads, translators: Mapping[str, Translator]
+) -> Compare:
+    """Two commits of a source in the heads' store, beside the other sources as they are in force, a folder as it is; clusters are what
+    is remembered of them."""
+    from gitmesh.adapters.folder import FolderSource
     from gitmesh.adapters.git.snapshots import CommitSource
     from gitmesh.reviewing.review import Ground, Sides, review
 
-    first, *others = repositories
     enforced = {one.name: one.enforce for one in setup.config.clusters}
 
-    def compare(base: str, head: str, basis: Basis, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
-        beside = [CommitSource(one.name, one.repository, basis.others[one.name], one.paths) for one in others if one.name in basis.others]
-        was, now = (CommitSource(first.name, heads.repository, commit, first.paths) for commit in (base, head))
+    def as_in_force(one: GitSource | FolderSource, commit: str) -> Source:
+        return one if isinstance(one, FolderSource) else CommitSource(one.name, one.repository, commit, one.paths)
+
+    def compare(base: str, head: str, basis: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
+        missing = [one.name for one in others if one.name not in basis.others and not isinstance(one, FolderSource)]
+        beside = [as_in_force(one, basis.others.get(one.name, "")) for one in others if one.name not in missing]
+        was, now = (CommitSource(source.name, heads.repository, commit, source.paths) for commit in (base, head))
         ground = Ground(
             fleet=wiring.remembered_fleet(setup.config.clusters, basis.facts),
             translators=translators,
             options=wiring.options(setup, review=True),
             enforced=enforced,
-            facts=_told([one.name for one in others if one.name not in basis.others]),
+            facts=_told(missing),
         )
         return review(Sides(base=(was, *beside), head=(now, *beside)), ground, clock=clock, memo=memo)
 

@@ -20,6 +20,7 @@ _COMMANDS = "gitmesh.cli.commands"
 
 ENTRIES: Mapping[str, Entry] = {
     "demo": Entry(module=f"{_COMMANDS}.demo", help="See GitMesh work: no cluster, no network, no questions."),
+    "init": Entry(module=f"{_COMMANDS}.init", help="Write a policy repository to start from."),
     "validate": Entry(module=f"{_COMMANDS}.validate", help="Check policies; every mistake at its line."),
     "render": Entry(module=f"{_COMMANDS}.render", help="Print the objects that each cluster would get."),
     "diff": Entry(module=f"{_COMMANDS}.diff", help="Show what differs between policies and live clusters."),
@@ -28,6 +29,8 @@ ENTRIES: Mapping[str, Entry] = {
     "who-can": Entry(module=f"{_COMMANDS}.who_can", help="Say who can call a destination, and which lines decide."),
     "route": Entry(module=f"{_COMMANDS}.route", help="Say how a request would be treated, and which lines decide."),
     "sync": Entry(module=f"{_COMMANDS}.sync", help="Make the clusters what the policies say, once."),
+    "status": Entry(module=f"{_COMMANDS}.status", help="Show what is in force, refused and waiting, and each cluster."),
+    "history": Entry(module=f"{_COMMANDS}.history", help="Show what became of each commit, and what was healed."),
     "approve": Entry(module=f"{_COMMANDS}.approve", help="End a hold: confirm the facts that a finding doubts."),
     "agent": Entry(module=f"{_COMMANDS}.agent", help="Keep the clusters what the policies say, for ever."),
     "discover": Entry(module=f"{_COMMANDS}.discover", help="Show what runs in the clusters."),
@@ -44,10 +47,12 @@ HELP = """GitMesh holds service meshes to the policies in a Git repository.
 \b
 Examples:
   gitmesh demo                          see it work, without a cluster
+  gitmesh init mesh                     write a policy repository to start from
   gitmesh validate policies             check policies, no configuration needed
   gitmesh diff policies                 what an edit would change, in every cluster
   gitmesh can productpage reviews       who may call whom, and which lines decide
   gitmesh sync                          make the clusters what the repository says
+  gitmesh status                        what is in force, what waits, and the next command
   gitmesh explain GM210                 what a finding means
 """
 

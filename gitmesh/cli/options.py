@@ -13,6 +13,8 @@ C = TypeVar("C", bound=Callable[..., Any])
 Decorator = Callable[[C], C]
 
 _HIGHEST = ("error", "warning")
+ANNOTATIONS = ("github", "gitlab", "sarif")
+"""Forms in which findings annotate files: `gitmesh.render.annotations`."""
 
 
 def config(command: C) -> C:

@@ -21,8 +21,16 @@ def dumped(document: Document, form: str) -> str:
 
 def as_json(document: Any) -> str:
     """Indented JSON, keys in the order of the document."""
-    text = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
-    return _HIDDEN.sub(lambda found: json.dumps(found.group())[1:-1], text) + "\n"
+    return _escaped(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)) + "\n"
+
+
+def _escaped(text: bytes) -> str:
+    return _HIDDEN.sub(lambda found: json.dumps(found.group())[1:-1], text.decode())
+
+
+def as_line(document: Any) -> str:
+    """The document as JSON on one line."""
+    return _escaped(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)) + "\n"
 
 
 def as_yaml(document: Any) -> str:

@@ -11,7 +11,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.cli import configuration, console, wiring
+from gitmesh.cli import configuration, console, options, wiring
 from gitmesh.cli.exits import exit_code
 from gitmesh.cli.output import dumped
 from gitmesh.model.report import Report, Stage
@@ -37,12 +37,13 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """How the answer is wanted."""
+    """How the answer is wanted. `sources` are those that annotations find their files in."""
 
     form: str = "text"
     color: bool | None = None
     policies: Sequence[str] = ()
     fail_on: str = "error"
+    sources: Sequence[Source] = ()
 
 
 def translators() -> Mapping[str, Translator]:
@@ -116,6 +117,10 @@ def answer(report: Report, view: View, *, differences: bool = False) -> int:
         console.data(report_text(part.report, paint=paint), paint)
     elif view.form == "markdown":
         console.data(report_markdown(part.report))
+    elif view.form in options.ANNOTATIONS:
+        from gitmesh.cli import annotating
+
+        annotating.show(part.report.diagnostics, view.form, view.sources)
     else:
         console.document(dumped(_DOCUMENTS[report.until](part.report), view.form))
     return exit_code(part.report, fail_on=view.fail_on, differences=differences)

@@ -11,10 +11,11 @@ from click.core import ParameterSource
 from gitmesh.cli import asking, ends
 from gitmesh.model.facts import Service
 from gitmesh.reasoning.access import Answer
+from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.population import population
 from gitmesh.reasoning.questions import Client, Known
 from gitmesh.reasoning.requests import Sample
-from gitmesh.reasoning.table import Narrowed, callers_of, rows_of_client
+from gitmesh.reasoning.table import TableScope, callers_of, rows_of_client
 from gitmesh.render.access import AccessTable, access_document, access_text
 from gitmesh.render.answers import Asked, client_text
 
@@ -83,11 +84,11 @@ def _table(
     facts = known.index.facts
     reference = want.destination.partition(":")[2]
     ports = (ends.named_port(service, reference, facts.cluster).number,) if service and reference else ()
-    only, name = Narrowed(ports=ports, request=request), client_text(client) if client else ""
+    only, name = TableScope(ports=ports, request=request), client_text(client) if client else ""
     keys = [service.key] if service else sorted(facts.service_index)
     if client:
         rows = [row for key in keys for row in rows_of_client(client, name, key, known, only)]
     else:
-        callers = population(facts.cluster, decision.facts)
-        rows = [row for key in keys for row in callers_of(key, known, callers, only)]
+        crowd = Crowd(population(facts.cluster, decision.facts))
+        rows = [row for key in keys for row in callers_of(key, known, crowd, only)]
     return AccessTable(rows=tuple(rows), destination="/".join(service.key) if service else "", caller=name)

@@ -20,6 +20,7 @@ from gitmesh.cli import folders
 from gitmesh.cli.configuration import Setup, consent_line, load, require
 
 if TYPE_CHECKING:
+    from gitmesh.adapters.folder import FolderSource
     from gitmesh.adapters.git import GitSource
     from gitmesh.adapters.kube.events import EventPublisher
     from gitmesh.adapters.statusbranch import StatusBranch
@@ -32,19 +33,34 @@ T = TypeVar("T")
 
 
 def sources(setup: Setup, store: Path | None) -> tuple[Source, ...]:
-    """The repositories of the configuration; what a confined one may not read fails alone."""
+    """The repositories and folders of the configuration; what a confined one may not read fails alone."""
     return tuple(source(setup, one, store) for one in setup.config.sources)
 
 
 def source(setup: Setup, one: SourceConfig, store: Path | None) -> Source:
-    """One repository; what a confined configuration may not read fails alone."""
+    """One repository or folder; what a confined configuration may not read fails alone."""
     if setup.confined:
         from gitmesh.cli.confined import source_problem
         from gitmesh.cli.unusable import UnusableSource
 
         if problem := source_problem(setup.file.resolve(), one):
             return UnusableSource(one.name, f"{problem}, because the configuration is not trusted", consent_line(setup.file))
-    return git_source(setup, one, store)
+    return own_source(setup, one, store)
+
+
+def own_source(setup: Setup, one: SourceConfig, store: Path | None) -> GitSource | FolderSource:
+    """One source of a configuration that was named, or is trusted."""
+    return plain_folder(setup, one) if one.path is not None else git_source(setup, one, store)
+
+
+def plain_folder(setup: Setup, one: SourceConfig) -> FolderSource:
+    """A folder as a source. Files are named from the folder of the configuration, whoever looks from wherever."""
+    from gitmesh.adapters.folder import FolderSource
+
+    assert one.path is not None, "the caller has looked"
+    shown = Path(one.path).as_posix()
+    prefix = "" if shown == "." else f"{shown.rstrip('/')}/"
+    return FolderSource(one.name, str(setup.base / one.path), prefix=prefix, paths=tuple(one.paths))
 
 
 def git_source(setup: Setup, source: SourceConfig, store: Path | None) -> GitSource:
@@ -52,6 +68,7 @@ def git_source(setup: Setup, source: SourceConfig, store: Path | None) -> GitSou
     from gitmesh.adapters.git import GitSource
     from gitmesh.errors import SourceError
 
+    assert source.url is not None, "exactly one of url and path is given"
     try:
         return GitSource(
             source.name,
@@ -83,7 +100,11 @@ def stand_in(setup: Setup, path: Path | None, name: str | None, store: Path | No
     if path is None:
         return sources(setup, store)
     chosen = named_source(setup, name)
-    stands = folders.stand_in(path, chosen.name, setup, chosen.paths)
+    stands: Source = (
+        folders.in_place_of(plain_folder(setup, chosen), path)
+        if chosen.path is not None and not setup.confined
+        else folders.stand_in(path, chosen.name, setup, setup.places(chosen))
+    )
     return tuple(stands if one is chosen else source(setup, one, store) for one in setup.config.sources)
 
 
@@ -186,26 +207,36 @@ def facts_in(content: bytes) -> Mapping[str, ClusterFacts]:
 
 
 def status_branch(setup: Setup, repositories: Sequence[Source]) -> StatusBranch | None:
-    """The status branch of the first source's repository, unless it is switched off, or the repository may not be used."""
+    """The status branch of the first repository among the sources, unless it is switched off, or the repository may not be used."""
     from gitmesh.adapters.git import GitSource
     from gitmesh.adapters.statusbranch import StatusBranch
 
-    back, first = setup.config.write_back, repositories[0]
+    back = setup.config.write_back
+    pairs = zip(setup.config.sources, repositories, strict=True)
+    first = next((source for configured, source in pairs if configured.url is not None), None)
     if not back.enabled or not isinstance(first, GitSource):
         return None
     return StatusBranch(first, back.status_branch, author=back.author, now=time.time)
 
 
-def forge(setup: Setup | None) -> Forge:
-    """The forge of the configuration. It is a usage error where there is none, or where a credential would follow a configuration that
-    nobody agreed to."""
+def status_nowhere(setup: Setup) -> str:
+    """Why there is no place for a status that the configuration asks for; "" where there is one, or none is asked for."""
+    if not setup.config.write_back.enabled or any(source.url is not None for source in setup.config.sources):
+        return ""
+    return "no status is written: a plain folder has no status branch (writeBack: {enabled: false} says that this is meant)"
+
+
+def forge(setup: Setup | None, token_file: Path | None = None) -> Forge:
+    """The forge of the configuration, with its token or that of another file. It is a usage error where there is none, or where a
+    credential would follow a configuration that nobody agreed to."""
     from gitmesh.adapters import forge as forges
 
     if setup is None or setup.config.forge is None:
         raise click.UsageError("the configuration names no forge to post to: see `forge` in docs/configuration.md, or give --dry-run")
     if setup.confined:
         raise click.UsageError(f"the forge's token is not used, because the configuration is not trusted; {consent_line(setup.file)}")
-    return forges.forge(setup.config.forge, setup.base)
+    given = {"token_file": str(token_file.absolute())} if token_file else {}
+    return forges.forge(setup.config.forge.model_copy(update=given), setup.base)
 
 
 def events(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> EventPublisher | None:

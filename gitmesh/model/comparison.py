@@ -27,10 +27,11 @@ class Effect(StrEnum):
 class AccessChange(Struct, frozen=True, kw_only=True, order=True):
     """One kind of callers of one destination whose requests are decided otherwise.
 
-    `service` is (namespace, name), `ports` its port numbers, `callers` who is meant, as people write it: `namespace/workload`,
-    `anybody else`, `without identity`, with `from 10.0.0.0/8` where the address matters. `requests` are the requests that are decided
-    otherwise (`GET /admin/*`, `any method but GET`), empty for all of them. `before` and `after` are answers of the calculator;
-    `why` is its reason after the change, `origins` the lines of the policies that decide, before and after.
+    `service` is (namespace, name), `ports` its port numbers, `callers` who is meant, as people write it: ServiceAccounts
+    (`namespace/name`, `namespace/name@cluster` of another cluster), workloads where not all of a ServiceAccount's are meant, `anybody
+    else` with an identity, `without identity`, `anybody` for all of these, with `from 10.0.0.0/8` where the address matters. `requests`
+    are the requests that are decided otherwise (`GET /admin/*`, `any method but GET`), empty for all of them. `before` and `after` are
+    answers of the calculator; `why` are its reasons after the change, `origins` the lines of the policies that decide, before and after.
     """
 
     service: tuple[str, str]

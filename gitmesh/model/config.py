@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
 from gitmesh.model.base import DnsLabel, LabelKey, LabelValue, Millis, Model, Seq, SomeOf, exactly_one
+from gitmesh.model.naming import camel
 
 RelativePath = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00\r\n]+$")]
 
@@ -52,17 +54,36 @@ class SourceAuth(Model):
         return self
 
 
+_OF_REPOSITORIES = frozenset({"branch", "auth", "allow_insecure", "allow_rewind"})
+"""Fields of a source that say nothing of a plain folder."""
+
+
 class SourceConfig(Model):
-    """One repository (or folder of one) that holds policies."""
+    """What holds policies: exactly one of url, a branch of a repository, and path, a plain folder."""
 
     name: DnsLabel = Field(description="Name of the source.")
-    url: Annotated[str, Field(min_length=1, max_length=2048)] = Field(description="https or ssh; file and http only with allowInsecure.")
+    url: Annotated[str, Field(min_length=1, max_length=2048)] | None = Field(
+        None, description="A repository: https or ssh; file and http only with allowInsecure."
+    )
+    path: RelativePath | None = Field(
+        None,
+        description="A plain folder in place of a repository, from the folder of gitmesh.yaml. It has no history: what is in it is in "
+        "force, and while it is refused, live objects stay as they are.",
+    )
     branch: Branch = Field("main", description="Branch to follow.")
-    paths: SomeOf[SourcePath] = Field(("",), description="Folders of the repository that hold policies.")
+    paths: SomeOf[SourcePath] = Field(("",), description="Folders of the repository, or below the plain folder, that hold policies.")
     interval: Millis = Field(30_000, description="Time between two polls, plus up to 10% jitter.", validate_default=False)
     auth: SourceAuth = Field(default_factory=SourceAuth, description="Credentials.")
     allow_insecure: bool = Field(False, description="Allow file:// and http://.")
     allow_rewind: bool = Field(False, description="Accept a tip that does not descend from the accepted one.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        exactly_one(self, "url", "path")
+        alien = sorted(camel(name) for name in self.model_fields_set & _OF_REPOSITORIES) if self.path is not None else []
+        if alien:
+            raise ValueError(f"{' and '.join(alien)} {'goes' if len(alien) == 1 else 'go'} with url; a folder (path) has no such thing")
+        return self
 
 
 class Kubeconfig(Model):
@@ -151,7 +172,8 @@ class WriteBackConfig(Model):
     """Where status is written."""
 
     status_branch: Branch = Field(
-        "gitmesh-status", description="Branch of the first source's repository, made by GitMesh; one that it did not make is left alone."
+        "gitmesh-status",
+        description="Branch of the first source that is a repository, made by GitMesh; one that it did not make is left alone.",
     )
     author: Author = Field(default_factory=Author, description="Author of the commits.")
     enabled: bool = Field(True, description="Whether status is written at all.")
@@ -165,9 +187,17 @@ def _address(url: str) -> str:
     """The address of a forge, in the form that its API's is made of; a wrong one is never repeated, since it may hold a secret."""
     if "@" in url:
         raise ValueError("a URL holds no credentials; use tokenFile")
-    if not _ADDRESS.fullmatch(url) or any(part in (".", "..") for part in url.split("/")):
+    if not _ADDRESS.fullmatch(url) or any(part in (".", "..") for part in url.split("/")) or not _has_port(url):
         raise ValueError("not the address of a forge; write https://host, with a path only where the whole forge is below one")
     return url.rstrip("/")
+
+
+def _has_port(url: str) -> bool:
+    """Whether the port of an address, if it names one, is one that there can be."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _repository(path: str) -> str:
@@ -177,7 +207,7 @@ def _repository(path: str) -> str:
 
 
 def _http_proxy(url: str) -> str:
-    if not re.fullmatch(r"http://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/?", url):
+    if not re.fullmatch(r"http://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/?", url) or not _has_port(url):
         raise ValueError("a proxy is http://host:port, without credentials")
     return url
 
@@ -231,7 +261,7 @@ class Config(Model):
     api_version: Literal["gitmesh.io/v1alpha1"] = Field(description="Version of this format.")
     kind: Literal["Config"] = Field(description="Always Config.")
     instance: DnsLabel = Field("default", description="Name of this instance; two instances never touch each other's objects.")
-    sources: SomeOf[SourceConfig] = Field(description="Repositories that hold policies.")
+    sources: SomeOf[SourceConfig] = Field(description="Repositories or folders that hold policies.")
     clusters: SomeOf[ClusterConfig] = Field(description="Clusters to keep.")
     prune: PruneConfig = Field(default_factory=PruneConfig, description="The guard on deletions.")
     write_back: WriteBackConfig = Field(default_factory=WriteBackConfig, description="Where status is written.")
@@ -250,6 +280,6 @@ class Config(Model):
             doubled = sorted({name for name in names if names.count(name) > 1})
             if doubled:
                 raise ValueError(f"two {what}s are named {doubled[0]}")
-        if self.write_back.enabled and self.write_back.status_branch in {s.branch for s in self.sources}:
+        if self.write_back.enabled and self.write_back.status_branch in {s.branch for s in self.sources if s.url is not None}:
             raise ValueError("writeBack.statusBranch must not be the branch of a source")
         return self

@@ -105,7 +105,8 @@ def _as_config(diagnostic: Diagnostic, overrides: Mapping[str, str]) -> Diagnost
 
 def _urls(config: Config, positions: Positions) -> Iterator[Diagnostic]:
     for index, source in enumerate(config.sources):
-        yield from _url(index, source.url, source.allow_insecure, positions)
+        if source.url is not None:
+            yield from _url(index, source.url, source.allow_insecure, positions)
 
 
 def _raw_urls(data: Mapping[str, Any], positions: Positions) -> Iterator[Diagnostic]:

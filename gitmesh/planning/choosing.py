@@ -94,6 +94,8 @@ class _Choice:
         rewinds = source.name in terms.allow_rewind
         tip, mine = candidate.tip, self.remembered.get(source.name, "")
         known = evidence(source, self.ledgers, mine, seen=tip is not None, allow_rewind=rewinds)
+        if tip is not None and not tip.commit:
+            known = Proven()  # a folder is no later state of anything: what ledgers name is of a repository that was there before
         candidate.last = known.last
         if tip is not None and not terms.review:
             self._ignore(known, source)
@@ -159,16 +161,21 @@ class _Choice:
         """Say of a tip that is wrong what is in force in its place, once that is decided."""
         if candidate.tip is None or not candidate.wrong:
             return
+        if not candidate.tip.commit:
+            text = "the folder is refused as it is; it has no older revision to go back to, so what is live stays as it is"
+            self._say("GM605", text, candidate.source)
+            return
         instead = "nothing was in force before, so nothing is applied"
         if candidate.last:
             instead = f"{candidate.last[:12]} stays in force" if candidate.chosen else "nothing of this source is in force"
-        self._say("GM605", f"revision {candidate.tip.commit[:12] or 'of the folder'} is refused; {instead}", candidate.source)
+        self._say("GM605", f"revision {candidate.tip.commit[:12]} is refused; {instead}", candidate.source)
 
     def _fall_back(self, candidate: _Candidate) -> None:
         """Put the last good revision in force, if it still is one: a ledger's word alone makes none."""
         candidate.refused = True
         _withdraw(candidate)
         if self.terms.review or not candidate.last:
+            candidate.lost = self._was_a_folder(candidate)
             return
         try:
             snapshot = candidate.source.read(candidate.last)
@@ -181,6 +188,11 @@ class _Choice:
         wrong = next((one for one in self._take(candidate, snapshot) if one.is_error and one.code != VACANT), None)
         if wrong is not None:
             self._disown(candidate, wrong)
+
+    def _was_a_folder(self, candidate: _Candidate) -> bool:
+        """Whether a plain folder was in force before, which nobody can read again as it was."""
+        tip, name = candidate.tip, candidate.source.name
+        return tip is not None and not tip.commit and any(name in ledger.sources for ledger in self.ledgers)
 
     def _disown(self, candidate: _Candidate, wrong: Diagnostic) -> None:
         """A last good revision that today's checks refuse is in force no more; what is live stays."""

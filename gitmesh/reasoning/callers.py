@@ -35,12 +35,11 @@ def is_named(caller: Caller, client: Client, *, deny: bool) -> bool:
 
 def is_principal(principal: Principal, client: Client) -> bool:
     """Whether the client shows this identity."""
-    pairs = (
-        (principal.trust_domain, client.trust_domain),
-        (principal.namespace, client.namespace),
-        (principal.service_account, client.service_account),
+    return (
+        principal.service_account in ("", client.service_account)
+        and principal.namespace in ("", client.namespace)
+        and principal.trust_domain in ("", client.trust_domain)
     )
-    return all(wanted in ("", mine) for wanted, mine in pairs)
 
 
 def is_at(caller: Caller, ip: str) -> bool | None:

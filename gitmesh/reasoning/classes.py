@@ -12,12 +12,16 @@ from typing import Generic, Protocol, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.facts import Service
+from gitmesh.model.facts import ServicePort
+from gitmesh.model.units import Caller, Operation
 from gitmesh.reasoning.access import Admission, can
 from gitmesh.reasoning.questions import Client, Known, Question, ServiceKey
 from gitmesh.reasoning.requests import Requests, Sample
 from gitmesh.reasoning.stakes import Stake
 from gitmesh.reasoning.values import MOST, UntoldError
+
+MOST_WORK = 4_000_000
+"""Looks at single rules and callers, for one destination; some seconds."""
 
 V = TypeVar("V", bound=Hashable)
 
@@ -30,17 +34,30 @@ class Askers(Protocol):
         """A client of each."""
         ...
 
+    def may_mean(self, number: int, callers: tuple[Caller, ...], deny: bool) -> bool:
+        """False only if a list never means one of them, nor would if it showed no identity."""
+        ...
+
     def told(self, chosen: Iterable[int]) -> tuple[str, ...]:
         """Words for some of them."""
         ...
 
 
-class Asked(Protocol):
+class Askable(Protocol):
     """Classes of requests, numbered."""
 
     @property
     def samples(self) -> Sequence[Sample]:
         """A request of each."""
+        ...
+
+    @property
+    def rules(self) -> Sequence[int]:
+        """The rules that hold of each, as bits."""
+        ...
+
+    def bits(self, operations: Iterable[Operation]) -> int:
+        """The bits of the rules of some operations."""
         ...
 
     def told(self, chosen: Collection[int]) -> tuple[str, ...]:
@@ -53,6 +70,11 @@ class OneRequest:
 
     def __init__(self, sample: Sample) -> None:
         self.samples = (sample,)
+        self.rules = (0,)
+
+    def bits(self, operations: Iterable[Operation]) -> int:  # noqa: ARG002  nothing is told apart
+        """None."""
+        return 0
 
     def told(self, chosen: Collection[int]) -> tuple[str, ...]:  # noqa: ARG002  one is all
         """What it is."""
@@ -61,7 +83,8 @@ class OneRequest:
 
 
 class Cell(Struct, frozen=True, kw_only=True):
-    """A class: its port, the numbers of its client and its request, its question, and the answer of each side."""
+    """A class: its port, the numbers of its client and its request, and the answer of each side to `question`, which is a question of
+    this class, or of one that differs by rules which do not mean the client."""
 
     port: int
     client: int
@@ -70,7 +93,7 @@ class Cell(Struct, frozen=True, kw_only=True):
     answers: tuple[Admission, ...]
 
 
-class Row(Struct, Generic[V], frozen=True, kw_only=True):
+class ClassRow(Struct, Generic[V], frozen=True, kw_only=True):
     """Classes of which the same is said, as people read them: `requests` empty = all of them. `cells` are the classes themselves."""
 
     verdict: V
@@ -82,7 +105,7 @@ class Row(Struct, Generic[V], frozen=True, kw_only=True):
 
 class Destination:
     """A Service with what is at stake for it on each side; of `ports` these alone, if there are some, and of requests `request` alone.
-    Raises UntoldError where there are too many classes, or unknown ones."""
+    Raises UntoldError where there are too many classes, or unknown ones. `work` is what its answers cost, as in MOST_WORK."""
 
     def __init__(
         self,
@@ -96,26 +119,47 @@ class Destination:
     ) -> None:
         self._key, self._sides, self._askers = key, sides, askers
         self._words: dict[tuple[int, frozenset[int]], tuple[str, ...]] = {}
-        service = sides[0].index.facts.service_index[key]
-        numbers = sorted({port.number for port in service.ports if not ports or port.number in ports})
-        self._requests: Mapping[int, Asked] = {
-            number: _requests(service, number, stakes) if request is None else OneRequest(_sent(request, service, number))
+        found = {port for one in stakes for port in one.ports}
+        numbers = sorted({port.number for port in found if not ports or port.number in ports})
+        self._requests: Mapping[int, Askable] = {
+            number: _requests(found, number, stakes) if request is None else OneRequest(_sent(request, key, found, number))
             for number in numbers
         }
-        count = len(askers.samples) * sum(len(one.samples) for one in self._requests.values())
-        if count > MOST:
-            raise UntoldError(f"there are {count} kinds of clients and requests to tell apart, more than {MOST}")
+        self._relevant = {port: tuple(self._bits(port, stakes)) for port in numbers}
+        asked = sum(len(set(self._projected(port, client))) for port in numbers for client in range(len(askers.samples)))
+        self.work = asked * (1 + max(one.size for one in stakes))
+        if asked > MOST or self.work > MOST_WORK:
+            raise UntoldError(f"{asked} kinds of clients and requests must be told apart, each by all of its rules, which is too much")
+
+    def _bits(self, port: int, stakes: Iterable[Stake]) -> Iterator[int]:
+        """For each class of clients the rules at a port that can mean one of them."""
+        grants = {grant for one in stakes for access in one.accesses(port) for grant in access.grants()}
+        bits = [(callers, deny, self._requests[port].bits(operations)) for callers, deny, operations in grants]
+        for client in range(len(self._askers.samples)):
+            found = 0
+            for callers, deny, rules in bits:
+                if rules & ~found and self._askers.may_mean(client, callers, deny):
+                    found |= rules
+            yield found
+
+    def _projected(self, port: int, client: int) -> Iterator[int]:
+        """For each class of requests the rules that hold of it and can mean the client: what is equal is decided alike."""
+        relevant = self._relevant[port][client]
+        yield from (rules if rules < 0 else rules & relevant for rules in self._requests[port].rules)
 
     def cells(self) -> Iterator[Cell]:
         """Each class with its answers."""
         for port, requests in self._requests.items():
-            for request, sample in enumerate(requests.samples):
-                for number, client in enumerate(self._askers.samples):
-                    question = _question(self._key, port, client, sample)
-                    answers = tuple(can(question, side) for side in self._sides)
-                    yield Cell(port=port, client=number, request=request, question=question, answers=answers)
+            for number, client in enumerate(self._askers.samples):
+                answers: dict[int, tuple[Question, tuple[Admission, ...]]] = {}
+                for request, (sample, rules) in enumerate(zip(requests.samples, self._projected(port, number), strict=True)):
+                    if rules not in answers:
+                        question = _question(self._key, port, client, sample)
+                        answers[rules] = question, tuple(can(question, side) for side in self._sides)
+                    question, found = answers[rules]
+                    yield Cell(port=port, client=number, request=request, question=question, answers=found)
 
-    def rows(self, cells: Iterable[Cell], verdict: Callable[[Cell], V | None]) -> Iterator[Row[V]]:
+    def rows(self, cells: Iterable[Cell], verdict: Callable[[Cell], V | None]) -> Iterator[ClassRow[V]]:
         """The classes with a verdict, folded: first by their requests, then by ports, then by callers."""
         found: dict[V, dict[int, dict[int, list[Cell]]]] = {}
         for cell in cells:
@@ -129,7 +173,7 @@ class Destination:
                 told = self._askers.told(numbers)
                 for requests, ports_alike in asked:
                     inside = tuple(cell for number in numbers for port in ports_alike for cell in clients[number][port])
-                    yield Row(verdict=said, ports=ports_alike, callers=told, requests=requests, cells=inside)
+                    yield ClassRow(verdict=said, ports=ports_alike, callers=told, requests=requests, cells=inside)
 
     def _asked(self, ports: Mapping[int, Sequence[Cell]]) -> tuple[tuple[tuple[str, ...], tuple[int, ...]], ...]:
         """Words for the requests, each with the ports of which they are all."""
@@ -144,17 +188,18 @@ class Destination:
         return self._words[port, requests]
 
 
-def _sent(request: Sample, service: Service, number: int) -> Sample:
+def _sent(request: Sample, key: ServiceKey, ports: Iterable[ServicePort], number: int) -> Sample:
     """The request as it is sent to a port: by the Service's name, unless it says otherwise, and as no request where proxies see none."""
-    host = f"{service.name}.{service.namespace}{'' if number == 80 else f':{number}'}"
-    http = any(port.http for port in service.ports if port.number == number)
+    namespace, name = key
+    host = f"{name}.{namespace}{'' if number == 80 else f':{number}'}"
+    http = any(port.http for port in ports if port.number == number)
     return replace(request, http=http, authority=request.authority or host)
 
 
-def _requests(service: Service, number: int, stakes: Iterable[Stake]) -> Requests:
+def _requests(ports: Iterable[ServicePort], number: int, stakes: Iterable[Stake]) -> Requests:
     """What can be asked at a port. A port without a protocol is sniffed: proxies see requests on it, or none."""
-    seen = [port for port in service.ports if port.number == number and port.seen]
-    rules = (rule for one in stakes for access in one.accesses(number) for _, rules in (*access.allows, *access.denies) for rule in rules)
+    seen = [port for port in ports if port.number == number and port.seen]
+    rules = (rule for one in stakes for access in one.accesses(number) for *_, rules in access.grants() for rule in rules)
     http = any(port.http for port in seen)
     return Requests(rules, http=http, raw=not http or any(not port.http or not port.protocol for port in seen))
 

@@ -6,8 +6,8 @@ of those that the same rules mean, the one that names least stands for all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import combinations, product
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import product
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,17 +15,14 @@ from msgspec.structs import replace
 from gitmesh.model.units import Caller, Principal, SourceCondition
 from gitmesh.reasoning import addresses
 from gitmesh.reasoning.addresses import regions
-from gitmesh.reasoning.callers import is_meant, is_named, is_principal
-from gitmesh.reasoning.population import NAMELESS, Resident
+from gitmesh.reasoning.callers import is_meant, is_named
+from gitmesh.reasoning.crowd import Crowd, identity, principal_key
+from gitmesh.reasoning.population import NAMELESS
 from gitmesh.reasoning.questions import Client, Question
 from gitmesh.reasoning.stakes import Stake
+from gitmesh.reasoning.strangers import ANYBODY, NOBODY, key_of, stranger_text, strangers, wider
 from gitmesh.reasoning.values import MOST, UntoldError
 from gitmesh.resolution.matching import source_holds
-
-ANYBODY = "anybody"
-_NOBODY = "~"
-"""A name that nothing in a cluster can have."""
-_PARTS = ("trust_domain", "namespace", "service_account", "labels", "mesh")
 
 
 class Interest(Struct, frozen=True, kw_only=True):
@@ -56,40 +53,59 @@ def interest(stakes: Collection[Stake]) -> Interest:
     )
 
 
-class Identity(Struct, frozen=True, kw_only=True):
-    """A caller, wherever it calls from. `resident`: it is known; else the parts that its client names are all that is said of it."""
-
-    client: Client
-    resident: Resident | None = None
-
-
 class Clients:
     """The classes of clients, numbered; `samples` has a client of each."""
 
-    def __init__(self, residents: Iterable[Resident], about: Interest) -> None:
+    def __init__(self, crowd: Crowd, about: Interest) -> None:
         self._about = about
-        self._identities = tuple(_identities(residents, about))
-        own = (one for one in self._identities if one.resident and not one.resident.cluster)
-        self._domains = frozenset(one.client.trust_domain for one in own)
+        self._view = crowd.view(proxies=bool(about.sources), labels=any(source.labels for source in about.sources))
+        principals = sorted({one for item, _ in about.items for one in item.principals}, key=repr)
+        self._clients = (*(one.client for one in self._view.residents), Client(), *strangers(principals, about.sources))
+        known = len(self._view.residents)
+        self._others = {key_of(client): known + number for number, client in enumerate(self._clients[known:])}
+        self._shown = self._view.shown | {number for number in self._others.values() if number > known}
         self._regions = regions([item for item, _ in about.items])
-        groups: dict[object, list[int]] = {}
-        for number, one in enumerate(self._identities):
-            groups.setdefault(self._named(one.client), []).append(number)
-        classes: dict[object, list[tuple[list[int], int]]] = {}
-        for members in groups.values():
-            for place, region in enumerate(self._regions):
-                client = replace(self._identities[members[0]].client, ip=region.sample)
-                classes.setdefault(self._meant(client), []).append((members, place))
-        self._classes = tuple(classes.values())
-        self.samples = tuple(self._sample(members[0], place) for ((members, place), *_) in self._classes)
-        if len(self.samples) > MOST:
-            raise UntoldError(f"its rules tell more than {MOST} kinds of clients apart")
+        self._groups = self._grouped(principals)
+        self._classes = self._classified()
+        self.samples = tuple(self._sample(group, place) for ((group, place), *_) in self._classes)
+        self._words: dict[frozenset[int], tuple[str, ...]] = {}
 
-    def _sample(self, number: int, place: int) -> Client:
-        return replace(self._identities[number].client, ip=self._regions[place].sample)
+    def _grouped(self, principals: Sequence[Principal]) -> tuple[frozenset[int], ...]:
+        """Clients that no single caller of a rule tells apart, wherever they call from."""
+        met: dict[int, list[Principal]] = {}
+        for one in principals:
+            for number in self._view.by_principal.get(principal_key(one), ()):
+                met.setdefault(number, []).append(one)
+        alike: dict[object, set[int]] = {}
+        for number in range(len(self._view.residents)) if self._about.sources else met:
+            key = (number in self._shown, self._sources(self._clients[number]), tuple(met.get(number, ())))
+            alike.setdefault(key, set()).add(number)
+        groups: dict[object, set[int]] = {}
+        for members in (*alike.values(), *self._unmet(met), *({number} for number in self._others.values())):
+            groups.setdefault(self._named(self._clients[min(members)]), set()).update(members)
+        return tuple(map(frozenset, groups.values()))
+
+    def _unmet(self, met: Collection[int]) -> Iterator[set[int]]:
+        """Known callers that no rule mentions, those that show an identity and those that do not."""
+        if not self._about.sources:
+            yield from (members for members in (set(self._view.shown.difference(met)), set(self._view.hidden)) if members)
+
+    def _classified(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """Groups at places (both by number) of which the same decisions hold."""
+        if len(self._groups) * len(self._regions) > MOST:
+            raise UntoldError(f"its rules tell more than {MOST} kinds of clients apart")
+        classes: dict[object, list[tuple[int, int]]] = {}
+        for group, place in product(range(len(self._groups)), range(len(self._regions))):
+            classes.setdefault(self._meant(self._sample(group, place)), []).append((group, place))
+        return tuple(map(tuple, classes.values()))
+
+    def _sample(self, group: int, place: int) -> Client:
+        return replace(self._clients[min(self._groups[group])], ip=self._regions[place].sample)
 
     def _sources(self, client: Client) -> tuple[bool, ...]:
         """Which of the clients with a `tls` of their own it is among; without a proxy, none."""
+        if not self._about.sources:
+            return ()
         request = Question(client=client, service=("", ""), port=0).request()
         return tuple(bool(client.mesh) and source_holds(source, request) for source in self._about.sources)
 
@@ -99,201 +115,80 @@ class Clients:
 
     def _meant(self, client: Client) -> object:
         """All that a decision can hang on, also for one that does not show its identity."""
-        shown = (client, Client(ip=client.ip)) if self._about.strips else (client,)
-        meant = tuple(_means(callers, one, deny) for callers, deny in self._about.lists for one in shown)
+        meant = tuple(self._means(callers, deny, client) for callers, deny in self._about.lists)
         return client.trust_domain is None, self._sources(client), meant
+
+    def _means(self, callers: tuple[Caller, ...], deny: bool, client: Client) -> tuple[bool, ...]:
+        shown = (client, Client(ip=client.ip)) if self._about.strips else (client,)
+        return tuple(any(is_meant(caller, one, deny=deny) for caller in callers) for one in shown)
+
+    def may_mean(self, number: int, callers: tuple[Caller, ...], deny: bool) -> bool:
+        """Whether a list means a class, or would if it showed no identity."""
+        return any(self._means(callers, deny, self.samples[number]))
 
     def told(self, chosen: Iterable[int]) -> tuple[str, ...]:
         """Words for some of the classes."""
+        classes = frozenset(chosen)
+        if classes not in self._words:
+            self._words[classes] = tuple(self._told(classes))
+        return self._words[classes]
+
+    def _told(self, classes: Iterable[int]) -> Iterator[str]:
         places: dict[int, set[int]] = {}
-        for number in chosen:
-            for members, place in self._classes[number]:
-                for member in members:
-                    places.setdefault(member, set()).add(place)
-        by_places: dict[frozenset[int], set[int]] = {}
-        for member, found in places.items():
-            by_places.setdefault(frozenset(found), set()).add(member)
-        texts = [(name, self._from(where)) for where, members in by_places.items() for name in dict.fromkeys(self._names(members))]
-        return tuple(f"{name}{where}" for name, where in sorted(texts, key=lambda one: (_order(one[0]), one[1])))
+        for group, place in (each for number in classes for each in self._classes[number]):
+            places.setdefault(group, set()).add(place)
+        alike: dict[frozenset[int], set[int]] = {}
+        for group, found in places.items():
+            alike.setdefault(frozenset(found), set()).update(self._groups[group])
+        texts = [(name, self._from(where)) for where, members in alike.items() for name in {*self._names(members)}]
+        yield from (f"{name}{where}" for name, where in sorted(texts, key=lambda one: (_order(one[0]), one[1])))
 
     def _from(self, places: Collection[int]) -> str:
         return addresses.told([self._regions[place] for place in places], self._regions)
 
     def _names(self, members: Collection[int]) -> Iterator[str]:
-        every = range(len(self._identities))
-        shown = {number for number in every if self._identities[number].client.trust_domain is not None}
-        if len(members) == len(every) > 1:
+        if len(members) == len(self._clients):
             yield ANYBODY
-        elif shown == set(members) and len(shown) > 1:
+        elif self._shown == members and len(members) > 1:
             yield f"{ANYBODY} with an identity"
         else:
-            yield from self._residents(members)
-            yield from self._strangers(members)
+            yield from self._known(members)
+            yield from self._unknown(members)
 
-    def _residents(self, members: Collection[int]) -> Iterator[str]:
+    def _known(self, members: Collection[int]) -> Iterator[str]:
         """By their ServiceAccounts, or by their workloads where not all of a ServiceAccount's are meant. What another cluster calls by
         the same identity is named once."""
-        apart = {one.resident.account for number, one in enumerate(self._identities) if one.resident and number not in members}
-        found = [one for number in members if (one := self._identities[number].resident)]
-        own = {_identity(one.client) for one in found if not one.cluster}
-        told = (one for one in found if not one.cluster or _identity(one.client) not in own)
-        yield from {one.workload if one.account in apart else one.account for one in told}
+        found = [self._view.residents[number] for number in members if number < len(self._view.residents)]
+        own = {identity(one.client) for one in found if not one.cluster}
+        for one in found:
+            if not one.cluster or identity(one.client) not in own:
+                whole = all(number in members for number in self._view.by_account[one.account])
+                yield one.account if whole else one.workload
 
-    def _strangers(self, members: Collection[int]) -> Iterator[str]:
+    def _unknown(self, members: Collection[int]) -> Iterator[str]:
         """Of those that name more than others, only such as are treated otherwise than these."""
-        others = {_key(one.client): number for number, one in enumerate(self._identities) if one.resident is None}
-        known = {_identity(one.client) for number in members if (one := self._identities[number]).resident}
-        for number in members:
-            one = self._identities[number]
-            wider = _wider(_key(one.client), others) if one.resident is None else []
-            if one.resident is None and _identity(one.client) not in known and not (wider and all(each in members for each in wider)):
-                yield self._stranger(one.client, known)
+        for number in self._others.values():
+            if number in members:
+                client = self._clients[number]
+                same = self._view.by_name.get((client.namespace, client.service_account), ())
+                named = any(one in members and identity(self._clients[one]) == identity(client) for one in same)
+                broader = wider(client, self._others)
+                if not named and not (broader and all(each in members for each in broader)):
+                    yield self._stranger(client, members)
 
-    def _stranger(self, client: Client, known: Collection[_Key]) -> str:
+    def _stranger(self, client: Client, members: Collection[int]) -> str:
         """An identity of any trust domain goes by the name of the known one, where both are meant."""
         if client.trust_domain is None:
             return NAMELESS
-        same = {_identity(one.client) for one in self._identities if one.resident and _names(one.client) == _names(client)}
-        away = client.trust_domain == _NOBODY and bool(same) and not same <= set(known)
-        domain = "of another trust domain" if away else "" if client.trust_domain in (_NOBODY, *self._domains) else _domain(client)
-        return " ".join(part for part in (_stranger(client), domain) if part)
-
-
-def _means(callers: Iterable[Caller], client: Client, deny: bool) -> bool | None:
-    answers = [is_meant(caller, client, deny=deny) for caller in callers]
-    return True if True in answers else None if None in answers else False
+        same = self._view.by_name.get((client.namespace, client.service_account), ())
+        text = stranger_text(client)
+        if client.trust_domain not in (NOBODY, *self._view.domains):
+            return f"{text} of trust domain {client.trust_domain}"
+        if client.mesh or all(number in members for number in same):
+            return text
+        return f"{text} of another {'trust domain' if client.trust_domain == NOBODY else 'cluster'}"
 
 
 def _order(name: str) -> tuple[int, str]:
     """Names first, then everybody else, then who shows no identity."""
     return (2 if name == NAMELESS else 1 if name.startswith(ANYBODY) else 0), name
-
-
-# --- who else there may be
-
-
-def _identities(residents: Iterable[Resident], about: Interest) -> Iterator[Identity]:
-    """Known callers, each with what of it can matter; then everybody else."""
-    with_labels = any(source.labels for source in about.sources)
-    seen: set[object] = set()
-    for one in residents:
-        told = one if about.sources else replace(one, client=replace(one.client, mesh=""))
-        told = told if with_labels else replace(told, workload=one.account, client=replace(told.client, labels={}))
-        if (key := (_key(told.client), told.account, told.workload)) not in seen:
-            seen.add(key)
-            yield Identity(client=told.client, resident=told)
-    yield Identity(client=Client())
-    yield from (Identity(client=client) for client in _others(about))
-
-
-def _others(about: Interest) -> Iterator[Client]:
-    """Of the identities that the same rules mean, the one that names least."""
-    principals = sorted({one for item, _ in about.items for one in item.principals}, key=repr)
-    values: dict[str, list[object]] = {
-        "trust_domain": _first(_NOBODY, (one.trust_domain for one in principals)),
-        "namespace": _first(_NOBODY, (*(one.namespace for one in principals), *_each(about.sources, "namespaces"))),
-        "service_account": _first(_NOBODY, (*(one.service_account for one in principals), *_each(about.sources, "service_accounts"))),
-        "labels": _labellings(about.sources),
-        "mesh": ["", _NOBODY] if about.sources else [""],
-    }
-    found: dict[int, dict[str, object]] = {-1: {}}
-    for part in _PARTS:
-        further: dict[int, dict[str, object]] = {}
-        for value in values[part]:
-            meant = _meant_by(part, value, principals, about.sources)
-            for rules, parts in found.items():
-                further.setdefault(rules & meant, {**parts, part: value})
-        if len(further) > MOST:
-            raise UntoldError(f"its rules tell more than {MOST} kinds of callers apart")
-        found = further
-    for parts in found.values():
-        yield Client(**parts)  # type: ignore[arg-type]  # each part has a value of its type
-
-
-def _first(other: str, named: Iterable[str]) -> list[object]:
-    return [other, *sorted({*named} - {""})]
-
-
-def _each(sources: Iterable[SourceCondition], field: str) -> Iterator[str]:
-    for source in sources:
-        yield from getattr(source, field)
-
-
-def _labellings(sources: Iterable[SourceCondition]) -> list[object]:
-    """Every way to carry the labels that matter, or other ones; none first."""
-    pairs = sorted({pair for source in sources for pair in source.labels})
-    keys: dict[str, list[str | None]] = {}
-    for key, value in pairs:
-        keys.setdefault(key, [None]).append(value)
-    ways = 1
-    for choices in keys.values():
-        ways *= len(choices)
-    if ways > MOST:
-        raise UntoldError(f"tls is set for clients by {len(keys)} labels, which tells too many of them apart")
-    return [{key: value for key, value in zip(keys, way, strict=True) if value is not None} for way in product(*keys.values())]
-
-
-def _meant_by(part: str, value: object, principals: Sequence[Principal], sources: Sequence[SourceCondition]) -> int:
-    """A bit for each principal and each source, and one for a proxy: whether this part of a client meets it."""
-    client = Client(**{"trust_domain": _NOBODY, "namespace": _NOBODY, "service_account": _NOBODY, part: value})  # type: ignore[arg-type]
-    request = Question(client=client, service=("", ""), port=0).request()
-    answers = [is_principal(replace(_principal_part(one, part)), client) for one in principals]
-    answers += [source_holds(_source_part(one, part), request) for one in sources]
-    answers.append(part != "mesh" or bool(value))
-    return sum(1 << number for number, holds in enumerate(answers) if holds)
-
-
-def _principal_part(principal: Principal, part: str) -> Principal:
-    """The identity with this part alone."""
-    return Principal(**{part: getattr(principal, part)}) if part in _PARTS[:3] else Principal()
-
-
-def _source_part(source: SourceCondition, part: str) -> SourceCondition:
-    field = {"namespace": "namespaces", "service_account": "service_accounts", "labels": "labels"}.get(part)
-    return SourceCondition(**{field: getattr(source, field)}) if field else SourceCondition()
-
-
-# --- words for them
-
-_Key = tuple[object, ...]
-
-
-def _key(client: Client) -> _Key:
-    return client.trust_domain, client.namespace, client.service_account, tuple(sorted(client.labels.items())), client.mesh
-
-
-def _identity(client: Client) -> _Key:
-    return client.trust_domain, client.namespace, client.service_account
-
-
-def _wider(key: _Key, others: Mapping[_Key, int]) -> list[int]:
-    """Those that name all but the fewest parts of what this one names; of who shows no identity, none."""
-    if key[0] is None:
-        return []
-    least: _Key = (_NOBODY, _NOBODY, _NOBODY, (), "")
-    named = [place for place, part in enumerate(key) if part != least[place]]
-    for size in range(1, len(named) + 1):
-        keys = (tuple(least[at] if at in left else part for at, part in enumerate(key)) for left in combinations(named, size))
-        if found := [others[each] for each in keys if each in others]:
-            return found
-    return []
-
-
-def _names(client: Client) -> tuple[str, str]:
-    return client.namespace, client.service_account
-
-
-def _domain(client: Client) -> str:
-    return f"of trust domain {client.trust_domain}"
-
-
-def _stranger(client: Client) -> str:
-    namespace, account = (name.replace(_NOBODY, "") for name in _names(client))
-    who = f"{namespace}/{account}" if namespace and account else f"{ANYBODY} else"
-    where = [f"in {namespace}"] if namespace and not account else [f"as {account}"] if account and not namespace else []
-    labels = [f"labelled {', '.join(f'{key}={value}' for key, value in sorted(client.labels.items()))}"] if client.labels else []
-    proxy = ["with a proxy of this cluster"] if client.mesh and not client.labels else []
-    return " ".join([who, *where, *labels, *proxy])
-
-
-__all__ = ["ANYBODY", "Clients", "Interest", "interest"]

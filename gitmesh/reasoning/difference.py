@@ -12,12 +12,17 @@ from typing import TypeAlias
 from gitmesh.model.comparison import AccessChange, Effect
 from gitmesh.model.policies import Origin
 from gitmesh.reasoning.access import Admission, Answer, Ruling
-from gitmesh.reasoning.classes import Cell, Destination, Row
-from gitmesh.reasoning.clients import ANYBODY, Clients, Interest, interest
+from gitmesh.reasoning.classes import Cell, ClassRow, Destination
+from gitmesh.reasoning.clients import Clients, Interest, interest
+from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.population import Resident
 from gitmesh.reasoning.questions import Known, ServiceKey
 from gitmesh.reasoning.stakes import Stake, stake
+from gitmesh.reasoning.strangers import ANYBODY
 from gitmesh.reasoning.values import UntoldError
+
+MOST_IN_ALL = 40_000_000
+"""Looks at single rules and callers, for one cluster; a minute, at most about."""
 
 _Verdict: TypeAlias = tuple[Effect, Answer, Answer]
 
@@ -37,14 +42,15 @@ class _Difference:
     """One cluster; classes of clients that several destinations tell apart alike are made once."""
 
     def __init__(self, before: Known, after: Known, callers: Sequence[Resident]) -> None:
-        self.sides, self.callers = (before, after), callers
+        self.sides, self.crowd = (before, after), Crowd(callers)
         self.clients: dict[Interest, Clients] = {}
+        self.left = MOST_IN_ALL
 
     def changes(self, among: Collection[ServiceKey] | None) -> Iterator[AccessChange]:
         first, second = (side.index.facts.service_index.keys() for side in self.sides)
         for key in first ^ second:
             yield _untold(key, (), "the Service is in the facts of one side only")
-        for key in first & second if among is None else (first & second).intersection(among):
+        for key in sorted(first & second if among is None else (first & second).intersection(among)):
             stakes = [stake(key, side) for side in self.sides]
             if stakes[0] != stakes[1]:
                 yield from self._changes(key, stakes)
@@ -52,15 +58,22 @@ class _Difference:
     def _changes(self, key: ServiceKey, stakes: Sequence[Stake]) -> Iterator[AccessChange]:
         try:
             destination = Destination(key, self.sides, stakes, self._clients(interest(stakes)))
+            self._spend(destination.work)
         except UntoldError as error:
             yield _untold(key, tuple(sorted({port.number for one in stakes for port in one.ports})), str(error))
             return
         yield from (_change(key, row) for row in destination.rows(destination.cells(), _verdict))
         yield from _without_pods(key, stakes)
 
+    def _spend(self, work: int) -> None:
+        """Raises UntoldError where nothing is left for another destination."""
+        if work > self.left:
+            raise UntoldError("the policies of too many destinations differ to compare all of their requests")
+        self.left -= work
+
     def _clients(self, about: Interest) -> Clients:
         if about not in self.clients:
-            self.clients[about] = Clients(self.callers, about)
+            self.clients[about] = Clients(self.crowd, about)
         return self.clients[about]
 
 
@@ -84,7 +97,7 @@ def _pods(found: Admission) -> object:
     return sorted((workload.key, port, ruling.answer) for workload, port, ruling in found.pods)
 
 
-def _change(key: ServiceKey, row: Row[_Verdict]) -> AccessChange:
+def _change(key: ServiceKey, row: ClassRow[_Verdict]) -> AccessChange:
     effect, before, after = row.verdict
     told = dict.fromkeys(ruling.text for cell in row.cells for ruling in _differing(cell))
     return AccessChange(

@@ -6,20 +6,16 @@ of which the same rules hold are one class, however many there are.
 
 from __future__ import annotations
 
-import json
-import operator
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.confidential import MASK, is_credential
-from gitmesh.model.units import NamedCondition, Operation
-from gitmesh.reasoning.operations import asks_http, is_host, like
-from gitmesh.reasoning.values import MOST, Terms, UntoldError, Value, cut, samples, spoken, strange, terms
-from gitmesh.resolution.conditions import holds
-from gitmesh.resolution.matching import named_holds
+from gitmesh.model.units import Operation
+from gitmesh.reasoning.dimensions import HOST, METHOD, PATH, Dimension, dimensions, rule_of
+from gitmesh.reasoning.operations import asks_http
+from gitmesh.reasoning.sentences import sentences
+from gitmesh.reasoning.values import MOST, UntoldError, terms
 
 RAW = "connections that are not HTTP"
 """Words for connections in which proxies see no requests, on a port whose protocol they sniff."""
@@ -35,18 +31,6 @@ class Sample(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
 
 
-class Dimension(Struct, frozen=True, kw_only=True):
-    """One part of a request: its values, those of which the same rules hold together. `rules` are bits, one for each rule."""
-
-    name: str
-    groups: tuple[tuple[int, tuple[Value, ...]], ...]
-
-    @property
-    def values(self) -> tuple[Value, ...]:
-        """All kinds of values."""
-        return tuple(value for _, values in self.groups for value in values)
-
-
 Region: TypeAlias = "bool | tuple[int, tuple[tuple[frozenset[int], Region], ...]]"
 """Classes as a decision: all, none, or by the groups of a dimension's values."""
 Box = Mapping[int, frozenset[int]]
@@ -54,22 +38,29 @@ Box = Mapping[int, frozenset[int]]
 
 
 class Requests:
-    """The classes of one port, numbered; `http` and `raw`: whether proxies see requests on it, or none, or may see either."""
+    """The classes of one port, numbered; `http` and `raw`: whether proxies see requests on it, or none, or may see either.
+
+    `samples` has a request of each, `rules` the rules that hold of it as bits (-1 where proxies see none).
+    """
 
     def __init__(self, operations: Iterable[Operation], *, http: bool, raw: bool) -> None:
-        self._rules = sorted({_asked(one) for one in operations if asks_http(one)}, key=repr) if http else []
-        self._dimensions = tuple(one for one in _dimensions(self._rules) if len(one.groups) > 1)
+        self._rules = sorted({rule_of(one) for one in operations if asks_http(one)}, key=repr) if http else []
+        self._dimensions = tuple(one for one in dimensions(self._rules) if len(one.groups) > 1)
         classes = _classes(self._dimensions, (1 << len(self._rules)) - 1) if http else {}
         self._numbers = {rules: number for number, rules in enumerate(classes)}
-        self.samples = tuple(self._sample(groups) for groups in classes.values()) + ((Sample(http=False),) if raw else ())
+        self._bits = {rule: 1 << bit for bit, rule in enumerate(self._rules)}
         self._raw = len(classes) if raw else -1
+        self.samples = tuple(self._sample(groups) for groups in classes.values()) + ((Sample(http=False),) if raw else ())
+        self.rules = (*classes, *((-1,) if raw else ()))
+
+    def bits(self, operations: Iterable[Operation]) -> int:
+        """The rules of these operations, as in `rules`."""
+        return sum({bit for one in operations if (bit := self._bits.get(rule_of(one)))})
 
     def _sample(self, groups: Sequence[int]) -> Sample:
         chosen = {one.name: one.groups[group][1][0].sample for one, group in zip(self._dimensions, groups, strict=True)}
-        headers = {name: text for name, text in chosen.items() if name not in _WORDS and text is not None}
-        return Sample(
-            method=chosen.get("Method") or "GET", path=chosen.get("Path") or "/", authority=chosen.get("Host") or "", headers=headers
-        )
+        headers = {name: text for name, text in chosen.items() if name not in (PATH, METHOD, HOST) and text is not None}
+        return Sample(method=chosen.get(METHOD) or "GET", path=chosen.get(PATH) or "/", authority=chosen.get(HOST) or "", headers=headers)
 
     def told(self, chosen: Collection[int]) -> tuple[str, ...]:
         """Words for some of the classes; none for all of them."""
@@ -94,7 +85,7 @@ class Requests:
             dimension = self._dimensions[number]
             chosen = [value for group in groups for value in dimension.groups[group][1]]
             said[dimension.name] = terms(chosen, dimension.values)
-        yield from _sentences(said) if said else ("every HTTP request",)
+        yield from sentences(said) if said else ("every HTTP request",)
 
 
 class _Regions:
@@ -143,155 +134,3 @@ def _classes(dimensions: Sequence[Dimension], every: int) -> dict[int, tuple[int
             raise UntoldError(f"its rules tell more than {MOST} kinds of requests apart")
         found = further
     return found
-
-
-# --- the parts of requests
-
-_Rule = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[NamedCondition, ...]]
-"""Paths, methods, hosts and headers of a rule."""
-_WORDS = {"Path": "any path", "Method": "any method", "Host": "any host"}
-"""Dimensions that are no headers, whose names have no capitals -> what all of them are called."""
-
-
-def _asked(operation: Operation) -> _Rule:
-    return operation.paths, operation.methods, operation.hosts, operation.headers
-
-
-def _dimensions(rules: Sequence[_Rule]) -> Iterator[Dimension]:
-    yield _listed("Path", [paths for paths, *_ in rules], like, _paths)
-    yield _listed("Method", [methods for _, methods, *_ in rules], operator.eq, _methods)
-    yield _listed("Host", [hosts for _, _, hosts, _ in rules], is_host, _hosts)
-    names = sorted({condition.name for *_, headers in rules for condition in headers})
-    yield from (_header(name, [[one for one in headers if one.name == name] for *_, headers in rules]) for name in names)
-
-
-def _listed(
-    name: str, lists: Sequence[Sequence[str]], holds: Callable[[str, str], bool], tried: Callable[[Collection[str]], Iterator[str]]
-) -> Dimension:
-    """A part of which rules list patterns, an empty list meaning any."""
-    patterns = sorted({pattern for each in lists for pattern in each})
-    values = cut(tried(patterns), {pattern: partial(holds, pattern) for pattern in patterns})
-
-    def meant(value: Value) -> int:
-        assert value.sample is not None
-        return _bits(not each or any(holds(pattern, value.sample) for pattern in each) for each in lists)
-
-    return _grouped(name, values, meant)
-
-
-def _header(name: str, lists: Sequence[Sequence[NamedCondition]]) -> Dimension:
-    """A header of which rules list conditions, all of which must hold."""
-    conditions = {one.condition for each in lists for one in each}
-    if any(one.ignore_case or one.form not in ("exact", "prefix", "suffix", "present") for one in conditions):
-        raise UntoldError(f"a rule asks for the header {name} by an expression, and which values that tells apart is not known")
-    by_form = {form: [one.value for one in conditions if one.form == form] for form in ("exact", "prefix", "suffix")}
-    other = strange(one.value for one in conditions)
-    words = {_condition(name, one.form, one.value): partial(holds, one, path=False) for one in sorted(conditions)}
-    values = cut((None, *samples(by_form["exact"], by_form["prefix"], by_form["suffix"], other)), words)
-
-    def meant(value: Value) -> int:
-        given = {} if value.sample is None else {name: value.sample}
-        return _bits(all(named_holds(one, given) for one in each) for each in lists)
-
-    return _grouped(name, values, meant)
-
-
-def _condition(name: str, form: str, value: str) -> str:
-    """A condition in a word of its own, which `_shown` makes fit to be read."""
-    if form == "present":
-        return name
-    text = value if value and '"' not in value and "*" not in value else json.dumps(value)
-    return f"{name}: {'*' * (form == 'suffix')}{text}{'*' * (form == 'prefix')}"
-
-
-def _shown(condition: str) -> str:
-    """Without what may be a credential."""
-    name, colon, _ = condition.partition(": ")
-    return f"{name}: {MASK}" if colon and is_credential(name) else condition
-
-
-def _bits(holding: Iterable[bool]) -> int:
-    return sum(1 << number for number, one in enumerate(holding) if one)
-
-
-def _grouped(name: str, values: Iterable[Value], meant: Callable[[Value], int]) -> Dimension:
-    groups: dict[int, list[Value]] = {}
-    for value in values:
-        groups.setdefault(meant(value), []).append(value)
-    return Dimension(name=name, groups=tuple((rules, tuple(found)) for rules, found in groups.items()))
-
-
-def _split(patterns: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
-    """(exact texts, beginnings, endings) of patterns with `*`."""
-    exact, begin, end = [], [], []
-    for one in patterns:
-        if one.startswith("*"):
-            end.append(one[1:])
-        elif one.endswith("*"):
-            begin.append(one[:-1])
-        else:
-            exact.append(one)
-    return exact, begin, end
-
-
-def _paths(patterns: Collection[str]) -> Iterator[str]:
-    """A path begins with a slash."""
-    for text in samples(*_split(patterns), strange(patterns)):
-        yield text if text.startswith("/") else f"/{text}"
-
-
-def _methods(patterns: Collection[str]) -> Iterator[str]:
-    yield from patterns
-    longest = max((len(one) for one in patterns), default=0)
-    yield "OTHER" if "OTHER" not in patterns else "O" * (longest + 1)
-
-
-def _hosts(patterns: Collection[str]) -> Iterator[str]:
-    """Hosts, each without a port and with every port that the patterns tell apart. A text before or after a colon is a host's or a
-    port's; an ending without one may be either's."""
-    exact, begin, end = _split(one.lower() for one in patterns)
-    (heads, whole), (starts, firsts), (tails, lasts) = (_by_colon(each) for each in (exact, begin, end))
-    other = strange(patterns)
-    hosts = list(samples([*exact, *heads, *starts], begin, [*end, *tails], other))
-    hosts += [f"{host}]" for host in hosts if host.startswith("[") and "]" not in host]
-    numbers = list(samples([*whole, *lasts], firsts, filter(str.isdigit, end), other))
-    if len(hosts) * len(numbers) > MOST:
-        raise UntoldError(f"the rules name {len(patterns)} hosts, with more ports than can be told apart")
-    yield from hosts
-    yield from (f"{host}:{number}" for host in hosts for number in numbers)
-
-
-def _by_colon(texts: Iterable[str]) -> tuple[list[str], list[str]]:
-    """What stands before the last colon, and after it, of the texts that have one."""
-    parts = [one.rpartition(":") for one in texts if ":" in one]
-    return [before for before, _, _ in parts], [after for *_, after in parts]
-
-
-# --- words
-
-
-def _sentences(said: Mapping[str, Terms]) -> Iterator[str]:
-    """`GET, HEAD /admin/*`; a path that is told by what it is not has a sentence of its own."""
-    headers = [_with(one) for name, found in sorted(said.items()) if name not in _WORDS for one in (found,)]
-    host = [f"to {_alternatives('Host', said['Host'])}"] if "Host" in said else []
-    methods = _alternatives("Method", said["Method"]) if "Method" in said else ""
-    paths = said.get("Path", ())
-    plain = tuple(one for one in paths if one[0] and not one[1])
-    rest = [one for one in paths if one not in plain]
-    texts = ([_alternatives("Path", plain)] if plain else []) + [_alternatives("Path", (one,)) for one in rest]
-    for path in texts or [""]:
-        on = "on " if path and methods and (path.startswith("any") or methods.startswith("any")) else ""
-        yield " ".join(part for part in (methods, f"{on}{path}", *host, *headers) if part)
-
-
-def _alternatives(name: str, found: Terms) -> str:
-    return spoken(found, _WORDS[name])
-
-
-def _with(found: Terms) -> str:
-    texts = []
-    for conditions, refused in found:
-        base = f"with {' and '.join(map(_shown, conditions))}" if conditions else ""
-        without = f"without {' or '.join(map(_shown, refused))}" if refused else ""
-        texts.append(" ".join(part for part in (base, without) if part))
-    return " or ".join(texts)

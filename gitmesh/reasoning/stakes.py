@@ -28,6 +28,11 @@ class AccessStake(Struct, frozen=True, kw_only=True):
     governed: bool
     exempt: tuple[tuple[int, ...], tuple[int, ...], tuple[Caller, ...]] | None
 
+    def grants(self) -> Iterator[tuple[tuple[Caller, ...], bool, frozenset[Operation]]]:
+        """Callers, whether they are denied, and the requests that are meant (none = all)."""
+        yield from ((callers, False, rules) for callers, rules in self.allows)
+        yield from ((callers, True, rules) for callers, rules in self.denies)
+
 
 class PairStake(Struct, frozen=True, kw_only=True):
     """Pods and a port behind a port of the destination; `mesh` are the modes and defaults of their mesh."""
@@ -53,6 +58,12 @@ class Stake(Struct, frozen=True, kw_only=True):
         """Every decision that acts on its pods, or on those behind one of its ports."""
         pairs = (pair for number, pairs in self.pairs for pair in pairs if port in (0, number))
         yield from (one for pair in pairs for _, one, _ in pair.reached if one)
+
+    @property
+    def size(self) -> int:
+        """How many callers and rules must be looked at to answer one request."""
+        grants = (grant for access in self.accesses() for grant in access.grants())
+        return sum(len(rules) + sum(1 + len(one.principals) for one in callers) for callers, _, rules in grants)
 
     @property
     def disabled(self) -> bool:

@@ -8,14 +8,16 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from gitmesh.model.policies import Origin
+from gitmesh.model.units import Caller
 from gitmesh.reasoning.access import Answer, Ruling
-from gitmesh.reasoning.classes import Askers, Cell, Destination, Row
-from gitmesh.reasoning.clients import ANYBODY, Clients, interest
+from gitmesh.reasoning.classes import Askers, Cell, ClassRow, Destination
+from gitmesh.reasoning.clients import Clients, interest
+from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.difference import rulings
-from gitmesh.reasoning.population import Resident
 from gitmesh.reasoning.questions import Client, Known, ServiceKey
 from gitmesh.reasoning.requests import Sample
 from gitmesh.reasoning.stakes import Stake, stake
+from gitmesh.reasoning.strangers import ANYBODY
 from gitmesh.reasoning.values import UntoldError
 
 
@@ -33,26 +35,26 @@ class AccessRow(Struct, frozen=True, kw_only=True):
     tried: tuple[Origin, ...] = ()
 
 
-class Narrowed(Struct, frozen=True, kw_only=True):
+class TableScope(Struct, frozen=True, kw_only=True):
     """What is asked of all that can be: these ports (none = all of them), and one request (None = every one)."""
 
     ports: Collection[int] = ()
     request: Sample | None = None
 
 
-EVERYTHING = Narrowed()
+EVERYTHING = TableScope()
 
 
-def callers_of(key: ServiceKey, known: Known, callers: Iterable[Resident], only: Narrowed = EVERYTHING) -> tuple[AccessRow, ...]:
+def callers_of(key: ServiceKey, known: Known, crowd: Crowd, only: TableScope = EVERYTHING) -> tuple[AccessRow, ...]:
     """Everybody who can ask, and what the destination answers to each. Raises KeyError where the cluster has no such Service."""
     found = stake(key, known)
     try:
-        return _rows(key, known, found, Clients(callers, interest([found])), only)
+        return _rows(key, known, found, Clients(crowd, interest([found])), only)
     except UntoldError as error:
         return (_untold(key, found, ANYBODY, error),)
 
 
-def rows_of_client(client: Client, name: str, key: ServiceKey, known: Known, only: Narrowed = EVERYTHING) -> tuple[AccessRow, ...]:
+def rows_of_client(client: Client, name: str, key: ServiceKey, known: Known, only: TableScope = EVERYTHING) -> tuple[AccessRow, ...]:
     """What the destination answers to one client, which is called `name`. Raises KeyError where the cluster has no such Service."""
     found = stake(key, known)
     try:
@@ -68,6 +70,10 @@ class _One:
         self.samples = (client,)
         self._name = name
 
+    def may_mean(self, number: int, callers: tuple[Caller, ...], deny: bool) -> bool:  # noqa: ARG002  it is asked in any case
+        """It may."""
+        return True
+
     def told(self, chosen: Iterable[int]) -> tuple[str, ...]:  # noqa: ARG002  one is all
         """Its name."""
         return (self._name,)
@@ -76,7 +82,7 @@ class _One:
 _Verdict: TypeAlias = tuple[Answer, tuple[str, ...], tuple[Origin, ...], tuple[Origin, ...]]
 
 
-def _rows(key: ServiceKey, known: Known, found: Stake, askers: Askers, only: Narrowed) -> tuple[AccessRow, ...]:
+def _rows(key: ServiceKey, known: Known, found: Stake, askers: Askers, only: TableScope) -> tuple[AccessRow, ...]:
     destination = Destination(key, (known,), (found,), askers, ports=only.ports, request=only.request)
     return tuple(sorted((_row(key, row) for row in destination.rows(destination.cells(), _verdict)), key=_order))
 
@@ -95,7 +101,7 @@ def _tried(reasons: Sequence[Ruling]) -> tuple[Origin, ...]:
     return tuple(sorted({tried.origin for one in reasons for tried in one.tried}))
 
 
-def _row(key: ServiceKey, row: Row[_Verdict]) -> AccessRow:
+def _row(key: ServiceKey, row: ClassRow[_Verdict]) -> AccessRow:
     answer, why, deciding, tried = row.verdict
     return AccessRow(
         service=key, answer=answer, ports=row.ports, callers=row.callers, requests=row.requests, why=why, deciding=deciding, tried=tried

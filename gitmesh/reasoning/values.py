@@ -7,6 +7,7 @@ each exact text, and each beginning with each ending and something unheard of be
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 from msgspec import Struct
 
@@ -34,7 +35,7 @@ Terms = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
 def strange(texts: Iterable[str]) -> str:
     """A character that is in none of the texts, whatever their case."""
     used = set("".join(texts).lower())
-    return next(one for code in (*b"zqxjkvw0123456789", *range(0x4E00, 0x10000)) if (one := chr(code)) not in used)
+    return next(one for code in chain(b"zqxjkvw0123456789", range(0x4E00, 0x10000)) if (one := chr(code)) not in used)
 
 
 def samples(exact: Iterable[str], begin: Iterable[str], end: Iterable[str], other: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from gitmesh.reasoning.table import AccessRow
 from gitmesh.render.answers import ROLES, Asked, answers_document, blocks, place
 from gitmesh.render.document import Document, origins
+from gitmesh.render.escape import printable
 from gitmesh.render.paint import Paint, plain
 from gitmesh.render.text import table
 
@@ -31,7 +32,7 @@ def access_text(asked: Asked[AccessTable], paint: Paint = plain) -> str:
 
 
 def _block(found: AccessTable, paint: Paint) -> Iterator[str]:
-    yield " -> ".join((found.caller or "*", found.destination or "*"))
+    yield printable(f"{found.caller or '*'} -> {found.destination or '*'}")
     if not found.rows:
         yield f"  {paint('faint', 'none')}"
     columns = _columns(found)

@@ -21,7 +21,7 @@ from gitmesh.render.markdown import finding_row, fitting
 from gitmesh.render.meaning import OBSERVED, Row, headline, meaning, reach_text
 from gitmesh.render.plans import FIELDS_SHOWN, origins_text
 from gitmesh.render.summary import by_severity, findings_total
-from gitmesh.render.values import counted, listed, masked, shown
+from gitmesh.render.values import counted, listed, masked, shortened, shown
 from gitmesh.yaml_text import dump
 
 _RISK = {Level.NONE: "no risk", Level.LOW: "low risk", Level.HIGH: "**high risk**"}
@@ -197,10 +197,14 @@ def _last(comparison: Comparison) -> str:
     return f"<sub>`gitmesh diff --base {printable(base)} --head {printable(head)}`.{facts}</sub>"
 
 
+STATUS_ROOM = 140
+"""Characters of a commit status that every forge takes whole: what a forge cut would look like another status ever after."""
+
+
 def status_text(comparison: Comparison) -> str:
-    """The text of a commit status: `2 to create, ... ; low risk`."""
+    """The text of a commit status: `low risk; 2 to create, ...`."""
     new = by_severity(folded(comparison.appeared))
     errors = f", {counted(new[Severity.ERROR], 'new error')}" if new[Severity.ERROR] else ""
     if not comparison.clusters:
         return f"refused{errors}; nothing changes"
-    return f"{headline(comparison)}; {comparison.risk.level.value} risk{errors}"
+    return shortened(f"{comparison.risk.level.value} risk{errors}; {headline(comparison)}", STATUS_ROOM)

@@ -17,7 +17,20 @@ from gitmesh.render.summary import by_severity, summarise
 from gitmesh.render.values import masked
 
 Document: TypeAlias = dict[str, Any]
-Kind: TypeAlias = Literal["Report", "Plan", "Findings", "Facts", "Check", "Version", "Admission", "Routing", "Access", "Comparison"]
+Kind: TypeAlias = Literal[
+    "Report",
+    "Plan",
+    "Findings",
+    "Facts",
+    "Check",
+    "Version",
+    "Admission",
+    "Routing",
+    "Access",
+    "Comparison",
+    "Status",
+    "History",
+]
 
 
 def document(kind: Kind, **content: Any) -> Document:

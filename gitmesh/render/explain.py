@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 from gitmesh.codes import CODES, Code
+from gitmesh.model.examples import EXAMPLES
 from gitmesh.parsing.schema import Field
 from gitmesh.render.paint import Paint, plain
 
@@ -56,7 +57,7 @@ def similar(topic: str, fields: Mapping[str, Field]) -> tuple[str, ...]:
 
 
 def field_text(path: str, fields: Mapping[str, Field], paint: Paint = plain) -> str:
-    """A field's type, meaning, default and the fields below it."""
+    """A field's type, meaning, default and the fields below it; of a kind, an example as well."""
     field = fields[path]
     below = [name.removeprefix(f"{path}.") for name in fields if name.startswith(f"{path}.") and "." not in name.removeprefix(f"{path}.")]
     facts = [field.type, *(["required"] if field.required else []), *([f"default {field.default}"] if field.default else [])]
@@ -65,4 +66,6 @@ def field_text(path: str, fields: Mapping[str, Field], paint: Paint = plain) -> 
         size = max(map(len, below))
         lines += ["", f"  {paint('faint', 'fields:')}"]
         lines += [f"    {name.ljust(size)}  {fields[f'{path}.{name}'].description}".rstrip() for name in below]
+    if example := EXAMPLES.get(path):
+        lines += ["", f"  {paint('faint', 'example:')}", *(f"    {line}" for line in example.splitlines())]
     return "".join(f"{line}\n" for line in lines)

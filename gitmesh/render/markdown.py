@@ -14,7 +14,7 @@ from gitmesh.render.changes import MARKS, ObjectChange, object_changes, tally
 from gitmesh.render.escape import fenced, markdown, printable
 from gitmesh.render.findings import MOST_FINDINGS, folded
 from gitmesh.render.plans import FIELDS_SHOWN, origins_text
-from gitmesh.render.summary import by_severity, checked_total, findings_total, plan_total, summarise
+from gitmesh.render.summary import by_severity, checked_total, findings_total, plan_total, revisions_line, summarise
 from gitmesh.render.values import counted, listed, shortened, shown
 
 BUDGET = 60_000
@@ -29,7 +29,8 @@ _HEADER = "| Cluster | Mesh | + | ~ | - | adopt | conflict | held | State | Find
 
 def report_markdown(report: Report) -> str:
     """The whole comment. What does not fit is cut by whole clusters, findings and objects, and the cut is said."""
-    title, rows = _title(report), _rows(report)
+    about = markdown(revisions_line(report))
+    title, rows = "\n\n".join(filter(None, (_title(report), about))), _rows(report)
     found = folded(report.diagnostics)
     blocks = _objects(report)
     shown_rows, shown_findings = fitting(rows, _ROWS_SHARE), _findings(found)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, Severity
 from gitmesh.model.plan import Action
-from gitmesh.model.report import ClusterResult, Report, Stage, Verdict, verdict_counts
+from gitmesh.model.report import ClusterResult, Report, SourceResult, Stage, Verdict, verdict_counts
 from gitmesh.render.changes import failed, tally
 from gitmesh.render.findings import folded
 from gitmesh.render.values import counted, listed
@@ -133,3 +133,25 @@ def plan_total(summary: Summary, *, done: bool = False) -> str:
     if summary.unreachable:
         text += f"; {counted(len(summary.unreachable), 'cluster')} did not answer: {listed(summary.unreachable, 10)}"
     return text
+
+
+def revision(source: str, commit: str) -> str:
+    """`policies@1a2b3c4d5e6f`; a plain folder has no commit."""
+    return f"{source}@{commit[:12]}" if commit else source
+
+
+def revisions_line(report: Report) -> str:
+    """`revision: policies@1a2b3c4d5e6f`: what the answer is about, and what is in force where that is another one; "" where only files
+    were checked."""
+    if report.until < Stage.PLAN or not report.sources:
+        return ""
+    return f"{'revision' if len(report.sources) == 1 else 'revisions'}: {', '.join(map(_revision, report.sources.values()))}"
+
+
+def _revision(source: SourceResult) -> str:
+    if source.unavailable:
+        return f"{revision(source.name, source.accepted)} (not read{', the last known one' if source.accepted else ''})"
+    if not source.seen:
+        return f"{source.name} (a folder{', refused' if source.refused else ''})"
+    force = f"; {source.accepted[:12]} in force" if source.accepted else ""
+    return f"{revision(source.name, source.seen)}{f' (refused{force})' if source.refused else ''}"

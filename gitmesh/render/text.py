@@ -10,7 +10,7 @@ from gitmesh.render.escape import printable
 from gitmesh.render.findings import findings_text
 from gitmesh.render.paint import Paint, plain
 from gitmesh.render.plans import plan_text
-from gitmesh.render.summary import checked_total, findings_total, plan_total, summarise, verdicts_total
+from gitmesh.render.summary import checked_total, findings_total, plan_total, revisions_line, summarise, verdicts_total
 from gitmesh.render.values import counted
 
 
@@ -18,14 +18,15 @@ def report_text(report: Report, *, paint: Paint = plain) -> str:
     """Findings, then the plan of each cluster, then one line of totals: exactly as far as the run went."""
     found = findings_text(report.diagnostics, paint=paint)
     summary = summarise(report)
+    about = f"{paint('faint', line)}\n" if (line := printable(revisions_line(report))) else ""
     if report.until is Stage.PARSE or not report.clusters:
-        return f"{found}{checked_total(summary)}\n"
+        return f"{found}{about}{checked_total(summary)}\n"
     done = report.until is Stage.APPLY
     body = plan_text(report, paint=paint, done=done)
     total = plan_total(summary, done=done)
     noted = f" ({findings_total(summary.findings)})" if report.diagnostics else ""
     verdicts = verdicts_total(summary.verdicts) if done else ""
-    return f"{found}{body}{paint('strong', total)}{noted}\n" + (f"{verdicts}\n" if verdicts else "")
+    return f"{found}{body}{about}{paint('strong', total)}{noted}\n" + (f"{verdicts}\n" if verdicts else "")
 
 
 def facts_text(facts: Iterable[ClusterFacts], *, paint: Paint = plain) -> str:

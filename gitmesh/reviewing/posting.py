@@ -7,7 +7,7 @@ at: anybody can type a marker.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
@@ -19,7 +19,8 @@ from gitmesh.ports import Forge
 
 T = TypeVar("T")
 
-TRIES = 4
+TRIES = 6
+"""No adapter writes a new comment again by itself: where three of ten calls end badly, six tries leave one of a thousand unwritten."""
 AHEAD = 3600
 """Seconds by which another machine's clock may be before ours; a marker from further on was written by a clock that is wrong."""
 _MARKER = re.compile(r"<!-- gitmesh:review key=([a-z0-9-]+) head=([0-9a-f]{7,64}) at=([0-9]{1,12}) -->\n")
@@ -45,7 +46,7 @@ class Review(Struct, frozen=True, kw_only=True):
         return f"<!-- gitmesh:review key={self.key} head={self.head} at={self.at} -->\n{self.body}"
 
 
-class Marked(Struct, frozen=True, kw_only=True):
+class MarkedComment(Struct, frozen=True, kw_only=True):
     """A comment that carries a marker of ours."""
 
     id: int
@@ -81,16 +82,14 @@ class Epilogue(Struct, frozen=True, kw_only=True):
 def post(forge: Forge, number: int, review: Review) -> Posted:
     """Make the pull request show the review, in one comment. Raises ForgeError where the forge does not let it, tried several times.
 
-    After a new comment all are listed again: of two reviews that began at once the comment with the lowest id stays.
+    After a new comment all are listed again: of two reviews that began at once the comment with the lowest id stays, with the newer
+    text. No forge changes a comment only if nobody else did: of two that change it in the same moment the later write is what stays.
     """
-    done = _again(lambda: _posted(forge, number, review))
-    if done is Posted.CREATED:
-        done = _again(lambda: _settled(forge, number, review))
-    return done
+    return repeated(lambda: _posted(forge, number, review))
 
 
-def _again(work: Callable[[], T]) -> T:
-    """Do it again after a failure that may pass; what was done already is then found by listing."""
+def repeated(work: Callable[[], T]) -> T:
+    """Do it again after a failure that may pass; what was done already is then found by listing. Raises ForgeError."""
     for _ in range(TRIES - 1):
         try:
             return work()
@@ -102,51 +101,50 @@ def _again(work: Callable[[], T]) -> T:
 
 def _posted(forge: Forge, number: int, review: Review) -> Posted:
     found = marked(forge.comments(number), review.key)
-    if not found:
-        forge.add_comment(number, review.text)
-        return Posted.CREATED
-    if any(review.at < one.at <= review.at + AHEAD for one in found):
-        return Posted.NEWER
+    if found:
+        return _settled(forge, number, review, found)
+    return _created(forge, number, review)
+
+
+def _created(forge: Forge, number: int, review: Review) -> Posted:
+    forge.add_comment(number, review.text)
+    found = marked(forge.comments(number), review.key)
+    done = _settled(forge, number, review, found) if found else Posted.CREATED
+    return Posted.CREATED if done is Posted.UNCHANGED else done
+
+
+def _settled(forge: Forge, number: int, review: Review, found: Sequence[MarkedComment]) -> Posted:
+    """Exactly one, with the newest text in it."""
     first, *others = found
+    newest = max((one for one in found if one.at <= review.at + AHEAD), key=lambda one: (one.at, one.id), default=first)
+    newer = review.at < newest.at <= review.at + AHEAD
+    meant = Review(key=review.key, head=newest.head, at=newest.at, body=newest.body) if newer else review
+    if first.body.rstrip() == meant.body.rstrip():  # forges trim what ends a comment
+        done = Posted.UNCHANGED
+    elif _edited(forge, number, first.id, meant):
+        done = Posted.UPDATED
+    else:
+        return _created(forge, number, meant)
     for one in others:
         forge.delete_comment(number, one.id)
-    if first.body.rstrip() == review.body.rstrip():  # forges trim what ends a comment
-        return Posted.UNCHANGED
-    return _edited(forge, number, first.id, review)
+    return Posted.NEWER if newer else done
 
 
-def _edited(forge: Forge, number: int, comment: int, review: Review) -> Posted:
-    """Replace the comment's text; one that somebody deleted meanwhile is written anew."""
+def _edited(forge: Forge, number: int, comment: int, review: Review) -> bool:
+    """Replace the comment's text; False where somebody deleted it meanwhile."""
     try:
         forge.edit_comment(number, comment, review.text)
     except ForgeError as error:
         if not error.refused or any(one.id == comment for one in forge.comments(number)):
             raise
-        forge.add_comment(number, review.text)
-        return Posted.CREATED
-    return Posted.UPDATED
-
-
-def _settled(forge: Forge, number: int, review: Review) -> Posted:
-    """After a comment was made: exactly one, and the newest text in it."""
-    found = marked(forge.comments(number), review.key)
-    if not found:
-        forge.add_comment(number, review.text)
-        return Posted.CREATED
-    first, *others = found
-    newest = max(found, key=lambda one: (one.at, one.id))
-    if newest.id != first.id:
-        text = Review(key=review.key, head=newest.head, at=newest.at, body=newest.body).text
-        forge.edit_comment(number, first.id, text)
-    for one in others:
-        forge.delete_comment(number, one.id)
-    return Posted.CREATED if newest.at == review.at else Posted.NEWER
+        return False
+    return True
 
 
 def append(forge: Forge, number: int, key: str, epilogue: Epilogue) -> Posted:
     """Write what became of a pull request below its review, which stays as it is. The last word on a commit is never said again.
     Raises ForgeError as `post`."""
-    return _again(lambda: _appended(forge, number, key, epilogue))
+    return repeated(lambda: _appended(forge, number, key, epilogue))
 
 
 def _appended(forge: Forge, number: int, key: str, epilogue: Epilogue) -> Posted:
@@ -166,11 +164,11 @@ def _appended(forge: Forge, number: int, key: str, epilogue: Epilogue) -> Posted
     return Posted.UPDATED
 
 
-def marked(comments: tuple[Comment, ...], key: str) -> list[Marked]:
+def marked(comments: tuple[Comment, ...], key: str) -> list[MarkedComment]:
     """Our own comments with a marker of this instance, oldest first."""
     found = ((one, _MARKER.match(one.body.replace("\r\n", "\n"))) for one in sorted(comments, key=lambda one: one.id) if one.own)
     return [
-        Marked(id=one.id, head=match[2], at=int(match[3]), body=one.body.replace("\r\n", "\n")[match.end() :])
+        MarkedComment(id=one.id, head=match[2], at=int(match[3]), body=one.body.replace("\r\n", "\n")[match.end() :])
         for one, match in found
         if match and match[1] == key
     ]
@@ -186,7 +184,7 @@ def set_status(forge: Forge, commit: str, status: CommitStatus) -> bool:
         forge.set_status(commit, status)
         return True
 
-    return _again(work)
+    return repeated(work)
 
 
 def settle_superseded(forge: Forge, former: str, head: str, context: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from msgspec import Struct
 
 from gitmesh.errors import ForgeError
@@ -10,7 +12,7 @@ from gitmesh.model.forge import CommitState, CommitStatus, PullRequest, PullStat
 from gitmesh.model.report import Report
 from gitmesh.ports import Forge
 from gitmesh.render.comment import comparison_markdown, status_text
-from gitmesh.reviewing.posting import MARKER_ROOM, OUTCOME_ROOM, Posted, Review, marked, post, set_status, settle_superseded
+from gitmesh.reviewing.posting import MARKER_ROOM, OUTCOME_ROOM, Posted, Review, marked, post, repeated, set_status, settle_superseded
 
 _PUBLIC = "default"
 
@@ -52,6 +54,10 @@ def status_of(publication: Publication) -> CommitStatus:
 
 def begin(forge: Forge, pull: PullRequest, instance: str, head: str) -> None:
     """Say that the head is being reviewed, and end the waiting status of the head that was announced before. Raises ForgeError."""
+    repeated(lambda: _begun(forge, pull, instance, head))
+
+
+def _begun(forge: Forge, pull: PullRequest, instance: str, head: str) -> None:
     context = context_of(instance, "review")
     for former in marked(forge.comments(pull.number), instance):
         settle_superseded(forge, former.head, head, context)
@@ -62,20 +68,28 @@ def begin(forge: Forge, pull: PullRequest, instance: str, head: str) -> None:
 
 def publish(forge: Forge, pull: PullRequest, publication: Publication) -> Posted:
     """Comment and status. The pull request is asked for once more: one that was closed, or has another head by now, keeps what it
-    shows, and only the commit gets its status. Raises ForgeError."""
-    now = forge.pull(pull.number)
-    stale = now.state is not PullState.OPEN or now.head != publication.head
-    body = comment_of(publication, forge.comment_limit)
-    review = Review(key=publication.instance, head=publication.head, at=publication.at, body=body)
-    posted = Posted.STALE if stale else post(forge, pull.number, review)
+    shows, and only the commit gets its status. A comment that fails keeps no status back. Raises ForgeError."""
+    try:
+        posted = _commented(forge, pull.number, publication)
+    except ForgeError:
+        with suppress(ForgeError):
+            set_status(forge, publication.head, status_of(publication))
+        raise
     set_status(forge, publication.head, status_of(publication))
     return posted
 
 
-def find_pull(forge: Forge, branch: str, head: str) -> PullRequest:
-    """The open pull request into the branch whose newest commit is `head`. Raises ForgeError where there is none."""
-    found = [one for one in forge.pulls(branch) if one.head == head]
-    if not found:
-        text = f"no open pull request into {branch} has the head {head[:12]}"
-        raise ForgeError(text, retryable=False, refused=True, hint="Name it with --pull, or open it first.")
-    return found[0]
+def _commented(forge: Forge, number: int, publication: Publication) -> Posted:
+    now = repeated(lambda: forge.pull(number))
+    if now.state is not PullState.OPEN or now.head != publication.head:
+        return Posted.STALE
+    body = comment_of(publication, forge.comment_limit)
+    return post(forge, number, Review(key=publication.instance, head=publication.head, at=publication.at, body=body))
+
+
+def find_pull(forge: Forge, number: int | None, branch: str, head: str) -> PullRequest | None:
+    """The pull request of that number, or without one the open one into the branch whose newest commit is `head`; None where there is
+    none, any more or yet. Raises ForgeError."""
+    if number is not None:
+        return repeated(lambda: forge.pull(number))
+    return next((one for one in repeated(lambda: forge.pulls(branch)) if one.head == head), None)

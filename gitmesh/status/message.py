@@ -7,10 +7,13 @@ from collections.abc import Sequence
 
 from gitmesh.model.ledger import FIGHT
 from gitmesh.model.objects import ObjectKey
+from gitmesh.model.plan import Change
 from gitmesh.model.report import Report, SourceResult, State
 
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?\Z")
 _FIELD = re.compile(r"[A-Za-z0-9_.\[\]/-]{1,200}\Z")
+_MANAGER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/@:-]{0,126}[A-Za-z0-9])?\Z")
+_MAX_MANAGERS = 3
 _MAX_FIELDS = 10
 _MAX_LINES = 100
 
@@ -52,8 +55,15 @@ def heals(report: Report) -> tuple[str, ...]:
         for key in sorted(drifted):
             fields = [_field(change.path) for change in drifted[key].fields]
             shown = ", ".join(fields[:_MAX_FIELDS]) + (f" and {len(fields) - _MAX_FIELDS} more" if len(fields) > _MAX_FIELDS else "")
-            lines.append(f"healed {name} {_object(key)}" + (f": {shown}" if shown else f": {drifted[key].action}d"))
+            lines.append(f"healed {name} {_object(key)}: {shown or f'{drifted[key].action}d'}{_by(drifted[key])}")
     return tuple(lines)
+
+
+def _by(change: Change) -> str:
+    """` (by kubectl-edit)`: who had set the fields, as far as the cluster tells."""
+    managers = sorted({changed.manager for changed in change.fields if changed.manager})
+    said = [manager if _MANAGER.match(manager) else "(name not shown)" for manager in managers[:_MAX_MANAGERS]]
+    return f" (by {', '.join(said)})" if said else ""
 
 
 def _first_in_order(report: Report) -> list[SourceResult]:

@@ -31,12 +31,15 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 _SHOWN_VALUE = 200
 MOST_FINDINGS = 1000
 """Findings that are listed: errors first, and `more` counts the others."""
+MOST_HOLDS = 200
+_HOLD_TEXT = 500
 
 _README = """# Status of GitMesh
 
-GitMesh writes this branch; nothing reads it back, and it triggers no run. Each commit is one change of state.
+GitMesh writes this branch; nothing is decided by it, and it triggers no run. Each commit is one change of state.
+`gitmesh status` and `gitmesh history` show what it says, also in a clone of this repository alone.
 
-- `status.yaml`: the revisions seen and in force, and the state of each cluster
+- `status.yaml`: the revisions seen and in force, the state of each cluster, and what is held for a doubt
 - `findings.yaml`: what is wrong, with file, line and hint; `more` counts what is not listed
 - `policies/<Kind>/<namespace>/<name>.yaml`: one policy in each cluster
 - `clusters/<name>.yaml`: the objects of one cluster, the policies behind them, and what differs
@@ -176,6 +179,7 @@ class _Tree:
             "sources": {name: _source(source, name in rewound) for name, source in self._report.sources.items()},
             "clusters": {name: self._summary(name, result) for name, result in self._report.clusters.items()},
             "findings": {severity.value: severities[severity] for severity in Severity},
+            **({"holds": holds} if (holds := _holds(self._report)) else {}),
         }
 
     def _summary(self, name: str, result: ClusterResult) -> dict[str, Any]:
@@ -183,7 +187,28 @@ class _Tree:
         counts["policies"] = {state.value: number for state, number in self._counts[name].items()}
         if said := verdict_counts(result):
             counts["verdicts"] = {verdict.value: number for verdict, number in said.items() if number}
-        return {"state": result.state.value, "counts": counts}
+        summary = {"state": result.state.value, "counts": counts}
+        if applied := {source: commit for source, commit in (result.ledger.sources if result.ledger else {}).items() if commit}:
+            summary["appliedCommit"] = applied
+        return {**summary, "observeOnly": True} if result.observe_only else summary
+
+
+def _holds(report: Report) -> dict[str, Any]:
+    """Id -> what is held for a doubt, where, and since when as far as a ledger remembers that."""
+    said: dict[str, list[Diagnostic]] = {}
+    for one in report.diagnostics:
+        if one.hold:
+            said.setdefault(one.hold, []).append(one)
+    written = [result.ledger.holds for result in report.clusters.values() if result.ledger and not result.observe_only]
+    since = {hold: sorted(holds[hold].since for holds in written if hold in holds and holds[hold].since) for hold in said}
+    return {
+        hold: {
+            "text": _cut(found[0].message, _HOLD_TEXT),
+            "clusters": sorted({one.cluster for one in found if one.cluster}),
+            **({"since": since[hold][0]} if since[hold] else {}),
+        }
+        for hold, found in sorted(said.items())[:MOST_HOLDS]
+    }
 
 
 def _held(result: ClusterResult) -> int:
@@ -262,7 +287,11 @@ def _value(value: Any) -> str:
     if value is None:
         return ""
     text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str).decode()
-    return text if len(text) <= _SHOWN_VALUE else text[:_SHOWN_VALUE] + "…"
+    return _cut(text, _SHOWN_VALUE)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def _source(source: SourceResult, rewound: bool) -> dict[str, Any]:
@@ -293,6 +322,7 @@ def _finding(diagnostic: Diagnostic) -> dict[str, Any]:
         "mesh": diagnostic.mesh,
         "text": diagnostic.message,
         "hint": diagnostic.hint,
+        "hold": diagnostic.hold,
     }
     if at is not None:
         row |= {"source": at.source, "file": at.path, "line": at.line, "column": at.column}

@@ -13,8 +13,8 @@ from tests.forges.faults import Faults, Trouble
 from tests.forges.gitea import GiteaServer
 from tests.forges.github import GitHubServer
 from tests.forges.gitlab import GitLabServer
-from tests.forges.server import ForgeServer, Said
+from tests.forges.server import ForgeAnswer, ForgeServer
 
 SERVERS: tuple[type[ForgeServer], ...] = (GiteaServer, GitHubServer, GitLabServer)
 
-__all__ = ["SERVERS", "Faults", "ForgeServer", "GitHubServer", "GitLabServer", "GiteaServer", "Said", "Trouble"]
+__all__ = ["SERVERS", "Faults", "ForgeServer", "GitHubServer", "GitLabServer", "GiteaServer", "ForgeAnswer", "Trouble"]

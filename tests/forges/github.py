@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from tests.forges.server import NOW, Asked, ForgeServer, Said
+from tests.forges.server import NOW, ForgeAnswer, ForgeRequest, ForgeServer
 from tests.forges.state import HostedComment, HostedPull, HostedStatus, Person
 
 DOCUMENTS = "https://docs.github.com/rest"
@@ -41,47 +41,47 @@ class GitHubServer(ForgeServer):
 
     # -- the rules of the house --------------------------------------------------------------------------
 
-    def authenticated(self, asked: Asked) -> bool:
+    def authenticated(self, asked: ForgeRequest) -> bool:
         return asked.headers.get("authorization") in (f"Bearer {self.token}", f"token {self.token}")
 
-    def refused(self, status: int) -> Said:
+    def refused(self, status: int) -> ForgeAnswer:
         words = {401: "Bad credentials", 403: "Resource not accessible by integration", 404: "Not Found"}
-        return Said(status=status, data={"message": words[status], "documentation_url": DOCUMENTS, "status": str(status)})
+        return ForgeAnswer(status=status, data={"message": words[status], "documentation_url": DOCUMENTS, "status": str(status)})
 
-    def limited(self) -> Said:
+    def limited(self) -> ForgeAnswer:
         data = {"message": "API rate limit exceeded for user ID 7.", "documentation_url": DOCUMENTS}
-        return Said(status=403, data=data, headers=self.common())
+        return ForgeAnswer(status=403, data=data, headers=self.common())
 
-    def secondary(self, after: int | None = 60) -> Said:
+    def secondary(self, after: int | None = 60) -> ForgeAnswer:
         """The limit on doing too much at once."""
         data = {"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}
-        return Said(status=403, data=data, headers={} if after is None else {"Retry-After": str(after)})
+        return ForgeAnswer(status=403, data=data, headers={} if after is None else {"Retry-After": str(after)})
 
     def common(self) -> Mapping[str, str]:
         left = 5000 if self.budget is None else self.budget
         return {"X-RateLimit-Limit": "5000", "X-RateLimit-Remaining": str(left), "X-RateLimit-Reset": str(NOW + 7)}
 
-    def _routed(self, asked: Asked) -> Said:
+    def _routed(self, asked: ForgeRequest) -> ForgeAnswer:
         if "user-agent" not in asked.headers:
-            return Said(status=403, data={"message": "Request forbidden by administrative rules."})
+            return ForgeAnswer(status=403, data={"message": "Request forbidden by administrative rules."})
         return super()._routed(asked)
 
-    def _barred(self, asked: Asked, right: str) -> Said | None:
+    def _barred(self, asked: ForgeRequest, right: str) -> ForgeAnswer | None:
         if asked.match[0] != self.repository or "read" not in self.rights:
             return self.refused(404)
         return None if right in self.rights else self.refused(403)
 
     # -- endpoints ---------------------------------------------------------------------------------------
 
-    def user(self, asked: Asked) -> Said:
-        return self.refused(403) if self.integration else Said(data=_person(self.me))
+    def user(self, asked: ForgeRequest) -> ForgeAnswer:
+        return self.refused(403) if self.integration else ForgeAnswer(data=_person(self.me))
 
-    def graphql(self, asked: Asked) -> Said:
+    def graphql(self, asked: ForgeRequest) -> ForgeAnswer:
         if "viewer" not in asked.body["query"]:
-            return Said(data={"errors": [{"message": "Parse error"}]})
-        return Said(data={"data": {"viewer": {"login": self.me.login}}})
+            return ForgeAnswer(data={"errors": [{"message": "Parse error"}]})
+        return ForgeAnswer(data={"data": {"viewer": {"login": self.me.login}}})
 
-    def list_pulls(self, asked: Asked) -> Said:
+    def list_pulls(self, asked: ForgeRequest) -> ForgeAnswer:
         state, base = asked.query.get("state", "open"), asked.query.get("base")
         found = [
             pull
@@ -91,65 +91,65 @@ class GitHubServer(ForgeServer):
         if asked.query.get("direction", "desc") == "desc":
             found.reverse()
         page, headers = self.paged(asked, found)
-        return self._barred(asked, "read") or Said(data=[self._pull(pull) for pull in page], headers=headers)
+        return self._barred(asked, "read") or ForgeAnswer(data=[self._pull(pull) for pull in page], headers=headers)
 
-    def one_pull(self, asked: Asked) -> Said:
+    def one_pull(self, asked: ForgeRequest) -> ForgeAnswer:
         barred = self._barred(asked, "read")
         if barred or asked.number not in self.pulls:
             return barred or self.refused(404)
-        return Said(data={**self._pull(self.pulls[asked.number]), "merged": self.pulls[asked.number].state == "merged"})
+        return ForgeAnswer(data={**self._pull(self.pulls[asked.number]), "merged": self.pulls[asked.number].state == "merged"})
 
-    def pulls_of_commit(self, asked: Asked) -> Said:
+    def pulls_of_commit(self, asked: ForgeRequest) -> ForgeAnswer:
         if barred := self._barred(asked, "read"):
             return barred
         if asked.match[1] not in self.commits:
-            return Said(status=422, data={"message": f"No commit found for SHA: {asked.match[1]}", "documentation_url": DOCUMENTS})
+            return ForgeAnswer(status=422, data={"message": f"No commit found for SHA: {asked.match[1]}", "documentation_url": DOCUMENTS})
         page, headers = self.paged(asked, self.landed(asked.match[1]))
-        return Said(data=[self._pull(pull) for pull in page], headers=headers)
+        return ForgeAnswer(data=[self._pull(pull) for pull in page], headers=headers)
 
-    def list_comments(self, asked: Asked) -> Said:
+    def list_comments(self, asked: ForgeRequest) -> ForgeAnswer:
         if barred := self._barred(asked, "read"):
             return barred
         if asked.number not in self.pulls:
             return self.refused(404)
         page, headers = self.paged(asked, self.comments_of(asked.number))
-        return Said(data=[_comment(one) for one in page], headers=headers)
+        return ForgeAnswer(data=[_comment(one) for one in page], headers=headers)
 
-    def create_comment(self, asked: Asked) -> Said:
+    def create_comment(self, asked: ForgeRequest) -> ForgeAnswer:
         wrong = self._barred(asked, "comment") or self._wrong_body(asked)
         if wrong or asked.number not in self.pulls:
             return wrong or self.refused(404)
         made = self.found(self.comment(asked.number, asked.body["body"], self.me.login))
-        return Said(status=201, data=_comment(made))
+        return ForgeAnswer(status=201, data=_comment(made))
 
-    def update_comment(self, asked: Asked) -> Said:
+    def update_comment(self, asked: ForgeRequest) -> ForgeAnswer:
         wrong = self._barred(asked, "comment") or self._wrong_body(asked)
         if wrong or not any(one.id == asked.number for one in self.comments):
             return wrong or self.refused(404)
         self.edit(asked.number, asked.body["body"])
-        return Said(data=_comment(self.found(asked.number)))
+        return ForgeAnswer(data=_comment(self.found(asked.number)))
 
-    def remove_comment(self, asked: Asked) -> Said:
+    def remove_comment(self, asked: ForgeRequest) -> ForgeAnswer:
         barred = self._barred(asked, "comment")
         if barred or not any(one.id == asked.number for one in self.comments):
             return barred or self.refused(404)
         self.delete(asked.number)
-        return Said(status=204)
+        return ForgeAnswer(status=204)
 
-    def combined(self, asked: Asked) -> Said:
+    def combined(self, asked: ForgeRequest) -> ForgeAnswer:
         if barred := self._barred(asked, "read"):
             return barred
         newest = {one.context: one for one in self.statuses if one.commit == asked.match[1]}
         page, headers = self.paged(asked, list(newest.values()))
         data = {"state": "pending", "sha": asked.match[1], "total_count": len(newest), "statuses": [_status(one) for one in page]}
-        return Said(data=data, headers=headers)
+        return ForgeAnswer(data=data, headers=headers)
 
-    def create_status(self, asked: Asked) -> Said:
+    def create_status(self, asked: ForgeRequest) -> ForgeAnswer:
         commit, body = asked.match[1], asked.body
         if barred := self._barred(asked, "status"):
             return barred
         if commit not in self.commits:
-            return Said(status=422, data={"message": f"No commit found for SHA: {commit}", "documentation_url": DOCUMENTS})
+            return ForgeAnswer(status=422, data={"message": f"No commit found for SHA: {commit}", "documentation_url": DOCUMENTS})
         context = body.get("context", "default")
         if body.get("state") not in _STATES:
             return _invalid("Status", "state", "state is not included in the list")
@@ -160,9 +160,9 @@ class GitHubServer(ForgeServer):
         text, url = body.get("description") or "", body.get("target_url") or ""
         made = HostedStatus(self.next_id(), commit, context, body["state"], text, url)
         self.statuses.append(made)
-        return Said(status=201, data=_status(made))
+        return ForgeAnswer(status=201, data=_status(made))
 
-    def _wrong_body(self, asked: Asked) -> Said | None:
+    def _wrong_body(self, asked: ForgeRequest) -> ForgeAnswer | None:
         text = (asked.body or {}).get("body")
         if not text:
             return _invalid("IssueComment", "body", "body cannot be blank")
@@ -186,9 +186,9 @@ class GitHubServer(ForgeServer):
         }
 
 
-def _invalid(resource: str, field: str, message: str) -> Said:
+def _invalid(resource: str, field: str, message: str) -> ForgeAnswer:
     errors = [{"resource": resource, "code": "custom", "field": field, "message": message}]
-    return Said(status=422, data={"message": "Validation Failed", "errors": errors, "documentation_url": DOCUMENTS, "status": "422"})
+    return ForgeAnswer(status=422, data={"message": "Validation Failed", "errors": errors, "documentation_url": DOCUMENTS, "status": "422"})
 
 
 def _person(person: Person) -> dict[str, Any]:

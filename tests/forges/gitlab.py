@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from tests.forges.server import NOW, Asked, ForgeServer, Said
+from tests.forges.server import NOW, ForgeAnswer, ForgeRequest, ForgeServer
 from tests.forges.state import HostedComment, HostedPull, HostedStatus, Person
 
 MOST_CHARACTERS = 1_000_000
@@ -41,35 +41,35 @@ class GitLabServer(ForgeServer):
 
     # -- the rules of the house --------------------------------------------------------------------------
 
-    def authenticated(self, asked: Asked) -> bool:
+    def authenticated(self, asked: ForgeRequest) -> bool:
         return asked.headers.get("private-token") == self.token or asked.headers.get("authorization") == f"Bearer {self.token}"
 
-    def refused(self, status: int, what: str = "Project ") -> Said:
+    def refused(self, status: int, what: str = "Project ") -> ForgeAnswer:
         words = {401: "401 Unauthorized", 403: "403 Forbidden", 404: f"404 {what}Not Found"}
-        return Said(status=status, data={"message": words[status]})
+        return ForgeAnswer(status=status, data={"message": words[status]})
 
-    def limited(self) -> Said:
+    def limited(self) -> ForgeAnswer:
         headers = {"Retry-After": "7", "RateLimit-Remaining": "0", "RateLimit-Reset": str(NOW + 7)}
-        return Said(status=429, data={"message": "Retry later"}, headers=headers)
+        return ForgeAnswer(status=429, data={"message": "Retry later"}, headers=headers)
 
-    def leading_on(self, asked: Asked, page: int, pages: int) -> Mapping[str, str]:
+    def leading_on(self, asked: ForgeRequest, page: int, pages: int) -> Mapping[str, str]:
         headers = {"X-Page": str(page), "X-Next-Page": str(page + 1) if page < pages else "", "X-Total-Pages": str(pages)}
         return {**headers, **(super().leading_on(asked, page, pages) if self.links else {})}
 
-    def _barred(self, asked: Asked, right: str) -> Said | None:
+    def _barred(self, asked: ForgeRequest, right: str) -> ForgeAnswer | None:
         if asked.match[0] != quote(self.repository, safe="") or "read" not in self.rights:
             return self.refused(404)
         if right in self.rights:
             return None
         text = "The request requires higher privileges than provided by the access token."
-        return Said(status=403, data={"error": "insufficient_scope", "error_description": text, "scope": "api"})
+        return ForgeAnswer(status=403, data={"error": "insufficient_scope", "error_description": text, "scope": "api"})
 
     # -- endpoints ---------------------------------------------------------------------------------------
 
-    def user(self, asked: Asked) -> Said:
-        return Said(data=_person(self.me))
+    def user(self, asked: ForgeRequest) -> ForgeAnswer:
+        return ForgeAnswer(data=_person(self.me))
 
-    def list_merges(self, asked: Asked) -> Said:
+    def list_merges(self, asked: ForgeRequest) -> ForgeAnswer:
         state, target = asked.query.get("state", "all"), asked.query.get("target_branch")
         found = [
             pull
@@ -79,22 +79,22 @@ class GitLabServer(ForgeServer):
         if asked.query.get("sort", "desc") == "desc":
             found.reverse()
         page, headers = self.paged(asked, found, 20)
-        return self._barred(asked, "read") or Said(data=[self._pull(pull) for pull in page], headers=headers)
+        return self._barred(asked, "read") or ForgeAnswer(data=[self._pull(pull) for pull in page], headers=headers)
 
-    def one_merge(self, asked: Asked) -> Said:
+    def one_merge(self, asked: ForgeRequest) -> ForgeAnswer:
         barred = self._barred(asked, "read")
         if barred or asked.number not in self.pulls:
             return barred or self.refused(404, "")
-        return Said(data=self._pull(self.pulls[asked.number]))
+        return ForgeAnswer(data=self._pull(self.pulls[asked.number]))
 
-    def merges_of_commit(self, asked: Asked) -> Said:
+    def merges_of_commit(self, asked: ForgeRequest) -> ForgeAnswer:
         barred = self._barred(asked, "read")
         if barred or asked.match[1] not in self.commits:
             return barred or self.refused(404, "Commit ")
         page, headers = self.paged(asked, self.landed(asked.match[1]), 20)
-        return Said(data=[self._pull(pull) for pull in page], headers=headers)
+        return ForgeAnswer(data=[self._pull(pull) for pull in page], headers=headers)
 
-    def list_notes(self, asked: Asked) -> Said:
+    def list_notes(self, asked: ForgeRequest) -> ForgeAnswer:
         if barred := self._barred(asked, "read"):
             return barred
         if asked.number not in self.pulls:
@@ -103,46 +103,46 @@ class GitLabServer(ForgeServer):
         if asked.query.get("sort", "desc") == "desc":
             found.reverse()
         page, headers = self.paged(asked, found, 20)
-        return Said(data=[_note(one) for one in page], headers=headers)
+        return ForgeAnswer(data=[_note(one) for one in page], headers=headers)
 
-    def create_note(self, asked: Asked) -> Said:
+    def create_note(self, asked: ForgeRequest) -> ForgeAnswer:
         wrong = self._barred(asked, "comment") or self._wrong_body(asked)
         if wrong or asked.number not in self.pulls:
             return wrong or self.refused(404, "")
-        return Said(status=201, data=_note(self.found(self.comment(asked.number, asked.body["body"], self.me.login))))
+        return ForgeAnswer(status=201, data=_note(self.found(self.comment(asked.number, asked.body["body"], self.me.login))))
 
-    def update_note(self, asked: Asked) -> Said:
+    def update_note(self, asked: ForgeRequest) -> ForgeAnswer:
         wrong = self._barred(asked, "comment") or self._wrong_body(asked)
         if wrong or not self._has_note(asked):
             return wrong or self.refused(404, "")
         if self.found(asked.number).author.id != self.me.id:
             return self.refused(403)
         self.edit(asked.number, asked.body["body"])
-        return Said(data=_note(self.found(asked.number)))
+        return ForgeAnswer(data=_note(self.found(asked.number)))
 
-    def remove_note(self, asked: Asked) -> Said:
+    def remove_note(self, asked: ForgeRequest) -> ForgeAnswer:
         barred = self._barred(asked, "comment")
         if barred or not self._has_note(asked):
             return barred or self.refused(404, "Note ")
         self.delete(asked.number)
-        return Said(status=204)
+        return ForgeAnswer(status=204)
 
-    def list_statuses(self, asked: Asked) -> Said:
+    def list_statuses(self, asked: ForgeRequest) -> ForgeAnswer:
         newest = {one.context: one for one in self.statuses if one.commit == asked.match[1]}
         page, headers = self.paged(asked, list(newest.values()), 20)
-        return self._barred(asked, "read") or Said(data=[_status(one) for one in page], headers=headers)
+        return self._barred(asked, "read") or ForgeAnswer(data=[_status(one) for one in page], headers=headers)
 
-    def create_status(self, asked: Asked) -> Said:
+    def create_status(self, asked: ForgeRequest) -> ForgeAnswer:
         barred, body = self._barred(asked, "status"), asked.body
         if barred or asked.match[1] not in self.commits:
             return barred or self.refused(404, "Commit ")
         if body.get("state") not in _STATES:
-            return Said(status=400, data={"error": "state does not have a valid value"})
+            return ForgeAnswer(status=400, data={"error": "state does not have a valid value"})
         if len(body.get("description") or "") > 255:
-            return Said(status=400, data={"message": {"description": ["is too long (maximum is 255 characters)"]}})
+            return ForgeAnswer(status=400, data={"message": {"description": ["is too long (maximum is 255 characters)"]}})
         return self._transition(asked.match[1], body)
 
-    def _transition(self, commit: str, body: Mapping[str, str]) -> Said:
+    def _transition(self, commit: str, body: Mapping[str, str]) -> ForgeAnswer:
         """A status that is under way changes; one that has ended is followed by another."""
         name, state = body.get("name", "default"), body["state"]
         going = [one for one in self.statuses if one.commit == commit and one.context == name and one.state in ("pending", "running")]
@@ -154,21 +154,23 @@ class GitLabServer(ForgeServer):
         if status.state == state and self.strict:
             event = _EVENTS[state]
             text = f'Cannot transition status via :{event} from :{state} (Reason(s): Status cannot transition via "{event}")'
-            return Said(status=400, data={"message": text})
+            return ForgeAnswer(status=400, data={"message": text})
         status.state = state
-        return Said(status=201, data=_status(status))
+        return ForgeAnswer(status=201, data=_status(status))
 
-    def _has_note(self, asked: Asked) -> bool:
+    def _has_note(self, asked: ForgeRequest) -> bool:
         return any(one.id == asked.number and one.pull == int(asked.match[1]) for one in self.comments)
 
-    def _wrong_body(self, asked: Asked) -> Said | None:
+    def _wrong_body(self, asked: ForgeRequest) -> ForgeAnswer | None:
         text = (asked.body or {}).get("body")
         if text is None:
-            return Said(status=400, data={"error": "body is missing"})
+            return ForgeAnswer(status=400, data={"error": "body is missing"})
         if not text:
-            return Said(status=400, data={"message": '400 Bad request - Note {:note=>["can\'t be blank"]}'})
+            return ForgeAnswer(status=400, data={"message": '400 Bad request - Note {:note=>["can\'t be blank"]}'})
         if len(text) > MOST_CHARACTERS:
-            return Said(status=400, data={"message": '400 Bad request - Note {:note=>["is too long (maximum is 1000000 characters)"]}'})
+            return ForgeAnswer(
+                status=400, data={"message": '400 Bad request - Note {:note=>["is too long (maximum is 1000000 characters)"]}'}
+            )
         return None
 
     def _pull(self, pull: HostedPull) -> dict[str, Any]:

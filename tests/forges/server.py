@@ -29,7 +29,7 @@ NOW = 1_700_000_000
 GARBAGE = b"<!DOCTYPE html><html><body>Please log in.</body></html>"
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class ForgeRequest(Struct, frozen=True, kw_only=True):
     """A request. `path` is as it was sent, escapes and all; names of headers are in lower case."""
 
     method: str
@@ -45,7 +45,7 @@ class Asked(Struct, frozen=True, kw_only=True):
         return int(self.match[-1])
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class ForgeAnswer(Struct, frozen=True, kw_only=True):
     """An answer; `data` is sent as JSON, None as no body at all."""
 
     status: int = 200
@@ -57,7 +57,8 @@ class ForgeServer(Hosted):
     """A forge with one repository. Switches may be set at any time.
 
     `rights` are what the token may do (read, comment, status); `budget` is the number of requests until the rate limit, None for no
-    limit; `script` are answers that the next requests get without being looked at; `most` is the greatest page.
+    limit; `script` are answers that the next requests get without being looked at; `most` is the greatest page; unless it
+    `keeps_alive`, it closes each connection after its answer without having said so.
     """
 
     kind: ClassVar[str]
@@ -73,14 +74,16 @@ class ForgeServer(Hosted):
         self.token = f"{self.kind}-token-of-the-tests"
         self.rights = {"read", "comment", "status"}
         self.budget: int | None = None
-        self.script: list[Said] = []
+        self.script: list[ForgeAnswer] = []
+        self.keeps_alive = True
         self.faults = Faults(0, 0.0)
         self.most = 100
         self.link_root: str | None = None
-        self.asked: list[Asked] = []
+        self.asked: list[ForgeRequest] = []
         self.troubles: list[Trouble] = []
+        self.connections = 0
         self.ending = threading.Event()
-        self._http = _Http(self, tls)
+        self._http = _ForgeHttp(self, tls)
 
     # -- for tests --------------------------------------------------------------------------------------
 
@@ -99,7 +102,7 @@ class ForgeServer(Hosted):
         """The adapter, which takes no time for its pauses."""
         return forge(self.config(folder, **more), folder, timeout=timeout, sleep=sleep, jitter=lambda: 0.5)
 
-    def requests(self, method: str = "", part: str = "") -> list[Asked]:
+    def requests(self, method: str = "", part: str = "") -> list[ForgeRequest]:
         """What was asked so far, of this method, with this part in its path."""
         return [one for one in self.asked if method in ("", one.method) and part in one.path]
 
@@ -113,15 +116,15 @@ class ForgeServer(Hosted):
 
     # -- for the three ----------------------------------------------------------------------------------
 
-    def authenticated(self, asked: Asked) -> bool:
+    def authenticated(self, asked: ForgeRequest) -> bool:
         """Whether the request has the token in the way of this forge."""
         raise NotImplementedError
 
-    def refused(self, status: int) -> Said:
+    def refused(self, status: int) -> ForgeAnswer:
         """401, 403 or 404 in the words of this forge."""
         raise NotImplementedError
 
-    def limited(self) -> Said:
+    def limited(self) -> ForgeAnswer:
         """The answer when the budget is spent."""
         raise NotImplementedError
 
@@ -129,24 +132,24 @@ class ForgeServer(Hosted):
         """Headers of every answer."""
         return {}
 
-    def paged(self, asked: Asked, items: Sequence[object], default: int = 30) -> tuple[list[Any], Mapping[str, str]]:
+    def paged(self, asked: ForgeRequest, items: Sequence[object], default: int = 30) -> tuple[list[Any], Mapping[str, str]]:
         """One page, and the headers that lead on."""
         size = min(self.most, int(asked.query.get(self.size, default)))
         page = int(asked.query.get("page", 1))
         pages = max(1, -(-len(items) // size))
         return list(items[(page - 1) * size : page * size]), self.leading_on(asked, page, pages)
 
-    def leading_on(self, asked: Asked, page: int, pages: int) -> Mapping[str, str]:
+    def leading_on(self, asked: ForgeRequest, page: int, pages: int) -> Mapping[str, str]:
         """The Link header, by which all three lead on."""
         links = [("next", page + 1), ("last", pages)] if page < pages else []
         return {"Link": ", ".join(f'<{self._linked(asked, number)}>; rel="{rel}"' for rel, number in links)} if links else {}
 
-    def _linked(self, asked: Asked, page: int) -> str:
+    def _linked(self, asked: ForgeRequest, page: int) -> str:
         return f"{self.link_root or self.url}{asked.path}?{urlencode({**asked.query, 'page': page})}"
 
     # -- answering --------------------------------------------------------------------------------------
 
-    def answer(self, asked: Asked) -> Said:
+    def answer(self, asked: ForgeRequest) -> ForgeAnswer:
         """One request, whole."""
         with self.lock:
             self.asked.append(asked)
@@ -157,27 +160,31 @@ class ForgeServer(Hosted):
                     return self.limited()
                 self.budget -= 1
             said = self._routed(asked)
-            return Said(status=said.status, data=said.data, headers={**self.common(), **said.headers})
+            return ForgeAnswer(status=said.status, data=said.data, headers={**self.common(), **said.headers})
 
-    def _routed(self, asked: Asked) -> Said:
+    def _routed(self, asked: ForgeRequest) -> ForgeAnswer:
         if not self.authenticated(asked):
             return self.refused(401)
         for method, pattern, name in self.routes:
             match = re.fullmatch(self.prefix + pattern, asked.path)
             if match and method == asked.method:
-                answer: Callable[[Asked], Said] = getattr(self, name)
-                named = Asked(
+                answer: Callable[[ForgeRequest], ForgeAnswer] = getattr(self, name)
+                named = ForgeRequest(
                     method=method, path=asked.path, query=asked.query, headers=asked.headers, body=asked.body, match=match.groups()
                 )
                 return answer(named)
         return self.refused(404)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ForgeHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
     disable_nagle_algorithm = True
-    server: _Http
+    server: _ForgeHttp
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.forge.connections += 1
 
     def _answer(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -191,15 +198,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - names that http.server calls
 
-    def _asked(self, content: bytes) -> Asked:
+    def _asked(self, content: bytes) -> ForgeRequest:
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = json.loads(content) if content else None
-        return Asked(method=self.command, path=parts.path, query=dict(parse_qsl(parts.query)), headers=headers, body=body)
+        return ForgeRequest(method=self.command, path=parts.path, query=dict(parse_qsl(parts.query)), headers=headers, body=body)
 
     def _fail(self, trouble: Trouble) -> None:
         if trouble in (Trouble.LIMIT, Trouble.FAILURE, Trouble.GATEWAY):
-            return self._say(Said(status=int(trouble.value), data={"message": "trouble"}, headers={"Retry-After": "1"}))
+            return self._say(ForgeAnswer(status=int(trouble.value), data={"message": "trouble"}, headers={"Retry-After": "1"}))
         if trouble is Trouble.GARBAGE:
             return self._send(200, GARBAGE, {"Content-Type": "text/html"})
         if trouble is Trouble.SILENCE:
@@ -207,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
                 pass
         return self._end()
 
-    def _say(self, said: Said) -> None:
+    def _say(self, said: ForgeAnswer) -> None:
         body = b"" if said.data is None else json.dumps(said.data).encode()
         self._send(said.status, body, {"Content-Type": "application/json", **said.headers})
 
@@ -219,6 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        self.close_connection |= not self.server.forge.keeps_alive
 
     def _end(self) -> None:
         self.close_connection = True
@@ -231,11 +239,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-class _Http(ThreadingHTTPServer):
+class _ForgeHttp(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, forge: ForgeServer, tls: ssl.SSLContext | None) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), _ForgeHandler)
         self.forge, self.is_tls = forge, tls is not None
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)

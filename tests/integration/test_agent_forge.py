@@ -29,7 +29,7 @@ CONTEXTS = ("gitmesh/shop/east", "gitmesh/shop/west")
 REVIEW = "gitmesh/shop/review"
 
 
-class Team:
+class ForgeTeam:
     """People with a repository, a forge, and the agent that looks after both."""
 
     def __init__(self, folder: Path, forge: ForgeServer, git: GitHttpServer, **more: Any) -> None:
@@ -141,15 +141,15 @@ def forge(request: pytest.FixtureRequest) -> Iterator[ForgeServer]:
 
 
 @pytest.fixture
-def team(tmp_path: Path, forge: ForgeServer) -> Iterator[Team]:
+def team(tmp_path: Path, forge: ForgeServer) -> Iterator[ForgeTeam]:
     with GitHttpServer(tmp_path) as git:
-        yield Team(tmp_path, forge, git)
+        yield ForgeTeam(tmp_path, forge, git)
 
 
 SUCCESS = "success"
 
 
-def test_opened_reviewed_forced_merged_and_applied(team: Team) -> None:
+def test_opened_reviewed_forced_merged_and_applied(team: ForgeTeam) -> None:
     forge, shop = team.forge, team.shop
     with shop.agent() as agent:
         agent.ready()
@@ -186,7 +186,7 @@ def test_opened_reviewed_forced_merged_and_applied(team: Team) -> None:
         assert agent.terminate() == 0
 
 
-def test_a_restart_says_nothing_twice(team: Team) -> None:
+def test_a_restart_says_nothing_twice(team: ForgeTeam) -> None:
     head, tip = team.open(timeout="2s"), team.shop.repo.tip()
     expected = [(head, REVIEW), *((tip, one) for one in CONTEXTS)]
     with team.shop.agent() as agent:
@@ -202,7 +202,7 @@ def test_a_restart_says_nothing_twice(team: Team) -> None:
     assert team.writes() == written
 
 
-def test_a_refused_tip_is_a_failure_with_its_place(team: Team) -> None:
+def test_a_refused_tip_is_a_failure_with_its_place(team: ForgeTeam) -> None:
     with team.shop.agent() as agent:
         agent.ready()
         bad = team.commit(timout="2s")
@@ -215,7 +215,7 @@ def test_a_refused_tip_is_a_failure_with_its_place(team: Team) -> None:
         agent.until(lambda: all(team.status(good, one) == SUCCESS for one in CONTEXTS), "the next commit")
 
 
-def test_only_who_knows_the_secret_wakes(team: Team) -> None:
+def test_only_who_knows_the_secret_wakes(team: ForgeTeam) -> None:
     with team.shop.agent() as agent:
         agent.ready()
         team.commit(timeout="2s")

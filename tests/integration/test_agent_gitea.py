@@ -22,7 +22,7 @@ REVIEW = "gitmesh/shop/review"
 CONTEXTS = ("gitmesh/shop/east", "gitmesh/shop/west")
 
 
-class Team:
+class GiteaTeam:
     """An owner, somebody with a fork, and the account of the agent."""
 
     def __init__(self, folder: Path, gitea: Gitea) -> None:
@@ -61,7 +61,7 @@ def says(timeout: str) -> str:
 
 
 def test_a_change_of_a_fork_from_its_opening_to_the_clusters(tmp_path: Path, gitea: Gitea) -> None:
-    team = Team(tmp_path, gitea)
+    team = GiteaTeam(tmp_path, gitea)
     fork = team.guest.fork(team.repository)
     with team.shop.agent() as agent:
         agent.ready()

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from gitmesh.adapters.git import GitSource
 from gitmesh.adapters.git.heads import Heads
-from gitmesh.adapters.polling import Polled
+from gitmesh.adapters.polling import Polled, Remote
 from gitmesh.agent.logs import logger
-from gitmesh.agent.pullreview import Basis, LateError
+from gitmesh.agent.pullreview import LateError, Standpoint
 from gitmesh.cli import configuration, hosting, wiring
 from gitmesh.cli.configuration import Setup
-from gitmesh.cli.hosting import Hosting, comparing
+from gitmesh.cli.hosting import ForgeParts, comparing
 from gitmesh.cli.session import translators
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.pipeline import Memo
@@ -28,7 +27,7 @@ FORGE = {"kind": "gitea", "url": "https://git.example", "repository": "shop/poli
 class Woken(Polled):
     """A source that remembers that it was woken."""
 
-    def __init__(self, source: GitSource) -> None:
+    def __init__(self, source: Remote) -> None:
         super().__init__(source, interval=3600.0)
         self.woken = 0
 
@@ -36,17 +35,17 @@ class Woken(Polled):
         self.woken += 1
 
 
-def made(shop: Shop, **more: Any) -> tuple[Hosting, list[Woken], Setup]:
+def made(shop: Shop, **more: Any) -> tuple[ForgeParts, list[Woken], Setup]:
     """The agent's parts for a configuration."""
     shop.configure(**more)
     setup = configuration.read(shop.config, quiet=True)
-    repositories = [wiring.git_source(setup, one, shop.root / "stores") for one in setup.config.sources]
+    repositories = [wiring.own_source(setup, one, shop.root / "stores") for one in setup.config.sources]
     polled = [Woken(one) for one in repositories]
     return hosting.hosting(setup, repositories, polled, translators(), logger("json")), polled, setup
 
 
 def test_without_a_forge_there_is_nothing(tmp_path: Path) -> None:
-    assert made(Shop(tmp_path))[0] == Hosting()
+    assert made(Shop(tmp_path))[0] == ForgeParts()
 
 
 def test_reviews_can_be_switched_off_and_the_webhook_is_there_only_with_a_secret(tmp_path: Path) -> None:
@@ -73,11 +72,22 @@ def test_a_push_wakes_who_reads_that_branch_of_that_repository(tmp_path: Path) -
     assert reviewer is not None
     rung: list[bool] = []
     reviewer.wake = lambda: rung.append(True)  # type: ignore[method-assign]
-    pushed = hosting._waking(setup, polled, reviewer)
+    pushed = hosting.waking(setup, polled, reviewer)
     for branch in ("main", "prod", "feature", "gitmesh-status", ""):
         pushed(branch)
     assert [one.woken for one in polled] == [2, 2, 0]
     assert len(rung) == 4, "the agent's own push of the status is no news"
+
+
+def test_a_plain_folder_has_no_pull_requests(tmp_path: Path) -> None:
+    shop, other = Shop(tmp_path), Repo(tmp_path / "other.git")
+    (tmp_path / "folder").mkdir()
+    folder = {"name": "folder", "path": "folder"}
+    assert made(shop, sources=[folder], forge=FORGE)[0] == ForgeParts()
+    parts, polled, setup = made(shop, sources=[folder, {"name": "other", "url": other.url, "allowInsecure": True}], forge=FORGE)
+    assert parts.reviewer is not None
+    hosting.waking(setup, polled, parts.reviewer)("main")
+    assert [one.woken for one in polled] == [0, 1]
 
 
 # --- what a review is judged by
@@ -114,15 +124,15 @@ def test_other_sources_stand_as_they_are_in_force_and_a_cluster_without_facts_is
     heads = Heads(repositories[0])
     heads.bring(1, "refs/pull/1/head", head, base)
     facts = facts_of(setup)
-    compare = comparing(setup, repositories, heads, translators())
+    compare = comparing(setup, repositories[0], repositories[1:], heads, translators())
     found = compare(
-        base, head, Basis(tip=base, facts={"east": facts["east"]}, others={"other": in_force}), memo=Memo(), clock=time.monotonic
+        base, head, Standpoint(tip=base, facts={"east": facts["east"]}, others={"other": in_force}), memo=Memo(), clock=time.monotonic
     )
     assert (found.base, found.head) == (base, head)
     assert found.appeared == ()
     assert [delta.key.name for delta in found.clusters["east"].objects] == ["ratings"]
     assert found.clusters["west"].unknown
-    alone = compare(base, head, Basis(tip=base, facts=facts, others={}), memo=Memo(), clock=time.monotonic)
+    alone = compare(base, head, Standpoint(tip=base, facts=facts, others={}), memo=Memo(), clock=time.monotonic)
     assert "without source other" in alone.facts
 
 
@@ -138,8 +148,8 @@ def test_a_review_changes_no_memory_of_the_agent_and_writes_no_cluster(two: tupl
         one.fetch()
     heads = Heads(repositories[0])
     heads.bring(1, "refs/pull/1/head", head, base)
-    basis = Basis(tip=base, facts=facts, others={"other": other.tip()})
-    found = comparing(setup, repositories, heads, translators())(base, head, basis, memo=Memo(), clock=time.monotonic)
+    basis = Standpoint(tip=base, facts=facts, others={"other": other.tip()})
+    found = comparing(setup, repositories[0], repositories[1:], heads, translators())(base, head, basis, memo=Memo(), clock=time.monotonic)
     assert found.clusters == {}, "a head that cannot be read is refused"
     assert found.appeared
     assert shop.objects() == {}
@@ -161,6 +171,6 @@ def test_the_comparison_ends_when_its_clock_says_so(two: tuple[Shop, Repo]) -> N
             raise LateError("over")
         return 0.0
 
-    compare = comparing(setup, repositories, heads, translators())
+    compare = comparing(setup, repositories[0], repositories[1:], heads, translators())
     with pytest.raises(LateError):
-        compare(tip, tip, Basis(tip=tip, facts=facts_of(setup), others={}), memo=Memo(), clock=clock)
+        compare(tip, tip, Standpoint(tip=tip, facts=facts_of(setup), others={}), memo=Memo(), clock=clock)

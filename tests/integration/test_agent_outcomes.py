@@ -13,7 +13,7 @@ from gitmesh.agent.logs import logger
 from gitmesh.agent.outcomes import OutcomePublisher
 from gitmesh.model.report import Report, SourceResult, State
 from gitmesh.reviewing.posting import Posted, Review, post
-from tests.forges import SERVERS, Faults, ForgeServer, Said, Trouble
+from tests.forges import SERVERS, Faults, ForgeAnswer, ForgeServer, Trouble
 from tests.unit.reports import change, cluster, report
 
 HEAD, MERGED, NEXT = ("c" * 40, "d" * 40, "e" * 40)
@@ -21,7 +21,7 @@ REVIEW = "### GitMesh: 1 to update\n\n```diff\n+ <!-- gitmesh:outcome commit=000
 CONTEXT = "gitmesh/shop/east"
 
 
-class Clock:
+class OutcomeClock:
     """Time that passes when it is told to."""
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class Clock:
         return self.now
 
 
-class World:
+class OutcomeWorld:
     """A forge with one pull request that was reviewed and merged, and publishers that may be started again."""
 
     def __init__(self, folder: Path, server: ForgeServer) -> None:
-        self.server, self.clock, self.output = server, Clock(), io.StringIO()
+        self.server, self.clock, self.output = server, OutcomeClock(), io.StringIO()
         self.forge = server.forge(folder)
         self.number = server.open_pull(HEAD)
         assert post(self.forge, self.number, Review(key="shop", head=HEAD, at=7, body=REVIEW)) is Posted.CREATED
@@ -70,12 +70,12 @@ APPLIED, WAITING = of(State.SYNCED), of(State.PENDING, staged=True)
 
 
 @pytest.fixture(params=SERVERS, ids=lambda kind: kind.kind)
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OutcomeWorld]:
     with request.param() as server:
-        yield World(tmp_path, server)
+        yield OutcomeWorld(tmp_path, server)
 
 
-def test_a_status_and_the_last_word_below_the_review(world: World) -> None:
+def test_a_status_and_the_last_word_below_the_review(world: OutcomeWorld) -> None:
     assert world.publisher().publish(APPLIED) is APPLIED
     assert world.server.newest_statuses(MERGED) == {CONTEXT: ("success", "applied: 1 object")}
     comment = world.comment()
@@ -86,7 +86,7 @@ def test_a_status_and_the_last_word_below_the_review(world: World) -> None:
     assert "- **east**: applied: 1 object" in review
 
 
-def test_while_nothing_changes_nothing_is_asked_and_a_restart_tells_nothing(world: World) -> None:
+def test_while_nothing_changes_nothing_is_asked_and_a_restart_tells_nothing(world: OutcomeWorld) -> None:
     publisher = world.publisher()
     publisher.publish(APPLIED)
     asked, written, comment = len(world.server.asked), world.writes(), world.comment()
@@ -99,7 +99,7 @@ def test_while_nothing_changes_nothing_is_asked_and_a_restart_tells_nothing(worl
     assert world.comment() == comment
 
 
-def test_what_waits_is_told_after_ten_minutes_and_the_last_word_once_more(world: World) -> None:
+def test_what_waits_is_told_after_ten_minutes_and_the_last_word_once_more(world: OutcomeWorld) -> None:
     publisher = world.publisher()
     publisher.publish(WAITING)
     assert "After the merge" not in world.comment()
@@ -120,7 +120,7 @@ def test_what_waits_is_told_after_ten_minutes_and_the_last_word_once_more(world:
     assert "the end\n\n<!-- gitmesh:outcome" in world.comment()
 
 
-def test_after_the_last_word_only_the_status_goes_on(world: World) -> None:
+def test_after_the_last_word_only_the_status_goes_on(world: OutcomeWorld) -> None:
     publisher = world.publisher()
     publisher.publish(APPLIED)
     comment = world.comment()
@@ -132,7 +132,7 @@ def test_after_the_last_word_only_the_status_goes_on(world: World) -> None:
     assert world.server.newest_statuses(MERGED)[CONTEXT][0] in ("pending", "running")
 
 
-def test_another_commit_leaves_the_pull_request_alone(world: World) -> None:
+def test_another_commit_leaves_the_pull_request_alone(world: OutcomeWorld) -> None:
     comment = world.comment()
     world.server.commits.add(NEXT)
     world.publisher().publish(of(State.SYNCED, NEXT))
@@ -140,22 +140,22 @@ def test_another_commit_leaves_the_pull_request_alone(world: World) -> None:
     assert world.comment() == comment
 
 
-def without_review(world: World) -> None:
+def without_review(world: OutcomeWorld) -> None:
     world.server.delete(world.server.comments[0].id)
 
 
-def forged(world: World) -> None:
+def forged(world: OutcomeWorld) -> None:
     body = world.comment()
     without_review(world)
     world.server.comment(world.number, body, "mallory")
 
 
-def overlong(world: World) -> None:
+def overlong(world: OutcomeWorld) -> None:
     world.server.edit(world.server.comments[0].id, f"{world.comment()}\n{'x' * (world.forge.comment_limit - len(world.comment()) - 50)}")
 
 
 @pytest.mark.parametrize("what", [without_review, forged, overlong])
-def test_no_comment_is_written_where_there_is_none_of_ours_with_room(world: World, what: Callable[[World], None]) -> None:
+def test_no_comment_is_written_where_there_is_none_of_ours_with_room(world: OutcomeWorld, what: Callable[[OutcomeWorld], None]) -> None:
     what(world)
     before = [one.body for one in world.server.comments]
     world.publisher().publish(APPLIED)
@@ -164,9 +164,9 @@ def test_no_comment_is_written_where_there_is_none_of_ours_with_room(world: Worl
     assert world.server.newest_statuses(MERGED)[CONTEXT][0] == "success"
 
 
-def test_a_forge_that_is_down_is_left_alone_for_a_while_and_then_told(world: World) -> None:
+def test_a_forge_that_is_down_is_left_alone_for_a_while_and_then_told(world: OutcomeWorld) -> None:
     publisher = world.publisher()
-    world.server.script = [Said(status=500, data={})] * 40
+    world.server.script = [ForgeAnswer(status=500, data={})] * 40
     publisher.publish(APPLIED)
     asked = len(world.server.asked)
     publisher.publish(APPLIED)
@@ -179,7 +179,7 @@ def test_a_forge_that_is_down_is_left_alone_for_a_while_and_then_told(world: Wor
     assert [line["level"] for line in world.events("the forge was not told what became of a commit")] == ["warning"]
 
 
-def test_a_token_without_the_right_is_told_with_what_helps(world: World) -> None:
+def test_a_token_without_the_right_is_told_with_what_helps(world: OutcomeWorld) -> None:
     world.server.rights -= {"status"}
     world.publisher().publish(APPLIED)
     (line,) = world.events("the forge was not told what became of a commit")
@@ -187,7 +187,7 @@ def test_a_token_without_the_right_is_told_with_what_helps(world: World) -> None
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_with_a_third_of_all_calls_failing_the_end_is_right(world: World, seed: int) -> None:
+def test_with_a_third_of_all_calls_failing_the_end_is_right(world: OutcomeWorld, seed: int) -> None:
     world.server.faults = Faults(seed, 0.3, [one for one in Trouble if one is not Trouble.SILENCE])
     publisher = world.publisher()
     for step in range(40):

@@ -12,7 +12,7 @@ import yaml
 
 from gitmesh import __version__
 from tests.lab.githttp import GitHttpServer
-from tests.shop import Shop, traffic
+from tests.shop import Shop, text_of, traffic
 
 RATINGS = traffic("ratings", timeout="1s")
 BROKEN = traffic("ratings", timout="1s")
@@ -58,6 +58,26 @@ def test_it_syncs_answers_probes_applies_a_commit_and_heals_a_hand_edit(shop: Sh
         agent.until(
             lambda: timeout_of(shop) == "1s" and agent.metrics()['gitmesh_drift_healed_total{cluster="east"}'] == before + 1, "heal"
         )
+
+
+def test_a_plain_folder_is_followed_and_a_mistake_in_it_changes_nothing(tmp_path: Path) -> None:
+    shop, file = Shop(tmp_path), tmp_path / "policies/all.yaml"
+    shop.source = {"name": "policies", "path": "policies", "interval": "1s"}
+    config = yaml.safe_load(shop.config.read_text(encoding="utf-8"))
+    shop.config.write_text(yaml.safe_dump({**config, "sources": [shop.source]}), encoding="utf-8")
+    file.parent.mkdir()
+    file.write_text(text_of(RATINGS), encoding="utf-8")
+    with shop.agent() as agent:
+        agent.ready()
+        assert timeout_of(shop) == "1s"
+        file.write_text(text_of(BROKEN), encoding="utf-8")
+        agent.until(lambda: agent.metrics().get('gitmesh_source_refused{source="policies"}') == 1, "the refusal")
+        agent.ticks()
+        assert timeout_of(shop) == "1s"
+        file.write_text(text_of(traffic("ratings", timeout="2s")), encoding="utf-8")
+        agent.until(lambda: timeout_of(shop) == "2s", "the new timeout")
+        assert sum("no status is written" in line for line in agent.log.splitlines()) == 1
+        assert agent.terminate() == 0
 
 
 def test_metrics_tell_version_sources_clusters_and_each_policy(shop: Shop) -> None:

@@ -16,14 +16,14 @@ from gitmesh.adapters.git import GitSource
 from gitmesh.adapters.git.heads import Heads
 from gitmesh.agent import reviews
 from gitmesh.agent.logs import logger
-from gitmesh.agent.pullreview import Basis, PullReviewer
+from gitmesh.agent.pullreview import PullReviewer, Standpoint
 from gitmesh.agent.reviews import Reviewer
 from gitmesh.errors import SourceError
 from gitmesh.model.comparison import ClusterComparison, Comparison
 from gitmesh.model.report import Report, SourceResult
 from gitmesh.pipeline import Memo
 from gitmesh.ports import Forge
-from tests.forges import Faults, GiteaServer, Said, Trouble
+from tests.forges import Faults, ForgeAnswer, GiteaServer, Trouble
 from tests.gitrepo import Repo
 from tests.unit.reports import cluster, report
 
@@ -31,7 +31,7 @@ FILE = "policies/all.yaml"
 REVIEW = "gitmesh/shop/review"
 
 
-class Clock:
+class HandClock:
     """Time that passes when it is told to."""
 
     def __init__(self) -> None:
@@ -41,27 +41,27 @@ class Clock:
         return self.now
 
 
-class Compared:
+class StandInCompare:
     """Stands in for the pipeline: remembers what it was asked, and says that nothing changes. `before` is called first."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
         self.before: Callable[[str], None] = lambda _: None
 
-    def __call__(self, base: str, head: str, basis: Basis, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
+    def __call__(self, base: str, head: str, basis: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
         self.asked.append((base, head))
         self.before(head)
         clock()
         return Comparison(base=base, head=head, clusters={name: ClusterComparison(name=name) for name in basis.facts})
 
 
-class World:
+class ReviewWorld:
     """A repository, its forge, and a reviewer that is asked for its rounds by hand."""
 
     def __init__(self, folder: Path, server: GiteaServer) -> None:
         self.repo = Repo(folder / "policies.git")
         self.repo.commit({FILE: "first"})
-        self.server, self.folder, self.clock, self.compare = server, folder, Clock(), Compared()
+        self.server, self.folder, self.clock, self.compare = server, folder, HandClock(), StandInCompare()
         self.forge: Forge = server.forge(folder)
         self.source = GitSource("policies", self.repo.url, store=folder / "store", allow_insecure=True)
         self.source.fetch()
@@ -130,15 +130,15 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[ReviewWorld]:
     with GiteaServer() as server:
-        yield World(tmp_path, server)
+        yield ReviewWorld(tmp_path, server)
 
 
 # --- when
 
 
-def test_each_head_is_reviewed_once(world: World) -> None:
+def test_each_head_is_reviewed_once(world: ReviewWorld) -> None:
     number, head = world.open()
     reviewer = world.reviewer()
     assert reviewer.round() == 3600.0
@@ -155,7 +155,7 @@ def test_each_head_is_reviewed_once(world: World) -> None:
     assert len(world.events("review")) == 2
 
 
-def test_again_when_it_comes_apart_elsewhere_and_not_when_the_branch_alone_goes_on(world: World) -> None:
+def test_again_when_it_comes_apart_elsewhere_and_not_when_the_branch_alone_goes_on(world: ReviewWorld) -> None:
     number, head = world.open()
     reviewer = world.reviewer()
     reviewer.round()
@@ -174,7 +174,7 @@ def test_again_when_it_comes_apart_elsewhere_and_not_when_the_branch_alone_goes_
     assert world.compare.asked[2:] == [(old, rebased)], "a branch that was rewritten is another base for the same head"
 
 
-def test_again_when_facts_moved_but_not_at_each_movement(world: World) -> None:
+def test_again_when_facts_moved_but_not_at_each_movement(world: ReviewWorld) -> None:
     _, head = world.open()
     reviewer = world.reviewer()
     reviewer.round()
@@ -190,7 +190,7 @@ def test_again_when_facts_moved_but_not_at_each_movement(world: World) -> None:
     assert world.counted == ["created", "unchanged"], "what says the same is not posted again"
 
 
-def test_without_facts_it_waits_and_asks_nobody(world: World) -> None:
+def test_without_facts_it_waits_and_asks_nobody(world: ReviewWorld) -> None:
     world.open()
     reviewer = Reviewer(
         world.forge,
@@ -207,13 +207,13 @@ def test_without_facts_it_waits_and_asks_nobody(world: World) -> None:
     assert world.server.asked == []
 
 
-def test_only_those_into_the_branch(world: World) -> None:
+def test_only_those_into_the_branch(world: ReviewWorld) -> None:
     world.open(base="release")
     world.reviewer().round()
     assert world.compare.asked == []
 
 
-def test_a_round_takes_so_many_and_the_next_one_the_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_round_takes_so_many_and_the_next_one_the_rest(world: ReviewWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     assert reviews.MOST_PULLS == 50
     monkeypatch.setattr(reviews, "MOST_PULLS", 2)
     opened = [world.open(f"number {number}", fork=number != 3) for number in range(4)]
@@ -225,7 +225,7 @@ def test_a_round_takes_so_many_and_the_next_one_the_rest(world: World, monkeypat
     assert sorted(world.reviewed()) == sorted(head for _, head in opened)
 
 
-def test_a_head_that_has_nothing_in_common_with_the_branch_is_compared_with_its_tip(world: World) -> None:
+def test_a_head_that_has_nothing_in_common_with_the_branch_is_compared_with_its_tip(world: ReviewWorld) -> None:
     number, _ = world.open()
     orphan = world.repo.commit({FILE: "orphan"}, branch="aside", parent="")
     world.repo.git("update-ref", f"refs/pull/{number}/head", orphan)
@@ -237,7 +237,7 @@ def test_a_head_that_has_nothing_in_common_with_the_branch_is_compared_with_its_
 # --- heads are data
 
 
-def test_a_head_never_reaches_the_store_that_decides_what_is_in_force(world: World) -> None:
+def test_a_head_never_reaches_the_store_that_decides_what_is_in_force(world: ReviewWorld) -> None:
     _, head = world.open()
     world.reviewer().round()
     assert world.heads.repository.has(head)
@@ -252,7 +252,7 @@ def test_a_head_never_reaches_the_store_that_decides_what_is_in_force(world: Wor
     assert world.source.fetch().commit == world.repo.tip()
 
 
-def test_a_branch_in_the_store_of_heads_is_not_the_branch(world: World) -> None:
+def test_a_branch_in_the_store_of_heads_is_not_the_branch(world: ReviewWorld) -> None:
     """A pull request may be called like anything: only its number names what is kept of it."""
     number, head = world.open()
     world.reviewer().round()
@@ -262,7 +262,7 @@ def test_a_branch_in_the_store_of_heads_is_not_the_branch(world: World) -> None:
     assert repository.resolve(repository.head_ref(str(number))) == head
 
 
-def test_closed_and_merged_ones_are_forgotten(world: World) -> None:
+def test_closed_and_merged_ones_are_forgotten(world: ReviewWorld) -> None:
     first, _ = world.open("one")
     second, _ = world.open("two")
     third, _ = world.open("three")
@@ -277,7 +277,7 @@ def test_closed_and_merged_ones_are_forgotten(world: World) -> None:
     assert len(world.reviewed()) == 4, "one that is opened again is new"
 
 
-def test_a_head_that_is_too_large_is_not_taken_and_others_are(world: World) -> None:
+def test_a_head_that_is_too_large_is_not_taken_and_others_are(world: ReviewWorld) -> None:
     large, _ = world.open("x" * 10)
     blob = world.repo.commit({FILE: "small", "large": bytes(range(256)) * 256}, branch="aside", parent=world.repo.tip())
     world.repo.git("config", "core.compression", "0")
@@ -297,7 +297,7 @@ def test_a_head_that_is_too_large_is_not_taken_and_others_are(world: World) -> N
     assert "larger than the limit" in world.status(blob)[1]
 
 
-def test_a_store_that_has_grown_too_large_begins_anew(world: World) -> None:
+def test_a_store_that_has_grown_too_large_begins_anew(world: ReviewWorld) -> None:
     number, _ = world.open()
     heads = Heads(world.source, most_of_all=0)
     reviewer = world.reviewer(heads=heads)
@@ -313,7 +313,7 @@ def test_a_store_that_has_grown_too_large_begins_anew(world: World) -> None:
 # --- what goes wrong
 
 
-def test_one_that_fails_keeps_no_other_waiting_and_is_tried_again(world: World) -> None:
+def test_one_that_fails_keeps_no_other_waiting_and_is_tried_again(world: ReviewWorld) -> None:
     number, head = world.open("one")
     _, other = world.open("two")
     world.repo.git("update-ref", "-d", f"refs/pull/{number}/head")
@@ -331,7 +331,7 @@ def test_one_that_fails_keeps_no_other_waiting_and_is_tried_again(world: World) 
     assert world.reviewed() == [other, head]
 
 
-def test_a_defect_ends_one_review_alone(world: World) -> None:
+def test_a_defect_ends_one_review_alone(world: ReviewWorld) -> None:
     _, head = world.open("one")
     _, other = world.open("two")
 
@@ -349,7 +349,7 @@ def test_a_defect_ends_one_review_alone(world: World) -> None:
     assert len(world.reviewed()) == 2, "not tried again before something moves"
 
 
-def test_one_that_is_late_keeps_no_other_waiting_and_posts_nothing_afterwards(world: World) -> None:
+def test_one_that_is_late_keeps_no_other_waiting_and_posts_nothing_afterwards(world: ReviewWorld) -> None:
     number, head = world.open("one")
     _, other = world.open("two")
     released, left = Event(), Event()
@@ -373,7 +373,7 @@ def test_one_that_is_late_keeps_no_other_waiting_and_posts_nothing_afterwards(wo
     assert world.server.own_comments(number) == []
 
 
-def test_no_more_than_so_many_late_ones_are_at_work(world: World) -> None:
+def test_no_more_than_so_many_late_ones_are_at_work(world: ReviewWorld) -> None:
     opened = [world.open(f"number {number}") for number in range(4)]
     released = Event()
 
@@ -395,7 +395,7 @@ def test_no_more_than_so_many_late_ones_are_at_work(world: World) -> None:
     assert {head for _, head in opened[2:]} <= set(world.reviewed())
 
 
-def test_a_head_that_was_announced_and_is_superseded_does_not_wait_for_ever(world: World) -> None:
+def test_a_head_that_was_announced_and_is_superseded_does_not_wait_for_ever(world: ReviewWorld) -> None:
     number, head = world.open("one")
     world.repo.git("update-ref", "-d", f"refs/pull/{number}/head")
     reviewer = world.reviewer()
@@ -407,10 +407,10 @@ def test_a_head_that_was_announced_and_is_superseded_does_not_wait_for_ever(worl
     assert world.status(forced)[0] == "success"
 
 
-def test_a_forge_that_is_down_is_asked_less_and_less_and_told_once(world: World) -> None:
+def test_a_forge_that_is_down_is_asked_less_and_less_and_told_once(world: ReviewWorld) -> None:
     number, head = world.open()
     reviewer = world.reviewer()
-    world.server.script = [Said(status=500, data={})] * 30
+    world.server.script = [ForgeAnswer(status=500, data={})] * 30
     assert reviewer.round() == 5.0
     asked = len(world.server.asked)
     assert reviewer.round() == 5.0
@@ -425,7 +425,7 @@ def test_a_forge_that_is_down_is_asked_less_and_less_and_told_once(world: World)
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_with_a_third_of_all_calls_failing_there_is_one_comment_in_the_end(world: World, seed: int) -> None:
+def test_with_a_third_of_all_calls_failing_there_is_one_comment_in_the_end(world: ReviewWorld, seed: int) -> None:
     number, _ = world.open()
     second, other = world.open("of another")
     kinds = [one for one in Trouble if one is not Trouble.SILENCE]
@@ -445,7 +445,7 @@ def test_with_a_third_of_all_calls_failing_there_is_one_comment_in_the_end(world
     assert len(world.server.own_comments(second)) == 1
 
 
-def test_a_pull_request_that_is_closed_meanwhile_gets_no_comment(world: World) -> None:
+def test_a_pull_request_that_is_closed_meanwhile_gets_no_comment(world: ReviewWorld) -> None:
     number, head = world.open()
     world.compare.before = lambda _: world.server.close(number)
     world.reviewer().round()

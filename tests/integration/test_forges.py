@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from gitmesh.adapters.forge.site import Token
 from gitmesh.errors import ForgeError
 from gitmesh.model.forge import CommitState, CommitStatus, PullState
 from gitmesh.ports import Forge
-from tests.forges import SERVERS, Faults, ForgeServer, Said, Trouble
+from tests.forges import SERVERS, Faults, ForgeAnswer, ForgeServer, Trouble
 
 A, B, C, D = ("a" * 40, "b1" * 20, "c" * 40, "d" * 64)
 
@@ -131,6 +132,17 @@ def test_all_pages_are_read(server: ForgeServer, forge: Forge) -> None:
     assert [one.context for one in forge.statuses(f"{1:040x}")] == [f"gitmesh/{index}" for index in range(7)]
 
 
+@pytest.mark.parametrize("keeps_alive", [True, False])
+def test_the_pages_of_a_call_share_a_connection_where_the_server_does(server: ForgeServer, forge: Forge, keeps_alive: bool) -> None:
+    server.most, server.keeps_alive = 1, keeps_alive
+    for index in range(1, 6):
+        server.open_pull(f"{index:040x}")
+    assert len(forge.pulls("main")) == 5
+    if keeps_alive:
+        assert server.connections == 1
+    assert len(server.asked) <= 10, "one that was closed meanwhile costs at most one more attempt"
+
+
 def test_more_pages_than_anybody_needs_are_an_error(server: ForgeServer, forge: Forge) -> None:
     server.most = 1
     for index in range(1, 103):
@@ -180,13 +192,13 @@ def test_a_comment_of_the_greatest_length(server: ForgeServer, forge: Forge) -> 
     assert [len(body) for body in server.own_comments(number)] == [forge.comment_limit]
 
 
-@pytest.mark.parametrize(("right", "words"), [("comment", "take a comment"), ("status", "take a commit status")])
+@pytest.mark.parametrize(("right", "words"), [("comment", "write comments"), ("status", "set commit statuses")])
 def test_a_token_without_a_right(server: ForgeServer, forge: Forge, right: str, words: str) -> None:
     number = server.open_pull(A)
     server.rights.remove(right)
     status = CommitStatus(context="x", state=CommitState.SUCCESS, text="")
     act = partial(forge.add_comment, number, "text") if right == "comment" else partial(forge.set_status, A, status)
-    with pytest.raises(ForgeError, match=rf"does not let this token: {words} \(HTTP 403\)") as caught:
+    with pytest.raises(ForgeError, match=rf"does not allow the token to {words} \(HTTP 403\)") as caught:
         act()
     needed = {
         ("gitea", "comment"): "write:issue",
@@ -297,9 +309,9 @@ def test_nobody_learns_the_token(
 ) -> None:
     caplog.set_level(0)
     server.token = "c4n4ry-secret"
-    forge = server.forge(tmp_path, timeout=0.5)
+    forge, hasty = server.forge(tmp_path), server.forge(tmp_path, timeout=0.5)
     number = server.open_pull(A)
-    told = [repr(forge), repr(vars(forge)), repr(forge.add_comment(number, "x")), repr(forge.comments(number))]
+    told = [repr(Token(server.token)), repr(forge), repr(vars(forge)), repr(forge.add_comment(number, "x")), repr(forge.comments(number))]
     server.script = [_repeating(status, server.token) for status in (400, 401, 403, 404, 422, 500, 302)]
     for _ in range(len(server.script)):
         with pytest.raises(ForgeError) as caught:
@@ -308,12 +320,14 @@ def test_nobody_learns_the_token(
     for trouble in Trouble:
         server.faults = Faults(1, 1.0, (trouble,))
         with pytest.raises(ForgeError) as caught:
-            forge.add_comment(number, "x")
+            hasty.add_comment(number, "x")
         told += [repr(caught.value), caught.value.in_full, caught.value.hint]
     said = capfd.readouterr()
     assert "c4n4ry" not in "\n".join([*told, caplog.text, said.out, said.err])
 
 
-def _repeating(status: int, token: str) -> Said:
+def _repeating(status: int, token: str) -> ForgeAnswer:
     text = f"what was that: Authorization {token}?"
-    return Said(status=status, data={"message": text, "errors": [{"message": token}]}, headers={"Location": f"http://x.example/{token}"})
+    return ForgeAnswer(
+        status=status, data={"message": text, "errors": [{"message": token}]}, headers={"Location": f"http://x.example/{token}"}
+    )

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gitmesh.adapters.git import GitSource, process
+from gitmesh.adapters.git import objects as objects_module
 from gitmesh.adapters.git import repository as repository_module
 from gitmesh.adapters.git.names import branch_problem
 from gitmesh.adapters.git.process import Done, Limits
@@ -55,7 +56,8 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
         started.append([*arguments, *rest.get("stdin", b"").decode(errors="replace").split()])
         return real(arguments, limits, **rest)
 
-    monkeypatch.setattr(repository_module, "run", run)
+    for module in (repository_module, objects_module):
+        monkeypatch.setattr(module, "run", run)
     return started
 
 

@@ -289,7 +289,7 @@ def test_a_port_in_use_is_said(listen: str, serving: Serving) -> None:
 # --- POST
 
 
-class Taken:
+class HandedOver:
     """A hook that remembers what it was handed."""
 
     def __init__(self) -> None:
@@ -301,8 +301,8 @@ class Taken:
 
 
 @pytest.fixture
-def hooked() -> Iterator[tuple[Server, Taken]]:
-    taken = Taken()
+def hooked() -> Iterator[tuple[Server, HandedOver]]:
+    taken = HandedOver()
     made = serve("127.0.0.1:0", all_pages(), {"/webhook": taken})
     yield made, taken
     made.close()
@@ -312,7 +312,7 @@ def post(length: str, more: str = "") -> str:
     return f"POST /webhook?x=1 HTTP/1.1\r\nHost: x\r\n{length}X-Proof: here\r\n{more}\r\n"
 
 
-def test_a_post_is_handed_over_whole(hooked: tuple[Server, Taken]) -> None:
+def test_a_post_is_handed_over_whole(hooked: tuple[Server, HandedOver]) -> None:
     made, taken = hooked
     body = "x" * http.MOST_BODY
     answer = ask(made, post(f"Content-Length: {len(body)}\r\n") + body)
@@ -322,7 +322,7 @@ def test_a_post_is_handed_over_whole(hooked: tuple[Server, Taken]) -> None:
     assert status(ask(made, HEALTH)) == 200
 
 
-def test_one_that_asks_first_is_told_to_go_on(hooked: tuple[Server, Taken]) -> None:
+def test_one_that_asks_first_is_told_to_go_on(hooked: tuple[Server, HandedOver]) -> None:
     made, taken = hooked
     with closing(connect(made)) as connection:
         connection.sendall(post("Content-Length: 2\r\n", "Expect: 100-continue\r\n").encode())
@@ -345,7 +345,7 @@ def test_one_that_asks_first_is_told_to_go_on(hooked: tuple[Server, Taken]) -> N
         ("Content-Length: 1\r\nContent-Length: 2\r\n", 400),
     ],
 )
-def test_a_body_that_is_too_large_or_of_unknown_length_is_not_read(hooked: tuple[Server, Taken], length: str, expected: int) -> None:
+def test_a_body_that_is_too_large_or_of_unknown_length_is_not_read(hooked: tuple[Server, HandedOver], length: str, expected: int) -> None:
     made, taken = hooked
     assert status(ask(made, post(length))) == expected
     assert taken.bodies == []
@@ -359,13 +359,15 @@ def test_where_nothing_takes_it_there_is_nothing(serving: Serving, line: str) ->
 @pytest.mark.parametrize(
     ("line", "expected"), [("GET /webhook HTTP/1.1", 404), ("PUT /webhook HTTP/1.1", 404), ("POST /webhook HTTP/2", 400)]
 )
-def test_only_a_post_is_one(hooked: tuple[Server, Taken], line: str, expected: int) -> None:
+def test_only_a_post_is_one(hooked: tuple[Server, HandedOver], line: str, expected: int) -> None:
     made, taken = hooked
     assert status(ask(made, f"{line}\r\nContent-Length: 0\r\n\r\n")) == expected
     assert taken.bodies == []
 
 
-def test_a_body_that_does_not_come_is_cut_and_probes_get_through(monkeypatch: pytest.MonkeyPatch, hooked: tuple[Server, Taken]) -> None:
+def test_a_body_that_does_not_come_is_cut_and_probes_get_through(
+    monkeypatch: pytest.MonkeyPatch, hooked: tuple[Server, HandedOver]
+) -> None:
     made, taken = hooked
     waiting = [connect(made) for _ in range(http.MOST_BODIES)]
     for one in waiting:

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import finding
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
 from gitmesh.model.plan import Action
-from gitmesh.model.report import Stage, Verdict
+from gitmesh.model.report import Report, SourceResult, Stage, Verdict
 from gitmesh.render.document import plan_document
+from gitmesh.render.escape import markdown
 from gitmesh.render.findings import MOST_FINDINGS, findings_text
 from gitmesh.render.markdown import report_markdown
 from gitmesh.render.paint import ansi
@@ -103,6 +104,7 @@ def test_a_plan_names_objects_fields_and_lines() -> None:
         "  ~ VirtualService shop/reviews  policies/reviews.yaml:12",
         "      spec.http[0].timeout: 5s (set by kubectl-edit) -> 10s   policies/reviews.yaml:12",
         "  + VirtualService shop/details  policies/reviews.yaml:12",
+        "revision: policies@aaaaaaaaaaaa",
         "1 to create, 1 to change, 0 to delete, 0 unchanged in 1 cluster",
     ]
 
@@ -278,3 +280,31 @@ def test_verdicts_are_told_unless_all_is_accepted(verdicts: tuple[Verdict, ...],
     text = report_text(report(cluster("east", verdicts=given), until=Stage.APPLY))
     assert text.partition("in 1 cluster\n")[2] == line
     assert "verdicts" not in report_text(report(cluster("east", verdicts=given), until=Stage.PLAN))
+
+
+# --- which revision an answer is about
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        (SourceResult(name="a", seen="a" * 40, accepted="a" * 40), "revision: a@aaaaaaaaaaaa"),
+        (
+            SourceResult(name="a", seen="b" * 40, accepted="a" * 40, refused=True),
+            "revision: a@bbbbbbbbbbbb (refused; aaaaaaaaaaaa in force)",
+        ),
+        (SourceResult(name="a", seen="b" * 40, refused=True), "revision: a@bbbbbbbbbbbb (refused)"),
+        (SourceResult(name="a", accepted="a" * 40, unavailable=True), "revision: a@aaaaaaaaaaaa (not read, the last known one)"),
+        (SourceResult(name="a", unavailable=True), "revision: a (not read)"),
+        (SourceResult(name="a"), "revision: a (a folder)"),
+        (SourceResult(name="a", refused=True), "revision: a (a folder, refused)"),
+    ],
+)
+def test_the_revision_is_named_in_every_answer_of_diff_and_sync(source: SourceResult, line: str) -> None:
+    for until in (Stage.PLAN, Stage.APPLY):
+        told = Report(instance="shop", until=until, sources={"a": source})
+        assert line in report_text(told).splitlines()
+        assert markdown(line) in report_markdown(told).splitlines()
+    two = Report(instance="shop", until=Stage.PLAN, sources={"a": source, "b": SourceResult(name="b", seen="c" * 40, accepted="c" * 40)})
+    assert report_text(two).splitlines()[0] == line.replace("revision:", "revisions:") + ", b@cccccccccccc"
+    assert "revision" not in report_text(Report(instance="shop", until=Stage.PARSE, sources={"a": source})), "only files were checked"

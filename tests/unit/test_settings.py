@@ -188,3 +188,58 @@ def test_G22_credentials_in_urls_are_refused_and_not_repeated(url: str) -> None:
 def test_paths_are_relative_to_the_configuration() -> None:
     assert resolve("/etc/gitmesh", "clusters/east") == "/etc/gitmesh/clusters/east"
     assert resolve("/etc/gitmesh", "/abs") == "/abs"
+
+
+FORGE = "forge: {kind: gitlab, repository: shop/platform/policies, tokenFile: token}\n"
+
+
+def test_a_forge_has_the_public_address_of_its_kind() -> None:
+    config, findings = load_config((GOOD + FORGE).encode(), "gitmesh.yaml", {})
+    assert findings == ()
+    assert config is not None
+    assert config.forge is not None
+    assert (config.forge.address, config.forge.token_file, config.forge.reviews) == ("https://gitlab.com", "token", True)
+    own, _ = load_config((GOOD + FORGE.replace("kind: gitlab", "kind: gitlab, url: https://git.example:8443/lab/")).encode(), "x", {})
+    assert own is not None
+    assert own.forge is not None
+    assert own.forge.address == "https://git.example:8443/lab"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "words"),
+    [
+        ("kind: gitlab", "kind: bitbucket", "forge.kind", "gitea"),
+        ("kind: gitlab", "kind: gitea", "forge", "url is missing"),
+        ("kind: gitlab", "kind: github", "forge", "owner/name"),
+        ("kind: gitlab", "kind: gitlab, url: http://git.example", "forge", "allowInsecure: true"),
+        ("kind: gitlab", "kind: gitlab, url: ftp://git.example", "forge.url", "https://host"),
+        ("kind: gitlab", "kind: gitlab, url: 'https://git.example/x?y=1'", "forge.url", "https://host"),
+        ("kind: gitlab", "kind: gitlab, url: 'https://git.example/../x'", "forge.url", "https://host"),
+        ("kind: gitlab", "kind: gitlab, url: 'https://git.example:65536'", "forge.url", "https://host"),
+        ("kind: gitlab", "kind: gitlab, url: 'https://[:::]/'", "forge.url", "https://host"),
+        ("kind: gitlab", "kind: gitlab, proxy: 'http://p:0'", "forge.proxy", "http://host:port"),
+        ("kind: gitlab", "kind: gitlab, proxy: 'https://p:1'", "forge.proxy", "http://host:port"),
+        ("kind: gitlab", "kind: gitlab, proxy: 'http://me:pw@p:1'", "forge.proxy", "without credentials"),
+        ("tokenFile: token", "token: abc", "forge.token", ""),
+        ("shop/platform/policies", "policies", "forge.repository", "owner/name"),
+        ("shop/platform/policies", "../policies", "forge.repository", "owner/name"),
+        ("shop/platform/policies", "'shop/policies?x'", "forge.repository", "owner/name"),
+        ("shop/platform/policies", "'shop/policies#x'", "forge.repository", "owner/name"),
+        ("shop/platform/policies", "shop%2Fpolicies/x", "forge.repository", "owner/name"),
+        ("shop/platform/policies", "shop/policies/", "forge.repository", "owner/name"),
+    ],
+)
+def test_mistakes_in_a_forge(old: str, new: str, field: str, words: str) -> None:
+    _, findings = load_config((GOOD + FORGE.replace(old, new)).encode(), "gitmesh.yaml", {})
+    told = next(d for d in findings if d.field == field)
+    assert told.code == "GM607"
+    assert words in told.message + told.hint
+    assert told.at is not None
+    assert told.at.line == 20
+
+
+@pytest.mark.parametrize("url", ["https://user:secretpw@git.example", "https://secretpw@git.example"])
+def test_credentials_in_the_address_of_a_forge_are_not_repeated(url: str) -> None:
+    _, findings = load_config((GOOD + FORGE.replace("kind: gitlab", f"kind: gitlab, url: '{url}'")).encode(), "gitmesh.yaml", {})
+    assert [(d.code, "tokenFile" in d.message) for d in findings] == [("GM607", True)]
+    assert "secretpw" not in repr(findings)

@@ -144,7 +144,13 @@ class TestTree:
             "kind": "Status",
             "instance": "shop",
             "sources": {"policies": {"seen": {"commit": COMMIT, "state": "Synced"}, "lastGood": COMMIT}},
-            "clusters": {"east": {"state": "Synced", "counts": {"objects": 1, "held": 0, "policies": {"Synced": 1}}}},
+            "clusters": {
+                "east": {
+                    "state": "Synced",
+                    "counts": {"objects": 1, "held": 0, "policies": {"Synced": 1}},
+                    "appliedCommit": {"policies": COMMIT},
+                }
+            },
             "findings": {"error": 0, "warning": 0, "info": 0},
         }
 

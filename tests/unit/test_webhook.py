@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import pytest
 
 from gitmesh.agent.logs import logger
-from gitmesh.agent.webhook import Webhook
+from gitmesh.agent.webhook import ForgeHook
 
 SECRET = "s3cret of the tests"
 PUSH = {"ref": "refs/heads/main", "repository": {"full_name": "shop/policies"}}
@@ -27,7 +27,7 @@ class Hook:
     def __init__(self, folder: Path, kind: str = "gitea") -> None:
         self.kind, self.file, self.pushed, self.output = kind, folder / "secret", list[str](), io.StringIO()
         self.file.write_text(f"{SECRET}\n", encoding="utf-8")
-        self.webhook = Webhook(kind, "shop/policies", self.file, pushed=self.pushed.append, log=logger("json", stream=self.output))
+        self.webhook = ForgeHook(kind, "shop/policies", self.file, pushed=self.pushed.append, log=logger("json", stream=self.output))
 
     def send(self, body: bytes | Mapping[str, Any] = PUSH, headers: Mapping[str, str] | None = None, kind: str = "") -> int:
         """The status that a message of a content type gets; with the right proof unless headers are given."""

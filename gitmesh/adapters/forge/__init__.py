@@ -51,7 +51,7 @@ def forge(
     url = config.address
     if config.kind == "github":
         api, rest = github.api_of(url)
-        return github.GitHub(transport(api, github.RIGHTS, "Bearer ", **github.HEADERS), config.repository, rest)
+        return github.GitHubForge(transport(api, github.RIGHTS, "Bearer ", **github.HEADERS), config.repository, rest)
     if config.kind == "gitlab":
-        return gitlab.GitLab(transport(f"{url}/api/v4", gitlab.RIGHTS, "", "PRIVATE-TOKEN"), config.repository)
-    return gitea.Gitea(transport(f"{url}/api/v1", gitea.RIGHTS, "token "), config.repository)
+        return gitlab.GitLabForge(transport(f"{url}/api/v4", gitlab.RIGHTS, "", "PRIVATE-TOKEN"), config.repository)
+    return gitea.GiteaForge(transport(f"{url}/api/v1", gitea.RIGHTS, "token "), config.repository)

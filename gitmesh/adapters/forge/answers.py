@@ -67,7 +67,7 @@ class HttpAnswer(Struct, Generic[T], frozen=True, kw_only=True):
         reset = _number(self.headers.get("x-ratelimit-reset", self.headers.get("ratelimit-reset", "")))
         try:
             now = parsedate_to_datetime(self.headers.get("date", "")).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             return _UNSAID_WAIT
         return _UNSAID_WAIT if reset is None else max(0.0, reset - now) + 1.0
 
@@ -119,7 +119,7 @@ def failure(site: Site, purpose: Purpose, answer: HttpAnswer[T]) -> ForgeError:
         return ForgeError(f"{site.host} says that this is elsewhere {status}", retryable=False, detail=where, hint=hint)
     if answer.status >= 500:
         return ForgeError(f"{site.host} failed {status}", detail=detail)
-    return ForgeError(f"{site.host} did not {purpose} {status}", retryable=False, detail=detail)
+    return ForgeError(f"{site.host} refused a request to {purpose} {status}", retryable=False, detail=detail)
 
 
 def _refusal(site: Site, purpose: Purpose, status: int, detail: str) -> ForgeError:
@@ -127,8 +127,8 @@ def _refusal(site: Site, purpose: Purpose, status: int, detail: str) -> ForgeErr
     if status == 401:
         text, hint = f"{site.host} does not accept the token (HTTP 401)", f"It may be revoked or have expired. It needs: {right}."
     elif status == 403:
-        text, hint = f"{site.host} does not let this token: {purpose} (HTTP 403)", f"The token needs: {right}."
+        text, hint = f"{site.host} does not allow the token to {purpose} (HTTP 403)", f"The token needs: {right}."
     else:
-        text = f"{site.host} found nothing there: {purpose} (HTTP {status})"
+        text = f"{site.host} does not find what is needed to {purpose} (HTTP {status})"
         hint = f"It is gone, or forge.repository is wrong, or the token lacks a right, which is answered alike. It needs: {right}."
     return ForgeError(text, retryable=False, refused=True, detail=detail, hint=hint)

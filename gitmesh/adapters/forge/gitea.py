@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gitmesh.adapters.forge.shapes import Nothing, commit_of, cut, newest, only, with_head
 from gitmesh.adapters.forge.site import Purpose
-from gitmesh.adapters.forge.transport import Ask, Exchange, Transport
+from gitmesh.adapters.forge.transport import ApiCall, Exchange, Transport
 from gitmesh.model.forge import Comment, CommitState, CommitStatus, PullRequest, PullState
 
 if TYPE_CHECKING:
@@ -28,25 +28,25 @@ _STATES: Mapping[str, CommitState] = {"warning": CommitState.FAILURE, "skipped":
 """States that only others set."""
 
 
-class _User(Struct, frozen=True):
+class _GiteaUser(Struct, frozen=True):
     id: int
     login: str
 
 
-class _Side(Struct, frozen=True):
+class _GiteaSide(Struct, frozen=True):
     ref: str
     sha: str = ""
     repo_id: int = 0
 
 
-class _Pull(Struct, frozen=True, kw_only=True):
+class _GiteaPull(Struct, frozen=True, kw_only=True):
     number: int
     title: str
     html_url: str
     state: str
-    head: _Side
-    base: _Side
-    user: _User | None = None
+    head: _GiteaSide
+    base: _GiteaSide
+    user: _GiteaUser | None = None
     merged: bool = False
     merge_commit_sha: str | None = None
 
@@ -66,17 +66,17 @@ class _Pull(Struct, frozen=True, kw_only=True):
         )
 
 
-class _Comment(Struct, frozen=True):
+class _GiteaComment(Struct, frozen=True):
     id: int
     body: str = ""
-    user: _User | None = None
+    user: _GiteaUser | None = None
 
     def value(self, me: int) -> Comment:
         """It, given the id of our account."""
         return Comment(id=self.id, body=self.body, own=self.user is not None and self.user.id == me)
 
 
-class _Status(Struct, frozen=True):
+class _GiteaStatus(Struct, frozen=True):
     id: int
     context: str
     status: str
@@ -89,7 +89,7 @@ class _Status(Struct, frozen=True):
         return self.id, CommitStatus(context=self.context, state=state, text=self.description, url=self.target_url)
 
 
-class Gitea:
+class GiteaForge:
     """One repository of a Gitea, `repository` being owner/name."""
 
     comment_limit = 65_536
@@ -104,68 +104,64 @@ class Gitea:
         """As the port says. Older ones do not know base_branch, and list all."""
         query = {"state": "open", "sort": "oldest", "base_branch": branch, "page": "1", **_MOST}
         with self._transport.call() as exchange:
-            pages = exchange.pages(Ask(purpose=Purpose.READ, path=f"{self._repo}/pulls", query=query), list[_Pull])
+            pages = exchange.pages(ApiCall(purpose=Purpose.READ, path=f"{self._repo}/pulls", query=query), list[_GiteaPull])
             found = with_head(pull.value() for page in pages for pull in page)
         return tuple(pull for pull in found if pull.base == branch)
 
     def pull(self, number: int) -> PullRequest:
         """As the port says."""
         with self._transport.call() as exchange:
-            found = exchange.ask(Ask(purpose=Purpose.READ, path=f"{self._repo}/pulls/{number}"), _Pull)
+            found = exchange.ask(ApiCall(purpose=Purpose.READ, path=f"{self._repo}/pulls/{number}"), _GiteaPull)
         return only(found.value(), self._transport.site.host)
 
     def pulls_of(self, commit: str) -> tuple[PullRequest, ...]:
         """As the port says: it knows the last commit of each merge. 404 is no pull request, or no repository."""
         with self._transport.call() as exchange:
-            ask = Ask(purpose=Purpose.READ, path=f"{self._repo}/commits/{commit}/pull")
-            found = exchange.answer(ask, _Pull, lambda answer: answer.status == 404).value
+            ask = ApiCall(purpose=Purpose.READ, path=f"{self._repo}/commits/{commit}/pull")
+            found = exchange.answer(ask, _GiteaPull, lambda answer: answer.status == 404).value
             if found is None:
-                exchange.ask(Ask(purpose=Purpose.READ, path=self._repo), Nothing)
+                exchange.ask(ApiCall(purpose=Purpose.READ, path=self._repo), Nothing)
                 return ()
         return with_head([found.value()])
 
     def comments(self, number: int) -> tuple[Comment, ...]:
         """As the port says."""
-        ask = Ask(purpose=Purpose.READ, path=f"{self._repo}/issues/{number}/comments")
+        ask = ApiCall(purpose=Purpose.READ, path=f"{self._repo}/issues/{number}/comments")
         with self._transport.call() as exchange:
             me = self._me(exchange)
-            found = [comment.value(me) for page in exchange.pages(ask, list[_Comment]) for comment in page]
+            found = [comment.value(me) for page in exchange.pages(ask, list[_GiteaComment]) for comment in page]
         return tuple(sorted(found, key=lambda comment: comment.id))
 
     def add_comment(self, number: int, body: str) -> Comment:
         """As the port says."""
         path = f"{self._repo}/issues/{number}/comments"
-        ask = Ask(purpose=Purpose.COMMENT, method="POST", path=path, body={"body": body}, repeats=False)
+        ask = ApiCall(purpose=Purpose.COMMENT, method="POST", path=path, body={"body": body}, repeats=False)
         with self._transport.call() as exchange:
-            made = exchange.ask(ask, _Comment)
+            made = exchange.ask(ask, _GiteaComment)
         return Comment(id=made.id, body=made.body, own=True)
 
     def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002 - ids are the repository's
         """As the port says."""
         with self._transport.call() as exchange:
-            exchange.ask(Ask(purpose=Purpose.COMMENT, method="PATCH", path=self._comment(comment), body={"body": body}), Nothing)
+            exchange.ask(ApiCall(purpose=Purpose.COMMENT, method="PATCH", path=self._comment(comment), body={"body": body}), Nothing)
 
     def delete_comment(self, number: int, comment: int) -> None:  # noqa: ARG002
         """As the port says."""
-        ask = Ask(purpose=Purpose.COMMENT, method="DELETE", path=self._comment(comment))
+        ask = ApiCall(purpose=Purpose.COMMENT, method="DELETE", path=self._comment(comment))
         with self._transport.call() as exchange:
             exchange.answer(ask, Nothing, lambda answer: answer.status == 404)
 
     def statuses(self, commit: str) -> tuple[CommitStatus, ...]:
         """As the port says. Its combined status would be shorter, but counts its pages wrongly."""
-        ask = Ask(purpose=Purpose.READ_STATUS, path=f"{self._repo}/statuses/{commit}", query={"page": "1", **_MOST})
+        ask = ApiCall(purpose=Purpose.READ_STATUS, path=f"{self._repo}/statuses/{commit}", query={"page": "1", **_MOST})
         with self._transport.call() as exchange:
-            return newest(status.value() for page in exchange.pages(ask, list[_Status]) for status in page)
+            return newest(status.value() for page in exchange.pages(ask, list[_GiteaStatus]) for status in page)
 
     def set_status(self, commit: str, status: CommitStatus) -> None:
-        """As the port says."""
-        body = {
-            "state": status.state.value,
-            "context": status.context,
-            "description": cut(status.text, _TEXT_LIMIT),
-            "target_url": status.url,
-        }
-        ask = Ask(purpose=Purpose.STATUS, method="POST", path=f"{self._repo}/statuses/{commit}", body=body)
+        """As the port says. A commit that it does not have is answered with 500."""
+        text = cut(status.text, _TEXT_LIMIT)
+        body = {"state": status.state.value, "context": status.context, "description": text, "target_url": status.url}
+        ask = ApiCall(purpose=Purpose.STATUS, method="POST", path=f"{self._repo}/statuses/{commit}", body=body)
         with self._transport.call() as exchange:
             exchange.ask(ask, Nothing)
 
@@ -175,5 +171,5 @@ class Gitea:
     def _me(self, exchange: Exchange) -> int:
         """The id of our account, asked for once."""
         if self._account is None:
-            self._account = exchange.ask(Ask(purpose=Purpose.ACCOUNT, path="user"), _User).id
+            self._account = exchange.ask(ApiCall(purpose=Purpose.ACCOUNT, path="user"), _GiteaUser).id
         return self._account

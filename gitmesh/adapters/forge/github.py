@@ -10,7 +10,7 @@ from msgspec import Struct
 from gitmesh.adapters.forge.answers import words_of
 from gitmesh.adapters.forge.shapes import Nothing, commit_of, cut, newest, only, with_head
 from gitmesh.adapters.forge.site import Purpose
-from gitmesh.adapters.forge.transport import Ask, Exchange, Transport
+from gitmesh.adapters.forge.transport import ApiCall, Exchange, Transport
 from gitmesh.errors import ForgeError
 from gitmesh.model.forge import Comment, CommitState, CommitStatus, PullRequest, PullState
 
@@ -29,6 +29,8 @@ RIGHTS: Mapping[Purpose, str] = {
 HEADERS: Mapping[str, str] = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _TEXT_LIMIT = 140
 _MOST = {"per_page": "100"}
+_COMMENTS = {"per_page": "50"}
+"""As many as an answer has room for, were each as long as can be, and all of characters that JSON escapes."""
 _VIEWER = {"query": "{ viewer { login } }"}
 
 
@@ -40,36 +42,36 @@ def api_of(url: str) -> tuple[str, str]:
     return f"{url}/api", "v3/"
 
 
-class _User(Struct, frozen=True):
+class _GitHubUser(Struct, frozen=True):
     login: str
 
 
-class _Viewer(Struct, frozen=True):
-    viewer: _User
+class _GitHubViewer(Struct, frozen=True):
+    viewer: _GitHubUser
 
 
-class _Graph(Struct, frozen=True):
-    data: _Viewer
+class _GitHubGraph(Struct, frozen=True):
+    data: _GitHubViewer | None = None
 
 
-class _Repo(Struct, frozen=True):
+class _GitHubRepo(Struct, frozen=True):
     id: int
 
 
-class _Side(Struct, frozen=True):
+class _GitHubSide(Struct, frozen=True):
     sha: str
     ref: str
-    repo: _Repo | None = None
+    repo: _GitHubRepo | None = None
 
 
-class _Pull(Struct, frozen=True, kw_only=True):
+class _GitHubPull(Struct, frozen=True, kw_only=True):
     number: int
     title: str
     html_url: str
     state: str
-    head: _Side
-    base: _Side
-    user: _User | None = None
+    head: _GitHubSide
+    base: _GitHubSide
+    user: _GitHubUser | None = None
     merged_at: str | None = None
     merge_commit_sha: str | None = None
 
@@ -90,17 +92,17 @@ class _Pull(Struct, frozen=True, kw_only=True):
         )
 
 
-class _Comment(Struct, frozen=True):
+class _GitHubComment(Struct, frozen=True):
     id: int
     body: str | None = None
-    user: _User | None = None
+    user: _GitHubUser | None = None
 
     def value(self, me: str) -> Comment:
         """It, given the login of our account."""
         return Comment(id=self.id, body=self.body or "", own=self.user is not None and self.user.login == me)
 
 
-class _Status(Struct, frozen=True):
+class _GitHubStatus(Struct, frozen=True):
     id: int
     context: str
     state: CommitState
@@ -112,11 +114,11 @@ class _Status(Struct, frozen=True):
         return self.id, CommitStatus(context=self.context, state=self.state, text=self.description or "", url=self.target_url or "")
 
 
-class _Combined(Struct, frozen=True):
-    statuses: list[_Status]
+class _GitHubCombined(Struct, frozen=True):
+    statuses: list[_GitHubStatus]
 
 
-class GitHub:
+class GitHubForge:
     """One repository of a GitHub, `repository` being owner/name; `rest` is what REST's paths begin with."""
 
     comment_limit = 65_536
@@ -131,62 +133,62 @@ class GitHub:
         """As the port says."""
         query = {"state": "open", "base": branch, "sort": "created", "direction": "asc", **_MOST}
         with self._transport.call() as exchange:
-            pages = exchange.pages(Ask(purpose=Purpose.READ, path=f"{self._repo}/pulls", query=query), list[_Pull])
+            pages = exchange.pages(ApiCall(purpose=Purpose.READ, path=f"{self._repo}/pulls", query=query), list[_GitHubPull])
             found = with_head(pull.value() for page in pages for pull in page)
         return tuple(pull for pull in found if pull.base == branch)
 
     def pull(self, number: int) -> PullRequest:
         """As the port says."""
         with self._transport.call() as exchange:
-            found = exchange.ask(Ask(purpose=Purpose.READ, path=f"{self._repo}/pulls/{number}"), _Pull)
+            found = exchange.ask(ApiCall(purpose=Purpose.READ, path=f"{self._repo}/pulls/{number}"), _GitHubPull)
         return only(found.value(), self._transport.site.host)
 
     def pulls_of(self, commit: str) -> tuple[PullRequest, ...]:
         """As the port says. A commit that GitHub does not have is 422."""
-        ask = Ask(purpose=Purpose.READ, path=f"{self._repo}/commits/{commit}/pulls", query=_MOST)
+        ask = ApiCall(purpose=Purpose.READ, path=f"{self._repo}/commits/{commit}/pulls", query=_MOST)
         with self._transport.call() as exchange:
-            answer = exchange.answer(ask, list[_Pull], lambda answer: answer.status == 422)
+            answer = exchange.answer(ask, list[_GitHubPull], lambda answer: answer.status == 422)
         found = with_head(pull.value() for pull in answer.value or ())
         return tuple(pull for pull in found if pull.state is PullState.MERGED)
 
     def comments(self, number: int) -> tuple[Comment, ...]:
         """As the port says."""
-        ask = Ask(purpose=Purpose.READ, path=f"{self._repo}/issues/{number}/comments", query=_MOST)
+        ask = ApiCall(purpose=Purpose.READ, path=f"{self._repo}/issues/{number}/comments", query=_COMMENTS)
         with self._transport.call() as exchange:
             me = self._me(exchange)
-            found = [comment.value(me) for page in exchange.pages(ask, list[_Comment]) for comment in page]
+            found = [comment.value(me) for page in exchange.pages(ask, list[_GitHubComment]) for comment in page]
         return tuple(sorted(found, key=lambda comment: comment.id))
 
     def add_comment(self, number: int, body: str) -> Comment:
         """As the port says."""
         path = f"{self._repo}/issues/{number}/comments"
-        ask = Ask(purpose=Purpose.COMMENT, method="POST", path=path, body={"body": body}, repeats=False)
+        ask = ApiCall(purpose=Purpose.COMMENT, method="POST", path=path, body={"body": body}, repeats=False)
         with self._transport.call() as exchange:
-            made = exchange.ask(ask, _Comment)
+            made = exchange.ask(ask, _GitHubComment)
         return Comment(id=made.id, body=made.body or "", own=True)
 
     def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002 - ids are the repository's
         """As the port says."""
         with self._transport.call() as exchange:
-            exchange.ask(Ask(purpose=Purpose.COMMENT, method="PATCH", path=self._comment(comment), body={"body": body}), Nothing)
+            exchange.ask(ApiCall(purpose=Purpose.COMMENT, method="PATCH", path=self._comment(comment), body={"body": body}), Nothing)
 
     def delete_comment(self, number: int, comment: int) -> None:  # noqa: ARG002
         """As the port says."""
-        ask = Ask(purpose=Purpose.COMMENT, method="DELETE", path=self._comment(comment))
+        ask = ApiCall(purpose=Purpose.COMMENT, method="DELETE", path=self._comment(comment))
         with self._transport.call() as exchange:
             exchange.answer(ask, Nothing, lambda answer: answer.status in (404, 410))
 
     def statuses(self, commit: str) -> tuple[CommitStatus, ...]:
         """As the port says: GitHub itself has the newest of each context."""
-        ask = Ask(purpose=Purpose.READ_STATUS, path=f"{self._repo}/commits/{commit}/status", query=_MOST)
+        ask = ApiCall(purpose=Purpose.READ_STATUS, path=f"{self._repo}/commits/{commit}/status", query=_MOST)
         with self._transport.call() as exchange:
-            return newest(status.value() for page in exchange.pages(ask, _Combined) for status in page.statuses)
+            return newest(status.value() for page in exchange.pages(ask, _GitHubCombined) for status in page.statuses)
 
     def set_status(self, commit: str, status: CommitStatus) -> None:
         """As the port says. Set twice, it counts once, but GitHub takes 1,000 of a commit and context."""
         body = {"state": status.state.value, "context": status.context, "description": cut(status.text, _TEXT_LIMIT)}
         body |= {"target_url": status.url} if status.url else {}
-        ask = Ask(purpose=Purpose.STATUS, method="POST", path=f"{self._repo}/statuses/{commit}", body=body)
+        ask = ApiCall(purpose=Purpose.STATUS, method="POST", path=f"{self._repo}/statuses/{commit}", body=body)
         with self._transport.call() as exchange:
             answer = exchange.answer(ask, Nothing, _is_full)
         if not answer.is_good:
@@ -199,15 +201,18 @@ class GitHub:
     def _me(self, exchange: Exchange) -> str:
         """The login of our account, asked for once. What Actions and Apps have is no user: only GraphQL says who that is."""
         if not self._login:
-            ask = Ask(purpose=Purpose.ACCOUNT, path=f"{self._rest}user")
-            user = exchange.answer(ask, _User, lambda answer: answer.status in (403, 404)).value
+            ask = ApiCall(purpose=Purpose.ACCOUNT, path=f"{self._rest}user")
+            user = exchange.answer(ask, _GitHubUser, lambda answer: answer.status in (403, 404)).value
             self._login = user.login if user else _viewer(exchange)
         return self._login
 
 
 def _viewer(exchange: Exchange) -> str:
-    ask = Ask(purpose=Purpose.ACCOUNT, method="POST", path="graphql", body=_VIEWER)
-    login = exchange.ask(ask, _Graph).data.viewer.login
+    ask = ApiCall(purpose=Purpose.ACCOUNT, method="POST", path="graphql", body=_VIEWER)
+    found = exchange.ask(ask, _GitHubGraph).data
+    if found is None:
+        raise ForgeError("the forge says of no account whose the token is", retryable=False, refused=True)
+    login = found.viewer.login
     return login if login.endswith("[bot]") else f"{login}[bot]"
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from gitmesh.adapters.forge.answers import words_of
 from gitmesh.adapters.forge.shapes import Nothing, commit_of, cut, newest, only, with_head
 from gitmesh.adapters.forge.site import Purpose
-from gitmesh.adapters.forge.transport import Ask, Exchange, Transport
+from gitmesh.adapters.forge.transport import ApiCall, Exchange, Transport
 from gitmesh.model.forge import Comment, CommitState, CommitStatus, PullRequest, PullState
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ _PULL_STATES: Mapping[str, PullState] = {"merged": PullState.MERGED, "closed": P
 """Any other is open: `locked` is one whose merge is under way."""
 
 
-class _User(Struct, frozen=True):
+class _GitLabUser(Struct, frozen=True):
     id: int
     username: str
 
 
-class _Merge(Struct, frozen=True, kw_only=True):
+class _GitLabMerge(Struct, frozen=True, kw_only=True):
     iid: int
     title: str
     web_url: str
@@ -54,7 +54,7 @@ class _Merge(Struct, frozen=True, kw_only=True):
     target_branch: str
     target_project_id: int
     source_project_id: int | None = None
-    author: _User | None = None
+    author: _GitLabUser | None = None
     sha: str | None = None
     merge_commit_sha: str | None = None
     squash_commit_sha: str | None = None
@@ -77,10 +77,10 @@ class _Merge(Struct, frozen=True, kw_only=True):
         )
 
 
-class _Note(Struct, frozen=True):
+class _GitLabNote(Struct, frozen=True):
     id: int
     body: str
-    author: _User | None = None
+    author: _GitLabUser | None = None
     system: bool = False
 
     def value(self, me: int) -> Comment:
@@ -88,7 +88,7 @@ class _Note(Struct, frozen=True):
         return Comment(id=self.id, body=self.body, own=self.author is not None and self.author.id == me)
 
 
-class _Status(Struct, frozen=True):
+class _GitLabStatus(Struct, frozen=True):
     id: int
     name: str
     status: str
@@ -101,7 +101,7 @@ class _Status(Struct, frozen=True):
         return self.id, CommitStatus(context=self.name, state=state, text=self.description or "", url=self.target_url or "")
 
 
-class GitLab:
+class GitLabForge:
     """One project of a GitLab, `repository` being its path with all groups, which the API wants as one segment."""
 
     comment_limit = 1_000_000
@@ -114,65 +114,65 @@ class GitLab:
     def pulls(self, branch: str) -> tuple[PullRequest, ...]:
         """As the port says."""
         query = {"state": "opened", "target_branch": branch, "order_by": "created_at", "sort": "asc", **_MOST}
-        ask = Ask(purpose=Purpose.READ, path=f"{self._project}/merge_requests", query=query)
+        ask = ApiCall(purpose=Purpose.READ, path=f"{self._project}/merge_requests", query=query)
         with self._transport.call() as exchange:
-            found = with_head(merge.value() for page in exchange.pages(ask, list[_Merge]) for merge in page)
+            found = with_head(merge.value() for page in exchange.pages(ask, list[_GitLabMerge]) for merge in page)
         return tuple(pull for pull in found if pull.base == branch)
 
     def pull(self, number: int) -> PullRequest:
         """As the port says."""
         with self._transport.call() as exchange:
-            found = exchange.ask(Ask(purpose=Purpose.READ, path=self._merge(number)), _Merge)
+            found = exchange.ask(ApiCall(purpose=Purpose.READ, path=self._merge(number)), _GitLabMerge)
         return only(found.value(), self._transport.site.host)
 
     def pulls_of(self, commit: str) -> tuple[PullRequest, ...]:
         """As the port says. A commit that GitLab does not have is 404, as is a project."""
-        ask = Ask(purpose=Purpose.READ, path=f"{self._project}/repository/commits/{commit}/merge_requests", query=_MOST)
+        ask = ApiCall(purpose=Purpose.READ, path=f"{self._project}/repository/commits/{commit}/merge_requests", query=_MOST)
         with self._transport.call() as exchange:
-            answer = exchange.answer(ask, list[_Merge], lambda answer: answer.status == 404 and "Commit" in words_of(answer.body))
+            answer = exchange.answer(ask, list[_GitLabMerge], lambda answer: answer.status == 404 and "Commit" in words_of(answer.body))
         found = with_head(merge.value() for merge in answer.value or ())
         return tuple(pull for pull in found if pull.state is PullState.MERGED)
 
     def comments(self, number: int) -> tuple[Comment, ...]:
         """As the port says; what GitLab itself notes of events is none."""
-        ask = Ask(purpose=Purpose.READ, path=f"{self._merge(number)}/notes", query=_NOTES)
+        ask = ApiCall(purpose=Purpose.READ, path=f"{self._merge(number)}/notes", query=_NOTES)
         with self._transport.call() as exchange:
             me = self._me(exchange)
-            found = [note.value(me) for page in exchange.pages(ask, list[_Note]) for note in page if not note.system]
+            found = [note.value(me) for page in exchange.pages(ask, list[_GitLabNote]) for note in page if not note.system]
         return tuple(sorted(found, key=lambda comment: comment.id))
 
     def add_comment(self, number: int, body: str) -> Comment:
         """As the port says."""
         path = f"{self._merge(number)}/notes"
-        ask = Ask(purpose=Purpose.COMMENT, method="POST", path=path, body={"body": body}, repeats=False)
+        ask = ApiCall(purpose=Purpose.COMMENT, method="POST", path=path, body={"body": body}, repeats=False)
         with self._transport.call() as exchange:
-            made = exchange.ask(ask, _Note)
+            made = exchange.ask(ask, _GitLabNote)
         return Comment(id=made.id, body=made.body, own=True)
 
     def edit_comment(self, number: int, comment: int, body: str) -> None:
         """As the port says."""
-        ask = Ask(purpose=Purpose.COMMENT, method="PUT", path=f"{self._merge(number)}/notes/{comment}", body={"body": body})
+        ask = ApiCall(purpose=Purpose.COMMENT, method="PUT", path=f"{self._merge(number)}/notes/{comment}", body={"body": body})
         with self._transport.call() as exchange:
             exchange.ask(ask, Nothing)
 
     def delete_comment(self, number: int, comment: int) -> None:
         """As the port says."""
-        ask = Ask(purpose=Purpose.COMMENT, method="DELETE", path=f"{self._merge(number)}/notes/{comment}")
+        ask = ApiCall(purpose=Purpose.COMMENT, method="DELETE", path=f"{self._merge(number)}/notes/{comment}")
         with self._transport.call() as exchange:
             exchange.answer(ask, Nothing, lambda answer: answer.status == 404)
 
     def statuses(self, commit: str) -> tuple[CommitStatus, ...]:
         """As the port says: GitLab lists the newest of each name and ref."""
-        ask = Ask(purpose=Purpose.READ_STATUS, path=f"{self._project}/repository/commits/{commit}/statuses", query=_MOST)
+        ask = ApiCall(purpose=Purpose.READ_STATUS, path=f"{self._project}/repository/commits/{commit}/statuses", query=_MOST)
         with self._transport.call() as exchange:
-            return newest(status.value() for page in exchange.pages(ask, list[_Status]) for status in page)
+            return newest(status.value() for page in exchange.pages(ask, list[_GitLabStatus]) for status in page)
 
     def set_status(self, commit: str, status: CommitStatus) -> None:
         """As the port says. The state that it has already is refused by older ones, after the text was taken."""
         name = _STATE_NAMES[status.state]
         body = {"state": name, "name": status.context, "description": cut(status.text, _TEXT_LIMIT)}
         body |= {"target_url": status.url} if status.url else {}
-        ask = Ask(purpose=Purpose.STATUS, method="POST", path=f"{self._project}/statuses/{commit}", body=body)
+        ask = ApiCall(purpose=Purpose.STATUS, method="POST", path=f"{self._project}/statuses/{commit}", body=body)
         with self._transport.call() as exchange:
             exchange.answer(ask, Nothing, _is_already(name))
 
@@ -182,7 +182,7 @@ class GitLab:
     def _me(self, exchange: Exchange) -> int:
         """The id of our account, asked for once. Tokens of projects and groups have one of their own."""
         if self._account is None:
-            self._account = exchange.ask(Ask(purpose=Purpose.ACCOUNT, path="user"), _User).id
+            self._account = exchange.ask(ApiCall(purpose=Purpose.ACCOUNT, path="user"), _GitLabUser).id
         return self._account
 
 

@@ -21,13 +21,13 @@ _TOKEN_HINT = "forge.tokenFile names a file that holds the token of the forge's 
 
 
 class Purpose(StrEnum):
-    """What a request is for, as messages say it; each needs a right of its own."""
+    """What a request is for, as messages say it after "to"; each needs a right of its own."""
 
-    ACCOUNT = "say whose token this is"
-    READ = "show pull requests"
-    COMMENT = "take a comment"
-    READ_STATUS = "show commit statuses"
-    STATUS = "take a commit status"
+    ACCOUNT = "ask whose it is"
+    READ = "read pull requests and comments"
+    COMMENT = "write comments"
+    READ_STATUS = "read commit statuses"
+    STATUS = "set commit statuses"
 
 
 class Site(Struct, frozen=True, kw_only=True):

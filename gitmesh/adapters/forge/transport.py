@@ -12,7 +12,6 @@ import logging
 import random
 import time
 from contextlib import contextmanager
-from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlencode
 
@@ -23,7 +22,7 @@ from msgspec.structs import replace
 
 import gitmesh
 from gitmesh.adapters.forge.answers import HttpAnswer, Query, failure
-from gitmesh.adapters.forge.wire import LimitedBackend, TimeLimit
+from gitmesh.adapters.forge.wire import LimitedBackend, TimeLimit, UntrustedError
 from gitmesh.adapters.kube.errors import clean
 from gitmesh.adapters.kube.pacing import backoff
 from gitmesh.errors import ForgeError
@@ -43,7 +42,7 @@ logging.getLogger("httpcore2").setLevel(logging.WARNING)  # at DEBUG it tells al
 _RETRIED = frozenset({500, 502, 503, 504})
 
 
-class Ask(Struct, frozen=True, kw_only=True):
+class ApiCall(Struct, frozen=True, kw_only=True):
     """One request. `repeats`: done twice it is as if it were done once, so that it may be tried again whatever became of it."""
 
     purpose: Purpose
@@ -82,7 +81,7 @@ class Transport:
         token = self.site.token()
         proxy = httpcore2.Proxy(self.site.proxy) if self.site.proxy else None
         pool = httpcore2.ConnectionPool(ssl_context=self.site.tls(), proxy=proxy, max_connections=1, network_backend=LimitedBackend(limit))
-        headers = {**_HEADERS, **self.site.headers, self.site.header: self.site.scheme + token.value}
+        headers = {"Host": self.site.host, **_HEADERS, **self.site.headers, self.site.header: self.site.scheme + token.value}
         try:
             with pool:
                 yield Exchange(self.site, pool, headers, limit, self._jitter)
@@ -110,11 +109,11 @@ class Exchange:
         self._site, self._pool, self._headers = site, pool, headers
         self._limit, self._jitter = limit, jitter
 
-    def ask(self, ask: Ask, shape: type[T]) -> T:
+    def ask(self, ask: ApiCall, shape: type[T]) -> T:
         """The body of a good answer. Raises ForgeError, and TimeoutError for `call`."""
         return _value(self.answer(ask, shape))
 
-    def pages(self, ask: Ask, shape: type[T]) -> Iterator[T]:
+    def pages(self, ask: ApiCall, shape: type[T]) -> Iterator[T]:
         """The bodies of all pages. Raises ForgeError where there are too many: of what is not seen nobody can say that it is not there."""
         for _ in range(MOST_PAGES):
             answer = self.answer(ask, shape)
@@ -125,7 +124,7 @@ class Exchange:
             ask = replace(ask, query=following)
         raise ForgeError(f"{self._site.host} lists more than {MOST_PAGES} pages", retryable=False)
 
-    def answer(self, ask: Ask, shape: type[T], accepts: Callable[[HttpAnswer[T]], bool] = lambda _: False) -> HttpAnswer[T]:
+    def answer(self, ask: ApiCall, shape: type[T], accepts: Callable[[HttpAnswer[T]], bool] = lambda _: False) -> HttpAnswer[T]:
         """A good answer with its value, or another one that `accepts` takes. Raises ForgeError, and TimeoutError for `call`."""
         outcome = self._once(ask, shape)
         for attempt in range(ATTEMPTS - 1):
@@ -140,7 +139,7 @@ class Exchange:
             return outcome
         raise failure(self._site, ask.purpose, outcome)
 
-    def _wait(self, ask: Ask, outcome: HttpAnswer[T] | Mishap, attempt: int) -> float | None:
+    def _wait(self, ask: ApiCall, outcome: HttpAnswer[T] | Mishap, attempt: int) -> float | None:
         """Seconds until the next attempt; None where there is to be none."""
         pause = backoff(attempt, self._jitter())
         if isinstance(outcome, Mishap):
@@ -151,7 +150,7 @@ class Exchange:
             return pause if "retry-after" not in outcome.headers else (outcome.wait or 0) + pause
         return None
 
-    def _once(self, ask: Ask, shape: type[T]) -> HttpAnswer[T] | Mishap:
+    def _once(self, ask: ApiCall, shape: type[T]) -> HttpAnswer[T] | Mishap:
         url = f"{self._site.api}/{ask.path}" + (f"?{urlencode(ask.query)}" if ask.query else "")
         content = None if ask.body is None else msgspec.json.encode(ask.body)
         headers = list(self._headers.items()) + ([] if content is None else [("Content-Type", "application/json")])
@@ -163,15 +162,15 @@ class Exchange:
             return self._unreachable(error)
         except httpcore2.ProxyError as error:
             text = f"the proxy of forge.proxy does not lead to {host}"
-            return Mishap(ForgeError(text, detail=str(error), hint="Look whether it may be used for this host."), sent=False)
+            return Mishap(ForgeError(text, detail=clean(error), hint="Look whether it may be used for this host."), sent=False)
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-            return Mishap(ForgeError(f"{host} broke the connection off", detail=str(error)), sent=True)
+            return Mishap(ForgeError(f"{host} broke the connection off", detail=clean(error)), sent=True)
 
     def _unreachable(self, error: httpcore2.ConnectError) -> Mishap:
-        if isinstance(error.__cause__, SSLCertVerificationError):
-            text, detail = f"the certificate of {self._site.host} could not be verified", error.__cause__.verify_message
+        if isinstance(error, UntrustedError):
+            text = f"the certificate of {self._site.host} could not be verified"
             hint = "If a private CA signed it, name the file with the CA's certificate in forge.caFile."
-            return Mishap(ForgeError(text, retryable=False, detail=detail, hint=hint), sent=False)
+            return Mishap(ForgeError(text, retryable=False, detail=str(error), hint=hint), sent=False)
         return Mishap(ForgeError(f"{self._site.host} could not be reached", detail=str(error)), sent=False)
 
     def _body(self, response: httpcore2.Response) -> bytes:

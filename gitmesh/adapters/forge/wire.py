@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from functools import partial
+from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any
 
 import httpcore2
@@ -13,6 +15,10 @@ from gitmesh.adapters.kube.together import Ahead
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from ssl import SSLContext
+
+
+class UntrustedError(httpcore2.ConnectError):
+    """The server's certificate is not one that we trust for its name; the text says why."""
 
 
 class TimeLimit:
@@ -74,6 +80,8 @@ class LimitedBackend(httpcore2.NetworkBackend):
             raise TimeoutError
         try:
             return list(look.result())
+        except UnicodeError:
+            raise httpcore2.ConnectError("no name server can be asked for such a name") from None
         except OSError as error:
             raise httpcore2.ConnectError(_words(error)) from error
 
@@ -116,16 +124,16 @@ class LimitedStream(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002
     ) -> LimitedStream:
-        """The connection with TLS on it. Raises ConnectError, whose cause is SSLCertVerificationError where the server is not trusted."""
+        """The connection with TLS on it. Raises UntrustedError, ConnectError and TimeoutError."""
         self._sock.settimeout(self._limit.left())
         try:
             return LimitedStream(ssl_context.wrap_socket(self._sock, server_hostname=server_hostname), self._limit)
-        except TimeoutError:
-            self.close()
-            raise
         except OSError as error:
             self.close()
-            raise httpcore2.ConnectError(_words(error)) from error
+            if isinstance(error, TimeoutError):
+                raise
+            kind = UntrustedError if isinstance(error, SSLCertVerificationError) else httpcore2.ConnectError
+            raise kind(_words(error)) from error
 
     def get_extra_info(self, info: str) -> Any:
         """What httpcore2 wants to know: "is_readable" of an idle connection would be the other side's goodbye."""
@@ -135,12 +143,12 @@ class LimitedStream(httpcore2.NetworkStream):
 
 
 def _has_something(sock: socket.socket) -> bool:
-    import select
-
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
 
 
 def _words(error: OSError) -> str:
+    if isinstance(error, SSLCertVerificationError):
+        return error.verify_message
     return error.strerror or type(error).__name__

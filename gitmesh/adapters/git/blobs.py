@@ -41,7 +41,7 @@ def read_objects(repository: Objects, commit: str, blobs: Mapping[str, int]) -> 
     if done.cut:
         raise GitError(f"the message of commit {commit[:12]} is larger than {_COMMIT_ROOM:,} bytes", Reason.TOO_LARGE)
     found = dict(_verified(done.out, wanted))
-    return _describe(found.pop(commit)), found
+    return describe(found.pop(commit)), found
 
 
 def object_id(kind: str, content: bytes, like: str) -> str:
@@ -66,7 +66,8 @@ def _verified(output: bytes, wanted: Sequence[str]) -> Iterator[tuple[str, bytes
         position = end + 1 + size + 1
 
 
-def _describe(content: bytes) -> CommitInfo:
+def describe(content: bytes) -> CommitInfo:
+    """What a commit object says of itself."""
     headers, _, message = content.decode("utf-8", "replace").partition("\n\n")
     author, committer = (_header(headers, name) for name in ("author", "committer"))
     time = committer.rpartition("> ")[2].partition(" ")[0]

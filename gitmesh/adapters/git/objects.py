@@ -9,6 +9,9 @@ from gitmesh.adapters.git.errors import GitError, Reason, failure
 from gitmesh.adapters.git.names import is_object_id
 from gitmesh.adapters.git.process import Done, Limits, run
 
+_NO_TRANSPORT = {"GIT_ALLOW_PROTOCOL": "none"}
+"""A partial clone would ask its remote for what it lacks, by whatever program its configuration names."""
+
 
 class Objects:
     """What both a bare copy and a checkout can be asked. `timeout` is in seconds, for each run of git."""
@@ -35,7 +38,8 @@ class Objects:
 
     def local_call(self, arguments: Sequence[str], *, stdin: bytes = b"", limits: Limits | None = None) -> Done:
         """Run a command on the store alone, which may fail."""
-        return run([f"--git-dir={self.store}", *arguments], limits or Limits(seconds=self.timeout), stdin=stdin)
+        given = limits or Limits(seconds=self.timeout)
+        return run([f"--git-dir={self.store}", *arguments], given, stdin=stdin, env=_NO_TRANSPORT)
 
     def has(self, commit: str) -> bool:
         """Whether the store holds this commit."""

@@ -133,6 +133,12 @@ class Repository(Objects):
         """Drop all that the store holds. Raises GitError."""
         self.writing(tip, self._store.drop)
 
+    def fetch_history(self, branch: str, tip: str, depth: int) -> str:
+        """As `fetch_branch`, with so many commits behind the tip that the store may lack; 0 = all."""
+        self.come_home()
+        self._fetch(f"+{_HEADS}{branch}:{self.local_ref(branch)}", tip, depth)
+        return self._pinned(self.local_ref(branch))
+
     def last_seen(self, branch: str) -> str:
         """The tip of a branch when it was last fetched, "" if it never was."""
         return self.resolve(self.local_ref(branch))

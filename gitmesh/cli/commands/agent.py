@@ -16,11 +16,10 @@ from gitmesh.cli.session import translators
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from gitmesh.adapters.git import GitSource
     from gitmesh.adapters.polling import Polled
     from gitmesh.agent.background import Background
     from gitmesh.model.report import Report
-    from gitmesh.ports import Fleet, Publisher
+    from gitmesh.ports import Fleet, Publisher, Source
 
 HELP = """Keep the clusters what the policies say: poll, plan, apply, heal, write the status branch; for ever.
 
@@ -41,7 +40,6 @@ Exit codes: 0 asked to stop, 2 the configuration is not valid, 3 wrong usage or 
 @click.option(
     "--config",
     "config_path",
-    required=True,
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     envvar="GITMESH_CONFIG",
     metavar="FILE",
@@ -61,7 +59,7 @@ Exit codes: 0 asked to stop, 2 the configuration is not valid, 3 wrong usage or 
 )
 @options.store
 def command(
-    config_path: Path,
+    config_path: Path | None,
     listen: str | None,
     log_format: Literal["text", "json"],
     log_level: str,
@@ -74,6 +72,8 @@ def command(
     from gitmesh.agent.logs import logger
     from gitmesh.agent.main import run_agent, stop_on_signals
 
+    if config_path is None:
+        raise click.UsageError(f"no configuration: the agent is told which by --config FILE or GITMESH_CONFIG; {configuration.BEGIN}")
     stop = stop_on_signals()
     setup = configuration.read(config_path, quiet=True)
     log = logger(log_format, level=log_level)
@@ -105,7 +105,7 @@ class _Wired(NamedTuple):
     sources: tuple[Polled, ...]
     background: tuple[Background, ...]
     publishers: tuple[Publisher, ...]
-    hosting: hosting.Hosting
+    hosting: hosting.ForgeParts
 
 
 def _wired(setup: configuration.Setup, store: Path | None, log: FilteringBoundLogger, own: tuple[str, str] | None) -> _Wired:
@@ -116,7 +116,7 @@ def _wired(setup: configuration.Setup, store: Path | None, log: FilteringBoundLo
     from gitmesh.pipeline import Memo, run
 
     plugins, memo, logs = translators(), Memo(), LogPublisher(log)
-    repositories = tuple(wiring.git_source(setup, source, store) for source in setup.config.sources)
+    repositories = tuple(wiring.own_source(setup, source, store) for source in setup.config.sources)
     fleet, options = wiring.fleet(setup, plugins, patient=False), wiring.options(setup)
     polled = tuple(Polled(one, interval=of.interval / 1000) for one, of in zip(repositories, setup.config.sources, strict=True))
     forge = hosting.hosting(setup, repositories, polled, plugins, log)
@@ -140,7 +140,7 @@ def _wired(setup: configuration.Setup, store: Path | None, log: FilteringBoundLo
     return _Wired(cycle, polled, background, (*background, *reviewing, logs), forge)
 
 
-def _telling(forge: hosting.Hosting, log: FilteringBoundLogger) -> tuple[Background, ...]:
+def _telling(forge: hosting.ForgeParts, log: FilteringBoundLogger) -> tuple[Background, ...]:
     """What tells the forge of outcomes."""
     from gitmesh.agent.background import Background
 
@@ -148,12 +148,14 @@ def _telling(forge: hosting.Hosting, log: FilteringBoundLogger) -> tuple[Backgro
 
 
 def _background(
-    setup: configuration.Setup, repositories: Sequence[GitSource], fleet: Fleet, log: FilteringBoundLogger, own: tuple[str, str] | None
+    setup: configuration.Setup, repositories: Sequence[Source], fleet: Fleet, log: FilteringBoundLogger, own: tuple[str, str] | None
 ) -> tuple[Background, ...]:
     """The publishers that wait for a server: the status branch, and Events where the agent runs in a cluster of its own."""
     from gitmesh.agent.background import Background
 
     made = []
+    if nowhere := wiring.status_nowhere(setup):
+        log.info(nowhere)
     if (branch := wiring.status_branch(setup, repositories)) is not None:
         made.append(Background(branch, log, skipped=branch.skip, end=branch.abandon))
     if own is not None and (events := wiring.events(setup, fleet, own)) is not None:

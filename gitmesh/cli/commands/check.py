@@ -60,7 +60,8 @@ def _checks(setup: configuration.Setup, store: Path | None, progress: Callable[[
     yield git_check()
     for source, configured in zip(wiring.sources(setup, store), config.sources, strict=True):
         progress(f"reading {source.name}")
-        yield source_check(source, configured.branch, frozenset(config.ignore))
+        where = f"folder {configured.path}" if configured.path is not None else configured.branch
+        yield source_check(source, where, frozenset(config.ignore))
     progress("reading the clusters")
     plugins = translators()
     yield from cluster_checks(wiring.fleet(setup, plugins), plugins, config.instance)

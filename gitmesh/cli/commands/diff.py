@@ -25,10 +25,14 @@ apart. The configuration is that of BASE, unless --config names one; PATH is a f
 Examples:
   gitmesh diff                                 the repository against the clusters
   gitmesh diff --base main                     what this branch changes, against live clusters
-  gitmesh diff --base main --facts-from status what it changes, without any cluster's credentials
+  gitmesh diff --base main --facts-from status   the same without the credentials of any cluster
   gitmesh diff policies                        an edit that is not committed yet
   gitmesh diff policies --cluster east --policy reviews
   gitmesh diff --base main -o markdown > comment.md
+  gitmesh diff --base main -o sarif > new.sarif
+
+-o github, gitlab and sarif print findings as annotations of the files of the checkout: with PATH those of the edit, with
+--base those that are new. A finding at no line of the checkout is told on stderr.
 
 Exit codes (as kubectl's diff): 0 nothing differs, 1 differences, 2 error findings, 3 wrong usage, a failure, or a
 cluster that did not answer.
@@ -45,7 +49,7 @@ cluster that did not answer.
 @options.clusters
 @options.policies
 @options.fail_on
-@options.output("text", "json", "yaml", "markdown")
+@options.output("text", "json", "yaml", "markdown", *options.ANNOTATIONS)
 @options.store
 @options.color
 def command(
@@ -88,5 +92,5 @@ def command(
     report = shown_clusters(execute(job, Stage.PLAN), review.only)
     if facts_path is not None:
         console.note("no live objects at hand (--facts): every object counts as new")
-    view = View(form=form, color=color, policies=policy_globs, fail_on=fail_on)
+    view = View(form=form, color=color, policies=policy_globs, fail_on=fail_on, sources=review.sources)
     return answer(report, view, differences=True)

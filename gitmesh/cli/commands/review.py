@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitmesh.cli import comparing, console, options, wiring
+from gitmesh.cli import annotating, comparing, configuration, console, options, wiring
 from gitmesh.cli.session import translators
 from gitmesh.errors import ForgeError
 from gitmesh.render.escape import printable
+from gitmesh.render.findings import folded
 
 if TYPE_CHECKING:
     from gitmesh.reviewing.publishing import Publication
@@ -36,6 +37,8 @@ Examples:
   gitmesh review --base origin/main --head origin/feature --pull 7
   gitmesh review --base origin/main --dry-run
   gitmesh review --base origin/main --report review.md
+  gitmesh review --base origin/main --annotations github
+  gitmesh review --list | while read -r number head ref; do git fetch origin "$ref"; done
 
 Exit codes: 0 reviewed, whatever changes; 2 error findings; 3 wrong usage, a failure, a cluster of which nothing is known, or a
 token that lacks a right.
@@ -51,6 +54,18 @@ token that lacks a right.
 @click.option(
     "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the whole review there, as Markdown, uncut."
 )
+@click.option(
+    "--annotations",
+    type=click.Choice(options.ANNOTATIONS),
+    help="Print the findings that are new on stdout, as annotations of the files under review.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="File with the forge's token, in place of the configuration's forge.tokenFile.",
+)
+@click.option("--list", "listing", is_flag=True, help="Print number, head and ref of each open pull request, and review none.")
 @options.config
 @options.facts
 @options.facts_from
@@ -66,6 +81,9 @@ def command(
     pull: int | None,
     dry_run: bool,
     report: Path | None,
+    annotations: str | None,
+    token_file: Path | None,
+    listing: bool,
     config_path: Path | None,
     facts_path: Path | None,
     facts_from: str | None,
@@ -75,6 +93,10 @@ def command(
     color: bool | None,
 ) -> int:
     """Compare, write the report, post."""
+    if dry_run and annotations:
+        raise click.UsageError("--dry-run prints the comment on stdout; run it again for --annotations, without --dry-run or with --report")
+    if listing:
+        return _listed(config_path, source_name, token_file)
     at, plugins = int(time.time()), translators()
     asked = comparing.Asked(
         base=base or _base_of(os.environ),
@@ -90,10 +112,14 @@ def command(
     found = comparing.compared(asked, plugins)
     made = _publication(found, at, report)
     _written(made, report)
+    if annotations:
+        annotating.show(found.comparison.appeared, annotations, found.sources)
+    elif not dry_run:
+        annotating.tell(folded(found.comparison.appeared))
     if dry_run:
         _shown(made, color)
     else:
-        _posted(found, made, pull or _number(os.environ))
+        _posted(found, made, pull or _number(os.environ), token_file)
     code = comparing.exit_code_of(found.comparison, fail_on)
     return 0 if code == 1 else code
 
@@ -149,25 +175,44 @@ def _shown(made: Publication, color: bool | None) -> None:
     console.note(printable(f"would set status {status.context} of {made.head[:12]}: {status.state.value}, {status.text}"))
 
 
-def _posted(found: comparing.Compared, made: Publication, number: int | None) -> None:
+def _posted(found: comparing.Compared, made: Publication, number: int | None, token_file: Path | None) -> None:
     """Post it. What the forge refuses is a failure; that it is slow or down is said, and no more."""
     from gitmesh.reviewing.publishing import begin, find_pull, publish
 
-    forge = wiring.forge(found.setup)
+    forge = wiring.forge(found.setup, token_file)
     try:
-        pull = forge.pull(number) if number is not None else find_pull(forge, found.branch, made.head)
+        pull = find_pull(forge, number, found.branch, made.head)
+        if pull is None:
+            text = f"no open pull request into {found.branch} has the head {made.head[:12]}, now"
+            console.note(printable(f"not posted: {text}; it is closed or has a newer head, or is to be named with --pull"))
+            return
         begin(forge, pull, made.instance, made.head)
         done = publish(forge, pull, made)
     except ForgeError as error:
         if not error.retryable:
-            raise click.ClickException(f"{error.in_full}{f'; {error.hint}' if error.hint else ''}") from None
+            raise _failure(error, f"pull request {number}: " if number is not None else "") from None
         console.note(printable(f"not posted: {error.in_full}; the next run posts"))
         return
     console.note(printable(f"comment on pull request {pull.number}: {done.value}; status {_status(made)}"))
+
+
+def _listed(config_path: Path | None, source_name: str | None, token_file: Path | None) -> int:
+    """The open pull requests, a line each, of nothing but digits and the names of refs: for a job that reviews all of them."""
+    setup = configuration.require(config_path)
+    try:
+        pulls = wiring.forge(setup, token_file).pulls(wiring.named_source(setup, source_name).branch)
+    except ForgeError as error:
+        raise _failure(error) from None
+    console.data("".join(f"{one.number} {one.head} {one.head_ref}\n" for one in pulls))
+    return 0
+
+
+def _failure(error: ForgeError, about: str = "") -> click.ClickException:
+    return click.ClickException(f"{about}{error.in_full}{f'; {error.hint}' if error.hint else ''}")
 
 
 def _status(made: Publication) -> str:
     from gitmesh.reviewing.publishing import status_of
 
     status = status_of(made)
-    return f"{status.context}: {status.state.value}"
+    return f"{status.context}: {status.state.value}, {status.text}"

@@ -63,6 +63,8 @@ def command(
     """Run to the end, and print what was done."""
     setup = configuration.require(config_path)
     only = wiring.chosen_clusters(tuple(setup.clusters), cluster_globs)
+    if not dry_run and (nowhere := wiring.status_nowhere(setup)):
+        console.note(nowhere)
     job = whole_job(setup, store, approve=approve, only=only)
     stage = Stage.PLAN if dry_run else Stage.APPLY
     report = shown_clusters(execute(replace(job, publishers=()) if dry_run or only else job, stage), only)
@@ -75,7 +77,8 @@ def _next(report: Report) -> None:
     """What to do about deletions and later steps that wait."""
     waiting = sum(len(result.plan.prune_held) for result in report.clusters.values() if result.plan)
     commits = [source.accepted for source in report.sources.values() if source.accepted]
-    if waiting and commits:
-        console.note(f"next: read the plan; if the {waiting} deletions are meant: gitmesh sync --approve-prune {commits[0]}")
+    if waiting:
+        meant = f"if the {waiting} deletions are meant: gitmesh sync --approve-prune {commits[0]}" if commits else ""
+        console.note(f"next: read the plan; {meant or 'where its deletions are meant, `gitmesh approve` lists what to approve'}")
     if report.until is Stage.APPLY and any(one.code == "GM406" for one in report.diagnostics):
         console.note("next: some changes take another step in a safe order: gitmesh sync")

@@ -55,7 +55,7 @@ def _file(path: Path | None) -> Path:
         return path / configuration.FILE if path.is_dir() else path
     found = configuration.find(Path.cwd())
     if found is None:
-        raise click.UsageError(f"there is no {configuration.FILE}, here or above; give its PATH")
+        raise click.UsageError(f"there is no {configuration.FILE}, here or above; give its PATH, or {configuration.BEGIN}")
     return found
 
 

@@ -32,6 +32,10 @@ Examples:
   gitmesh validate policies/reviews.yaml policies/access.yaml
   gitmesh validate policies --facts facts.yaml --fail-on warning
   gitmesh validate -o json | jq .findings
+  gitmesh validate policies -o github          annotations in a job of GitHub; sarif and gitlab are files
+  gitmesh validate policies -o sarif > findings.sarif
+
+Annotations name files from the root of the checkout; a finding at no line of it is told on stderr.
 
 Exit codes: 0 clean, 2 error findings, 3 wrong usage or a failure.
 """
@@ -46,7 +50,7 @@ _HINT = "give --facts FILE (from `gitmesh discover -o yaml`) to check them"
 @options.facts
 @options.policies
 @options.fail_on
-@options.output("text", "json", "yaml", "markdown")
+@options.output("text", "json", "yaml", "markdown", *options.ANNOTATIONS)
 @options.color
 def command(
     paths: tuple[Path, ...],
@@ -59,9 +63,16 @@ def command(
 ) -> int:
     """Parse and check; with facts, resolve and translate as well."""
     setup = _setup(paths, config_path)
-    sources = [folder(path, str(path), setup, _inside(setup, path)) for path in paths] or [_here(setup)]
+    sources = [folder(path, str(path), setup, _inside(setup, path)) for path in paths] or _without_path(setup)
     report = _run(sources, setup, facts_path)
-    return answer(report, View(form=form, color=color, policies=policy_globs, fail_on=fail_on))
+    return answer(report, View(form=form, color=color, policies=policy_globs, fail_on=fail_on, sources=sources))
+
+
+def _without_path(setup: configuration.Setup | None) -> list[FolderSource]:
+    """What lies here, and the plain folders of the configuration that lie outside of its own."""
+    away = [] if setup is None or setup.confined else [source for source in setup.config.sources if not setup.places(source)]
+    found = [wiring.plain_folder(setup, one) for one in away] if setup else []
+    return found if setup and found and len(away) == len(setup.config.sources) else [_here(setup), *found]
 
 
 def _here(setup: configuration.Setup | None) -> FolderSource:
@@ -76,7 +87,7 @@ def _here(setup: configuration.Setup | None) -> FolderSource:
 
 def _inside(setup: configuration.Setup | None, path: Path) -> tuple[str, ...]:
     """The paths of those sources that have any of theirs here; where none has, of all."""
-    known = [source.paths for source in setup.config.sources] if setup else []
+    known = [places for source in setup.config.sources if (places := setup.places(source))] if setup else []
     here = [places for places in known if any((path / place).exists() for place in places)]
     return tuple(dict.fromkeys(place for places in here or known for place in places))
 

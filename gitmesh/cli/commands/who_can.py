@@ -19,9 +19,9 @@ Callers are those that are known from the facts of all clusters, by their Servic
 \b
 Examples:
   gitmesh who-can reviews
-  gitmesh who-can bookshop/ratings:9080 --denied
+  gitmesh who-can bookshop/ratings:80 --denied
   gitmesh who-can reviews --method DELETE --path /reviews/0
-  gitmesh who-can ledger --method POST --expect denied
+  gitmesh who-can ratings --method POST --expect denied
   gitmesh who-can reviews policies --facts facts.yaml -o json | jq '.clusters[].rows[].callers'
   gitmesh who-can reviews --base main      who gains and who loses by this branch
 
