@@ -39,7 +39,7 @@ class Standpoint(Struct, frozen=True, kw_only=True):
 class Compare(Protocol):
     """Compares two commits of the heads' store. `clock` gives monotonic seconds, and raises LateError when the time is up."""
 
-    def __call__(self, base: str, head: str, basis: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
+    def __call__(self, base: str, head: str, standpoint: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
         """Raises SourceError, and what `clock` raises."""
 
 
@@ -64,10 +64,10 @@ class PullReviewer:
         self._heads.bring(pull.number, pull.head_ref, pull.head, tip)
         return self._heads.base_of(tip, pull.head)
 
-    def review(self, pull: PullRequest, base: str, basis: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> str:
+    def review(self, pull: PullRequest, base: str, standpoint: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> str:
         """Compare and post; what became of the comment, in a word. Raises SourceError, ForgeError and LateError."""
         at = int(self._wall())
-        found = self._compare(base, pull.head, basis, memo=memo, clock=clock)
+        found = self._compare(base, pull.head, standpoint, memo=memo, clock=clock)
         clock()  # what is late is not posted
         whole = f"`gitmesh diff --base {base[:12]} --head {pull.head[:12]}`"
         publication = Publication(comparison=found, instance=self._instance, head=pull.head, at=at, whole=whole)

@@ -43,7 +43,7 @@ class _LastReview(Struct, frozen=True, kw_only=True):
     """The last review of a pull request, or attempt at it. `failures` are those in a row, `again` is when it is tried anew."""
 
     head: str
-    basis: Standpoint
+    standpoint: Standpoint
     base: str
     at: float
     failures: int = 0
@@ -72,7 +72,7 @@ class Reviewer:
         self._clock, self._log = clock, log
         self._patience = Patience(log, "open pull requests cannot be listed", clock)
         self._count: Callable[[str, float], None] = _uncounted
-        self._basis: Standpoint | None = None
+        self._standpoint: Standpoint | None = None
         self._known: dict[int, _LastReview] = {}
         self._announced: dict[int, str] = {}
         self._late: tuple[Ahead[str], ...] = ()
@@ -88,7 +88,7 @@ class Reviewer:
         if source is None or not source.seen or not facts:
             return report
         others = {name: one.accepted for name, one in report.sources.items() if name != self._source and one.accepted}
-        before, self._basis = self._basis, Standpoint(tip=source.seen, facts=facts, others=others)
+        before, self._standpoint = self._standpoint, Standpoint(tip=source.seen, facts=facts, others=others)
         if before is None or before.tip != source.seen:
             self._bell.ring()
         return report
@@ -118,8 +118,8 @@ class Reviewer:
 
     def round(self) -> float:
         """Review what is new; seconds until the next round."""
-        basis = self._basis
-        if basis is None or self._patience.left:
+        standpoint = self._standpoint
+        if standpoint is None or self._patience.left:
             return self._patience.left or self._interval
         try:
             pulls = self._forge.pulls(self._branch)
@@ -127,8 +127,8 @@ class Reviewer:
             self._patience.failed(error)
             return min(self._interval, self._patience.left)
         self._patience.worked()
-        self._forget(pulls, basis)
-        due = sorted((one for one in pulls if self._is_due(one, basis)), key=self._order)
+        self._forget(pulls, standpoint)
+        due = sorted((one for one in pulls if self._is_due(one, standpoint)), key=self._order)
         if len(due) > MOST_PULLS:
             self._log.warning("more pull requests than one round takes", reviewed=MOST_PULLS, later=len(due) - MOST_PULLS)
         for pull in due[:MOST_PULLS]:
@@ -137,16 +137,16 @@ class Reviewer:
             if not self._may_begin():
                 self._log.warning("reviews wait, as others are at work beyond their deadline", late=len(self._late))
                 return _SOON
-            self._one(pull, basis)
-        return 0.0 if len(due) > MOST_PULLS else self._until_next(basis)
+            self._one(pull, standpoint)
+        return 0.0 if len(due) > MOST_PULLS else self._until_next(standpoint)
 
     def _order(self, pull: PullRequest) -> tuple[bool, bool, int]:
         """Those that were never looked at first, and of these first what was written by who may push here."""
         return pull.number in self._known, pull.fork, pull.number
 
-    def _until_next(self, basis: Standpoint) -> float:
+    def _until_next(self, standpoint: Standpoint) -> float:
         """The interval, or less where something is tried again before, or has moved meanwhile."""
-        if self._basis is not None and self._basis.tip != basis.tip:
+        if self._standpoint is not None and self._standpoint.tip != standpoint.tip:
             return 0.0
         return min([self._interval, *(max(0.0, one.again - self._clock()) for one in self._known.values() if one.failures)])
 
@@ -154,45 +154,44 @@ class Reviewer:
         self._late = tuple(one for one in self._late if not one.has_ended)
         return len(self._late) < MOST_LATE
 
-    def _forget(self, pulls: Iterable[PullRequest], basis: Standpoint) -> None:
+    def _forget(self, pulls: Iterable[PullRequest], standpoint: Standpoint) -> None:
         """Of what is closed or merged nothing is kept."""
         numbers = {pull.number for pull in pulls}
         self._known = {number: one for number, one in self._known.items() if number in numbers}
         self._announced = {number: head for number, head in self._announced.items() if number in numbers}
         try:
-            self._heads.keep(numbers, basis.tip)
+            self._heads.keep(numbers, standpoint.tip)
         except SourceError as error:
             self._log.warning("the store of heads was not tidied", error=str(error), detail=error.detail)
 
-    def _is_due(self, pull: PullRequest, basis: Standpoint) -> bool:
+    def _is_due(self, pull: PullRequest, standpoint: Standpoint) -> bool:
         known = self._known.get(pull.number)
         if known is None or known.head != pull.head:
             return True
         if known.failures:
             return self._clock() >= known.again
-        if known.basis.meaning != basis.meaning and self._clock() - known.at >= FACTS_SECONDS:
+        if known.standpoint.meaning != standpoint.meaning and self._clock() - known.at >= FACTS_SECONDS:
             return True
-        return known.basis.tip != basis.tip and self._has_other_base(pull, known, basis)
+        return known.standpoint.tip != standpoint.tip and self._has_other_base(pull, known, standpoint)
 
-    def _has_other_base(self, pull: PullRequest, known: _LastReview, basis: Standpoint) -> bool:
+    def _has_other_base(self, pull: PullRequest, known: _LastReview, standpoint: Standpoint) -> bool:
         """Whether it comes apart from the branch elsewhere now. Where that cannot be told the review is tried."""
         try:
-            base = self._pulls.base_of(pull, basis.tip)
+            base = self._pulls.base_of(pull, standpoint.tip)
         except SourceError:
             return True
         if base == known.base:
-            self._known[pull.number] = replace(known, basis=replace(known.basis, tip=basis.tip))
+            self._known[pull.number] = replace(known, standpoint=replace(known.standpoint, tip=standpoint.tip))
         return base != known.base
 
     # -- one review ---------------------------------------------------------------------------------------
 
-    def _one(self, pull: PullRequest, basis: Standpoint) -> None:
+    def _one(self, pull: PullRequest, standpoint: Standpoint) -> None:
         """Review one within its deadline. Whatever becomes of it, others go on."""
         began = self._clock()
-        self._log.info("review", pull=pull.number, head=pull.head, tip=basis.tip)
-        work = _ReviewWork(
-            self._pulls, pull, self._announced.get(pull.number, pull.head), basis, self._memo, self._clock, began + self._deadline
-        )
+        self._log.info("review", pull=pull.number, head=pull.head, tip=standpoint.tip)
+        former = self._announced.get(pull.number, pull.head)
+        work = _ReviewWork(self._pulls, pull, former, standpoint, memo=self._memo, clock=self._clock, end=began + self._deadline)
         self._announced[pull.number] = pull.head
         ahead = Ahead(work.run)
         if not ahead.wait(self._deadline):
@@ -234,7 +233,7 @@ class Reviewer:
         now = self._clock()
         again = now + min(_LONGEST, _SOON * 2.0 ** min(failures - 1, 16)) if failures else 0.0
         self._known[work.pull.number] = _LastReview(
-            head=work.pull.head, basis=work.basis, base=work.base, at=now, failures=failures, again=again
+            head=work.pull.head, standpoint=work.standpoint, base=work.base, at=now, failures=failures, again=again
         )
 
 
@@ -245,16 +244,24 @@ class _ReviewWork:
     """One review under way, which ends itself at `end`."""
 
     def __init__(
-        self, one: PullReviewer, pull: PullRequest, former: str, basis: Standpoint, memo: Memo, clock: Callable[[], float], end: float
+        self,
+        one: PullReviewer,
+        pull: PullRequest,
+        former: str,
+        standpoint: Standpoint,
+        *,
+        memo: Memo,
+        clock: Callable[[], float],
+        end: float,
     ) -> None:
-        self.pull, self.basis, self.base = pull, basis, ""
+        self.pull, self.standpoint, self.base = pull, standpoint, ""
         self._one, self._former, self._memo, self._clock, self._end = one, former, memo, clock, end
 
     def run(self) -> str:
         """Announce, fetch, compare, post. Raises WorldError."""
         self._one.announce(self.pull, self._former)
-        self.base = self._one.base_of(self.pull, self.basis.tip)
-        return self._one.review(self.pull, self.base, self.basis, memo=self._memo, clock=self._in_time)
+        self.base = self._one.base_of(self.pull, self.standpoint.tip)
+        return self._one.review(self.pull, self.base, self.standpoint, memo=self._memo, clock=self._in_time)
 
     def _in_time(self) -> float:
         """The time, while there is some left. Raises LateError."""

@@ -124,12 +124,12 @@ def comparing(
     def as_in_force(one: GitSource | FolderSource, commit: str) -> Source:
         return one if isinstance(one, FolderSource) else CommitSource(one.name, one.repository, commit, one.paths)
 
-    def compare(base: str, head: str, basis: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
-        missing = [one.name for one in others if one.name not in basis.others and not isinstance(one, FolderSource)]
-        beside = [as_in_force(one, basis.others.get(one.name, "")) for one in others if one.name not in missing]
+    def compare(base: str, head: str, standpoint: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
+        missing = [one.name for one in others if one.name not in standpoint.others and not isinstance(one, FolderSource)]
+        beside = [as_in_force(one, standpoint.others.get(one.name, "")) for one in others if one.name not in missing]
         was, now = (CommitSource(source.name, heads.repository, commit, source.paths) for commit in (base, head))
         ground = Ground(
-            fleet=wiring.remembered_fleet(setup.config.clusters, basis.facts),
+            fleet=wiring.remembered_fleet(setup.config.clusters, standpoint.facts),
             translators=translators,
             options=wiring.options(setup, review=True),
             enforced=enforced,

@@ -48,11 +48,11 @@ class StandInCompare:
         self.asked: list[tuple[str, str]] = []
         self.before: Callable[[str], None] = lambda _: None
 
-    def __call__(self, base: str, head: str, basis: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
+    def __call__(self, base: str, head: str, standpoint: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
         self.asked.append((base, head))
         self.before(head)
         clock()
-        return Comparison(base=base, head=head, clusters={name: ClusterComparison(name=name) for name in basis.facts})
+        return Comparison(base=base, head=head, clusters={name: ClusterComparison(name=name) for name in standpoint.facts})
 
 
 class ReviewWorld:
