@@ -79,6 +79,11 @@ def outcome_markdown(commit: str, told: Sequence[Fate], *, limit: int, minutes: 
     return head + _within(rows, limit - len(head))
 
 
+def superseded_markdown(commit: str, by: str) -> str:
+    """The line below a review where the next commit came before the last word on this one."""
+    return f"---\n**After the merge**, commit {commit[:12]}: {by[:12]} came into force before it was applied everywhere.\n"
+
+
 def _within(rows: Sequence[str], room: int) -> str:
     """Whole rows, and how many are left out."""
     kept, rest = "", f"- and {len(rows)} rows more\n"

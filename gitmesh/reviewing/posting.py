@@ -176,20 +176,29 @@ def marked(comments: tuple[Comment, ...], key: str) -> list[MarkedComment]:
 
 def set_status(forge: Forge, commit: str, status: CommitStatus) -> bool:
     """Set a commit's status unless it says so already; whether it was set. Raises ForgeError as `post`."""
-
-    def work() -> bool:
-        known = next((one for one in forge.statuses(commit) if one.context == status.context), None)
-        if known is not None and (known.state, known.text, known.url) == (status.state, status.text, status.url):
-            return False
-        forge.set_status(commit, status)
-        return True
-
-    return repeated(work)
+    return bool(set_statuses(forge, commit, (status,)))
 
 
-def settle_superseded(forge: Forge, former: str, head: str, context: str) -> bool:
-    """End the status of a commit that was to be reviewed and never will be, as a newer one took its place. Raises ForgeError."""
+def set_statuses(forge: Forge, commit: str, statuses: Sequence[CommitStatus]) -> tuple[CommitStatus, ...]:
+    """Set those statuses of a commit that do not say so already, and return them. Raises ForgeError as `post`."""
+    done: dict[str, CommitStatus] = {}
+
+    def work() -> None:
+        known = {one.context: one for one in forge.statuses(commit)}
+        for status in statuses:
+            there = known.get(status.context)
+            if there is None or (there.state, there.text, there.url) != (status.state, status.text, status.url):
+                forge.set_status(commit, status)
+                done[status.context] = status
+
+    repeated(work)
+    return tuple(done.values())
+
+
+def settle_superseded(forge: Forge, former: str, head: str, context: str, what: str = "reviewed") -> bool:
+    """End the status of a commit that waits to be reviewed, or whatever `what` is, and never will be, as a newer one took its place.
+    Raises ForgeError."""
     if former == head or not any(one.context == context and one.state is CommitState.PENDING for one in forge.statuses(former)):
         return False
-    text = f"superseded by {head[:12]} before it was reviewed"
+    text = f"superseded by {head[:12]} before it was {what}"
     return set_status(forge, former, CommitStatus(context=context, state=CommitState.ERROR, text=text))

@@ -10,6 +10,7 @@ import hmac
 import json
 import re
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.forges import SERVERS, ForgeServer
+from tests.forges import SERVERS, Faults, ForgeServer, GiteaServer, Trouble
 from tests.lab.githttp import GitHttpServer
 from tests.shop import Agent, Shop, text_of, traffic
 
@@ -229,3 +230,20 @@ def test_only_who_knows_the_secret_wakes(team: ForgeTeam) -> None:
         (team.shop.root / "secret").write_text("a new one", encoding="utf-8")
         assert team.calls(agent, secret="a new one") == 200
         agent.until(lambda: team.live() == "2s", "the commit in the cluster")
+
+
+def test_a_silent_forge_keeps_no_cycle_waiting_and_the_agent_ends_in_time(tmp_path: Path) -> None:
+    with GiteaServer() as forge, GitHttpServer(tmp_path) as git:
+        team = ForgeTeam(tmp_path, forge, git)
+        team.shop.source["interval"] = "1s"
+        team.shop.configure()
+        forge.faults = Faults(0, 1.0, [Trouble.SILENCE])
+        with team.shop.agent() as agent:
+            agent.ready()
+            agent.until(lambda: len(forge.troubles) > 1, "calls that nobody answers")
+            team.commit(timeout="2s")
+            agent.until(lambda: team.live() == "2s", "the commit in the cluster")
+            agent.ticks(2)
+            began = time.monotonic()
+            assert agent.terminate(25) == 0
+            assert time.monotonic() - began < 20

@@ -149,9 +149,8 @@ def test_a_review_changes_no_memory_of_the_agent_and_writes_no_cluster(two: tupl
     heads = Heads(repositories[0])
     heads.bring(1, "refs/pull/1/head", head, base)
     standpoint = Standpoint(tip=base, facts=facts, others={"other": other.tip()})
-    found = comparing(setup, repositories[0], repositories[1:], heads, translators())(
-        base, head, standpoint, memo=Memo(), clock=time.monotonic
-    )
+    compare = comparing(setup, repositories[0], repositories[1:], heads, translators())
+    found = compare(base, head, standpoint, memo=Memo(), clock=time.monotonic)
     assert found.clusters == {}, "a head that cannot be read is refused"
     assert found.appeared
     assert shop.objects() == {}

@@ -140,6 +140,38 @@ def test_another_commit_leaves_the_pull_request_alone(world: OutcomeWorld) -> No
     assert world.comment() == comment
 
 
+def test_a_commit_that_the_next_one_follows_too_soon_does_not_wait_for_ever(world: OutcomeWorld) -> None:
+    world.server.commits.add(NEXT)
+    publisher = world.publisher()
+    publisher.publish(WAITING)
+    publisher.publish(of(State.SYNCED, NEXT))
+    state, text = world.server.newest_statuses(MERGED)[CONTEXT]
+    assert state in ("error", "failed", "canceled")
+    assert text == f"superseded by {NEXT[:12]} before it was applied"
+    assert f"commit {MERGED[:12]}: {NEXT[:12]} came into force before it was applied everywhere" in world.comment()
+    assert f"commit={MERGED} final=yes" in world.comment()
+    written = world.writes()
+    publisher.publish(of(State.SYNCED, NEXT))
+    assert world.writes() == written
+
+
+def test_one_that_was_applied_stays_so_when_the_next_one_comes(world: OutcomeWorld) -> None:
+    world.server.commits.add(NEXT)
+    publisher = world.publisher()
+    publisher.publish(APPLIED)
+    comment = world.comment()
+    publisher.publish(of(State.PENDING, NEXT, staged=True))
+    assert world.server.newest_statuses(MERGED)[CONTEXT] == ("success", "applied: 1 object")
+    assert world.comment() == comment
+
+
+def test_the_statuses_of_a_commit_are_listed_once(world: OutcomeWorld) -> None:
+    clusters = [cluster(f"c{number}", change()) for number in range(20)]
+    world.publisher().publish(report(*clusters, sources=APPLIED.sources))
+    assert len(world.server.newest_statuses(MERGED)) == 20
+    assert len([one for one in world.server.requests("GET", MERGED) if "status" in one.path]) == 1
+
+
 def without_review(world: OutcomeWorld) -> None:
     world.server.delete(world.server.comments[0].id)
 
