@@ -56,6 +56,11 @@ class Askable(Protocol):
         """The rules that hold of each, as bits."""
         ...
 
+    @property
+    def work(self) -> int:
+        """What it cost to tell them apart, as in MOST_WORK."""
+        ...
+
     def bits(self, operations: Iterable[Operation]) -> int:
         """The bits of the rules of some operations."""
         ...
@@ -70,7 +75,7 @@ class OneRequest:
 
     def __init__(self, sample: Sample) -> None:
         self.samples = (sample,)
-        self.rules = (0,)
+        self.rules, self.work = (0,), 0
 
     def bits(self, operations: Iterable[Operation]) -> int:  # noqa: ARG002  nothing is told apart
         """None."""
@@ -127,7 +132,7 @@ class Destination:
         }
         self._relevant = {port: tuple(self._bits(port, stakes)) for port in numbers}
         asked = sum(len(set(self._projected(port, client))) for port in numbers for client in range(len(askers.samples)))
-        self.work = asked * (1 + max(one.size for one in stakes))
+        self.work = asked * (1 + max(one.size for one in stakes)) + sum(one.work for one in self._requests.values())
         if asked > MOST or self.work > MOST_WORK:
             raise UntoldError(f"{asked} kinds of clients and requests must be told apart, each by all of its rules, which is too much")
 

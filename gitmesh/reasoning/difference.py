@@ -12,7 +12,7 @@ from typing import TypeAlias
 from gitmesh.model.comparison import AccessChange, Effect
 from gitmesh.model.policies import Origin
 from gitmesh.reasoning.access import Admission, Answer, Ruling
-from gitmesh.reasoning.classes import Cell, ClassRow, Destination
+from gitmesh.reasoning.classes import MOST_WORK, Cell, ClassRow, Destination
 from gitmesh.reasoning.clients import Clients, Interest, interest
 from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.population import Resident
@@ -22,7 +22,7 @@ from gitmesh.reasoning.strangers import ANYBODY
 from gitmesh.reasoning.values import UntoldError
 
 MOST_IN_ALL = 40_000_000
-"""Looks at single rules and callers, for one cluster; a minute, at most about."""
+"""Looks at single rules and callers, for one cluster; a minute or two. The destination that goes beyond it is the last."""
 
 _Verdict: TypeAlias = tuple[Effect, Answer, Answer]
 
@@ -57,19 +57,24 @@ class _Difference:
 
     def _changes(self, key: ServiceKey, stakes: Sequence[Stake]) -> Iterator[AccessChange]:
         try:
-            destination = Destination(key, self.sides, stakes, self._clients(interest(stakes)))
-            self._spend(destination.work)
+            destination = self._destination(key, stakes)
         except UntoldError as error:
             yield _untold(key, tuple(sorted({port.number for one in stakes for port in one.ports})), str(error))
             return
         yield from (_change(key, row) for row in destination.rows(destination.cells(), _verdict))
         yield from _without_pods(key, stakes)
 
-    def _spend(self, work: int) -> None:
-        """Raises UntoldError where nothing is left for another destination."""
-        if work > self.left:
+    def _destination(self, key: ServiceKey, stakes: Sequence[Stake]) -> Destination:
+        """Raises UntoldError where it is too much, by itself or after all others: one that is costs as much as one may."""
+        if self.left <= 0:
             raise UntoldError("the policies of too many destinations differ to compare all of their requests")
-        self.left -= work
+        work = MOST_WORK
+        try:
+            destination = Destination(key, self.sides, stakes, self._clients(interest(stakes)))
+            work = destination.work
+        finally:
+            self.left -= work
+        return destination
 
     def _clients(self, about: Interest) -> Clients:
         if about not in self.clients:

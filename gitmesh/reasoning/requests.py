@@ -40,7 +40,8 @@ Box = Mapping[int, frozenset[int]]
 class Requests:
     """The classes of one port, numbered; `http` and `raw`: whether proxies see requests on it, or none, or may see either.
 
-    `samples` has a request of each, `rules` the rules that hold of it as bits (-1 where proxies see none).
+    `samples` has a request of each, `rules` the rules that hold of it as bits (-1 where proxies see none), `work`
+    what it cost to find them.
     """
 
     def __init__(self, operations: Iterable[Operation], *, http: bool, raw: bool) -> None:
@@ -52,6 +53,7 @@ class Requests:
         self._raw = len(classes) if raw else -1
         self.samples = tuple(self._sample(groups) for groups in classes.values()) + ((Sample(http=False),) if raw else ())
         self.rules = (*classes, *((-1,) if raw else ()))
+        self.work = len(self._rules) * sum(len(one.values) for one in self._dimensions)
 
     def bits(self, operations: Iterable[Operation]) -> int:
         """The rules of these operations, as in `rules`."""

@@ -16,6 +16,9 @@ __all__ = ["MOST", "Terms", "UntoldError", "Value", "cut", "samples", "spoken", 
 MOST = 20_000
 """Classes of one destination that are looked at; there is no telling what lies beyond."""
 
+MOST_TRIED = 4_000_000
+"""Texts times conditions on them, of one part of a request; a second or two."""
+
 
 class UntoldError(Exception):
     """There are more classes than can be looked at, or a condition of which it is not known what it tells apart; the text says which."""
@@ -49,7 +52,10 @@ def samples(exact: Iterable[str], begin: Iterable[str], end: Iterable[str], othe
 
 def cut(texts: Iterable[str | None], conditions: Mapping[str, Callable[[str], bool]]) -> tuple[Value, ...]:
     """The kinds of values among the texts; conditions that all of them meet, or none, are not worth a word."""
-    found = {text: frozenset(name for name, holds in conditions.items() if text is not None and holds(text)) for text in texts}
+    tried = list(texts)
+    if len(tried) * len(conditions) > MOST_TRIED:
+        raise UntoldError(f"its rules name {len(conditions)} values of one part of a request")
+    found = {text: frozenset(name for name, holds in conditions.items() if text is not None and holds(text)) for text in tried}
     always = frozenset(conditions).intersection(*found.values())
     kinds: dict[frozenset[str], str | None] = {}
     for text, meets in found.items():
@@ -59,16 +65,46 @@ def cut(texts: Iterable[str | None], conditions: Mapping[str, Callable[[str], bo
 
 def terms(chosen: Collection[Value], among: Sequence[Value]) -> Terms:
     """The chosen ones of all kinds of values, broadest first: together they mean exactly those."""
-    wanted, left, found = set(chosen), set(chosen), []
-    while left:
-        broadest = min(left, key=_breadth)
-        within = [one for one in among if one.meets >= broadest.meets]
-        outside = [one for one in within if one not in wanted]
-        edges = [one for one in outside if not any(other.meets < one.meets for other in outside)]
-        left -= {one for one in within if not any(one.meets >= edge.meets for edge in edges)}
-        refused = sorted({" and ".join(_narrowest(edge.meets - broadest.meets, among)) for edge in edges})
-        found.append((_narrowest(broadest.meets, among), tuple(refused)))
+    wanted, found = set(chosen), []
+    said: set[Value] = set()
+    having = _having(among)
+    for broadest in sorted(wanted, key=_breadth):
+        if broadest not in said:
+            nearest = min((having[name] for name in broadest.meets), key=len, default=among)
+            within = [one for one in nearest if one.meets >= broadest.meets]
+            edges = _edges([one.meets for one in within if one not in wanted], broadest.meets)
+            said |= {one for one in within if not _beyond(one.meets, edges)}
+            refused = sorted({" and ".join(_narrowest(edge - broadest.meets, having)) for edge in chain.from_iterable(edges.values())})
+            found.append((_narrowest(broadest.meets, having), tuple(refused)))
     return tuple(found)
+
+
+def _having(among: Iterable[Value]) -> dict[str, list[Value]]:
+    """Of each condition the values that meet it."""
+    found: dict[str, list[Value]] = {}
+    for value in among:
+        for name in value.meets:
+            found.setdefault(name, []).append(value)
+    return found
+
+
+_Edges = dict[frozenset[str], list[frozenset[str]]]
+"""By one condition alone where that is all that they add, else all under none."""
+
+
+def _edges(outside: Iterable[frozenset[str]], inner: frozenset[str]) -> _Edges:
+    """The broadest of those that are left out."""
+    found: _Edges = {}
+    for meets in sorted(outside, key=len):
+        if not _beyond(meets, found):
+            more = meets - inner
+            found.setdefault(more if len(more) == 1 else frozenset(), []).append(meets)
+    return found
+
+
+def _beyond(meets: frozenset[str], edges: _Edges) -> bool:
+    """Whether they lie within something that is left out."""
+    return any(frozenset((name,)) in edges for name in meets) or any(meets >= edge for edge in edges.get(frozenset(), ()))
 
 
 def spoken(found: Terms, anything: str) -> str:
@@ -86,12 +122,13 @@ def _breadth(value: Value) -> tuple[int, list[str]]:
     return len(value.meets), sorted(value.meets)
 
 
-def _narrowest(conditions: Collection[str], among: Sequence[Value]) -> tuple[str, ...]:
+def _narrowest(conditions: Collection[str], having: Mapping[str, Sequence[Value]]) -> tuple[str, ...]:
     """Those that say all: without those that others of them imply, of equals one."""
-    extents = {name: frozenset(one.meets for one in among if name in one.meets) for name in conditions}
-    ordered = sorted(conditions, key=lambda name: (len(extents[name]), name))
+    if len(conditions) == 1:
+        return tuple(conditions)
+    extents = {name: frozenset(having[name]) for name in conditions}
     kept: list[str] = []
-    for name in ordered:
+    for name in sorted(conditions, key=lambda name: (len(extents[name]), name)):
         if not any(extents[other] <= extents[name] for other in kept):
             kept.append(name)
     return tuple(sorted(kept))

@@ -12,9 +12,11 @@ from gitmesh.model.comparison import AccessChange
 from gitmesh.model.facts import ClusterFacts, ServicePort
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import Access, Grant, NamedCondition, Operation, TextCondition
+from gitmesh.reasoning import classes, difference
+from gitmesh.reasoning.access import Admission, can
 from gitmesh.reasoning.difference import access_changes
 from gitmesh.reasoning.population import population
-from gitmesh.reasoning.questions import Known
+from gitmesh.reasoning.questions import Known, Question
 from tests.asking import known
 from tests.factories import access, facts, policy, service, traffic, workload
 
@@ -275,6 +277,38 @@ def test_more_than_can_be_compared_is_unknown() -> None:
     many = [{"paths": [f"/a{number}*", f"*.b{number}"], "methods": ["GET"]} for number in range(200)]
     (change,) = changes([access("p")], [access("p", rules=many)])
     assert (change.effect, change.callers, change.requests, change.ports) == ("Unknown", ("anybody",), (), (80,))
+
+
+def test_what_is_too_much_for_one_revision_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = facts("east", *REVIEWS, service("ratings", ports=HTTP), workload("ratings"), service_accounts=ACCOUNTS)
+    everywhere = [{"namespaces": ["shop"]}]
+    sides = ([access("p", everywhere)], [access("p", everywhere, rules=[GET])])
+    assert {one.effect.value for one in changes(*sides, world)} == {"Lost"}
+    monkeypatch.setattr(difference, "MOST_IN_ALL", 1)
+    found = changes(*sides, world)
+    assert [(one.service[1], one.effect.value) for one in found] == [("ratings", "Lost"), ("reviews", "Unknown")]
+    assert "too many destinations" in found[1].why
+
+
+def test_destinations_that_did_not_change_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do callers that no rule mentions."""
+    asked: list[tuple[str, str]] = []
+
+    def counted(question: Question, side: Known) -> Admission:
+        asked.append(question.service)
+        return can(question, side)
+
+    monkeypatch.setattr(classes, "can", counted)
+    names = [f"s{number}" for number in range(200)]
+    pods = (workload(name, service_account=name) for name in names)
+    accounts = frozenset(("shop", name) for name in names)
+    world = facts("east", *(service(name, ports=HTTP) for name in names), *pods, service_accounts=accounts)
+    before = [access(name, name, sources=[{"serviceAccounts": [{"name": "s1"}]}], rules=[GET]) for name in names]
+    after = [access("s7", "s7", sources=[{"serviceAccounts": [{"name": "s1"}]}]), *(one for one in before if one.name != "s7")]
+    (change,) = changes(before, after, world)
+    assert (change.service, change.callers, change.requests) == (("shop", "s7"), ("shop/s1",), ("any method but GET",))
+    assert set(asked) == {("shop", "s7")}
+    assert len(asked) <= 12
 
 
 # --- what is the same
