@@ -24,6 +24,8 @@ PATIENCE = 10.0
 """Seconds without an answer after which a source counts as silent; so long a first cycle waits, for all sources together."""
 JITTER = 0.1
 """Share of the interval by which a poll may come later, so that many agents do not call at once."""
+LEAST_PAUSE = 1.0
+"""Seconds from a poll to the next one, however often it is woken."""
 _MOST_INTERVALS, _LONGEST = 8, 300.0
 """A source that fails is asked again after at most so many intervals, and so many seconds, but never before its interval."""
 
@@ -89,6 +91,7 @@ class Polled(_FromCopy):
         self._asked_at: float | None = None
         self._answer: Snapshot | SourceError | None = None
         self._failures = 0
+        self._woken = False
         self._wanted: dict[tuple[str, ...], Callable[[], object]] = {}
         self._brought: dict[tuple[str, ...], SourceError | None] = {}
         self._closed = False
@@ -152,6 +155,12 @@ class Polled(_FromCopy):
             self._changed.notify_all()
         self._source.abandon()
 
+    def wake(self) -> None:
+        """Ask as soon as may be: somebody says that there is news. However often that is said, it is one poll."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
     def poll(self) -> float:
         """Ask the remote once; seconds until it is to be asked again."""
         with self._changed:
@@ -174,9 +183,12 @@ class Polled(_FromCopy):
     def _keep_polling(self) -> None:
         while not self._closed:
             end = self.poll() + self._clock()
+            soonest = self._clock() + LEAST_PAUSE
             while not self._closed and (left := end - self._clock()) > 0:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._closed or self._wanted, left)
+                    self._changed.wait_for(lambda: self._closed or self._wanted or self._woken, left)
+                    end = min(end, soonest) if self._woken else end
+                    self._woken = False
                 if self._bring():
                     self._news()
 

@@ -16,7 +16,9 @@ from gitmesh.agent.health import Health
 from gitmesh.agent.logs import captured
 from gitmesh.agent.loop import Loop
 from gitmesh.agent.metrics import Metrics
+from gitmesh.agent.reviews import Reviewer
 from gitmesh.agent.server import pages, serve
+from gitmesh.agent.webhook import PATH, ForgeHook
 from gitmesh.model.report import Report
 from gitmesh.ports import Publisher
 
@@ -31,6 +33,8 @@ def run_agent(
     *,
     sources: Sequence[Polled],
     background: Sequence[Background],
+    reviewer: Reviewer | None,
+    webhook: ForgeHook | None,
     listen: str,
     interval: float,
     clock: Callable[[], float],
@@ -41,13 +45,14 @@ def run_agent(
 ) -> int:
     """Keep the clusters until `stop` is set; returns the exit code.
 
-    `cycle` runs the pipeline once with the publishers it is given; `sources` are polled beside it; what `background` has is
-    brought to an end afterwards. `leave` ends the process when the grace is over. Raises ListenError before anything else happens.
+    `cycle` runs the pipeline once with the publishers it is given; `sources` are polled and pull requests reviewed beside it; what
+    `background` has is brought to an end afterwards. `leave` ends the process when the grace is over. Raises ListenError before
+    anything else happens.
     """
     metrics = Metrics()
     health = Health(clock(), interval)
     everything = (*publishers, metrics)
-    server = serve(listen, pages(health, metrics.registry, clock))
+    server = serve(listen, pages(health, metrics.registry, clock), {PATH: webhook.answer} if webhook else {})
     log.info("agent started", listen=server.addresses, interval=interval)
     Thread(target=_last_resort, args=(stop, sources, leave), daemon=True, name="grace").start()
     loop = Loop(cycle=lambda: cycle(everything), interval=interval, clock=clock, health=health, metrics=metrics, log=log)
@@ -55,7 +60,11 @@ def run_agent(
         with captured(log):
             for source in sources:
                 source.start(loop.wake)
+            if reviewer is not None:
+                reviewer.start(metrics.reviewed)
             loop.run(stop)
+            if reviewer is not None:
+                reviewer.close()
             for publisher in background:
                 publisher.close(LAST_WORDS)
     finally:

@@ -35,6 +35,8 @@ class Metrics(Collector):
             "gitmesh_writes", "Writes to clusters by action and result.", ["cluster", "action", "result"], registry=self.registry
         )
         self._heals = Counter("gitmesh_drift_healed", "Objects whose drift was healed.", ["cluster"], registry=self.registry)
+        self._reviews = Counter("gitmesh_reviews", "Reviews of pull requests by what became of them.", ["result"], registry=self.registry)
+        self._review_seconds = Histogram("gitmesh_review_seconds", "Duration of a review.", registry=self.registry, buckets=_BUCKETS)
         self.registry.register(self)
 
     def publish(self, report: Report) -> Report:
@@ -53,6 +55,11 @@ class Metrics(Collector):
     def failed(self) -> None:
         """A cycle ended in a defect of ours."""
         self._cycles.labels("bug").inc()
+
+    def reviewed(self, result: str, seconds: float) -> None:
+        """A pull request was reviewed, or was to be."""
+        self._reviews.labels(result).inc()
+        self._review_seconds.observe(seconds)
 
     def collect(self) -> Iterator[Metric]:
         """The gauges of the last report."""

@@ -1,4 +1,4 @@
-"""The agent's HTTP door: /healthz, /readyz, /metrics. It reads only, in one thread of its own, apart from the loop.
+"""The agent's HTTP door: /healthz, /readyz, /metrics, and /webhook, which only wakes. One thread of its own, apart from the loop.
 
 Every connection has one deadline for its request and answer together, and there are limits on connections: beyond them the oldest of
 the peer that has most is cut, so that whoever holds connections open loses them, and a probe always gets through (reliability W05).
@@ -24,12 +24,19 @@ if TYPE_CHECKING:
     from socket import socket
 
 Page = tuple[int, str, bytes]
+Hook = Callable[[Mapping[str, str], bytes], Page]
+"""What answers a POST: headers, with names in lower case, and body."""
 MOST_CONNECTIONS = 64
 MOST_OF_A_PEER = 16
 SLOWEST_CLIENT = 10.0
 """Seconds that a client has, from its connection to the end of the answer."""
+MOST_BODY = 1 << 20
+"""Bytes of a request's body; a longer one is refused before it is read."""
+MOST_BODIES = 8
+"""Bodies that are being read at the same time; who comes then is told to come later."""
 _LONGEST_HEAD = 8192
 _BACKLOG = 512
+NO_HOOKS: Mapping[str, Hook] = {}
 _A_MOMENT = 0.05
 _PLAIN = "text/plain; charset=utf-8"
 
@@ -50,9 +57,9 @@ def _answer(answer: Answer) -> Page:
 class Server:
     """Answers on sockets that listen, from its making until `close`."""
 
-    def __init__(self, sockets: Sequence[socket], routes: Mapping[str, Callable[[], Page]]) -> None:
+    def __init__(self, sockets: Sequence[socket], routes: Mapping[str, Callable[[], Page]], hooks: Mapping[str, Hook]) -> None:
         self.addresses = addresses(sockets)
-        self._door = _Door(routes)
+        self._door = _Door(routes, hooks)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._thread = Thread(target=self._run, args=(sockets,), name="http", daemon=True)
@@ -84,16 +91,17 @@ class Server:
             await self._door.close()
 
 
-def serve(listen: str, routes: Mapping[str, Callable[[], Page]]) -> Server:
-    """Listen on HOST:PORT and answer in the background. Raises ListenError."""
-    return Server(listening(listen, backlog=_BACKLOG), routes)
+def serve(listen: str, routes: Mapping[str, Callable[[], Page]], hooks: Mapping[str, Hook] = NO_HOOKS) -> Server:
+    """Listen on HOST:PORT and answer in the background: GET by `routes`, POST by `hooks`. Raises ListenError."""
+    return Server(listening(listen, backlog=_BACKLOG), routes, hooks)
 
 
 class _Door:
     """The open connections, oldest first, each with its peer; used in the loop's thread only."""
 
-    def __init__(self, routes: Mapping[str, Callable[[], Page]]) -> None:
-        self._routes = routes
+    def __init__(self, routes: Mapping[str, Callable[[], Page]], hooks: Mapping[str, Hook]) -> None:
+        self._routes, self._hooks = routes, hooks
+        self._reading = 0
         self.open: dict[asyncio.StreamWriter, str] = {}
 
     async def enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,11 +122,28 @@ class _Door:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
             head = b""
-        writer.write(response(head, self._routes))
+        hook = _hook(head, self._hooks)
+        writer.write(answered(*await self._posted(head, hook, reader, writer)) if hook else response(head, self._routes))
         await writer.drain()
         writer.write_eof()
         while await reader.read(_LONGEST_HEAD):  # until the peer has read all: a connection that is cut before takes the answer with it
             pass
+
+    async def _posted(self, head: bytes, hook: Hook, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Page:
+        """Read a body that may be read, and hand it over."""
+        headers = _headers(head)
+        length, refusal = _length(headers)
+        if refusal:
+            return refusal
+        if self._reading >= MOST_BODIES:
+            return 503, _PLAIN, b"too many at once\n"
+        if headers.get("expect", "").lower() == "100-continue":
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._reading += 1
+        try:
+            return hook(headers, await reader.readexactly(length))
+        finally:
+            self._reading -= 1
 
     def _make_room(self, peer: str) -> None:
         """Within the limits by cutting the oldest, of this peer or of the one that has most."""
@@ -148,13 +173,49 @@ def response(head: bytes, routes: Mapping[str, Callable[[], Page]]) -> bytes:
     if not target.startswith("/") or not version.startswith("HTTP/1."):
         page: Page = (400, _PLAIN, b"bad request\n")
     elif method not in ("GET", "HEAD"):
-        page = (405, _PLAIN, b"only GET and HEAD\n")
+        page = (405, _PLAIN, b"only GET and HEAD\n") if _path(target) in routes else _not_found()
     else:
-        page = routes.get(target.partition("?")[0], _not_found)()
-    status, kind, body = page
+        page = routes.get(_path(target), _not_found)()
+    return answered(*page, without_body=method == "HEAD")
+
+
+def answered(status: int, kind: str, body: bytes, *, without_body: bool = False) -> bytes:
+    """A page as an HTTP answer, after which the connection closes."""
     fields = {"Content-Type": kind, "Content-Length": len(body), "X-Content-Type-Options": "nosniff", "Connection": "close"}
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in fields.items())]
-    return "\r\n".join([*lines, "", ""]).encode() + (b"" if method == "HEAD" else body)
+    return "\r\n".join([*lines, "", ""]).encode() + (b"" if without_body else body)
+
+
+def _path(target: str) -> str:
+    return target.partition("?")[0]
+
+
+def _hook(head: bytes, hooks: Mapping[str, Hook]) -> Hook | None:
+    """What takes the request, where it is a POST for one of them."""
+    words = head.partition(b"\r\n")[0].decode("latin-1").split(" ")
+    return hooks.get(_path(words[1])) if len(words) == 3 and words[0] == "POST" and words[2].startswith("HTTP/1.") else None
+
+
+def _headers(head: bytes) -> Mapping[str, str]:
+    """Names in lower case; one that comes twice is no value that could be relied on."""
+    found: dict[str, str] = {}
+    for line in head.decode("latin-1").split("\r\n")[1:]:
+        name, colon, value = line.partition(":")
+        if colon:
+            found[name.lower()] = value.strip() if name.lower() not in found else ""
+    return found
+
+
+def _length(headers: Mapping[str, str]) -> tuple[int, Page | None]:
+    """Bytes of the body, or why it is not read."""
+    text = headers.get("content-length")
+    if text is None or "transfer-encoding" in headers:
+        return 0, (411, _PLAIN, b"say Content-Length\n")
+    if not (text.isascii() and text.isdecimal()):
+        return 0, (400, _PLAIN, b"bad request\n")
+    if len(text) > 10 or int(text) > MOST_BODY:
+        return 0, (413, _PLAIN, b"too large\n")
+    return int(text), None
 
 
 def _not_found() -> Page:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from gitmesh.cli import configuration, console, folders, options, wiring
 from gitmesh.cli.exits import CLEAN, DIFFERENT, FAILED, FINDINGS, fails
 from gitmesh.cli.session import Job, execute
-from gitmesh.errors import ClusterError, SourceError
+from gitmesh.errors import SourceError
 from gitmesh.model.report import Report, Stage
 from gitmesh.render.escape import printable
 from gitmesh.render.values import ago
@@ -23,9 +23,9 @@ from gitmesh.render.values import ago
 if TYPE_CHECKING:
     from gitmesh.adapters.git.checkout import Checkout
     from gitmesh.model.comparison import Comparison
-    from gitmesh.model.config import ClusterConfig, SourceConfig
+    from gitmesh.model.config import SourceConfig
     from gitmesh.model.facts import ClusterFacts
-    from gitmesh.ports import Cluster, Fleet, Source, Translator
+    from gitmesh.ports import Source, Translator
     from gitmesh.reviewing.review import Ground, Sides
 
 _FACTS_ROOM = 1 << 25
@@ -177,7 +177,7 @@ def _ground(
     shown = wiring.chosen_clusters(tuple(enforced), asked.clusters) or frozenset(enforced)
     return (
         Ground(
-            fleet=_fleet(setup.config.clusters if setup else (), facts),
+            fleet=wiring.remembered_fleet(setup.config.clusters if setup else (), facts),
             translators=plugins,
             options=wiring.offline(setup, facts if setup is None else {}),
             enforced={name: mode for name, mode in enforced.items() if name in shown},
@@ -231,22 +231,6 @@ def _planned(setup: configuration.Setup, side: Sequence[Source], plugins: Mappin
 
 def _facts_of(report: Report) -> Mapping[str, ClusterFacts]:
     return {name: result.facts for name, result in report.clusters.items() if result.facts is not None}
-
-
-def _fleet(configured: Sequence[ClusterConfig], facts: Mapping[str, ClusterFacts]) -> Fleet:
-    """Clusters that consist of their facts; one that nothing is known of answers so."""
-    from gitmesh.adapters.fleet import LocalFleet
-    from gitmesh.adapters.memory import MemoryCluster
-    from gitmesh.cli.unusable import UnusableCluster
-
-    made: list[Cluster] = [MemoryCluster(name, facts=one) for name, one in facts.items() if not configured]
-    for one in configured:
-        if one.name in facts:
-            made.append(MemoryCluster(one.name, facts=facts[one.name], enforce=one.enforce))
-        else:
-            error = ClusterError("nothing is known of it", retryable=False)
-            made.append(UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds))
-    return LocalFleet(made)
 
 
 def answer(found: Compared, form: str, *, color: bool | None, fail_on: str, full: bool) -> int:

@@ -171,6 +171,24 @@ def facts_fleet(facts: Mapping[str, ClusterFacts]) -> Fleet:
     return LocalFleet([MemoryCluster(name, facts=one) for name, one in facts.items()])
 
 
+def remembered_fleet(configured: Sequence[ClusterConfig], facts: Mapping[str, ClusterFacts]) -> Fleet:
+    """The configured clusters, each consisting of its facts; one that nothing is known of answers so. None configured: those with
+    facts."""
+    from gitmesh.adapters.fleet import LocalFleet
+    from gitmesh.adapters.memory import MemoryCluster
+    from gitmesh.cli.unusable import UnusableCluster
+    from gitmesh.errors import ClusterError
+
+    made: list[Cluster] = [MemoryCluster(name, facts=one) for name, one in facts.items() if not configured]
+    for one in configured:
+        if one.name in facts:
+            made.append(MemoryCluster(one.name, facts=facts[one.name], enforce=one.enforce))
+        else:
+            error = ClusterError("nothing is known of it", retryable=False)
+            made.append(UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds))
+    return LocalFleet(made)
+
+
 def read_facts(path: Path) -> Mapping[str, ClusterFacts]:
     """Facts saved by `gitmesh discover -o yaml` (or json); as many nodes as it has bytes, so that aliases multiply nothing."""
     try:

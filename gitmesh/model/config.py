@@ -212,6 +212,12 @@ def _http_proxy(url: str) -> str:
     return url
 
 
+class WebhookConfig(Model):
+    """What the forge calls when something happens, so that nobody waits for the next poll."""
+
+    secret_file: RelativePath = Field(description="File with the secret that the forge was given for it, in one line; read at each use.")
+
+
 class ForgeConfig(Model):
     """The forge where the policies' repository is: its pull requests are reviewed, its commits get a status."""
 
@@ -229,6 +235,9 @@ class ForgeConfig(Model):
     )
     allow_insecure: bool = Field(False, description="Allow http://, which shows the token to everybody on the way.")
     reviews: bool = Field(True, description="Whether the agent reviews open pull requests; without, it only sets the statuses of commits.")
+    webhook: WebhookConfig | None = Field(
+        None, description="Let the forge wake the agent by POST /webhook on the address `listen`; polling stays as the net."
+    )
 
     @property
     def address(self) -> str:

@@ -25,11 +25,21 @@ class Resident(Struct, frozen=True, kw_only=True):
 
 def population(cluster: str, facts: Mapping[str, ClusterFacts | None]) -> tuple[Resident, ...]:
     """Who may call the cluster's destinations: its own workloads and ServiceAccounts, then the identities of other clusters."""
-    found: list[Resident] = []
-    for name, known in sorted(facts.items(), key=lambda item: (item[0] != cluster, item[0])):
-        if known is not None:
-            found += _own(known) if name == cluster else _foreign(known)
-    return tuple(found)
+    return tuple(_among(cluster, facts, {name: tuple(_foreign(known)) for name, known in facts.items() if known is not None}))
+
+
+def populations(facts: Mapping[str, ClusterFacts | None]) -> Mapping[str, tuple[Resident, ...]]:
+    """The population of each cluster: its identities are told to all others alike, so they are found once."""
+    strangers = {name: tuple(_foreign(known)) for name, known in facts.items() if known is not None}
+    return {cluster: tuple(_among(cluster, facts, strangers)) for cluster in facts}
+
+
+def _among(cluster: str, facts: Mapping[str, ClusterFacts | None], strangers: Mapping[str, tuple[Resident, ...]]) -> Iterator[Resident]:
+    own = facts.get(cluster)
+    if own is not None:
+        yield from _own(own)
+    for name in sorted(strangers.keys() - {cluster}):
+        yield from strangers[name]
 
 
 def _own(facts: ClusterFacts) -> Iterator[Resident]:

@@ -14,7 +14,7 @@ from gitmesh.model.objects import ObjectKey
 from gitmesh.model.report import Report
 from gitmesh.model.units import DestinationUnit, MeshUnit, UnitKey
 from gitmesh.reasoning.difference import access_changes
-from gitmesh.reasoning.population import Resident, population
+from gitmesh.reasoning.population import Resident, populations
 from gitmesh.reasoning.questions import Known, ServiceKey
 from gitmesh.resolution.index import Index
 from gitmesh.reviewing.objects import object_deltas
@@ -31,7 +31,8 @@ def compare(base: Report, head: Report, *, enforced: Mapping[str, bool], facts: 
     `enforced` says of each cluster whether GitMesh writes it; `facts` tells people where the facts come from.
     """
     problem, refused = _refusal(base), _refusal(head)
-    clusters = {name: _cluster(name, base, head, problem) for name in sorted(enforced)} if not refused else {}
+    callers = {} if refused or problem else populations({name: result.facts for name, result in head.clusters.items()})
+    clusters = {name: _cluster(name, base, head, problem, callers.get(name, ())) for name in sorted(enforced)} if not refused else {}
     clusters = {name: replace(one, enforce=enforced[name]) for name, one in clusters.items()}
     was, now = ({_same(one): one for one in report.diagnostics} for report in (base, head))
     appeared = tuple(one for key, one in now.items() if key not in was)
@@ -68,7 +69,7 @@ def _same(one: Diagnostic) -> object:
     return one.code, one.policy, one.field, one.cluster, one.mesh, one.message, one.at.path if one.at else ""
 
 
-def _cluster(name: str, base: Report, head: Report, problem: str) -> ClusterComparison:
+def _cluster(name: str, base: Report, head: Report, problem: str, callers: Sequence[Resident]) -> ClusterComparison:
     before, after = base.clusters.get(name), head.clusters.get(name)
     if after is None or after.facts is None or after.build is None:
         return ClusterComparison(name=name, unknown=NO_FACTS)
@@ -76,7 +77,6 @@ def _cluster(name: str, base: Report, head: Report, problem: str) -> ClusterComp
     if problem or before is None or before.build is None:
         alone = object_deltas(Build(cluster=name, manifests={}), after.build)
         return ClusterComparison(name=name, meshes=meshes, unknown=f"the base cannot be compared: {problem or NO_FACTS}", objects=alone)
-    callers = population(name, {cluster: result.facts for cluster, result in head.clusters.items()})
     return replace(_compared(name, after.facts, before.build, after.build, callers), meshes=meshes)
 
 

@@ -26,6 +26,10 @@ AHEAD = 3600
 _MARKER = re.compile(r"<!-- gitmesh:review key=([a-z0-9-]+) head=([0-9a-f]{7,64}) at=([0-9]{1,12}) -->\n")
 MARKER_ROOM = 200
 """Characters that a marker may take of a comment."""
+OUTCOME_ROOM = 4_000
+"""Characters that are kept free of a comment, for what becomes of the commit after the merge."""
+_OUTCOME = re.compile(r"^<!-- gitmesh:outcome commit=([0-9a-f]{7,64}) final=(yes|no) -->\n", re.MULTILINE)
+"""At the beginning of a line: there nothing of a review is anybody's but ours."""
 
 
 class Review(Struct, frozen=True, kw_only=True):
@@ -59,6 +63,20 @@ class Posted(StrEnum):
     UNCHANGED = "unchanged"
     NEWER = "left: a newer review is there"
     STALE = "left: the pull request is closed, or has a newer head"
+    ABSENT = "left: there is no review of ours"
+    FULL = "left: somebody made the comment so long that nothing more fits"
+
+
+class Epilogue(Struct, frozen=True, kw_only=True):
+    """What stands below a review after the merge: what became of `commit`. `final`: it is the last word."""
+
+    commit: str
+    final: bool
+    text: str
+
+    def below(self, review: str) -> str:
+        """The review with it."""
+        return f"{review.rstrip()}\n\n<!-- gitmesh:outcome commit={self.commit} final={'yes' if self.final else 'no'} -->\n\n{self.text}"
 
 
 def post(forge: Forge, number: int, review: Review) -> Posted:
@@ -123,6 +141,29 @@ def _edited(forge: Forge, number: int, comment: int, review: Review) -> bool:
     return True
 
 
+def append(forge: Forge, number: int, key: str, epilogue: Epilogue) -> Posted:
+    """Write what became of a pull request below its review, which stays as it is. The last word on a commit is never said again.
+    Raises ForgeError as `post`."""
+    return repeated(lambda: _appended(forge, number, key, epilogue))
+
+
+def _appended(forge: Forge, number: int, key: str, epilogue: Epilogue) -> Posted:
+    found = marked(forge.comments(number), key)
+    if not found:
+        return Posted.ABSENT
+    one = found[0]
+    there = _OUTCOME.search(one.body)
+    body = epilogue.below(one.body[: there.start()] if there else one.body)
+    is_said = there is not None and there[1] == epilogue.commit and there[2] == "yes"
+    if is_said or one.body.rstrip() == body.rstrip():
+        return Posted.UNCHANGED
+    text = Review(key=key, head=one.head, at=one.at, body=body).text
+    if len(text) > forge.comment_limit:
+        return Posted.FULL
+    forge.edit_comment(number, one.id, text)
+    return Posted.UPDATED
+
+
 def marked(comments: tuple[Comment, ...], key: str) -> list[MarkedComment]:
     """Our own comments with a marker of this instance, oldest first."""
     found = ((one, _MARKER.match(one.body.replace("\r\n", "\n"))) for one in sorted(comments, key=lambda one: one.id) if one.own)
@@ -135,20 +176,29 @@ def marked(comments: tuple[Comment, ...], key: str) -> list[MarkedComment]:
 
 def set_status(forge: Forge, commit: str, status: CommitStatus) -> bool:
     """Set a commit's status unless it says so already; whether it was set. Raises ForgeError as `post`."""
-
-    def work() -> bool:
-        known = next((one for one in forge.statuses(commit) if one.context == status.context), None)
-        if known is not None and (known.state, known.text, known.url) == (status.state, status.text, status.url):
-            return False
-        forge.set_status(commit, status)
-        return True
-
-    return repeated(work)
+    return bool(set_statuses(forge, commit, (status,)))
 
 
-def settle_superseded(forge: Forge, former: str, head: str, context: str) -> bool:
-    """End the status of a commit that was to be reviewed and never will be, as a newer one took its place. Raises ForgeError."""
+def set_statuses(forge: Forge, commit: str, statuses: Sequence[CommitStatus]) -> tuple[CommitStatus, ...]:
+    """Set those statuses of a commit that do not say so already, and return them. Raises ForgeError as `post`."""
+    done: dict[str, CommitStatus] = {}
+
+    def work() -> None:
+        known = {one.context: one for one in forge.statuses(commit)}
+        for status in statuses:
+            there = known.get(status.context)
+            if there is None or (there.state, there.text, there.url) != (status.state, status.text, status.url):
+                forge.set_status(commit, status)
+                done[status.context] = status
+
+    repeated(work)
+    return tuple(done.values())
+
+
+def settle_superseded(forge: Forge, former: str, head: str, context: str, what: str = "reviewed") -> bool:
+    """End the status of a commit that waits to be reviewed, or whatever `what` is, and never will be, as a newer one took its place.
+    Raises ForgeError."""
     if former == head or not any(one.context == context and one.state is CommitState.PENDING for one in forge.statuses(former)):
         return False
-    text = f"superseded by {head[:12]} before it was reviewed"
+    text = f"superseded by {head[:12]} before it was {what}"
     return set_status(forge, former, CommitStatus(context=context, state=CommitState.ERROR, text=text))

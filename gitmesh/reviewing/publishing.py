@@ -12,7 +12,7 @@ from gitmesh.model.forge import CommitState, CommitStatus, PullRequest, PullStat
 from gitmesh.model.report import Report
 from gitmesh.ports import Forge
 from gitmesh.render.comment import comparison_markdown, status_text
-from gitmesh.reviewing.posting import MARKER_ROOM, Posted, Review, marked, post, repeated, set_status, settle_superseded
+from gitmesh.reviewing.posting import MARKER_ROOM, OUTCOME_ROOM, Posted, Review, marked, post, repeated, set_status, settle_superseded
 
 _PUBLIC = "default"
 
@@ -36,8 +36,9 @@ def context_of(instance: str, what: str) -> str:
 
 
 def comment_of(publication: Publication, limit: int) -> str:
-    """The comment, without its marker, of as many characters as the forge takes with it."""
-    return comparison_markdown(publication.comparison, limit=limit - MARKER_ROOM, whole=publication.whole, drift=publication.drift)
+    """The comment, without its marker, of as many characters as the forge takes with it and with what is said after the merge."""
+    room = limit - MARKER_ROOM - OUTCOME_ROOM
+    return comparison_markdown(publication.comparison, limit=room, whole=publication.whole, drift=publication.drift)
 
 
 def status_of(publication: Publication) -> CommitStatus:

@@ -284,3 +284,100 @@ def test_a_port_in_use_is_said(listen: str, serving: Serving) -> None:
     taken = port(serving(listen.format(0)))
     with pytest.raises(ListenError, match="in use"):
         serving(listen.format(taken))
+
+
+# --- POST
+
+
+class HandedOver:
+    """A hook that remembers what it was handed."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    def __call__(self, headers: Mapping[str, str], body: bytes) -> Page:
+        self.bodies.append(body)
+        return 200, "text/plain", headers.get("x-proof", "").encode()
+
+
+@pytest.fixture
+def hooked() -> Iterator[tuple[Server, HandedOver]]:
+    taken = HandedOver()
+    made = serve("127.0.0.1:0", all_pages(), {"/webhook": taken})
+    yield made, taken
+    made.close()
+
+
+def post(length: str, more: str = "") -> str:
+    return f"POST /webhook?x=1 HTTP/1.1\r\nHost: x\r\n{length}X-Proof: here\r\n{more}\r\n"
+
+
+def test_a_post_is_handed_over_whole(hooked: tuple[Server, HandedOver]) -> None:
+    made, taken = hooked
+    body = "x" * http.MOST_BODY
+    answer = ask(made, post(f"Content-Length: {len(body)}\r\n") + body)
+    assert status(answer) == 200
+    assert answer.endswith(b"\r\n\r\nhere")
+    assert taken.bodies == [body.encode()]
+    assert status(ask(made, HEALTH)) == 200
+
+
+def test_one_that_asks_first_is_told_to_go_on(hooked: tuple[Server, HandedOver]) -> None:
+    made, taken = hooked
+    with closing(connect(made)) as connection:
+        connection.sendall(post("Content-Length: 2\r\n", "Expect: 100-continue\r\n").encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"ab")
+        assert status(rest(connection)) == 200
+    assert taken.bodies == [b"ab"]
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        ("", 411),
+        ("Transfer-Encoding: chunked\r\n", 411),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", 411),
+        (f"Content-Length: {http.MOST_BODY + 1}\r\n", 413),
+        (f"Content-Length: {'9' * 5000}\r\n", 413),
+        ("Content-Length: -1\r\n", 400),
+        ("Content-Length: \u0663\r\n", 400),
+        ("Content-Length: 1\r\nContent-Length: 2\r\n", 400),
+    ],
+)
+def test_a_body_that_is_too_large_or_of_unknown_length_is_not_read(hooked: tuple[Server, HandedOver], length: str, expected: int) -> None:
+    made, taken = hooked
+    assert status(ask(made, post(length))) == expected
+    assert taken.bodies == []
+
+
+@pytest.mark.parametrize("line", ["POST /webhook HTTP/1.1", "POST /webhook/ HTTP/1.1", "POST /other HTTP/1.1"])
+def test_where_nothing_takes_it_there_is_nothing(serving: Serving, line: str) -> None:
+    assert status(ask(serving(), f"{line}\r\nContent-Length: 0\r\n\r\n")) == 404
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"), [("GET /webhook HTTP/1.1", 404), ("PUT /webhook HTTP/1.1", 404), ("POST /webhook HTTP/2", 400)]
+)
+def test_only_a_post_is_one(hooked: tuple[Server, HandedOver], line: str, expected: int) -> None:
+    made, taken = hooked
+    assert status(ask(made, f"{line}\r\nContent-Length: 0\r\n\r\n")) == expected
+    assert taken.bodies == []
+
+
+def test_a_body_that_does_not_come_is_cut_and_probes_get_through(
+    monkeypatch: pytest.MonkeyPatch, hooked: tuple[Server, HandedOver]
+) -> None:
+    made, taken = hooked
+    waiting = [connect(made) for _ in range(http.MOST_BODIES)]
+    for one in waiting:
+        one.sendall(post("Content-Length: 10\r\n").encode() + b"abc")
+    wait_until(lambda: made.connections == len(waiting), "all of them", 20)
+    wait_until(lambda: status(ask(made, post("Content-Length: 0\r\n"))) == 503, "one too many", 20)
+    assert status(ask(made, HEALTH)) == 200
+    for one in waiting:
+        one.close()
+    wait_until(lambda: status(ask(made, post("Content-Length: 0\r\n"))) == 200, "room again", 20)
+    assert taken.bodies == [b""]
+    monkeypatch.setattr(http, "SLOWEST_CLIENT", 0.3)
+    assert ask(made, post("Content-Length: 10\r\n") + "abc") == b""

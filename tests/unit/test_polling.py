@@ -7,6 +7,7 @@ from threading import Barrier, Event
 
 import pytest
 
+from gitmesh.adapters import polling
 from gitmesh.adapters.polling import JITTER, PATIENCE, Begun, Polled, pause, side_by_side
 from gitmesh.errors import SourceError
 from gitmesh.model.snapshot import Snapshot
@@ -303,3 +304,49 @@ def test_a_failure_of_a_run_is_the_sources_own() -> None:
     source = Begun(Fake(SourceError("no such branch")), 1e9, lambda: 0.0)
     with pytest.raises(SourceError, match="no such branch"):
         source.fetch()
+
+
+# --- woken
+
+
+def test_woken_it_asks_long_before_its_interval(started: Callable[..., Polled], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert polling.LEAST_PAUSE == 1.0
+    monkeypatch.setattr(polling, "LEAST_PAUSE", 0.01)
+    source = Fake(tip(A), tip(B))
+    told = Event()
+    polled = started(source, told.set)
+    wait_until(lambda: source.fetches == 1, "the first poll", 20)
+    told.clear()
+    polled.wake()
+    assert told.wait(30)
+    assert polled.fetch().commit == B
+
+
+def test_woken_often_while_it_asks_it_asks_once_more(started: Callable[..., Polled], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer under way may be from before the news."""
+    monkeypatch.setattr(polling, "LEAST_PAUSE", 0.01)
+    source = Fake(tip(A))
+    source.answering.clear()
+    polled = started(source)
+    wait_until(lambda: source.fetches == 1, "a poll that is not answered", 20)
+    for _ in range(100):
+        polled.wake()
+    source.answering.set()
+    wait_until(lambda: source.fetches == 2, "one more poll", 20)
+    polled.wake()
+    wait_until(lambda: source.fetches == 3, "the next one that is asked for", 20)
+
+
+def test_it_is_never_asked_twice_within_a_second(started: Callable[..., Polled]) -> None:
+    clock = Clock()
+    source = Fake(tip(A))
+    polled = started(source, clock=clock)
+    wait_until(lambda: source.fetches == 1 and polled.fetch().commit == A, "the first poll", 20)
+    polled.wake()
+    polled.wake()
+    clock.now += 0.9
+    polled.wake()
+    assert source.fetches == 1
+    clock.now += 0.2
+    polled.wake()
+    wait_until(lambda: source.fetches == 2, "the poll that was asked for", 20)

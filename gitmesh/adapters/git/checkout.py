@@ -40,11 +40,6 @@ class Checkout(Objects):
                 return found
         raise SourceError(f"{revision[:64]!r} is no commit, branch or tag of {self.top}", hint=_FETCH_HINT)
 
-    def merge_base(self, one: str, other: str) -> str:
-        """The commit from which both came apart; "" where they have none in common, as far as the checkout's history goes."""
-        done = self.local_call(["merge-base", "--end-of-options", one, other])
-        return done.out.decode().split("\n")[0].strip() if done.status == 0 else ""
-
     def commits_between(self, old: str, new: str) -> int:
         """How many commits lead from one to the other. Raises GitError."""
         return int(self.local(["rev-list", "--count", "--end-of-options", f"{old}..{new}"]).decode() or 0)

@@ -54,6 +54,11 @@ class Objects:
             raise GitError(f"commit {tip[:12]} is not in the local copy of the repository", Reason.STORE)
         return status == 0
 
+    def merge_base(self, one: str, other: str) -> str:
+        """The commit from which both came apart; "" where they have none in common, as far as the history here goes."""
+        done = self.local_call(["merge-base", "--end-of-options", one, other])
+        return done.out.decode().split("\n")[0].strip() if done.status == 0 else ""
+
     def resolve(self, ref: str) -> str:
         """The commit behind a ref, or whatever else names one, or "" (also where the store is damaged or missing)."""
         done = self.local_call(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"])

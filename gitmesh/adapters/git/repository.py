@@ -13,7 +13,7 @@ from gitmesh.adapters.git.errors import GitError, Reason, failure, redact
 from gitmesh.adapters.git.names import branch_problem, is_object_id, url_host, url_scheme
 from gitmesh.adapters.git.objects import Objects
 from gitmesh.adapters.git.process import Done, Limits, Running, run
-from gitmesh.adapters.git.store import TEMPORARY_ROOM, Store
+from gitmesh.adapters.git.store import TEMPORARY_ROOM, Store, size_of
 from gitmesh.adapters.git.web import TRACE, page_in_place_of_git
 from gitmesh.errors import SourceError
 from gitmesh.model.config import SourceAuth
@@ -102,6 +102,37 @@ class Repository(Objects):
             self._fetch(f"+{_HEADS}{branch}:{ref}", tip, depth)
         return self.healed(lambda: self._pinned(ref), branch, tip)
 
+    def fetch_ref(self, ref: str, local: str, tip: str, *, most: int) -> str:
+        """Make another ref of the remote part of the store, as `local`; its commit, which may be newer than `tip`. No file of it may
+        have more than `most` bytes. Raises GitError."""
+        self.come_home()
+        self._fetch(f"+{ref}:{local}", tip, 0, min(most, self.max_pack))
+        return self._pinned(local)
+
+    def head_ref(self, name: str) -> str:
+        """Where the store keeps what is under review; never where a branch is kept."""
+        return f"{self._space}/heads/{name}"
+
+    def head_refs(self) -> dict[str, str]:
+        """Name -> ref of all that is under review; none where there is no store yet. Raises GitError."""
+        if not (self.store / "HEAD").exists():
+            return {}
+        refs = self.local(["for-each-ref", "--format=%(refname)", self.head_ref("")]).decode().split()
+        return {ref.rpartition("/")[2]: ref for ref in refs}
+
+    def forget(self, refs: Sequence[str], tip: str) -> None:
+        """Delete refs of the store. Raises GitError."""
+        orders = "".join(f"delete {ref}\n" for ref in refs).encode()
+        self.writing(tip, lambda: self.local(["update-ref", "--stdin"], stdin=orders))
+
+    def size(self) -> int:
+        """Bytes of the store."""
+        return size_of(self.store)
+
+    def start_over(self, tip: str) -> None:
+        """Drop all that the store holds. Raises GitError."""
+        self.writing(tip, self._store.drop)
+
     def fetch_history(self, branch: str, tip: str, depth: int) -> str:
         """As `fetch_branch`, with so many commits behind the tip that the store may lack; 0 = all."""
         self.come_home()
@@ -127,26 +158,26 @@ class Repository(Objects):
     def _pinned(self, ref: str) -> str:
         return self.local(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]).decode().strip()
 
-    def _fetch(self, refspec: str, tip: str, depth: int) -> None:
+    def _fetch(self, refspec: str, tip: str, depth: int, most: int = 0) -> None:
         arguments = [*_FETCH, *([f"--depth={depth}"] if depth else []), "--end-of-options", self.url, refspec]
-        self.writing(tip, lambda: self._fill(tip, arguments))
+        self.writing(tip, lambda: self._fill(tip, arguments, most or self.max_pack))
 
-    def _fill(self, tip: str, arguments: Sequence[str]) -> None:
+    def _fill(self, tip: str, arguments: Sequence[str], most: int) -> None:
         """Fetch into the store; into a new one where it is damaged."""
         try:
-            self._remote(arguments, self._fetch_limits())
+            self._remote(arguments, self._fetch_limits(most))
         except GitError as error:
             self._store.tidy()
             if error.reason is not Reason.STORE:
                 raise
-            self._renew(tip, arguments)
+            self._renew(tip, arguments, most)
         self._collect_garbage()
 
-    def _renew(self, tip: str, arguments: Sequence[str]) -> None:
-        self._store.renew(tip, lambda fresh: self._remote(arguments, self._fetch_limits(), fresh))
+    def _renew(self, tip: str, arguments: Sequence[str], most: int) -> None:
+        self._store.renew(tip, lambda fresh: self._remote(arguments, self._fetch_limits(most), fresh))
 
-    def _fetch_limits(self) -> Limits:
-        return Limits(seconds=self.timeout, file_size=min(self.max_pack, TEMPORARY_ROOM) if self.trouble else self.max_pack)
+    def _fetch_limits(self, most: int) -> Limits:
+        return Limits(seconds=self.timeout, file_size=min(most, TEMPORARY_ROOM) if self.trouble else most)
 
     def remote_call(self, arguments: Sequence[str]) -> Done:
         """Run a command that talks to the remote and may fail. Raises GitError only if it did not end."""
@@ -222,7 +253,7 @@ class Repository(Objects):
             if error.reason is not Reason.STORE:
                 raise
         refspec = f"+{_HEADS}{branch}:{self.local_ref(branch)}"
-        self.writing(tip, lambda: self._renew(tip, [*_FETCH, "--end-of-options", self.url, refspec]))
+        self.writing(tip, lambda: self._renew(tip, [*_FETCH, "--end-of-options", self.url, refspec], self.max_pack))
         return work()
 
     def written(self, branch: str, instance: str) -> str:

@@ -81,7 +81,7 @@ class Store:
     def come_home(self) -> None:
         """Take the proper store again, where it can be written and has the room."""
         with self._guard:
-            if self.trouble and _writable(self.home, _SPARE + _size(self.path)):
+            if self.trouble and _writable(self.home, _SPARE + size_of(self.path)):
                 self._return()
 
     def _return(self) -> None:
@@ -135,6 +135,10 @@ class Store:
         _remove(self.path)
         fresh.rename(self.path)
 
+    def drop(self) -> None:
+        """Remove the store, inside `writing`; the next one makes it anew."""
+        _remove(self.path)
+
     def tidy(self) -> None:
         """Remove what an interrupted fetch leaves behind."""
         for left in self.path.glob("objects/pack/tmp_*"):
@@ -147,9 +151,13 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _size(folder: Path) -> int:
-    """Bytes of a temporary store, which is ours alone."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def size_of(folder: Path) -> int:
+    """Bytes of a store; what goes while it is counted is left out."""
+    total = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def _writable(store: Path, room: int) -> bool:

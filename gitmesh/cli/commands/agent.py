@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
-from gitmesh.cli import configuration, options, wiring
+from gitmesh.cli import configuration, hosting, options, wiring
 from gitmesh.cli.session import translators
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ HELP = """Keep the clusters what the policies say: poll, plan, apply, heal, writ
 
 The configuration must be named: it is never looked for, so that it never comes from a checkout by accident.
 Serves /healthz, /readyz and /metrics on the address `listen` of the configuration. SIGTERM ends it within 20 seconds.
+With `forge` in the configuration it reviews open pull requests, and tells the forge what became of each commit.
 
 \b
 Examples:
@@ -83,6 +84,8 @@ def command(
             agent.cycle,
             sources=agent.sources,
             background=agent.background,
+            reviewer=agent.hosting.reviewer,
+            webhook=agent.hosting.webhook,
             listen=listen or setup.config.listen,
             interval=min(source.interval for source in agent.sources),
             clock=time.monotonic,
@@ -102,6 +105,7 @@ class _Wired(NamedTuple):
     sources: tuple[Polled, ...]
     background: tuple[Background, ...]
     publishers: tuple[Publisher, ...]
+    hosting: hosting.ForgeParts
 
 
 def _wired(setup: configuration.Setup, store: Path | None, log: FilteringBoundLogger, own: tuple[str, str] | None) -> _Wired:
@@ -115,7 +119,9 @@ def _wired(setup: configuration.Setup, store: Path | None, log: FilteringBoundLo
     repositories = tuple(wiring.own_source(setup, source, store) for source in setup.config.sources)
     fleet, options = wiring.fleet(setup, plugins, patient=False), wiring.options(setup)
     polled = tuple(Polled(one, interval=of.interval / 1000) for one, of in zip(repositories, setup.config.sources, strict=True))
-    background = _background(setup, repositories, fleet, log, own)
+    forge = hosting.hosting(setup, repositories, polled, plugins, log)
+    background = (*_background(setup, repositories, fleet, log, own), *_telling(forge, log))
+    reviewing = (forge.reviewer,) if forge.reviewer is not None else ()
 
     def cycle(publishers: Sequence[Publisher]) -> Report:
         return run(
@@ -131,7 +137,14 @@ def _wired(setup: configuration.Setup, store: Path | None, log: FilteringBoundLo
             tell=logs.tell,
         )
 
-    return _Wired(cycle, polled, background, (*background, logs))
+    return _Wired(cycle, polled, background, (*background, *reviewing, logs), forge)
+
+
+def _telling(forge: hosting.ForgeParts, log: FilteringBoundLogger) -> tuple[Background, ...]:
+    """What tells the forge of outcomes."""
+    from gitmesh.agent.background import Background
+
+    return (Background(forge.outcomes, log),) if forge.outcomes is not None else ()
 
 
 def _background(
