@@ -10,9 +10,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import agent, commands, kube, review
+from benchmarks import agent, commands, forge, kube, review
 
-PARTS = {"commands": commands.report, "agent": agent.report, "review": review.report, "kube": kube.report}
+PARTS = {"commands": commands.report, "agent": agent.report, "review": review.report, "forge": forge.report, "kube": kube.report}
 
 
 def main() -> int:
