@@ -68,7 +68,7 @@ def compared(asked: Asked, plugins: Mapping[str, Translator]) -> Compared:
     try:
         revisions = _revisions(asked)
     except SourceError as error:
-        raise click.UsageError(f"{error}{f'; {error.hint}' if error.hint else ''}") from None
+        raise click.UsageError(f"{error}{f'. {error.hint}' if error.hint else ''}") from None
     setup = _setup(asked, revisions)
     sides = _sides(asked, revisions, setup)
     ground, facts, drift = _ground(asked, revisions, setup, sides, plugins)
@@ -198,7 +198,8 @@ def _given_facts(asked: Asked, revisions: _Revisions, setup: configuration.Setup
     try:
         return published_facts(revisions.checkout, branch, time.time())
     except SourceError as error:
-        raise click.ClickException(f"facts of the status branch: {error}{f'; {error.hint}' if error.hint else ''}") from None
+        told = "An agent publishes them, or `gitmesh sync`; until then give --facts FILE, or ask live clusters."
+        raise click.ClickException(f"facts of the status branch: {error}. {told} {error.hint}".rstrip()) from None
 
 
 def published_facts(checkout: Checkout, branch: str, now: float) -> tuple[Mapping[str, ClusterFacts], str]:

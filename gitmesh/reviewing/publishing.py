@@ -53,8 +53,10 @@ def status_of(publication: Publication) -> CommitStatus:
 
 
 def begin(forge: Forge, pull: PullRequest, instance: str, head: str) -> None:
-    """Say that the head is being reviewed, and end the waiting status of the head that was announced before. Raises ForgeError."""
-    repeated(lambda: _begun(forge, pull, instance, head))
+    """Say that the head is being reviewed, and end the waiting status of the head that was announced before. Of a pull request that is
+    closed, or has another head, nothing is announced. Raises ForgeError."""
+    if pull.state is PullState.OPEN and pull.head == head:
+        repeated(lambda: _begun(forge, pull, instance, head))
 
 
 def _begun(forge: Forge, pull: PullRequest, instance: str, head: str) -> None:
@@ -69,13 +71,18 @@ def _begun(forge: Forge, pull: PullRequest, instance: str, head: str) -> None:
 def publish(forge: Forge, pull: PullRequest, publication: Publication) -> Posted:
     """Comment and status. The pull request is asked for once more: one that was closed, or has another head by now, keeps what it
     shows, and only the commit gets its status. A comment that fails keeps no status back. Raises ForgeError."""
+    status = status_of(publication)
     try:
         posted = _commented(forge, pull.number, publication)
     except ForgeError:
         with suppress(ForgeError):
-            set_status(forge, publication.head, status_of(publication))
+            set_status(forge, publication.head, status)
         raise
-    set_status(forge, publication.head, status_of(publication))
+    try:
+        set_status(forge, publication.head, status)
+    except ForgeError:
+        if posted is not Posted.STALE:  # else nobody waits for it, and the forge may not have the commit at all
+            raise
     return posted
 
 

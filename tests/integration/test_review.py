@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +14,7 @@ import pytest
 import yaml
 
 from gitmesh.adapters import forge as forges
-from gitmesh.model.comparison import ClusterComparison, Comparison, Level, ObjectDelta, Risk
-from gitmesh.model.objects import ObjectKey, canonical
-from gitmesh.model.plan import Action
-from gitmesh.ports import Forge
-from gitmesh.reviewing.posting import AHEAD, Posted
-from gitmesh.reviewing.publishing import Publication, begin, find_pull, publish
+from gitmesh.model.forge import CommitState, CommitStatus
 from tests.forges import SERVERS, Faults, ForgeServer, Trouble
 from tests.unit.commandline import Run, runner
 
@@ -117,6 +110,52 @@ def test_a_new_head_changes_the_comment_in_its_place(server: ForgeServer, run: R
     assert "3s -&gt; 7s" in server.own_comments(1)[0]
 
 
+def test_open_pull_requests_are_listed_for_a_schedule(server: ForgeServer, run: Run) -> None:
+    server.open_pull("d" * 40, base="elsewhere")
+    server.close(server.open_pull("e" * 40))
+    ref = "refs/merge-requests/1/head" if server.kind == "gitlab" else "refs/pull/1/head"
+    code, out, _ = run("review", "--list", "--config", "gitmesh.yaml")
+    assert (code, out) == (0, f"1 {server.pulls[1].head} {ref}\n")
+
+
+class TestJobs:
+    """What a CI job says of itself."""
+
+    def test_it_names_the_base_and_the_pull_request(self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        git("update-ref", "refs/remotes/origin/main", "main")
+        for name, value in (("GITHUB_BASE_REF", "main"), ("GITHUB_REF", "refs/pull/1/merge")):
+            monkeypatch.setenv(name, value)
+        assert "comment on pull request 1: created" in run("review", "--config", "gitmesh.yaml")[2]
+
+    def test_it_may_be_one_of_gitlab(self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        git("update-ref", "refs/remotes/origin/main", "main")
+        for name, value in (("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main"), ("CI_MERGE_REQUEST_IID", "1")):
+            monkeypatch.setenv(name, value)
+        assert "comment on pull request 1: created" in run("review", "--config", "gitmesh.yaml")[2]
+
+    @pytest.mark.parametrize("name", ["--upload-pack=x", "$(touch pwned)", "main\nx", "../main"])
+    def test_a_base_that_is_no_branch_is_refused(self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        monkeypatch.setenv("GITHUB_BASE_REF", name)
+        code, out, err = run("review", "--config", "gitmesh.yaml")
+        assert (code, out, server.asked) == (3, "", [])
+        assert "is no commit, branch or tag" in err
+
+    def test_its_page_holds_the_review(self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+        run(*REVIEW)
+        assert "### GitMesh: 0 to create, 2 to change" in (tmp_path / "summary").read_text()
+
+    def test_without_one_the_base_is_to_be_given(self, server: ForgeServer, run: Run) -> None:
+        code, _, err = run("review", "--config", "gitmesh.yaml")
+        assert (code, "give --base REV" in err, server.asked) == (3, True, [])
+
+
+def test_one_stdout_is_not_for_two(server: ForgeServer, run: Run) -> None:
+    code, out, err = run(*REVIEW, "--dry-run", "--annotations", "sarif")
+    assert (code, out) == (3, "")
+    assert "--annotations" in err
+
+
 class TestTokens:
     @pytest.mark.parametrize("content", [None, "", "two words\n"])
     def test_none(self, server: ForgeServer, run: Run, content: str | None) -> None:
@@ -177,6 +216,31 @@ class TestInBetween:
         assert "has a newer head" in err
         assert status(server, old) == SUCCESS[server.kind]
         assert CONTEXT not in server.newest_statuses("e" * 40)
+
+    def test_not_pushed_yet(self, server: ForgeServer, run: Run) -> None:
+        commit(old="timeout: 5s", new="timeout: 8s")
+        code, _, err = run(*REVIEW, "--pull", "1")
+        assert (code, server.own_comments(1)) == (0, [])
+        assert "left: the pull request is closed, or has a newer head" in err
+
+    def test_an_old_head_ends_no_status_of_a_newer(self, server: ForgeServer, tmp_path: Path, run: Run) -> None:
+        old, forge = git("rev-parse", "HEAD"), server.forge(tmp_path)
+        new = commit(old="timeout: 5s", new="timeout: 8s")
+        server.push(1, new)
+        server.comment(1, f"<!-- gitmesh:review key=shop head={new} at=5 -->\nearlier", author=server.me.login)
+        forge.set_status(new, CommitStatus(context=CONTEXT, state=CommitState.PENDING, text="being reviewed"))
+        git("checkout", "--quiet", old)
+        run(*REVIEW, "--pull", "1")
+        assert server.newest_statuses(new)[CONTEXT][1] == "being reviewed"
+
+    def test_the_status_of_a_head_that_was_never_reviewed_ends(self, server: ForgeServer, tmp_path: Path, run: Run) -> None:
+        old, forge = git("rev-parse", "HEAD"), server.forge(tmp_path)
+        server.comment(1, f"<!-- gitmesh:review key=shop head={old} at=5 -->\nearlier", author=server.me.login)
+        forge.set_status(old, CommitStatus(context=CONTEXT, state=CommitState.PENDING, text="being reviewed"))
+        new = commit(old="timeout: 5s", new="timeout: 8s")
+        server.push(1, new)
+        run(*REVIEW)
+        assert server.newest_statuses(old)[CONTEXT][1] == f"superseded by {new[:12]} before it was reviewed"
 
     def test_one_that_is_not_there(self, server: ForgeServer, run: Run) -> None:
         code, _, err = run(*REVIEW, "--pull", "99")
@@ -272,82 +336,6 @@ class TestHostileText:
         assert text.count("<details>") == text.count("</details>")
 
 
-def comparison(head: str, objects: int = 1, base: str = "b" * 40) -> Comparison:
-    """So many new objects in one cluster."""
-    deltas = tuple(
-        ObjectDelta(
-            key=ObjectKey(group="networking.istio.io", kind="VirtualService", namespace="shop", name=f"service-{index}"),
-            action=Action.CREATE,
-            after=canonical({"kind": "VirtualService", "spec": {"hosts": [f"service-{index}.example"], "of": head}}),
-        )
-        for index in range(objects)
-    )
-    return Comparison(base=base, head=head, clusters={"east": ClusterComparison(name="east", objects=deltas)}, risk=Risk(level=Level.LOW))
-
-
-def publication(head: str, at: int, objects: int = 1) -> Publication:
-    return Publication(comparison=comparison(head, objects), instance="default", head=head, at=at, whole="the job's summary")
-
-
-def test_three_thousand_changed_objects_fit(server: ForgeServer, tmp_path: Path) -> None:
-    head = "a" * 40
-    number, forge = server.open_pull(head), server.forge(tmp_path)
-    publish(forge, forge.pull(number), publication(head, 100, objects=3000))
-    (body,) = server.own_comments(number)
-    assert len(body) <= forge.comment_limit
-    assert "3000 to create" in body
-    assert body.count("<details>") == body.count("</details>")
-    assert body.count("```diff\n") * 2 == len(re.findall(r"^```", body, re.M))
-    cut = re.search(r"Cut to fit a comment: (\d+) objects\. All of it: the job's summary\.", body)
-    if forge.comment_limit < 100_000:
-        assert cut
-        assert int(cut[1]) + body.count("<details>") == 3000
-
-
-class TestOrder:
-    def test_an_older_run_changes_nothing_after_a_newer(self, server: ForgeServer, tmp_path: Path) -> None:
-        head = "a" * 40
-        number, forge = server.open_pull(head), server.forge(tmp_path)
-        pull = forge.pull(number)
-        assert publish(forge, pull, publication(head, 200, objects=2)) is Posted.CREATED
-        before = server.own_comments(number)
-        assert publish(forge, pull, publication(head, 100)) is Posted.NEWER
-        assert server.own_comments(number) == before
-
-    def test_one_from_further_on_than_clocks_differ_is_replaced(self, server: ForgeServer, tmp_path: Path) -> None:
-        head = "a" * 40
-        number, forge = server.open_pull(head), server.forge(tmp_path)
-        publish(forge, forge.pull(number), publication(head, 200 + AHEAD, objects=2))
-        assert publish(forge, forge.pull(number), publication(head, 199)) is Posted.UPDATED
-
-    @pytest.mark.parametrize("seed", range(5))
-    def test_of_two_at_once_one_comment_with_the_newer_text_stays(self, server: ForgeServer, tmp_path: Path, seed: int) -> None:
-        head = f"{seed + 1:040x}"
-        number, forge = server.open_pull(head), server.forge(tmp_path)
-        with ThreadPoolExecutor(2) as pool:
-            runs = [pool.submit(_reviewed, forge, number, publication(head, 100 + one, objects=1 + one)) for one in range(2)]
-            assert all(isinstance(one.result(), Posted) for one in runs)
-        (body,) = server.own_comments(number)
-        assert "at=101" in body
-        assert "2 to create" in body
-
-    def test_a_newer_one_beside_an_older_duplicate_is_put_into_the_first(self, server: ForgeServer, tmp_path: Path) -> None:
-        """As after two that began at once, of which one was ended before it looked again."""
-        head = "a" * 40
-        number, forge = server.open_pull(head), server.forge(tmp_path)
-        for at, text in ((100, "older"), (300, "newer")):
-            server.comment(number, f"<!-- gitmesh:review key=default head={head} at={at} -->\n{text}", author=server.me.login)
-        assert publish(forge, forge.pull(number), publication(head, 200)) is Posted.NEWER
-        assert server.own_comments(number) == [f"<!-- gitmesh:review key=default head={head} at=300 -->\nnewer"]
-
-
-def _reviewed(forge: Forge, number: int, made: Publication) -> Posted:
-    pull = find_pull(forge, number, "", "")
-    assert pull is not None
-    begin(forge, pull, made.instance, made.head)
-    return publish(forge, pull, made)
-
-
 class TestOutages:
     @pytest.mark.parametrize("trouble", [Trouble.FAILURE, Trouble.SILENCE, Trouble.RESET, Trouble.GARBAGE])
     def test_the_exit_code_is_that_of_the_review(self, server: ForgeServer, run: Run, trouble: Trouble) -> None:
@@ -371,55 +359,3 @@ class TestOutages:
         server.faults = Faults(1, 1.0, (Trouble.FAILURE,))
         run(*REVIEW, "--report", "review.md")
         assert "### GitMesh: 0 to create, 2 to change" in Path("review.md").read_text()
-
-
-class Story:
-    """A pull request over its life, drawn from a seed: pushes, reviews alone and two at once, comments deleted and edited by people."""
-
-    def __init__(self, server: ForgeServer, folder: Path, seed: int) -> None:
-        self.server, self.forge = server, server.forge(folder)
-        self.draw = random.Random(seed)
-        self.at = 1000
-        self.head = self.fresh()
-        self.number = server.open_pull(self.head)
-
-    def fresh(self) -> str:
-        return f"{self.draw.getrandbits(160):040x}"
-
-    def step(self) -> None:
-        """Something happens, and a review follows."""
-        event = self.draw.choice(["push", "again", "delete", "edit", "two"])
-        mine = [one.id for one in self.server.comments_of(self.number)]
-        if event == "push":
-            self.head = self.fresh()
-            self.server.push(self.number, self.head)
-        elif event == "delete" and mine:
-            self.server.delete(mine[0])
-        elif event == "edit" and mine:
-            self.server.edit(mine[0], f"{self.server.found(mine[0]).body}\nmeddled")
-        made = [self.made() for _ in range(2 if event == "two" and not mine else 1)]
-        with ThreadPoolExecutor(2) as pool:
-            for one in [pool.submit(_reviewed, self.forge, self.number, one) for one in made]:
-                one.result()
-        self.check()
-
-    def made(self) -> Publication:
-        self.at += 1
-        return publication(self.head, self.at, objects=self.draw.randint(1, 3))
-
-    def check(self) -> None:
-        (body,) = self.server.own_comments(self.number)
-        assert f"head={self.head}" in body
-        assert "meddled" not in body
-        assert self.server.newest_statuses(self.head)["gitmesh/review"][0] == "success"
-
-
-@pytest.mark.parametrize("batch", range(10))
-def test_one_comment_and_the_final_state_whatever_befalls_three_of_ten_calls(server: ForgeServer, tmp_path: Path, batch: int) -> None:
-    """Ten stories in each batch: of all servers three hundred."""
-    troubles = [one for one in Trouble if one is not Trouble.SILENCE]
-    for seed in range(batch * 10, batch * 10 + 10):
-        server.faults = Faults(seed, 0.3, troubles)
-        story = Story(server, tmp_path, seed)
-        for _ in range(story.draw.randint(2, 4)):
-            story.step()

@@ -288,7 +288,8 @@ class TestFacts:
     def test_a_repository_without_a_status_branch(self, run: Run) -> None:
         code, out, err = run("diff", "--base", "main", "--facts-from", "status")
         assert (code, out) == (3, "")
-        assert "the checkout has no branch gitmesh-status; Fetch it first: git fetch origin gitmesh-status" in err
+        assert "the checkout has no branch gitmesh-status. An agent publishes them" in err
+        assert "Fetch it first: git fetch origin gitmesh-status" in err
 
 
 def test_the_comment_stays_within_its_limit_and_says_what_was_cut(run: Run) -> None:

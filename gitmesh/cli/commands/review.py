@@ -47,7 +47,7 @@ token that lacks a right.
 
 @click.command(help=HELP)
 @options.stand_in
-@click.option("--base", metavar="REV", help="Compare with this revision; default the pull request's base branch.")
+@click.option("--base", metavar="REV", help="Compare with this revision; default the target branch that a CI job names.")
 @click.option("--head", metavar="REV", default="HEAD", show_default=True, help="The revision that is reviewed.")
 @click.option("--pull", type=click.IntRange(1, 10**9), metavar="NUMBER", help="Number of the pull request.")
 @click.option("--dry-run", is_flag=True, help="Print what would be posted, and post nothing.")
@@ -128,7 +128,7 @@ def _base_of(environment: Mapping[str, str]) -> str:
     """The base branch that the CI job is about."""
     base = environment.get("GITHUB_BASE_REF") or environment.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
     if not base:
-        raise click.UsageError("give --base REV: this is no CI job of a pull request, which would tell")
+        raise click.UsageError("give --base REV, such as origin/main: this is no CI job of a pull request, which would name it")
     return f"refs/remotes/origin/{base}"
 
 
@@ -183,8 +183,8 @@ def _posted(found: comparing.Compared, made: Publication, number: int | None, to
     try:
         pull = find_pull(forge, number, found.branch, made.head)
         if pull is None:
-            text = f"no open pull request into {found.branch} has the head {made.head[:12]}, now"
-            console.note(printable(f"not posted: {text}; it is closed or has a newer head, or is to be named with --pull"))
+            text = f"no open pull request into {found.branch} has the head {made.head[:12]}"
+            console.note(printable(f"not posted: {text}: it was closed or pushed to meanwhile, or is another one: give --pull NUMBER"))
             return
         begin(forge, pull, made.instance, made.head)
         done = publish(forge, pull, made)
@@ -208,7 +208,7 @@ def _listed(config_path: Path | None, source_name: str | None, token_file: Path 
 
 
 def _failure(error: ForgeError, about: str = "") -> click.ClickException:
-    return click.ClickException(f"{about}{error.in_full}{f'; {error.hint}' if error.hint else ''}")
+    return click.ClickException(f"{about}{error.in_full}{f'. {error.hint}' if error.hint else ''}")
 
 
 def _status(made: Publication) -> str:
