@@ -59,18 +59,21 @@ class ForgeHook:
         self._told = ""
 
     def answer(self, headers: Mapping[str, str], body: bytes) -> Page:
-        """What the sender gets: 401 without proof; 503 where the secret cannot be read, which is logged."""
+        """What the sender gets: 401 without proof, 503 where the secret cannot be read; both are logged."""
         try:
             secret = _secret(self._secret_file)
         except WorldError as error:
             self._tell(str(error))
             return _page(503, "not ready")
         if not self._is_proven(secret, headers, body):
+            self._tell("somebody called it without proof; the forge must have the secret of forge.webhook.secretFile")
             return _page(401, "no proof")
+        self._told = ""
         message = _message(headers, body)
         if message.about and message.about.lower() != self._repository.lower():
             return _page(200, "another repository")
         if not message.ref or message.ref.startswith(_HEADS):
+            self._log.info("woken by the forge", branch=message.ref.removeprefix(_HEADS))
             self._pushed(message.ref.removeprefix(_HEADS))
         return _page(200, "ok")
 
@@ -83,8 +86,9 @@ class ForgeHook:
         return any([*is_signed, *is_known])
 
     def _tell(self, text: str) -> None:
-        log = self._log.debug if text == self._told else self._log.error
-        log("the webhook cannot be used", error=text)
+        """Once while it lasts: whoever reaches the webhook fills no log."""
+        log = self._log.debug if text == self._told else self._log.warning
+        log("webhook", error=text)
         self._told = text
 
 

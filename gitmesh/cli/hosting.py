@@ -135,6 +135,8 @@ def comparing(
             enforced=enforced,
             facts=_told(missing),
         )
+        memo.accepted.clear()  # what another review was about is known to none
+        memo.facts.clear()
         return review(Sides(base=(was, *beside), head=(now, *beside)), ground, clock=clock, memo=memo)
 
     return compare

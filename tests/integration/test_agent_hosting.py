@@ -132,6 +132,11 @@ def test_other_sources_stand_as_they_are_in_force_and_a_cluster_without_facts_is
     assert found.appeared == ()
     assert [delta.key.name for delta in found.clusters["east"].objects] == ["ratings"]
     assert found.clusters["west"].unknown
+    memo = Memo()
+    compare(base, head, Standpoint(tip=base, facts=facts, others={"other": in_force}), memo=memo, clock=time.monotonic)
+    assert memo.facts.keys() == facts.keys()
+    less = Standpoint(tip=base, facts={"east": facts["east"]}, others={"other": in_force})
+    assert compare(base, head, less, memo=memo, clock=time.monotonic).clusters["west"].unknown, "nothing is left of an earlier review"
     alone = compare(base, head, Standpoint(tip=base, facts=facts, others={}), memo=Memo(), clock=time.monotonic)
     assert "without source other" in alone.facts
 

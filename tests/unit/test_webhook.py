@@ -34,6 +34,10 @@ class Hook:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.webhook.answer({"content-type": kind, **(proof(self.kind, content) if headers is None else headers)}, content)[0]
 
+    def logged(self, event: str) -> list[dict[str, str]]:
+        """What the log says."""
+        return [line for line in map(json.loads, self.output.getvalue().splitlines()) if line["event"] == event]
+
 
 def signed(body: bytes, secret: str = SECRET) -> str:
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
@@ -133,6 +137,16 @@ def test_the_secret_is_read_at_each_use_and_an_empty_one_opens_nothing(tmp_path:
         assert hook.send(BODY, {"x-gitea-signature": signed(BODY, useless.strip())}) == 503
     hook.file.unlink()
     assert hook.send() == 503
-    lines = [json.loads(line) for line in hook.output.getvalue().splitlines()]
-    assert [line["level"] for line in lines] == ["error", "error"], "each reason once"
+    assert [line["error"].split(" ")[0] for line in hook.logged("webhook")] == ["somebody", *["forge.webhook.secretFile"] * 2]
     assert SECRET not in hook.output.getvalue()
+
+
+def test_whoever_has_no_proof_fills_no_log(tmp_path: Path) -> None:
+    hook = Hook(tmp_path)
+    for _ in range(5):
+        hook.send(BODY, {})
+    assert [line["level"] for line in hook.logged("webhook")] == ["warning"]
+    hook.send()
+    assert [line["branch"] for line in hook.logged("woken by the forge")] == ["main"]
+    hook.send(BODY, {})
+    assert len(hook.logged("webhook")) == 2
