@@ -18,13 +18,12 @@ from gitmesh.render.changes import MARKS, object_changes
 from gitmesh.render.escape import fenced, markdown, printable
 from gitmesh.render.findings import MOST_FINDINGS, folded
 from gitmesh.render.markdown import finding_row, fitting
-from gitmesh.render.meaning import OBSERVED, Row, headline, meaning, reach_text
+from gitmesh.render.meaning import OBSERVED, RISKS, Row, access_counts, headline, meaning, reach_text
 from gitmesh.render.plans import FIELDS_SHOWN, origins_text
 from gitmesh.render.summary import by_severity, findings_total
 from gitmesh.render.values import counted, listed, masked, shortened, shown
 from gitmesh.yaml_text import dump
 
-_RISK = {Level.NONE: "no risk", Level.LOW: "low risk", Level.HIGH: "**high risk**"}
 _HEADER = "| Cluster | Mesh | + | ~ | - | Access | Protection | Held |\n|---|---|---|---|---|---|---|---|"
 _SHARES = {"clusters": 0.12, "meaning": 0.3, "findings": 0.2}
 """What part of the room each section may take at most, so that every one of them is seen."""
@@ -60,7 +59,11 @@ def _title(comparison: Comparison) -> str:
         return f"### GitMesh: {counted(errors, 'error')}: this revision is refused, and nothing changes"
     if not any(one.changes for one in comparison.clusters.values()):
         return f"### GitMesh: nothing changes in {counted(len(comparison.clusters), 'cluster')}"
-    return f"### GitMesh: {markdown(headline(comparison))}; {_RISK[comparison.risk.level]}"
+    return f"### GitMesh: {markdown(headline(comparison))}; {_risk_total(comparison.risk.level)}"
+
+
+def _risk_total(level: Level) -> str:
+    return f"**{RISKS[level]}**" if level is Level.HIGH else RISKS[level]
 
 
 def _clusters(comparison: Comparison) -> list[str]:
@@ -77,7 +80,7 @@ def _numbers(cluster: ClusterComparison) -> str:
     if cluster.unknown and not cluster.objects:
         return f"{mode}| {markdown(meshes)} | ? | ? | ? | {markdown(cluster.unknown)} | ? | ? |"
     counts = [str(sum(delta.action is action for delta in cluster.objects)) for action in (Action.CREATE, Action.UPDATE, Action.DELETE)]
-    access = markdown(cluster.unknown) if cluster.unknown else str(len(cluster.access))
+    access = markdown(cluster.unknown) if cluster.unknown else access_counts(cluster.access)
     weaker = sum(change.weaker for change in cluster.protection)
     guards = f"{weaker} weaker, {len(cluster.protection) - weaker} stronger"
     return f"{mode}| {markdown(meshes)} | {' | '.join(counts)} | {access} | {guards} | {len(cluster.held)} |"
@@ -110,7 +113,7 @@ def _places(origins: tuple[Origin, ...]) -> str:
 
 
 def _reach(comparison: Comparison) -> list[str]:
-    return [f"Reach: {reach_text(comparison)}.", ""] if comparison.clusters else []
+    return [f"Reach: {reach_text(comparison)}.", ""] if any(one.changes for one in comparison.clusters.values()) else []
 
 
 def _findings(found: Sequence[Diagnostic], room: int) -> list[str]:
@@ -207,4 +210,6 @@ def status_text(comparison: Comparison) -> str:
     errors = f", {counted(new[Severity.ERROR], 'new error')}" if new[Severity.ERROR] else ""
     if not comparison.clusters:
         return f"refused{errors}; nothing changes"
-    return shortened(f"{comparison.risk.level.value} risk{errors}; {headline(comparison)}", STATUS_ROOM)
+    if not any(one.changes for one in comparison.clusters.values()):
+        return f"nothing changes in {counted(len(comparison.clusters), 'cluster')}{errors}"
+    return shortened(f"{RISKS[comparison.risk.level]}{errors}; {headline(comparison)}", STATUS_ROOM)

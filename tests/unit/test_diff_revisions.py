@@ -124,6 +124,41 @@ def test_a_new_object_shows_its_body_where_all_is_asked_for(run: Run) -> None:
     assert "+   http:" in run("diff", "--base", base, "-o", "markdown")[1]
 
 
+def test_a_new_object_that_is_alike_in_two_clusters_is_shown_once(run: Run) -> None:
+    Path("policies/deny.yaml").write_text(OPENS.replace("spec: {", "spec: {action: Deny, "))
+    commit()
+    out = run("diff", "--base", "main", "-o", "markdown")[1]
+    (summary,) = [line for line in out.splitlines() if "(+)</summary>" in line]
+    assert summary.startswith("<details><summary>east, west: AuthorizationPolicy bookshop/ratings-deny")
+
+
+def test_what_is_not_committed_is_not_compared_and_that_is_said(run: Run) -> None:
+    """Else an edit looks as if it changed nothing."""
+    assert "not committed" not in run("diff", "--base", "main")[2]
+    edit("policies/reviews.yaml", "timeout: 3s", "timeout: 5s")
+    Path("policies/ratings.yaml").unlink()
+    Path("policies/new.yaml").write_text(OPENS)
+    Path("notes.yaml").write_text("no policy: at all\n")
+    code, out, err = run("diff", "--base", "main")
+    assert (code, "nothing changes in 2 clusters" in out) == (0, True)
+    assert "not committed, and not looked at: policies/new.yaml, policies/ratings.yaml, policies/reviews.yaml; `gitmesh diff`" in err
+    assert "not committed" not in run("diff", "--base", "main", "--head", "feature")[2]
+
+
+def test_lines_that_end_otherwise_in_the_checkout_are_committed(run: Run) -> None:
+    """Git for Windows writes them so."""
+    file = Path("policies/reviews.yaml")
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    assert "not committed" not in run("diff", "--base", "main")[2]
+
+
+def test_a_review_of_nothing_says_so(run: Run) -> None:
+    out, err = run("review", "--base", "main", "--dry-run")[1:]
+    assert out.startswith("### GitMesh: nothing changes in 2 clusters\n")
+    assert "Reach" not in out
+    assert "success, nothing changes in 2 clusters" in err
+
+
 def test_a_rule_that_moved_did_not_change(run: Run) -> None:
     """Lists are compared by content."""
     Path("policies/a.yaml").write_text(OPENS.replace("all: true", "serviceAccounts: [{name: details}]").replace("open", "a"))
@@ -370,8 +405,9 @@ class TestMeaning:
         commit()
         code, out, _ = run("who-can", "bookshop/details", "--base", "main")
         assert (code, "bookshop/details:80 POST" in out, "bookshop/reviews" in out) == (1, True, False)
+        assert out.splitlines()[-1] == "access: 2 gained, 2 lost; high risk", "objects were not asked about"
         code, out, _ = run("who-can", "ratings:80", "--base", "main")
-        assert (code, "nothing changes in 2 clusters" in out) == (0, True)
+        assert (code, "decided as before in 2 clusters" in out) == (0, True)
         assert "there is no Service nope" in run("who-can", "nope", "--base", "main")[2]
         assert run("who-can", "details", "--base", "main", "--expect", "denied")[0] == 3
         assert run("who-can", "details", "--head", "main")[0] == 3
