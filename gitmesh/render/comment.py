@@ -1,4 +1,4 @@
-"""A comparison as the comment on a pull request: counts first, then what it means, then objects, then findings.
+"""A comparison as the comment on a pull request: counts first, then what it means and why that is a risk, then objects, then findings.
 
 Everything that came from a repository or a cluster is escaped: names, messages and values are text, never markup. The whole stays
 within the forge's limit: what does not fit is cut by whole rows and whole objects, the largest last, and the cut is said.
@@ -39,7 +39,7 @@ def comparison_markdown(comparison: Comparison, *, limit: int, whole: str, drift
     table = fitting(rows, int(room * _SHARES["clusters"]))
     told = fitting(said, int(room * _SHARES["meaning"]))
     findings = _findings(found, int(room * _SHARES["findings"]))
-    head = [_title(comparison), "", *([_HEADER, *table, ""] if rows else []), *_risk(comparison), *told, *_reach(comparison)]
+    head = [_title(comparison), "", *([_HEADER, *table, ""] if rows else []), *told, *_risk(comparison), *_reach(comparison)]
     tail = [*(["**Findings that are new**", "", *findings, ""] if found else []), _others(comparison)]
     used = sum(len(text) + 1 for text in (*head, *tail))
     blocks = [*_objects(comparison), *_drift(drift)]
@@ -80,10 +80,14 @@ def _numbers(cluster: ClusterComparison) -> str:
     if cluster.unknown and not cluster.objects:
         return f"{mode}| {markdown(meshes)} | ? | ? | ? | {markdown(cluster.unknown)} | ? | ? |"
     counts = [str(sum(delta.action is action for delta in cluster.objects)) for action in (Action.CREATE, Action.UPDATE, Action.DELETE)]
-    access = markdown(cluster.unknown) if cluster.unknown else access_counts(cluster.access)
+    access = markdown(cluster.unknown) if cluster.unknown else _access_of(cluster)
     weaker = sum(change.weaker for change in cluster.protection)
     guards = f"{weaker} weaker, {len(cluster.protection) - weaker} stronger"
     return f"{mode}| {markdown(meshes)} | {' | '.join(counts)} | {access} | {guards} | {len(cluster.held)} |"
+
+
+def _access_of(cluster: ClusterComparison) -> str:
+    return access_counts([change.effect for change in cluster.access]) if cluster.access else "unchanged"
 
 
 def _risk(comparison: Comparison) -> list[str]:

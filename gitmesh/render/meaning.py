@@ -133,27 +133,29 @@ def reach_text(comparison: Comparison) -> str:
 
 
 def access_total(comparison: Comparison) -> str:
-    """`access: 2 gained, 0 lost`."""
-    return f"access: {access_counts([change for one in comparison.clusters.values() for change in one.access])}"
+    """`access 2 gained, 0 lost`: as many as rows are told, whatever the number of clusters. Of what is unknown nothing is unchanged."""
+    if not any(one.access or one.unknown for one in comparison.clusters.values()):
+        return "access unchanged"
+    return f"access {access_counts([row.mark for row in meaning(comparison).get(Section.ACCESS, ())])}"
 
 
-def access_counts(changes: Sequence[AccessChange]) -> str:
+def access_counts(effects: Sequence[str]) -> str:
     """`2 gained, 0 lost, 1 otherwise`."""
-    effects = [change.effect for change in changes]
     gained, lost = effects.count(Effect.GAINED), effects.count(Effect.LOST)
     rest = len(effects) - gained - lost
     return f"{gained} gained, {lost} lost" + (f", {rest} otherwise" if rest else "")
 
 
 def headline(comparison: Comparison) -> str:
-    """The counts, first of all: `2 to create, 1 to change, 0 to delete in 2 clusters; access: 1 gained, 0 lost`."""
+    """The counts, first of all: `access 1 gained, 0 lost; 2 to create, 1 to change, 0 to delete in 2 clusters`. What it means comes
+    first, as forges show only the beginning of a status."""
     deltas = [delta for one in comparison.clusters.values() for delta in one.objects]
     counts = {name: sum(delta.action.value == name for delta in deltas) for name in ("create", "update", "delete")}
     clusters = [one for one in comparison.clusters.values() if one.changes]
     unknown = sum(bool(one.unknown) for one in comparison.clusters.values())
     said = [
-        f"{counts['create']} to create, {counts['update']} to change, {counts['delete']} to delete in {counted(len(clusters), 'cluster')}",
         access_total(comparison),
+        f"{counts['create']} to create, {counts['update']} to change, {counts['delete']} to delete in {counted(len(clusters), 'cluster')}",
     ]
     said += [f"{counted(unknown, 'cluster')} unknown"] if unknown else []
     return "; ".join(said)

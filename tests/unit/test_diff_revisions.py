@@ -353,7 +353,7 @@ def test_the_comment_stays_within_its_limit_and_says_what_was_cut(run: Run) -> N
     for limit in (4_000, 65_536, 1_000_000):
         text = comparison_markdown(comparison, limit=limit, whole="the report")
         assert len(text) <= limit
-        assert text.startswith("### GitMesh: 3000 to create")
+        assert text.startswith("### GitMesh: access unchanged; 3000 to create")
         assert text.count("<details>") == text.count("</details>")
         assert ("Cut to fit a comment" in text) == (limit < 1_000_000)
     assert len(comparison_markdown(comparison, limit=65_536, whole="x")) > 60_000
@@ -375,7 +375,16 @@ class TestMeaning:
         assert "Gained  bookshop/productpage -> bookshop/details:80 POST   policies/access.yaml:19,25" in out
         assert "Lost  bookshop/productpage -> bookshop/details:80 HEAD   policies/access.yaml:19,25" in out
         assert out.index("Lost") < out.index("~ AuthorizationPolicy")
-        assert "bookshop/details closes: bookshop/productpage" in out
+        assert "bookshop/details closes to bookshop/productpage (HEAD)" in out
+
+    def test_a_comment_says_who_may_call_whom_before_all_else(self, run: Run) -> None:
+        """A row that is so in two clusters counts once, as it is told."""
+        edit("policies/access.yaml", "methods: [GET, HEAD]", "methods: [GET, POST]")
+        commit()
+        out, err = run("review", "--base", "main", "--dry-run")[1:]
+        assert out.startswith("### GitMesh: access 2 gained, 2 lost; 0 to create, 4 to change, 0 to delete in 2 clusters; **high risk**")
+        assert "success, high risk; access 2 gained, 2 lost; 0 to create" in err
+        assert out.index("**Who may call whom**") < out.index("**Risk: high**") < out.index("<details>")
 
     def test_strangers_are_named_first_and_are_a_high_risk(self, run: Run) -> None:
         Path("policies/open.yaml").write_text(OPENS)
@@ -405,7 +414,7 @@ class TestMeaning:
         commit()
         code, out, _ = run("who-can", "bookshop/details", "--base", "main")
         assert (code, "bookshop/details:80 POST" in out, "bookshop/reviews" in out) == (1, True, False)
-        assert out.splitlines()[-1] == "access: 2 gained, 2 lost; high risk", "objects were not asked about"
+        assert out.splitlines()[-1] == "access 1 gained, 1 lost; high risk", "objects were not asked about"
         code, out, _ = run("who-can", "ratings:80", "--base", "main")
         assert (code, "decided as before in 2 clusters" in out) == (0, True)
         assert "there is no Service nope" in run("who-can", "nope", "--base", "main")[2]
