@@ -25,7 +25,7 @@ from gitmesh.render.values import counted, listed, masked, shortened, shown
 from gitmesh.yaml_text import dump
 
 _HEADER = "| Cluster | Mesh | + | ~ | - | Access | Protection | Held |\n|---|---|---|---|---|---|---|---|"
-_SHARES = {"clusters": 0.12, "meaning": 0.3, "findings": 0.2}
+_SHARES = {"clusters": 0.12, "meaning": 0.3, "risk": 0.1, "findings": 0.2}
 """What part of the room each section may take at most, so that every one of them is seen."""
 _RESERVE = 900
 """Characters for the title, the cut and the last line."""
@@ -37,9 +37,17 @@ def comparison_markdown(comparison: Comparison, *, limit: int, whole: str, drift
     rows, said = _clusters(comparison), _meaning(comparison)
     found = folded(comparison.appeared)
     table = fitting(rows, int(room * _SHARES["clusters"]))
+    risk = _risk(comparison, int(room * _SHARES["risk"]))
     told = fitting(said, int(room * _SHARES["meaning"]))
     findings = _findings(found, int(room * _SHARES["findings"]))
-    head = [_title(comparison), "", *([_HEADER, *table, ""] if rows else []), *told, *_risk(comparison), *_reach(comparison)]
+    head = [
+        _title(comparison),
+        "",
+        *([_HEADER, *table, ""] if rows else []),
+        *told,
+        *risk,
+        *_reach(comparison),
+    ]
     tail = [*(["**Findings that are new**", "", *findings, ""] if found else []), _others(comparison)]
     used = sum(len(text) + 1 for text in (*head, *tail))
     blocks = [*_objects(comparison), *_drift(drift)]
@@ -53,7 +61,8 @@ def comparison_markdown(comparison: Comparison, *, limit: int, whole: str, drift
 
 def _title(comparison: Comparison) -> str:
     if comparison.base_problem:
-        return f"### GitMesh: {markdown(headline(comparison))} (compared with nothing: {markdown(comparison.base_problem)})"
+        problem = markdown(shortened(comparison.base_problem, 200))
+        return f"### GitMesh: {markdown(headline(comparison))} (compared with nothing: {problem})"
     if not comparison.clusters:
         errors = sum(one.is_error for one in (*comparison.appeared, *comparison.standing))
         return f"### GitMesh: {counted(errors, 'error')}: this revision is refused, and nothing changes"
@@ -90,11 +99,11 @@ def _access_of(cluster: ClusterComparison) -> str:
     return access_counts([change.effect for change in cluster.access]) if cluster.access else "unchanged"
 
 
-def _risk(comparison: Comparison) -> list[str]:
-    rows = [f"- {markdown(text)}{_places(origins)}" for text, origins in comparison.risk.reasons[:10]]
+def _risk(comparison: Comparison, room: int) -> list[str]:
+    rows = fitting([f"- {markdown(text)}{_places(origins)}" for text, origins in comparison.risk.reasons[:10]], room)
     more = len(comparison.risk.reasons) - len(rows)
-    rest = [f"- and {more} more reasons"] if more > 0 else []
-    return [f"**Risk: {comparison.risk.level.value}**", "", *rows, *rest, ""] if rows else []
+    rest = [f"- and {counted(more, 'more reason')}"] if more > 0 else []
+    return [f"**Risk: {comparison.risk.level.value}**", "", *rows, *rest, ""] if comparison.risk.reasons else []
 
 
 def _meaning(comparison: Comparison) -> list[str]:

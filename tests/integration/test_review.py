@@ -187,6 +187,7 @@ class TestTokens:
         server.rights.remove("status")
         code, _, err = run(*REVIEW)
         assert (code, "does not allow the token to" in err) == (3, True)
+        assert len(server.own_comments(1)) == 1, "what is allowed is done"
 
     def test_none_is_needed_to_look(self, server: ForgeServer, run: Run) -> None:
         Path("token").unlink()
