@@ -218,7 +218,7 @@ STATUS_ROOM = 140
 
 
 def status_text(comparison: Comparison) -> str:
-    """The text of a commit status: `low risk; 2 to create, ...`."""
+    """The text of a commit status: `low risk; access 1 gained, 0 lost; 2 to create, ...`."""
     new = by_severity(folded(comparison.appeared))
     errors = f", {counted(new[Severity.ERROR], 'new error')}" if new[Severity.ERROR] else ""
     if not comparison.clusters:
