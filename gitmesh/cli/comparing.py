@@ -18,7 +18,7 @@ from gitmesh.cli.session import Job, execute
 from gitmesh.errors import SourceError
 from gitmesh.model.report import Report, Stage
 from gitmesh.render.escape import printable
-from gitmesh.render.values import ago
+from gitmesh.render.values import ago, listed
 
 if TYPE_CHECKING:
     from gitmesh.adapters.git.checkout import Checkout
@@ -140,6 +140,9 @@ def _sides(asked: Asked, revisions: _Revisions, setup: configuration.Setup | Non
         name, paths = chosen.name, _places(setup, chosen, revisions.checkout.top)
         others = tuple(wiring.source(setup, one, asked.store) for one in setup.config.sources if one is not chosen)
     base, head = (CommitSource(name, revisions.checkout, commit, paths) for commit in (revisions.base, revisions.head))
+    if asked.head == options.HEAD and (edited := folders.uncommitted(head, revisions.checkout.top)):
+        told = f"not committed, and not looked at: {listed(edited)}; `gitmesh diff` with the folder tells what they change"
+        console.note(printable(told))
     return Sides(base=(base, *others), head=(head, *others))
 
 
@@ -233,8 +236,8 @@ def _facts_of(report: Report) -> Mapping[str, ClusterFacts]:
     return {name: result.facts for name, result in report.clusters.items() if result.facts is not None}
 
 
-def answer(found: Compared, form: str, *, color: bool | None, fail_on: str, full: bool) -> int:
-    """Print the comparison; the exit code."""
+def answer(found: Compared, form: str, *, color: bool | None, fail_on: str, full: bool = False, access_only: bool = False) -> int:
+    """Print the comparison, or what is left of it where only access was asked for; the exit code."""
     from gitmesh.cli import annotating
     from gitmesh.cli.output import dumped
     from gitmesh.render.comment import comparison_markdown
@@ -242,7 +245,7 @@ def answer(found: Compared, form: str, *, color: bool | None, fail_on: str, full
 
     if form == "text":
         paint = console.paint_for(color)
-        console.data(comparison_text(found.comparison, drift=found.drift, full=full, paint=paint), paint)
+        console.data(comparison_text(found.comparison, drift=found.drift, full=full, access_only=access_only, paint=paint), paint)
     elif form in options.ANNOTATIONS:
         annotating.show(found.comparison.appeared, form, found.sources)
     elif form == "markdown":

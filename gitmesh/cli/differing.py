@@ -8,7 +8,7 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
-from gitmesh.cli import comparing, ends
+from gitmesh.cli import comparing, ends, options
 from gitmesh.cli.session import translators
 from gitmesh.model.comparison import AccessChange, ClusterComparison, Reach
 from gitmesh.model.facts import ClusterFacts
@@ -37,12 +37,12 @@ def answer(given: Mapping[str, Any], base: str, *, source: str = ANY) -> int:
         store=given["store"],
     )
     found = _narrowed(comparing.compared(asked, translators()), source, given["destination"])
-    return comparing.answer(found, given["form"], color=given["color"], fail_on=given["fail_on"], full=False)
+    return comparing.answer(found, given["form"], color=given["color"], fail_on=given["fail_on"], access_only=True)
 
 
 def only_with_base(given: Mapping[str, Any]) -> None:
     """A usage error for what only a comparison can mean."""
-    if given["facts_from"] is not None or given["head"] != "HEAD":
+    if given["facts_from"] is not None or given["head"] != options.HEAD:
         raise click.UsageError("--head and --facts-from go with --base")
 
 

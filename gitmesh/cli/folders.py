@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitmesh.adapters.folder import FolderSource, read_file
+from gitmesh.adapters.folder import FolderSource, blob_id, read_file
 from gitmesh.adapters.gitindex import read_index
 from gitmesh.adapters.revision import lies_below
 from gitmesh.diagnostics import suggest
@@ -21,6 +21,7 @@ from gitmesh.parsing.nodes import read
 from gitmesh.parsing.parse import GROUP
 
 if TYPE_CHECKING:
+    from gitmesh.adapters.git.snapshots import CommitSource
     from gitmesh.cli.configuration import Setup
     from gitmesh.ports import Source
 
@@ -91,6 +92,24 @@ def _edited(path: Path, top: Path | None, name: str, inside: Sequence[str]) -> S
     except SourceError as error:
         raise click.UsageError(f"{path}: {error}; commit first, or give the whole folder") from None
     return CommitSource(name, checkout, commit, tuple(inside), edited=read_file(str(top), within))
+
+
+def uncommitted(head: CommitSource, top: Path) -> list[str]:
+    """The policy files of the checkout `top` that are not as the commit has them: edited, new, or deleted. Nothing where that cannot be
+    told; whoever compares commits says so, lest an edit look as if it changed nothing."""
+    from gitmesh.adapters.git.tree import list_policies
+
+    index = read_index(top)
+    try:
+        there = FolderSource(head.name, str(top), paths=head.paths, index=index).fetch().files
+        committed = {os.fsdecode(one.path): one.blob for one in list_policies(head.objects, head.commit, head.paths, head.name).files}
+    except SourceError:
+        return []
+    if any(len(blob) != len(blob_id(b"")) for blob in committed.values()):
+        return []  # a repository of SHA-256
+    same = {file.path for file in there if committed.get(file.path) in (file.blob, blob_id(file.content.replace(b"\r\n", b"\n")))}
+    absent = index.skipped if index else ()
+    return sorted({file.path for file in there}.union(committed).difference(same, absent))
 
 
 def _related(here: str, place: str) -> bool:

@@ -13,6 +13,7 @@ C = TypeVar("C", bound=Callable[..., Any])
 Decorator = Callable[[C], C]
 
 _HIGHEST = ("error", "warning")
+HEAD = "HEAD"
 ANNOTATIONS = ("github", "gitlab", "sarif")
 """Forms in which findings annotate files: `gitmesh.render.annotations`."""
 
@@ -120,7 +121,7 @@ def full(command: C) -> C:
 def revisions(command: C) -> C:
     """--base and --head"""
     for decorate in (
-        click.option("--head", metavar="REV", default="HEAD", show_default=True, help="With --base: the revision that is looked at."),
+        click.option("--head", metavar="REV", default=HEAD, show_default=True, help="With --base: the revision that is looked at."),
         click.option("--base", metavar="REV", help="Compare with this revision; where both came apart is where the comparison begins."),
     ):
         command = decorate(command)

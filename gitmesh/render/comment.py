@@ -1,4 +1,4 @@
-"""A comparison as the comment on a pull request: counts first, then what it means, then objects, then findings.
+"""A comparison as the comment on a pull request: counts first, then what it means and why that is a risk, then objects, then findings.
 
 Everything that came from a repository or a cluster is escaped: names, messages and values are text, never markup. The whole stays
 within the forge's limit: what does not fit is cut by whole rows and whole objects, the largest last, and the cut is said.
@@ -18,15 +18,14 @@ from gitmesh.render.changes import MARKS, object_changes
 from gitmesh.render.escape import fenced, markdown, printable
 from gitmesh.render.findings import MOST_FINDINGS, folded
 from gitmesh.render.markdown import finding_row, fitting
-from gitmesh.render.meaning import OBSERVED, Row, headline, meaning, reach_text
+from gitmesh.render.meaning import OBSERVED, RISKS, Row, access_counts, headline, meaning, reach_text
 from gitmesh.render.plans import FIELDS_SHOWN, origins_text
 from gitmesh.render.summary import by_severity, findings_total
 from gitmesh.render.values import counted, listed, masked, shortened, shown
 from gitmesh.yaml_text import dump
 
-_RISK = {Level.NONE: "no risk", Level.LOW: "low risk", Level.HIGH: "**high risk**"}
 _HEADER = "| Cluster | Mesh | + | ~ | - | Access | Protection | Held |\n|---|---|---|---|---|---|---|---|"
-_SHARES = {"clusters": 0.12, "meaning": 0.3, "findings": 0.2}
+_SHARES = {"clusters": 0.12, "meaning": 0.3, "risk": 0.1, "findings": 0.2}
 """What part of the room each section may take at most, so that every one of them is seen."""
 _RESERVE = 900
 """Characters for the title, the cut and the last line."""
@@ -38,9 +37,17 @@ def comparison_markdown(comparison: Comparison, *, limit: int, whole: str, drift
     rows, said = _clusters(comparison), _meaning(comparison)
     found = folded(comparison.appeared)
     table = fitting(rows, int(room * _SHARES["clusters"]))
+    risk = _risk(comparison, int(room * _SHARES["risk"]))
     told = fitting(said, int(room * _SHARES["meaning"]))
     findings = _findings(found, int(room * _SHARES["findings"]))
-    head = [_title(comparison), "", *([_HEADER, *table, ""] if rows else []), *_risk(comparison), *told, *_reach(comparison)]
+    head = [
+        _title(comparison),
+        "",
+        *([_HEADER, *table, ""] if rows else []),
+        *told,
+        *risk,
+        *_reach(comparison),
+    ]
     tail = [*(["**Findings that are new**", "", *findings, ""] if found else []), _others(comparison)]
     used = sum(len(text) + 1 for text in (*head, *tail))
     blocks = [*_objects(comparison), *_drift(drift)]
@@ -54,13 +61,18 @@ def comparison_markdown(comparison: Comparison, *, limit: int, whole: str, drift
 
 def _title(comparison: Comparison) -> str:
     if comparison.base_problem:
-        return f"### GitMesh: {markdown(headline(comparison))} (compared with nothing: {markdown(comparison.base_problem)})"
+        problem = markdown(shortened(comparison.base_problem, 200))
+        return f"### GitMesh: {markdown(headline(comparison))} (compared with nothing: {problem})"
     if not comparison.clusters:
         errors = sum(one.is_error for one in (*comparison.appeared, *comparison.standing))
         return f"### GitMesh: {counted(errors, 'error')}: this revision is refused, and nothing changes"
     if not any(one.changes for one in comparison.clusters.values()):
         return f"### GitMesh: nothing changes in {counted(len(comparison.clusters), 'cluster')}"
-    return f"### GitMesh: {markdown(headline(comparison))}; {_RISK[comparison.risk.level]}"
+    return f"### GitMesh: {markdown(headline(comparison))}; {_risk_total(comparison.risk.level)}"
+
+
+def _risk_total(level: Level) -> str:
+    return f"**{RISKS[level]}**" if level is Level.HIGH else RISKS[level]
 
 
 def _clusters(comparison: Comparison) -> list[str]:
@@ -77,17 +89,21 @@ def _numbers(cluster: ClusterComparison) -> str:
     if cluster.unknown and not cluster.objects:
         return f"{mode}| {markdown(meshes)} | ? | ? | ? | {markdown(cluster.unknown)} | ? | ? |"
     counts = [str(sum(delta.action is action for delta in cluster.objects)) for action in (Action.CREATE, Action.UPDATE, Action.DELETE)]
-    access = markdown(cluster.unknown) if cluster.unknown else str(len(cluster.access))
+    access = markdown(cluster.unknown) if cluster.unknown else _access_of(cluster)
     weaker = sum(change.weaker for change in cluster.protection)
     guards = f"{weaker} weaker, {len(cluster.protection) - weaker} stronger"
     return f"{mode}| {markdown(meshes)} | {' | '.join(counts)} | {access} | {guards} | {len(cluster.held)} |"
 
 
-def _risk(comparison: Comparison) -> list[str]:
-    rows = [f"- {markdown(text)}{_places(origins)}" for text, origins in comparison.risk.reasons[:10]]
+def _access_of(cluster: ClusterComparison) -> str:
+    return access_counts([change.effect for change in cluster.access]) if cluster.access else "unchanged"
+
+
+def _risk(comparison: Comparison, room: int) -> list[str]:
+    rows = fitting([f"- {markdown(text)}{_places(origins)}" for text, origins in comparison.risk.reasons[:10]], room)
     more = len(comparison.risk.reasons) - len(rows)
-    rest = [f"- and {more} more reasons"] if more > 0 else []
-    return [f"**Risk: {comparison.risk.level.value}**", "", *rows, *rest, ""] if rows else []
+    rest = [f"- and {counted(more, 'more reason')}"] if more > 0 else []
+    return [f"**Risk: {comparison.risk.level.value}**", "", *rows, *rest, ""] if comparison.risk.reasons else []
 
 
 def _meaning(comparison: Comparison) -> list[str]:
@@ -110,7 +126,7 @@ def _places(origins: tuple[Origin, ...]) -> str:
 
 
 def _reach(comparison: Comparison) -> list[str]:
-    return [f"Reach: {reach_text(comparison)}.", ""] if comparison.clusters else []
+    return [f"Reach: {reach_text(comparison)}.", ""] if any(one.changes for one in comparison.clusters.values()) else []
 
 
 def _findings(found: Sequence[Diagnostic], room: int) -> list[str]:
@@ -202,9 +218,11 @@ STATUS_ROOM = 140
 
 
 def status_text(comparison: Comparison) -> str:
-    """The text of a commit status: `low risk; 2 to create, ...`."""
+    """The text of a commit status: `low risk; access 1 gained, 0 lost; 2 to create, ...`."""
     new = by_severity(folded(comparison.appeared))
     errors = f", {counted(new[Severity.ERROR], 'new error')}" if new[Severity.ERROR] else ""
     if not comparison.clusters:
         return f"refused{errors}; nothing changes"
-    return shortened(f"{comparison.risk.level.value} risk{errors}; {headline(comparison)}", STATUS_ROOM)
+    if not any(one.changes for one in comparison.clusters.values()):
+        return f"nothing changes in {counted(len(comparison.clusters), 'cluster')}{errors}"
+    return shortened(f"{RISKS[comparison.risk.level]}{errors}; {headline(comparison)}", STATUS_ROOM)

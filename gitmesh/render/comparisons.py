@@ -14,7 +14,7 @@ from gitmesh.render.comment import body_lines
 from gitmesh.render.document import Document, document, field_document, findings, origins
 from gitmesh.render.escape import printable
 from gitmesh.render.findings import findings_text
-from gitmesh.render.meaning import OBSERVED, Row, headline, meaning, reach_text
+from gitmesh.render.meaning import OBSERVED, RISKS, Row, access_total, headline, meaning, reach_text
 from gitmesh.render.paint import Paint, Role, plain
 from gitmesh.render.plans import FIELDS_SHOWN, field_text, origins_text
 from gitmesh.render.summary import by_severity, findings_total
@@ -24,11 +24,15 @@ _ROLES: dict[Level, Role] = {Level.NONE: "good", Level.LOW: "warning", Level.HIG
 _MARK_ROLES: dict[str, Role] = {"Gained": "change", "weaker": "error", "elsewhere": "error", "Lost": "error", "Unknown": "warning"}
 
 
-def comparison_text(comparison: Comparison, *, drift: Report | None = None, full: bool = False, paint: Paint = plain) -> str:
-    """What it means first, then the objects, then new findings, then one line of totals. With `full`, new objects show their body."""
+def comparison_text(
+    comparison: Comparison, *, drift: Report | None = None, full: bool = False, access_only: bool = False, paint: Paint = plain
+) -> str:
+    """What it means first, then the objects, then new findings, then one line of totals. With `full`, new objects show their body;
+    with `access_only` nothing else was compared, and no total speaks of it."""
     lines = [*_meaning(comparison, paint), *_objects(comparison, full=full, paint=paint), *_drift(drift, paint)]
     found = findings_text(comparison.appeared, paint=paint)
-    return "".join(f"{line}\n" for line in lines) + found + "".join(f"{line}\n" for line in _totals(comparison, paint))
+    totals = _totals(comparison, paint, access_only=access_only)
+    return "".join(f"{line}\n" for line in lines) + found + "".join(f"{line}\n" for line in totals)
 
 
 def _meaning(comparison: Comparison, paint: Paint) -> Iterator[str]:
@@ -83,7 +87,7 @@ def _drift(drift: Report | None, paint: Paint) -> Iterator[str]:
         yield from rows
 
 
-def _totals(comparison: Comparison, paint: Paint) -> Iterator[str]:
+def _totals(comparison: Comparison, paint: Paint, *, access_only: bool) -> Iterator[str]:
     base, head = comparison.base[:12], comparison.head[:12]
     yield f"{base} -> {head}" + (f", facts: {printable(comparison.facts)}" if comparison.facts else "")
     if comparison.base_problem:
@@ -92,12 +96,14 @@ def _totals(comparison: Comparison, paint: Paint) -> Iterator[str]:
         yield paint("error", "this revision is refused, and nothing changes")
         return
     if not any(one.changes for one in comparison.clusters.values()):
-        yield f"nothing changes in {counted(len(comparison.clusters), 'cluster')}{_standing(comparison)}"
+        same = "decided as before" if access_only else "nothing changes"
+        yield f"{same} in {counted(len(comparison.clusters), 'cluster')}{_standing(comparison)}"
         return
     for text, places in comparison.risk.reasons:
         yield f"  {paint('faint', 'because')} {printable(text)}" + (paint("faint", f"   {origins_text(places)}") if places else "")
-    risk = paint(_ROLES[comparison.risk.level], f"{comparison.risk.level.value} risk")
-    yield f"{paint('strong', headline(comparison))}; {risk}; {reach_text(comparison)}{_standing(comparison)}"
+    risk = paint(_ROLES[comparison.risk.level], RISKS[comparison.risk.level])
+    total, reach = (access_total(comparison), "") if access_only else (headline(comparison), f"; {reach_text(comparison)}")
+    yield f"{paint('strong', total)}; {risk}{reach}{_standing(comparison)}"
 
 
 def _standing(comparison: Comparison) -> str:

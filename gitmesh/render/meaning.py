@@ -7,12 +7,13 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from gitmesh.model.comparison import AccessChange, ClusterComparison, Comparison, Effect, ProtectionChange, RouteChange
+from gitmesh.model.comparison import AccessChange, ClusterComparison, Comparison, Effect, Level, ProtectionChange, RouteChange
 from gitmesh.model.policies import Origin
 from gitmesh.render.values import counted, listed
 
 _CALLERS_SHOWN = 6
 OBSERVED = "only observed"
+RISKS: Mapping[Level, str] = {Level.NONE: "no risk", Level.LOW: "low risk", Level.HIGH: "high risk"}
 
 
 class Section(StrEnum):
@@ -131,18 +132,30 @@ def reach_text(comparison: Comparison) -> str:
     return f"{counted(services, 'service')}, {counted(workloads, 'workload')} in {counted(len(touched), 'cluster')}"
 
 
+def access_total(comparison: Comparison) -> str:
+    """`access 2 gained, 0 lost`: as many as rows are told, whatever the number of clusters. Of what is unknown nothing is unchanged."""
+    if not any(one.access or one.unknown for one in comparison.clusters.values()):
+        return "access unchanged"
+    return f"access {access_counts([row.mark for row in meaning(comparison).get(Section.ACCESS, ())])}"
+
+
+def access_counts(effects: Sequence[str]) -> str:
+    """`2 gained, 0 lost, 1 otherwise`."""
+    gained, lost = effects.count(Effect.GAINED), effects.count(Effect.LOST)
+    rest = len(effects) - gained - lost
+    return f"{gained} gained, {lost} lost" + (f", {rest} otherwise" if rest else "")
+
+
 def headline(comparison: Comparison) -> str:
-    """The counts, first of all: `2 objects to create, 1 to change, 0 to delete in 2 clusters; who may call whom: 1 gained, 0 lost`."""
+    """The counts, first of all: `access 1 gained, 0 lost; 2 to create, 1 to change, 0 to delete in 2 clusters`. What it means comes
+    first, as forges show only the beginning of a status."""
     deltas = [delta for one in comparison.clusters.values() for delta in one.objects]
     counts = {name: sum(delta.action.value == name for delta in deltas) for name in ("create", "update", "delete")}
-    effects = [change.effect for one in comparison.clusters.values() for change in one.access]
     clusters = [one for one in comparison.clusters.values() if one.changes]
     unknown = sum(bool(one.unknown) for one in comparison.clusters.values())
     said = [
+        access_total(comparison),
         f"{counts['create']} to create, {counts['update']} to change, {counts['delete']} to delete in {counted(len(clusters), 'cluster')}",
-        f"access: {effects.count(Effect.GAINED)} gained, {effects.count(Effect.LOST)} lost",
     ]
-    rest = len(effects) - effects.count(Effect.GAINED) - effects.count(Effect.LOST)
-    said[1] += f", {rest} otherwise" if rest else ""
     said += [f"{counted(unknown, 'cluster')} unknown"] if unknown else []
     return "; ".join(said)

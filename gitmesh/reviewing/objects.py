@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from gitmesh.model.comparison import ObjectDelta
 from gitmesh.model.manifests import Build, Manifest
-from gitmesh.model.objects import ObjectKey, decode
+from gitmesh.model.objects import ObjectKey, canonical, decode, mapping
 from gitmesh.model.plan import Action, FieldChange
 from gitmesh.model.policies import Origin
 from gitmesh.planning.fields import changes, nearest
+from gitmesh.planning.ownership import ID
 
 
 def object_deltas(base: Build, head: Build) -> tuple[ObjectDelta, ...]:
@@ -35,12 +36,20 @@ def _delta(key: ObjectKey, old: Manifest | None, new: Manifest | None) -> Object
     return ObjectDelta(
         key=key,
         action=Action.UPDATE if old and new else Action.CREATE if new else Action.DELETE,
-        before=old.body if old else b"",
-        after=new.body if new else b"",
+        before=_unmarked(old.body) if old else b"",
+        after=_unmarked(new.body) if new else b"",
         fields=_fields(old, new) if old and new else (),
         policies=tuple(sorted({policy for one in either for policy in one.policies})),
         origins=tuple(sorted(set(fields.values()))),
     )
+
+
+def _unmarked(body: bytes) -> bytes:
+    """An object without our mark with its own name and the cluster's: what is alike in two clusters then reads alike."""
+    found = decode(body)
+    annotations = mapping(mapping(found.get("metadata")).get("annotations"))
+    kept = {name: value for name, value in annotations.items() if name != ID}
+    return canonical({**found, "metadata": {**mapping(found.get("metadata")), "annotations": kept}}) if ID in annotations else body
 
 
 def _fields(old: Manifest, new: Manifest) -> tuple[FieldChange, ...]:

@@ -54,9 +54,14 @@ def status_of(publication: Publication) -> CommitStatus:
 
 def begin(forge: Forge, pull: PullRequest, instance: str, head: str) -> None:
     """Say that the head is being reviewed, and end the waiting status of the head that was announced before. Of a pull request that is
-    closed, or has another head, nothing is announced. Raises ForgeError."""
+    closed, or has another head, nothing is announced. A right that is lacking keeps no comment back: `publish` says it after that.
+    Raises ForgeError for what may pass."""
     if pull.state is PullState.OPEN and pull.head == head:
-        repeated(lambda: _begun(forge, pull, instance, head))
+        try:
+            repeated(lambda: _begun(forge, pull, instance, head))
+        except ForgeError as error:
+            if error.retryable:
+                raise
 
 
 def _begun(forge: Forge, pull: PullRequest, instance: str, head: str) -> None:

@@ -9,6 +9,7 @@ from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.comparison import AccessChange, ClusterComparison, Effect, Level, Risk
 from gitmesh.model.policies import Origin
 from gitmesh.render.meaning import STRANGERS, callers_text
+from gitmesh.render.values import listed
 
 
 class _Reason(NamedTuple):
@@ -43,15 +44,15 @@ def _reasons(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[_Rea
 
 
 def _of_access(change: AccessChange, callers: str) -> _Reason:
-    name = _name(change.service)
+    name, whom = _name(change.service), callers + (f" ({listed(change.requests)})" if change.requests else "")
     if change.effect is Effect.GAINED:
         strangers = any(caller.startswith(STRANGERS) for caller in change.callers)
-        return _Reason(strangers, f"{name} opens: {callers}", change.origins)
+        return _Reason(strangers, f"{name} opens to {whom}", change.origins)
     if change.effect is Effect.LOST:
-        return _Reason(True, f"{name} closes: {callers}", change.origins)
+        return _Reason(True, f"{name} closes to {whom}", change.origins)
     if change.effect is Effect.UNKNOWN:
-        return _Reason(True, f"{name} cannot be told: {callers}", change.origins)
-    return _Reason(False, f"{name} answers otherwise, pod by pod: {callers}", change.origins)
+        return _Reason(True, f"{name} cannot be told: {whom}", change.origins)
+    return _Reason(False, f"{name} answers otherwise, pod by pod: {whom}", change.origins)
 
 
 def _name(service: tuple[str, str]) -> str:

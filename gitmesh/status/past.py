@@ -12,7 +12,12 @@ from gitmesh.status.reading import UnreadableError, read_policy, read_status, se
 
 _HEALED = re.compile(r"healed ([a-z0-9][-a-z0-9]{0,62}) ([^:]{1,600}): ([^()]{0,3000}|.{0,3000}?)(?: \(by (.{1,500})\))?")
 _TRAILER = re.compile(r"GitMesh-Source: ([0-9a-f]{40}|[0-9a-f]{64})")
-_PULL_SUBJECTS = (re.compile(r"Merge pull request #(\d{1,9})\b"), re.compile(r"\(#(\d{1,9})\)\s*$"), re.compile(r"\(!(\d{1,9})\)\s*$"))
+_PULL_SUBJECTS = (
+    re.compile(r"Merge pull request #(\d{1,9})\b"),
+    re.compile(r"Merge pull request '.*' \(#(\d{1,9})\) from "),
+    re.compile(r"\(#(\d{1,9})\)\s*$"),
+    re.compile(r"\(!(\d{1,9})\)\s*$"),
+)
 _PULL_LINES = (
     re.compile(r"See merge request [\w./-]{0,300}!(\d{1,9})"),
     re.compile(r"(?:Reviewed-on|PR-URL|Pull-Request|Merge-Request): *(?:\S{0,500}[/#!])?#?(\d{1,9})"),

@@ -91,7 +91,8 @@ class GitLabServer(ForgeServer):
         barred = self._barred(asked, "read")
         if barred or asked.match[1] not in self.commits:
             return barred or self.refused(404, "Commit ")
-        page, headers = self.paged(asked, self.landed(asked.match[1]), 20)
+        going_in = [pull for pull in self.pulls.values() if pull.state == "open" and asked.match[1] in pull.heads]
+        page, headers = self.paged(asked, [*going_in, *self.landed(asked.match[1])], 20)
         return ForgeAnswer(data=[self._pull(pull) for pull in page], headers=headers)
 
     def list_notes(self, asked: ForgeRequest) -> ForgeAnswer:
@@ -136,11 +137,17 @@ class GitLabServer(ForgeServer):
         barred, body = self._barred(asked, "status"), asked.body
         if barred or asked.match[1] not in self.commits:
             return barred or self.refused(404, "Commit ")
+        if "ref" not in body and self._is_on_no_branch(asked.match[1]):
+            return self.refused(404, "References for commit ")
         if body.get("state") not in _STATES:
             return ForgeAnswer(status=400, data={"error": "state does not have a valid value"})
         if len(body.get("description") or "") > 255:
             return ForgeAnswer(status=400, data={"message": {"description": ["is too long (maximum is 255 characters)"]}})
         return self._transition(asked.match[1], body)
+
+    def _is_on_no_branch(self, commit: str) -> bool:
+        """The head of a fork's merge request is known by `refs/merge-requests` alone, and GitLab looks for branches."""
+        return any(pull.fork and commit in pull.heads and pull.state != "merged" for pull in self.pulls.values())
 
     def _transition(self, commit: str, body: Mapping[str, str]) -> ForgeAnswer:
         """A status that is under way changes; one that has ended is followed by another."""

@@ -24,7 +24,7 @@ from tests.shop import EXAMPLE, example_policies
 HOSTILE = ("$(touch pwned)", '"; touch pwned; "', "`touch pwned`", "x\ntouch pwned", "--upload-pack=touch pwned")
 WORKFLOWS = sorted(str(path.relative_to(CI)) for folder in ("github", "gitea") for path in (CI / folder).glob("*.yaml"))
 FORKED = "$(touch${IFS}pwned)"
-TITLE = "### GitMesh: 0 to create, 2 to change, 0 to delete in 2 clusters"
+TITLE = "### GitMesh: access unchanged; 0 to create, 2 to change, 0 to delete in 2 clusters"
 
 
 def configuration(server: ForgeServer) -> str:

@@ -97,6 +97,20 @@ def test_a_limit_is_not_taken_for_a_bot(github: GitHubServer, tmp_path: Path) ->
     assert github.requests("POST") == []
 
 
+def test_a_status_that_somebody_else_sets_just_now_is_waited_for(gitlab: GitLabServer, tmp_path: Path) -> None:
+    """GitLab locks the statuses of a commit: an agent and a job may want to set theirs at once."""
+    gitlab.open_pull(A)
+    busy = ForgeAnswer(status=409, data={"message": "Another update to this commit status is in progress"})
+    gitlab.script = [busy, busy]
+    forge = gitlab.forge(tmp_path)
+    forge.set_status(A, CommitStatus(context="gitmesh/review", state=CommitState.SUCCESS, text="x"))
+    assert [one.context for one in forge.statuses(A)] == ["gitmesh/review"]
+    gitlab.script = [busy] * 5
+    with pytest.raises(ForgeError, match="somebody else at work") as caught:
+        forge.set_status(A, CommitStatus(context="gitmesh/review", state=CommitState.FAILURE, text="x"))
+    assert caught.value.retryable
+
+
 def test_github_tells_a_commit_of_a_trial_merge_which_is_none(github: GitHubServer, tmp_path: Path) -> None:
     number = github.open_pull(A)
     forge = github.forge(tmp_path)

@@ -179,6 +179,14 @@ def test_the_newest_status_of_each_context(server: ForgeServer, forge: Forge) ->
     assert forge.statuses(B) == ()
 
 
+def test_the_head_of_a_fork_has_a_status(server: ForgeServer, forge: Forge) -> None:
+    """It lies on no branch of the repository."""
+    server.open_pull(A, fork=True)
+    for state in (CommitState.PENDING, CommitState.SUCCESS):
+        forge.set_status(A, CommitStatus(context="gitmesh/review", state=state, text="x"))
+        assert [one.state for one in forge.statuses(A)] == [state]
+
+
 def test_long_texts_are_cut_to_what_is_taken(server: ForgeServer, forge: Forge) -> None:
     server.open_pull(A)
     forge.set_status(A, CommitStatus(context="gitmesh/review", state=CommitState.SUCCESS, text="ü" * 500))

@@ -143,7 +143,7 @@ class TestJobs:
     def test_its_page_holds_the_review(self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
         run(*REVIEW)
-        assert "### GitMesh: 0 to create, 2 to change" in (tmp_path / "summary").read_text()
+        assert "### GitMesh: access unchanged; 0 to create, 2 to change" in (tmp_path / "summary").read_text()
 
     def test_without_one_the_base_is_to_be_given(self, server: ForgeServer, run: Run) -> None:
         code, _, err = run("review", "--config", "gitmesh.yaml")
@@ -187,6 +187,7 @@ class TestTokens:
         server.rights.remove("status")
         code, _, err = run(*REVIEW)
         assert (code, "does not allow the token to" in err) == (3, True)
+        assert len(server.own_comments(1)) == 1, "what is allowed is done"
 
     def test_none_is_needed_to_look(self, server: ForgeServer, run: Run) -> None:
         Path("token").unlink()
@@ -358,4 +359,4 @@ class TestOutages:
     def test_the_report_is_written_all_the_same(self, server: ForgeServer, run: Run) -> None:
         server.faults = Faults(1, 1.0, (Trouble.FAILURE,))
         run(*REVIEW, "--report", "review.md")
-        assert "### GitMesh: 0 to create, 2 to change" in Path("review.md").read_text()
+        assert "### GitMesh: access unchanged; 0 to create, 2 to change" in Path("review.md").read_text()

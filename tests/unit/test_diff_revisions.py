@@ -124,6 +124,41 @@ def test_a_new_object_shows_its_body_where_all_is_asked_for(run: Run) -> None:
     assert "+   http:" in run("diff", "--base", base, "-o", "markdown")[1]
 
 
+def test_a_new_object_that_is_alike_in_two_clusters_is_shown_once(run: Run) -> None:
+    Path("policies/deny.yaml").write_text(OPENS.replace("spec: {", "spec: {action: Deny, "))
+    commit()
+    out = run("diff", "--base", "main", "-o", "markdown")[1]
+    (summary,) = [line for line in out.splitlines() if "(+)</summary>" in line]
+    assert summary.startswith("<details><summary>east, west: AuthorizationPolicy bookshop/ratings-deny")
+
+
+def test_what_is_not_committed_is_not_compared_and_that_is_said(run: Run) -> None:
+    """Else an edit looks as if it changed nothing."""
+    assert "not committed" not in run("diff", "--base", "main")[2]
+    edit("policies/reviews.yaml", "timeout: 3s", "timeout: 5s")
+    Path("policies/ratings.yaml").unlink()
+    Path("policies/new.yaml").write_text(OPENS)
+    Path("notes.yaml").write_text("no policy: at all\n")
+    code, out, err = run("diff", "--base", "main")
+    assert (code, "nothing changes in 2 clusters" in out) == (0, True)
+    assert "not committed, and not looked at: policies/new.yaml, policies/ratings.yaml, policies/reviews.yaml; `gitmesh diff`" in err
+    assert "not committed" not in run("diff", "--base", "main", "--head", "feature")[2]
+
+
+def test_lines_that_end_otherwise_in_the_checkout_are_committed(run: Run) -> None:
+    """Git for Windows writes them so."""
+    file = Path("policies/reviews.yaml")
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    assert "not committed" not in run("diff", "--base", "main")[2]
+
+
+def test_a_review_of_nothing_says_so(run: Run) -> None:
+    out, err = run("review", "--base", "main", "--dry-run")[1:]
+    assert out.startswith("### GitMesh: nothing changes in 2 clusters\n")
+    assert "Reach" not in out
+    assert "success, nothing changes in 2 clusters" in err
+
+
 def test_a_rule_that_moved_did_not_change(run: Run) -> None:
     """Lists are compared by content."""
     Path("policies/a.yaml").write_text(OPENS.replace("all: true", "serviceAccounts: [{name: details}]").replace("open", "a"))
@@ -318,10 +353,28 @@ def test_the_comment_stays_within_its_limit_and_says_what_was_cut(run: Run) -> N
     for limit in (4_000, 65_536, 1_000_000):
         text = comparison_markdown(comparison, limit=limit, whole="the report")
         assert len(text) <= limit
-        assert text.startswith("### GitMesh: 3000 to create")
+        assert text.startswith("### GitMesh: access unchanged; 3000 to create")
         assert text.count("<details>") == text.count("</details>")
         assert ("Cut to fit a comment" in text) == (limit < 1_000_000)
     assert len(comparison_markdown(comparison, limit=65_536, whole="x")) > 60_000
+
+
+@pytest.mark.parametrize("letter", ["x", "[", "&"])
+def test_a_comment_stays_within_its_limit_whatever_is_long(letter: str) -> None:
+    """Names, messages and paths come from repositories and clusters; a forge refuses the whole comment for one character too many."""
+    from gitmesh.model.comparison import ClusterComparison, Comparison, Level, ProtectionChange, Risk
+    from gitmesh.render.comment import comparison_markdown
+
+    long = letter * 15_000
+    guards = tuple(ProtectionChange(subject=f"{number}", text=long, weaker=True) for number in range(12))
+    clusters = {name: ClusterComparison(name=name, protection=guards, unknown=long) for name in ("east", "west")}
+    risk = Risk(level=Level.HIGH, reasons=tuple((f"{number} {long}", ()) for number in range(12)))
+    comparison = Comparison(base="a" * 40, head="b" * 40, clusters=clusters, risk=risk, base_problem=long)
+    for limit in (4_000, 65_536):
+        text = comparison_markdown(comparison, limit=limit, whole="the report")
+        assert len(text) <= limit
+        assert "**Risk: high**" in text
+        assert "more reasons" in text
 
 
 def test_an_order_that_decides_is_told(run: Run) -> None:
@@ -340,7 +393,16 @@ class TestMeaning:
         assert "Gained  bookshop/productpage -> bookshop/details:80 POST   policies/access.yaml:19,25" in out
         assert "Lost  bookshop/productpage -> bookshop/details:80 HEAD   policies/access.yaml:19,25" in out
         assert out.index("Lost") < out.index("~ AuthorizationPolicy")
-        assert "bookshop/details closes: bookshop/productpage" in out
+        assert "bookshop/details closes to bookshop/productpage (HEAD)" in out
+
+    def test_a_comment_says_who_may_call_whom_before_all_else(self, run: Run) -> None:
+        """A row that is so in two clusters counts once, as it is told."""
+        edit("policies/access.yaml", "methods: [GET, HEAD]", "methods: [GET, POST]")
+        commit()
+        out, err = run("review", "--base", "main", "--dry-run")[1:]
+        assert out.startswith("### GitMesh: access 2 gained, 2 lost; 0 to create, 4 to change, 0 to delete in 2 clusters; **high risk**")
+        assert "success, high risk; access 2 gained, 2 lost; 0 to create" in err
+        assert out.index("**Who may call whom**") < out.index("**Risk: high**") < out.index("<details>")
 
     def test_strangers_are_named_first_and_are_a_high_risk(self, run: Run) -> None:
         Path("policies/open.yaml").write_text(OPENS)
@@ -370,8 +432,9 @@ class TestMeaning:
         commit()
         code, out, _ = run("who-can", "bookshop/details", "--base", "main")
         assert (code, "bookshop/details:80 POST" in out, "bookshop/reviews" in out) == (1, True, False)
+        assert out.splitlines()[-1] == "access 1 gained, 1 lost; high risk", "objects were not asked about"
         code, out, _ = run("who-can", "ratings:80", "--base", "main")
-        assert (code, "nothing changes in 2 clusters" in out) == (0, True)
+        assert (code, "decided as before in 2 clusters" in out) == (0, True)
         assert "there is no Service nope" in run("who-can", "nope", "--base", "main")[2]
         assert run("who-can", "details", "--base", "main", "--expect", "denied")[0] == 3
         assert run("who-can", "details", "--head", "main")[0] == 3

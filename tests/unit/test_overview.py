@@ -192,6 +192,7 @@ def test_the_number_of_objects_is_compared_with_the_commit_before() -> None:
         ("Merge branch 'x' into 'main'\n\nMore\n\nSee merge request shop/mesh!33", (33,)),
         ("More\n\nReviewed-on: https://git.example/shop/mesh/pulls/9", (9,)),
         ("Merge pull request 'x' (#4) from a into main\n\nReviewed-on: https://git.example/a/b/pulls/4", (4,)),
+        ("Merge pull request 'As (#3) meant' (#4) from a into main", (4,)),
         ("More (!5)", (5,)),
         ("Fix #3 in the table", ()),
         ("x" * 2000 + " (#1)", ()),

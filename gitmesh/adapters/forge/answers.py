@@ -117,6 +117,8 @@ def failure(site: Site, purpose: Purpose, answer: HttpAnswer[T]) -> ForgeError:
         hint = "Set forge.url and forge.repository to where it is now. No redirect is followed, since the token would go along."
         where = clean(answer.headers.get("location", ""), _LONGEST_DETAIL)
         return ForgeError(f"{site.host} says that this is elsewhere {status}", retryable=False, detail=where, hint=hint)
+    if answer.status == 409:
+        return ForgeError(f"{site.host} has somebody else at work there {status}", detail=detail)
     if answer.status >= 500:
         return ForgeError(f"{site.host} failed {status}", detail=detail)
     return ForgeError(f"{site.host} refused a request to {purpose} {status}", retryable=False, detail=detail)

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.adapters.forge.answers import words_of
 from gitmesh.adapters.forge.shapes import Nothing, commit_of, cut, newest, only, with_head
 from gitmesh.adapters.forge.site import Purpose
 from gitmesh.adapters.forge.transport import ApiCall, Exchange, Transport
+from gitmesh.errors import ForgeError
 from gitmesh.model.forge import Comment, CommitState, CommitStatus, PullRequest, PullState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from gitmesh.adapters.forge.answers import HttpAnswer
 
@@ -127,7 +129,7 @@ class GitLabForge:
 
     def pulls_of(self, commit: str) -> tuple[PullRequest, ...]:
         """As the port says. A commit that GitLab does not have is 404, as is a project."""
-        ask = ApiCall(purpose=Purpose.READ, path=f"{self._project}/repository/commits/{commit}/merge_requests", query=_MOST)
+        ask = ApiCall(purpose=Purpose.READ, path=self._merges_of(commit), query=_MOST)
         with self._transport.call() as exchange:
             answer = exchange.answer(ask, list[_GitLabMerge], lambda answer: answer.status == 404 and "Commit" in words_of(answer.body))
         found = with_head(merge.value() for merge in answer.value or ())
@@ -168,13 +170,28 @@ class GitLabForge:
             return newest(status.value() for page in exchange.pages(ask, list[_GitLabStatus]) for status in page)
 
     def set_status(self, commit: str, status: CommitStatus) -> None:
-        """As the port says. The state that it has already is refused by older ones, after the text was taken."""
+        """As the port says. The state that it has already is refused by older ones, after the text was taken. The head of a merge
+        request from a fork lies on no branch of the project, so GitLab wants to be told the ref."""
         name = _STATE_NAMES[status.state]
         body = {"state": name, "name": status.context, "description": cut(status.text, _TEXT_LIMIT)}
         body |= {"target_url": status.url} if status.url else {}
         ask = ApiCall(purpose=Purpose.STATUS, method="POST", path=f"{self._project}/statuses/{commit}", body=body)
         with self._transport.call() as exchange:
-            exchange.answer(ask, Nothing, _is_already(name))
+            answer = exchange.answer(ask, Nothing, lambda answer: _is_already(answer, name) or _lacks_ref(answer))
+            if _lacks_ref(answer):
+                named = replace(ask, body=body | {"ref": self._ref_of(exchange, commit)})
+                exchange.answer(named, Nothing, lambda answer: _is_already(answer, name))
+
+    def _ref_of(self, exchange: Exchange, commit: str) -> str:
+        """The ref of the merge request whose head the commit is. Raises ForgeError where it is of none."""
+        ask = ApiCall(purpose=Purpose.READ, path=self._merges_of(commit), query=_MOST)
+        found = next((merge for merge in exchange.ask(ask, list[_GitLabMerge]) if merge.sha == commit), None)
+        if found is None:
+            raise ForgeError(f"commit {commit[:12]} lies on no branch, and is the head of no merge request", retryable=False)
+        return found.value().head_ref
+
+    def _merges_of(self, commit: str) -> str:
+        return f"{self._project}/repository/commits/{commit}/merge_requests"
 
     def _merge(self, number: int) -> str:
         return f"{self._project}/merge_requests/{number}"
@@ -186,11 +203,12 @@ class GitLabForge:
         return self._account
 
 
-def _is_already(name: str) -> Callable[[HttpAnswer[Nothing]], bool]:
+def _is_already(answer: HttpAnswer[Nothing], name: str) -> bool:
     """Whether GitLab says that it will not go from the state to the same one."""
+    said = words_of(answer.body)
+    return answer.status == 400 and "Cannot transition status via" in said and f"from :{name}" in said
 
-    def is_already(answer: HttpAnswer[Nothing]) -> bool:
-        said = words_of(answer.body)
-        return answer.status == 400 and "Cannot transition status via" in said and f"from :{name}" in said
 
-    return is_already
+def _lacks_ref(answer: HttpAnswer[Nothing]) -> bool:
+    """Whether GitLab finds the commit, but no branch with it."""
+    return answer.status == 404 and "References for commit" in words_of(answer.body)

@@ -39,7 +39,8 @@ MOST_PAGES = 100
 MOST_BYTES = 32 * 1024 * 1024
 """Of one answer. A page of comments may have 20 of GitLab's, each with a million characters."""
 logging.getLogger("httpcore2").setLevel(logging.WARNING)  # at DEBUG it tells all headers of an answer, which may repeat a token
-_RETRIED = frozenset({500, 502, 503, 504})
+_RETRIED = frozenset({409, 500, 502, 503, 504})
+"""409 among them: GitLab says so while somebody else sets a status of the same commit."""
 
 
 class ApiCall(Struct, frozen=True, kw_only=True):
