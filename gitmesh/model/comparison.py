@@ -83,7 +83,7 @@ class AccessChange(Struct, frozen=True, kw_only=True, order=True):
 
 class RouteChange(Struct, frozen=True, kw_only=True, order=True):
     """One field of the routing of one destination that differs. `requests` are those that it is about ("" = all); a value is "" where
-    the mesh's own behaviour stays. `elsewhere`: the data of requests goes to a destination where it did not go."""
+    the mesh's own behaviour stays. `elsewhere`: requests, or clients by a redirect, go to where they did not go."""
 
     service: tuple[str, str]
     requests: str
