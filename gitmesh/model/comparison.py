@@ -83,7 +83,8 @@ class AccessChange(Struct, frozen=True, kw_only=True, order=True):
 
 class RouteChange(Struct, frozen=True, kw_only=True, order=True):
     """One field of the routing of one destination that differs. `requests` are those that it is about ("" = all); a value is "" where
-    the mesh's own behaviour stays. `elsewhere`: requests, or clients by a redirect, go to where they did not go."""
+    the mesh's own behaviour stays. `elsewhere`: requests, or clients by a redirect, go to where they did not go. `unknown` says
+    why it cannot be told what differs ("" = it can)."""
 
     service: tuple[str, str]
     requests: str
@@ -92,11 +93,12 @@ class RouteChange(Struct, frozen=True, kw_only=True, order=True):
     after: str
     elsewhere: bool = False
     origins: tuple[Origin, ...] = ()
+    unknown: str = ""
 
     @property
     def weight(self) -> Weight:
         """How much it matters."""
-        return Weight.OPENS if self.elsewhere else Weight.LESSER
+        return Weight.OPENS if self.elsewhere else Weight.UNTOLD if self.unknown else Weight.LESSER
 
 
 class ProtectionChange(Struct, frozen=True, kw_only=True, order=True):

@@ -161,6 +161,7 @@ def _cluster(one: ClusterComparison) -> Document:
                 "before": change.before,
                 "after": change.after,
                 "elsewhere": change.elsewhere,
+                "unknown": change.unknown,
                 "origins": origins(change.origins),
             }
             for change in one.routes

@@ -109,6 +109,8 @@ def _access(change: AccessChange, callers: str) -> Row:
 
 
 def _route(change: RouteChange) -> Row:
+    if change.unknown:
+        return Row(mark="Unknown", text=f"{_name(change.service)} {change.field}: {change.unknown}", weight=change.weight)
     requests = f" [{shortened(change.requests, _MOST_OF_A_PART)}]" if change.requests else ""
     text = f"{_name(change.service)}{requests} {change.field}: {change.before or OWN} -> {change.after or OWN}"
     return Row(mark="elsewhere" if change.elsewhere else "changed", text=text, origins=change.origins, weight=change.weight)

@@ -38,6 +38,8 @@ def _reasons(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[_Rea
     yield from (_of_access(change, callers_text(change.callers, cluster.name, names)) for change in cluster.access)
     yield from (_Reason(change.weight, f"{change.subject}: {change.text}", change.origins) for change in cluster.protection)
     for route in cluster.routes:
+        if route.unknown:
+            yield _Reason(route.weight, f"{_name(route.service)} {route.field} cannot be told: {route.unknown}")
         if route.elsewhere:
             yield _Reason(route.weight, f"{_name(route.service)}: {route.field} sends requests to {route.after}", route.origins)
 

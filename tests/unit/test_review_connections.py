@@ -9,7 +9,7 @@ import pytest
 from gitmesh.model.comparison import ClusterComparison, Level, RouteChange
 from gitmesh.reviewing.protection import destination_changes
 from gitmesh.reviewing.risk import risk_of
-from gitmesh.reviewing.routes import route_changes
+from gitmesh.reviewing.routes import Effort, route_changes
 from tests.asking import known
 from tests.factories import Policy, service, shop, traffic
 
@@ -77,3 +77,35 @@ def test_where_requests_go_now_is_named_however_many_others_stand_before_it() ->
     (change,) = routes(old, new, *names, "thief")
     assert change.elsewhere
     assert "shop/thief" in change.after
+
+
+def table(header: str, rows: int) -> list[Policy]:
+    """As many rows, none of which means what another one does."""
+    return [
+        traffic(f"{header}{row}", matches=[{"headers": [{"name": header, "exact": f"v{row}"}]}], timeout=f"{row + 1}s")
+        for row in range(rows)
+    ]
+
+
+def test_tables_that_cost_too_much_are_unknown_and_a_high_risk() -> None:
+    """Each row of one side meets each of the other: what is told apart grows with the third power of the rows."""
+    old, new = table("x-a", 24), table("x-b", 24)
+    before, after = (known(side, shop())["east"].destinations.get(("shop", "reviews")) for side in (old, new))
+    assert len(route_changes(before, after)) > 24 * 24
+    (change,) = route_changes(before, after, Effort(most=24 * 24))
+    assert change.unknown
+    risk = risk_of({"east": ClusterComparison(name="east", routes=(change,))}, ())
+    assert risk.level is Level.HIGH
+    assert "cannot be told" in risk.reasons[0][0]
+
+
+def test_a_comparison_of_routes_ends_when_its_time_is_up() -> None:
+    class OverError(Exception):
+        """The time is up."""
+
+    def tick() -> None:
+        raise OverError
+
+    before, after = (known(side, shop())["east"].destinations.get(("shop", "reviews")) for side in (table("x-a", 2), table("x-b", 2)))
+    with pytest.raises(OverError):
+        route_changes(before, after, Effort(tick))
