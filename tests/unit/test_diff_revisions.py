@@ -134,6 +134,18 @@ def test_a_rule_that_moved_did_not_change(run: Run) -> None:
     assert all("live" not in field or field["live"] is None or "annotations" in field["path"] for field in fields), fields
 
 
+def test_a_tag_that_is_called_like_the_branch_of_the_remote_is_not_taken_for_it(run: Run) -> None:
+    """Git would take the tag: the head would be compared with itself, and nothing would change."""
+    git("update-ref", "refs/remotes/origin/main", "main")
+    edit("policies/mesh.yaml", "Strict", "Permissive")
+    git("tag", "origin/main", commit())
+    code, _, err = run("diff", "--base", "origin/main")
+    assert code == 3
+    assert "origin/main may be refs/tags/origin/main or refs/remotes/origin/main" in err
+    assert run("diff", "--base", "origin/main~0")[0] == 3
+    assert "mTLS: Strict -&gt; Permissive" in run("diff", "--base", "refs/remotes/origin/main", "-o", "markdown")[1]
+
+
 class TestConfiguration:
     def test_it_is_that_of_the_base(self, run: Run) -> None:
         """The change under review may not decide what is looked at."""
