@@ -153,7 +153,8 @@ class Reach(Struct, frozen=True, kw_only=True):
 class ClusterComparison(Struct, frozen=True, kw_only=True):
     """One cluster: what changes in it. `unknown` says why that cannot be told ("" = it can): never to be read as no change.
 
-    `enforce`: GitMesh writes it; elsewhere it only watches. `held` are destinations of which an error keeps the new state back.
+    `enforce`: GitMesh writes it; elsewhere it only watches. `held` are destinations of which an error keeps the new state back, `waiting`
+    policies that differ and are held: what they come to when the error is mended nobody can tell now.
     """
 
     name: str
@@ -166,11 +167,12 @@ class ClusterComparison(Struct, frozen=True, kw_only=True):
     protection: tuple[ProtectionChange, ...] = ()
     reach: Reach = Reach()
     held: tuple[str, ...] = ()
+    waiting: tuple[Origin, ...] = ()
 
     @property
     def changes(self) -> bool:
         """Whether anything is different, or may be."""
-        return bool(self.unknown or self.objects or self.access or self.routes or self.protection)
+        return bool(self.unknown or self.objects or self.access or self.routes or self.protection or self.waiting)
 
 
 class Comparison(Struct, frozen=True, kw_only=True):

@@ -172,6 +172,7 @@ def _cluster(one: ClusterComparison) -> Document:
         ],
         "reach": {"services": ["/".join(key) for key in one.reach.services], "workloads": ["/".join(key) for key in one.reach.workloads]},
         "held": list(one.held),
+        "waiting": origins(one.waiting),
         "objects": [_object(delta) for delta in one.objects],
     }
 

@@ -11,6 +11,7 @@ from gitmesh.model.comparison import ClusterComparison, Comparison, Reach
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ObjectKey
+from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.report import Report
 from gitmesh.model.units import DestinationUnit, MeshUnit, UnitKey
 from gitmesh.reasoning.difference import access_changes
@@ -80,7 +81,17 @@ def _cluster(
     if problem or before is None or before.build is None:
         alone = object_deltas(Build(cluster=name, manifests={}), after.build)
         return ClusterComparison(name=name, meshes=meshes, unknown=f"the base cannot be compared: {problem or NO_FACTS}", objects=alone)
-    return replace(_compared(name, after.facts, before.build, after.build, callers, tick), meshes=meshes)
+    found = _compared(name, after.facts, before.build, after.build, callers, tick)
+    return replace(found, meshes=meshes, waiting=_waiting((base.policies, before.build), (head.policies, after.build)))
+
+
+def _waiting(before: tuple[Sequence[Policy], Build], after: tuple[Sequence[Policy], Build]) -> tuple[Origin, ...]:
+    """The policies that differ and that head holds, and those that are gone while base held them."""
+    old, new = ({one.id: one for one in policies} for policies, _ in (before, after))
+    names = {name for name in after[1].waiting if name in new and (name not in old or old[name].digest != new[name].digest)}
+    if before[1].held_units & after[1].held_units:
+        names |= {name for name in before[1].waiting if name in old and name not in new}
+    return tuple(Origin(policy=name, field="", at=(new.get(name) or old[name]).location) for name in sorted(names))
 
 
 def _compared(

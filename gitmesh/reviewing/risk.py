@@ -37,6 +37,8 @@ def _reasons(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[_Rea
         yield _Reason(Weight.UNTOLD, f"cluster {cluster.name}: {cluster.unknown}")
     yield from (_of_access(change, callers_text(change.callers, cluster.name, names)) for change in cluster.access)
     yield from (_Reason(change.weight, f"{change.subject}: {change.text}", change.origins) for change in cluster.protection)
+    for place in cluster.waiting:
+        yield _Reason(Weight.UNTOLD, f"{place.policy} differs and is held: what it comes to when that is mended cannot be told", (place,))
     for route in cluster.routes:
         if route.unknown:
             yield _Reason(route.weight, f"{_name(route.service)} {route.field} cannot be told: {route.unknown}")

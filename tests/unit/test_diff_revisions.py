@@ -146,6 +146,41 @@ def test_a_tag_that_is_called_like_the_branch_of_the_remote_is_not_taken_for_it(
     assert "mTLS: Strict -&gt; Permissive" in run("diff", "--base", "refs/remotes/origin/main", "-o", "markdown")[1]
 
 
+HOLDS = """\
+apiVersion: gitmesh.io/v1alpha1
+kind: TrafficPolicy
+metadata: {name: broken, namespace: bookshop}
+spec: {destinations: [{name: ratings}], split: [{destination: {name: nowhere}}]}
+"""
+BESIDE = """\
+apiVersion: gitmesh.io/v1alpha1
+kind: TrafficPolicy
+metadata: {name: beside, namespace: bookshop}
+spec: {destinations: [{name: ratings}], mirror: [{destination: {name: %s}, percent: 100}]}
+"""
+
+
+def test_what_changes_while_an_error_holds_it_is_a_high_risk(run: Run) -> None:
+    """Else it would come into force, unseen, with the commit that mends the error."""
+    Path("policies/broken.yaml").write_text(HOLDS)
+    Path("policies/beside.yaml").write_text(BESIDE % "details")
+    base = commit()
+    assert "nothing changes" in run("diff", "--base", base)[1]
+    Path("policies/beside.yaml").write_text(BESIDE % "productpage")
+    commit()
+    out = run("diff", "--base", base)[1]
+    assert "nothing changes" not in out
+    assert "because TrafficPolicy/bookshop/beside differs and is held" in out
+    assert "high risk" in out
+    Path("policies/beside.yaml").unlink()
+    commit()
+    assert "bookshop/beside differs and is held" in run("diff", "--base", base, "-o", "markdown")[1]
+    git("checkout", "--quiet", base, "--", "policies/beside.yaml")
+    Path("policies/broken.yaml").unlink()
+    commit()
+    assert "is held" not in run("diff", "--base", base)[1], "it is mended"
+
+
 class TestConfiguration:
     def test_it_is_that_of_the_base(self, run: Run) -> None:
         """The change under review may not decide what is looked at."""
