@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from gitmesh.model.comparison import ClusterComparison, Level, RouteChange
+from gitmesh.model.policies import Policy
 from gitmesh.reviewing.protection import destination_changes
 from gitmesh.reviewing.risk import risk_of
 from gitmesh.reviewing.routes import Effort, route_changes
 from tests.asking import known
-from tests.factories import Policy, service, shop, traffic
+from tests.factories import service, shop, traffic
 
 FILES = {"clientCertificate": "/etc/c", "privateKey": "/etc/k"}
 VERIFIED = {"mode": "Simple", "caCertificates": "/etc/ca", "subjectAltNames": ["a"]}
