@@ -332,6 +332,20 @@ class TestFacts:
         assert "Unknown  west: nothing is known of it" in out
         assert "high risk" in out
 
+    def test_of_clusters_that_are_not_configured_nothing_is_read(self, run: Run, published: None) -> None:
+        """Who may push the status branch does not say how much is read."""
+        blob = subprocess.run(["git", "hash-object", "-w", "--stdin"], input="[", capture_output=True, text=True, check=True).stdout.strip()
+        listed = git("ls-tree", "refs/remotes/origin/gitmesh-status:facts")
+        more = "".join(f"100644 blob {blob}\t{name}.yaml\n" for name in ("other", "west.yaml"))
+        inner = subprocess.run(["git", "mktree"], input=f"{listed}\n{more}", capture_output=True, text=True, check=True).stdout.strip()
+        whole = subprocess.run(
+            ["git", "mktree"], input=f"040000 tree {inner}\tfacts\n", capture_output=True, text=True, check=True
+        ).stdout.strip()
+        git("update-ref", "refs/remotes/origin/gitmesh-status", git("commit-tree", whole, "-m", "status"))
+        code, _, err = run("diff", "--base", "main", "--facts-from", "status")
+        assert code == 1
+        assert "cannot be used" not in err
+
     def test_a_repository_without_a_status_branch(self, run: Run) -> None:
         code, out, err = run("diff", "--base", "main", "--facts-from", "status")
         assert (code, out) == (3, "")
