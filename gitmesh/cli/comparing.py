@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -199,21 +199,27 @@ def _given_facts(asked: Asked, revisions: _Revisions, setup: configuration.Setup
         return None, ""
     branch = setup.config.write_back.status_branch if setup else "gitmesh-status"
     try:
-        return published_facts(revisions.checkout, branch, time.time())
+        clusters = {one.name for one in setup.config.clusters} if setup else None
+        return published_facts(revisions.checkout, branch, time.time(), clusters)
     except SourceError as error:
         told = "An agent publishes them, or `gitmesh sync`; until then give --facts FILE, or ask live clusters."
         raise click.ClickException(f"facts of the status branch: {error}. {told} {error.hint}".rstrip()) from None
 
 
-def published_facts(checkout: Checkout, branch: str, now: float) -> tuple[Mapping[str, ClusterFacts], str]:
+def published_facts(
+    checkout: Checkout, branch: str, now: float, among: Collection[str] | None = None
+) -> tuple[Mapping[str, ClusterFacts], str]:
     """The facts on the status branch, and which they are: by a time and no age, so that a review that is repeated says the same. A file
-    that holds none is left out, and said: its cluster is then unknown.
+    that holds none is left out, and said: its cluster is then unknown. Only clusters `among` these are read (None = all): who may push
+    there does not say how many.
 
     Raises SourceError.
     """
     tip = checkout.known_branch(branch)
     found: dict[str, ClusterFacts] = {}
     for name in checkout.names(tip, "facts"):
+        if among is not None and name.removesuffix(".yaml") not in among:
+            continue
         content = checkout.file(tip, f"facts/{name}", _FACTS_ROOM) or b""
         try:
             loaded = wiring.facts_in(content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
@@ -22,6 +22,25 @@ class Effect(StrEnum):
     LOST = "Lost"
     CHANGED = "Changed"
     UNKNOWN = "Unknown"
+
+
+class Weight(IntEnum):
+    """What a reviewer must see first, where not all can be shown: strangers let in, a guard weakened or data sent elsewhere; what cannot
+    be told; callers shut out; and the rest."""
+
+    OPENS = 0
+    UNTOLD = 1
+    CLOSES = 2
+    LESSER = 3
+
+
+NAMELESS = "without identity"
+_STRANGERS = ("anybody", NAMELESS)
+
+
+def is_stranger(caller: str) -> bool:
+    """Whether a caller of a change is nobody that somebody named: a namespace may be called `anybody`."""
+    return any(caller == who or caller.startswith(f"{who} ") for who in _STRANGERS)
 
 
 class AccessChange(Struct, frozen=True, kw_only=True, order=True):
@@ -44,10 +63,28 @@ class AccessChange(Struct, frozen=True, kw_only=True, order=True):
     why: str = ""
     origins: tuple[Origin, ...] = ()
 
+    @property
+    def opens(self) -> bool:
+        """Whether requests may come through somewhere that did not: also where only some pods admit them."""
+        return self.effect is Effect.GAINED or (self.effect is Effect.CHANGED and self.before != "Allowed" and self.after != "Denied")
+
+    @property
+    def closes(self) -> bool:
+        """Whether requests may be refused somewhere that came through."""
+        return self.effect is Effect.LOST or (self.effect is Effect.CHANGED and self.before != "Denied" and self.after != "Allowed")
+
+    @property
+    def weight(self) -> Weight:
+        """How much it matters."""
+        if self.opens and any(map(is_stranger, self.callers)):
+            return Weight.OPENS
+        return Weight.UNTOLD if self.effect is Effect.UNKNOWN else Weight.CLOSES if self.closes else Weight.LESSER
+
 
 class RouteChange(Struct, frozen=True, kw_only=True, order=True):
     """One field of the routing of one destination that differs. `requests` are those that it is about ("" = all); a value is "" where
-    the mesh's own behaviour stays. `elsewhere`: the data of requests goes to a destination where it did not go."""
+    the mesh's own behaviour stays. `elsewhere`: requests, or clients by a redirect, go to where they did not go. `unknown` says
+    why it cannot be told what differs ("" = it can)."""
 
     service: tuple[str, str]
     requests: str
@@ -56,6 +93,12 @@ class RouteChange(Struct, frozen=True, kw_only=True, order=True):
     after: str
     elsewhere: bool = False
     origins: tuple[Origin, ...] = ()
+    unknown: str = ""
+
+    @property
+    def weight(self) -> Weight:
+        """How much it matters."""
+        return Weight.OPENS if self.elsewhere else Weight.UNTOLD if self.unknown else Weight.LESSER
 
 
 class ProtectionChange(Struct, frozen=True, kw_only=True, order=True):
@@ -65,6 +108,11 @@ class ProtectionChange(Struct, frozen=True, kw_only=True, order=True):
     text: str
     weaker: bool
     origins: tuple[Origin, ...] = ()
+
+    @property
+    def weight(self) -> Weight:
+        """How much it matters."""
+        return Weight.OPENS if self.weaker else Weight.LESSER
 
 
 class Level(StrEnum):
@@ -105,7 +153,8 @@ class Reach(Struct, frozen=True, kw_only=True):
 class ClusterComparison(Struct, frozen=True, kw_only=True):
     """One cluster: what changes in it. `unknown` says why that cannot be told ("" = it can): never to be read as no change.
 
-    `enforce`: GitMesh writes it; elsewhere it only watches. `held` are destinations of which an error keeps the new state back.
+    `enforce`: GitMesh writes it; elsewhere it only watches. `held` are destinations of which an error keeps the new state back, `waiting`
+    policies that differ and are held: what they come to when the error is mended nobody can tell now.
     """
 
     name: str
@@ -118,11 +167,12 @@ class ClusterComparison(Struct, frozen=True, kw_only=True):
     protection: tuple[ProtectionChange, ...] = ()
     reach: Reach = Reach()
     held: tuple[str, ...] = ()
+    waiting: tuple[Origin, ...] = ()
 
     @property
     def changes(self) -> bool:
         """Whether anything is different, or may be."""
-        return bool(self.unknown or self.objects or self.access or self.routes or self.protection)
+        return bool(self.unknown or self.objects or self.access or self.routes or self.protection or self.waiting)
 
 
 class Comparison(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ neither side can be told as both are held, the last good objects stay in force o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from gitmesh.model.comparison import AccessChange, Effect
@@ -28,14 +28,19 @@ _Verdict: TypeAlias = tuple[Effect, Answer, Answer]
 
 
 def access_changes(
-    before: Known, after: Known, callers: Iterable[Resident], among: Collection[ServiceKey] | None = None
+    before: Known,
+    after: Known,
+    callers: Iterable[Resident],
+    among: Collection[ServiceKey] | None = None,
+    tick: Callable[[], object] = lambda: None,
 ) -> tuple[AccessChange, ...]:
     """The requests that one cluster decides otherwise after than before, sorted. `callers` are those that are known (`population`).
 
     Everybody who is not among them is asked, too. A request whose address is not known is none: where rules ask for addresses, all
     addresses are compared. `among` are the destinations of which something that decides may differ (None = any).
+    `tick` is called in between; what it raises ends the comparison.
     """
-    return tuple(sorted(_Difference(before, after, tuple(callers)).changes(among)))
+    return tuple(sorted(_Difference(before, after, tuple(callers)).changes(among, tick)))
 
 
 class _Difference:
@@ -46,11 +51,12 @@ class _Difference:
         self.clients: dict[Interest, Clients] = {}
         self.left = MOST_IN_ALL
 
-    def changes(self, among: Collection[ServiceKey] | None) -> Iterator[AccessChange]:
+    def changes(self, among: Collection[ServiceKey] | None, tick: Callable[[], object]) -> Iterator[AccessChange]:
         first, second = (side.index.facts.service_index.keys() for side in self.sides)
         for key in first ^ second:
             yield _untold(key, (), "the Service is in the facts of one side only")
         for key in sorted(first & second if among is None else (first & second).intersection(among)):
+            tick()
             stakes = [stake(key, side) for side in self.sides]
             if stakes[0] != stakes[1]:
                 yield from self._changes(key, stakes)

@@ -25,8 +25,10 @@ from gitmesh.render.values import counted, listed, masked, shortened, shown
 from gitmesh.yaml_text import dump
 
 _HEADER = "| Cluster | Mesh | + | ~ | - | Access | Protection | Held |\n|---|---|---|---|---|---|---|---|"
-_SHARES = {"clusters": 0.12, "meaning": 0.3, "risk": 0.1, "findings": 0.2}
+_SHARES = {"clusters": 0.12, "risk": 0.15, "meaning": 0.3, "findings": 0.2}
 """What part of the room each section may take at most, so that every one of them is seen."""
+_REASONS_SHOWN, _MOST_OF_PLACES = 10, 300
+"""Reasons of a risk; and characters of the places behind one row, whose paths may be of any length."""
 _RESERVE = 900
 """Characters for the title, the cut and the last line."""
 
@@ -34,18 +36,17 @@ _RESERVE = 900
 def comparison_markdown(comparison: Comparison, *, limit: int, whole: str, drift: Report | None = None) -> str:
     """The comment, of at most `limit` characters. `whole` says where all of it stands; `drift` is the base against the live clusters."""
     room = limit - _RESERVE
-    rows, said = _clusters(comparison), _meaning(comparison)
+    rows = _clusters(comparison)
     found = folded(comparison.appeared)
     table = fitting(rows, int(room * _SHARES["clusters"]))
-    risk = _risk(comparison, int(room * _SHARES["risk"]))
-    told = fitting(said, int(room * _SHARES["meaning"]))
+    told, untold = _meaning(comparison, int(room * _SHARES["meaning"]))
     findings = _findings(found, int(room * _SHARES["findings"]))
     head = [
         _title(comparison),
         "",
         *([_HEADER, *table, ""] if rows else []),
         *told,
-        *risk,
+        *_risk(comparison, int(room * _SHARES["risk"])),
         *_reach(comparison),
     ]
     tail = [*(["**Findings that are new**", "", *findings, ""] if found else []), _others(comparison)]
@@ -53,9 +54,7 @@ def comparison_markdown(comparison: Comparison, *, limit: int, whole: str, drift
     blocks = [*_objects(comparison), *_drift(drift)]
     small_enough = set(fitting(sorted(blocks, key=len), room - used))
     kept = [block for block in blocks if block in small_enough]
-    cut = _cut(
-        whole, cluster=len(rows) - len(table), row=len(said) - len(told), object=len(blocks) - len(kept), finding=len(found) - len(findings)
-    )
+    cut = _cut(whole, cluster=len(rows) - len(table), row=untold, object=len(blocks) - len(kept), finding=len(found) - len(findings))
     return "\n".join([*head, *kept, "", *tail, *cut, _last(comparison)]).rstrip("\n") + "\n"
 
 
@@ -100,20 +99,24 @@ def _access_of(cluster: ClusterComparison) -> str:
 
 
 def _risk(comparison: Comparison, room: int) -> list[str]:
-    rows = fitting([f"- {markdown(text)}{_places(origins)}" for text, origins in comparison.risk.reasons[:10]], room)
-    more = len(comparison.risk.reasons) - len(rows)
-    rest = [f"- and {counted(more, 'more reason')}"] if more > 0 else []
-    return [f"**Risk: {comparison.risk.level.value}**", "", *rows, *rest, ""] if comparison.risk.reasons else []
+    """The first reasons, as far as they fit."""
+    reasons = comparison.risk.reasons
+    rows = fitting([f"- {markdown(text)}{_places(origins)}" for text, origins in reasons[:_REASONS_SHOWN]], room)
+    more = len(reasons) - len(rows)
+    rest = [f"- and {counted(more, 'more reason')}"] if more else []
+    return [f"**Risk: {comparison.risk.level.value}**", "", *rows, *rest, ""] if reasons else []
 
 
-def _meaning(comparison: Comparison) -> list[str]:
-    """One text for each row; a section's name belongs to its first."""
-    texts = []
-    for section, rows in meaning(comparison).items():
-        lines = [_row(row) for row in rows]
-        texts += [f"**{section.value}**\n\n{lines[0]}", *lines[1:-1]]
-        texts += [f"{lines[-1]}\n"] if len(lines) > 1 else [""]
-    return texts
+def _meaning(comparison: Comparison, room: int) -> tuple[list[str], int]:
+    """The sections with as many of their rows as fit, and how many rows do not. What is cut is what weighs least, wherever it stands."""
+    sections = meaning(comparison)
+    every = sorted((row for rows in sections.values() for row in rows), key=lambda row: row.weight)
+    kept = set(every[: len(fitting([_row(row) for row in every], room))])
+    lines = []
+    for section, rows in sections.items():
+        if shown_rows := [_row(row) for row in rows if row in kept]:
+            lines += [f"**{section.value}**", "", *shown_rows, ""]
+    return lines, len(every) - len(kept)
 
 
 def _row(row: Row) -> str:
@@ -122,7 +125,7 @@ def _row(row: Row) -> str:
 
 
 def _places(origins: tuple[Origin, ...]) -> str:
-    return f" - {markdown(origins_text(origins))}" if origins else ""
+    return f" - {markdown(shortened(origins_text(origins), _MOST_OF_PLACES))}" if origins else ""
 
 
 def _reach(comparison: Comparison) -> list[str]:

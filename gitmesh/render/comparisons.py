@@ -167,6 +167,7 @@ def _cluster(one: ClusterComparison) -> Document:
                 "before": change.before,
                 "after": change.after,
                 "elsewhere": change.elsewhere,
+                "unknown": change.unknown,
                 "origins": origins(change.origins),
             }
             for change in one.routes
@@ -177,6 +178,7 @@ def _cluster(one: ClusterComparison) -> Document:
         ],
         "reach": {"services": ["/".join(key) for key in one.reach.services], "workloads": ["/".join(key) for key in one.reach.workloads]},
         "held": list(one.held),
+        "waiting": origins(one.waiting),
         "objects": [_object(delta) for delta in one.objects],
     }
 

@@ -6,12 +6,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from gitmesh.model.comparison import AccessChange, ClusterComparison, Comparison, Effect, Level, ProtectionChange, RouteChange
+from gitmesh.model.comparison import (
+    NAMELESS,
+    AccessChange,
+    ClusterComparison,
+    Comparison,
+    Effect,
+    Level,
+    ProtectionChange,
+    RouteChange,
+    Weight,
+    is_stranger,
+)
 from gitmesh.model.policies import Origin
-from gitmesh.render.values import counted, listed
+from gitmesh.render.values import counted, listed, shortened
 
 _CALLERS_SHOWN = 6
+_MOST_OF_A_PART = 300
+"""Characters of callers or requests in a row: no row may be so long that it leaves no room for others."""
 OBSERVED = "only observed"
 RISKS: Mapping[Level, str] = {Level.NONE: "no risk", Level.LOW: "low risk", Level.HIGH: "high risk"}
 
@@ -32,31 +46,26 @@ class Row(Struct, frozen=True, kw_only=True, order=True):
     text: str
     where: str = ""
     origins: tuple[Origin, ...] = ()
+    weight: Weight = Weight.LESSER
 
 
 def meaning(comparison: Comparison) -> Mapping[Section, tuple[Row, ...]]:
-    """The rows of each section that has some."""
+    """The rows of each section that has some, the weightiest first."""
     names = frozenset(comparison.clusters)
     told: dict[Section, dict[Row, list[ClusterComparison]]] = {section: {} for section in Section}
     for cluster in comparison.clusters.values():
         for section, row in _rows(cluster, names):
             told[section].setdefault(row, []).append(cluster)
     every = len(comparison.clusters)
-    return {section: tuple(_placed(row, where, every) for row, where in rows.items()) for section, rows in told.items() if rows}
+    sorted_rows = {section: sorted(rows.items(), key=lambda one: one[0].weight) for section, rows in told.items() if rows}
+    return {section: tuple(_placed(row, where, every) for row, where in rows) for section, rows in sorted_rows.items()}
 
 
 def _rows(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[tuple[Section, Row]]:
-    for access in sorted(cluster.access, key=_by_weight):
+    for access in sorted(cluster.access, key=lambda one: (one.weight, one)):
         yield Section.ACCESS, _access(access, callers_text(access.callers, cluster.name, names))
     yield from ((Section.ROUTES, _route(change)) for change in cluster.routes)
-    yield from ((Section.PROTECTION, _protection(change)) for change in sorted(cluster.protection, key=lambda one: not one.weaker))
-
-
-_WEIGHT = (Effect.LOST, Effect.GAINED, Effect.UNKNOWN, Effect.CHANGED)
-
-
-def _by_weight(change: AccessChange) -> tuple[int, AccessChange]:
-    return _WEIGHT.index(change.effect), change
+    yield from ((Section.PROTECTION, _protection(change)) for change in cluster.protection)
 
 
 def _placed(row: Row, clusters: Sequence[ClusterComparison], every: int) -> Row:
@@ -67,14 +76,14 @@ def _placed(row: Row, clusters: Sequence[ClusterComparison], every: int) -> Row:
         return row
     parts = [listed(written, 8)] if written else []
     parts += [f"{listed(watched, 8)} ({OBSERVED})"] if watched else []
-    return Row(mark=row.mark, text=row.text, where=", ".join(parts), origins=row.origins)
+    return replace(row, where=", ".join(parts))
 
 
 def callers_text(callers: Sequence[str], cluster: str, clusters: frozenset[str]) -> str:
     """`anybody else, shop/web, shop/batch@west`: strangers first, so that no list that is cut hides them. A caller of another cluster
     is named with it, and one of this cluster, too, where the same name elsewhere is not
     meant. Pods without identity are not named where nobody needs one."""
-    strangers = [caller for caller in callers if caller.startswith(STRANGERS)]
+    strangers = [caller for caller in callers if is_stranger(caller)]
     nameless = [caller for caller in callers if caller.endswith(f" {NAMELESS}") and NAMELESS not in strangers]
     homes: dict[tuple[str, str], set[str]] = {}
     for caller in callers:
@@ -83,7 +92,7 @@ def callers_text(callers: Sequence[str], cluster: str, clusters: frozenset[str])
             account, _, home = name.partition("@")
             homes.setdefault((account, rest and f" {rest}"), set()).add(home or cluster)
     named = nameless + [text for (account, rest), where in sorted(homes.items()) for text in _homes(account, rest, where, clusters)]
-    return listed([*strangers, *named], max(_CALLERS_SHOWN, len(strangers) + 2))
+    return shortened(listed([*strangers, *named], max(_CALLERS_SHOWN, len(strangers) + 2)), _MOST_OF_A_PART)
 
 
 def _homes(account: str, rest: str, where: set[str], clusters: frozenset[str]) -> Iterator[str]:
@@ -93,23 +102,20 @@ def _homes(account: str, rest: str, where: set[str], clusters: frozenset[str]) -
         yield from (f"{account}@{home}{rest}" for home in sorted(where))
 
 
-NAMELESS = "without identity"
-STRANGERS = ("anybody", NAMELESS)
-"""How the callers begin that nobody named."""
-
-
 def _access(change: AccessChange, callers: str) -> Row:
-    requests = f" {', '.join(change.requests)}" if change.requests else ""
+    requests = f" {shortened(', '.join(change.requests), _MOST_OF_A_PART)}" if change.requests else ""
     ports = f":{','.join(map(str, change.ports))}" if change.ports else ""
     decided = f" ({change.before} -> {change.after})" if change.effect in (Effect.CHANGED, Effect.UNKNOWN) else ""
     text = f"{callers} -> {_name(change.service)}{ports}{requests}{decided}"
-    return Row(mark=change.effect.value, text=text, origins=change.origins)
+    return Row(mark=change.effect.value, text=text, origins=change.origins, weight=change.weight)
 
 
 def _route(change: RouteChange) -> Row:
-    requests = f" [{change.requests}]" if change.requests else ""
+    if change.unknown:
+        return Row(mark="Unknown", text=f"{_name(change.service)} {change.field}: {change.unknown}", weight=change.weight)
+    requests = f" [{shortened(change.requests, _MOST_OF_A_PART)}]" if change.requests else ""
     text = f"{_name(change.service)}{requests} {change.field}: {change.before or OWN} -> {change.after or OWN}"
-    return Row(mark="elsewhere" if change.elsewhere else "changed", text=text, origins=change.origins)
+    return Row(mark="elsewhere" if change.elsewhere else "changed", text=text, origins=change.origins, weight=change.weight)
 
 
 OWN = "(the mesh's own)"
@@ -117,7 +123,8 @@ OWN = "(the mesh's own)"
 
 
 def _protection(change: ProtectionChange) -> Row:
-    return Row(mark="weaker" if change.weaker else "stronger", text=f"{change.subject}: {change.text}", origins=change.origins)
+    mark = "weaker" if change.weaker else "stronger"
+    return Row(mark=mark, text=f"{change.subject}: {change.text}", origins=change.origins, weight=change.weight)
 
 
 def _name(service: tuple[str, str]) -> str:

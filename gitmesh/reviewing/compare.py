@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -11,6 +11,7 @@ from gitmesh.model.comparison import ClusterComparison, Comparison, Reach
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Build
 from gitmesh.model.objects import ObjectKey
+from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.report import Report
 from gitmesh.model.units import DestinationUnit, MeshUnit, UnitKey
 from gitmesh.reasoning.difference import access_changes
@@ -20,19 +21,20 @@ from gitmesh.resolution.index import Index
 from gitmesh.reviewing.objects import object_deltas
 from gitmesh.reviewing.protection import destination_changes, mesh_changes
 from gitmesh.reviewing.risk import risk_of
-from gitmesh.reviewing.routes import route_changes
+from gitmesh.reviewing.routes import Effort, route_changes
 
 NO_FACTS = "nothing is known of it, so what changes there cannot be told"
 
 
-def compare(base: Report, head: Report, *, enforced: Mapping[str, bool], facts: str = "") -> Comparison:
+def compare(base: Report, head: Report, *, enforced: Mapping[str, bool], facts: str = "", tick: Callable[[], object]) -> Comparison:
     """What changes from base to head. Both reports must have been made of the same facts, as far as BUILD at least.
 
-    `enforced` says of each cluster whether GitMesh writes it; `facts` tells people where the facts come from.
+    `enforced` says of each cluster whether GitMesh writes it; `facts` tells people where the facts come from. `tick`
+    is called in between, some times a second; what it raises ends the comparison.
     """
     problem, refused = _refusal(base), _refusal(head)
     callers = {} if refused or problem else populations({name: result.facts for name, result in head.clusters.items()})
-    clusters = {name: _cluster(name, base, head, problem, callers.get(name, ())) for name in sorted(enforced)} if not refused else {}
+    clusters = {name: _cluster(name, base, head, problem, callers.get(name, ()), tick) for name in sorted(enforced)} if not refused else {}
     clusters = {name: replace(one, enforce=enforced[name]) for name, one in clusters.items()}
     was, now = ({_same(one): one for one in report.diagnostics} for report in (base, head))
     appeared = tuple(one for key, one in now.items() if key not in was)
@@ -69,7 +71,9 @@ def _same(one: Diagnostic) -> object:
     return one.code, one.policy, one.field, one.cluster, one.mesh, one.message, one.at.path if one.at else ""
 
 
-def _cluster(name: str, base: Report, head: Report, problem: str, callers: Sequence[Resident]) -> ClusterComparison:
+def _cluster(
+    name: str, base: Report, head: Report, problem: str, callers: Sequence[Resident], tick: Callable[[], object]
+) -> ClusterComparison:
     before, after = base.clusters.get(name), head.clusters.get(name)
     if after is None or after.facts is None or after.build is None:
         return ClusterComparison(name=name, unknown=NO_FACTS)
@@ -77,18 +81,31 @@ def _cluster(name: str, base: Report, head: Report, problem: str, callers: Seque
     if problem or before is None or before.build is None:
         alone = object_deltas(Build(cluster=name, manifests={}), after.build)
         return ClusterComparison(name=name, meshes=meshes, unknown=f"the base cannot be compared: {problem or NO_FACTS}", objects=alone)
-    return replace(_compared(name, after.facts, before.build, after.build, callers), meshes=meshes)
+    found = _compared(name, after.facts, before.build, after.build, callers, tick)
+    return replace(found, meshes=meshes, waiting=_waiting((base.policies, before.build), (head.policies, after.build)))
 
 
-def _compared(name: str, facts: ClusterFacts, before: Build, after: Build, callers: Sequence[Resident]) -> ClusterComparison:
+def _waiting(before: tuple[Sequence[Policy], Build], after: tuple[Sequence[Policy], Build]) -> tuple[Origin, ...]:
+    """The policies that differ and that head holds, and those that are gone while base held them."""
+    old, new = ({one.id: one for one in policies} for policies, _ in (before, after))
+    names = {name for name in after[1].waiting if name in new and (name not in old or old[name].digest != new[name].digest)}
+    if before[1].held_units & after[1].held_units:
+        names |= {name for name in before[1].waiting if name in old and name not in new}
+    return tuple(Origin(policy=name, field="", at=(new.get(name) or old[name]).location) for name in sorted(names))
+
+
+def _compared(
+    name: str, facts: ClusterFacts, before: Build, after: Build, callers: Sequence[Resident], tick: Callable[[], object]
+) -> ClusterComparison:
     old, new = _units(before), _units(after)
     moved = sorted(key for key in old.keys() | new.keys() if _digest(old.get(key)) != _digest(new.get(key)))
     pairs = [(old.get(key), new.get(key)) for key in moved]
     destinations = [(_destination(a), _destination(b)) for a, b in pairs]
     meshes = [(_mesh(a), _mesh(b)) for a, b in pairs]
     objects = object_deltas(before, after)
-    access = access_changes(_known(facts, before), _known(facts, after), callers, _doubtful(facts, before, after, moved))
-    routes = tuple(change for a, b in destinations for change in route_changes(a, b))
+    access = access_changes(_known(facts, before), _known(facts, after), callers, _doubtful(facts, before, after, moved), tick)
+    effort = Effort(tick)
+    routes = tuple(change for a, b in destinations for change in route_changes(a, b, effort))
     guards = [(_service(pair), destination_changes(*pair)) for pair in destinations]
     touched = {
         *(change.service for change in access),

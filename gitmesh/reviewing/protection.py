@@ -10,6 +10,7 @@ from gitmesh.model.comparison import ProtectionChange
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, Decided, DestinationUnit, Grant, MeshUnit
 from gitmesh.render.values import counted
+from gitmesh.reviewing.connections import connection_changes
 
 _MTLS: Mapping[str, int] = {"Disabled": 0, "": 1, "Permissive": 1, "Strict": 2}
 _DEFAULTS: Mapping[str, int] = {"Allow": 0, "MeshDefault": 0, "": 0, "Deny": 1}
@@ -64,6 +65,7 @@ def _destination_changes(before: DestinationUnit | None, after: DestinationUnit 
     subject = f"{unit.service.namespace}/{unit.service.name}" if unit else ""
     old, new = (unit.access if unit and unit.access else Access() for unit in (before, after))
     yield from _grants(subject, old.denies, new.denies)
+    yield from connection_changes(subject, before, after)
     if old.governed != new.governed:
         text = "an Allow governs it now: what no Allow admits is denied" if new.governed else "no Allow governs it any more"
         origins = tuple(sorted({grant.origin for grant in (*old.allows, *new.allows)}))

@@ -54,23 +54,29 @@ def status_of(publication: Publication) -> CommitStatus:
 
 def begin(forge: Forge, pull: PullRequest, instance: str, head: str) -> None:
     """Say that the head is being reviewed, and end the waiting status of the head that was announced before. Of a pull request that is
-    closed, or has another head, nothing is announced. A right that is lacking keeps no comment back: `publish` says it after that.
-    Raises ForgeError for what may pass."""
-    if pull.state is PullState.OPEN and pull.head == head:
-        try:
-            repeated(lambda: _begun(forge, pull, instance, head))
-        except ForgeError as error:
-            if error.retryable:
-                raise
-
-
-def _begun(forge: Forge, pull: PullRequest, instance: str, head: str) -> None:
+    closed, or has another head, nothing is announced. What keeps no review back is said by `publish` after it: a right that is lacking,
+    and that its comments cannot be listed, as somebody wrote too many. Raises ForgeError for what may pass."""
+    if pull.state is not PullState.OPEN or pull.head != head:
+        return
     context = context_of(instance, "review")
-    for former in marked(forge.comments(pull.number), instance):
-        settle_superseded(forge, former.head, head, context)
+    try:
+        repeated(lambda: _announce(forge, head, context))
+    except ForgeError as error:
+        if error.retryable:
+            raise
+    with suppress(ForgeError):
+        repeated(lambda: _settle_former(forge, pull.number, instance, head))
+
+
+def _announce(forge: Forge, head: str, context: str) -> None:
     known = next((one for one in forge.statuses(head) if one.context == context), None)
     if known is None:  # a review that is repeated does not take back what the last one said
         set_status(forge, head, CommitStatus(context=context, state=CommitState.PENDING, text="being reviewed"))
+
+
+def _settle_former(forge: Forge, number: int, instance: str, head: str) -> None:
+    for former in marked(forge.comments(number), instance):
+        settle_superseded(forge, former.head, head, context_of(instance, "review"))
 
 
 def publish(forge: Forge, pull: PullRequest, publication: Publication) -> Posted:

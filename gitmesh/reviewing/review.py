@@ -44,4 +44,4 @@ def review(
             sources, ground.fleet, ground.translators, until=Stage.BUILD, options=options, memo=shared, clock=clock, progress=progress
         )
 
-    return compare(built(sides.base), built(sides.head), enforced=ground.enforced, facts=ground.facts)
+    return compare(built(sides.base), built(sides.head), enforced=ground.enforced, facts=ground.facts, tick=clock)

@@ -6,53 +6,59 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.comparison import AccessChange, ClusterComparison, Effect, Level, Risk
+from gitmesh.model.comparison import AccessChange, ClusterComparison, Effect, Level, Risk, Weight
 from gitmesh.model.policies import Origin
-from gitmesh.render.meaning import STRANGERS, callers_text
+from gitmesh.render.meaning import callers_text
 from gitmesh.render.values import listed
 
 
 class _Reason(NamedTuple):
-    high: bool
+    weight: Weight
     text: str
     origins: tuple[Origin, ...] = ()
 
 
 def risk_of(clusters: Mapping[str, ClusterComparison], appeared: Iterable[Diagnostic]) -> Risk:
     """High where something opens for strangers, a guard weakens, data goes elsewhere, callers lose what they had, or it cannot be told;
-    low for any other change. The reasons are those of the level."""
+    low for any other change. The reasons are those of the level, the weightiest first."""
     names = frozenset(clusters)
     found = [reason for one in clusters.values() for reason in _reasons(one, names)]
     if any(one.is_error for one in appeared):
-        found.append(_Reason(True, "errors keep a part of it from coming into force"))
-    level = Level.HIGH if any(one.high for one in found) else Level.LOW if any(one.changes for one in clusters.values()) else Level.NONE
+        found.append(_Reason(Weight.UNTOLD, "errors keep a part of it from coming into force"))
+    heavy = [one for one in found if one.weight < Weight.LESSER]
+    level = Level.HIGH if heavy else Level.LOW if any(one.changes for one in clusters.values()) else Level.NONE
     told: dict[str, set[Origin]] = {}
-    for one in found:
-        if one.high or level is not Level.HIGH:
-            told.setdefault(one.text, set()).update(one.origins)
-    return Risk(level=level, reasons=tuple((text, tuple(sorted(origins))) for text, origins in sorted(told.items())))
+    for one in sorted(heavy or found):
+        told.setdefault(one.text, set()).update(one.origins)
+    return Risk(level=level, reasons=tuple((text, tuple(sorted(origins))) for text, origins in told.items()))
 
 
 def _reasons(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[_Reason]:
     if cluster.unknown:
-        yield _Reason(True, f"cluster {cluster.name}: {cluster.unknown}")
+        yield _Reason(Weight.UNTOLD, f"cluster {cluster.name}: {cluster.unknown}")
     yield from (_of_access(change, callers_text(change.callers, cluster.name, names)) for change in cluster.access)
-    yield from (_Reason(change.weaker, f"{change.subject}: {change.text}", change.origins) for change in cluster.protection)
+    yield from (_Reason(change.weight, f"{change.subject}: {change.text}", change.origins) for change in cluster.protection)
+    for place in cluster.waiting:
+        yield _Reason(Weight.UNTOLD, f"{place.policy} differs and is held: what it comes to when that is mended cannot be told", (place,))
     for route in cluster.routes:
+        if route.unknown:
+            yield _Reason(route.weight, f"{_name(route.service)} {route.field} cannot be told: {route.unknown}")
         if route.elsewhere:
-            yield _Reason(True, f"{_name(route.service)}: {route.field} sends requests to {route.after}", route.origins)
+            yield _Reason(route.weight, f"{_name(route.service)}: {route.field} sends requests to {route.after}", route.origins)
 
 
 def _of_access(change: AccessChange, callers: str) -> _Reason:
     name, whom = _name(change.service), callers + (f" ({listed(change.requests)})" if change.requests else "")
-    if change.effect is Effect.GAINED:
-        strangers = any(caller.startswith(STRANGERS) for caller in change.callers)
-        return _Reason(strangers, f"{name} opens to {whom}", change.origins)
-    if change.effect is Effect.LOST:
-        return _Reason(True, f"{name} closes to {whom}", change.origins)
-    if change.effect is Effect.UNKNOWN:
-        return _Reason(True, f"{name} cannot be told: {whom}", change.origins)
-    return _Reason(False, f"{name} answers otherwise, pod by pod: {whom}", change.origins)
+    pods = f" ({change.before} -> {change.after})" if change.effect is Effect.CHANGED else ""
+    return _Reason(change.weight, f"{name} {_DONE[change.effect]} {whom}{pods}", change.origins)
+
+
+_DONE = {
+    Effect.GAINED: "opens to",
+    Effect.LOST: "closes to",
+    Effect.UNKNOWN: "cannot be told:",
+    Effect.CHANGED: "answers otherwise, pod by pod:",
+}
 
 
 def _name(service: tuple[str, str]) -> str:

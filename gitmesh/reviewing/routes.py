@@ -6,7 +6,8 @@ meet both are one region, unless an earlier row of one table takes all of them; 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -14,9 +15,11 @@ from gitmesh.model.base import Disabled
 from gitmesh.model.comparison import RouteChange
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin
+from gitmesh.model.traffic import Redirect
 from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, Target
+from gitmesh.reasoning.values import UntoldError
 from gitmesh.render.answers import spelt
-from gitmesh.render.values import shortened, shown
+from gitmesh.render.values import listed, shortened, shown
 from gitmesh.resolution.matching import Disjoint, Inexpressible, conjunction, implies, normal
 from gitmesh.resolution.routes import replacement, replaces_prefix
 from gitmesh.reviewing.requests import match_text
@@ -26,32 +29,58 @@ _EVERYTHING = Route(match=RequestMatch(), fields={})
 
 
 class _Said(NamedTuple):
-    """What one revision says of a field: as a value, in people's words (cut, and without credentials), who says so, and to which
-    services requests go by it."""
+    """What one revision says of a field: as a value, in people's words (cut, and without credentials), who says so, and to where
+    requests go by it: services, and hosts as ("", host)."""
 
     value: object
     text: str
     origins: tuple[Origin, ...]
-    services: frozenset[tuple[str, str]]
+    places: frozenset[tuple[str, str]]
 
 
 _NOTHING = _Said(None, "", (), frozenset())
 _CHANGED = "(changed)"
 
 
-def route_changes(before: DestinationUnit | None, after: DestinationUnit | None) -> tuple[RouteChange, ...]:
-    """Every field of the routing of one destination that differs, with the requests for which it does."""
+MOST_LOOKS = 2_000_000
+"""Looks at single rows, for all destinations of one cluster; ten seconds or so. Two tables cost the third power of their rows."""
+_LOOKS_OF_A_CHANGE = 20
+_TOO_MUCH = "its requests are told apart in too many ways to compare how each of them goes"
+
+
+class Effort:
+    """What may be spent on the routes of one cluster. `tick` is called in between; what it raises ends the comparison."""
+
+    def __init__(self, tick: Callable[[], object] = lambda: None, most: int = MOST_LOOKS) -> None:
+        self._tick, self._left = tick, most
+
+    def spend(self, looks: int) -> None:
+        """Raises UntoldError where there is nothing left."""
+        self._tick()
+        self._left -= looks
+        if self._left < 0:
+            raise UntoldError(_TOO_MUCH)
+
+
+def route_changes(before: DestinationUnit | None, after: DestinationUnit | None, effort: Effort | None = None) -> tuple[RouteChange, ...]:
+    """Every field of the routing of one destination that differs, with the requests for which it does; one change that is unknown where
+    that costs more than may be spent."""
     unit = after or before
     service = unit.service.key if unit else ("", "")
-    found = [*_request_changes(service, before, after), *_connection_changes(service, before, after)]
-    return tuple(sorted(set(found)))
+    connections = _connection_changes(service, before, after)
+    try:
+        requests = tuple(_request_changes(service, _table(before), _table(after), effort or Effort()))
+    except UntoldError as error:
+        requests = (RouteChange(service=service, requests="", field="routes", before="", after="", unknown=str(error)),)
+    return tuple(sorted({*requests, *connections}))
 
 
-def _request_changes(service: tuple[str, str], before: DestinationUnit | None, after: DestinationUnit | None) -> Iterator[RouteChange]:
-    rows: dict[tuple[str, str, str], list[tuple[RequestMatch, RouteChange]]] = {}
-    for region, old, new in _regions(_table(before), _table(after)):
+def _request_changes(service: tuple[str, str], was: Sequence[Route], now: Sequence[Route], effort: Effort) -> Iterator[RouteChange]:
+    rows: dict[tuple[str, str, str, bool], list[tuple[RequestMatch, RouteChange]]] = {}
+    for region, old, new in _regions(was, now, effort):
         for change in _row_changes(service, region, old, new):
-            kept = rows.setdefault((change.field, change.before, change.after), [])
+            kept = rows.setdefault((change.field, change.before, change.after, change.elsewhere), [])
+            effort.spend(_LOOKS_OF_A_CHANGE + 2 * len(kept))
             if not any(implies(region, wider) for wider, _ in kept):
                 kept[:] = [(narrow, row) for narrow, row in kept if not implies(narrow, region)]
                 kept.append((region, change))
@@ -62,14 +91,18 @@ def _table(unit: DestinationUnit | None) -> tuple[Route, ...]:
     return (*unit.routes, _EVERYTHING) if unit else (_EVERYTHING,)
 
 
-def _regions(old: Sequence[Route], new: Sequence[Route]) -> Iterator[tuple[RequestMatch, Route, Route]]:
-    """The requests that one pair of rows decides, as far as a match can say it."""
+def _regions(old: Sequence[Route], new: Sequence[Route], effort: Effort) -> Iterator[tuple[RequestMatch, Route, Route]]:
+    """The requests that one pair of rows decides, as far as a match can say it. Raises UntoldError."""
     if [row.match for row in old] == [row.match for row in new]:
         yield from ((row.match, row, other) for row, other in zip(old, new, strict=True))
         return
     for (i, row), (j, other) in product(enumerate(old), enumerate(new)):
+        effort.spend(1)
         region = _meeting(row.match, other.match)
-        if region is not None and not _taken(region, old[:i]) and not _taken(region, new[:j]):
+        if region is None:
+            continue
+        effort.spend(i + j)
+        if not _taken(region, old[:i]) and not _taken(region, new[:j]):
             yield region, row, other
 
 
@@ -96,15 +129,27 @@ def _row_changes(service: tuple[str, str], region: RequestMatch, old: Route, new
 
 def _changed(service: tuple[str, str], requests: str, name: str, was: _Said, now: _Said) -> Iterator[RouteChange]:
     if was.value != now.value:
+        new = now.places - was.places - {service}
+        text = _with_places(now.text, new)
         yield RouteChange(
             service=service,
             requests=requests,
             field=name,
             before=was.text,
-            after=now.text if now.text != was.text else f"{now.text} {_CHANGED}",
-            elsewhere=bool(now.services - was.services - {service}),
+            after=text if text != was.text else f"{text} {_CHANGED}",
+            elsewhere=bool(new),
             origins=tuple(sorted({*was.origins, *now.origins})),
         )
+
+
+def _with_places(text: str, new: Iterable[tuple[str, str]]) -> str:
+    """The text with the places that are new, where it is cut before it names them."""
+    unsaid = sorted(name for name in ("/".join(filter(None, place)) for place in new) if not _names(text, name))
+    return f"{text}, among them to {listed(unsaid)}" if unsaid else text
+
+
+def _names(text: str, place: str) -> bool:
+    return re.search(rf"(?<![\w./-]){re.escape(place)}(?![\w./-])", text) is not None
 
 
 def _said(row: Route, region: RequestMatch) -> Iterator[tuple[str, _Said]]:
@@ -137,7 +182,12 @@ def _value(name: str, decided: Decided, row: RequestMatch = _EVERYTHING.match, r
         prefix = match_text(RequestMatch(path=row.path)) if path is None else ""
         value = value if path is None else value.model_copy(update={"path": path})
     found = spelt(value)
-    return _Said((found, prefix), shown(camel(name), found), (decided.origin,), frozenset())
+    return _Said((found, prefix), shown(camel(name), found), (decided.origin,), _hosts(value))
+
+
+def _hosts(value: object) -> frozenset[tuple[str, str]]:
+    """Where clients are sent by a redirect to another host."""
+    return frozenset({("", value.hostname)}) if isinstance(value, Redirect) and value.hostname else frozenset()
 
 
 def _connection_changes(service: tuple[str, str], before: DestinationUnit | None, after: DestinationUnit | None) -> Iterator[RouteChange]:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gitmesh.errors import ForgeError
 from gitmesh.model.comparison import ClusterComparison, Comparison, Level, ObjectDelta, Risk
+from gitmesh.model.forge import Comment
 from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Action
 from gitmesh.ports import Forge
@@ -55,6 +57,23 @@ def test_three_thousand_changed_objects_fit(server: ForgeServer, tmp_path: Path)
     if forge.comment_limit < 100_000:
         assert cut
         assert int(cut[1]) + body.count("<details>") == 3000
+
+
+def test_comments_that_cannot_be_listed_keep_no_status_back(server: ForgeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may comment can write so many that they cannot: the comment stays as it was, and the commit says what is so now."""
+    head = "a" * 40
+    number, forge = server.open_pull(head), server.forge(tmp_path)
+
+    def flooded(_number: int) -> tuple[Comment, ...]:
+        raise ForgeError("the forge lists more than 100 pages", retryable=False)
+
+    monkeypatch.setattr(forge, "comments", flooded)
+    pull = forge.pull(number)
+    begin(forge, pull, "default", head)
+    with pytest.raises(ForgeError, match="more than 100 pages"):
+        publish(forge, pull, publication(head, 100))
+    (status,) = forge.statuses(head)
+    assert status.text.startswith("low risk")
 
 
 class TestOrder:

@@ -339,3 +339,15 @@ def test_callers_of_other_clusters_are_named_by_them() -> None:
     before, after = (known([access("p", sources=each)], SHOP, west)["east"] for each in sources)
     (change,) = access_changes(before, after, population("east", {"east": SHOP, "west": west}))
     assert change.callers == ("shop/page@west", "anybody else of trust domain west.example")
+
+
+def test_a_comparison_ends_when_its_time_is_up() -> None:
+    class OverError(Exception):
+        """The time is up."""
+
+    def tick() -> None:
+        raise OverError
+
+    old, new = (known(each, SHOP)["east"] for each in ([], [access("p")]))
+    with pytest.raises(OverError):
+        access_changes(old, new, (), tick=tick)

@@ -169,6 +169,53 @@ def test_a_rule_that_moved_did_not_change(run: Run) -> None:
     assert all("live" not in field or field["live"] is None or "annotations" in field["path"] for field in fields), fields
 
 
+def test_a_tag_that_is_called_like_the_branch_of_the_remote_is_not_taken_for_it(run: Run) -> None:
+    """Git would take the tag: the head would be compared with itself, and nothing would change."""
+    git("update-ref", "refs/remotes/origin/main", "main")
+    edit("policies/mesh.yaml", "Strict", "Permissive")
+    git("tag", "origin/main", commit())
+    code, _, err = run("diff", "--base", "origin/main")
+    assert code == 3
+    assert "origin/main may be refs/tags/origin/main or refs/remotes/origin/main" in err
+    assert run("diff", "--base", "origin/main~0")[0] == 3
+    assert "mTLS: Strict -&gt; Permissive" in run("diff", "--base", "refs/remotes/origin/main", "-o", "markdown")[1]
+
+
+HOLDS = """\
+apiVersion: gitmesh.io/v1alpha1
+kind: TrafficPolicy
+metadata: {name: broken, namespace: bookshop}
+spec: {destinations: [{name: ratings}], split: [{destination: {name: nowhere}}]}
+"""
+BESIDE = """\
+apiVersion: gitmesh.io/v1alpha1
+kind: TrafficPolicy
+metadata: {name: beside, namespace: bookshop}
+spec: {destinations: [{name: ratings}], mirror: [{destination: {name: %s}, percent: 100}]}
+"""
+
+
+def test_what_changes_while_an_error_holds_it_is_a_high_risk(run: Run) -> None:
+    """Else it would come into force, unseen, with the commit that mends the error."""
+    Path("policies/broken.yaml").write_text(HOLDS)
+    Path("policies/beside.yaml").write_text(BESIDE % "details")
+    base = commit()
+    assert "nothing changes" in run("diff", "--base", base)[1]
+    Path("policies/beside.yaml").write_text(BESIDE % "productpage")
+    commit()
+    out = run("diff", "--base", base)[1]
+    assert "nothing changes" not in out
+    assert "because TrafficPolicy/bookshop/beside differs and is held" in out
+    assert "high risk" in out
+    Path("policies/beside.yaml").unlink()
+    commit()
+    assert "bookshop/beside differs and is held" in run("diff", "--base", base, "-o", "markdown")[1]
+    git("checkout", "--quiet", base, "--", "policies/beside.yaml")
+    Path("policies/broken.yaml").unlink()
+    commit()
+    assert "is held" not in run("diff", "--base", base)[1], "it is mended"
+
+
 class TestConfiguration:
     def test_it_is_that_of_the_base(self, run: Run) -> None:
         """The change under review may not decide what is looked at."""
@@ -319,6 +366,20 @@ class TestFacts:
         assert code == 3
         assert "Unknown  west: nothing is known of it" in out
         assert "high risk" in out
+
+    def test_of_clusters_that_are_not_configured_nothing_is_read(self, run: Run, published: None) -> None:
+        """Who may push the status branch does not say how much is read."""
+        blob = subprocess.run(["git", "hash-object", "-w", "--stdin"], input="[", capture_output=True, text=True, check=True).stdout.strip()
+        listed = git("ls-tree", "refs/remotes/origin/gitmesh-status:facts")
+        more = "".join(f"100644 blob {blob}\t{name}.yaml\n" for name in ("other", "west.yaml"))
+        inner = subprocess.run(["git", "mktree"], input=f"{listed}\n{more}", capture_output=True, text=True, check=True).stdout.strip()
+        whole = subprocess.run(
+            ["git", "mktree"], input=f"040000 tree {inner}\tfacts\n", capture_output=True, text=True, check=True
+        ).stdout.strip()
+        git("update-ref", "refs/remotes/origin/gitmesh-status", git("commit-tree", whole, "-m", "status"))
+        code, _, err = run("diff", "--base", "main", "--facts-from", "status")
+        assert code == 1
+        assert "cannot be used" not in err
 
     def test_a_repository_without_a_status_branch(self, run: Run) -> None:
         code, out, err = run("diff", "--base", "main", "--facts-from", "status")

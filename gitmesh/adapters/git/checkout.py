@@ -5,11 +5,12 @@ Commands that only read objects and refs run no program that the checkout's own 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from gitmesh.adapters.git.blobs import read_objects
 from gitmesh.adapters.git.errors import GitError, Reason
-from gitmesh.adapters.git.names import branch_problem
+from gitmesh.adapters.git.names import branch_problem, is_object_id
 from gitmesh.adapters.git.objects import Objects
 from gitmesh.adapters.git.process import Limits
 from gitmesh.errors import SourceError
@@ -17,6 +18,9 @@ from gitmesh.parsing.nodes import MAX_FILE_BYTES
 
 _FETCH_HINT = "In CI, check out with the whole history (fetch-depth: 0), or fetch the revision first."
 _MAX_REVISION = 512
+_PLACES = ("refs/", "refs/tags/", "refs/heads/", "refs/remotes/")
+"""Where git looks for a short name (gitrevisions)."""
+_SUFFIX = re.compile(r"[~^@:]")
 
 
 class Checkout(Objects):
@@ -35,10 +39,19 @@ class Checkout(Objects):
         """The full id of what a revision names; a branch that is only known from a remote counts, too. Raises SourceError."""
         if len(revision) <= _MAX_REVISION and revision.isprintable() and revision:
             tried = (revision, f"refs/remotes/origin/{revision}") if not branch_problem(revision) else (revision,)
-            found = next((commit for name in tried if (commit := self.resolve(name))), "")
+            found = next((commit for name in tried if (commit := self._meant(name))), "")
             if found:
                 return found
         raise SourceError(f"{revision[:64]!r} is no commit, branch or tag of {self.top}", hint=_FETCH_HINT)
+
+    def _meant(self, name: str) -> str:
+        """The commit that a name stands for, "" if none. Git takes a tag `origin/main` for the branch of that name, with no more than a
+        warning, and who may push tags would say what is compared. Raises SourceError."""
+        plain = _SUFFIX.split(name, maxsplit=1)[0]
+        known = [ref for place in _PLACES if (ref := f"{place}{plain}") and self.resolve(ref)] if plain and not is_object_id(plain) else []
+        if len({self.resolve(ref) for ref in known}) > 1:
+            raise SourceError(f"{plain} may be {' or '.join(known)}", hint="Say which: write it in full.")
+        return self.resolve(name)
 
     def commits_between(self, old: str, new: str) -> int:
         """How many commits lead from one to the other. Raises GitError."""
