@@ -34,7 +34,7 @@ _OLD = 86_400
 """Seconds after which facts are called old."""
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class ComparisonWanted(Struct, frozen=True, kw_only=True):
     """What was typed: revisions, and what they are judged by."""
 
     base: str
@@ -61,7 +61,7 @@ class Compared(Struct, frozen=True, kw_only=True):
     sources: Sequence[Source] = ()
 
 
-def compared(asked: Asked, plugins: Mapping[str, Translator]) -> Compared:
+def compared(asked: ComparisonWanted, plugins: Mapping[str, Translator]) -> Compared:
     """Both revisions through the pipeline. Mistakes and failures of the command line are click's exceptions."""
     from gitmesh.reviewing.review import review
 
@@ -86,7 +86,7 @@ class _Revisions(Struct, frozen=True, kw_only=True):
     head: str
 
 
-def _revisions(asked: Asked) -> _Revisions:
+def _revisions(asked: ComparisonWanted) -> _Revisions:
     from gitmesh.adapters.git.checkout import Checkout
 
     place = asked.path or Path()
@@ -104,7 +104,7 @@ def _revisions(asked: Asked) -> _Revisions:
     return _Revisions(checkout=checkout, base=meeting or base, head=head)
 
 
-def _setup(asked: Asked, revisions: _Revisions) -> configuration.Setup | None:
+def _setup(asked: ComparisonWanted, revisions: _Revisions) -> configuration.Setup | None:
     """The configuration that was named, or the nearest one as it is at the base: that of head is under review itself."""
     if asked.config is not None:
         return configuration.read(asked.config)
@@ -120,7 +120,7 @@ def _setup(asked: Asked, revisions: _Revisions) -> configuration.Setup | None:
     return configuration.found(file, content)
 
 
-def _needed(setup: configuration.Setup | None, asked: Asked) -> configuration.Setup | None:
+def _needed(setup: configuration.Setup | None, asked: ComparisonWanted) -> configuration.Setup | None:
     """A configuration may only be missing where facts are given: they name the clusters."""
     if setup is None and asked.facts is None:
         raise click.UsageError(
@@ -129,7 +129,7 @@ def _needed(setup: configuration.Setup | None, asked: Asked) -> configuration.Se
     return setup
 
 
-def _sides(asked: Asked, revisions: _Revisions, setup: configuration.Setup | None) -> Sides:
+def _sides(asked: ComparisonWanted, revisions: _Revisions, setup: configuration.Setup | None) -> Sides:
     from gitmesh.adapters.git.snapshots import CommitSource
     from gitmesh.reviewing.review import Sides
 
@@ -163,7 +163,7 @@ def _below(path: Path | None, top: Path) -> tuple[str, ...]:
 
 
 def _ground(
-    asked: Asked, revisions: _Revisions, setup: configuration.Setup | None, sides: Sides, plugins: Mapping[str, Translator]
+    asked: ComparisonWanted, revisions: _Revisions, setup: configuration.Setup | None, sides: Sides, plugins: Mapping[str, Translator]
 ) -> tuple[Ground, Mapping[str, ClusterFacts], Report | None]:
     """What both sides are judged by, the facts of it, and what live clusters differ in already."""
     from gitmesh.reviewing.review import Ground
@@ -191,7 +191,9 @@ def _ground(
     )
 
 
-def _given_facts(asked: Asked, revisions: _Revisions, setup: configuration.Setup | None) -> tuple[Mapping[str, ClusterFacts] | None, str]:
+def _given_facts(
+    asked: ComparisonWanted, revisions: _Revisions, setup: configuration.Setup | None
+) -> tuple[Mapping[str, ClusterFacts] | None, str]:
     """Facts that were saved or published, and where they come from; None where live clusters are to be asked."""
     if asked.facts is not None:
         return wiring.read_facts(asked.facts), str(asked.facts)

@@ -25,7 +25,7 @@ def answer(given: Mapping[str, Any], base: str, *, source: str = ANY) -> int:
     """Compare, and print what is decided otherwise for the ends that are named; the exit code is that of a comparison."""
     if given["expect"] is not None:
         raise click.UsageError("--base tells what differs: --expect is about one revision")
-    asked = comparing.Asked(
+    asked = comparing.ComparisonWanted(
         base=base,
         head=given["head"],
         path=given["policies"],

@@ -115,7 +115,7 @@ class ProtectionChange(Struct, frozen=True, kw_only=True, order=True):
         return Weight.OPENS if self.weaker else Weight.LESSER
 
 
-class Level(StrEnum):
+class RiskLevel(StrEnum):
     """How much a reviewer should look."""
 
     NONE = "none"
@@ -126,7 +126,7 @@ class Level(StrEnum):
 class Risk(Struct, frozen=True, kw_only=True):
     """The level, with the reasons and the lines that make it so."""
 
-    level: Level
+    level: RiskLevel
     reasons: tuple[tuple[str, tuple[Origin, ...]], ...] = ()
 
 
@@ -191,4 +191,4 @@ class Comparison(Struct, frozen=True, kw_only=True):
     standing: tuple[Diagnostic, ...] = ()
     base_problem: str = ""
     facts: str = ""
-    risk: Risk = Risk(level=Level.NONE)
+    risk: Risk = Risk(level=RiskLevel.NONE)

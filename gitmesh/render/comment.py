@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gitmesh.diagnostics import Diagnostic, Severity, foremost
-from gitmesh.model.comparison import ClusterComparison, Comparison, Level, ObjectDelta
+from gitmesh.model.comparison import ClusterComparison, Comparison, ObjectDelta, RiskLevel
 from gitmesh.model.objects import decode
 from gitmesh.model.plan import Action
 from gitmesh.model.policies import Origin
@@ -18,7 +18,7 @@ from gitmesh.render.changes import MARKS, object_changes
 from gitmesh.render.escape import fenced, markdown, printable
 from gitmesh.render.findings import MOST_FINDINGS, folded
 from gitmesh.render.markdown import finding_row, fitting
-from gitmesh.render.meaning import OBSERVED, RISKS, Row, access_counts, headline, meaning, reach_text
+from gitmesh.render.meaning import OBSERVED, RISKS, MeaningRow, access_counts, headline, meaning, reach_text
 from gitmesh.render.plans import FIELDS_SHOWN, origins_text
 from gitmesh.render.summary import by_severity, findings_total
 from gitmesh.render.values import counted, listed, masked, shortened, shown
@@ -70,8 +70,8 @@ def _title(comparison: Comparison) -> str:
     return f"### GitMesh: {markdown(headline(comparison))}; {_risk_total(comparison.risk.level)}"
 
 
-def _risk_total(level: Level) -> str:
-    return f"**{RISKS[level]}**" if level is Level.HIGH else RISKS[level]
+def _risk_total(level: RiskLevel) -> str:
+    return f"**{RISKS[level]}**" if level is RiskLevel.HIGH else RISKS[level]
 
 
 def _clusters(comparison: Comparison) -> list[str]:
@@ -119,7 +119,7 @@ def _meaning(comparison: Comparison, room: int) -> tuple[list[str], int]:
     return lines, len(every) - len(kept)
 
 
-def _row(row: Row) -> str:
+def _row(row: MeaningRow) -> str:
     where = f" *in {markdown(row.where)}*" if row.where else ""
     return f"- **{row.mark}** {markdown(row.text)}{where}{_places(row.origins)}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gitmesh.model.comparison import ClusterComparison, Comparison, Level, ObjectDelta
+from gitmesh.model.comparison import ClusterComparison, Comparison, ObjectDelta, RiskLevel
 from gitmesh.model.objects import decode
 from gitmesh.model.plan import Action
 from gitmesh.model.policies import Origin
@@ -14,13 +14,13 @@ from gitmesh.render.comment import body_lines
 from gitmesh.render.document import Document, document, field_document, findings, origins
 from gitmesh.render.escape import printable
 from gitmesh.render.findings import findings_text
-from gitmesh.render.meaning import OBSERVED, RISKS, Row, access_total, headline, meaning, reach_text
+from gitmesh.render.meaning import OBSERVED, RISKS, MeaningRow, access_total, headline, meaning, reach_text
 from gitmesh.render.paint import Paint, Role, plain
 from gitmesh.render.plans import FIELDS_SHOWN, field_text, origins_text
 from gitmesh.render.summary import by_severity, findings_total
 from gitmesh.render.values import counted, masked
 
-_ROLES: dict[Level, Role] = {Level.NONE: "good", Level.LOW: "warning", Level.HIGH: "error"}
+_ROLES: dict[RiskLevel, Role] = {RiskLevel.NONE: "good", RiskLevel.LOW: "warning", RiskLevel.HIGH: "error"}
 _MARK_ROLES: dict[str, Role] = {"Gained": "change", "weaker": "error", "elsewhere": "error", "Lost": "error", "Unknown": "warning"}
 
 
@@ -44,7 +44,7 @@ def _meaning(comparison: Comparison, paint: Paint) -> Iterator[str]:
             yield f"{paint('warning', 'Unknown')}  {printable(cluster.name)}: {printable(cluster.unknown)}"
 
 
-def _row(row: Row, paint: Paint) -> str:
+def _row(row: MeaningRow, paint: Paint) -> str:
     where = f" in {printable(row.where)}" if row.where else ""
     places = paint("faint", f"   {origins_text(row.origins)}") if row.origins else ""
     return f"  {paint(_MARK_ROLES.get(row.mark, 'change'), row.mark)}  {printable(row.text)}{where}{places}"

@@ -14,8 +14,8 @@ from gitmesh.model.comparison import (
     ClusterComparison,
     Comparison,
     Effect,
-    Level,
     ProtectionChange,
+    RiskLevel,
     RouteChange,
     Weight,
     is_stranger,
@@ -27,7 +27,7 @@ _CALLERS_SHOWN = 6
 _MOST_OF_A_PART = 300
 """Characters of callers or requests in a row: no row may be so long that it leaves no room for others."""
 OBSERVED = "only observed"
-RISKS: Mapping[Level, str] = {Level.NONE: "no risk", Level.LOW: "low risk", Level.HIGH: "high risk"}
+RISKS: Mapping[RiskLevel, str] = {RiskLevel.NONE: "no risk", RiskLevel.LOW: "low risk", RiskLevel.HIGH: "high risk"}
 
 
 class Section(StrEnum):
@@ -38,7 +38,7 @@ class Section(StrEnum):
     PROTECTION = "What protects"
 
 
-class Row(Struct, frozen=True, kw_only=True, order=True):
+class MeaningRow(Struct, frozen=True, kw_only=True, order=True):
     """One line: what happens (`Gained`, `weaker`), to what, where it is so ("" = in every cluster), and the lines that make it so.
     `text` is not escaped: its names come from repositories and clusters."""
 
@@ -49,10 +49,10 @@ class Row(Struct, frozen=True, kw_only=True, order=True):
     weight: Weight = Weight.LESSER
 
 
-def meaning(comparison: Comparison) -> Mapping[Section, tuple[Row, ...]]:
+def meaning(comparison: Comparison) -> Mapping[Section, tuple[MeaningRow, ...]]:
     """The rows of each section that has some, the weightiest first."""
     names = frozenset(comparison.clusters)
-    told: dict[Section, dict[Row, list[ClusterComparison]]] = {section: {} for section in Section}
+    told: dict[Section, dict[MeaningRow, list[ClusterComparison]]] = {section: {} for section in Section}
     for cluster in comparison.clusters.values():
         for section, row in _rows(cluster, names):
             told[section].setdefault(row, []).append(cluster)
@@ -61,14 +61,14 @@ def meaning(comparison: Comparison) -> Mapping[Section, tuple[Row, ...]]:
     return {section: tuple(_placed(row, where, every) for row, where in rows) for section, rows in sorted_rows.items()}
 
 
-def _rows(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[tuple[Section, Row]]:
+def _rows(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[tuple[Section, MeaningRow]]:
     for access in sorted(cluster.access, key=lambda one: (one.weight, one)):
         yield Section.ACCESS, _access(access, callers_text(access.callers, cluster.name, names))
     yield from ((Section.ROUTES, _route(change)) for change in cluster.routes)
     yield from ((Section.PROTECTION, _protection(change)) for change in cluster.protection)
 
 
-def _placed(row: Row, clusters: Sequence[ClusterComparison], every: int) -> Row:
+def _placed(row: MeaningRow, clusters: Sequence[ClusterComparison], every: int) -> MeaningRow:
     """The row with where it is so. That a cluster is only observed is always said: there nothing comes of it."""
     written = [one.name for one in clusters if one.enforce]
     watched = [one.name for one in clusters if not one.enforce]
@@ -102,29 +102,29 @@ def _homes(account: str, rest: str, where: set[str], clusters: frozenset[str]) -
         yield from (f"{account}@{home}{rest}" for home in sorted(where))
 
 
-def _access(change: AccessChange, callers: str) -> Row:
+def _access(change: AccessChange, callers: str) -> MeaningRow:
     requests = f" {shortened(', '.join(change.requests), _MOST_OF_A_PART)}" if change.requests else ""
     ports = f":{','.join(map(str, change.ports))}" if change.ports else ""
     decided = f" ({change.before} -> {change.after})" if change.effect in (Effect.CHANGED, Effect.UNKNOWN) else ""
     text = f"{callers} -> {_name(change.service)}{ports}{requests}{decided}"
-    return Row(mark=change.effect.value, text=text, origins=change.origins, weight=change.weight)
+    return MeaningRow(mark=change.effect.value, text=text, origins=change.origins, weight=change.weight)
 
 
-def _route(change: RouteChange) -> Row:
+def _route(change: RouteChange) -> MeaningRow:
     if change.unknown:
-        return Row(mark="Unknown", text=f"{_name(change.service)} {change.field}: {change.unknown}", weight=change.weight)
+        return MeaningRow(mark="Unknown", text=f"{_name(change.service)} {change.field}: {change.unknown}", weight=change.weight)
     requests = f" [{shortened(change.requests, _MOST_OF_A_PART)}]" if change.requests else ""
     text = f"{_name(change.service)}{requests} {change.field}: {change.before or OWN} -> {change.after or OWN}"
-    return Row(mark="elsewhere" if change.elsewhere else "changed", text=text, origins=change.origins, weight=change.weight)
+    return MeaningRow(mark="elsewhere" if change.elsewhere else "changed", text=text, origins=change.origins, weight=change.weight)
 
 
 OWN = "(the mesh's own)"
 """What is shown where no policy sets a field."""
 
 
-def _protection(change: ProtectionChange) -> Row:
+def _protection(change: ProtectionChange) -> MeaningRow:
     mark = "weaker" if change.weaker else "stronger"
-    return Row(mark=mark, text=f"{change.subject}: {change.text}", origins=change.origins, weight=change.weight)
+    return MeaningRow(mark=mark, text=f"{change.subject}: {change.text}", origins=change.origins, weight=change.weight)
 
 
 def _name(service: tuple[str, str]) -> str:

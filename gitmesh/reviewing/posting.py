@@ -32,7 +32,7 @@ _OUTCOME = re.compile(r"^<!-- gitmesh:outcome commit=([0-9a-f]{7,64}) final=(yes
 """At the beginning of a line: there nothing of a review is anybody's but ours."""
 
 
-class Review(Struct, frozen=True, kw_only=True):
+class ReviewComment(Struct, frozen=True, kw_only=True):
     """What is to be posted: the review of commit `head` by the instance `key`, begun `at` seconds since the epoch."""
 
     key: str
@@ -79,7 +79,7 @@ class Epilogue(Struct, frozen=True, kw_only=True):
         return f"{review.rstrip()}\n\n<!-- gitmesh:outcome commit={self.commit} final={'yes' if self.final else 'no'} -->\n\n{self.text}"
 
 
-def post(forge: Forge, number: int, review: Review) -> Posted:
+def post(forge: Forge, number: int, review: ReviewComment) -> Posted:
     """Make the pull request show the review, in one comment. Raises ForgeError where the forge does not let it, tried several times.
 
     After a new comment all are listed again: of two reviews that began at once the comment with the lowest id stays, with the newer
@@ -99,26 +99,26 @@ def repeated(work: Callable[[], T]) -> T:
     return work()
 
 
-def _posted(forge: Forge, number: int, review: Review) -> Posted:
+def _posted(forge: Forge, number: int, review: ReviewComment) -> Posted:
     found = marked(forge.comments(number), review.key)
     if found:
         return _settled(forge, number, review, found)
     return _created(forge, number, review)
 
 
-def _created(forge: Forge, number: int, review: Review) -> Posted:
+def _created(forge: Forge, number: int, review: ReviewComment) -> Posted:
     forge.add_comment(number, review.text)
     found = marked(forge.comments(number), review.key)
     done = _settled(forge, number, review, found) if found else Posted.CREATED
     return Posted.CREATED if done is Posted.UNCHANGED else done
 
 
-def _settled(forge: Forge, number: int, review: Review, found: Sequence[MarkedComment]) -> Posted:
+def _settled(forge: Forge, number: int, review: ReviewComment, found: Sequence[MarkedComment]) -> Posted:
     """Exactly one, with the newest text in it."""
     first, *others = found
     newest = max((one for one in found if one.at <= review.at + AHEAD), key=lambda one: (one.at, one.id), default=first)
     newer = review.at < newest.at <= review.at + AHEAD
-    meant = Review(key=review.key, head=newest.head, at=newest.at, body=newest.body) if newer else review
+    meant = ReviewComment(key=review.key, head=newest.head, at=newest.at, body=newest.body) if newer else review
     if first.body.rstrip() == meant.body.rstrip():  # forges trim what ends a comment
         done = Posted.UNCHANGED
     elif _edited(forge, number, first.id, meant):
@@ -130,7 +130,7 @@ def _settled(forge: Forge, number: int, review: Review, found: Sequence[MarkedCo
     return Posted.NEWER if newer else done
 
 
-def _edited(forge: Forge, number: int, comment: int, review: Review) -> bool:
+def _edited(forge: Forge, number: int, comment: int, review: ReviewComment) -> bool:
     """Replace the comment's text; False where somebody deleted it meanwhile."""
     try:
         forge.edit_comment(number, comment, review.text)
@@ -157,7 +157,7 @@ def _appended(forge: Forge, number: int, key: str, epilogue: Epilogue) -> Posted
     is_said = there is not None and there[1] == epilogue.commit and there[2] == "yes"
     if is_said or one.body.rstrip() == body.rstrip():
         return Posted.UNCHANGED
-    text = Review(key=key, head=one.head, at=one.at, body=body).text
+    text = ReviewComment(key=key, head=one.head, at=one.at, body=body).text
     if len(text) > forge.comment_limit:
         return Posted.FULL
     forge.edit_comment(number, one.id, text)

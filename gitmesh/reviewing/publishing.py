@@ -12,7 +12,17 @@ from gitmesh.model.forge import CommitState, CommitStatus, PullRequest, PullStat
 from gitmesh.model.report import Report
 from gitmesh.ports import Forge
 from gitmesh.render.comment import comparison_markdown, status_text
-from gitmesh.reviewing.posting import MARKER_ROOM, OUTCOME_ROOM, Posted, Review, marked, post, repeated, set_status, settle_superseded
+from gitmesh.reviewing.posting import (
+    MARKER_ROOM,
+    OUTCOME_ROOM,
+    Posted,
+    ReviewComment,
+    marked,
+    post,
+    repeated,
+    set_status,
+    settle_superseded,
+)
 
 _PUBLIC = "default"
 
@@ -102,7 +112,7 @@ def _commented(forge: Forge, number: int, publication: Publication) -> Posted:
     if now.state is not PullState.OPEN or now.head != publication.head:
         return Posted.STALE
     body = comment_of(publication, forge.comment_limit)
-    return post(forge, number, Review(key=publication.instance, head=publication.head, at=publication.at, body=body))
+    return post(forge, number, ReviewComment(key=publication.instance, head=publication.head, at=publication.at, body=body))
 
 
 def find_pull(forge: Forge, number: int | None, branch: str, head: str) -> PullRequest | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.comparison import AccessChange, ClusterComparison, Effect, Level, Risk, Weight
+from gitmesh.model.comparison import AccessChange, ClusterComparison, Effect, Risk, RiskLevel, Weight
 from gitmesh.model.policies import Origin
 from gitmesh.render.meaning import callers_text
 from gitmesh.render.values import listed
@@ -26,7 +26,7 @@ def risk_of(clusters: Mapping[str, ClusterComparison], appeared: Iterable[Diagno
     if any(one.is_error for one in appeared):
         found.append(_Reason(Weight.UNTOLD, "errors keep a part of it from coming into force"))
     heavy = [one for one in found if one.weight < Weight.LESSER]
-    level = Level.HIGH if heavy else Level.LOW if any(one.changes for one in clusters.values()) else Level.NONE
+    level = RiskLevel.HIGH if heavy else RiskLevel.LOW if any(one.changes for one in clusters.values()) else RiskLevel.NONE
     told: dict[str, set[Origin]] = {}
     for one in sorted(heavy or found):
         told.setdefault(one.text, set()).update(one.origins)

@@ -12,7 +12,7 @@ import pytest
 from gitmesh.agent.logs import logger
 from gitmesh.agent.outcomes import OutcomePublisher
 from gitmesh.model.report import Report, SourceResult, State
-from gitmesh.reviewing.posting import Posted, Review, post
+from gitmesh.reviewing.posting import Posted, ReviewComment, post
 from tests.forges import SERVERS, Faults, ForgeAnswer, ForgeServer, Trouble
 from tests.unit.reports import change, cluster, report
 
@@ -38,7 +38,7 @@ class OutcomeWorld:
         self.server, self.clock, self.output = server, OutcomeClock(), io.StringIO()
         self.forge = server.forge(folder)
         self.number = server.open_pull(HEAD)
-        assert post(self.forge, self.number, Review(key="shop", head=HEAD, at=7, body=REVIEW)) is Posted.CREATED
+        assert post(self.forge, self.number, ReviewComment(key="shop", head=HEAD, at=7, body=REVIEW)) is Posted.CREATED
         server.merge(self.number, MERGED)
         server.asked.clear()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitmesh.errors import ForgeError
-from gitmesh.model.comparison import ClusterComparison, Comparison, Level, ObjectDelta, Risk
+from gitmesh.model.comparison import ClusterComparison, Comparison, ObjectDelta, Risk, RiskLevel
 from gitmesh.model.forge import Comment
 from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Action
@@ -37,7 +37,9 @@ def comparison(head: str, objects: int = 1, base: str = "b" * 40) -> Comparison:
         )
         for index in range(objects)
     )
-    return Comparison(base=base, head=head, clusters={"east": ClusterComparison(name="east", objects=deltas)}, risk=Risk(level=Level.LOW))
+    return Comparison(
+        base=base, head=head, clusters={"east": ClusterComparison(name="east", objects=deltas)}, risk=Risk(level=RiskLevel.LOW)
+    )
 
 
 def publication(head: str, at: int, objects: int = 1) -> Publication:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import yaml
 
 from gitmesh.adapters import forge as forges
 from gitmesh.model.forge import CommitState, CommitStatus
+from gitmesh.ports import Forge
 from tests.forges import SERVERS, Faults, ForgeServer, Trouble
 from tests.unit.commandline import Run, runner
 
@@ -41,10 +42,17 @@ def commit(path: str = "policies/reviews.yaml", old: str = "timeout: 3s", new: s
     return git("rev-parse", "HEAD")
 
 
+MAKE = forges.forge
+
+
+def impatient(timeout: float) -> Callable[..., Forge]:
+    """Forges that wait so many seconds for an answer, and not at all between two tries."""
+    return partial(MAKE, timeout=timeout, sleep=lambda _: None, jitter=lambda: 0.5)
+
+
 @pytest.fixture(params=SERVERS, ids=lambda kind: kind.kind)
 def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ForgeServer]:
-    quick = partial(forges.forge, timeout=1.0, sleep=lambda _: None, jitter=lambda: 0.5)
-    monkeypatch.setattr(forges, "forge", quick)
+    monkeypatch.setattr(forges, "forge", impatient(10.0))
     with request.param() as started:
         yield started
 
@@ -339,9 +347,13 @@ class TestHostileText:
 
 class TestOutages:
     @pytest.mark.parametrize("trouble", [Trouble.FAILURE, Trouble.SILENCE, Trouble.RESET, Trouble.GARBAGE])
-    def test_the_exit_code_is_that_of_the_review(self, server: ForgeServer, run: Run, trouble: Trouble) -> None:
+    def test_the_exit_code_is_that_of_the_review(
+        self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch, trouble: Trouble
+    ) -> None:
         server.faults = Faults(1, 1.0, (trouble,))
-        code, out, err = run(*REVIEW)
+        with monkeypatch.context() as hasty:
+            hasty.setattr(forges, "forge", impatient(0.5))
+            code, out, err = run(*REVIEW)
         assert (code, out) == (0, "")
         assert "not posted: " in err
         assert "the next run posts" in err

@@ -423,13 +423,13 @@ def test_the_comment_stays_within_its_limit_and_says_what_was_cut(run: Run) -> N
 @pytest.mark.parametrize("letter", ["x", "[", "&"])
 def test_a_comment_stays_within_its_limit_whatever_is_long(letter: str) -> None:
     """Names, messages and paths come from repositories and clusters; a forge refuses the whole comment for one character too many."""
-    from gitmesh.model.comparison import ClusterComparison, Comparison, Level, ProtectionChange, Risk
+    from gitmesh.model.comparison import ClusterComparison, Comparison, ProtectionChange, Risk, RiskLevel
     from gitmesh.render.comment import comparison_markdown
 
     long = letter * 15_000
     guards = tuple(ProtectionChange(subject=f"{number}", text=long, weaker=True) for number in range(12))
     clusters = {name: ClusterComparison(name=name, protection=guards, unknown=long) for name in ("east", "west")}
-    risk = Risk(level=Level.HIGH, reasons=tuple((f"{number} {long}", ()) for number in range(12)))
+    risk = Risk(level=RiskLevel.HIGH, reasons=tuple((f"{number} {long}", ()) for number in range(12)))
     comparison = Comparison(base="a" * 40, head="b" * 40, clusters=clusters, risk=risk, base_problem=long)
     for limit in (4_000, 65_536):
         text = comparison_markdown(comparison, limit=limit, whole="the report")

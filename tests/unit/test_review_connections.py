@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gitmesh.model.comparison import ClusterComparison, Level, RouteChange
+from gitmesh.model.comparison import ClusterComparison, RiskLevel, RouteChange
 from gitmesh.model.policies import Policy
 from gitmesh.reviewing.protection import destination_changes
 from gitmesh.reviewing.risk import risk_of
@@ -65,7 +65,7 @@ def routes(old: list[Policy], new: list[Policy], *names: str) -> tuple[RouteChan
 def test_a_redirect_to_another_host_sends_clients_elsewhere() -> None:
     (change,) = routes([], [traffic("r", redirect={"hostname": "evil.example"})])
     assert change.elsewhere
-    assert risk_of({"east": ClusterComparison(name="east", routes=(change,))}, ()).level is Level.HIGH
+    assert risk_of({"east": ClusterComparison(name="east", routes=(change,))}, ()).level is RiskLevel.HIGH
     (path,) = routes([traffic("r", redirect={"hostname": "a.example"})], [traffic("r", redirect={"hostname": "a.example", "port": 81})])
     assert not path.elsewhere
 
@@ -96,7 +96,7 @@ def test_tables_that_cost_too_much_are_unknown_and_a_high_risk() -> None:
     (change,) = route_changes(before, after, Effort(most=24 * 24))
     assert change.unknown
     risk = risk_of({"east": ClusterComparison(name="east", routes=(change,))}, ())
-    assert risk.level is Level.HIGH
+    assert risk.level is RiskLevel.HIGH
     assert "cannot be told" in risk.reasons[0][0]
 
 

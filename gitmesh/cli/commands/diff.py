@@ -73,7 +73,7 @@ def command(
     if base is not None:
         if policy_globs:
             raise click.UsageError("--policy is no option of a comparison: it would hide what else a change means")
-        asked = comparing.Asked(
+        asked = comparing.ComparisonWanted(
             base=base,
             head=head,
             path=path,

@@ -98,7 +98,7 @@ def command(
     if listing:
         return _listed(config_path, source_name, token_file)
     at, plugins = int(time.time()), translators()
-    asked = comparing.Asked(
+    asked = comparing.ComparisonWanted(
         base=base or _base_of(os.environ),
         head=head,
         path=path,
