@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
+from gitmesh.render.values import shown
 
 _FORMS = {
     "exact": "{}",
@@ -34,15 +35,16 @@ def _parts(match: RequestMatch) -> Iterator[str]:
     yield from _source(match.source)
 
 
-def _condition(condition: TextCondition) -> str:
-    text = _FORMS[condition.form].format(condition.value)
+def _condition(condition: TextCondition, name: str = "") -> str:
+    """Values are quoted where they could be read as anything else, and not shown where their name is one of a credential."""
+    text = _FORMS[condition.form].format(shown(name, condition.value))
     return f"{text} (any case)" if condition.ignore_case else text
 
 
 def _named(one: NamedCondition) -> str:
     if one.condition.form == "present":
         return f"{one.name} is {'absent' if one.invert else 'there'}"
-    return f"{one.name} {'is not' if one.invert else 'is'} {_condition(one.condition)}"
+    return f"{one.name} {'is not' if one.invert else 'is'} {_condition(one.condition, one.name)}"
 
 
 def _source(source: SourceCondition) -> Iterator[str]:

@@ -296,6 +296,16 @@ class TestErrors:
         assert "policies/reviews.yaml:15" in out
         assert "this revision is refused, and nothing changes" in out
 
+    def test_what_refuses_a_head_is_told_whoever_brought_it(self, run: Run) -> None:
+        edit("policies/reviews.yaml", "timeout: 3s", "timeout: 3 parsecs")
+        base = commit()
+        edit("policies/ratings.yaml", "apiVersion", "# x\napiVersion")
+        commit()
+        code, out, _ = run("diff", "--base", base)
+        assert code == 2
+        assert "policies/reviews.yaml:15" in out
+        assert "Findings that are new" in run("diff", "--base", base, "-o", "markdown")[1]
+
     def test_a_base_that_is_refused_is_said_and_head_is_looked_at_alone(self, run: Run) -> None:
         edit("policies/reviews.yaml", "timeout: 3s", "timeout: 3 parsecs")
         base = commit()
@@ -538,6 +548,19 @@ class TestMeaning:
             assert "hunter2" not in out
             assert "swordfish" not in out
             assert "(changed)" in out
+
+    def test_a_request_is_told_without_its_credentials_and_what_it_says_is_quoted(self, run: Run) -> None:
+        """A value cannot be read as the words around it."""
+        matches = "[{headers: [{name: x-api-key, exact: hunter2}]}, {headers: [{name: x-note, exact: 'a] timeout: 1s -> 2s [b'}]}]"
+        spec = f"{{destinations: [{{name: ratings}}], matches: {matches}, priority: 5, timeout: 7s}}"
+        metadata = "metadata: {name: a, namespace: bookshop}"
+        Path("policies/a.yaml").write_text(f"apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\n{metadata}\nspec: {spec}\n")
+        base = commit()
+        edit("policies/a.yaml", "7s", "8s")
+        commit()
+        told = {row["requests"] for one in document(run, "--base", base)["clusters"] for row in one["routes"]}
+        assert {"header x-api-key is ***", 'header x-note is "a] timeout: 1s -> 2s [b"'} <= told
+        assert "hunter2" not in str(told)
 
     def test_clusters_of_another_mode_are_never_folded(self, run: Run) -> None:
         edit("gitmesh.yaml", "  directory: clusters/west", "  directory: clusters/west\n  mode: Observe")
