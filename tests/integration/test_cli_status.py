@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,10 @@ def test_it_is_printed_again_when_it_changes_and_ctrl_c_ends_it_well(run: Run, s
     words = ["status", "-w", "--interval", "1", "-o", "json", "--config", str(shop.config), *more]
     command = [sys.executable, "-m", "gitmesh", *words]
     with (shop.root / "seen").open("wb") as output:
-        process = subprocess.Popen(command, cwd=shop.root, env=environment(shop.root), stdout=output, stderr=subprocess.PIPE)
+        # What runs in the background of a shell inherits that it ignores the interrupt.
+        heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        home = environment(shop.root)
+        process = subprocess.Popen(command, cwd=shop.root, env=home, stdout=output, stderr=subprocess.PIPE, preexec_fn=heeding)
 
     def lines() -> list[dict[str, Any]]:
         text = (shop.root / "seen").read_text()
