@@ -192,3 +192,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     base_problem: str = ""
     facts: str = ""
     risk: Risk = Risk(level=RiskLevel.NONE)
+
+    @property
+    def told(self) -> tuple[Diagnostic, ...]:
+        """The findings that people are shown: what is new; of a head that is refused all, as they are the answer."""
+        return self.appeared if self.clusters else (*self.appeared, *self.standing)

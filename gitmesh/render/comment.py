@@ -29,6 +29,7 @@ _SHARES = {"clusters": 0.12, "risk": 0.15, "meaning": 0.3, "findings": 0.2}
 """What part of the room each section may take at most, so that every one of them is seen."""
 _REASONS_SHOWN, _MOST_OF_PLACES = 10, 300
 """Reasons of a risk; and characters of the places behind one row, whose paths may be of any length."""
+_FINDINGS = {True: "Findings that are new", False: "Findings"}
 _RESERVE = 900
 """Characters for the title, the cut and the last line."""
 
@@ -37,7 +38,7 @@ def comparison_markdown(comparison: Comparison, *, limit: int, whole: str, drift
     """The comment, of at most `limit` characters. `whole` says where all of it stands; `drift` is the base against the live clusters."""
     room = limit - _RESERVE
     rows = _clusters(comparison)
-    found = folded(comparison.appeared)
+    found = folded(comparison.told)
     table = fitting(rows, int(room * _SHARES["clusters"]))
     told, untold = _meaning(comparison, int(room * _SHARES["meaning"]))
     findings = _findings(found, int(room * _SHARES["findings"]))
@@ -49,7 +50,7 @@ def comparison_markdown(comparison: Comparison, *, limit: int, whole: str, drift
         *_risk(comparison, int(room * _SHARES["risk"])),
         *_reach(comparison),
     ]
-    tail = [*(["**Findings that are new**", "", *findings, ""] if found else []), _others(comparison)]
+    tail = [*([f"**{_FINDINGS[bool(comparison.clusters)]}**", "", *findings, ""] if found else []), _others(comparison)]
     used = sum(len(text) + 1 for text in (*head, *tail))
     blocks = [*_objects(comparison), *_drift(drift)]
     small_enough = set(fitting(sorted(blocks, key=len), room - used))

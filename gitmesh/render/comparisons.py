@@ -30,7 +30,7 @@ def comparison_text(
     """What it means first, then the objects, then new findings, then one line of totals. With `full`, new objects show their body;
     with `access_only` nothing else was compared, and no total speaks of it."""
     lines = [*_meaning(comparison, paint), *_objects(comparison, full=full, paint=paint), *_drift(drift, paint)]
-    found = findings_text(comparison.appeared, paint=paint)
+    found = findings_text(comparison.told, paint=paint)
     totals = _totals(comparison, paint, access_only=access_only)
     return "".join(f"{line}\n" for line in lines) + found + "".join(f"{line}\n" for line in totals)
 

@@ -37,8 +37,6 @@ def compare(base: Report, head: Report, *, enforced: Mapping[str, bool], facts: 
     clusters = {name: _cluster(name, base, head, problem, callers.get(name, ()), tick) for name in sorted(enforced)} if not refused else {}
     clusters = {name: replace(one, enforce=enforced[name]) for name, one in clusters.items()}
     was, now = ({_same(one): one for one in report.diagnostics} for report in (base, head))
-    if refused:  # all that is wrong with it is the answer, whether or not the base had it too
-        was = {}
     appeared = tuple(one for key, one in now.items() if key not in was)
     return Comparison(
         base=_commit(base),

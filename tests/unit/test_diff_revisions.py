@@ -304,7 +304,7 @@ class TestErrors:
         code, out, _ = run("diff", "--base", base)
         assert code == 2
         assert "policies/reviews.yaml:15" in out
-        assert "Findings that are new" in run("diff", "--base", base, "-o", "markdown")[1]
+        assert "policies/reviews.yaml:15" in run("diff", "--base", base, "-o", "markdown")[1]
 
     def test_a_base_that_is_refused_is_said_and_head_is_looked_at_alone(self, run: Run) -> None:
         edit("policies/reviews.yaml", "timeout: 3s", "timeout: 3 parsecs")
