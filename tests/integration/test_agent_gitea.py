@@ -1,4 +1,4 @@
-"""`gitmesh agent` beside a real Gitea that calls its webhook: a change of a fork, reviewed, changed, merged, applied.
+"""`gitmesh agent` beside a real Gitea that calls its webhook: a change of a fork, reviewed, changed, approved, merged, applied.
 
 The interval is an hour: whatever happens in time happens because Gitea said so.
 """
@@ -80,6 +80,7 @@ def test_a_change_of_a_fork_from_its_opening_to_the_clusters(tmp_path: Path, git
         agent.until(lambda: f"head={changed}" in team.comment(), "the review of the next head")
         agent.until(lambda: team.states(changed).get(REVIEW) == "success", "its status")
 
+        team.owner.approve(team.repository, team.number)
         merged = team.owner.merge_pull(team.repository, team.number).merged
         agent.until(lambda: team.live() == "3s", "the change in the cluster")
         agent.until(lambda: all(team.states(merged).get(one) == "success" for one in CONTEXTS), "statuses of the merge")

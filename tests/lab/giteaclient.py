@@ -179,6 +179,10 @@ class GiteaClient:
         """Close a pull request, or open it again."""
         return _pull(self.call("PATCH", f"/repos/{repository}/pulls/{number}", {"state": "open" if is_open else "closed"}))
 
+    def approve(self, repository: str, number: int) -> None:
+        """Approve a pull request of somebody else, as it is now."""
+        self.call("POST", f"/repos/{repository}/pulls/{number}/reviews", {"event": "APPROVED", "body": "Good."})
+
     def merge_pull(self, repository: str, number: int, style: str = "merge") -> GiteaPull:
         """Merge it by `merge`, `rebase`, `rebase-merge`, `squash` or `fast-forward-only`, once Gitea has found that it has no conflicts."""
         path = f"/repos/{repository}/pulls/{number}"
