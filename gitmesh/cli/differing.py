@@ -10,12 +10,11 @@ from msgspec.structs import replace
 
 from gitmesh.cli import comparing, ends, options
 from gitmesh.cli.session import translators
-from gitmesh.model.comparison import AccessChange, ClusterComparison, Reach
+from gitmesh.cli.tables import ANY
+from gitmesh.model.comparison import NAMELESS, AccessChange, ClusterComparison, Reach
 from gitmesh.model.facts import ClusterFacts
-from gitmesh.reasoning.population import NAMELESS
 from gitmesh.reviewing.risk import risk_of
 
-ANY = "*"
 WORDS = """With --base two commits of a checkout are compared, as `gitmesh diff --base` does it, and what is decided otherwise is told."""
 """What the help of the commands says of it."""
 _EVERYBODY = ("anybody", "anybody with an identity")

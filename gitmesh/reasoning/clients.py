@@ -12,12 +12,12 @@ from itertools import product
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitmesh.model.comparison import NAMELESS
 from gitmesh.model.units import Caller, Principal, SourceCondition
 from gitmesh.reasoning import addresses
 from gitmesh.reasoning.addresses import regions
 from gitmesh.reasoning.callers import is_meant, is_named
 from gitmesh.reasoning.crowd import Crowd, identity, principal_key
-from gitmesh.reasoning.population import NAMELESS
 from gitmesh.reasoning.questions import Client, Question
 from gitmesh.reasoning.stakes import Stake
 from gitmesh.reasoning.strangers import ANYBODY, NOBODY, key_of, stranger_text, strangers, wider

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
+from gitmesh.model.comparison import NAMELESS
 from gitmesh.model.facts import ClusterFacts, Workload
 from gitmesh.reasoning.questions import Client
-
-NAMELESS = "without identity"
 
 
 class Resident(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gitmesh.diagnostics import Diagnostic, Severity, foremost
+from gitmesh.diagnostics import Severity
 from gitmesh.model.comparison import ClusterComparison, Comparison, ObjectDelta, RiskLevel
 from gitmesh.model.objects import decode
 from gitmesh.model.plan import Action
@@ -16,8 +16,8 @@ from gitmesh.model.policies import Origin
 from gitmesh.model.report import Report
 from gitmesh.render.changes import MARKS, object_changes
 from gitmesh.render.escape import fenced, markdown, printable
-from gitmesh.render.findings import MOST_FINDINGS, folded
-from gitmesh.render.markdown import finding_row, fitting
+from gitmesh.render.findings import folded
+from gitmesh.render.markdown import finding_rows, fitting
 from gitmesh.render.meaning import OBSERVED, RISKS, MeaningRow, access_counts, headline, meaning, reach_text
 from gitmesh.render.plans import FIELDS_SHOWN, origins_text
 from gitmesh.render.summary import by_severity, findings_total
@@ -41,7 +41,7 @@ def comparison_markdown(comparison: Comparison, *, limit: int, whole: str, drift
     found = folded(comparison.told)
     table = fitting(rows, int(room * _SHARES["clusters"]))
     told, untold = _meaning(comparison, int(room * _SHARES["meaning"]))
-    findings = _findings(found, int(room * _SHARES["findings"]))
+    findings = finding_rows(found, int(room * _SHARES["findings"]))
     head = [
         _title(comparison),
         "",
@@ -131,13 +131,6 @@ def _places(origins: tuple[Origin, ...]) -> str:
 
 def _reach(comparison: Comparison) -> list[str]:
     return [f"Reach: {reach_text(comparison)}.", ""] if any(one.changes for one in comparison.clusters.values()) else []
-
-
-def _findings(found: Sequence[Diagnostic], room: int) -> list[str]:
-    shown_ones = fitting([finding_row(one) for one in found[:MOST_FINDINGS]], room)
-    if len(shown_ones) == len(found):
-        return shown_ones
-    return fitting([finding_row(one) for one in foremost(found, min(MOST_FINDINGS, len(found) - 1))], room)
 
 
 def _others(comparison: Comparison) -> str:

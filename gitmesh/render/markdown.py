@@ -33,7 +33,7 @@ def report_markdown(report: Report) -> str:
     title, rows = "\n\n".join(filter(None, (_title(report), about))), _rows(report)
     found = folded(report.diagnostics)
     blocks = _objects(report)
-    shown_rows, shown_findings = fitting(rows, _ROWS_SHARE), _findings(found)
+    shown_rows, shown_findings = fitting(rows, _ROWS_SHARE), finding_rows(found, _FINDINGS_SHARE)
     used = sum(len(text) + 1 for text in (title, _HEADER, *shown_rows, *shown_findings))
     small_enough = set(fitting(sorted(blocks, key=len), BUDGET - _RESERVE - used))
     shown_blocks = [block for block in blocks if block in small_enough]
@@ -71,16 +71,15 @@ def _row(result: ClusterResult, here: list[Diagnostic], *, done: bool) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _findings(found: Sequence[Diagnostic]) -> list[str]:
-    """As many as fit, the foremost where not all do."""
-    shown = fitting([finding_row(one) for one in found[:MOST_FINDINGS]], _FINDINGS_SHARE)
+def finding_rows(found: Sequence[Diagnostic], room: int) -> list[str]:
+    """As many as fit into so many characters, the foremost where not all do."""
+    shown = fitting([_finding_row(one) for one in found[:MOST_FINDINGS]], room)
     if len(shown) == len(found):
         return shown
-    return fitting([finding_row(one) for one in foremost(found, min(MOST_FINDINGS, len(found) - 1))], _FINDINGS_SHARE)
+    return fitting([_finding_row(one) for one in foremost(found, min(MOST_FINDINGS, len(found) - 1))], room)
 
 
-def finding_row(one: Diagnostic) -> str:
-    """A finding as an item of a list."""
+def _finding_row(one: Diagnostic) -> str:
     where = str(one.at) if one.at else one.policy or one.cluster or "gitmesh"
     clusters = f" ({markdown(one.cluster)})" if one.cluster and one.cluster != where else ""
     hint = f" *{markdown(shortened(one.hint, 400))}*" if one.hint else ""

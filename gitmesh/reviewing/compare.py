@@ -103,7 +103,8 @@ def _compared(
     destinations = [(_destination(a), _destination(b)) for a, b in pairs]
     meshes = [(_mesh(a), _mesh(b)) for a, b in pairs]
     objects = object_deltas(before, after)
-    access = access_changes(_known(facts, before), _known(facts, after), callers, _doubtful(facts, before, after, moved), tick)
+    was, now = _known(facts, before), _known(facts, after)
+    access = access_changes(was, now, callers, _doubtful(was.index, before, after, moved), tick)
     effort = Effort(tick)
     routes = tuple(change for a, b in destinations for change in route_changes(a, b, effort))
     guards = [(_service(pair), destination_changes(*pair)) for pair in destinations]
@@ -127,15 +128,15 @@ def _compared(
     )
 
 
-def _doubtful(facts: ClusterFacts, before: Build, after: Build, moved: Iterable[UnitKey]) -> Collection[ServiceKey] | None:
+def _doubtful(index: Index, before: Build, after: Build, moved: Iterable[UnitKey]) -> Collection[ServiceKey] | None:
     """The destinations whose access may differ: those that moved, or are held on one side, and all that share their pods; None, any,
     where something of a mesh did."""
     keys = {*moved, *(before.held_units ^ after.held_units)}
     if any(key.kind == "Mesh" for key in keys):
         return None
     keys |= {unit.key for unit in (*before.refused, *after.refused)}
-    index = Index(facts)
-    services = [facts.service_index[key.namespace, key.name] for key in keys if (key.namespace, key.name) in facts.service_index]
+    known = index.facts.service_index
+    services = [known[key.namespace, key.name] for key in keys if (key.namespace, key.name) in known]
     beside = {one.key for service in services for w in index.behind(service) for one in index.services_of.get(w.key, ())}
     return beside | {service.key for service in services}
 

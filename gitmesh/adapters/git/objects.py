@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,16 +14,16 @@ _NO_TRANSPORT = {"GIT_ALLOW_PROTOCOL": "none"}
 """A partial clone would ask its remote for what it lacks, by whatever program its configuration names."""
 
 
-class Objects:
+class Objects(ABC):
     """What both a bare copy and a checkout can be asked. `timeout` is in seconds, for each run of git."""
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
 
     @property
+    @abstractmethod
     def store(self) -> Path:
         """The folder of git's own files."""
-        raise NotImplementedError
 
     def local(self, arguments: Sequence[str], *, stdin: bytes = b"") -> bytes:
         """The output of a command on the store alone. Raises as `local_done`."""
