@@ -33,10 +33,15 @@ def paused(agent: Agent) -> Iterator[None]:
         agent.process.send_signal(signal.SIGCONT)
 
 
-def kill(agent: Agent) -> None:
-    """End the agent as hard as can be."""
+@contextlib.contextmanager
+def killed(agent: Agent) -> Iterator[None]:
+    """The agent is ended as hard as can be, and started again when the block has ended."""
     agent.process.send_signal(signal.SIGKILL)
     agent.process.wait()
+    try:
+        yield
+    finally:
+        agent.__enter__()
 
 
 def edit(api: ApiServer, resource: str, namespace: str, patch: Mapping[str, Any] | None) -> None:

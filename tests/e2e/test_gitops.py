@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.accidents import Gate, admission, edit, is_agents_write, kill, paused
+from tests.e2e.accidents import Gate, admission, edit, is_agents_write, killed, paused
 from tests.e2e.asks import FILE, Ask, files, hold, marked
 from tests.e2e.cases import POLICIES
 from tests.e2e.stage import ARRIVAL, BASE_WATCHES, PATIENCE, STATUS, Stage, Watch
@@ -242,10 +242,9 @@ class TestKilled:
             commit = stage.repo.commit(files(*many(after)))
             wait_until(gate.arrived.is_set, f"write of {held}", ARRIVAL)
             api.wait_audit(is_agents_write, mark)
-            kill(agent)
-            early.extend(written())
-            gate.opened.set()
-            agent.__enter__()
+            with killed(agent):
+                early.extend(written())
+                gate.opened.set()
             return commit
 
         watches = [watch("productpage", "reviews", admitted=True), watch("productpage", "ratings", admitted=True)]

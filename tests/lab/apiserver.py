@@ -248,7 +248,7 @@ class ApiServer:
     def audit_mark(self) -> int:
         """A place in the audit log: pass it as ``since`` to see only what came after."""
         self._audit_barrier()
-        return self.audit_log.stat().st_size if self.audit_log.exists() else 0
+        return audit.end_of_lines(self.audit_log)
 
     def audit_events(self, since: int = 0, *, stage: str | None = "ResponseComplete") -> list[AuditEvent]:
         """The events since a mark, the oldest first: every request already answered is among them.
@@ -275,7 +275,7 @@ class ApiServer:
         """Make sure that the log has caught up; a server that is down has nothing more to write."""
         if not self.plane.running:
             return
-        start = self.audit_log.stat().st_size if self.audit_log.exists() else 0
+        start = audit.end_of_lines(self.audit_log)
         uri = audit.barrier_uri()
         self.request("GET", uri)
         self.wait_audit(lambda event: event.request_uri == uri, start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import yaml
 
 WRITE_VERBS = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 _BARRIER = "/version?lab-barrier="
+_CHUNK = 1 << 16
 
 POLICY: Mapping[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
@@ -82,13 +84,28 @@ def write_policy(path: Path) -> None:
 
 
 def read_events(path: Path, offset: int = 0) -> list[AuditEvent]:
-    """Parse the log from a byte offset on; a last line still being written is left out."""
+    """Parse the log from where a line begins; a last line still being written is left out."""
     if not path.exists():
         return []
     with path.open("rb") as handle:
         handle.seek(offset)
         lines = handle.read().split(b"\n")[:-1]
     return [_event(json.loads(line)) for line in lines if line]
+
+
+def end_of_lines(path: Path) -> int:
+    """Where the last whole line ends: what the server is writing at this moment lies beyond it, however much of it is there."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as handle:
+        start = handle.seek(0, os.SEEK_END)
+        while start > 0:
+            start, end = max(0, start - _CHUNK), start
+            handle.seek(start)
+            found = handle.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+    return 0
 
 
 def _event(raw: Mapping[str, Any]) -> AuditEvent:
