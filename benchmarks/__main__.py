@@ -12,19 +12,28 @@ from pathlib import Path
 
 from benchmarks import agent, commands, forge, kube, review
 
-PARTS = {"commands": commands.report, "agent": agent.report, "review": review.report, "forge": forge.report, "kube": kube.report}
+PARTS = {
+    "commands": commands.report,
+    "agent": agent.report,
+    "review": review.report,
+    "forge": forge.report,
+    "kube": kube.report,
+}
 
 
 def main() -> int:
     """Run the chosen parts."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; default all")
-    parser.add_argument("--json", type=Path, default=Path("bench.json"), help="where the figures go (default bench.json)")
+    parser.add_argument(
+        "--json", type=Path, default=Path("bench.json"), help="where the figures go (default bench.json)"
+    )
     chosen = parser.parse_args()
     unknown = set(chosen.parts) - set(PARTS)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    # Installed packages have their bytecode beside them; without it every process would compile all of it again.
+    # Installed packages have their bytecode beside them; without it every process would compile all of it
+    # again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     results: dict[str, object] = {"python": platform.python_version(), "machine": platform.machine()}
     missed: list[str] = []
@@ -48,7 +57,11 @@ def _table(title: str, figures: Mapping[str, object]) -> None:
     print(f"\n{title}")
     for path, value in _rows(figures):
         if path[0] != "misses":
-            print(f"  {' / '.join(path):<48} {value:>12.3f}" if isinstance(value, float) else f"  {' / '.join(path):<48} {value!s:>12}")
+            print(
+                f"  {' / '.join(path):<48} {value:>12.3f}"
+                if isinstance(value, float)
+                else f"  {' / '.join(path):<48} {value!s:>12}"
+            )
 
 
 def _rows(value: object, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], object]]:

@@ -1,4 +1,5 @@
-"""One agent process on directory clusters: cold start, a tick without a change, one changed policy, peak memory.
+"""One agent process on directory clusters: cold start, a tick without a change, one changed policy, peak
+memory.
 
 Each size runs in a process of its own; `python -m benchmarks.agent FOLDER` is that process.
 """
@@ -35,9 +36,13 @@ GOALS = {"cold": 60.0, "no change": 1.0, "one change": 2.0, "peak MB": 500.0}
 """Seconds, and megabytes, at FULL."""
 TICKS = 5
 ROUNDS = 3
-"""The sizes alternate, so that each is compared with what the machine did just then; the median of the rounds counts."""
+"""The sizes alternate, so that each is compared with what the machine did just then; the median of the rounds
+counts.
+"""
 MEMORY = Path("/dev/shm")
-"""Where doublings are measured: what a disk still has to write from the size before would change the figures of the next."""
+"""Where doublings are measured: what a disk still has to write from the size before would change the figures
+of the next.
+"""
 ROOM = 2**31
 """Bytes that MEMORY must have free for that."""
 
@@ -46,7 +51,15 @@ def measure(size: Size, place: Path | None = None) -> dict[str, float]:
     """Figures of one size, from a fresh process and a fresh world: in `place`, or on the disk."""
     with tempfile.TemporaryDirectory(prefix="gitmesh-bench-", dir=place) as folder:
         make_world(Path(folder), size)
-        command = [sys.executable, "-m", "benchmarks.agent", folder, str(size.policies), str(size.services), str(size.clusters)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.agent",
+            folder,
+            str(size.policies),
+            str(size.services),
+            str(size.clusters),
+        ]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     figures: dict[str, float] = json.loads(output.splitlines()[-1])
     return figures
@@ -66,7 +79,14 @@ def worker(folder: Path, size: Size) -> dict[str, float]:
         with undisturbed():
             began = time.perf_counter()
             report = run(
-                repositories, fleet, translators, until=Stage.APPLY, options=options, memo=memo, clock=time.monotonic, publishers=publishers
+                repositories,
+                fleet,
+                translators,
+                until=Stage.APPLY,
+                options=options,
+                memo=memo,
+                clock=time.monotonic,
+                publishers=publishers,
             )
             return time.perf_counter() - began, report
 
@@ -109,10 +129,17 @@ def report() -> dict[str, object]:
     """The full size, and the exponent of each doubling: 1 means twice the size costs twice as much."""
     full = measure(FULL)
     place = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM else None
-    rounds = [{name: measure(size, place) for name, size in {"half": HALF, **DOUBLES}.items()} for _ in range(ROUNDS)]
+    rounds = [
+        {name: measure(size, place) for name, size in {"half": HALF, **DOUBLES}.items()}
+        for _ in range(ROUNDS)
+    ]
     exponents = {name: {figure: _exponent(rounds, name, figure) for figure in GOALS} for name in DOUBLES}
-    sizes = {name: {figure: median(one[name][figure] for one in rounds) for figure in GOALS} for name in rounds[0]}
-    misses = [f"{figure}: {full[figure]:.2f} > {goal}" for figure, goal in GOALS.items() if full[figure] > goal]
+    sizes = {
+        name: {figure: median(one[name][figure] for one in rounds) for figure in GOALS} for name in rounds[0]
+    }
+    misses = [
+        f"{figure}: {full[figure]:.2f} > {goal}" for figure, goal in GOALS.items() if full[figure] > goal
+    ]
     misses += [
         f"doubling {name}: {figure} grew by {2**exponent:.2f}"
         for name, row in exponents.items()

@@ -22,8 +22,14 @@ def report() -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="gitmesh-bench-") as folder:
         write(Path(folder), policies(Size(policies=1000, services=1000, clusters=1), seed=1))
         commands = {"--help": [program, "--help"], "validate 1,000 policies": [program, "validate", folder]}
-        figures = {name: median(_seconds(command) for _ in range(ROUNDS)) for name, command in commands.items()}
-    misses = [f"gitmesh {name}: {figures[name]:.3f} s > {goal} s" for name, goal in GOALS.items() if figures[name] > goal]
+        figures = {
+            name: median(_seconds(command) for _ in range(ROUNDS)) for name, command in commands.items()
+        }
+    misses = [
+        f"gitmesh {name}: {figures[name]:.3f} s > {goal} s"
+        for name, goal in GOALS.items()
+        if figures[name] > goal
+    ]
     return {"seconds": figures, "misses": misses}
 
 

@@ -1,7 +1,8 @@
-"""GitMesh's apply engine alone, as a process: rendered objects in, a converged cluster out. The peer of `kubectl apply`.
+"""GitMesh's apply engine alone, as a process: rendered objects in, a converged cluster out. The peer of
+`kubectl apply`.
 
-`main` of a process whose arguments are MANIFESTS and KUBECONFIG does what the agent does for a cluster once the objects are rendered:
-ledger, observe, diff, dry run of what differs, intents, server-side apply, ledger.
+`main` of a process whose arguments are MANIFESTS and KUBECONFIG does what the agent does for a cluster once
+the objects are rendered: ledger, observe, diff, dry run of what differs, intents, server-side apply, ledger.
 """
 
 from __future__ import annotations
@@ -30,10 +31,16 @@ INSTANCE = "bench"
 
 
 class OneKind:
-    """A translator as far as the engine asks: the kind that is written, and nothing to say of order or strangers."""
+    """A translator as far as the engine asks: the kind that is written, and nothing to say of order or
+    strangers.
+    """
 
     name = "bench"
-    resources = (ApiKind(group="networking.istio.io", kind="VirtualService", plural="virtualservices", versions=("v1",)),)
+    resources = (
+        ApiKind(
+            group="networking.istio.io", kind="VirtualService", plural="virtualservices", versions=("v1",)
+        ),
+    )
 
     def configmaps(self, _namespace: str, _name: str) -> bool:
         """No settings are read."""
@@ -43,7 +50,9 @@ class OneKind:
         """One write is always enough."""
         return {}
 
-    def beside(self, _ours: object, _others: object, _meshes: object, _facts: object) -> dict[ObjectKey, Aside]:
+    def beside(
+        self, _ours: object, _others: object, _meshes: object, _facts: object
+    ) -> dict[ObjectKey, Aside]:
         """Nobody else's objects are asked about."""
         return {}
 
@@ -65,7 +74,9 @@ def main() -> None:
 def run(manifests: Path, kubeconfig: Path) -> int:
     """Apply the objects; prints the counts. Returns 1 where the cluster is not what it should be."""
     mesh = cast("Translator", OneKind())
-    cluster = KubeCluster("bench", Client(read_kubeconfig(kubeconfig), timeout=60, user_agent="gitmesh-bench"), (mesh,))
+    cluster = KubeCluster(
+        "bench", Client(read_kubeconfig(kubeconfig), timeout=60, user_agent="gitmesh-bench"), (mesh,)
+    )
     cluster.prefetch(OneKind.resources)  # as a cycle does: the server answers while policies are translated
     ledger = cluster.load(INSTANCE)
     from gitmesh.planning.converge import Cycle, converge
@@ -73,7 +84,14 @@ def run(manifests: Path, kubeconfig: Path) -> int:
     from gitmesh.planning.revisions import Revisions
 
     built = Build(cluster="bench", manifests={manifest.key: manifest for manifest in _read(manifests)})
-    cycle = Cycle(translators={"bench": mesh}, revisions=Revisions(), consent=Consent(), apply=True, now=0.0, clock=time.monotonic)
+    cycle = Cycle(
+        translators={"bench": mesh},
+        revisions=Revisions(),
+        consent=Consent(),
+        apply=True,
+        now=0.0,
+        clock=time.monotonic,
+    )
     result, said = converge(cluster, ClusterFacts(cluster="bench"), built, ledger, cycle, {})
     cluster.close()
     assert result.plan is not None
@@ -87,6 +105,11 @@ def _read(manifests: Path) -> list[Manifest]:
 
 def _manifest(item: dict[str, dict[str, str]]) -> Manifest:
     group, _, version = str(item["apiVersion"]).rpartition("/")
-    key = ObjectKey(group=group, kind=str(item["kind"]), namespace=item["metadata"]["namespace"], name=item["metadata"]["name"])
+    key = ObjectKey(
+        group=group,
+        kind=str(item["kind"]),
+        namespace=item["metadata"]["namespace"],
+        name=item["metadata"]["name"],
+    )
     body = canonical(item)
     return Manifest(key=key, version=version, phase=Phase.ROUTE, body=body, digest=digest(body), policies=())

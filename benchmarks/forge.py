@@ -1,6 +1,8 @@
-"""The agent beside a real Gitea that calls its webhook: from a push to the posted review, and from a merge to the clusters.
+"""The agent beside a real Gitea that calls its webhook: from a push to the posted review, and from a merge to
+the clusters.
 
-The interval is an hour, so that nothing comes of polling. What is measured begins when the forge has answered who pushed or merged.
+The interval is an hour, so that nothing comes of polling. What is measured begins when the forge has answered
+who pushed or merged.
 """
 
 from __future__ import annotations
@@ -30,8 +32,14 @@ def report() -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="gitmesh-bench-") as folder, Gitea(programs) as gitea:
         taken = _measure(GiteaTeam(Path(folder), gitea))
     medians = {name: median(seconds) for name, seconds in taken.items()}
-    misses = [f"{name}: {medians[name]:.2f} s > {goal}" for name, goal in GOALS.items() if medians[name] > goal]
-    return {"median": medians, "worst": {name: max(seconds) for name, seconds in taken.items()}, "misses": misses}
+    misses = [
+        f"{name}: {medians[name]:.2f} s > {goal}" for name, goal in GOALS.items() if medians[name] > goal
+    ]
+    return {
+        "median": medians,
+        "worst": {name: max(seconds) for name, seconds in taken.items()},
+        "misses": misses,
+    }
 
 
 def _measure(team: GiteaTeam) -> dict[str, list[float]]:

@@ -1,7 +1,8 @@
-"""A deterministic world of any size: P policies in a git repository, S services in each of C directory clusters.
+"""A deterministic world of any size: P policies in a git repository, S services in each of C directory
+clusters.
 
-Half of the policies route, half grant access; 80% select one service by name, 15% ten by label, 5% a namespace of 50.
-Each service has a Service, ServiceAccount, Deployment, two Pods and an EndpointSlice.
+Half of the policies route, half grant access; 80% select one service by name, 15% ten by label, 5% a
+namespace of 50. Each service has a Service, ServiceAccount, Deployment, two Pods and an EndpointSlice.
 """
 
 from __future__ import annotations
@@ -56,7 +57,12 @@ def make_world(folder: Path, size: Size, seed: int = 1) -> Path:
 def configuration(folder: Path, size: Size) -> dict[str, Any]:
     """gitmesh.yaml of the world."""
     clusters = [{"name": f"c{n:02d}", "directory": f"clusters/c{n:02d}"} for n in range(size.clusters)]
-    source = {"name": "policies", "url": f"file://{folder / 'origin.git'}", "paths": ["policies"], "allowInsecure": True}
+    source = {
+        "name": "policies",
+        "url": f"file://{folder / 'origin.git'}",
+        "paths": ["policies"],
+        "allowInsecure": True,
+    }
     return {
         "apiVersion": "gitmesh.io/v1alpha1",
         "kind": "Config",
@@ -77,7 +83,9 @@ def write(folder: Path, documents: dict[str, dict[str, Any]]) -> None:
 def git(folder: Path, *words: str) -> str:
     """Run git with an identity of its own."""
     identity = ["-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def commit(repository: Path, message: str) -> str:
@@ -96,7 +104,9 @@ def policies(size: Size, seed: int) -> dict[str, dict[str, Any]]:
 
 
 def policy(number: int, size: Size, seed: int, *, timeout: str = "") -> dict[str, Any]:
-    """One policy. Where two of one form select one service, their paths are disjoint, so nothing conflicts."""
+    """One policy. Where two of one form select one service, their paths are disjoint, so nothing
+    conflicts.
+    """
     chance = random.Random(f"{seed}-{number}")
     turn, kind = divmod(number, 2)
     destination, again = select(turn, size)
@@ -132,13 +142,19 @@ def traffic(number: int, chance: random.Random, timeout: str, again: int) -> dic
         return {"timeout": seconds, "matches": [{"path": {"prefix": f"/again/{again}"}}]}
     shapes: tuple[dict[str, Any], ...] = (
         {"timeout": seconds, "retries": {"attempts": chance.randint(1, 5), "perTryTimeout": "500ms"}},
-        {"timeout": seconds, "matches": [{"path": {"prefix": f"/api/v{chance.randint(1, 3)}"}, "method": "GET"}]},
+        {
+            "timeout": seconds,
+            "matches": [{"path": {"prefix": f"/api/v{chance.randint(1, 3)}"}, "method": "GET"}],
+        },
         {
             "timeout": seconds,
             "matches": [{"headers": [{"name": "x-tester", "exact": "yes"}]}],
             "headers": {"request": {"set": {"x-test": "1"}}},
         },
-        {"timeout": seconds, "outlierDetection": {"consecutiveErrors": chance.randint(3, 9), "interval": "10s"}},
+        {
+            "timeout": seconds,
+            "outlierDetection": {"consecutiveErrors": chance.randint(3, 9), "interval": "10s"},
+        },
     )
     return dict(shapes[number // 2 % len(shapes)])
 
@@ -146,7 +162,10 @@ def traffic(number: int, chance: random.Random, timeout: str, again: int) -> dic
 def access(chance: random.Random) -> dict[str, Any]:
     """Some callers may use some methods."""
     callers = [{"namespaces": [f"ns-{chance.randint(0, 9):03d}"]}]
-    return {"sources": callers, "rules": [{"methods": ["GET", "HEAD"], "paths": [f"/api/v{chance.randint(1, 3)}*"]}]}
+    return {
+        "sources": callers,
+        "rules": [{"methods": ["GET", "HEAD"], "paths": [f"/api/v{chance.randint(1, 3)}*"]}],
+    }
 
 
 # --- clusters
@@ -172,7 +191,10 @@ def control_plane(trust_domain: str, services: int) -> Iterator[dict[str, Any]]:
     labels = {"app": "istiod", "istio.io/rev": "default"}
     yield {
         **named("apps/v1", "Deployment", "istio-system", "istiod", {"labels": labels}),
-        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}}},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+        },
     }
     yield {
         **named("v1", "ConfigMap", "istio-system", "istio"),
@@ -180,7 +202,9 @@ def control_plane(trust_domain: str, services: int) -> Iterator[dict[str, Any]]:
     }
 
 
-def named(version: str, kind: str, namespace: str, name: str, metadata: dict[str, Any] | None = None) -> dict[str, Any]:
+def named(
+    version: str, kind: str, namespace: str, name: str, metadata: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The head of an object."""
     where = {"namespace": namespace} if namespace else {}
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name, **where, **(metadata or {})}}
@@ -200,10 +224,20 @@ def service(number: int) -> Iterator[dict[str, Any]]:
     yield named("v1", "ServiceAccount", namespace, name)
     yield {
         **named("apps/v1", "Deployment", namespace, name, {"labels": labels}),
-        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": name}}, "template": {"metadata": {"labels": labels}, "spec": pod}},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
     }
     for replica in range(2):
-        owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{name}-7d9f", "uid": f"{name}-rs", "controller": True}
+        owner = {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "name": f"{name}-7d9f",
+            "uid": f"{name}-rs",
+            "controller": True,
+        }
         metadata = {
             "labels": {**labels, "pod-template-hash": "7d9f"},
             "annotations": {"sidecar.istio.io/status": '{"revision":"default"}'},
@@ -214,9 +248,18 @@ def service(number: int) -> Iterator[dict[str, Any]]:
             "spec": {**pod, "containers": [app, proxy], "nodeName": "node-1"},
             "status": {"phase": "Running", "podIP": f"10.{number >> 8 & 255}.{number & 255}.{replica + 1}"},
         }
-    endpoints = [{"addresses": [f"10.{number >> 8 & 255}.{number & 255}.{r + 1}"], "conditions": {"ready": True}} for r in range(2)]
+    endpoints = [
+        {"addresses": [f"10.{number >> 8 & 255}.{number & 255}.{r + 1}"], "conditions": {"ready": True}}
+        for r in range(2)
+    ]
     yield {
-        **named("discovery.k8s.io/v1", "EndpointSlice", namespace, f"{name}-abc", {"labels": {"kubernetes.io/service-name": name}}),
+        **named(
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            namespace,
+            f"{name}-abc",
+            {"labels": {"kubernetes.io/service-name": name}},
+        ),
         "addressType": "IPv4",
         "endpoints": endpoints,
         "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],

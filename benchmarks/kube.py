@@ -1,10 +1,13 @@
-"""Against kubectl on a real API server: the same 1,000 rendered VirtualServices, whole processes, alternating, median of five.
+"""Against kubectl on a real API server: the same 1,000 rendered VirtualServices, whole processes,
+alternating, median of five.
 
-The server is one in use: rounds that do not count go before, until its watch caches hold the 75 seconds of events that they keep.
-A server that has just started has so small a heap that it collects garbage for nearly half of its time, whoever asks.
+The server is one in use: rounds that do not count go before, until its watch caches hold the 75 seconds of
+events that they keep. A server that has just started has so small a heap that it collects garbage for nearly
+half of its time, whoever asks.
 
-The peer is `kubectl apply --server-side --force-conflicts` of the server's own version; both read one JSON file. For
-information, a whole `gitmesh sync` (git, parsing, discovery, translation on top of it) is measured beside them.
+The peer is `kubectl apply --server-side --force-conflicts` of the server's own version; both read one JSON
+file. For information, a whole `gitmesh sync` (git, parsing, discovery, translation on top of it) is measured
+beside them.
 """
 
 from __future__ import annotations
@@ -52,7 +55,16 @@ def _compare(folder: Path, server: ApiServer, kubectl: str) -> dict[str, object]
     manifests = _rendered(folder, program)
     commands = {
         "gitmesh": [sys.executable, "-c", ENGINE, str(manifests), str(kubeconfig)],
-        "kubectl": [kubectl, "--kubeconfig", str(kubeconfig), "apply", "--server-side", "--force-conflicts", "-f", str(manifests)],
+        "kubectl": [
+            kubectl,
+            "--kubeconfig",
+            str(kubeconfig),
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "-f",
+            str(manifests),
+        ],
         "gitmesh sync": sync,
     }
     for _ in range(WARMING):
@@ -96,13 +108,18 @@ def _timed(command: list[str], server: ApiServer) -> tuple[float, int]:
 def _empty(server: ApiServer) -> None:
     """Remove what they write, so that each starts from nothing.
 
-    What the removal leaves to do is done first, as it is nobody's: in every second round the server's collection of that garbage
-    would fall into a run and take as long as the run. What a tool's own writes leave to do falls into its own run without changes.
+    What the removal leaves to do is done first, as it is nobody's: in every second round the server's
+    collection of that garbage would fall into a run and take as long as the run. What a tool's own writes
+    leave to do falls into its own run without changes.
     """
     for number in range(-(-OBJECTS // PER_NAMESPACE)):
-        server.client.call("DELETE", f"/apis/networking.istio.io/v1/namespaces/ns-{number:03d}/virtualservices", None)
+        server.client.call(
+            "DELETE", f"/apis/networking.istio.io/v1/namespaces/ns-{number:03d}/virtualservices", None
+        )
     server.request("DELETE", "/api/v1/namespaces/gitmesh-system/configmaps/gitmesh-bench")
-    done = server.client.call("GET", "/apis/networking.istio.io/v1/virtualservices", None)["metadata"]["resourceVersion"]
+    done = server.client.call("GET", "/apis/networking.istio.io/v1/virtualservices", None)["metadata"][
+        "resourceVersion"
+    ]
     for version in ("v1", "v1beta1", "v1alpha3"):  # each served version has a cache that follows
         known = f"resourceVersion={done}&resourceVersionMatch=NotOlderThan"
         server.client.call("GET", f"/apis/networking.istio.io/{version}/virtualservices?{known}", None)
@@ -123,7 +140,12 @@ def _world(folder: Path, server: ApiServer) -> None:
     git(folder / "repo", "init", "--quiet", "--initial-branch=main")
     commit(folder / "repo", "policies")
     git(folder, "clone", "--quiet", "--bare", "repo", "origin.git")
-    source = {"name": "policies", "url": f"file://{folder / 'origin.git'}", "paths": ["policies"], "allowInsecure": True}
+    source = {
+        "name": "policies",
+        "url": f"file://{folder / 'origin.git'}",
+        "paths": ["policies"],
+        "allowInsecure": True,
+    }
     config = {
         "apiVersion": "gitmesh.io/v1alpha1",
         "kind": "Config",
@@ -137,7 +159,11 @@ def _world(folder: Path, server: ApiServer) -> None:
 
 def _policy(number: int) -> dict[str, Any]:
     namespace, name = place(number)
-    spec = {"destinations": [{"name": name, "namespaces": [namespace]}], "timeout": "5s", "retries": {"attempts": 2, "perTryTimeout": "1s"}}
+    spec = {
+        "destinations": [{"name": name, "namespaces": [namespace]}],
+        "timeout": "5s",
+        "retries": {"attempts": 2, "perTryTimeout": "1s"},
+    }
     return {
         "apiVersion": "gitmesh.io/v1alpha1",
         "kind": "TrafficPolicy",

@@ -1,5 +1,5 @@
-"""A review of one changed policy at the full size: by hand from a cold clone, with the facts of the status branch, and in the agent,
-which remembers what it reviewed before."""
+"""A review of one changed policy at the full size: by hand from a cold clone, with the facts of the status
+branch, and in the agent, which remembers what it reviewed before."""
 
 from __future__ import annotations
 
@@ -32,12 +32,18 @@ def report() -> dict[str, object]:
     """Figures of one review, and what they miss of the goals."""
     with tempfile.TemporaryDirectory(prefix="gitmesh-bench-") as folder:
         figures = measure(Path(folder), FULL)
-    misses = [f"{figure}: {figures[figure]:.2f} > {goal}" for figure, goal in GOALS.items() if figures[figure] > goal]
+    misses = [
+        f"{figure}: {figures[figure]:.2f} > {goal}"
+        for figure, goal in GOALS.items()
+        if figures[figure] > goal
+    ]
     return {**figures, "misses": misses}
 
 
 def measure(folder: Path, size: Size) -> dict[str, float]:
-    """A world whose facts are published, a branch that changes one policy, and the review of it in a fresh process."""
+    """A world whose facts are published, a branch that changes one policy, and the review of it in a fresh
+    process.
+    """
     config = make_world(folder, size)
     publish(folder, config)
     repository = folder / "repo"
@@ -46,7 +52,9 @@ def measure(folder: Path, size: Size) -> dict[str, float]:
         write(repository / "policies", {"p00000": policy(0, size, 1, timeout=f"{77 + number}s")})
         commit(repository, f"one policy, {number}")
     git(repository, "push", "--quiet", "origin", "feature")
-    output = subprocess.run([sys.executable, "-m", "benchmarks.review", str(folder)], check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(
+        [sys.executable, "-m", "benchmarks.review", str(folder)], check=True, capture_output=True, text=True
+    ).stdout
     figures: dict[str, float] = json.loads(output.splitlines()[-1])
     return figures
 
@@ -59,7 +67,9 @@ def publish(folder: Path, config: Path) -> None:
     program = str(Path(sys.executable).with_name("gitmesh"))
     for cluster in sorted(path.name for path in (folder / "clusters").iterdir()):
         command = [program, "discover", "--config", str(config), "--cluster", cluster, "-o", "yaml"]
-        (branch / "facts" / f"{cluster}.yaml").write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
+        (branch / "facts" / f"{cluster}.yaml").write_bytes(
+            subprocess.run(command, check=True, capture_output=True).stdout
+        )
     commit(branch, "facts")
     git(branch, "push", "--quiet", str(folder / "origin.git"), "HEAD:refs/heads/gitmesh-status")
 
@@ -68,12 +78,21 @@ def worker(folder: Path) -> dict[str, float]:
     """Clone and compare, as a CI job does; the greatest memory is that of the comparing process."""
     began = time.perf_counter()
     git(folder, "clone", "--quiet", str(folder / "origin.git"), "clone")
-    command = [str(Path(sys.executable).with_name("gitmesh")), "diff", "--config", str(folder / "gitmesh.yaml"), "--facts-from", "status"]
+    command = [
+        str(Path(sys.executable).with_name("gitmesh")),
+        "diff",
+        "--config",
+        str(folder / "gitmesh.yaml"),
+        "--facts-from",
+        "status",
+    ]
     command += ["--base", "origin/main", "--head", "origin/feature", "-o", "markdown", str(folder / "clone")]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     seconds = time.perf_counter() - began
     if done.returncode != 1 or "10 to change" not in done.stdout:
-        raise SystemExit(f"the review is not clean ({done.returncode}): {done.stderr[-500:]} {done.stdout[:500]}")
+        raise SystemExit(
+            f"the review is not clean ({done.returncode}): {done.stderr[-500:]} {done.stdout[:500]}"
+        )
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     return {"cold seconds": seconds, "cold peak MB": peak, "agent seconds": in_the_agent(folder)}
 
@@ -91,7 +110,8 @@ def in_the_agent(folder: Path) -> float:
     base, memo, taken = checkout.commit("origin/main"), Memo(), []
     for number in range(HEADS, -1, -1):
         sides = [
-            CommitSource("policies", checkout, commit, ("policies",)) for commit in (base, checkout.commit(f"origin/feature~{number}"))
+            CommitSource("policies", checkout, commit, ("policies",))
+            for commit in (base, checkout.commit(f"origin/feature~{number}"))
         ]
         began = time.perf_counter()
         with undisturbed():

@@ -1,4 +1,6 @@
-"""Frozen values <-> plain documents, driven by their types: field names in camelCase, defaults left out, nothing unknown let in."""
+"""Frozen values <-> plain documents, driven by their types: field names in camelCase, defaults left out,
+nothing unknown let in.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from msgspec.structs import FieldInfo, fields
 
 
 class CodecError(ValueError):
-    """A document that does not have the shape it should; `path` says where, e.g. `clusters[0].services[2].ports`."""
+    """A document that does not have the shape it should; `path` says where, e.g.
+    `clusters[0].services[2].ports`.
+    """
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(f"{path}: {message}" if path else message)
@@ -30,16 +34,25 @@ def encode(value: Any) -> Any:
     if isinstance(value, tuple):
         return [encode(item) for item in value]
     record: Any = type(value)
-    return {key: encode(item) for name, key, default in _shown(record) if (item := getattr(value, name)) != default}
+    return {
+        key: encode(item)
+        for name, key, default in _shown(record)
+        if (item := getattr(value, name)) != default
+    }
 
 
 def decode(kind: Any, data: object, path: str) -> Any:
-    """The value of a type (Struct, scalar, union of scalars, tuple, frozenset, Mapping) in plain data. Raises CodecError."""
+    """The value of a type (Struct, scalar, union of scalars, tuple, frozenset, Mapping) in plain data. Raises
+    CodecError.
+    """
     if isinstance(kind, type) and issubclass(kind, Struct):
         return _decode_record(kind, data, path)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (tuple, frozenset):
-        return origin(decode(arguments[0], item, f"{path}[{index}]") for index, item in enumerate(_checked(list, data, path)))
+        return origin(
+            decode(arguments[0], item, f"{path}[{index}]")
+            for index, item in enumerate(_checked(list, data, path))
+        )
     if origin is not None and origin is not UnionType:
         items = _checked(dict, data, path).items()
         return {_checked(str, key, path): decode(arguments[1], item, f"{path}.{key}") for key, item in items}
@@ -67,7 +80,13 @@ def _decode_record(kind: type, data: object, path: str) -> Any:
 _BITS = 63
 """What JSON writers agree on, sign aside."""
 
-_WORDS: Mapping[type, str] = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a mapping"}
+_WORDS: Mapping[type, str] = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a mapping",
+}
 
 
 def _checked(kind: Any, data: object, path: str) -> Any:

@@ -1,7 +1,7 @@
 """The one register of finding codes. A code keeps its meaning for ever; retired ones stay listed.
 
-GM1xx parsing, GM2xx model and references, GM3xx translation, GM4xx planning, GM5xx clusters, GM6xx write-back.
-Texts, JSON, `gitmesh explain` and docs/findings.md are all printed from this table.
+GM1xx parsing, GM2xx model and references, GM3xx translation, GM4xx planning, GM5xx clusters, GM6xx
+write-back. Texts, JSON, `gitmesh explain` and docs/findings.md are all printed from this table.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "YamlForbidden",
         "error",
         "A YAML feature that policies may not use.",
-        "Anchors, aliases, merge keys, tags and directives hide what a reviewer must see, and can be made to exhaust memory.",
+        (
+            "Anchors, aliases, merge keys, tags and directives hide what a reviewer must see, and can be made"
+            " to exhaust memory."
+        ),
         "Write the value out in full.",
         "",
     ),
@@ -51,7 +54,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "YamlLimit",
         "error",
         "A file, document or revision is larger or deeper than the limits.",
-        "At most 64 levels, 100 documents and 256 KiB in a file, 20,000 files and 64 MiB in a revision; expressions by what they cost.",
+        (
+            "At most 64 levels, 100 documents and 256 KiB in a file, 20,000 files and 64 MiB in a revision;"
+            " expressions by what they cost."
+        ),
         "Split the file.",
         "",
     ),
@@ -69,7 +75,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "AmbiguousScalar",
         "error",
         "A plain scalar that YAML parsers read differently.",
-        "Values such as no, on, 010, 12:30, 2024-01-01, .nan or 1_000 are booleans, numbers or dates to some parsers and strings to others.",
+        (
+            "Values such as no, on, 010, 12:30, 2024-01-01, .nan or 1_000 are booleans, numbers or dates to"
+            " some parsers and strings to others."
+        ),
         "Put the value in quotes, or write the number in plain decimal.",
         "quote it",
     ),
@@ -87,7 +96,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "BadCharacter",
         "error",
         "A character that hides content from a reviewer, or bytes that are not UTF-8.",
-        "Control characters, line separators U+0085, U+2028 and U+2029, direction overrides and zero-width characters are refused.",
+        (
+            "Control characters, line separators U+0085, U+2028 and U+2029, direction overrides and"
+            " zero-width characters are refused."
+        ),
         "Remove the character.",
         "",
     ),
@@ -114,8 +126,15 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "EmptySource",
         "error",
         "A path of a source is not there, or holds no policy.",
-        "A renamed or missing folder, or a typing error in `paths`, must not read as an order to delete what came from it.",
-        "Put the folder back, or take it out of `paths`. Where its policies are to go, approve that commit (`gitmesh sync --approve-prune SHA`, `prune.approved`) or the finding (`gitmesh approve ID`).",
+        (
+            "A renamed or missing folder, or a typing error in `paths`, must not read as an order to delete"
+            " what came from it."
+        ),
+        (
+            "Put the folder back, or take it out of `paths`. Where its policies are to go, approve that"
+            " commit (`gitmesh sync --approve-prune SHA`, `prune.approved`) or the finding (`gitmesh approve"
+            " ID`)."
+        ),
         "",
     ),
     (
@@ -123,7 +142,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "NotInGit",
         "info",
         "The folder under review is not what a commit of it would be.",
-        "Files that were never added to Git are read; files that a sparse checkout leaves out are not (a warning).",
+        (
+            "Files that were never added to Git are read; files that a sparse checkout leaves out are not (a"
+            " warning)."
+        ),
         "Add them with git, or ignore the finding while you edit; check out the whole of the policy folders.",
         "",
     ),
@@ -134,10 +156,21 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "error",
         "The document is not a policy that GitMesh knows.",
         "kind or apiVersion is misspelt, or another tool's document lies in the policy path.",
-        "Correct it, move the file out of the policy path, or list its group/Kind under `ignore` in gitmesh.yaml.",
+        (
+            "Correct it, move the file out of the policy path, or list its group/Kind under `ignore` in"
+            " gitmesh.yaml."
+        ),
         "",
     ),
-    ("GM202", "UnknownField", "error", "A field that the kind does not have.", "Usually a typing error.", "Use the suggested name.", ""),
+    (
+        "GM202",
+        "UnknownField",
+        "error",
+        "A field that the kind does not have.",
+        "Usually a typing error.",
+        "Use the suggested name.",
+        "",
+    ),
     (
         "GM203",
         "BadValue",
@@ -147,7 +180,15 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "See `gitmesh explain` with the field's path.",
         "",
     ),
-    ("GM204", "MissingField", "error", "A required field is absent.", "The kind cannot be understood without it.", "Add the field.", ""),
+    (
+        "GM204",
+        "MissingField",
+        "error",
+        "A required field is absent.",
+        "The kind cannot be understood without it.",
+        "Add the field.",
+        "",
+    ),
     (
         "GM205",
         "NotSupportedYet",
@@ -180,7 +221,11 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "MissingReference",
         "error",
         "Something named exactly does not exist in the cluster.",
-        "A Service, Namespace, ServiceAccount, port or mesh that the policy names was not found. The agent shows the policy as Pending and tries again each tick. Where the policy acted before, objects stay as they are: a misspelled name withdraws nothing.",
+        (
+            "A Service, Namespace, ServiceAccount, port or mesh that the policy names was not found. The"
+            " agent shows the policy as Pending and tries again each tick. Where the policy acted before,"
+            " objects stay as they are: a misspelled name withdraws nothing."
+        ),
         "Correct the name, or create the object.",
         "",
     ),
@@ -216,7 +261,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "TooManyOverlaps",
         "error",
         "More rules for one destination, or more overlaps of them, than can be told apart.",
-        "Each rule is compared with each other, and meshes with first-match lists need a route for each overlap: 64 at most.",
+        (
+            "Each rule is compared with each other, and meshes with first-match lists need a route for each"
+            " overlap: 64 at most."
+        ),
         "Make the matches disjoint, or use fewer and shorter ones.",
         "",
     ),
@@ -280,7 +328,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "LookalikeOrigin",
         "warning",
         "An origin that may send credentials can be imitated.",
-        "A beginning or an ending of a name is also one of a stranger's: https://shop.example.evil.com, https://evilexample.com.",
+        (
+            "A beginning or an ending of a name is also one of a stranger's: https://shop.example.evil.com,"
+            " https://evilexample.com."
+        ),
         "Name the origin exactly; in a regex escape the dots, begin with https:// and end after the host.",
         "",
     ),
@@ -289,7 +340,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "RefusedByStrict",
         "error",
         "Connections are made in a way that their destination refuses.",
-        "mTLS is Strict there, and `tls` asks for plaintext or for TLS of its own. A warning where some may still be taken.",
+        (
+            "mTLS is Strict there, and `tls` asks for plaintext or for TLS of its own. A warning where some"
+            " may still be taken."
+        ),
         "Remove tls, or set mode MeshMutual.",
         "",
     ),
@@ -335,7 +389,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "error",
         "Access cannot be enforced here: pods are outside the mesh, or their proxies do not see the port.",
         "There is no proxy in front of it, or it was told to leave the port alone.",
-        "Inject the workload and restart the pods that lack the proxy, let it see the port, or remove the policy.",
+        (
+            "Inject the workload and restart the pods that lack the proxy, let it see the port, or remove the"
+            " policy."
+        ),
         "",
     ),
     (
@@ -370,8 +427,14 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Ignored",
         "warning",
         "The mesh ignores the namespace of an object, so what the policy says is not in force there.",
-        "Its control plane was told which namespaces it discovers. An error for what holds mesh-wide, which is then held.",
-        "Let the mesh discover the namespace (Istio: discoverySelectors of MeshConfig), or remove the policy.",
+        (
+            "Its control plane was told which namespaces it discovers. An error for what holds mesh-wide,"
+            " which is then held."
+        ),
+        (
+            "Let the mesh discover the namespace (Istio: discoverySelectors of MeshConfig), or remove the"
+            " policy."
+        ),
         "",
     ),
     (
@@ -388,7 +451,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Withheld",
         "warning",
         "A policy is not in force as it stands, since what it acts on is held.",
-        "Findings on other policies, or a doubt about the cluster, hold the destination. Its live objects stay as they are.",
+        (
+            "Findings on other policies, or a doubt about the cluster, hold the destination. Its live objects"
+            " stay as they are."
+        ),
         "Mend the findings that hold it.",
         "",
     ),
@@ -396,10 +462,23 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "GM315",
         "DoubtfulGateway",
         "warning",
-        "A workload calls itself a gateway, and nothing says that it is one, or it cannot be opened by labels of its own.",
-        "A default of Deny does not cover gateways, but a pod's label is no authority. Gateways are those in the namespaces of control planes, those that a programmed Gateway owns, and those that the VirtualMesh declares. One that is open already stays so, with an error.",
-        "Declare it: `gateways: [{namespaces: [istio-ingress]}]` in the VirtualMesh; or, where none is meant, declare the others.",
-        "Declare it in the VirtualMesh: gateways: [{namespaces: [NAMESPACE]}], with a label or ServiceAccount beside it.",
+        (
+            "A workload calls itself a gateway, and nothing says that it is one, or it cannot be opened by"
+            " labels of its own."
+        ),
+        (
+            "A default of Deny does not cover gateways, but a pod's label is no authority. Gateways are those"
+            " in the namespaces of control planes, those that a programmed Gateway owns, and those that the"
+            " VirtualMesh declares. One that is open already stays so, with an error."
+        ),
+        (
+            "Declare it: `gateways: [{namespaces: [istio-ingress]}]` in the VirtualMesh; or, where none is"
+            " meant, declare the others."
+        ),
+        (
+            "Declare it in the VirtualMesh: gateways: [{namespaces: [NAMESPACE]}], with a label or"
+            " ServiceAccount beside it."
+        ),
     ),
     # --- planning
     (
@@ -407,8 +486,11 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "ForeignObject",
         "warning",
         "An object of the same name, or for the same host, belongs to somebody else.",
-        "GitMesh changes only its own objects. An error where it decides who may call: then the policy is not enforced. Objects with "
-        "our marks are told together: they bear another name of the cluster or instance, or were restored from a backup.",
+        (
+            "GitMesh changes only its own objects. An error where it decides who may call: then the policy is"
+            " not enforced. Objects with our marks are told together: they bear another name of the cluster"
+            " or instance, or were restored from a backup."
+        ),
         "Annotate the object with gitmesh.io/adopt: <instance>, name it in an Adoption, or remove it.",
         "",
     ),
@@ -436,7 +518,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "warning",
         "Another manager keeps changing this object back.",
         "More than 5 corrections in a minute. An error where the object decides who may call.",
-        "Stop the other manager. An object that only routes may be left to it, by the annotation gitmesh.io/reconcile: disabled.",
+        (
+            "Stop the other manager. An object that only routes may be left to it, by the annotation"
+            " gitmesh.io/reconcile: disabled."
+        ),
         "",
     ),
     (
@@ -462,7 +547,11 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "ReconcileDisabled",
         "info",
         "The live object asks to be left alone.",
-        "It carries gitmesh.io/reconcile: disabled or gitmesh.io/prune: disabled, or prune.protect lists it. A mark in a cluster is honoured for routing only: what decides who may call is kept, or goes, all the same. An error where prune.protect leaves access other than the policies say.",
+        (
+            "It carries gitmesh.io/reconcile: disabled or gitmesh.io/prune: disabled, or prune.protect lists"
+            " it. A mark in a cluster is honoured for routing only: what decides who may call is kept, or"
+            " goes, all the same. An error where prune.protect leaves access other than the policies say."
+        ),
         "Remove the annotation, or take the object out of prune.protect.",
         "",
     ),
@@ -479,9 +568,18 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "GM409",
         "SuspiciousEmpty",
         "error",
-        "What was there until now is gone from the cluster all at once: every object of ours, or every object of a kind.",
-        "A proxy, a cold cache, a repointed kubeconfig or a mass deletion. An empty answer is not believed at once: what hangs on it is left as it is.",
-        "Check which cluster the configuration points to, and what its API server answers. What is really gone is believed at a later reading, or when you approve it.",
+        (
+            "What was there until now is gone from the cluster all at once: every object of ours, or every"
+            " object of a kind."
+        ),
+        (
+            "A proxy, a cold cache, a repointed kubeconfig or a mass deletion. An empty answer is not"
+            " believed at once: what hangs on it is left as it is."
+        ),
+        (
+            "Check which cluster the configuration points to, and what its API server answers. What is really"
+            " gone is believed at a later reading, or when you approve it."
+        ),
         "",
     ),
     (
@@ -489,7 +587,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "OthersClose",
         "info",
         "An object of somebody else closes the same pods; ours open nothing that it keeps shut.",
-        "ALLOW objects add up. What an AccessPolicy would leave open on other ports stays as the other object has it.",
+        (
+            "ALLOW objects add up. What an AccessPolicy would leave open on other ports stays as the other"
+            " object has it."
+        ),
         "Nothing, if that is meant; else change or remove the other object.",
         "",
     ),
@@ -508,7 +609,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Unauthorized",
         "error",
         "There is no way into the cluster with what is configured.",
-        "It refused the credentials, or the kubeconfig, a token, a CA or a certificate is missing or unfit: the finding says which.",
+        (
+            "It refused the credentials, or the kubeconfig, a token, a CA or a certificate is missing or"
+            " unfit: the finding says which."
+        ),
         "Mend what the finding names, or renew the credentials; files are read again in each cycle.",
         "",
     ),
@@ -535,8 +639,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Rejected",
         "error",
         "The API server or an admission webhook refused the object.",
-        "Schema, validation rule, webhook or quota; a webhook that could not be called; a deletion that waits for finalizers; or "
-        "somebody else was quicker.",
+        (
+            "Schema, validation rule, webhook or quota; a webhook that could not be called; a deletion that"
+            " waits for finalizers; or somebody else was quicker."
+        ),
         "Read the cause, and the server's own words beside it.",
         "",
     ),
@@ -545,7 +651,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "ClusterChanged",
         "error",
         "The configuration points to another cluster than before.",
-        "The identity of the cluster differs from the ledger's, or a directory belongs to another instance or cluster.",
+        (
+            "The identity of the cluster differs from the ledger's, or a directory belongs to another"
+            " instance or cluster."
+        ),
         "Point it back, or start with a fresh ledger.",
         "",
     ),
@@ -554,8 +663,15 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "NoMesh",
         "warning",
         "No mesh was found in the cluster, or one that was there until now is not found.",
-        "No control plane runs there, it is in a namespace that the configuration does not allow, or it is away for a moment.",
-        "Install the mesh, or name the namespace of its control plane under `controlPlanes` of the cluster. A mesh that is gone for good is forgotten when no pod carries it and nothing injects it, or when you approve it.",
+        (
+            "No control plane runs there, it is in a namespace that the configuration does not allow, or it"
+            " is away for a moment."
+        ),
+        (
+            "Install the mesh, or name the namespace of its control plane under `controlPlanes` of the"
+            " cluster. A mesh that is gone for good is forgotten when no pod carries it and nothing injects"
+            " it, or when you approve it."
+        ),
         "",
     ),
     (
@@ -608,7 +724,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Defect",
         "error",
         "The work on a cluster ended in a defect of GitMesh; the other clusters go on.",
-        "The cluster answered something that nobody would expect, or GitMesh is wrong. The next tick tries again.",
+        (
+            "The cluster answered something that nobody would expect, or GitMesh is wrong. The next tick"
+            " tries again."
+        ),
         "Report it, with the text of the finding and the version of the API server.",
         "",
     ),
@@ -617,7 +736,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Leaving",
         "warning",
         "An object or namespace that policies need is being deleted, and not gone yet.",
-        "Somebody asked for its deletion, which waits for finalizers. Nothing is written there until it is gone; then it is made again.",
+        (
+            "Somebody asked for its deletion, which waits for finalizers. Nothing is written there until it"
+            " is gone; then it is made again."
+        ),
         "Let what set the finalizer finish its work, or remove the finalizer.",
         "Let what set the finalizer finish its work, or remove the finalizer.",
     ),
@@ -626,7 +748,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "UnknownSettings",
         "error",
         "Settings of a mesh on which names depend could not be read, or are not given any more.",
-        "Its configuration may not be read, is no YAML, or lost a value that was there. Defaults in their place would rewrite every rule that names a caller.",
+        (
+            "Its configuration may not be read, is no YAML, or lost a value that was there. Defaults in their"
+            " place would rewrite every rule that names a caller."
+        ),
         "Make the configuration readable, or put the value back. Where the default is meant now, approve it.",
         "",
     ),
@@ -672,7 +797,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "WriteBackDenied",
         "warning",
         "The status branch could not be pushed.",
-        "No push rights, the branch is protected, or GitMesh did not make it. The clusters are kept all the same.",
+        (
+            "No push rights, the branch is protected, or GitMesh did not make it. The clusters are kept all"
+            " the same."
+        ),
         "Grant push on the status branch, or choose another name for it.",
         "",
     ),
@@ -699,17 +827,35 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "LastGoodLost",
         "error",
         "The last good revision can no longer be read, is not borne out, or is good no more.",
-        "The repository no longer leads to the commit: its history was rewritten. Or a ledger names a commit that nobody merged. Or today's checks refuse what was accepted then. Live objects stay as they are.",
-        "Push the old commit again; or, after a look at the rewritten history, set allowRewind for the source once.",
+        (
+            "The repository no longer leads to the commit: its history was rewritten. Or a ledger names a"
+            " commit that nobody merged. Or today's checks refuse what was accepted then. Live objects stay"
+            " as they are."
+        ),
+        (
+            "Push the old commit again; or, after a look at the rewritten history, set allowRewind for the"
+            " source once."
+        ),
         "",
     ),
-    ("GM607", "BadConfig", "error", "gitmesh.yaml is not valid.", "See the message.", "See docs/configuration.md.", ""),
+    (
+        "GM607",
+        "BadConfig",
+        "error",
+        "gitmesh.yaml is not valid.",
+        "See the message.",
+        "See docs/configuration.md.",
+        "",
+    ),
     (
         "GM608",
         "UntrustedConfig",
         "error",
         "The configuration was found, not named, and may not use this.",
-        "A gitmesh.yaml that came with a branch under review runs no program, uses no credential and no network until you agree.",
+        (
+            "A gitmesh.yaml that came with a branch under review runs no program, uses no credential and no"
+            " network until you agree."
+        ),
         "Read it; then name it with --config, or record it with `gitmesh trust`.",
         "",
     ),
@@ -719,11 +865,17 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "warning",
         "A source is not in force, or not all of it, and what it may have said of live objects is kept.",
         "What cannot be read is not nothing. What other sources withdraw or deny goes its way.",
-        "See the finding that keeps the source from being read. Or remove it from the configuration: then it is gone on purpose.",
+        (
+            "See the finding that keeps the source from being read. Or remove it from the configuration: then"
+            " it is gone on purpose."
+        ),
         "",
     ),
 )
 
 CODES: Mapping[str, Code] = {
-    row[0]: Code(code=row[0], name=row[1], severity=row[2], summary=row[3], cause=row[4], fix=row[5], hint=row[6]) for row in _TABLE
+    row[0]: Code(
+        code=row[0], name=row[1], severity=row[2], summary=row[3], cause=row[4], fix=row[5], hint=row[6]
+    )
+    for row in _TABLE
 }

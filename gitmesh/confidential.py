@@ -19,7 +19,19 @@ class Confidential(Struct, frozen=True):
 
 MASK = "***"
 """What stands for a value that is not shown."""
-_NAMES = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "apikey", "password", "passwd", "secret", "token"})
+_NAMES = frozenset(
+    {
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+        "apikey",
+        "password",
+        "passwd",
+        "secret",
+        "token",
+    }
+)
 _ENDINGS = ("-token", "-key", "-secret", "-password", "-auth", "-cookie", "-credential", "-credentials")
 
 

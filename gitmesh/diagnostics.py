@@ -24,7 +24,9 @@ _WORST = (Severity.ERROR, Severity.WARNING, Severity.INFO)
 
 
 class Location(Struct, frozen=True, kw_only=True, order=True):
-    """A place in a source: file path inside it, 1-based line and column. Line 0 means the source as a whole."""
+    """A place in a source: file path inside it, 1-based line and column. Line 0 means the source as a
+    whole.
+    """
 
     source: str = ""
     path: str
@@ -36,10 +38,12 @@ class Location(Struct, frozen=True, kw_only=True, order=True):
 
 
 class Diagnostic(Struct, frozen=True, kw_only=True):
-    """One finding. `code` is a key of the register; `excerpt` is the source line, for a terminal's caret only.
+    """One finding. `code` is a key of the register; `excerpt` is the source line, for a terminal's caret
+    only.
 
-    `policy` is `Kind/namespace/name`; `field` a dotted path such as `spec.retries.attempts`. `detail` is what somebody else
-    said, which may differ each time: it is shown and logged, but makes no finding another one (`sort_key`), and is never committed.
+    `policy` is `Kind/namespace/name`; `field` a dotted path such as `spec.retries.attempts`. `detail` is what
+    somebody else said, which may differ each time: it is shown and logged, but makes no finding another one
+    (`sort_key`), and is never committed.
     """
 
     code: str
@@ -86,8 +90,8 @@ def finding(
     detail: str = "",
     hold: str = "",
 ) -> Diagnostic:
-    """Make a diagnostic; severity and hint default to what the register says of the code. `hold` is the id of the hold that it
-    stands for, which the hint then says how to end."""
+    """Make a diagnostic; severity and hint default to what the register says of the code. `hold` is the id of
+    the hold that it stands for, which the hint then says how to end."""
     info = CODES[code]
     return Diagnostic(
         code=code,
@@ -121,8 +125,14 @@ def in_order(diagnostics: tuple[Diagnostic, ...] | list[Diagnostic]) -> tuple[Di
 
 
 def foremost(diagnostics: Sequence[Diagnostic], most: int) -> Sequence[Diagnostic]:
-    """At most so many of them, errors before warnings where some are left out; all in their order otherwise."""
-    return diagnostics if len(diagnostics) <= most else sorted(diagnostics, key=lambda one: _WORST.index(one.severity))[:most]
+    """At most so many of them, errors before warnings where some are left out; all in their order
+    otherwise.
+    """
+    return (
+        diagnostics
+        if len(diagnostics) <= most
+        else sorted(diagnostics, key=lambda one: _WORST.index(one.severity))[:most]
+    )
 
 
 def repr_key(key: tuple[object, ...]) -> tuple[tuple[int, str], ...]:
@@ -136,7 +146,9 @@ def without_excerpt(diagnostic: Diagnostic) -> Diagnostic:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """`did you mean X?`, or "" where nothing is near. Names that differ by case, `_` or `-` alone are always near."""
+    """`did you mean X?`, or "" where nothing is near. Names that differ by case, `_` or `-` alone are always
+    near.
+    """
     import difflib  # imported late: only mistakes ask
 
     names = sorted(known)

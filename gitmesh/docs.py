@@ -1,6 +1,8 @@
-"""The generated pages of docs/: kinds, configuration, findings, support matrix, commands. `python -m gitmesh.docs DIR`.
+"""The generated pages of docs/: kinds, configuration, findings, support matrix, commands. `python -m
+gitmesh.docs DIR`.
 
-Each page is printed from the tables that the product itself uses, so that it cannot say anything else than the product does.
+Each page is printed from the tables that the product itself uses, so that it cannot say anything else than
+the product does.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ def pages() -> Mapping[str, str]:
 def kind_page(kind: str) -> str:
     """An example and every field of a kind, with what a later version will add."""
     doc = (KINDS[kind].__doc__ or "").strip()
-    later = sorted({f"`{name}`" for model, names in FUTURE_FIELDS.items() if model == f"{kind}Spec" for name in names})
+    later = sorted(
+        {f"`{name}`" for model, names in FUTURE_FIELDS.items() if model == f"{kind}Spec" for name in names}
+    )
     lines = [doc, "", "```yaml", *EXAMPLES[kind].splitlines(), "```", "", *_field_table(kind)]
     if later:
         lines += ["", f"Refused until a later version translates them: {', '.join(later)}."]
@@ -78,9 +82,14 @@ def support_page(translators: Mapping[str, Translator]) -> str:
     lines = ["What a mesh cannot express is a finding at the policy's line, never silence.", ""]
     lines += [f"| Feature | {' | '.join(translators)} |", f"|---|{'---|' * len(translators)}"]
     lines += [
-        f"| `{feature}` | {' | '.join(_support(translator, feature) for translator in translators.values())} |" for feature in features
+        f"| `{feature}` |"
+        f" {' | '.join(_support(translator, feature) for translator in translators.values())} |"
+        for feature in features
     ]
-    lines += ["", f"Kinds that this version refuses: {', '.join(f'`{kind}`' for kind in sorted(FUTURE_KINDS))}."]
+    lines += [
+        "",
+        f"Kinds that this version refuses: {', '.join(f'`{kind}`' for kind in sorted(FUTURE_KINDS))}.",
+    ]
     return _page("Support matrix", lines)
 
 
@@ -106,10 +115,20 @@ def commands_page() -> str:
 
 def _field_table(kind: str) -> list[str]:
     rows = [
-        [f"`{field.path}`", _cell(field.type), "yes" if field.required else "", _cell(field.default), _cell(field.description)]
+        [
+            f"`{field.path}`",
+            _cell(field.type),
+            "yes" if field.required else "",
+            _cell(field.default),
+            _cell(field.description),
+        ]
         for field in fields(kind).values()
     ]
-    return ["| Field | Type | Required | Default | Meaning |", "|---|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
+    return [
+        "| Field | Type | Required | Default | Meaning |",
+        "|---|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
 
 
 def _cell(text: str) -> str:

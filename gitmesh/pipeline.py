@@ -1,6 +1,7 @@
 """The only place where the steps meet. Every entry point is a call of `run` with another `until`.
 
-commit -> Snapshot -> Policies -> (+ Facts) -> Units -> Manifests -> (+ live, ledger) -> Plan -> Outcomes -> Report
+commit -> Snapshot -> Policies -> (+ Facts) -> Units -> Manifests -> (+ live, ledger) -> Plan -> Outcomes ->
+Report
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ from gitmesh.resolution.resolve import resolve
 class Options(Struct, frozen=True, kw_only=True):
     """What a run is asked to do, beside its inputs. `clusters` are all configured clusters with their labels.
 
-    `review`: the tip itself is asked about, so its errors are the answer and no older revision takes its place.
-    `only`: plan and apply these clusters only (empty = all); facts of the others are still read, as identities need them.
+    `review`: the tip itself is asked about, so its errors are the answer and no older revision takes its
+    place. `only`: plan and apply these clusters only (empty = all); facts of the others are still read, as
+    identities need them.
     """
 
     instance: str = "default"
@@ -95,9 +97,9 @@ def run(
 ) -> Report:
     """One cycle. Never raises for users' mistakes or the world's failures: both are findings in the report.
 
-    `clock` is a monotonic clock in seconds; it decides durations, and when proxies have had the time to take up a write. `wall` is
-    the time in seconds since the epoch (0 = not known), for the age of holds alone. `tell` hears each finding at the end of the step
-    that made it.
+    `clock` is a monotonic clock in seconds; it decides durations, and when proxies have had the time to take
+    up a write. `wall` is the time in seconds since the epoch (0 = not known), for the age of holds alone.
+    `tell` hears each finding at the end of the step that made it.
     """
     cycle = _Run(sources, fleet, translators, until, options, memo, clock, wall, progress, tell)
     report = cycle.report()
@@ -124,7 +126,14 @@ class _Run:
     ) -> None:
         self.wall = wall
         self.sources, self.fleet, self.translators = sources, fleet, translators
-        self.until, self.options, self.memo, self.clock, self.progress, self.tell = until, options, memo, clock, progress, tell
+        self.until, self.options, self.memo, self.clock, self.progress, self.tell = (
+            until,
+            options,
+            memo,
+            clock,
+            progress,
+            tell,
+        )
         self.said: list[Diagnostic] = []
         self.seconds: dict[str, float] = {}
         self.stored: dict[str, Stored] = {}
@@ -181,7 +190,9 @@ class _Run:
             consented=self.options.approve | frozenset(self.options.prune.approved),
             record=self.until is Stage.APPLY,
         )
-        revisions = choose(self.sources, self._ledgers(), terms, parsed=self.memo.parsed, remembered=self.memo.accepted)
+        revisions = choose(
+            self.sources, self._ledgers(), terms, parsed=self.memo.parsed, remembered=self.memo.accepted
+        )
         self.said += revisions.diagnostics
         return revisions
 
@@ -189,44 +200,57 @@ class _Run:
         return [found.ledger for found in self.stored.values()]
 
     def _approved_everywhere(self) -> frozenset[str]:
-        """The holds of sources that count as ended: who may write one cluster decides nothing for the others, not even while those do
-        not answer."""
+        """The holds of sources that count as ended: who may write one cluster decides nothing for the others,
+        not even while those do not answer."""
         written = [name for name, cluster in self.fleet.clusters.items() if cluster.enforce]
         if not written or not self.stored.keys() >= set(written):
             return frozenset()
         return frozenset.intersection(*(self.stored[name].ledger.approved for name in written))
 
     def _asked(self, work: Callable[[Cluster], Any], names: frozenset[str] | None = None) -> dict[str, Any]:
-        """Answers of the clusters at work; one that fails is reported once and not asked again in this cycle."""
+        """Answers of the clusters at work; one that fails is reported once and not asked again in this
+        cycle.
+        """
         names = frozenset(self.fleet.clusters) if names is None else names
         answers = self.fleet.each(work, sorted(names - self.unreachable))
         for name, answer in answers.items():
             if isinstance(answer, ClusterError):
                 self._leave_out(name, changed=answer.code == "GM506")
                 text = f"cluster {name}: {answer}"
-                self.said.append(finding(answer.code, text, cluster=name, hint=answer.hint, detail=answer.detail))
+                self.said.append(
+                    finding(answer.code, text, cluster=name, hint=answer.hint, detail=answer.detail)
+                )
         return {name: answer for name, answer in answers.items() if not isinstance(answer, ClusterError)}
 
     def _facts(self) -> dict[str, ClusterFacts | None]:
-        """Fresh facts; the last known ones of a cluster that does not answer; None where nothing was ever known.
+        """Fresh facts; the last known ones of a cluster that does not answer; None where nothing was ever
+        known.
 
-        After a restart its meshes are what the ledgers of the others remember: enough to know whose identities are whose.
+        After a restart its meshes are what the ledgers of the others remember: enough to know whose
+        identities are whose.
         """
         for name, facts in self._asked(self._read).items():
             pinned = self.stored[name].ledger.cluster_uid if name in self.stored else ""
             if pinned and facts.uid and pinned != facts.uid:
                 self._leave_out(name, changed=True)
-                text = f"cluster {name} is not the one it was: its identity is {facts.uid}, the ledger says {pinned}"
+                text = (
+                    f"cluster {name} is not the one it was: its identity is {facts.uid}, the ledger says"
+                    f" {pinned}"
+                )
                 self.said.append(finding("GM506", text, cluster=name))
             else:  # what another cluster says of its callers is no word on this one's
                 self.memo.facts[name] = facts
                 self.said += _caveats(facts)
-        found = {name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)}
+        found = {
+            name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)
+        }
         self.said += unusable_names({name: facts for name, facts in found.items() if facts is not None})
         return found
 
     def _leave_out(self, name: str, *, changed: bool) -> None:
-        """Ask a cluster nothing more in this cycle: it does not answer, or it did and is another one than the ledger knows."""
+        """Ask a cluster nothing more in this cycle: it does not answer, or it did and is another one than the
+        ledger knows.
+        """
         self.unreachable.add(name)
         if changed:
             self.changed.add(name)
@@ -238,14 +262,20 @@ class _Run:
         return facts
 
     def _remembered(self, cluster: Cluster) -> Remembered:
-        """What is known of a cluster from before: by its ledger, or, where none is written, by this process."""
+        """What is known of a cluster from before: by its ledger, or, where none is written, by this
+        process.
+        """
         stored = self.stored.get(cluster.name)
         own = stored.ledger if stored and stored.version else self.memo.ledgers.get(cluster.name)
         return remembered(cluster.name, own, self._ledgers())
 
     def _is_planned(self, name: str) -> bool:
         """Whether this run compares the cluster with its build."""
-        return self.until >= Stage.PLAN and name in self.stored and (not self.options.only or name in self.options.only)
+        return (
+            self.until >= Stage.PLAN
+            and name in self.stored
+            and (not self.options.only or name in self.options.only)
+        )
 
     def _recalled(self, name: str) -> ClusterFacts | None:
         known = known_elsewhere(name, self._ledgers())
@@ -255,14 +285,20 @@ class _Run:
         """The desired objects; the last ones again while neither policies nor facts moved."""
         inputs = (*revisions.policies, *facts.values())
         found = self.memo.desired.get("last")
-        if found is None or len(found[0]) != len(inputs) or any(old is not new for old, new in zip(found[0], inputs, strict=True)):
+        if (
+            found is None
+            or len(found[0]) != len(inputs)
+            or any(old is not new for old, new in zip(found[0], inputs, strict=True))
+        ):
             found = self.memo.desired["last"] = (inputs, *self._build(revisions, facts))
         # Of a cluster that is another one than before, that is what is told.
         self.said += [one for one in found[2] if one.code != "GM216" or one.cluster not in self.changed]
         builds: Mapping[str, Build] = found[1]
         return builds
 
-    def _build(self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None]) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
+    def _build(
+        self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None]
+    ) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
         resolution = resolve(revisions.policies, facts, self.options.clusters, self.memo.resolved)
         builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
         all_said = (*resolution.diagnostics, *said)
@@ -281,14 +317,18 @@ class _Run:
             if result.ledger is not None:
                 self.memo.ledgers[name] = result.ledger
         for name in self.unreachable:
-            results[name] = replace(results[name], state=State.HELD if name in self.changed else State.UNREACHABLE)
+            results[name] = replace(
+                results[name], state=State.HELD if name in self.changed else State.UNREACHABLE
+            )
         return dict(sorted(results.items()))
 
     def _untouched(self, revisions: Revisions) -> dict[str, ClusterResult]:
         """Without any revision in force the clusters are left exactly as they are."""
         waiting = State.HELD if revisions.lost else State.PENDING
         silent = self.unreachable - self.changed
-        states = {name: State.UNREACHABLE if name in silent else waiting for name in sorted(self.fleet.clusters)}
+        states = {
+            name: State.UNREACHABLE if name in silent else waiting for name in sorted(self.fleet.clusters)
+        }
         return {name: ClusterResult(name=name, state=state) for name, state in states.items()}
 
     def _converger(
@@ -302,14 +342,25 @@ class _Run:
             now=self.clock(),
             clock=self.clock,
             wall=int(self.wall()),
-            meshes={name: known_meshes(known, self.translators) for name, known in facts.items() if known is not None},
+            meshes={
+                name: known_meshes(known, self.translators)
+                for name, known in facts.items()
+                if known is not None
+            },
             holding=tuple(one for one in self.said if one.hold),
         )
 
         def work(cluster: Cluster) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
             known = facts[cluster.name]
             assert known is not None  # a build exists only where facts do
-            return converge(cluster, known, builds[cluster.name], self.stored[cluster.name], cycle, self.memo.of(cluster.name))
+            return converge(
+                cluster,
+                known,
+                builds[cluster.name],
+                self.stored[cluster.name],
+                cycle,
+                self.memo.of(cluster.name),
+            )
 
         return work
 
@@ -318,7 +369,9 @@ def _caveats(facts: ClusterFacts) -> Iterator[Diagnostic]:
     """What must be said of a reading."""
     for one in facts.caveats:
         if not one.approved:
-            yield finding(one.code, one.text, cluster=facts.cluster, mesh=one.mesh, hint=one.hint, hold=one.hold)
+            yield finding(
+                one.code, one.text, cluster=facts.cluster, mesh=one.mesh, hint=one.hint, hold=one.hold
+            )
 
 
 def _unplanned(name: str, facts: ClusterFacts | None, built: Build | None) -> ClusterResult:
@@ -331,9 +384,19 @@ def _consent(revisions: Revisions, options: Options) -> Consent:
     terms = Terms(consented=options.approve | frozenset(options.prune.approved))
     agreed = any(map(terms.consents, revisions.accepted.values()))
     prune = options.prune
-    return Consent(max_percent=prune.max_percent, protect=prune.protect, prune_approved=agreed, adoptions=_adoptions(revisions.policies))
+    return Consent(
+        max_percent=prune.max_percent,
+        protect=prune.protect,
+        prune_approved=agreed,
+        adoptions=_adoptions(revisions.policies),
+    )
 
 
 def _adoptions(policies: Sequence[Policy]) -> dict[str, str]:
     """Object id -> the Adoption that names it."""
-    return {text: policy.id for policy in policies if isinstance(policy.spec, AdoptionSpec) for text in policy.spec.objects}
+    return {
+        text: policy.id
+        for policy in policies
+        if isinstance(policy.spec, AdoptionSpec)
+        for text in policy.spec.objects
+    }

@@ -1,4 +1,6 @@
-"""The doors between the core and the world. Adapters and plug-ins satisfy them by shape; nothing inherits from them."""
+"""The doors between the core and the world. Adapters and plug-ins satisfy them by shape; nothing inherits
+from them.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Source(Protocol):
         """The tip of the branch. Raises SourceError."""
 
     def read(self, commit: str) -> Snapshot:
-        """An older commit, for the last good state: one that the branch leads to or that was accepted, no other. Raises SourceError."""
+        """An older commit, for the last good state: one that the branch leads to or that was accepted, no
+        other. Raises SourceError.
+        """
 
     def descends(self, tip: str, ancestor: str) -> bool:
         """Whether `tip` is `ancestor` or comes after it."""
@@ -60,24 +64,32 @@ class Cluster(Protocol):
     settle: float
 
     def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:
-        """What lives there, without our own objects, given what was known before. The same object again while nothing changed."""
+        """What lives there, without our own objects, given what was known before. The same object again while
+        nothing changed.
+        """
 
     def prefetch(self, kinds: Sequence[ApiKind]) -> None:
-        """Begin to read what `observe` will be asked for: a server answers while policies are translated. Reports nothing itself."""
+        """Begin to read what `observe` will be asked for: a server answers while policies are translated.
+        Reports nothing itself.
+        """
 
     def observe(self, kinds: Sequence[ApiKind]) -> Observed:
         """Every live object of these kinds, ours or not."""
 
     def predict(self, plan: Plan) -> Plan:
-        """Drop the updates that the cluster itself says change nothing (a server's dry run of what differs)."""
+        """Drop the updates that the cluster itself says change nothing (a server's dry run of what
+        differs).
+        """
 
     def apply(self, plan: Plan) -> tuple[Outcome, ...]:
-        """Carry out the plan's writes in order; a failure stops the later steps that its policies' units need."""
+        """Carry out the plan's writes in order; a failure stops the later steps that its policies' units
+        need.
+        """
 
     @property
     def clock(self) -> Callable[[], float] | None:
-        """What tells the cluster's own time at its last answer, in seconds since the epoch (0 = it did not tell); None where nothing
-        runs, so that no mesh could say anything."""
+        """What tells the cluster's own time at its last answer, in seconds since the epoch (0 = it did not
+        tell); None where nothing runs, so that no mesh could say anything."""
 
     def load(self, instance: str) -> Stored:
         """The ledger; an empty one if there is none."""
@@ -99,11 +111,15 @@ class Publisher(Protocol):
     """Somewhere a report goes: status branch, metrics, events."""
 
     def publish(self, report: Report) -> Report:
-        """Show the report; returns it with findings of its own added. Never raises for the world's failures."""
+        """Show the report; returns it with findings of its own added. Never raises for the world's
+        failures.
+        """
 
 
 class Forge(Protocol):
-    """One repository at a hosting service. Every method has a deadline of its own, and may raise ForgeError."""
+    """One repository at a hosting service. Every method has a deadline of its own, and may raise
+    ForgeError.
+    """
 
     @property
     def comment_limit(self) -> int:
@@ -116,13 +132,17 @@ class Forge(Protocol):
         """One pull request, whatever its state. ForgeError(refused) where there is none."""
 
     def pulls_of(self, commit: str) -> tuple[PullRequest, ...]:
-        """The pull requests by which a commit went into its branch, by number; none where nobody opened one."""
+        """The pull requests by which a commit went into its branch, by number; none where nobody opened
+        one.
+        """
 
     def comments(self, number: int) -> tuple[Comment, ...]:
         """Every comment of a pull request, oldest first."""
 
     def add_comment(self, number: int, body: str) -> Comment:
-        """Write a new comment. Not repeated after a failure that leaves open whether it was written: who calls lists again."""
+        """Write a new comment. Not repeated after a failure that leaves open whether it was written: who
+        calls lists again.
+        """
 
     def edit_comment(self, number: int, comment: int, body: str) -> None:
         """Replace the body of a comment of ours. ForgeError(refused) where it is gone."""
@@ -140,7 +160,8 @@ class Forge(Protocol):
 class Support(Struct, frozen=True, kw_only=True):
     """What a mesh can do with one feature. `level` is full, partial or none; `note` says what differs.
 
-    `since` is the first mesh version, `needs` the CRD field ("VirtualService:spec.http.mirrors") that must be served.
+    `since` is the first mesh version, `needs` the CRD field ("VirtualService:spec.http.mirrors") that must be
+    served.
     """
 
     level: str
@@ -151,7 +172,9 @@ class Support(Struct, frozen=True, kw_only=True):
 
 
 class PodFact(Struct, frozen=True, kw_only=True):
-    """A pod as translators see it for detection: containers and initContainers as (name, image) pairs; `args` by their names."""
+    """A pod as translators see it for detection: containers and initContainers as (name, image) pairs; `args`
+    by their names.
+    """
 
     namespace: str
     name: str
@@ -164,10 +187,11 @@ class PodFact(Struct, frozen=True, kw_only=True):
 
 
 class ControlObjects(Struct, frozen=True, kw_only=True):
-    """What `detect` reads: Deployments and DaemonSets that may be control planes, ConfigMaps by (namespace, name), namespaces.
+    """What `detect` reads: Deployments and DaemonSets that may be control planes, ConfigMaps by (namespace,
+    name), namespaces.
 
-    Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known; `validators` are the
-    ValidatingWebhookConfigurations that name a group of a kind that a translator writes.
+    Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known;
+    `validators` are the ValidatingWebhookConfigurations that name a group of a kind that a translator writes.
     """
 
     deployments: tuple[Body, ...] = ()
@@ -179,7 +203,9 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
 
 
 class Membership(Struct, frozen=True, kw_only=True):
-    """Which mesh a pod is in, whether its proxy is a gateway or a native sidecar, and the ports whose requests it does not see."""
+    """Which mesh a pod is in, whether its proxy is a gateway or a native sidecar, and the ports whose
+    requests it does not see.
+    """
 
     mesh: str
     gateway: bool = False
@@ -188,7 +214,9 @@ class Membership(Struct, frozen=True, kw_only=True):
 
 
 Versions: TypeAlias = "tuple[Body | None, ...]"
-"""What one object says, and before that what it said until a moment ago (None: it was not there). Proxies may work by any."""
+"""What one object says, and before that what it said until a moment ago (None: it was not there). Proxies may
+work by any.
+"""
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -204,8 +232,8 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class Claim(Struct, frozen=True, kw_only=True, order=True):
-    """What the foreign object `by` does to our object `on`: GM401, it claims the same host (ours is not created beside it),
-    or GM403, it admits more than ours does."""
+    """What the foreign object `by` does to our object `on`: GM401, it claims the same host (ours is not
+    created beside it), or GM403, it admits more than ours does."""
 
     by: ObjectKey
     on: ObjectKey
@@ -214,8 +242,8 @@ class Claim(Struct, frozen=True, kw_only=True, order=True):
 
 
 class Aside(Struct, frozen=True, kw_only=True):
-    """What becomes of an object of ours beside the object `by` of somebody else: `spec` None leaves it out. `text` says what that
-    means for whom."""
+    """What becomes of an object of ours beside the object `by` of somebody else: `spec` None leaves it out.
+    `text` says what that means for whom."""
 
     by: ObjectKey
     spec: Mapping[str, Any] | None
@@ -229,63 +257,90 @@ class Translator(Protocol):
     resources: Sequence[ApiKind]
     """The kinds that it writes, each with the versions that it can, in order of preference."""
     switches: frozenset[str]
-    """Labels and annotations that make the mesh ignore an object, or read it otherwise: on ours stand none that we did not write."""
+    """Labels and annotations that make the mesh ignore an object, or read it otherwise: on ours stand none
+    that we did not write.
+    """
     homes: Sequence[str]
-    """The namespaces where its control planes usually live; only there, or where the configuration says, do they count."""
+    """The namespaces where its control planes usually live; only there, or where the configuration says, do
+    they count.
+    """
     naming: frozenset[str]
     """The keys of `Mesh.settings` on which the names in objects depend: ledgers remember them."""
     supports: Mapping[str, Support]
-    """Feature (`TrafficPolicy.retries.backoff`) -> support. The docs' matrix and the honesty check read it."""
+    """Feature (`TrafficPolicy.retries.backoff`) -> support. The docs' matrix and the honesty check read it.
+    """
 
     def configmaps(self, namespace: str, name: str) -> bool:
         """Whether detection wants to read this ConfigMap of a tree of files."""
 
     def configured_by(self, deployment: Body) -> tuple[str, ...]:
-        """The ConfigMaps beside a control plane's Deployment that detection wants to read; none for any other Deployment.
-        So a cluster is asked for these by name, and no right on other ConfigMaps is needed."""
+        """The ConfigMaps beside a control plane's Deployment that detection wants to read; none for any other
+        Deployment. So a cluster is asked for these by name, and no right on other ConfigMaps is needed."""
 
     def detect(self, objects: ControlObjects) -> tuple[Mesh, ...]:
-        """The meshes of this kind among the objects. What nothing says is `Mesh.assumed`, what could not be read `Mesh.unread`."""
+        """The meshes of this kind among the objects. What nothing says is `Mesh.assumed`, what could not be
+        read `Mesh.unread`.
+        """
 
     def injects(self, injectors: Sequence[Body], mesh: Mesh) -> bool:
         """Whether one of the MutatingWebhookConfigurations injects the mesh's proxies into new pods."""
 
-    def member(self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
+    def member(
+        self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]
+    ) -> Membership | None:
         """The mesh that the pod is in, if it is one of this kind."""
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
-        """The objects of one unit, for the cluster's meshes of this kind. Pure; reads served schemas from facts only."""
+        """The objects of one unit, for the cluster's meshes of this kind. Pure; reads served schemas from
+        facts only.
+        """
 
     def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
         """Every object that the unit may own, so that a held unit's objects are left alone."""
 
     def steps(
-        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], known: Callable[[str, str], Iterable[Versions]]
+        self,
+        changed: Mapping[ObjectKey, tuple[Body | None, Body | None]],
+        known: Callable[[str, str], Iterable[Versions]],
     ) -> Mapping[ObjectKey, tuple[Step, ...]]:
-        """Design law 2: for changed objects (live, desired), the writes where one is not enough or must wait a tick.
-        `known(group, kind)` gives every object of a kind, as what proxies may work by. Objects that are not in the answer are
-        written at once."""
+        """Design law 2: for changed objects (live, desired), the writes where one is not enough or must wait
+        a tick. `known(group, kind)` gives every object of a kind, as what proxies may work by. Objects that
+        are not in the answer are written at once."""
 
-    def foreign(self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
-        """What foreign live objects do to our desired ones, sorted. One call for a cluster, so that ours are indexed once."""
+    def foreign(
+        self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]
+    ) -> tuple[Claim, ...]:
+        """What foreign live objects do to our desired ones, sorted. One call for a cluster, so that ours are
+        indexed once.
+        """
 
     def beside(
-        self, ours: Mapping[ObjectKey, Manifest], others: Sequence[Live], meshes: Sequence[Mesh], facts: ClusterFacts
+        self,
+        ours: Mapping[ObjectKey, Manifest],
+        others: Sequence[Live],
+        meshes: Sequence[Mesh],
+        facts: ClusterFacts,
     ) -> Mapping[ObjectKey, Aside]:
-        """Our desired objects that would admit more beside these others than they leave open and the policies grant, each as it must
-        be then. `others` are strangers' objects of any kind that translators write, and ours that are held."""
+        """Our desired objects that would admit more beside these others than they leave open and the policies
+        grant, each as it must be then. `others` are strangers' objects of any kind that translators write,
+        and ours that are held.
+        """
 
-    def retain(self, live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Mapping[str, Any] | None:
-        """The spec of an object of ours in which a part stays that nobody knows now: what is live of `parts` (digests of list items;
-        None = they cannot be told apart), beside what is wanted. It is never wider than that part and what is wanted. None = only
-        the live object as it is can be that."""
+    def retain(
+        self, live: Body, wanted: Body | None, parts: frozenset[str] | None
+    ) -> Mapping[str, Any] | None:
+        """The spec of an object of ours in which a part stays that nobody knows now: what is live of `parts`
+        (digests of list items; None = they cannot be told apart), beside what is wanted. It is never wider
+        than that part and what is wanted. None = only the live object as it is can be that."""
 
     def guarded(self, live: Live) -> Mapping[str, str] | None:
-        """The labels of the pods of its namespace about which a live object of ours decides who may call them; None for any other
-        object, and for one that is about all pods."""
+        """The labels of the pods of its namespace about which a live object of ours decides who may call
+        them; None for any other object, and for one that is about all pods."""
 
     def phase(self, live: Live) -> Phase:
         """The phase of a live object of ours that nobody wants any more, for the order of deletions."""
 
     def verdict(self, live: Live, meshes: Sequence[Mesh]) -> Heard:
-        """What the mesh itself says of a live object, given the cluster's meshes of every kind. Status is untrusted content."""
+        """What the mesh itself says of a live object, given the cluster's meshes of every kind. Status is
+        untrusted content.
+        """

@@ -1,7 +1,8 @@
 """YAML of Kubernetes objects as other tools write it, read leniently but safely, several documents to a file.
 
-Built on the parser's events: nesting, nodes and aliases are counted before anything is built, as libyaml's own composer
-overruns its stack on deep nesting and expands aliases without bound. Policies have a stricter reader of their own.
+Built on the parser's events: nesting, nodes and aliases are counted before anything is built, as libyaml's
+own composer overruns its stack on deep nesting and expands aliases without bound. Policies have a stricter
+reader of their own.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _BOOL = {
     for word in words
     for spelling in (word, word.title(), word.upper())
 }
-_INT = re.compile(r"[-+]?(?:0b_*[01][01_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|0o_*[0-7][0-7_]*|0[0-7_]*|[1-9][0-9_]*)\Z")
+_INT = re.compile(
+    r"[-+]?(?:0b_*[01][01_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|0o_*[0-7][0-7_]*|0[0-7_]*|[1-9][0-9_]*)\Z"
+)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _SPECIAL = re.compile(r"([-+]?)\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
 _TEXT_TAGS = frozenset({"!", "tag:yaml.org,2002:str"})
@@ -33,7 +36,9 @@ _PLAIN_TAGS = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
 
 class DocumentError(ValueError):
-    """A text that is not YAML, or that uses what no Kubernetes object needs. The message names the line, never the content."""
+    """A text that is not YAML, or that uses what no Kubernetes object needs. The message names the line,
+    never the content.
+    """
 
     def __init__(self, message: str, line: int = 1) -> None:
         super().__init__(f"line {line}: {message}")
@@ -41,7 +46,9 @@ class DocumentError(ValueError):
 
 
 class Document(Struct, frozen=True):
-    """A document with its place in the text: characters `start` to the start of the next document; `marked` by `---`."""
+    """A document with its place in the text: characters `start` to the start of the next document; `marked`
+    by `---`.
+    """
 
     value: Any
     start: int
@@ -49,7 +56,9 @@ class Document(Struct, frozen=True):
 
 
 class _Frame(Struct):
-    """An open mapping or list. `height` is how many levels are below it so far, `key` the mapping's key that waits for its value."""
+    """An open mapping or list. `height` is how many levels are below it so far, `key` the mapping's key that
+    waits for its value.
+    """
 
     value: Any
     anchor: str | None
@@ -161,7 +170,8 @@ class _Builder:
 
 
 def read_documents(text: str | bytes, most: int = MAX_NODES) -> tuple[Document, ...]:
-    """The documents of a text, or of its bytes in UTF-8 or UTF-16, empty ones included as None. Raises DocumentError.
+    """The documents of a text, or of its bytes in UTF-8 or UTF-16, empty ones included as None. Raises
+    DocumentError.
 
     `most` is how many nodes there may be, each alias counted with all that it stands for.
     """
@@ -193,7 +203,9 @@ def read_documents(text: str | bytes, most: int = MAX_NODES) -> tuple[Document, 
 
 @lru_cache(maxsize=16_384)
 def plain(text: str) -> bool | int | float | str | None:
-    """What an unquoted scalar means: YAML 1.1 as Kubernetes' tools read it, where dates and times are text."""
+    """What an unquoted scalar means: YAML 1.1 as Kubernetes' tools read it, where dates and times are
+    text.
+    """
     if text in _NULL:
         return None
     if text in _BOOL:

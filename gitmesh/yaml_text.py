@@ -1,5 +1,6 @@
-"""YAML as GitMesh writes it: block style, sorted keys, text quoted wherever a YAML 1.1 or 1.2 reader could take it for
-something else. Ten times as fast as a general emitter, and the same bytes for the same document."""
+"""YAML as GitMesh writes it: block style, sorted keys, text quoted wherever a YAML 1.1 or 1.2 reader could
+take it for something else. Ten times as fast as a general emitter, and the same bytes for the same document.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +17,13 @@ _PLAIN = re.compile(
     r"[A-Za-z_/][A-Za-z0-9_./@+-]*(?:[: ](?=[A-Za-z0-9_./(])[A-Za-z0-9_./@+()-]*)*\Z"
     r"|[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h)\Z"
 )
-"""Text that no reader takes for anything but text, unless it is one of the words below: words, paths, hosts, durations."""
+"""Text that no reader takes for anything but text, unless it is one of the words below: words, paths, hosts,
+durations.
+"""
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
-_UNPRINTABLE = re.compile("[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
+_UNPRINTABLE = re.compile(
+    "[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]"
+)
 """What YAML does not allow, or what a reader would not see, is written as an escape."""
 _LITERAL = re.compile(r"(?:[!-~][ -~]*\n)(?:[ -~]*\n)*(?:[ -~]*[!-~])\n?\Z|[!-~][ -~]*\n\Z")
 """Several lines of ASCII text that a block scalar holds as they are."""
@@ -80,7 +85,9 @@ def _sequence(items: Sequence[Any], indent: str, lines: list[str]) -> None:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether it is written on the line of its key: whatever holds nothing. Text first, which nearly all of it is."""
+    """Whether it is written on the line of its key: whatever holds nothing. Text first, which nearly all of
+    it is.
+    """
     return isinstance(value, str) or not value or not isinstance(value, list | tuple | Mapping)
 
 
@@ -114,7 +121,9 @@ def _float(value: float) -> str:
 
 def _block(value: str, indent: str) -> str:
     head = "|" if value.endswith("\n") else "|-"
-    return "\n".join([head, *(f"{indent}{line}" if line else "" for line in value.removesuffix("\n").split("\n"))])
+    return "\n".join(
+        [head, *(f"{indent}{line}" if line else "" for line in value.removesuffix("\n").split("\n"))]
+    )
 
 
 @lru_cache(maxsize=8192)

@@ -11,19 +11,31 @@ from gitmesh.reasoning.questions import Client, Known, Question
 from gitmesh.resolution.resolve import resolve
 
 
-def known(policies: Sequence[Policy], *facts: ClusterFacts, unknown: Sequence[str] = ()) -> Mapping[str, Known]:
+def known(
+    policies: Sequence[Policy], *facts: ClusterFacts, unknown: Sequence[str] = ()
+) -> Mapping[str, Known]:
     """What is decided for each cluster; of the clusters `unknown` nothing is known."""
     world: dict[str, ClusterFacts | None] = {**{one.cluster: one for one in facts}, **dict.fromkeys(unknown)}
     resolution = resolve(policies, world, {name: one.labels if one else {} for name, one in world.items()})
     return {
-        one.cluster: Known(one, resolution.units[one.cluster], resolution.held[one.cluster], resolution.refused[one.cluster])
+        one.cluster: Known(
+            one, resolution.units[one.cluster], resolution.held[one.cluster], resolution.refused[one.cluster]
+        )
         for one in facts
     }
 
 
 def client(name: str = "web", namespace: str = "shop", **fields: Any) -> Client:
     """A client with a sidecar of `istio` and an identity of the trust domain `cluster.local`."""
-    return Client(**{"namespace": namespace, "service_account": name, "trust_domain": "cluster.local", "mesh": "istio", **fields})
+    return Client(
+        **{
+            "namespace": namespace,
+            "service_account": name,
+            "trust_domain": "cluster.local",
+            "mesh": "istio",
+            **fields,
+        }
+    )
 
 
 PLAIN = Client()

@@ -10,10 +10,15 @@ from hypothesis import settings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write tests/golden/**/expected.yaml and findings.txt anew")
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write tests/golden/**/expected.yaml and findings.txt anew",
+    )
 
 
-# The same examples at every run: a law that breaks breaks for everybody. `HYPOTHESIS_PROFILE=explore` looks for new ones.
+# The same examples at every run: a law that breaks breaks for everybody. `HYPOTHESIS_PROFILE=explore` looks
+# for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
@@ -22,5 +27,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """One line for each reason why tests were skipped, and what helps."""
     skipped = terminalreporter.stats.get("skipped", ())
-    for reason, count in Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped).items():
+    for reason, count in Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped
+    ).items():
         terminalreporter.write_line(f"{count} skipped: {reason}")

@@ -1,4 +1,6 @@
-"""A mesh of a few lines for tests of the core: one Rule object per destination, no rules about order or strangers."""
+"""A mesh of a few lines for tests of the core: one Rule object per destination, no rules about order or
+strangers.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ GROUP = "fake.test"
 
 
 class FakeMesh:
-    """Satisfies ports.Translator. `staged` lists objects that must wait a tick; `claims_of` names what strangers block."""
+    """Satisfies ports.Translator. `staged` lists objects that must wait a tick; `claims_of` names what
+    strangers block.
+    """
 
     name = "fake"
     resources: Sequence[ApiKind] = (ApiKind(group=GROUP, kind="Rule", plural="rules", versions=("v1",)),)
@@ -27,7 +31,10 @@ class FakeMesh:
     naming: frozenset[str] = frozenset()
 
     def __init__(
-        self, waiting: Mapping[ObjectKey, str] | None = None, held: frozenset[str] = frozenset(), phase: Phase = Phase.ROUTE
+        self,
+        waiting: Mapping[ObjectKey, str] | None = None,
+        held: frozenset[str] = frozenset(),
+        phase: Phase = Phase.ROUTE,
     ) -> None:
         self.waiting = dict(waiting or {})
         self.held = held
@@ -45,7 +52,9 @@ class FakeMesh:
     def injects(self, injectors: Sequence[Body], mesh: Mesh) -> bool:
         return False
 
-    def member(self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
+    def member(
+        self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]
+    ) -> Membership | None:
         return Membership(mesh="fake")
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
@@ -59,26 +68,47 @@ class FakeMesh:
             "timeouts": [r.fields["timeout"].value for r in unit.routes if "timeout" in r.fields],
         }
         return Translation(
-            fragments=(Fragment(key=rule(unit.service.name, unit.service.namespace), version="v1", phase=self._phase, spec=spec),)
+            fragments=(
+                Fragment(
+                    key=rule(unit.service.name, unit.service.namespace),
+                    version="v1",
+                    phase=self._phase,
+                    spec=spec,
+                ),
+            )
         )
 
     def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
         return (rule(unit.name, unit.namespace),) if unit.kind == "Destination" else ()
 
     def steps(
-        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], known: Callable[[str, str], Iterable[Versions]]
+        self,
+        changed: Mapping[ObjectKey, tuple[Body | None, Body | None]],
+        known: Callable[[str, str], Iterable[Versions]],
     ) -> Mapping[ObjectKey, tuple[Step, ...]]:
-        return {key: (Step(phase=Phase.ROUTE, spec=None, note=self.waiting[key]),) for key in changed if key in self.waiting}
+        return {
+            key: (Step(phase=Phase.ROUTE, spec=None, note=self.waiting[key]),)
+            for key in changed
+            if key in self.waiting
+        }
 
-    def foreign(self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
+    def foreign(
+        self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]
+    ) -> tuple[Claim, ...]:
         return ()
 
     def beside(
-        self, ours: Mapping[ObjectKey, Manifest], others: Sequence[Live], meshes: Sequence[Mesh], facts: ClusterFacts
+        self,
+        ours: Mapping[ObjectKey, Manifest],
+        others: Sequence[Live],
+        meshes: Sequence[Mesh],
+        facts: ClusterFacts,
     ) -> Mapping[ObjectKey, Aside]:
         return {}
 
-    def retain(self, live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Mapping[str, Any] | None:
+    def retain(
+        self, live: Body, wanted: Body | None, parts: frozenset[str] | None
+    ) -> Mapping[str, Any] | None:
         return None
 
     def guarded(self, live: Live) -> Mapping[str, str] | None:

@@ -1,5 +1,5 @@
-"""Two clusters as folders and a repository in memory, for tests of what one cycle makes of another: a file goes, a server lies, a
-ledger is changed by hand."""
+"""Two clusters as folders and a repository in memory, for tests of what one cycle makes of another: a file
+goes, a server lies, a ledger is changed by hand."""
 
 from __future__ import annotations
 
@@ -23,18 +23,38 @@ AUTHORIZATION = "authorizationpolicy.security.istio.io"
 Body = dict[str, Any]
 
 
-def thing(kind: str, name: str, namespace: str = "", api: str = "v1", labels: Mapping[str, str] | None = None, **more: Any) -> Body:
+def thing(
+    kind: str,
+    name: str,
+    namespace: str = "",
+    api: str = "v1",
+    labels: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Body:
     """A Kubernetes object."""
-    metadata: Body = {"name": name, **({"namespace": namespace} if namespace else {}), **({"labels": dict(labels)} if labels else {})}
+    metadata: Body = {
+        "name": name,
+        **({"namespace": namespace} if namespace else {}),
+        **({"labels": dict(labels)} if labels else {}),
+    }
     return {"apiVersion": api, "kind": kind, "metadata": metadata, **more}
 
 
-def istiod(namespace: str = "istio-system", revision: str = "", args: Iterable[str] = (), version: str = "1.30.3") -> Body:
+def istiod(
+    namespace: str = "istio-system", revision: str = "", args: Iterable[str] = (), version: str = "1.30.3"
+) -> Body:
     """A control plane."""
     labels = {"app": "istiod", **({"istio.io/rev": revision} if revision else {})}
     container = {"name": "discovery", "image": f"docker.io/istio/pilot:{version}", "args": list(args)}
     name = f"istiod-{revision}" if revision else "istiod"
-    return thing("Deployment", name, namespace, "apps/v1", labels, spec={"template": {"spec": {"containers": [container]}}})
+    return thing(
+        "Deployment",
+        name,
+        namespace,
+        "apps/v1",
+        labels,
+        spec={"template": {"spec": {"containers": [container]}}},
+    )
 
 
 def mesh_config(namespace: str = "istio-system", revision: str = "", **config: Any) -> Body:
@@ -43,13 +63,30 @@ def mesh_config(namespace: str = "istio-system", revision: str = "", **config: A
     return thing("ConfigMap", f"istio-{revision}" if revision else "istio", namespace, data=data)
 
 
-def app(name: str, namespace: str = "shop", revision: str = "", ports: Mapping[str, int] | None = None, **more: Any) -> Body:
+def app(
+    name: str,
+    namespace: str = "shop",
+    revision: str = "",
+    ports: Mapping[str, int] | None = None,
+    **more: Any,
+) -> Body:
     """A pod with a sidecar."""
     numbers = [{"name": port, "containerPort": number} for port, number in (ports or {"http": 8080}).items()]
-    containers = [{"name": "app", "image": "app:1", "ports": numbers}, {"name": "istio-proxy", "image": "docker.io/istio/proxyv2:1.30.3"}]
+    containers = [
+        {"name": "app", "image": "app:1", "ports": numbers},
+        {"name": "istio-proxy", "image": "docker.io/istio/proxyv2:1.30.3"},
+    ]
     labels = {"app": name, **({"istio.io/rev": revision} if revision else {}), **more.pop("labels", {})}
     spec = {"serviceAccountName": name, "containers": containers}
-    return thing("Pod", more.pop("pod", f"{name}-0"), namespace, labels=labels, spec=spec, status={"phase": "Running"}, **more)
+    return thing(
+        "Pod",
+        more.pop("pod", f"{name}-0"),
+        namespace,
+        labels=labels,
+        spec=spec,
+        status={"phase": "Running"},
+        **more,
+    )
 
 
 def service(name: str, namespace: str = "shop", **more: Any) -> Body:
@@ -94,7 +131,9 @@ def shop(cluster: str) -> dict[str, list[Body]]:
 
 @dataclass
 class Folders:
-    """`root` holds a folder for each cluster; `memo` None: every run is a process of its own, as `gitmesh sync` is."""
+    """`root` holds a folder for each cluster; `memo` None: every run is a process of its own, as `gitmesh
+    sync` is.
+    """
 
     root: Path
     names: tuple[str, ...] = ("east", "west")
@@ -167,11 +206,16 @@ class Folders:
     def live(self, cluster: str) -> dict[str, str]:
         """What GitMesh wrote: path -> content."""
         root = self.root / cluster
-        return {str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in sorted(root.glob("*/*.*.*/*.yaml"))}
+        return {
+            str(path.relative_to(root)): path.read_text(encoding="utf-8")
+            for path in sorted(root.glob("*/*.*.*/*.yaml"))
+        }
 
     def spec(self, cluster: str, name: str, namespace: str = "shop", kind: str = AUTHORIZATION) -> Body:
         """The spec of a live object."""
-        body = yaml.safe_load((self.root / cluster / namespace / kind / f"{name}.yaml").read_text(encoding="utf-8"))
+        body = yaml.safe_load(
+            (self.root / cluster / namespace / kind / f"{name}.yaml").read_text(encoding="utf-8")
+        )
         spec: Body = body.get("spec", {})
         return spec
 

@@ -1,4 +1,6 @@
-"""Git repositories for tests, made in milliseconds: a bare repository that commits are written into without a work tree."""
+"""Git repositories for tests, made in milliseconds: a bare repository that commits are written into without a
+work tree.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,18 @@ _WHO = "Test <test@example.com> 1700000000 +0000"
 
 
 class Repo:
-    """A bare repository. `commit` replaces the branch's files by those given; nothing else of the machine's git takes part."""
+    """A bare repository. `commit` replaces the branch's files by those given; nothing else of the machine's
+    git takes part.
+    """
 
     def __init__(self, path: Path, branch: str = "main", *, object_format: str = "sha1") -> None:
         self.path = path
         self.branch = branch
         path.parent.mkdir(parents=True, exist_ok=True)
         kind = f"--object-format={object_format}"
-        self._run(["git", "init", "--quiet", "--bare", "--template=", kind, f"--initial-branch={branch}", str(path)])
+        self._run(
+            ["git", "init", "--quiet", "--bare", "--template=", kind, f"--initial-branch={branch}", str(path)]
+        )
         # Servers that people use give away commits that no branch leads to any more.
         self.git("config", "uploadpack.allowAnySHA1InWant", "true")
 
@@ -27,25 +33,50 @@ class Repo:
         """The file:// URL."""
         return f"file://{self.path}"
 
-    def commit(self, files: Mapping[str, str | bytes], *, branch: str = "", subject: str = "change", parent: str | None = None) -> str:
+    def commit(
+        self,
+        files: Mapping[str, str | bytes],
+        *,
+        branch: str = "",
+        subject: str = "change",
+        parent: str | None = None,
+    ) -> str:
         """Make `files` (path -> content) the whole content of the branch; returns the commit.
 
-        The parent is the branch's tip; `parent=""` makes a commit without history, and another id rewrites the branch.
+        The parent is the branch's tip; `parent=""` makes a commit without history, and another id rewrites
+        the branch.
         """
         name = branch or self.branch
         base = self.tip(name) if parent is None else parent
         lines = [f"commit refs/heads/{name}\nmark :1\ncommitter {_WHO}\n".encode(), _data(subject.encode())]
         lines += [f"from {base}\n".encode()] if base else []
-        lines += [b"deleteall\n", *(_file(path, content) for path, content in sorted(files.items())), b"get-mark :1\n"]
-        return self._run(["git", f"--git-dir={self.path}", "fast-import", "--quiet", "--force"], b"".join(lines)).decode().strip()
+        lines += [
+            b"deleteall\n",
+            *(_file(path, content) for path, content in sorted(files.items())),
+            b"get-mark :1\n",
+        ]
+        return (
+            self._run(["git", f"--git-dir={self.path}", "fast-import", "--quiet", "--force"], b"".join(lines))
+            .decode()
+            .strip()
+        )
 
-    def update(self, files: Mapping[str, str | bytes | None], *, branch: str = "", subject: str = "change") -> str:
+    def update(
+        self, files: Mapping[str, str | bytes | None], *, branch: str = "", subject: str = "change"
+    ) -> str:
         """Commit changes on top of the branch; a content of None deletes the file."""
         name = branch or self.branch
-        changes = [f"D {path}\n".encode() if content is None else _file(path, content) for path, content in sorted(files.items())]
+        changes = [
+            f"D {path}\n".encode() if content is None else _file(path, content)
+            for path, content in sorted(files.items())
+        ]
         lines = [f"commit refs/heads/{name}\nmark :1\ncommitter {_WHO}\n".encode(), _data(subject.encode())]
         lines += [f"from {self.tip(name)}\n".encode(), *changes, b"get-mark :1\n"]
-        return self._run(["git", f"--git-dir={self.path}", "fast-import", "--quiet", "--force"], b"".join(lines)).decode().strip()
+        return (
+            self._run(["git", f"--git-dir={self.path}", "fast-import", "--quiet", "--force"], b"".join(lines))
+            .decode()
+            .strip()
+        )
 
     def tip(self, branch: str = "") -> str:
         """The commit of a branch, "" if there is none."""
@@ -65,9 +96,18 @@ class Repo:
         return self.git("hash-object", "-w", "--stdin", stdin=content).decode().strip()
 
     def tree(self, entries: Sequence[tuple[str, bytes, str]], *, store: Path | None = None) -> str:
-        """Store a tree of (mode, name, id), however hostile: git would not make it, so its bytes are written as they are."""
-        content = b"".join(b"%s %s\0%s" % (mode.lstrip("0").encode(), name, bytes.fromhex(oid)) for mode, name, oid in entries)
-        return self.git("hash-object", "-w", "-t", "tree", "--literally", "--stdin", stdin=content, store=store).decode().strip()
+        """Store a tree of (mode, name, id), however hostile: git would not make it, so its bytes are written
+        as they are.
+        """
+        content = b"".join(
+            b"%s %s\0%s" % (mode.lstrip("0").encode(), name, bytes.fromhex(oid))
+            for mode, name, oid in entries
+        )
+        return (
+            self.git("hash-object", "-w", "-t", "tree", "--literally", "--stdin", stdin=content, store=store)
+            .decode()
+            .strip()
+        )
 
     def commit_tree(self, tree: str, *, branch: str = "", store: Path | None = None) -> str:
         """Make a commit of a tree, and let a branch point to it."""
@@ -79,7 +119,9 @@ class Repo:
     def files(self, branch: str = "") -> dict[str, bytes]:
         """Path -> content of a branch."""
         ref = f"refs/heads/{branch or self.branch}"
-        names = [name for name in self.git("ls-tree", "-r", "-z", "--name-only", ref).decode().split("\0") if name]
+        names = [
+            name for name in self.git("ls-tree", "-r", "-z", "--name-only", ref).decode().split("\0") if name
+        ]
         return {name: self.git("cat-file", "blob", f"{ref}:{name}") for name in names}
 
     def log(self, branch: str = "", form: str = "%H") -> list[str]:
@@ -104,10 +146,19 @@ class Repo:
 
 def _env() -> dict[str, str]:
     who = {
-        f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "Test"), ("EMAIL", "test@example.com"))
+        f"GIT_{role}_{what}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "Test"), ("EMAIL", "test@example.com"))
     }
     dates = {f"GIT_{role}_DATE": "1700000000 +0000" for role in ("AUTHOR", "COMMITTER")}
-    return {"PATH": os.environ["PATH"], "LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, **who, **dates}
+    return {
+        "PATH": os.environ["PATH"],
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        **who,
+        **dates,
+    }
 
 
 def _data(content: bytes) -> bytes:
@@ -115,4 +166,7 @@ def _data(content: bytes) -> bytes:
 
 
 def _file(path: str, content: str | bytes) -> bytes:
-    return b"M 100644 inline %s\n%s" % (path.encode(), _data(content.encode() if isinstance(content, str) else content))
+    return b"M 100644 inline %s\n%s" % (
+        path.encode(),
+        _data(content.encode() if isinstance(content, str) else content),
+    )

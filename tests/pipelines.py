@@ -1,4 +1,6 @@
-"""Steps of CI, run on this machine as their text says: a workspace, a shell, and the variables that a runner sets."""
+"""Steps of CI, run on this machine as their text says: a workspace, a shell, and the variables that a runner
+sets.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,14 @@ def workflow(path: str) -> Workflow:
     assert job["defaults"]["run"]["shell"] == "bash"
     shared = {**document.get("env", {}), **job.get("env", {})}
     return Workflow(
-        on={key: value or {} for key, value in document[True].items()},  # YAML 1.1 reads `on` as a truth value
-        steps=[Step(run=step["run"], env={**shared, **step.get("env", {})}) for step in job["steps"] if "run" in step],
+        on={
+            key: value or {} for key, value in document[True].items()
+        },  # YAML 1.1 reads `on` as a truth value
+        steps=[
+            Step(run=step["run"], env={**shared, **step.get("env", {})})
+            for step in job["steps"]
+            if "run" in step
+        ],
         permissions=document.get("permissions", {}),
         condition=job.get("if", ""),
         uses=[step["uses"] for step in job["steps"] if "uses" in step],
@@ -71,8 +79,8 @@ def _looked_up(path: str, context: Mapping[str, Any]) -> Any:
 
 
 class Runner:
-    """A machine that runs steps in a fresh workspace. `variables` are those that the forge's runner sets; `tools` is where
-    gitmesh lies, which is not on the path before a step has installed it."""
+    """A machine that runs steps in a fresh workspace. `variables` are those that the forge's runner sets;
+    `tools` is where gitmesh lies, which is not on the path before a step has installed it."""
 
     def __init__(self, home: Path, variables: Mapping[str, str]) -> None:
         self.home, self.workspace, self.temp = home, home / "workspace", home / "temp"
@@ -104,7 +112,9 @@ class Runner:
         file.write_text(text, encoding="utf-8")
         env = {**self.variables, **more}
         command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(file)]
-        return subprocess.run(command, cwd=self.workspace, env=env, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            command, cwd=self.workspace, env=env, capture_output=True, text=True, timeout=120, check=False
+        )
 
     def steps(self, work: Workflow, context: Mapping[str, Any]) -> list[subprocess.CompletedProcess[str]]:
         """Run the steps one after another until one fails; what each did."""
@@ -114,8 +124,16 @@ class Runner:
         for step in work.steps:
             added = more.read_text(encoding="utf-8").split() if more.is_file() else []
             env = {name: filled(str(value), context) for name, value in step.env.items()}
-            paths = {"GITHUB_PATH": str(more), "GITHUB_STEP_SUMMARY": str(summary), "RUNNER_TEMP": str(self.temp)}
-            done.append(self.script(step.run, **paths, **env, PATH=":".join([*reversed(added), self.variables["PATH"]])))
+            paths = {
+                "GITHUB_PATH": str(more),
+                "GITHUB_STEP_SUMMARY": str(summary),
+                "RUNNER_TEMP": str(self.temp),
+            }
+            done.append(
+                self.script(
+                    step.run, **paths, **env, PATH=":".join([*reversed(added), self.variables["PATH"]])
+                )
+            )
             if done[-1].returncode:
                 break
         return done

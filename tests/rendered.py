@@ -1,4 +1,6 @@
-"""From policy texts and facts to objects and findings, through the real parser, resolver and translators; no cluster needed."""
+"""From policy texts and facts to objects and findings, through the real parser, resolver and translators; no
+cluster needed.
+"""
 
 from __future__ import annotations
 
@@ -48,14 +50,20 @@ class Rendered:
     def said(self) -> list[str]:
         """The findings, a line each."""
         return [
-            f"{d.at or '-'} {d.code} {d.name} {d.severity} {d.policy} {d.field} [{d.cluster}/{d.mesh}] {d.message}" for d in self.findings
+            f"{d.at or '-'} {d.code} {d.name} {d.severity} {d.policy} {d.field} [{d.cluster}/{d.mesh}]"
+            f" {d.message}"
+            for d in self.findings
         ]
 
 
 def rendered(
-    files: Mapping[str, str], facts: Mapping[str, ClusterFacts], unmanaged: Mapping[str, Mapping[str, str]] | None = None
+    files: Mapping[str, str],
+    facts: Mapping[str, ClusterFacts],
+    unmanaged: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Rendered:
-    """Render policy files for clusters with these facts; `unmanaged` are other configured clusters, with their labels."""
+    """Render policy files for clusters with these facts; `unmanaged` are other configured clusters, with
+    their labels.
+    """
     policies, found = parse(snapshot_of(files))
     clusters = {**(unmanaged or {}), **{name: known.labels for name, known in facts.items()}}
     static = (*found, *check(policies, clusters))
@@ -63,5 +71,7 @@ def rendered(
     builds, said = build(resolution, facts, translators(), "golden", {})
     all_said = (*static, *resolution.diagnostics, *said)
     lost = dropped(policies, builds, all_said)
-    manifests = tuple(manifest for _, built in sorted(builds.items()) for manifest in built.manifests.values())
+    manifests = tuple(
+        manifest for _, built in sorted(builds.items()) for manifest in built.manifests.values()
+    )
     return Rendered(manifests=manifests, findings=in_order([*all_said, *lost]), builds=builds)

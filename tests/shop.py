@@ -1,4 +1,6 @@
-"""A bookshop to try GitMesh on: a git repository, a configuration, directory clusters, and `gitmesh` as real processes."""
+"""A bookshop to try GitMesh on: a git repository, a configuration, directory clusters, and `gitmesh` as real
+processes.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from tests.lab.process import LabError, free_ports, wait_until
 EXAMPLE = Path(__file__).parent.parent / "policies-example"
 VIRTUAL_SERVICES = "virtualservice.networking.istio.io"
 DEADLINE = 60.0
-"""Seconds after which something that did not happen counts as a failure; waiting ends at once when it happens."""
+"""Seconds after which something that did not happen counts as a failure; waiting ends at once when it
+happens.
+"""
 
 
 def traffic(name: str, service: str = "", **spec: Any) -> dict[str, Any]:
@@ -34,12 +38,19 @@ def traffic(name: str, service: str = "", **spec: Any) -> dict[str, Any]:
 
 def policy(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """A policy document of the bookshop."""
-    return {"apiVersion": "gitmesh.io/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": "bookshop"}, "spec": dict(spec)}
+    return {
+        "apiVersion": "gitmesh.io/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "bookshop"},
+        "spec": dict(spec),
+    }
 
 
 def text_of(*documents: Mapping[str, Any]) -> str:
     """Documents as YAML. Parts that are one object in memory are written twice: aliases are refused."""
-    return yaml.safe_dump_all([json.loads(json.dumps(dict(document))) for document in documents], sort_keys=False)
+    return yaml.safe_dump_all(
+        [json.loads(json.dumps(dict(document))) for document in documents], sort_keys=False
+    )
 
 
 def bookshop(cluster: str) -> list[dict[str, Any]]:
@@ -51,23 +62,36 @@ def bookshop(cluster: str) -> list[dict[str, Any]]:
 
 
 def example_policies(west: str = "west") -> dict[str, str]:
-    """The example's policies as files of a repository; `west` stands in for the cluster that one of them names."""
-    texts = {f"policies/{path.name}": path.read_text(encoding="utf-8") for path in (EXAMPLE / "policies").iterdir()}
+    """The example's policies as files of a repository; `west` stands in for the cluster that one of them
+    names.
+    """
+    texts = {
+        f"policies/{path.name}": path.read_text(encoding="utf-8") for path in (EXAMPLE / "policies").iterdir()
+    }
     return {path: text.replace("clusters: [west]", f"clusters: [{west}]") for path, text in texts.items()}
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """A user without git identity, with a cache below `home`."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GITMESH_", "GIT_", "KUBE", "POD_"))}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("GITMESH_", "GIT_", "KUBE", "POD_"))
+    }
     return {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), **more}
 
 
 @dataclass
 class Shop:
-    """A folder with a repository `policies.git`, `gitmesh.yaml` and, below `clusters/`, directory clusters of the example."""
+    """A folder with a repository `policies.git`, `gitmesh.yaml` and, below `clusters/`, directory clusters of
+    the example.
+    """
 
     root: Path
-    clusters: Sequence[Mapping[str, Any]] = ({"name": "east", "directory": "clusters/east"}, {"name": "west", "directory": "clusters/west"})
+    clusters: Sequence[Mapping[str, Any]] = (
+        {"name": "east", "directory": "clusters/east"},
+        {"name": "west", "directory": "clusters/west"},
+    )
     repo: Repo = field(init=False)
     source: dict[str, Any] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
@@ -81,9 +105,21 @@ class Shop:
 
     def configure(self, **more: Any) -> None:
         """Write gitmesh.yaml anew, with other keys of the top."""
-        source = {"name": "policies", "url": self.repo.url, "allowInsecure": True, "paths": ["policies"], "interval": "1s", **self.source}
+        source = {
+            "name": "policies",
+            "url": self.repo.url,
+            "allowInsecure": True,
+            "paths": ["policies"],
+            "interval": "1s",
+            **self.source,
+        }
         self.more |= more
-        whole = {"apiVersion": "gitmesh.io/v1alpha1", "kind": "Config", "instance": "shop", "sources": [source]}
+        whole = {
+            "apiVersion": "gitmesh.io/v1alpha1",
+            "kind": "Config",
+            "instance": "shop",
+            "sources": [source],
+        }
         whole |= {"clusters": [dict(cluster) for cluster in self.clusters], **self.more}
         self.config.write_text(yaml.safe_dump(whole, sort_keys=False), encoding="utf-8")
 
@@ -100,21 +136,36 @@ class Shop:
         """The example's policies."""
         return self.repo.commit(example_policies())
 
-    def live(self, name: str, cluster: str = "east", kind: str = VIRTUAL_SERVICES, namespace: str = "bookshop") -> Path:
+    def live(
+        self, name: str, cluster: str = "east", kind: str = VIRTUAL_SERVICES, namespace: str = "bookshop"
+    ) -> Path:
         """The file of a live object of a directory cluster."""
         return self.root / "clusters" / cluster / namespace / kind / f"{name}.yaml"
 
     def objects(self) -> dict[str, bytes]:
         """Every object that GitMesh wrote, ledgers left out: relative path -> content."""
         root = self.root / "clusters"
-        found = {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.glob("*/*/*.istio.io/*.yaml"))}
+        found = {
+            str(path.relative_to(root)): path.read_bytes()
+            for path in sorted(root.glob("*/*/*.istio.io/*.yaml"))
+        }
         return {name: content for name, content in found.items() if b"gitmesh" in content}
 
     def gitmesh(self, *arguments: str, code: int | None = None) -> Ran:
         """Run a command of GitMesh to its end; `code` is the exit code that it must have."""
         command = [sys.executable, "-m", "gitmesh", *arguments, "--config", str(self.config)]
-        done = subprocess.run(command, cwd=self.root, env=environment(self.root), capture_output=True, text=True, timeout=120, check=False)
-        assert code is None or done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=environment(self.root),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert code is None or done.returncode == code, (
+            f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def sync(self, *arguments: str, code: int | None = None) -> Report:
@@ -179,7 +230,11 @@ class Agent:
     """`gitmesh agent` as a real process on a port of its own; it is killed when the block ends."""
 
     def __init__(
-        self, shop: Shop, arguments: Sequence[str] = (), env: Mapping[str, str] | None = None, program: Sequence[str] = ("-m", "gitmesh")
+        self,
+        shop: Shop,
+        arguments: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "gitmesh"),
     ) -> None:
         self.shop = shop
         self._program = program
@@ -190,15 +245,29 @@ class Agent:
 
     def __enter__(self) -> Self:
         listen = ("--listen", f"127.0.0.1:{self.port}", "--log-format", "json", "--log-level", "debug")
-        command = [sys.executable, *self._program, "agent", "--config", str(self.shop.config), *listen, *self._arguments]
+        command = [
+            sys.executable,
+            *self._program,
+            "agent",
+            "--config",
+            str(self.shop.config),
+            *listen,
+            *self._arguments,
+        ]
         with self._log.open("ab") as output:
             self._start = output.tell()
             self.process = subprocess.Popen(
-                command, cwd=self.shop.root, env=environment(self.shop.root, **self._env), stdout=output, stderr=output
+                command,
+                cwd=self.shop.root,
+                env=environment(self.shop.root, **self._env),
+                stdout=output,
+                stderr=output,
             )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -222,7 +291,9 @@ class Agent:
 
     def cycles(self) -> int:
         """How many cycles were completed."""
-        return int(sum(value for name, value in self.metrics().items() if name.startswith("gitmesh_reconcile_total")))
+        return int(
+            sum(value for name, value in self.metrics().items() if name.startswith("gitmesh_reconcile_total"))
+        )
 
     def metrics(self) -> dict[str, float]:
         """Series -> value; empty before the server is up."""
@@ -249,7 +320,11 @@ class Agent:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The whole lines of the log of one event."""
-        lines = [json.loads(line) for line in self.log.splitlines(keepends=True) if line.endswith("\n") and line.startswith("{")]
+        lines = [
+            json.loads(line)
+            for line in self.log.splitlines(keepends=True)
+            if line.endswith("\n") and line.startswith("{")
+        ]
         return [line for line in lines if line["event"] == name]
 
     def ready(self) -> None:

@@ -1,4 +1,6 @@
-"""The pages say what the product does: generated pages, the register of codes, the README's commands, the catalogue of faults."""
+"""The pages say what the product does: generated pages, the register of codes, the README's commands, the
+catalogue of faults.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,11 @@ def sources_of(*folders: str) -> Iterable[Path]:
 
 
 def test_every_generated_page_is_as_the_models_say() -> None:
-    stale = [name for name, text in pages().items() if not (ROOT / "docs" / name).is_file() or (ROOT / "docs" / name).read_text() != text]
+    stale = [
+        name
+        for name, text in pages().items()
+        if not (ROOT / "docs" / name).is_file() or (ROOT / "docs" / name).read_text() != text
+    ]
     assert not stale, "run `make docs`"
 
 
@@ -38,7 +44,10 @@ def test_docs_hold_no_generated_page_of_something_that_is_gone() -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    written = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "deploy/README.md", "policies-example/README.md")]
+    written = [
+        ROOT / name
+        for name in ("README.md", "CONTRIBUTING.md", "deploy/README.md", "policies-example/README.md")
+    ]
     broken = [
         f"{page.name}: {link}"
         for page in [*written, *(ROOT / "docs").rglob("*.md")]
@@ -119,21 +128,35 @@ def test_the_changelog_has_a_place_for_what_comes() -> None:
 
 
 def named_in_tests() -> set[str]:
-    names = (name for path in sources_of("tests") for name in re.findall(r"def (test_\w+)|^class (Test\w+)", path.read_text(), re.M))
+    names = (
+        name
+        for path in sources_of("tests")
+        for name in re.findall(r"def (test_\w+)|^class (Test\w+)", path.read_text(), re.M)
+    )
     joined = "_".join("_".join(pair) for pair in names)
     return {word.upper() for word in joined.split("_") if re.fullmatch(r"[YPGK]\d{2}", word, re.I)}
 
 
 def listed_as_untested() -> set[str]:
     """The first column of the table in tests/README.md."""
-    table = (ROOT / "tests" / "README.md").read_text().partition("## Reliability ids without a test and why")[2]
-    cells = [row.split("|")[1].strip() for row in table.splitlines() if row.startswith("| ") and not row.startswith(("| id", "| -"))]
+    table = (
+        (ROOT / "tests" / "README.md").read_text().partition("## Reliability ids without a test and why")[2]
+    )
+    cells = [
+        row.split("|")[1].strip()
+        for row in table.splitlines()
+        if row.startswith("| ") and not row.startswith(("| id", "| -"))
+    ]
     return {word for cell in cells for word in cell.split(", ")}
 
 
 def test_every_fault_of_the_catalogue_has_a_test_or_a_reason() -> None:
-    everything = {f"{letter}{number:02}" for letter, count in CATALOGUE.items() for number in range(1, count + 1)}
+    everything = {
+        f"{letter}{number:02}" for letter, count in CATALOGUE.items() for number in range(1, count + 1)
+    }
     tested, excused = named_in_tests(), listed_as_untested()
-    assert everything == (tested | excused) & everything, f"neither tested nor excused: {sorted(everything - tested - excused)}"
+    assert everything == (tested | excused) & everything, (
+        f"neither tested nor excused: {sorted(everything - tested - excused)}"
+    )
     assert not tested & excused, "tested after all"
     assert excused <= everything

@@ -18,14 +18,19 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("build") is None and os.environ.get("CI") != "true", reason="the wheel is not built: pip install build"
+    importlib.util.find_spec("build") is None and os.environ.get("CI") != "true",
+    reason="the wheel is not built: pip install build",
 )
 
 
 def ran(command: Sequence[str | Path], folder: Path, **env: str) -> str:
     """Standard output of a command that succeeds."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GITMESH_", "PYTHON", "GIT_"))}
-    done = subprocess.run(command, cwd=folder, env={**kept, **env}, capture_output=True, text=True, timeout=300, check=False)
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("GITMESH_", "PYTHON", "GIT_"))
+    }
+    done = subprocess.run(
+        command, cwd=folder, env={**kept, **env}, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -69,7 +74,9 @@ def test_an_installed_gitmesh_runs_the_demo_from_anywhere(wheel: Path, tmp_path:
     home = tmp_path / "venv"
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
-    site = Path(ran([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], tmp_path).strip())
+    site = Path(
+        ran([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], tmp_path).strip()
+    )
     pip: list[str | Path] = [
         sys.executable,
         "-m",
@@ -83,11 +90,16 @@ def test_an_installed_gitmesh_runs_the_demo_from_anywhere(wheel: Path, tmp_path:
         "--disable-pip-version-check",
     ]
     ran([*pip, wheel], tmp_path)
-    # The libraries come from here; an editable install beside them must not be what is tested, so only their folder is added.
-    (site / "zz-libraries.pth").write_text(f"import sys; sys.path.append({sysconfig.get_path('purelib')!r})\n")
+    # The libraries come from here; an editable install beside them must not be what is tested, so only their
+    # folder is added.
+    (site / "zz-libraries.pth").write_text(
+        f"import sys; sys.path.append({sysconfig.get_path('purelib')!r})\n"
+    )
     away = tmp_path / "away"
     away.mkdir()
-    assert str(site) in ran([python, "-c", "import gitmesh, gitmesh_istio; print(gitmesh.__file__, gitmesh_istio.__file__)"], away)
+    assert str(site) in ran(
+        [python, "-c", "import gitmesh, gitmesh_istio; print(gitmesh.__file__, gitmesh_istio.__file__)"], away
+    )
     gitmesh = home / "bin" / "gitmesh"
     assert "gitmesh" in ran([gitmesh, "version"], away, HOME=str(tmp_path)).lower()
     story = ran([gitmesh, "demo"], away, HOME=str(tmp_path), TMPDIR=str(tmp_path))

@@ -1,7 +1,8 @@
 """Pages that can be typed through: what a block of them shows is written, run, and compared.
 
-A block ```` ```yaml file=PATH ```` is a file to write. In a block ```` ```console ```` a line that begins with `$ ` is a command, and what
-follows is what it prints on stdout, line for line; `...` stands for any number of lines. A command that nothing follows may print anything.
+A block ```` ```yaml file=PATH ```` is a file to write. In a block ```` ```console ```` a line that begins
+with `$ ` is a command, and what follows is what it prints on stdout, line for line; `...` stands for any
+number of lines. A command that nothing follows may print anything.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def _typed(command: str, run: Run, chdir: Callable[[Path], None]) -> list[str]:
         return []
     if words[0] == "gitmesh":
         return [line.rstrip() for line in run(*words[1:])[1].splitlines()]
-    return subprocess.run(["bash", "-ec", command], check=True, capture_output=True, text=True).stdout.splitlines()
+    return subprocess.run(
+        ["bash", "-ec", command], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
 
 
 def _fits(printed: Sequence[str], expected: Sequence[str]) -> bool:

@@ -1,4 +1,6 @@
-"""What one file of a directory cluster holds: rows for facts, live objects of the kinds that GitMesh writes, and where they stand."""
+"""What one file of a directory cluster holds: rows for facts, live objects of the kinds that GitMesh writes,
+and where they stand.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _NO_OBJECTS = frozenset({"kustomize.config.k8s.io"})
 
 
 class Place(Struct, frozen=True):
-    """Where an object stands in its file: which document, and which item of it where that is a list (-1 = it is none)."""
+    """Where an object stands in its file: which document, and which item of it where that is a list (-1 = it
+    is none).
+    """
 
     document: int
     item: int = -1
@@ -48,7 +52,9 @@ def object_uid(key: ObjectKey) -> str:
 
 
 class Reader(Struct, frozen=True):
-    """Reads files. `reduce` makes rows; `watched` maps the (group, kind) of live objects to whether it is namespaced."""
+    """Reads files. `reduce` makes rows; `watched` maps the (group, kind) of live objects to whether it is
+    namespaced.
+    """
 
     reduce: Callable[[Body], Reduced | None]
     watched: Mapping[tuple[str, str], bool]
@@ -75,7 +81,9 @@ class Reader(Struct, frozen=True):
 
 
 def key_of(body: Body, watched: Mapping[tuple[str, str], bool]) -> ObjectKey | None:
-    """The identity of an object of a watched kind. Without a namespace it lies in `default`, as kubectl has it."""
+    """The identity of an object of a watched kind. Without a namespace it lies in `default`, as kubectl has
+    it.
+    """
     group, kind = str(body["apiVersion"]).rpartition("/")[0], str(body["kind"])
     namespaced = watched.get((group, kind))
     if namespaced is None:
@@ -92,11 +100,17 @@ def replace_object(path: str, data: bytes, place: Place, body: Body | None) -> b
     """
     if path.endswith(".json"):
         value = _put(orjson.loads(data), place, body)
-        return None if value is None else json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        return (
+            None
+            if value is None
+            else json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+        )
     text = _text(data)
     documents = read_documents(text)
     value = _put(documents[place.document].value, place, body)
-    if value is None and all(document.value is None for document in documents if document is not documents[place.document]):
+    if value is None and all(
+        document.value is None for document in documents if document is not documents[place.document]
+    ):
         return None
     start, end = _span(documents, place.document, len(text))
     mark = "---\n" if documents[place.document].marked and value is not None else ""
@@ -132,7 +146,11 @@ def _objects(path: str, data: bytes) -> Iterator[tuple[Place, Any]]:
     for index, value in enumerate(_values(path, data)):
         if value is None or _ignored(value):
             continue
-        items = value.get("items") if isinstance(value, dict) and str(value.get("kind")).endswith("List") else None
+        items = (
+            value.get("items")
+            if isinstance(value, dict) and str(value.get("kind")).endswith("List")
+            else None
+        )
         if not isinstance(items, list):
             yield Place(index), value
         for number, item in enumerate(items if isinstance(items, list) else ()):

@@ -1,4 +1,6 @@
-"""A tree of YAML files, read and written as if it were a live cluster: for trying GitMesh, and to hand manifests to Argo CD or Flux."""
+"""A tree of YAML files, read and written as if it were a live cluster: for trying GitMesh, and to hand
+manifests to Argo CD or Flux.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,11 @@ _LEDGER = f"{STATE}/ledger.yaml"
 
 
 class DirectoryCluster:
-    """Satisfies `ports.Cluster`. Not for use by several threads at once; other processes are kept out by a lock.
+    """Satisfies `ports.Cluster`. Not for use by several threads at once; other processes are kept out by a
+    lock.
 
-    Any layout of YAML or JSON files is read; names that begin with a dot are not. A kind that a translator writes is
-    served even if no CustomResourceDefinition lies in the tree: its schema is then unknown.
+    Any layout of YAML or JSON files is read; names that begin with a dot are not. A kind that a translator
+    writes is served even if no CustomResourceDefinition lies in the tree: its schema is then unknown.
     """
 
     def __init__(
@@ -52,7 +55,9 @@ class DirectoryCluster:
         self._root = root
         self._translators = tuple(translators)
         self._homes = homes_of(self._translators, control_planes)
-        watched = {(r.group, r.kind): r.namespaced for translator in translators for r in translator.resources}
+        watched = {
+            (r.group, r.kind): r.namespaced for translator in translators for r in translator.resources
+        }
         self._tree = Tree(root, Reader(Reducer(translators).reduce, watched))
         self._just_read = False
         self._facts: tuple[tuple[int, Remembered], ClusterFacts] | None = None
@@ -60,7 +65,9 @@ class DirectoryCluster:
         self._observed: tuple[int, frozenset[tuple[str, str]], Observed] | None = None
 
     def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:
-        """What the files say; the same object while none of it changed. Raises ClusterError for a missing directory."""
+        """What the files say; the same object while none of it changed. Raises ClusterError for a missing
+        directory.
+        """
         self._refresh()
         self._just_read = True
         inputs = (self._tree.facts_generation, remembered)
@@ -90,7 +97,9 @@ class DirectoryCluster:
         return plan
 
     def apply(self, plan: Plan) -> tuple[Outcome, ...]:
-        """Write the plan. Raises ClusterError before any write for a name that is no name, and in mode Observe."""
+        """Write the plan. Raises ClusterError before any write for a name that is no name, and in mode
+        Observe.
+        """
         if not plan.writes:
             return ()
         refuse_observed(self.name, self.enforce)
@@ -124,20 +133,30 @@ class DirectoryCluster:
             hint = "Let the newer GitMesh keep it, or upgrade this one."
             raise ClusterError(str(error), retryable=False, code="GM508", hint=hint) from error
         if stored.ledger.instance != instance:
-            text = f"{self._root.name} belongs to instance {stored.ledger.instance[:64]}, and this is {instance}"
-            hint = f"Put the instance's name back, give this one a folder of its own, or start with a fresh ledger: remove {_LEDGER} in it."
+            text = (
+                f"{self._root.name} belongs to instance {stored.ledger.instance[:64]}, and this is {instance}"
+            )
+            hint = (
+                "Put the instance's name back, give this one a folder of its own, or start with a fresh"
+                f" ledger: remove {_LEDGER} in it."
+            )
             raise ClusterError(text, retryable=False, code="GM506", hint=hint)
         self._recognise(stored.ledger)
         return stored
 
     def _recognise(self, ledger: Ledger) -> None:
-        """Raise ClusterError where the folder was kept under another name: a folder without cluster objects has its uid by its name."""
+        """Raise ClusterError where the folder was kept under another name: a folder without cluster objects
+        has its uid by its name.
+        """
         if ledger.cluster_uid in ("", uid_of(self.name)):
             return
         before = next((name for name in sorted(ledger.meshes) if uid_of(name) == ledger.cluster_uid), "")
         if before:
             text = f"this folder was kept as cluster {before[:64]}, and is {self.name} now"
-            hint = f"Put the name back in gitmesh.yaml, or start with a fresh ledger: remove {_LEDGER} in {self._root.name}."
+            hint = (
+                f"Put the name back in gitmesh.yaml, or start with a fresh ledger: remove {_LEDGER} in"
+                f" {self._root.name}."
+            )
             raise ClusterError(text, retryable=False, code="GM506", hint=hint)
 
     def save(self, ledger: Ledger, version: str) -> str:
@@ -178,7 +197,9 @@ class DirectoryCluster:
 
     def _failure(self, what: str, error: OSError) -> ClusterError:
         hint = "Look at the folder: is it there, may GitMesh read and write it, is there space?"
-        return ClusterError(f"its folder cannot be {what}: {error.strerror or type(error).__name__}", hint=hint)
+        return ClusterError(
+            f"its folder cannot be {what}: {error.strerror or type(error).__name__}", hint=hint
+        )
 
     def _assemble(self, remembered: Remembered) -> ClusterFacts:
         entries = [entry for _, entry in self._tree.entries()]
@@ -203,7 +224,11 @@ class DirectoryCluster:
                 continue
             live[key] = homes[0][1]
             for path, _ in homes[1:]:
-                findings.append(finding("GM508", f"{key} stands in {path} as well; the first file counts", cluster=self.name))
+                findings.append(
+                    finding(
+                        "GM508", f"{key} stands in {path} as well; the first file counts", cluster=self.name
+                    )
+                )
         return Observed(cluster=self.name, live=live, diagnostics=in_order(findings))
 
     def _ledger(self) -> bytes | None:

@@ -24,12 +24,16 @@ _KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}\Z")
 
 
 def path_of(key: ObjectKey) -> str:
-    """`<namespace|_cluster>/<kind>.<group>/<name>.yaml`. Raises ClusterError, before any I/O, for a part that could
-    leave its folder (reliability P09)."""
+    """`<namespace|_cluster>/<kind>.<group>/<name>.yaml`. Raises ClusterError, before any I/O, for a part that
+    could leave its folder (reliability P09)."""
     segments = {"name": key.name, "namespace": key.namespace or "cluster", "group": key.group or "core"}
     for what, segment in segments.items():
         if not _SEGMENT.match(segment) or ".." in segment:
-            raise ClusterError(f"the {what} {segment[:64]!r} of a {key.kind[:64]} is not a DNS name", retryable=False, code="GM505")
+            raise ClusterError(
+                f"the {what} {segment[:64]!r} of a {key.kind[:64]} is not a DNS name",
+                retryable=False,
+                code="GM505",
+            )
     if not _KIND.match(key.kind):
         raise ClusterError(f"{key.kind[:64]!r} is not the name of a kind", retryable=False, code="GM505")
     folder = f"{key.kind.lower()}.{key.group}" if key.group else key.kind.lower()
@@ -37,18 +41,22 @@ def path_of(key: ObjectKey) -> str:
 
 
 def read_inside(root: Path, path: str) -> bytes:
-    """The content of a file below `root`, of a pipe nothing. Raises OSError, also for a symbolic link on the way out of `root`
-    and for a file that nobody would have written."""
-    with open(os.open(_inside(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    """The content of a file below `root`, of a pipe nothing. Raises OSError, also for a symbolic link on the
+    way out of `root` and for a file that nobody would have written."""
+    with open(
+        os.open(_inside(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
+    ) as file:
         if os.fstat(file.fileno()).st_size > _MAX_BYTES:
             raise OSError(f"{path} is larger than {_MAX_BYTES} bytes")
         return file.read()
 
 
 def write_inside(root: Path, path: str, content: bytes, *, sync: bool = False) -> None:
-    """Make or replace a file below `root`, whole or not at all. Raises OSError and leaves the old content then.
+    """Make or replace a file below `root`, whole or not at all. Raises OSError and leaves the old content
+    then.
 
-    `sync` waits for the disk. Without it a power cut may leave an empty file, which holds no object and is made again.
+    `sync` waits for the disk. Without it a power cut may leave an empty file, which holds no object and is
+    made again.
     """
     target = _inside(root, path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -104,9 +112,15 @@ def _inside(root: Path, path: str) -> Path:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Hold the folder's lock: one writer at a time, between processes and threads. Raises OSError, also where a link leads out."""
+    """Hold the folder's lock: one writer at a time, between processes and threads. Raises OSError, also where
+    a link leads out.
+    """
     (root / STATE).mkdir(exist_ok=True)
-    descriptor = os.open(_inside(root, f"{STATE}/lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(
+        _inside(root, f"{STATE}/lock"),
+        os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+        0o644,
+    )
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

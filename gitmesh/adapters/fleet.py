@@ -1,4 +1,6 @@
-"""All clusters of the configuration, worked on at the same time, each failing alone and holding up nobody for long."""
+"""All clusters of the configuration, worked on at the same time, each failing alone and holding up nobody for
+long.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ _STEPS = 3
 
 
 class _Standing(Struct):
-    """How a cluster keeps time. `patience` is its due in seconds (None: no bound); `late` holds until enough steps in a row were in
-    time, and as long `error` is what is told of it, so that one fault has one text."""
+    """How a cluster keeps time. `patience` is its due in seconds (None: no bound); `late` holds until enough
+    steps in a row were in time, and as long `error` is what is told of it, so that one fault has one text."""
 
     patience: float | None
     late: bool = False
@@ -39,7 +41,9 @@ class _Standing(Struct):
     @property
     def allowed(self) -> float | None:
         """Seconds that it is waited for now."""
-        return min(self.patience, SHORT_PATIENCE) if self.late and self.patience is not None else self.patience
+        return (
+            min(self.patience, SHORT_PATIENCE) if self.late and self.patience is not None else self.patience
+        )
 
     def in_time(self) -> None:
         """It answered while it was waited for."""
@@ -55,12 +59,16 @@ class _Standing(Struct):
 
     def left(self) -> ClusterError:
         """It is no longer waited for."""
-        error = self.error or ClusterError(f"no answer within {self.allowed:g} s; the other clusters go on without it")
+        error = self.error or ClusterError(
+            f"no answer within {self.allowed:g} s; the other clusters go on without it"
+        )
         self.late, self.kept, self.error = True, 0, error
         return error
 
     def done_late(self, seconds: float) -> None:
-        """What was not waited for has ended well after so many seconds: it is slow, not dead, and gets that time."""
+        """What was not waited for has ended well after so many seconds: it is slow, not dead, and gets that
+        time.
+        """
         self.late, self.kept, self.error = False, 0, None
         self.patience = min(MOST_PATIENCE, max(self.patience or 0.0, _MARGIN * seconds))
 
@@ -85,16 +93,23 @@ class LocalFleet:
         patience: Mapping[str, float] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`in_turn`: clusters that cost computing and no waiting (directories); at the same time they only slow each other down.
+        """`in_turn`: clusters that cost computing and no waiting (directories); at the same time they only
+        slow each other down.
 
-        `patience`: seconds after which a cluster is no longer waited for; its work goes on, and until it ends the cluster
-        answers with an error at once. Others are waited for until they end.
+        `patience`: seconds after which a cluster is no longer waited for; its work goes on, and until it ends
+        the cluster answers with an error at once. Others are waited for until they end.
         """
         self.clusters: Mapping[str, Cluster] = {cluster.name: cluster for cluster in clusters}
         self._in_turn = frozenset(in_turn)
         self._clock = clock
-        bounds = {} if patience is None else {name: min(seconds, MOST_PATIENCE) for name, seconds in patience.items()}
-        self._standing = {name: _Standing(None if name in self._in_turn else bounds.get(name)) for name in self.clusters}
+        bounds = (
+            {}
+            if patience is None
+            else {name: min(seconds, MOST_PATIENCE) for name, seconds in patience.items()}
+        )
+        self._standing = {
+            name: _Standing(None if name in self._in_turn else bounds.get(name)) for name in self.clusters
+        }
         self._changed = Condition()
         self._left: dict[str, _Task] = {}
 
@@ -110,11 +125,16 @@ class LocalFleet:
         self._take_leave()
         found: dict[str, Any] = {name: self._standing[name].error for name in wanted & self._left.keys()}
         chosen = [cluster for name, cluster in self.clusters.items() if name in wanted - self._left.keys()]
-        lanes = [[c for c in chosen if c.name in self._in_turn], *([c] for c in chosen if c.name not in self._in_turn)]
+        lanes = [
+            [c for c in chosen if c.name in self._in_turn],
+            *([c] for c in chosen if c.name not in self._in_turn),
+        ]
         found.update(self._worked(work, [lane for lane in lanes if lane]))
         return {name: found[name] for name in self.clusters if name in wanted}
 
-    def _worked(self, work: Callable[[Cluster], Any], lanes: Iterable[Sequence[Cluster]]) -> Mapping[str, Any]:
+    def _worked(
+        self, work: Callable[[Cluster], Any], lanes: Iterable[Sequence[Cluster]]
+    ) -> Mapping[str, Any]:
         """Work on the lanes at once, up to a limit; one that is no longer waited for makes room."""
         waiting, tasks = deque(lanes), list[_Task]()
         found: dict[str, Any] = {}
@@ -141,13 +161,19 @@ class LocalFleet:
 
     def _wait(self, tasks: Sequence[_Task]) -> None:
         """Until a task ends or need not be waited for any longer."""
-        ends = [task.began + allowed for task in tasks if (allowed := self._standing[task.lane[0].name].allowed) is not None]
+        ends = [
+            task.began + allowed
+            for task in tasks
+            if (allowed := self._standing[task.lane[0].name].allowed) is not None
+        ]
         left = max(0.0, min(ends) - self._clock()) if ends else None
         with self._changed:
             self._changed.wait_for(lambda: any(task.ended is not None for task in tasks), left)
 
     def _judged(self, task: _Task) -> Mapping[str, Any]:
-        """The answers of a task that ended, an error for one that is left to itself now, nothing for another."""
+        """The answers of a task that ended, an error for one that is left to itself now, nothing for
+        another.
+        """
         name = task.lane[0].name
         standing, lasted = self._standing[name], (task.ended or self._clock()) - task.began
         if task.ended is not None:
@@ -181,4 +207,6 @@ def _caught(work: Callable[[Cluster], Any], cluster: Cluster) -> Any:
         place = extract_tb(defect.__traceback__)[-1]
         where = f"{Path(place.filename).name}:{place.lineno}"
         # Only the kind of the defect is told: its text may hold what the cluster sent.
-        return ClusterError(f"a defect of GitMesh ended the work on it: {type(defect).__name__} at {where}", code="GM513")
+        return ClusterError(
+            f"a defect of GitMesh ended the work on it: {type(defect).__name__} at {where}", code="GM513"
+        )

@@ -32,13 +32,14 @@ _GIT = ".git"
 
 
 class FolderSource(Struct, frozen=True):
-    """The policy files below `paths` of the folder `path`, read when asked; "" is all of it. `commit` names the state; a plain
-    folder has none.
+    """The policy files below `paths` of the folder `path`, read when asked; "" is all of it. `commit` names
+    the state; a plain folder has none.
 
-    What lies there is read as a commit of it would be (`gitmesh.adapters.revision`), files among it that Git was never told of.
-    `prefix` is put before the paths of files, so that findings can be opened from where the user stands. `beyond` says of a policy
-    file elsewhere in the folder whether it is read all the same: for paths that nobody vouches for. `index` is what Git knows of the
-    checkout that the folder is in, and `inside` where in it the folder lies.
+    What lies there is read as a commit of it would be (`gitmesh.adapters.revision`), files among it that Git
+    was never told of. `prefix` is put before the paths of files, so that findings can be opened from where
+    the user stands. `beyond` says of a policy file elsewhere in the folder whether it is read all the same:
+    for paths that nobody vouches for. `index` is what Git knows of the checkout that the folder is in, and
+    `inside` where in it the folder lies.
     """
 
     name: str
@@ -54,7 +55,10 @@ class FolderSource(Struct, frozen=True):
         """All YAML files, sorted by path. Raises SourceError where the folder or a file cannot be read."""
         listing = held(self._entries(), self.paths, self.name, prefix=self.prefix)
         more = held(self._elsewhere(), ("",), self.name, prefix=self.prefix) if self.beyond else Listing()
-        files = [*self._files(listing), *(file for file in self._files(more) if self.beyond and self.beyond(file))]
+        files = [
+            *self._files(listing),
+            *(file for file in self._files(more) if self.beyond and self.beyond(file)),
+        ]
         return Snapshot(
             source=self.name,
             commit=self.commit,
@@ -116,12 +120,27 @@ class FolderSource(Struct, frozen=True):
             return
         new = [file.path for file in files if self._in_checkout(file.path) not in self.index.known]
         if new:
-            text = f"{counted(len(new), 'file')} that Git does not know of: {listed(new)}; a commit without them holds nothing of them"
+            text = (
+                f"{counted(len(new), 'file')} that Git does not know of: {listed(new)}; a commit without them"
+                " holds nothing of them"
+            )
             yield finding("GM111", text, at=Location(source=self.name, path=new[0]))
-        absent = [path for path in map(self._from_here, self.index.skipped) if path and self._is_asked(path) and is_policy_name(path)]
+        absent = [
+            path
+            for path in map(self._from_here, self.index.skipped)
+            if path and self._is_asked(path) and is_policy_name(path)
+        ]
         if absent:
-            text = f"{counted(len(absent), 'file')} of the checkout not on this disk (sparse), and not read: {listed(absent)}"
-            yield finding("GM111", text, at=Location(source=self.name, path=self.prefix + absent[0]), severity=Severity.WARNING)
+            text = (
+                f"{counted(len(absent), 'file')} of the checkout not on this disk (sparse), and not read:"
+                f" {listed(absent)}"
+            )
+            yield finding(
+                "GM111",
+                text,
+                at=Location(source=self.name, path=self.prefix + absent[0]),
+                severity=Severity.WARNING,
+            )
 
     def _in_checkout(self, shown: str) -> str:
         """A file's path from the root of the checkout."""
@@ -145,7 +164,9 @@ class FolderSource(Struct, frozen=True):
 
 
 def _walk(root: str, place: str) -> Iterator[TreeEntry]:
-    """What lies below one place. Nothing where it is not there, or where a link or a repository of its own is on the way."""
+    """What lies below one place. Nothing where it is not there, or where a link or a repository of its own is
+    on the way.
+    """
     at, steps = root, [step for step in place.split("/") if step]
     for index, step in enumerate(steps):
         if step not in _names(at):
@@ -171,7 +192,9 @@ def _inside(root: str, folder: str) -> Iterator[TreeEntry]:
 
 
 def _is_tree(path: str) -> bool:
-    """Whether this is a folder of this tree: one with a `.git` is a repository of its own, which git would not look into."""
+    """Whether this is a folder of this tree: one with a `.git` is a repository of its own, which git would
+    not look into.
+    """
     return stat.S_ISDIR(_stat(path).st_mode) and not os.path.lexists(os.path.join(path, _GIT))
 
 
@@ -189,7 +212,9 @@ def _mode(mode: int) -> str:
 
 
 def _names(folder: str) -> list[str]:
-    """The names in a folder, spelt as they are: a disk that does not tell `A` from `a` does not decide what a path means."""
+    """The names in a folder, spelt as they are: a disk that does not tell `A` from `a` does not decide what a
+    path means.
+    """
     try:
         return os.listdir(folder)
     except OSError as error:
@@ -197,7 +222,9 @@ def _names(folder: str) -> list[str]:
 
 
 def read_config(path: str) -> bytes:
-    """The bytes of a configuration file, of a very large one only so many that it is refused. Raises SourceError."""
+    """The bytes of a configuration file, of a very large one only so many that it is refused. Raises
+    SourceError.
+    """
     try:
         with open(path, "rb") as file:
             return file.read(MAX_FILE_BYTES + 1)
@@ -206,7 +233,9 @@ def read_config(path: str) -> bytes:
 
 
 def _file(prefix: str, path: str, root: str) -> File:
-    """Read a file without following a link that replaced it, and of a large one only so much that it is refused."""
+    """Read a file without following a link that replaced it, and of a large one only so much that it is
+    refused.
+    """
     entry = os.path.join(root, path)
     try:
         with open(os.open(entry, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:

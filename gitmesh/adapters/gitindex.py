@@ -1,7 +1,9 @@
-"""What the index of a checkout says of its files: which are known to Git, which are submodules, which are not checked out.
+"""What the index of a checkout says of its files: which are known to Git, which are submodules, which are not
+checked out.
 
-Read without running git, whose own settings in a checkout may start programs. The format is git's Documentation/gitformat-index.txt;
-what is not of version 2 or 3 with SHA-1, and whole in one file, is not known.
+Read without running git, whose own settings in a checkout may start programs. The format is git's
+Documentation/gitformat-index.txt; what is not of version 2 or 3 with SHA-1, and whole in one file, is not
+known.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ _SPLIT = b"link"
 
 
 class Index(Struct, frozen=True):
-    """Paths from the root of the checkout: all that Git knows, and of these the submodules and those that are not checked out."""
+    """Paths from the root of the checkout: all that Git knows, and of these the submodules and those that are
+    not checked out.
+    """
 
     known: frozenset[str]
     submodules: tuple[str, ...] = ()
@@ -33,7 +37,9 @@ class Index(Struct, frozen=True):
 def read_index(top: Path) -> Index | None:
     """The index of the checkout `top`; None where there is none, or none that can be read."""
     try:
-        with open(os.open(_place(top) / "index", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open(
+            os.open(_place(top) / "index", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
+        ) as file:
             content = file.read(_MAX_BYTES)
         return parse_index(content)
     except (OSError, ValueError, struct.error):
@@ -71,7 +77,9 @@ def parse_index(content: bytes) -> Index:
 
 
 def _entry(content: bytes, start: int) -> tuple[str, int, bool, int]:
-    """Path, mode, whether it is left out of the checkout, and where the next entry begins: at a multiple of 8 bytes from this one."""
+    """Path, mode, whether it is left out of the checkout, and where the next entry begins: at a multiple of 8
+    bytes from this one.
+    """
     (mode,) = struct.unpack_from(">I", content, start + 24)
     (flags,) = struct.unpack_from(">H", content, start + _FIXED - 2)
     begin = start + _FIXED

@@ -18,7 +18,9 @@ def key_of(body: Body) -> ObjectKey:
     """The identity of an object; a missing namespace stays "" (cluster-scoped)."""
     group = body["apiVersion"].rpartition("/")[0]
     metadata = body["metadata"]
-    return ObjectKey(group=group, kind=body["kind"], namespace=metadata.get("namespace", ""), name=metadata["name"])
+    return ObjectKey(
+        group=group, kind=body["kind"], namespace=metadata.get("namespace", ""), name=metadata["name"]
+    )
 
 
 def _nothing(_: str, __: ObjectKey | None) -> None:
@@ -26,10 +28,12 @@ def _nothing(_: str, __: ObjectKey | None) -> None:
 
 
 class MemoryCluster:
-    """Satisfies `ports.Cluster`. `facts` are what `facts()` returns (`current_facts` changes them); `objects` are live already.
+    """Satisfies `ports.Cluster`. `facts` are what `facts()` returns (`current_facts` changes them); `objects`
+    are live already.
 
-    `before(operation, key)` is called ahead of every operation (`facts`, `prefetch`, `observe`, `load`, `save`, and `create`, `update`,
-    `adopt`, `delete` with the object's key); what it raises (ClusterError, StepError) is what the cluster answers.
+    `before(operation, key)` is called ahead of every operation (`facts`, `prefetch`, `observe`, `load`,
+    `save`, and `create`, `update`, `adopt`, `delete` with the object's key); what it raises (ClusterError,
+    StepError) is what the cluster answers.
     """
 
     def __init__(
@@ -59,7 +63,9 @@ class MemoryCluster:
         """Make or replace an object as somebody else would; a replaced one keeps its uid."""
         key = key_of(body)
         known = self.objects.get(key)
-        live = live_object(key, known.uid if known else f"00000000-0000-4000-8000-{next(self._uids):012x}", body)
+        live = live_object(
+            key, known.uid if known else f"00000000-0000-4000-8000-{next(self._uids):012x}", body
+        )
         self.objects[key] = live
         return live
 

@@ -1,4 +1,6 @@
-"""Sources that nobody waits for: each asked in a thread of its own, while a cycle works with the last answer."""
+"""Sources that nobody waits for: each asked in a thread of its own, while a cycle works with the last
+answer.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PATIENCE = 10.0
-"""Seconds without an answer after which a source counts as silent; so long a first cycle waits, for all sources together."""
+"""Seconds without an answer after which a source counts as silent; so long a first cycle waits, for all
+sources together.
+"""
 JITTER = 0.1
 """Share of the interval by which a poll may come later, so that many agents do not call at once."""
 LEAST_PAUSE = 1.0
 """Seconds from a poll to the next one, however often it is woken."""
 _MOST_INTERVALS, _LONGEST = 8, 300.0
-"""A source that fails is asked again after at most so many intervals, and so many seconds, but never before its interval."""
+"""A source that fails is asked again after at most so many intervals, and so many seconds, but never before
+its interval.
+"""
 
 
 @runtime_checkable
@@ -35,7 +41,9 @@ class Remote(Source, Protocol):
     """A source with a local copy, which answers without asking the remote. A folder is its own copy."""
 
     def recall(self, commit: str) -> Snapshot | None:
-        """`read` from the copy alone; None where it lacks the commit. Waits for nobody who asks the remote."""
+        """`read` from the copy alone; None where it lacks the commit. Waits for nobody who asks the
+        remote.
+        """
 
     def follows(self, tip: str, ancestor: str) -> bool | None:
         """`descends` by the copy alone; None where it cannot tell."""
@@ -63,13 +71,16 @@ class _FromCopy:
 
 
 def pause(interval: float, failures: int, jitter: float) -> float:
-    """Seconds until the next poll: the interval, longer after each failure in a row; `jitter` is from 0 to 1."""
+    """Seconds until the next poll: the interval, longer after each failure in a row; `jitter` is from 0 to
+    1.
+    """
     longest = max(interval, min(interval * _MOST_INTERVALS, _LONGEST))
     return min(longest, interval * 2.0 ** min(max(failures - 1, 0), 16)) * (1 + JITTER * jitter)
 
 
 class Polled(_FromCopy):
-    """A source that is asked at its own interval (seconds), and answers at once with what was read last. Satisfies `ports.Source`.
+    """A source that is asked at its own interval (seconds), and answers at once with what was read last.
+    Satisfies `ports.Source`.
 
     `news` is called, in the polling thread, whenever the answer is another one than before.
     """
@@ -101,7 +112,9 @@ class Polled(_FromCopy):
     def fetch(self) -> Snapshot:
         """The tip as read last; at the start, the first answer is waited for a moment. Raises SourceError."""
         with self._changed:
-            self._changed.wait_for(lambda: self._answer is not None or self._closed, self._rest_of_the_start())
+            self._changed.wait_for(
+                lambda: self._answer is not None or self._closed, self._rest_of_the_start()
+            )
             answer = self._answer
             if isinstance(answer, SourceError):
                 raise answer
@@ -114,16 +127,25 @@ class Polled(_FromCopy):
         key = ("read", commit)
         found = self._found(partial(self._source.recall, commit), key, partial(self._source.read, commit))
         if found is None:
-            raise self._brought.get(key) or SourceError("it is not in the local copy, and the remote has not sent it yet")
+            raise self._brought.get(key) or SourceError(
+                "it is not in the local copy, and the remote has not sent it yet"
+            )
         return found
 
     def descends(self, tip: str, ancestor: str) -> bool:
         """Whether `tip` is `ancestor` or comes after it, by the local copy; no where that cannot tell now."""
-        look, ask = partial(self._source.follows, tip, ancestor), partial(self._source.descends, tip, ancestor)
+        look, ask = (
+            partial(self._source.follows, tip, ancestor),
+            partial(self._source.descends, tip, ancestor),
+        )
         return bool(self._found(look, ("descends", tip, ancestor), ask))
 
-    def _found(self, look: Callable[[], T | None], key: tuple[str, ...], ask: Callable[[], object]) -> T | None:
-        """What the copy has; else the polling thread is told to get it, and is waited for only at the start."""
+    def _found(
+        self, look: Callable[[], T | None], key: tuple[str, ...], ask: Callable[[], object]
+    ) -> T | None:
+        """What the copy has; else the polling thread is told to get it, and is waited for only at the
+        start.
+        """
         found = look()
         if found is not None:
             return found
@@ -156,7 +178,9 @@ class Polled(_FromCopy):
         self._source.abandon()
 
     def wake(self) -> None:
-        """Ask as soon as may be: somebody says that there is news. However often that is said, it is one poll."""
+        """Ask as soon as may be: somebody says that there is news. However often that is said, it is one
+        poll.
+        """
         with self._changed:
             self._woken = True
             self._changed.notify_all()
@@ -178,7 +202,9 @@ class Polled(_FromCopy):
         self._bring()
         if _is_news(before, answer):
             self._news()
-        return max(0.0, pause(self.interval, self._failures, self._jitter()) - (0.0 if self._failures else lasted))
+        return max(
+            0.0, pause(self.interval, self._failures, self._jitter()) - (0.0 if self._failures else lasted)
+        )
 
     def _keep_polling(self) -> None:
         while not self._closed:
@@ -193,7 +219,9 @@ class Polled(_FromCopy):
                     self._news()
 
     def _bring(self) -> bool:
-        """Get what cycles did not find in the copy, each once between two polls; whether there was anything."""
+        """Get what cycles did not find in the copy, each once between two polls; whether there was
+        anything.
+        """
         with self._changed:
             wanted, self._wanted = self._wanted, {}
         for key, ask in wanted.items():
@@ -205,7 +233,8 @@ class Polled(_FromCopy):
 
 
 class Begun(_FromCopy):
-    """A source whose tip is being read already, in a thread, and that has until `end` on the clock for all that its remote is asked.
+    """A source whose tip is being read already, in a thread, and that has until `end` on the clock for all
+    that its remote is asked.
 
     Satisfies `ports.Source`.
     """
@@ -243,7 +272,9 @@ class Begun(_FromCopy):
 def side_by_side(
     sources: Sequence[Source], *, seconds: float = 120.0, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[Source, ...]]:
-    """The sources with their tips being read at the same time, under one deadline; afterwards what still asks a remote is ended."""
+    """The sources with their tips being read at the same time, under one deadline; afterwards what still asks
+    a remote is ended.
+    """
     end = clock() + seconds
     try:
         yield tuple(Begun(source, end, clock) if isinstance(source, Remote) else source for source in sources)

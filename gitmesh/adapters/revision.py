@@ -1,8 +1,10 @@
-"""What a revision holds: the one decision about names, kinds and sizes, for a commit and for a folder alike. Pure.
+"""What a revision holds: the one decision about names, kinds and sizes, for a commit and for a folder alike.
+Pure.
 
-A review that accepted what the agent refuses would let a merge block every later commit. So both hand what they list to `held`,
-and read what it gives back, nothing else. The limits are those of the register's GM103; the checks are G06 to G12 of
-reference/reliability.md. Content is untrusted: git refuses hostile trees when they are fetched, and what gets past that is found here.
+A review that accepted what the agent refuses would let a merge block every later commit. So both hand what
+they list to `held`, and read what it gives back, nothing else. The limits are those of the register's GM103;
+the checks are G06 to G12 of reference/reliability.md. Content is untrusted: git refuses hostile trees when
+they are fetched, and what gets past that is found here.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ _PLAIN_MODES = frozenset({PLAIN, "100755", "100664"})
 
 
 class TreeEntry(Struct, frozen=True):
-    """One entry that is no folder: mode as git writes it, path from the root of the revision in bytes, size 0 for what is no blob."""
+    """One entry that is no folder: mode as git writes it, path from the root of the revision in bytes, size 0
+    for what is no blob.
+    """
 
     mode: str
     blob: str
@@ -41,7 +45,9 @@ class TreeEntry(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """The policy files that may be read, sorted by path; findings on everything else; each path asked for -> its policy files."""
+    """The policy files that may be read, sorted by path; findings on everything else; each path asked for ->
+    its policy files.
+    """
 
     files: tuple[TreeEntry, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
@@ -61,7 +67,9 @@ def held(entries: Iterable[TreeEntry], paths: Sequence[str], source: str, *, pre
     said += _clashes(found, source, prefix)
     total = sum(entry.size for entry in files if entry.size <= MAX_FILE_BYTES)
     if total > MAX_REVISION_BYTES:
-        limit = _limit(source, f"the policies of the revision have {total:,} bytes, more than {MAX_REVISION_BYTES:,}")
+        limit = _limit(
+            source, f"the policies of the revision have {total:,} bytes, more than {MAX_REVISION_BYTES:,}"
+        )
         return Listing((), (*said, limit), _shares(files, paths, prefix))
     refused = {diagnostic.at.path for diagnostic in said if diagnostic.at}
     good = tuple(entry for entry in files if prefix + show(entry.path) not in refused)
@@ -70,13 +78,19 @@ def held(entries: Iterable[TreeEntry], paths: Sequence[str], source: str, *, pre
 
 def too_many(paths: Sequence[str], source: str) -> Listing:
     """The listing of a revision that nobody lists to its end."""
-    return Listing((), (_limit(source, f"the revision has more than {MAX_FILES:,} files"),), dict.fromkeys(paths, ()))
+    return Listing(
+        (), (_limit(source, f"the revision has more than {MAX_FILES:,} files"),), dict.fromkeys(paths, ())
+    )
 
 
 def show(path: bytes) -> str:
     """A path as people can read it: what is not printable UTF-8 is escaped."""
     text = path.decode("utf-8", "backslashreplace")
-    shown = text if text.isprintable() else "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    shown = (
+        text
+        if text.isprintable()
+        else "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    )
     return shown if len(shown) <= MAX_PATH else shown[:MAX_PATH] + "…"
 
 
@@ -92,7 +106,10 @@ def _below(entries: Iterable[TreeEntry], paths: Sequence[str]) -> Iterator[TreeE
 
 def _shares(files: Iterable[TreeEntry], paths: Sequence[str], prefix: str) -> Mapping[str, tuple[str, ...]]:
     listed = tuple(files)
-    return {place: tuple(prefix + show(one.path) for one in listed if lies_below(one.path, place)) for place in paths}
+    return {
+        place: tuple(prefix + show(one.path) for one in listed if lies_below(one.path, place))
+        for place in paths
+    }
 
 
 def is_called_policy(entry: TreeEntry) -> bool:
@@ -147,7 +164,11 @@ def _clashes(entries: Sequence[TreeEntry], source: str, prefix: str) -> Iterator
     for names in same.values():
         for name in names if len(names) > 1 else ():
             other = next((n for n in names if n != name), name)
-            text = f"{name} and {other} differ only by case or Unicode form" if other != name else f"{name} is there twice"
+            text = (
+                f"{name} and {other} differ only by case or Unicode form"
+                if other != name
+                else f"{name} is there twice"
+            )
             yield finding("GM109", text, at=Location(source=source, path=name))
 
 

@@ -1,7 +1,8 @@
 """Publishes reports on the status branch of a repository. Satisfies gitmesh.ports.Publisher.
 
-The branch is an orphan that GitMesh made. A branch that it did not make is never written, and on its own branch nothing is
-deleted that it did not write (law 4 holds in Git as well): other files and other people's commits are left where they are.
+The branch is an orphan that GitMesh made. A branch that it did not make is never written, and on its own
+branch nothing is deleted that it did not write (law 4 holds in Git as well): other files and other people's
+commits are left where they are.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from gitmesh.status.tree import StatusMemo, heals, message, status_tree
 
 TRIES = 5
 RETRY_SECONDS = 300.0
-"""After a refusal the remote is left alone for so long: rights do not come back by asking (reliability S04)."""
+"""After a refusal the remote is left alone for so long: rights do not come back by asking (reliability S04).
+"""
 FACTS_SECONDS = 600.0
-"""A change of facts alone is shown so long after the last commit at the earliest: clusters are never still (design, section 1)."""
+"""A change of facts alone is shown so long after the last commit at the earliest: clusters are never still
+(design, section 1).
+"""
 _RESTING = frozenset({Reason.DENIED, Reason.CREDENTIALS, Reason.REFUSED})
 _MAX_FILES = 200_000
 _MAX_HEALS = 100
@@ -62,7 +66,9 @@ class StatusBranch:
         self._refused: tuple[float, Diagnostic] | None = None
 
     def publish(self, report: Report) -> Report:
-        """Commit the report's state if it differs from the branch's; what goes wrong is a finding in the answer."""
+        """Commit the report's state if it differs from the branch's; what goes wrong is a finding in the
+        answer.
+        """
         self._repository.come_home()
         tree = status_tree(report, self._memo)
         self.skip(report)
@@ -86,7 +92,11 @@ class StatusBranch:
     def _troubled(self) -> Diagnostic | None:
         """A warning while the store is a temporary one."""
         trouble = self._repository.trouble
-        return finding("GM603", f"{trouble}; a temporary one is used for the status", hint=DISK_HINT) if trouble else None
+        return (
+            finding("GM603", f"{trouble}; a temporary one is used for the status", hint=DISK_HINT)
+            if trouble
+            else None
+        )
 
     def _bring(self, tree: Mapping[str, bytes], report: Report) -> Diagnostic | None:
         """Make the branch show the tree, on whatever tip it has by now."""
@@ -102,8 +112,14 @@ class StatusBranch:
         except _NotOursError as error:
             return self._denied(str(error), error, rest=True)
         except GitError as error:
-            return self._denied(f"status branch {self._branch} was not pushed: {error}", error, rest=error.reason in _RESTING)
-        return finding("GM604", f"status branch {self._branch} moved {TRIES} times while it was written; the next cycle tries again")
+            return self._denied(
+                f"status branch {self._branch} was not pushed: {error}", error, rest=error.reason in _RESTING
+            )
+        return finding(
+            "GM604",
+            f"status branch {self._branch} moved {TRIES} times while it was written; the next cycle tries"
+            " again",
+        )
 
     def _denied(self, text: str, error: SourceError, *, rest: bool) -> Diagnostic:
         said = finding("GM603", text, hint=error.hint, detail=error.detail)
@@ -112,12 +128,16 @@ class StatusBranch:
         return said
 
     def _known_tip(self) -> str:
-        """The tip as the source's own poll saw it a moment ago; asked for only where there was no such poll."""
+        """The tip as the source's own poll saw it a moment ago; asked for only where there was no such
+        poll.
+        """
         seen = self._polled.seen or self._repository.poll()
         return seen.get(self._branch, "")
 
     def _moved_to(self, tip: str, refusal: GitError) -> str:
-        """The branch's tip after a refused push. Raises where it is still the one that was built on: then that was not the reason."""
+        """The branch's tip after a refused push. Raises where it is still the one that was built on: then
+        that was not the reason.
+        """
         branches = self._repository.branches()
         now = branches.get(self._branch, "")
         if now != tip:
@@ -126,7 +146,11 @@ class StatusBranch:
         if not blocking:
             raise refusal
         text = f"status branch {self._branch} cannot be made: branch {blocking[0]} is in the way"
-        raise _NotOursError(text, hint=f"Delete branch {blocking[0]}, or choose another writeBack.statusBranch.", detail=refusal.detail)
+        raise _NotOursError(
+            text,
+            hint=f"Delete branch {blocking[0]}, or choose another writeBack.statusBranch.",
+            detail=refusal.detail,
+        )
 
     def _commit(self, tip: str, tree: Mapping[str, bytes], report: Report) -> GitError | None:
         """Commit what differs on top of `tip` and push it; the refusal where the remote does not take it."""
@@ -138,15 +162,21 @@ class StatusBranch:
             self._settle(parent, self._without(changes, parent, tree), report.instance)
             return None
         text = message(report, self._heals)
-        draft = Draft(parent=parent, changes=changes, message=text, author=self._author, seconds=int(self._now()))
-        commit = self._repository.writing(tip or self._polled_commit(), lambda: write_commit(self._repository, draft))
+        draft = Draft(
+            parent=parent, changes=changes, message=text, author=self._author, seconds=int(self._now())
+        )
+        commit = self._repository.writing(
+            tip or self._polled_commit(), lambda: write_commit(self._repository, draft)
+        )
         refusal = push(self._repository, commit, self._branch)
         if refusal is None:
             self._published = draft.seconds
             self._settle(commit, tree, report.instance)
         return refusal
 
-    def _without(self, waiting: Collection[str], commit: str, tree: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    def _without(
+        self, waiting: Collection[str], commit: str, tree: Mapping[str, bytes]
+    ) -> Mapping[str, bytes]:
         """The tree as the branch shows it while these files wait: each as it is there by now, if it is."""
         before = self._tree if commit == self._tip else self._there(waiting, commit)
         stays = {path: content for path, content in tree.items() if path not in waiting}
@@ -166,16 +196,23 @@ class StatusBranch:
         self._tip, self._tree, self._heals = commit, tree, ()
         self._polled.seen = {**self._polled.seen, self._branch: commit}
 
-    def _difference(self, tip: str, tree: Mapping[str, bytes], instance: str) -> tuple[str, dict[str, bytes | None]]:
+    def _difference(
+        self, tip: str, tree: Mapping[str, bytes], instance: str
+    ) -> tuple[str, dict[str, bytes | None]]:
         """The commit to build on, and what to write there so that it shows the tree; None deletes."""
         if not tip:
             return "", dict(tree)
         if tip == self._tip and self._repository.has(tip):
             gone = dict.fromkeys(self._tree.keys() - tree.keys())
-            return tip, {**gone, **{path: content for path, content in tree.items() if self._tree.get(path) != content}}
+            return tip, {
+                **gone,
+                **{path: content for path, content in tree.items() if self._tree.get(path) != content},
+            }
         known = tuple(filter(None, (self._tip, self._repository.written(self._branch, instance))))
         commit = self._repository.fetch_branch(self._branch, tip, depth=_DEPTH if known else 1)
-        files = self._repository.healed(lambda: list_files(self._repository, commit, _MAX_FILES), self._branch, commit)
+        files = self._repository.healed(
+            lambda: list_files(self._repository, commit, _MAX_FILES), self._branch, commit
+        )
         remembered = any(commit == one or self._repository.descends(commit, one) for one in known)
         self._check_owner(commit, files.get("status.yaml"), instance, remembered)
         changes = self._changes(commit, files, tree)
@@ -183,9 +220,11 @@ class StatusBranch:
         return commit, changes
 
     def _check_owner(self, commit: str, status: Listed | None, instance: str, remembered: bool) -> None:
-        """A branch is ours if it comes after a commit that we remember, or else if it shows our instance. Raises _NotOursError.
+        """A branch is ours if it comes after a commit that we remember, or else if it shows our instance.
+        Raises _NotOursError.
 
-        What a person made of the instance is put right; where another instance wrote it, both would do so for ever.
+        What a person made of the instance is put right; where another instance wrote it, both would do so for
+        ever.
         """
         usable = (status,) if status is not None and status.plain and status.size <= _STATUS_ROOM else ()
         info, contents = self._read(commit, usable)
@@ -196,26 +235,39 @@ class StatusBranch:
         if shown == instance or (remembered and not rival):
             return
         if shown:
-            hint = "Give each instance a writeBack.statusBranch of its own; or put the instance's name back, if it was changed."
+            hint = (
+                "Give each instance a writeBack.statusBranch of its own; or put the instance's name back, if"
+                " it was changed."
+            )
             raise _NotOursError(f"branch {self._branch} shows instance {shown}", hint=hint)
         hint = "Choose another writeBack.statusBranch, or delete the branch."
         raise _NotOursError(f"branch {self._branch} exists and was not made by GitMesh", hint=hint)
 
-    def _changes(self, commit: str, there: Mapping[str, Listed], tree: Mapping[str, bytes]) -> dict[str, bytes | None]:
+    def _changes(
+        self, commit: str, there: Mapping[str, Listed], tree: Mapping[str, bytes]
+    ) -> dict[str, bytes | None]:
         """What to write so that the branch shows the tree; None deletes, only what we wrote ourselves."""
         changes: dict[str, bytes | None] = {
-            path: content for path, content in tree.items() if not _same(there.get(path), object_id("blob", content, commit))
+            path: content
+            for path, content in tree.items()
+            if not _same(there.get(path), object_id("blob", content, commit))
         }
         extra = {
-            path: file for path, file in there.items() if path not in tree and may_be_ours(path) and file.plain and file.size <= _OURS_ROOM
+            path: file
+            for path, file in there.items()
+            if path not in tree and may_be_ours(path) and file.plain and file.size <= _OURS_ROOM
         }
         contents = self._read(commit, extra.values())[1] if extra else {}
-        changes.update(dict.fromkeys(path for path, file in extra.items() if is_ours(path, contents[file.blob])))
+        changes.update(
+            dict.fromkeys(path for path, file in extra.items() if is_ours(path, contents[file.blob]))
+        )
         return changes
 
     def _read(self, commit: str, files: Iterable[Listed]) -> tuple[CommitInfo, Mapping[str, bytes]]:
         sizes = {file.blob: file.size for file in files}
-        return self._repository.healed(lambda: read_objects(self._repository, commit, sizes), self._branch, commit)
+        return self._repository.healed(
+            lambda: read_objects(self._repository, commit, sizes), self._branch, commit
+        )
 
     def _polled_commit(self) -> str:
         """Some commit of the remote, for the kind of its object ids."""

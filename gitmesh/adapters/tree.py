@@ -19,15 +19,21 @@ from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Live
 
 MAX_FILE = 1_048_576
-"""Bytes of a file that is read: more than a Kubernetes object may have (etcd takes 1.5 MiB with all its wrapping)."""
+"""Bytes of a file that is read: more than a Kubernetes object may have (etcd takes 1.5 MiB with all its
+wrapping).
+"""
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _RACY_NS = 50_000_000
-"""A file written this shortly before it was read may change again under the same time stamp: it is read once more."""
+"""A file written this shortly before it was read may change again under the same time stamp: it is read once
+more.
+"""
 
 
 class FileEntry(Struct):
-    """A file as read: what tells that it changed, and what is in it. `hides`: it could hold objects that were not read."""
+    """A file as read: what tells that it changed, and what is in it. `hides`: it could hold objects that were
+    not read.
+    """
 
     changed_ns: int
     size: int
@@ -59,8 +65,10 @@ class _Walk(Struct):
 class Tree:
     """The files below `root` as `reader` reads them.
 
-    `generation` grows with each change of any content, `facts_generation` with each change of rows. `homes` tells where
-    an object stands, as (path, the object as that file has it) in order of paths: in one place, as a rule."""
+    `generation` grows with each change of any content, `facts_generation` with each change of rows. `homes`
+    tells where an object stands, as (path, the object as that file has it) in order of paths: in one place,
+    as a rule.
+    """
 
     def __init__(self, root: Path, reader: Reader) -> None:
         self._root = root
@@ -104,10 +112,14 @@ class Tree:
             if not self.homes[key]:
                 del self.homes[key]
         for live, _ in new.live:
-            self.homes[live.key] = tuple(sorted((*self.homes.get(live.key, ()), (path, live)), key=itemgetter(0)))
+            self.homes[live.key] = tuple(
+                sorted((*self.homes.get(live.key, ()), (path, live)), key=itemgetter(0))
+            )
 
     def entries(self, wanted: Callable[[FileEntry], bool] | None = None) -> Iterator[tuple[str, FileEntry]]:
-        """(path inside the root, entry) of those that are wanted (all, if nothing is said), in order of paths."""
+        """(path inside the root, entry) of those that are wanted (all, if nothing is said), in order of
+        paths.
+        """
         prefix = len(str(self._root)) + 1
         for folder, files in sorted(self._folders.items()):
             for name, entry in sorted(item for item in files.items() if wanted is None or wanted(item[1])):
@@ -119,7 +131,9 @@ class Tree:
         return self._folders.get(folder, {}).get(name)
 
     def note(self, path: str, content: Content | None) -> None:
-        """Remember what was just written to a file, or that it was removed (None), so that it is not read again."""
+        """Remember what was just written to a file, or that it was removed (None), so that it is not read
+        again.
+        """
         folder, _, name = f"{self._root}/{path}".rpartition("/")
         self.generation += 1
         before = self._folders.setdefault(folder, {}).pop(name, _NOTHING)
@@ -127,7 +141,9 @@ class Tree:
         if content is None:
             return
         found = os.stat(f"{folder}/{name}", follow_symlinks=False)
-        entry = self._folders[folder][name] = FileEntry(found.st_ctime_ns, found.st_size, found.st_ino, content)
+        entry = self._folders[folder][name] = FileEntry(
+            found.st_ctime_ns, found.st_size, found.st_ino, content
+        )
         self._noted.append(entry)
 
     def settle(self) -> None:
@@ -144,7 +160,8 @@ class Tree:
         found = [(path, entry.line, entry.problem) for path, entry in troubled if entry.problem]
         found += [(path, 1, problem) for path, entry in troubled for problem in entry.content.problems]
         return tuple(
-            finding("GM508", f"{path}: {problem}", at=Location(path=path, line=line), cluster=cluster) for path, line, problem in found
+            finding("GM508", f"{path}: {problem}", at=Location(path=path, line=line), cluster=cluster)
+            for path, line, problem in found
         )
 
     def _walk(self, top: str, walk: _Walk) -> None:
@@ -158,9 +175,13 @@ class Tree:
             except OSError as error:
                 if folder == top:
                     raise
-                kept["."] = FileEntry(0, 0, 0, Content(), f"the folder cannot be read: {error.strerror}", hides=True)
+                kept["."] = FileEntry(
+                    0, 0, 0, Content(), f"the folder cannot be read: {error.strerror}", hides=True
+                )
 
-    def _scan(self, entries: Iterable[os.DirEntry[str]], folder: str, kept: _Folder, walk: _Walk, pending: list[str]) -> None:
+    def _scan(
+        self, entries: Iterable[os.DirEntry[str]], folder: str, kept: _Folder, walk: _Walk, pending: list[str]
+    ) -> None:
         """One folder. This loop is the price of a tick in which nothing changed."""
         known = self._folders.get(folder, {})
         for entry in entries:
@@ -171,7 +192,12 @@ class Tree:
                 pending.append(entry.path)
             elif name.endswith(_SUFFIXES) or entry.is_symlink():
                 found, seen = entry.stat(follow_symlinks=False), known.get(name)
-                if seen and seen.changed_ns == found.st_ctime_ns and seen.size == found.st_size and seen.inode == found.st_ino:
+                if (
+                    seen
+                    and seen.changed_ns == found.st_ctime_ns
+                    and seen.size == found.st_size
+                    and seen.inode == found.st_ino
+                ):
                     kept[name] = seen
                 else:
                     walk.stale.append((folder, name, found))
@@ -185,7 +211,9 @@ class Tree:
         walk.folders[folder][name] = entry
 
     def _entry(self, path: str, found: os.stat_result) -> FileEntry | None:
-        """The file's entry; None for what is of no interest: a link to a place inside the tree, a file that went away."""
+        """The file's entry; None for what is of no interest: a link to a place inside the tree, a file that
+        went away.
+        """
         entry = FileEntry(found.st_ctime_ns, found.st_size, found.st_ino, Content())
         relative = os.path.relpath(path, self._root)
         if stat.S_ISLNK(found.st_mode):
@@ -207,7 +235,9 @@ class Tree:
     def _link(self, path: str, entry: FileEntry) -> FileEntry | None:
         """Links to what is read anyway say nothing new; what another one leads to is not ours to read."""
         target, top = os.path.realpath(path), os.path.realpath(self._root) + os.sep
-        if target.startswith(top) and not any(part.startswith(".") for part in target[len(top) :].split(os.sep)):
+        if target.startswith(top) and not any(
+            part.startswith(".") for part in target[len(top) :].split(os.sep)
+        ):
             return None
         if not os.path.isdir(target) and not path.endswith(_SUFFIXES):
             return None
@@ -222,8 +252,12 @@ def _is_troubled(entry: FileEntry) -> bool:
 _NOTHING = FileEntry(0, 0, 0, Content())
 
 
-def _differences(before: dict[str, _Folder], after: dict[str, _Folder]) -> Iterator[tuple[str, FileEntry, FileEntry]]:
-    """(path, entry then, entry now) of every file whose entry is another object now; what is absent is `_NOTHING`."""
+def _differences(
+    before: dict[str, _Folder], after: dict[str, _Folder]
+) -> Iterator[tuple[str, FileEntry, FileEntry]]:
+    """(path, entry then, entry now) of every file whose entry is another object now; what is absent is
+    `_NOTHING`.
+    """
     for folder in before.keys() | after.keys():
         old, new = before.get(folder, {}), after.get(folder, {})
         for name in old.keys() | new.keys():

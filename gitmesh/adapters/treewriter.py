@@ -38,7 +38,9 @@ class Writer:
         except ValueError as error:
             raise StepError(f"{change.key} cannot be read any more: {error}") from error
         except OSError as error:
-            raise StepError(f"{change.key} cannot be written: {error.strerror or error}", code="GM501") from error
+            raise StepError(
+                f"{change.key} cannot be written: {error.strerror or error}", code="GM501"
+            ) from error
 
     def _create(self, change: Change, expected: str) -> Live | None:
         check_step(change, expected, None)
@@ -58,13 +60,18 @@ class Writer:
         """A file's content with this one object. Raises StepError if it is not the object of the key."""
         content = self._tree.reader.content([(Place(0), body)])
         if not content.live or content.live[0][0].key != key:
-            raise StepError(f"the content for {key} is another object, or of a kind that no translator writes", retryable=False)
+            raise StepError(
+                f"the content for {key} is another object, or of a kind that no translator writes",
+                retryable=False,
+            )
         return content, content.live[0][0]
 
     def _rewrite(self, change: Change, expected: str, path: str) -> Live | None:
         """Replace or remove the object in its file, if the file still says what was observed."""
         data, reader = read_inside(self._root, path), self._tree.reader
-        current, place = next((pair for pair in reader.read(path, data).live if pair[0].key == change.key), (None, None))
+        current, place = next(
+            (pair for pair in reader.read(path, data).live if pair[0].key == change.key), (None, None)
+        )
         check_step(change, expected, current)
         if place is None:
             raise StepError(f"{change.key} is gone")

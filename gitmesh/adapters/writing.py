@@ -1,4 +1,6 @@
-"""What clusters share in writing; most of it is carrying out a plan against a store of objects, a directory or memory."""
+"""What clusters share in writing; most of it is carrying out a plan against a store of objects, a directory
+or memory.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +28,17 @@ class StepError(Exception):
 
 
 def live_object(key: ObjectKey, uid: str, body: Body) -> Live:
-    """A live object as observed: content without status and server fields, and a version that changes with the content."""
+    """A live object as observed: content without status and server fields, and a version that changes with
+    the content.
+    """
     given = body.get("metadata")
     metadata = dict(given) if isinstance(given, dict) else {}
     deleting = "deletionTimestamp" in metadata
     for name in SERVER_FIELDS:
         metadata.pop(name, None)
-    content = canonical({**{name: value for name, value in body.items() if name != "status"}, "metadata": metadata})
+    content = canonical(
+        {**{name: value for name, value in body.items() if name != "status"}, "metadata": metadata}
+    )
     return Live(
         key=key,
         uid=uid,
@@ -48,7 +54,9 @@ def live_object(key: ObjectKey, uid: str, body: Body) -> Live:
 def finalizers_of(metadata: Mapping[str, object]) -> tuple[str, ...]:
     """What the deletion of an object waits for: at most a handful is told, as names that can be printed."""
     found = metadata.get("finalizers")
-    names = (str(name)[:_LONGEST_NAME] for name in found[:_MOST_FINALIZERS]) if isinstance(found, list) else ()
+    names = (
+        (str(name)[:_LONGEST_NAME] for name in found[:_MOST_FINALIZERS]) if isinstance(found, list) else ()
+    )
     return tuple(name for name in names if name.isprintable())
 
 
@@ -58,33 +66,46 @@ def version_of(content: bytes) -> str:
 
 
 def _strings(value: object) -> dict[str, str]:
-    return {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, str)} if isinstance(value, dict) else {}
+    return (
+        {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, str)}
+        if isinstance(value, dict)
+        else {}
+    )
 
 
 def refuse_observed(name: str, enforce: bool) -> None:
     """Raise ClusterError for a cluster that must never be written."""
     if not enforce:
-        raise ClusterError(f"cluster {name} is in mode Observe: nothing was written", retryable=False, code="GM509")
+        raise ClusterError(
+            f"cluster {name} is in mode Observe: nothing was written", retryable=False, code="GM509"
+        )
 
 
 def lost_race(ledger: str) -> ClusterError:
-    """Somebody wrote the ledger since it was read: what was decided by it may be wrong, and the next cycle decides anew."""
+    """Somebody wrote the ledger since it was read: what was decided by it may be wrong, and the next cycle
+    decides anew.
+    """
     text = f"the ledger {ledger} was changed by somebody else; is another agent at work?"
-    return ClusterError(text, code="GM505", hint="Let one agent of an instance be at work; the next cycle decides anew.")
+    return ClusterError(
+        text, code="GM505", hint="Let one agent of an instance be at work; the next cycle decides anew."
+    )
 
 
 def carry_out(plan: Plan, write: Callable[[Change, str], Live | None]) -> tuple[Outcome, ...]:
     """Do the writes of a plan in order; a failed step stops the later ones that share one of its units.
 
-    `write(change, version)` does one step on the object of that version ("" = must be absent, "*" = any) and returns
-    the object as it then is, None after a deletion. It raises StepError. A ClusterError ends the whole plan.
+    `write(change, version)` does one step on the object of that version ("" = must be absent, "*" = any) and
+    returns the object as it then is, None after a deletion. It raises StepError. A ClusterError ends the
+    whole plan.
     """
     outcomes: list[Outcome] = []
     stopped: set[UnitKey] = set()
     written: dict[ObjectKey, Live | None] = {}
     for change in plan.writes:
         if not stopped.isdisjoint(change.units):
-            outcomes.append(_failed(change, "an earlier step of the same destination or mesh failed", "GM505", True))
+            outcomes.append(
+                _failed(change, "an earlier step of the same destination or mesh failed", "GM505", True)
+            )
             continue
         try:
             live = write(change, _expected(change, written))
@@ -93,16 +114,28 @@ def carry_out(plan: Plan, write: Callable[[Change, str], Live | None]) -> tuple[
             outcomes.append(_failed(change, str(error), error.code, error.retryable))
             continue
         written[change.key] = live
-        outcomes.append(Outcome(key=change.key, action=change.action, ok=True, uid=live.uid if live else change.uid))
+        outcomes.append(
+            Outcome(key=change.key, action=change.action, ok=True, uid=live.uid if live else change.uid)
+        )
     return tuple(outcomes)
 
 
 def _failed(change: Change, message: str, code: str, retryable: bool) -> Outcome:
-    return Outcome(key=change.key, action=change.action, ok=False, uid=change.uid, message=message, code=code, retryable=retryable)
+    return Outcome(
+        key=change.key,
+        action=change.action,
+        ok=False,
+        uid=change.uid,
+        message=message,
+        code=code,
+        retryable=retryable,
+    )
 
 
 def _expected(change: Change, written: dict[ObjectKey, Live | None]) -> str:
-    """The version that the step may replace: what an earlier step of this plan wrote, else what was observed."""
+    """The version that the step may replace: what an earlier step of this plan wrote, else what was
+    observed.
+    """
     if change.key in written:
         live = written[change.key]
         return live.resource_version if live else ""
@@ -126,7 +159,9 @@ def check_step(change: Change, expected: str, current: Live | None) -> None:
 
 
 def body_of(change: Change) -> dict[str, object]:
-    """The object that a step writes. Raises StepError where there is none, or it is not the object of the key."""
+    """The object that a step writes. Raises StepError where there is none, or it is not the object of the
+    key.
+    """
     body = decode(change.body) if change.body is not None else None
     if not isinstance(body, dict) or not isinstance(body.get("metadata"), dict):
         raise StepError(f"{change.key} has no content to write", retryable=False)

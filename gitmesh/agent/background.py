@@ -19,8 +19,8 @@ MOST_SKIPPED = 100
 class Background:
     """Publishes in a thread of its own, and always the newest report only. Satisfies `ports.Publisher`.
 
-    What the publisher has to say is added to the next report. `skipped` is told, in that thread, of reports with writes that
-    gave way to newer ones. `end` ends what the publisher does now.
+    What the publisher has to say is added to the next report. `skipped` is told, in that thread, of reports
+    with writes that gave way to newer ones. `end` ends what the publisher does now.
     """
 
     def __init__(
@@ -43,7 +43,9 @@ class Background:
     def publish(self, report: Report) -> Report:
         """Hand the report over; with it comes back what was said of an earlier one."""
         with self._changed:
-            if self._waiting is not None and any(result.outcomes for result in self._waiting.clusters.values()):
+            if self._waiting is not None and any(
+                result.outcomes for result in self._waiting.clusters.values()
+            ):
                 self._passed = (*self._passed, self._waiting)[-MOST_SKIPPED:]
             self._waiting = report
             self._changed.notify_all()

@@ -10,8 +10,8 @@ LEAST_PAUSE = 1.0
 
 
 class Bell:
-    """`work` does one round and tells after how many seconds the next one is due. However often it is rung for before that begins, it
-    is one round; what rings while one is under way is another."""
+    """`work` does one round and tells after how many seconds the next one is due. However often it is rung
+    for before that begins, it is one round; what rings while one is under way is another."""
 
     def __init__(self, name: str, work: Callable[[], float], clock: Callable[[], float]) -> None:
         self._name, self._work, self._clock = name, work, clock

@@ -9,7 +9,9 @@ from msgspec import Struct
 STALE_AFTER = 5
 """Intervals without a completed cycle after which the agent counts as stuck."""
 LEAST_PATIENCE = 300.0
-"""Seconds that a cycle may take in any case, however short the interval: it waits for clusters in three steps, each bounded."""
+"""Seconds that a cycle may take in any case, however short the interval: it waits for clusters in three
+steps, each bounded.
+"""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -20,7 +22,9 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Health:
-    """The time of the last completed cycle, shared by the loop and the probes. Times are monotonic seconds."""
+    """The time of the last completed cycle, shared by the loop and the probes. Times are monotonic
+    seconds.
+    """
 
     def __init__(self, started: float, interval: float) -> None:
         self._lock = Lock()
@@ -40,9 +44,14 @@ class Health:
         with self._lock:
             age = now - (self._started if self._last is None else self._last)
             what = "start" if self._last is None else "last completed cycle"
-        return Answer(ok=age <= self._patience, text=f"{what} {age:.0f} s ago, at most {self._patience:.0f} s allowed")
+        return Answer(
+            ok=age <= self._patience, text=f"{what} {age:.0f} s ago, at most {self._patience:.0f} s allowed"
+        )
 
     def ready(self) -> Answer:
         """Readiness: a cycle has been completed in which every source was read."""
         with self._lock:
-            return Answer(ok=self._sources_read, text="ready" if self._sources_read else "no cycle has read the sources yet")
+            return Answer(
+                ok=self._sources_read,
+                text="ready" if self._sources_read else "no cycle has read the sources yet",
+            )

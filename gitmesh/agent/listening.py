@@ -17,15 +17,23 @@ class ListenError(Exception):
 
 
 def listening(listen: str, *, backlog: int) -> tuple[socket.socket, ...]:
-    """Listen on `HOST:PORT`: a name (on all that it means), an IPv4 address, an IPv6 address in brackets, or nothing, which is every
-    address of both families. Port 0 is any free port, the same for all sockets. Raises ListenError."""
+    """Listen on `HOST:PORT`: a name (on all that it means), an IPv4 address, an IPv6 address in brackets, or
+    nothing, which is every address of both families. Port 0 is any free port, the same for all sockets.
+    Raises ListenError.
+    """
     host, colon, port = listen.rpartition(":")
     if not (colon and port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) <= _LAST_PORT):
         raise ListenError(f"cannot listen on {listen}: not HOST:PORT, with a port from 0 to {_LAST_PORT}")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise ListenError(f"cannot listen on {listen}: an IPv6 address stands in brackets, [{host.strip('[]')}]:{port}")
+        raise ListenError(
+            f"cannot listen on {listen}: an IPv6 address stands in brackets, [{host.strip('[]')}]:{port}"
+        )
     try:
-        return _everywhere(int(port), backlog) if not host else _all(_meant(host.strip("[]"), int(port)), backlog)
+        return (
+            _everywhere(int(port), backlog)
+            if not host
+            else _all(_meant(host.strip("[]"), int(port)), backlog)
+        )
     except (OSError, ValueError) as error:  # ValueError: a name that cannot be encoded
         raise ListenError(f"cannot listen on {listen}: {getattr(error, 'strerror', None) or error}") from None
 
@@ -56,8 +64,12 @@ def _meant(host: str, port: int) -> Iterator[tuple[socket.AddressFamily, tuple[s
     yield from dict.fromkeys((family, (str(address[0]), port)) for family, _, _, _, address in found)
 
 
-def _all(places: Iterable[tuple[socket.AddressFamily, tuple[str, int]]], backlog: int) -> tuple[socket.socket, ...]:
-    """A socket for each place that this machine has; where the port is 0, the first one chooses it. Raises OSError."""
+def _all(
+    places: Iterable[tuple[socket.AddressFamily, tuple[str, int]]], backlog: int
+) -> tuple[socket.socket, ...]:
+    """A socket for each place that this machine has; where the port is 0, the first one chooses it. Raises
+    OSError.
+    """
     made: list[socket.socket] = []
     absent = OSError(errno.EADDRNOTAVAIL, "the name has no address")
     with ExitStack() as opened:

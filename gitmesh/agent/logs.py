@@ -20,7 +20,9 @@ from gitmesh.render.escape import printable
 LEVELS = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.DEBUG}
 
 
-def logger(form: Literal["text", "json"], *, level: str = "info", stream: TextIO | None = None) -> FilteringBoundLogger:
+def logger(
+    form: Literal["text", "json"], *, level: str = "info", stream: TextIO | None = None
+) -> FilteringBoundLogger:
     """A logger of that form. Times are UTC; control characters in values are escaped (reliability W14)."""
     rendering: list[Processor] = [
         _escaped,
@@ -45,8 +47,8 @@ def logger(form: Literal["text", "json"], *, level: str = "info", stream: TextIO
 
 @contextmanager
 def captured(log: FilteringBoundLogger) -> Iterator[None]:
-    """What libraries log while the block runs comes as events `library` of this logger: else Python writes their warnings to
-    standard error as they are (reliability W14)."""
+    """What libraries log while the block runs comes as events `library` of this logger: else Python writes
+    their warnings to standard error as they are (reliability W14)."""
     root, handler = logging.getLogger(), _Handler(log)
     root.addHandler(handler)
     try:
@@ -73,11 +75,13 @@ def _escaped(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 LASTING = frozenset({"GM501", "GM502", "GM601", "GM603", "GM604", "GM606"})
-"""Faults of the world, of which a source or cluster has one at a time; its words may change from try to try."""
+"""Faults of the world, of which a source or cluster has one at a time; its words may change from try to try.
+"""
 
 
 class LogPublisher:
-    """Logs what changed since the last cycle: revisions, findings, writes, states. A quiet cycle is one debug line.
+    """Logs what changed since the last cycle: revisions, findings, writes, states. A quiet cycle is one debug
+    line.
 
     A finding is logged when it begins, and a fault of the world once more when it ends.
     """
@@ -102,8 +106,15 @@ class LogPublisher:
                 change = changes.get(outcome.key)
                 self._write(name, outcome, change.drift if change else False)
         self._failing = _failures(report)
-        commits = ",".join(f"{name}@{source.accepted[:12]}" for name, source in sorted(report.sources.items()))
-        self._log.debug("cycle", seconds=round(sum(report.seconds.values()), 3), policies=len(report.policies), commits=commits)
+        commits = ",".join(
+            f"{name}@{source.accepted[:12]}" for name, source in sorted(report.sources.items())
+        )
+        self._log.debug(
+            "cycle",
+            seconds=round(sum(report.seconds.values()), 3),
+            policies=len(report.policies),
+            commits=commits,
+        )
         return report
 
     def tell(self, diagnostic: Diagnostic) -> None:
@@ -111,13 +122,17 @@ class LogPublisher:
         key = _identity(diagnostic)
         if key not in self._known and key not in self._told:
             self._told[key] = diagnostic
-            self._log.log(LEVELS[diagnostic.severity], "finding", **_fields(diagnostic), message=diagnostic.message)
+            self._log.log(
+                LEVELS[diagnostic.severity], "finding", **_fields(diagnostic), message=diagnostic.message
+            )
 
     def _findings(self, report: Report) -> None:
         for diagnostic in report.diagnostics:
             self.tell(diagnostic)
         now = {_identity(diagnostic): diagnostic for diagnostic in report.diagnostics}
-        gone = [diagnostic for key, diagnostic in (*self._known.items(), *self._told.items()) if key not in now]
+        gone = [
+            diagnostic for key, diagnostic in (*self._known.items(), *self._told.items()) if key not in now
+        ]
         for diagnostic in gone:
             if diagnostic.code in LASTING:
                 self._log.info("finding ended", **_fields(diagnostic))
@@ -141,18 +156,35 @@ class LogPublisher:
         if not outcome.ok and (cluster, outcome.key, outcome.action) in self._failing:
             return
         log = self._log.info if outcome.ok else self._log.error
-        log("write", cluster=cluster, object=str(outcome.key), action=outcome.action.value, ok=outcome.ok, drift=drift)
+        log(
+            "write",
+            cluster=cluster,
+            object=str(outcome.key),
+            action=outcome.action.value,
+            ok=outcome.ok,
+            drift=drift,
+        )
 
 
 def _failures(report: Report) -> frozenset[tuple[str, ObjectKey, Action]]:
     """The writes that failed: failing again is no news."""
-    return frozenset((name, o.key, o.action) for name, result in report.clusters.items() for o in result.outcomes if not o.ok)
+    return frozenset(
+        (name, o.key, o.action)
+        for name, result in report.clusters.items()
+        for o in result.outcomes
+        if not o.ok
+    )
 
 
 def _identity(diagnostic: Diagnostic) -> tuple[object, ...]:
     """What makes it the same finding as in the cycle before."""
     if diagnostic.code in LASTING:
-        return (diagnostic.code, diagnostic.at.source if diagnostic.at else "", diagnostic.cluster, diagnostic.policy)
+        return (
+            diagnostic.code,
+            diagnostic.at.source if diagnostic.at else "",
+            diagnostic.cluster,
+            diagnostic.policy,
+        )
     return diagnostic.sort_key()
 
 

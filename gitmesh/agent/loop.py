@@ -1,5 +1,5 @@
-"""The loop: a cycle at an interval with jitter, or when there is news; one at a time, until told to stop. Survives every failure
-but a kill."""
+"""The loop: a cycle at an interval with jitter, or when there is news; one at a time, until told to stop.
+Survives every failure but a kill."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ WORTH_COLLECTING = 100_000
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Keep the garbage collector out of a cycle: walking every remembered value costs more than the cycle itself.
+    """Keep the garbage collector out of a cycle: walking every remembered value costs more than the cycle
+    itself.
 
     What a cycle leaves behind is collected after it, and then set aside so that the next collection is cheap.
     """
@@ -98,7 +99,9 @@ class Loop:
         self.tick()
 
     def run(self, stop: Event) -> None:
-        """Tick at once, then at every interval and whenever woken, until `stop` is set; the cycle under way is finished first."""
+        """Tick at once, then at every interval and whenever woken, until `stop` is set; the cycle under way
+        is finished first.
+        """
         # It warns of every tick that a long cycle outlasts; the seconds of the cycle say as much, once.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self.tick()

@@ -23,7 +23,9 @@ from gitmesh.model.report import Report
 from gitmesh.ports import Publisher
 
 GRACE = 18.0
-"""Seconds between SIGTERM and the end (reliability X10): the object under way is finished, the rest waits for the next start."""
+"""Seconds between SIGTERM and the end (reliability X10): the object under way is finished, the rest waits for
+the next start.
+"""
 LAST_WORDS = 4.0
 """Seconds of it for a status that is still to be pushed."""
 
@@ -45,9 +47,9 @@ def run_agent(
 ) -> int:
     """Keep the clusters until `stop` is set; returns the exit code.
 
-    `cycle` runs the pipeline once with the publishers it is given; `sources` are polled and pull requests reviewed beside it; what
-    `background` has is brought to an end afterwards. `leave` ends the process when the grace is over. Raises ListenError before
-    anything else happens.
+    `cycle` runs the pipeline once with the publishers it is given; `sources` are polled and pull requests
+    reviewed beside it; what `background` has is brought to an end afterwards. `leave` ends the process when
+    the grace is over. Raises ListenError before anything else happens.
     """
     metrics = Metrics()
     health = Health(clock(), interval)
@@ -55,7 +57,14 @@ def run_agent(
     server = serve(listen, pages(health, metrics.registry, clock), {PATH: webhook.answer} if webhook else {})
     log.info("agent started", listen=server.addresses, interval=interval)
     Thread(target=_last_resort, args=(stop, sources, leave), daemon=True, name="grace").start()
-    loop = Loop(cycle=lambda: cycle(everything), interval=interval, clock=clock, health=health, metrics=metrics, log=log)
+    loop = Loop(
+        cycle=lambda: cycle(everything),
+        interval=interval,
+        clock=clock,
+        health=health,
+        metrics=metrics,
+        log=log,
+    )
     try:
         with captured(log):
             for source in sources:
@@ -76,8 +85,8 @@ def run_agent(
 def stop_on_signals() -> Event:
     """An event that SIGTERM and SIGINT set.
 
-    A thread of its own sets it, told by a pipe: a handler in Python runs in the main thread only, and that one may be
-    inside the event's lock, or stay blocked where the kernel gave the signal to another thread.
+    A thread of its own sets it, told by a pipe: a handler in Python runs in the main thread only, and that
+    one may be inside the event's lock, or stay blocked where the kernel gave the signal to another thread.
     """
     stop = Event()
     told, tell = os.pipe()
@@ -99,7 +108,9 @@ def _set_when_told(told: int, stop: Event) -> None:
 
 
 def _last_resort(stop: Event, sources: Sequence[Polled], leave: Callable[[int], None]) -> None:
-    """End the polls, and the process when a cycle does not end in time; intents are on record, so the next start converges."""
+    """End the polls, and the process when a cycle does not end in time; intents are on record, so the next
+    start converges.
+    """
     stop.wait()
     for source in sources:
         source.close()

@@ -1,11 +1,20 @@
-"""Prometheus metrics, made from the last report. Bounded: no label holds a commit, and no policy beyond 2,000."""
+"""Prometheus metrics, made from the last report. Bounded: no label holds a commit, and no policy beyond
+2,000.
+"""
 
 from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -27,16 +36,34 @@ class Metrics(Collector):
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._report: Report | None = None
-        self._cycles = Counter("gitmesh_reconcile", "Completed cycles by result.", ["result"], registry=self.registry)
+        self._cycles = Counter(
+            "gitmesh_reconcile", "Completed cycles by result.", ["result"], registry=self.registry
+        )
         self._seconds = Histogram(
-            "gitmesh_reconcile_duration_seconds", "Duration of the phases of a cycle.", ["phase"], registry=self.registry, buckets=_BUCKETS
+            "gitmesh_reconcile_duration_seconds",
+            "Duration of the phases of a cycle.",
+            ["phase"],
+            registry=self.registry,
+            buckets=_BUCKETS,
         )
         self._writes = Counter(
-            "gitmesh_writes", "Writes to clusters by action and result.", ["cluster", "action", "result"], registry=self.registry
+            "gitmesh_writes",
+            "Writes to clusters by action and result.",
+            ["cluster", "action", "result"],
+            registry=self.registry,
         )
-        self._heals = Counter("gitmesh_drift_healed", "Objects whose drift was healed.", ["cluster"], registry=self.registry)
-        self._reviews = Counter("gitmesh_reviews", "Reviews of pull requests by what became of them.", ["result"], registry=self.registry)
-        self._review_seconds = Histogram("gitmesh_review_seconds", "Duration of a review.", registry=self.registry, buckets=_BUCKETS)
+        self._heals = Counter(
+            "gitmesh_drift_healed", "Objects whose drift was healed.", ["cluster"], registry=self.registry
+        )
+        self._reviews = Counter(
+            "gitmesh_reviews",
+            "Reviews of pull requests by what became of them.",
+            ["result"],
+            registry=self.registry,
+        )
+        self._review_seconds = Histogram(
+            "gitmesh_review_seconds", "Duration of a review.", registry=self.registry, buckets=_BUCKETS
+        )
         self.registry.register(self)
 
     def publish(self, report: Report) -> Report:
@@ -47,8 +74,12 @@ class Metrics(Collector):
         for name, result in report.clusters.items():
             drifted = {change.key for change in (result.plan.writes if result.plan else ()) if change.drift}
             for outcome in result.outcomes:
-                self._writes.labels(name, outcome.action.value, "ok" if outcome.ok or outcome.pending else "failed").inc()
-            self._heals.labels(name).inc(len(drifted & {outcome.key for outcome in result.outcomes if outcome.ok}))
+                self._writes.labels(
+                    name, outcome.action.value, "ok" if outcome.ok or outcome.pending else "failed"
+                ).inc()
+            self._heals.labels(name).inc(
+                len(drifted & {outcome.key for outcome in result.outcomes if outcome.ok})
+            )
         self._report = report
         return report
 
@@ -79,7 +110,10 @@ def _result(report: Report) -> str:
 
 def _sources(report: Report) -> Iterator[Metric]:
     yield _family(
-        "gitmesh_source_up", "Whether the source answers.", ["source"], ((s.name, not s.unavailable) for s in report.sources.values())
+        "gitmesh_source_up",
+        "Whether the source answers.",
+        ["source"],
+        ((s.name, not s.unavailable) for s in report.sources.values()),
     )
     yield _family(
         "gitmesh_source_refused",
@@ -106,7 +140,11 @@ def _clusters(report: Report) -> Iterator[Metric]:
 
 def _holds(report: Report) -> Iterator[Metric]:
     """Every hold has an age: the time now less this."""
-    holds = [(name, hold) for name, result in report.clusters.items() for hold in (result.ledger.holds.items() if result.ledger else ())]
+    holds = [
+        (name, hold)
+        for name, result in report.clusters.items()
+        for hold in (result.ledger.holds.items() if result.ledger else ())
+    ]
     lasting = [(name, key, hold) for name, (key, hold) in holds if not hold.approved]
     names = report.clusters
     yield _family(
@@ -129,15 +167,22 @@ def _objects(report: Report) -> Iterator[Metric]:
         "gitmesh_drift_objects", "Objects that somebody changed, in the last cycle.", ["cluster"],
         ((name, len({c.key for c in plan.writes if c.drift})) for name, plan in plans),
     )  # fmt: skip
+    verdicts = ((name, verdict_counts(result)) for name, result in report.clusters.items())
     yield _family(
-        "gitmesh_object_verdicts", "Objects by what their mesh says of them, in the last cycle.", ["cluster", "verdict"],
-        ((name, verdict.value, n) for name, result in report.clusters.items() for verdict, n in verdict_counts(result).items()),
+        "gitmesh_object_verdicts", "Objects by what their mesh says of them, in the last cycle.",
+        ["cluster", "verdict"],
+        ((name, verdict.value, count) for name, counts in verdicts for verdict, count in counts.items()),
     )  # fmt: skip
 
 
 def _findings(report: Report) -> Iterator[Metric]:
     tally = Tally((d.code, d.severity.value) for d in report.diagnostics)
-    yield _family("gitmesh_findings", "Findings by code and level.", ["code", "level"], ((*key, n) for key, n in sorted(tally.items())))
+    yield _family(
+        "gitmesh_findings",
+        "Findings by code and level.",
+        ["code", "level"],
+        ((*key, n) for key, n in sorted(tally.items())),
+    )
 
 
 def _policies(report: Report) -> Iterator[Metric]:
@@ -146,7 +191,8 @@ def _policies(report: Report) -> Iterator[Metric]:
     if len(report.policies) <= MOST_POLICIES:
         states = policy_states(report)
         yield _family(
-            "gitmesh_policy_info", "One series a policy; left out above 2,000 policies.", ["kind", "namespace", "name", "state"],
+            "gitmesh_policy_info", "One series a policy; left out above 2,000 policies.",
+            ["kind", "namespace", "name", "state"],
             ((*policy.split("/"), state.value, 1) for policy, state in sorted(states.items())),
         )  # fmt: skip
 

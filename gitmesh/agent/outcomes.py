@@ -1,7 +1,8 @@
-"""Tells the forge what became of a commit: one status per cluster, and a few lines below the review of its pull request.
+"""Tells the forge what became of a commit: one status per cluster, and a few lines below the review of its
+pull request.
 
-Satisfies ports.Publisher. What is shown is compared with what is there, so that a restart says nothing twice; while nothing changes,
-nothing is asked.
+Satisfies ports.Publisher. What is shown is compared with what is there, so that a restart says nothing twice;
+while nothing changes, nothing is asked.
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ _MOST_FORMER = 20
 
 
 class OutcomePublisher:
-    """Of the commits of one source. `branch` is the one that pull requests go into; `clock` gives monotonic seconds."""
+    """Of the commits of one source. `branch` is the one that pull requests go into; `clock` gives monotonic
+    seconds.
+    """
 
-    def __init__(self, forge: Forge, source: str, branch: str, *, clock: Callable[[], float], log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, forge: Forge, source: str, branch: str, *, clock: Callable[[], float], log: FilteringBoundLogger
+    ) -> None:
         self._forge, self._source, self._branch, self._clock, self._log = forge, source, branch, clock, log
         self._patience = Patience(log, "the forge was not told what became of a commit", clock)
         self._shown: Mapping[tuple[str, str], CommitStatus] = {}
@@ -71,22 +76,34 @@ class OutcomePublisher:
                 news.setdefault(commit, []).append(status)
         for commit, statuses in news.items():
             for status in set_statuses(self._forge, commit, statuses):
-                self._log.info("commit status", commit=commit, context=status.context, state=status.state.value)
+                self._log.info(
+                    "commit status", commit=commit, context=status.context, state=status.state.value
+                )
             self._shown = {**self._shown, **{(commit, status.context): status for status in statuses}}
 
     def _end_former(self, report: Report) -> None:
         """The last word on commits that others followed too soon. Raises ForgeError."""
         while self._former:
             commit, *others = self._former
-            self._append(report, Epilogue(commit=commit, final=True, text=superseded_markdown(commit, self._commit)))
+            self._append(
+                report, Epilogue(commit=commit, final=True, text=superseded_markdown(commit, self._commit))
+            )
             self._former = tuple(others)
 
     def _tell_pulls(self, report: Report) -> None:
-        """Below the review: when the last word can be said, and before that where it takes long. Raises ForgeError."""
+        """Below the review: when the last word can be said, and before that where it takes long. Raises
+        ForgeError.
+        """
         told = fates(report)
         is_final = all(fate.is_final for fate in told)
         is_late = self._clock() - self._since >= 60 * _WAITED_MINUTES
-        if not self._commit or not told or self._noted or self._noted is is_final or not (is_final or is_late):
+        if (
+            not self._commit
+            or not told
+            or self._noted
+            or self._noted is is_final
+            or not (is_final or is_late)
+        ):
             return
         room = min(OUTCOME_ROOM, self._forge.comment_limit) - _MARKER_ROOM
         text = outcome_markdown(self._commit, told, limit=room, minutes=0 if is_final else _WAITED_MINUTES)

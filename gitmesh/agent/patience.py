@@ -1,4 +1,6 @@
-"""How often a forge that fails is asked again, and what is logged of it: once when it begins, once when it ends."""
+"""How often a forge that fails is asked again, and what is logged of it: once when it begins, once when it
+ends.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ _FIRST, _LONGEST = 5.0, 300.0
 
 
 class Patience:
-    """What is remembered of failures in a row. `what` says in the log what does not work. Times are monotonic seconds."""
+    """What is remembered of failures in a row. `what` says in the log what does not work. Times are monotonic
+    seconds.
+    """
 
     def __init__(self, log: FilteringBoundLogger, what: str, clock: Callable[[], float]) -> None:
         self._log, self._what, self._clock = log, what, clock

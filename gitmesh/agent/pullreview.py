@@ -1,4 +1,6 @@
-"""One review of one pull request by the agent: announced, fetched, compared, posted, all before one moment."""
+"""One review of one pull request by the agent: announced, fetched, compared, posted, all before one
+moment.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class LateError(WorldError):
 
 
 class Standpoint(Struct, frozen=True, kw_only=True):
-    """What reviews are judged by: the tip of the branch, the facts that are known, and the commits of the other sources in force."""
+    """What reviews are judged by: the tip of the branch, the facts that are known, and the commits of the
+    other sources in force.
+    """
 
     tip: str
     facts: Mapping[str, ClusterFacts]
@@ -33,29 +37,44 @@ class Standpoint(Struct, frozen=True, kw_only=True):
     @property
     def meaning(self) -> tuple[object, ...]:
         """Equal where a review of the same commits would say the same."""
-        return tuple((name, one.digest or id(one)) for name, one in self.facts.items()), tuple(self.others.items())
+        return tuple((name, one.digest or id(one)) for name, one in self.facts.items()), tuple(
+            self.others.items()
+        )
 
 
 class Compare(Protocol):
-    """Compares two commits of the heads' store. `clock` gives monotonic seconds, and raises LateError when the time is up."""
+    """Compares two commits of the heads' store. `clock` gives monotonic seconds, and raises LateError when
+    the time is up.
+    """
 
-    def __call__(self, base: str, head: str, standpoint: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
+    def __call__(
+        self, base: str, head: str, standpoint: Standpoint, *, memo: Memo, clock: Callable[[], float]
+    ) -> Comparison:
         """Raises SourceError, and what `clock` raises."""
 
 
 class PullReviewer:
-    """Knows where pull requests are, and what their reviews are made with. `wall` gives seconds since the epoch, for the marker of a
-    comment alone."""
+    """Knows where pull requests are, and what their reviews are made with. `wall` gives seconds since the
+    epoch, for the marker of a comment alone."""
 
     def __init__(
-        self, forge: Forge, heads: Heads, compare: Compare, *, instance: str, wall: Callable[[], float], log: FilteringBoundLogger
+        self,
+        forge: Forge,
+        heads: Heads,
+        compare: Compare,
+        *,
+        instance: str,
+        wall: Callable[[], float],
+        log: FilteringBoundLogger,
     ) -> None:
         self._forge, self._heads, self._compare = forge, heads, compare
         self._instance, self._wall, self._log = instance, wall, log
         self._context = context_of(instance, "review")
 
     def announce(self, pull: PullRequest, former: str) -> None:
-        """Say that the head is being reviewed, and that the one announced before will not be any more. Raises ForgeError."""
+        """Say that the head is being reviewed, and that the one announced before will not be any more. Raises
+        ForgeError.
+        """
         settle_superseded(self._forge, former, pull.head, self._context)
         begin(self._forge, pull, self._instance, pull.head)
 
@@ -64,15 +83,23 @@ class PullReviewer:
         self._heads.bring(pull.number, pull.head_ref, pull.head, tip)
         return self._heads.base_of(tip, pull.head)
 
-    def review(self, pull: PullRequest, base: str, standpoint: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> str:
-        """Compare and post; what became of the comment, in a word. Raises SourceError, ForgeError and LateError."""
+    def review(
+        self, pull: PullRequest, base: str, standpoint: Standpoint, *, memo: Memo, clock: Callable[[], float]
+    ) -> str:
+        """Compare and post; what became of the comment, in a word. Raises SourceError, ForgeError and
+        LateError.
+        """
         at = int(self._wall())
         found = self._compare(base, pull.head, standpoint, memo=memo, clock=clock)
         clock()  # what is late is not posted
         whole = f"`gitmesh diff --base {base[:12]} --head {pull.head[:12]}`"
-        publication = Publication(comparison=found, instance=self._instance, head=pull.head, at=at, whole=whole)
+        publication = Publication(
+            comparison=found, instance=self._instance, head=pull.head, at=at, whole=whole
+        )
         done, status = publish(self._forge, pull, publication), status_of(publication)
-        self._log.info("review posted", pull=pull.number, comment=done.value, status=status.state.value, text=status.text)
+        self._log.info(
+            "review posted", pull=pull.number, comment=done.value, status=status.state.value, text=status.text
+        )
         return done.name.lower()
 
     def excuse(self, pull: PullRequest, reason: str) -> None:

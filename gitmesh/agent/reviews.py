@@ -1,7 +1,8 @@
 """The agent reviews open pull requests, in a thread of its own beside the loop.
 
-No cycle waits for it, and it changes nothing that a cycle reads: facts come from the last report, heads are in a store of their own.
-Each review has one deadline; one that fails or is late is told, and the next one is begun.
+No cycle waits for it, and it changes nothing that a cycle reads: facts come from the last report, heads are
+in a store of their own. Each review has one deadline; one that fails or is late is told, and the next one is
+begun.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ _SOON, _LONGEST = 5.0, 300.0
 
 
 class _LastReview(Struct, frozen=True, kw_only=True):
-    """The last review of a pull request, or attempt at it. `failures` are those in a row, `again` is when it is tried anew."""
+    """The last review of a pull request, or attempt at it. `failures` are those in a row, `again` is when it
+    is tried anew.
+    """
 
     head: str
     standpoint: Standpoint
@@ -51,8 +54,10 @@ class _LastReview(Struct, frozen=True, kw_only=True):
 
 
 class Reviewer:
-    """Reviews each new head of an open pull request once, and again when what it is judged by has moved. Satisfies ports.Publisher:
-    what it is told of are the facts of each cycle. `interval` is in seconds, `clock` monotonic."""
+    """Reviews each new head of an open pull request once, and again when what it is judged by has moved.
+    Satisfies ports.Publisher: what it is told of are the facts of each cycle. `interval` is in seconds,
+    `clock` monotonic.
+    """
 
     def __init__(
         self,
@@ -82,12 +87,22 @@ class Reviewer:
     # -- what others call ---------------------------------------------------------------------------------
 
     def publish(self, report: Report) -> Report:
-        """Take over what is known now; a tip that moved is looked at at once. Of a cluster only a whole reading counts."""
+        """Take over what is known now; a tip that moved is looked at at once. Of a cluster only a whole
+        reading counts.
+        """
         source = report.sources.get(self._source)
-        facts = {name: one.facts for name, one in sorted(report.clusters.items()) if one.facts is not None and one.build is not None}
+        facts = {
+            name: one.facts
+            for name, one in sorted(report.clusters.items())
+            if one.facts is not None and one.build is not None
+        }
         if source is None or not source.seen or not facts:
             return report
-        others = {name: one.accepted for name, one in report.sources.items() if name != self._source and one.accepted}
+        others = {
+            name: one.accepted
+            for name, one in report.sources.items()
+            if name != self._source and one.accepted
+        }
         before, self._standpoint = self._standpoint, Standpoint(tip=source.seen, facts=facts, others=others)
         if before is None or before.tip != source.seen:
             self._bell.ring()
@@ -130,12 +145,16 @@ class Reviewer:
         self._forget(pulls, standpoint)
         due = sorted((one for one in pulls if self._is_due(one, standpoint)), key=self._order)
         if len(due) > MOST_PULLS:
-            self._log.warning("more pull requests than one round takes", reviewed=MOST_PULLS, later=len(due) - MOST_PULLS)
+            self._log.warning(
+                "more pull requests than one round takes", reviewed=MOST_PULLS, later=len(due) - MOST_PULLS
+            )
         for pull in due[:MOST_PULLS]:
             if self._bell.closed:
                 return self._interval
             if not self._may_begin():
-                self._log.warning("reviews wait, as others are at work beyond their deadline", late=len(self._late))
+                self._log.warning(
+                    "reviews wait, as others are at work beyond their deadline", late=len(self._late)
+                )
                 return _SOON
             self._one(pull, standpoint)
         return 0.0 if len(due) > MOST_PULLS else self._until_next(standpoint)
@@ -148,7 +167,12 @@ class Reviewer:
         """The interval, or less where something is tried again before, or has moved meanwhile."""
         if self._standpoint is not None and self._standpoint.tip != standpoint.tip:
             return 0.0
-        return min([self._interval, *(max(0.0, one.again - self._clock()) for one in self._known.values() if one.failures)])
+        return min(
+            [
+                self._interval,
+                *(max(0.0, one.again - self._clock()) for one in self._known.values() if one.failures),
+            ]
+        )
 
     def _may_begin(self) -> bool:
         self._late = tuple(one for one in self._late if not one.has_ended)
@@ -175,13 +199,17 @@ class Reviewer:
         return known.standpoint.tip != standpoint.tip and self._has_other_base(pull, known, standpoint)
 
     def _has_other_base(self, pull: PullRequest, known: _LastReview, standpoint: Standpoint) -> bool:
-        """Whether it comes apart from the branch elsewhere now. Where that cannot be told the review is tried."""
+        """Whether it comes apart from the branch elsewhere now. Where that cannot be told the review is
+        tried.
+        """
         try:
             base = self._pulls.base_of(pull, standpoint.tip)
         except SourceError:
             return True
         if base == known.base:
-            self._known[pull.number] = replace(known, standpoint=replace(known.standpoint, tip=standpoint.tip))
+            self._known[pull.number] = replace(
+                known, standpoint=replace(known.standpoint, tip=standpoint.tip)
+            )
         return base != known.base
 
     # -- one review ---------------------------------------------------------------------------------------
@@ -191,7 +219,15 @@ class Reviewer:
         began = self._clock()
         self._log.info("review", pull=pull.number, head=pull.head, tip=standpoint.tip)
         former = self._announced.get(pull.number, pull.head)
-        work = _ReviewWork(self._pulls, pull, former, standpoint, memo=self._memo, clock=self._clock, end=began + self._deadline)
+        work = _ReviewWork(
+            self._pulls,
+            pull,
+            former,
+            standpoint,
+            memo=self._memo,
+            clock=self._clock,
+            end=began + self._deadline,
+        )
         self._announced[pull.number] = pull.head
         ahead = Ahead(work.run)
         if not ahead.wait(self._deadline):
@@ -204,7 +240,9 @@ class Reviewer:
         self._log.info("reviewed", pull=pull.number, head=pull.head, result=result, seconds=round(seconds, 3))
 
     def _ended(self, ahead: Ahead[str], work: _ReviewWork) -> str:
-        """What became of it, in a word. What was late or fell over is not tried again until something moves."""
+        """What became of it, in a word. What was late or fell over is not tried again until something
+        moves.
+        """
         try:
             result = ahead.result() if ahead.has_ended else "late"
         except LateError:
@@ -213,7 +251,9 @@ class Reviewer:
             self._failed(work, error)
             return "failed"
         except Exception:  # noqa: BLE001  a defect of ours must not end the reviews (design law 9)
-            self._log.error("a review failed, this is a defect of GitMesh", pull=work.pull.number, exc_info=True)
+            self._log.error(
+                "a review failed, this is a defect of GitMesh", pull=work.pull.number, exc_info=True
+            )
             result = "bug"
         self._remember(work)
         if result in _EXCUSES:
@@ -225,7 +265,13 @@ class Reviewer:
         pull, before = work.pull, self._known.get(work.pull.number)
         failures = before.failures + 1 if before is not None and before.head == pull.head else 1
         self._remember(work, failures)
-        self._log.warning("a pull request was not reviewed", pull=pull.number, error=error.in_full, hint=error.hint, failures=failures)
+        self._log.warning(
+            "a pull request was not reviewed",
+            pull=pull.number,
+            error=error.in_full,
+            hint=error.hint,
+            failures=failures,
+        )
         if failures > 1 and not (isinstance(error, ForgeError) and error.retryable):
             self._pulls.excuse(pull, str(error))
 
@@ -233,11 +279,19 @@ class Reviewer:
         now = self._clock()
         again = now + min(_LONGEST, _SOON * 2.0 ** min(failures - 1, 16)) if failures else 0.0
         self._known[work.pull.number] = _LastReview(
-            head=work.pull.head, standpoint=work.standpoint, base=work.base, at=now, failures=failures, again=again
+            head=work.pull.head,
+            standpoint=work.standpoint,
+            base=work.base,
+            at=now,
+            failures=failures,
+            again=again,
         )
 
 
-_EXCUSES = {"late": "it took longer than a review may take", "bug": "a defect of GitMesh, which the agent's log tells"}
+_EXCUSES = {
+    "late": "it took longer than a review may take",
+    "bug": "a defect of GitMesh, which the agent's log tells",
+}
 
 
 class _ReviewWork:

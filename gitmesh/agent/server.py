@@ -1,7 +1,9 @@
-"""The agent's HTTP door: /healthz, /readyz, /metrics, and /webhook, which only wakes. One thread of its own, apart from the loop.
+"""The agent's HTTP door: /healthz, /readyz, /metrics, and /webhook, which only wakes. One thread of its own,
+apart from the loop.
 
-Every connection has one deadline for its request and answer together, and there are limits on connections: beyond them the oldest of
-the peer that has most is cut, so that whoever holds connections open loses them, and a probe always gets through (reliability W05).
+Every connection has one deadline for its request and answer together, and there are limits on connections:
+beyond them the oldest of the peer that has most is cut, so that whoever holds connections open loses them,
+and a probe always gets through (reliability W05).
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ _A_MOMENT = 0.05
 _PLAIN = "text/plain; charset=utf-8"
 
 
-def pages(health: Health, registry: CollectorRegistry, now: Callable[[], float]) -> Mapping[str, Callable[[], Page]]:
+def pages(
+    health: Health, registry: CollectorRegistry, now: Callable[[], float]
+) -> Mapping[str, Callable[[], Page]]:
     """Path -> page. A fixed map: no path ever reaches a file system (reliability W10)."""
     return {
         "/healthz": lambda: _answer(health.alive(now())),
@@ -57,7 +61,9 @@ def _answer(answer: Answer) -> Page:
 class Server:
     """Answers on sockets that listen, from its making until `close`."""
 
-    def __init__(self, sockets: Sequence[socket], routes: Mapping[str, Callable[[], Page]], hooks: Mapping[str, Hook]) -> None:
+    def __init__(
+        self, sockets: Sequence[socket], routes: Mapping[str, Callable[[], Page]], hooks: Mapping[str, Hook]
+    ) -> None:
         self.addresses = addresses(sockets)
         self._door = _Door(routes, hooks)
         self._loop = asyncio.new_event_loop()
@@ -83,7 +89,9 @@ class Server:
     async def _serve(self, sockets: Sequence[socket]) -> None:
         async with contextlib.AsyncExitStack() as stack:
             for one in sockets:
-                made = await asyncio.start_server(self._door.enter, sock=one, limit=_LONGEST_HEAD, backlog=_BACKLOG)
+                made = await asyncio.start_server(
+                    self._door.enter, sock=one, limit=_LONGEST_HEAD, backlog=_BACKLOG
+                )
                 await stack.enter_async_context(made)
             await self._stop.wait()
             for one in sockets:  # a connection that comes in while asyncio closes its server would stay open
@@ -91,8 +99,12 @@ class Server:
             await self._door.close()
 
 
-def serve(listen: str, routes: Mapping[str, Callable[[], Page]], hooks: Mapping[str, Hook] = NO_HOOKS) -> Server:
-    """Listen on HOST:PORT and answer in the background: GET by `routes`, POST by `hooks`. Raises ListenError."""
+def serve(
+    listen: str, routes: Mapping[str, Callable[[], Page]], hooks: Mapping[str, Hook] = NO_HOOKS
+) -> Server:
+    """Listen on HOST:PORT and answer in the background: GET by `routes`, POST by `hooks`. Raises
+    ListenError.
+    """
     return Server(listening(listen, backlog=_BACKLOG), routes, hooks)
 
 
@@ -123,13 +135,21 @@ class _Door:
         except asyncio.LimitOverrunError:
             head = b""
         hook = _hook(head, self._hooks)
-        writer.write(answered(*await self._posted(head, hook, reader, writer)) if hook else response(head, self._routes))
+        writer.write(
+            answered(*await self._posted(head, hook, reader, writer))
+            if hook
+            else response(head, self._routes)
+        )
         await writer.drain()
         writer.write_eof()
-        while await reader.read(_LONGEST_HEAD):  # until the peer has read all: a connection that is cut before takes the answer with it
+        while await reader.read(
+            _LONGEST_HEAD
+        ):  # until the peer has read all: a connection that is cut before takes the answer with it
             pass
 
-    async def _posted(self, head: bytes, hook: Hook, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Page:
+    async def _posted(
+        self, head: bytes, hook: Hook, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Page:
         """Read a body that may be read, and hand it over."""
         headers = _headers(head)
         length, refusal = _length(headers)
@@ -181,8 +201,16 @@ def response(head: bytes, routes: Mapping[str, Callable[[], Page]]) -> bytes:
 
 def answered(status: int, kind: str, body: bytes, *, without_body: bool = False) -> bytes:
     """A page as an HTTP answer, after which the connection closes."""
-    fields = {"Content-Type": kind, "Content-Length": len(body), "X-Content-Type-Options": "nosniff", "Connection": "close"}
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in fields.items())]
+    fields = {
+        "Content-Type": kind,
+        "Content-Length": len(body),
+        "X-Content-Type-Options": "nosniff",
+        "Connection": "close",
+    }
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        *(f"{name}: {value}" for name, value in fields.items()),
+    ]
     return "\r\n".join([*lines, "", ""]).encode() + (b"" if without_body else body)
 
 
@@ -193,7 +221,11 @@ def _path(target: str) -> str:
 def _hook(head: bytes, hooks: Mapping[str, Hook]) -> Hook | None:
     """What takes the request, where it is a POST for one of them."""
     words = head.partition(b"\r\n")[0].decode("latin-1").split(" ")
-    return hooks.get(_path(words[1])) if len(words) == 3 and words[0] == "POST" and words[2].startswith("HTTP/1.") else None
+    return (
+        hooks.get(_path(words[1]))
+        if len(words) == 3 and words[0] == "POST" and words[2].startswith("HTTP/1.")
+        else None
+    )
 
 
 def _headers(head: bytes) -> Mapping[str, str]:

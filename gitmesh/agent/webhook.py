@@ -1,7 +1,8 @@
-"""POST /webhook: a forge says that something happened. It wakes who looks for themselves, and brings about nothing else.
+"""POST /webhook: a forge says that something happened. It wakes who looks for themselves, and brings about
+nothing else.
 
-Who sends it proves that he knows the secret. What the body says is no authority: at most it tells that the message is about
-something else, so that nobody need be woken.
+Who sends it proves that he knows the secret. What the body says is no authority: at most it tells that the
+message is about something else, so that nobody need be woken.
 """
 
 from __future__ import annotations
@@ -50,10 +51,18 @@ class _Message(Struct):
 
 
 class ForgeHook:
-    """Checks messages for one repository. `pushed` is told of a branch that moved ("" = anything may have). May be called from one
-    thread at a time."""
+    """Checks messages for one repository. `pushed` is told of a branch that moved ("" = anything may have).
+    May be called from one thread at a time."""
 
-    def __init__(self, kind: str, repository: str, secret_file: Path, *, pushed: Callable[[str], None], log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        kind: str,
+        repository: str,
+        secret_file: Path,
+        *,
+        pushed: Callable[[str], None],
+        log: FilteringBoundLogger,
+    ) -> None:
         self._kind, self._repository, self._secret_file = kind, repository, secret_file
         self._pushed, self._log = pushed, log
         self._told = ""
@@ -66,7 +75,9 @@ class ForgeHook:
             self._tell(str(error))
             return _page(503, "not ready")
         if not self._is_proven(secret, headers, body):
-            self._tell("somebody called it without proof; the forge must have the secret of forge.webhook.secretFile")
+            self._tell(
+                "somebody called it without proof; the forge must have the secret of forge.webhook.secretFile"
+            )
             return _page(401, "no proof")
         self._told = ""
         message = _message(headers, body)
@@ -82,7 +93,10 @@ class ForgeHook:
         proofs = [headers.get(name, "").removeprefix("sha256=") for name in _SIGNATURES.get(self._kind, ())]
         expected = hmac.new(secret, body, hashlib.sha256).hexdigest().encode()
         is_signed = [hmac.compare_digest(proof.encode("latin-1", "replace"), expected) for proof in proofs]
-        is_known = [hmac.compare_digest(headers.get(name, "").encode("latin-1", "replace"), secret) for name in _TOKENS.get(self._kind, ())]
+        is_known = [
+            hmac.compare_digest(headers.get(name, "").encode("latin-1", "replace"), secret)
+            for name in _TOKENS.get(self._kind, ())
+        ]
         return any([*is_signed, *is_known])
 
     def _tell(self, text: str) -> None:

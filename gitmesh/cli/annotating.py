@@ -11,7 +11,13 @@ from gitmesh.adapters.folder import FolderSource
 from gitmesh.cli import console, folders
 from gitmesh.cli.output import as_json
 from gitmesh.diagnostics import Diagnostic, Location, foremost
-from gitmesh.render.annotations import annotated, github_commands, gitlab_document, sarif_document, without_commands
+from gitmesh.render.annotations import (
+    annotated,
+    github_commands,
+    gitlab_document,
+    sarif_document,
+    without_commands,
+)
 from gitmesh.render.findings import MOST_FINDINGS, headline
 from gitmesh.render.values import counted
 
@@ -20,14 +26,16 @@ if TYPE_CHECKING:
 
 
 def _path_in(sources: Sequence[Source]) -> Callable[[Location], str]:
-    """How the places of these sources are found in the checkout: the path from its root, "" for what lies in none."""
+    """How the places of these sources are found in the checkout: the path from its root, "" for what lies in
+    none.
+    """
     known = {one.name: one for one in sources}
     return lambda at: _path(known.get(at.source), at.path)
 
 
 def _path(source: Source | None, path: str) -> str:
-    """A folder's file lies where it lies, and outside of a checkout the current folder is the root. A commit is one of the checkout;
-    what is fetched from elsewhere has no place here."""
+    """A folder's file lies where it lies, and outside of a checkout the current folder is the root. A commit
+    is one of the checkout; what is fetched from elsewhere has no place here."""
     from gitmesh.adapters.git.snapshots import CommitSource
 
     if isinstance(source, CommitSource):

@@ -28,9 +28,9 @@ A = TypeVar("A")
 C = TypeVar("C", bound=Callable[..., Any])
 
 WORDS = """SRC is a workload or a ServiceAccount (`name` or `namespace/name`), a ServiceAccount for sure
-(`serviceaccount:namespace/name`), or `anonymous`: a client without proxy and identity. DST is a Service, `name` or
-`namespace/name`, with `:port` where it has several. POLICIES is a folder to read in place of the repository. With --facts no
-cluster is asked, and no configuration is needed."""
+(`serviceaccount:namespace/name`), or `anonymous`: a client without proxy and identity. DST is a Service,
+`name` or `namespace/name`, with `:port` where it has several. POLICIES is a folder to read in place of the
+repository. With --facts no cluster is asked, and no configuration is needed."""
 """What the help of each command says of its arguments."""
 
 
@@ -73,19 +73,35 @@ def _decorated(command: C, *decorators: Callable[[Any], Any]) -> C:
     return command
 
 
-_FROM_IP = click.option("--from-ip", default="", metavar="ADDRESS", help="The client's address, where policies ask for it.")
+_FROM_IP = click.option(
+    "--from-ip", default="", metavar="ADDRESS", help="The client's address, where policies ask for it."
+)
 _DESTINATION: tuple[Callable[[Any], Any], ...] = (
     click.argument("destination", metavar="DST"),
-    click.argument("policies", required=False, type=click.Path(path_type=Path, exists=True), metavar="[POLICIES]"),
+    click.argument(
+        "policies", required=False, type=click.Path(path_type=Path, exists=True), metavar="[POLICIES]"
+    ),
     click.option("--method", default="GET", show_default=True, help="HTTP method."),
     click.option("--path", default="/", show_default=True, help="Path; a query after ? is taken as --query."),
     click.option("--query", multiple=True, metavar="NAME=VALUE", help="Query parameter; may be repeated."),
     click.option("--header", multiple=True, metavar="NAME=VALUE", help="Request header; may be repeated."),
-    click.option("--authority", default="", metavar="HOST", help="Host header; default the Service as the client would call it."),
-    click.option("--port", default="", metavar="PORT", help="Service port, number or name; the same as DST:port."),
+    click.option(
+        "--authority",
+        default="",
+        metavar="HOST",
+        help="Host header; default the Service as the client would call it.",
+    ),
+    click.option(
+        "--port", default="", metavar="PORT", help="Service port, number or name; the same as DST:port."
+    ),
 )
 _RUN: tuple[Callable[[Any], Any], ...] = (
-    click.option("--source", "source_name", metavar="NAME", help="Which source POLICIES stands in for; default the first."),
+    click.option(
+        "--source",
+        "source_name",
+        metavar="NAME",
+        help="Which source POLICIES stands in for; default the first.",
+    ),
     options.config,
     options.facts,
     options.clusters,
@@ -159,7 +175,9 @@ def answer(
     *,
     met: Callable[[A], bool] | None = None,
 ) -> int:
-    """Decide, look the request up in every cluster that has both ends, and print what was found; the exit code."""
+    """Decide, look the request up in every cluster that has both ends, and print what was found; the exit
+    code.
+    """
     want = wanted(given)
     decision = decide(given)
     asked = _asked(want, decision, look) if decision.known else None
@@ -175,7 +193,9 @@ def tell(
     *,
     met: Callable[[A], bool] | None = None,
 ) -> int:
-    """Print what was found; the exit code. With `met`, answers must be so, and be known: else it is 1 where nothing worse was found."""
+    """Print what was found; the exit code. With `met`, answers must be so, and be known: else it is 1 where
+    nothing worse was found.
+    """
     if asked is None:
         return exit_code(report, fail_on=given["fail_on"])
     if given["form"] == "text":
@@ -198,7 +218,9 @@ def _asked(want: Wanted, decision: Decision, look: Callable[[Question, Known], A
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """The policies decided for the clusters that are meant. `facts` are those of all clusters: callers may be in any."""
+    """The policies decided for the clusters that are meant. `facts` are those of all clusters: callers may be
+    in any.
+    """
 
     report: Report
     known: Mapping[str, Known]
@@ -242,17 +264,30 @@ def known_clusters(report: Report) -> Mapping[str, Known]:
 
 
 def questions(want: Wanted, known: Mapping[str, Known]) -> Mapping[str, Question]:
-    """The question in each cluster that has both client and destination. What no cluster has is a usage error."""
+    """The question in each cluster that has both client and destination. What no cluster has is a usage
+    error.
+    """
     facts = {name: one.index.facts for name, one in known.items()}
-    services = {name: service for name, one in facts.items() if (service := ends.service_and_port(want.destination, one))}
-    clients = {name: client for name, one in facts.items() if (client := ends.named_client(want.source, want.ip, one))}
+    services = {
+        name: service
+        for name, one in facts.items()
+        if (service := ends.service_and_port(want.destination, one))
+    }
+    clients = {
+        name: client
+        for name, one in facts.items()
+        if (client := ends.named_client(want.source, want.ip, one))
+    }
     if not services:
         raise click.UsageError(ends.no_service(want.destination, facts))
     if not clients:
         raise click.UsageError(ends.no_client(want.source, facts))
     both = sorted(services.keys() & clients.keys())
     if not both:
-        where = f"{want.source} is in {', '.join(sorted(clients))}, {want.destination} in {', '.join(sorted(services))}"
+        where = (
+            f"{want.source} is in {', '.join(sorted(clients))}, {want.destination} in"
+            f" {', '.join(sorted(services))}"
+        )
         raise click.UsageError(f"no cluster has both: {where}")
     return {name: _question(want, clients[name], *services[name]) for name in both}
 

@@ -1,4 +1,6 @@
-"""What a comparison of two revisions is made from, as the command line gives it: commits of a checkout, configuration, facts."""
+"""What a comparison of two revisions is made from, as the command line gives it: commits of a checkout,
+configuration, facts.
+"""
 
 from __future__ import annotations
 
@@ -49,9 +51,9 @@ class ComparisonWanted(Struct, frozen=True, kw_only=True):
 
 
 class Compared(Struct, frozen=True, kw_only=True):
-    """A comparison, and, where live clusters were asked, what they differ in from the base already. `setup` is the configuration that
-    counted, `branch` the one that the source follows ("" = there is none), `facts` what both sides were judged by, and `sources` are
-    those of head."""
+    """A comparison, and, where live clusters were asked, what they differ in from the base already. `setup`
+    is the configuration that counted, `branch` the one that the source follows ("" = there is none), `facts`
+    what both sides were judged by, and `sources` are those of head."""
 
     comparison: Comparison
     drift: Report | None = None
@@ -62,7 +64,9 @@ class Compared(Struct, frozen=True, kw_only=True):
 
 
 def compared(asked: ComparisonWanted, plugins: Mapping[str, Translator]) -> Compared:
-    """Both revisions through the pipeline. Mistakes and failures of the command line are click's exceptions."""
+    """Both revisions through the pipeline. Mistakes and failures of the command line are click's
+    exceptions.
+    """
     from gitmesh.reviewing.review import review
 
     try:
@@ -75,7 +79,9 @@ def compared(asked: ComparisonWanted, plugins: Mapping[str, Translator]) -> Comp
     with console.progress() as progress:
         found = review(sides, ground, clock=time.monotonic, progress=progress)
     branch = wiring.named_source(setup, asked.source).branch if setup else ""
-    return Compared(comparison=found, drift=drift, setup=setup, branch=branch, facts=facts, sources=sides.head)
+    return Compared(
+        comparison=found, drift=drift, setup=setup, branch=branch, facts=facts, sources=sides.head
+    )
 
 
 class _Revisions(Struct, frozen=True, kw_only=True):
@@ -92,20 +98,31 @@ def _revisions(asked: ComparisonWanted) -> _Revisions:
     place = asked.path or Path()
     top = folders.checkout(place)
     if top is None:
-        raise click.UsageError(f"--base compares commits, and {place} lies in no checkout of a Git repository")
+        raise click.UsageError(
+            f"--base compares commits, and {place} lies in no checkout of a Git repository"
+        )
     checkout = Checkout(top)
     base, head = checkout.commit(asked.base), checkout.commit(asked.head)
     meeting = checkout.merge_base(base, head)
     if not meeting:
-        console.note(printable(f"{asked.base} and {asked.head} have no commit in common here: compared as they are"))
+        console.note(
+            printable(f"{asked.base} and {asked.head} have no commit in common here: compared as they are")
+        )
     elif meeting != base:
         apart = checkout.commits_between(meeting, base)
-        console.note(printable(f"{asked.base} is {apart} commits further on: compared from {meeting[:12]}, where both came apart"))
+        console.note(
+            printable(
+                f"{asked.base} is {apart} commits further on: compared from {meeting[:12]}, where both came"
+                " apart"
+            )
+        )
     return _Revisions(checkout=checkout, base=meeting or base, head=head)
 
 
 def _setup(asked: ComparisonWanted, revisions: _Revisions) -> configuration.Setup | None:
-    """The configuration that was named, or the nearest one as it is at the base: that of head is under review itself."""
+    """The configuration that was named, or the nearest one as it is at the base: that of head is under review
+    itself.
+    """
     if asked.config is not None:
         return configuration.read(asked.config)
     file = configuration.find(asked.path or Path())
@@ -115,7 +132,12 @@ def _setup(asked: ComparisonWanted, revisions: _Revisions) -> configuration.Setu
     inside = file.resolve().relative_to(top).as_posix()
     content = revisions.checkout.file(revisions.base, inside)
     if content is None:
-        console.note(printable(f"{inside} is not there at {revisions.base[:12]}, and that of the change is under review itself"))
+        console.note(
+            printable(
+                f"{inside} is not there at {revisions.base[:12]}, and that of the change is under review"
+                " itself"
+            )
+        )
         return _needed(None, asked)
     return configuration.found(file, content)
 
@@ -124,7 +146,8 @@ def _needed(setup: configuration.Setup | None, asked: ComparisonWanted) -> confi
     """A configuration may only be missing where facts are given: they name the clusters."""
     if setup is None and asked.facts is None:
         raise click.UsageError(
-            f"no configuration: give --config FILE, or --facts FILE, or have {configuration.FILE} at the base; {configuration.BEGIN}"
+            f"no configuration: give --config FILE, or --facts FILE, or have {configuration.FILE} at the"
+            f" base; {configuration.BEGIN}"
         )
     return setup
 
@@ -138,22 +161,37 @@ def _sides(asked: ComparisonWanted, revisions: _Revisions, setup: configuration.
     if setup is not None:
         chosen = wiring.named_source(setup, asked.source)
         name, paths = chosen.name, _places(setup, chosen, revisions.checkout.top)
-        others = tuple(wiring.source(setup, one, asked.store) for one in setup.config.sources if one is not chosen)
-    base, head = (CommitSource(name, revisions.checkout, commit, paths) for commit in (revisions.base, revisions.head))
+        others = tuple(
+            wiring.source(setup, one, asked.store) for one in setup.config.sources if one is not chosen
+        )
+    base, head = (
+        CommitSource(name, revisions.checkout, commit, paths) for commit in (revisions.base, revisions.head)
+    )
     if asked.head == options.HEAD and (edited := folders.uncommitted(head, revisions.checkout.top)):
-        told = f"not committed, and not looked at: {listed(edited)}; `gitmesh diff` with the folder tells what they change"
+        told = (
+            f"not committed, and not looked at: {listed(edited)}; `gitmesh diff` with the folder tells what"
+            " they change"
+        )
         console.note(printable(told))
     return Sides(base=(base, *others), head=(head, *others))
 
 
 def _places(setup: configuration.Setup, chosen: SourceConfig, top: Path) -> tuple[str, ...]:
-    """Where the source's policies lie in the checkout. A plain folder is taken for the one of the same place in it."""
+    """Where the source's policies lie in the checkout. A plain folder is taken for the one of the same place
+    in it.
+    """
     base, root = setup.base, top.resolve()
     if chosen.path is None:
         return tuple(chosen.paths)
     if not setup.places(chosen) or not base.is_relative_to(root):
-        raise click.UsageError(f"--base compares commits, and the folder {chosen.path} of source {chosen.name} is no part of {top}")
-    return tuple(os.path.relpath(base / place, root) if (base / place) != root else "" for place in setup.places(chosen))
+        raise click.UsageError(
+            f"--base compares commits, and the folder {chosen.path} of source {chosen.name} is no part of"
+            f" {top}"
+        )
+    return tuple(
+        os.path.relpath(base / place, root) if (base / place) != root else ""
+        for place in setup.places(chosen)
+    )
 
 
 def _below(path: Path | None, top: Path) -> tuple[str, ...]:
@@ -163,7 +201,11 @@ def _below(path: Path | None, top: Path) -> tuple[str, ...]:
 
 
 def _ground(
-    asked: ComparisonWanted, revisions: _Revisions, setup: configuration.Setup | None, sides: Sides, plugins: Mapping[str, Translator]
+    asked: ComparisonWanted,
+    revisions: _Revisions,
+    setup: configuration.Setup | None,
+    sides: Sides,
+    plugins: Mapping[str, Translator],
 ) -> tuple[Ground, Mapping[str, ClusterFacts], Report | None]:
     """What both sides are judged by, the facts of it, and what live clusters differ in already."""
     from gitmesh.reviewing.review import Ground
@@ -174,9 +216,13 @@ def _ground(
         assert setup is not None  # without facts a configuration is needed
         live = _planned(setup, sides.base, plugins)
         drift = live if live.clusters else None
-        facts = _facts_of(live) or _facts_of(_planned(setup, sides.head, plugins))  # a base that is refused asks no cluster
+        facts = _facts_of(live) or _facts_of(
+            _planned(setup, sides.head, plugins)
+        )  # a base that is refused asks no cluster
         told = "the live clusters, just now"
-    enforced = {one.name: one.enforce for one in setup.config.clusters} if setup else dict.fromkeys(facts, True)
+    enforced = (
+        {one.name: one.enforce for one in setup.config.clusters} if setup else dict.fromkeys(facts, True)
+    )
     shown = wiring.chosen_clusters(tuple(enforced), asked.clusters) or frozenset(enforced)
     return (
         Ground(
@@ -194,7 +240,9 @@ def _ground(
 def _given_facts(
     asked: ComparisonWanted, revisions: _Revisions, setup: configuration.Setup | None
 ) -> tuple[Mapping[str, ClusterFacts] | None, str]:
-    """Facts that were saved or published, and where they come from; None where live clusters are to be asked."""
+    """Facts that were saved or published, and where they come from; None where live clusters are to be
+    asked.
+    """
     if asked.facts is not None:
         return wiring.read_facts(asked.facts), str(asked.facts)
     if asked.facts_from is None:
@@ -204,16 +252,20 @@ def _given_facts(
         clusters = {one.name for one in setup.config.clusters} if setup else None
         return published_facts(revisions.checkout, branch, time.time(), clusters)
     except SourceError as error:
-        told = "An agent publishes them, or `gitmesh sync`; until then give --facts FILE, or ask live clusters."
-        raise click.ClickException(f"facts of the status branch: {error}. {told} {error.hint}".rstrip()) from None
+        told = (
+            "An agent publishes them, or `gitmesh sync`; until then give --facts FILE, or ask live clusters."
+        )
+        raise click.ClickException(
+            f"facts of the status branch: {error}. {told} {error.hint}".rstrip()
+        ) from None
 
 
 def published_facts(
     checkout: Checkout, branch: str, now: float, among: Collection[str] | None = None
 ) -> tuple[Mapping[str, ClusterFacts], str]:
-    """The facts on the status branch, and which they are: by a time and no age, so that a review that is repeated says the same. A file
-    that holds none is left out, and said: its cluster is then unknown. Only clusters `among` these are read (None = all): who may push
-    there does not say how many.
+    """The facts on the status branch, and which they are: by a time and no age, so that a review that is
+    repeated says the same. A file that holds none is left out, and said: its cluster is then unknown. Only
+    clusters `among` these are read (None = all): who may push there does not say how many.
 
     Raises SourceError.
     """
@@ -231,12 +283,20 @@ def published_facts(
         found |= {cluster: one for cluster, one in loaded.items() if f"{cluster}.yaml" == name}
     written = checkout.seconds(tip)
     old = f", which is {ago(now - written)} ago" if now - written > _OLD else ""
-    return found, f"{branch} {tip[:12]}, written {datetime.fromtimestamp(written, UTC):%Y-%m-%d %H:%M} UTC{old}"
+    return (
+        found,
+        f"{branch} {tip[:12]}, written {datetime.fromtimestamp(written, UTC):%Y-%m-%d %H:%M} UTC{old}",
+    )
 
 
 def _planned(setup: configuration.Setup, side: Sequence[Source], plugins: Mapping[str, Translator]) -> Report:
     """One side against the live clusters: their facts, and what differs already."""
-    job = Job(sources=side, fleet=wiring.fleet(setup, plugins), options=wiring.options(setup, review=True), translators=plugins)
+    job = Job(
+        sources=side,
+        fleet=wiring.fleet(setup, plugins),
+        options=wiring.options(setup, review=True),
+        translators=plugins,
+    )
     return execute(job, Stage.PLAN)
 
 
@@ -244,7 +304,15 @@ def _facts_of(report: Report) -> Mapping[str, ClusterFacts]:
     return {name: result.facts for name, result in report.clusters.items() if result.facts is not None}
 
 
-def answer(found: Compared, form: str, *, color: bool | None, fail_on: str, full: bool = False, access_only: bool = False) -> int:
+def answer(
+    found: Compared,
+    form: str,
+    *,
+    color: bool | None,
+    fail_on: str,
+    full: bool = False,
+    access_only: bool = False,
+) -> int:
     """Print the comparison, or what is left of it where only access was asked for; the exit code."""
     from gitmesh.cli import annotating
     from gitmesh.cli.output import dumped
@@ -253,12 +321,22 @@ def answer(found: Compared, form: str, *, color: bool | None, fail_on: str, full
 
     if form == "text":
         paint = console.paint_for(color)
-        console.data(comparison_text(found.comparison, drift=found.drift, full=full, access_only=access_only, paint=paint), paint)
+        console.data(
+            comparison_text(
+                found.comparison, drift=found.drift, full=full, access_only=access_only, paint=paint
+            ),
+            paint,
+        )
     elif form in options.ANNOTATIONS:
         annotating.show(found.comparison.appeared, form, found.sources)
     elif form == "markdown":
         console.data(
-            comparison_markdown(found.comparison, limit=COMMENT_ROOM, whole="`gitmesh diff --base` with `-o json`", drift=found.drift)
+            comparison_markdown(
+                found.comparison,
+                limit=COMMENT_ROOM,
+                whole="`gitmesh diff --base` with `-o json`",
+                drift=found.drift,
+            )
         )
     else:
         console.document(dumped(comparison_document(found.comparison, drift=found.drift), form))
@@ -270,7 +348,9 @@ COMMENT_ROOM = 65_536
 
 
 def exit_code_of(found: Comparison, fail_on: str) -> int:
-    """3 where a cluster is unknown or the base could not be read, 2 for errors of head, 1 where something changes, else 0."""
+    """3 where a cluster is unknown or the base could not be read, 2 for errors of head, 1 where something
+    changes, else 0.
+    """
     if any(one.unknown for one in found.clusters.values()):
         return FAILED
     if fails((*found.appeared, *found.standing), fail_on):

@@ -25,7 +25,8 @@ BEGIN = "to begin with one that works: `gitmesh init mesh`"
 class Setup(Struct, frozen=True, kw_only=True):
     """A configuration that was read, and the folder that its paths are relative to.
 
-    It is `confined` where it was found by itself and nobody agreed to it: then it may use what lies below its folder, as data only.
+    It is `confined` where it was found by itself and nobody agreed to it: then it may use what lies below its
+    folder, as data only.
     """
 
     config: Config
@@ -38,8 +39,8 @@ class Setup(Struct, frozen=True, kw_only=True):
         return self.file.resolve().parent
 
     def places(self, source: SourceConfig) -> tuple[str, ...]:
-        """Where a source's policies lie, as seen from the root of its repository, or, of a plain folder, from the folder of the
-        configuration; none where that folder lies outside of it."""
+        """Where a source's policies lie, as seen from the root of its repository, or, of a plain folder, from
+        the folder of the configuration; none where that folder lies outside of it."""
         if source.path is None:
             return source.paths
         found = [os.path.normpath(os.path.join(source.path, place)) for place in source.paths]
@@ -60,8 +61,8 @@ def find(start: Path) -> Path | None:
 
 
 def load(given: Path | None, beside: Path | None = None) -> Setup | None:
-    """The configuration, named on stderr: --config or GITMESH_CONFIG; else `beside`, or the nearest from here upwards, as far as
-    it is trusted. None where there is none. Exits with 2 where it is not valid."""
+    """The configuration, named on stderr: --config or GITMESH_CONFIG; else `beside`, or the nearest from here
+    upwards, as far as it is trusted. None where there is none. Exits with 2 where it is not valid."""
     if given is not None:
         return read(given)
     file = beside or find(Path.cwd())
@@ -77,16 +78,23 @@ def read(file: Path, *, quiet: bool = False) -> Setup:
 
 
 def found(file: Path, content: bytes) -> Setup:
-    """A configuration that nobody named, as it is here or was at some commit: it counts fully only once that content is trusted."""
+    """A configuration that nobody named, as it is here or was at some commit: it counts fully only once that
+    content is trusted.
+    """
     if trust.is_trusted(file, content, os.environ):
         setup = Setup(config=parsed(file, content), file=file)
     elif file.is_symlink():
-        raise click.UsageError(f"{_shown(file)} is a symbolic link, found and not named; {consent_line(file)}")
+        raise click.UsageError(
+            f"{_shown(file)} is a symbolic link, found and not named; {consent_line(file)}"
+        )
     else:
         setup = Setup(config=parsed(file, content), file=file, confined=True)
     console.note(printable(f"configuration: {_shown(file)}"))
     if setup.confined:
-        console.note("  found, not named, and not trusted: it uses only what lies below its folder, and keeps nothing from being checked")
+        console.note(
+            "  found, not named, and not trusted: it uses only what lies below its folder, and keeps nothing"
+            " from being checked"
+        )
         console.note(printable(f"  {consent_line(file)}"))
     return setup
 
@@ -94,9 +102,17 @@ def found(file: Path, content: bytes) -> Setup:
 def consent_line(file: Path) -> str:
     """What to type where a configuration that was found is meant."""
     context = click.get_current_context(silent=True)
-    words = [*(context.find_root().obj or ()), "--config", _shown(file)] if context else ["--config", _shown(file)]
+    words = (
+        [*(context.find_root().obj or ()), "--config", _shown(file)]
+        if context
+        else ["--config", _shown(file)]
+    )
     once = f"for all of it: {shlex.join(['gitmesh', *words])}"
-    return once if trust.in_ci(os.environ) else f"{once}; or, from now on: {shlex.join(['gitmesh', 'trust', _shown(file)])}"
+    return (
+        once
+        if trust.in_ci(os.environ)
+        else f"{once}; or, from now on: {shlex.join(['gitmesh', 'trust', _shown(file)])}"
+    )
 
 
 def content_of(file: Path) -> bytes:
@@ -111,7 +127,9 @@ def content_of(file: Path) -> bytes:
 
 
 def parsed(file: Path, content: bytes) -> Config:
-    """The configuration that a file's content is. Its findings are printed like any others, and end the command."""
+    """The configuration that a file's content is. Its findings are printed like any others, and end the
+    command.
+    """
     from gitmesh.parsing.settings import load_config
 
     config, findings = load_config(content, _shown(file), os.environ)
@@ -128,7 +146,10 @@ def require(given: Path | None) -> Setup:
     """The configuration; a clear failure without one."""
     setup = load(given)
     if setup is None:
-        raise click.UsageError(f"no configuration: give --config FILE, set GITMESH_CONFIG, or run below a folder with {FILE}; {BEGIN}")
+        raise click.UsageError(
+            f"no configuration: give --config FILE, set GITMESH_CONFIG, or run below a folder with {FILE};"
+            f" {BEGIN}"
+        )
     return setup
 
 

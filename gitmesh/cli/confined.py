@@ -1,6 +1,8 @@
-"""What a configuration may use that was found by itself and is not trusted: what lies below its folder, as data only.
+"""What a configuration may use that was found by itself and is not trusted: what lies below its folder, as
+data only.
 
-Somebody else may have written it and everything beside it. It may not run a program, send or read a credential, or talk to a network.
+Somebody else may have written it and everything beside it. It may not run a program, send or read a
+credential, or talk to a network.
 """
 
 from __future__ import annotations
@@ -15,7 +17,11 @@ from gitmesh.model.config import ClusterConfig, SourceAuth, SourceConfig
 def cluster_problem(config: Path, cluster: ClusterConfig) -> str:
     """Why such a configuration may not use this cluster; "" where it may. `config` is its file."""
     if cluster.directory is None:
-        return f"the kubeconfig {cluster.kubeconfig.path} is not used" if cluster.kubeconfig else "the cluster around is not used"
+        return (
+            f"the kubeconfig {cluster.kubeconfig.path} is not used"
+            if cluster.kubeconfig
+            else "the cluster around is not used"
+        )
     if _is_of_others(config):
         return "the configuration belongs to another user"
     if not _below(config.parent, config.parent / cluster.directory):
@@ -24,7 +30,9 @@ def cluster_problem(config: Path, cluster: ClusterConfig) -> str:
 
 
 def source_problem(config: Path, source: SourceConfig) -> str:
-    """Why such a configuration may not read this repository or folder; "" where it may. `config` is its file."""
+    """Why such a configuration may not read this repository or folder; "" where it may. `config` is its
+    file.
+    """
     if source.auth != SourceAuth():
         return "no credentials or proxies are used"
     if source.url is not None and not source.url.startswith("file://"):
@@ -42,13 +50,15 @@ def source_problem(config: Path, source: SourceConfig) -> str:
 
 
 def _below(base: Path, path: Path, *, git: bool = False, whole: bool = False) -> bool:
-    """Whether a path leads to a place inside the folder, links followed, or with `whole` to the folder itself; into git's own files
-    only with `git`."""
+    """Whether a path leads to a place inside the folder, links followed, or with `whole` to the folder
+    itself; into git's own files only with `git`."""
     top, real = os.path.realpath(base), os.path.realpath(path)
     inside = real.startswith(top.rstrip(os.sep) + os.sep) or (whole and real == top)
     return inside and (git or ".git" not in os.path.relpath(real, top).casefold().split(os.sep))
 
 
 def _is_of_others(config: Path) -> bool:
-    """Whether somebody else put the file there, in a folder that several write: what lies below it may be ours."""
+    """Whether somebody else put the file there, in a folder that several write: what lies below it may be
+    ours.
+    """
     return config.stat().st_uid != os.geteuid()

@@ -1,6 +1,8 @@
-"""The terminal, and the one door to it: data on stdout, everything else on stderr; colour and progress only where somebody looks.
+"""The terminal, and the one door to it: data on stdout, everything else on stderr; colour and progress only
+where somebody looks.
 
-Arguments, files, repositories and APIs say what they like. Whatever is printed for a person goes through here and is made fit.
+Arguments, files, repositories and APIs say what they like. Whatever is printed for a person goes through here
+and is made fit.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ _CLEAR = "\r\x1b[2K"
 
 
 def wants_color(choice: bool | None, stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """--color / --no-color first, then NO_COLOR, FORCE_COLOR, TERM=dumb, then whether the stream is a terminal."""
+    """--color / --no-color first, then NO_COLOR, FORCE_COLOR, TERM=dumb, then whether the stream is a
+    terminal.
+    """
     if choice is not None:
         return choice
     if environment.get("NO_COLOR"):
@@ -40,15 +44,23 @@ def paint_for(choice: bool | None, *, error: bool = False) -> Paint:
 
 
 def program() -> tuple[str, ...]:
-    """How this program is started from this shell: by its name where that is found, else as it was started now."""
+    """How this program is started from this shell: by its name where that is found, else as it was started
+    now.
+    """
     if shutil.which("gitmesh"):
         return ("gitmesh",)
     started = Path(sys.argv[0])
-    return (str(started.absolute()),) if started.name == "gitmesh" and os.access(started, os.X_OK) else (sys.executable, "-m", "gitmesh")
+    return (
+        (str(started.absolute()),)
+        if started.name == "gitmesh" and os.access(started, os.X_OK)
+        else (sys.executable, "-m", "gitmesh")
+    )
 
 
 def data(text: str, paint: Paint = plain) -> None:
-    """Print the answer for a person; `paint` is what it was rendered with. What came from outside moves no cursor."""
+    """Print the answer for a person; `paint` is what it was rendered with. What came from outside moves no
+    cursor.
+    """
     click.echo(printable_lines(text, paint), nl=False, color=True)
 
 
@@ -63,17 +75,23 @@ def note(text: str, paint: Paint = plain) -> None:
 
 
 def complaint(mistake: click.ClickException) -> None:
-    """Say what was wrong with a command line, or what failed: the message, which may repeat any argument or file, on one line."""
+    """Say what was wrong with a command line, or what failed: the message, which may repeat any argument or
+    file, on one line.
+    """
     if isinstance(mistake, click.UsageError) and mistake.ctx is not None:
         asked = f"{mistake.ctx.command_path} {mistake.ctx.help_option_names[0]}"
         note(f"{mistake.ctx.get_usage()}\nTry '{asked}' for help.\n")
     text = mistake.format_message()
-    note(f"Error: {printable(' '.join(text.split()) if isinstance(mistake, click.MissingParameter) else text)}")
+    note(
+        f"Error: {printable(' '.join(text.split()) if isinstance(mistake, click.MissingParameter) else text)}"
+    )
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A line on stderr that says what is being done: on a terminal only, and nothing for what is done in 300 ms."""
+    """A line on stderr that says what is being done: on a terminal only, and nothing for what is done in 300
+    ms.
+    """
     line = Progress(sys.stderr, active=sys.stderr.isatty() and os.environ.get("TERM") != "dumb")
     try:
         yield line

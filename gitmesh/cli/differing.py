@@ -1,4 +1,6 @@
-"""What two revisions decide otherwise about one client, one destination, or one of them and everybody: `can` and `who-can` with --base."""
+"""What two revisions decide otherwise about one client, one destination, or one of them and everybody: `can`
+and `who-can` with --base.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,17 @@ from gitmesh.model.comparison import NAMELESS, AccessChange, ClusterComparison, 
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.reviewing.risk import risk_of
 
-WORDS = """With --base two commits of a checkout are compared, as `gitmesh diff --base` does it, and what is decided otherwise is told."""
+WORDS = """With --base two commits of a checkout are compared, as `gitmesh diff --base` does it, and what
+is decided otherwise is told.
+"""
 """What the help of the commands says of it."""
 _EVERYBODY = ("anybody", "anybody with an identity")
 
 
 def answer(given: Mapping[str, Any], base: str, *, source: str = ANY) -> int:
-    """Compare, and print what is decided otherwise for the ends that are named; the exit code is that of a comparison."""
+    """Compare, and print what is decided otherwise for the ends that are named; the exit code is that of a
+    comparison.
+    """
     if given["expect"] is not None:
         raise click.UsageError("--base tells what differs: --expect is about one revision")
     asked = comparing.ComparisonWanted(
@@ -36,7 +42,9 @@ def answer(given: Mapping[str, Any], base: str, *, source: str = ANY) -> int:
         store=given["store"],
     )
     found = _narrowed(comparing.compared(asked, translators()), source, given["destination"])
-    return comparing.answer(found, given["form"], color=given["color"], fail_on=given["fail_on"], access_only=True)
+    return comparing.answer(
+        found, given["form"], color=given["color"], fail_on=given["fail_on"], access_only=True
+    )
 
 
 def only_with_base(given: Mapping[str, Any]) -> None:
@@ -48,7 +56,12 @@ def only_with_base(given: Mapping[str, Any]) -> None:
 def _narrowed(found: comparing.Compared, source: str, destination: str) -> comparing.Compared:
     """Of a comparison what it says of access between these ends. What no cluster has is a usage error."""
     place, _, port = destination.partition(":")
-    services = {key for one in found.facts.values() for key in one.service_index if place in (key[1], "/".join(key), ANY)}
+    services = {
+        key
+        for one in found.facts.values()
+        for key in one.service_index
+        if place in (key[1], "/".join(key), ANY)
+    }
     if not services:
         raise click.UsageError(ends.no_service(destination, found.facts))
     labels = {name: _labels(source, facts) for name, facts in found.facts.items()}
@@ -56,7 +69,9 @@ def _narrowed(found: comparing.Compared, source: str, destination: str) -> compa
         raise click.UsageError(ends.no_client(source, found.facts))
 
     def is_meant(change: AccessChange, callers: frozenset[str]) -> bool:
-        there = change.service in services and (not port or not change.ports or port in map(str, change.ports))
+        there = change.service in services and (
+            not port or not change.ports or port in map(str, change.ports)
+        )
         return there and (source == ANY or not callers.isdisjoint(change.callers))
 
     def part(one: ClusterComparison) -> ClusterComparison:
@@ -65,7 +80,9 @@ def _narrowed(found: comparing.Compared, source: str, destination: str) -> compa
         return replace(one, access=rows, objects=(), routes=(), protection=(), reach=Reach())
 
     clusters = {name: part(one) for name, one in found.comparison.clusters.items()}
-    return replace(found, comparison=replace(found.comparison, clusters=clusters, risk=risk_of(clusters, ())), drift=None)
+    return replace(
+        found, comparison=replace(found.comparison, clusters=clusters, risk=risk_of(clusters, ())), drift=None
+    )
 
 
 def _labels(source: str, facts: ClusterFacts) -> frozenset[str]:
@@ -74,9 +91,17 @@ def _labels(source: str, facts: ClusterFacts) -> frozenset[str]:
     if client is None:
         return frozenset()
     if client.trust_domain is None:
-        named = {f"{one.namespace}/{one.name} {NAMELESS}" for one in facts.workloads if source in (one.name, f"{one.namespace}/{one.name}")}
+        named = {
+            f"{one.namespace}/{one.name} {NAMELESS}"
+            for one in facts.workloads
+            if source in (one.name, f"{one.namespace}/{one.name}")
+        }
         return frozenset({NAMELESS, "anybody", *named})
     account = f"{client.namespace}/{client.service_account}"
     mine = (client.namespace, client.service_account)
-    running = {f"{one.namespace}/{one.name}" for one in facts.workloads if (one.namespace, one.service_account) == mine}
+    running = {
+        f"{one.namespace}/{one.name}"
+        for one in facts.workloads
+        if (one.namespace, one.service_account) == mine
+    }
     return frozenset({account, *running, *_EVERYBODY})

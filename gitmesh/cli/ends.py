@@ -1,4 +1,6 @@
-"""The two ends of a question as they were typed: which Service, and who calls it, in the facts of a cluster."""
+"""The two ends of a question as they were typed: which Service, and who calls it, in the facts of a
+cluster.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ ACCOUNT = "serviceaccount:"
 
 
 def service_and_port(text: str, facts: ClusterFacts) -> tuple[Service, ServicePort] | None:
-    """The Service and its port that are meant, if the cluster has it; a port need not be named where it is the only one."""
+    """The Service and its port that are meant, if the cluster has it; a port need not be named where it is
+    the only one.
+    """
     service = named_service(text, facts)
     return None if service is None else (service, named_port(service, text.partition(":")[2], facts.cluster))
 
@@ -34,13 +38,21 @@ def named_service(text: str, facts: ClusterFacts) -> Service | None:
 
 def named_port(service: Service, reference: str, cluster: str) -> ServicePort:
     """Its port of that number or name, or its only one."""
-    port = port_of(service, int(reference) if reference.isascii() and reference.isdigit() else reference) if reference else None
+    port = (
+        port_of(service, int(reference) if reference.isascii() and reference.isdigit() else reference)
+        if reference
+        else None
+    )
     if not reference and len(service.ports) == 1:
         port = service.ports[0]
     if port is None:
         has = ", ".join(f"{p.number} {p.name}".strip() for p in service.ports) or "none"
-        fault = f"has no port {reference}" if reference or not service.ports else "has several ports, name one"
-        raise click.UsageError(f"Service {service.namespace}/{service.name} of cluster {cluster} {fault}; there is {has}")
+        fault = (
+            f"has no port {reference}" if reference or not service.ports else "has several ports, name one"
+        )
+        raise click.UsageError(
+            f"Service {service.namespace}/{service.name} of cluster {cluster} {fault}; there is {has}"
+        )
     return port
 
 
@@ -105,18 +117,29 @@ def _running(workloads: list[Workload], facts: ClusterFacts, ip: str, mesh: str 
 
 def no_service(text: str, known: Mapping[str, ClusterFacts]) -> str:
     """That no cluster has such a Service."""
-    return _missing("Service", text.partition(":")[0], {one.key for facts in known.values() for one in facts.services}, known)
+    return _missing(
+        "Service",
+        text.partition(":")[0],
+        {one.key for facts in known.values() for one in facts.services},
+        known,
+    )
 
 
 def no_client(text: str, known: Mapping[str, ClusterFacts]) -> str:
     """That no cluster has such a client."""
-    names = {key for facts in known.values() for key in (*facts.service_accounts, *((w.namespace, w.name) for w in facts.workloads))}
+    names = {
+        key
+        for facts in known.values()
+        for key in (*facts.service_accounts, *((w.namespace, w.name) for w in facts.workloads))
+    }
     return _missing("workload or ServiceAccount", text, names, known)
 
 
 def _missing(what: str, text: str, names: set[tuple[str, str]], facts: Mapping[str, ClusterFacts]) -> str:
     text = text.removeprefix(ACCOUNT)
-    known = {f"{namespace}/{name}" for namespace, name in names} if "/" in text else {name for _, name in names}
+    known = (
+        {f"{namespace}/{name}" for namespace, name in names} if "/" in text else {name for _, name in names}
+    )
     clusters = ", ".join(sorted(facts)) or "any cluster: none is known"
     hint = suggest(text, known)
     return f"there is no {what} {text} in {clusters}{f'; {hint}' if hint else ''}"

@@ -15,7 +15,9 @@ FAILED = 3
 
 
 def exit_code(report: Report, *, fail_on: str = "error", differences: bool = False) -> int:
-    """The exit code of a report; with `differences`, something left to write is 1 where nothing worse was found."""
+    """The exit code of a report; with `differences`, something left to write is 1 where nothing worse was
+    found.
+    """
     if report.unreachable or any(source.unavailable for source in report.sources.values()):
         return FAILED
     if fails(report.diagnostics, fail_on):

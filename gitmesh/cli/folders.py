@@ -29,32 +29,51 @@ _KEPT_BESIDE = frozenset({"Config", "Ledger"})
 """Documents of ours that lie beside policies: the configuration, and in directory clusters the ledger."""
 
 
-def folder(path: Path, name: str, setup: Setup | None = None, inside: Sequence[str] = (), *, root: bool = False) -> FolderSource:
-    """A folder or a file as a source. `inside` are the paths of the configuration; `root` says that they are meant from here.
+def folder(
+    path: Path, name: str, setup: Setup | None = None, inside: Sequence[str] = (), *, root: bool = False
+) -> FolderSource:
+    """A folder or a file as a source. `inside` are the paths of the configuration; `root` says that they are
+    meant from here.
 
-    The paths are those of a repository's root, so they are asked for where PATH is one for sure: it is a checkout, or the folder of
-    the configuration. Above one of them in a checkout, what of them lies in PATH is meant; anywhere else, and inside of one, all of PATH.
-    Files are named as they can be opened from the current directory. A configuration that is not trusted hides no policy.
+    The paths are those of a repository's root, so they are asked for where PATH is one for sure: it is a
+    checkout, or the folder of the configuration. Above one of them in a checkout, what of them lies in PATH
+    is meant; anywhere else, and inside of one, all of PATH. Files are named as they can be opened from the
+    current directory. A configuration that is not trusted hides no policy.
     """
     top = checkout(path)
     if link := _link(path, top):
         return FolderSource(name, str(link.parent), prefix=_prefix(link.parent), paths=(link.name,))
     if not path.is_dir():
         index, within = read_index(top) if top else None, _within(path.parent, top)
-        return FolderSource(name, str(path.parent), prefix=_prefix(path.parent), paths=(path.name,), index=index, inside=within)
+        return FolderSource(
+            name,
+            str(path.parent),
+            prefix=_prefix(path.parent),
+            paths=(path.name,),
+            index=index,
+            inside=within,
+        )
     beyond = partial(_claims, prefix=_prefix(path)) if setup is not None and setup.confined else None
     asked = tuple(inside) if root and inside else _asked(path, top, inside, setup.base if setup else None)
     within = _within(path, top)
     return FolderSource(
-        name, str(path), prefix=_prefix(path), paths=asked, beyond=beyond, index=read_index(top) if top else None, inside=within
+        name,
+        str(path),
+        prefix=_prefix(path),
+        paths=asked,
+        beyond=beyond,
+        index=read_index(top) if top else None,
+        inside=within,
     )
 
 
 def stand_in(path: Path, name: str, setup: Setup, inside: Sequence[str]) -> Source:
-    """What stands in for a source: as `folder`, but a PATH in a checkout that has to do with the source's paths means all of them.
+    """What stands in for a source: as `folder`, but a PATH in a checkout that has to do with the source's
+    paths means all of them.
 
-    A part of the source would read as if all the rest were deleted, and a path that is missing beside it would not be seen. So one
-    file stands in for the committed one of its path; it is a usage error where there is none.
+    A part of the source would read as if all the rest were deleted, and a path that is missing beside it
+    would not be seen. So one file stands in for the committed one of its path; it is a usage error where
+    there is none.
     """
     top = checkout(path)
     if not path.is_dir() and _link(path, top) is None:
@@ -65,13 +84,16 @@ def stand_in(path: Path, name: str, setup: Setup, inside: Sequence[str]) -> Sour
 
 
 def in_place_of(own: FolderSource, path: Path) -> FolderSource:
-    """What PATH means for a source that is a plain folder: that folder itself where PATH is a part of it or holds it, as a part alone
-    would read as if all the rest were deleted; else PATH as it is, in its place."""
+    """What PATH means for a source that is a plain folder: that folder itself where PATH is a part of it or
+    holds it, as a part alone would read as if all the rest were deleted; else PATH as it is, in its place."""
     mine, other = Path(os.path.realpath(own.path)), Path(os.path.realpath(path))
     if mine == other or mine in other.parents or other in mine.parents:
         return own
     if not path.is_dir():
-        text = f"{path} is one file outside of {own.path}, and in place of source {own.name} everything else would read as deleted"
+        text = (
+            f"{path} is one file outside of {own.path}, and in place of source {own.name} everything else"
+            " would read as deleted"
+        )
         raise click.UsageError(f"{text}; give a file of that folder, or a whole folder")
     inside = own.paths if any((path / place).exists() for place in own.paths) else ()
     return folder(path, own.name, inside=inside, root=True)
@@ -85,7 +107,9 @@ def _edited(path: Path, top: Path | None, name: str, inside: Sequence[str]) -> S
     within = _within(path, top)
     if top is None or not any(lies_below(os.fsencode(within), place) for place in inside):
         text = f"{path} is one file, and in place of source {name} everything else would read as deleted"
-        raise click.UsageError(f"{text}; give the whole folder, or a file of a checkout below its paths ({', '.join(inside)})")
+        raise click.UsageError(
+            f"{text}; give the whole folder, or a file of a checkout below its paths ({', '.join(inside)})"
+        )
     checkout = Checkout(top)
     try:
         commit = checkout.commit("HEAD")
@@ -95,19 +119,28 @@ def _edited(path: Path, top: Path | None, name: str, inside: Sequence[str]) -> S
 
 
 def uncommitted(head: CommitSource, top: Path) -> list[str]:
-    """The policy files of the checkout `top` that are not as the commit has them: edited, new, or deleted. Nothing where that cannot be
-    told; whoever compares commits says so, lest an edit look as if it changed nothing."""
+    """The policy files of the checkout `top` that are not as the commit has them: edited, new, or deleted.
+    Nothing where that cannot be told; whoever compares commits says so, lest an edit look as if it changed
+    nothing.
+    """
     from gitmesh.adapters.git.tree import list_policies
 
     index = read_index(top)
     try:
         there = FolderSource(head.name, str(top), paths=head.paths, index=index).fetch().files
-        committed = {os.fsdecode(one.path): one.blob for one in list_policies(head.objects, head.commit, head.paths, head.name).files}
+        committed = {
+            os.fsdecode(one.path): one.blob
+            for one in list_policies(head.objects, head.commit, head.paths, head.name).files
+        }
     except SourceError:
         return []
     if any(len(blob) != len(blob_id(b"")) for blob in committed.values()):
         return []  # a repository of SHA-256
-    same = {file.path for file in there if committed.get(file.path) in (file.blob, blob_id(file.content.replace(b"\r\n", b"\n")))}
+    same = {
+        file.path
+        for file in there
+        if committed.get(file.path) in (file.blob, blob_id(file.content.replace(b"\r\n", b"\n")))
+    }
     absent = index.skipped if index else ()
     return sorted({file.path for file in there}.union(committed).difference(same, absent))
 
@@ -117,8 +150,8 @@ def _related(here: str, place: str) -> bool:
 
 
 def _claims(file: File, prefix: str) -> bool:
-    """Whether a file may be meant as policies: anything but the objects of other tools, and what GitMesh keeps beside. What a
-    name that begins with a dot sets apart (`.github`) must look like one."""
+    """Whether a file may be meant as policies: anything but the objects of other tools, and what GitMesh
+    keeps beside. What a name that begins with a dot sets apart (`.github`) must look like one."""
     parsed = read(file.content, file.path)
     documents = [document.data for document in parsed.documents if document.data is not None]
     if any(part.startswith(".") for part in file.path.removeprefix(prefix).split("/")):
@@ -146,7 +179,11 @@ def _asked(path: Path, top: Path | None, inside: Sequence[str], root: Path | Non
     if inside and (absolute == top or (root is not None and path.resolve() == root)):
         return tuple(inside)
     here = _within(path, top)
-    return tuple(place.removeprefix(f"{here}/") for place in inside if here and place != here and lies_below(place.encode(), here)) or ("",)
+    return tuple(
+        place.removeprefix(f"{here}/")
+        for place in inside
+        if here and place != here and lies_below(place.encode(), here)
+    ) or ("",)
 
 
 def _within(path: Path, top: Path | None) -> str:
@@ -156,7 +193,9 @@ def _within(path: Path, top: Path | None) -> str:
 
 
 def _link(path: Path, top: Path | None) -> Path | None:
-    """The first part of a path inside a checkout that is a symbolic link: git holds the link, not what it leads to."""
+    """The first part of a path inside a checkout that is a symbolic link: git holds the link, not what it
+    leads to.
+    """
     absolute = Path(os.path.abspath(path))
     inner = [one for one in (absolute, *absolute.parents) if top is not None and top in one.parents]
     return next((_seen(one) for one in reversed(inner) if one.is_symlink()), None)

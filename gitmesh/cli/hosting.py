@@ -1,4 +1,6 @@
-"""What the agent does with a forge, wired from the configuration: reviews, outcomes, and the webhook that wakes it."""
+"""What the agent does with a forge, wired from the configuration: reviews, outcomes, and the webhook that
+wakes it.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def hosting(
     translators: Mapping[str, Translator],
     log: FilteringBoundLogger,
 ) -> ForgeParts:
-    """Nothing, where the configuration names no forge, or no repository that it could be about. That is the first one."""
+    """Nothing, where the configuration names no forge, or no repository that it could be about. That is the
+    first one.
+    """
     config, first = setup.config.forge, _repository(setup)
     if config is None or first is None:
         if config is not None:
@@ -57,7 +61,9 @@ def hosting(
     webhook = None
     if config.webhook is not None:
         secret = setup.base / config.webhook.secret_file
-        webhook = ForgeHook(config.kind, config.repository, secret, pushed=waking(setup, polled, reviewer), log=log)
+        webhook = ForgeHook(
+            config.kind, config.repository, secret, pushed=waking(setup, polled, reviewer), log=log
+        )
     return ForgeParts(outcomes=outcomes, reviewer=reviewer, webhook=webhook)
 
 
@@ -111,10 +117,14 @@ def waking(setup: Setup, polled: Sequence[Polled], reviewer: Reviewer | None) ->
 
 
 def comparing(
-    setup: Setup, source: GitSource, others: Sequence[GitSource | FolderSource], heads: Heads, translators: Mapping[str, Translator]
+    setup: Setup,
+    source: GitSource,
+    others: Sequence[GitSource | FolderSource],
+    heads: Heads,
+    translators: Mapping[str, Translator],
 ) -> Compare:
-    """Two commits of a source in the heads' store, beside the other sources as they are in force, a folder as it is; clusters are what
-    is remembered of them."""
+    """Two commits of a source in the heads' store, beside the other sources as they are in force, a folder as
+    it is; clusters are what is remembered of them."""
     from gitmesh.adapters.folder import FolderSource
     from gitmesh.adapters.git.snapshots import CommitSource
     from gitmesh.reviewing.review import Ground, Sides, review
@@ -122,12 +132,26 @@ def comparing(
     enforced = {one.name: one.enforce for one in setup.config.clusters}
 
     def as_in_force(one: GitSource | FolderSource, commit: str) -> Source:
-        return one if isinstance(one, FolderSource) else CommitSource(one.name, one.repository, commit, one.paths)
+        return (
+            one
+            if isinstance(one, FolderSource)
+            else CommitSource(one.name, one.repository, commit, one.paths)
+        )
 
-    def compare(base: str, head: str, standpoint: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
-        missing = [one.name for one in others if one.name not in standpoint.others and not isinstance(one, FolderSource)]
-        beside = [as_in_force(one, standpoint.others.get(one.name, "")) for one in others if one.name not in missing]
-        was, now = (CommitSource(source.name, heads.repository, commit, source.paths) for commit in (base, head))
+    def compare(
+        base: str, head: str, standpoint: Standpoint, *, memo: Memo, clock: Callable[[], float]
+    ) -> Comparison:
+        missing = [
+            one.name
+            for one in others
+            if one.name not in standpoint.others and not isinstance(one, FolderSource)
+        ]
+        beside = [
+            as_in_force(one, standpoint.others.get(one.name, "")) for one in others if one.name not in missing
+        ]
+        was, now = (
+            CommitSource(source.name, heads.repository, commit, source.paths) for commit in (base, head)
+        )
         ground = Ground(
             fleet=wiring.remembered_fleet(setup.config.clusters, standpoint.facts),
             translators=translators,

@@ -25,16 +25,30 @@ ENTRIES: Mapping[str, Entry] = {
     "render": Entry(module=f"{_COMMANDS}.render", help="Print the objects that each cluster would get."),
     "diff": Entry(module=f"{_COMMANDS}.diff", help="Show what differs between policies and live clusters."),
     "review": Entry(module=f"{_COMMANDS}.review", help="Say on a pull request what its merge would mean."),
-    "can": Entry(module=f"{_COMMANDS}.can", help="Say whether a request would be admitted, and which lines decide."),
-    "who-can": Entry(module=f"{_COMMANDS}.who_can", help="Say who can call a destination, and which lines decide."),
-    "route": Entry(module=f"{_COMMANDS}.route", help="Say how a request would be treated, and which lines decide."),
+    "can": Entry(
+        module=f"{_COMMANDS}.can", help="Say whether a request would be admitted, and which lines decide."
+    ),
+    "who-can": Entry(
+        module=f"{_COMMANDS}.who_can", help="Say who can call a destination, and which lines decide."
+    ),
+    "route": Entry(
+        module=f"{_COMMANDS}.route", help="Say how a request would be treated, and which lines decide."
+    ),
     "sync": Entry(module=f"{_COMMANDS}.sync", help="Make the clusters what the policies say, once."),
-    "status": Entry(module=f"{_COMMANDS}.status", help="Show what is in force, refused and waiting, and each cluster."),
-    "history": Entry(module=f"{_COMMANDS}.history", help="Show what became of each commit, and what was healed."),
-    "approve": Entry(module=f"{_COMMANDS}.approve", help="End a hold: confirm the facts that a finding doubts."),
+    "status": Entry(
+        module=f"{_COMMANDS}.status", help="Show what is in force, refused and waiting, and each cluster."
+    ),
+    "history": Entry(
+        module=f"{_COMMANDS}.history", help="Show what became of each commit, and what was healed."
+    ),
+    "approve": Entry(
+        module=f"{_COMMANDS}.approve", help="End a hold: confirm the facts that a finding doubts."
+    ),
     "agent": Entry(module=f"{_COMMANDS}.agent", help="Keep the clusters what the policies say, for ever."),
     "discover": Entry(module=f"{_COMMANDS}.discover", help="Show what runs in the clusters."),
-    "check": Entry(module=f"{_COMMANDS}.check", help="Check configuration, repositories, clusters and rights."),
+    "check": Entry(
+        module=f"{_COMMANDS}.check", help="Check configuration, repositories, clusters and rights."
+    ),
     "trust": Entry(module=f"{_COMMANDS}.trust", help="Agree to a configuration that is found by itself."),
     "explain": Entry(module=f"{_COMMANDS}.explain", help="Explain a finding's code or a policy's field."),
     "schema": Entry(module=f"{_COMMANDS}.schema", help="Print the JSON Schema of the policy kinds."),
@@ -81,7 +95,9 @@ cli.params.append(
         callback=lambda ctx, _param, value: _version(ctx) if value else None,
     )
 )
-cli.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of a defect."))
+cli.params.append(
+    click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of a defect.")
+)
 
 
 def _version(ctx: click.Context) -> None:
@@ -92,8 +108,9 @@ def _version(ctx: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit the process.
 
-    The garbage collector stays away: a command makes many values and next to no cycles, and to walk them, again and again while
-    modules are loaded and once more at the exit, is a fifth of a short run. The agent lets it work between its cycles.
+    The garbage collector stays away: a command makes many values and next to no cycles, and to walk them,
+    again and again while modules are loaded and once more at the exit, is a fifth of a short run. The agent
+    lets it work between its cycles.
     """
     gc.disable()
     try:
@@ -103,7 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line; the exit code. Nothing that happens inside escapes as a traceback or as exit code 1."""
+    """Run the command line; the exit code. Nothing that happens inside escapes as a traceback or as exit code
+    1.
+    """
     try:
         code = cli.main(arguments, prog_name="gitmesh", standalone_mode=False, obj=tuple(arguments))
         sys.stdout.flush()

@@ -35,7 +35,13 @@ def output(*formats: str, default: str = "text") -> Callable[[C], C]:
 
     def decorate(command: C) -> C:
         return click.option(
-            "-o", "--output", "form", type=click.Choice(formats), default=default, show_default=True, help="Format of the answer on stdout."
+            "-o",
+            "--output",
+            "form",
+            type=click.Choice(formats),
+            default=default,
+            show_default=True,
+            help="Format of the answer on stdout.",
         )(command)
 
     return decorate
@@ -44,12 +50,17 @@ def output(*formats: str, default: str = "text") -> Callable[[C], C]:
 def color(command: C) -> C:
     """--color / --no-color"""
     return click.option(
-        "--color/--no-color", "color", default=None, help="Colour always or never; default only on a terminal. NO_COLOR is honoured."
+        "--color/--no-color",
+        "color",
+        default=None,
+        help="Colour always or never; default only on a terminal. NO_COLOR is honoured.",
     )(command)
 
 
 def _configured(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """The configuration's clusters, for the shell's completion; nothing where it cannot be read: a completion never complains."""
+    """The configuration's clusters, for the shell's completion; nothing where it cannot be read: a completion
+    never complains.
+    """
     from gitmesh.adapters.folder import read_config
     from gitmesh.cli.configuration import find
     from gitmesh.errors import SourceError
@@ -60,7 +71,9 @@ def _configured(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
         config, _ = load_config(read_config(str(file)), str(file), os.environ) if file else (None, ())
     except SourceError:
         return []
-    return [cluster.name for cluster in config.clusters if cluster.name.startswith(incomplete)] if config else []
+    return (
+        [cluster.name for cluster in config.clusters if cluster.name.startswith(incomplete)] if config else []
+    )
 
 
 def clusters(command: C) -> C:
@@ -82,14 +95,21 @@ def policies(command: C) -> C:
         "policy_globs",
         multiple=True,
         metavar="POLICY",
-        help="Only what comes from this policy: Kind/namespace/name, namespace/name or name; may be repeated and hold * and ?.",
+        help=(
+            "Only what comes from this policy: Kind/namespace/name, namespace/name or name; may be repeated"
+            " and hold * and ?."
+        ),
     )(command)
 
 
 def fail_on(command: C) -> C:
     """--fail-on"""
     return click.option(
-        "--fail-on", type=click.Choice(_HIGHEST), default="error", show_default=True, help="Findings that make the exit code 2."
+        "--fail-on",
+        type=click.Choice(_HIGHEST),
+        default="error",
+        show_default=True,
+        help="Findings that make the exit code 2.",
     )(command)
 
 
@@ -109,20 +129,35 @@ def facts_from(command: C) -> C:
     return click.option(
         "--facts-from",
         type=click.Choice(("status",)),
-        help="Facts that the agent published on the status branch, as the checkout knows it, in place of live clusters.",
+        help=(
+            "Facts that the agent published on the status branch, as the checkout knows it, in place of live"
+            " clusters."
+        ),
     )(command)
 
 
 def full(command: C) -> C:
     """--full"""
-    return click.option("--full", is_flag=True, help="With --base: show the whole of objects that are new or that go.")(command)
+    return click.option(
+        "--full", is_flag=True, help="With --base: show the whole of objects that are new or that go."
+    )(command)
 
 
 def revisions(command: C) -> C:
     """--base and --head"""
     for decorate in (
-        click.option("--head", metavar="REV", default=HEAD, show_default=True, help="With --base: the revision that is looked at."),
-        click.option("--base", metavar="REV", help="Compare with this revision; where both came apart is where the comparison begins."),
+        click.option(
+            "--head",
+            metavar="REV",
+            default=HEAD,
+            show_default=True,
+            help="With --base: the revision that is looked at.",
+        ),
+        click.option(
+            "--base",
+            metavar="REV",
+            help="Compare with this revision; where both came apart is where the comparison begins.",
+        ),
     ):
         command = decorate(command)
     return command
@@ -140,7 +175,9 @@ def store(command: C) -> C:
 
 def stand_in(command: C) -> C:
     """[PATH] and --source"""
-    command = click.option("--source", "source_name", metavar="NAME", help="Which source PATH stands in for; default the first.")(command)
+    command = click.option(
+        "--source", "source_name", metavar="NAME", help="Which source PATH stands in for; default the first."
+    )(command)
     return path_argument(command)
 
 

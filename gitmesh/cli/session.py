@@ -56,7 +56,13 @@ def translators() -> Mapping[str, Translator]:
         raise click.ClickException(str(error)) from None
 
 
-def whole_job(setup: configuration.Setup, store: Path | None, *, approve: Sequence[str] = (), only: frozenset[str] = frozenset()) -> Job:
+def whole_job(
+    setup: configuration.Setup,
+    store: Path | None,
+    *,
+    approve: Sequence[str] = (),
+    only: frozenset[str] = frozenset(),
+) -> Job:
     """Everything that the configuration names: what `sync` runs once."""
     plugins, repositories = translators(), wiring.sources(setup, store)
     branch = wiring.status_branch(setup, repositories)
@@ -93,7 +99,9 @@ def shown_clusters(report: Report, only: frozenset[str]) -> Report:
     """The report without the clusters that --cluster leaves out."""
     if not only:
         return report
-    return replace(report, clusters={name: result for name, result in report.clusters.items() if name in only})
+    return replace(
+        report, clusters={name: result for name, result in report.clusters.items() if name in only}
+    )
 
 
 _DOCUMENTS: Mapping[Stage, Callable[[Report], Document]] = {
@@ -104,7 +112,9 @@ _DOCUMENTS: Mapping[Stage, Callable[[Report], Document]] = {
 
 
 def answer(report: Report, view: View, *, differences: bool = False) -> int:
-    """Print the report; the exit code. A --policy that means none is a usage error, unless errors may have kept it from being read."""
+    """Print the report; the exit code. A --policy that means none is a usage error, unless errors may have
+    kept it from being read.
+    """
     for glob in unmatched(report, view.policies):
         if not any(one.is_error for one in report.diagnostics):
             raise click.UsageError(f"--policy {glob}: no such policy")

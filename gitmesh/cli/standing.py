@@ -1,4 +1,6 @@
-"""Where `gitmesh status` and `gitmesh history` read: the status branch of a repository, the one that a checkout fetched, or live."""
+"""Where `gitmesh status` and `gitmesh history` read: the status branch of a repository, the one that a
+checkout fetched, or live.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,13 @@ if TYPE_CHECKING:
 DEFAULT_BRANCH = "gitmesh-status"
 
 
-def branch_reader(setup: configuration.Setup | None, store: Path | None, depth: int) -> Callable[[], StatusCopy] | None:
-    """What reads the status branch anew at each call, raising SourceError: out of the repository that it is written to, or, where that
-    may not be asked or nobody says which it is, out of the checkout around. None where there is neither."""
+def branch_reader(
+    setup: configuration.Setup | None, store: Path | None, depth: int
+) -> Callable[[], StatusCopy] | None:
+    """What reads the status branch anew at each call, raising SourceError: out of the repository that it is
+    written to, or, where that may not be asked or nobody says which it is, out of the checkout around. None
+    where there is neither.
+    """
     from gitmesh.adapters.git.checkout import Checkout
     from gitmesh.adapters.statusreading import fetched, tracked
 
@@ -40,7 +46,9 @@ def branch_reader(setup: configuration.Setup | None, store: Path | None, depth: 
 
 def _still(found: StatusCopy | None, branch: str) -> StatusCopy:
     if found is None:
-        raise SourceError(f"origin/{branch} is not in this checkout any more", hint="Fetch it again: git fetch origin.")
+        raise SourceError(
+            f"origin/{branch} is not in this checkout any more", hint="Fetch it again: git fetch origin."
+        )
     return found
 
 
@@ -73,9 +81,12 @@ def live_reader(setup: configuration.Setup, store: Path | None) -> Callable[[], 
 def nowhere() -> click.UsageError:
     """There is no status branch to read."""
     text = (
-        f"there is no status branch to read: no configuration with a repository that has one, and no origin/{DEFAULT_BRANCH} in a checkout"
+        "there is no status branch to read: no configuration with a repository that has one, and no"
+        f" origin/{DEFAULT_BRANCH} in a checkout"
     )
-    return click.UsageError(f"{text}; with a configuration, look live: `gitmesh status --live`; {configuration.BEGIN}")
+    return click.UsageError(
+        f"{text}; with a configuration, look live: `gitmesh status --live`; {configuration.BEGIN}"
+    )
 
 
 def failed(error: SourceError) -> click.ClickException:

@@ -1,4 +1,6 @@
-"""What `gitmesh init` writes: a policy repository to start from, as texts by path. Reads the packaged example, writes nothing."""
+"""What `gitmesh init` writes: a policy repository to start from, as texts by path. Reads the packaged
+example, writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,12 @@ SCHEMA = "gitmesh.schema.json"
 WORKFLOW = ".github/workflows/gitmesh.yaml"
 HOOKS = ".pre-commit-config.yaml"
 """Read at the root of a checkout only."""
-_FILES: Mapping[str, str] = {"TrafficPolicy": "traffic", "AccessPolicy": "access", "VirtualMesh": "mesh", "Adoption": "adoption"}
+_FILES: Mapping[str, str] = {
+    "TrafficPolicy": "traffic",
+    "AccessPolicy": "access",
+    "VirtualMesh": "mesh",
+    "Adoption": "adoption",
+}
 _MODELINE = f"# yaml-language-server: $schema=../{SCHEMA}\n"
 
 _CONFIG = """\
@@ -31,7 +38,8 @@ kind: Config
 instance: shop
 sources:
 - {name: policies, path: policies}
-# Once they are pushed, follow the repository in place of this folder; then every commit is reviewed, and a bad one changes nothing:
+# Once they are pushed, follow the repository in place of this folder; then every commit is reviewed, and
+# a bad one changes nothing:
 # - {name: policies, url: "https://git.example/team/mesh.git", branch: main, paths: [policies]}
 writeBack: {enabled: false}   # a folder has no branch for the status; take this line out with the repository
 clusters:
@@ -75,17 +83,22 @@ spec:
 """
 
 _LABELLED: Mapping[str, str] = {
-    "TrafficPolicy": """\
-# Nobody waits longer than three seconds for a Service with this label. None has it yet: name one of yours in its place.
+    "TrafficPolicy": (
+        """\
+# Nobody waits longer than three seconds for a Service with this label. None has it yet: name one of
+# yours in its place.
 apiVersion: gitmesh.io/v1alpha1
 kind: TrafficPolicy
 metadata: {name: timeouts, namespace: default}
 spec:
   destinations: [{labels: {example: gitmesh}}]
   timeout: 3s
-""",
-    "AccessPolicy": """\
-# Workloads of the namespace default may read from Services with this label, and nobody else may call them. None has it yet.
+"""
+    ),
+    "AccessPolicy": (
+        """\
+# Workloads of the namespace default may read from Services with this label, and nobody else may call
+# them. None has it yet.
 apiVersion: gitmesh.io/v1alpha1
 kind: AccessPolicy
 metadata: {name: readers, namespace: default}
@@ -93,9 +106,12 @@ spec:
   sources: [{namespaces: [default]}]
   destinations: [{labels: {example: gitmesh}}]
   rules: [{methods: [GET, HEAD]}]
-""",
-    "VirtualMesh": """\
-# The cluster's mesh as it is: mutual TLS where both sides can, and access as the mesh itself decides. Strict and Deny come later.
+"""
+    ),
+    "VirtualMesh": (
+        """\
+# The cluster's mesh as it is: mutual TLS where both sides can, and access as the mesh itself decides.
+# Strict and Deny come later.
 apiVersion: gitmesh.io/v1alpha1
 kind: VirtualMesh
 metadata: {name: mesh, namespace: default}
@@ -103,16 +119,20 @@ spec:
   meshes: [{selector: {all: true}}]
   mtls: {mode: Permissive}
   accessDefault: MeshDefault
-""",
-    "Adoption": """\
-# GitMesh may take over this route, should somebody have written it by hand and a policy want one of that name.
+"""
+    ),
+    "Adoption": (
+        """\
+# GitMesh may take over this route, should somebody have written it by hand and a policy want one of that
+# name.
 apiVersion: gitmesh.io/v1alpha1
 kind: Adoption
 metadata: {name: routes-by-hand, namespace: default}
 spec:
   objects: [%(name)s/networking.istio.io/VirtualService/default/example]
   reason: Kept in Git from now on.
-""",
+"""
+    ),
 }
 """Kind -> a policy that is right in any cluster, and changes none."""
 
@@ -131,11 +151,13 @@ gitmesh sync         # make it so, once
 |---|---|
 | `gitmesh.yaml` | where the policies come from, and which clusters they go to |
 | `policies/` | one policy of every kind; `gitmesh explain TrafficPolicy.spec` says what a field means |
-%(clusters)s| `%(schema)s` | lets an editor check policies while you type; `gitmesh schema` prints it anew for a newer version |
+%(clusters)s| `%(schema)s` | lets an editor check policies while you type; `gitmesh schema` prints it anew |
 | `%(workflow)s` | checks every push and pull request |
 
-A `gitmesh.yaml` that is changed, or found in another place, counts fully only once you agree to it: `gitmesh trust`.
-To let an agent follow this repository, put its URL into `gitmesh.yaml`; `gitmesh check` says whether everything can be reached.
+A `gitmesh.yaml` that is changed, or found in another place, counts fully only once you agree to it:
+`gitmesh trust`.
+To let an agent follow this repository, put its URL into `gitmesh.yaml`; `gitmesh check` says whether
+everything can be reached.
 """
 
 _CLUSTERS_ROW = "| `clusters/` | two clusters as folders, so that nothing real is needed to try this |\n"
@@ -160,7 +182,8 @@ jobs:
 """
 
 _HOOKS = """\
-# Checks the policies before each commit, with the gitmesh that is installed; `pre-commit install` switches it on.
+# Checks the policies before each commit, with the gitmesh that is installed; `pre-commit install` switches
+# it on.
 repos:
 - repo: local
   hooks:
@@ -187,8 +210,8 @@ class Context(Struct, frozen=True, kw_only=True):
 
 
 def starter(context: Context | None, inside: str) -> Mapping[str, str]:
-    """Path from the folder -> text, for two clusters as folders, or for that of a context. `inside` is where the folder lies in its
-    checkout ("" = at the root), from where the CI runs."""
+    """Path from the folder -> text, for two clusters as folders, or for that of a context. `inside` is where
+    the folder lies in its checkout ("" = at the root), from where the CI runs."""
     clusters = dict(_example_clusters()) if context is None else {}
     where = f"    defaults:\n      run: {{working-directory: {json.dumps(inside)}}}\n" if inside else ""
     readme = {"clusters": "" if context else _CLUSTERS_ROW, "schema": SCHEMA, "workflow": WORKFLOW}
@@ -206,7 +229,11 @@ def starter(context: Context | None, inside: str) -> Mapping[str, str]:
 def _config(context: Context | None) -> str:
     if context is None:
         return _CONFIG + _DIRECTORIES
-    words = {"name": context.name, "path": json.dumps(str(context.kubeconfig)), "context": json.dumps(context.context)}
+    words = {
+        "name": context.name,
+        "path": json.dumps(str(context.kubeconfig)),
+        "context": json.dumps(context.context),
+    }
     return _CONFIG + _KUBERNETES % words
 
 

@@ -1,4 +1,6 @@
-"""Tables of access, as the command line asks for them: everybody who can call a destination, everything that a client can call."""
+"""Tables of access, as the command line asks for them: everybody who can call a destination, everything that
+a client can call.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,21 @@ from gitmesh.render.access import AccessTable, access_document, access_text
 from gitmesh.render.answers import Asked, client_text
 
 ANY = "*"
-WORDS = """A table tells all requests, folded to those of which the same is said. With --method, --path, --header or --authority it
-tells that one request."""
+WORDS = """A table tells all requests, folded to those of which the same is said. With --method, --path,
+--header or --authority it tells that one request."""
 """What the help of the commands says of tables."""
 
 
 def answer(given: Mapping[str, Any], *, denied: bool = False) -> int:
-    """Decide, make the table of every cluster that has the ends that are named, and print it; the exit code. Of a destination the rows
-    of those who are not simply refused are shown, with `denied` of those who are not simply admitted: --expect means all rows."""
+    """Decide, make the table of every cluster that has the ends that are named, and print it; the exit code.
+    Of a destination the rows of those who are not simply refused are shown, with `denied` of those who are
+    not simply admitted: --expect means all rows.
+    """
     want = asking.wanted({"from_ip": "", **given, "source": given.get("source", ANY)})
     if want.source == ANY and want.ip:
-        raise click.UsageError("--from-ip goes with a client; the table of everybody tells addresses apart by itself")
+        raise click.UsageError(
+            "--from-ip goes with a client; the table of everybody tells addresses apart by itself"
+        )
     decision = asking.decide(given)
     whole = _tables(want, _sample(want), decision) if decision.known else {}
     hidden = None if want.source != ANY else Answer.ALLOWED if denied else Answer.DENIED
@@ -42,7 +48,9 @@ def answer(given: Mapping[str, Any], *, denied: bool = False) -> int:
     )
     expected, rows = given["expect"], [row for found in whole.values() for row in found.rows]
     met = None if expected is None else lambda _: all(meets(row.answer, expected) for row in rows)
-    return asking.tell(given, decision.report, shown if decision.known else None, access_text, access_document, met=met)
+    return asking.tell(
+        given, decision.report, shown if decision.known else None, access_text, access_document, met=met
+    )
 
 
 def meets(found: Answer, expected: str) -> bool:
@@ -57,17 +65,29 @@ def _without(found: AccessTable, hidden: Answer | None) -> AccessTable:
 
 def _sample(want: asking.Wanted) -> Sample | None:
     """The one request that is meant, if its options were given."""
-    sources = map(click.get_current_context().get_parameter_source, ("method", "path", "query", "header", "authority"))
+    sources = map(
+        click.get_current_context().get_parameter_source, ("method", "path", "query", "header", "authority")
+    )
     if all(source in (None, ParameterSource.DEFAULT) for source in sources):
         return None
     return Sample(method=want.method, path=want.path, authority=want.authority, headers=want.headers)
 
 
-def _tables(want: asking.Wanted, request: Sample | None, decision: asking.Decision) -> Mapping[str, AccessTable]:
+def _tables(
+    want: asking.Wanted, request: Sample | None, decision: asking.Decision
+) -> Mapping[str, AccessTable]:
     """A table for each cluster that has what is named. What no cluster has is a usage error."""
     facts = {name: one.index.facts for name, one in decision.known.items()}
-    services = {name: ends.named_service(want.destination, one) for name, one in facts.items() if want.destination != ANY}
-    clients = {name: ends.named_client(want.source, want.ip, one) for name, one in facts.items() if want.source != ANY}
+    services = {
+        name: ends.named_service(want.destination, one)
+        for name, one in facts.items()
+        if want.destination != ANY
+    }
+    clients = {
+        name: ends.named_client(want.source, want.ip, one)
+        for name, one in facts.items()
+        if want.source != ANY
+    }
     if services and not any(services.values()):
         raise click.UsageError(ends.no_service(want.destination, facts))
     if clients and not any(clients.values()):
@@ -75,11 +95,19 @@ def _tables(want: asking.Wanted, request: Sample | None, decision: asking.Decisi
     having = [name for name in facts if services.get(name, True) and clients.get(name, True)]
     if not having:
         raise click.UsageError(f"no cluster has both {want.source} and {want.destination}")
-    return {name: _table(decision.known[name], decision, want, request, services.get(name), clients.get(name)) for name in having}
+    return {
+        name: _table(decision.known[name], decision, want, request, services.get(name), clients.get(name))
+        for name in having
+    }
 
 
 def _table(
-    known: Known, decision: asking.Decision, want: asking.Wanted, request: Sample | None, service: Service | None, client: Client | None
+    known: Known,
+    decision: asking.Decision,
+    want: asking.Wanted,
+    request: Sample | None,
+    service: Service | None,
+    client: Client | None,
 ) -> AccessTable:
     facts = known.index.facts
     reference = want.destination.partition(":")[2]

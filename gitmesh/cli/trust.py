@@ -1,6 +1,7 @@
 """Which configurations the user has agreed to, by path and content: as direnv's `allow`.
 
-A `gitmesh.yaml` that was found by itself may have come with the branch under review. Kept in the user's state, which no branch reaches.
+A `gitmesh.yaml` that was found by itself may have come with the branch under review. Kept in the user's
+state, which no branch reaches.
 """
 
 from __future__ import annotations
@@ -22,11 +23,17 @@ _MAX_STATE = 1 << 20
 def state_file(environment: Mapping[str, str]) -> Path:
     """$XDG_STATE_HOME/gitmesh/trusted.json, else below ~/.local/state."""
     state = environment.get("XDG_STATE_HOME", "")
-    return (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state") / "gitmesh" / "trusted.json"
+    return (
+        (Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state")
+        / "gitmesh"
+        / "trusted.json"
+    )
 
 
 def in_ci(environment: Mapping[str, str]) -> bool:
-    """Whether this is a run of somebody's CI, where nobody agreed to anything: only `--config` counts there."""
+    """Whether this is a run of somebody's CI, where nobody agreed to anything: only `--config` counts
+    there.
+    """
     return environment.get("CI", "").lower() not in ("", "0", "false", "no")
 
 
@@ -50,7 +57,9 @@ def forget(file: Path, environment: Mapping[str, str]) -> bool:
 
 
 def known(environment: Mapping[str, str]) -> Mapping[str, str]:
-    """Real path -> hash. A state that is not there is empty; one that others can write, or that is no such state, is a failure."""
+    """Real path -> hash. A state that is not there is empty; one that others can write, or that is no such
+    state, is a failure.
+    """
     path = state_file(environment)
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
@@ -60,7 +69,9 @@ def known(environment: Mapping[str, str]) -> Mapping[str, str]:
     except OSError as error:
         raise click.ClickException(f"cannot read {path}: {error.strerror}") from None
     if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode) or found.st_mode & 0o022:
-        raise click.ClickException(f"{path} can be written by others, so it says nothing of what you trust; remove it")
+        raise click.ClickException(
+            f"{path} can be written by others, so it says nothing of what you trust; remove it"
+        )
     return _parsed(content, path)
 
 
@@ -68,10 +79,14 @@ def _parsed(content: bytes, path: Path) -> Mapping[str, str]:
     try:
         data = json.loads(content)
         entries = data["trusted"]
-        if data["version"] != _VERSION or not all(isinstance(text, str) for pair in entries.items() for text in pair):
+        if data["version"] != _VERSION or not all(
+            isinstance(text, str) for pair in entries.items() for text in pair
+        ):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise click.ClickException(f"{path} is not a list of trusted configurations of this version; remove it") from None
+        raise click.ClickException(
+            f"{path} is not a list of trusted configurations of this version; remove it"
+        ) from None
     return dict(entries)
 
 

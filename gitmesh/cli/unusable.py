@@ -1,4 +1,6 @@
-"""A configured cluster or repository that may not or cannot be asked at all: it fails alone, the others keep working."""
+"""A configured cluster or repository that may not or cannot be asked at all: it fails alone, the others keep
+working.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class UnusableCluster(Struct):
 
     def _fail(self) -> NoReturn:
         error = self.error
-        raise ClusterError(str(error), retryable=error.retryable, code=error.code, detail=error.detail, hint=error.hint)
+        raise ClusterError(
+            str(error), retryable=error.retryable, code=error.code, detail=error.detail, hint=error.hint
+        )
 
     def facts(self, remembered: Remembered = NOTHING_REMEMBERED) -> ClusterFacts:  # noqa: ARG002  the port's signature
         """Raises ClusterError."""

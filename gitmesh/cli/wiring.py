@@ -44,7 +44,9 @@ def source(setup: Setup, one: SourceConfig, store: Path | None) -> Source:
         from gitmesh.cli.unusable import UnusableSource
 
         if problem := source_problem(setup.file.resolve(), one):
-            return UnusableSource(one.name, f"{problem}, because the configuration is not trusted", consent_line(setup.file))
+            return UnusableSource(
+                one.name, f"{problem}, because the configuration is not trusted", consent_line(setup.file)
+            )
     return own_source(setup, one, store)
 
 
@@ -54,7 +56,9 @@ def own_source(setup: Setup, one: SourceConfig, store: Path | None) -> GitSource
 
 
 def plain_folder(setup: Setup, one: SourceConfig) -> FolderSource:
-    """A folder as a source. Files are named from the folder of the configuration, whoever looks from wherever."""
+    """A folder as a source. Files are named from the folder of the configuration, whoever looks from
+    wherever.
+    """
     from gitmesh.adapters.folder import FolderSource
 
     assert one.path is not None, "the caller has looked"
@@ -112,19 +116,24 @@ def named_source(setup: Setup, name: str | None) -> SourceConfig:
     """The source of that name, the first one without a name. A name that none has is a usage error."""
     found = next((source for source in setup.config.sources if name in (None, source.name)), None)
     if found is None:
-        raise click.UsageError(f"no source is named {name!r}; there are {', '.join(s.name for s in setup.config.sources)}")
+        raise click.UsageError(
+            f"no source is named {name!r}; there are {', '.join(s.name for s in setup.config.sources)}"
+        )
     return found
 
 
 def fleet(setup: Setup, translators: Mapping[str, Translator], *, patient: bool = True) -> Fleet:
-    """The clusters of the configuration. Unless `patient`, none is waited for much longer than its deadline for a request."""
+    """The clusters of the configuration. Unless `patient`, none is waited for much longer than its deadline
+    for a request.
+    """
     from gitmesh.adapters.fleet import LocalFleet
 
     for one in setup.config.clusters:
         for name in sorted(one.control_planes.keys() - translators.keys()):
             there = ", ".join(sorted(translators))
             raise click.ClickException(
-                f"cluster {one.name}: controlPlanes names {name}, which is no installed translator; there are {there}"
+                f"cluster {one.name}: controlPlanes names {name}, which is no installed translator; there are"
+                f" {there}"
             )
     directories = [one.name for one in setup.config.clusters if one.directory is not None]
     bounds = {one.name: one.timeout / 1000 + one.settle_seconds for one in setup.config.clusters}
@@ -133,7 +142,9 @@ def fleet(setup: Setup, translators: Mapping[str, Translator], *, patient: bool 
 
 
 def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translator]) -> Cluster:
-    """One cluster: a directory, or Kubernetes. Kubernetes clients are imported only where one is configured."""
+    """One cluster: a directory, or Kubernetes. Kubernetes clients are imported only where one is
+    configured.
+    """
     from gitmesh.cli.unusable import UnusableCluster
     from gitmesh.errors import ClusterError
 
@@ -172,8 +183,8 @@ def facts_fleet(facts: Mapping[str, ClusterFacts]) -> Fleet:
 
 
 def remembered_fleet(configured: Sequence[ClusterConfig], facts: Mapping[str, ClusterFacts]) -> Fleet:
-    """The configured clusters, each consisting of its facts; one that nothing is known of answers so. None configured: those with
-    facts."""
+    """The configured clusters, each consisting of its facts; one that nothing is known of answers so. None
+    configured: those with facts."""
     from gitmesh.adapters.fleet import LocalFleet
     from gitmesh.adapters.memory import MemoryCluster
     from gitmesh.cli.unusable import UnusableCluster
@@ -190,7 +201,9 @@ def remembered_fleet(configured: Sequence[ClusterConfig], facts: Mapping[str, Cl
 
 
 def read_facts(path: Path) -> Mapping[str, ClusterFacts]:
-    """Facts saved by `gitmesh discover -o yaml` (or json); as many nodes as it has bytes, so that aliases multiply nothing."""
+    """Facts saved by `gitmesh discover -o yaml` (or json); as many nodes as it has bytes, so that aliases
+    multiply nothing.
+    """
     try:
         return facts_in(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -207,7 +220,9 @@ def facts_in(content: bytes) -> Mapping[str, ClusterFacts]:
 
 
 def status_branch(setup: Setup, repositories: Sequence[Source]) -> StatusBranch | None:
-    """The status branch of the first repository among the sources, unless it is switched off, or the repository may not be used."""
+    """The status branch of the first repository among the sources, unless it is switched off, or the
+    repository may not be used.
+    """
     from gitmesh.adapters.git import GitSource
     from gitmesh.adapters.statusbranch import StatusBranch
 
@@ -220,31 +235,45 @@ def status_branch(setup: Setup, repositories: Sequence[Source]) -> StatusBranch 
 
 
 def status_nowhere(setup: Setup) -> str:
-    """Why there is no place for a status that the configuration asks for; "" where there is one, or none is asked for."""
+    """Why there is no place for a status that the configuration asks for; "" where there is one, or none is
+    asked for.
+    """
     if not setup.config.write_back.enabled or any(source.url is not None for source in setup.config.sources):
         return ""
-    return "no status is written: a plain folder has no status branch (writeBack: {enabled: false} says that this is meant)"
+    return (
+        "no status is written: a plain folder has no status branch (writeBack: {enabled: false} says that"
+        " this is meant)"
+    )
 
 
 def forge(setup: Setup | None, token_file: Path | None = None) -> Forge:
-    """The forge of the configuration, with its token or that of another file. It is a usage error where there is none, or where a
-    credential would follow a configuration that nobody agreed to."""
+    """The forge of the configuration, with its token or that of another file. It is a usage error where there
+    is none, or where a credential would follow a configuration that nobody agreed to."""
     from gitmesh.adapters import forge as forges
 
     if setup is None or setup.config.forge is None:
-        raise click.UsageError("the configuration names no forge to post to: see `forge` in docs/configuration.md, or give --dry-run")
+        raise click.UsageError(
+            "the configuration names no forge to post to: see `forge` in docs/configuration.md, or give"
+            " --dry-run"
+        )
     if setup.confined:
-        raise click.UsageError(f"the forge's token is not used, because the configuration is not trusted; {consent_line(setup.file)}")
+        raise click.UsageError(
+            "the forge's token is not used, because the configuration is not trusted;"
+            f" {consent_line(setup.file)}"
+        )
     given = {"token_file": str(token_file.absolute())} if token_file else {}
     return forges.forge(setup.config.forge.model_copy(update=given), setup.base)
 
 
 def events(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> EventPublisher | None:
-    """Events on the agent's own Deployment (namespace, name), where the configuration has the cluster that it runs in.
+    """Events on the agent's own Deployment (namespace, name), where the configuration has the cluster that it
+    runs in.
 
     None in mode Observe: an Event is a write, too.
     """
-    own = next((fleet.clusters[one.name] for one in setup.config.clusters if one.in_cluster and one.enforce), None)
+    own = next(
+        (fleet.clusters[one.name] for one in setup.config.clusters if one.in_cluster and one.enforce), None
+    )
     if own is None:
         return None
     from gitmesh.adapters.kube.cluster import KubeCluster
@@ -253,7 +282,9 @@ def events(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> EventPubl
     if not isinstance(own, KubeCluster):
         return None
     now = partial(datetime.now, UTC)
-    return EventPublisher(own.client, *deployment, now=now, clock=time.monotonic, instance=setup.config.instance)
+    return EventPublisher(
+        own.client, *deployment, now=now, clock=time.monotonic, instance=setup.config.instance
+    )
 
 
 class Review(Struct, frozen=True, kw_only=True):
@@ -274,10 +305,14 @@ def review(
     store: Path | None,
     translators: Mapping[str, Translator],
 ) -> Review:
-    """The tip (or PATH) against live clusters, or against saved facts; without --facts a configuration is needed."""
+    """The tip (or PATH) against live clusters, or against saved facts; without --facts a configuration is
+    needed.
+    """
     facts = read_facts(facts_path) if facts_path else None
     setup = load(config_path) if facts is not None and path is not None else require(config_path)
-    found = stand_in(setup, path, source_name, store) if setup else (folders.folder(_given(path), "policies"),)
+    found = (
+        stand_in(setup, path, source_name, store) if setup else (folders.folder(_given(path), "policies"),)
+    )
     clusters = facts_fleet(facts) if facts is not None else fleet(_given(setup), translators)
     only = chosen_clusters(tuple(clusters.clusters), globs)
     return Review(sources=found, fleet=clusters, options=offline(setup, facts or {}, only), only=only)
@@ -288,7 +323,9 @@ def _given(value: T | None) -> T:
     return value
 
 
-def offline(setup: Setup | None, facts: Mapping[str, ClusterFacts], only: frozenset[str] = frozenset()) -> Options:
+def offline(
+    setup: Setup | None, facts: Mapping[str, ClusterFacts], only: frozenset[str] = frozenset()
+) -> Options:
     """A review's options; clusters known from facts alone count as configured."""
     from gitmesh.pipeline import Options
 
@@ -299,7 +336,9 @@ def offline(setup: Setup | None, facts: Mapping[str, ClusterFacts], only: frozen
     return replace(made, clusters={**known, **made.clusters})
 
 
-def options(setup: Setup, *, review: bool = False, approve: Sequence[str] = (), only: frozenset[str] = frozenset()) -> Options:
+def options(
+    setup: Setup, *, review: bool = False, approve: Sequence[str] = (), only: frozenset[str] = frozenset()
+) -> Options:
     """What a run is asked to do, by the configuration."""
     from gitmesh.pipeline import Options
 
@@ -317,7 +356,9 @@ def options(setup: Setup, *, review: bool = False, approve: Sequence[str] = (), 
 
 
 def chosen_clusters(names: Sequence[str], globs: Sequence[str]) -> frozenset[str]:
-    """The clusters that --cluster means; empty without --cluster. A pattern that means none is a usage error."""
+    """The clusters that --cluster means; empty without --cluster. A pattern that means none is a usage
+    error.
+    """
     for glob in globs:
         if not fnmatch.filter(names, glob):
             raise click.UsageError(f"--cluster {glob}: no such cluster; there are {', '.join(sorted(names))}")

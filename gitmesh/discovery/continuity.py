@@ -1,8 +1,9 @@
 """Whether a reading of a cluster is believed, given what was known before it (design law 3).
 
-A server answers with nothing, a control plane is away while it is installed anew, a setting may not be read: none of these is an
-order. What is missing is bridged by what is remembered, so that other clusters go on unchanged, and what depends on it is held;
-the hold ends by itself when the reading is whole again, or when somebody approves its id.
+A server answers with nothing, a control plane is away while it is installed anew, a setting may not be read:
+none of these is an order. What is missing is bridged by what is remembered, so that other clusters go on
+unchanged, and what depends on it is held; the hold ends by itself when the reading is whole again, or when
+somebody approves its id.
 """
 
 from __future__ import annotations
@@ -25,18 +26,24 @@ _SPOKEN = {"trust_domain": "trust domain", "root_namespace": "root namespace"}
 
 
 def settled(
-    cluster: str, found: Sequence[Mesh], elsewhere: Sequence[Mesh], remembered: Remembered, homes: Mapping[str, Sequence[str]]
+    cluster: str,
+    found: Sequence[Mesh],
+    elsewhere: Sequence[Mesh],
+    remembered: Remembered,
+    homes: Mapping[str, Sequence[str]],
 ) -> tuple[tuple[Mesh, ...], list[Caveat]]:
     """The meshes of a cluster, with remembered values where nothing was read, and those that are away.
 
-    `elsewhere` are control planes in namespaces that the configuration does not allow: whoever may write there may make one.
-    `homes` are those that it allows, by translator.
+    `elsewhere` are control planes in namespaces that the configuration does not allow: whoever may write
+    there may make one. `homes` are those that it allows, by translator.
     """
     known = {(mesh.translator, mesh.name): mesh for mesh in remembered.meshes}
     meshes: list[Mesh] = []
     said: list[Caveat] = []
     for mesh in found:
-        settled_mesh, more = _settled(cluster, mesh, known.pop((mesh.translator, mesh.name), None), remembered)
+        settled_mesh, more = _settled(
+            cluster, mesh, known.pop((mesh.translator, mesh.name), None), remembered
+        )
         meshes.append(settled_mesh)
         said += more
     for key in sorted(known):
@@ -48,7 +55,9 @@ def settled(
     return tuple(sorted(meshes, key=lambda mesh: (mesh.name, mesh.translator))), said
 
 
-def _settled(cluster: str, mesh: Mesh, known: Mesh | None, remembered: Remembered) -> tuple[Mesh, list[Caveat]]:
+def _settled(
+    cluster: str, mesh: Mesh, known: Mesh | None, remembered: Remembered
+) -> tuple[Mesh, list[Caveat]]:
     clean = replace(mesh, assumed=(), unread="")
     if mesh.unread:
         bridged = _bridged(clean, known, (*_FIELDS, *(known.settings if known else ())))
@@ -75,7 +84,9 @@ def _value(mesh: Mesh, name: str) -> str:
 
 
 def _is_lost(name: str, mesh: Mesh, known: Mesh) -> bool:
-    """Whether a default stands where something else is remembered. The default root namespace moves with the control plane."""
+    """Whether a default stands where something else is remembered. The default root namespace moves with the
+    control plane.
+    """
     if name == "root_namespace" and known.root_namespace == known.namespace:
         return False
     return _value(known, name) not in ("", _value(mesh, name))
@@ -94,11 +105,15 @@ def _bridged(mesh: Mesh, known: Mesh | None, names: Iterable[str]) -> Mesh:
 
 
 def _unread(cluster: str, mesh: Mesh, known: Mesh | None) -> Caveat:
-    instead = "what the ledgers remember of it counts meanwhile" if known else "nothing is known of it from before"
+    instead = (
+        "what the ledgers remember of it counts meanwhile" if known else "nothing is known of it from before"
+    )
     return Caveat(
         code="GM521",
-        text=f"the settings of mesh {mesh.name} of cluster {cluster} are not known: {mesh.unread}; {instead}, and what depends on them "
-        "is left as it is",
+        text=(
+            f"the settings of mesh {mesh.name} of cluster {cluster} are not known: {mesh.unread}; {instead},"
+            " and what depends on them is left as it is"
+        ),
         mesh=mesh.name,
         hold=hold_id(cluster, "unread", mesh.translator, mesh.name, mesh.unread),
         hint="Make its configuration readable again",
@@ -106,11 +121,16 @@ def _unread(cluster: str, mesh: Mesh, known: Mesh | None) -> Caveat:
 
 
 def _lost(cluster: str, mesh: Mesh, known: Mesh, names: Sequence[str]) -> Caveat:
-    shown = ", ".join(f"its {_spoken(name)} was {_value(known, name)} and nothing says so any more" for name in names)
+    shown = ", ".join(
+        f"its {_spoken(name)} was {_value(known, name)} and nothing says so any more" for name in names
+    )
     was = [(name, _value(known, name), _value(mesh, name)) for name in names]
     return Caveat(
         code="GM521",
-        text=f"the settings of mesh {mesh.name} of cluster {cluster} are not whole: {shown}; what depends on them is left as it is",
+        text=(
+            f"the settings of mesh {mesh.name} of cluster {cluster} are not whole: {shown}; what depends on"
+            " them is left as it is"
+        ),
         mesh=mesh.name,
         hold=hold_id(cluster, "lost", mesh.translator, mesh.name, was),
         hint="Put the setting back, or, where its default is meant now,",
@@ -126,24 +146,36 @@ def _changes(cluster: str, mesh: Mesh, known: Mesh) -> Iterator[Caveat]:
     for name in (*_FIELDS, *sorted(known.settings)):
         before, after = _value(known, name), _value(mesh, name)
         if before and after != before:
-            text = f"the {_spoken(name)} of mesh {mesh.name} of cluster {cluster} was {before} and is {after or '(not set)'} now"
+            text = (
+                f"the {_spoken(name)} of mesh {mesh.name} of cluster {cluster} was {before} and is"
+                f" {after or '(not set)'} now"
+            )
             yield Caveat(code="GM522", text=text, mesh=mesh.name)
 
 
 def _away(cluster: str, mesh: Mesh, elsewhere: Sequence[Mesh], homes: Mapping[str, Sequence[str]]) -> Caveat:
-    text = f"mesh {mesh.name} was in cluster {cluster} until now and is not found; its objects are left as they are"
+    text = (
+        f"mesh {mesh.name} was in cluster {cluster} until now and is not found; its objects are left as"
+        " they are"
+    )
     hint = "It goes on when the control plane is back. Where it is gone for good,"
     if elsewhere:
         places = ", ".join(sorted({one.namespace for one in elsewhere}))
         text += f"; there is one of that name in namespace {places}, where the configuration allows none"
         hint = f"{_line(elsewhere[0], homes)}, or, where the mesh is gone for good,"
-    return Caveat(code=AWAY, text=text, mesh=mesh.name, hold=hold_id(cluster, "away", mesh.translator, mesh.name), hint=hint)
+    return Caveat(
+        code=AWAY,
+        text=text,
+        mesh=mesh.name,
+        hold=hold_id(cluster, "away", mesh.translator, mesh.name),
+        hint=hint,
+    )
 
 
 def _elsewhere(cluster: str, mesh: Mesh, homes: Mapping[str, Sequence[str]]) -> Caveat:
     text = (
-        f"what looks like the control plane of mesh {mesh.name} is in namespace {mesh.namespace} of cluster {cluster}, where the "
-        "configuration allows none; it counts for nothing"
+        f"what looks like the control plane of mesh {mesh.name} is in namespace {mesh.namespace} of cluster"
+        f" {cluster}, where the configuration allows none; it counts for nothing"
     )
     return Caveat(code="GM523", text=text, hint=f"{_line(mesh, homes)}.")
 
@@ -151,12 +183,17 @@ def _elsewhere(cluster: str, mesh: Mesh, homes: Mapping[str, Sequence[str]]) -> 
 def _line(mesh: Mesh, homes: Mapping[str, Sequence[str]]) -> str:
     """The line of gitmesh.yaml that allows a control plane beside those that are allowed already."""
     namespaces = ", ".join(dict.fromkeys((*homes.get(mesh.translator, ()), mesh.namespace)))
-    return f"If it is the mesh's own, name its namespace at the cluster: controlPlanes: {{{mesh.translator}: [{namespaces}]}}"
+    return (
+        f"If it is the mesh's own, name its namespace at the cluster: controlPlanes: {{{mesh.translator}:"
+        f" [{namespaces}]}}"
+    )
 
 
-def gone_for_good(caveats: Iterable[Caveat], workloads: Iterable[Workload], hooked: Collection[str]) -> frozenset[str]:
-    """The meshes that are away and that nothing in the cluster speaks of any more: no pod carries a proxy of theirs, and nothing
-    injects one (`hooked`). So a mesh upgrade by revisions ends by itself."""
+def gone_for_good(
+    caveats: Iterable[Caveat], workloads: Iterable[Workload], hooked: Collection[str]
+) -> frozenset[str]:
+    """The meshes that are away and that nothing in the cluster speaks of any more: no pod carries a proxy of
+    theirs, and nothing injects one (`hooked`). So a mesh upgrade by revisions ends by itself."""
     carried = {workload.mesh for workload in workloads if workload.pods}
     away = {caveat.mesh for caveat in caveats if caveat.holds and caveat.code == AWAY}
     return frozenset(away - carried - set(hooked))
@@ -165,18 +202,27 @@ def gone_for_good(caveats: Iterable[Caveat], workloads: Iterable[Workload], hook
 def unread_kinds(cluster: str, kinds: Collection[str]) -> Iterator[Caveat]:
     """Lists that were refused: what is not in them is unknown, not absent."""
     for kind in sorted(_NEEDED.intersection(kinds)):
-        text = f"the facts of cluster {cluster} are unknown: its list of {kind} objects was not read; everything there is left as it is"
+        text = (
+            f"the facts of cluster {cluster} are unknown: its list of {kind} objects was not read; everything"
+            " there is left as it is"
+        )
         hint = "Let the list be read again"
         yield Caveat(code="GM216", text=text, hold=hold_id(cluster, "unread", kind), hint=hint)
 
 
 def emptied(
-    cluster: str, counts: Mapping[str, int], unread: Collection[str], pods_in: Collection[str], remembered: Remembered
+    cluster: str,
+    counts: Mapping[str, int],
+    unread: Collection[str],
+    pods_in: Collection[str],
+    remembered: Remembered,
 ) -> tuple[tuple[str, ...], list[Caveat]]:
-    """The kinds that have objects (or whose emptiness is not believed), and what is said of those that had some until now.
+    """The kinds that have objects (or whose emptiness is not believed), and what is said of those that had
+    some until now.
 
-    Of `unread` lists `unread_kinds` tells. `pods_in` are the namespaces with pods whose Services objects of ours are for. An empty
-    list is believed when a later reading agrees and no such pod contradicts it, or when somebody approved it.
+    Of `unread` lists `unread_kinds` tells. `pods_in` are the namespaces with pods whose Services objects of
+    ours are for. An empty list is believed when a later reading agrees and no such pod contradicts it, or
+    when somebody approved it.
     """
     seen: list[str] = []
     said: list[Caveat] = []
@@ -191,6 +237,12 @@ def emptied(
 
 def _emptied(cluster: str, kind: str, pods_in: Collection[str]) -> Caveat:
     still = f", and there are still pods in namespace {min(pods_in)}" if pods_in else ""
-    text = f"cluster {cluster} has not one {kind} any more, though it had some until now{still}; everything of ours there is left as it is"
-    hint = "It goes on when they are back, or when a later reading agrees and nothing contradicts it. Where they are really gone,"
+    text = (
+        f"cluster {cluster} has not one {kind} any more, though it had some until now{still}; everything of"
+        " ours there is left as it is"
+    )
+    hint = (
+        "It goes on when they are back, or when a later reading agrees and nothing contradicts it. Where they"
+        " are really gone,"
+    )
     return Caveat(code="GM409", text=text, hold=hold_id(cluster, "emptied", kind), hint=hint)

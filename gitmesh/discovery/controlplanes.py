@@ -1,5 +1,7 @@
-"""Which control planes a cluster has. They count only in namespaces that the configuration allows: whoever may create a Deployment
-somewhere could make one of any name, and with it the trust domain and the root namespace of the whole mesh."""
+"""Which control planes a cluster has. They count only in namespaces that the configuration allows: whoever
+may create a Deployment somewhere could make one of any name, and with it the trust domain and the root
+namespace of the whole mesh.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ _INJECTORS = "MutatingWebhookConfiguration"
 
 
 class Detected(Struct, frozen=True, kw_only=True):
-    """`meshes` count; `elsewhere` are in namespaces that are not allowed, or have the name of one that counts. `homes` are all
-    namespaces where one may be."""
+    """`meshes` count; `elsewhere` are in namespaces that are not allowed, or have the name of one that
+    counts. `homes` are all namespaces where one may be."""
 
     meshes: tuple[Mesh, ...]
     elsewhere: tuple[Mesh, ...]
@@ -30,13 +32,15 @@ class Detected(Struct, frozen=True, kw_only=True):
 
 
 def homes_of(translators: Iterable[Translator], given: Homes | None = None) -> Homes:
-    """The namespaces where control planes count: the usual ones of each mesh, unless the configuration gives others."""
+    """The namespaces where control planes count: the usual ones of each mesh, unless the configuration gives
+    others.
+    """
     return {one.name: tuple((given or {}).get(one.name, one.homes)) for one in translators}
 
 
 def detect(rows: Rows, translators: Sequence[Translator], homes: Homes, unread: Collection[str]) -> Detected:
-    """The control planes of a cluster, one namespace after another. `unread` are ConfigMaps (`ConfigMap/namespace/name`) whose
-    reading was refused."""
+    """The control planes of a cluster, one namespace after another. `unread` are ConfigMaps
+    (`ConfigMap/namespace/name`) whose reading was refused."""
     common = _common(rows, unread)
     deployments, daemonsets = _by_namespace(rows, "Deployment"), _by_namespace(rows, "DaemonSet")
     meshes: dict[tuple[str, str], Mesh] = {}
@@ -45,30 +49,46 @@ def detect(rows: Rows, translators: Sequence[Translator], homes: Homes, unread: 
         allowed = homes.get(translator.name, ())
         beside = tuple(body for namespace in allowed for body in daemonsets.get(namespace, ()))
         for namespace in (*allowed, *sorted(deployments.keys() - set(allowed))):
-            objects = replace(common, deployments=deployments.get(namespace, ()), daemonsets=beside if namespace in allowed else ())
+            objects = replace(
+                common,
+                deployments=deployments.get(namespace, ()),
+                daemonsets=beside if namespace in allowed else (),
+            )
             for mesh in translator.detect(objects):
-                counts = namespace in allowed and meshes.setdefault((mesh.translator, mesh.name), mesh) is mesh
+                counts = (
+                    namespace in allowed and meshes.setdefault((mesh.translator, mesh.name), mesh) is mesh
+                )
                 elsewhere += [] if counts else [mesh]
     found = sorted(meshes.values(), key=lambda mesh: (mesh.name, mesh.translator))
     everywhere = frozenset(namespace for allowed in homes.values() for namespace in allowed)
     return Detected(meshes=tuple(found), elsewhere=tuple(elsewhere), homes=everywhere)
 
 
-def hooked(rows: Rows, translators: Sequence[Translator], meshes: Iterable[Mesh], unread: Collection[str]) -> frozenset[str]:
+def hooked(
+    rows: Rows, translators: Sequence[Translator], meshes: Iterable[Mesh], unread: Collection[str]
+) -> frozenset[str]:
     """The meshes whose proxies something injects; all of them where that could not be read."""
     if _INJECTORS in unread:
         return frozenset(mesh.name for mesh in meshes)
     injectors = tuple(row.body for row in sorted(rows.injectors, key=_name))
     by_name = {translator.name: translator for translator in translators}
-    return frozenset(mesh.name for mesh in meshes if mesh.translator in by_name and by_name[mesh.translator].injects(injectors, mesh))
+    return frozenset(
+        mesh.name
+        for mesh in meshes
+        if mesh.translator in by_name and by_name[mesh.translator].injects(injectors, mesh)
+    )
 
 
 def _name(row: InjectorRow) -> str:
     return row.name
 
 
-def wanted_configmaps(rows: Iterable[Reduced], translators: Sequence[Translator], homes: Homes) -> tuple[tuple[str, str], ...]:
-    """(namespace, name) of the ConfigMaps that hold the settings of the control planes among the rows, sorted."""
+def wanted_configmaps(
+    rows: Iterable[Reduced], translators: Sequence[Translator], homes: Homes
+) -> tuple[tuple[str, str], ...]:
+    """(namespace, name) of the ConfigMaps that hold the settings of the control planes among the rows,
+    sorted.
+    """
     deployments = [row for row in rows if isinstance(row, ControllerRow) and row.kind == "Deployment"]
     return tuple(
         sorted(
@@ -85,10 +105,15 @@ def wanted_configmaps(rows: Iterable[Reduced], translators: Sequence[Translator]
 
 
 def _common(rows: Rows, unread: Collection[str]) -> ControlObjects:
-    """What detection reads beside Deployments and DaemonSets. A ConfigMap counts only beside a control plane of its namespace."""
+    """What detection reads beside Deployments and DaemonSets. A ConfigMap counts only beside a control plane
+    of its namespace.
+    """
     refused = (text.split("/") for text in unread if text.startswith("ConfigMap/"))
     return ControlObjects(
-        configmaps={(row.namespace, row.name): row.body for row in sorted(rows.configs, key=lambda row: (row.namespace, row.name))},
+        configmaps={
+            (row.namespace, row.name): row.body
+            for row in sorted(rows.configs, key=lambda row: (row.namespace, row.name))
+        },
         refused=frozenset((place, name) for _, place, name in refused),
         namespaces={row.name: dict(row.labels) for row in sorted(rows.namespaces, key=lambda row: row.name)},
         validators=tuple(row.body for row in sorted(rows.validators, key=lambda row: row.name)),
@@ -107,11 +132,19 @@ def _control_body(row: ControllerRow) -> Body:
     """What detection reads of a Deployment or DaemonSet, in the shape of the object."""
     shape = row.template
     containers = [
-        {"name": c.name, "image": c.image, "args": list(c.args), "env": [{"name": name, "value": value} for name, value in env]}
+        {
+            "name": c.name,
+            "image": c.image,
+            "args": list(c.args),
+            "env": [{"name": name, "value": value} for name, value in env],
+        }
         for c, env in zip(shape.containers if shape else (), row.env, strict=True)
     ]
     template = {
-        "metadata": {"labels": dict(shape.labels if shape else ()), "annotations": dict(shape.annotations if shape else ())},
+        "metadata": {
+            "labels": dict(shape.labels if shape else ()),
+            "annotations": dict(shape.annotations if shape else ()),
+        },
         "spec": {"serviceAccountName": shape.service_account if shape else "", "containers": containers},
     }
     return {

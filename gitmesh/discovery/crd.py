@@ -15,7 +15,9 @@ MAX_DEPTH = 64
 
 
 def version_rank(version: str) -> tuple[int, int, int, int]:
-    """Kubernetes' order of version names, least first: others, v1alpha1, v1beta1, v1, v2 (apimachinery/pkg/version)."""
+    """Kubernetes' order of version names, least first: others, v1alpha1, v1beta1, v1, v2
+    (apimachinery/pkg/version).
+    """
     match = _VERSION.match(version)
     if not match:
         return (0, 0, 0, 0)
@@ -29,7 +31,9 @@ def preferred(versions: Iterable[str]) -> tuple[str, ...]:
 
 
 def schema_fields(schema: object) -> frozenset[str]:
-    """Dotted paths of an OpenAPI v3 schema as in `ApiKind.fields`: lists elided, `<path>.*` where anything may stand."""
+    """Dotted paths of an OpenAPI v3 schema as in `ApiKind.fields`: lists elided, `<path>.*` where anything
+    may stand.
+    """
     return frozenset(_paths(schema, "", MAX_DEPTH))
 
 
@@ -52,8 +56,8 @@ def _paths(schema: object, path: str, depth: int) -> Iterator[str]:
 
 
 def _open_paths(schema: Mapping[str, Any], path: str, depth: int) -> Iterator[str]:
-    """What a map, the metadata that every object has, or a choice of schemas adds. An object without properties is
-    empty: a structural schema's server prunes what stands below it."""
+    """What a map, the metadata that every object has, or a choice of schemas adds. An object without
+    properties is empty: a structural schema's server prunes what stands below it."""
     if schema.get("additionalProperties"):
         yield f"{path}.*" if path else "*"
     elif path == "metadata":
@@ -71,7 +75,9 @@ def _choices(schema: Mapping[str, Any]) -> list[object]:
 
 
 def api_kind(crd: Body, groups: frozenset[str]) -> ApiKind | None:
-    """A CustomResourceDefinition of one of `groups` as the kind that it makes; None for others and for broken ones."""
+    """A CustomResourceDefinition of one of `groups` as the kind that it makes; None for others and for broken
+    ones.
+    """
     spec = crd.get("spec")
     names = spec.get("names") if isinstance(spec, Mapping) else None
     if not isinstance(spec, Mapping) or not isinstance(names, Mapping) or spec.get("group") not in groups:

@@ -1,4 +1,6 @@
-"""Rows of one cluster's objects -> `ClusterFacts`: meshes, workloads and which mesh they are in, Services, served kinds."""
+"""Rows of one cluster's objects -> `ClusterFacts`: meshes, workloads and which mesh they are in, Services,
+served kinds.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ _RUN_OF_CRON = re.compile(r"(.+)-\d{8}")
 """What a CronJob calls its Jobs: its own name, and the minute."""
 
 SPARED = frozenset({"Gateway", "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"})
-"""Kinds without which facts are complete: only verdicts of a mesh, the end of a hold by itself, or whether a gateway is one, wait
-for them."""
+"""Kinds without which facts are complete: only verdicts of a mesh, the end of a hold by itself, or whether a
+gateway is one, wait for them."""
 
 
 def assemble(
@@ -41,10 +43,11 @@ def assemble(
 ) -> ClusterFacts:
     """The facts of a cluster, whatever the order of its rows.
 
-    `uid` defaults to that of the Namespace kube-system. `unread` are kinds whose list was refused (`ConfigMap/namespace/name` for
-    a single one), `complete` is false where some other object could not be read. `assumed` are kinds that are served although no
-    CustomResourceDefinition says so. `homes` are the namespaces where control planes count, by translator. `remembered` is what
-    was known before: what is missing now and was there then is not taken for an order (`continuity`).
+    `uid` defaults to that of the Namespace kube-system. `unread` are kinds whose list was refused
+    (`ConfigMap/namespace/name` for a single one), `complete` is false where some other object could not be
+    read. `assumed` are kinds that are served although no CustomResourceDefinition says so. `homes` are the
+    namespaces where control planes count, by translator. `remembered` is what was known before: what is
+    missing now and was there then is not taken for an order (`continuity`).
     """
     sorted_rows = Rows.of(rows)
     homes = homes if homes is not None else homes_of(translators)
@@ -65,7 +68,9 @@ def assemble(
             uid=uid or cluster_uid(sorted_rows.namespaces),
             labels=dict(sorted(labels.items())),
             complete=whole,
-            namespaces={row.name: dict(row.labels) for row in sorted(sorted_rows.namespaces, key=lambda row: row.name)},
+            namespaces={
+                row.name: dict(row.labels) for row in sorted(sorted_rows.namespaces, key=lambda row: row.name)
+            },
             services=tuple(sorted(sorted_rows.services, key=lambda service: service.key)),
             service_accounts=frozenset((row.namespace, row.name) for row in sorted_rows.accounts),
             workloads=workloads,
@@ -83,9 +88,13 @@ def cluster_uid(rows: Iterable[Reduced]) -> str:
 
 
 class _Members:
-    """Answers which mesh pods are in; the first translator that knows them decides. `homes` are where control planes may be."""
+    """Answers which mesh pods are in; the first translator that knows them decides. `homes` are where control
+    planes may be.
+    """
 
-    def __init__(self, translators: Sequence[Translator], meshes: Sequence[Mesh], rows: Rows, homes: frozenset[str]) -> None:
+    def __init__(
+        self, translators: Sequence[Translator], meshes: Sequence[Mesh], rows: Rows, homes: frozenset[str]
+    ) -> None:
         self._homes = homes
         self._owned = _owned_by_gateways(rows)
         own = ((t, tuple(mesh for mesh in meshes if mesh.translator == t.name)) for t in translators)
@@ -99,14 +108,20 @@ class _Members:
         return next((answer for answer in answers if answer is not None), None)
 
     def is_gateway(self, workload: tuple[str, str, str]) -> bool:
-        """Whether pods that are set up as a gateway's are one's: what they say of themselves is no authority."""
+        """Whether pods that are set up as a gateway's are one's: what they say of themselves is no
+        authority.
+        """
         return workload[1] in self._homes or workload in self._owned
 
 
 def _owned_by_gateways(rows: Rows) -> frozenset[tuple[str, str, str]]:
     """The workloads that a controller made for a Gateway of the Gateway API that it has programmed."""
     programmed = {(row.namespace, row.name) for row in rows.gateways}
-    return frozenset((row.kind, row.namespace, row.name) for row in rows.controllers if (row.namespace, row.gateway) in programmed)
+    return frozenset(
+        (row.kind, row.namespace, row.name)
+        for row in rows.controllers
+        if (row.namespace, row.gateway) in programmed
+    )
 
 
 def _pod_fact(namespace: str, name: str, shape: PodShape) -> PodFact:
@@ -130,24 +145,39 @@ class _Group(Struct):
 
 
 def _workloads(rows: Rows, members: _Members) -> tuple[Workload, ...]:
-    replica_sets = {(row.namespace, row.name): row.owner for row in rows.controllers if row.kind == "ReplicaSet"}
+    replica_sets = {
+        (row.namespace, row.name): row.owner for row in rows.controllers if row.kind == "ReplicaSet"
+    }
     groups: dict[tuple[str, str, str], _Group] = {}
     for pod in rows.pods:
         kind, name = _controller_of(pod, replica_sets)
         group = groups.setdefault((kind, pod.namespace, name), _Group())
         group.shapes[pod.shape] += 1
         group.nodes.add(pod.node)
-    idle = {(row.kind, row.namespace, row.name): row.template for row in rows.controllers if row.template is not None}
+    idle = {
+        (row.kind, row.namespace, row.name): row.template
+        for row in rows.controllers
+        if row.template is not None
+    }
     localities = {row.name: row.locality for row in rows.nodes}
-    made = [_workload(key, group.shapes, sum(group.shapes.values()), group.nodes, localities, members) for key, group in groups.items()]
-    made += [_workload(key, {shape: 1}, 0, (), localities, members) for key, shape in idle.items() if key not in groups]
+    made = [
+        _workload(key, group.shapes, sum(group.shapes.values()), group.nodes, localities, members)
+        for key, group in groups.items()
+    ]
+    made += [
+        _workload(key, {shape: 1}, 0, (), localities, members)
+        for key, shape in idle.items()
+        if key not in groups
+    ]
     return tuple(sorted(made, key=lambda workload: workload.key))
 
 
 def _controller_of(pod: PodRow, replica_sets: Mapping[tuple[str, str], tuple[str, str]]) -> tuple[str, str]:
-    """(kind, name) of the workload: what owns the pod, and what owns its ReplicaSet, which the pod's name tells where the
-    ReplicaSet is not at hand; a Job that a CronJob made is one of its runs. A static pod, owned by its Node, stands alone, as
-    does one whose owner no object can be: no pod is hidden by what it says of its owner."""
+    """(kind, name) of the workload: what owns the pod, and what owns its ReplicaSet, which the pod's name
+    tells where the ReplicaSet is not at hand; a Job that a CronJob made is one of its runs. A static pod,
+    owned by its Node, stands alone, as does one whose owner no object can be: no pod is hidden by what it
+    says of its owner.
+    """
     kind, name = pod.owner
     if pod.owner == NO_OWNER or kind == "Node" or not is_subdomain(name):
         return "Pod", pod.name
@@ -159,7 +189,11 @@ def _controller_of(pod: PodRow, replica_sets: Mapping[tuple[str, str], tuple[str
     if owner is not None:
         return pod.owner if owner == NO_OWNER else owner
     stem, _, suffix = name.rpartition("-")
-    return ("Deployment", stem) if stem and dict(pod.shape.labels).get("pod-template-hash") == suffix else pod.owner
+    return (
+        ("Deployment", stem)
+        if stem and dict(pod.shape.labels).get("pod-template-hash") == suffix
+        else pod.owner
+    )
 
 
 def _workload(
@@ -171,7 +205,9 @@ def _workload(
     members: _Members,
 ) -> Workload:
     kind, namespace, name = key
-    known = [(answer, count) for shape, count in shapes.items() if (answer := members.of(namespace, name, shape))]
+    known = [
+        (answer, count) for shape, count in shapes.items() if (answer := members.of(namespace, name, shape))
+    ]
     mesh = _commonest((answer.mesh, count) for answer, count in known)
     chosen = [answer for answer, _ in known if answer.mesh == mesh]
     ports, further = _named_ports(shapes)
@@ -212,19 +248,29 @@ def _common_labels(shapes: Iterable[PodShape]) -> dict[str, str]:
 def _differing_keys(shapes: Collection[PodShape]) -> tuple[str, ...]:
     """Keys of labels that some pods have and others have not, or have with another value."""
     counted = Counter(pair for shape in shapes for pair in shape.labels)
-    return tuple(sorted({key for (key, _), count in counted.items() if count < len(shapes) and key not in ROLLING_LABELS}))
+    return tuple(
+        sorted(
+            {key for (key, _), count in counted.items() if count < len(shapes) and key not in ROLLING_LABELS}
+        )
+    )
 
 
 def _named_ports(shapes: Mapping[PodShape, int]) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
-    """Container port names of containers and native sidecars with the number that the commonest template gives, and the names that
-    pods give other numbers with those."""
+    """Container port names of containers and native sidecars with the number that the commonest template
+    gives, and the names that pods give other numbers with those."""
     ports: dict[str, int] = {}
     numbers: dict[str, set[int]] = {}
-    for shape in sorted(shapes, key=lambda shape: (shapes[shape], repr(shape))) if len(shapes) > 1 else shapes:
+    for shape in (
+        sorted(shapes, key=lambda shape: (shapes[shape], repr(shape))) if len(shapes) > 1 else shapes
+    ):
         sidecars = (container for container in shape.init_containers if container.sidecar)
         own = dict(pair for container in (*sidecars, *shape.containers) for pair in container.ports)
         ports.update(own)
         for name, number in own.items():
             numbers.setdefault(name, set()).add(number)
-    further = {name: tuple(sorted(found - {ports[name]})) for name, found in sorted(numbers.items()) if len(found) > 1}
+    further = {
+        name: tuple(sorted(found - {ports[name]}))
+        for name, found in sorted(numbers.items())
+        if len(found) > 1
+    }
     return dict(sorted(ports.items())), further

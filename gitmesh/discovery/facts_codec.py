@@ -35,7 +35,11 @@ _KEYS = frozenset({"name", "uid", "complete", "serviceAccounts", *(key for key, 
 
 def dump_facts(facts: Mapping[str, ClusterFacts]) -> dict[str, Any]:
     """The document of the facts of some clusters."""
-    return {"apiVersion": API_VERSION, "kind": "Facts", "clusters": [_dump(facts[name]) for name in sorted(facts)]}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Facts",
+        "clusters": [_dump(facts[name]) for name in sorted(facts)],
+    }
 
 
 def load_facts(document: object) -> Mapping[str, ClusterFacts]:
@@ -90,13 +94,17 @@ def _load(document: object, path: str) -> ClusterFacts:
     if not body.get("name"):
         raise CodecError(f"{path}.name", "the name of the cluster is missing")
     members = {name: decode(kind, body[key], f"{path}.{key}") for key, name, kind in _MEMBERS if key in body}
-    accounts = decode(Mapping[str, tuple[str, ...]], body.get("serviceAccounts", {}), f"{path}.serviceAccounts")
+    accounts = decode(
+        Mapping[str, tuple[str, ...]], body.get("serviceAccounts", {}), f"{path}.serviceAccounts"
+    )
     return with_digest(
         ClusterFacts(
             cluster=decode(str, body["name"], f"{path}.name"),
             uid=decode(str, body.get("uid", ""), f"{path}.uid"),
             complete=decode(bool, body.get("complete", True), f"{path}.complete"),
-            service_accounts=frozenset((namespace, name) for namespace, names in accounts.items() for name in names),
+            service_accounts=frozenset(
+                (namespace, name) for namespace, names in accounts.items() for name in names
+            ),
             **members,
         )
     )

@@ -1,6 +1,8 @@
-"""Names that no Kubernetes object can have: such an object is left out and told, since its name would stand in paths and policies.
+"""Names that no Kubernetes object can have: such an object is left out and told, since its name would stand
+in paths and policies.
 
-An API server refuses them; folders, saved facts and hostile servers do not (Kubernetes, 'Object Names and IDs').
+An API server refuses them; folders, saved facts and hostile servers do not (Kubernetes, 'Object Names and
+IDs').
 """
 
 from __future__ import annotations
@@ -25,7 +27,11 @@ def usable(facts: ClusterFacts) -> ClusterFacts:
     bad = [
         *(f"Namespace {_shown(name)}" for name in facts.namespaces if not is_label(name)),
         *(f"Service {_shown(one.namespace, one.name)}" for one in facts.services if not _is_service(one)),
-        *(f"{one.kind[:_SHOWN]} {_shown(one.namespace, one.name)}" for one in facts.workloads if not _is_workload(one)),
+        *(
+            f"{one.kind[:_SHOWN]} {_shown(one.namespace, one.name)}"
+            for one in facts.workloads
+            if not _is_workload(one)
+        ),
         *(f"ServiceAccount {_shown(*key)}" for key in facts.service_accounts if not is_placed(*key)),
     ]
     if not bad:
@@ -44,10 +50,16 @@ def unusable_names(facts: Mapping[str, ClusterFacts]) -> Iterator[Diagnostic]:
     """A finding on each object that was left out; of very many the first, and one that counts the others."""
     for cluster, known in sorted(facts.items()):
         for what in known.unusable[:_MOST_TOLD]:
-            yield finding("GM508", f"no object can have the name of {what}, so it is left out", cluster=cluster)
+            yield finding(
+                "GM508", f"no object can have the name of {what}, so it is left out", cluster=cluster
+            )
         rest = len(known.unusable) - _MOST_TOLD
         if rest > 0:
-            yield finding("GM508", f"{rest:,} more objects have names that no object can have, and are left out", cluster=cluster)
+            yield finding(
+                "GM508",
+                f"{rest:,} more objects have names that no object can have, and are left out",
+                cluster=cluster,
+            )
 
 
 def _is_service(service: Service) -> bool:

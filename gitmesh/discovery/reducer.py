@@ -1,4 +1,6 @@
-"""Raw Kubernetes objects reduced to rows one at a time, so that lists of 60,000 stay small. Malformed parts read as absent."""
+"""Raw Kubernetes objects reduced to rows one at a time, so that lists of 60,000 stay small. Malformed parts
+read as absent.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,21 @@ _LOCALITY = (
     ("topology.istio.io/subzone",),
 )
 _PROTOCOLS = frozenset(
-    {"http", "http2", "https", "grpc", "grpc-web", "tls", "tcp", "udp", "sctp", "mongo", "mysql", "redis", "hbone"},
+    {
+        "http",
+        "http2",
+        "https",
+        "grpc",
+        "grpc-web",
+        "tls",
+        "tcp",
+        "udp",
+        "sctp",
+        "mongo",
+        "mysql",
+        "redis",
+        "hbone",
+    },
 )
 _APP_PROTOCOLS = {"kubernetes.io/h2c": "http2", "kubernetes.io/ws": "http", "kubernetes.io/wss": "https"}
 """Standard values of appProtocol (Kubernetes, Service, 'Application protocol')."""
@@ -50,18 +66,23 @@ NO_OWNER = ("", "")
 
 
 class Reducer:
-    """Reduces the objects of one cluster. `translators` say which ConfigMaps and which groups of kinds matter.
+    """Reduces the objects of one cluster. `translators` say which ConfigMaps and which groups of kinds
+    matter.
 
     It remembers equal parts to share them; what it returns depends on the object alone.
     """
 
     def __init__(self, translators: Sequence[Translator]) -> None:
         self._wants = tuple(translator.configmaps for translator in translators)
-        self._groups = frozenset(resource.group for translator in translators for resource in translator.resources)
+        self._groups = frozenset(
+            resource.group for translator in translators for resource in translator.resources
+        )
         self._pool: dict[Any, Any] = {}
 
     def reduce(self, body: Body, group: str | None = None, kind: str | None = None) -> Reduced | None:
-        """The row of an object, or None where facts need nothing of it. Items of a list carry no kind: give it then."""
+        """The row of an object, or None where facts need nothing of it. Items of a list carry no kind: give
+        it then.
+        """
         if group is None:
             group = text(body.get("apiVersion")).rpartition("/")[0]
         kind = kind or text(body.get("kind"))
@@ -84,14 +105,18 @@ class Reducer:
         return any(wants(namespace, name) for wants in self._wants)
 
     def _namespace(self, _: Body, metadata: Body) -> NamespaceRow:
-        return NamespaceRow(name_of(metadata), self.share(pairs(metadata.get("labels"))), text(metadata.get("uid")))
+        return NamespaceRow(
+            name_of(metadata), self.share(pairs(metadata.get("labels"))), text(metadata.get("uid"))
+        )
 
     def _account(self, _: Body, metadata: Body) -> AccountRow:
         return AccountRow(namespace_of(metadata), name_of(metadata))
 
     def _node(self, _: Body, metadata: Body) -> NodeRow | None:
         labels = mapping(metadata.get("labels"))
-        parts = [next((text(labels.get(key)) for key in keys if text(labels.get(key))), "") for keys in _LOCALITY]
+        parts = [
+            next((text(labels.get(key)) for key in keys if text(labels.get(key))), "") for keys in _LOCALITY
+        ]
         locality = "/".join(parts).rstrip("/")
         return NodeRow(name_of(metadata), intern(locality)) if locality else None
 
@@ -103,17 +128,25 @@ class Reducer:
         return ConfigRow(namespace, name, {"metadata": kept, "data": dict(pairs(body.get("data")))})
 
     def _validator(self, body: Body, metadata: Body) -> ValidatorRow | None:
-        webhooks = [{key: value for key, value in webhook.items() if key != "clientConfig"} for webhook in listed(body.get("webhooks"))]
+        webhooks = [
+            {key: value for key, value in webhook.items() if key != "clientConfig"}
+            for webhook in listed(body.get("webhooks"))
+        ]
         rules = [rule for webhook in webhooks for rule in listed(webhook.get("rules"))]
         if self._groups.isdisjoint(group for rule in rules for group in strings_of(rule.get("apiGroups"))):
             return None
-        return ValidatorRow(name_of(metadata), {"metadata": {"name": name_of(metadata)}, "webhooks": webhooks})
+        return ValidatorRow(
+            name_of(metadata), {"metadata": {"name": name_of(metadata)}, "webhooks": webhooks}
+        )
 
     def _injector(self, body: Body, metadata: Body) -> InjectorRow | None:
         rules = [rule for webhook in listed(body.get("webhooks")) for rule in listed(webhook.get("rules"))]
         if not any({"pods", "*", "*/*"}.intersection(strings_of(rule.get("resources"))) for rule in rules):
             return None
-        return InjectorRow(name_of(metadata), {"metadata": {"name": name_of(metadata), "labels": dict(pairs(metadata.get("labels")))}})
+        return InjectorRow(
+            name_of(metadata),
+            {"metadata": {"name": name_of(metadata), "labels": dict(pairs(metadata.get("labels")))}},
+        )
 
     def _gateway(self, body: Body, metadata: Body) -> GatewayRow | None:
         conditions = listed(mapping(body.get("status")).get("conditions"))
@@ -157,8 +190,16 @@ class Reducer:
             name_of(metadata),
             self.share(pairs(metadata.get("labels"))),
             owner,
-            None if kind == "ReplicaSet" and owner != NO_OWNER else self._shape(mapping(template.get("metadata")), spec),
-            self.share(tuple(map(_env, listed(spec.get("containers"))))) if kind in ("Deployment", "DaemonSet") else (),
+            (
+                None
+                if kind == "ReplicaSet" and owner != NO_OWNER
+                else self._shape(mapping(template.get("metadata")), spec)
+            ),
+            (
+                self.share(tuple(map(_env, listed(spec.get("containers")))))
+                if kind in ("Deployment", "DaemonSet")
+                else ()
+            ),
             _gateway_of(metadata),
         )
 
@@ -186,7 +227,9 @@ _READERS: dict[tuple[str, str], Callable[[Reducer, Body, Body], Reduced | None]]
     ("apiextensions.k8s.io", "CustomResourceDefinition"): Reducer._kind,
     ("gateway.networking.k8s.io", "Gateway"): Reducer._gateway,
     ("apps", "Deployment"): lambda reducer, body, metadata: reducer._controller("Deployment", body, metadata),
-    ("apps", "StatefulSet"): lambda reducer, body, metadata: reducer._controller("StatefulSet", body, metadata),
+    ("apps", "StatefulSet"): lambda reducer, body, metadata: reducer._controller(
+        "StatefulSet", body, metadata
+    ),
     ("apps", "DaemonSet"): lambda reducer, body, metadata: reducer._controller("DaemonSet", body, metadata),
     ("apps", "ReplicaSet"): lambda reducer, body, metadata: reducer._controller("ReplicaSet", body, metadata),
 }
@@ -195,7 +238,9 @@ _READERS: dict[tuple[str, str], Callable[[Reducer, Body, Body], Reduced | None]]
 def pairs(value: object) -> Pairs:
     """A mapping of strings, sorted."""
     items = mapping(value).items()
-    return tuple(sorted((intern(key), intern(item)) for key, item in items if type(key) is str and type(item) is str))
+    return tuple(
+        sorted((intern(key), intern(item)) for key, item in items if type(key) is str and type(item) is str)
+    )
 
 
 def name_of(metadata: Body) -> str:
@@ -219,7 +264,9 @@ def _owner(metadata: Body) -> tuple[str, str]:
 def _gateway_of(metadata: Body) -> str:
     """The Gateway that owns an object; its controller need not call itself one."""
     for owner in listed(metadata.get("ownerReferences")):
-        if text(owner.get("kind")) == "Gateway" and text(owner.get("apiVersion")).startswith("gateway.networking.k8s.io/"):
+        if text(owner.get("kind")) == "Gateway" and text(owner.get("apiVersion")).startswith(
+            "gateway.networking.k8s.io/"
+        ):
             return intern(text(owner.get("name")))
     return ""
 
@@ -254,7 +301,11 @@ def _named_ports(ports: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, int]
 
 def _env(container: Body) -> Pairs:
     """Literal environment variables; references to Secrets and ConfigMaps have no value here."""
-    return tuple((intern(text(e.get("name"))), intern(text(e.get("value")))) for e in listed(container.get("env")) if text(e.get("value")))
+    return tuple(
+        (intern(text(e.get("name"))), intern(text(e.get("value"))))
+        for e in listed(container.get("env"))
+        if text(e.get("value"))
+    )
 
 
 def _service_port(port: Body) -> ServicePort | None:
@@ -262,11 +313,15 @@ def _service_port(port: Body) -> ServicePort | None:
     if type(number) is not int:
         return None
     wanted = target if type(target) in (int, str) and target else number
-    return ServicePort(number=number, name=intern(text(port.get("name"))), target=wanted, protocol=_protocol(port))
+    return ServicePort(
+        number=number, name=intern(text(port.get("name"))), target=wanted, protocol=_protocol(port)
+    )
 
 
 def _protocol(port: Body) -> str:
-    """UDP and SCTP by transport; else appProtocol, else the name up to `-` (istio.io, 'Protocol Selection')."""
+    """UDP and SCTP by transport; else appProtocol, else the name up to `-` (istio.io, 'Protocol
+    Selection').
+    """
     transport = _TRANSPORTS.get(text(port.get("protocol")))
     if transport:
         return transport

@@ -1,4 +1,6 @@
-"""The little of Kubernetes objects that facts are made of. `reducer` makes these rows, `discover` makes facts of them."""
+"""The little of Kubernetes objects that facts are made of. `reducer` makes these rows, `discover` makes facts
+of them.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +46,8 @@ class ConfigRow(Struct, frozen=True):
 
 
 class ValidatorRow(Struct, frozen=True):
-    """A ValidatingWebhookConfiguration that names a group of kinds that translators write; the body holds metadata and
-    webhooks, without the address and the certificates of the one who answers."""
+    """A ValidatingWebhookConfiguration that names a group of kinds that translators write; the body holds
+    metadata and webhooks, without the address and the certificates of the one who answers."""
 
     name: str
     body: Body
@@ -66,7 +68,9 @@ class GatewayRow(Struct, frozen=True):
 
 
 class Container(Struct, frozen=True):
-    """A container or init container; `sidecar` marks a native sidecar (an init container that always restarts)."""
+    """A container or init container; `sidecar` marks a native sidecar (an init container that always
+    restarts).
+    """
 
     name: str
     image: str
@@ -96,10 +100,11 @@ class PodRow(Struct, frozen=True):
 
 
 class ControllerRow(Struct, frozen=True):
-    """A Deployment, StatefulSet, DaemonSet or ReplicaSet. `template` is None for a ReplicaSet that something owns.
+    """A Deployment, StatefulSet, DaemonSet or ReplicaSet. `template` is None for a ReplicaSet that something
+    owns.
 
-    `env` holds the literal environment of control plane candidates, container by container. `gateway` names the Gateway of the
-    Gateway API that owns it.
+    `env` holds the literal environment of control plane candidates, container by container. `gateway` names
+    the Gateway of the Gateway API that owns it.
     """
 
     kind: str
@@ -113,7 +118,17 @@ class ControllerRow(Struct, frozen=True):
 
 
 Reduced: TypeAlias = (
-    NamespaceRow | AccountRow | NodeRow | ConfigRow | ValidatorRow | InjectorRow | GatewayRow | PodRow | ControllerRow | Service | ApiKind
+    NamespaceRow
+    | AccountRow
+    | NodeRow
+    | ConfigRow
+    | ValidatorRow
+    | InjectorRow
+    | GatewayRow
+    | PodRow
+    | ControllerRow
+    | Service
+    | ApiKind
 )
 
 FACT_KINDS: tuple[tuple[str, str, str, str, bool], ...] = (
@@ -127,13 +142,25 @@ FACT_KINDS: tuple[tuple[str, str, str, str, bool], ...] = (
     ("apps", "v1", "statefulsets", "StatefulSet", True),
     ("apps", "v1", "daemonsets", "DaemonSet", True),
     ("apps", "v1", "replicasets", "ReplicaSet", True),
-    ("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", False),
-    ("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", False),
+    (
+        "admissionregistration.k8s.io",
+        "v1",
+        "validatingwebhookconfigurations",
+        "ValidatingWebhookConfiguration",
+        False,
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "v1",
+        "mutatingwebhookconfigurations",
+        "MutatingWebhookConfiguration",
+        False,
+    ),
     ("gateway.networking.k8s.io", "v1", "gateways", "Gateway", True),
     ("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False),
 )
-"""(group, version, plural, kind, namespaced) of everything that facts are made of. EndpointSlices hold only addresses
-and Jobs are named by their pods, so neither is read."""
+"""(group, version, plural, kind, namespaced) of everything that facts are made of. EndpointSlices hold only
+addresses and Jobs are named by their pods, so neither is read."""
 
 
 class Rows(Struct):
@@ -184,4 +211,8 @@ class Rows(Struct):
 
     def pods_in(self, namespaces: Collection[str]) -> frozenset[str]:
         """Those of the namespaces that have pods."""
-        return frozenset(row.namespace for row in self.pods if row.namespace in namespaces) if namespaces else frozenset()
+        return (
+            frozenset(row.namespace for row in self.pods if row.namespace in namespaces)
+            if namespaces
+            else frozenset()
+        )

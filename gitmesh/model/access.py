@@ -23,8 +23,12 @@ def _path_pattern(text: str) -> str:
     return _pattern(text)
 
 
-PathPattern = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\s\x00]+$"), AfterValidator(_path_pattern)]
-HostPattern = Annotated[str, Field(min_length=1, max_length=259, pattern=r"^[A-Za-z0-9.*:\[\]_-]+$"), AfterValidator(_pattern)]
+PathPattern = Annotated[
+    str, Field(min_length=1, max_length=1024, pattern=r"^[^\s\x00]+$"), AfterValidator(_path_pattern)
+]
+HostPattern = Annotated[
+    str, Field(min_length=1, max_length=259, pattern=r"^[A-Za-z0-9.*:\[\]_-]+$"), AfterValidator(_pattern)
+]
 
 
 class HeaderRule(Model):
@@ -35,7 +39,9 @@ class HeaderRule(Model):
     prefix: Text | None = Field(None, description="Leading characters of the value.")
     suffix: Text | None = Field(None, description="Trailing characters of the value.")
     present: Literal[True] | None = Field(None, description="The header is there, with any value.")
-    invert: bool = Field(False, description="Requests that do not meet the condition; a missing header does not meet it.")
+    invert: bool = Field(
+        False, description="Requests that do not meet the condition; a missing header does not meet it."
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -49,11 +55,15 @@ class HeaderRule(Model):
 class AccessRule(Model):
     """Requests that are meant: AND between the keys, OR inside each list, but headers are AND."""
 
-    paths: SomeOf[PathPattern] | None = Field(None, description="Paths: exact, prefix* or *suffix; * is textual.")
+    paths: SomeOf[PathPattern] | None = Field(
+        None, description="Paths: exact, prefix* or *suffix; * is textual."
+    )
     methods: SomeOf[Method] | None = Field(None, description="HTTP methods, in capitals.")
     ports: SomeOf[PortRef] | None = Field(None, description="Service ports, number or name.")
     hosts: SomeOf[HostPattern] | None = Field(None, description="Hosts: exact, prefix* or *suffix.")
-    headers: SomeOf[HeaderRule] | None = Field(None, description="Conditions on headers, all of which must hold.")
+    headers: SomeOf[HeaderRule] | None = Field(
+        None, description="Conditions on headers, all of which must hold."
+    )
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
@@ -66,9 +76,12 @@ class AccessPolicySpec(Model):
     """Who may call destinations, or who may not."""
 
     action: Literal["Allow", "Deny"] = Field(
-        "Allow", description="Deny beats Allow; a destination that an Allow selects denies what no Allow admits."
+        "Allow",
+        description="Deny beats Allow; a destination that an Allow selects denies what no Allow admits.",
     )
     enforcement: Literal["Enforce"] = Field("Enforce", description="Enforce the decision.")
     sources: SomeOf[IdentitySelector] = Field(description="Callers that are meant.")
     destinations: SomeOf[DestinationSelector] = Field(description="Destinations that are meant.")
-    rules: SomeOf[AccessRule] | None = Field(None, description="Requests that are meant; omitted: every request. OR between items.")
+    rules: SomeOf[AccessRule] | None = Field(
+        None, description="Requests that are meant; omitted: every request. OR between items."
+    )

@@ -27,7 +27,13 @@ class Model(BaseModel):
     """Closed, frozen and strict: an unknown field or a value of the wrong type is an error, never a guess."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, alias_generator=camel, validate_by_name=False, validate_by_alias=True, defer_build=True
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        alias_generator=camel,
+        validate_by_name=False,
+        validate_by_alias=True,
+        defer_build=True,
     )
 
 
@@ -70,7 +76,8 @@ def check_expression(pattern: str, *, ignore_case: bool = False) -> str:
         raise ValueError(f"not an RE2 regular expression: {found.reason}")
     if isinstance(found, TooLarge):
         raise ValueError(
-            f"the expression makes more than {MAX_PROGRAM:,} instructions, which proxies refuse; repeat less, or smaller classes"
+            f"the expression makes more than {MAX_PROGRAM:,} instructions, which proxies refuse; repeat less,"
+            " or smaller classes"
         )
     return pattern
 
@@ -83,23 +90,36 @@ Millis = Annotated[
     BeforeValidator(parse_duration),
     PlainSerializer(spell_duration, when_used="json"),
     WithJsonSchema(
-        {"type": "string", "pattern": r"^([0-9]+h)?([0-9]+m)?([0-9]+(\.[0-9]+)?s)?([0-9]+ms)?$", "examples": ["250ms", "5s", "1m30s"]}
+        {
+            "type": "string",
+            "pattern": r"^([0-9]+h)?([0-9]+m)?([0-9]+(\.[0-9]+)?s)?([0-9]+ms)?$",
+            "examples": ["250ms", "5s", "1m30s"],
+        }
     ),
 ]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Regex = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH), AfterValidator(check_expression)]
 DnsLabel = Annotated[str, Field(pattern=_DNS_LABEL, max_length=63)]
 DnsName = Annotated[str, Field(pattern=_DNS_NAME, max_length=253)]
-HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?$", max_length=259)]
+HostName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?$", max_length=259)
+]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 PortName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$", max_length=15)]
 LabelKey = Annotated[
-    str, Field(pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$", max_length=317)
+    str,
+    Field(
+        pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+        max_length=317,
+    ),
 ]
-LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$", max_length=63)]
+LabelValue = Annotated[
+    str, Field(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$", max_length=63)
+]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(min_length=1)]
 Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", min_length=1, max_length=128)]
-"""A token of RFC 9110, section 5.6.2, which names of headers and of cookies are: nothing in it ends the name."""
+"""A token of RFC 9110, section 5.6.2, which names of headers and of cookies are: nothing in it ends the name.
+"""
 HeaderName = Annotated[Token, AfterValidator(str.lower)]
 """Header names ignore case, so they are kept in lower case."""
 HeaderValue = Annotated[str, Field(max_length=4096, pattern=r"^[^\r\n\x00]*$")]
@@ -126,14 +146,22 @@ class Disabled(Model):
 
 
 def _is_disabled(value: Any) -> str:
-    return "disabled" if isinstance(value, Disabled) or (isinstance(value, dict) and "disabled" in value) else "value"
+    return (
+        "disabled"
+        if isinstance(value, Disabled) or (isinstance(value, dict) and "disabled" in value)
+        else "value"
+    )
 
 
-Inheritable = Annotated[Annotated[T, Tag("value")] | Annotated[Disabled, Tag("disabled")], Discriminator(_is_disabled)]
+Inheritable = Annotated[
+    Annotated[T, Tag("value")] | Annotated[Disabled, Tag("disabled")], Discriminator(_is_disabled)
+]
 """A field of a TrafficPolicy: a value, or `{disabled: true}`."""
 
 UNION_TAGS = frozenset({"value", "disabled", "number", "name"})
-"""Elements that pydantic puts into an error's location for the unions above; they are no part of the YAML path."""
+"""Elements that pydantic puts into an error's location for the unions above; they are no part of the YAML
+path.
+"""
 
 
 def exactly_one(model: Model, *names: str, at_least: int = 1) -> None:

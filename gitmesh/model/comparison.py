@@ -15,8 +15,8 @@ from gitmesh.model.policies import Origin
 
 
 class Effect(StrEnum):
-    """What becomes of a right to call. `Changed`: admitted by other pods, or for other reasons that callers notice; `Unknown`: the
-    calculator cannot tell one of both sides, or both."""
+    """What becomes of a right to call. `Changed`: admitted by other pods, or for other reasons that callers
+    notice; `Unknown`: the calculator cannot tell one of both sides, or both."""
 
     GAINED = "Gained"
     LOST = "Lost"
@@ -25,8 +25,8 @@ class Effect(StrEnum):
 
 
 class Weight(IntEnum):
-    """What a reviewer must see first, where not all can be shown: strangers let in, a guard weakened or data sent elsewhere; what cannot
-    be told; callers shut out; and the rest."""
+    """What a reviewer must see first, where not all can be shown: strangers let in, a guard weakened or data
+    sent elsewhere; what cannot be told; callers shut out; and the rest."""
 
     OPENS = 0
     UNTOLD = 1
@@ -46,11 +46,13 @@ def is_stranger(caller: str) -> bool:
 class AccessChange(Struct, frozen=True, kw_only=True, order=True):
     """One kind of callers of one destination whose requests are decided otherwise.
 
-    `service` is (namespace, name), `ports` its port numbers, `callers` who is meant, as people write it: ServiceAccounts
-    (`namespace/name`, `namespace/name@cluster` of another cluster), workloads where not all of a ServiceAccount's are meant, `anybody
-    else` with an identity, `without identity`, `anybody` for all of these, with `from 10.0.0.0/8` where the address matters. `requests`
-    are the requests that are decided otherwise (`GET /admin/*`, `any method but GET`), empty for all of them. `before` and `after` are
-    answers of the calculator; `why` are its reasons after the change, `origins` the lines of the policies that decide, before and after.
+    `service` is (namespace, name), `ports` its port numbers, `callers` who is meant, as people write it:
+    ServiceAccounts (`namespace/name`, `namespace/name@cluster` of another cluster), workloads where not all
+    of a ServiceAccount's are meant, `anybody else` with an identity, `without identity`, `anybody` for all of
+    these, with `from 10.0.0.0/8` where the address matters. `requests` are the requests that are decided
+    otherwise (`GET /admin/*`, `any method but GET`), empty for all of them. `before` and `after` are answers
+    of the calculator; `why` are its reasons after the change, `origins` the lines of the policies that
+    decide, before and after.
     """
 
     service: tuple[str, str]
@@ -66,25 +68,35 @@ class AccessChange(Struct, frozen=True, kw_only=True, order=True):
     @property
     def opens(self) -> bool:
         """Whether requests may come through somewhere that did not: also where only some pods admit them."""
-        return self.effect is Effect.GAINED or (self.effect is Effect.CHANGED and self.before != "Allowed" and self.after != "Denied")
+        return self.effect is Effect.GAINED or (
+            self.effect is Effect.CHANGED and self.before != "Allowed" and self.after != "Denied"
+        )
 
     @property
     def closes(self) -> bool:
         """Whether requests may be refused somewhere that came through."""
-        return self.effect is Effect.LOST or (self.effect is Effect.CHANGED and self.before != "Denied" and self.after != "Allowed")
+        return self.effect is Effect.LOST or (
+            self.effect is Effect.CHANGED and self.before != "Denied" and self.after != "Allowed"
+        )
 
     @property
     def weight(self) -> Weight:
         """How much it matters."""
         if self.opens and any(map(is_stranger, self.callers)):
             return Weight.OPENS
-        return Weight.UNTOLD if self.effect is Effect.UNKNOWN else Weight.CLOSES if self.closes else Weight.LESSER
+        return (
+            Weight.UNTOLD
+            if self.effect is Effect.UNKNOWN
+            else Weight.CLOSES
+            if self.closes
+            else Weight.LESSER
+        )
 
 
 class RouteChange(Struct, frozen=True, kw_only=True, order=True):
-    """One field of the routing of one destination that differs. `requests` are those that it is about ("" = all); a value is "" where
-    the mesh's own behaviour stays. `elsewhere`: requests, or clients by a redirect, go to where they did not go. `unknown` says
-    why it cannot be told what differs ("" = it can)."""
+    """One field of the routing of one destination that differs. `requests` are those that it is about ("" =
+    all); a value is "" where the mesh's own behaviour stays. `elsewhere`: requests, or clients by a redirect,
+    go to where they did not go. `unknown` says why it cannot be told what differs ("" = it can)."""
 
     service: tuple[str, str]
     requests: str
@@ -102,7 +114,9 @@ class RouteChange(Struct, frozen=True, kw_only=True, order=True):
 
 
 class ProtectionChange(Struct, frozen=True, kw_only=True, order=True):
-    """What guards a mesh or a destination, made weaker or stronger: mTLS, the default, an exemption, a Deny that came or went."""
+    """What guards a mesh or a destination, made weaker or stronger: mTLS, the default, an exemption, a Deny
+    that came or went.
+    """
 
     subject: str
     text: str
@@ -131,8 +145,10 @@ class Risk(Struct, frozen=True, kw_only=True):
 
 
 class ObjectDelta(Struct, frozen=True, kw_only=True):
-    """One desired object that differs: it is created, updated or deleted. `before` and `after` are its canonical JSON ("" bytes =
-    none); `fields` are compared by content, so that what only moved within a list is no change."""
+    """One desired object that differs: it is created, updated or deleted. `before` and `after` are its
+    canonical JSON ("" bytes = none); `fields` are compared by content, so that what only moved within a list
+    is no change.
+    """
 
     key: ObjectKey
     action: Action
@@ -151,10 +167,12 @@ class Reach(Struct, frozen=True, kw_only=True):
 
 
 class ClusterComparison(Struct, frozen=True, kw_only=True):
-    """One cluster: what changes in it. `unknown` says why that cannot be told ("" = it can): never to be read as no change.
+    """One cluster: what changes in it. `unknown` says why that cannot be told ("" = it can): never to be read
+    as no change.
 
-    `enforce`: GitMesh writes it; elsewhere it only watches. `held` are destinations of which an error keeps the new state back, `waiting`
-    policies that differ and are held: what they come to when the error is mended nobody can tell now.
+    `enforce`: GitMesh writes it; elsewhere it only watches. `held` are destinations of which an error keeps
+    the new state back, `waiting` policies that differ and are held: what they come to when the error is
+    mended nobody can tell now.
     """
 
     name: str
@@ -172,15 +190,17 @@ class ClusterComparison(Struct, frozen=True, kw_only=True):
     @property
     def changes(self) -> bool:
         """Whether anything is different, or may be."""
-        return bool(self.unknown or self.objects or self.access or self.routes or self.protection or self.waiting)
+        return bool(
+            self.unknown or self.objects or self.access or self.routes or self.protection or self.waiting
+        )
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
     """A whole review: from commit `base` to commit `head`.
 
-    `base_problem` says why the base could not be read as policies, so that head is reviewed alone. `appeared`, `gone` and `standing`
-    are the findings of head that base has not, of base that head has not, and of both. `facts` tells where the facts come from and how
-    old they are.
+    `base_problem` says why the base could not be read as policies, so that head is reviewed alone.
+    `appeared`, `gone` and `standing` are the findings of head that base has not, of base that head has not,
+    and of both. `facts` tells where the facts come from and how old they are.
     """
 
     base: str
@@ -195,5 +215,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
     @property
     def told(self) -> tuple[Diagnostic, ...]:
-        """The findings that people are shown: what is new; of a head that is refused all, as they are the answer."""
+        """The findings that people are shown: what is new; of a head that is refused all, as they are the
+        answer.
+        """
         return self.appeared if self.clusters else (*self.appeared, *self.standing)

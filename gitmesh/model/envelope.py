@@ -21,15 +21,25 @@ class Metadata(Model):
     name: DnsName = Field(description="Name of the policy; a policy is known as Kind/namespace/name.")
     namespace: DnsLabel = Field(
         "default",
-        description="Part of the policy's name, and the default namespace of the exact names in it. It grants and restricts nothing.",
+        description=(
+            "Part of the policy's name, and the default namespace of the exact names in it. It grants and"
+            " restricts nothing."
+        ),
     )
-    labels: dict[MetaKey, MetaValue] | None = Field(None, description="Labels of the document; without effect.")
-    annotations: dict[MetaKey, MetaValue] | None = Field(None, description="Annotations of the document; without effect.")
+    labels: dict[MetaKey, MetaValue] | None = Field(
+        None, description="Labels of the document; without effect."
+    )
+    annotations: dict[MetaKey, MetaValue] | None = Field(
+        None, description="Annotations of the document; without effect."
+    )
 
 
 def _envelope(kind: str, spec: type[Model]) -> type[Model]:
     fields: dict[str, Any] = {
-        "api_version": (Literal["gitmesh.io/v1alpha1"], Field(description=f"Version of the policy API: {API_VERSION}.")),
+        "api_version": (
+            Literal["gitmesh.io/v1alpha1"],
+            Field(description=f"Version of the policy API: {API_VERSION}."),
+        ),
         "kind": (Literal[kind], Field(description=f"Kind of the policy: {kind}.")),
         "metadata": (Metadata, Field(description="Name of the policy.")),
         "spec": (spec, Field(description=f"What the {kind} says.")),
@@ -37,5 +47,7 @@ def _envelope(kind: str, spec: type[Model]) -> type[Model]:
     return create_model(kind, __base__=Model, __doc__=spec.__doc__, **fields)
 
 
-ENVELOPES: Mapping[str, type[Model]] = MappingProxyType({kind: _envelope(kind, spec) for kind, spec in KINDS.items()})
+ENVELOPES: Mapping[str, type[Model]] = MappingProxyType(
+    {kind: _envelope(kind, spec) for kind, spec in KINDS.items()}
+)
 """Kind -> the model of its whole document."""

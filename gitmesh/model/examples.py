@@ -1,6 +1,8 @@
-"""One example of every kind: what docs/kinds and `gitmesh explain KIND` show, and what `gitmesh init` starts a repository with.
+"""One example of every kind: what docs/kinds and `gitmesh explain KIND` show, and what `gitmesh init` starts
+a repository with.
 
-All are of one small shop: everybody sees `productpage`, which reads `details` and `reviews`; `reviews` reads `ratings`.
+All are of one small shop: everybody sees `productpage`, which reads `details` and `reviews`; `reviews` reads
+`ratings`.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ spec:
 """
 
 _ACCESS = """\
-# The page may read reviews and details, and nobody else may call them: what an Allow selects is closed to all others.
+# The page may read reviews and details, and nobody else may call them: what an Allow selects is closed
+# to all others.
 apiVersion: gitmesh.io/v1alpha1
 kind: AccessPolicy
 metadata: {name: page-reads, namespace: bookshop}
@@ -33,7 +36,8 @@ spec:
 """
 
 _MESH = """\
-# Every workload has an identity (mutual TLS everywhere); who may call what no AccessPolicy names stays as the mesh has it.
+# Every workload has an identity (mutual TLS everywhere); who may call what no AccessPolicy names stays as
+# the mesh has it.
 apiVersion: gitmesh.io/v1alpha1
 kind: VirtualMesh
 metadata: {name: shop, namespace: bookshop}
@@ -44,7 +48,8 @@ spec:
 """
 
 _ADOPTION = """\
-# GitMesh may take over this route, which somebody wrote by hand, once a policy wants one of that name; the plan then says `adopt`.
+# GitMesh may take over this route, which somebody wrote by hand, once a policy wants one of that name;
+# the plan then says `adopt`.
 apiVersion: gitmesh.io/v1alpha1
 kind: Adoption
 metadata: {name: routes-by-hand, namespace: bookshop}
@@ -53,5 +58,10 @@ spec:
   reason: Kept in Git from now on.
 """
 
-EXAMPLES: Mapping[str, str] = {"TrafficPolicy": _TRAFFIC, "AccessPolicy": _ACCESS, "VirtualMesh": _MESH, "Adoption": _ADOPTION}
+EXAMPLES: Mapping[str, str] = {
+    "TrafficPolicy": _TRAFFIC,
+    "AccessPolicy": _ACCESS,
+    "VirtualMesh": _MESH,
+    "Adoption": _ADOPTION,
+}
 """Kind -> a document of it."""

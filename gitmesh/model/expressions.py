@@ -12,17 +12,21 @@ from msgspec import Struct
 
 MAX_LENGTH = 256
 MAX_PROGRAM = 32_768
-"""Instructions. Istio's proxies refuse larger programs, and with one the whole route table (its bootstrap sets Envoy's
-`re2.max_program_size.error_level`; istio/istio pull request 36143)."""
+"""Instructions. Istio's proxies refuse larger programs, and with one the whole route table (its bootstrap
+sets Envoy's `re2.max_program_size.error_level`; istio/istio pull request 36143)."""
 _MAX_MEMORY = 3 << 20
-"""Bytes that RE2 may use for one expression: it stops at twice MAX_PROGRAM, before optimisation, and fails in some 30 ms."""
+"""Bytes that RE2 may use for one expression: it stops at twice MAX_PROGRAM, before optimisation, and fails in
+some 30 ms.
+"""
 _REMEMBERED = 1 << 20
 """Instructions of all remembered programs: some 16 MB."""
 
 _EACH = 100
 """What the smallest one costs, in instructions: some 40 microseconds."""
 _UNICODE, _NEGATED, _ESCAPED, _GROUP = 1_400, 14, 6, 3
-"""Instructions, at most about, of a class such as `\\pL`, of `.` or `[^a]`, of another escape, and of a group."""
+"""Instructions, at most about, of a class such as `\\pL`, of `.` or `[^a]`, of another escape, and of a
+group.
+"""
 _TOKEN = re.compile(
     r"(?P<quoted>\\Q.*?(?:\\E|\Z))"
     r"|(?P<unicode>\\[pP](?:\{[^}]*\}|.))"
@@ -56,15 +60,17 @@ Expression: TypeAlias = Any
 
 
 def weight(pattern: str) -> int:
-    """What compiling costs, in instructions: told by the syntax alone, rather too much than too little, and at most that of
-    an expression at which RE2 gives up."""
+    """What compiling costs, in instructions: told by the syntax alone, rather too much than too little, and
+    at most that of an expression at which RE2 gives up."""
     folded = 3 if _FOLDED.search(pattern) else 1
     read = folded * _UNICODE * len(_UNICODE_CLASS.findall(pattern))
     return _EACH + read + min(folded * instructions(pattern), 2 * MAX_PROGRAM)
 
 
 def instructions(pattern: str) -> int:
-    """The size of the program as the syntax tells it, where each repetition multiplies what stands before it."""
+    """The size of the program as the syntax tells it, where each repetition multiplies what stands before
+    it.
+    """
     groups, last = [_GROUP], 0
     for token in _TOKEN.finditer(pattern):
         kind = token.lastgroup
@@ -117,7 +123,9 @@ _COMPILED = _Compiled()
 
 
 def compiled(pattern: str, *, ignore_case: bool = False) -> Expression | TooLarge | Malformed:
-    """The expression, compiled once; bounded in time and memory for any text of at most MAX_LENGTH characters."""
+    """The expression, compiled once; bounded in time and memory for any text of at most MAX_LENGTH
+    characters.
+    """
     return _COMPILED[pattern, ignore_case]
 
 
@@ -138,6 +146,8 @@ def _compiled(pattern: str, ignore_case: bool) -> Expression | TooLarge | Malfor
     try:
         expression = re2.compile(pattern, options)
     except re2.error as error:
-        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error.args[0])
+        reason = (
+            error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error.args[0])
+        )
         return TooLarge() if "too large" in reason else Malformed(reason)
     return TooLarge() if expression.programsize > MAX_PROGRAM else expression

@@ -73,18 +73,20 @@ ROLLING_LABELS = frozenset(
         "statefulset.kubernetes.io/pod-name",
     }
 )
-"""Labels that controllers set anew with each rollout: facts leave them out, and should not change with them."""
+"""Labels that controllers set anew with each rollout: facts leave them out, and should not change with them.
+"""
 
 
 class Workload(Struct, frozen=True, kw_only=True):
     """Pods of one controller (or one bare pod): Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or Pod.
 
-    `labels` are those that all of its pods share, `differing` the keys of others; `ports` maps container port names to numbers, as
-    most of its pods have them, `further` to those that others have, as in the middle of a rollout; `mesh` names the mesh whose proxy
-    the pods carry ("" = none). `router` marks a proxy that is set up as a gateway's, by what the pods say of themselves, `gateway` one
-    that is a gateway by more than that: it is in a control plane's namespace, or a programmed Gateway owns it.
-    Nothing guards `bare`, which counts the pods that carry no proxy although others do, nor `unguarded`, the container ports
-    whose requests some pod's proxy does not see.
+    `labels` are those that all of its pods share, `differing` the keys of others; `ports` maps container port
+    names to numbers, as most of its pods have them, `further` to those that others have, as in the middle of
+    a rollout; `mesh` names the mesh whose proxy the pods carry ("" = none). `router` marks a proxy that is
+    set up as a gateway's, by what the pods say of themselves, `gateway` one that is a gateway by more than
+    that: it is in a control plane's namespace, or a programmed Gateway owns it. Nothing guards `bare`, which
+    counts the pods that carry no proxy although others do, nor `unguarded`, the container ports whose
+    requests some pod's proxy does not see.
     """
 
     kind: str
@@ -124,14 +126,16 @@ class Workload(Struct, frozen=True, kw_only=True):
 
 
 class Mesh(Struct, frozen=True, kw_only=True):
-    """A mesh in a cluster. `translator` is the plug-in that detected it; `name` is `istio` or `istio-<revision>`.
+    """A mesh in a cluster. `translator` is the plug-in that detected it; `name` is `istio` or
+    `istio-<revision>`.
 
-    `version` is the control plane's (e.g. 1.30.3, "" if unknown); `root_namespace` is where mesh-wide objects live.
-    `settings` are further facts that only the translator reads, all strings.
+    `version` is the control plane's (e.g. 1.30.3, "" if unknown); `root_namespace` is where mesh-wide objects
+    live. `settings` are further facts that only the translator reads, all strings.
 
-    `assumed` and `unread` are what detection says of its own reading, for `discovery.continuity` alone, and empty in facts:
-    the names of values that are the mesh's defaults because nothing says otherwise (`trust_domain`, `root_namespace`, keys of
-    `settings`), and why its configuration could not be read ("" = it was).
+    `assumed` and `unread` are what detection says of its own reading, for `discovery.continuity` alone, and
+    empty in facts: the names of values that are the mesh's defaults because nothing says otherwise
+    (`trust_domain`, `root_namespace`, keys of `settings`), and why its configuration could not be read ("" =
+    it was).
     """
 
     translator: str
@@ -148,8 +152,9 @@ class Mesh(Struct, frozen=True, kw_only=True):
 
 
 class Caveat(Struct, frozen=True, kw_only=True, order=True):
-    """What must be said of a reading of a cluster. `hold` is the id of the hold that it causes, "" where it causes none: what
-    depends on the `mesh` ("" = on anything in the cluster) is then left as it is until the doubt ends, or while it is `approved`.
+    """What must be said of a reading of a cluster. `hold` is the id of the hold that it causes, "" where it
+    causes none: what depends on the `mesh` ("" = on anything in the cluster) is then left as it is until the
+    doubt ends, or while it is `approved`.
     """
 
     code: str
@@ -168,8 +173,9 @@ class Caveat(Struct, frozen=True, kw_only=True, order=True):
 class Remembered(Struct, frozen=True, kw_only=True):
     """What is known of a cluster from before a reading, so that an absence is not taken for an order.
 
-    `meshes` were there, with the values on which names of others depend; `kinds` had objects; `namespaces` have objects of ours;
-    `held` are the ids of the holds of the last cycle, `approved` those whose facts somebody confirmed.
+    `meshes` were there, with the values on which names of others depend; `kinds` had objects; `namespaces`
+    have objects of ours; `held` are the ids of the holds of the last cycle, `approved` those whose facts
+    somebody confirmed.
     """
 
     meshes: tuple[Mesh, ...] = ()
@@ -185,11 +191,11 @@ NOTHING_REMEMBERED = Remembered()
 class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     """Everything known of one cluster.
 
-    `complete` is false where a part could not be read: what is missing is then unknown, not absent.
-    `uid` identifies the cluster (kube-system's uid) so that a repointed configuration is noticed.
-    `seen` are the kinds that had objects, of those whose sudden emptiness is not believed. `caveats` are what must be said of the
-    reading, and what is held for it. `unusable` names objects that were left out, as no object can have their names.
-    `digest` identifies the content; equal digests mean equal facts.
+    `complete` is false where a part could not be read: what is missing is then unknown, not absent. `uid`
+    identifies the cluster (kube-system's uid) so that a repointed configuration is noticed. `seen` are the
+    kinds that had objects, of those whose sudden emptiness is not believed. `caveats` are what must be said
+    of the reading, and what is held for it. `unusable` names objects that were left out, as no object can
+    have their names. `digest` identifies the content; equal digests mean equal facts.
     """
 
     cluster: str
@@ -255,7 +261,9 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
         if not service.selector:
             return ()
         wanted = service.selector.items()
-        return tuple(w for w in self.workloads_by_namespace.get(service.namespace, ()) if wanted <= w.labels.items())
+        return tuple(
+            w for w in self.workloads_by_namespace.get(service.namespace, ()) if wanted <= w.labels.items()
+        )
 
     def mesh(self, name: str) -> Mesh | None:
         """The mesh of that name."""
@@ -267,6 +275,8 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
 
 
 def meaning(facts: ClusterFacts) -> ClusterFacts:
-    """Facts that decide alike are equal so: how many pods there are says no more than whether there are any."""
+    """Facts that decide alike are equal so: how many pods there are says no more than whether there are
+    any.
+    """
     counted = (replace(one, pods=min(one.pods, 1), bare=min(one.bare, 1)) for one in facts.workloads)
     return replace(facts, workloads=tuple(counted), digest="")

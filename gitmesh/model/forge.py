@@ -1,4 +1,6 @@
-"""What a forge (Gitea, GitHub, GitLab) holds of a repository: pull requests, their comments, and the statuses of commits."""
+"""What a forge (Gitea, GitHub, GitLab) holds of a repository: pull requests, their comments, and the statuses
+of commits.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,10 @@ class PullState(StrEnum):
 class PullRequest(Struct, frozen=True, kw_only=True):
     """A pull request (GitLab: a merge request), as the forge describes it: all of it is somebody's input.
 
-    `head` is the full id of the newest commit under review, `head_ref` the ref of the *target* repository by which it can be fetched
-    (`refs/pull/7/head`, `refs/merge-requests/7/head`), also where it comes from a fork; `base` is the branch that it is to go into.
-    `merged` is the commit by which it went in, "" where it did not, or the forge does not say.
+    `head` is the full id of the newest commit under review, `head_ref` the ref of the *target* repository by
+    which it can be fetched (`refs/pull/7/head`, `refs/merge-requests/7/head`), also where it comes from a
+    fork; `base` is the branch that it is to go into. `merged` is the commit by which it went in, "" where it
+    did not, or the forge does not say.
     """
 
     number: int
@@ -36,7 +39,9 @@ class PullRequest(Struct, frozen=True, kw_only=True):
 
 
 class Comment(Struct, frozen=True, kw_only=True):
-    """One comment on a pull request. `id` grows with time; `own`: our own account wrote it, so that its marker is ours."""
+    """One comment on a pull request. `id` grows with time; `own`: our own account wrote it, so that its
+    marker is ours.
+    """
 
     id: int
     body: str
@@ -53,7 +58,9 @@ class CommitState(StrEnum):
 
 
 class CommitStatus(Struct, frozen=True, kw_only=True):
-    """The newest status of a commit in one context (`gitmesh/review`, `gitmesh/east`). `text` is cut to what the forge takes."""
+    """The newest status of a commit in one context (`gitmesh/review`, `gitmesh/east`). `text` is cut to what
+    the forge takes.
+    """
 
     context: str
     state: CommitState

@@ -18,11 +18,12 @@ FIGHT = 5
 
 
 class Entry(Struct, frozen=True, kw_only=True):
-    """One object of ours. `uid` is "" between the intent to create it and the answer; `commit` is the one that last wrote it,
-    `warnings` are what the cluster said when it took that write.
+    """One object of ours. `uid` is "" between the intent to create it and the answer; `commit` is the one
+    that last wrote it, `warnings` are what the cluster said when it took that write.
 
-    `sources` are those whose policies it is made of, empty where that is not known. Where they are several, `parts` are the digests
-    of its rules by source, so that one source's part can be told from another's while one of them cannot be read.
+    `sources` are those whose policies it is made of, empty where that is not known. Where they are several,
+    `parts` are the digests of its rules by source, so that one source's part can be told from another's while
+    one of them cannot be read.
     """
 
     uid: str = ""
@@ -34,8 +35,8 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 
 class Hold(Struct, frozen=True, kw_only=True):
-    """Something that is left as it is because a reading or a revision is doubtful. `since` is in seconds since the epoch (0 = not
-    known); `approved`: somebody confirmed the facts that its id stands for."""
+    """Something that is left as it is because a reading or a revision is doubtful. `since` is in seconds
+    since the epoch (0 = not known); `approved`: somebody confirmed the facts that its id stands for."""
 
     text: str
     since: int = 0
@@ -45,9 +46,10 @@ class Hold(Struct, frozen=True, kw_only=True):
 class Ledger(Struct, frozen=True, kw_only=True):
     """`sources` maps a source to its accepted (last good) commit; `cluster_uid` pins the cluster.
 
-    `meshes` are those of every managed cluster as last seen, by cluster, with the values on which names of others depend. They tell
-    whose identities are whose while a cluster does not answer or a mesh is away, also after a restart. `kinds` had objects at the
-    last reading. `holds` are by id. `heals` counts the corrections in a row of each object that somebody keeps changing.
+    `meshes` are those of every managed cluster as last seen, by cluster, with the values on which names of
+    others depend. They tell whose identities are whose while a cluster does not answer or a mesh is away,
+    also after a restart. `kinds` had objects at the last reading. `holds` are by id. `heals` counts the
+    corrections in a row of each object that somebody keeps changing.
     """
 
     instance: str
@@ -66,7 +68,9 @@ class Ledger(Struct, frozen=True, kw_only=True):
 
 
 class Stored(Struct, frozen=True, kw_only=True):
-    """A ledger as read: `version` is for compare-and-set ("" = there is none yet); `rebuilt` = it was unreadable."""
+    """A ledger as read: `version` is for compare-and-set ("" = there is none yet); `rebuilt` = it was
+    unreadable.
+    """
 
     ledger: Ledger
     version: str = ""

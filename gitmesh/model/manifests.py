@@ -42,15 +42,17 @@ DELETE_ORDER: tuple[Phase, ...] = (
 )
 """Order of deletions (design law 2)."""
 SECURITY: frozenset[Phase] = frozenset({Phase.TRUST, Phase.DENY, Phase.ALLOW, Phase.DEFAULT_DENY})
-"""Objects that decide who may call: one that is not as it should be may admit more than the policies do (security law)."""
+"""Objects that decide who may call: one that is not as it should be may admit more than the policies do
+(security law).
+"""
 
 
 class Fragment(Struct, frozen=True, kw_only=True):
     """One object as a translator wants it: identity, API version, spec, extra labels.
 
     `fields` maps dotted paths below spec (`spec.http[0].timeout`) to where they come from, for provenance.
-    `policies` are the ids of all policies behind it (a superset of those in `fields`). `apart`: where it cannot be written, the other
-    objects of its unit are written all the same.
+    `policies` are the ids of all policies behind it (a superset of those in `fields`). `apart`: where it
+    cannot be written, the other objects of its unit are written all the same.
     """
 
     key: ObjectKey
@@ -66,9 +68,10 @@ class Fragment(Struct, frozen=True, kw_only=True):
 class Translation(Struct, frozen=True, kw_only=True):
     """A translator's answer for one unit.
 
-    `held` are the halves of which nothing can be emitted ("" = the whole unit): every object that they claim stays as it is,
-    neither changed nor deleted. An error alone does not hold: the security law sometimes demands both an error and a closed object.
-    `stays` are objects that are not wanted and must not be missed where they are live: there they stay, with this finding.
+    `held` are the halves of which nothing can be emitted ("" = the whole unit): every object that they claim
+    stays as it is, neither changed nor deleted. An error alone does not hold: the security law sometimes
+    demands both an error and a closed object. `stays` are objects that are not wanted and must not be missed
+    where they are live: there they stay, with this finding.
     """
 
     fragments: tuple[Fragment, ...] = ()
@@ -80,8 +83,8 @@ class Translation(Struct, frozen=True, kw_only=True):
 class Manifest(Struct, frozen=True, kw_only=True):
     """A desired object with GitMesh's labels and annotations on it.
 
-    `body` is canonical JSON of the whole object, `digest` a short hash of it, as the ledger keeps it. `forbidden` are labels and
-    annotations that must not stand on it unless `body` has them.
+    `body` is canonical JSON of the whole object, `digest` a short hash of it, as the ledger keeps it.
+    `forbidden` are labels and annotations that must not stand on it unless `body` has them.
     """
 
     key: ObjectKey
@@ -99,12 +102,13 @@ class Build(Struct, frozen=True, kw_only=True):
     """What one cluster should hold. `held` are objects of held units: never changed, never deleted.
 
     `complete` is false where facts are unknown: nothing may then be deleted. `meshes` are the cluster's.
-    `refused` are destinations among the held ones whose pods would refuse what policies ask for, as those would have them.
-    `units` are what was decided, `held_units` those (or their halves) of which nothing new could be decided or said, `waiting` the
-    policies that are not in force for that; `doubtful`: the facts themselves are in doubt, but for what is `decided`: nobody's
-    doubt keeps that from being deleted. `pending` are policies that name what is
-    not there: what they did before stays; `gone` are findings on policies whose destination the cluster lacks while others have it:
-    what they did stays too, and is then told. `stays` are objects that nobody wants and that stay where they are live, with a finding.
+    `refused` are destinations among the held ones whose pods would refuse what policies ask for, as those
+    would have them. `units` are what was decided, `held_units` those (or their halves) of which nothing new
+    could be decided or said, `waiting` the policies that are not in force for that; `doubtful`: the facts
+    themselves are in doubt, but for what is `decided`: nobody's doubt keeps that from being deleted.
+    `pending` are policies that name what is not there: what they did before stays; `gone` are findings on
+    policies whose destination the cluster lacks while others have it: what they did stays too, and is then
+    told. `stays` are objects that nobody wants and that stay where they are live, with a finding.
     """
 
     cluster: str

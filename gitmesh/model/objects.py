@@ -39,8 +39,8 @@ class ObjectKey(NamedTuple):
 class ApiKind(Struct, frozen=True, kw_only=True):
     """A kind that a cluster serves. `versions` are the served ones, preferred first.
 
-    `fields` are the dotted paths of the preferred version's schema, lists elided (`spec.http.mirrors`); where anything
-    may stand below a path, `<path>.*` is in it. Empty = the schema is unknown.
+    `fields` are the dotted paths of the preferred version's schema, lists elided (`spec.http.mirrors`); where
+    anything may stand below a path, `<path>.*` is in it. Empty = the schema is unknown.
     """
 
     group: str
@@ -68,7 +68,8 @@ def is_label(name: str) -> bool:
 
 def canonical(body: Body) -> bytes:
     """Sorted compact JSON: equal objects are equal bytes."""
-    # A copy, as orjson's own result keeps the whole buffer that it grew: many times the size, for as long as it lives.
+    # A copy, as orjson's own result keeps the whole buffer that it grew: many times the size, for as long as
+    # it lives.
     return bytes(memoryview(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)))
 
 

@@ -1,6 +1,7 @@
 """What a condition on origins admits, asked of the condition itself: sites that no allow-list means together.
 
-An origin is `scheme://host[:port]` in lower case (RFC 6454), or `null` for sandboxed pages, which every site can make.
+An origin is `scheme://host[:port]` in lower case (RFC 6454), or `null` for sandboxed pages, which every site
+can make.
 """
 
 from __future__ import annotations
@@ -28,7 +29,14 @@ _SHAPES = (
     "https://cdn.{0}qz7.info",
 )
 """Of each initial there are a .com of letters and digits, one of letters, and one of some other shape."""
-_FIXED = ("https://203.0.113.7", "http://198.51.100.23:8080", "https://[2001:db8::7]", "https://q.cc", "https://xn--qzxk-8ta.com", "null")
+_FIXED = (
+    "https://203.0.113.7",
+    "http://198.51.100.23:8080",
+    "https://[2001:db8::7]",
+    "https://q.cc",
+    "https://xn--qzxk-8ta.com",
+    "null",
+)
 
 
 def _unrelated() -> Iterator[str]:
@@ -55,7 +63,11 @@ def stranger(origin: OriginMatch) -> str:
     `https://shop` as a prefix means every site whose name begins so, which is no less.
     """
     admits, begun = _admits(origin), _beginning(origin)
-    tried = (*UNRELATED, f"{begun}{_OTHER}.com") if "://" in begun and not set(".:") & set(_host(begun)) else UNRELATED
+    tried = (
+        (*UNRELATED, f"{begun}{_OTHER}.com")
+        if "://" in begun and not set(".:") & set(_host(begun))
+        else UNRELATED
+    )
     return next((site for site in tried if admits(site)), "")
 
 
@@ -69,7 +81,9 @@ def _beginning(origin: OriginMatch) -> str:
 
 @lru_cache(maxsize=4096)
 def lookalike(origin: OriginMatch) -> str:
-    """An origin that anybody can make of a host which the condition names, and which it admits too; "" where none is known."""
+    """An origin that anybody can make of a host which the condition names, and which it admits too; "" where
+    none is known.
+    """
     if origin.prefix is not None:
         host = _host(origin.prefix)
         return "" if not host or ":" in host else f"{origin.prefix}.{_OTHER}.com"

@@ -1,4 +1,6 @@
-"""How an instance stands, and how it stood: what `gitmesh status` and `gitmesh history` show, wherever it was read from."""
+"""How an instance stands, and how it stood: what `gitmesh status` and `gitmesh history` show, wherever it was
+read from.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,10 @@ from gitmesh.model.report import State
 
 
 class SourceStanding(Struct, frozen=True, kw_only=True):
-    """One source: the tip that was seen and the commit in force, full ids ("" = none, as of a plain folder). The state is Synced where
-    they are one, Invalid where the tip is refused, Held where the branch was rewound, Unreachable where it was not read."""
+    """One source: the tip that was seen and the commit in force, full ids ("" = none, as of a plain folder).
+    The state is Synced where they are one, Invalid where the tip is refused, Held where the branch was
+    rewound, Unreachable where it was not read.
+    """
 
     name: str
     state: State
@@ -20,8 +24,10 @@ class SourceStanding(Struct, frozen=True, kw_only=True):
 
 
 class ClusterStanding(Struct, frozen=True, kw_only=True):
-    """One cluster. `objects` is how many it should hold (None = not known), `held` how many live ones are left as they are, `policies`
-    counts those that concern it by state. `applied`: source -> commit that was applied last."""
+    """One cluster. `objects` is how many it should hold (None = not known), `held` how many live ones are
+    left as they are, `policies` counts those that concern it by state. `applied`: source -> commit that was
+    applied last.
+    """
 
     name: str
     state: State
@@ -33,8 +39,8 @@ class ClusterStanding(Struct, frozen=True, kw_only=True):
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
-    """Something that is left as it is until somebody says that it is meant. `clusters`: where (empty = it is a source's); `since` is in
-    seconds since the epoch (0 = not known)."""
+    """Something that is left as it is until somebody says that it is meant. `clusters`: where (empty = it is
+    a source's); `since` is in seconds since the epoch (0 = not known)."""
 
     hold: str
     text: str
@@ -48,7 +54,9 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
 
 class Complaint(Struct, frozen=True, kw_only=True):
-    """An error: why a commit is refused, or something held or failed. `at` is `file:line:column`, "" where no line is to blame."""
+    """An error: why a commit is refused, or something held or failed. `at` is `file:line:column`, "" where no
+    line is to blame.
+    """
 
     code: str
     text: str
@@ -59,9 +67,11 @@ class Complaint(Struct, frozen=True, kw_only=True):
 
 
 class Overview(Struct, frozen=True, kw_only=True):
-    """How an instance stands. `refusals` are the errors of sources, `troubles` those of clusters that stand for no hold.
+    """How an instance stands. `refusals` are the errors of sources, `troubles` those of clusters that stand
+    for no hold.
 
-    `commit` is the one of the status branch that says so, at `seconds` since the epoch; "" where it was looked at live.
+    `commit` is the one of the status branch that says so, at `seconds` since the epoch; "" where it was
+    looked at live.
     """
 
     instance: str
@@ -81,8 +91,10 @@ class Overview(Struct, frozen=True, kw_only=True):
 
 
 class SourceCommit(Struct, frozen=True, kw_only=True):
-    """A commit of a source, `refused` where it was not put in force. Who wrote it and what it says are known where the source's history is at hand; `pulls` are the numbers of
-    the pull requests that its message names."""
+    """A commit of a source, `refused` where it was not put in force. Who wrote it and what it says are known
+    where the source's history is at hand; `pulls` are the numbers of the pull requests that its message
+    names.
+    """
 
     source: str
     commit: str
@@ -93,8 +105,8 @@ class SourceCommit(Struct, frozen=True, kw_only=True):
 
 
 class Heal(Struct, frozen=True, kw_only=True):
-    """An object that had been changed in a cluster, not in Git, and was put right. `fields` is as the commit's message tells them;
-    `manager` who had set them ("" = not known)."""
+    """An object that had been changed in a cluster, not in Git, and was put right. `fields` is as the
+    commit's message tells them; `manager` who had set them ("" = not known)."""
 
     cluster: str
     object: str
@@ -103,8 +115,10 @@ class Heal(Struct, frozen=True, kw_only=True):
 
 
 class Moment(Struct, frozen=True, kw_only=True):
-    """One commit of the status branch, at `seconds` since the epoch. `policy` is the state of the policy that was asked about by
-    cluster, with "" for the whole; empty where none was, or where it was not there any more."""
+    """One commit of the status branch, at `seconds` since the epoch. `policy` is the state of the policy that
+    was asked about by cluster, with "" for the whole; empty where none was, or where it was not there any
+    more.
+    """
 
     commit: str
     seconds: int

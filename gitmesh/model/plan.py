@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 SETTLE = 5.0
-"""Seconds in which every proxy is taken to learn of a write, where a cluster's configuration says nothing else. Until then some work
-by what was before it, so that what relies on a write waits so long: a tick, and all the more a plan, may be shorter than a busy
-control plane takes (design law 2)."""
+"""Seconds in which every proxy is taken to learn of a write, where a cluster's configuration says nothing
+else. Until then some work by what was before it, so that what relies on a write waits so long: a tick, and
+all the more a plan, may be shorter than a busy control plane takes (design law 2)."""
 
 
 class Action(StrEnum):
@@ -40,13 +40,15 @@ _WRITING = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT}
 
 
 class Live(Struct, frozen=True, kw_only=True):
-    """A live object. `body` is canonical JSON without status and server-side metadata (resourceVersion, managedFields,
-    uid, creationTimestamp, generation). `managers` maps a field manager to its operation (`Apply` or `Update`);
-    `field_managers` maps a dotted path to the manager that set it, where known. `status` is canonical JSON of the
-    object's status, for verdicts (empty bytes = it has none). `generation` counts the versions of its content (0 = the
-    cluster does not count), `written` is when it was last written, in seconds since the epoch by the cluster's own clock
-    (0 = not known); a write of its status counts in neither. `deleting`: somebody asked for its deletion, which waits for
-    `finalizers`; until they are gone it is in force as ever."""
+    """A live object. `body` is canonical JSON without status and server-side metadata (resourceVersion,
+    managedFields, uid, creationTimestamp, generation). `managers` maps a field manager to its operation
+    (`Apply` or `Update`); `field_managers` maps a dotted path to the manager that set it, where known.
+    `status` is canonical JSON of the object's status, for verdicts (empty bytes = it has none). `generation`
+    counts the versions of its content (0 = the cluster does not count), `written` is when it was last
+    written, in seconds since the epoch by the cluster's own clock (0 = not known); a write of its status
+    counts in neither. `deleting`: somebody asked for its deletion, which waits for `finalizers`; until they
+    are gone it is in force as ever.
+    """
 
     key: ObjectKey
     uid: str
@@ -64,9 +66,11 @@ class Live(Struct, frozen=True, kw_only=True):
 
 
 class Observed(Struct, frozen=True, kw_only=True):
-    """A complete reading of the kinds that translators write. A failed or partial reading is an exception, never this.
+    """A complete reading of the kinds that translators write. A failed or partial reading is an exception,
+    never this.
 
-    `leaving` are namespaces that are being deleted, with all that is in them: nothing can be created there any more.
+    `leaving` are namespaces that are being deleted, with all that is in them: nothing can be created there
+    any more.
     """
 
     cluster: str
@@ -89,10 +93,11 @@ class FieldChange(Struct, frozen=True, kw_only=True):
 class Change(Struct, frozen=True, kw_only=True):
     """One step on one object. An object may have several steps in one plan (design law 2); `note` says why.
 
-    `body` is what is written (None for delete, keep, conflict, held); `before` the live content ("" bytes if absent).
-    A failed step stops the later steps that share one of its `units`. `drift`: the cluster moved, not Git.
-    `forbidden` are labels and annotations that a write takes away from the object unless `body` has them.
-    `staged`: more steps follow in later ticks. `settled`: it comes when every proxy has had the time to take up the writes before.
+    `body` is what is written (None for delete, keep, conflict, held); `before` the live content ("" bytes if
+    absent). A failed step stops the later steps that share one of its `units`. `drift`: the cluster moved,
+    not Git. `forbidden` are labels and annotations that a write takes away from the object unless `body` has
+    them. `staged`: more steps follow in later ticks. `settled`: it comes when every proxy has had the time to
+    take up the writes before.
     """
 
     action: Action
@@ -148,8 +153,8 @@ class Plan(Struct, frozen=True, kw_only=True, dict=True):
 class Outcome(Struct, frozen=True, kw_only=True):
     """What the cluster said to one step. `uid` and `body` are those of the object after a write.
 
-    `message` is what GitMesh knows of a failure, the same each time, and `detail` the cluster's own words. `pending`: nothing failed,
-    but it is not done yet, as something is being deleted first.
+    `message` is what GitMesh knows of a failure, the same each time, and `detail` the cluster's own words.
+    `pending`: nothing failed, but it is not done yet, as something is being deleted first.
     """
 
     key: ObjectKey

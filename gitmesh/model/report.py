@@ -51,11 +51,12 @@ class Verdict(StrEnum):
 
 
 class Heard(Struct, frozen=True, kw_only=True):
-    """What a mesh says now of the newest content of a live object. `text` are its words, which may differ each time: people read
-    them. `reason` is what of them stays the same while the mesh means the same: its codes, condition types and reasons.
+    """What a mesh says now of the newest content of a live object. `text` are its words, which may differ
+    each time: people read them. `reason` is what of them stays the same while the mesh means the same: its
+    codes, condition types and reasons.
 
-    `silence`: how many seconds without a word against that content mean that the mesh accepts it; None where they mean
-    nothing, as nobody validates it.
+    `silence`: how many seconds without a word against that content mean that the mesh accepts it; None where
+    they mean nothing, as nobody validates it.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
@@ -65,7 +66,9 @@ class Heard(Struct, frozen=True, kw_only=True):
 
 
 class SourceResult(Struct, frozen=True, kw_only=True):
-    """One source: the tip that was seen, and the commit that is in force. They differ while the tip is refused or held."""
+    """One source: the tip that was seen, and the commit that is in force. They differ while the tip is
+    refused or held.
+    """
 
     name: str
     seen: str = ""
@@ -77,7 +80,8 @@ class SourceResult(Struct, frozen=True, kw_only=True):
 class ClusterResult(Struct, frozen=True, kw_only=True):
     """One cluster: what it should hold, what the plan was, what came of it.
 
-    `ledger` is the one after the run, `verdicts` what the meshes said of our objects; both only where they are known.
+    `ledger` is the one after the run, `verdicts` what the meshes said of our objects; both only where they
+    are known.
     """
 
     name: str

@@ -45,8 +45,12 @@ class WorkloadSelector(_Item):
     all: Literal[True] | None = Field(None, description="Select every workload; excludes the other keys.")
     labels: Labels | None = Field(None, description="Labels that the pods must carry, all of them.")
     namespaces: SomeOf[DnsLabel] | None = Field(None, description="Namespaces of the workloads.")
-    clusters: SomeOf[DnsLabel] | None = Field(None, description="Clusters of the workloads, by their name in gitmesh.yaml.")
-    service_accounts: SomeOf[DnsName] | None = Field(None, description="ServiceAccounts that the workloads run as.")
+    clusters: SomeOf[DnsLabel] | None = Field(
+        None, description="Clusters of the workloads, by their name in gitmesh.yaml."
+    )
+    service_accounts: SomeOf[DnsName] | None = Field(
+        None, description="ServiceAccounts that the workloads run as."
+    )
 
     @model_validator(mode="after")
     def _all_alone(self) -> Self:
@@ -56,7 +60,9 @@ class WorkloadSelector(_Item):
 
 
 class DestinationSelector(_Item):
-    """Destinations of requests. With `name` the item is exact, and `namespaces` defaults to the policy's own."""
+    """Destinations of requests. With `name` the item is exact, and `namespaces` defaults to the policy's
+    own.
+    """
 
     all: Literal[True] | None = Field(None, description="Select every destination; excludes the other keys.")
     name: DnsLabel | None = Field(None, description="Exact name of the Service.")
@@ -79,19 +85,33 @@ class ServiceAccountRef(Model):
 
     name: DnsName = Field(description="Name of the ServiceAccount.")
     namespace: DnsLabel | None = Field(None, description="Its namespace; default metadata.namespace.")
-    cluster: DnsLabel | None = Field(None, description="Its cluster; needs a trust domain that no other managed mesh shares.")
+    cluster: DnsLabel | None = Field(
+        None, description="Its cluster; needs a trust domain that no other managed mesh shares."
+    )
 
 
 class IdentitySelector(_Item):
-    """Callers, by the identity that their mesh has verified, or by address: AND inside an item, OR between items and in lists."""
+    """Callers, by the identity that their mesh has verified, or by address: AND inside an item, OR between
+    items and in lists.
+    """
 
-    all: Literal[True] | None = Field(None, description="Every caller, also those without an identity; excludes the other keys.")
-    authenticated: Literal[True] | None = Field(None, description="Every caller with a verified identity; excludes the other keys.")
-    service_accounts: SomeOf[ServiceAccountRef] | None = Field(None, description="Callers that run as one of these ServiceAccounts.")
+    all: Literal[True] | None = Field(
+        None, description="Every caller, also those without an identity; excludes the other keys."
+    )
+    authenticated: Literal[True] | None = Field(
+        None, description="Every caller with a verified identity; excludes the other keys."
+    )
+    service_accounts: SomeOf[ServiceAccountRef] | None = Field(
+        None, description="Callers that run as one of these ServiceAccounts."
+    )
     namespaces: SomeOf[DnsLabel] | None = Field(None, description="Callers in these namespaces.")
     clusters: SomeOf[DnsLabel] | None = Field(None, description="Callers in these clusters.")
-    ip_blocks: SomeOf[Cidr] | None = Field(None, description="Callers whose connection comes from these addresses or networks.")
-    not_ip_blocks: SomeOf[Cidr] | None = Field(None, description="Callers whose connection comes from elsewhere than these networks.")
+    ip_blocks: SomeOf[Cidr] | None = Field(
+        None, description="Callers whose connection comes from these addresses or networks."
+    )
+    not_ip_blocks: SomeOf[Cidr] | None = Field(
+        None, description="Callers whose connection comes from elsewhere than these networks."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -99,5 +119,8 @@ class IdentitySelector(_Item):
         if (self.all and (self.authenticated or any(others))) or (self.authenticated and any(others)):
             raise ValueError("all: true and authenticated: true exclude the other keys of an identity")
         if self.service_accounts and (self.namespaces or self.clusters):
-            raise ValueError("serviceAccounts carry their own namespace and cluster; use a separate item for namespaces or clusters")
+            raise ValueError(
+                "serviceAccounts carry their own namespace and cluster; use a separate item for namespaces or"
+                " clusters"
+            )
         return self

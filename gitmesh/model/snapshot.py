@@ -11,7 +11,9 @@ from gitmesh.diagnostics import Diagnostic
 
 
 class File(Confidential, frozen=True, kw_only=True):
-    """A file: path inside the source, content, and an id that changes with the content (git's blob id, or a hash)."""
+    """A file: path inside the source, content, and an id that changes with the content (git's blob id, or a
+    hash).
+    """
 
     path: str
     blob: str
@@ -19,11 +21,12 @@ class File(Confidential, frozen=True, kw_only=True):
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """The policy files of one commit, sorted by path. `commit` is 40 or 64 hex digits, or "" for a plain folder.
+    """The policy files of one commit, sorted by path. `commit` is 40 or 64 hex digits, or "" for a plain
+    folder.
 
-    `diagnostics` are findings on entries that cannot be policy files. `paths` are the places that were asked for ("" = all of it),
-    each with the paths of the policy files below it, refused ones too: none where the place is not there, or holds no such file. `author` and
-    `subject` describe the commit.
+    `diagnostics` are findings on entries that cannot be policy files. `paths` are the places that were asked
+    for ("" = all of it), each with the paths of the policy files below it, refused ones too: none where the
+    place is not there, or holds no such file. `author` and `subject` describe the commit.
     """
 
     source: str

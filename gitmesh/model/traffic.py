@@ -78,7 +78,9 @@ class HeaderMatch(Model):
     suffix: Text | None = Field(None, description="Trailing characters of the value.")
     regex: Regex | None = Field(None, description="RE2 expression over the whole value.")
     present: Literal[True] | None = Field(None, description="The header is there, with any value.")
-    invert: bool = Field(False, description="Match requests that do not meet the condition; a missing header does not meet it.")
+    invert: bool = Field(
+        False, description="Match requests that do not meet the condition; a missing header does not meet it."
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -104,11 +106,17 @@ class Match(Model):
     """Conditions on a request, all of which must hold; the list of matches is OR."""
 
     path: PathMatch | None = Field(None, description="Condition on the path, without the query.")
-    headers: SomeOf[HeaderMatch] | None = Field(None, description="Conditions on headers, all of which must hold.")
-    query_params: SomeOf[QueryParamMatch] | None = Field(None, description="Conditions on query parameters, all of which must hold.")
+    headers: SomeOf[HeaderMatch] | None = Field(
+        None, description="Conditions on headers, all of which must hold."
+    )
+    query_params: SomeOf[QueryParamMatch] | None = Field(
+        None, description="Conditions on query parameters, all of which must hold."
+    )
     method: Method | None = Field(None, description="HTTP method, in capitals.")
     port: PortRef | None = Field(None, description="Service port, number or name.")
-    authority: StringMatch | None = Field(None, description="Condition on the Host or :authority of the request.")
+    authority: StringMatch | None = Field(
+        None, description="Condition on the Host or :authority of the request."
+    )
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
@@ -122,8 +130,13 @@ class DestinationRef(Model):
 
     name: DnsLabel = Field(description="Name of the Service.")
     namespace: DnsLabel | None = Field(None, description="Its namespace; default the routed destination's.")
-    subset: Labels | None = Field(None, description="Pod labels that select a part of the pods behind the Service.")
-    port: PortRef | None = Field(None, description="Service port; needed where the Service has several and none equals the requested one.")
+    subset: Labels | None = Field(
+        None, description="Pod labels that select a part of the pods behind the Service."
+    )
+    port: PortRef | None = Field(
+        None,
+        description="Service port; needed where the Service has several and none equals the requested one.",
+    )
 
 
 def _distinct(headers: object) -> object:
@@ -164,8 +177,12 @@ class SplitTarget(Model):
     """One share of a split."""
 
     destination: DestinationRef = Field(description="Where this share goes.")
-    weight: Annotated[int, Field(ge=0, le=1_000_000)] = Field(1, description="Relative weight; the sum over the split must be above 0.")
-    headers: Headers | None = Field(None, description="Header changes for this share only; those of the field `headers` come after them.")
+    weight: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        1, description="Relative weight; the sum over the split must be above 0."
+    )
+    headers: Headers | None = Field(
+        None, description="Header changes for this share only; those of the field `headers` come after them."
+    )
 
 
 def _weights(split: tuple[SplitTarget, ...]) -> tuple[SplitTarget, ...]:
@@ -178,7 +195,8 @@ class PathRewrite(Model):
     """Exactly one form; names as in the Gateway API."""
 
     replace_prefix_match: Path | None = Field(
-        None, description="Replace the matched prefix by this; needs a match on path.prefix or path.stringPrefix."
+        None,
+        description="Replace the matched prefix by this; needs a match on path.prefix or path.stringPrefix.",
     )
     replace_full_path: Path | None = Field(None, description="Replace the whole path.")
 
@@ -277,7 +295,8 @@ def _retry_on(condition: str) -> str:
     ):
         return condition
     raise ValueError(
-        f"{condition[:40]!r} is not a retry condition; use one of {', '.join(sorted(_RETRY_CONDITIONS))}, or a status code in quotes"
+        f"{condition[:40]!r} is not a retry condition; use one of {', '.join(sorted(_RETRY_CONDITIONS))}, or"
+        " a status code in quotes"
     )
 
 
@@ -287,15 +306,21 @@ RetryCondition = Annotated[str, AfterValidator(_retry_on)]
 class Retries(Model):
     """Retries of failed requests."""
 
-    attempts: Annotated[int, Field(ge=0, le=100)] = Field(description="Retries after the first try; 0 switches the mesh's own retries off.")
+    attempts: Annotated[int, Field(ge=0, le=100)] = Field(
+        description="Retries after the first try; 0 switches the mesh's own retries off."
+    )
     per_try_timeout: Millis | None = Field(None, description="Timeout of each try.")
-    retry_on: SomeOf[RetryCondition] | None = Field(None, description="Conditions to retry on; default the mesh's.")
+    retry_on: SomeOf[RetryCondition] | None = Field(
+        None, description="Conditions to retry on; default the mesh's."
+    )
     backoff: Millis | None = Field(None, description="Smallest pause between tries.")
 
     @model_validator(mode="after")
     def _none_wanted(self) -> Self:
         if self.attempts == 0 and (self.per_try_timeout or self.retry_on or self.backoff):
-            raise ValueError("attempts: 0 switches retries off, so perTryTimeout, retryOn and backoff have no meaning")
+            raise ValueError(
+                "attempts: 0 switches retries off, so perTryTimeout, retryOn and backoff have no meaning"
+            )
         return self
 
 
@@ -339,10 +364,14 @@ class Mirror(Model):
 class OutlierDetection(Model):
     """Eject pods that fail."""
 
-    consecutive_errors: Positive | None = Field(None, description="5xx answers in a row after which a pod is ejected.")
+    consecutive_errors: Positive | None = Field(
+        None, description="5xx answers in a row after which a pod is ejected."
+    )
     interval: Millis | None = Field(None, description="Time between two looks.")
     base_ejection_time: Millis | None = Field(None, description="Least time out; grows with each ejection.")
-    max_ejection_percent: Annotated[int, Field(ge=0, le=100)] | None = Field(None, description="Greatest share of pods out at once.")
+    max_ejection_percent: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        None, description="Greatest share of pods out at once."
+    )
     min_health_percent: Annotated[int, Field(ge=0, le=100)] | None = Field(
         None, description="Below this share of healthy pods nobody is ejected."
     )
@@ -353,7 +382,9 @@ class TcpKeepalive(Model):
 
     time: Millis | None = Field(None, description="Idle time before the first probe.")
     interval: Millis | None = Field(None, description="Time between probes.")
-    probes: Positive | None = Field(None, description="Unanswered probes after which the connection is closed.")
+    probes: Positive | None = Field(
+        None, description="Unanswered probes after which the connection is closed."
+    )
 
 
 class TcpPool(Model):
@@ -367,9 +398,13 @@ class TcpPool(Model):
 class HttpPool(Model):
     """Limits of HTTP requests to a destination."""
 
-    max_pending_requests: Positive | None = Field(None, description="Requests that may wait for a connection.")
+    max_pending_requests: Positive | None = Field(
+        None, description="Requests that may wait for a connection."
+    )
     max_requests: Positive | None = Field(None, description="Requests under way at once.")
-    max_requests_per_connection: Positive | None = Field(None, description="Requests after which a connection is closed.")
+    max_requests_per_connection: Positive | None = Field(
+        None, description="Requests after which a connection is closed."
+    )
     max_retries: Count | None = Field(None, description="Retries under way at once.")
     idle_timeout: Millis | None = Field(None, description="Idle time after which a connection is closed.")
 
@@ -392,7 +427,9 @@ class HashCookie(Model):
 
     name: Token = Field(description="Name of the cookie.")
     path: CookiePath | None = Field(None, description="Path of the cookie.")
-    ttl: Millis | None = Field(None, description="Life of a cookie that is made; omitted: a session cookie that must exist already.")
+    ttl: Millis | None = Field(
+        None, description="Life of a cookie that is made; omitted: a session cookie that must exist already."
+    )
 
 
 class ConsistentHash(Model):
@@ -402,7 +439,9 @@ class ConsistentHash(Model):
     cookie: HashCookie | None = Field(None, description="Of this cookie.")
     query_param: QueryName | None = Field(None, description="Of this query parameter.")
     source_ip: Literal[True] | None = Field(None, description="Of the caller's address.")
-    ring_size: Annotated[int, Field(ge=1, le=8_388_608)] | None = Field(None, description="Least number of entries of the hash ring.")
+    ring_size: Annotated[int, Field(ge=1, le=8_388_608)] | None = Field(
+        None, description="Least number of entries of the hash ring."
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -420,7 +459,9 @@ class FailoverRegion(Model):
 class LocalityShare(Model):
     """How traffic of a locality is spread: shares in percent, with a sum of 100."""
 
-    from_: Text = Field(alias="from", description="Locality of the caller, region/zone/subzone, with * for any.")
+    from_: Text = Field(
+        alias="from", description="Locality of the caller, region/zone/subzone, with * for any."
+    )
     to: dict[Text, Annotated[int, Field(ge=1, le=100)]] = Field(description="Locality -> share in percent.")
 
     @model_validator(mode="after")
@@ -434,7 +475,9 @@ class Locality(Model):
     """Preference by locality: exactly one form. Failover needs outlierDetection to know who is unhealthy."""
 
     failover: SomeOf[FailoverRegion] | None = Field(None, description="Region to region.")
-    failover_priority: SomeOf[Text] | None = Field(None, description="Ordered pod labels; the more of them match the caller's, the sooner.")
+    failover_priority: SomeOf[Text] | None = Field(
+        None, description="Ordered pod labels; the more of them match the caller's, the sooner."
+    )
     distribute: SomeOf[LocalityShare] | None = Field(None, description="Shares by locality.")
 
     @model_validator(mode="after")
@@ -451,14 +494,18 @@ class LoadBalancing(Model):
     )
     consistent_hash: ConsistentHash | None = Field(None, description="Session affinity; excludes algorithm.")
     locality: Locality | None = Field(None, description="Preference by locality.")
-    slow_start: Millis | None = Field(None, description="Time over which a new pod's share grows; with RoundRobin and LeastRequest.")
+    slow_start: Millis | None = Field(
+        None, description="Time over which a new pod's share grows; with RoundRobin and LeastRequest."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         exactly_one(self, "algorithm", "consistent_hash", at_least=0)
         if not any(getattr(self, name) for name in type(self).model_fields):
             raise ValueError("give algorithm, consistentHash, locality or slowStart")
-        if self.slow_start is not None and (self.consistent_hash or self.algorithm in ("Random", "Passthrough")):
+        if self.slow_start is not None and (
+            self.consistent_hash or self.algorithm in ("Random", "Passthrough")
+        ):
             raise ValueError("slowStart works with RoundRobin and LeastRequest only")
         return self
 
@@ -472,8 +519,12 @@ class Tls(Model):
     sni: Text | None = Field(None, description="Server name to ask for.")
     client_certificate: Path | None = Field(None, description="Client certificate file; with Mutual.")
     private_key: Path | None = Field(None, description="Private key file; with Mutual.")
-    ca_certificates: Path | None = Field(None, description="Certificates to verify the server with; with Simple and Mutual.")
-    subject_alt_names: SomeOf[Text] | None = Field(None, description="Names of which the server's certificate must carry one.")
+    ca_certificates: Path | None = Field(
+        None, description="Certificates to verify the server with; with Simple and Mutual."
+    )
+    subject_alt_names: SomeOf[Text] | None = Field(
+        None, description="Names of which the server's certificate must carry one."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -481,12 +532,25 @@ class Tls(Model):
             raise ValueError("Mutual needs clientCertificate and privateKey")
         if self.mode != "Mutual" and (self.client_certificate or self.private_key):
             raise ValueError("clientCertificate and privateKey go with Mutual only")
-        if self.mode in ("Disable", "MeshMutual") and (self.ca_certificates or self.sni or self.subject_alt_names):
+        if self.mode in ("Disable", "MeshMutual") and (
+            self.ca_certificates or self.sni or self.subject_alt_names
+        ):
             raise ValueError(f"mode {self.mode} takes no further fields")
         return self
 
 
-REQUEST_FIELDS = ("split", "redirect", "direct_response", "rewrite", "fault", "timeout", "retries", "cors", "mirror", "headers")
+REQUEST_FIELDS = (
+    "split",
+    "redirect",
+    "direct_response",
+    "rewrite",
+    "fault",
+    "timeout",
+    "retries",
+    "cors",
+    "mirror",
+    "headers",
+)
 """Decided for each request."""
 ROUTING_FIELDS = ("split", "redirect", "direct_response")
 """Of these a policy sets at most one; in precedence they are one field."""
@@ -498,21 +562,31 @@ class TrafficPolicySpec(Model):
     """How requests to destinations behave."""
 
     priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(0, description="Higher decides first.")
-    sources: SomeOf[WorkloadSelector] | None = Field(None, description="Workloads whose requests are meant; omitted: all.")
+    sources: SomeOf[WorkloadSelector] | None = Field(
+        None, description="Workloads whose requests are meant; omitted: all."
+    )
     destinations: SomeOf[DestinationSelector] = Field(description="Destinations whose requests are meant.")
-    matches: SomeOf[Match] | None = Field(None, description="Requests that are meant; omitted: all. OR between items.")
+    matches: SomeOf[Match] | None = Field(
+        None, description="Requests that are meant; omitted: all. OR between items."
+    )
     split: Inheritable[Annotated[SomeOf[SplitTarget], AfterValidator(_weights)]] | None = Field(
         None, description="Share the requests among destinations and subsets."
     )
     redirect: Inheritable[Redirect] | None = Field(None, description="Answer with a redirect.")
-    direct_response: Inheritable[DirectResponse] | None = Field(None, description="Answer without calling the destination.")
+    direct_response: Inheritable[DirectResponse] | None = Field(
+        None, description="Answer without calling the destination."
+    )
     rewrite: Inheritable[Rewrite] | None = Field(None, description="Rewrite path or host before forwarding.")
     fault: Inheritable[Fault] | None = Field(None, description="Inject faults.")
-    timeout: Inheritable[Millis] | None = Field(None, description="Timeout of the whole request, with all its retries.")
+    timeout: Inheritable[Millis] | None = Field(
+        None, description="Timeout of the whole request, with all its retries."
+    )
     retries: Inheritable[Retries] | None = Field(None, description="Retry failed requests.")
     cors: Inheritable[Cors] | None = Field(None, description="Cross-origin requests from browsers.")
     mirror: Inheritable[SomeOf[Mirror]] | None = Field(None, description="Send copies of requests elsewhere.")
-    headers: Inheritable[Headers] | None = Field(None, description="Change headers; merges over policies per header name.")
+    headers: Inheritable[Headers] | None = Field(
+        None, description="Change headers; merges over policies per header name."
+    )
     outlier_detection: Inheritable[OutlierDetection] | None = Field(None, description="Eject pods that fail.")
     connection_pool: Inheritable[ConnectionPool] | None = Field(None, description="Limit connections.")
     load_balancing: Inheritable[LoadBalancing] | None = Field(None, description="How a pod is chosen.")

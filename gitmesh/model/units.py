@@ -22,8 +22,8 @@ HALVES: tuple[Half, ...] = ("routing", "access")
 class UnitKey(Struct, frozen=True, kw_only=True, order=True):
     """Name of a unit inside one cluster: a Service's namespace and name, or ("", mesh name).
 
-    `half` is the part of a destination that is meant, "" = all of it: how requests go to it, or who may call it. They are held
-    apart, since an error in routing never holds access (api.md, What an error holds back).
+    `half` is the part of a destination that is meant, "" = all of it: how requests go to it, or who may call
+    it. They are held apart, since an error in routing never holds access (api.md, What an error holds back).
     """
 
     kind: Literal["Destination", "Mesh"]
@@ -42,7 +42,9 @@ class TextCondition(Struct, frozen=True, kw_only=True, order=True):
 
 
 class NamedCondition(Struct, frozen=True, kw_only=True, order=True):
-    """A condition on one header or query parameter; `invert`: the request must not meet it (absent counts as not)."""
+    """A condition on one header or query parameter; `invert`: the request must not meet it (absent counts as
+    not).
+    """
 
     name: str
     condition: TextCondition
@@ -50,7 +52,9 @@ class NamedCondition(Struct, frozen=True, kw_only=True, order=True):
 
 
 class SourceCondition(Struct, frozen=True, kw_only=True, order=True):
-    """Which clients inside this cluster: all that is given must hold. The cluster itself is already decided."""
+    """Which clients inside this cluster: all that is given must hold. The cluster itself is already
+    decided.
+    """
 
     labels: tuple[tuple[str, str], ...] = ()
     namespaces: tuple[str, ...] = ()
@@ -58,7 +62,9 @@ class SourceCondition(Struct, frozen=True, kw_only=True, order=True):
 
 
 class RequestMatch(Struct, frozen=True, kw_only=True, order=True):
-    """A conjunction of conditions on a request; the empty one matches every request. `port` is a Service port number."""
+    """A conjunction of conditions on a request; the empty one matches every request. `port` is a Service port
+    number.
+    """
 
     path: TextCondition | None = None
     headers: tuple[NamedCondition, ...] = ()
@@ -70,11 +76,13 @@ class RequestMatch(Struct, frozen=True, kw_only=True, order=True):
 
 
 class Decided(Struct, frozen=True, kw_only=True):
-    """A decided value and where it comes from. For request and connection fields `value` is the policy model's value
-    (e.g. `Retries`, int milliseconds for timeout, tuple of `SplitTarget`), with every reference resolved in `Route`.
-    `parts` is where each part of a compound value stands, by its dotted path below the field as policies spell it.
-    `source` and `otherwise` are for connection fields: the value holds for these clients only (for request fields the route's
-    match says it), for others what is `otherwise` decided; `Disabled` leaves these clients the mesh's own."""
+    """A decided value and where it comes from. For request and connection fields `value` is the policy
+    model's value (e.g. `Retries`, int milliseconds for timeout, tuple of `SplitTarget`), with every reference
+    resolved in `Route`. `parts` is where each part of a compound value stands, by its dotted path below the
+    field as policies spell it. `source` and `otherwise` are for connection fields: the value holds for these
+    clients only (for request fields the route's match says it), for others what is `otherwise` decided;
+    `Disabled` leaves these clients the mesh's own.
+    """
 
     value: Any
     origin: Origin
@@ -84,7 +92,9 @@ class Decided(Struct, frozen=True, kw_only=True):
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """A resolved split or mirror destination: the Service, its port number (0 = the requested one) and the subset labels."""
+    """A resolved split or mirror destination: the Service, its port number (0 = the requested one) and the
+    subset labels.
+    """
 
     service: Service
     port: int = 0
@@ -92,12 +102,14 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """One row of a first-match list: requests that `match`, and the value of every field that some rule sets for them.
+    """One row of a first-match list: requests that `match`, and the value of every field that some rule sets
+    for them.
 
-    `fields` uses the policy model's Python names. `headers` is already merged; its Decided.value is a `Headers`
-    and its origin the greatest rule's. `targets` resolves `split` (same order) and `mirrors` resolves `mirror`.
-    `origins` are all rules that take part, greatest first; `header_origins` says of each (side, name) who changes it.
-    `item_origins` says of each item of `split` and `mirror`, in their order, where its parts stand, "" = the item.
+    `fields` uses the policy model's Python names. `headers` is already merged; its Decided.value is a
+    `Headers` and its origin the greatest rule's. `targets` resolves `split` (same order) and `mirrors`
+    resolves `mirror`. `origins` are all rules that take part, greatest first; `header_origins` says of each
+    (side, name) who changes it. `item_origins` says of each item of `split` and `mirror`, in their order,
+    where its parts stand, "" = the item.
     """
 
     match: RequestMatch
@@ -133,11 +145,12 @@ class Principal(Struct, frozen=True, kw_only=True):
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """One identity item, resolved. `kind`: `all` = anybody, `authenticated` = any verified identity, `principals` = one of
-    `principals`; `principals` with an empty tuple = nobody can be named (see `inexpressible`), `address` = address only.
-    In every case ip_blocks / not_ip_blocks must hold too.
+    """One identity item, resolved. `kind`: `all` = anybody, `authenticated` = any verified identity,
+    `principals` = one of `principals`; `principals` with an empty tuple = nobody can be named (see
+    `inexpressible`), `address` = address only. In every case ip_blocks / not_ip_blocks must hold too.
 
-    `inexpressible` says, for people, what of the item could not be resolved to identities; a translator must then close.
+    `inexpressible` says, for people, what of the item could not be resolved to identities; a translator must
+    then close.
     """
 
     kind: Literal["all", "authenticated", "principals", "address"]
@@ -149,9 +162,11 @@ class Caller(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """Requests that one rule of an AccessPolicy means; empty = any. `ports` are Service port numbers, `targets` the workload
-    port numbers behind them (empty = every governed port of the destination); paths and hosts in the policy's own `*` notation.
-    `origin` is the rule; it takes no part in comparisons, as rules that say the same are one."""
+    """Requests that one rule of an AccessPolicy means; empty = any. `ports` are Service port numbers,
+    `targets` the workload port numbers behind them (empty = every governed port of the destination); paths
+    and hosts in the policy's own `*` notation. `origin` is the rule; it takes no part in comparisons, as
+    rules that say the same are one.
+    """
 
     paths: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
@@ -172,8 +187,8 @@ class Grant(Struct, frozen=True, kw_only=True):
 
 
 class Exemption(Struct, frozen=True, kw_only=True):
-    """What a default of Deny does not cover on this destination. `ports` are Service port numbers, `targets` the workload ports
-    behind them; empty = all of its ports; callers empty = anybody."""
+    """What a default of Deny does not cover on this destination. `ports` are Service port numbers, `targets`
+    the workload ports behind them; empty = all of its ports; callers empty = anybody."""
 
     ports: tuple[int, ...] = ()
     targets: tuple[int, ...] = ()
@@ -184,10 +199,11 @@ class Exemption(Struct, frozen=True, kw_only=True):
 class Access(Struct, frozen=True, kw_only=True):
     """The access decision of one destination.
 
-    `targets` are its workload port numbers. `guarded` are all workload ports, of these pods, that some enforced Allow
-    governs, its own or that of another Service that can share the pods; the rest keeps `default`.
-    `governed` says whether an Allow selects this destination. `mixed` are targets that only some of its workloads have, while
-    the same number on another one is denied or governed apart: an Allow, which names pods and ports but no pairs, must not open it.
+    `targets` are its workload port numbers. `guarded` are all workload ports, of these pods, that some
+    enforced Allow governs, its own or that of another Service that can share the pods; the rest keeps
+    `default`. `governed` says whether an Allow selects this destination. `mixed` are targets that only some
+    of its workloads have, while the same number on another one is denied or governed apart: an Allow, which
+    names pods and ports but no pairs, must not open it.
     """
 
     allows: tuple[Grant, ...] = ()
@@ -204,10 +220,11 @@ class Access(Struct, frozen=True, kw_only=True):
 class DestinationUnit(Struct, frozen=True, kw_only=True):
     """One Service of one cluster, and everything that policies say of it.
 
-    `routes` is a first-match list, most specific first, without a catch-all for unmatched requests. `settings` maps a
-    Service port number (0 = the whole destination) to connection fields; a port's settings already include those of the
-    whole destination that it does not override. `meshes` names the meshes of its pods. `ended` are the rules that leave fields to
-    the mesh, greatest first: of a field that nothing decides for a request, the first one that means it is why.
+    `routes` is a first-match list, most specific first, without a catch-all for unmatched requests.
+    `settings` maps a Service port number (0 = the whole destination) to connection fields; a port's settings
+    already include those of the whole destination that it does not override. `meshes` names the meshes of its
+    pods. `ended` are the rules that leave fields to the mesh, greatest first: of a field that nothing decides
+    for a request, the first one that means it is why.
     """
 
     cluster: str
@@ -228,12 +245,13 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
 
 
 class MeshUnit(Struct, frozen=True, kw_only=True):
-    """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads, `doubtful` those that are set
-    up as gateways and that neither a policy nor the cluster says to be some.
+    """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads,
+    `doubtful` those that are set up as gateways and that neither a policy nor the cluster says to be some.
 
-    `guarded` maps a workload's key to its ports that some enforced Allow governs, where there are any; `neighbours` are the
-    other workloads with a proxy in the gateways' namespaces. An object for a gateway must not open either. Where some are doubtful,
-    `vouched` are (namespace, ServiceAccount) of the gateways that the clusters of the VirtualMesh vouch for, in all of them.
+    `guarded` maps a workload's key to its ports that some enforced Allow governs, where there are any;
+    `neighbours` are the other workloads with a proxy in the gateways' namespaces. An object for a gateway
+    must not open either. Where some are doubtful, `vouched` are (namespace, ServiceAccount) of the gateways
+    that the clusters of the VirtualMesh vouch for, in all of them.
     """
 
     cluster: str

@@ -28,7 +28,10 @@ class MeshRef(Model):
     """One mesh by cluster and name, or several by a selector."""
 
     cluster: DnsLabel | None = Field(None, description="Cluster of the mesh.")
-    name: DnsLabel | None = Field(None, description="Name of the mesh: `istio`, or `istio-<revision>`; default every mesh of the cluster.")
+    name: DnsLabel | None = Field(
+        None,
+        description="Name of the mesh: `istio`, or `istio-<revision>`; default every mesh of the cluster.",
+    )
     selector: MeshSelector | None = Field(None, description="Selects meshes by their clusters.")
 
     @model_validator(mode="after")
@@ -71,8 +74,11 @@ class VirtualMeshSpec(Model):
     mtls: Mtls | None = Field(None, description="Mutual TLS; omitted: left as it is.")
     gateways: SomeOf[WorkloadSelector] | None = Field(
         None,
-        description="The gateways, which a default of Deny does not cover; omitted: those in the namespaces of control planes, and those "
-        "that a programmed Gateway of the Gateway API owns. Name their namespaces: a label is whatever a pod says of itself.",
+        description=(
+            "The gateways, which a default of Deny does not cover; omitted: those in the namespaces of"
+            " control planes, and those that a programmed Gateway of the Gateway API owns. Name their"
+            " namespaces: a label is whatever a pod says of itself."
+        ),
     )
 
     @model_validator(mode="after")
@@ -91,7 +97,8 @@ class VirtualMeshSpec(Model):
 ObjectIdText = Annotated[
     str,
     Field(
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9.-]*/[A-Z][A-Za-z0-9]*/[a-z0-9-]*/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=600
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9.-]*/[A-Z][A-Za-z0-9]*/[a-z0-9-]*/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        max_length=600,
     ),
 ]
 

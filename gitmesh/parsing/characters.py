@@ -30,7 +30,9 @@ class Fault(Struct, frozen=True):
 
 
 def decode(content: bytes) -> tuple[str, tuple[Fault, ...]]:
-    """The text of a UTF-8 file, and the first 20 of its faults. A byte order mark at the very beginning is dropped."""
+    """The text of a UTF-8 file, and the first 20 of its faults. A byte order mark at the very beginning is
+    dropped.
+    """
     if not content.translate(None, _PLAIN):
         return content.decode("ascii"), ()
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -40,7 +42,9 @@ def decode(content: bytes) -> tuple[str, tuple[Fault, ...]]:
     except UnicodeDecodeError as error:
         return "", (_undecodable(error),)
     found = [match for match, _ in zip(HIDDEN.finditer(text), range(_MAX_SHOWN), strict=False)]
-    return text, tuple(Fault(*place(text, match.start()), f"{describe(match.group())} is not allowed") for match in found)
+    return text, tuple(
+        Fault(*place(text, match.start()), f"{describe(match.group())} is not allowed") for match in found
+    )
 
 
 def place(text: str, index: int) -> tuple[int, int]:
@@ -51,7 +55,9 @@ def place(text: str, index: int) -> tuple[int, int]:
 def describe(character: str) -> str:
     """`U+202E RIGHT-TO-LEFT OVERRIDE`."""
     code = ord(character)
-    name = unicodedata.name(character, "") or ("carriage return without line feed" if character == "\r" else "control character")
+    name = unicodedata.name(character, "") or (
+        "carriage return without line feed" if character == "\r" else "control character"
+    )
     return f"U+{code:04X} {name}"
 
 

@@ -44,14 +44,26 @@ class _Placed(Struct, frozen=True):
     at: Location
 
 
-def findings_of(error: ValidationError, model: type[BaseModel], positions: Positions, *, policy: str = "") -> tuple[Diagnostic, ...]:
+def findings_of(
+    error: ValidationError, model: type[BaseModel], positions: Positions, *, policy: str = ""
+) -> tuple[Diagnostic, ...]:
     """One finding per error, in the order of the file; of very many the first 100."""
     errors = [e for e in error.errors(include_url=False) if not _is_echo(e)]
-    placed = sorted((_placed(e, model, positions) for e in errors), key=lambda p: (p.at, dotted(p.spot.path), p.error["type"]))
-    found = tuple(_finding(p, policy) for p in placed[:MAX_SHOWN])  # words are dear: only for those that are shown
+    placed = sorted(
+        (_placed(e, model, positions) for e in errors),
+        key=lambda p: (p.at, dotted(p.spot.path), p.error["type"]),
+    )
+    found = tuple(
+        _finding(p, policy) for p in placed[:MAX_SHOWN]
+    )  # words are dear: only for those that are shown
     if len(placed) <= MAX_SHOWN:
         return found
-    more = finding("GM103", f"{len(placed) - MAX_SHOWN} more findings in this document are not shown", at=positions.at(()), policy=policy)
+    more = finding(
+        "GM103",
+        f"{len(placed) - MAX_SHOWN} more findings in this document are not shown",
+        at=positions.at(()),
+        policy=policy,
+    )
     return (*found, more)
 
 
@@ -107,7 +119,9 @@ def _locate(loc: tuple[str | int, ...], model: type[BaseModel]) -> _Spot:
 
 
 class _Shape(Struct, frozen=True):
-    """What a field holds: the model of its value or items, and whether pydantic adds a tag to locations below it."""
+    """What a field holds: the model of its value or items, and whether pydantic adds a tag to locations below
+    it.
+    """
 
     model: type[BaseModel] | None = None
     tagged: bool = False
@@ -119,7 +133,11 @@ def _shape(model: type[BaseModel] | None, alias: str) -> _Shape:
     if field is None:
         return _Shape()
     parts = list(_parts(field.annotation)) + list(field.metadata)
-    models = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel) and part is not Disabled]
+    models = [
+        part
+        for part in parts
+        if isinstance(part, type) and issubclass(part, BaseModel) and part is not Disabled
+    ]
     tagged = field.discriminator is not None or any(isinstance(part, Discriminator) for part in parts)
     return _Shape(models[0] if models else None, tagged)
 
@@ -158,7 +176,11 @@ def _words(error: _Error, spot: _Spot) -> tuple[str, str, str]:
 def _unknown(spot: _Spot) -> tuple[str, str, str]:
     name, model = str(spot.path[-1]), spot.model
     if model is not None and name in FUTURE_FIELDS.get(model.__name__, ()):
-        return "GM205", f"{name} is not supported by this version", "remove it: GitMesh refuses what it would have to ignore"
+        return (
+            "GM205",
+            f"{name} is not supported by this version",
+            "remove it: GitMesh refuses what it would have to ignore",
+        )
     known = _fields(model) if model else {}
     where = f"{_spoken(spot.path[:-1])} has no field {name[:64]!r}"
     return "GM202", where, suggest(name, known) or f"it has {', '.join(sorted(known))}"
@@ -166,10 +188,22 @@ def _unknown(spot: _Spot) -> tuple[str, str, str]:
 
 def _not_one_of(value: object, spot: _Spot) -> tuple[str, str, str]:
     model, name = spot.model, spot.name
-    if model is not None and isinstance(value, str) and value in FUTURE_VALUES.get((model.__name__, name), ()):
-        return "GM205", f"{name}: {value} is not supported by this version", "GitMesh refuses what it would have to ignore"
+    if (
+        model is not None
+        and isinstance(value, str)
+        and value in FUTURE_VALUES.get((model.__name__, name), ())
+    ):
+        return (
+            "GM205",
+            f"{name}: {value} is not supported by this version",
+            "GitMesh refuses what it would have to ignore",
+        )
     allowed = [_literal(choice) for choice in _choices(model, name)]
-    message = f"{name} must be {' or '.join([', '.join(allowed[:-1]), allowed[-1]] if len(allowed) > 1 else allowed)}, not {echo(value)}"
+    message = (
+        f"{name} must be"
+        f" {' or '.join([', '.join(allowed[:-1]), allowed[-1]] if len(allowed) > 1 else allowed)}, not"
+        f" {echo(value)}"
+    )
     return "GM203", message, suggest(value, allowed) if isinstance(value, str) else ""
 
 
@@ -192,8 +226,14 @@ def _plural(number: int, noun: str) -> str:
 
 
 _PATTERNS: tuple[tuple[str, str], ...] = (
-    (r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", "be a DNS label: at most 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"),
-    (r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.", "be a DNS name: a-z, 0-9, - and ., beginning and ending with a letter or digit"),
+    (
+        r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        "be a DNS label: at most 63 of a-z, 0-9 and -, beginning and ending with a letter or digit",
+    ),
+    (
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.",
+        "be a DNS name: a-z, 0-9, - and ., beginning and ending with a letter or digit",
+    ),
     (r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:", "be a host name, optionally with a port"),
     (r"^[a-z0-9]([-a-z0-9]{0,13}", "be the name of a port: at most 15 of a-z, 0-9 and -"),
     (r"^([a-z0-9]([-a-z0-9.]{0,251}", "be a label key, such as app or example.com/app"),
@@ -202,7 +242,10 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"^[^\r\n\x00]*$", "be one line"),
     (r"^/[^\s", "begin with / and hold no blanks"),
     (r"^[A-Z]{1,16}$", "be an HTTP method in capitals"),
-    (r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9.-]*/[A-Z]", "be an object id: cluster/group/Kind/namespace/name"),
+    (
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9.-]*/[A-Z]",
+        "be an object id: cluster/group/Kind/namespace/name",
+    ),
     (r"^[a-z0-9.-]*/[A-Z]", "be group/Kind, or /Kind for core kinds"),
     (r"^[0-9a-f]{7,64}$", "be a commit: 7 to 64 hexadecimal digits"),
     (r"^[0-9A-Za-z.\[\]:-]*:[0-9]{1,5}$", "be host:port or :port"),
@@ -214,7 +257,9 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
 
 def _pattern(value: object, context: Mapping[str, Any]) -> tuple[str, str]:
     pattern = str(context["pattern"])
-    meaning = next((words for beginning, words in _PATTERNS if pattern.startswith(beginning)), f"match {pattern}")
+    meaning = next(
+        (words for beginning, words in _PATTERNS if pattern.startswith(beginning)), f"match {pattern}"
+    )
     return f"must {meaning}; found {echo(value)}", ""
 
 
@@ -251,10 +296,19 @@ _MESSAGES: Mapping[str, Callable[[object, Mapping[str, Any]], tuple[str, str]]] 
     "less_than_equal": _bound("at most", "le"),
     "greater_than": _bound("above", "gt"),
     "less_than": _bound("below", "lt"),
-    "too_short": lambda _, context: (f"must have at least {_plural(context['min_length'], 'item')}; empty never means all", ""),
+    "too_short": lambda _, context: (
+        f"must have at least {_plural(context['min_length'], 'item')}; empty never means all",
+        "",
+    ),
     "too_long": lambda _, context: (f"must have at most {_plural(context['max_length'], 'item')}", ""),
-    "string_too_short": lambda _, context: (f"must have at least {_plural(context['min_length'], 'character')}", ""),
-    "string_too_long": lambda _, context: (f"must have at most {_plural(context['max_length'], 'character')}", ""),
+    "string_too_short": lambda _, context: (
+        f"must have at least {_plural(context['min_length'], 'character')}",
+        "",
+    ),
+    "string_too_long": lambda _, context: (
+        f"must have at most {_plural(context['max_length'], 'character')}",
+        "",
+    ),
     "string_pattern_mismatch": _pattern,
 }
 """pydantic's type of error -> (value, context) -> message after the field's name, and a hint."""

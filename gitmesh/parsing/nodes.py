@@ -1,6 +1,7 @@
 """YAML text -> JSON-typed documents with the place of every key and value.
 
-One pass over the parser's events, never its composer: 60 KB of nested brackets crash that one (reliability.md Y05).
+One pass over the parser's events, never its composer: 60 KB of nested brackets crash that one (reliability.md
+Y05).
 """
 
 from __future__ import annotations
@@ -40,16 +41,36 @@ _SYNTAX: tuple[tuple[str, str, str], ...] = (
     ("tab", "a tab cannot indent YAML", "indent with spaces"),
     ("scanning an alias", "a value cannot begin with *", 'quote the wildcard: "*.example.com"'),
     ("scanning an anchor", "a value cannot begin with &", "quote the value"),
-    ("mapping values are not allowed", "a `:` where no key can stand", "quote a value that contains `: `, or check the indentation"),
+    (
+        "mapping values are not allowed",
+        "a `:` where no key can stand",
+        "quote a value that contains `: `, or check the indentation",
+    ),
     ("cannot start any token", "a value cannot begin with this character", "quote the value"),
     ("could not find expected ':'", "a key without `:`", "write `key: value`"),
     ("unexpected end of stream", "this quote is never closed", "close it"),
     ("did not find expected ',' or", "this bracket is not closed, or a comma is missing in it", "close it"),
-    ("did not find expected node content", "a value is missing, or a bracket is not closed", "write the value, or close the bracket"),
-    ("unknown escape character", "an unknown escape in double quotes", "use single quotes, or write the backslash twice"),
+    (
+        "did not find expected node content",
+        "a value is missing, or a bracket is not closed",
+        "write the value, or close the bracket",
+    ),
+    (
+        "unknown escape character",
+        "an unknown escape in double quotes",
+        "use single quotes, or write the backslash twice",
+    ),
     ("Unicode character escape", "an escape that is no character", "remove it"),
-    ("did not find expected key", "the indentation or a bracket is wrong here", "align the key with its siblings"),
-    ("did not find expected '-'", "the indentation of the list is wrong here", "align the item with its siblings"),
+    (
+        "did not find expected key",
+        "the indentation or a bracket is wrong here",
+        "align the key with its siblings",
+    ),
+    (
+        "did not find expected '-'",
+        "the indentation of the list is wrong here",
+        "align the item with its siblings",
+    ),
 )
 """What the scanner says -> what to tell the user, and a hint."""
 
@@ -81,7 +102,9 @@ def read(content: bytes, path: str, source: str = "") -> Parsed:
     """Parse a file. Never raises for any bytes; documents before a syntax error are returned with it."""
     where = Location(source=source, path=path)
     if len(content) > MAX_FILE_BYTES:
-        return Parsed((), (finding("GM103", f"the file is larger than {MAX_FILE_BYTES // 1024} KiB", at=where),))
+        return Parsed(
+            (), (finding("GM103", f"the file is larger than {MAX_FILE_BYTES // 1024} KiB", at=where),)
+        )
     text, faults = decode(content)
     if faults:
         found = [finding("GM107", f.message, at=replace(where, line=f.line, column=f.column)) for f in faults]
@@ -117,7 +140,9 @@ class _StopError(Exception):
 
 
 class _Builder:
-    """Builds documents from events. Places are kept as bare numbers and become tables only when somebody asks."""
+    """Builds documents from events. Places are kept as bare numbers and become tables only when somebody
+    asks.
+    """
 
     __slots__ = ("_depth", "_escapes", "_keys", "_next", "_places", "_seen", "_where", "findings")
 
@@ -149,14 +174,25 @@ class _Builder:
 
     def _document(self, event: Any) -> Document | None:
         self._places, self._keys = [], []
-        empty = type(event) is ScalarEvent and not event.value and event.implicit[0] and event.tag is None and event.anchor is None
+        empty = (
+            type(event) is ScalarEvent
+            and not event.value
+            and event.implicit[0]
+            and event.tag is None
+            and event.anchor is None
+        )
         data = None if empty else self._value(event)
         self._next()  # the document's end
         if empty:
             return None
         findings, self.findings = tuple(self.findings), []
         places = Places(data, self._places, self._keys)
-        positions = Positions(source=self._where.source, path=self._where.path, keys=places.table("keys"), values=places.table("values"))
+        positions = Positions(
+            source=self._where.source,
+            path=self._where.path,
+            keys=places.table("keys"),
+            values=places.table("values"),
+        )
         return Document(data, positions, findings)
 
     def _value(self, event: Any) -> Any:
@@ -169,7 +205,12 @@ class _Builder:
             return self._unusual(event)
         if type(event) is AliasEvent:
             return self._refuse(
-                event, Refusal("GM102", "aliases (*name) are not allowed", "write the value out; quote text that begins with *")
+                event,
+                Refusal(
+                    "GM102",
+                    "aliases (*name) are not allowed",
+                    "write the value out; quote text that begins with *",
+                ),
             )
         self._collection(event)
         value = self._mapping() if type(event) is MappingStartEvent else self._sequence()
@@ -181,7 +222,9 @@ class _Builder:
         if event.tag is not None or event.anchor is not None:
             return self._refuse(event, _decorated(event))
         if self._escapes and (hidden := HIDDEN.search(event.value)):
-            return self._refuse(event, Refusal("GM107", f"{describe(hidden.group())} is not allowed, not even as an escape"))
+            return self._refuse(
+                event, Refusal("GM107", f"{describe(hidden.group())} is not allowed, not even as an escape")
+            )
         return event.value
 
     def _mapping(self) -> dict[str, Any]:
@@ -192,7 +235,13 @@ class _Builder:
         while type(event := next_event()) is ScalarEvent:
             mark: Any = event.start_mark
             key = resolve(event.value) if event.implicit[0] else event.value
-            if type(key) is not str or key in keys or event.tag is not None or event.anchor is not None or self._escapes:
+            if (
+                type(key) is not str
+                or key in keys
+                or event.tag is not None
+                or event.anchor is not None
+                or self._escapes
+            ):
                 key = self._unusual_key(event, key, keys)
             keys[key] = mark.line << COLUMN_BITS | mark.column
             result[key] = self._value(next_event())
@@ -223,12 +272,24 @@ class _Builder:
         elif text == "<<" and event.implicit[0]:
             self._refuse(event, Refusal("GM102", "merge keys (<<) are not allowed", "write the fields out"))
         elif type(key) is not str:
-            self._refuse(event, Refusal("GM106", f"the key `{text[:40]}` is not text to every YAML parser", f'quote it: "{text[:40]}"'))
+            self._refuse(
+                event,
+                Refusal(
+                    "GM106",
+                    f"the key `{text[:40]}` is not text to every YAML parser",
+                    f'quote it: "{text[:40]}"',
+                ),
+            )
         elif hidden := HIDDEN.search(text):
             self._refuse(event, Refusal("GM107", f"{describe(hidden.group())} is not allowed in a key"))
         elif text in keys:
             self._refuse(
-                event, Refusal("GM104", f"the key `{text[:40]}` is here a second time; the first is in line {unpack(keys[text])[0]}")
+                event,
+                Refusal(
+                    "GM104",
+                    f"the key `{text[:40]}` is here a second time; the first is in line"
+                    f" {unpack(keys[text])[0]}",
+                ),
             )
         name = text if text not in keys else f"{text}\0{len(keys)}"
         while name in keys:
@@ -238,7 +299,9 @@ class _Builder:
     def _refuse(self, event: Any, refusal: Refusal) -> Refusal:
         self._seen += 1
         if self._seen > MAX_FINDINGS:
-            raise self._stop("GM103", f"more than {MAX_FINDINGS} findings in one file; the rest is not shown", event)
+            raise self._stop(
+                "GM103", f"more than {MAX_FINDINGS} findings in one file; the rest is not shown", event
+            )
         self.findings.append(finding(refusal.code, refusal.message, at=self._at(event), hint=refusal.hint))
         return refusal
 
@@ -255,8 +318,12 @@ def _location(where: Location, mark: Any) -> Location:
 
 def _decorated(event: Any) -> Refusal:
     if event.tag is not None:
-        return Refusal("GM102", "YAML tags (!...) are not allowed", "remove the tag; quote text that begins with !")
-    return Refusal("GM102", "anchors (&name) are not allowed", "write the value out; quote text that begins with &")
+        return Refusal(
+            "GM102", "YAML tags (!...) are not allowed", "remove the tag; quote text that begins with !"
+        )
+    return Refusal(
+        "GM102", "anchors (&name) are not allowed", "write the value out; quote text that begins with &"
+    )
 
 
 def _syntax(error: YAMLError, where: Location, text: str) -> Diagnostic:

@@ -1,4 +1,6 @@
-"""The files of a revision -> policies and findings. Pure; the order of files, documents and keys never matters."""
+"""The files of a revision -> policies and findings. Pure; the order of files, documents and keys never
+matters.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def parse(
 
 
 def duplicates(policies: Iterable[Policy]) -> tuple[Diagnostic, ...]:
-    """A finding at every policy after the first of its name, naming both places; over all sources (api.md, Conventions)."""
+    """A finding at every policy after the first of its name, naming both places; over all sources (api.md,
+    Conventions).
+    """
     named: dict[str, list[Policy]] = defaultdict(list)
     for policy in policies:
         named[policy.id].append(policy)
@@ -71,8 +75,15 @@ def duplicates(policies: Iterable[Policy]) -> tuple[Diagnostic, ...]:
 
 
 def _duplicate(first: Policy, other: Policy) -> Diagnostic:
-    place = f"{first.location}" + (f" of source {first.location.source}" if first.location.source != other.location.source else "")
-    return finding("GM206", f"{other.id} is defined a second time; the first is at {place}", at=other.location, policy=other.id)
+    place = f"{first.location}" + (
+        f" of source {first.location.source}" if first.location.source != other.location.source else ""
+    )
+    return finding(
+        "GM206",
+        f"{other.id} is defined a second time; the first is at {place}",
+        at=other.location,
+        policy=other.id,
+    )
 
 
 def _policy_order(policy: Policy) -> tuple[str, str, str, Location]:
@@ -80,7 +91,9 @@ def _policy_order(policy: Policy) -> tuple[str, str, str, Location]:
 
 
 def _files(files: Iterable[File], source: str, ignore: frozenset[str], cache: Cache) -> list[FileResult]:
-    """The result of each file, or of none after the one with which the revision's expressions cost too much."""
+    """The result of each file, or of none after the one with which the revision's expressions cost too
+    much.
+    """
     used: dict[CacheKey, FileResult] = {}
     costs, refused = Load(), []
     for file in files:
@@ -97,7 +110,9 @@ def _files(files: Iterable[File], source: str, ignore: frozenset[str], cache: Ca
 
 
 def _evict(cache: Cache, used: Mapping[CacheKey, FileResult], source: str) -> None:
-    """Forget old files of this source once they outnumber the living; the last good revision's usually stay."""
+    """Forget old files of this source once they outnumber the living; the last good revision's usually
+    stay.
+    """
     stale = [key for key in cache if key[0] == source and key not in used]
     if len(stale) > max(len(used), _ENOUGH_STALE):
         for key in stale:
@@ -105,7 +120,9 @@ def _evict(cache: Cache, used: Mapping[CacheKey, FileResult], source: str) -> No
 
 
 def _file(file: File, source: str, ignore: frozenset[str], affordable: int) -> FileResult:
-    """What the file holds; nothing but its load where that is more than the file, or the revision, may cost."""
+    """What the file holds; nothing but its load where that is more than the file, or the revision, may
+    cost.
+    """
     parsed = read(file.content, file.path, source)
     costs = load(file.content, parsed.documents)
     if costs.total > MAX_FILE_WEIGHT:
@@ -146,7 +163,12 @@ def _policy(document: Document, data: Mapping[str, Any]) -> tuple[Policy | None,
     metadata = envelope.metadata
     digest = _digest(data["kind"], metadata.namespace, metadata.name, data["spec"])
     policy = Policy(
-        kind=data["kind"], namespace=metadata.namespace, name=metadata.name, spec=envelope.spec, positions=positions, digest=digest
+        kind=data["kind"],
+        namespace=metadata.namespace,
+        name=metadata.name,
+        spec=envelope.spec,
+        positions=positions,
+        digest=digest,
     )
     return policy, ()
 
@@ -205,7 +227,9 @@ def _wrong_kind(data: Mapping[str, Any], positions: Positions) -> Diagnostic | N
         return finding("GM203", f"kind must be text, not {echo(kind)}", at=at, field="kind")
     if group.endswith(_GLOO_GROUP):
         at = positions.at(("apiVersion",))
-        return finding("GM205", "Gloo Mesh documents are not supported by this version", at=at, field="apiVersion")
+        return finding(
+            "GM205", "Gloo Mesh documents are not supported by this version", at=at, field="apiVersion"
+        )
     if kind in ENVELOPES and (group in ("", GROUP) or suggest(group, [GROUP])):
         return None
     if group == GROUP and kind in FUTURE_KINDS:
@@ -216,12 +240,17 @@ def _wrong_kind(data: Mapping[str, Any], positions: Positions) -> Diagnostic | N
 def _unknown_kind(kind: str, group: str, data: Mapping[str, Any], at: Location) -> Diagnostic:
     message, hint = f"{echo(kind)} is not a kind of policy", suggest(kind, [*ENVELOPES, *FUTURE_KINDS])
     if kind == "Config" and group == GROUP:
-        message, hint = "the configuration of GitMesh cannot lie among the policies", "move it out of the policy path"
+        message, hint = (
+            "the configuration of GitMesh cannot lie among the policies",
+            "move it out of the policy path",
+        )
     elif kind.endswith("List") and (kind == "List" or "items" in data):
         message, hint = "lists of documents are not supported", "separate the documents by lines of `---`"
     elif group != GROUP:
         message = f"{echo(_group_kind(data))} is not a kind of policy"
-        hint = f"move it out of the policy path, or list {_group_kind(data)[:80]} under `ignore` in gitmesh.yaml"
+        hint = (
+            f"move it out of the policy path, or list {_group_kind(data)[:80]} under `ignore` in gitmesh.yaml"
+        )
     return finding("GM201", message, at=at, field="kind", hint=hint)
 
 
@@ -231,7 +260,13 @@ def _wrong_version(data: Mapping[str, Any], positions: Positions) -> tuple[Diagn
         return ()
     at = positions.at(("apiVersion",))
     return (
-        finding("GM201", f"{echo(version)} is not a version of the policy API", at=at, field="apiVersion", hint=f"write {API_VERSION}"),
+        finding(
+            "GM201",
+            f"{echo(version)} is not a version of the policy API",
+            at=at,
+            field="apiVersion",
+            hint=f"write {API_VERSION}",
+        ),
     )
 
 
@@ -242,7 +277,11 @@ def _clashes(snapshot: Snapshot) -> list[Diagnostic]:
         same[unicodedata.normalize("NFC", file.path).casefold()].append(file.path)
     groups = (sorted(paths) for paths in same.values() if len(paths) > 1)
     return [
-        finding("GM109", f"differs from {first} only by case or Unicode form", at=Location(source=snapshot.source, path=path))
+        finding(
+            "GM109",
+            f"differs from {first} only by case or Unicode form",
+            at=Location(source=snapshot.source, path=path),
+        )
         for first, *others in groups
         for path in others
     ]

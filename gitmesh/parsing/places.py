@@ -8,7 +8,8 @@ from typing import TypeAlias
 from gitmesh.model.policies import YamlPath
 
 COLUMN_BITS = 20
-"""A place is one number: line << COLUMN_BITS | column, both from 0. A line is shorter than a file, 256 KiB."""
+"""A place is one number: line << COLUMN_BITS | column, both from 0. A line is shorter than a file, 256 KiB.
+"""
 
 _COLUMN_MASK = (1 << COLUMN_BITS) - 1
 _Rows: TypeAlias = dict[YamlPath, tuple[int, int]]
@@ -20,7 +21,9 @@ def unpack(place: int) -> tuple[int, int]:
 
 
 class Places:
-    """What a builder recorded of a document, in the order of its events: a number per value, a table of keys per mapping."""
+    """What a builder recorded of a document, in the order of its events: a number per value, a table of keys
+    per mapping.
+    """
 
     __slots__ = ("_data", "_keys", "_rows", "_values")
 
@@ -63,7 +66,14 @@ class _Table(Mapping[YamlPath, tuple[int, int]]):
         return path in self._places.rows(self._which)
 
 
-def _spread(value: object, path: YamlPath, places: Iterator[int], mappings: Iterator[dict[str, int]], keys: _Rows, values: _Rows) -> None:
+def _spread(
+    value: object,
+    path: YamlPath,
+    places: Iterator[int],
+    mappings: Iterator[dict[str, int]],
+    keys: _Rows,
+    values: _Rows,
+) -> None:
     """Walk a document in the order in which it was read, and give each key and value its recorded place."""
     values[path] = unpack(next(places))
     if isinstance(value, dict):

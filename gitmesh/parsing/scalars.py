@@ -1,4 +1,6 @@
-"""Plain YAML scalars -> JSON values; what YAML 1.1, YAML 1.2 and JSON parsers read differently is refused (Y06-Y12)."""
+"""Plain YAML scalars -> JSON values; what YAML 1.1, YAML 1.2 and JSON parsers read differently is refused
+(Y06-Y12).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+", re.ASCII)
 _AMBIGUOUS = re.compile(
     r"[-+]?0[bBoOxX][0-9a-fA-F_]+"  # binary, octal, hexadecimal
     r"|[-+]?[0-9_]+(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"  # base 60
-    r"|[-+]?(?:[0-9_]+(?:\.[0-9_]*)?|\.[0-9_]+)(?:[eE][-+]?[0-9]+)?"  # numbers with signs, underscores, exponents
+    r"|[-+]?(?:[0-9_]+(?:\.[0-9_]*)?|\.[0-9_]+)(?:[eE][-+]?[0-9]+)?"  # signs, underscores, exponents
     r"|[-+]?\.(?i:inf|nan)"
     r"|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t].*)?",  # dates
     re.ASCII,
@@ -45,7 +47,11 @@ def _resolve(text: str) -> object:
     if word in _WORDS:
         return text == "true" if text in ("true", "false") else _quote(text, "a boolean")
     if word in _NULLS or not text:
-        return _NO_VALUE if text in ("", "null") else Refusal("GM105", f"`{text}` is null to some parsers", _NO_VALUE.hint)
+        return (
+            _NO_VALUE
+            if text in ("", "null")
+            else Refusal("GM105", f"`{text}` is null to some parsers", _NO_VALUE.hint)
+        )
     if text in _OPERATORS:
         return _quote(text, "an operator")
     return _number(text) if text[0] in "+-.0123456789" else text
@@ -60,21 +66,33 @@ def _number(text: str) -> object:
 
 
 def _integer(text: str) -> object:
-    if len(text) <= 20 and int(text) in _INT64:  # the length first: Python refuses to convert thousands of digits
+    if (
+        len(text) <= 20 and int(text) in _INT64
+    ):  # the length first: Python refuses to convert thousands of digits
         return int(text)
-    return Refusal("GM105", "a whole number of more than 64 bits, which parsers round differently", "quote it, or use a smaller number")
+    return Refusal(
+        "GM105",
+        "a whole number of more than 64 bits, which parsers round differently",
+        "quote it, or use a smaller number",
+    )
 
 
 def _decimal(text: str) -> object:
     if sum(map(str.isdigit, text)) > _MAX_DIGITS:
-        return Refusal("GM105", f"a decimal of more than {_MAX_DIGITS} digits, which parsers round differently", "quote it, or round it")
+        return Refusal(
+            "GM105",
+            f"a decimal of more than {_MAX_DIGITS} digits, which parsers round differently",
+            "quote it, or round it",
+        )
     value = float(text)
     return _quote(text, "minus zero") if text.startswith("-") and not value else value
 
 
 def _quote(text: str, what: str) -> Refusal:
     shown = text if len(text) <= 40 else f"{text[:40]}..."
-    return Refusal("GM105", f"`{shown}` is text to some YAML parsers and {what} to others", f'{QUOTE}: "{shown}"')
+    return Refusal(
+        "GM105", f"`{shown}` is text to some YAML parsers and {what} to others", f'{QUOTE}: "{shown}"'
+    )
 
 
 class _Memo(dict[str, object]):
@@ -90,4 +108,6 @@ class _Memo(dict[str, object]):
 
 
 resolve: Callable[[str], object] = _Memo().__getitem__
-"""A plain scalar as str, bool, int or float, or a Refusal. Only JSON's own numbers, `true` and `false` are not text."""
+"""A plain scalar as str, bool, int or float, or a Refusal. Only JSON's own numbers, `true` and `false` are
+not text.
+"""

@@ -1,4 +1,6 @@
-"""JSON Schema (draft 2020-12) of every kind and of the configuration, and the documentation of single fields."""
+"""JSON Schema (draft 2020-12) of every kind and of the configuration, and the documentation of single
+fields.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ Schema = dict[str, Any]
 
 
 class Field(Struct, frozen=True):
-    """One field as people read about it: `type` in words, `required` within its parent, `default` as written in YAML."""
+    """One field as people read about it: `type` in words, `required` within its parent, `default` as written
+    in YAML.
+    """
 
     path: str
     type: str
@@ -57,13 +61,17 @@ def combined() -> Schema:
 
 
 def fields(kind: str) -> Mapping[str, Field]:
-    """Dotted path -> field, for `gitmesh explain TrafficPolicy.spec.retries.attempts`; items of lists have their list's path."""
+    """Dotted path -> field, for `gitmesh explain TrafficPolicy.spec.retries.attempts`; items of lists have
+    their list's path.
+    """
     document = schema(kind)
     return {field.path: field for field in _walk(document, "", document.get("$defs", {}))}
 
 
 def _clean(node: Any) -> Any:
-    """pydantic's schema without titles of fields and without null, which policies never hold; durations as written."""
+    """pydantic's schema without titles of fields and without null, which policies never hold; durations as
+    written.
+    """
     if isinstance(node, list):
         return [_clean(item) for item in node]
     if not isinstance(node, dict):

@@ -29,7 +29,9 @@ _FORMS: Mapping[str, re.Pattern[str]] = {
     "ssh": re.compile(f"ssh://{_USER}{_HOST}{_PORT}/{_SEGMENTS}"),
     "file": re.compile(f"file:///{_SEGMENTS}"),
 }
-"""Scheme -> what a URL of it may look like: no query, no escapes, no credentials, nothing that git could take for an option."""
+"""Scheme -> what a URL of it may look like: no query, no escapes, no credentials, nothing that git could take
+for an option.
+"""
 _SCP = re.compile(f"{_USER}{_HOST}:(?![-/:]){_SEGMENTS}")
 _INSECURE = frozenset({"http", "file"})
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -37,14 +39,24 @@ _CREDENTIALS = re.compile(r"[A-Za-z0-9+.-]+://[^/]*:[^/]*@|https?://[^/]*@")
 _WEIRD = re.compile(r"[^A-Za-z0-9._+@=,/:\[\]-]")
 
 
-def load_config(text: bytes, path: str, env: Mapping[str, str]) -> tuple[Config | None, tuple[Diagnostic, ...]]:
-    """The configuration with the environment's overrides, or None and why. Findings stand at the lines of `path`."""
+def load_config(
+    text: bytes, path: str, env: Mapping[str, str]
+) -> tuple[Config | None, tuple[Diagnostic, ...]]:
+    """The configuration with the environment's overrides, or None and why. Findings stand at the lines of
+    `path`.
+    """
     parsed = read(text, path)
     if parsed.findings or len(parsed.documents) != 1:
         return None, tuple(map(_discreet, parsed.findings)) or (_not_one(parsed, path),)
     document = parsed.documents[0]
     if not isinstance(document.data, dict):
-        return None, (finding("GM607", f"the configuration is a mapping, not {echo(document.data)}", at=document.positions.at(())),)
+        return None, (
+            finding(
+                "GM607",
+                f"the configuration is a mapping, not {echo(document.data)}",
+                at=document.positions.at(()),
+            ),
+        )
     config, found = _validate(document, env)
     found = in_order([_discreet(parsed.excerpt(d)) for d in found])
     return (None if found else config), found
@@ -62,7 +74,9 @@ def url_problem(url: str, *, allow_insecure: bool) -> str | None:
     weird = _WEIRD.search(url)
     if weird:
         return (
-            f"the character {weird.group()!r} is not allowed in a URL" if weird.group() != "%" else "escapes (%..) are not allowed in a URL"
+            f"the character {weird.group()!r} is not allowed in a URL"
+            if weird.group() != "%"
+            else "escapes (%..) are not allowed in a URL"
         )
     if "::" in url and "[" not in url:
         return "remote helpers (name::address) are not allowed; use https or ssh"
@@ -73,7 +87,9 @@ def url_problem(url: str, *, allow_insecure: bool) -> str | None:
     form = _SCP if name == "scp" else _FORMS.get(name)
     if form is None:
         return f"{name} is not allowed; use https or ssh"
-    good = form.fullmatch(url) and not any(part in ("..", ".") or part.startswith("-") for part in url.split("/"))
+    good = form.fullmatch(url) and not any(
+        part in ("..", ".") or part.startswith("-") for part in url.split("/")
+    )
     return None if good else "not a repository URL; write https://host/path.git or git@host:path.git"
 
 
@@ -90,7 +106,9 @@ def _validate(document: Document, env: Mapping[str, str]) -> tuple[Config | None
         config = Config.model_validate({**data, **overrides})
     except ValidationError as error:
         places = {d.at for d in document.findings}
-        found = [_as_config(d, overrides) for d in findings_of(error, Config, positions) if d.at not in places]
+        found = [
+            _as_config(d, overrides) for d in findings_of(error, Config, positions) if d.at not in places
+        ]
         return None, (*document.findings, *found, *_raw_urls(data, positions))
     return config, (*document.findings, *_urls(config, positions))
 
@@ -99,7 +117,9 @@ def _as_config(diagnostic: Diagnostic, overrides: Mapping[str, str]) -> Diagnost
     """The finding under the configuration's code; one that the environment caused points to no line."""
     if diagnostic.field in overrides:
         variable = next(name for name, field in ENVIRONMENT.items() if field == diagnostic.field)
-        return finding("GM607", f"{variable}: {diagnostic.message}", field=diagnostic.field, hint=diagnostic.hint)
+        return finding(
+            "GM607", f"{variable}: {diagnostic.message}", field=diagnostic.field, hint=diagnostic.hint
+        )
     return replace(diagnostic, code="GM607")
 
 

@@ -19,7 +19,9 @@ _KEY = "regex"
 
 
 class Load(Struct, frozen=True):
-    """The cost of different expressions together, and the costliest of them, the first in the file among equals."""
+    """The cost of different expressions together, and the costliest of them, the first in the file among
+    equals.
+    """
 
     total: int = 0
     most: int = 0
@@ -32,8 +34,16 @@ class Load(Struct, frozen=True):
 
     def refusal(self, scope: str, limit: int) -> Diagnostic:
         """The finding where it is more than the limit."""
-        text = f"the regular expressions of this {scope} make some {self.total:,} instructions together, more than {limit:,}"
-        return finding("GM103", text + "; this is the costliest", at=self.at, hint="repeat less, use smaller classes, or fewer expressions")
+        text = (
+            f"the regular expressions of this {scope} make some {self.total:,} instructions together, more"
+            f" than {limit:,}"
+        )
+        return finding(
+            "GM103",
+            text + "; this is the costliest",
+            at=self.at,
+            hint="repeat less, use smaller classes, or fewer expressions",
+        )
 
 
 def load(content: bytes, documents: Iterable[Document]) -> Load:

@@ -1,1 +1,3 @@
-"""From units to objects, plans and ledgers: which revision, what to write, in which order. Pure but for the ports."""
+"""From units to objects, plans and ledgers: which revision, what to write, in which order. Pure but for the
+ports.
+"""

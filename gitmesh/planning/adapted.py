@@ -1,4 +1,6 @@
-"""What the steps between a build and its plan answer: the build as it must be beside what is live, and what is said of that."""
+"""What the steps between a build and its plan answer: the build as it must be beside what is live, and what
+is said of that.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Our objects beside those that others wrote (api.md, AccessPolicy): ours never admit more than was admitted before them, plus what the
-policies grant. The translators know what objects of their mesh do to each other; here it is asked and told."""
+"""Our objects beside those that others wrote (api.md, AccessPolicy): ours never admit more than was admitted
+before them, plus what the policies grant. The translators know what objects of their mesh do to each other;
+here it is asked and told.
+"""
 
 from __future__ import annotations
 
@@ -23,19 +25,37 @@ if TYPE_CHECKING:
     from gitmesh.ports import Aside, Translator
 
 
-def beside(built: Build, observed: Observed, facts: ClusterFacts, ledger: Ledger, translators: Mapping[str, Translator]) -> Adapted:
-    """Leave out of our objects what would open a door that somebody else's object keeps shut; the same build where nothing does."""
+def beside(
+    built: Build,
+    observed: Observed,
+    facts: ClusterFacts,
+    ledger: Ledger,
+    translators: Mapping[str, Translator],
+) -> Adapted:
+    """Leave out of our objects what would open a door that somebody else's object keeps shut; the same build
+    where nothing does.
+    """
     others = [live for key, live in sorted(observed.live.items()) if _stays(key, live, built, ledger)]
-    asides = {key: aside for one in translators.values() for key, aside in one.beside(built.manifests, others, built.meshes, facts).items()}
+    asides = {
+        key: aside
+        for one in translators.values()
+        for key, aside in one.beside(built.manifests, others, built.meshes, facts).items()
+    }
     if not asides:
         return Adapted(built=built)
-    manifests = {key: made for key, manifest in built.manifests.items() if (made := _made(manifest, asides.get(key))) is not None}
+    manifests = {
+        key: made
+        for key, manifest in built.manifests.items()
+        if (made := _made(manifest, asides.get(key))) is not None
+    }
     said = tuple(_told(built, key, aside) for key, aside in sorted(asides.items(), key=lambda pair: pair[0]))
     return Adapted(built=replace(built, manifests=manifests), diagnostics=said)
 
 
 def _stays(key: ObjectKey, live: Live, built: Build, ledger: Ledger) -> bool:
-    """Whether an object goes on to be as it is, whatever we write: a stranger's, or one of ours that is held."""
+    """Whether an object goes on to be as it is, whatever we write: a stranger's, or one of ours that is
+    held.
+    """
     if key in built.manifests and key not in built.held:
         return False
     return key in built.held or not is_ours(live, built.cluster, ledger, rebuilt=not ledger.entries)

@@ -1,6 +1,7 @@
 """Units -> desired objects per cluster: calls the translators, merges fragments, and holds them to honesty.
 
-Called by pipeline; no I/O. A translation is remembered by what it depends on, so a one-policy change costs what it affects.
+Called by pipeline; no I/O. A translation is remembered by what it depends on, so a one-policy change costs
+what it affects.
 """
 
 from __future__ import annotations
@@ -68,7 +69,13 @@ def _build_cluster(
     units, waiting = resolution.units.get(cluster, ()), resolution.held.get(cluster, ())
     found = _Collected(cluster, set(waiting), set(resolution.waiting.get(cluster, ())))
     if units and not facts.meshes:
-        found.said.append(finding("GM507", f"no mesh was found in cluster {cluster}: policies have no effect there", cluster=cluster))
+        found.said.append(
+            finding(
+                "GM507",
+                f"no mesh was found in cluster {cluster}: policies have no effect there",
+                cluster=cluster,
+            )
+        )
     for translator, meshes, context in _at_work(facts, translators):
         for unit in units:
             if facts.held:
@@ -113,12 +120,23 @@ def _hangs_on_the_unknown(unit: Unit, facts: ClusterFacts) -> bool:
 
 
 def _decided(facts: ClusterFacts, translators: Mapping[str, Translator]) -> frozenset[ObjectKey]:
-    """While a mesh is in doubt: what the destinations may own whose pods are all in other meshes. A policy may be withdrawn there."""
+    """While a mesh is in doubt: what the destinations may own whose pods are all in other meshes. A policy
+    may be withdrawn there.
+    """
     if not facts.held_meshes:
         return frozenset()
-    sound = [one.key for one in facts.services if (pods := facts.behind(one)) and not any(pod.mesh in facts.held_meshes for pod in pods)]
+    sound = [
+        one.key
+        for one in facts.services
+        if (pods := facts.behind(one)) and not any(pod.mesh in facts.held_meshes for pod in pods)
+    ]
     keys = [UnitKey(kind="Destination", namespace=namespace, name=name) for namespace, name in sound]
-    return frozenset(claim for one, meshes, _ in _at_work(facts, translators) for key in keys for claim in claims(one, key, meshes, facts))
+    return frozenset(
+        claim
+        for one, meshes, _ in _at_work(facts, translators)
+        for key in keys
+        for claim in claims(one, key, meshes, facts)
+    )
 
 
 class _Collected(Struct):
@@ -140,7 +158,9 @@ class _Collected(Struct):
         self.waiting.update(unit.policies)
 
     def doubt(self, unit: Unit, objects: Iterable[ObjectKey], built: Built) -> None:
-        """The same, but for what a unit without a doubt wants too, with the same content: revisions share what is mesh-wide."""
+        """The same, but for what a unit without a doubt wants too, with the same content: revisions share
+        what is mesh-wide.
+        """
         self.hold(unit, ())
         wanted = {manifest.key: manifest.body for manifest in built.manifests}
         for key in objects:
@@ -161,25 +181,41 @@ class _Collected(Struct):
             self.held_units.update(replace(unit.key, half=half) for half in built.halves)
             lacking = set(unit.policies).difference(*(manifest.policies for manifest in built.manifests))
             # What nobody says why is lost, and `dropped` tells it.
-            self.waiting.update(lacking if any(one.policy in unit.policies for one in built.diagnostics) else ())
+            self.waiting.update(
+                lacking if any(one.policy in unit.policies for one in built.diagnostics) else ()
+            )
         for manifest in built.manifests:
             self._merge(manifest)
 
     def _merge(self, manifest: Manifest) -> None:
-        """Two units may want one object (a mesh-wide one, say), but only the same one: else what is live stays as it is."""
+        """Two units may want one object (a mesh-wide one, say), but only the same one: else what is live
+        stays as it is.
+        """
         other = self.manifests.setdefault(manifest.key, manifest)
         if other is manifest:
             return
         if other.body == manifest.body:
-            self.manifests[manifest.key] = replace(other, units=tuple(sorted({*other.units, *manifest.units})))
+            self.manifests[manifest.key] = replace(
+                other, units=tuple(sorted({*other.units, *manifest.units}))
+            )
             return
         wanting = f"{', '.join(other.policies)} and {', '.join(manifest.policies)}"
         self.held.add(manifest.key)
-        self.said.append(finding("GM311", f"{manifest.key} is wanted with different contents by {wanting}", cluster=self.cluster))
+        self.said.append(
+            finding(
+                "GM311",
+                f"{manifest.key} is wanted with different contents by {wanting}",
+                cluster=self.cluster,
+            )
+        )
 
 
-def _at_work(facts: ClusterFacts, translators: Mapping[str, Translator]) -> Iterable[tuple[Translator, tuple[Mesh, ...], str]]:
-    """The translators that have a mesh here, their meshes, and a text that changes with what they may read of the facts."""
+def _at_work(
+    facts: ClusterFacts, translators: Mapping[str, Translator]
+) -> Iterable[tuple[Translator, tuple[Mesh, ...], str]]:
+    """The translators that have a mesh here, their meshes, and a text that changes with what they may read of
+    the facts.
+    """
     for name, translator in translators.items():
         meshes = facts.meshes_of(name)
         if meshes:
@@ -205,34 +241,61 @@ def _built(
     return built
 
 
-def _translate(unit: Unit, translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts, instance: str) -> Built:
+def _translate(
+    unit: Unit, translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts, instance: str
+) -> Built:
     try:
         translation = translator.translate(unit, meshes, facts)
     except Exception as error:  # noqa: BLE001 - a plug-in's defect on one unit must not end the work on all others
-        return Built(diagnostics=(_defect(unit, translator, error),), held=claims(translator, unit.key, meshes, facts), halves=("",))
-    manifests = tuple(_manifest(fragment, unit, instance, translator.switches) for fragment in translation.fragments)
-    held = tuple(key for half in translation.held for key in claims(translator, replace(unit.key, half=half), meshes, facts))
-    return Built(manifests=manifests, diagnostics=translation.diagnostics, held=held, halves=translation.held, stays=translation.stays)
+        return Built(
+            diagnostics=(_defect(unit, translator, error),),
+            held=claims(translator, unit.key, meshes, facts),
+            halves=("",),
+        )
+    manifests = tuple(
+        _manifest(fragment, unit, instance, translator.switches) for fragment in translation.fragments
+    )
+    held = tuple(
+        key
+        for half in translation.held
+        for key in claims(translator, replace(unit.key, half=half), meshes, facts)
+    )
+    return Built(
+        manifests=manifests,
+        diagnostics=translation.diagnostics,
+        held=held,
+        halves=translation.held,
+        stays=translation.stays,
+    )
 
 
 def _defect(unit: Unit, translator: Translator, error: Exception) -> Diagnostic:
     """The finding on a unit that its translator fell over; the policies' own findings come from elsewhere."""
     name = f"{unit.key.namespace}/{unit.key.name}".strip("/")
     text = (
-        f"translator {translator.name} fell over {unit.key.kind.lower()} {name} of cluster {unit.cluster}: its objects are left as they are"
+        f"translator {translator.name} fell over {unit.key.kind.lower()} {name} of cluster {unit.cluster}:"
+        " its objects are left as they are"
     )
     policy = unit.policies[0] if unit.policies else ""
-    return finding("GM313", text, policy=policy, cluster=unit.cluster, detail=f"{type(error).__name__}: {error}")
+    return finding(
+        "GM313", text, policy=policy, cluster=unit.cluster, detail=f"{type(error).__name__}: {error}"
+    )
 
 
 def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozenset[str]) -> Manifest:
     policies = tuple(sorted(fragment.policies or unit.policies))
     labels, annotations = marks(unit.cluster, instance, fragment.key, policies)
-    metadata: dict[str, Any] = {"name": fragment.key.name, "labels": {**fragment.labels, **labels}, "annotations": annotations}
+    metadata: dict[str, Any] = {
+        "name": fragment.key.name,
+        "labels": {**fragment.labels, **labels},
+        "annotations": annotations,
+    }
     if fragment.key.namespace:
         metadata["namespace"] = fragment.key.namespace
     api_version = f"{fragment.key.group}/{fragment.version}" if fragment.key.group else fragment.version
-    body = canonical({"apiVersion": api_version, "kind": fragment.key.kind, "metadata": metadata, "spec": fragment.spec})
+    body = canonical(
+        {"apiVersion": api_version, "kind": fragment.key.kind, "metadata": metadata, "spec": fragment.spec}
+    )
     return Manifest(
         key=fragment.key,
         version=fragment.version,
@@ -247,31 +310,53 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozense
 
 
 def _half_of(unit: UnitKey, phase: Phase) -> UnitKey:
-    """The half of a destination that an object is for, so that a failed write stops no object of the other half."""
+    """The half of a destination that an object is for, so that a failed write stops no object of the other
+    half.
+    """
     if unit.kind == "Mesh":
         return unit
     return replace(unit, half="access" if phase in SECURITY else "routing")
 
 
-def withheld(policies: Sequence[Policy], builds: Mapping[str, Build], said: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
-    """Law 1: a policy that is not in force in a cluster has a finding that says so, though what holds it is another policy's fault."""
-    told = {(diagnostic.policy, cluster) for diagnostic in said for cluster in ((diagnostic.cluster,) if diagnostic.cluster else builds)}
+def withheld(
+    policies: Sequence[Policy], builds: Mapping[str, Build], said: Iterable[Diagnostic]
+) -> Iterator[Diagnostic]:
+    """Law 1: a policy that is not in force in a cluster has a finding that says so, though what holds it is
+    another policy's fault.
+    """
+    told = {
+        (diagnostic.policy, cluster)
+        for diagnostic in said
+        for cluster in ((diagnostic.cluster,) if diagnostic.cluster else builds)
+    }
     for cluster, built in sorted(builds.items()):
         for policy in policies:
             if not built.doubtful and policy.id in built.waiting and (policy.id, cluster) not in told:
-                text = f"{policy.id} is not in force as it stands in cluster {cluster}: what it acts on is held by other findings"
+                text = (
+                    f"{policy.id} is not in force as it stands in cluster {cluster}: what it acts on is held"
+                    " by other findings"
+                )
                 yield finding("GM314", text, at=policy.location, policy=policy.id, cluster=cluster)
 
 
-def dropped(policies: Sequence[Policy], builds: Mapping[str, Build], said: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+def dropped(
+    policies: Sequence[Policy], builds: Mapping[str, Build], said: Iterable[Diagnostic]
+) -> tuple[Diagnostic, ...]:
     """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it."""
     waiting = (policy for built in builds.values() for policy in built.waiting)
     seen = {*waiting, *(diagnostic.policy for diagnostic in said)}
-    seen |= {policy for built in builds.values() for manifest in built.manifests.values() for policy in manifest.policies}
+    seen |= {
+        policy
+        for built in builds.values()
+        for manifest in built.manifests.values()
+        for policy in manifest.policies
+    }
     lost = [policy for policy in policies if policy.id not in seen and _wants_objects(policy)]
     told = _without_mesh(builds) if lost else frozenset()
     return tuple(
-        finding("GM309", f"{policy.id} ended in no object and no finding", at=policy.location, policy=policy.id)
+        finding(
+            "GM309", f"{policy.id} ended in no object and no finding", at=policy.location, policy=policy.id
+        )
         for policy in lost
         if policy.id not in told
     )
@@ -279,8 +364,14 @@ def dropped(policies: Sequence[Policy], builds: Mapping[str, Build], said: Itera
 
 def _without_mesh(builds: Mapping[str, Build]) -> frozenset[str]:
     """Policies that act on nothing but clusters without a mesh: GM507 says it of the cluster."""
-    acting = {meshed: [built for built in builds.values() if bool(built.meshes) is meshed] for meshed in (False, True)}
-    without, within = ({policy for built in found for unit in built.units for policy in unit.policies} for found in acting.values())
+    acting = {
+        meshed: [built for built in builds.values() if bool(built.meshes) is meshed]
+        for meshed in (False, True)
+    }
+    without, within = (
+        {policy for built in found for unit in built.units for policy in unit.policies}
+        for found in acting.values()
+    )
     return frozenset(without - within)
 
 

@@ -1,4 +1,5 @@
-"""From the sources to the policies in force: the tips where they are good, the last good revisions where they are not.
+"""From the sources to the policies in force: the tips where they are good, the last good revisions where they
+are not.
 
 Static errors refuse a source's whole revision (api.md, What an error holds back). Called by pipeline only.
 """
@@ -30,8 +31,8 @@ VACANT = "GM110"
 
 
 class _Candidate(Struct):
-    """One source on its way to a decision. `vacant` are the configured paths that the chosen revision has nothing in; `wrong`: the tip
-    was looked at and refused for what it says."""
+    """One source on its way to a decision. `vacant` are the configured paths that the chosen revision has
+    nothing in; `wrong`: the tip was looked at and refused for what it says."""
 
     source: Source
     last: str = ""
@@ -95,7 +96,8 @@ class _Choice:
         tip, mine = candidate.tip, self.remembered.get(source.name, "")
         known = evidence(source, self.ledgers, mine, seen=tip is not None, allow_rewind=rewinds)
         if tip is not None and not tip.commit:
-            known = Proven()  # a folder is no later state of anything: what ledgers name is of a repository that was there before
+            # A folder is no later state of anything: ledgers name what is of a repository that was before.
+            known = Proven()
         candidate.last = known.last
         if tip is not None and not terms.review:
             self._ignore(known, source)
@@ -104,8 +106,14 @@ class _Choice:
         elif not terms.review and known.contested and not rewinds:
             candidate.refused = True
             self._contest(known, source)
-        elif not terms.review and not is_forward(tip.commit, candidate.last, source.descends, allow_rewind=rewinds):
-            self._say("GM602", f"the tip {tip.commit[:12]} does not descend from the accepted {candidate.last[:12]}", source)
+        elif not terms.review and not is_forward(
+            tip.commit, candidate.last, source.descends, allow_rewind=rewinds
+        ):
+            self._say(
+                "GM602",
+                f"the tip {tip.commit[:12]} does not descend from the accepted {candidate.last[:12]}",
+                source,
+            )
             self._fall_back(candidate)
         else:
             self._consider(candidate, tip)
@@ -113,13 +121,19 @@ class _Choice:
     def _contest(self, known: Proven, source: Source) -> None:
         """What ledgers say that the branch does not bear out, for which the tip is held."""
         for commit in known.contested:
-            text = f"a ledger says that {commit[:12]} was accepted, which the branch does not lead to, and no record here bears it out"
+            text = (
+                f"a ledger says that {commit[:12]} was accepted, which the branch does not lead to, and no"
+                " record here bears it out"
+            )
             self._say("GM606", f"{text}: the branch or the ledger was rewritten, and the tip is held", source)
 
     def _ignore(self, known: Proven, source: Source) -> None:
         """What ledgers say that the record here does not bear out either."""
         for commit in known.ignored:
-            text = f"a ledger says that {commit[:12]} was accepted, which neither the branch nor the record here bears out"
+            text = (
+                f"a ledger says that {commit[:12]} was accepted, which neither the branch nor the record here"
+                " bears out"
+            )
             self._say("GM606", f"{text}; it counts for nothing", source, warning=True)
 
     def _consider(self, candidate: _Candidate, tip: Snapshot) -> None:
@@ -138,7 +152,9 @@ class _Choice:
         return [*said, *(diagnostic for _, diagnostic in empty)]
 
     def _vacant(self, candidate: _Candidate, snapshot: Snapshot) -> list[tuple[str, Diagnostic]]:
-        """Configured paths without a policy in them: a folder that is missing is no order to delete what came from it."""
+        """Configured paths without a policy in them: a folder that is missing is no order to delete what came
+        from it.
+        """
         homes = {policy.location.path for policy in candidate.policies}
         found = []
         for path, files in (snapshot.paths or {"": tuple(file.path for file in snapshot.files)}).items():
@@ -162,12 +178,19 @@ class _Choice:
         if candidate.tip is None or not candidate.wrong:
             return
         if not candidate.tip.commit:
-            text = "the folder is refused as it is; it has no older revision to go back to, so what is live stays as it is"
+            text = (
+                "the folder is refused as it is; it has no older revision to go back to, so what is live"
+                " stays as it is"
+            )
             self._say("GM605", text, candidate.source)
             return
         instead = "nothing was in force before, so nothing is applied"
         if candidate.last:
-            instead = f"{candidate.last[:12]} stays in force" if candidate.chosen else "nothing of this source is in force"
+            instead = (
+                f"{candidate.last[:12]} stays in force"
+                if candidate.chosen
+                else "nothing of this source is in force"
+            )
         self._say("GM605", f"revision {candidate.tip.commit[:12]} is refused; {instead}", candidate.source)
 
     def _fall_back(self, candidate: _Candidate) -> None:
@@ -185,7 +208,9 @@ class _Choice:
             if isinstance(error, GoneError) or candidate.tip is not None:
                 self._say("GM606", text, candidate.source, detail=error.detail)
             return
-        wrong = next((one for one in self._take(candidate, snapshot) if one.is_error and one.code != VACANT), None)
+        wrong = next(
+            (one for one in self._take(candidate, snapshot) if one.is_error and one.code != VACANT), None
+        )
         if wrong is not None:
             self._disown(candidate, wrong)
 
@@ -198,8 +223,13 @@ class _Choice:
         """A last good revision that today's checks refuse is in force no more; what is live stays."""
         _withdraw(candidate)
         candidate.lost = True
-        text = f"the last good revision {candidate.last[:12]} does not pass the checks of today ({wrong.code} at {wrong.at or 'the whole'})"
-        self._say("GM606", f"{text}, so nothing of this source is in force", candidate.source, detail=wrong.message)
+        text = (
+            f"the last good revision {candidate.last[:12]} does not pass the checks of today ({wrong.code} at"
+            f" {wrong.at or 'the whole'})"
+        )
+        self._say(
+            "GM606", f"{text}, so nothing of this source is in force", candidate.source, detail=wrong.message
+        )
 
     def _agree(self) -> None:
         """Checks across policies: refuse the tips that break them, until what is left agrees."""
@@ -223,7 +253,9 @@ class _Choice:
         return (*duplicates(policies), *check(policies, self.terms.clusters))
 
     def _accept(self, candidate: _Candidate) -> None:
-        """Remember what is in force, in this process and, where clusters are written, in the source's own record."""
+        """Remember what is in force, in this process and, where clusters are written, in the source's own
+        record.
+        """
         chosen, source = candidate.chosen, candidate.source
         if chosen is None or candidate.refused:
             return
@@ -233,21 +265,35 @@ class _Choice:
         try:
             source.accept(chosen.commit)
         except SourceError as error:
-            self._say("GM601", f"that {chosen.commit[:12]} was accepted could not be recorded: {error}", source, warning=True)
+            self._say(
+                "GM601",
+                f"that {chosen.commit[:12]} was accepted could not be recorded: {error}",
+                source,
+                warning=True,
+            )
 
-    def _say(self, code: str, text: str, source: Source, *, detail: str = "", hint: str = "", warning: bool = False) -> None:
+    def _say(
+        self, code: str, text: str, source: Source, *, detail: str = "", hint: str = "", warning: bool = False
+    ) -> None:
         severity = Severity.WARNING if warning else None
-        self.said.append(finding(code, text, at=_whole(source.name), detail=detail, hint=hint, severity=severity))
+        self.said.append(
+            finding(code, text, at=_whole(source.name), detail=detail, hint=hint, severity=severity)
+        )
 
     def _decided(self) -> Revisions:
         candidates = self.candidates
-        policies = sorted((p for c in candidates for p in c.policies), key=lambda p: (p.kind, p.namespace, p.name, str(p.location)))
+        policies = sorted(
+            (p for c in candidates for p in c.policies),
+            key=lambda p: (p.kind, p.namespace, p.name, str(p.location)),
+        )
         return Revisions(
             policies=tuple(policies),
             sources={candidate.source.name: _result(candidate) for candidate in candidates},
             snapshots={c.source.name: c.tip for c in candidates if c.tip is not None},
             diagnostics=tuple(self.said),
-            absent=frozenset(c.source.name for c in candidates if c.chosen is None or (c.refused and c.vacant)),
+            absent=frozenset(
+                c.source.name for c in candidates if c.chosen is None or (c.refused and c.vacant)
+            ),
             lost=any(candidate.lost for candidate in candidates),
             in_force=any(candidate.chosen is not None for candidate in candidates),
             approved=self.approved,
@@ -272,8 +318,16 @@ def _vacancy(snapshot: Snapshot, path: str, has_files: bool) -> Diagnostic:
     """The finding on a path that holds no policy."""
     where = f"path {path}" if path else "the whole of it"
     commit = f"commit {snapshot.commit[:12]}" if snapshot.commit else "the folder"
-    what = "holds no policy, though there are files in it" if has_files else "is not there, or holds no policy file"
-    consent = f", or, where its policies are to go, gitmesh sync --approve-prune {snapshot.commit[:12]}" if snapshot.commit else ""
+    what = (
+        "holds no policy, though there are files in it"
+        if has_files
+        else "is not there, or holds no policy file"
+    )
+    consent = (
+        f", or, where its policies are to go, gitmesh sync --approve-prune {snapshot.commit[:12]}"
+        if snapshot.commit
+        else ""
+    )
     return finding(
         VACANT,
         f"source {snapshot.source}: {where} {what} in {commit}",
@@ -283,24 +337,35 @@ def _vacancy(snapshot: Snapshot, path: str, has_files: bool) -> Diagnostic:
     )
 
 
-def _blamed_fallbacks(candidates: Iterable[_Candidate], errors: Sequence[Diagnostic]) -> list[tuple[_Candidate, Diagnostic]]:
+def _blamed_fallbacks(
+    candidates: Iterable[_Candidate], errors: Sequence[Diagnostic]
+) -> list[tuple[_Candidate, Diagnostic]]:
     """Older revisions in force that errors stand in, each with one of them."""
     blamed = {error.at.source: error for error in reversed(errors) if error.at is not None}
     fallen = [c for c in candidates if c.refused and c.chosen is not None]
-    return [(candidate, blamed[candidate.source.name]) for candidate in fallen if candidate.source.name in blamed]
+    return [
+        (candidate, blamed[candidate.source.name]) for candidate in fallen if candidate.source.name in blamed
+    ]
 
 
 def _culprits(
-    candidates: list[_Candidate], said: Iterable[Diagnostic], contradictions: Callable[[Iterable[_Candidate]], Iterable[Diagnostic]]
+    candidates: list[_Candidate],
+    said: Iterable[Diagnostic],
+    contradictions: Callable[[Iterable[_Candidate]], Iterable[Diagnostic]],
 ) -> list[_Candidate]:
-    """Whose tips to refuse: those that the findings stand in. But where that is a revision in force already, going back to it
-    mends nothing, and the new tips without which there is no finding are to blame (reliability P01: the owner never changes)."""
+    """Whose tips to refuse: those that the findings stand in. But where that is a revision in force already,
+    going back to it mends nothing, and the new tips without which there is no finding are to blame
+    (reliability P01: the owner never changes).
+    """
     errors = [d for d in said if d.is_error and d.at is not None]
     blamed = {d.at.source for d in errors if d.at is not None}
     standing = [c for c in candidates if not c.refused]
     moved = [c for c in standing if not c.last or c.chosen is None or c.chosen.commit != c.last]
     if errors and not any(c.source.name in blamed for c in moved):
-        without = {c.source.name: {d.sort_key() for d in contradictions(o for o in candidates if o is not c)} for c in moved}
+        without = {
+            c.source.name: {d.sort_key() for d in contradictions(o for o in candidates if o is not c)}
+            for c in moved
+        }
         guilty = [c for c in moved if any(d.sort_key() not in without[c.source.name] for d in errors)]
         if guilty:
             return guilty

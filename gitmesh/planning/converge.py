@@ -1,4 +1,5 @@
-"""One cluster in one cycle: observe, diff, guard against fights, apply, remember. Called by pipeline for each cluster.
+"""One cluster in one cycle: observe, diff, guard against fights, apply, remember. Called by pipeline for each
+cluster.
 
 Only the ports touch the world here; a ClusterError leaves this function and becomes that cluster's result.
 """
@@ -39,10 +40,11 @@ Written: TypeAlias = "tuple[tuple[float, ObjectKey, Live | None], ...]"
 
 
 class Cycle(Struct, frozen=True, kw_only=True):
-    """What a cycle brings to each cluster. `clock` is monotonic, in seconds, and `now` what it said when the cycle came to the
-    clusters; `wall` is in seconds since the epoch; `apply` is false for a mere plan.
+    """What a cycle brings to each cluster. `clock` is monotonic, in seconds, and `now` what it said when the
+    cycle came to the clusters; `wall` is in seconds since the epoch; `apply` is false for a mere plan.
 
-    `meshes` are those of every managed cluster, for the ledgers to remember. `holding` are the findings so far that stand for holds.
+    `meshes` are those of every managed cluster, for the ledgers to remember. `holding` are the findings so
+    far that stand for holds.
     """
 
     translators: Mapping[str, Translator]
@@ -57,7 +59,12 @@ class Cycle(Struct, frozen=True, kw_only=True):
 
 
 def converge(
-    cluster: Cluster, facts: ClusterFacts, built: Build, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]
+    cluster: Cluster,
+    facts: ClusterFacts,
+    built: Build,
+    stored: Stored,
+    cycle: Cycle,
+    memo: MutableMapping[Any, Any],
 ) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
     """Bring one cluster to its build, or say what that would take. Raises ClusterError."""
     observed, said = _observe(cluster, facts, stored.ledger, cycle)
@@ -69,7 +76,11 @@ def converge(
     writing = cycle.apply and cluster.enforce
     if cycle.apply and not cluster.enforce and plan.writes:
         said.append(
-            finding("GM509", f"cluster {cluster.name} is only observed: {len(plan.writes)} writes were left out", cluster=cluster.name)
+            finding(
+                "GM509",
+                f"cluster {cluster.name} is only observed: {len(plan.writes)} writes were left out",
+                cluster=cluster.name,
+            )
         )
     outcomes: tuple[Outcome, ...] = ()
     ledger = _held(_knowing(stored.ledger, facts, cycle), facts, plan, cycle)
@@ -104,18 +115,24 @@ def _knowing(ledger: Ledger, facts: ClusterFacts, cycle: Cycle) -> Ledger:
 
 def _held(ledger: Ledger, facts: ClusterFacts, plan: Plan, cycle: Cycle) -> Ledger:
     """The ledger with the holds of this cycle: of the sources, of the facts, and of the plan."""
-    mine = [one for one in (*cycle.holding, *plan.diagnostics) if one.hold and one.cluster in ("", facts.cluster)]
+    mine = [
+        one for one in (*cycle.holding, *plan.diagnostics) if one.hold and one.cluster in ("", facts.cluster)
+    ]
     approved = {**cycle.revisions.approved, **{one.hold: one.text for one in facts.caveats if one.approved}}
     return replace(ledger, holds=holds_of(mine, approved, ledger.holds, cycle.wall))
 
 
 def kinds_of(facts: ClusterFacts, translators: Mapping[str, Translator]) -> tuple[ApiKind, ...]:
     """The kinds that translators write, as the cluster serves them, or as they say where that is unknown."""
-    written = sorted((kind for t in translators.values() for kind in t.resources), key=lambda kind: (kind.group, kind.kind))
+    written = sorted(
+        (kind for t in translators.values() for kind in t.resources), key=lambda kind: (kind.group, kind.kind)
+    )
     return tuple(facts.kind_index.get((kind.group, kind.kind), kind) for kind in written)
 
 
-def _observe(cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle) -> tuple[Observed, list[Diagnostic]]:
+def _observe(
+    cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle
+) -> tuple[Observed, list[Diagnostic]]:
     kinds = kinds_of(facts, cycle.translators)
     observed = cluster.observe(kinds)
     if not vanished(observed, ledger):
@@ -124,21 +141,36 @@ def _observe(cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle
     observed = cluster.observe(kinds)
     if not vanished(observed, ledger):
         return observed, []
-    text = f"all {len(ledger.entries)} objects of ours are gone from cluster {cluster.name}; they are created again"
+    text = (
+        f"all {len(ledger.entries)} objects of ours are gone from cluster {cluster.name}; they are created"
+        " again"
+    )
     return observed, [finding("GM409", text, cluster=cluster.name, severity=Severity.WARNING)]
 
 
 def _adapted(
-    built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]
+    built: Build,
+    observed: Observed,
+    facts: ClusterFacts,
+    stored: Stored,
+    cycle: Cycle,
+    memo: MutableMapping[Any, Any],
 ) -> Adapted:
-    """The build as it must be beside what is live: without what a policy would withdraw that names something absent, with what absent
-    sources said and what guards pods whose Service is missing, and no wider than strangers' objects leave it. The same value again
-    while nothing moved."""
+    """The build as it must be beside what is live: without what a policy would withdraw that names something
+    absent, with what absent sources said and what guards pods whose Service is missing, and no wider than
+    strangers' objects leave it. The same value again while nothing moved."""
     ledger, absent = stored.ledger, cycle.revisions.absent
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held
-    same, equal = (built, observed, facts), (absent, ledger.approved, ledger.entries if absent else None, unwanted)
+    same, equal = (
+        (built, observed, facts),
+        (absent, ledger.approved, ledger.entries if absent else None, unwanted),
+    )
     found = memo.get("adapted")
-    if found is None or any(old is not new for old, new in zip(found[0], same, strict=True)) or found[1] != equal:
+    if (
+        found is None
+        or any(old is not new for old, new in zip(found[0], same, strict=True))
+        or found[1] != equal
+    ):
         found = memo["adapted"] = (same, equal, _adapt(built, observed, facts, stored, cycle))
     made: Adapted = found[2]
     return made
@@ -165,12 +197,24 @@ def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored
     return made.then(beside(made.built, observed, facts, ledger, translators))
 
 
-def _plan(cluster: Cluster, built: Build, observed: Observed, stored: Stored, cycle: Cycle, memo: MutableMapping[Any, Any]) -> Plan:
+def _plan(
+    cluster: Cluster,
+    built: Build,
+    observed: Observed,
+    stored: Stored,
+    cycle: Cycle,
+    memo: MutableMapping[Any, Any],
+) -> Plan:
     """The plan; the last one again while none of its inputs moved."""
     written = _written(cluster, cycle.now, memo)
     inputs = (built, observed, stored.ledger, written)
     found = memo.get("plan")
-    if found and all(old is new for old, new in zip(found[0], inputs, strict=True)) and found[1] == cycle.consent and not found[2].writes:
+    if (
+        found
+        and all(old is new for old, new in zip(found[0], inputs, strict=True))
+        and found[1] == cycle.consent
+        and not found[2].writes
+    ):
         kept: Plan = found[2]
         return kept
     before: dict[ObjectKey, list[Live | None]] = {}
@@ -193,7 +237,15 @@ def _carry_out(
 ) -> tuple[tuple[Outcome, ...], Ledger]:
     """Intents, writes, truth: in this order, so that a kill at any step loses nothing."""
     accepted, homes = cycle.revisions.accepted, cycle.revisions.homes
-    settled = (plan, stored.ledger, accepted, cycle.meshes, facts.seen, cycle.holding, cycle.revisions.approved)
+    settled = (
+        plan,
+        stored.ledger,
+        accepted,
+        cycle.meshes,
+        facts.seen,
+        cycle.holding,
+        cycle.revisions.approved,
+    )
     if not plan.writes and memo.get("settled") == settled and memo["settled"][1] is stored.ledger:
         return (), stored.ledger
     ledger, version = rebuilt(stored, observed), stored.version
@@ -204,7 +256,10 @@ def _carry_out(
             version = cluster.save(ledger, version)
         outcomes = cluster.apply(plan)
     recorded = record(ledger, plan, outcomes, observed, built, accepted, homes, facts.uid)
-    after = replace(_held(_knowing(recorded, facts, cycle), facts, plan, cycle), heals=heals(plan, outcomes, stored.ledger.heals))
+    after = replace(
+        _held(_knowing(recorded, facts, cycle), facts, plan, cycle),
+        heals=heals(plan, outcomes, stored.ledger.heals),
+    )
     if after == stored.ledger and version == stored.version and version and not stored.corrupt:
         memo["settled"] = settled
         return outcomes, stored.ledger
@@ -212,16 +267,29 @@ def _carry_out(
     return outcomes, after
 
 
-def _remember(cluster: Cluster, outcomes: Sequence[Outcome], observed: Observed, cycle: Cycle, memo: MutableMapping[Any, Any]) -> None:
-    """Keep what was where we wrote, for as long as a proxy may work by it; also where something was perhaps written."""
+def _remember(
+    cluster: Cluster,
+    outcomes: Sequence[Outcome],
+    observed: Observed,
+    cycle: Cycle,
+    memo: MutableMapping[Any, Any],
+) -> None:
+    """Keep what was where we wrote, for as long as a proxy may work by it; also where something was perhaps
+    written.
+    """
     keys = sorted({outcome.key for outcome in outcomes})
     if keys:
         done = cycle.clock()
-        memo["written"] = (*_written(cluster, cycle.now, memo), *((done, key, observed.live.get(key)) for key in keys))
+        memo["written"] = (
+            *_written(cluster, cycle.now, memo),
+            *((done, key, observed.live.get(key)) for key in keys),
+        )
 
 
 def _written(cluster: Cluster, now: float, memo: MutableMapping[Any, Any]) -> Written:
-    """What was written over so lately that a proxy may not know, oldest first; the same tuple again while that is the same."""
+    """What was written over so lately that a proxy may not know, oldest first; the same tuple again while
+    that is the same.
+    """
     known: Written = memo.get("written", ())
     if any(now - at >= cluster.settle for at, _, _ in known):
         known = memo["written"] = tuple(row for row in known if now - row[0] < cluster.settle)
@@ -229,23 +297,31 @@ def _written(cluster: Cluster, now: float, memo: MutableMapping[Any, Any]) -> Wr
 
 
 def _reactions(outcome: Outcome, plan: Plan) -> list[Diagnostic]:
-    """Findings on what the cluster refused, and on its warnings, at the line of the policy behind the object."""
+    """Findings on what the cluster refused, and on its warnings, at the line of the policy behind the
+    object.
+    """
     change = next((c for c in plan.changes if c.key == outcome.key), None)
     where = behind(change) if change else {}
     if outcome.pending and change:
         return [unfinished(outcome, change, plan.cluster)]
-    # What was said of a write that was taken is in the ledger, from where it is told for as long as it is true.
+    # What was said of a write that was taken is in the ledger, from where it is told for as long as it is
+    # true.
     words = "; ".join(outcome.warnings) if outcome.action is Action.DELETE else ""
     text = f"{outcome.key} in {plan.cluster}: {TAKEN_WITH_WARNING}"
     said = [finding("GM510", text, cluster=plan.cluster, detail=brief(words), **where)] if words else []
     if not outcome.ok:
-        text, code = f"{outcome.action} of {outcome.key} in {plan.cluster} failed: {outcome.message}", outcome.code or "GM505"
+        text, code = (
+            f"{outcome.action} of {outcome.key} in {plan.cluster} failed: {outcome.message}",
+            outcome.code or "GM505",
+        )
         more: dict[str, Any] = {"severity": Severity.ERROR, "hint": outcome.hint, "detail": outcome.detail}
         said.append(finding(code, text, cluster=plan.cluster, **more, **where))
     return said
 
 
-def _state(result: ClusterResult, plan: Plan, built: Build, diagnostics: Sequence[Diagnostic], *, applied: bool) -> State:
+def _state(
+    result: ClusterResult, plan: Plan, built: Build, diagnostics: Sequence[Diagnostic], *, applied: bool
+) -> State:
     """The worst that is true of the cluster."""
     outcomes = result.outcomes
     if any(not outcome.ok and not outcome.pending for outcome in outcomes):

@@ -1,13 +1,11 @@
 """Build x observed x ledger -> Plan. Called by pipeline; no I/O.
 
-desired  live     ours  ledger  -> action
-yes      no       -     any     create (a heal where the ledger has it)
-yes      yes      yes   -       keep where equal, else update (a heal where the desired content did not change)
-yes      yes      no    -       adopt with consent, else conflict
-yes      leaving  yes   any     nothing until it is gone, nor what relies on it
-no       yes      yes   yes     delete, unless held, protected, over the guard, or leaving already
-no       yes      no    -       nothing: foreign
-held     any      any   any     nothing
+desired  live     ours  ledger  -> action yes      no       -     any     create (a heal where the ledger has
+it) yes      yes      yes   -       keep where equal, else update (a heal where the desired content did not
+change) yes      yes      no    -       adopt with consent, else conflict yes      leaving  yes   any
+nothing until it is gone, nor what relies on it no       yes      yes   yes     delete, unless held,
+protected, over the guard, or leaving already no       yes      no    -       nothing: foreign held     any
+any   any     nothing
 """
 
 from __future__ import annotations
@@ -47,32 +45,56 @@ def diff(
 ) -> Plan:
     """What must be written, in order, and what stays with the reason why.
 
-    `before` are our objects as they were until a moment ago, newest first (None: not there): proxies that have not learnt of our
-    last writes work by that.
+    `before` are our objects as they were until a moment ago, newest first (None: not there): proxies that
+    have not learnt of our last writes work by that.
     """
     work = _Work(built, observed, stored, translators, consent, memo, before)
     unwanted = Unwanted(built, observed, stored, translators, consent)
     wanted = [work.want(manifest) for manifest in built.manifests.values() if manifest.key not in built.held]
     held = [held_row(live, built) for key in sorted(built.held) if (live := observed.live.get(key))]
     deletions = [*unwanted.deletions(), *unwanted.leaving()]
-    standing = [key for key in stored.ledger.entries if (live := observed.live.get(key)) and not live.deleting]
-    deletions, waiting, said = guarded(deletions, len(standing), built.cluster, consent, stored.ledger.approved)
+    standing = [
+        key for key in stored.ledger.entries if (live := observed.live.get(key)) and not live.deleting
+    ]
+    deletions, waiting, said = guarded(
+        deletions, len(standing), built.cluster, consent, stored.ledger.approved
+    )
     rest = [change for change in (*wanted, *deletions) if not change.writes]
     steps = work.steps([change for change in (*wanted, *deletions) if change.writes])
     writes, late = _without_late(sorted((step for step in steps if step.writes), key=_rank), work.gone_soon)
     rest += [*late, *(step for step in steps if not step.writes), *unwanted.staying(), *unwanted.unknown()]
-    diagnostics = (*observed.diagnostics, *work.diagnostics, *unwanted.diagnostics, *work.told_of_strangers(), *said)
-    return Plan(cluster=built.cluster, changes=(*writes, *rest, *held), prune_held=tuple(waiting), diagnostics=diagnostics)
+    diagnostics = (
+        *observed.diagnostics,
+        *work.diagnostics,
+        *unwanted.diagnostics,
+        *work.told_of_strangers(),
+        *said,
+    )
+    return Plan(
+        cluster=built.cluster,
+        changes=(*writes, *rest, *held),
+        prune_held=tuple(waiting),
+        diagnostics=diagnostics,
+    )
 
 
 def _without_late(writes: Sequence[Change], gone_soon: Sequence[Change]) -> tuple[list[Change], list[Change]]:
-    """Writes that may be made, and those that come after an object of the same unit that is about to go: they wait for it, as they
-    would if its own write had failed."""
+    """Writes that may be made, and those that come after an object of the same unit that is about to go: they
+    wait for it, as they would if its own write had failed."""
     if not gone_soon:
         return list(writes), []
-    late = [c for c in writes if any(not set(c.units).isdisjoint(gone.units) and _rank(gone)[:2] < _rank(c)[:2] for gone in gone_soon)]
+    late = [
+        c
+        for c in writes
+        if any(
+            not set(c.units).isdisjoint(gone.units) and _rank(gone)[:2] < _rank(c)[:2] for gone in gone_soon
+        )
+    ]
     keys = {change.key for change in late}
-    waiting = [replace(c, action=Action.KEEP, body=None, fields=(), drift=False, note=_WAITS, staged=True) for c in late]
+    waiting = [
+        replace(c, action=Action.KEEP, body=None, fields=(), drift=False, note=_WAITS, staged=True)
+        for c in late
+    ]
     return [c for c in writes if c.key not in keys], waiting
 
 
@@ -82,7 +104,9 @@ def _rank(change: Change) -> tuple[int, int, ObjectKey]:
 
 
 class _Kept(NamedTuple):
-    """An object that needed nothing, and what it was compared with: as long as all three stay, so does the row."""
+    """An object that needed nothing, and what it was compared with: as long as all three stay, so does the
+    row.
+    """
 
     manifest: Manifest
     live: Live
@@ -115,7 +139,11 @@ class _Work:
         self.strangers: dict[Estranged, dict[ObjectKey, Phase]] = {}
         if stored.corrupt:
             self.diagnostics.append(
-                finding("GM408", f"the ledger of cluster {self.cluster} was unreadable; deletions wait", cluster=self.cluster)
+                finding(
+                    "GM408",
+                    f"the ledger of cluster {self.cluster} was unreadable; deletions wait",
+                    cluster=self.cluster,
+                )
             )
         self.blocked = self._foreign_claims()
 
@@ -133,7 +161,10 @@ class _Work:
             return kept
         if manifest.key[:2] in self.observed.missing_kinds:
             return self._conflict(
-                manifest, None, "GM504", f"cluster {self.cluster} does not serve {manifest.key.kind}.{manifest.key.group}"
+                manifest,
+                None,
+                "GM504",
+                f"cluster {self.cluster} does not serve {manifest.key.kind}.{manifest.key.group}",
             )
         if live is None:
             if manifest.key in self.blocked:
@@ -149,15 +180,28 @@ class _Work:
             self.strangers.setdefault(why, {})[live.key] = manifest.phase
             return self._in_conflict(manifest, live, f"carries {why.what}")
         owner = ", ".join(sorted(live.managers)) or "another tool"
-        return self._conflict(manifest, live, "GM401", f"{manifest.key} in {self.cluster} exists and is not ours (made by {owner})")
+        return self._conflict(
+            manifest,
+            live,
+            "GM401",
+            f"{manifest.key} in {self.cluster} exists and is not ours (made by {owner})",
+        )
 
     def _leaving(self, manifest: Manifest, live: Live | None) -> Change | None:
-        """The row of a wanted object that goes, or cannot come, as somebody asked for its deletion or for that of its namespace."""
+        """The row of a wanted object that goes, or cannot come, as somebody asked for its deletion or for
+        that of its namespace.
+        """
         if manifest.key.namespace in self.observed.leaving:
-            said, note = namespace_leaves(manifest.key.namespace, self.cluster), "its namespace is being deleted"
+            said, note = (
+                namespace_leaves(manifest.key.namespace, self.cluster),
+                "its namespace is being deleted",
+            )
         elif live and live.deleting and (self.ours(live) or self._may_adopt(live)):
             decides_otherwise = manifest.phase in SECURITY and not self._says(manifest, live)
-            said, note = wanted_again(manifest, live, self.cluster, otherwise=decides_otherwise), waits(live.finalizers)
+            said, note = (
+                wanted_again(manifest, live, self.cluster, otherwise=decides_otherwise),
+                waits(live.finalizers),
+            )
         else:
             return None
         if said not in self.diagnostics:  # one for a namespace
@@ -171,7 +215,9 @@ class _Work:
     def _create(self, manifest: Manifest) -> Change:
         entry = self.ledger.entries.get(manifest.key)
         gone = entry is not None and bool(entry.uid)
-        return replace(wanted_row(Action.CREATE, manifest), drift=gone, note="it was deleted by hand" if gone else "")
+        return replace(
+            wanted_row(Action.CREATE, manifest), drift=gone, note="it was deleted by hand" if gone else ""
+        )
 
     def _own(self, manifest: Manifest, live: Live) -> Change:
         if live.annotations.get(RECONCILE) == "disabled":
@@ -186,14 +232,21 @@ class _Work:
         return change
 
     def _says(self, manifest: Manifest, live: Live) -> bool:
-        """Whether a live object says what is wanted. Equal bytes first: that is what most objects are, and decoding both costs more
-        than the rest of a quiet cycle."""
+        """Whether a live object says what is wanted. Equal bytes first: that is what most objects are, and
+        decoding both costs more than the rest of a quiet cycle."""
         return manifest.body == live.body or is_kept(manifest, live)
 
     def _kept(self, manifest: Manifest, live: Live | None) -> Change | None:
-        """The row of an object of ours that said what we want, for as long as nothing that was looked at moved."""
+        """The row of an object of ours that said what we want, for as long as nothing that was looked at
+        moved.
+        """
         found = self.kept.get(manifest.key)
-        if found is None or found.manifest is not manifest or found.live is not live or manifest.key in self.blocked:
+        if (
+            found is None
+            or found.manifest is not manifest
+            or found.live is not live
+            or manifest.key in self.blocked
+        ):
             return None
         return found.change if found.entry == self.ledger.entries.get(manifest.key) else None
 
@@ -216,7 +269,9 @@ class _Work:
     def _in_conflict(self, manifest: Manifest, live: Live | None, text: str) -> Change:
         fields = field_changes(manifest, live) if live else ()
         before = live.body if live else b""
-        return replace(wanted_row(Action.CONFLICT, manifest), body=None, before=before, fields=fields, note=text)
+        return replace(
+            wanted_row(Action.CONFLICT, manifest), body=None, before=before, fields=fields, note=text
+        )
 
     def _say_in_the_way(self, manifest: Manifest, code: str, text: str) -> None:
         """Of what decides who may call nothing may stand in the way."""
@@ -226,12 +281,19 @@ class _Work:
             self._say(manifest, code, text)
 
     def _asks_to_be_left_alone(self, manifest: Manifest) -> None:
-        """A mark that whoever may write there can set is honoured for routing, and silences nothing that decides who may call."""
+        """A mark that whoever may write there can set is honoured for routing, and silences nothing that
+        decides who may call.
+        """
         if manifest.phase in SECURITY:
-            text = f"{RECONCILE} is disabled on {manifest.key} in {self.cluster}, which decides who may call: it is kept all the same"
+            text = (
+                f"{RECONCILE} is disabled on {manifest.key} in {self.cluster}, which decides who may call: it"
+                " is kept all the same"
+            )
             self._say(manifest, "GM407", text, Severity.WARNING)
         else:
-            self._say(manifest, "GM407", f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled")
+            self._say(
+                manifest, "GM407", f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled"
+            )
 
     def _say(self, manifest: Manifest, code: str, text: str, severity: Severity | None = None) -> None:
         behind = blame(manifest.policies, manifest.fields.values())
@@ -240,10 +302,20 @@ class _Work:
     def _foreign_claims(self) -> dict[ObjectKey, tuple[str, str]]:
         """Our objects that a foreign one stands in the way of, with code and text."""
         blocked: dict[ObjectKey, tuple[str, str]] = {}
-        strangers = [live for key in sorted(self.observed.live.keys() - self.built.manifests.keys()) if (live := self._stranger(key))]
+        strangers = [
+            live
+            for key in sorted(self.observed.live.keys() - self.built.manifests.keys())
+            if (live := self._stranger(key))
+        ]
         for translator in self.translators:
-            theirs = [live for live in strangers if self.writers.get(live.key[:2]) is translator and not self._looks_ours(live)]
-            for claim in translator.foreign(theirs, self.built.manifests, self.built.meshes) if theirs else ():
+            theirs = [
+                live
+                for live in strangers
+                if self.writers.get(live.key[:2]) is translator and not self._looks_ours(live)
+            ]
+            for claim in (
+                translator.foreign(theirs, self.built.manifests, self.built.meshes) if theirs else ()
+            ):
                 text = f"in {self.cluster}, {claim.text}; it is not ours"
                 if claim.code == "GM401":
                     blocked[claim.on] = (claim.code, text)
@@ -252,7 +324,9 @@ class _Work:
         return blocked
 
     def _stranger(self, key: ObjectKey) -> Live | None:
-        """An object of which nobody of ours is the cause; of what the ledger knows under other marks or another uid is told together."""
+        """An object of which nobody of ours is the cause; of what the ledger knows under other marks or
+        another uid is told together.
+        """
         live = self.observed.live[key]
         if self.ours(live) or not was_ours(live, self.cluster, self.ledger):
             return live
@@ -268,22 +342,33 @@ class _Work:
             yield told(why, phases.keys(), self.cluster, security=security)
 
     def _looks_ours(self, live: Live) -> bool:
-        return live.labels.get(MANAGED_BY) == "gitmesh" and live.labels.get(INSTANCE) == self.ledger.instance and self.ours(live)
+        return (
+            live.labels.get(MANAGED_BY) == "gitmesh"
+            and live.labels.get(INSTANCE) == self.ledger.instance
+            and self.ours(live)
+        )
 
     # --- more than one step
 
     def steps(self, changed: list[Change]) -> list[Change]:
-        """The writes as they are carried out: the translators say where one is not enough, or must wait a tick (design law 2)."""
+        """The writes as they are carried out: the translators say where one is not enough, or must wait a
+        tick (design law 2).
+        """
         answers: dict[ObjectKey, tuple[Step, ...]] = {}
         for translator in self.translators:
             mine = [change for change in changed if self.writers.get(change.key[:2]) is translator]
             if mine:
-                pairs = {c.key: (decode(c.before) if c.before else None, decode(c.body) if c.body else None) for c in mine}
+                pairs = {
+                    c.key: (decode(c.before) if c.before else None, decode(c.body) if c.body else None)
+                    for c in mine
+                }
                 answers.update(translator.steps(pairs, self._versions_of))
         return [step for change in changed for step in self._apply_steps(change, answers.get(change.key))]
 
     def _versions_of(self, group: str, kind: str) -> Iterator[Versions]:
-        for key in sorted(key for key in self.observed.live.keys() | self.before.keys() if key[:2] == (group, kind)):
+        for key in sorted(
+            key for key in self.observed.live.keys() | self.before.keys() if key[:2] == (group, kind)
+        ):
             lives = (self.observed.live.get(key), *self.before.get(key, ()))
             if any(lives):
                 yield tuple(decode(live.body) if live else None for live in lives)
@@ -291,7 +376,9 @@ class _Work:
     def _apply_steps(self, change: Change, steps: Sequence[Step] | None) -> list[Change]:
         if steps is None:
             return [change]
-        return [self._stepped(change, step, last=number == len(steps)) for number, step in enumerate(steps, 1)]
+        return [
+            self._stepped(change, step, last=number == len(steps)) for number, step in enumerate(steps, 1)
+        ]
 
     def _stepped(self, change: Change, step: Step, *, last: bool) -> Change:
         if step.spec is None:
@@ -303,8 +390,20 @@ class _Work:
         if staged:
             self._staged(change, step)
         action = Action.UPDATE if change.action is Action.DELETE else change.action
-        return replace(change, action=action, body=body, phase=step.phase, note=step.note, staged=staged, settled=step.settled)
+        return replace(
+            change,
+            action=action,
+            body=body,
+            phase=step.phase,
+            note=step.note,
+            staged=staged,
+            settled=step.settled,
+        )
 
     def _staged(self, change: Change, step: Step) -> None:
         policy = change.policies[0] if change.policies else ""
-        self.diagnostics.append(finding("GM406", f"{change.key} in {self.cluster}: {step.note}", policy=policy, cluster=self.cluster))
+        self.diagnostics.append(
+            finding(
+                "GM406", f"{change.key} in {self.cluster}: {step.note}", policy=policy, cluster=self.cluster
+            )
+        )

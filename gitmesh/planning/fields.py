@@ -1,4 +1,6 @@
-"""The field-level difference of two objects that are already known to differ, for people and for provenance."""
+"""The field-level difference of two objects that are already known to differ, for people and for
+provenance.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ def changes(
     origins: Mapping[str, Origin],
     forbidden: frozenset[str] = frozenset(),
 ) -> tuple[FieldChange, ...]:
-    """Every field that GitMesh would write differently: the whole spec, and of the metadata our own marks and what is forbidden.
+    """Every field that GitMesh would write differently: the whole spec, and of the metadata our own marks and
+    what is forbidden.
 
     `managers` maps dotted paths to the field manager that set them, `origins` to the policy line behind them.
     """
@@ -36,7 +39,13 @@ def changes(
         for name in (*wanted, *sorted(forbidden & found.keys() - wanted.keys())):
             rows += _walk(found.get(name, _ABSENT), wanted.get(name, _ABSENT), f"metadata.{part}.{name}")
     return tuple(
-        FieldChange(path=path, live=_shown(old), want=_shown(new), manager=nearest(path, managers) or "", origin=nearest(path, origins))
+        FieldChange(
+            path=path,
+            live=_shown(old),
+            want=_shown(new),
+            manager=nearest(path, managers) or "",
+            origin=nearest(path, origins),
+        )
         for path, old, new in rows
     )
 
@@ -59,7 +68,9 @@ def _of_items(live: list[Any], want: list[Any]) -> bool:
 
 
 def _items(live: list[Any], want: list[Any], path: str) -> Iterator[tuple[str, Any, Any]]:
-    """The rows of two lists by content: an item that only moved is no change, but that the order changed is."""
+    """The rows of two lists by content: an item that only moved is no change, but that the order changed
+    is.
+    """
     pairs = paired(live, want)
     for new, old in sorted(pairs.items()):
         yield from _walk(live[old], want[new], f"{path}[{new}]")
@@ -76,7 +87,9 @@ def _items(live: list[Any], want: list[Any], path: str) -> Iterator[tuple[str, A
 
 
 def paired(live: list[Any], want: list[Any]) -> dict[int, int]:
-    """Index in `want` -> index in `live` of the item that it is: equal ones first, then those that share most, then in order."""
+    """Index in `want` -> index in `live` of the item that it is: equal ones first, then those that share
+    most, then in order.
+    """
     pairs: dict[int, int] = {}
     free: dict[bytes, list[int]] = {}
     for index, item in enumerate(live):
@@ -93,15 +106,23 @@ def paired(live: list[Any], want: list[Any]) -> dict[int, int]:
     return pairs
 
 
-def _likeness(live: list[Any], want: list[Any], olds: list[int], news: list[int]) -> Iterator[tuple[int, int, int]]:
-    """(minus what both share, index in `want`, index in `live`) of items that may be one; of very many only those in one place."""
+def _likeness(
+    live: list[Any], want: list[Any], olds: list[int], news: list[int]
+) -> Iterator[tuple[int, int, int]]:
+    """(minus what both share, index in `want`, index in `live`) of items that may be one; of very many only
+    those in one place.
+    """
     if len(olds) * len(news) > _MOST_COMPARED:
         yield from ((0, index, index) for index in news if index in set(olds))
         return
     leaves = {old: set(_leaves(live[old])) for old in olds}
     for new in news:
         mine = set(_leaves(want[new]))
-        yield from ((-len(mine & leaves[old]), new, old) for old in olds if mine & leaves[old] or len(olds) == len(news))
+        yield from (
+            (-len(mine & leaves[old]), new, old)
+            for old in olds
+            if mine & leaves[old] or len(olds) == len(news)
+        )
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -121,7 +142,9 @@ def _shown(value: Any) -> Any:
 
 
 def nearest(path: str, table: Mapping[str, T]) -> T | None:
-    """The entry of the path or of its nearest parent; for a parent that holds no entry, of its first child."""
+    """The entry of the path or of its nearest parent; for a parent that holds no entry, of its first
+    child.
+    """
     at = path
     while at:
         if at in table:

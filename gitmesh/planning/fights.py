@@ -1,6 +1,6 @@
-"""Objects that somebody keeps changing back (reliability K21). What counts is the alternation, at whatever interval: the same object
-corrected to the same wanted state in consecutive cycles. The count is kept in the ledger, so runs of `sync` and a restarted agent
-go on counting."""
+"""Objects that somebody keeps changing back (reliability K21). What counts is the alternation, at whatever
+interval: the same object corrected to the same wanted state in consecutive cycles. The count is kept in the
+ledger, so runs of `sync` and a restarted agent go on counting."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ RETRY = 20
 
 
 def without_fights(plan: Plan, counts: Mapping[ObjectKey, int]) -> tuple[Plan, list[Diagnostic]]:
-    """Leave alone what somebody else keeps changing back, but for one attempt now and then. An object that decides who may call is
-    put right every time: as long as it is not, more is admitted than the policies say, or less."""
+    """Leave alone what somebody else keeps changing back, but for one attempt now and then. An object that
+    decides who may call is put right every time: as long as it is not, more is admitted than the policies
+    say, or less.
+    """
     said: list[Diagnostic] = []
     kept: list[Change] = []
     for change in plan.changes:
@@ -43,15 +45,33 @@ def _told(change: Change, cluster: str, count: int) -> Diagnostic:
     rivals = ", ".join(sorted({field.manager for field in change.fields if field.manager})) or "somebody"
     fields = ", ".join(sorted({field.path for field in change.fields})[:3])
     then = "it is put right every time" if change.phase in SECURITY else "it is left alone for now"
-    text = f"{change.key} in {cluster}{f', {fields},' if fields else ''} is changed back again and again by {rivals}; {then}"
+    text = (
+        f"{change.key} in {cluster}{f', {fields},' if fields else ''} is changed back again and again by"
+        f" {rivals}; {then}"
+    )
     severity = Severity.ERROR if change.phase in SECURITY else None
     detail = f"corrected in {count} cycles in a row"
-    return finding("GM404", text, cluster=cluster, severity=severity, detail=detail, **blame(change.policies, change.origins))
+    return finding(
+        "GM404",
+        text,
+        cluster=cluster,
+        severity=severity,
+        detail=detail,
+        **blame(change.policies, change.origins),
+    )
 
 
-def heals(plan: Plan, outcomes: Iterable[Outcome], counts: Mapping[ObjectKey, int]) -> Mapping[ObjectKey, int]:
-    """The counts after a cycle: one more for what was corrected, or left alone as a fight. What needed nothing, or was wanted
-    otherwise than before, counts from the beginning; a write that the cluster refused is no correction."""
+def heals(
+    plan: Plan, outcomes: Iterable[Outcome], counts: Mapping[ObjectKey, int]
+) -> Mapping[ObjectKey, int]:
+    """The counts after a cycle: one more for what was corrected, or left alone as a fight. What needed
+    nothing, or was wanted otherwise than before, counts from the beginning; a write that the cluster refused
+    is no correction.
+    """
     failed = {outcome.key for outcome in outcomes if not outcome.ok}
-    drifted = {change.key for change in plan.changes if change.drift and (change.writes or change.action is Action.HELD)}
+    drifted = {
+        change.key
+        for change in plan.changes
+        if change.drift and (change.writes or change.action is Action.HELD)
+    }
     return {key: counts.get(key, 0) + 1 for key in sorted(drifted - failed)}

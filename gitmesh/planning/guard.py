@@ -1,4 +1,6 @@
-"""When deletions, or the absence of what they would delete, are not believed (design law 4). Called by diff and converge; no I/O."""
+"""When deletions, or the absence of what they would delete, are not believed (design law 4). Called by diff
+and converge; no I/O.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ ALWAYS_ALLOWED = 10
 class Consent(Struct, frozen=True, kw_only=True):
     """What the user agreed to: the guard on deletions (`prune` in the configuration), adoptions by object id.
 
-    `max_percent`: share of a cluster's objects that may be deleted unasked; `protect`: patterns of ids that never are;
-    `prune_approved`: the deletions of this revision are approved.
+    `max_percent`: share of a cluster's objects that may be deleted unasked; `protect`: patterns of ids that
+    never are; `prune_approved`: the deletions of this revision are approved.
     """
 
     max_percent: int = 30
@@ -34,8 +36,8 @@ class Consent(Struct, frozen=True, kw_only=True):
 def guarded(
     deletions: list[Change], total: int, cluster: str, consent: Consent, approved: frozenset[str]
 ) -> tuple[list[Change], list[Change], tuple[Diagnostic, ...]]:
-    """Hold deletions that are too many, or all of more than one (design law 4), unless they are approved: by the revision, or by the
-    id of the hold, which stands for just these objects (`approved`)."""
+    """Hold deletions that are too many, or all of more than one (design law 4), unless they are approved: by
+    the revision, or by the id of the hold, which stands for just these objects (`approved`)."""
     doomed = [change for change in deletions if change.action is Action.DELETE]
     limit = max(ALWAYS_ALLOWED, total * consent.max_percent // 100)
     everything = len(doomed) >= total > 1
@@ -43,12 +45,19 @@ def guarded(
     if consent.prune_approved or hold in approved or not doomed or not (len(doomed) > limit or everything):
         return deletions, [], ()
     share = "all" if everything else f"{len(doomed)} of {total}"
-    text = f"{share} objects in cluster {cluster} would be deleted; the guard allows {limit} and never all of them"
+    text = (
+        f"{share} objects in cluster {cluster} would be deleted; the guard allows {limit} and never all of"
+        " them"
+    )
     kept = [change for change in deletions if change.action is not Action.DELETE]
     return kept, doomed, (finding("GM402", text, cluster=cluster, hold=hold),)
 
 
 def vanished(observed: Observed, ledger: Ledger) -> bool:
-    """Whether every object of ours is gone at once: more likely a wrong answer than a wish (reliability K11)."""
-    known = [key for key, entry in ledger.entries.items() if entry.uid and key.namespace not in observed.leaving]
+    """Whether every object of ours is gone at once: more likely a wrong answer than a wish (reliability
+    K11).
+    """
+    known = [
+        key for key, entry in ledger.entries.items() if entry.uid and key.namespace not in observed.leaving
+    ]
     return len(known) > 1 and not any(key in observed.live for key in known)

@@ -1,7 +1,7 @@
 """What a policy did stays while it names something that is not there (api.md, What an error holds back).
 
-Its destinations are then not all known: the one that it acted on until now may well be the one that is meant. A letter too many
-in a name must not withdraw a Deny, so nothing is withdrawn before the name is right.
+Its destinations are then not all known: the one that it acted on until now may well be the one that is meant.
+A letter too many in a name must not withdraw a Deny, so nothing is withdrawn before the name is right.
 """
 
 from __future__ import annotations
@@ -29,14 +29,24 @@ if TYPE_CHECKING:
 _MESH_WIDE = "VirtualMesh/"
 
 
-def keep_back(built: Build, observed: Observed, facts: ClusterFacts, translators: Mapping[str, Translator], ledger: Ledger) -> Adapted:
-    """The build with all those units held of which a policy would be withdrawn that names what is not there, or that is gone from
-    this cluster alone; the same build where there is none."""
+def keep_back(
+    built: Build,
+    observed: Observed,
+    facts: ClusterFacts,
+    translators: Mapping[str, Translator],
+    ledger: Ledger,
+) -> Adapted:
+    """The build with all those units held of which a policy would be withdrawn that names what is not there,
+    or that is gone from this cluster alone; the same build where there is none."""
     # Of a cluster that is held for what was read of it, that is said already.
     gone = [one for one in built.gone if one.hold not in ledger.approved and not built.doubtful]
     waiting = built.pending.union(one.policy for one in gone)
     rebuilt = not ledger.entries
-    mine = {key: live for key, live in observed.live.items() if is_ours(live, built.cluster, ledger, rebuilt=rebuilt)}
+    mine = {
+        key: live
+        for key, live in observed.live.items()
+        if is_ours(live, built.cluster, ledger, rebuilt=rebuilt)
+    }
     losing = {key: lost for key, live in mine.items() if (lost := _lost(live, built, waiting))}
     if not losing:
         return Adapted(built=built)
@@ -49,7 +59,9 @@ def keep_back(built: Build, observed: Observed, facts: ClusterFacts, translators
     held = built.held.union(losing, *(claimed.get(unit, ()) for unit in units))
     said = tuple(one for one in gone if any(one.policy in lost for lost in losing.values()))
     waits = built.waiting.union(*losing.values())
-    return Adapted(built=replace(built, held=held, held_units=built.held_units | units, waiting=waits), diagnostics=said)
+    return Adapted(
+        built=replace(built, held=held, held_units=built.held_units | units, waiting=waits), diagnostics=said
+    )
 
 
 def _lost(live: Live, built: Build, waiting: frozenset[str]) -> frozenset[str]:
@@ -58,7 +70,9 @@ def _lost(live: Live, built: Build, waiting: frozenset[str]) -> frozenset[str]:
     return waiting.intersection(policies_of(live)).difference(manifest.policies if manifest else ())
 
 
-def _claimed(facts: ClusterFacts, translators: Mapping[str, Translator]) -> Iterator[tuple[UnitKey, frozenset[ObjectKey]]]:
+def _claimed(
+    facts: ClusterFacts, translators: Mapping[str, Translator]
+) -> Iterator[tuple[UnitKey, frozenset[ObjectKey]]]:
     """Every half of a destination and every mesh that may be, and the objects that it may own."""
     keys = [
         UnitKey(kind="Destination", namespace=service.namespace, name=service.name, half=half)
@@ -67,7 +81,14 @@ def _claimed(facts: ClusterFacts, translators: Mapping[str, Translator]) -> Iter
     ]
     keys += [UnitKey(kind="Mesh", namespace="", name=mesh.name) for mesh in facts.meshes]
     for key in keys:
-        yield key, frozenset(claim for name, one in translators.items() for claim in claims(one, key, facts.meshes_of(name), facts))
+        yield (
+            key,
+            frozenset(
+                claim
+                for name, one in translators.items()
+                for claim in claims(one, key, facts.meshes_of(name), facts)
+            ),
+        )
 
 
 def routing(unit: UnitKey) -> UnitKey:
@@ -77,7 +98,10 @@ def routing(unit: UnitKey) -> UnitKey:
 
 def _with_dependants(units: Iterable[UnitKey], decided: Iterable[Unit]) -> frozenset[UnitKey]:
     """These units and those that route to subsets of them: a held destination gets no new subset."""
-    asking = {routing(unit.key): {o.policy for subset in getattr(unit, "subsets", ()) for o in subset.origins} for unit in decided}
+    asking = {
+        routing(unit.key): {o.policy for subset in getattr(unit, "subsets", ()) for o in subset.origins}
+        for unit in decided
+    }
     acting: dict[str, set[UnitKey]] = {}
     for unit in decided:
         for policy in unit.policies:

@@ -1,7 +1,8 @@
-"""What is being deleted and not gone yet: it is in force as ever, cannot be relied on, and is told in each cycle. No I/O.
+"""What is being deleted and not gone yet: it is in force as ever, cannot be relied on, and is told in each
+cycle. No I/O.
 
-Kubernetes keeps an object whose deletion was asked for until its finalizers are gone, and takes nothing new into a namespace that
-is being deleted.
+Kubernetes keeps an object whose deletion was asked for until its finalizers are gone, and takes nothing new
+into a namespace that is being deleted.
 """
 
 from __future__ import annotations
@@ -23,33 +24,64 @@ LEAVING = "GM514"
 
 def waits(finalizers: Sequence[str]) -> str:
     """The state of an object whose deletion was asked for."""
-    return f"is being deleted and waits for {', '.join(sorted(finalizers))}" if finalizers else "is being deleted"
+    return (
+        f"is being deleted and waits for {', '.join(sorted(finalizers))}"
+        if finalizers
+        else "is being deleted"
+    )
 
 
 def wanted_again(manifest: Manifest, live: Live, cluster: str, *, otherwise: bool = False) -> Diagnostic:
-    """A wanted object is on its way out. `otherwise`: until then it decides otherwise than the policies who may call."""
+    """A wanted object is on its way out. `otherwise`: until then it decides otherwise than the policies who
+    may call.
+    """
     text = f"{live.key} in {cluster} {waits(live.finalizers)}; it is made again once it is gone"
     text += ", and until then admits other callers than the policies do" if otherwise else ""
     severity = Severity.ERROR if otherwise else None
-    return finding(LEAVING, text, cluster=cluster, severity=severity, **blame(manifest.policies, manifest.fields.values()))
+    return finding(
+        LEAVING,
+        text,
+        cluster=cluster,
+        severity=severity,
+        **blame(manifest.policies, manifest.fields.values()),
+    )
 
 
 def unwanted_still(change: Change, state: str, cluster: str) -> Diagnostic:
     """An object that nobody wants any more is in force until it is gone; `state` as `waits` says it."""
     severity = Severity.ERROR if change.phase in SECURITY else Severity.WARNING
     text = f"{change.key} in {cluster} {state}; until then it is in force"
-    return finding("GM505", text, cluster=cluster, severity=severity, hint=_HINT, **blame(change.policies, change.origins))
+    return finding(
+        "GM505",
+        text,
+        cluster=cluster,
+        severity=severity,
+        hint=_HINT,
+        **blame(change.policies, change.origins),
+    )
 
 
 def held_still(live: Live, cluster: str) -> Diagnostic:
     """An object that findings hold is on its way out."""
-    return finding(LEAVING, f"{live.key} in {cluster} {waits(live.finalizers)}, while findings on its policies hold it", cluster=cluster)
+    return finding(
+        LEAVING,
+        f"{live.key} in {cluster} {waits(live.finalizers)}, while findings on its policies hold it",
+        cluster=cluster,
+    )
 
 
 def namespace_leaves(namespace: str, cluster: str) -> Diagnostic:
     """One finding for all that policies want there."""
-    text = f"namespace {namespace} of cluster {cluster} is being deleted; what policies want there waits until it is made anew"
-    return finding(LEAVING, text, cluster=cluster, hint="Remove the policies for it, or make the namespace anew once it is gone.")
+    text = (
+        f"namespace {namespace} of cluster {cluster} is being deleted; what policies want there waits until"
+        " it is made anew"
+    )
+    return finding(
+        LEAVING,
+        text,
+        cluster=cluster,
+        hint="Remove the policies for it, or make the namespace anew once it is gone.",
+    )
 
 
 def unfinished(outcome: Outcome, change: Change, cluster: str) -> Diagnostic:

@@ -1,4 +1,6 @@
-"""The ledger as a small JSON document: one file in a directory cluster, one ConfigMap in Kubernetes (1 MiB at most)."""
+"""The ledger as a small JSON document: one file in a directory cluster, one ConfigMap in Kubernetes (1 MiB at
+most).
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ from gitmesh.model.objects import ObjectKey
 
 API_VERSION = "gitmesh.io/v1alpha1"
 SCHEMA = 2
-"""Raised with every change that an older version would misread. Schema 1 knew no origins, parts, kinds, holds and heals, and of a
-mesh only translator, name and trust domain; it is read as one that does not know them."""
+"""Raised with every change that an older version would misread. Schema 1 knew no origins, parts, kinds, holds
+and heals, and of a mesh only translator, name and trust domain; it is read as one that does not know them."""
 
-_FIRST = frozenset({"apiVersion", "kind", "schema", "instance", "clusterUid", "sources", "commits", "entries", "meshes"})
+_FIRST = frozenset(
+    {"apiVersion", "kind", "schema", "instance", "clusterUid", "sources", "commits", "entries", "meshes"}
+)
 _KEYS = _FIRST | {"origins", "parts", "kinds", "holds", "heals"}
 Keyed: TypeAlias = "dict[str, dict[str, dict[str, Any]]]"
 """`group/Kind` -> namespace -> name -> value."""
@@ -28,9 +32,17 @@ class FutureLedgerError(ValueError):
 
 
 def dump_ledger(ledger: Ledger) -> dict[str, Any]:
-    """The document: entries by `group/Kind`, namespace and name as [uid, digest, index into commits, index into origins, *warnings]."""
-    commits = {commit: place for place, commit in enumerate(sorted({entry.commit for entry in ledger.entries.values()}))}
-    origins = {names: place for place, names in enumerate(sorted({entry.sources for entry in ledger.entries.values()}))}
+    """The document: entries by `group/Kind`, namespace and name as [uid, digest, index into commits, index
+    into origins, *warnings].
+    """
+    commits = {
+        commit: place
+        for place, commit in enumerate(sorted({entry.commit for entry in ledger.entries.values()}))
+    }
+    origins = {
+        names: place
+        for place, names in enumerate(sorted({entry.sources for entry in ledger.entries.values()}))
+    }
     rows = {
         key: [entry.uid, entry.digest, commits[entry.commit], origins[entry.sources], *entry.warnings]
         for key, entry in ledger.entries.items()
@@ -64,12 +76,16 @@ def load_ledger(document: object) -> Ledger:
     """The ledger in a document. Raises FutureLedgerError, or CodecError where it is no ledger."""
     schema = document.get("schema") if isinstance(document, Mapping) else None
     if type(schema) is int and schema > SCHEMA:
-        raise FutureLedgerError(f"the ledger has schema {schema}, this version knows {SCHEMA}: a newer GitMesh wrote it")
+        raise FutureLedgerError(
+            f"the ledger has schema {schema}, this version knows {SCHEMA}: a newer GitMesh wrote it"
+        )
     body = closed(document, _KEYS, "")
     missing = sorted((_FIRST if schema == 1 else _KEYS) - body.keys())
     if missing:
         raise CodecError("", f"the field {missing[0]!r} is missing")
-    if (body["apiVersion"], body["kind"]) != (API_VERSION, "Ledger") or decode(int, body["schema"], "schema") not in (1, SCHEMA):
+    if (body["apiVersion"], body["kind"]) != (API_VERSION, "Ledger") or decode(
+        int, body["schema"], "schema"
+    ) not in (1, SCHEMA):
         raise CodecError("", "not a ledger")
     return Ledger(
         instance=decode(str, body["instance"], "instance"),
@@ -89,8 +105,8 @@ def encode_ledger(ledger: Ledger) -> bytes:
 
 
 def read_ledger(content: bytes, instance: str, version: str) -> Stored:
-    """What a store holds. Content that is no ledger reads as empty and `corrupt`, for the caller to rebuild from the cluster
-    (reliability X11). Raises FutureLedgerError."""
+    """What a store holds. Content that is no ledger reads as empty and `corrupt`, for the caller to rebuild
+    from the cluster (reliability X11). Raises FutureLedgerError."""
     try:
         return Stored(ledger=load_ledger(orjson.loads(content)), version=version)
     except FutureLedgerError:
@@ -110,12 +126,18 @@ def _values(document: object) -> Iterator[tuple[ObjectKey, object]]:
 def _entries(body: Mapping[str, Any]) -> dict[ObjectKey, Entry]:
     commits = decode(tuple[str, ...], body["commits"], "commits")
     origins = decode(tuple[tuple[str, ...], ...], body["origins"], "origins") if "origins" in body else None
-    parts = {key: decode(Mapping[str, tuple[str, ...]], value, "parts") for key, value in _values(body.get("parts", {}))}
+    parts = {
+        key: decode(Mapping[str, tuple[str, ...]], value, "parts")
+        for key, value in _values(body.get("parts", {}))
+    }
     return {key: _entry(row, commits, origins, parts.get(key, {})) for key, row in _values(body["entries"])}
 
 
 def _entry(
-    row: object, commits: tuple[str, ...], origins: tuple[tuple[str, ...], ...] | None, parts: Mapping[str, tuple[str, ...]]
+    row: object,
+    commits: tuple[str, ...],
+    origins: tuple[tuple[str, ...], ...] | None,
+    parts: Mapping[str, tuple[str, ...]],
 ) -> Entry:
     match row:
         case [str(uid), str(digest), int(place), *more] if 0 <= place < len(commits):
@@ -127,7 +149,9 @@ def _entry(
                     case _:
                         raise CodecError("entries", "an entry has no origin")
             told = decode(tuple[str, ...], list(more), "entries") if more else ()
-            return Entry(uid=uid, digest=digest, commit=commits[place], warnings=told, sources=sources, parts=parts)
+            return Entry(
+                uid=uid, digest=digest, commit=commits[place], warnings=told, sources=sources, parts=parts
+            )
     raise CodecError("entries", "an entry is not [uid, digest, commit, origin, *warnings]")
 
 

@@ -1,7 +1,7 @@
 """How the ledger follows a plan: the intent before the first write, the truth after the last answer.
 
-A kill at any step leaves no object of ours unknown: intents are saved before writes, and an entry goes only when
-the cluster confirmed the deletion (reliability, property 8).
+A kill at any step leaves no object of ours unknown: intents are saved before writes, and an entry goes only
+when the cluster confirmed the deletion (reliability, property 8).
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from gitmesh.model.objects import ObjectKey
 
 MOST_WARNED = 200
-"""Objects whose warnings are kept: a webhook that warns of every object must not fill the ledger, which ends at 1 MiB."""
+"""Objects whose warnings are kept: a webhook that warns of every object must not fill the ledger, which ends
+at 1 MiB.
+"""
 _MOST_WARNINGS, _LONGEST_WARNING = 3, 256
 
 
 def rebuilt(stored: Stored, observed: Observed) -> Ledger:
-    """The ledger as read; a lost or unreadable one made again from the marks on live objects (reliability X11)."""
+    """The ledger as read; a lost or unreadable one made again from the marks on live objects (reliability
+    X11).
+    """
     ledger = stored.ledger
     if stored.version and not stored.corrupt:
         return ledger
@@ -56,7 +60,9 @@ def record(
     homes: Mapping[str, str],
     cluster_uid: str,
 ) -> Ledger:
-    """The ledger after the plan was carried out. `accepted`: source -> commit in force ("" = none is); `homes`: policy -> its source."""
+    """The ledger after the plan was carried out. `accepted`: source -> commit in force ("" = none is);
+    `homes`: policy -> its source.
+    """
     entries = dict(ledger.entries)
     commit = ",".join(sha for _, sha in sorted(accepted.items()) if sha)
     for key in _gone(ledger, observed, built, plan):
@@ -64,13 +70,19 @@ def record(
     waiting = {change.key for change in plan.changes if change.staged}
     for change in plan.changes:
         if change.action is Action.KEEP and change.key in built.manifests and change.key not in waiting:
-            entries[change.key] = _sourced(_kept(entries.get(change.key), change.uid, built, change.key, commit), built, change.key, homes)
+            entries[change.key] = _sourced(
+                _kept(entries.get(change.key), change.uid, built, change.key, commit),
+                built,
+                change.key,
+                homes,
+            )
     warned = {key for key, entry in entries.items() if entry.warnings}
     for outcome in outcomes:
         if outcome.ok and outcome.action is Action.DELETE:
             entries.pop(outcome.key, None)
         elif outcome.ok and outcome.key in built.manifests:
-            # What a step wrote is not yet what is wanted: the next step is no correction of somebody's change.
+            # What a step wrote is not yet what is wanted: the next step is no correction of somebody's
+            # change.
             digest = "" if outcome.key in waiting else built.manifests[outcome.key].digest
             warnings = _warnings(outcome, warned)
             before = entries.get(outcome.key, Entry())
@@ -82,7 +94,9 @@ def record(
 
 
 def _sourced(entry: Entry, built: Build, key: ObjectKey, homes: Mapping[str, str]) -> Entry:
-    """The entry with the sources that the object is made of. A part of a policy that no source in force has is as it was."""
+    """The entry with the sources that the object is made of. A part of a policy that no source in force has
+    is as it was.
+    """
     manifest = built.manifests[key]
     unknown = any(policy not in homes for policy in manifest.policies)
     sources = {homes[policy] for policy in manifest.policies if policy in homes}
@@ -97,7 +111,9 @@ def _sourced(entry: Entry, built: Build, key: ObjectKey, homes: Mapping[str, str
 
 
 def _warnings(outcome: Outcome, warned: set[ObjectKey]) -> tuple[str, ...]:
-    """What to remember of the cluster's words on a write; `warned` are the objects of which there is something already."""
+    """What to remember of the cluster's words on a write; `warned` are the objects of which there is
+    something already.
+    """
     warned.discard(outcome.key)
     if not outcome.warnings or len(warned) >= MOST_WARNED:
         return ()
@@ -115,12 +131,17 @@ def _gone(ledger: Ledger, observed: Observed, built: Build, plan: Plan) -> list[
         and key not in built.held
         and key not in planned
         and (key.group, key.kind) not in observed.missing_kinds
-        and ((live := observed.live.get(key)) is None or not _known(live, entry, observed.cluster, ledger.instance))
+        and (
+            (live := observed.live.get(key)) is None
+            or not _known(live, entry, observed.cluster, ledger.instance)
+        )
     ]
 
 
 def _known(live: Live, entry: Entry, cluster: str, instance: str) -> bool:
-    """Whether the entry is of this very object. An intent that came to nothing knows only what bears our marks."""
+    """Whether the entry is of this very object. An intent that came to nothing knows only what bears our
+    marks.
+    """
     return entry.uid == live.uid if entry.uid else is_marked(live, cluster, instance)
 
 

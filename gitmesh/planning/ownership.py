@@ -1,4 +1,6 @@
-"""Whose object it is (design.md, What is ours in a cluster): marks on live objects, the test of them, and who is behind one."""
+"""Whose object it is (design.md, What is ours in a cluster): marks on live objects, the test of them, and who
+is behind one.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,22 @@ RECONCILE = "gitmesh.io/reconcile"
 
 def writers(translators: Mapping[str, Translator]) -> dict[tuple[str, str], Translator]:
     """(group, kind) -> the translator that writes it."""
-    return {(resource.group, resource.kind): one for one in translators.values() for resource in one.resources}
+    return {
+        (resource.group, resource.kind): one for one in translators.values() for resource in one.resources
+    }
 
 
-def claims(translator: Translator, unit: UnitKey, meshes: Sequence[Mesh], facts: ClusterFacts) -> tuple[ObjectKey, ...]:
+def claims(
+    translator: Translator, unit: UnitKey, meshes: Sequence[Mesh], facts: ClusterFacts
+) -> tuple[ObjectKey, ...]:
     """Every object that the unit may own; `meshes` are the translator's."""
     if unit.kind == "Mesh":
-        return tuple(claim for mesh in meshes if mesh.name == unit.name for claim in translator.claims(unit, mesh, facts))
+        return tuple(
+            claim
+            for mesh in meshes
+            if mesh.name == unit.name
+            for claim in translator.claims(unit, mesh, facts)
+        )
     return translator.claims(unit, None, facts)
 
 
@@ -44,13 +55,19 @@ def blame(policies: Sequence[str], origins: Iterable[Origin]) -> dict[str, Any]:
 
 
 def behind(change: Change) -> dict[str, Any]:
-    """Policy and line behind a change: of the first field that differs where an origin is known, else of the object."""
+    """Policy and line behind a change: of the first field that differs where an origin is known, else of the
+    object.
+    """
     first = min((field.origin for field in change.fields if field.origin), default=None)
     return {"at": first.at, "policy": first.policy} if first else blame(change.policies, change.origins)
 
 
-def marks(cluster: str, instance: str, key: ObjectKey, policies: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
-    """The labels and annotations that stand on every object of ours. Only what is stable: no commit, no line."""
+def marks(
+    cluster: str, instance: str, key: ObjectKey, policies: tuple[str, ...]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The labels and annotations that stand on every object of ours. Only what is stable: no commit, no
+    line.
+    """
     labels = {MANAGED_BY: FIELD_MANAGER, INSTANCE: instance}
     return labels, {ID: key.id(cluster), POLICIES: ",".join(sorted(policies))}
 
@@ -70,7 +87,9 @@ def is_marked(live: Live, cluster: str, instance: str) -> bool:
 
 
 def is_ours(live: Live, cluster: str, ledger: Ledger, *, rebuilt: bool) -> bool:
-    """Marked, and in the ledger under this uid. While the ledger is lost (`rebuilt`), the marks alone must do."""
+    """Marked, and in the ledger under this uid. While the ledger is lost (`rebuilt`), the marks alone must
+    do.
+    """
     if not is_marked(live, cluster, ledger.instance):
         return False
     entry = ledger.entries.get(live.key)

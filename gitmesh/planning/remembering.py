@@ -1,4 +1,6 @@
-"""What ledgers remember from one cycle to the next: meshes, kinds that had objects, and what is held since when. Pure."""
+"""What ledgers remember from one cycle to the next: meshes, kinds that had objects, and what is held since
+when. Pure.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
 
 
 def remembered(cluster: str, own: Ledger | None, others: Iterable[Ledger]) -> Remembered:
-    """What is known of a cluster from before. Its own ledger says it; of its meshes alone, in default of that, the ledgers of others,
-    so that callers of a cluster that keeps none, or does not answer, keep their names."""
+    """What is known of a cluster from before. Its own ledger says it; of its meshes alone, in default of
+    that, the ledgers of others, so that callers of a cluster that keeps none, or does not answer, keep their
+    names.
+    """
     if own is None:
         return Remembered(meshes=known_elsewhere(cluster, others))
     return Remembered(
@@ -30,8 +34,8 @@ def remembered(cluster: str, own: Ledger | None, others: Iterable[Ledger]) -> Re
 
 
 def known_elsewhere(cluster: str, ledgers: Iterable[Ledger]) -> tuple[Mesh, ...]:
-    """The meshes of a cluster as the ledgers remember them that know any; none where they differ: who may write one of them does not
-    say who the callers of another cluster are."""
+    """The meshes of a cluster as the ledgers remember them that know any; none where they differ: who may
+    write one of them does not say who the callers of another cluster are."""
     known = [found for ledger in ledgers if (found := ledger.meshes.get(cluster, ()))]
     return known[0] if known and all(found == known[0] for found in known) else ()
 
@@ -54,11 +58,17 @@ def _known(mesh: Mesh, translator: Translator | None) -> Mesh:
     )
 
 
-def holds_of(findings: Iterable[Diagnostic], approved: Mapping[str, str], known: Mapping[str, Hold], now: float) -> dict[str, Hold]:
-    """The holds that these findings stand for, and those that are `approved` (id -> text) and still needed. A hold keeps the time
-    of its beginning for as long as it lasts; one that came to its end is forgotten, and its approval with it."""
+def holds_of(
+    findings: Iterable[Diagnostic], approved: Mapping[str, str], known: Mapping[str, Hold], now: float
+) -> dict[str, Hold]:
+    """The holds that these findings stand for, and those that are `approved` (id -> text) and still needed. A
+    hold keeps the time of its beginning for as long as it lasts; one that came to its end is forgotten, and
+    its approval with it.
+    """
     texts = {**approved, **{finding.hold: finding.message for finding in findings if finding.hold}}
     return {
-        name: Hold(text=text, since=known[name].since if name in known else int(now), approved=name in approved)
+        name: Hold(
+            text=text, since=known[name].since if name in known else int(now), approved=name in approved
+        )
         for name, text in sorted(texts.items())
     }

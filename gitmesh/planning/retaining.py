@@ -1,8 +1,9 @@
 """What a source that cannot be read says of an object stays (design law 3).
 
-While a source has nothing in force, or not all of it, what it says is unknown, which is not the same as nothing: its part of each live
-object of ours is kept, in whole objects and inside of those that it shares. What the sources in force withdraw or deny goes its way:
-one team's failure must not keep the Allow that another team revoked.
+While a source has nothing in force, or not all of it, what it says is unknown, which is not the same as
+nothing: its part of each live object of ours is kept, in whole objects and inside of those that it shares.
+What the sources in force withdraw or deny goes its way: one team's failure must not keep the Allow that
+another team revoked.
 """
 
 from __future__ import annotations
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
 _ITEM = re.compile(r"spec\.(\w+)\[(\d+)\]\Z")
 
 
-def retain(built: Build, observed: Observed, ledger: Ledger, revisions: Revisions, translators: Mapping[str, Translator]) -> Adapted:
+def retain(
+    built: Build,
+    observed: Observed,
+    ledger: Ledger,
+    revisions: Revisions,
+    translators: Mapping[str, Translator],
+) -> Adapted:
     """Keep what absent sources may have said; the same build where they said nothing of what is live."""
     lost = {
         key: names
@@ -56,10 +63,12 @@ def retain(built: Build, observed: Observed, ledger: Ledger, revisions: Revision
 
 
 def _lost(live: Live, entry: Entry | None, revisions: Revisions) -> frozenset[str]:
-    """The policies behind an object that no source in force has, unless the ledger knows that they came from sources in force, and
-    so were withdrawn."""
+    """The policies behind an object that no source in force has, unless the ledger knows that they came from
+    sources in force, and so were withdrawn."""
     missing = frozenset(policies_of(live)) - revisions.homes.keys()
-    if not missing or (entry is not None and entry.sources and _in_force(revisions).issuperset(entry.sources)):
+    if not missing or (
+        entry is not None and entry.sources and _in_force(revisions).issuperset(entry.sources)
+    ):
         return frozenset()
     return missing
 
@@ -69,15 +78,23 @@ def _in_force(revisions: Revisions) -> frozenset[str]:
 
 
 def _parts(entry: Entry | None, revisions: Revisions) -> frozenset[str] | None:
-    """The digests of the rules that absent sources made; None where they cannot be told from those of others."""
+    """The digests of the rules that absent sources made; None where they cannot be told from those of
+    others.
+    """
     if entry is None or not entry.parts:
         return None
     in_force = _in_force(revisions)
-    return frozenset(part for source, parts in entry.parts.items() if source not in in_force for part in parts)
+    return frozenset(
+        part for source, parts in entry.parts.items() if source not in in_force for part in parts
+    )
 
 
 def _kept(
-    translator: Translator, live: Live, manifest: Manifest | None, lost: frozenset[str], parts: frozenset[str] | None
+    translator: Translator,
+    live: Live,
+    manifest: Manifest | None,
+    lost: frozenset[str],
+    parts: frozenset[str] | None,
 ) -> Manifest | None:
     """The object with what is to be kept in it; None where it stays as it is."""
     if manifest is None and parts is None:
@@ -91,26 +108,38 @@ def _kept(
     return with_spec(manifest or _as_manifest(live, translator), spec, policies)
 
 
-def with_spec(manifest: Manifest, spec: Mapping[str, Any], policies: tuple[str, ...] | None = None) -> Manifest:
-    """The manifest with another spec, and other policies behind it. Items of lists that moved lose their provenance."""
+def with_spec(
+    manifest: Manifest, spec: Mapping[str, Any], policies: tuple[str, ...] | None = None
+) -> Manifest:
+    """The manifest with another spec, and other policies behind it. Items of lists that moved lose their
+    provenance.
+    """
     body = decode(manifest.body)
     given = manifest.policies if policies is None else policies
     annotations = {**body["metadata"].get("annotations", {}), POLICIES: ",".join(given)}
     content = canonical({**body, "metadata": {**body["metadata"], "annotations": annotations}, "spec": spec})
     moved = {path: origin for path, origin in manifest.fields.items() if not _ITEM.match(path)}
-    origins = {_item(body["spec"], path): origin for path, origin in manifest.fields.items() if _ITEM.match(path)}
+    origins = {
+        _item(body["spec"], path): origin for path, origin in manifest.fields.items() if _ITEM.match(path)
+    }
     for name, items in spec.items():
         for number, item in enumerate(items) if isinstance(items, list) else ():
             if origin := origins.get(canonical(item)):
                 moved[f"spec.{name}[{number}]"] = origin
-    return replace(manifest, body=content, digest=digest(content), policies=given, fields=dict(sorted(moved.items())))
+    return replace(
+        manifest, body=content, digest=digest(content), policies=given, fields=dict(sorted(moved.items()))
+    )
 
 
 def _item(spec: Mapping[str, Any], path: str) -> bytes:
     """The canonical bytes of the item of a list that a path leads to; none where there is no such item."""
     match = _ITEM.match(path)
     items = spec.get(match[1]) if match else None
-    return canonical(items[int(match[2])]) if match and isinstance(items, list) and int(match[2]) < len(items) else b""
+    return (
+        canonical(items[int(match[2])])
+        if match and isinstance(items, list) and int(match[2]) < len(items)
+        else b""
+    )
 
 
 def _as_manifest(live: Live, translator: Translator) -> Manifest:
@@ -128,7 +157,9 @@ def _as_manifest(live: Live, translator: Translator) -> Manifest:
 
 
 def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
-    """Source -> the digests of the items of lists that its policies made, for an object that several sources share; else empty."""
+    """Source -> the digests of the items of lists that its policies made, for an object that several sources
+    share; else empty.
+    """
     if len({homes.get(policy, "") for policy in manifest.policies}) < 2:
         return {}
     spec = decode(manifest.body).get("spec", {})
@@ -139,10 +170,12 @@ def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Mapping[str, tuple
     return {source: tuple(sorted(parts)) for source, parts in sorted(found.items())}
 
 
-def _told(cluster: str, lost: Mapping[ObjectKey, frozenset[str]], revisions: Revisions) -> Iterator[Diagnostic]:
+def _told(
+    cluster: str, lost: Mapping[ObjectKey, frozenset[str]], revisions: Revisions
+) -> Iterator[Diagnostic]:
     for source in sorted(revisions.absent):
         text = (
-            f"not all that source {source} says is in force, so what no source in force says any more is kept in cluster {cluster}: "
-            f"{named(lost)}"
+            f"not all that source {source} says is in force, so what no source in force says any more is kept"
+            f" in cluster {cluster}: {named(lost)}"
         )
         yield finding("GM609", text, at=Location(source=source, path="", line=0, column=0), cluster=cluster)

@@ -23,8 +23,9 @@ _SHORTEST = 7
 class Revisions(Struct, frozen=True, kw_only=True, dict=True):
     """What the sources say together.
 
-    `absent` are the sources of which not everything is in force that should be: what they say of an object is unknown, so their part
-    of it stays. `homes` maps a policy to its source. `approved` are the holds of sources that somebody ended, by id, with the text.
+    `absent` are the sources of which not everything is in force that should be: what they say of an object is
+    unknown, so their part of it stays. `homes` maps a policy to its source. `approved` are the holds of
+    sources that somebody ended, by id, with the text.
     """
 
     policies: tuple[Policy, ...] = ()
@@ -48,10 +49,11 @@ class Revisions(Struct, frozen=True, kw_only=True, dict=True):
 
 
 class Terms(Struct, frozen=True, kw_only=True):
-    """Under what terms revisions are chosen. `clusters` are all configured ones with their labels, `ignore` are kinds of other
-    documents, `allow_rewind` names sources. In a `review` the tip is what is asked about: its errors are reported and nothing takes
-    its place. `approved` are the ids of holds that somebody ended in every cluster, `consented` the commits (or beginnings of their
-    ids) whose deletions are approved. With `record`, sources remember what was accepted.
+    """Under what terms revisions are chosen. `clusters` are all configured ones with their labels, `ignore`
+    are kinds of other documents, `allow_rewind` names sources. In a `review` the tip is what is asked about:
+    its errors are reported and nothing takes its place. `approved` are the ids of holds that somebody ended
+    in every cluster, `consented` the commits (or beginnings of their ids) whose deletions are approved. With
+    `record`, sources remember what was accepted.
     """
 
     clusters: Mapping[str, Mapping[str, str]] = {}
@@ -67,7 +69,9 @@ class Terms(Struct, frozen=True, kw_only=True):
         return bool(commit) and any(commit.startswith(sha) for sha in self.consented if len(sha) >= _SHORTEST)
 
 
-def with_excerpts(diagnostics: Iterable[Diagnostic], snapshots: Mapping[str, Snapshot]) -> tuple[Diagnostic, ...]:
+def with_excerpts(
+    diagnostics: Iterable[Diagnostic], snapshots: Mapping[str, Snapshot]
+) -> tuple[Diagnostic, ...]:
     """Give each finding the line of the file that it points to, for a terminal's caret."""
     lines: dict[tuple[str, str], list[str]] = {}
     files = {(name, file.path): file for name, snapshot in snapshots.items() for file in snapshot.files}

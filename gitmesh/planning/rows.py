@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 
 
 def is_same(desired: Mapping[str, Any], live: Mapping[str, Any], forbidden: frozenset[str]) -> bool:
-    """Our labels and annotations are there (others that are not forbidden may be too) and the whole spec is equal."""
+    """Our labels and annotations are there (others that are not forbidden may be too) and the whole spec is
+    equal.
+    """
     if desired["apiVersion"] != live.get("apiVersion") or desired.get("spec") != live.get("spec", {}):
         return False
     metadata = mapping(live.get("metadata"))
     pairs = ((desired["metadata"][part], mapping(metadata.get(part))) for part in ("labels", "annotations"))
-    return all(wanted.items() <= found.items() and forbidden & found.keys() <= wanted.keys() for wanted, found in pairs)
+    return all(
+        wanted.items() <= found.items() and forbidden & found.keys() <= wanted.keys()
+        for wanted, found in pairs
+    )
 
 
 def is_kept(manifest: Manifest, live: Live) -> bool:
@@ -33,7 +38,9 @@ def is_kept(manifest: Manifest, live: Live) -> bool:
 
 def field_changes(manifest: Manifest, live: Live) -> tuple[FieldChange, ...]:
     """The fields in which a live object differs from what is wanted."""
-    return changes(decode(live.body), decode(manifest.body), live.field_managers, manifest.fields, manifest.forbidden)
+    return changes(
+        decode(live.body), decode(manifest.body), live.field_managers, manifest.fields, manifest.forbidden
+    )
 
 
 def wanted_row(action: Action, manifest: Manifest, **more: Any) -> Change:

@@ -1,7 +1,8 @@
 """Which revision of each source is in force: the tip if it is good, else the last good one. Pure.
 
-A ledger is evidence, no authority: whoever may write one cluster could name any commit in it, an unmerged one among them. What it
-names counts only where the branch itself leads to it, or where we have recorded by ourselves that we accepted it (design.md, ledger).
+A ledger is evidence, no authority: whoever may write one cluster could name any commit in it, an unmerged one
+among them. What it names counts only where the branch itself leads to it, or where we have recorded by
+ourselves that we accepted it (design.md, ledger).
 """
 
 from __future__ import annotations
@@ -19,21 +20,25 @@ if TYPE_CHECKING:
 
 
 class Proven(Struct, frozen=True, kw_only=True):
-    """`last` is the newest commit that was accepted ("" if none is known). Of the commits that ledgers name and that the branch does
-    not lead to, `contested` are those that make it unsafe to go on, as nothing of our own says what was accepted; `ignored` count for
-    nothing."""
+    """`last` is the newest commit that was accepted ("" if none is known). Of the commits that ledgers name
+    and that the branch does not lead to, `contested` are those that make it unsafe to go on, as nothing of
+    our own says what was accepted; `ignored` count for nothing."""
 
     last: str = ""
     contested: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
 
 
-def evidence(source: Source, ledgers: Iterable[Ledger], mine: str, *, seen: bool, allow_rewind: bool) -> Proven:
-    """What is known to have been accepted of a source. `mine` is what this process accepted; `seen`: the branch was just read.
+def evidence(
+    source: Source, ledgers: Iterable[Ledger], mine: str, *, seen: bool, allow_rewind: bool
+) -> Proven:
+    """What is known to have been accepted of a source. `mine` is what this process accepted; `seen`: the
+    branch was just read.
 
-    A cluster that was away may know an older commit than this process does, so the newest counts (reliability, property 11); where
-    rewinds are allowed, the latest that was accepted. A record on disk may be older than what another machine accepted meanwhile:
-    while the branch cannot be read it does not outweigh the ledgers.
+    A cluster that was away may know an older commit than this process does, so the newest counts
+    (reliability, property 11); where rewinds are allowed, the latest that was accepted. A record on disk may
+    be older than what another machine accepted meanwhile: while the branch cannot be read it does not
+    outweigh the ledgers.
     """
     recorded = mine or source.accepted()
     if recorded and allow_rewind:

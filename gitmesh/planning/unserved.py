@@ -1,8 +1,8 @@
 """What decides who may call pods stays while they run, though no Service is for them any more (design law 3).
 
-A destination is a Service, and a list may come back without one. Its pods can be called all the same, by their addresses; so what a
-policy in force that selects by labels, namespaces or all says of them is not withdrawn because the Service is missing, but when they
-are gone too, or when somebody agrees.
+A destination is a Service, and a list may come back without one. Its pods can be called all the same, by
+their addresses; so what a policy in force that selects by labels, namespaces or all says of them is not
+withdrawn because the Service is missing, but when they are gone too, or when somebody agrees.
 """
 
 from __future__ import annotations
@@ -31,10 +31,15 @@ if TYPE_CHECKING:
 
 
 def stand(
-    built: Build, observed: Observed, facts: ClusterFacts, ledger: Ledger, revisions: Revisions, translators: Mapping[str, Translator]
+    built: Build,
+    observed: Observed,
+    facts: ClusterFacts,
+    ledger: Ledger,
+    revisions: Revisions,
+    translators: Mapping[str, Translator],
 ) -> Adapted:
-    """Hold the objects of ours that decide who may call pods that run, where nothing wants them for want of a Service alone; the same
-    build where there are none."""
+    """Hold the objects of ours that decide who may call pods that run, where nothing wants them for want of a
+    Service alone; the same build where there are none."""
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held - built.stays.keys()
     if not unwanted or built.doubtful:
         return Adapted(built=built)
@@ -42,9 +47,15 @@ def stand(
     lives = [live for key in sorted(unwanted) if (live := observed.live.get(key)) and not live.deleting]
     found: dict[str, list[Live]] = defaultdict(list)
     for live in lives:
-        if is_ours(live, built.cluster, ledger, rebuilt=False) and _guards(live, facts, revisions, by_kind[live.key.group, live.key.kind]):
+        if is_ours(live, built.cluster, ledger, rebuilt=False) and _guards(
+            live, facts, revisions, by_kind[live.key.group, live.key.kind]
+        ):
             found[live.key.namespace].append(live)
-    doubted = {name: those for name, those in found.items() if _hold(built.cluster, name, those) not in ledger.approved}
+    doubted = {
+        name: those
+        for name, those in found.items()
+        if _hold(built.cluster, name, those) not in ledger.approved
+    }
     if not doubted:
         return Adapted(built=built)
     held = built.held.union(live.key for those in doubted.values() for live in those)
@@ -53,25 +64,40 @@ def stand(
 
 
 def _guards(live: Live, facts: ClusterFacts, revisions: Revisions, translator: Translator) -> bool:
-    """Whether the object decides who may call pods that run and are behind no Service, and a policy in force is behind it."""
+    """Whether the object decides who may call pods that run and are behind no Service, and a policy in force
+    is behind it.
+    """
     behind = frozenset(policies_of(live))
     if translator.phase(live) not in SECURITY or not any(
-        policy.id in behind and _may_mean(policy, live.key.namespace, facts.cluster) for policy in revisions.policies
+        policy.id in behind and _may_mean(policy, live.key.namespace, facts.cluster)
+        for policy in revisions.policies
     ):
         return False
     labels = translator.guarded(live)
     if not labels:
         return False
-    pods = [one for one in facts.workloads_by_namespace.get(live.key.namespace, ()) if one.pods and one.may_carry(labels)]
-    selectors = [service.selector for service in facts.services_by_namespace.get(live.key.namespace, ()) if service.selector]
+    pods = [
+        one
+        for one in facts.workloads_by_namespace.get(live.key.namespace, ())
+        if one.pods and one.may_carry(labels)
+    ]
+    selectors = [
+        service.selector
+        for service in facts.services_by_namespace.get(live.key.namespace, ())
+        if service.selector
+    ]
     return any(not any(pod.may_carry(selector) for selector in selectors) for pod in pods)
 
 
 def _may_mean(policy: Policy, namespace: str, cluster: str) -> bool:
-    """Whether the policy selects destinations there otherwise than by name; of a name that is missing the policy itself tells."""
+    """Whether the policy selects destinations there otherwise than by name; of a name that is missing the
+    policy itself tells.
+    """
     spec = policy.spec
     return isinstance(spec, AccessPolicySpec) and any(
-        not item.name and (not item.clusters or cluster in item.clusters) and (not item.namespaces or namespace in item.namespaces)
+        not item.name
+        and (not item.clusters or cluster in item.clusters)
+        and (not item.namespaces or namespace in item.namespaces)
         for item in spec.destinations
     )
 
@@ -84,8 +110,8 @@ def _told(cluster: str, namespace: str, lives: Sequence[Live], revisions: Revisi
     behind = {policy.id: policy for policy in revisions.policies}
     first = min(name for live in lives for name in policies_of(live) if name in behind)
     text = (
-        f"no Service of cluster {cluster} is for pods in namespace {namespace} any more that still run; what decides who may call them "
-        f"stays: {named(live.key for live in lives)}"
+        f"no Service of cluster {cluster} is for pods in namespace {namespace} any more that still run; what"
+        f" decides who may call them stays: {named(live.key for live in lives)}"
     )
     return finding(
         "GM208",

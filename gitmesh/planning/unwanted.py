@@ -1,4 +1,6 @@
-"""Objects of ours that nobody wants any more: what goes, what may not, and what is on its way. Called by diff; no I/O."""
+"""Objects of ours that nobody wants any more: what goes, what may not, and what is on its way. Called by
+diff; no I/O.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,14 @@ NOT_ENFORCED = "what the policies say may not be enforced there"
 class Unwanted:
     """The objects of one cluster that its build does not want, and the findings on them."""
 
-    def __init__(self, built: Build, observed: Observed, stored: Stored, translators: Mapping[str, Translator], consent: Consent) -> None:
+    def __init__(
+        self,
+        built: Build,
+        observed: Observed,
+        stored: Stored,
+        translators: Mapping[str, Translator],
+        consent: Consent,
+    ) -> None:
         self.built, self.observed, self.consent = built, observed, consent
         self.cluster, self.ledger = built.cluster, stored.ledger
         self.rebuilt = stored.corrupt or not stored.version
@@ -45,54 +54,84 @@ class Unwanted:
     def deletions(self) -> list[Change]:
         """What the ledger lists, nobody wants, and is still exactly ours.
 
-        A failed or partial reading deletes nothing; nor does a mesh that is not found, for its objects only seem unwanted. What other
-        meshes have is decided all the same: a tenant's pod that keeps a revision from being forgotten keeps no grant.
+        A failed or partial reading deletes nothing; nor does a mesh that is not found, for its objects only
+        seem unwanted. What other meshes have is decided all the same: a tenant's pod that keeps a revision
+        from being forgotten keeps no grant.
         """
         if self.rebuilt:
             return []
         found_meshes = {mesh.translator for mesh in self.built.meshes}
-        unwanted = self.ledger.entries.keys() - self.built.manifests.keys() - self.built.held - self.built.stays.keys()
+        unwanted = (
+            self.ledger.entries.keys()
+            - self.built.manifests.keys()
+            - self.built.held
+            - self.built.stays.keys()
+        )
         if not self.built.complete:
             unwanted &= self.built.decided
         doomed = (self.observed.live.get(key) for key in sorted(unwanted))
         return [
             self._delete(live)
             for live in doomed
-            if live and not live.deleting and self.ours(live) and self.writers[live.key.group, live.key.kind].name in found_meshes
+            if live
+            and not live.deleting
+            and self.ours(live)
+            and self.writers[live.key.group, live.key.kind].name in found_meshes
         ]
 
     def staying(self) -> list[Change]:
-        """Objects of ours that nobody wants and that must not be missed while it is not decided whether they are."""
-        lives = (self.observed.live.get(key) for key in sorted(self.built.stays.keys() - self.built.manifests.keys() - self.built.held))
+        """Objects of ours that nobody wants and that must not be missed while it is not decided whether they
+        are.
+        """
+        lives = (
+            self.observed.live.get(key)
+            for key in sorted(self.built.stays.keys() - self.built.manifests.keys() - self.built.held)
+        )
         found = [live for live in lives if live and not live.deleting and self.ours(live)]
         self.diagnostics += [self._stays(live) for live in found]
-        return [live_row(Action.HELD, live, self.built, "it stays until a policy decides about it") for live in found]
+        return [
+            live_row(Action.HELD, live, self.built, "it stays until a policy decides about it")
+            for live in found
+        ]
 
     def _stays(self, live: Live) -> Diagnostic:
         said, entry = self.built.stays[live.key], self.ledger.entries.get(live.key)
         if entry is None or not entry.digest or entry.digest == digest(live.body):
             return said
-        return replace(said, message=f"{said.message}; somebody changed it since it was written, so it may admit more than it did")
+        return replace(
+            said,
+            message=(
+                f"{said.message}; somebody changed it since it was written, so it may admit more than it did"
+            ),
+        )
 
     def unknown(self) -> list[Change]:
-        """Objects of ours of which a doubt about the cluster, or a reading in part, leaves open whether they are wanted, as of a mesh
-        whose root namespace nobody remembers."""
+        """Objects of ours of which a doubt about the cluster, or a reading in part, leaves open whether they
+        are wanted, as of a mesh whose root namespace nobody remembers."""
         if self.built.complete and not self.built.doubtful:
             return []
         known = self.built.manifests.keys() | self.built.held | self.built.stays.keys() | self.built.decided
         found = (self.observed.live.get(key) for key in sorted(self.ledger.entries.keys() - known))
-        return [held_row(live, self.built) for live in found if live and not live.deleting and self.ours(live)]
+        return [
+            held_row(live, self.built) for live in found if live and not live.deleting and self.ours(live)
+        ]
 
     def leaving(self) -> list[Change]:
-        """Objects of ours that nobody wants and that are not gone yet; of those that are held is only told."""
+        """Objects of ours that nobody wants and that are not gone yet; of those that are held is only
+        told.
+        """
         unwanted: list[Change] = []
-        for key in sorted(key for key, live in self.observed.live.items() if live.deleting and self.ours(live)):
+        for key in sorted(
+            key for key, live in self.observed.live.items() if live.deleting and self.ours(live)
+        ):
             live = self.observed.live[key]
             if key in self.built.held:
                 self.diagnostics.append(held_still(live, self.cluster))
             elif key not in self.built.manifests:
                 phase = self.writers[key.group, key.kind].phase(live)
-                row = replace(live_row(Action.KEEP, live, self.built, waits(live.finalizers), phase), staged=True)
+                row = replace(
+                    live_row(Action.KEEP, live, self.built, waits(live.finalizers), phase), staged=True
+                )
                 self.diagnostics.append(unwanted_still(row, row.note, self.cluster))
                 unwanted.append(row)
         return unwanted
@@ -105,7 +144,10 @@ class Unwanted:
         if live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled":
             if not decides:
                 return self._not_pruned(live, "its annotation forbids it", None)
-            text = f"an annotation of {live.key} in {self.cluster} forbids to prune it; it decides who may call, and goes all the same"
+            text = (
+                f"an annotation of {live.key} in {self.cluster} forbids to prune it; it decides who may call,"
+                " and goes all the same"
+            )
             self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=Severity.WARNING))
         return live_row(Action.DELETE, live, self.built, "no policy wants it any more", phase)
 

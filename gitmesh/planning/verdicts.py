@@ -1,8 +1,9 @@
-"""What the meshes say of our objects: what was refused, what they warn of or call an error, and what they let stand.
+"""What the meshes say of our objects: what was refused, what they warn of or call an error, and what they let
+stand.
 
-A verdict is about the content that we want. An object that still differs from it, or was only just written, has none yet.
-No state of its own: when content was written stands on the object, and what was said of that write in the ledger, so an
-agent that restarts, and one that runs a single time, come to the same answers.
+A verdict is about the content that we want. An object that still differs from it, or was only just written,
+has none yet. No state of its own: when content was written stands on the object, and what was said of that
+write in the ledger, so an agent that restarts, and one that runs a single time, come to the same answers.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from gitmesh.ports import Translator
 
 REFUSED = "GM505"
-"""The code of a write that the schema, a rule or a webhook refused. What may pass at the next attempt has it too, and is retryable."""
+"""The code of a write that the schema, a rule or a webhook refused. What may pass at the next attempt has it
+too, and is retryable.
+"""
 TAKEN_WITH_WARNING = "the API server took it with a warning"
 _LONGEST = 512
 _CODES: Mapping[Verdict, str] = {Verdict.REJECTED: "GM511", Verdict.WARNED: "GM512"}
@@ -45,13 +48,18 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
     def is_same(self, other: Evidence) -> bool:
         """Whether nothing moved: the very same values."""
-        pairs = ((self.built, other.built), (self.observed, other.observed), (self.plan, other.plan), (self.ledger, other.ledger))
+        pairs = (
+            (self.built, other.built),
+            (self.observed, other.observed),
+            (self.plan, other.plan),
+            (self.ledger, other.ledger),
+        )
         return not self.outcomes and not other.outcomes and all(one is two for one, two in pairs)
 
 
 class Verdicts(Struct, frozen=True, kw_only=True):
-    """`of` answers for each wanted object that is there or was refused. At `due`, by the cluster's clock, an answer changes
-    though nothing else does (inf = never)."""
+    """`of` answers for each wanted object that is there or was refused. At `due`, by the cluster's clock, an
+    answer changes though nothing else does (inf = never)."""
 
     of: Mapping[ObjectKey, tuple[Verdict, str]]
     findings: tuple[Diagnostic, ...]
@@ -62,9 +70,14 @@ _NOBODY = Verdicts(of={}, findings=(), due=inf)
 
 
 def verdicts(
-    evidence: Evidence, translators: Mapping[str, Translator], clock: Callable[[], float] | None, memo: MutableMapping[Any, Any]
+    evidence: Evidence,
+    translators: Mapping[str, Translator],
+    clock: Callable[[], float] | None,
+    memo: MutableMapping[Any, Any],
 ) -> Verdicts:
-    """The verdicts at the time of the cluster's own clock (None = nothing runs there); the last ones again while nothing moved."""
+    """The verdicts at the time of the cluster's own clock (None = nothing runs there); the last ones again
+    while nothing moved.
+    """
     if clock is None:
         return _NOBODY
     found = memo.get("verdicts")
@@ -77,16 +90,31 @@ def verdicts(
 
 
 class _Judge:
-    """The evidence, indexed by object. What was heard of an object is remembered for as long as neither it nor the meshes moved."""
+    """The evidence, indexed by object. What was heard of an object is remembered for as long as neither it
+    nor the meshes moved.
+    """
 
     def __init__(
-        self, evidence: Evidence, translators: Mapping[str, Translator], clock: Callable[[], float], memo: MutableMapping[Any, Any]
+        self,
+        evidence: Evidence,
+        translators: Mapping[str, Translator],
+        clock: Callable[[], float],
+        memo: MutableMapping[Any, Any],
     ) -> None:
-        self.built, self.live, self.ledger, self.clock = evidence.built, evidence.observed.live, evidence.ledger, clock
+        self.built, self.live, self.ledger, self.clock = (
+            evidence.built,
+            evidence.observed.live,
+            evidence.ledger,
+            clock,
+        )
         self.writers = writers(translators)
         self.refused = {o.key: o.message for o in evidence.outcomes if _is_refusal(o)}
         self.written = {outcome.key for outcome in evidence.outcomes if outcome.ok}
-        self.unsettled = {change.key for change in evidence.plan.changes if change.action is not Action.KEEP or change.staged}
+        self.unsettled = {
+            change.key
+            for change in evidence.plan.changes
+            if change.action is not Action.KEEP or change.staged
+        }
         meshes, heard = memo.get("heard", ((), {}))
         self.known: Mapping[ObjectKey, tuple[Live, Heard]] = heard if meshes == self.built.meshes else {}
         self.heard: dict[ObjectKey, tuple[Live, Heard]] = {}
@@ -100,7 +128,11 @@ class _Judge:
         return self.clock()
 
     def verdicts(self) -> Verdicts:
-        wanted = (key for key in self.built.manifests if key in self.live or key in self.written or key in self.refused)
+        wanted = (
+            key
+            for key in self.built.manifests
+            if key in self.live or key in self.written or key in self.refused
+        )
         of = {key: self._of(key) for key in wanted}
         return Verdicts(of=of, findings=tuple(self.findings), due=self.due)
 
@@ -114,14 +146,25 @@ class _Judge:
         live = self.live[key]
         heard = self._heard(live)
         if heard.verdict in _CODES:
-            self._say(_CODES[heard.verdict], key, brief(heard.reason) or "the status of the object says so", heard.text)
+            self._say(
+                _CODES[heard.verdict],
+                key,
+                brief(heard.reason) or "the status of the object says so",
+                heard.text,
+            )
         warned = self._warned(key)
         if warned and heard.verdict is not Verdict.REJECTED:
             return warned
-        return self._silent(live, heard.silence) if heard.verdict is Verdict.UNKNOWN else (heard.verdict, brief(heard.text))
+        return (
+            self._silent(live, heard.silence)
+            if heard.verdict is Verdict.UNKNOWN
+            else (heard.verdict, brief(heard.text))
+        )
 
     def _silent(self, live: Live, seconds: float | None) -> tuple[Verdict, str]:
-        """Nothing was said against it: after a while that is consent, where there is somebody who would object."""
+        """Nothing was said against it: after a while that is consent, where there is somebody who would
+        object.
+        """
         if seconds is None or not live.written:
             return _UNKNOWN
         end = live.written + seconds
@@ -147,14 +190,23 @@ class _Judge:
         return found[1]
 
     def _say(self, code: str, key: ObjectKey, text: str, words: str) -> None:
-        """A finding at the line of the policy behind an object: what is known, and the words of whoever says so as its detail."""
+        """A finding at the line of the policy behind an object: what is known, and the words of whoever says
+        so as its detail.
+        """
         manifest, cluster = self.built.manifests[key], self.built.cluster
         behind = blame(manifest.policies, manifest.fields.values())
-        self.findings.append(finding(code, f"{key} in {cluster}: {text}", cluster=cluster, detail=brief(words), **behind))
+        self.findings.append(
+            finding(code, f"{key} in {cluster}: {text}", cluster=cluster, detail=brief(words), **behind)
+        )
 
 
 def _is_refusal(outcome: Outcome) -> bool:
-    return not outcome.ok and not outcome.retryable and outcome.code == REFUSED and outcome.action is not Action.DELETE
+    return (
+        not outcome.ok
+        and not outcome.retryable
+        and outcome.code == REFUSED
+        and outcome.action is not Action.DELETE
+    )
 
 
 def brief(text: str) -> str:

@@ -1,7 +1,8 @@
-"""Who is admitted (api.md, AccessPolicy), told from units: a ruling for each pair of pods and port behind the destination.
+"""Who is admitted (api.md, AccessPolicy), told from units: a ruling for each pair of pods and port behind the
+destination.
 
-Answers are of three values: what hangs on something that is not known (a held unit, an address that was not given) is `Unknown`,
-unless what is known decides already.
+Answers are of three values: what hangs on something that is not known (a held unit, an address that was not
+given) is `Unknown`, unless what is known decides already.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class Refused(Struct, frozen=True, kw_only=True):
 
 
 class Ruling(Struct, frozen=True, kw_only=True):
-    """The answer for some pods. `deciding` are the places in Git that decide, `tried` the Allows that did not admit."""
+    """The answer for some pods. `deciding` are the places in Git that decide, `tried` the Allows that did not
+    admit.
+    """
 
     answer: Answer
     basis: Basis
@@ -78,15 +81,26 @@ def can(question: Question, known: Known) -> Admission:
     """Whether the destination admits the request. Raises KeyError where the cluster has no such Service."""
     service = known.index.facts.service_index[question.service]
     if not service.selector:
-        return _whole(Answer.ALLOWED, Basis.NO_SELECTOR, "the Service has no selector, so there are no pods that could be guarded")
+        return _whole(
+            Answer.ALLOWED,
+            Basis.NO_SELECTOR,
+            "the Service has no selector, so there are no pods that could be guarded",
+        )
     asked = [port for port in service.ports if port.number == question.port]
     if asked and not any(port.seen for port in asked):
-        text = f"port {question.port} carries {asked[0].protocol.upper()}, which proxies never see, so nothing guards it"
+        text = (
+            f"port {question.port} carries {asked[0].protocol.upper()}, which proxies never see, so nothing"
+            " guards it"
+        )
         return _whole(Answer.ALLOWED, Basis.NO_PROXY, text)
     pairs = known.behind(service, question.port)
     if not pairs:
         return _whole(Answer.UNKNOWN, Basis.NO_PODS, "no pods are behind this port of the Service")
-    pods = tuple((pair.workload, pair.number, ruling) for pair in pairs for ruling in _rulings(_Asked(question, known, pair)))
+    pods = tuple(
+        (pair.workload, pair.number, ruling)
+        for pair in pairs
+        for ruling in _rulings(_Asked(question, known, pair))
+    )
     answers = {ruling.answer for _, _, ruling in pods}
     if len(answers) == 1:
         return Admission(answer=answers.pop(), pods=pods)
@@ -123,18 +137,40 @@ class _Asked:
         self.strict, self.disabled = mode == "Strict", mode == "Disabled"
         self.tls = tls_of(question, known)
         if self.disabled or (self.tls is not None and self.tls.value.mode in _NAMELESS):
-            self.client = Client(namespace=self.client.namespace, labels=self.client.labels, mesh=self.client.mesh, ip=self.client.ip)
+            self.client = Client(
+                namespace=self.client.namespace,
+                labels=self.client.labels,
+                mesh=self.client.mesh,
+                ip=self.client.ip,
+            )
         units = ((ports, known.destinations.get(service.key)) for service, ports in pair.reached)
         self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit and unit.access]
-        self.held = known.holds_mesh(pair.workload.mesh) or any(known.holds(service.key, "access") for service, _ in pair.reached)
+        self.held = known.holds_mesh(pair.workload.mesh) or any(
+            known.holds(service.key, "access") for service, _ in pair.reached
+        )
 
     def ruling(self) -> Ruling:
         """Deny beats Allow; what no Allow admits is denied where an Allow governs; else the default."""
         if not self.pair.workload.mesh:
-            return Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text="its pods carry no proxy, so nothing guards them")
+            return Ruling(
+                answer=Answer.ALLOWED,
+                basis=Basis.NO_PROXY,
+                text="its pods carry no proxy, so nothing guards them",
+            )
         if not self.pair.workload.guards(self.pair.number):
-            return Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text="their proxies do not see this port, so nothing guards it")
-        return self._refused_plain() or self._own_certificate() or self._denied() or self._unknown() or self._allowed() or self._default()
+            return Ruling(
+                answer=Answer.ALLOWED,
+                basis=Basis.NO_PROXY,
+                text="their proxies do not see this port, so nothing guards it",
+            )
+        return (
+            self._refused_plain()
+            or self._own_certificate()
+            or self._denied()
+            or self._unknown()
+            or self._allowed()
+            or self._default()
+        )
 
     def _refused_plain(self) -> Ruling | None:
         mtls = self.mesh.mtls if self.mesh else None
@@ -142,7 +178,10 @@ class _Asked:
             return None
         text = "mTLS is Strict, which refuses a client that shows no identity"
         if self.tls is not None:
-            text = f"mTLS is Strict, which refuses the connection: a policy makes it with tls {self.tls.value.mode}"
+            text = (
+                "mTLS is Strict, which refuses the connection: a policy makes it with tls"
+                f" {self.tls.value.mode}"
+            )
         deciding = (mtls.origin,) if self.tls is None else (self.tls.origin, mtls.origin)
         return Ruling(answer=Answer.DENIED, basis=Basis.MTLS, text=text, deciding=deciding)
 
@@ -154,11 +193,19 @@ class _Asked:
         return Ruling(answer=Answer.UNKNOWN, basis=Basis.MTLS, text=text, deciding=(self.tls.origin,))
 
     def _denied(self) -> Ruling | None:
-        asked = [(meets, origin) for ports, access in self.said for one in access.denies for meets, origin in self._asked(one, ports, True)]
+        asked = [
+            (meets, origin)
+            for ports, access in self.said
+            for one in access.denies
+            for meets, origin in self._asked(one, ports, True)
+        ]
         found = _origins(origin for meets, origin in asked if meets)
         if found:
             return Ruling(
-                answer=Answer.DENIED, basis=Basis.DENY, text=f"a Deny means this request{self._without_identity()}", deciding=found
+                answer=Answer.DENIED,
+                basis=Basis.DENY,
+                text=f"a Deny means this request{self._without_identity()}",
+                deciding=found,
             )
         return self._address(origin for meets, origin in asked if meets is None)
 
@@ -166,13 +213,18 @@ class _Asked:
         if self.disabled:
             return ", as mTLS is Disabled and nobody has an identity"
         if self.tls is not None and self.tls.value.mode in _NAMELESS:
-            return f", as a policy makes the connection with tls {self.tls.value.mode}, which shows no identity"
+            return (
+                f", as a policy makes the connection with tls {self.tls.value.mode}, which shows no identity"
+            )
         return ""
 
     def _unknown(self) -> Ruling | None:
         if not self.held:
             return None
-        text = "errors or missing facts hold what decides here: the last good objects stay in force, whatever they say"
+        text = (
+            "errors or missing facts hold what decides here: the last good objects stay in force, whatever"
+            " they say"
+        )
         return Ruling(answer=Answer.UNKNOWN, basis=Basis.HELD, text=text)
 
     def _allowed(self) -> Ruling | None:
@@ -186,14 +238,21 @@ class _Asked:
             return unsure
         tried = {one.origin: Refused(origin=one.origin, why=self._why_not(one)) for _, one in grants}
         text = f"no Allow admits it{self._without_identity()}"
-        return Ruling(answer=Answer.DENIED, basis=Basis.NO_ALLOW, text=text, tried=tuple(tried[origin] for origin in sorted(tried)))
+        return Ruling(
+            answer=Answer.DENIED,
+            basis=Basis.NO_ALLOW,
+            text=text,
+            tried=tuple(tried[origin] for origin in sorted(tried)),
+        )
 
     def _asked(self, grant: Grant, ports: frozenset[int], deny: bool) -> Iterator[tuple[bool | None, Origin]]:
         """For each rule of the grant whether it means the request, None where that hangs on the address."""
         meant = self._means(grant.callers, deny)
         if meant is not False:
             asked = grant.operations or (Operation(),)
-            yield from ((meant, one.origin or grant.origin) for one in asked if holds(one, ports, self.question))
+            yield from (
+                (meant, one.origin or grant.origin) for one in asked if holds(one, ports, self.question)
+            )
 
     def _means(self, callers: Iterable[Caller], deny: bool) -> bool | None:
         answers = [is_meant(caller, self.client, deny=deny) for caller in callers]
@@ -210,21 +269,42 @@ class _Asked:
         if decided is None or decided.value != "Deny":
             whose = f"accessDefault is {decided.value}" if decided else "no VirtualMesh says otherwise"
             text = f"no policy selects it, and {whose}"
-            return Ruling(answer=Answer.ALLOWED, basis=Basis.DEFAULT, text=text, deciding=(decided.origin,) if decided else ())
+            return Ruling(
+                answer=Answer.ALLOWED,
+                basis=Basis.DEFAULT,
+                text=text,
+                deciding=(decided.origin,) if decided else (),
+            )
         if self.mesh and self.pair.workload in self.mesh.gateways:
-            return Ruling(answer=Answer.ALLOWED, basis=Basis.GATEWAY, text="a default of Deny never covers a gateway")
+            return Ruling(
+                answer=Answer.ALLOWED, basis=Basis.GATEWAY, text="a default of Deny never covers a gateway"
+            )
         if self.mesh and self.pair.workload in self.mesh.doubtful:
-            text = "it calls itself a gateway, and nothing says that it is one: closed, unless it was open before"
+            text = (
+                "it calls itself a gateway, and nothing says that it is one: closed, unless it was open"
+                " before"
+            )
             return Ruling(answer=Answer.UNKNOWN, basis=Basis.HELD, text=text)
         text = "no policy selects it, and accessDefault is Deny"
-        return self._exempted() or Ruling(answer=Answer.DENIED, basis=Basis.DEFAULT, text=text, deciding=(decided.origin,))
+        return self._exempted() or Ruling(
+            answer=Answer.DENIED, basis=Basis.DEFAULT, text=text, deciding=(decided.origin,)
+        )
 
     def _exempted(self) -> Ruling | None:
-        exempt = [access.exempt for ports, access in self.said if access.exempt and self._covers(access.exempt, ports)]
+        exempt = [
+            access.exempt
+            for ports, access in self.said
+            if access.exempt and self._covers(access.exempt, ports)
+        ]
         asked = [(self._means(one.callers, False) if one.callers else True, one.origin) for one in exempt]
         found = _origins(origin for meets, origin in asked if meets)
         if found:
-            return Ruling(answer=Answer.ALLOWED, basis=Basis.EXEMPT, text="it is exempt from the default of Deny", deciding=found)
+            return Ruling(
+                answer=Answer.ALLOWED,
+                basis=Basis.EXEMPT,
+                text="it is exempt from the default of Deny",
+                deciding=found,
+            )
         return self._address(origin for meets, origin in asked if meets is None)
 
     def _covers(self, exempt: Exemption, ports: frozenset[int]) -> bool:
@@ -235,7 +315,9 @@ class _Asked:
     def _address(self, origins: Iterable[Origin]) -> Ruling | None:
         found = _origins(origins)
         text = "it hangs on the caller's address, which is not known"
-        return Ruling(answer=Answer.UNKNOWN, basis=Basis.ADDRESS, text=text, deciding=found) if found else None
+        return (
+            Ruling(answer=Answer.UNKNOWN, basis=Basis.ADDRESS, text=text, deciding=found) if found else None
+        )
 
 
 def _origins(origins: Iterable[Origin]) -> tuple[Origin, ...]:

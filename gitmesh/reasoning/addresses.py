@@ -1,4 +1,6 @@
-"""The address space, cut into regions by the blocks that rules name: one address of each, and words for sets of them."""
+"""The address space, cut into regions by the blocks that rules name: one address of each, and words for sets
+of them.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ _BITS: Mapping[int, int] = {4: 32, 6: 128}
 
 
 class AddressRegion(Struct, frozen=True, kw_only=True):
-    """Addresses that no item tells apart: one of them, "" where no item asks for addresses, and what blocks they are in. `inside` says
-    of each item whether it means callers there."""
+    """Addresses that no item tells apart: one of them, "" where no item asks for addresses, and what blocks
+    they are in. `inside` says of each item whether it means callers there."""
 
     sample: str = ""
     inside: tuple[bool, ...] = ()
@@ -34,7 +36,10 @@ def regions(items: Sequence[Caller]) -> tuple[AddressRegion, ...]:
     found: dict[tuple[bool, ...], list[Value]] = {}
     for value in cut(_addresses(blocks), {block: partial(_lies_in, block) for block in blocks}):
         found.setdefault(tuple(is_at(item, value.sample or "") is True for item in items), []).append(value)
-    return tuple(AddressRegion(sample=values[0].sample or "", inside=inside, values=tuple(values)) for inside, values in found.items())
+    return tuple(
+        AddressRegion(sample=values[0].sample or "", inside=inside, values=tuple(values))
+        for inside, values in found.items()
+    )
 
 
 def _lies_in(block: str, address: str) -> bool:

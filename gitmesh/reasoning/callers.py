@@ -16,8 +16,8 @@ _address = lru_cache(maxsize=4096)(ipaddress.ip_address)
 def is_meant(caller: Caller, client: Client, *, deny: bool) -> bool | None:
     """Whether the item means the client; None where that hangs on an address that is not known.
 
-    A Deny errs on the closed side: an item by identity also means callers without one, and one that cannot be told by
-    identities means everybody.
+    A Deny errs on the closed side: an item by identity also means callers without one, and one that cannot be
+    told by identities means everybody.
     """
     return is_named(caller, client, deny=deny) and is_at(caller, client.ip)
 
@@ -30,7 +30,9 @@ def is_named(caller: Caller, client: Client, *, deny: bool) -> bool:
         return True
     if client.trust_domain is None:
         return False
-    return caller.kind == "authenticated" or any(is_principal(principal, client) for principal in caller.principals)
+    return caller.kind == "authenticated" or any(
+        is_principal(principal, client) for principal in caller.principals
+    )
 
 
 def is_principal(principal: Principal, client: Client) -> bool:
@@ -43,12 +45,16 @@ def is_principal(principal: Principal, client: Client) -> bool:
 
 
 def is_at(caller: Caller, ip: str) -> bool | None:
-    """Whether the item means callers at this address; None where that hangs on an address that is not known."""
+    """Whether the item means callers at this address; None where that hangs on an address that is not
+    known.
+    """
     if not (caller.ip_blocks or caller.not_ip_blocks):
         return True
     if not ip:
         return None
-    return (not caller.ip_blocks or is_inside(ip, caller.ip_blocks)) and not is_inside(ip, caller.not_ip_blocks)
+    return (not caller.ip_blocks or is_inside(ip, caller.ip_blocks)) and not is_inside(
+        ip, caller.not_ip_blocks
+    )
 
 
 def is_inside(ip: str, blocks: Iterable[str]) -> bool:

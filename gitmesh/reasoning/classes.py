@@ -1,7 +1,9 @@
-"""Everything that can be asked of one destination, in finitely many classes on each of which every decision is constant.
+"""Everything that can be asked of one destination, in finitely many classes on each of which every decision
+is constant.
 
-A class is a port, a class of clients and a class of requests, told apart by what any side (one set of policies, or two revisions) says:
-so what `can` answers to the one question of a class, on each side, it answers to all of them.
+A class is a port, a class of clients and a class of requests, told apart by what any side (one set of
+policies, or two revisions) says: so what `can` answers to the one question of a class, on each side, it
+answers to all of them.
 """
 
 from __future__ import annotations
@@ -88,8 +90,10 @@ class OneRequest:
 
 
 class Cell(Struct, frozen=True, kw_only=True):
-    """A class: its port, the numbers of its client and its request, and the answer of each side to `question`, which is a question of
-    this class, or of one that differs by rules which do not mean the client."""
+    """A class: its port, the numbers of its client and its request, and the answer of each side to
+    `question`, which is a question of this class, or of one that differs by rules which do not mean the
+    client.
+    """
 
     port: int
     client: int
@@ -99,7 +103,9 @@ class Cell(Struct, frozen=True, kw_only=True):
 
 
 class ClassRow(Struct, Generic[V], frozen=True, kw_only=True):
-    """Classes of which the same is said, as people read them: `requests` empty = all of them. `cells` are the classes themselves."""
+    """Classes of which the same is said, as people read them: `requests` empty = all of them. `cells` are the
+    classes themselves.
+    """
 
     verdict: V
     ports: tuple[int, ...]
@@ -109,8 +115,10 @@ class ClassRow(Struct, Generic[V], frozen=True, kw_only=True):
 
 
 class Destination:
-    """A Service with what is at stake for it on each side; of `ports` these alone, if there are some, and of requests `request` alone.
-    Raises UntoldError where there are too many classes, or unknown ones. `work` is what its answers cost, as in MOST_WORK."""
+    """A Service with what is at stake for it on each side; of `ports` these alone, if there are some, and of
+    requests `request` alone. Raises UntoldError where there are too many classes, or unknown ones. `work` is
+    what its answers cost, as in MOST_WORK.
+    """
 
     def __init__(
         self,
@@ -127,19 +135,34 @@ class Destination:
         found = {port for one in stakes for port in one.ports}
         numbers = sorted({port.number for port in found if not ports or port.number in ports})
         self._requests: Mapping[int, Askable] = {
-            number: _requests(found, number, stakes) if request is None else OneRequest(_sent(request, key, found, number))
+            number: (
+                _requests(found, number, stakes)
+                if request is None
+                else OneRequest(_sent(request, key, found, number))
+            )
             for number in numbers
         }
         self._relevant = {port: tuple(self._bits(port, stakes)) for port in numbers}
-        asked = sum(len(set(self._projected(port, client))) for port in numbers for client in range(len(askers.samples)))
-        self.work = asked * (1 + max(one.size for one in stakes)) + sum(one.work for one in self._requests.values())
+        asked = sum(
+            len(set(self._projected(port, client)))
+            for port in numbers
+            for client in range(len(askers.samples))
+        )
+        self.work = asked * (1 + max(one.size for one in stakes)) + sum(
+            one.work for one in self._requests.values()
+        )
         if asked > MOST or self.work > MOST_WORK:
-            raise UntoldError(f"{asked} kinds of clients and requests must be told apart, each by all of its rules, which is too much")
+            raise UntoldError(
+                f"{asked} kinds of clients and requests must be told apart, each by all of its rules, which"
+                " is too much"
+            )
 
     def _bits(self, port: int, stakes: Iterable[Stake]) -> Iterator[int]:
         """For each class of clients the rules at a port that can mean one of them."""
         grants = {grant for one in stakes for access in one.accesses(port) for grant in access.grants()}
-        bits = [(callers, deny, self._requests[port].bits(operations)) for callers, deny, operations in grants]
+        bits = [
+            (callers, deny, self._requests[port].bits(operations)) for callers, deny, operations in grants
+        ]
         for client in range(len(self._askers.samples)):
             found = 0
             for callers, deny, rules in bits:
@@ -148,7 +171,9 @@ class Destination:
             yield found
 
     def _projected(self, port: int, client: int) -> Iterator[int]:
-        """For each class of requests the rules that hold of it and can mean the client: what is equal is decided alike."""
+        """For each class of requests the rules that hold of it and can mean the client: what is equal is
+        decided alike.
+        """
         relevant = self._relevant[port][client]
         yield from (rules if rules < 0 else rules & relevant for rules in self._requests[port].rules)
 
@@ -157,7 +182,9 @@ class Destination:
         for port, requests in self._requests.items():
             for number, client in enumerate(self._askers.samples):
                 answers: dict[int, tuple[Question, tuple[Admission, ...]]] = {}
-                for request, (sample, rules) in enumerate(zip(requests.samples, self._projected(port, number), strict=True)):
+                for request, (sample, rules) in enumerate(
+                    zip(requests.samples, self._projected(port, number), strict=True)
+                ):
                     if rules not in answers:
                         question = _question(self._key, port, client, sample)
                         answers[rules] = question, tuple(can(question, side) for side in self._sides)
@@ -177,10 +204,16 @@ class Destination:
             for asked, numbers in alike.items():
                 told = self._askers.told(numbers)
                 for requests, ports_alike in asked:
-                    inside = tuple(cell for number in numbers for port in ports_alike for cell in clients[number][port])
-                    yield ClassRow(verdict=said, ports=ports_alike, callers=told, requests=requests, cells=inside)
+                    inside = tuple(
+                        cell for number in numbers for port in ports_alike for cell in clients[number][port]
+                    )
+                    yield ClassRow(
+                        verdict=said, ports=ports_alike, callers=told, requests=requests, cells=inside
+                    )
 
-    def _asked(self, ports: Mapping[int, Sequence[Cell]]) -> tuple[tuple[tuple[str, ...], tuple[int, ...]], ...]:
+    def _asked(
+        self, ports: Mapping[int, Sequence[Cell]]
+    ) -> tuple[tuple[tuple[str, ...], tuple[int, ...]], ...]:
         """Words for the requests, each with the ports of which they are all."""
         found: dict[tuple[str, ...], list[int]] = {}
         for port, cells in ports.items():
@@ -194,7 +227,9 @@ class Destination:
 
 
 def _sent(request: Sample, key: ServiceKey, ports: Iterable[ServicePort], number: int) -> Sample:
-    """The request as it is sent to a port: by the Service's name, unless it says otherwise, and as no request where proxies see none."""
+    """The request as it is sent to a port: by the Service's name, unless it says otherwise, and as no request
+    where proxies see none.
+    """
     namespace, name = key
     host = f"{name}.{namespace}{'' if number == 80 else f':{number}'}"
     http = any(port.http for port in ports if port.number == number)
@@ -202,11 +237,21 @@ def _sent(request: Sample, key: ServiceKey, ports: Iterable[ServicePort], number
 
 
 def _requests(ports: Iterable[ServicePort], number: int, stakes: Iterable[Stake]) -> Requests:
-    """What can be asked at a port. A port without a protocol is sniffed: proxies see requests on it, or none."""
+    """What can be asked at a port. A port without a protocol is sniffed: proxies see requests on it, or
+    none.
+    """
     seen = [port for port in ports if port.number == number and port.seen]
-    rules = (rule for one in stakes for access in one.accesses(number) for *_, rules in access.grants() for rule in rules)
+    rules = (
+        rule
+        for one in stakes
+        for access in one.accesses(number)
+        for *_, rules in access.grants()
+        for rule in rules
+    )
     http = any(port.http for port in seen)
-    return Requests(rules, http=http, raw=not http or any(not port.http or not port.protocol for port in seen))
+    return Requests(
+        rules, http=http, raw=not http or any(not port.http or not port.protocol for port in seen)
+    )
 
 
 def _question(key: ServiceKey, port: int, client: Client, sample: Sample) -> Question:

@@ -1,7 +1,8 @@
-"""Everybody who can ask, in classes that no rule tells apart, with a client of each and words for sets of them.
+"""Everybody who can ask, in classes that no rule tells apart, with a client of each and words for sets of
+them.
 
-Known callers are asked as they are. Everybody else is an identity of which each part is one that a rule names, or one that none does:
-of those that the same rules mean, the one that names least stands for all.
+Known callers are asked as they are. Everybody else is an identity of which each part is one that a rule
+names, or one that none does: of those that the same rules mean, the one that names least stands for all.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from gitmesh.resolution.matching import source_holds
 
 
 class Interest(Struct, frozen=True, kw_only=True):
-    """What tells clients of a destination apart: lists of callers, each with whether it denies, and the clients that policies set `tls`
-    for. `strips`: an identity may not be shown."""
+    """What tells clients of a destination apart: lists of callers, each with whether it denies, and the
+    clients that policies set `tls` for. `strips`: an identity may not be shown."""
 
     lists: tuple[tuple[tuple[Caller, ...], bool], ...]
     sources: tuple[SourceCondition, ...]
@@ -58,9 +59,15 @@ class Clients:
 
     def __init__(self, crowd: Crowd, about: Interest) -> None:
         self._about = about
-        self._view = crowd.view(proxies=bool(about.sources), labels=any(source.labels for source in about.sources))
+        self._view = crowd.view(
+            proxies=bool(about.sources), labels=any(source.labels for source in about.sources)
+        )
         principals = sorted({one for item, _ in about.items for one in item.principals}, key=repr)
-        self._clients = (*(one.client for one in self._view.residents), Client(), *strangers(principals, about.sources))
+        self._clients = (
+            *(one.client for one in self._view.residents),
+            Client(),
+            *strangers(principals, about.sources),
+        )
         known = len(self._view.residents)
         self._others = {key_of(client): known + number for number, client in enumerate(self._clients[known:])}
         self._shown = self._view.shown | {number for number in self._others.values() if number > known}
@@ -88,7 +95,11 @@ class Clients:
     def _unmet(self, met: Collection[int]) -> Iterator[set[int]]:
         """Known callers that no rule mentions, those that show an identity and those that do not."""
         if not self._about.sources:
-            yield from (members for members in (set(self._view.shown.difference(met)), set(self._view.hidden)) if members)
+            yield from (
+                members
+                for members in (set(self._view.shown.difference(met)), set(self._view.hidden))
+                if members
+            )
 
     def _classified(self) -> tuple[tuple[tuple[int, int], ...], ...]:
         """Groups at places (both by number) of which the same decisions hold."""
@@ -140,8 +151,12 @@ class Clients:
         alike: dict[frozenset[int], set[int]] = {}
         for group, found in places.items():
             alike.setdefault(frozenset(found), set()).update(self._groups[group])
-        texts = [(name, self._from(where)) for where, members in alike.items() for name in {*self._names(members)}]
-        yield from (f"{name}{where}" for name, where in sorted(texts, key=lambda one: (_order(one[0]), one[1])))
+        texts = [
+            (name, self._from(where)) for where, members in alike.items() for name in {*self._names(members)}
+        ]
+        yield from (
+            f"{name}{where}" for name, where in sorted(texts, key=lambda one: (_order(one[0]), one[1]))
+        )
 
     def _from(self, places: Collection[int]) -> str:
         return addresses.told([self._regions[place] for place in places], self._regions)
@@ -156,8 +171,8 @@ class Clients:
             yield from self._unknown(members)
 
     def _known(self, members: Collection[int]) -> Iterator[str]:
-        """By their ServiceAccounts, or by their workloads where not all of a ServiceAccount's are meant. What another cluster calls by
-        the same identity is named once."""
+        """By their ServiceAccounts, or by their workloads where not all of a ServiceAccount's are meant. What
+        another cluster calls by the same identity is named once."""
         found = [self._view.residents[number] for number in members if number < len(self._view.residents)]
         own = {identity(one.client) for one in found if not one.cluster}
         for one in found:
@@ -171,7 +186,9 @@ class Clients:
             if number in members:
                 client = self._clients[number]
                 same = self._view.by_name.get((client.namespace, client.service_account), ())
-                named = any(one in members and identity(self._clients[one]) == identity(client) for one in same)
+                named = any(
+                    one in members and identity(self._clients[one]) == identity(client) for one in same
+                )
                 broader = wider(client, self._others)
                 if not named and not (broader and all(each in members for each in broader)):
                     yield self._stranger(client, members)

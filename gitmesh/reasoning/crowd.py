@@ -1,4 +1,6 @@
-"""The known callers of a cluster, looked up by what a rule says of an identity: what it does not mention costs nothing."""
+"""The known callers of a cluster, looked up by what a rule says of an identity: what it does not mention
+costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,10 @@ IdentityKey: TypeAlias = tuple[str | None, str, str]
 
 
 class CrowdView(Struct, frozen=True, kw_only=True):
-    """The callers, numbered, each with what of it can matter. `by_principal` finds those that show an identity by each principal that
-    means them, `by_account` by what their ServiceAccount is called, `by_name` by its namespace and name; `hidden` show none."""
+    """The callers, numbered, each with what of it can matter. `by_principal` finds those that show an
+    identity by each principal that means them, `by_account` by what their ServiceAccount is called, `by_name`
+    by its namespace and name; `hidden` show none.
+    """
 
     residents: tuple[Resident, ...]
     by_principal: Mapping[IdentityKey, tuple[int, ...]]
@@ -40,16 +44,25 @@ class Crowd:
         self._views: dict[tuple[bool, bool], CrowdView] = {}
 
     def view(self, *, proxies: bool, labels: bool) -> CrowdView:
-        """The callers, told apart by whether they have a proxy of the cluster, and by labels, only where that matters."""
+        """The callers, told apart by whether they have a proxy of the cluster, and by labels, only where that
+        matters.
+        """
         if (proxies, labels) not in self._views:
-            told = {_shown(one): one for one in (_simple(one, proxies=proxies, labels=labels) for one in self._residents)}
+            told = {
+                _shown(one): one
+                for one in (_simple(one, proxies=proxies, labels=labels) for one in self._residents)
+            }
             self._views[proxies, labels] = _view(tuple(told.values()))
         return self._views[proxies, labels]
 
 
 def _simple(one: Resident, *, proxies: bool, labels: bool) -> Resident:
     client = one.client if proxies else replace(one.client, mesh="")
-    return replace(one, client=client) if labels else replace(one, client=replace(client, labels={}), workload=one.account)
+    return (
+        replace(one, client=client)
+        if labels
+        else replace(one, client=replace(client, labels={}), workload=one.account)
+    )
 
 
 def _shown(one: Resident) -> object:
@@ -58,12 +71,17 @@ def _shown(one: Resident) -> object:
 
 def _view(residents: tuple[Resident, ...]) -> CrowdView:
     shown = [number for number, one in enumerate(residents) if one.client.trust_domain is not None]
-    principals = [(principal, number) for number in shown for principal in _principals(residents[number].client)]
+    principals = [
+        (principal, number) for number in shown for principal in _principals(residents[number].client)
+    ]
     return CrowdView(
         residents=residents,
         by_principal=_index(principals),
         by_account=_index((one.account, number) for number, one in enumerate(residents)),
-        by_name=_index(((one.client.namespace, one.client.service_account), number) for number, one in enumerate(residents)),
+        by_name=_index(
+            ((one.client.namespace, one.client.service_account), number)
+            for number, one in enumerate(residents)
+        ),
         shown=frozenset(shown),
         hidden=frozenset(range(len(residents))).difference(shown),
         domains=frozenset(one.client.trust_domain for one in residents if not one.cluster),

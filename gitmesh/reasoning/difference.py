@@ -1,7 +1,8 @@
 """Which requests two revisions of the policies decide otherwise, told completely: nothing is sampled.
 
-Destinations of which all that decides is the same are skipped. What the calculator cannot tell is a change of its own, Unknown; where
-neither side can be told as both are held, the last good objects stay in force on both, and nothing changes.
+Destinations of which all that decides is the same are skipped. What the calculator cannot tell is a change of
+its own, Unknown; where neither side can be told as both are held, the last good objects stay in force on
+both, and nothing changes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from gitmesh.reasoning.strangers import ANYBODY
 from gitmesh.reasoning.values import UntoldError
 
 MOST_IN_ALL = 40_000_000
-"""Looks at single rules and callers, for one cluster; a minute or two. The destination that goes beyond it is the last."""
+"""Looks at single rules and callers, for one cluster; a minute or two. The destination that goes beyond it is
+the last.
+"""
 
 _Verdict: TypeAlias = tuple[Effect, Answer, Answer]
 
@@ -34,11 +37,12 @@ def access_changes(
     among: Collection[ServiceKey] | None = None,
     tick: Callable[[], object] = lambda: None,
 ) -> tuple[AccessChange, ...]:
-    """The requests that one cluster decides otherwise after than before, sorted. `callers` are those that are known (`population`).
+    """The requests that one cluster decides otherwise after than before, sorted. `callers` are those that are
+    known (`population`).
 
-    Everybody who is not among them is asked, too. A request whose address is not known is none: where rules ask for addresses, all
-    addresses are compared. `among` are the destinations of which something that decides may differ (None = any).
-    `tick` is called in between; what it raises ends the comparison.
+    Everybody who is not among them is asked, too. A request whose address is not known is none: where rules
+    ask for addresses, all addresses are compared. `among` are the destinations of which something that
+    decides may differ (None = any). `tick` is called in between; what it raises ends the comparison.
     """
     return tuple(sorted(_Difference(before, after, tuple(callers)).changes(among, tick)))
 
@@ -51,7 +55,9 @@ class _Difference:
         self.clients: dict[Interest, Clients] = {}
         self.left = MOST_IN_ALL
 
-    def changes(self, among: Collection[ServiceKey] | None, tick: Callable[[], object]) -> Iterator[AccessChange]:
+    def changes(
+        self, among: Collection[ServiceKey] | None, tick: Callable[[], object]
+    ) -> Iterator[AccessChange]:
         first, second = (side.index.facts.service_index.keys() for side in self.sides)
         for key in first ^ second:
             yield _untold(key, (), "the Service is in the facts of one side only")
@@ -65,13 +71,17 @@ class _Difference:
         try:
             destination = self._destination(key, stakes)
         except UntoldError as error:
-            yield _untold(key, tuple(sorted({port.number for one in stakes for port in one.ports})), str(error))
+            yield _untold(
+                key, tuple(sorted({port.number for one in stakes for port in one.ports})), str(error)
+            )
             return
         yield from (_change(key, row) for row in destination.rows(destination.cells(), _verdict))
         yield from _without_pods(key, stakes)
 
     def _destination(self, key: ServiceKey, stakes: Sequence[Stake]) -> Destination:
-        """Raises UntoldError where it is too much, by itself or after all others: one that is costs as much as one may."""
+        """Raises UntoldError where it is too much, by itself or after all others: one that is costs as much
+        as one may.
+        """
         if self.left <= 0:
             raise UntoldError("the policies of too many destinations differ to compare all of their requests")
         work = MOST_WORK
@@ -130,7 +140,9 @@ def _differing(cell: Cell) -> Iterator[Ruling]:
     same = {(workload.key, port, ruling.answer) for workload, port, ruling in before.pods}
     if after.ruling:
         yield after.ruling
-    yield from (ruling for workload, port, ruling in after.pods if (workload.key, port, ruling.answer) not in same)
+    yield from (
+        ruling for workload, port, ruling in after.pods if (workload.key, port, ruling.answer) not in same
+    )
 
 
 def rulings(found: Admission) -> Iterator[Ruling]:
@@ -142,7 +154,11 @@ def rulings(found: Admission) -> Iterator[Ruling]:
 
 def deciding(found: Iterable[Ruling]) -> tuple[Origin, ...]:
     """The lines that decide: also the Allows that do not admit, where that is why."""
-    return tuple(sorted({origin for one in found for origin in (*one.deciding, *(tried.origin for tried in one.tried))}))
+    return tuple(
+        sorted(
+            {origin for one in found for origin in (*one.deciding, *(tried.origin for tried in one.tried))}
+        )
+    )
 
 
 def _without_pods(key: ServiceKey, stakes: Sequence[Stake]) -> Iterator[AccessChange]:

@@ -1,4 +1,6 @@
-"""The parts of a request (path, method, host, each header that some rule names), each cut by what rules ask of it."""
+"""The parts of a request (path, method, host, each header that some rule names), each cut by what rules ask
+of it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def rule_of(operation: Operation) -> Rule:
 
 
 class Dimension(Struct, frozen=True, kw_only=True):
-    """One part of a request: its values, those of which the same rules hold together. `rules` are bits, one for each rule."""
+    """One part of a request: its values, those of which the same rules hold together. `rules` are bits, one
+    for each rule.
+    """
 
     name: str
     groups: tuple[tuple[int, tuple[Value, ...]], ...]
@@ -45,11 +49,17 @@ def dimensions(rules: Sequence[Rule]) -> Iterator[Dimension]:
     yield _listed(METHOD, [methods for _, methods, *_ in rules], operator.eq, _methods)
     yield _listed(HOST, [hosts for _, _, hosts, _ in rules], is_host, _hosts)
     names = sorted({condition.name for *_, headers in rules for condition in headers})
-    yield from (_header(name, [[one for one in headers if one.name == name] for *_, headers in rules]) for name in names)
+    yield from (
+        _header(name, [[one for one in headers if one.name == name] for *_, headers in rules])
+        for name in names
+    )
 
 
 def _listed(
-    name: str, lists: Sequence[Sequence[str]], holds: Callable[[str, str], bool], tried: Callable[[Collection[str]], Iterator[str]]
+    name: str,
+    lists: Sequence[Sequence[str]],
+    holds: Callable[[str, str], bool],
+    tried: Callable[[Collection[str]], Iterator[str]],
 ) -> Dimension:
     """A part of which rules list patterns, an empty list meaning any."""
     patterns = sorted({pattern for each in lists for pattern in each})
@@ -66,10 +76,17 @@ def _header(name: str, lists: Sequence[Sequence[NamedCondition]]) -> Dimension:
     """A header of which rules list conditions, all of which must hold."""
     conditions = {one.condition for each in lists for one in each}
     if any(one.ignore_case or one.form not in ("exact", "prefix", "suffix", "present") for one in conditions):
-        raise UntoldError(f"a rule asks for the header {name} by an expression, and which values that tells apart is not known")
-    by_form = {form: [one.value for one in conditions if one.form == form] for form in ("exact", "prefix", "suffix")}
+        raise UntoldError(
+            f"a rule asks for the header {name} by an expression, and which values that tells apart is not"
+            " known"
+        )
+    by_form = {
+        form: [one.value for one in conditions if one.form == form] for form in ("exact", "prefix", "suffix")
+    }
     other = strange(one.value for one in conditions)
-    words = {_condition(name, one.form, one.value): partial(holds, one, path=False) for one in sorted(conditions)}
+    words = {
+        _condition(name, one.form, one.value): partial(holds, one, path=False) for one in sorted(conditions)
+    }
     values = cut((None, *samples(by_form["exact"], by_form["prefix"], by_form["suffix"], other)), words)
 
     def meant(value: Value) -> int:
@@ -124,11 +141,15 @@ def _methods(patterns: Collection[str]) -> Iterator[str]:
 
 
 def _hosts(patterns: Collection[str]) -> Iterator[str]:
-    """Hosts as patterns spell them, and each with further ports: a pattern without a port means any, an ending may be a port's."""
+    """Hosts as patterns spell them, and each with further ports: a pattern without a port means any, an
+    ending may be a port's.
+    """
     exact, begin, end = _split(one.lower() for one in patterns)
     other = strange(patterns)
     hosts = list(samples(exact, begin, end, other))
-    ports = list(samples([one.rpartition(":")[2] for one in end if ":" in one], (), filter(str.isdigit, end), other))
+    ports = list(
+        samples([one.rpartition(":")[2] for one in end if ":" in one], (), filter(str.isdigit, end), other)
+    )
     if len(hosts) * len(ports) > MOST:
         raise UntoldError(f"the rules name {len(patterns)} hosts, with more ports than can be told apart")
     yield from hosts

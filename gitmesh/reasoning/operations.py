@@ -1,4 +1,6 @@
-"""Whether one rule of an AccessPolicy means a request (api.md, AccessPolicy: `*` is textual, hosts ignore case)."""
+"""Whether one rule of an AccessPolicy means a request (api.md, AccessPolicy: `*` is textual, hosts ignore
+case).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from gitmesh.resolution.matching import named_holds
 
 
 def holds(operation: Operation, ports: frozenset[int], question: Question) -> bool:
-    """Whether the rule means the request. `ports` are the Service ports by which its destination reaches the pods' port."""
+    """Whether the rule means the request. `ports` are the Service ports by which its destination reaches the
+    pods' port.
+    """
     if (operation.ports and not ports & set(operation.ports)) or (asks_http(operation) and not question.http):
         return False
     return (
@@ -20,7 +24,9 @@ def holds(operation: Operation, ports: frozenset[int], question: Question) -> bo
 
 
 def asks_http(operation: Operation) -> bool:
-    """Whether the rule asks for what only a request has: it then means no connection in which proxies see none."""
+    """Whether the rule asks for what only a request has: it then means no connection in which proxies see
+    none.
+    """
     return bool(operation.paths or operation.methods or operation.hosts or operation.headers)
 
 

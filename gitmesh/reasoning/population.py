@@ -12,8 +12,10 @@ from gitmesh.reasoning.questions import Client
 
 
 class Resident(Struct, frozen=True, kw_only=True):
-    """A caller that is known: `account` is its ServiceAccount as people call it, `workload` its workload, where only some of the
-    ServiceAccount's are meant. Of a pod without proxy both say that it shows no identity."""
+    """A caller that is known: `account` is its ServiceAccount as people call it, `workload` its workload,
+    where only some of the ServiceAccount's are meant. Of a pod without proxy both say that it shows no
+    identity.
+    """
 
     client: Client
     account: str
@@ -23,8 +25,16 @@ class Resident(Struct, frozen=True, kw_only=True):
 
 
 def population(cluster: str, facts: Mapping[str, ClusterFacts | None]) -> tuple[Resident, ...]:
-    """Who may call the cluster's destinations: its own workloads and ServiceAccounts, then the identities of other clusters."""
-    return tuple(_among(cluster, facts, {name: tuple(_foreign(known)) for name, known in facts.items() if known is not None}))
+    """Who may call the cluster's destinations: its own workloads and ServiceAccounts, then the identities of
+    other clusters.
+    """
+    return tuple(
+        _among(
+            cluster,
+            facts,
+            {name: tuple(_foreign(known)) for name, known in facts.items() if known is not None},
+        )
+    )
 
 
 def populations(facts: Mapping[str, ClusterFacts | None]) -> Mapping[str, tuple[Resident, ...]]:
@@ -33,7 +43,9 @@ def populations(facts: Mapping[str, ClusterFacts | None]) -> Mapping[str, tuple[
     return {cluster: tuple(_among(cluster, facts, strangers)) for cluster in facts}
 
 
-def _among(cluster: str, facts: Mapping[str, ClusterFacts | None], strangers: Mapping[str, tuple[Resident, ...]]) -> Iterator[Resident]:
+def _among(
+    cluster: str, facts: Mapping[str, ClusterFacts | None], strangers: Mapping[str, tuple[Resident, ...]]
+) -> Iterator[Resident]:
     own = facts.get(cluster)
     if own is not None:
         yield from _own(own)
@@ -76,8 +88,14 @@ def _idle(facts: ClusterFacts) -> Iterator[tuple[str, str, str, str]]:
 def _foreign(facts: ClusterFacts) -> Iterator[Resident]:
     """Its identities; how their requests are routed is decided where they are, so here they have no proxy."""
     domains = {mesh.name: mesh.trust_domain for mesh in facts.meshes}
-    running = {(one.namespace, one.service_account, domains[one.mesh]) for one in facts.workloads if one.mesh in domains}
-    for namespace, name, domain in sorted({*running, *((namespace, name, domain) for namespace, name, domain, _ in _idle(facts))}):
+    running = {
+        (one.namespace, one.service_account, domains[one.mesh])
+        for one in facts.workloads
+        if one.mesh in domains
+    }
+    for namespace, name, domain in sorted(
+        {*running, *((namespace, name, domain) for namespace, name, domain, _ in _idle(facts))}
+    ):
         label = f"{namespace}/{name}@{facts.cluster}"
         client = Client(namespace=namespace, service_account=name, trust_domain=domain)
         yield Resident(client=client, account=label, workload=label, cluster=facts.cluster)

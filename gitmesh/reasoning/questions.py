@@ -17,7 +17,8 @@ ServiceKey = tuple[str, str]
 
 
 class Client(Struct, frozen=True, kw_only=True):
-    """Who calls. `trust_domain` None: it shows no identity; `mesh` "": it has no proxy, so nothing is routed for it.
+    """Who calls. `trust_domain` None: it shows no identity; `mesh` "": it has no proxy, so nothing is routed
+    for it.
 
     `ip` "" means that the address is not known: what depends on it is then not decided.
     """
@@ -31,8 +32,8 @@ class Client(Struct, frozen=True, kw_only=True):
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """A request of a client to a Service (namespace, name), `port` a Service port number. Header names in lower case, the path
-    without query. `http` false: a connection in which proxies see no requests."""
+    """A request of a client to a Service (namespace, name), `port` a Service port number. Header names in
+    lower case, the path without query. `http` false: a connection in which proxies see no requests."""
 
     client: Client
     service: ServiceKey
@@ -60,7 +61,9 @@ class Question(Struct, frozen=True, kw_only=True):
 
 
 class Pair(Struct, frozen=True):
-    """A container port of a workload's pods, and the Services that reach it, each with the Service ports by which it does."""
+    """A container port of a workload's pods, and the Services that reach it, each with the Service ports by
+    which it does.
+    """
 
     workload: Workload
     number: int
@@ -68,17 +71,23 @@ class Pair(Struct, frozen=True):
 
 
 class Known:
-    """One cluster: its facts, the units decided for it, and the keys of those that are held; `refused` are destinations that are held
-    as their pods would refuse what policies ask for."""
+    """One cluster: its facts, the units decided for it, and the keys of those that are held; `refused` are
+    destinations that are held as their pods would refuse what policies ask for."""
 
     def __init__(
-        self, facts: ClusterFacts, units: Iterable[Unit], held: Collection[UnitKey], refused: Iterable[DestinationUnit] = ()
+        self,
+        facts: ClusterFacts,
+        units: Iterable[Unit],
+        held: Collection[UnitKey],
+        refused: Iterable[DestinationUnit] = (),
     ) -> None:
         found = [unit for unit in units if unit.key not in held]
         self.index = Index(facts)
         self.refused = {unit.service.key: unit for unit in refused}
         self._held = frozenset(held)
-        self.destinations = {unit.service.key: self._decided(unit) for unit in found if isinstance(unit, DestinationUnit)}
+        self.destinations = {
+            unit.service.key: self._decided(unit) for unit in found if isinstance(unit, DestinationUnit)
+        }
         self.meshes = {unit.mesh.name: unit for unit in found if isinstance(unit, MeshUnit)}
         self._pairs: dict[tuple[tuple[str, str, str], int], Pair] = {}
 
@@ -89,7 +98,9 @@ class Known:
         return replace(unit, access=None) if self.holds(unit.service.key, "access") else unit
 
     def holds(self, service: ServiceKey, half: Half) -> bool:
-        """Whether this half of the destination is held: its last good objects stay in force, whatever they say."""
+        """Whether this half of the destination is held: its last good objects stay in force, whatever they
+        say.
+        """
         whole = UnitKey(kind="Destination", namespace=service[0], name=service[1])
         return whole in self._held or replace(whole, half=half) in self._held
 
@@ -101,12 +112,19 @@ class Known:
         """The (workload, container port) pairs behind a port of a Service; a named target may be none."""
         found = [one for one in service.ports if one.number == port]
         workloads = self.index.behind(service)
-        return tuple(self._pair(w, number) for one in found for w in workloads for number in sorted(targets(one, [w])))
+        return tuple(
+            self._pair(w, number) for one in found for w in workloads for number in sorted(targets(one, [w]))
+        )
 
     def _pair(self, workload: Workload, number: int) -> Pair:
         place = (workload.key, number)
         if place not in self._pairs:
             services = sorted(self.index.services_of.get(workload.key, ()), key=lambda service: service.key)
-            ports = ((s, frozenset(p.number for p in s.ports if number in targets(p, [workload]))) for s in services)
-            self._pairs[place] = Pair(workload, number, tuple((service, numbers) for service, numbers in ports if numbers))
+            ports = (
+                (s, frozenset(p.number for p in s.ports if number in targets(p, [workload])))
+                for s in services
+            )
+            self._pairs[place] = Pair(
+                workload, number, tuple((service, numbers) for service, numbers in ports if numbers)
+            )
         return self._pairs[place]

@@ -1,7 +1,8 @@
-"""Everything that can be asked at one port, in classes that no rule tells apart, with a request of each and words for sets of them.
+"""Everything that can be asked at one port, in classes that no rule tells apart, with a request of each and
+words for sets of them.
 
-A request has several parts (path, method, host, each header that some rule names), and a rule is a conjunction over them: so requests
-of which the same rules hold are one class, however many there are.
+A request has several parts (path, method, host, each header that some rule names), and a rule is a
+conjunction over them: so requests of which the same rules hold are one class, however many there are.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ Box = Mapping[int, frozenset[int]]
 
 
 class Requests:
-    """The classes of one port, numbered; `http` and `raw`: whether proxies see requests on it, or none, or may see either.
+    """The classes of one port, numbered; `http` and `raw`: whether proxies see requests on it, or none, or
+    may see either.
 
-    `samples` has a request of each, `rules` the rules that hold of it as bits (-1 where proxies see none), `work`
-    what it cost to find them.
+    `samples` has a request of each, `rules` the rules that hold of it as bits (-1 where proxies see none),
+    `work` what it cost to find them.
     """
 
     def __init__(self, operations: Iterable[Operation], *, http: bool, raw: bool) -> None:
@@ -51,7 +53,9 @@ class Requests:
         self._numbers = {rules: number for number, rules in enumerate(classes)}
         self._bits = {rule: 1 << bit for bit, rule in enumerate(self._rules)}
         self._raw = len(classes) if raw else -1
-        self.samples = tuple(self._sample(groups) for groups in classes.values()) + ((Sample(http=False),) if raw else ())
+        self.samples = tuple(self._sample(groups) for groups in classes.values()) + (
+            (Sample(http=False),) if raw else ()
+        )
         self.rules = (*classes, *((-1,) if raw else ()))
         self.work = len(self._rules) * sum(len(one.values) for one in self._dimensions)
 
@@ -60,9 +64,21 @@ class Requests:
         return sum({bit for one in operations if (bit := self._bits.get(rule_of(one)))})
 
     def _sample(self, groups: Sequence[int]) -> Sample:
-        chosen = {one.name: one.groups[group][1][0].sample for one, group in zip(self._dimensions, groups, strict=True)}
-        headers = {name: text for name, text in chosen.items() if name not in (PATH, METHOD, HOST) and text is not None}
-        return Sample(method=chosen.get(METHOD) or "GET", path=chosen.get(PATH) or "/", authority=chosen.get(HOST) or "", headers=headers)
+        chosen = {
+            one.name: one.groups[group][1][0].sample
+            for one, group in zip(self._dimensions, groups, strict=True)
+        }
+        headers = {
+            name: text
+            for name, text in chosen.items()
+            if name not in (PATH, METHOD, HOST) and text is not None
+        }
+        return Sample(
+            method=chosen.get(METHOD) or "GET",
+            path=chosen.get(PATH) or "/",
+            authority=chosen.get(HOST) or "",
+            headers=headers,
+        )
 
     def told(self, chosen: Collection[int]) -> tuple[str, ...]:
         """Words for some of the classes; none for all of them."""
@@ -79,7 +95,11 @@ class Requests:
         return [(first, *(one for one in every if one != first)) for first in every] or [()]
 
     def _boxes(self, order: Sequence[int], wanted: frozenset[int]) -> list[Box]:
-        return list(_boxes(_Regions(self._dimensions, order, self._numbers, wanted).region((1 << len(self._rules)) - 1)))
+        return list(
+            _boxes(
+                _Regions(self._dimensions, order, self._numbers, wanted).region((1 << len(self._rules)) - 1)
+            )
+        )
 
     def _texts(self, box: Box) -> Iterator[str]:
         said = {}
@@ -93,7 +113,13 @@ class Requests:
 class _Regions:
     """Which of the wanted classes the groups of each dimension lead to; what leads to the same is one."""
 
-    def __init__(self, dimensions: Sequence[Dimension], order: Sequence[int], numbers: Mapping[int, int], wanted: frozenset[int]) -> None:
+    def __init__(
+        self,
+        dimensions: Sequence[Dimension],
+        order: Sequence[int],
+        numbers: Mapping[int, int],
+        wanted: frozenset[int],
+    ) -> None:
         self.dimensions, self.order, self.numbers, self.wanted = dimensions, order, numbers, wanted
         self.known: dict[tuple[int, int], Region] = {}
 

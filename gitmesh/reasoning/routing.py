@@ -1,4 +1,6 @@
-"""How a request is treated on its way (api.md, TrafficPolicy), told from units: the first route of which the match holds."""
+"""How a request is treated on its way (api.md, TrafficPolicy), told from units: the first route of which the
+match holds.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ __all__ = ["Found", "Routing", "route", "tls_of"]
 
 
 class Found(StrEnum):
-    """Whether there is a decision: `NoProxy`, no proxy of the client's takes it; `NotHttp`, proxies see no requests on the port."""
+    """Whether there is a decision: `NoProxy`, no proxy of the client's takes it; `NotHttp`, proxies see no
+    requests on the port.
+    """
 
     DECIDED = "Decided"
     NO_PROXY = "NoProxy"
@@ -27,12 +31,14 @@ class Found(StrEnum):
 
 
 class Routing(Struct, frozen=True, kw_only=True):
-    """The decided value of every field that some policy sets; what is not here keeps the mesh's own behaviour.
+    """The decided value of every field that some policy sets; what is not here keeps the mesh's own
+    behaviour.
 
-    `request` and `connection` use the policy model's Python names. `targets` and `mirrors` resolve `split` and `mirror`, in the
-    same order; `match` are the requests that are treated so, and what `replacePrefixMatch` replaces the prefix of; `rules` are the
-    rules that take part, greatest first; `headers` says who changes each (side, header name), and `items` where each item of `split`
-    and `mirror` stands. `ended` are fields that a policy leaves to the mesh, and where.
+    `request` and `connection` use the policy model's Python names. `targets` and `mirrors` resolve `split`
+    and `mirror`, in the same order; `match` are the requests that are treated so, and what
+    `replacePrefixMatch` replaces the prefix of; `rules` are the rules that take part, greatest first;
+    `headers` says who changes each (side, header name), and `items` where each item of `split` and `mirror`
+    stands. `ended` are fields that a policy leaves to the mesh, and where.
     """
 
     found: Found
@@ -82,17 +88,23 @@ def _taken(unit: DestinationUnit, question: Question) -> Route | None:
 
 
 def _ended(unit: DestinationUnit, question: Question, decided: Collection[str]) -> Mapping[str, Origin]:
-    """Of fields that nothing decides: the greatest rule that means the request leaves them to the mesh, if there is one."""
+    """Of fields that nothing decides: the greatest rule that means the request leaves them to the mesh, if
+    there is one.
+    """
     request, found = question.request(), dict[str, Origin]()
     for one in unit.ended:
-        if one.field not in decided and (question.http or one.field in CONNECTION_FIELDS) and matches(one.match, request):
+        if (
+            one.field not in decided
+            and (question.http or one.field in CONNECTION_FIELDS)
+            and matches(one.match, request)
+        ):
             found.setdefault(one.field, one.origin)
     return found
 
 
 def tls_of(question: Question, known: Known) -> Decided | None:
-    """The `tls` that a policy sets for the client's connection, if its proxy makes one, also where it is held as it would be
-    refused; None keeps the mesh's own."""
+    """The `tls` that a policy sets for the client's connection, if its proxy makes one, also where it is held
+    as it would be refused; None keeps the mesh's own."""
     unit = known.refused.get(question.service) or known.destinations.get(question.service)
     decided = _connection(unit, question).get("tls") if unit and question.client.mesh else None
     return decided if decided is not None and isinstance(decided.value, Tls) else None

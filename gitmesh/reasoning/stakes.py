@@ -1,6 +1,8 @@
-"""All that an answer about a destination can hang on (`access.can` reads nothing else), as values to compare: places in files left out.
+"""All that an answer about a destination can hang on (`access.can` reads nothing else), as values to compare:
+places in files left out.
 
-Two sides on which these are equal decide every request alike; what they name is what tells requests and clients apart.
+Two sides on which these are equal decide every request alike; what they name is what tells requests and
+clients apart.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from gitmesh.reasoning.questions import Known, Pair, ServiceKey
 
 _Grants = frozenset[tuple[tuple[Caller, ...], frozenset[Operation]]]
 TlsChain = tuple[tuple[SourceCondition, Tls | None], ...]
-"""The clients that are meant, and what is decided for the first of them that means a client; None leaves it to the mesh."""
+"""The clients that are meant, and what is decided for the first of them that means a client; None leaves it
+to the mesh.
+"""
 
 
 class AccessStake(Struct, frozen=True, kw_only=True):
@@ -63,12 +67,16 @@ class Stake(Struct, frozen=True, kw_only=True):
     def size(self) -> int:
         """How many callers and rules must be looked at to answer one request."""
         grants = (grant for access in self.accesses() for grant in access.grants())
-        return sum(len(rules) + sum(1 + len(one.principals) for one in callers) for callers, _, rules in grants)
+        return sum(
+            len(rules) + sum(1 + len(one.principals) for one in callers) for callers, _, rules in grants
+        )
 
     @property
     def disabled(self) -> bool:
         """Whether mTLS is disabled for some of its pods."""
-        return any(pair.mesh is not None and pair.mesh[0] == "Disabled" for _, pairs in self.pairs for pair in pairs)
+        return any(
+            pair.mesh is not None and pair.mesh[0] == "Disabled" for _, pairs in self.pairs for pair in pairs
+        )
 
 
 def stake(key: ServiceKey, known: Known) -> Stake:
@@ -80,7 +88,9 @@ def stake(key: ServiceKey, known: Known) -> Stake:
         selected=bool(service.selector),
         own=_access(key, known),
         held=known.holds(key, "access"),
-        pairs=tuple((number, tuple(_pair(one, known) for one in known.behind(service, number))) for number in numbers),
+        pairs=tuple(
+            (number, tuple(_pair(one, known) for one in known.behind(service, number))) for number in numbers
+        ),
         tls=tuple((number, chain) for number in numbers if (chain := _tls(key, number, known))),
     )
 
@@ -112,7 +122,9 @@ def _pair(pair: Pair, known: Known) -> PairStake:
         number=pair.number,
         proxied=(workload.mesh, workload.guards(pair.number), bool(workload.bare)),
         mesh=_mesh(pair, known.meshes.get(workload.mesh), known),
-        reached=tuple((ports, _access(one.key, known), known.holds(one.key, "access")) for one, ports in pair.reached),
+        reached=tuple(
+            (ports, _access(one.key, known), known.holds(one.key, "access")) for one, ports in pair.reached
+        ),
     )
 
 

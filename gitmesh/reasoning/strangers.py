@@ -1,4 +1,6 @@
-"""Callers that the facts do not know: of those that the same rules mean, the one that names least stands for all."""
+"""Callers that the facts do not know: of those that the same rules mean, the one that names least stands for
+all.
+"""
 
 from __future__ import annotations
 
@@ -37,15 +39,23 @@ def strangers(principals: Sequence[Principal], sources: Sequence[SourceCondition
     yield from (Client(**parts) for parts in found.values())
 
 
-def _parts(principals: Iterable[Principal], sources: Sequence[SourceCondition]) -> Mapping[str, tuple[Sequence[Any], _Meets]]:
+def _parts(
+    principals: Iterable[Principal], sources: Sequence[SourceCondition]
+) -> Mapping[str, tuple[Sequence[Any], _Meets]]:
     """Of each part of a client the values to try, and whether one is what a rule asks for."""
-    named = {part: {getattr(one, part) for one in principals} for part in ("trust_domain", "namespace", "service_account")}
+    named = {
+        part: {getattr(one, part) for one in principals}
+        for part in ("trust_domain", "namespace", "service_account")
+    }
     spaces = {name for source in sources for name in source.namespaces}
     accounts = {name for source in sources for name in source.service_accounts}
     return {
         "trust_domain": (_names(named["trust_domain"]), _meets("trust_domain", "")),
         "namespace": (_names(named["namespace"] | spaces), _meets("namespace", "namespaces")),
-        "service_account": (_names(named["service_account"] | accounts), _meets("service_account", "service_accounts")),
+        "service_account": (
+            _names(named["service_account"] | accounts),
+            _meets("service_account", "service_accounts"),
+        ),
         "labels": (_labellings(sources), _labelled),
         "mesh": (("", NOBODY) if sources else ("",), lambda _rule, _value: True),
     }
@@ -79,22 +89,36 @@ def _labellings(sources: Iterable[SourceCondition]) -> list[Mapping[str, str]]:
         ways *= len(choices)
     if ways > MOST:
         raise UntoldError(f"tls is set for clients by {len(keys)} labels, which tells too many of them apart")
-    return [{key: value for key, value in zip(keys, way, strict=True) if value is not None} for way in product(*keys.values())]
+    return [
+        {key: value for key, value in zip(keys, way, strict=True) if value is not None}
+        for way in product(*keys.values())
+    ]
 
 
 def key_of(client: Client) -> Key:
     """All that it is but its address."""
-    return client.trust_domain, client.namespace, client.service_account, tuple(sorted(client.labels.items())), client.mesh
+    return (
+        client.trust_domain,
+        client.namespace,
+        client.service_account,
+        tuple(sorted(client.labels.items())),
+        client.mesh,
+    )
 
 
 def wider(client: Client, others: Mapping[Key, int]) -> list[int]:
-    """Of other strangers those that name all but the fewest parts of what this one names; of who shows no identity, none."""
+    """Of other strangers those that name all but the fewest parts of what this one names; of who shows no
+    identity, none.
+    """
     if client.trust_domain is None:
         return []
     key = key_of(client)
     named = [place for place, part in enumerate(key) if part != _LEAST[place]]
     for size in range(1, len(named) + 1):
-        keys = (tuple(_LEAST[at] if at in left else part for at, part in enumerate(key)) for left in combinations(named, size))
+        keys = (
+            tuple(_LEAST[at] if at in left else part for at, part in enumerate(key))
+            for left in combinations(named, size)
+        )
         if found := [others[each] for each in keys if each in others]:
             return found
     return []
@@ -104,7 +128,17 @@ def stranger_text(client: Client) -> str:
     """Words for a stranger; its trust domain is left out."""
     namespace, account = (name.replace(NOBODY, "") for name in (client.namespace, client.service_account))
     who = f"{namespace}/{account}" if namespace and account else f"{ANYBODY} else"
-    where = [f"in {namespace}"] if namespace and not account else [f"as {account}"] if account and not namespace else []
-    labels = [f"labelled {', '.join(f'{key}={value}' for key, value in sorted(client.labels.items()))}"] if client.labels else []
+    where = (
+        [f"in {namespace}"]
+        if namespace and not account
+        else [f"as {account}"]
+        if account and not namespace
+        else []
+    )
+    labels = (
+        [f"labelled {', '.join(f'{key}={value}' for key, value in sorted(client.labels.items()))}"]
+        if client.labels
+        else []
+    )
     proxy = ["with a proxy of this cluster"] if client.mesh and not client.labels else []
     return " ".join([who, *where, *labels, *proxy])

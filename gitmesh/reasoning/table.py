@@ -22,8 +22,8 @@ from gitmesh.reasoning.values import UntoldError
 
 
 class AccessRow(Struct, frozen=True, kw_only=True):
-    """Callers and requests of one destination that are answered alike, by the same lines. `requests` empty = all of them; `why` are
-    the calculator's reasons, `tried` the Allows that do not admit."""
+    """Callers and requests of one destination that are answered alike, by the same lines. `requests` empty =
+    all of them; `why` are the calculator's reasons, `tried` the Allows that do not admit."""
 
     service: ServiceKey
     answer: Answer
@@ -36,7 +36,9 @@ class AccessRow(Struct, frozen=True, kw_only=True):
 
 
 class TableScope(Struct, frozen=True, kw_only=True):
-    """What is asked of all that can be: these ports (none = all of them), and one request (None = every one)."""
+    """What is asked of all that can be: these ports (none = all of them), and one request (None = every
+    one).
+    """
 
     ports: Collection[int] = ()
     request: Sample | None = None
@@ -45,8 +47,12 @@ class TableScope(Struct, frozen=True, kw_only=True):
 EVERYTHING = TableScope()
 
 
-def callers_of(key: ServiceKey, known: Known, crowd: Crowd, only: TableScope = EVERYTHING) -> tuple[AccessRow, ...]:
-    """Everybody who can ask, and what the destination answers to each. Raises KeyError where the cluster has no such Service."""
+def callers_of(
+    key: ServiceKey, known: Known, crowd: Crowd, only: TableScope = EVERYTHING
+) -> tuple[AccessRow, ...]:
+    """Everybody who can ask, and what the destination answers to each. Raises KeyError where the cluster has
+    no such Service.
+    """
     found = stake(key, known)
     try:
         return _rows(key, known, found, Clients(crowd, interest([found])), only)
@@ -54,8 +60,12 @@ def callers_of(key: ServiceKey, known: Known, crowd: Crowd, only: TableScope = E
         return (_untold(key, found, ANYBODY, error),)
 
 
-def rows_of_client(client: Client, name: str, key: ServiceKey, known: Known, only: TableScope = EVERYTHING) -> tuple[AccessRow, ...]:
-    """What the destination answers to one client, which is called `name`. Raises KeyError where the cluster has no such Service."""
+def rows_of_client(
+    client: Client, name: str, key: ServiceKey, known: Known, only: TableScope = EVERYTHING
+) -> tuple[AccessRow, ...]:
+    """What the destination answers to one client, which is called `name`. Raises KeyError where the cluster
+    has no such Service.
+    """
     found = stake(key, known)
     try:
         return _rows(key, known, found, _One(client, name), only)
@@ -82,15 +92,24 @@ class _One:
 _Verdict: TypeAlias = tuple[Answer, tuple[str, ...], tuple[Origin, ...], tuple[Origin, ...]]
 
 
-def _rows(key: ServiceKey, known: Known, found: Stake, askers: Askers, only: TableScope) -> tuple[AccessRow, ...]:
+def _rows(
+    key: ServiceKey, known: Known, found: Stake, askers: Askers, only: TableScope
+) -> tuple[AccessRow, ...]:
     destination = Destination(key, (known,), (found,), askers, ports=only.ports, request=only.request)
-    return tuple(sorted((_row(key, row) for row in destination.rows(destination.cells(), _verdict)), key=_order))
+    return tuple(
+        sorted((_row(key, row) for row in destination.rows(destination.cells(), _verdict)), key=_order)
+    )
 
 
 def _verdict(cell: Cell) -> _Verdict:
     (found,) = cell.answers
     reasons = list(rulings(found))
-    return found.answer, tuple(dict.fromkeys(one.text for one in reasons)), _deciding(reasons), _tried(reasons)
+    return (
+        found.answer,
+        tuple(dict.fromkeys(one.text for one in reasons)),
+        _deciding(reasons),
+        _tried(reasons),
+    )
 
 
 def _deciding(reasons: Sequence[Ruling]) -> tuple[Origin, ...]:
@@ -104,13 +123,22 @@ def _tried(reasons: Sequence[Ruling]) -> tuple[Origin, ...]:
 def _row(key: ServiceKey, row: ClassRow[_Verdict]) -> AccessRow:
     answer, why, deciding, tried = row.verdict
     return AccessRow(
-        service=key, answer=answer, ports=row.ports, callers=row.callers, requests=row.requests, why=why, deciding=deciding, tried=tried
+        service=key,
+        answer=answer,
+        ports=row.ports,
+        callers=row.callers,
+        requests=row.requests,
+        why=why,
+        deciding=deciding,
+        tried=tried,
     )
 
 
 def _untold(key: ServiceKey, found: Stake, who: str, error: UntoldError) -> AccessRow:
     ports = tuple(sorted({port.number for port in found.ports}))
-    return AccessRow(service=key, answer=Answer.UNKNOWN, ports=ports, callers=(who,), requests=(), why=(str(error),))
+    return AccessRow(
+        service=key, answer=Answer.UNKNOWN, ports=ports, callers=(who,), requests=(), why=(str(error),)
+    )
 
 
 def _order(row: AccessRow) -> tuple[object, ...]:

@@ -1,7 +1,9 @@
-"""Text of a request cut by the conditions that rules set on it: values that no condition tells apart, and words for sets of them.
+"""Text of a request cut by the conditions that rules set on it: values that no condition tells apart, and
+words for sets of them.
 
-A text that equals no exact condition is decided by the longest beginning and the longest ending that it meets, and by nothing else: so
-each exact text, and each beginning with each ending and something unheard of between them, stand for every text there is.
+A text that equals no exact condition is decided by the longest beginning and the longest ending that it
+meets, and by nothing else: so each exact text, and each beginning with each ending and something unheard of
+between them, stand for every text there is.
 """
 
 from __future__ import annotations
@@ -21,24 +23,32 @@ MOST_TRIED = 4_000_000
 
 
 class UntoldError(Exception):
-    """There are more classes than can be looked at, or a condition of which it is not known what it tells apart; the text says which."""
+    """There are more classes than can be looked at, or a condition of which it is not known what it tells
+    apart; the text says which.
+    """
 
 
 class Value(Struct, frozen=True):
-    """Values that no condition tells apart: one of them (None: the request has none), and the conditions that they meet."""
+    """Values that no condition tells apart: one of them (None: the request has none), and the conditions that
+    they meet.
+    """
 
     sample: str | None
     meets: frozenset[str]
 
 
 Terms = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
-"""A set of values in people's words, OR between items: (conditions of which all hold, none = any value; conditions that do not)."""
+"""A set of values in people's words, OR between items: (conditions of which all hold, none = any value;
+conditions that do not).
+"""
 
 
 def strange(texts: Iterable[str]) -> str:
     """A character that is in none of the texts, whatever their case."""
     used = set("".join(texts).lower())
-    return next(one for code in chain(b"zqxjkvw0123456789", range(0x4E00, 0x10000)) if (one := chr(code)) not in used)
+    return next(
+        one for code in chain(b"zqxjkvw0123456789", range(0x4E00, 0x10000)) if (one := chr(code)) not in used
+    )
 
 
 def samples(exact: Iterable[str], begin: Iterable[str], end: Iterable[str], other: str) -> Iterator[str]:
@@ -51,11 +61,16 @@ def samples(exact: Iterable[str], begin: Iterable[str], end: Iterable[str], othe
 
 
 def cut(texts: Iterable[str | None], conditions: Mapping[str, Callable[[str], bool]]) -> tuple[Value, ...]:
-    """The kinds of values among the texts; conditions that all of them meet, or none, are not worth a word."""
+    """The kinds of values among the texts; conditions that all of them meet, or none, are not worth a
+    word.
+    """
     tried = list(texts)
     if len(tried) * len(conditions) > MOST_TRIED:
         raise UntoldError(f"its rules name {len(conditions)} values of one part of a request")
-    found = {text: frozenset(name for name, holds in conditions.items() if text is not None and holds(text)) for text in tried}
+    found = {
+        text: frozenset(name for name, holds in conditions.items() if text is not None and holds(text))
+        for text in tried
+    }
     always = frozenset(conditions).intersection(*found.values())
     kinds: dict[frozenset[str], str | None] = {}
     for text, meets in found.items():
@@ -74,7 +89,12 @@ def terms(chosen: Collection[Value], among: Sequence[Value]) -> Terms:
             within = [one for one in nearest if one.meets >= broadest.meets]
             edges = _edges([one.meets for one in within if one not in wanted], broadest.meets)
             said |= {one for one in within if not _beyond(one.meets, edges)}
-            refused = sorted({" and ".join(_narrowest(edge - broadest.meets, having)) for edge in chain.from_iterable(edges.values())})
+            refused = sorted(
+                {
+                    " and ".join(_narrowest(edge - broadest.meets, having))
+                    for edge in chain.from_iterable(edges.values())
+                }
+            )
             found.append((_narrowest(broadest.meets, having), tuple(refused)))
     return tuple(found)
 
@@ -104,14 +124,20 @@ def _edges(outside: Iterable[frozenset[str]], inner: frozenset[str]) -> _Edges:
 
 def _beyond(meets: frozenset[str], edges: _Edges) -> bool:
     """Whether they lie within something that is left out."""
-    return any(frozenset((name,)) in edges for name in meets) or any(meets >= edge for edge in edges.get(frozenset(), ()))
+    return any(frozenset((name,)) in edges for name in meets) or any(
+        meets >= edge for edge in edges.get(frozenset(), ())
+    )
 
 
 def spoken(found: Terms, anything: str) -> str:
     """`a, b or c but not d`; `anything` is what all values are called."""
     plain = [" and ".join(conditions) or anything for conditions, refused in found if not refused]
     cornered = [
-        f"{' and '.join(conditions)} but not {', '.join(refused)}" if conditions else f"{anything} but {', '.join(refused)}"
+        (
+            f"{' and '.join(conditions)} but not {', '.join(refused)}"
+            if conditions
+            else f"{anything} but {', '.join(refused)}"
+        )
         for conditions, refused in found
         if refused
     ]

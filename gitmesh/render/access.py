@@ -19,7 +19,9 @@ _WIDEST = 44
 
 
 class AccessTable(Struct, frozen=True, kw_only=True):
-    """The rows of one cluster, about one destination or one client: its name, "" where the rows are about several."""
+    """The rows of one cluster, about one destination or one client: its name, "" where the rows are about
+    several.
+    """
 
     rows: tuple[AccessRow, ...]
     destination: str = ""
@@ -28,7 +30,9 @@ class AccessTable(Struct, frozen=True, kw_only=True):
 
 def access_text(asked: Asked[AccessTable], paint: Paint = plain) -> str:
     """A table for each cluster; clusters of which the same is told share one."""
-    return blocks({name: tuple(_block(found, paint)) for name, found in asked.answers.items()}, asked.silent, paint)
+    return blocks(
+        {name: tuple(_block(found, paint)) for name, found in asked.answers.items()}, asked.silent, paint
+    )
 
 
 def _block(found: AccessTable, paint: Paint) -> Iterator[str]:
@@ -39,7 +43,10 @@ def _block(found: AccessTable, paint: Paint) -> Iterator[str]:
     rows = [row for one in found.rows for row in _lines(one, columns)]
     lines = table(tuple(columns), rows, indent=2)
     answers = {index for index, row in enumerate(rows, start=1) if row[0]}
-    yield from (_painted(line, rows[index - 1][0], paint) if index in answers else line for index, line in enumerate(lines))
+    yield from (
+        _painted(line, rows[index - 1][0], paint) if index in answers else line
+        for index, line in enumerate(lines)
+    )
 
 
 def _painted(line: str, answer: str, paint: Paint) -> str:
@@ -82,7 +89,9 @@ def _wrapped(names: Sequence[str]) -> tuple[str, ...]:
 
 def access_document(asked: Asked[AccessTable]) -> Document:
     """What `who-can` answers, and `can` of everybody or of every destination."""
-    clusters = [{"name": name, "rows": [_row(row) for row in found.rows]} for name, found in asked.answers.items()]
+    clusters = [
+        {"name": name, "rows": [_row(row) for row in found.rows]} for name, found in asked.answers.items()
+    ]
     return answers_document(asked, "Access", clusters, "answer")
 
 

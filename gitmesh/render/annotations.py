@@ -1,11 +1,13 @@
-"""Findings as annotations of files, for the tools that show them beside the lines of a pull request: one list, three forms.
+"""Findings as annotations of files, for the tools that show them beside the lines of a pull request: one
+list, three forms.
 
 - SARIF 2.1.0 (OASIS): https://docs.oasis-open.org/sarif/sarif/v2.1.0/
-- Workflow commands, of GitHub and of what runs its workflows: https://docs.github.com/actions/reference/workflow-commands-for-github-actions
+- Workflow commands, of GitHub and of what runs its workflows:
+  https://docs.github.com/actions/reference/workflow-commands-for-github-actions
 - Code Quality, of GitLab: https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format
 
-A finding has a place when it is at a line of a file of the checkout. One without is never put at a line that it is not about: who
-prints the annotations tells it beside them.
+A finding has a place when it is at a line of a file of the checkout. One without is never put at a line that
+it is not about: who prints the annotations tells it beside them.
 """
 
 from __future__ import annotations
@@ -30,16 +32,26 @@ from gitmesh.render.values import counted, listed
 MOST_OF_LEVEL = 10
 """Workflow commands of one level that GitHub shows of a step; it drops the others without a word."""
 _SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_SARIF_LEVELS: Mapping[str, str] = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+_SARIF_LEVELS: Mapping[str, str] = {
+    Severity.ERROR: "error",
+    Severity.WARNING: "warning",
+    Severity.INFO: "note",
+}
 _COMMANDS: Mapping[str, str] = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
-_GITLAB_SEVERITIES: Mapping[str, str] = {Severity.ERROR: "critical", Severity.WARNING: "minor", Severity.INFO: "info"}
+_GITLAB_SEVERITIES: Mapping[str, str] = {
+    Severity.ERROR: "critical",
+    Severity.WARNING: "minor",
+    Severity.INFO: "info",
+}
 _LINE_NUMBERS = re.compile(r"(?<=\S):[0-9]+(?::[0-9]+)?")
 _DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 _PROPERTY = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
 
 
 class Annotation(Struct, frozen=True, kw_only=True):
-    """A finding at a line of a file. `path` is that from the root of the checkout; `fingerprint` stays while the file is edited around."""
+    """A finding at a line of a file. `path` is that from the root of the checkout; `fingerprint` stays while
+    the file is edited around.
+    """
 
     finding: Diagnostic
     path: str
@@ -56,7 +68,9 @@ class Annotations(Struct, frozen=True, kw_only=True):
 
 
 def annotated(findings: Iterable[Diagnostic], path_of: Callable[[Location], str]) -> Annotations:
-    """Sort findings out. `path_of` gives a place's path from the root of the checkout, "" where it lies elsewhere."""
+    """Sort findings out. `path_of` gives a place's path from the root of the checkout, "" where it lies
+    elsewhere.
+    """
     placed: list[Annotation] = []
     elsewhere: list[Diagnostic] = []
     seen: Counter[str] = Counter()
@@ -69,12 +83,16 @@ def annotated(findings: Iterable[Diagnostic], path_of: Callable[[Location], str]
         text = _identity(one, path)
         mark = sha256(f"{text}\0{seen[text]}".encode(errors="surrogateescape")).hexdigest()
         seen[text] += 1
-        placed.append(Annotation(finding=one, path=path, line=at.line, column=max(1, at.column), fingerprint=mark[:32]))
+        placed.append(
+            Annotation(finding=one, path=path, line=at.line, column=max(1, at.column), fingerprint=mark[:32])
+        )
     return Annotations(placed=tuple(placed), elsewhere=tuple(elsewhere))
 
 
 def _identity(one: Diagnostic, path: str) -> str:
-    """What makes a finding the same in a later run: no number of a line, and the file only where no policy is named."""
+    """What makes a finding the same in a later run: no number of a line, and the file only where no policy is
+    named.
+    """
     about = one.policy or path
     return "\0".join((one.code, about, one.field, _LINE_NUMBERS.sub("", one.message)))
 
@@ -104,7 +122,12 @@ def sarif_document(found: Annotations) -> Document:
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": [_notification(one) for one in found.elsewhere]}],
+        "invocations": [
+            {
+                "executionSuccessful": True,
+                "toolExecutionNotifications": [_notification(one) for one in found.elsewhere],
+            }
+        ],
         "results": [_result(one, codes.index(one.finding.code)) for one in found.placed],
     }
     return {"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -128,13 +151,24 @@ def _result(one: Annotation, index: int) -> Document:
         "ruleIndex": index,
         "level": _SARIF_LEVELS[one.finding.severity],
         "message": {"text": _sarif_text(one.finding)},
-        "locations": [{"physicalLocation": {"artifactLocation": artifact, "region": {"startLine": one.line, "startColumn": one.column}}}],
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": artifact,
+                    "region": {"startLine": one.line, "startColumn": one.column},
+                }
+            }
+        ],
         "partialFingerprints": {"gitmeshFinding/v1": one.fingerprint},
     }
 
 
 def _notification(one: Diagnostic) -> Document:
-    return {"descriptor": {"id": one.code}, "level": _SARIF_LEVELS[one.severity], "message": {"text": _sarif_text(one)}}
+    return {
+        "descriptor": {"id": one.code},
+        "level": _SARIF_LEVELS[one.severity],
+        "message": {"text": _sarif_text(one)},
+    }
 
 
 # --- GitHub
@@ -148,7 +182,9 @@ def github_commands(found: Sequence[Annotation]) -> str:
         lines += [_command(word, one) for one in level[:MOST_OF_LEVEL]]
         left += [counted(len(level) - MOST_OF_LEVEL, f"more {word}")] if len(level) > MOST_OF_LEVEL else []
     if left:
-        lines.append(f"{listed(left)} left out: at most {MOST_OF_LEVEL} of a level are shown. -o text has them all.")
+        lines.append(
+            f"{listed(left)} left out: at most {MOST_OF_LEVEL} of a level are shown. -o text has them all."
+        )
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -160,7 +196,9 @@ def _command(word: str, one: Annotation) -> str:
 
 
 def without_commands(text: str) -> str:
-    """A line of a job's log in which the runner finds no command: it looks for `::` at the beginning, and for `##[` anywhere."""
+    """A line of a job's log in which the runner finds no command: it looks for `::` at the beginning, and for
+    `##[` anywhere.
+    """
     safe = printable(text).replace("##[", "# #[")
     return f"- {safe}" if safe.lstrip().startswith("::") else safe
 

@@ -1,4 +1,6 @@
-"""Answers about one request as text and as documents: who is admitted, how it is routed, and the lines that decide."""
+"""Answers about one request as text and as documents: who is admitted, how it is routed, and the lines that
+decide.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,19 @@ from gitmesh.render.text import table
 from gitmesh.render.values import masked, shown
 
 A = TypeVar("A")
-ROLES: Mapping[Answer, Role] = {Answer.ALLOWED: "good", Answer.DENIED: "error", Answer.DEPENDS: "warning", Answer.UNKNOWN: "warning"}
+ROLES: Mapping[Answer, Role] = {
+    Answer.ALLOWED: "good",
+    Answer.DENIED: "error",
+    Answer.DEPENDS: "warning",
+    Answer.UNKNOWN: "warning",
+}
 """How answers look."""
 _WHY_NOT: Mapping[Found, str] = {
     Found.NO_PROXY: "the client has no proxy, so nothing that policies say of routes acts on it",
     Found.NOT_HTTP: "the port is not HTTP, so proxies see no requests on it",
-    Found.HELD: "errors or missing facts hold the destination: the last good objects stay in force, whatever they say",
+    Found.HELD: (
+        "errors or missing facts hold the destination: the last good objects stay in force, whatever they say"
+    ),
 }
 OWN = "(the mesh's own)"
 """What is shown for a field that no policy sets."""
@@ -61,14 +70,18 @@ def _rulings(found: Admission, paint: Paint) -> Iterator[str]:
         groups.setdefault(ruling, []).append(f"{workload.name}:{port}")
     for ruling, pods in groups.items():
         mixed = f"{ruling.answer.value}, " if len(groups) > 1 else ""
-        yield f"  {mixed}{ruling.text}" + (paint("faint", f"  ({printable(', '.join(pods))})") if pods else "")
+        yield f"  {mixed}{ruling.text}" + (
+            paint("faint", f"  ({printable(', '.join(pods))})") if pods else ""
+        )
         yield from (f"    {place(origin)}" for origin in ruling.deciding)
         yield from (f"    tried {place(one.origin)}: {printable(one.why)}" for one in ruling.tried)
 
 
 def routings_text(asked: Asked[Routing], paint: Paint = plain) -> str:
     """Every field with its value and the line that sets it, cluster by cluster."""
-    told = {name: (_question(asked.questions[name]), *_routing(found)) for name, found in asked.answers.items()}
+    told = {
+        name: (_question(asked.questions[name]), *_routing(found)) for name, found in asked.answers.items()
+    }
     return blocks(told, asked.silent, paint)
 
 
@@ -78,8 +91,13 @@ def blocks(blocks: Mapping[str, tuple[str, ...]], silent: Iterable[str], paint: 
     for name, block in blocks.items():
         told.setdefault(block, []).append(name)
     for name in silent:
-        told.setdefault((f"{paint('warning', Answer.UNKNOWN.value)}  nothing is known of it",), []).append(name)
-    whole = ((f"{paint('strong', printable(', '.join(names)))}: {block[0]}", *block[1:]) for block, names in told.items())
+        told.setdefault((f"{paint('warning', Answer.UNKNOWN.value)}  nothing is known of it",), []).append(
+            name
+        )
+    whole = (
+        (f"{paint('strong', printable(', '.join(names)))}: {block[0]}", *block[1:])
+        for block, names in told.items()
+    )
     return "".join(f"{line}\n" for block in whole for line in block)
 
 
@@ -91,10 +109,16 @@ def _routing(found: Routing) -> Iterator[str]:
 
 
 def _rows(found: Routing) -> Iterator[tuple[str, str, str]]:
-    """A row for each field; where no policy says where requests go, `split` stands for all three that could."""
+    """A row for each field; where no policy says where requests go, `split` stands for all three that
+    could.
+    """
     said = {*found.request, *found.ended}
     routing = [name for name in ROUTING_FIELDS if name in said] or ["split"]
-    asked = [name for name in REQUEST_FIELDS if name in routing or name not in ROUTING_FIELDS] if found.found is Found.DECIDED else []
+    asked = (
+        [name for name in REQUEST_FIELDS if name in routing or name not in ROUTING_FIELDS]
+        if found.found is Found.DECIDED
+        else []
+    )
     for name in (*asked, *CONNECTION_FIELDS):
         decided = found.request.get(name) or found.connection.get(name)
         if decided is None:
@@ -102,7 +126,10 @@ def _rows(found: Routing) -> Iterator[tuple[str, str, str]]:
             yield camel(name), ENDED if origin else OWN, place(origin) if origin else ""
         elif name in _SEVERAL:
             places = found.items.get(name) or [decided.origin] * len(decided.value)
-            yield from ((camel(name), value, place(at)) for value, at in zip(_SEVERAL[name](decided, found), places, strict=True))
+            yield from (
+                (camel(name), value, place(at))
+                for value, at in zip(_SEVERAL[name](decided, found), places, strict=True)
+            )
         elif name == "headers":
             yield from _header_rows(decided, found.headers)
         else:
@@ -116,7 +143,10 @@ def _shares(decided: Decided, found: Routing) -> Iterator[str]:
 
 
 def _copies(decided: Decided, found: Routing) -> Iterator[str]:
-    yield from (f"{item.percent:g}% to {_target(target)}" for item, target in zip(decided.value, found.mirrors, strict=True))
+    yield from (
+        f"{item.percent:g}% to {_target(target)}"
+        for item, target in zip(decided.value, found.mirrors, strict=True)
+    )
 
 
 _SEVERAL: Mapping[str, Callable[[Decided, Routing], Iterator[str]]] = {"split": _shares, "mirror": _copies}
@@ -132,7 +162,9 @@ def _target(target: Target) -> str:
 def _header_rows(decided: Decided, who: Mapping[tuple[str, str], Origin]) -> Iterator[tuple[str, str, str]]:
     for (side, name), origin in sorted(who.items()):
         operations = spelt(getattr(decided.value, side))
-        said = {kind: values[name] for kind, values in operations.items() if kind != "remove" and name in values}
+        said = {
+            kind: values[name] for kind, values in operations.items() if kind != "remove" and name in values
+        }
         said |= {"remove": True} if name in operations.get("remove", ()) else {}
         yield f"headers.{side}", shown(f"headers.{name}", {name: said}), place(origin)
 
@@ -157,7 +189,12 @@ def place(origin: Origin) -> str:
 def admissions_document(asked: Asked[Admission]) -> Document:
     """What `can` answers."""
     clusters = [
-        {"name": name, "answer": found.answer.value, **_asked(asked.questions[name]), "pods": list(_pods(found))}
+        {
+            "name": name,
+            "answer": found.answer.value,
+            **_asked(asked.questions[name]),
+            "pods": list(_pods(found)),
+        }
         for name, found in asked.answers.items()
     ]
     return answers_document(asked, "Admission", clusters, "answer")
@@ -195,7 +232,10 @@ def routings_document(asked: Asked[Routing]) -> Document:
             "fields": _fields(found.request),
             "targets": [_target_document(target) for target in found.targets],
             "mirrors": [_target_document(target) for target in found.mirrors],
-            "headers": [{"side": side, "name": header, **origins([who])[0]} for (side, header), who in sorted(found.headers.items())],
+            "headers": [
+                {"side": side, "name": header, **origins([who])[0]}
+                for (side, header), who in sorted(found.headers.items())
+            ],
             "connection": _fields(found.connection),
             "disabled": {camel(name): origins([origin])[0] for name, origin in sorted(found.ended.items())},
         }
@@ -206,14 +246,22 @@ def routings_document(asked: Asked[Routing]) -> Document:
 
 def _target_document(target: Target) -> Document:
     service = target.service
-    return {"namespace": service.namespace, "name": service.name, "port": target.port, "subset": dict(target.subset)}
+    return {
+        "namespace": service.namespace,
+        "name": service.name,
+        "port": target.port,
+        "subset": dict(target.subset),
+    }
 
 
 def answers_document(asked: Asked[A], kind: Any, clusters: Sequence[Document], key: str) -> Document:
     """Answers by cluster; of those of which nothing is known it says so under `key`."""
     silent = [{"name": name, key: Answer.UNKNOWN.value} for name in asked.silent]
     return document(
-        kind, summary=summary_document(asked.report), findings=findings(asked.report.diagnostics), clusters=[*clusters, *silent]
+        kind,
+        summary=summary_document(asked.report),
+        findings=findings(asked.report.diagnostics),
+        clusters=[*clusters, *silent],
     )
 
 
@@ -227,21 +275,26 @@ def _asked(question: Question) -> Document:
             "ip": client.ip,
         },
         "destination": {"namespace": namespace, "name": name, "port": question.port},
-        "request": {
-            "method": question.method,
-            "path": question.path,
-            "query": dict(question.query),
-            "headers": masked("", dict(question.headers)),
-            "authority": question.authority,
-        }
-        if question.http
-        else None,
+        "request": (
+            {
+                "method": question.method,
+                "path": question.path,
+                "query": dict(question.query),
+                "headers": masked("", dict(question.headers)),
+                "authority": question.authority,
+            }
+            if question.http
+            else None
+        ),
     }
 
 
 def _fields(decided: Mapping[str, Decided]) -> Document:
     named = ((camel(name), one) for name, one in sorted(decided.items()))
-    return {name: {"value": masked(name, spelt(one.value)), "origin": origins([one.origin])[0]} for name, one in named}
+    return {
+        name: {"value": masked(name, spelt(one.value)), "origin": origins([one.origin])[0]}
+        for name, one in named
+    }
 
 
 def spelt(value: Any) -> Any:

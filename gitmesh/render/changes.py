@@ -27,8 +27,8 @@ MARKS: Mapping[Action, tuple[str, Role]] = {
 
 
 class ObjectChange(Struct, frozen=True, kw_only=True):
-    """One object of a plan with all of its steps folded into one. `drift`: the cluster moved, not Git. `done`: the cluster took
-    every step of it; `failure` is why it did not."""
+    """One object of a plan with all of its steps folded into one. `drift`: the cluster moved, not Git.
+    `done`: the cluster took every step of it; `failure` is why it did not."""
 
     key: ObjectKey
     action: Action
@@ -53,15 +53,22 @@ def object_changes(result: ClusterResult, *, unchanged: bool = False) -> tuple[O
     failures = {outcome.key: outcome.message for outcome in failed(result.outcomes)}
     waiting = {outcome.key: outcome.message for outcome in result.outcomes if outcome.pending}
     done = {outcome.key for outcome in result.outcomes} - failures.keys() - waiting.keys()
-    rows = ((key, _object(key, steps, failures.get(key, ""), done=key in done)) for key, steps in _by_object(result.plan).items())
+    rows = (
+        (key, _object(key, steps, failures.get(key, ""), done=key in done))
+        for key, steps in _by_object(result.plan).items()
+    )
     found = (replace(row, notes=(*row.notes, waiting[key])) if key in waiting else row for key, row in rows)
     return tuple(change for change in found if unchanged or change.action is not Action.KEEP)
 
 
 def tally(result: ClusterResult, *, done: bool) -> Mapping[Action, int]:
-    """Objects of one cluster by action: those of the plan or, with `done`, of them only what really came about."""
+    """Objects of one cluster by action: those of the plan or, with `done`, of them only what really came
+    about.
+    """
     changes = object_changes(result, unchanged=True)
-    return dict.fromkeys(Action, 0) | Counter(change.action for change in changes if not (done and change.left))
+    return dict.fromkeys(Action, 0) | Counter(
+        change.action for change in changes if not (done and change.left)
+    )
 
 
 def failed(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
@@ -88,7 +95,9 @@ def _object(key: ObjectKey, steps: list[tuple[Action, Change]], failure: str, *,
         policies=tuple(sorted({policy for change in changes for policy in change.policies})),
         origins=tuple(sorted({origin for change in changes for origin in change.origins})),
         # What a step waits for is of no interest once it was carried out.
-        notes=tuple(dict.fromkeys(change.note for change in changes if change.note and not (done and change.settled))),
+        notes=tuple(
+            dict.fromkeys(change.note for change in changes if change.note and not (done and change.settled))
+        ),
         drift=any(change.drift for change in changes),
         done=done,
         failure=failure,

@@ -22,7 +22,12 @@ class Level(StrEnum):
     DOWN = "down"
 
 
-_ROLES: Mapping[Level, Role] = {Level.OK: "good", Level.WARN: "warning", Level.FAIL: "error", Level.DOWN: "error"}
+_ROLES: Mapping[Level, Role] = {
+    Level.OK: "good",
+    Level.WARN: "warning",
+    Level.FAIL: "error",
+    Level.DOWN: "error",
+}
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -56,5 +61,7 @@ def checks_total(checks: Iterable[Check]) -> str:
 def checks_document(checks: Sequence[Check]) -> Document:
     """The checks for programs."""
     summary = {level.value: sum(check.level is level for check in checks) for level in Level}
-    items = [{"level": c.level.value, "subject": c.subject, "message": c.message, "hint": c.hint} for c in checks]
+    items = [
+        {"level": c.level.value, "subject": c.subject, "message": c.message, "hint": c.hint} for c in checks
+    ]
     return document("Check", summary=summary, checks=items)

@@ -1,7 +1,9 @@
-"""A comparison as the comment on a pull request: counts first, then what it means and why that is a risk, then objects, then findings.
+"""A comparison as the comment on a pull request: counts first, then what it means and why that is a risk,
+then objects, then findings.
 
-Everything that came from a repository or a cluster is escaped: names, messages and values are text, never markup. The whole stays
-within the forge's limit: what does not fit is cut by whole rows and whole objects, the largest last, and the cut is said.
+Everything that came from a repository or a cluster is escaped: names, messages and values are text, never
+markup. The whole stays within the forge's limit: what does not fit is cut by whole rows and whole objects,
+the largest last, and the cut is said.
 """
 
 from __future__ import annotations
@@ -34,8 +36,12 @@ _RESERVE = 900
 """Characters for the title, the cut and the last line."""
 
 
-def comparison_markdown(comparison: Comparison, *, limit: int, whole: str, drift: Report | None = None) -> str:
-    """The comment, of at most `limit` characters. `whole` says where all of it stands; `drift` is the base against the live clusters."""
+def comparison_markdown(
+    comparison: Comparison, *, limit: int, whole: str, drift: Report | None = None
+) -> str:
+    """The comment, of at most `limit` characters. `whole` says where all of it stands; `drift` is the base
+    against the live clusters.
+    """
     room = limit - _RESERVE
     rows = _clusters(comparison)
     found = folded(comparison.told)
@@ -50,12 +56,21 @@ def comparison_markdown(comparison: Comparison, *, limit: int, whole: str, drift
         *_risk(comparison, int(room * _SHARES["risk"])),
         *_reach(comparison),
     ]
-    tail = [*([f"**{_FINDINGS[bool(comparison.clusters)]}**", "", *findings, ""] if found else []), _others(comparison)]
+    tail = [
+        *([f"**{_FINDINGS[bool(comparison.clusters)]}**", "", *findings, ""] if found else []),
+        _others(comparison),
+    ]
     used = sum(len(text) + 1 for text in (*head, *tail))
     blocks = [*_objects(comparison), *_drift(drift)]
     small_enough = set(fitting(sorted(blocks, key=len), room - used))
     kept = [block for block in blocks if block in small_enough]
-    cut = _cut(whole, cluster=len(rows) - len(table), row=untold, object=len(blocks) - len(kept), finding=len(found) - len(findings))
+    cut = _cut(
+        whole,
+        cluster=len(rows) - len(table),
+        row=untold,
+        object=len(blocks) - len(kept),
+        finding=len(found) - len(findings),
+    )
     return "\n".join([*head, *kept, "", *tail, *cut, _last(comparison)]).rstrip("\n") + "\n"
 
 
@@ -88,7 +103,10 @@ def _numbers(cluster: ClusterComparison) -> str:
     mode = "" if cluster.enforce else f"({OBSERVED}) "
     if cluster.unknown and not cluster.objects:
         return f"{mode}| {markdown(meshes)} | ? | ? | ? | {markdown(cluster.unknown)} | ? | ? |"
-    counts = [str(sum(delta.action is action for delta in cluster.objects)) for action in (Action.CREATE, Action.UPDATE, Action.DELETE)]
+    counts = [
+        str(sum(delta.action is action for delta in cluster.objects))
+        for action in (Action.CREATE, Action.UPDATE, Action.DELETE)
+    ]
     access = markdown(cluster.unknown) if cluster.unknown else _access_of(cluster)
     weaker = sum(change.weaker for change in cluster.protection)
     guards = f"{weaker} weaker, {len(cluster.protection) - weaker} stronger"
@@ -102,14 +120,18 @@ def _access_of(cluster: ClusterComparison) -> str:
 def _risk(comparison: Comparison, room: int) -> list[str]:
     """The first reasons, as far as they fit."""
     reasons = comparison.risk.reasons
-    rows = fitting([f"- {markdown(text)}{_places(origins)}" for text, origins in reasons[:_REASONS_SHOWN]], room)
+    rows = fitting(
+        [f"- {markdown(text)}{_places(origins)}" for text, origins in reasons[:_REASONS_SHOWN]], room
+    )
     more = len(reasons) - len(rows)
     rest = [f"- and {counted(more, 'more reason')}"] if more else []
     return [f"**Risk: {comparison.risk.level.value}**", "", *rows, *rest, ""] if reasons else []
 
 
 def _meaning(comparison: Comparison, room: int) -> tuple[list[str], int]:
-    """The sections with as many of their rows as fit, and how many rows do not. What is cut is what weighs least, wherever it stands."""
+    """The sections with as many of their rows as fit, and how many rows do not. What is cut is what weighs
+    least, wherever it stands.
+    """
     sections = meaning(comparison)
     every = sorted((row for rows in sections.values() for row in rows), key=lambda row: row.weight)
     kept = set(every[: len(fitting([_row(row) for row in every], room))])
@@ -130,7 +152,11 @@ def _places(origins: tuple[Origin, ...]) -> str:
 
 
 def _reach(comparison: Comparison) -> list[str]:
-    return [f"Reach: {reach_text(comparison)}.", ""] if any(one.changes for one in comparison.clusters.values()) else []
+    return (
+        [f"Reach: {reach_text(comparison)}.", ""]
+        if any(one.changes for one in comparison.clusters.values())
+        else []
+    )
 
 
 def _others(comparison: Comparison) -> str:
@@ -142,12 +168,16 @@ def _others(comparison: Comparison) -> str:
 
 
 def _objects(comparison: Comparison) -> list[str]:
-    """One folded block per object; an object that changes alike in several clusters of one mode is told once."""
+    """One folded block per object; an object that changes alike in several clusters of one mode is told
+    once.
+    """
     same: dict[tuple[str, bool], list[str]] = {}
     for cluster in comparison.clusters.values():
         for delta in cluster.objects:
             same.setdefault((_details(delta), cluster.enforce), []).append(cluster.name)
-    return [_folded(names, body, "" if enforce else f" ({OBSERVED})") for (body, enforce), names in same.items()]
+    return [
+        _folded(names, body, "" if enforce else f" ({OBSERVED})") for (body, enforce), names in same.items()
+    ]
 
 
 def _folded(names: Sequence[str], body: str, note: str = "") -> str:
@@ -157,7 +187,10 @@ def _folded(names: Sequence[str], body: str, note: str = "") -> str:
 def _details(delta: ObjectDelta) -> str:
     origins = origins_text(delta.origins)
     lines = [fenced("\n".join(_diff(delta)), "diff"), *([f"from {markdown(origins)}"] if origins else [])]
-    return f"{markdown(str(delta.key))} ({MARKS[delta.action][0]})</summary>\n\n{chr(10).join(lines)}\n\n</details>"
+    return (
+        f"{markdown(str(delta.key))}"
+        f" ({MARKS[delta.action][0]})</summary>\n\n{chr(10).join(lines)}\n\n</details>"
+    )
 
 
 def _diff(delta: ObjectDelta) -> Iterator[str]:
@@ -196,7 +229,10 @@ def _drift(drift: Report | None) -> list[str]:
     if not rows:
         return []
     total = counted(len(rows), "object")
-    return [f"<details><summary>Not of this change: live clusters differ in {total}</summary>\n\n{chr(10).join(rows)}\n\n</details>"]
+    return [
+        "<details><summary>Not of this change: live clusters differ in"
+        f" {total}</summary>\n\n{chr(10).join(rows)}\n\n</details>"
+    ]
 
 
 def _cut(whole: str, **left_out: int) -> list[str]:
@@ -211,7 +247,9 @@ def _last(comparison: Comparison) -> str:
 
 
 STATUS_ROOM = 140
-"""Characters of a commit status that every forge takes whole: what a forge cut would look like another status ever after."""
+"""Characters of a commit status that every forge takes whole: what a forge cut would look like another status
+ever after.
+"""
 
 
 def status_text(comparison: Comparison) -> str:

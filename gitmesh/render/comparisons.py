@@ -21,15 +21,30 @@ from gitmesh.render.summary import by_severity, findings_total
 from gitmesh.render.values import counted, masked
 
 _ROLES: dict[RiskLevel, Role] = {RiskLevel.NONE: "good", RiskLevel.LOW: "warning", RiskLevel.HIGH: "error"}
-_MARK_ROLES: dict[str, Role] = {"Gained": "change", "weaker": "error", "elsewhere": "error", "Lost": "error", "Unknown": "warning"}
+_MARK_ROLES: dict[str, Role] = {
+    "Gained": "change",
+    "weaker": "error",
+    "elsewhere": "error",
+    "Lost": "error",
+    "Unknown": "warning",
+}
 
 
 def comparison_text(
-    comparison: Comparison, *, drift: Report | None = None, full: bool = False, access_only: bool = False, paint: Paint = plain
+    comparison: Comparison,
+    *,
+    drift: Report | None = None,
+    full: bool = False,
+    access_only: bool = False,
+    paint: Paint = plain,
 ) -> str:
-    """What it means first, then the objects, then new findings, then one line of totals. With `full`, new objects show their body;
-    with `access_only` nothing else was compared, and no total speaks of it."""
-    lines = [*_meaning(comparison, paint), *_objects(comparison, full=full, paint=paint), *_drift(drift, paint)]
+    """What it means first, then the objects, then new findings, then one line of totals. With `full`, new
+    objects show their body; with `access_only` nothing else was compared, and no total speaks of it."""
+    lines = [
+        *_meaning(comparison, paint),
+        *_objects(comparison, full=full, paint=paint),
+        *_drift(drift, paint),
+    ]
     found = findings_text(comparison.told, paint=paint)
     totals = _totals(comparison, paint, access_only=access_only)
     return "".join(f"{line}\n" for line in lines) + found + "".join(f"{line}\n" for line in totals)
@@ -67,7 +82,9 @@ def _objects(comparison: Comparison, *, full: bool, paint: Paint) -> Iterator[st
 def _delta(delta: ObjectDelta, *, full: bool, paint: Paint) -> Iterator[str]:
     mark, role = MARKS[delta.action]
     places = origins_text(delta.origins)
-    yield f"  {paint(role, printable(f'{mark} {delta.key}'))}" + (paint("faint", f"   {places}") if places else "")
+    yield f"  {paint(role, printable(f'{mark} {delta.key}'))}" + (
+        paint("faint", f"   {places}") if places else ""
+    )
     if delta.action is Action.UPDATE:
         yield from (f"      {field_text(field, paint)}" for field in delta.fields[:FIELDS_SHOWN])
         if len(delta.fields) > FIELDS_SHOWN:
@@ -77,10 +94,12 @@ def _delta(delta: ObjectDelta, *, full: bool, paint: Paint) -> Iterator[str]:
 
 
 def _drift(drift: Report | None, paint: Paint) -> Iterator[str]:
+    changes = (
+        (r.name, change) for r in (drift.clusters.values() if drift else ()) for change in object_changes(r)
+    )
     rows = [
-        f"  {paint(MARKS[change.action][1], printable(f'{result.name}: {MARKS[change.action][0]} {change.key}'))}"
-        for result in (drift.clusters.values() if drift else ())
-        for change in object_changes(result)
+        f"  {paint(MARKS[change.action][1], printable(f'{name}: {MARKS[change.action][0]} {change.key}'))}"
+        for name, change in changes
     ]
     if rows:
         yield paint("strong", "Not of this change: what live clusters differ in already (gitmesh diff)")
@@ -100,14 +119,24 @@ def _totals(comparison: Comparison, paint: Paint, *, access_only: bool) -> Itera
         yield f"{same} in {counted(len(comparison.clusters), 'cluster')}{_standing(comparison)}"
         return
     for text, places in comparison.risk.reasons:
-        yield f"  {paint('faint', 'because')} {printable(text)}" + (paint("faint", f"   {origins_text(places)}") if places else "")
+        yield f"  {paint('faint', 'because')} {printable(text)}" + (
+            paint("faint", f"   {origins_text(places)}") if places else ""
+        )
     risk = paint(_ROLES[comparison.risk.level], RISKS[comparison.risk.level])
-    total, reach = (access_total(comparison), "") if access_only else (headline(comparison), f"; {reach_text(comparison)}")
+    total, reach = (
+        (access_total(comparison), "")
+        if access_only
+        else (headline(comparison), f"; {reach_text(comparison)}")
+    )
     yield f"{paint('strong', total)}; {risk}{reach}{_standing(comparison)}"
 
 
 def _standing(comparison: Comparison) -> str:
-    return f" (findings as before: {findings_total(by_severity(comparison.standing))})" if comparison.standing else ""
+    return (
+        f" (findings as before: {findings_total(by_severity(comparison.standing))})"
+        if comparison.standing
+        else ""
+    )
 
 
 def comparison_document(comparison: Comparison, *, drift: Report | None = None) -> Document:
@@ -118,20 +147,25 @@ def comparison_document(comparison: Comparison, *, drift: Report | None = None) 
         head=comparison.head,
         facts=comparison.facts,
         baseProblem=comparison.base_problem,
-        risk={"level": comparison.risk.level.value, "reasons": [_reason(*one) for one in comparison.risk.reasons]},
+        risk={
+            "level": comparison.risk.level.value,
+            "reasons": [_reason(*one) for one in comparison.risk.reasons],
+        },
         findings={
             "new": findings(comparison.appeared),
             "mended": findings(comparison.gone),
             "asBefore": findings(comparison.standing),
         },
         clusters=[_cluster(one) for one in comparison.clusters.values()],
-        drift=[]
-        if drift is None
-        else [
-            {"cluster": result.name, "object": str(change.key), "action": change.action.value}
-            for result in drift.clusters.values()
-            for change in object_changes(result)
-        ],
+        drift=(
+            []
+            if drift is None
+            else [
+                {"cluster": result.name, "object": str(change.key), "action": change.action.value}
+                for result in drift.clusters.values()
+                for change in object_changes(result)
+            ]
+        ),
     )
 
 
@@ -173,10 +207,18 @@ def _cluster(one: ClusterComparison) -> Document:
             for change in one.routes
         ],
         "protection": [
-            {"subject": change.subject, "text": change.text, "weaker": change.weaker, "origins": origins(change.origins)}
+            {
+                "subject": change.subject,
+                "text": change.text,
+                "weaker": change.weaker,
+                "origins": origins(change.origins),
+            }
             for change in one.protection
         ],
-        "reach": {"services": ["/".join(key) for key in one.reach.services], "workloads": ["/".join(key) for key in one.reach.workloads]},
+        "reach": {
+            "services": ["/".join(key) for key in one.reach.services],
+            "workloads": ["/".join(key) for key in one.reach.workloads],
+        },
         "held": list(one.held),
         "waiting": origins(one.waiting),
         "objects": [_object(delta) for delta in one.objects],
@@ -193,5 +235,7 @@ def _object(delta: ObjectDelta) -> Document:
         "policies": list(delta.policies),
         "origins": origins(delta.origins),
         "fields": [field_document(field) for field in delta.fields],
-        "body": masked("", decode(delta.after or delta.before)) if delta.action is not Action.UPDATE else None,
+        "body": (
+            masked("", decode(delta.after or delta.before)) if delta.action is not Action.UPDATE else None
+        ),
     }

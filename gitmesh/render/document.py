@@ -57,7 +57,11 @@ def plan_document(report: Report, kind: Literal["Plan", "Report"] = "Plan") -> D
 
 def objects_document(report: Report) -> Document:
     """What `render` answers: the desired objects of each cluster with their origins."""
-    clusters = [{"name": name, "objects": _objects(result.build)} for name, result in report.clusters.items() if result.build]
+    clusters = [
+        {"name": name, "objects": _objects(result.build)}
+        for name, result in report.clusters.items()
+        if result.build
+    ]
     return document(
         "Report",
         instance=report.instance,
@@ -122,10 +126,15 @@ def _cluster(result: ClusterResult, *, done: bool) -> Document:
         "name": result.name,
         "state": result.state.value,
         "observeOnly": result.observe_only,
-        "meshes": [{"name": mesh.name, "version": mesh.version, "trustDomain": mesh.trust_domain} for mesh in meshes],
+        "meshes": [
+            {"name": mesh.name, "version": mesh.version, "trustDomain": mesh.trust_domain} for mesh in meshes
+        ],
         "summary": {action.value: number for action, number in counts.items()} if counts else None,
         "changes": [_change(change) for change in object_changes(result)],
-        "failures": [{**_key(outcome.key), "message": outcome.message, "code": outcome.code} for outcome in failed(result.outcomes)],
+        "failures": [
+            {**_key(outcome.key), "message": outcome.message, "code": outcome.code}
+            for outcome in failed(result.outcomes)
+        ],
         "verdicts": [
             {**_key(key), "verdict": verdict.value, "text": text}
             for key, (verdict, text) in sorted(result.verdicts.items())
@@ -148,7 +157,11 @@ def _change(change: ObjectChange) -> Document:
 
 def field_document(field: FieldChange) -> Document:
     """One field that differs, without credentials."""
-    content: Document = {"path": field.path, "live": masked(field.path, field.live), "want": masked(field.path, field.want)}
+    content: Document = {
+        "path": field.path,
+        "live": masked(field.path, field.live),
+        "want": masked(field.path, field.want),
+    }
     if field.manager:
         content["manager"] = field.manager
     return content | ({"origin": _origin(field.origin)} if field.origin else {})
@@ -166,7 +179,12 @@ def _origin(origin: Origin) -> Document:
 def _objects(build: Build) -> list[Document]:
     ordered = sorted(build.manifests.items())
     return [
-        {"policies": list(one.policies), "origins": origins(object_origins(one.fields)), "object": decode(one.body)} for _, one in ordered
+        {
+            "policies": list(one.policies),
+            "origins": origins(object_origins(one.fields)),
+            "object": decode(one.body),
+        }
+        for _, one in ordered
     ]
 
 

@@ -1,4 +1,6 @@
-"""Untrusted text made fit for a terminal or a comment: what repositories and APIs say is never markup to us."""
+"""Untrusted text made fit for a terminal or a comment: what repositories and APIs say is never markup to
+us.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,16 @@ from gitmesh.render.paint import SEQUENCES, Paint, ansi, plain
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _MARKDOWN = str.maketrans(
-    {char: "\\" + char for char in "\\`*_{}[]()~|!"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;"}
+    {char: "\\" + char for char in "\\`*_{}[]()~|!"}
+    | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "#": "&#35;"}
 )
 _LINKS = (("://", "&#58;//"), ("www.", "www&#46;"), ("GH-", "GH&#45;"))
 _BACKTICKS = re.compile(r"`+")
 
 
 def printable(text: str) -> str:
-    """One line without control, format or direction characters: each becomes its visible escape, so that no text
-    moves a cursor, changes a colour or reorders what a reader sees."""
+    """One line without control, format or direction characters: each becomes its visible escape, so that no
+    text moves a cursor, changes a colour or reorders what a reader sees."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_visible(char) for char in text)
@@ -28,7 +31,9 @@ def printable_lines(text: str, paint: Paint = plain) -> str:
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
     parts = SEQUENCES.split(text) if paint is ansi else [text]
-    return "".join(part if index % 2 else "\n".join(map(printable, part.split("\n"))) for index, part in enumerate(parts))
+    return "".join(
+        part if index % 2 else "\n".join(map(printable, part.split("\n"))) for index, part in enumerate(parts)
+    )
 
 
 def _visible(char: str) -> str:
@@ -39,11 +44,15 @@ def _visible(char: str) -> str:
 
 def width(text: str) -> int:
     """Columns that the text takes on a terminal."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
 
 
 def markdown(text: str) -> str:
-    """Text that a forge shows as it is: no HTML, emphasis, link, mention, issue reference or automatic link."""
+    """Text that a forge shows as it is: no HTML, emphasis, link, mention, issue reference or automatic
+    link.
+    """
     safe = printable(text).translate(_MARKDOWN)
     for mark, entity in _LINKS:
         safe = safe.replace(mark, entity)
@@ -51,7 +60,9 @@ def markdown(text: str) -> str:
 
 
 def fenced(text: str, language: str = "") -> str:
-    """A code block whose fence is longer than any run of backticks inside, so that nothing inside can end it."""
+    """A code block whose fence is longer than any run of backticks inside, so that nothing inside can end
+    it.
+    """
     longest = max((len(run) for run in _BACKTICKS.findall(text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"

@@ -52,20 +52,37 @@ def similar(topic: str, fields: Mapping[str, Field]) -> tuple[str, ...]:
         names.setdefault(path.rpartition(".")[2].lower(), path)
         names.setdefault(path.lower(), path)
     wanted = _INDEX.sub("", topic).lower()
-    near = [name for text in (wanted, wanted.rpartition(".")[2]) for name in difflib.get_close_matches(text, names, n=3, cutoff=0.6)]
+    near = [
+        name
+        for text in (wanted, wanted.rpartition(".")[2])
+        for name in difflib.get_close_matches(text, names, n=3, cutoff=0.6)
+    ]
     return tuple(dict.fromkeys(names[name] for name in near))[:3]
 
 
 def field_text(path: str, fields: Mapping[str, Field], paint: Paint = plain) -> str:
     """A field's type, meaning, default and the fields below it; of a kind, an example as well."""
     field = fields[path]
-    below = [name.removeprefix(f"{path}.") for name in fields if name.startswith(f"{path}.") and "." not in name.removeprefix(f"{path}.")]
-    facts = [field.type, *(["required"] if field.required else []), *([f"default {field.default}"] if field.default else [])]
-    lines = [f"{paint('strong', path)} ({', '.join(facts)})", *([f"  {field.description}"] if field.description else [])]
+    below = [
+        name.removeprefix(f"{path}.")
+        for name in fields
+        if name.startswith(f"{path}.") and "." not in name.removeprefix(f"{path}.")
+    ]
+    facts = [
+        field.type,
+        *(["required"] if field.required else []),
+        *([f"default {field.default}"] if field.default else []),
+    ]
+    lines = [
+        f"{paint('strong', path)} ({', '.join(facts)})",
+        *([f"  {field.description}"] if field.description else []),
+    ]
     if below:
         size = max(map(len, below))
         lines += ["", f"  {paint('faint', 'fields:')}"]
-        lines += [f"    {name.ljust(size)}  {fields[f'{path}.{name}'].description}".rstrip() for name in below]
+        lines += [
+            f"    {name.ljust(size)}  {fields[f'{path}.{name}'].description}".rstrip() for name in below
+        ]
     if example := EXAMPLES.get(path):
         lines += ["", f"  {paint('faint', 'example:')}", *(f"    {line}" for line in example.splitlines())]
     return "".join(f"{line}\n" for line in lines)

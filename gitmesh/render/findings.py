@@ -1,4 +1,6 @@
-"""Findings as text: one line each, the source line with a caret, what others said, a hint, and where to read more."""
+"""Findings as text: one line each, the source line with a caret, what others said, a hint, and where to read
+more.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def folded(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 
 def findings_text(diagnostics: Sequence[Diagnostic], *, paint: Paint = plain) -> str:
-    """The findings, each code with a pointer to `gitmesh explain` once; of very many the foremost, and how many more there are."""
+    """The findings, each code with a pointer to `gitmesh explain` once; of very many the foremost, and how
+    many more there are.
+    """
     seen: set[str] = set()
     lines: list[str] = []
     told = folded(diagnostics)
@@ -65,7 +69,10 @@ def _headline(one: Diagnostic, paint: Paint) -> str:
         Severity.WARNING: paint("warning", "warning"),
         Severity.INFO: paint("info", "info"),
     }
-    return f"{where}: {level[one.severity]} {one.code} {one.name}: {printable(one.message)}{_clusters(one, where)}"
+    return (
+        f"{where}: {level[one.severity]} {one.code} {one.name}:"
+        f" {printable(one.message)}{_clusters(one, where)}"
+    )
 
 
 def _clusters(one: Diagnostic, where: str) -> str:

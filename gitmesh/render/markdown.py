@@ -1,6 +1,8 @@
-"""A report as a comment on a pull request: summary first, then details per object; under the forges' size cap.
+"""A report as a comment on a pull request: summary first, then details per object; under the forges' size
+cap.
 
-Everything that came from a repository or a cluster is escaped: names, messages and values are text, never markup.
+Everything that came from a repository or a cluster is escaped: names, messages and values are text, never
+markup.
 """
 
 from __future__ import annotations
@@ -14,7 +16,14 @@ from gitmesh.render.changes import MARKS, ObjectChange, object_changes, tally
 from gitmesh.render.escape import fenced, markdown, printable
 from gitmesh.render.findings import MOST_FINDINGS, folded
 from gitmesh.render.plans import FIELDS_SHOWN, origins_text
-from gitmesh.render.summary import by_severity, checked_total, findings_total, plan_total, revisions_line, summarise
+from gitmesh.render.summary import (
+    by_severity,
+    checked_total,
+    findings_total,
+    plan_total,
+    revisions_line,
+    summarise,
+)
 from gitmesh.render.values import counted, listed, shortened, shown
 
 BUDGET = 60_000
@@ -24,11 +33,16 @@ _ROWS_SHARE = BUDGET // 4
 _FINDINGS_SHARE = BUDGET // 3
 _RESERVE = 300
 _ICON = {Severity.ERROR: "**error**", Severity.WARNING: "warning", Severity.INFO: "note"}
-_HEADER = "| Cluster | Mesh | + | ~ | - | adopt | conflict | held | State | Findings |\n|---|---|---|---|---|---|---|---|---|---|"
+_HEADER = (
+    "| Cluster | Mesh | + | ~ | - | adopt | conflict | held | State | Findings"
+    " |\n|---|---|---|---|---|---|---|---|---|---|"
+)
 
 
 def report_markdown(report: Report) -> str:
-    """The whole comment. What does not fit is cut by whole clusters, findings and objects, and the cut is said."""
+    """The whole comment. What does not fit is cut by whole clusters, findings and objects, and the cut is
+    said.
+    """
     about = markdown(revisions_line(report))
     title, rows = "\n\n".join(filter(None, (_title(report), about))), _rows(report)
     found = folded(report.diagnostics)
@@ -37,7 +51,11 @@ def report_markdown(report: Report) -> str:
     used = sum(len(text) + 1 for text in (title, _HEADER, *shown_rows, *shown_findings))
     small_enough = set(fitting(sorted(blocks, key=len), BUDGET - _RESERVE - used))
     shown_blocks = [block for block in blocks if block in small_enough]
-    cut = _cut(cluster=len(rows) - len(shown_rows), finding=len(found) - len(shown_findings), object=len(blocks) - len(shown_blocks))
+    cut = _cut(
+        cluster=len(rows) - len(shown_rows),
+        finding=len(found) - len(shown_findings),
+        object=len(blocks) - len(shown_blocks),
+    )
     table = [_HEADER, *shown_rows, ""] if rows else []
     findings = ["**Findings**", "", *shown_findings, ""] if found else []
     return "\n".join([title, "", *table, *findings, *shown_blocks, cut]).rstrip("\n") + "\n"
@@ -57,17 +75,30 @@ def _rows(report: Report) -> list[str]:
     for one in report.diagnostics:
         here.setdefault(one.cluster, []).append(one)
     done = report.until is Stage.APPLY
-    return [_row(result, here.get(name, []), done=done and not result.observe_only) for name, result in report.clusters.items()]
+    return [
+        _row(result, here.get(name, []), done=done and not result.observe_only)
+        for name, result in report.clusters.items()
+    ]
 
 
 _COLUMNS = (Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT, Action.CONFLICT, Action.HELD)
 
 
 def _row(result: ClusterResult, here: list[Diagnostic], *, done: bool) -> str:
-    meshes = ", ".join(f"{mesh.name} {mesh.version}".strip() for mesh in result.facts.meshes) if result.facts else "unknown"
+    meshes = (
+        ", ".join(f"{mesh.name} {mesh.version}".strip() for mesh in result.facts.meshes)
+        if result.facts
+        else "unknown"
+    )
     totals = tally(result, done=done) if result.plan else None
     counts = [str(totals[action]) if totals else "?" for action in _COLUMNS]
-    cells = [markdown(result.name), markdown(meshes or "none"), *counts, result.state.value, findings_total(by_severity(here))]
+    cells = [
+        markdown(result.name),
+        markdown(meshes or "none"),
+        *counts,
+        result.state.value,
+        findings_total(by_severity(here)),
+    ]
     return f"| {' | '.join(cells)} |"
 
 
@@ -84,7 +115,9 @@ def _finding_row(one: Diagnostic) -> str:
     clusters = f" ({markdown(one.cluster)})" if one.cluster and one.cluster != where else ""
     hint = f" *{markdown(shortened(one.hint, 400))}*" if one.hint else ""
     text = shortened(f"{one.message} ({one.detail})" if one.detail else one.message, 1000)
-    return f"- {_ICON[one.severity]} {one.code} {one.name} {markdown(where)}{clusters}: {markdown(text)}{hint}"
+    return (
+        f"- {_ICON[one.severity]} {one.code} {one.name} {markdown(where)}{clusters}: {markdown(text)}{hint}"
+    )
 
 
 def _objects(report: Report) -> list[str]:
@@ -103,7 +136,10 @@ def _details(change: ObjectChange) -> str:
     failure = [f"**failed**: {markdown(shortened(change.failure, 1000))}"] if change.failure else []
     body = "\n\n".join([fenced(lines, "diff"), *said, *failure])
     drift = ", drift" if change.drift else ""
-    return f"{markdown(str(change.key))} ({markdown(MARKS[change.action][0])}{drift})</summary>\n\n{body}\n\n</details>"
+    return (
+        f"{markdown(str(change.key))}"
+        f" ({markdown(MARKS[change.action][0])}{drift})</summary>\n\n{body}\n\n</details>"
+    )
 
 
 def _diff(change: ObjectChange) -> Iterator[str]:

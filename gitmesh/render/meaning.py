@@ -1,4 +1,6 @@
-"""What a comparison means, as rows for people: access, routes and protection, told once for clusters in which they are alike."""
+"""What a comparison means, as rows for people: access, routes and protection, told once for clusters in which
+they are alike.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,11 @@ _CALLERS_SHOWN = 6
 _MOST_OF_A_PART = 300
 """Characters of callers or requests in a row: no row may be so long that it leaves no room for others."""
 OBSERVED = "only observed"
-RISKS: Mapping[RiskLevel, str] = {RiskLevel.NONE: "no risk", RiskLevel.LOW: "low risk", RiskLevel.HIGH: "high risk"}
+RISKS: Mapping[RiskLevel, str] = {
+    RiskLevel.NONE: "no risk",
+    RiskLevel.LOW: "low risk",
+    RiskLevel.HIGH: "high risk",
+}
 
 
 class Section(StrEnum):
@@ -39,8 +45,8 @@ class Section(StrEnum):
 
 
 class MeaningRow(Struct, frozen=True, kw_only=True, order=True):
-    """One line: what happens (`Gained`, `weaker`), to what, where it is so ("" = in every cluster), and the lines that make it so.
-    `text` is not escaped: its names come from repositories and clusters."""
+    """One line: what happens (`Gained`, `weaker`), to what, where it is so ("" = in every cluster), and the
+    lines that make it so. `text` is not escaped: its names come from repositories and clusters."""
 
     mark: str
     text: str
@@ -57,8 +63,13 @@ def meaning(comparison: Comparison) -> Mapping[Section, tuple[MeaningRow, ...]]:
         for section, row in _rows(cluster, names):
             told[section].setdefault(row, []).append(cluster)
     every = len(comparison.clusters)
-    sorted_rows = {section: sorted(rows.items(), key=lambda one: one[0].weight) for section, rows in told.items() if rows}
-    return {section: tuple(_placed(row, where, every) for row, where in rows) for section, rows in sorted_rows.items()}
+    sorted_rows = {
+        section: sorted(rows.items(), key=lambda one: one[0].weight) for section, rows in told.items() if rows
+    }
+    return {
+        section: tuple(_placed(row, where, every) for row, where in rows)
+        for section, rows in sorted_rows.items()
+    }
 
 
 def _rows(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[tuple[Section, MeaningRow]]:
@@ -69,7 +80,9 @@ def _rows(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[tuple[S
 
 
 def _placed(row: MeaningRow, clusters: Sequence[ClusterComparison], every: int) -> MeaningRow:
-    """The row with where it is so. That a cluster is only observed is always said: there nothing comes of it."""
+    """The row with where it is so. That a cluster is only observed is always said: there nothing comes of
+    it.
+    """
     written = [one.name for one in clusters if one.enforce]
     watched = [one.name for one in clusters if not one.enforce]
     if len(written) == every:
@@ -80,9 +93,9 @@ def _placed(row: MeaningRow, clusters: Sequence[ClusterComparison], every: int) 
 
 
 def callers_text(callers: Sequence[str], cluster: str, clusters: frozenset[str]) -> str:
-    """`anybody else, shop/web, shop/batch@west`: strangers first, so that no list that is cut hides them. A caller of another cluster
-    is named with it, and one of this cluster, too, where the same name elsewhere is not
-    meant. Pods without identity are not named where nobody needs one."""
+    """`anybody else, shop/web, shop/batch@west`: strangers first, so that no list that is cut hides them. A
+    caller of another cluster is named with it, and one of this cluster, too, where the same name elsewhere is
+    not meant. Pods without identity are not named where nobody needs one."""
     strangers = [caller for caller in callers if is_stranger(caller)]
     nameless = [caller for caller in callers if caller.endswith(f" {NAMELESS}") and NAMELESS not in strangers]
     homes: dict[tuple[str, str], set[str]] = {}
@@ -91,7 +104,11 @@ def callers_text(callers: Sequence[str], cluster: str, clusters: frozenset[str])
             name, _, rest = caller.partition(" ")
             account, _, home = name.partition("@")
             homes.setdefault((account, rest and f" {rest}"), set()).add(home or cluster)
-    named = nameless + [text for (account, rest), where in sorted(homes.items()) for text in _homes(account, rest, where, clusters)]
+    named = nameless + [
+        text
+        for (account, rest), where in sorted(homes.items())
+        for text in _homes(account, rest, where, clusters)
+    ]
     return shortened(listed([*strangers, *named], max(_CALLERS_SHOWN, len(strangers) + 2)), _MOST_OF_A_PART)
 
 
@@ -105,17 +122,30 @@ def _homes(account: str, rest: str, where: set[str], clusters: frozenset[str]) -
 def _access(change: AccessChange, callers: str) -> MeaningRow:
     requests = f" {shortened(', '.join(change.requests), _MOST_OF_A_PART)}" if change.requests else ""
     ports = f":{','.join(map(str, change.ports))}" if change.ports else ""
-    decided = f" ({change.before} -> {change.after})" if change.effect in (Effect.CHANGED, Effect.UNKNOWN) else ""
+    decided = (
+        f" ({change.before} -> {change.after})" if change.effect in (Effect.CHANGED, Effect.UNKNOWN) else ""
+    )
     text = f"{callers} -> {_name(change.service)}{ports}{requests}{decided}"
     return MeaningRow(mark=change.effect.value, text=text, origins=change.origins, weight=change.weight)
 
 
 def _route(change: RouteChange) -> MeaningRow:
     if change.unknown:
-        return MeaningRow(mark="Unknown", text=f"{_name(change.service)} {change.field}: {change.unknown}", weight=change.weight)
+        return MeaningRow(
+            mark="Unknown",
+            text=f"{_name(change.service)} {change.field}: {change.unknown}",
+            weight=change.weight,
+        )
     requests = f" [{shortened(change.requests, _MOST_OF_A_PART)}]" if change.requests else ""
-    text = f"{_name(change.service)}{requests} {change.field}: {change.before or OWN} -> {change.after or OWN}"
-    return MeaningRow(mark="elsewhere" if change.elsewhere else "changed", text=text, origins=change.origins, weight=change.weight)
+    text = (
+        f"{_name(change.service)}{requests} {change.field}: {change.before or OWN} -> {change.after or OWN}"
+    )
+    return MeaningRow(
+        mark="elsewhere" if change.elsewhere else "changed",
+        text=text,
+        origins=change.origins,
+        weight=change.weight,
+    )
 
 
 OWN = "(the mesh's own)"
@@ -124,7 +154,9 @@ OWN = "(the mesh's own)"
 
 def _protection(change: ProtectionChange) -> MeaningRow:
     mark = "weaker" if change.weaker else "stronger"
-    return MeaningRow(mark=mark, text=f"{change.subject}: {change.text}", origins=change.origins, weight=change.weight)
+    return MeaningRow(
+        mark=mark, text=f"{change.subject}: {change.text}", origins=change.origins, weight=change.weight
+    )
 
 
 def _name(service: tuple[str, str]) -> str:
@@ -136,11 +168,16 @@ def reach_text(comparison: Comparison) -> str:
     touched = [one for one in comparison.clusters.values() if one.changes]
     services = sum(len(one.reach.services) for one in touched)
     workloads = sum(len(one.reach.workloads) for one in touched)
-    return f"{counted(services, 'service')}, {counted(workloads, 'workload')} in {counted(len(touched), 'cluster')}"
+    return (
+        f"{counted(services, 'service')}, {counted(workloads, 'workload')} in"
+        f" {counted(len(touched), 'cluster')}"
+    )
 
 
 def access_total(comparison: Comparison) -> str:
-    """`access 2 gained, 0 lost`: as many as rows are told, whatever the number of clusters. Of what is unknown nothing is unchanged."""
+    """`access 2 gained, 0 lost`: as many as rows are told, whatever the number of clusters. Of what is
+    unknown nothing is unchanged.
+    """
     if not any(one.access or one.unknown for one in comparison.clusters.values()):
         return "access unchanged"
     return f"access {access_counts([row.mark for row in meaning(comparison).get(Section.ACCESS, ())])}"
@@ -154,15 +191,20 @@ def access_counts(effects: Sequence[str]) -> str:
 
 
 def headline(comparison: Comparison) -> str:
-    """The counts, first of all: `access 1 gained, 0 lost; 2 to create, 1 to change, 0 to delete in 2 clusters`. What it means comes
-    first, as forges show only the beginning of a status."""
+    """The counts, first of all: `access 1 gained, 0 lost; 2 to create, 1 to change, 0 to delete in 2
+    clusters`. What it means comes first, as forges show only the beginning of a status."""
     deltas = [delta for one in comparison.clusters.values() for delta in one.objects]
-    counts = {name: sum(delta.action.value == name for delta in deltas) for name in ("create", "update", "delete")}
+    counts = {
+        name: sum(delta.action.value == name for delta in deltas) for name in ("create", "update", "delete")
+    }
     clusters = [one for one in comparison.clusters.values() if one.changes]
     unknown = sum(bool(one.unknown) for one in comparison.clusters.values())
     said = [
         access_total(comparison),
-        f"{counts['create']} to create, {counts['update']} to change, {counts['delete']} to delete in {counted(len(clusters), 'cluster')}",
+        (
+            f"{counts['create']} to create, {counts['update']} to change, {counts['delete']} to delete in"
+            f" {counted(len(clusters), 'cluster')}"
+        ),
     ]
     said += [f"{counted(unknown, 'cluster')} unknown"] if unknown else []
     return "; ".join(said)

@@ -26,12 +26,18 @@ class Narrowed(Struct, frozen=True, kw_only=True):
     @property
     def hidden(self) -> str:
         """`hidden by --policy: 3 objects, 1 finding`; "" where nothing is."""
-        parts = [counted(number, noun) for number, noun in ((self.objects, "object"), (self.findings, "finding")) if number]
+        parts = [
+            counted(number, noun)
+            for number, noun in ((self.objects, "object"), (self.findings, "finding"))
+            if number
+        ]
         return f"hidden by --policy: {', '.join(parts)}" if parts else ""
 
 
 def matches(policy: str, globs: Sequence[str]) -> bool:
-    """Whether `Kind/namespace/name` is meant by one of the patterns, each of which may leave out kind and namespace."""
+    """Whether `Kind/namespace/name` is meant by one of the patterns, each of which may leave out kind and
+    namespace.
+    """
     parts = policy.split("/")
     names = {"/".join(parts[start:]) for start in range(len(parts))}
     return any(fnmatch.fnmatchcase(name, glob) for glob in globs for name in names)
@@ -39,7 +45,9 @@ def matches(policy: str, globs: Sequence[str]) -> bool:
 
 def unmatched(report: Report, globs: Sequence[str]) -> tuple[str, ...]:
     """The patterns that mean neither a policy nor one that a finding or an object still names."""
-    names = {policy.id for policy in report.policies} | {one.policy for one in report.diagnostics if one.policy}
+    names = {policy.id for policy in report.policies} | {
+        one.policy for one in report.diagnostics if one.policy
+    }
     for result in report.clusters.values():
         changes = (*result.plan.changes, *result.plan.prune_held) if result.plan else ()
         names |= {policy for change in changes for policy in change.policies}
@@ -47,7 +55,8 @@ def unmatched(report: Report, globs: Sequence[str]) -> tuple[str, ...]:
 
 
 def narrowed(report: Report, globs: Sequence[str]) -> Narrowed:
-    """Only objects that come from these policies, and findings that name one of them or none. All, without patterns.
+    """Only objects that come from these policies, and findings that name one of them or none. All, without
+    patterns.
 
     An error is never hidden: it can hold back what was asked about.
     """
@@ -57,7 +66,9 @@ def narrowed(report: Report, globs: Sequence[str]) -> Narrowed:
     kept = tuple(one for one in report.diagnostics if _keeps(one, globs))
     objects = sum(_size(report.clusters[name]) - _size(clusters[name]) for name in clusters)
     return Narrowed(
-        report=replace(report, clusters=clusters, diagnostics=kept), objects=objects, findings=len(report.diagnostics) - len(kept)
+        report=replace(report, clusters=clusters, diagnostics=kept),
+        objects=objects,
+        findings=len(report.diagnostics) - len(kept),
     )
 
 
@@ -71,7 +82,11 @@ def _cluster(result: ClusterResult, globs: Sequence[str]) -> ClusterResult:
 
 
 def _manifests(build: Build, globs: Sequence[str]) -> Mapping[ObjectKey, Manifest]:
-    return {key: one for key, one in build.manifests.items() if any(matches(policy, globs) for policy in one.policies)}
+    return {
+        key: one
+        for key, one in build.manifests.items()
+        if any(matches(policy, globs) for policy in one.policies)
+    }
 
 
 def _plan(plan: Plan, globs: Sequence[str]) -> Plan:

@@ -20,12 +20,25 @@ _LONGEST = 400
 
 
 def overview_text(overview: Overview, now: float, *, paint: Paint = plain) -> str:
-    """What is in force, what is refused and why, what waits, each cluster, and what to type next. `now`: seconds since the epoch."""
+    """What is in force, what is refused and why, what waits, each cluster, and what to type next. `now`:
+    seconds since the epoch.
+    """
     step, why = next_step(overview)
     blocks = [
-        [paint("strong", f"{overview.instance}: {worst_state(overview).value}") + printable(f", {_origin(overview, now)}")],
-        [*table(("SOURCE", "STATE", "IN FORCE", "SEEN"), map(_source_row, overview.sources)), *_causes(overview.refusals, paint)],
-        [*table(("CLUSTER", "STATE", "OBJECTS", "HELD", "POLICIES", "APPLIED"), map(_cluster_row, overview.clusters))],
+        [
+            paint("strong", f"{overview.instance}: {worst_state(overview).value}")
+            + printable(f", {_origin(overview, now)}")
+        ],
+        [
+            *table(("SOURCE", "STATE", "IN FORCE", "SEEN"), map(_source_row, overview.sources)),
+            *_causes(overview.refusals, paint),
+        ],
+        [
+            *table(
+                ("CLUSTER", "STATE", "OBJECTS", "HELD", "POLICIES", "APPLIED"),
+                map(_cluster_row, overview.clusters),
+            )
+        ],
         _causes(overview.troubles, paint),
         list(_waiting(overview.waiting, now, paint)),
         [f"{paint('strong', f'next: {step}')}   {printable(why)}" if step else why],
@@ -38,7 +51,15 @@ def worst_state(overview: Overview) -> State:
     return max(overview.states, key=_FROM_GOOD.index, default=State.SYNCED)
 
 
-_FROM_GOOD = (State.SYNCED, State.DRIFTED, State.PENDING, State.HELD, State.INVALID, State.FAILED, State.UNREACHABLE)
+_FROM_GOOD = (
+    State.SYNCED,
+    State.DRIFTED,
+    State.PENDING,
+    State.HELD,
+    State.INVALID,
+    State.FAILED,
+    State.UNREACHABLE,
+)
 
 
 def next_step(overview: Overview) -> tuple[str, str]:
@@ -47,7 +68,10 @@ def next_step(overview: Overview) -> tuple[str, str]:
     if State.UNREACHABLE in overview.states:
         return "gitmesh check", "says what does not answer"
     if overview.waiting and not overview.refusals:
-        return overview.waiting[0].command, "where it is meant; otherwise it ends by itself once what is doubted is right again"
+        return (
+            overview.waiting[0].command,
+            "where it is meant; otherwise it ends by itself once what is doubted is right again",
+        )
     if any(one.state is State.INVALID for one in sources):
         return "gitmesh validate", "until the policies are clean; then push them"
     failing = [*overview.refusals, *overview.troubles]
@@ -68,7 +92,10 @@ def overview_document(overview: Overview) -> Document:
         live=not overview.commit,
         statusCommit=overview.commit,
         time=iso(overview.seconds),
-        sources=[{"name": one.name, "state": one.state.value, "seen": one.seen, "accepted": one.accepted} for one in overview.sources],
+        sources=[
+            {"name": one.name, "state": one.state.value, "seen": one.seen, "accepted": one.accepted}
+            for one in overview.sources
+        ],
         clusters=[cluster_document(one) for one in overview.clusters],
         waiting=[_waiting_document(one) for one in overview.waiting],
         refusals=[_cause_document(one) for one in overview.refusals],
@@ -81,7 +108,13 @@ def overview_document(overview: Overview) -> Document:
 def cluster_document(one: ClusterStanding) -> Document:
     """One cluster's numbers."""
     counts = {"objects": one.objects, "held": one.held, "policies": dict(one.policies)}
-    return {"name": one.name, "state": one.state.value, **counts, "appliedCommit": dict(one.applied), "observeOnly": one.observed}
+    return {
+        "name": one.name,
+        "state": one.state.value,
+        **counts,
+        "appliedCommit": dict(one.applied),
+        "observeOnly": one.observed,
+    }
 
 
 def iso(seconds: int) -> str:
@@ -93,11 +126,24 @@ def iso(seconds: int) -> str:
 
 
 def _waiting_document(one: Waiting) -> Document:
-    return {"hold": one.hold, "text": one.text, "clusters": list(one.clusters), "since": iso(one.since), "command": one.command}
+    return {
+        "hold": one.hold,
+        "text": one.text,
+        "clusters": list(one.clusters),
+        "since": iso(one.since),
+        "command": one.command,
+    }
 
 
 def _cause_document(one: Complaint) -> Document:
-    content = {"code": one.code, "text": one.text, "at": one.at, "hint": one.hint, "source": one.source, "cluster": one.cluster}
+    content = {
+        "code": one.code,
+        "text": one.text,
+        "at": one.at,
+        "hint": one.hint,
+        "source": one.source,
+        "cluster": one.cluster,
+    }
     return {key: value for key, value in content.items() if value}
 
 
@@ -120,25 +166,44 @@ def _cluster_row(one: ClusterStanding) -> tuple[str, ...]:
     policies = ", ".join(f"{number} {state}" for state, number in sorted(one.policies.items()))
     applied = ", ".join(revision(source, commit) for source, commit in sorted(one.applied.items()) if commit)
     state = f"{one.state.value}{' (Observe)' if one.observed else ''}"
-    return (one.name, state, "?" if one.objects is None else str(one.objects), str(one.held), policies or "-", applied or "-")
+    return (
+        one.name,
+        state,
+        "?" if one.objects is None else str(one.objects),
+        str(one.held),
+        policies or "-",
+        applied or "-",
+    )
 
 
 def _causes(causes: Sequence[Complaint], paint: Paint) -> list[str]:
     lines: list[str] = []
     for one in causes[:_SHOWN]:
         where = one.at or (f"source {one.source}" if one.source else one.cluster)
-        lines.append(f"  {paint('error', one.code)} {printable(where)}: {printable(shortened(one.text, _LONGEST))}")
-        lines += [f"    {paint('faint', 'hint:')} {printable(shortened(one.hint, _LONGEST))}"] if one.hint else []
-    return [*lines, f"  and {counted(len(causes) - _SHOWN, 'more error')} (-o yaml shows all)"] if len(causes) > _SHOWN else lines
+        lines.append(
+            f"  {paint('error', one.code)} {printable(where)}: {printable(shortened(one.text, _LONGEST))}"
+        )
+        lines += (
+            [f"    {paint('faint', 'hint:')} {printable(shortened(one.hint, _LONGEST))}"] if one.hint else []
+        )
+    return (
+        [*lines, f"  and {counted(len(causes) - _SHOWN, 'more error')} (-o yaml shows all)"]
+        if len(causes) > _SHOWN
+        else lines
+    )
 
 
 def _waiting(waiting: Sequence[Waiting], now: float, paint: Paint) -> Iterator[str]:
     if waiting:
         yield paint("strong", "waiting:")
     for one in waiting[:_SHOWN]:
-        since = f"for {ago(now - one.since)}, since {iso(one.since)}" if one.since else "since an unknown time"
+        since = (
+            f"for {ago(now - one.since)}, since {iso(one.since)}" if one.since else "since an unknown time"
+        )
         where = f" in {', '.join(one.clusters)}" if one.clusters else ""
-        yield f"  {paint('warning', one.hold)}{printable(f'{where}, {since}: {shortened(one.text, _LONGEST)}')}"
+        yield (
+            f"  {paint('warning', one.hold)}{printable(f'{where}, {since}: {shortened(one.text, _LONGEST)}')}"
+        )
         yield f"    where it is meant: {one.command}"
     if len(waiting) > _SHOWN:
         yield f"  and {len(waiting) - _SHOWN} more (-o yaml shows all)"

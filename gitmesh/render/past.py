@@ -20,8 +20,8 @@ _SUBJECT = 72
 
 
 def history_text(moments: Sequence[Moment], limit: int, *, paint: Paint = plain) -> str:
-    """One row for each of the `limit` newest commits, with what was healed below it. One that is older, where there is one, is what
-    the oldest row is compared with."""
+    """One row for each of the `limit` newest commits, with what was healed below it. One that is older, where
+    there is one, is what the oldest row is compared with."""
     shown = moments[:limit]
     before: list[Moment | None] = [*moments[1:], None]
     rows = [_row(one, older) for one, older in zip(shown, before, strict=False)]
@@ -34,7 +34,11 @@ def history_text(moments: Sequence[Moment], limit: int, *, paint: Paint = plain)
 
 def history_document(moments: Sequence[Moment], limit: int, policy: str = "") -> Document:
     """The same for programs."""
-    return document("History", **({"policy": policy} if policy else {}), commits=[_document(one) for one in moments[:limit]])
+    return document(
+        "History",
+        **({"policy": policy} if policy else {}),
+        commits=[_document(one) for one in moments[:limit]],
+    )
 
 
 def _row(one: Moment, older: Moment | None) -> tuple[str, ...]:
@@ -59,14 +63,19 @@ def _revision(one: SourceCommit) -> str:
 
 
 def _policy(one: Moment) -> str:
-    states = {name: state for name, state in one.policy.items() if name} or {"": one.policy.get("", State.SYNCED)}
+    states = {name: state for name, state in one.policy.items() if name} or {
+        "": one.policy.get("", State.SYNCED)
+    }
     return listed((f"{name} {state.value}".strip() for name, state in states.items()), _MOST_CLUSTERS)
 
 
 def _clusters(one: Moment, older: Moment | None) -> str:
     """`east 14 objects (+2), west 14 objects Held`."""
     known = {cluster.name: cluster for cluster in older.clusters} if older else {}
-    return listed((_cluster(cluster, known.get(cluster.name)) for cluster in one.clusters), _MOST_CLUSTERS) or "-"
+    return (
+        listed((_cluster(cluster, known.get(cluster.name)) for cluster in one.clusters), _MOST_CLUSTERS)
+        or "-"
+    )
 
 
 def _cluster(now: ClusterStanding, before: ClusterStanding | None) -> str:
@@ -93,7 +102,11 @@ def _document(one: Moment) -> Document:
         "sources": [_source(source) for source in one.sources],
         "clusters": [cluster_document(cluster) for cluster in one.clusters],
         "heals": [_heal(heal) for heal in one.heals],
-        **({"policy": {name or "all": state.value for name, state in one.policy.items()}} if one.policy else {}),
+        **(
+            {"policy": {name or "all": state.value for name, state in one.policy.items()}}
+            if one.policy
+            else {}
+        ),
     }
 
 

@@ -23,7 +23,10 @@ def plan_text(report: Report, *, paint: Paint = plain, done: bool = False) -> st
     blocks: dict[tuple[str, str, str], list[str]] = {}
     for result in report.clusters.values():
         wrote = done and not result.observe_only
-        told = (*_title(result, paint, done=wrote), "".join(f"{line}\n" for line in _block(result, paint, done=wrote)))
+        told = (
+            *_title(result, paint, done=wrote),
+            "".join(f"{line}\n" for line in _block(result, paint, done=wrote)),
+        )
         blocks.setdefault(told, []).append(_named(result))
     return "".join(
         f"{paint('strong', ', '.join(names))}: {total}{' each' if len(names) > 1 else ''}{notice}\n{body}"
@@ -36,7 +39,13 @@ def _title(result: ClusterResult, paint: Paint, *, done: bool) -> tuple[str, str
     if result.plan is None:
         return f"{paint('error', result.state.value)}, nothing is known of it", ""
     failures = len(failed(result.outcomes))
-    notice = ", mode Observe: nothing is written" if result.observe_only else f"; {counted(failures, 'write')} failed" if failures else ""
+    notice = (
+        ", mode Observe: nothing is written"
+        if result.observe_only
+        else f"; {counted(failures, 'write')} failed"
+        if failures
+        else ""
+    )
     return objects_total(tally(result, done=done), done=done), notice
 
 
@@ -59,7 +68,9 @@ def _marked(change: ObjectChange) -> str:
     return printable(f"{MARKS[change.action][0]} {change.key}{' (drift)' if change.drift else ''}")
 
 
-def object_lines(change: ObjectChange, paint: Paint = plain, *, column: int = 0, done: bool = False) -> Iterator[str]:
+def object_lines(
+    change: ObjectChange, paint: Paint = plain, *, column: int = 0, done: bool = False
+) -> Iterator[str]:
     """`~ DestinationRule shop/reviews   policies/reviews.yaml:14`, then its fields and notes."""
     name, origins = _marked(change), origins_text(change.origins)
     notes = list(change.notes)
@@ -87,7 +98,9 @@ def _fields(change: ObjectChange, paint: Paint) -> Iterator[str]:
 
 
 def field_text(field: FieldChange, paint: Paint = plain) -> str:
-    """`spec.http[0].timeout: 5s -> 10s   policies/reviews.yaml:12`, naming the manager who set the live value."""
+    """`spec.http[0].timeout: 5s -> 10s   policies/reviews.yaml:12`, naming the manager who set the live
+    value.
+    """
     path = printable(field.path)
     live, want = shown(field.path, field.live), shown(field.path, field.want)
     by = f" (set by {printable(field.manager)})" if field.manager else ""

@@ -29,12 +29,14 @@ _ALWAYS = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE, Action.KEEP})
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """Numbers of one report. `policies` counts those that could not be read as well, as far as they have a name; `files` those
-    that policies or findings are in; `findings` counts one that several clusters share once, as it is told.
+    """Numbers of one report. `policies` counts those that could not be read as well, as far as they have a
+    name; `files` those that policies or findings are in; `findings` counts one that several clusters share
+    once, as it is told.
 
-    `objects` counts objects by action over all clusters: of the plan, and after a run that writes what was really done.
-    `failed` are writes that failed then, `observing` the clusters that it only looked at, and `observed` what it would have
-    done there. `verdicts` counts objects by what the meshes say of them (empty = nobody was asked).
+    `objects` counts objects by action over all clusters: of the plan, and after a run that writes what was
+    really done. `failed` are writes that failed then, `observing` the clusters that it only looked at, and
+    `observed` what it would have done there. `verdicts` counts objects by what the meshes say of them (empty
+    = nobody was asked).
     """
 
     policies: int
@@ -65,7 +67,10 @@ def summarise(report: Report) -> Summary:
         (one.at for one in report.diagnostics if one.at and one.at.source and one.at.line),
     )
     return Summary(
-        policies=len({policy.id for policy in report.policies} | {one.policy for one in report.diagnostics if one.policy}),
+        policies=len(
+            {policy.id for policy in report.policies}
+            | {one.policy for one in report.diagnostics if one.policy}
+        ),
         files=len({(at.source, at.path) for found in places for at in found}),
         findings=by_severity(folded(report.diagnostics)),
         objects=_objects(written, done=done),
@@ -98,7 +103,9 @@ def _verdicts(results: Iterable[ClusterResult]) -> Mapping[Verdict, int]:
 
 
 def verdicts_total(verdicts: Mapping[Verdict, int]) -> str:
-    """`verdicts of the meshes: 26 accepted, 1 rejected, 1 unknown`; "" where all are accepted, or nobody was asked."""
+    """`verdicts of the meshes: 26 accepted, 1 rejected, 1 unknown`; "" where all are accepted, or nobody was
+    asked.
+    """
     said = [f"{number} {verdict.lower()}" for verdict in Verdict if (number := verdicts.get(verdict, 0))]
     quiet = not any(number for verdict, number in verdicts.items() if verdict is not Verdict.ACCEPTED)
     return "" if quiet else f"verdicts of the meshes: {', '.join(said)}"
@@ -118,20 +125,30 @@ def checked_total(summary: Summary) -> str:
 def objects_total(objects: Mapping[Action, int], *, done: bool = False) -> str:
     """`2 to create, 1 to change, 0 to delete, 3 unchanged`; rarer actions only where there are any."""
     said = ((action, words[done]) for action, words in WORDS.items())
-    return ", ".join(f"{objects[action]} {word}" for action, word in said if objects[action] or action in _ALWAYS)
+    return ", ".join(
+        f"{objects[action]} {word}" for action, word in said if objects[action] or action in _ALWAYS
+    )
 
 
 def plan_total(summary: Summary, *, done: bool = False) -> str:
-    """The last line of a plan, clusters that were only looked at or did not answer included: silence is never green."""
+    """The last line of a plan, clusters that were only looked at or did not answer included: silence is never
+    green.
+    """
     written = summary.clusters - len(summary.unreachable) - len(summary.observing)
     text = f"{objects_total(summary.objects, done=done)} in {counted(written, 'cluster')}"
     if summary.failed:
         text += f"; {counted(summary.failed, 'write')} failed"
     if summary.observing:
-        watched = f"only observed: {objects_total(summary.observed)} in {counted(len(summary.observing), 'cluster')}"
+        watched = (
+            f"only observed: {objects_total(summary.observed)} in"
+            f" {counted(len(summary.observing), 'cluster')}"
+        )
         text = f"{text}; {watched}" if written else watched
     if summary.unreachable:
-        text += f"; {counted(len(summary.unreachable), 'cluster')} did not answer: {listed(summary.unreachable, 10)}"
+        text += (
+            f"; {counted(len(summary.unreachable), 'cluster')} did not answer:"
+            f" {listed(summary.unreachable, 10)}"
+        )
     return text
 
 
@@ -141,16 +158,22 @@ def revision(source: str, commit: str) -> str:
 
 
 def revisions_line(report: Report) -> str:
-    """`revision: policies@1a2b3c4d5e6f`: what the answer is about, and what is in force where that is another one; "" where only files
-    were checked."""
+    """`revision: policies@1a2b3c4d5e6f`: what the answer is about, and what is in force where that is another
+    one; "" where only files were checked."""
     if report.until < Stage.PLAN or not report.sources:
         return ""
-    return f"{'revision' if len(report.sources) == 1 else 'revisions'}: {', '.join(map(_revision, report.sources.values()))}"
+    return (
+        f"{'revision' if len(report.sources) == 1 else 'revisions'}:"
+        f" {', '.join(map(_revision, report.sources.values()))}"
+    )
 
 
 def _revision(source: SourceResult) -> str:
     if source.unavailable:
-        return f"{revision(source.name, source.accepted)} (not read{', the last known one' if source.accepted else ''})"
+        return (
+            f"{revision(source.name, source.accepted)} (not"
+            f" read{', the last known one' if source.accepted else ''})"
+        )
     if not source.seen:
         return f"{source.name} (a folder{', refused' if source.refused else ''})"
     force = f"; {source.accepted[:12]} in force" if source.accepted else ""

@@ -10,7 +10,14 @@ from gitmesh.render.escape import printable
 from gitmesh.render.findings import findings_text
 from gitmesh.render.paint import Paint, plain
 from gitmesh.render.plans import plan_text
-from gitmesh.render.summary import checked_total, findings_total, plan_total, revisions_line, summarise, verdicts_total
+from gitmesh.render.summary import (
+    checked_total,
+    findings_total,
+    plan_total,
+    revisions_line,
+    summarise,
+    verdicts_total,
+)
 from gitmesh.render.values import counted
 
 
@@ -43,14 +50,19 @@ def _cluster_facts(facts: ClusterFacts, paint: Paint) -> str:
     partly = "" if facts.complete else paint("warning", " (incomplete: a part could not be read)")
     lines = [f"{paint('strong', facts.cluster)}: {', '.join(totals)}{partly}", *_meshes(facts)]
     rows = [_service_row(facts, index) for index in range(len(facts.services))]
-    return "".join(line + "\n" for line in [*lines, *table(("SERVICE", "PORTS", "WORKLOADS", "MESH"), rows, indent=2)])
+    return "".join(
+        line + "\n" for line in [*lines, *table(("SERVICE", "PORTS", "WORKLOADS", "MESH"), rows, indent=2)]
+    )
 
 
 def _meshes(facts: ClusterFacts) -> list[str]:
     if not facts.meshes:
         return ["  no mesh found"]
     return [
-        printable(f"  mesh {mesh.name} {mesh.version or '(version unknown)'}, trust domain {mesh.trust_domain or '(unknown)'}, ")
+        printable(
+            f"  mesh {mesh.name} {mesh.version or '(version unknown)'}, trust domain"
+            f" {mesh.trust_domain or '(unknown)'}, "
+        )
         + counted(sum(w.mesh == mesh.name for w in facts.workloads), "workload")
         for mesh in facts.meshes
     ]
@@ -61,7 +73,12 @@ def _service_row(facts: ClusterFacts, index: int) -> tuple[str, ...]:
     behind = facts.behind(service)
     ports = ",".join(f"{port.number}{'/' + port.protocol if port.protocol else ''}" for port in service.ports)
     meshes: dict[str, None] = dict.fromkeys(workload.mesh or "none" for workload in behind)
-    return (f"{service.namespace}/{service.name}", ports or "-", ",".join(map(_workload, behind)) or "-", ",".join(meshes) or "-")
+    return (
+        f"{service.namespace}/{service.name}",
+        ports or "-",
+        ",".join(map(_workload, behind)) or "-",
+        ",".join(meshes) or "-",
+    )
 
 
 def _workload(workload: Workload) -> str:
@@ -75,4 +92,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, indent: int =
     if not cells:
         return []
     widths = [max(len(row[column]) for row in [list(header), *cells]) for column in range(len(header))]
-    return [" " * indent + "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip() for row in [header, *cells]]
+    return [
+        " " * indent + "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
+        for row in [header, *cells]
+    ]

@@ -16,7 +16,9 @@ _PARTS = re.compile(r"[^.\[\]]+")
 _CONDITION = re.compile(r"request\.headers\[(.+)\]\Z")
 _PLAIN = re.compile(r"(?!(?:true|false|null)\Z|[0-9.eE+-]*\Z)[A-Za-z0-9/*][A-Za-z0-9 ._/:*+=-]*\Z")
 """Text that needs no quotes to be told from numbers, booleans and null."""
-_LINE = re.compile(r"""^(.*?)(?<![A-Za-z0-9_-])(?P<key>[A-Za-z0-9_-]+)(?P<rest>["']?\s*:\s*)(?P<value>[^\s{\[].*)$""")
+_LINE = re.compile(
+    r"""^(.*?)(?<![A-Za-z0-9_-])(?P<key>[A-Za-z0-9_-]+)(?P<rest>["']?\s*:\s*)(?P<value>[^\s{\[].*)$"""
+)
 
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"))
@@ -36,12 +38,17 @@ def masked(path: str, value: Any) -> Any:
 def _walk(value: Any) -> Any:
     if isinstance(value, dict):
         secret = _is_condition(value)
-        return {key: _hide(item) if is_credential(key) or (secret and key != "key") else _walk(item) for key, item in value.items()}
+        return {
+            key: _hide(item) if is_credential(key) or (secret and key != "key") else _walk(item)
+            for key, item in value.items()
+        }
     return [_walk(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _is_condition(value: dict[str, Any]) -> bool:
-    """Istio's `{key: "request.headers[x-api-key]", values: [...]}`, and our own `{name: x-api-key, exact: ...}`."""
+    """Istio's `{key: "request.headers[x-api-key]", values: [...]}`, and our own `{name: x-api-key, exact:
+    ...}`.
+    """
     found = _CONDITION.match(str(value.get("key", "")))
     return is_credential(found.group(1) if found else str(value.get("name", "")))
 

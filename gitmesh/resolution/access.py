@@ -1,6 +1,8 @@
-"""The access decision of one destination: AccessPolicies and the VirtualMesh, resolved to workload ports and identities.
+"""The access decision of one destination: AccessPolicies and the VirtualMesh, resolved to workload ports and
+identities.
 
-api.md, AccessPolicy: access is decided at the (workload, target port) pairs behind a Service, which other Services may share.
+api.md, AccessPolicy: access is decided at the (workload, target port) pairs behind a Service, which other
+Services may share.
 """
 
 from __future__ import annotations
@@ -18,7 +20,16 @@ from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operat
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, port_of, targets
-from gitmesh.resolution.situation import Situation, about, all_targets, all_targets_of, narrowed, no_selector, outside, shared
+from gitmesh.resolution.situation import (
+    Situation,
+    about,
+    all_targets,
+    all_targets_of,
+    narrowed,
+    no_selector,
+    outside,
+    shared,
+)
 
 Default: TypeAlias = Literal["Deny", "Allow", "MeshDefault"]
 _STRICTEST: tuple[Default, ...] = ("Deny", "MeshDefault", "Allow")
@@ -50,7 +61,9 @@ class _Decision:
         allows = tuple(self._grant(policy) for policy in at_hand.policies if _spec(policy).action == "Allow")
         denies = tuple(self._grant(policy) for policy in at_hand.policies if _spec(policy).action == "Deny")
         own = all_targets(at_hand.service, at_hand.workloads)
-        unresolved = tuple(sorted({str(p.target) for p in at_hand.service.ports if not targets(p, at_hand.workloads)}))
+        unresolved = tuple(
+            sorted({str(p.target) for p in at_hand.service.ports if not targets(p, at_hand.workloads)})
+        )
         self._doubt(unresolved)
         guarded = self._guarded(bool(allows))
         default = _default(at_hand.owners)
@@ -69,11 +82,16 @@ class _Decision:
         return Resolved(access=access, diagnostics=tuple(self.found), held=self.held)
 
     def _doubt(self, unresolved: Sequence[str]) -> None:
-        """Named ports that no pod has: where pods may not all have been read, their numbers are unknown, not none."""
+        """Named ports that no pod has: where pods may not all have been read, their numbers are unknown, not
+        none.
+        """
         if not unresolved or self.index.facts.complete:
             return
         for policy in self.situation.policies:
-            text = f"the numbers of {', '.join(unresolved)} are unknown while the facts of cluster {self.situation.cluster} are incomplete"
+            text = (
+                f"the numbers of {', '.join(unresolved)} are unknown while the facts of cluster"
+                f" {self.situation.cluster} are incomplete"
+            )
             self._hold(about("GM216", text, policy, self.situation, "destinations"))
 
     def _grant(self, policy: Policy) -> Grant:
@@ -83,7 +101,8 @@ class _Decision:
             self._hold(
                 finding(
                     "GM216",
-                    f"the identities of a cluster cannot be told apart while the facts of cluster {cluster} are unknown",
+                    f"the identities of a cluster cannot be told apart while the facts of cluster {cluster}"
+                    " are unknown",
                     at=policy.at("sources"),
                     policy=policy.id,
                     field="spec.sources",
@@ -91,7 +110,9 @@ class _Decision:
                 )
             )
         operations = {self._operation(policy, number, rule) for number, rule in enumerate(spec.rules or ())}
-        return Grant(callers=who.callers, operations=tuple(sorted(operations, key=repr)), origin=policy.origin())
+        return Grant(
+            callers=who.callers, operations=tuple(sorted(operations, key=repr)), origin=policy.origin()
+        )
 
     def _operation(self, policy: Policy, number: int, rule: AccessRule) -> Operation:
         if _spec(policy).action == "Deny":
@@ -103,7 +124,13 @@ class _Decision:
             port = port_of(self.situation.service, reference)
             if port is None:
                 self._hold(
-                    missing_port(policy, ("rules", number, "ports", position), self.situation.service, reference, self.situation.cluster)
+                    missing_port(
+                        policy,
+                        ("rules", number, "ports", position),
+                        self.situation.service,
+                        reference,
+                        self.situation.cluster,
+                    )
                 )
                 continue
             found = targets(port, self.situation.workloads)
@@ -124,14 +151,19 @@ class _Decision:
         )
 
     def _ambiguous(self, policy: Policy, path: YamlPath, ports: Collection[ServicePort]) -> frozenset[int]:
-        """Target numbers of the ports that on some other pod are behind another port: meshes name pods and numbers, but no pairs."""
+        """Target numbers of the ports that on some other pod are behind another port: meshes name pods and
+        numbers, but no pairs.
+        """
         wanted = all_targets_of(ports, self.situation.workloads)
         meshed = [workload for workload in self.situation.workloads if workload.mesh]
         others = (all_targets(self.situation.service, [w]) - all_targets_of(ports, [w]) for w in meshed)
         found = wanted & frozenset().union(*others) if ports else frozenset()
         if found:
             shown = ", ".join(str(number) for number in sorted(found))
-            text = f"workload port {shown} is behind another port of the Service on other pods, and is opened on none"
+            text = (
+                f"workload port {shown} is behind another port of the Service on other pods, and is opened on"
+                " none"
+            )
             self.found.append(about("GM304", text, policy, self.situation, *path))
         return found
 
@@ -140,11 +172,15 @@ class _Decision:
         self.held = True
 
     def _guarded(self, governed: bool) -> frozenset[int]:
-        """Ports that an Allow governs on this Service, or on another that could have the same pods: what is bound to
-        arrive later, such as a pod that both select, must not find a door open."""
+        """Ports that an Allow governs on this Service, or on another that could have the same pods: what is
+        bound to arrive later, such as a pod that both select, must not find a door open."""
         services = [*([self.situation.service] if governed else []), *self.situation.governed]
         mine = self.situation.workloads
-        return frozenset(number for service in services for number in all_targets(service, (*mine, *self.index.behind(service))))
+        return frozenset(
+            number
+            for service in services
+            for number in all_targets(service, (*mine, *self.index.behind(service)))
+        )
 
     def _mixed(self, own: Collection[int], default: Default) -> Iterator[int]:
         """Target ports that some workload has not behind this Service, and that are not open there."""
@@ -160,17 +196,27 @@ class _Decision:
             yield from lacking if default == "Deny" else lacking & governed
 
     def _exemption(self, guarded: frozenset[int]) -> Exemption | None:
-        owners = {owner.id: owner for owner in self.situation.owners if owner is not None and _mesh(owner).access_default == "Deny"}
+        owners = {
+            owner.id: owner
+            for owner in self.situation.owners
+            if owner is not None and _mesh(owner).access_default == "Deny"
+        }
         if len(owners) != 1:
             # Pods in several VirtualMeshes: what one of them exempts the others may not.
-            self.found += [narrowed(owner, self.situation) for owner in owners.values() if _mesh(owner).access_exempt]
+            self.found += [
+                narrowed(owner, self.situation) for owner in owners.values() if _mesh(owner).access_exempt
+            ]
             return None
         owner = next(iter(owners.values()))
         exempt = _mesh(owner).access_exempt
         if exempt is None:
             return None
-        ports = [port for reference in exempt.ports or () if (port := port_of(self.situation.service, reference))]
-        numbers = all_targets_of(ports, self.situation.workloads) - self._ambiguous(owner, ("access_exempt", "ports"), ports)
+        ports = [
+            port for reference in exempt.ports or () if (port := port_of(self.situation.service, reference))
+        ]
+        numbers = all_targets_of(ports, self.situation.workloads) - self._ambiguous(
+            owner, ("access_exempt", "ports"), ports
+        )
         if exempt.ports is None and guarded:
             numbers = all_targets(self.situation.service, self.situation.workloads)
         if (exempt.ports is not None or guarded) and not numbers - guarded:
@@ -187,17 +233,21 @@ class _Decision:
 
 
 def _elsewhere(service: Service, workload: Workload) -> frozenset[int]:
-    """Of a port name with several numbers, as in the middle of a rollout, those that on other pods of the workload are another port,
-    which the Service does not reach."""
+    """Of a port name with several numbers, as in the middle of a rollout, those that on other pods of the
+    workload are another port, which the Service does not reach."""
     if not workload.further:
         return frozenset()
     reached = {port.target for port in service.ports}
-    several = frozenset(number for name in reached & workload.further.keys() for number in workload.numbers(str(name)))
+    several = frozenset(
+        number for name in reached & workload.further.keys() for number in workload.numbers(str(name))
+    )
     others = (workload.numbers(name) for name in (workload.ports.keys() | workload.further.keys()) - reached)
     return several.intersection(frozenset().union(*others))
 
 
-def missing_port(policy: Policy, path: tuple[str | int, ...], service: Service, reference: int | str, cluster: str) -> Diagnostic:
+def missing_port(
+    policy: Policy, path: tuple[str | int, ...], service: Service, reference: int | str, cluster: str
+) -> Diagnostic:
     """The finding on a port that the Service does not have."""
     names = [port.name for port in service.ports if port.name]
     shown = ", ".join(f"{port.number} {port.name}".strip() for port in service.ports) or "none"

@@ -1,4 +1,6 @@
-"""Errors that can be decided from one revision alone, across its policies; any of them refuses the revision."""
+"""Errors that can be decided from one revision alone, across its policies; any of them refuses the
+revision.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,20 @@ _OTHER_THAN_PORT = tuple(name for name in Match.model_fields if name != "port")
 
 
 def check(policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]]) -> tuple[Diagnostic, ...]:
-    """Static findings over all policies. `clusters` maps every configured cluster to its labels; none configured
-    (a run without configuration) means that cluster names cannot be checked."""
+    """Static findings over all policies. `clusters` maps every configured cluster to its labels; none
+    configured (a run without configuration) means that cluster names cannot be checked."""
     ordered = sorted(policies, key=lambda policy: policy.id)
     traffic = [policy for policy in ordered if isinstance(policy.spec, TrafficPolicySpec)]
     found: list[Diagnostic] = []
     for policy in ordered if clusters else ():
         found += _unknown_clusters(policy, clusters)
     for policy in traffic:
-        found += [*_connection_fields(policy), *_prefix_replacements(policy), *_too_long(policy), *_origins(policy)]
+        found += [
+            *_connection_fields(policy),
+            *_prefix_replacements(policy),
+            *_too_long(policy),
+            *_origins(policy),
+        ]
     for policy in ordered:
         if isinstance(policy.spec, AccessPolicySpec):
             found += too_many_callers(policy)
@@ -40,7 +47,9 @@ def check(policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]])
 
 
 def _finding(code: str, text: str, policy: Policy, path: YamlPath, hint: str = "") -> Diagnostic:
-    return finding(code, text, at=policy.at(*path), policy=policy.id, field=policy.origin(*path).field, hint=hint)
+    return finding(
+        code, text, at=policy.at(*path), policy=policy.id, field=policy.origin(*path).field, hint=hint
+    )
 
 
 def _unknown_clusters(policy: Policy, clusters: Mapping[str, Mapping[str, str]]) -> Iterator[Diagnostic]:
@@ -55,7 +64,9 @@ def cluster_names(policy: Policy) -> Iterator[tuple[YamlPath, str]]:
     if isinstance(spec, TrafficPolicySpec | AccessPolicySpec):
         for part in ("sources", "destinations"):
             for number, item in enumerate(getattr(spec, part) or ()):
-                yield from (((part, number, "clusters", i), name) for i, name in enumerate(item.clusters or ()))
+                yield from (
+                    ((part, number, "clusters", i), name) for i, name in enumerate(item.clusters or ())
+                )
     if isinstance(spec, AccessPolicySpec):
         for number, source in enumerate(spec.sources):
             for i, account in enumerate(source.service_accounts or ()):
@@ -72,9 +83,14 @@ def cluster_names(policy: Policy) -> Iterator[tuple[YamlPath, str]]:
 def _connection_fields(policy: Policy) -> Iterator[Diagnostic]:
     spec = policy.spec
     assert isinstance(spec, TrafficPolicySpec)
-    further = any(getattr(match, name) is not None for match in spec.matches or () for name in _OTHER_THAN_PORT)
+    further = any(
+        getattr(match, name) is not None for match in spec.matches or () for name in _OTHER_THAN_PORT
+    )
     for name in spec.given(CONNECTION_FIELDS) if further else ():
-        text = "a field of connections goes with no match, or with a match on port alone: a connection carries many requests"
+        text = (
+            "a field of connections goes with no match, or with a match on port alone: a connection carries"
+            " many requests"
+        )
         yield _finding("GM203", text, policy, (name,), "put it into a policy of its own")
 
 
@@ -87,25 +103,41 @@ def _prefix_replacements(policy: Policy) -> Iterator[Diagnostic]:
     for name in ("rewrite", "redirect"):
         if replaces_prefix(getattr(spec, name)):
             text = "replacePrefixMatch needs path.prefix or path.stringPrefix in every match of the policy"
-            yield _finding("GM203", text, policy, (name, "path", "replace_prefix_match"), "use replaceFullPath, or add a match on a prefix")
+            yield _finding(
+                "GM203",
+                text,
+                policy,
+                (name, "path", "replace_prefix_match"),
+                "use replaceFullPath, or add a match on a prefix",
+            )
 
 
 def _origins(policy: Policy) -> Iterator[Diagnostic]:
     """Origins that a browser is told to trust with the user's credentials, and that anybody can have."""
     assert isinstance(policy.spec, TrafficPolicySpec)
     cors = policy.spec.cors
-    for number, origin in enumerate(cors.allow_origins) if isinstance(cors, Cors) and cors.allow_credentials else ():
+    for number, origin in (
+        enumerate(cors.allow_origins) if isinstance(cors, Cors) and cors.allow_credentials else ()
+    ):
         path = ("cors", "allow_origins", number)
         if site := stranger(origin):
-            text = f"allowCredentials with an origin that any site can have, such as {site}, lets any site act as the user"
+            text = (
+                f"allowCredentials with an origin that any site can have, such as {site}, lets any site act"
+                " as the user"
+            )
             yield _finding("GM203", text, policy, path, "name the origins")
         elif site := lookalike(origin):
-            text = f"this admits {site} as well, which anybody can register, and with allowCredentials it may act as the user"
+            text = (
+                f"this admits {site} as well, which anybody can register, and with allowCredentials it may"
+                " act as the user"
+            )
             yield _finding("GM219", text, policy, path)
 
 
 def _claimed_twice(policies: Sequence[Policy]) -> Iterator[Diagnostic]:
-    """Meshes that two VirtualMeshes name by cluster and name; without a name every mesh of the cluster is meant."""
+    """Meshes that two VirtualMeshes name by cluster and name; without a name every mesh of the cluster is
+    meant.
+    """
     claims: dict[str, list[tuple[Policy, int, str]]] = {}
     for policy in policies:
         assert isinstance(policy.spec, VirtualMeshSpec)
@@ -114,7 +146,11 @@ def _claimed_twice(policies: Sequence[Policy]) -> Iterator[Diagnostic]:
                 claims.setdefault(mesh.cluster, []).append((policy, number, mesh.name or ""))
     for cluster, claimed in sorted(claims.items()):
         for policy, number, name in claimed:
-            others = [(p, n) for p, n, other in claimed if p.id != policy.id and (not name or not other or name == other)]
+            others = [
+                (p, n)
+                for p, n, other in claimed
+                if p.id != policy.id and (not name or not other or name == other)
+            ]
             if others:
                 shown = ", ".join(f"{p.id} ({p.at('meshes', n)})" for p, n in others)
                 yield two_virtual_meshes(policy, number, (cluster, name), shown)
@@ -134,7 +170,12 @@ def _contradictions(policies: Sequence[Policy], clusters: Mapping[str, object]) 
             if item.name and not item.labels:
                 for namespace in item.namespaces or (policy.namespace,):
                     named.setdefault((namespace, item.name), []).append((policy, item))
-    slots = {policy.id: slots_of(policy) for selecting in named.values() if len(selecting) > 1 for policy, _ in selecting}
+    slots = {
+        policy.id: slots_of(policy)
+        for selecting in named.values()
+        if len(selecting) > 1
+        for policy, _ in selecting
+    }
     for key, selecting in sorted(named.items()):
         if len({policy.id for policy, _ in selecting}) > 1:
             yield from _on_destination(key, selecting, clusters, slots)
@@ -146,10 +187,14 @@ def _on_destination(
     clusters: Mapping[str, object],
     slots: Mapping[str, Mapping[Slot, object]],
 ) -> Iterator[Diagnostic]:
-    """The conflicts in every cluster; clusters in which the same policies act have the same, unless clients are told by cluster."""
+    """The conflicts in every cluster; clusters in which the same policies act have the same, unless clients
+    are told by cluster.
+    """
     seen: set[tuple[str, ...]] = set()
     for cluster in clusters:
-        acting = {policy.id: policy for policy, item in selecting if not item.clusters or cluster in item.clusters}
+        acting = {
+            policy.id: policy for policy, item in selecting if not item.clusters or cluster in item.clusters
+        }
         told = tuple(acting) if not any(map(_told_by_cluster, acting.values())) else (*acting, cluster)
         if len(acting) > 1 and told not in seen:
             seen.add(told)
@@ -168,8 +213,14 @@ def _in_cluster(
     if comparisons(size for _, size in sized) > MOST_COMPARISONS:
         yield too_many(sized, destination, "")
         return
-    found = [rule for policy in acting.values() for _, rule in rules_of(policy, slots[policy.id], BY_NAME, cluster, _symbolic)]
-    yield from conflict_findings(in_precedence(rule for rule in found if isinstance(rule, Rule)), "", destination)
+    found = [
+        rule
+        for policy in acting.values()
+        for _, rule in rules_of(policy, slots[policy.id], BY_NAME, cluster, _symbolic)
+    ]
+    yield from conflict_findings(
+        in_precedence(rule for rule in found if isinstance(rule, Rule)), "", destination
+    )
 
 
 def _extent(policy: Policy, slots: Mapping[Slot, object]) -> int:
@@ -185,5 +236,7 @@ def _too_long(policy: Policy) -> Iterator[Diagnostic]:
 
 
 def _symbolic(port: int | str) -> int:
-    """A number for a port name that is no port's number: whether a name and a number are one port only facts can tell."""
+    """A number for a port name that is no port's number: whether a name and a number are one port only facts
+    can tell.
+    """
     return port if isinstance(port, int) else -int.from_bytes(port.encode())

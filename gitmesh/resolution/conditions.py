@@ -1,8 +1,9 @@
-"""Algebra of single text conditions: whether one holds, implies another, excludes another, and their conjunction.
+"""Algebra of single text conditions: whether one holds, implies another, excludes another, and their
+conjunction.
 
-Paths read `prefix` as whole segments (`/foo` is `/foo` and `/foo/...`; a trailing slash does not count; `/` is every path);
-other text reads it as characters. Case is ASCII case, as proxies fold it. Every answer "implies" or "excludes" is proven;
-a `False` only says that no proof was found.
+Paths read `prefix` as whole segments (`/foo` is `/foo` and `/foo/...`; a trailing slash does not count; `/`
+is every path); other text reads it as characters. Case is ASCII case, as proxies fold it. Every answer
+"implies" or "excludes" is proven; a `False` only says that no proof was found.
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ def meet(a: TextCondition, b: TextCondition, *, path: bool) -> TextCondition | D
         return Disjoint()
     if b.form != "suffix":
         a, b = b, a
-    joined = _lead_and_suffix(a, b, path) if b.form == "suffix" and a.form in ("prefix", "stringPrefix") else None
+    joined = (
+        _lead_and_suffix(a, b, path) if b.form == "suffix" and a.form in ("prefix", "stringPrefix") else None
+    )
     return joined or Inexpressible(f"{_shown(a)} and {_shown(b)} cannot be written as one condition")
 
 
@@ -112,7 +115,9 @@ def _shown(condition: TextCondition) -> str:
 
 
 def _everything(condition: TextCondition, path: bool) -> bool:
-    return condition.form == "present" or (path and condition.form == "prefix" and not condition.value.rstrip("/"))
+    return condition.form == "present" or (
+        path and condition.form == "prefix" and not condition.value.rstrip("/")
+    )
 
 
 def _sensitive(condition: TextCondition) -> bool:
@@ -129,7 +134,9 @@ def _folded(condition: TextCondition) -> TextCondition:
 
 
 def _decidable(exact: TextCondition, regex: TextCondition) -> bool:
-    """Whether one evaluation answers for every spelling of the exact value. An expression may switch case back on."""
+    """Whether one evaluation answers for every spelling of the exact value. An expression may switch case
+    back on.
+    """
     return _sensitive(exact) or _caseless(exact) or (regex.ignore_case and "(?" not in regex.value)
 
 
@@ -154,7 +161,9 @@ def _literal_implies(a: TextCondition, b: TextCondition, path: bool) -> bool:
 
 
 def _literal_excludes(a: TextCondition, b: TextCondition, path: bool) -> bool:
-    """Both literal and compared letter by letter. Two leading texts, or two trailing ones, contain or exclude each other."""
+    """Both literal and compared letter by letter. Two leading texts, or two trailing ones, contain or exclude
+    each other.
+    """
     if a.form == "exact":
         return not holds(b, a.value, path=path)
     if b.form == "exact":
@@ -187,7 +196,9 @@ def _literal_start(pattern: str) -> str:
 
 
 def _lead_and_suffix(lead: TextCondition, suffix: TextCondition, path: bool) -> TextCondition | None:
-    """An RE2 expression for "begins with and ends with", also where both share characters. None where case differs."""
+    """An RE2 expression for "begins with and ends with", also where both share characters. None where case
+    differs.
+    """
     if lead.ignore_case != suffix.ignore_case:
         caseless = lead if _caseless(lead) else suffix if _caseless(suffix) else None
         if caseless is None:
@@ -197,9 +208,15 @@ def _lead_and_suffix(lead: TextCondition, suffix: TextCondition, path: bool) -> 
     text, segments = _base(_folded(lead) if ignore else lead, path)
     whole = [text] if segments and text.endswith(end) else []
     start = text + "/" if segments else text
-    whole += [start + end[size:] for size in range(1, min(len(start), len(end)) + 1) if start.endswith(end[:size])]
+    whole += [
+        start + end[size:] for size in range(1, min(len(start), len(end)) + 1) if start.endswith(end[:size])
+    ]
     pattern = "|".join([f"{_quoted(start)}.*{_quoted(end)}", *map(_quoted, sorted(set(whole)))])
-    return TextCondition(form="regex", value=pattern, ignore_case=ignore) if len(pattern) <= _LONGEST_EXPRESSION else None
+    return (
+        TextCondition(form="regex", value=pattern, ignore_case=ignore)
+        if len(pattern) <= _LONGEST_EXPRESSION
+        else None
+    )
 
 
 def _quoted(text: str) -> str:

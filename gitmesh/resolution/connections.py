@@ -1,4 +1,6 @@
-"""Connection fields of a destination: decided for each port and each group of clients, since a connection carries many requests."""
+"""Connection fields of a destination: decided for each port and each group of clients, since a connection
+carries many requests.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ CONNECTION: frozenset[Slot] = frozenset((name,) for name in CONNECTION_FIELDS)
 
 
 def settings(rules: Sequence[Rule]) -> Mapping[int, Mapping[str, Decided]]:
-    """Connection fields by Service port number, 0 = the whole destination; a port has an entry if some rule names it.
+    """Connection fields by Service port number, 0 = the whole destination; a port has an entry if some rule
+    names it.
 
-    `rules` are in precedence. The greatest rule that sets a field decides it for its clients, lesser ones for the others.
+    `rules` are in precedence. The greatest rule that sets a field decides it for its clients, lesser ones for
+    the others.
     """
     setting = [rule for rule in rules if rule.slots.keys() & CONNECTION]
     ports = sorted({rule.match.port for rule in setting if rule.match.port > 0})
@@ -34,7 +38,9 @@ def _setting(rules: Iterator[Rule]) -> Mapping[str, Decided]:
             greater = said.setdefault(slot[0], [])
             if not any(_covers(one.source, rule.match.source) for one in greater):
                 value, parts = rule.slots[slot], rule.parts.get(slot, {})
-                greater.append(Decided(value=value, origin=rule.origin(slot), parts=parts, source=rule.match.source))
+                greater.append(
+                    Decided(value=value, origin=rule.origin(slot), parts=parts, source=rule.match.source)
+                )
     chains = {name: _chain(greater) for name, greater in sorted(said.items())}
     return {name: chain for name, chain in chains.items() if chain is not None}
 

@@ -28,8 +28,8 @@ from gitmesh.resolution.strictness import REFUSED, refused_connections
 class Done(Struct, frozen=True, kw_only=True):
     """One destination by itself: without the subsets that others need of it; `digest` is of this part.
 
-    `guarding` are the policies behind its access decision; `held` are the halves of which nothing can be decided,
-    `refused`: routing for nothing but connections that its pods would refuse.
+    `guarding` are the policies behind its access decision; `held` are the halves of which nothing can be
+    decided, `refused`: routing for nothing but connections that its pods would refuse.
     """
 
     unit: DestinationUnit
@@ -57,8 +57,12 @@ def digest(value: object) -> str:
     return sha256(repr(value).encode()).hexdigest()
 
 
-def destinations(scene: Scene, cluster: str, index: Index, remembered: Remembered) -> Mapping[ServiceKey, Done]:
-    """Every destination of the cluster that a policy selects or that a VirtualMesh exempts from its default."""
+def destinations(
+    scene: Scene, cluster: str, index: Index, remembered: Remembered
+) -> Mapping[ServiceKey, Done]:
+    """Every destination of the cluster that a policy selects or that a VirtualMesh exempts from its
+    default.
+    """
     return _Cluster(scene, cluster, index, remembered).destinations()
 
 
@@ -66,20 +70,32 @@ class _Cluster:
     def __init__(self, scene: Scene, name: str, index: Index, remembered: Remembered) -> None:
         self.scene, self.name, self.index, self.remembered = scene, name, index, remembered
         self.acting = scene.acting.get(name, {})
-        self.access = {key: found for key, acting in self.acting.items() if (found := _of(acting, AccessPolicySpec))}
+        self.access = {
+            key: found for key, acting in self.acting.items() if (found := _of(acting, AccessPolicySpec))
+        }
         self.governed = scene.governed.get(name, frozenset())
         self.crowded = scene.crowded.get(name, {})
         self.around = self._around()
 
     def _around(self) -> object:
-        """Stands for all that a decision may depend on beside the policies that act on its own destination."""
+        """Stands for all that a decision may depend on beside the policies that act on its own
+        destination.
+        """
         owners = {
             mesh: owner and self.scene.marked[owner.id].token
             for (cluster, mesh), owner in self.scene.members.owner.items()
             if cluster == self.name
         }
         access = {key: tuple(marked.policy.id for marked, _ in found) for key, found in self.access.items()}
-        inputs = (self.index, self.scene.domains, self.governed, owners, self.scene.members.held, access, self.crowded)
+        inputs = (
+            self.index,
+            self.scene.domains,
+            self.governed,
+            owners,
+            self.scene.members.held,
+            access,
+            self.crowded,
+        )
         return self.remembered.get(self.name, inputs) or self.remembered.put(self.name, inputs, object())
 
     def destinations(self) -> Mapping[ServiceKey, Done]:
@@ -87,11 +103,21 @@ class _Cluster:
 
     def _exempt(self) -> set[ServiceKey]:
         """Services with pods in a mesh whose default of Deny has exceptions."""
-        meshes = {mesh for (cluster, mesh), owner in self.scene.members.owner.items() if cluster == self.name and _exempts(owner)}
-        return {s.key for s in self.index.facts.services if meshes & set(self.index.meshes_behind(s))} if meshes else set()
+        meshes = {
+            mesh
+            for (cluster, mesh), owner in self.scene.members.owner.items()
+            if cluster == self.name and _exempts(owner)
+        }
+        return (
+            {s.key for s in self.index.facts.services if meshes & set(self.index.meshes_behind(s))}
+            if meshes
+            else set()
+        )
 
     def _destination(self, key: ServiceKey) -> Done:
-        """As before while nothing around it moved, which is quick to see; else as before if what moved does not concern it."""
+        """As before while nothing around it moved, which is quick to see; else as before if what moved does
+        not concern it.
+        """
         tokens = tuple((marked.token, form) for marked, form in self.acting.get(key, ()))
         inputs = (self.around, tokens)
         done: Done | None = self.remembered.get((self.name, key), inputs)
@@ -106,10 +132,18 @@ class _Cluster:
         situation = self._situation(service)
         strict = self._strict(service)
         place = (self.name, service.key, "alone")
-        inputs = (self.index, tokens, self.crowded.get(service.key), strict, situation and self._access_inputs(situation))
+        inputs = (
+            self.index,
+            tokens,
+            self.crowded.get(service.key),
+            strict,
+            situation and self._access_inputs(situation),
+        )
         done: Done | None = self.remembered.get(place, inputs)
         if done is None:
-            done = self._decide(service, _of(self.acting.get(service.key, []), TrafficPolicySpec), situation, strict)
+            done = self._decide(
+                service, _of(self.acting.get(service.key, []), TrafficPolicySpec), situation, strict
+            )
             self.remembered.put(place, inputs, done)
         return done
 
@@ -119,7 +153,9 @@ class _Cluster:
         A Service without pods yet is taken to get them in any mesh of the cluster.
         """
         policies = self.access.get(service.key, [])
-        meshes = self.index.meshes_behind(service) or tuple(sorted(mesh.name for mesh in self.index.facts.meshes))
+        meshes = self.index.meshes_behind(service) or tuple(
+            sorted(mesh.name for mesh in self.index.facts.meshes)
+        )
         owners = tuple(self.scene.members.owner.get((self.name, mesh)) for mesh in meshes)
         if not policies and not any(owner is not None and _exempts(owner) for owner in owners):
             return None
@@ -138,7 +174,9 @@ class _Cluster:
         return frozenset(marked.policy.id for marked, _ in self.access.get(service.key, ()))
 
     def _access_inputs(self, situation: Situation) -> tuple[Any, ...]:
-        """What of the situation may change while the facts of this cluster and the policies that act here do not."""
+        """What of the situation may change while the facts of this cluster and the policies that act here do
+        not.
+        """
         return (
             self.scene.domains,
             tuple(service.key for service in situation.governed),
@@ -153,8 +191,15 @@ class _Cluster:
 
     def _strict(self, service: Service) -> Mapping[str, Origin]:
         """The meshes of its pods that take nothing but their own mTLS, and where that is said."""
-        owners = {mesh: self.scene.members.owner.get((self.name, mesh)) for mesh in self.index.meshes_behind(service)}
-        return {mesh: owner.origin("mtls", "mode") for mesh, owner in owners.items() if owner is not None and _is_strict(owner)}
+        owners = {
+            mesh: self.scene.members.owner.get((self.name, mesh))
+            for mesh in self.index.meshes_behind(service)
+        }
+        return {
+            mesh: owner.origin("mtls", "mode")
+            for mesh, owner in owners.items()
+            if owner is not None and _is_strict(owner)
+        }
 
     def _traffic(self, service: Service, policies: Sequence[Acting], strict: Mapping[str, Origin]) -> Traffic:
         crowded = self._crowded(service, policies)
@@ -164,7 +209,9 @@ class _Cluster:
         if not strict or not traffic.settings:
             return traffic
         named = {one.policy.id for one in policies if one.form == BY_NAME}
-        said = refused_connections(self.name, service, self.index.behind(service), traffic.settings, strict, named)
+        said = refused_connections(
+            self.name, service, self.index.behind(service), traffic.settings, strict, named
+        )
         held = traffic.held or any(diagnostic.is_error for diagnostic in said)
         return replace(traffic, diagnostics=(*traffic.diagnostics, *said), held=held)
 
@@ -173,14 +220,25 @@ class _Cluster:
         said = self.crowded.get(service.key)
         if said is None:
             return None
-        return Traffic(policies=tuple(sorted(one.policy.id for one in policies)), diagnostics=(said,), held=True)
+        return Traffic(
+            policies=tuple(sorted(one.policy.id for one in policies)), diagnostics=(said,), held=True
+        )
 
     def _decide(
-        self, service: Service, acting: Sequence[tuple[Marked, int]], situation: Situation | None, strict: Mapping[str, Origin]
+        self,
+        service: Service,
+        acting: Sequence[tuple[Marked, int]],
+        situation: Situation | None,
+        strict: Mapping[str, Origin],
     ) -> Done:
-        policies = [Acting(policy=marked.policy, form=form, slots=marked.slots, parts=marked.parts) for marked, form in acting]
+        policies = [
+            Acting(policy=marked.policy, form=form, slots=marked.slots, parts=marked.parts)
+            for marked, form in acting
+        ]
         traffic = self._traffic(service, policies, strict)
-        access = resolve_access(situation, self.scene.trust, self.index) if situation else Resolved(access=None)
+        access = (
+            resolve_access(situation, self.scene.trust, self.index) if situation else Resolved(access=None)
+        )
         decision, named = _worth_saying(situation, access.access)
         unit = bare(
             self.name,
@@ -209,20 +267,32 @@ def _halves(routing: bool, access: bool) -> frozenset[Half]:
 
 
 def _worth_saying(situation: Situation | None, access: Access | None) -> tuple[Access | None, set[str]]:
-    """The decision and its policies; without an AccessPolicy or an exemption the mesh-wide default says it already."""
+    """The decision and its policies; without an AccessPolicy or an exemption the mesh-wide default says it
+    already.
+    """
     if situation is None or access is None or not (situation.policies or access.exempt):
         return None, set()
     exempting = {access.exempt.origin.policy} if access.exempt else set()
     return access, {policy.id for policy in situation.policies} | exempting
 
 
-def _of(acting: Sequence[tuple[Marked, int]], spec: type[TrafficPolicySpec] | type[AccessPolicySpec]) -> list[tuple[Marked, int]]:
+def _of(
+    acting: Sequence[tuple[Marked, int]], spec: type[TrafficPolicySpec] | type[AccessPolicySpec]
+) -> list[tuple[Marked, int]]:
     return [(marked, form) for marked, form in acting if isinstance(marked.policy.spec, spec)]
 
 
 def _is_strict(policy: Policy) -> bool:
-    return isinstance(policy.spec, VirtualMeshSpec) and policy.spec.mtls is not None and policy.spec.mtls.mode == "Strict"
+    return (
+        isinstance(policy.spec, VirtualMeshSpec)
+        and policy.spec.mtls is not None
+        and policy.spec.mtls.mode == "Strict"
+    )
 
 
 def _exempts(policy: Policy) -> bool:
-    return isinstance(policy.spec, VirtualMeshSpec) and policy.spec.access_default == "Deny" and policy.spec.access_exempt is not None
+    return (
+        isinstance(policy.spec, VirtualMeshSpec)
+        and policy.spec.access_default == "Deny"
+        and policy.spec.access_exempt is not None
+    )

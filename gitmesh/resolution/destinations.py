@@ -20,8 +20,26 @@ from gitmesh.resolution.connections import CONNECTION, beyond, settings
 from gitmesh.resolution.index import Index, World, port_of
 from gitmesh.resolution.items import Items, items_of
 from gitmesh.resolution.matching import Disjoint, Inexpressible
-from gitmesh.resolution.routes import MOST_CONJUNCTIONS, Row, first_match, header_origins, row_fields, row_origins
-from gitmesh.resolution.rules import NO_PARTS, Parts, Rule, Slot, conflicts, in_precedence, is_disabled, rules_of, shadows, slot_path
+from gitmesh.resolution.routes import (
+    MOST_CONJUNCTIONS,
+    Row,
+    first_match,
+    header_origins,
+    row_fields,
+    row_origins,
+)
+from gitmesh.resolution.rules import (
+    NO_PARTS,
+    Parts,
+    Rule,
+    Slot,
+    conflicts,
+    in_precedence,
+    is_disabled,
+    rules_of,
+    shadows,
+    slot_path,
+)
 from gitmesh.resolution.selection import near_service
 
 RuleId = tuple[str, int | None]
@@ -48,7 +66,9 @@ class Need(Struct, frozen=True, kw_only=True):
 
 
 class Traffic(Struct, frozen=True, kw_only=True):
-    """The decision. `wins` are rules that decide something here, `shadowed` those that nothing is left to, with the greater rule."""
+    """The decision. `wins` are rules that decide something here, `shadowed` those that nothing is left to,
+    with the greater rule.
+    """
 
     routes: tuple[Route, ...] = ()
     settings: Mapping[int, Mapping[str, Decided]] = {}
@@ -90,7 +110,11 @@ class _Destination:
             policies=tuple(sorted({rule.policy.id for rule in rules})),
             needs=tuple(self.needs),
             wins=frozenset((rule.policy.id, rule.number) for rule, greater in over if greater is None),
-            shadowed={(rule.policy.id, rule.number): (rule.place(), greater.place()) for rule, greater in over if greater},
+            shadowed={
+                (rule.policy.id, rule.number): (rule.place(), greater.place())
+                for rule, greater in over
+                if greater
+            },
             diagnostics=tuple(self.found),
             held=self.unsure or any(diagnostic.is_error for diagnostic in self.found),
         )
@@ -98,34 +122,52 @@ class _Destination:
     def _settings(self, rules: Sequence[Rule]) -> Mapping[int, Mapping[str, Decided]]:
         """The connection fields, where no field has more values by clients than overlaps are allowed."""
         found = settings(rules)
-        for name, chain in ((name, chain) for table in found.values() for name, chain in sorted(table.items())):
+        for name, chain in (
+            (name, chain) for table in found.values() for name, chain in sorted(table.items())
+        ):
             last = beyond(chain, MOST_CONJUNCTIONS)
             if last is not None:
                 policy = next(rule.policy for rule in rules if rule.policy.id == last.policy)
-                text = f"{camel(name)} of Service {self.name} is decided for more than {MOST_CONJUNCTIONS} groups of clients"
+                text = (
+                    f"{camel(name)} of Service {self.name} is decided for more than {MOST_CONJUNCTIONS}"
+                    " groups of clients"
+                )
                 self._say("GM212", text, policy, name)
                 return {}
         return found
 
     def _say(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
         at, name = policy.at(*path), policy.origin(*path).field
-        self.found.append(finding(code, text, at=at, policy=policy.id, field=name, cluster=self.cluster, hint=hint))
+        self.found.append(
+            finding(code, text, at=at, policy=policy.id, field=name, cluster=self.cluster, hint=hint)
+        )
 
     def _rules(self, acting: Acting) -> Iterator[Rule]:
         spec = _traffic(acting.policy)
         missing: set[int | str] = set()
         port = partial(self._port, missing=missing)
-        for number, rule in rules_of(acting.policy, acting.slots, acting.form, self.cluster, port, parts=acting.parts):
+        for number, rule in rules_of(
+            acting.policy, acting.slots, acting.form, self.cluster, port, parts=acting.parts
+        ):
             path = () if number is None else ("matches", number)
             if isinstance(rule, Rule):
                 yield rule
             elif isinstance(rule, Disjoint):
-                self._say("GM211", "no request can meet this match: its conditions exclude each other", acting.policy, *path)
+                self._say(
+                    "GM211",
+                    "no request can meet this match: its conditions exclude each other",
+                    acting.policy,
+                    *path,
+                )
             elif isinstance(rule, Inexpressible):
                 self._say("GM301", f"no mesh can express this match: {rule.reason}", acting.policy, *path)
         for number, match in enumerate(spec.matches or ()):
             if match.port is not None and match.port in missing:
-                self.found.append(missing_port(acting.policy, ("matches", number, "port"), self.service, match.port, self.cluster))
+                self.found.append(
+                    missing_port(
+                        acting.policy, ("matches", number, "port"), self.service, match.port, self.cluster
+                    )
+                )
 
     def _port(self, reference: int | str, missing: set[int | str]) -> int:
         port = port_of(self.service, reference)
@@ -143,18 +185,29 @@ class _Destination:
         if table.too_many:
             least = table.too_many[-1]
             path = () if least.number is None else ("matches", least.number)
-            text = f"rules for Service {self.name} overlap more than {MOST_CONJUNCTIONS} times; this one adds to them"
+            text = (
+                f"rules for Service {self.name} overlap more than {MOST_CONJUNCTIONS} times; this one adds to"
+                " them"
+            )
             self._say("GM212", text, least.policy, *path)
         for greater, lesser, reason in table.inexpressible:
             path = () if lesser.number is None else ("matches", lesser.number)
             other = greater.place()
-            self._say("GM301", f"requests that also match {other.policy} ({other.at}) cannot be matched: {reason}", lesser.policy, *path)
+            self._say(
+                "GM301",
+                f"requests that also match {other.policy} ({other.at}) cannot be matched: {reason}",
+                lesser.policy,
+                *path,
+            )
         return tuple(self._route(row) for row in table.rows)
 
     def _route(self, row: Row) -> Route:
         fields, failed = row_fields(row)
         for rule, slot in failed:
-            text = "for some requests the replaced prefix cannot be told, because another rule matches their path in another form"
+            text = (
+                "for some requests the replaced prefix cannot be told, because another rule matches their"
+                " path in another form"
+            )
             self._say("GM301", text, rule.policy, *slot_path(rule, slot))
         split, mirror = fields.get("split"), fields.get("mirror")
         return Route(
@@ -165,7 +218,9 @@ class _Destination:
             origins=row_origins(row),
             header_origins=header_origins(row),
             item_origins={
-                name: self._items(_decider(row, one), name, one).parts for name, one in (("split", split), ("mirror", mirror)) if one
+                name: self._items(_decider(row, one), name, one).parts
+                for name, one in (("split", split), ("mirror", mirror))
+                if one
             },
         )
 
@@ -181,13 +236,18 @@ class _Destination:
             self.items[policy.id, name] = items_of(policy, name, decided.value)
         return self.items[policy.id, name]
 
-    def _target(self, row: Row, policy: Policy, path: tuple[str | int, ...], item: SplitTarget | Mirror) -> Target | None:
+    def _target(
+        self, row: Row, policy: Policy, path: tuple[str | int, ...], item: SplitTarget | Mirror
+    ) -> Target | None:
         reference = item.destination
         namespace = reference.namespace or self.service.namespace
         service = self.index.service(namespace, reference.name)
         if service is None and not self.index.facts.complete:
             self.unsure = True
-            text = f"the facts of cluster {self.cluster} are incomplete, so it is not known whether {namespace}/{reference.name} is there"
+            text = (
+                f"the facts of cluster {self.cluster} are incomplete, so it is not known whether"
+                f" {namespace}/{reference.name} is there"
+            )
             self._say("GM216", text, policy, *path, "name")
             return None
         if service is None:
@@ -203,28 +263,51 @@ class _Destination:
         return None if port is None else Target(service=service, port=port, subset=subset)
 
     def _target_port(
-        self, row: Row, policy: Policy, path: tuple[str | int, ...], reference: DestinationRef, service: Service
+        self,
+        row: Row,
+        policy: Policy,
+        path: tuple[str | int, ...],
+        reference: DestinationRef,
+        service: Service,
     ) -> int | None:
         if reference.port is not None:
             port = port_of(service, reference.port)
             if port is None:
-                self.found.append(missing_port(policy, (*path, "port"), service, reference.port, self.cluster))
+                self.found.append(
+                    missing_port(policy, (*path, "port"), service, reference.port, self.cluster)
+                )
             return port.number if port else None
         if len(service.ports) == 1:
             return service.ports[0].number
         requested = {row.match.port} if row.match.port else {port.number for port in self.service.ports}
         if requested and requested <= {port.number for port in service.ports}:
             return 0
-        text = f"Service {service.namespace}/{service.name} does not have every port of {self.name}; name the port that is meant"
+        text = (
+            f"Service {service.namespace}/{service.name} does not have every port of {self.name}; name the"
+            " port that is meant"
+        )
         self._say("GM218", text, policy, *path)
         return None
 
-    def _need(self, policy: Policy, path: tuple[str | int, ...], service: Service, labels: tuple[tuple[str, str], ...]) -> None:
+    def _need(
+        self,
+        policy: Policy,
+        path: tuple[str | int, ...],
+        service: Service,
+        labels: tuple[tuple[str, str], ...],
+    ) -> None:
         self.needs.append(Need(service=service.key, labels=labels, origin=policy.origin(*path)))
         wanted = dict(labels).items()
-        if self.index.facts.complete and not any(wanted <= w.labels.items() for w in self.index.behind(service)):
+        if self.index.facts.complete and not any(
+            wanted <= w.labels.items() for w in self.index.behind(service)
+        ):
             shown = ", ".join(f"{key}={value}" for key, value in labels)
-            self._say("GM209", f"no pod behind Service {service.namespace}/{service.name} carries {shown}", policy, *path)
+            self._say(
+                "GM209",
+                f"no pod behind Service {service.namespace}/{service.name} carries {shown}",
+                policy,
+                *path,
+            )
 
 
 def _decider(row: Row, decided: Decided) -> Policy:
@@ -252,23 +335,35 @@ def _restricted(rule: Rule) -> Rule:
 
 
 def conflict_findings(rules: Sequence[Rule], cluster: str, destination: str) -> Iterator[Diagnostic]:
-    """A finding on each of two rules that contradict each other; of very many the first, and one that says so."""
+    """A finding on each of two rules that contradict each other; of very many the first, and one that says
+    so.
+    """
     for number, (a, b, first, second) in enumerate(conflicts(rules)):
         if number == MOST_CONFLICTS:
             text = f"more than {MOST_CONFLICTS} conflicts on {destination}, of which the first are shown"
-            yield finding("GM210", text, at=b.origin(second).at, policy=b.policy.id, field=b.origin(second).field, cluster=cluster)
+            yield finding(
+                "GM210",
+                text,
+                at=b.origin(second).at,
+                policy=b.policy.id,
+                field=b.origin(second).field,
+                cluster=cluster,
+            )
             return
         yield conflict(a, first, b, second, cluster, destination)
         yield conflict(b, second, a, first, cluster, destination)
 
 
-def conflict(mine: Rule, slot: Slot, other: Rule, other_slot: Slot, cluster: str, destination: str) -> Diagnostic:
+def conflict(
+    mine: Rule, slot: Slot, other: Rule, other_slot: Slot, cluster: str, destination: str
+) -> Diagnostic:
     """The finding on one of two equal rules that contradict each other."""
     where = other.origin(other_slot)
     what = f"header {slot[2]} ({slot[1]})" if len(slot) == 3 else ".".join(slot_path(mine, slot))
     return finding(
         "GM210",
-        f"{what} of {destination} is given another value by {where.policy} ({where.at}) for the same requests, with equal precedence",
+        f"{what} of {destination} is given another value by {where.policy} ({where.at}) for the same"
+        " requests, with equal precedence",
         at=mine.origin(slot).at,
         policy=mine.policy.id,
         field=mine.origin(slot).field,

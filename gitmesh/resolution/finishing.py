@@ -19,17 +19,21 @@ HeldHalves: TypeAlias = "Mapping[Half, set[ServiceKey]]"
 
 
 class Finished:
-    """The units of one cluster and what is held of it; `named` are destinations that policies hold by name, by the half that the
-    policies are about."""
+    """The units of one cluster and what is held of it; `named` are destinations that policies hold by name,
+    by the half that the policies are about."""
 
     def __init__(self, cluster: str, done: Mapping[ServiceKey, Done], named: HeldHalves) -> None:
         self.cluster, self.done = cluster, done
         self.found = [diagnostic for one in done.values() for diagnostic in one.diagnostics]
-        self.held = {half: named[half] | {key for key, one in done.items() if half in one.held} for half in HALVES}
+        self.held = {
+            half: named[half] | {key for key, one in done.items() if half in one.held} for half in HALVES
+        }
         self._spread(self.held["routing"])
 
     def _spread(self, held: set[ServiceKey]) -> None:
-        """A route to a subset of a held destination would find no such subset, so its own destination is held too."""
+        """A route to a subset of a held destination would find no such subset, so its own destination is held
+        too.
+        """
         needing: dict[ServiceKey, list[tuple[ServiceKey, Need]]] = {}
         for key, one in self.done.items():
             for need in one.traffic.needs:
@@ -46,7 +50,9 @@ class Finished:
     def _follows(self, need: Need) -> Diagnostic:
         text = f"this subset is of Service {'/'.join(need.service)}, which is held by findings of its own"
         origin = need.origin
-        return finding("GM218", text, at=origin.at, policy=origin.policy, field=origin.field, cluster=self.cluster)
+        return finding(
+            "GM218", text, at=origin.at, policy=origin.policy, field=origin.field, cluster=self.cluster
+        )
 
     def held_keys(self) -> Iterator[UnitKey]:
         """Keys of the destinations, or halves of them, that keep their live objects."""
@@ -56,12 +62,16 @@ class Finished:
             yield UnitKey(kind="Destination", namespace=key[0], name=key[1], half=half)
 
     def units(self, index: Index, remembered: Remembered) -> list[DestinationUnit]:
-        """Every unit that is not held, or whose other half is not: destinations that policies act on, and those that only have to
-        offer a subset."""
+        """Every unit that is not held, or whose other half is not: destinations that policies act on, and
+        those that only have to offer a subset."""
         needs = self._needs()
         keys = {key for key, one in self.done.items() if not one.empty} | needs.keys()
         held = self.held["routing"] & self.held["access"]
-        return [unit for key in sorted(keys - held) if (unit := self._unit(index, key, tuple(needs.get(key, ())), remembered))]
+        return [
+            unit
+            for key in sorted(keys - held)
+            if (unit := self._unit(index, key, tuple(needs.get(key, ())), remembered))
+        ]
 
     def _needs(self) -> dict[ServiceKey, list[Subset]]:
         origins: dict[tuple[ServiceKey, tuple[tuple[str, str], ...]], set[Origin]] = {}
@@ -70,10 +80,14 @@ class Finished:
                 origins.setdefault((need.service, need.labels), set()).add(need.origin)
         found: dict[ServiceKey, list[Subset]] = {}
         for service, labels in sorted(origins):
-            found.setdefault(service, []).append(Subset(labels=labels, origins=tuple(sorted(origins[service, labels]))))
+            found.setdefault(service, []).append(
+                Subset(labels=labels, origins=tuple(sorted(origins[service, labels])))
+            )
         return found
 
-    def _unit(self, index: Index, key: ServiceKey, subsets: tuple[Subset, ...], remembered: Remembered) -> DestinationUnit | None:
+    def _unit(
+        self, index: Index, key: ServiceKey, subsets: tuple[Subset, ...], remembered: Remembered
+    ) -> DestinationUnit | None:
         done = self.done.get(key)
         held = frozenset(half for half in HALVES if key in self.held[half])
         place, inputs = (self.cluster, key), (index, Same(done), subsets, held)
@@ -84,16 +98,29 @@ class Finished:
 
 
 def _finished(
-    cluster: str, index: Index, key: ServiceKey, done: Done | None, subsets: tuple[Subset, ...], held: frozenset[Half]
+    cluster: str,
+    index: Index,
+    key: ServiceKey,
+    done: Done | None,
+    subsets: tuple[Subset, ...],
+    held: frozenset[Half],
 ) -> DestinationUnit:
     if done is None:
         unit = bare(cluster, index.facts.service_index[key], index)
         done = Done(unit=unit, digest=digest(unit))
-    unit, policies = done.unit, {*done.traffic.policies, *(origin.policy for subset in subsets for origin in subset.origins)}
+    unit, policies = (
+        done.unit,
+        {*done.traffic.policies, *(origin.policy for subset in subsets for origin in subset.origins)},
+    )
     if "routing" in held:
         unit, subsets, policies = replace(unit, routes=(), settings={}), (), set()
     if "access" in held:
         unit = replace(unit, access=None)
     else:
         policies |= done.guarding
-    return replace(unit, subsets=subsets, policies=tuple(sorted(policies)), digest=digest((done.digest, subsets, sorted(held))))
+    return replace(
+        unit,
+        subsets=subsets,
+        policies=tuple(sorted(policies)),
+        digest=digest((done.digest, subsets, sorted(held))),
+    )

@@ -1,4 +1,6 @@
-"""Identity selectors -> callers that meshes can verify (api.md, Selectors; the security law for what cannot be said)."""
+"""Identity selectors -> callers that meshes can verify (api.md, Selectors; the security law for what cannot
+be said).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class Identities(Struct, frozen=True, kw_only=True):
 
 
 class Trust:
-    """Who is who in one world: the trust domains of all managed meshes with known facts, and every selection resolved once."""
+    """Who is who in one world: the trust domains of all managed meshes with known facts, and every selection
+    resolved once.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -32,7 +36,8 @@ class Trust:
         self._resolved: dict[tuple[tuple[IdentitySelector, ...], str, bool], Identities] = {}
 
     def identities(self, items: tuple[IdentitySelector, ...], namespace: str, *, deny: bool) -> Identities:
-        """Resolve the items. Without a cluster an Allow names every known trust domain, a Deny any: each errs on the closed side.
+        """Resolve the items. Without a cluster an Allow names every known trust domain, a Deny any: each errs
+        on the closed side.
 
         `namespace` is the default namespace of ServiceAccounts.
         """
@@ -58,22 +63,35 @@ class Trust:
         mine = self._domains.get(cluster, ())
         if not mine:
             return (), f"cluster {cluster} has no mesh with a trust domain"
-        having = {domain: [name for name, domains in self._domains.items() if domain in domains] for domain in mine}
-        reasons = [f"clusters {' and '.join(names)} share the trust domain {d}" for d, names in having.items() if len(names) > 1]
+        having = {
+            domain: [name for name, domains in self._domains.items() if domain in domains] for domain in mine
+        }
+        reasons = [
+            f"clusters {' and '.join(names)} share the trust domain {d}"
+            for d, names in having.items()
+            if len(names) > 1
+        ]
         return tuple(domain for domain, names in having.items() if len(names) == 1), "; ".join(reasons)
 
 
 def _names(index: Index) -> tuple[str, ...]:
     """A mesh may say anything of itself, also what means everybody to others (`*`): only a name counts."""
-    return tuple(sorted({mesh.trust_domain for mesh in index.facts.meshes if _NAME.fullmatch(mesh.trust_domain)}))
+    return tuple(
+        sorted({mesh.trust_domain for mesh in index.facts.meshes if _NAME.fullmatch(mesh.trust_domain)})
+    )
 
 
 def _clusters(item: IdentitySelector) -> set[str]:
-    return {*(item.clusters or ()), *(account.cluster for account in item.service_accounts or () if account.cluster)}
+    return {
+        *(item.clusters or ()),
+        *(account.cluster for account in item.service_accounts or () if account.cluster),
+    }
 
 
 def _unknown(item: IdentitySelector, world: World) -> tuple[str, ...]:
-    """A trust domain is one cluster's own only if no other has it, so a bound identity depends on the facts of all."""
+    """A trust domain is one cluster's own only if no other has it, so a bound identity depends on the facts
+    of all.
+    """
     return world.unidentified() if _clusters(item) else ()
 
 
@@ -91,19 +109,29 @@ def _caller(item: IdentitySelector, namespace: str, trust: Trust, deny: bool) ->
     )
 
 
-def _principals(item: IdentitySelector, namespace: str, trust: Trust, deny: bool) -> tuple[list[Principal], list[str]]:
+def _principals(
+    item: IdentitySelector, namespace: str, trust: Trust, deny: bool
+) -> tuple[list[Principal], list[str]]:
     found: list[Principal] = []
     reasons: list[str] = []
     for cluster, own_namespace, account in _named(item, namespace):
         trusted, reason = trust.bound_to(cluster) if cluster else trust.anywhere(deny)
         reasons += [reason] if reason else []
-        found += [Principal(trust_domain=domain, namespace=own_namespace, service_account=account) for domain in trusted]
+        found += [
+            Principal(trust_domain=domain, namespace=own_namespace, service_account=account)
+            for domain in trusted
+        ]
     return found, reasons
 
 
 def _named(item: IdentitySelector, namespace: str) -> Iterator[tuple[str, str, str]]:
     """(cluster, namespace, account) of every identity that the item names; "" = any."""
     if item.service_accounts:
-        yield from ((account.cluster or "", account.namespace or namespace, account.name) for account in item.service_accounts)
+        yield from (
+            (account.cluster or "", account.namespace or namespace, account.name)
+            for account in item.service_accounts
+        )
     elif item.namespaces or item.clusters:
-        yield from ((cluster, own, "") for cluster in item.clusters or ("",) for own in item.namespaces or ("",))
+        yield from (
+            (cluster, own, "") for cluster in item.clusters or ("",) for own in item.namespaces or ("",)
+        )

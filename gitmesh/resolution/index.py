@@ -1,4 +1,6 @@
-"""Indexes over facts, so that selecting costs what it finds: Services by name, label and namespace, pods behind Services."""
+"""Indexes over facts, so that selecting costs what it finds: Services by name, label and namespace, pods
+behind Services.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class Index:
         self._meshes: dict[Key, tuple[str, ...]] = {}
         self._sharing: dict[Key, tuple[Service, ...]] = {}
         self._compatible: dict[Key, tuple[Service, ...]] = {}
-        self._peers: dict[tuple[str, frozenset[str], frozenset[str]], dict[tuple[str, ...], list[Service]]] = {}
+        self._peers: dict[
+            tuple[str, frozenset[str], frozenset[str]], dict[tuple[str, ...], list[Service]]
+        ] = {}
 
     def service(self, namespace: str, name: str) -> Service | None:
         """The Service of that name."""
@@ -38,7 +42,9 @@ class Index:
     def selected(self, item: DestinationSelector, default_namespace: str) -> Iterator[Service]:
         """Services that a selector item means; its `clusters` are not looked at."""
         wanted = (item.labels or {}).items()
-        return (s for s in self._candidates(item, default_namespace) if not wanted or wanted <= s.labels.items())
+        return (
+            s for s in self._candidates(item, default_namespace) if not wanted or wanted <= s.labels.items()
+        )
 
     def _candidates(self, item: DestinationSelector, default_namespace: str) -> Iterable[Service]:
         namespaces = item.namespaces or ()
@@ -49,7 +55,11 @@ class Index:
             pair = next(iter(sorted(item.labels.items())))
             return [s for s in self._by_label.get(pair, ()) if not namespaces or s.namespace in namespaces]
         if namespaces:
-            return [s for namespace in set(namespaces) for s in self.facts.services_by_namespace.get(namespace, ())]
+            return [
+                s
+                for namespace in set(namespaces)
+                for s in self.facts.services_by_namespace.get(namespace, ())
+            ]
         return self.facts.services
 
     @cached_property
@@ -92,14 +102,18 @@ class Index:
 
     def sharing(self, service: Service) -> tuple[Service, ...]:
         """Other Services that select some pod of this one's, sorted."""
-        found = {s.key: s for workload in self.behind(service) for s in self.services_of.get(workload.key, ())}
+        found = {
+            s.key: s for workload in self.behind(service) for s in self.services_of.get(workload.key, ())
+        }
         return tuple(found[key] for key in sorted(found) if key != service.key)
 
     def sharing_ports(self, service: Service) -> tuple[Service, ...]:
         """Of those, the ones that reach a pod's port which this one reaches too."""
         if service.key not in self._sharing:
             mine = self.targets(service)
-            self._sharing[service.key] = tuple(other for other in self.sharing(service) if mine & self.targets(other))
+            self._sharing[service.key] = tuple(
+                other for other in self.sharing(service) if mine & self.targets(other)
+            )
         return self._sharing[service.key]
 
     def targets(self, service: Service) -> frozenset[int]:
@@ -109,7 +123,9 @@ class Index:
     def meshes_behind(self, service: Service) -> tuple[str, ...]:
         """The meshes of its pods, sorted."""
         if service.key not in self._meshes:
-            self._meshes[service.key] = tuple(sorted({workload.mesh for workload in self.behind(service) if workload.mesh}))
+            self._meshes[service.key] = tuple(
+                sorted({workload.mesh for workload in self.behind(service) if workload.mesh})
+            )
         return self._meshes[service.key]
 
     @cached_property
@@ -117,14 +133,20 @@ class Index:
         index: dict[str, dict[frozenset[str], list[Service]]] = {}
         for service in self.facts.services:
             if service.selector:
-                index.setdefault(service.namespace, {}).setdefault(frozenset(service.selector), []).append(service)
+                index.setdefault(service.namespace, {}).setdefault(frozenset(service.selector), []).append(
+                    service
+                )
         return index
 
     def compatible(self, service: Service) -> tuple[Service, ...]:
-        """Other Services of the namespace whose selector one pod could meet too: no key has two different values. Sorted."""
+        """Other Services of the namespace whose selector one pod could meet too: no key has two different
+        values. Sorted.
+        """
         if service.key not in self._compatible:
             found = self._find_compatible(service) if service.selector else ()
-            self._compatible[service.key] = tuple(sorted((s for s in found if s.key != service.key), key=lambda s: s.key))
+            self._compatible[service.key] = tuple(
+                sorted((s for s in found if s.key != service.key), key=lambda s: s.key)
+            )
         return self._compatible[service.key]
 
     def _find_compatible(self, service: Service) -> Iterator[Service]:
@@ -163,21 +185,33 @@ class World(Struct, frozen=True):
     def known(self, names: Iterable[str] | None = None) -> tuple[tuple[str, Index], ...]:
         """Managed clusters with known facts, of these names (None: of all)."""
         wanted = None if names is None else set(names)
-        found = ((name, index) for name, index in sorted(self.indexes.items()) if wanted is None or name in wanted)
+        found = (
+            (name, index) for name, index in sorted(self.indexes.items()) if wanted is None or name in wanted
+        )
         return tuple((name, index) for name, index in found if index is not None)
 
     def unknown(self, names: Iterable[str] | None = None) -> tuple[str, ...]:
         """Managed clusters without facts, of these names."""
         wanted = None if names is None else set(names)
-        return tuple(name for name, index in sorted(self.indexes.items()) if index is None and (wanted is None or name in wanted))
+        return tuple(
+            name
+            for name, index in sorted(self.indexes.items())
+            if index is None and (wanted is None or name in wanted)
+        )
 
     def unidentified(self) -> tuple[str, ...]:
-        """Managed clusters of which it is not known who is who: without facts, or with a mesh whose trust domain was not read."""
-        nameless = (name for name, index in self.known() if any(not mesh.trust_domain for mesh in index.facts.doubted))
+        """Managed clusters of which it is not known who is who: without facts, or with a mesh whose trust
+        domain was not read.
+        """
+        nameless = (
+            name for name, index in self.known() if any(not mesh.trust_domain for mesh in index.facts.doubted)
+        )
         return tuple(sorted({*self.unknown(), *nameless}))
 
     def may_hide(self, names: Iterable[str] | None = None) -> bool:
-        """Whether something that was not found may still be there: facts of these clusters are unknown or incomplete."""
+        """Whether something that was not found may still be there: facts of these clusters are unknown or
+        incomplete.
+        """
         chosen = None if names is None else tuple(names)
         return bool(self.unknown(chosen)) or any(not index.facts.complete for _, index in self.known(chosen))
 
@@ -188,7 +222,9 @@ def port_of(service: Service, reference: int | str) -> ServicePort | None:
 
 
 def targets(port: ServicePort, workloads: Iterable[Workload]) -> frozenset[int]:
-    """The workload port numbers behind a Service port; a named one may differ by workload and by pod, and be none at all."""
+    """The workload port numbers behind a Service port; a named one may differ by workload and by pod, and be
+    none at all.
+    """
     if isinstance(port.target, int):
         return frozenset([port.target or port.number])
     return frozenset(number for workload in workloads for number in workload.numbers(port.target))

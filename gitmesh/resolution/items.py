@@ -1,4 +1,6 @@
-"""Items of a split or a mirror: lists whose order has no meaning, so that each must find its way back to its place in the policy."""
+"""Items of a split or a mirror: lists whose order has no meaning, so that each must find its way back to its
+place in the policy.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ class Items(Struct, frozen=True, kw_only=True):
 def items_of(policy: Policy, name: str, value: Sequence[SplitTarget | Mirror]) -> Items:
     """The items of the policy's field, of which `value` is the canonical form."""
     order = _places(policy, name)
-    return Items(places=order, parts=tuple(_parts(policy, name, place, item) for place, item in zip(order, value, strict=True)))
+    return Items(
+        places=order,
+        parts=tuple(_parts(policy, name, place, item) for place, item in zip(order, value, strict=True)),
+    )
 
 
 def _places(policy: Policy, name: str) -> list[int]:

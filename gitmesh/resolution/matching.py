@@ -1,7 +1,7 @@
 """Algebra of request matches (api.md, Precedence): conjunction, implication, overlap, evaluation.
 
-Matches are built with `normal`, which keeps at most one positive and one negative condition for each header name:
-more than that no mesh's map of headers can say.
+Matches are built with `normal`, which keeps at most one positive and one negative condition for each header
+name: more than that no mesh's map of headers can say.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ __all__ = [
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """A request as matches see it: path without query, header names in lower case, Service port number, the client's workload."""
+    """A request as matches see it: path without query, header names in lower case, Service port number, the
+    client's workload.
+    """
 
     path: str = "/"
     headers: Mapping[str, str] = {}
@@ -79,7 +81,9 @@ def source_holds(source: SourceCondition, request: Request) -> bool:
 
 @lru_cache(maxsize=16384)
 def normal(match: RequestMatch) -> Conjunction:
-    """The same match in normal form: conditions merged per name and sorted; `Disjoint` if nothing can meet it."""
+    """The same match in normal form: conditions merged per name and sorted; `Disjoint` if nothing can meet
+    it.
+    """
     headers, query = _merged(match.headers), _merged(match.query)
     for part in (headers, query):
         if not isinstance(part, tuple):
@@ -98,7 +102,9 @@ def conjunction(a: RequestMatch, b: RequestMatch) -> Conjunction:
 
 
 def _apart(a: RequestMatch, b: RequestMatch) -> bool:
-    """Whether single conditions exclude each other, which is quick to see: most rules of one destination mean other requests."""
+    """Whether single conditions exclude each other, which is quick to see: most rules of one destination mean
+    other requests.
+    """
     if (a.method != b.method and a.method and b.method) or (a.port != b.port and a.port and b.port):
         return True
     if a.path is not None and b.path is not None and a.path != b.path and excludes(a.path, b.path, path=True):
@@ -107,7 +113,9 @@ def _apart(a: RequestMatch, b: RequestMatch) -> bool:
     if mine != others and mine and others and set(mine).isdisjoint(others):
         return True
     return bool(a.headers and b.headers) and any(
-        one.name == other.name and not (one.invert or other.invert) and excludes(one.condition, other.condition, path=False)
+        one.name == other.name
+        and not (one.invert or other.invert)
+        and excludes(one.condition, other.condition, path=False)
         for one in a.headers
         for other in b.headers
     )
@@ -120,7 +128,9 @@ def _conjunction(a: RequestMatch, b: RequestMatch) -> Conjunction:
         return Disjoint()
     path, authority = _optional(a.path, b.path, path=True), _optional(a.authority, b.authority, path=False)
     headers, query = _merged((*a.headers, *b.headers)), _merged((*a.query, *b.query))
-    failed = [part for part in (path, authority, headers, query) if isinstance(part, Disjoint | Inexpressible)]
+    failed = [
+        part for part in (path, authority, headers, query) if isinstance(part, Disjoint | Inexpressible)
+    ]
     if failed:
         return next((part for part in failed if isinstance(part, Disjoint)), failed[0])
     assert not isinstance(path, Disjoint | Inexpressible)
@@ -156,7 +166,9 @@ def implies(a: RequestMatch, b: RequestMatch) -> bool:
     )
 
 
-def _optional(a: TextCondition | None, b: TextCondition | None, *, path: bool) -> TextCondition | Disjoint | Inexpressible | None:
+def _optional(
+    a: TextCondition | None, b: TextCondition | None, *, path: bool
+) -> TextCondition | Disjoint | Inexpressible | None:
     if a is None or b is None:
         return a or b
     return meet(a, b, path=path)
@@ -184,14 +196,20 @@ def _merged(conditions: Iterable[NamedCondition]) -> tuple[NamedCondition, ...] 
     return failed[0] if failed else tuple(found)
 
 
-def _of_one_name(name: str, conditions: list[NamedCondition]) -> list[NamedCondition] | Disjoint | Inexpressible:
+def _of_one_name(
+    name: str, conditions: list[NamedCondition]
+) -> list[NamedCondition] | Disjoint | Inexpressible:
     positive: TextCondition | Inexpressible | None = None
     refused = sorted({c.condition for c in conditions if c.invert})
     required = sorted({c.condition for c in conditions if not c.invert})
     if any(text_implies(yes, no, path=False) for yes in required for no in refused):
         return Disjoint()
     for wanted in required:
-        together = wanted if positive is None or isinstance(positive, Inexpressible) else meet(positive, wanted, path=False)
+        together = (
+            wanted
+            if positive is None or isinstance(positive, Inexpressible)
+            else meet(positive, wanted, path=False)
+        )
         if isinstance(together, Disjoint):
             return together
         positive = positive if isinstance(positive, Inexpressible) else together
@@ -207,7 +225,11 @@ def _with_refused(
     if positive is not None and any(text_implies(positive, no, path=False) for no in refused):
         return Disjoint()
     useful = [no for no in refused if positive is None or not excludes(positive, no, path=False)]
-    widest = [no for no in useful if not any(no != other and text_implies(no, other, path=False) for other in useful)]
+    widest = [
+        no
+        for no in useful
+        if not any(no != other and text_implies(no, other, path=False) for other in useful)
+    ]
     if len(widest) > 1:
         return Inexpressible(f"{name}: more than one inverted condition cannot be written in one match")
     found = [] if positive is None else [NamedCondition(name=name, condition=positive)]
@@ -219,7 +241,9 @@ def _named_implied(given: tuple[NamedCondition, ...], wanted: NamedCondition) ->
     if not wanted.invert:
         return any(not c.invert and text_implies(c.condition, wanted.condition, path=False) for c in same)
     return any(
-        text_implies(wanted.condition, c.condition, path=False) if c.invert else excludes(c.condition, wanted.condition, path=False)
+        text_implies(wanted.condition, c.condition, path=False)
+        if c.invert
+        else excludes(c.condition, wanted.condition, path=False)
         for c in same
     )
 
@@ -229,10 +253,15 @@ def _source(a: SourceCondition, b: SourceCondition) -> SourceCondition | None:
     labels = dict(a.labels)
     if any(labels.setdefault(key, value) != value for key, value in b.labels):
         return None
-    namespaces, accounts = _common(a.namespaces, b.namespaces), _common(a.service_accounts, b.service_accounts)
+    namespaces, accounts = (
+        _common(a.namespaces, b.namespaces),
+        _common(a.service_accounts, b.service_accounts),
+    )
     if namespaces is None or accounts is None:
         return None
-    return SourceCondition(labels=tuple(sorted(labels.items())), namespaces=namespaces, service_accounts=accounts)
+    return SourceCondition(
+        labels=tuple(sorted(labels.items())), namespaces=namespaces, service_accounts=accounts
+    )
 
 
 def _common(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...] | None:

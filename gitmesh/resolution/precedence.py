@@ -1,4 +1,6 @@
-"""The order of rules (api.md, Precedence). Every part is syntactic, so that no new object in a cluster changes who wins."""
+"""The order of rules (api.md, Precedence). Every part is syntactic, so that no new object in a cluster
+changes who wins.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
 from gitmesh.model.traffic import Match, PathMatch
 
 Key: TypeAlias = tuple[int, tuple[int, int], int, int, bool, bool, bool, int, int]
-"""Greater decides: priority, path, header conditions, query conditions, method, authority, port, source form, destination form."""
+"""Greater decides: priority, path, header conditions, query conditions, method, authority, port, source form,
+destination form.
+"""
 
 _PATH_FORMS = (("exact", 5), ("prefix", 4), ("string_prefix", 3), ("suffix", 2), ("regex", 1))
 _SOURCE_FORMS = (("service_accounts", 4), ("labels", 3), ("namespaces", 2), ("clusters", 1))
@@ -18,7 +22,9 @@ BY_NAME = 4
 
 
 def path_rank(path: PathMatch | None) -> tuple[int, int]:
-    """Exact, longer prefix, longer stringPrefix, suffix, regex, none. A prefix's trailing slash has no length."""
+    """Exact, longer prefix, longer stringPrefix, suffix, regex, none. A prefix's trailing slash has no
+    length.
+    """
     if path is None:
         return (0, 0)
     if path.prefix is not None:

@@ -1,4 +1,6 @@
-"""From policies and facts to units: what each destination and each mesh of each cluster must do (design.md, resolve)."""
+"""From policies and facts to units: what each destination and each mesh of each cluster must do (design.md,
+resolve).
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,13 @@ from gitmesh.resolution.virtualmeshes import held_keys, memberships, mesh_units
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
-    """Units by cluster, sorted by key; `held` are those (or halves of those) that an error or unknown facts keep back, `waiting` by
-    cluster the policies on them.
+    """Units by cluster, sorted by key; `held` are those (or halves of those) that an error or unknown facts
+    keep back, `waiting` by cluster the policies on them.
 
-    `refused` are, by cluster, destinations of which routing is held for nothing but connections that their pods would refuse.
-    `pending` are, by cluster, the policies that name what is not there, or may not be there: they withdraw nothing. `gone` are
-    findings on destinations that one cluster lacks and another has, for where something of ours is left of them.
+    `refused` are, by cluster, destinations of which routing is held for nothing but connections that their
+    pods would refuse. `pending` are, by cluster, the policies that name what is not there, or may not be
+    there: they withdraw nothing. `gone` are findings on destinations that one cluster lacks and another has,
+    for where something of ours is left of them.
     """
 
     units: Mapping[str, tuple[Unit, ...]] = {}
@@ -53,8 +56,9 @@ def resolve(
 ) -> Resolution:
     """Decide, for every unit, what all policies together say of it.
 
-    `facts` maps each managed cluster to what is known of it (None = unknown, never empty); `clusters` maps every
-    configured cluster to its labels. `memo` keeps results between calls, so that a small change costs little.
+    `facts` maps each managed cluster to what is known of it (None = unknown, never empty); `clusters` maps
+    every configured cluster to its labels. `memo` keeps results between calls, so that a small change costs
+    little.
     """
     return _Run(policies, facts, clusters, {} if memo is None else memo).resolution()
 
@@ -73,25 +77,37 @@ class _Run:
         memo: MutableMapping[Any, Any],
     ) -> None:
         self.memo = {name: Remembered(memo, name) for name in _MEMORIES}
-        self.world = World({name: None if known is None else self._index(name, known) for name, known in facts.items()})
+        self.world = World(
+            {name: None if known is None else self._index(name, known) for name, known in facts.items()}
+        )
         self.scene = self._scene(sorted(policies, key=lambda policy: policy.id), clusters)
 
     def _scene(self, policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]]) -> Scene:
         marked = {policy.id: self._mark(policy) for policy in policies}
         indexes = tuple(sorted(self.world.indexes.items()))
-        selecting = [one for one in marked.values() if isinstance(one.policy.spec, TrafficPolicySpec | AccessPolicySpec)]
+        selecting = [
+            one
+            for one in marked.values()
+            if isinstance(one.policy.spec, TrafficPolicySpec | AccessPolicySpec)
+        ]
         selections = {one.policy.id: self._select(one, indexes) for one in selecting}
         acting = _acting(marked, selections)
         return Scene(
             world=self.world,
             trust=Trust(self.world),
             marked=marked,
-            members=memberships([policy for policy in policies if isinstance(policy.spec, VirtualMeshSpec)], self.world, clusters),
+            members=memberships(
+                [policy for policy in policies if isinstance(policy.spec, VirtualMeshSpec)],
+                self.world,
+                clusters,
+            ),
             selections=selections,
             acting=acting,
             governed=_governed(marked, selections),
             crowded=_crowded(acting),
-            domains=tuple((c, i and tuple((m.name, m.trust_domain) for m in i.facts.meshes)) for c, i in indexes),
+            domains=tuple(
+                (c, i and tuple((m.name, m.trust_domain) for m in i.facts.meshes)) for c, i in indexes
+            ),
         )
 
     def _index(self, cluster: str, facts: ClusterFacts) -> Index:
@@ -113,7 +129,9 @@ class _Run:
 
     def _select(self, marked: Marked, indexes: tuple[tuple[str, Index | None], ...]) -> Selection:
         remembered, place, inputs = self.memo["select"], marked.policy.id, (marked.token, indexes)
-        found: Selection = remembered.get(place, inputs) or remembered.put(place, inputs, select(marked.policy, self.world))
+        found: Selection = remembered.get(place, inputs) or remembered.put(
+            place, inputs, select(marked.policy, self.world)
+        )
         return found
 
     def resolution(self) -> Resolution:
@@ -121,7 +139,9 @@ class _Run:
         held: dict[str, tuple[UnitKey, ...]] = {}
         refused: dict[str, tuple[DestinationUnit, ...]] = {}
         found = [*self.scene.members.diagnostics, *self._unknown()]
-        found += [diagnostic for selection in self.scene.selections.values() for diagnostic in selection.diagnostics]
+        found += [
+            diagnostic for selection in self.scene.selections.values() for diagnostic in selection.diagnostics
+        ]
         waiting: dict[str, frozenset[str]] = {}
         decided: list[Done] = []
         for cluster, index in sorted(self.world.indexes.items()):
@@ -131,7 +151,9 @@ class _Run:
             if index is not None:
                 made += [
                     *finished.units(index, self.memo["unit"]),
-                    *mesh_units(cluster, index, self.scene.members, self.scene.governed.get(cluster, frozenset())),
+                    *mesh_units(
+                        cluster, index, self.scene.members, self.scene.governed.get(cluster, frozenset())
+                    ),
                 ]
             units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
             held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
@@ -141,7 +163,15 @@ class _Run:
             decided += done.values()
         said = in_order([*found, *_shadowed(decided, self.scene)])
         gone = tuple(one for selection in self.scene.selections.values() for one in selection.gone)
-        return Resolution(units=units, held=held, refused=refused, waiting=waiting, pending=self._pending(), gone=gone, diagnostics=said)
+        return Resolution(
+            units=units,
+            held=held,
+            refused=refused,
+            waiting=waiting,
+            pending=self._pending(),
+            gone=gone,
+            diagnostics=said,
+        )
 
     def _pending(self) -> dict[str, frozenset[str]]:
         found: dict[str, set[str]] = {cluster: set() for cluster in self.world.indexes}
@@ -155,13 +185,24 @@ class _Run:
     def _waiting(self, cluster: str, finished: Finished) -> frozenset[str]:
         """The policies on what is held of a cluster."""
         acting = self.scene.acting.get(cluster, {})
-        held = ((half, marked) for half in HALVES for key in finished.held[half] for marked, _ in acting.get(key, ()))
+        held = (
+            (half, marked)
+            for half in HALVES
+            for key in finished.held[half]
+            for marked, _ in acting.get(key, ())
+        )
         claimed = self.scene.members.claimed
-        meshes = (policy for (where, _), policies in claimed.items() if where == cluster for policy in policies)
-        return frozenset(meshes).union(marked.policy.id for half, marked in held if half == _half(marked.policy))
+        meshes = (
+            policy for (where, _), policies in claimed.items() if where == cluster for policy in policies
+        )
+        return frozenset(meshes).union(
+            marked.policy.id for half, marked in held if half == _half(marked.policy)
+        )
 
     def _held_by_name(self, cluster: str) -> dict[Half, set[ServiceKey]]:
-        """Destinations held by policies that name what is not there, by the half that the policies are about."""
+        """Destinations held by policies that name what is not there, by the half that the policies are
+        about.
+        """
         named: dict[Half, set[ServiceKey]] = {half: set() for half in HALVES}
         for name, selection in self.scene.selections.items():
             half = _half(self.scene.marked[name].policy)
@@ -172,7 +213,11 @@ class _Run:
     def _unknown(self) -> Iterator[Diagnostic]:
         if self.scene.marked:
             for cluster in self.world.unknown():
-                yield finding("GM216", f"the facts of cluster {cluster} are unknown; everything there is left as it is", cluster=cluster)
+                yield finding(
+                    "GM216",
+                    f"the facts of cluster {cluster} are unknown; everything there is left as it is",
+                    cluster=cluster,
+                )
 
 
 def _half(policy: Policy) -> Half:
@@ -180,7 +225,9 @@ def _half(policy: Policy) -> Half:
     return "access" if isinstance(policy.spec, AccessPolicySpec) else "routing"
 
 
-def _acting(marked: Mapping[str, Marked], selections: Mapping[str, Selection]) -> dict[str, dict[ServiceKey, list[tuple[Marked, int]]]]:
+def _acting(
+    marked: Mapping[str, Marked], selections: Mapping[str, Selection]
+) -> dict[str, dict[ServiceKey, list[tuple[Marked, int]]]]:
     acting: dict[str, dict[ServiceKey, list[tuple[Marked, int]]]] = {}
     for name, selection in selections.items():
         for cluster, forms in selection.services.items():
@@ -190,9 +237,13 @@ def _acting(marked: Mapping[str, Marked], selections: Mapping[str, Selection]) -
     return acting
 
 
-def _crowded(acting: Mapping[str, Mapping[ServiceKey, Sequence[tuple[Marked, int]]]]) -> dict[str, dict[ServiceKey, Diagnostic]]:
-    """Destinations with more rules than can be compared, and, while all of them together have more, the costliest, with the finding
-    on each. It is told by their number alone: what is decided may not depend on what is remembered."""
+def _crowded(
+    acting: Mapping[str, Mapping[ServiceKey, Sequence[tuple[Marked, int]]]],
+) -> dict[str, dict[ServiceKey, Diagnostic]]:
+    """Destinations with more rules than can be compared, and, while all of them together have more, the
+    costliest, with the finding on each. It is told by their number alone: what is decided may not depend on
+    what is remembered.
+    """
     costs: dict[tuple[str, ServiceKey], int] = {}
     for cluster, here in acting.items():
         for key, marked in here.items():
@@ -209,17 +260,25 @@ def _crowded(acting: Mapping[str, Mapping[ServiceKey, Sequence[tuple[Marked, int
     return found
 
 
-def _governed(marked: Mapping[str, Marked], selections: Mapping[str, Selection]) -> dict[str, frozenset[ServiceKey]]:
+def _governed(
+    marked: Mapping[str, Marked], selections: Mapping[str, Selection]
+) -> dict[str, frozenset[ServiceKey]]:
     found: dict[str, set[ServiceKey]] = {}
     for name, selection in selections.items():
         spec = marked[name].policy.spec
-        for cluster, forms in selection.services.items() if isinstance(spec, AccessPolicySpec) and spec.action == "Allow" else ():
+        for cluster, forms in (
+            selection.services.items()
+            if isinstance(spec, AccessPolicySpec) and spec.action == "Allow"
+            else ()
+        ):
             found.setdefault(cluster, set()).update(forms)
     return {cluster: frozenset(keys) for cluster, keys in found.items()}
 
 
 def _shadowed(done: Iterable[Done], scene: Scene) -> Iterator[Diagnostic]:
-    """Rules that decide nothing on any destination; none is called so while a cluster may still show it one."""
+    """Rules that decide nothing on any destination; none is called so while a cluster may still show it
+    one.
+    """
     wins: set[RuleId] = set()
     losers: dict[RuleId, tuple[Origin, Origin]] = {}
     for one in done:

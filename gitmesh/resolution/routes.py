@@ -1,7 +1,9 @@
-"""First-match lists: rows that give every request the fields its rules decide (api.md, Precedence, last paragraph).
+"""First-match lists: rows that give every request the fields its rules decide (api.md, Precedence, last
+paragraph).
 
-Rules are added from the greatest to the least. A rule that adds something to a row puts, before that row, one for the
-requests that both mean; last comes a row of its own. So each request finds first the row of exactly its own rules.
+Rules are added from the greatest to the least. A rule that adds something to a row puts, before that row, one
+for the requests that both mean; last comes a row of its own. So each request finds first the row of exactly
+its own rules.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ _LEADING = ("prefix", "stringPrefix")
 
 
 class Row(Struct, frozen=True, kw_only=True, eq=False):
-    """Requests that match, and for each slot the rule that decides it. `parts` are the matches whose conjunction it is."""
+    """Requests that match, and for each slot the rule that decides it. `parts` are the matches whose
+    conjunction it is.
+    """
 
     match: RequestMatch
     parts: tuple[RequestMatch, ...]
@@ -38,25 +42,36 @@ class Row(Struct, frozen=True, kw_only=True, eq=False):
         return self.match not in self.parts
 
     def implies(self, match: RequestMatch) -> bool:
-        return implies(self.match, match) or (len(self.parts) > 1 and any(implies(part, match) for part in self.parts))
+        return implies(self.match, match) or (
+            len(self.parts) > 1 and any(implies(part, match) for part in self.parts)
+        )
 
     def within(self, other: Row) -> bool:
         """Whether every request of this row matches the other too."""
         simple = len(self.parts) == 1 == len(other.parts)
-        return implies(self.match, other.match) or (not simple and all(self.implies(part) for part in other.parts))
+        return implies(self.match, other.match) or (
+            not simple and all(self.implies(part) for part in other.parts)
+        )
 
     def plus(self, rule: Rule, match: RequestMatch) -> Row:
         decided = {**{slot: rule for slot in rule.slots if not covers(self.decided, slot)}, **self.decided}
         return Row(match=match, parts=(*self.parts, rule.match), decided=decided, rules=(*self.rules, rule))
 
     def effect(self) -> Mapping[Slot, Any]:
-        """What requests get, to be compared: a replaced prefix means something only beside the prefix it replaces."""
+        """What requests get, to be compared: a replaced prefix means something only beside the prefix it
+        replaces.
+        """
         live = {slot: rule for slot, rule in self.decided.items() if not is_disabled(rule.slots[slot])}
-        return {slot: (rule.slots[slot], rule.match.path if replaces_prefix(rule.slots[slot]) else None) for slot, rule in live.items()}
+        return {
+            slot: (rule.slots[slot], rule.match.path if replaces_prefix(rule.slots[slot]) else None)
+            for slot, rule in live.items()
+        }
 
 
 class Table(Struct, frozen=True, kw_only=True):
-    """A first-match list, or why there is none: rule pairs (greater, lesser) that cannot be joined, or too many overlaps."""
+    """A first-match list, or why there is none: rule pairs (greater, lesser) that cannot be joined, or too
+    many overlaps.
+    """
 
     rows: tuple[Row, ...] = ()
     inexpressible: tuple[tuple[Rule, Rule, str], ...] = ()
@@ -68,13 +83,17 @@ class _TooMuchError(Exception):
 
 
 class _Work(Struct):
-    """Comparisons of rows that are left to do: each rule may double the rows. Those of long conditions count several times."""
+    """Comparisons of rows that are left to do: each rule may double the rows. Those of long conditions count
+    several times.
+    """
 
     left: int = MOST_COMPARISONS
 
     def spend(self, row: Row, match: RequestMatch) -> None:
         """One comparison of a row with a match. Raises _TooMuchError."""
-        self.left -= len(row.parts) * (1 + (len(row.match.headers) + len(row.match.query)) * (len(match.headers) + len(match.query)) // 8)
+        self.left -= len(row.parts) * (
+            1 + (len(row.match.headers) + len(row.match.query)) * (len(match.headers) + len(match.query)) // 8
+        )
         if self.left < 0:
             raise _TooMuchError
 
@@ -93,7 +112,9 @@ class _Builder(Struct):
         before, self.rows = self.rows, []
         for row in before:
             self.rows += self._joined(row, rule)
-        own = Row(match=rule.match, parts=(rule.match,), decided=dict.fromkeys(rule.slots, rule), rules=(rule,))
+        own = Row(
+            match=rule.match, parts=(rule.match,), decided=dict.fromkeys(rule.slots, rule), rules=(rule,)
+        )
         if not self._unreachable(own):
             self.rows.append(own)
 
@@ -146,7 +167,9 @@ def _without_redundant(rows: Sequence[Row], work: _Work) -> list[Row]:
     return [row for row, _ in reversed(kept)]
 
 
-def _falls_through(row: Row, effect: Mapping[Slot, Any], later: Sequence[tuple[Row, Mapping[Slot, Any]]], work: _Work) -> bool:
+def _falls_through(
+    row: Row, effect: Mapping[Slot, Any], later: Sequence[tuple[Row, Mapping[Slot, Any]]], work: _Work
+) -> bool:
     """`later` begins with the last row."""
     for other, others in reversed(later):
         if others == effect:
@@ -165,7 +188,9 @@ def replaces_prefix(value: Any) -> bool:
 
 
 def row_fields(row: Row) -> tuple[dict[str, Decided], tuple[tuple[Rule, Slot], ...]]:
-    """The row's fields by the policy model's names, and the rules whose prefix replacement cannot be said for this row."""
+    """The row's fields by the policy model's names, and the rules whose prefix replacement cannot be said for
+    this row.
+    """
     fields: dict[str, Decided] = {}
     failed: list[tuple[Rule, Slot]] = []
     for slot, rule in sorted(row.decided.items(), key=lambda item: item[0]):
@@ -185,7 +210,8 @@ def row_fields(row: Row) -> tuple[dict[str, Decided], tuple[tuple[Rule, Slot], .
 
 
 def replacement(new: str, rule: RequestMatch, row: RequestMatch) -> PathRewrite | None:
-    """What a narrower row must replace so that the rule's prefix becomes `new`; None where the row's path leaves that open.
+    """What a narrower row must replace so that the rule's prefix becomes `new`; None where the row's path
+    leaves that open.
 
     As in the Gateway API a segment prefix is replaced with its slash: /api -> / turns /api/v1 into /v1.
     """
@@ -199,7 +225,11 @@ def replacement(new: str, rule: RequestMatch, row: RequestMatch) -> PathRewrite 
     if path.ignore_case and rest.lower() != rest.upper():
         return None
     text = (new.rstrip("/") if old.form == "prefix" and rest else new) + rest
-    return PathRewrite(replaceFullPath=text or "/") if path.form == "exact" else PathRewrite(replacePrefixMatch=text or "/")
+    return (
+        PathRewrite(replaceFullPath=text or "/")
+        if path.form == "exact"
+        else PathRewrite(replacePrefixMatch=text or "/")
+    )
 
 
 def _headers(row: Row) -> Decided | None:
@@ -207,7 +237,10 @@ def _headers(row: Row) -> Decided | None:
     slots = [slot for slot in sorted(row.decided) if slot[0] == "headers" and slot != NO_MORE_HEADERS]
     if not slots:
         return None
-    sides = {side: _operations(row, [slot for slot in slots if slot[1] == side]) for side in ("request", "response")}
+    sides = {
+        side: _operations(row, [slot for slot in slots if slot[1] == side])
+        for side in ("request", "response")
+    }
     greatest = next(rule for rule in row.rules if any(row.decided[slot] is rule for slot in slots))
     return Decided(value=Headers(**sides), origin=greatest.policy.origin("headers"))
 
@@ -232,4 +265,7 @@ def row_origins(row: Row) -> tuple[Origin, ...]:
 def header_origins(row: Row) -> dict[tuple[str, str], Origin]:
     """(side, header name) -> where the change of it stands."""
     names = [slot for slot in sorted(row.decided) if len(slot) == 3]
-    return {(side, name): row.decided[slot, side, name].policy.origin("headers", side) for slot, side, name in names}
+    return {
+        (side, name): row.decided[slot, side, name].policy.origin("headers", side)
+        for slot, side, name in names
+    }

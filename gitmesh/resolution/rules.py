@@ -1,4 +1,6 @@
-"""Rules: one policy, one of its matches and one of its sources (api.md, Precedence). Who decides, who conflicts, who is shadowed."""
+"""Rules: one policy, one of its matches and one of its sources (api.md, Precedence). Who decides, who
+conflicts, who is shadowed.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,13 @@ from gitmesh.resolution.matching import Conjunction, implies, normal, overlaps
 from gitmesh.resolution.precedence import Key, precedence
 
 Slot: TypeAlias = tuple[str, ...]
-"""What precedence decides as one: ("timeout",), ("routing",), ("headers", "request", "x-user"), ("headers",) = no more headers."""
+"""What precedence decides as one: ("timeout",), ("routing",), ("headers", "request", "x-user"), ("headers",)
+= no more headers.
+"""
 
 Parts: TypeAlias = Mapping[Slot, Mapping[str, Origin]]
-"""Where the values of a policy stand: slot -> dotted path of a part below the field, as policies spell it ("" = the field) -> place.
-Found once for a policy, as very many routes name the same."""
+"""Where the values of a policy stand: slot -> dotted path of a part below the field, as policies spell it (""
+= the field) -> place. Found once for a policy, as very many routes name the same."""
 
 NO_PARTS: Parts = {}
 WHOLE: Slot = ()
@@ -54,7 +58,9 @@ _ORDERED = frozenset({"failover_priority"})
 
 
 class Rule(Struct, frozen=True, kw_only=True, eq=False):
-    """One rule on one destination. `number` is the index of its match in the policy, None where the policy has no matches."""
+    """One rule on one destination. `number` is the index of its match in the policy, None where the policy
+    has no matches.
+    """
 
     policy: Policy
     key: Key
@@ -70,7 +76,9 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
     def place(self) -> Origin:
         """Where the rule stands: its match, or the document of a policy without matches."""
         known = self.parts.get(WHOLE if self.number is None else (*MATCHES, str(self.number)), {}).get("")
-        return known or (self.policy.origin() if self.number is None else self.policy.origin("matches", self.number))
+        return known or (
+            self.policy.origin() if self.number is None else self.policy.origin("matches", self.number)
+        )
 
     def origin(self, slot: Slot) -> Origin:
         """Where the slot's value stands."""
@@ -103,15 +111,28 @@ def parts_of(policy: Policy) -> Parts:
     """Where the policy's values and the parts of compound ones stand."""
     spec = policy.spec
     assert isinstance(spec, TrafficPolicySpec)
-    given = {name: getattr(spec, name) for name in spec.given((*REQUEST_FIELDS, *CONNECTION_FIELDS)) if name != "headers"}
-    values = {ROUTING if name in ROUTING_FIELDS else (name,): _places(policy, name, value) for name, value in given.items()}
-    rules = {(*MATCHES, str(number)): {"": policy.origin(*MATCHES, number)} for number in range(len(spec.matches or ()))}
+    given = {
+        name: getattr(spec, name)
+        for name in spec.given((*REQUEST_FIELDS, *CONNECTION_FIELDS))
+        if name != "headers"
+    }
+    values = {
+        ROUTING if name in ROUTING_FIELDS else (name,): _places(policy, name, value)
+        for name, value in given.items()
+    }
+    rules = {
+        (*MATCHES, str(number)): {"": policy.origin(*MATCHES, number)}
+        for number in range(len(spec.matches or ()))
+    }
     return {**values, **rules, WHOLE: {"": policy.origin()}}
 
 
 def _places(policy: Policy, name: str, value: object) -> Mapping[str, Origin]:
     leaves = _leaves(value, ()) if isinstance(value, Model) and not is_disabled(value) else ()
-    return {"": policy.origin(name), **{".".join(map(camel, path)): policy.origin(name, *path) for path in leaves}}
+    return {
+        "": policy.origin(name),
+        **{".".join(map(camel, path)): policy.origin(name, *path) for path in leaves},
+    }
 
 
 def _leaves(value: Model, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -125,9 +146,13 @@ def _leaves(value: Model, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def canonical(value: Any, name: str = "") -> Any:
-    """The same value with set-like lists and mappings sorted, so that their order in a file changes nothing."""
+    """The same value with set-like lists and mappings sorted, so that their order in a file changes
+    nothing.
+    """
     if isinstance(value, Model):
-        return value.model_copy(update={field: canonical(getattr(value, field), field) for field in type(value).model_fields})
+        return value.model_copy(
+            update={field: canonical(getattr(value, field), field) for field in type(value).model_fields}
+        )
     if isinstance(value, Mapping):
         return {key: canonical(value[key]) for key in sorted(value)}
     if isinstance(value, tuple):
@@ -143,7 +168,11 @@ def _header_slots(headers: Headers) -> dict[Slot, Any]:
         if ops is None:
             continue
         for name in {*(ops.set or ()), *(ops.add or ()), *(ops.remove or ())}:
-            slots["headers", side, name] = ((ops.set or {}).get(name), (ops.add or {}).get(name), name in (ops.remove or ()))
+            slots["headers", side, name] = (
+                (ops.set or {}).get(name),
+                (ops.add or {}).get(name),
+                name in (ops.remove or ()),
+            )
     return slots
 
 
@@ -156,10 +185,11 @@ def rules_of(
     *,
     parts: Parts = NO_PARTS,
 ) -> Iterator[tuple[int | None, Rule | Conjunction]]:
-    """The policy's rules for clients of `cluster`; `destination` is the form by which it selects the destination.
+    """The policy's rules for clients of `cluster`; `destination` is the form by which it selects the
+    destination.
 
-    `port` gives the Service port number of a match's port. A match that is no rule (nothing can meet it, or no mesh can say
-    it) comes as what `normal` made of it.
+    `port` gives the Service port number of a match's port. A match that is no rule (nothing can meet it, or
+    no mesh can say it) comes as what `normal` made of it.
     """
     spec = policy.spec
     assert isinstance(spec, TrafficPolicySpec)
@@ -170,19 +200,27 @@ def rules_of(
             request = normal(request_match(match, source, port))
             if isinstance(request, RequestMatch):
                 key = precedence(spec.priority, match, source, destination)
-                yield number, Rule(policy=policy, key=key, match=request, number=number, slots=slots, parts=parts)
+                yield (
+                    number,
+                    Rule(policy=policy, key=key, match=request, number=number, slots=slots, parts=parts),
+                )
             else:
                 yield number, request
 
 
-def request_match(match: Match | None, source: WorkloadSelector | None, port: Callable[[int | str], int]) -> RequestMatch:
+def request_match(
+    match: Match | None, source: WorkloadSelector | None, port: Callable[[int | str], int]
+) -> RequestMatch:
     """The policy's match and source item as one conjunction."""
     clients = SourceCondition() if source is None else _source_condition(source)
     if match is None:
         return RequestMatch(source=clients)
     return RequestMatch(
         path=None if match.path is None else _text(match.path, match.path.ignore_case),
-        headers=tuple(NamedCondition(name=h.name.lower(), condition=_text(h), invert=h.invert) for h in match.headers or ()),
+        headers=tuple(
+            NamedCondition(name=h.name.lower(), condition=_text(h), invert=h.invert)
+            for h in match.headers or ()
+        ),
         query=tuple(NamedCondition(name=q.name, condition=_text(q)) for q in match.query_params or ()),
         method=match.method or "",
         port=0 if match.port is None else port(match.port),
@@ -199,7 +237,9 @@ def _source_condition(source: WorkloadSelector) -> SourceCondition:
     )
 
 
-def _text(model: PathMatch | StringMatch | HeaderMatch | QueryParamMatch, ignore_case: bool = False) -> TextCondition:
+def _text(
+    model: PathMatch | StringMatch | HeaderMatch | QueryParamMatch, ignore_case: bool = False
+) -> TextCondition:
     for name, form in _FORMS.items():
         value = getattr(model, name, None)
         if value is not None:
@@ -209,7 +249,9 @@ def _text(model: PathMatch | StringMatch | HeaderMatch | QueryParamMatch, ignore
 
 def in_precedence(rules: Iterable[Rule]) -> list[Rule]:
     """Greatest first."""
-    return sorted(sorted(rules, key=lambda rule: rule.sort_key()[1:]), key=lambda rule: rule.key, reverse=True)
+    return sorted(
+        sorted(rules, key=lambda rule: rule.sort_key()[1:]), key=lambda rule: rule.key, reverse=True
+    )
 
 
 def covers(slots: Mapping[Slot, Any], slot: Slot) -> bool:
@@ -228,7 +270,8 @@ def contradictions(a: Rule, b: Rule) -> list[tuple[Slot, Slot]]:
 
 
 def conflicts(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule, Slot, Slot]]:
-    """Equal rules of different policies that give one slot different values for requests which both may match.
+    """Equal rules of different policies that give one slot different values for requests which both may
+    match.
 
     `rules` are in precedence. Of each pair the one whose policy comes first by name is given first.
     """
@@ -245,8 +288,14 @@ def conflicts(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule, Slot, Slot]]:
 
 
 def shadows(rule: Rule, greater: Sequence[Rule]) -> Rule | None:
-    """The greatest rule of those that decide everything `rule` sets, if they do; never one of its own policy."""
-    over = [g for g in greater if g.key > rule.key and g.policy.id != rule.policy.id and implies(rule.match, g.match)]
+    """The greatest rule of those that decide everything `rule` sets, if they do; never one of its own
+    policy.
+    """
+    over = [
+        g
+        for g in greater
+        if g.key > rule.key and g.policy.id != rule.policy.id and implies(rule.match, g.match)
+    ]
     deciders = [next((g for g in over if covers(g.slots, slot)), None) for slot in rule.slots]
     return next((g for g in over if g in deciders), None) if None not in deciders else None
 

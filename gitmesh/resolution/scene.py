@@ -22,8 +22,8 @@ ServiceKey: TypeAlias = tuple[str, str]
 
 
 class Marked(Struct, frozen=True, kw_only=True):
-    """A policy and what must be equal for everything derived from it to be equal: content, and places for provenance.
-    `extent` is what the rules of a TrafficPolicy count for on each destination."""
+    """A policy and what must be equal for everything derived from it to be equal: content, and places for
+    provenance. `extent` is what the rules of a TrafficPolicy count for on each destination."""
 
     policy: Policy
     token: tuple[str, str, str]
@@ -37,9 +37,9 @@ Acting: TypeAlias = Mapping[ServiceKey, list[tuple[Marked, int]]]
 
 
 class Scene(Struct, frozen=True, kw_only=True):
-    """`acting` is by cluster, `governed` the destinations there that an enforced Allow selects; `domains` are the trust
-    domains of every mesh, on which the identities that `trust` finds depend. `crowded` are, by cluster, destinations with more
-    rules than can be compared, which are not decided."""
+    """`acting` is by cluster, `governed` the destinations there that an enforced Allow selects; `domains` are
+    the trust domains of every mesh, on which the identities that `trust` finds depend. `crowded` are, by
+    cluster, destinations with more rules than can be compared, which are not decided."""
 
     world: World
     trust: Trust
@@ -55,7 +55,9 @@ class Scene(Struct, frozen=True, kw_only=True):
 def places(policy: Policy) -> str:
     """A hash of where everything of the policy stands: provenance is part of the output."""
     positions = policy.positions
-    return sha256(repr((positions.source, positions.path, sorted(positions.values.items(), key=repr))).encode()).hexdigest()
+    return sha256(
+        repr((positions.source, positions.path, sorted(positions.values.items(), key=repr))).encode()
+    ).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +74,9 @@ class Same:
 
 
 class Remembered:
-    """Results by place, valid while their inputs are equal; what is not asked for in a run is forgotten after it."""
+    """Results by place, valid while their inputs are equal; what is not asked for in a run is forgotten after
+    it.
+    """
 
     def __init__(self, memo: MutableMapping[Any, Any], name: str) -> None:
         self._old: Mapping[Any, tuple[Any, Any]] = memo.get(name, {})

@@ -1,4 +1,6 @@
-"""Which Services a policy selects in each cluster, and what its selectors name that is not there (api.md, Selectors)."""
+"""Which Services a policy selects in each cluster, and what its selectors name that is not there (api.md,
+Selectors).
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,18 @@ from gitmesh.resolution.index import Index, World
 from gitmesh.resolution.precedence import destination_form
 
 Account: TypeAlias = tuple[tuple[str, ...], str, tuple[str, ...] | None, tuple[str | int, ...]]
-"""(namespaces, () = any; name; clusters, None = any; field below spec) of a ServiceAccount that a policy names."""
+"""(namespaces, () = any; name; clusters, None = any; field below spec) of a ServiceAccount that a policy
+names.
+"""
 
 
 class Selection(Struct, frozen=True, kw_only=True):
     """What one policy selects: cluster -> Service key -> the greatest form by which it was selected.
 
-    `held` are destinations named exactly that are missing or may exist unseen, `pending` the clusters where a destination
-    names what is not there. `broken`: the policy itself names something that is not there, so that every unit it acts on is held.
-    `gone` says of clusters that lack a destination which others have that what the policy does there is not withdrawn unseen.
+    `held` are destinations named exactly that are missing or may exist unseen, `pending` the clusters where a
+    destination names what is not there. `broken`: the policy itself names something that is not there, so
+    that every unit it acts on is held. `gone` says of clusters that lack a destination which others have that
+    what the policy does there is not withdrawn unseen.
     """
 
     services: Mapping[str, Mapping[tuple[str, str], int]] = {}
@@ -53,21 +58,44 @@ def select(policy: Policy, world: World) -> Selection:
         found += one.findings()
         gone += one.gone() if isinstance(spec, AccessPolicySpec) else ()
     missing = tuple(_missing_accounts(policy, spec, world))
-    said = (*found, *_elsewhere(policy, spec, world), *missing, *_empty_namespaces(policy, spec.sources or (), world))
+    said = (
+        *found,
+        *_elsewhere(policy, spec, world),
+        *missing,
+        *_empty_namespaces(policy, spec.sources or (), world),
+    )
     return Selection(
-        services=services, held=tuple(sorted(held)), pending=frozenset(pending), broken=bool(missing), gone=tuple(gone), diagnostics=said
+        services=services,
+        held=tuple(sorted(held)),
+        pending=frozenset(pending),
+        broken=bool(missing),
+        gone=tuple(gone),
+        diagnostics=said,
     )
 
 
-def _elsewhere(policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: World) -> Iterator[Diagnostic]:
+def _elsewhere(
+    policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: World
+) -> Iterator[Diagnostic]:
     """Selectors of clusters that are configured and not managed here: nothing is to be done for them."""
     sources = spec.sources or () if isinstance(spec, TrafficPolicySpec) else ()
-    named: Mapping[str, Sequence[DestinationSelector | WorkloadSelector]] = {"destinations": spec.destinations, "sources": sources}
+    named: Mapping[str, Sequence[DestinationSelector | WorkloadSelector]] = {
+        "destinations": spec.destinations,
+        "sources": sources,
+    }
     for name, items in named.items():
         for number, item in enumerate(items):
             if item.clusters and world.indexes.keys().isdisjoint(item.clusters):
-                text = f"cluster {' or '.join(item.clusters)} is not managed here: nothing is to be done for it"
-                yield finding("GM215", text, at=policy.at(name, number), policy=policy.id, field=f"spec.{name}[{number}]")
+                text = (
+                    f"cluster {' or '.join(item.clusters)} is not managed here: nothing is to be done for it"
+                )
+                yield finding(
+                    "GM215",
+                    text,
+                    at=policy.at(name, number),
+                    policy=policy.id,
+                    field=f"spec.{name}[{number}]",
+                )
 
 
 class _Item:
@@ -76,7 +104,9 @@ class _Item:
     def __init__(self, policy: Policy, number: int, item: DestinationSelector, world: World) -> None:
         self.policy, self.number, self.item, self.world = policy, number, item, world
         self.scope = world.known(item.clusters)
-        self.found = {name: [s.key for s in index.selected(item, policy.namespace)] for name, index in self.scope}
+        self.found = {
+            name: [s.key for s in index.selected(item, policy.namespace)] for name, index in self.scope
+        }
 
     @property
     def namespaces(self) -> tuple[str, ...]:
@@ -99,19 +129,25 @@ class _Item:
         return lacking
 
     def gone(self) -> Iterator[Diagnostic]:
-        """Of each cluster that lacks the exactly named Service while another one has it: to be said where objects of ours say that it
-        was there. A list that comes back without it must not open what an AccessPolicy guards."""
+        """Of each cluster that lacks the exactly named Service while another one has it: to be said where
+        objects of ours say that it was there. A list that comes back without it must not open what an
+        AccessPolicy guards.
+        """
         lacking = [name for name, index in self.scope if self.item.name and not self._named(index)]
         for cluster in lacking if len(lacking) < len(self.scope) else ():
             shown = " or ".join(f"{namespace}/{self.item.name}" for namespace in self.namespaces)
             yield finding(
                 "GM208",
-                f"Service {shown} is not in cluster {cluster} any more, though it is elsewhere: what decides who may call it stays there",
+                f"Service {shown} is not in cluster {cluster} any more, though it is elsewhere: what decides"
+                " who may call it stays there",
                 at=self.policy.at("destinations", self.number, "name"),
                 policy=self.policy.id,
                 field=f"spec.destinations[{self.number}].name",
                 cluster=cluster,
-                hint="Put the Service back, or name the other clusters in `clusters`; where it is gone for good,",
+                hint=(
+                    "Put the Service back, or name the other clusters in `clusters`; where it is gone for"
+                    " good,"
+                ),
                 hold=hold_id(cluster, "gone", self.policy.id, self.number, shown),
             )
 
@@ -125,13 +161,21 @@ class _Item:
                     yield cluster, UnitKey(kind="Destination", namespace=namespace, name=self.item.name)
 
     def pending(self) -> set[str]:
-        """Clusters where it names what is not there, or may not be there: what is meant may be what it acted on until now."""
-        return {cluster for cluster, _ in self.held()} | {cluster for cluster, _ in self.scope if self.absent()}
+        """Clusters where it names what is not there, or may not be there: what is meant may be what it acted
+        on until now.
+        """
+        return {cluster for cluster, _ in self.held()} | {
+            cluster for cluster, _ in self.scope if self.absent()
+        }
 
     def absent(self) -> list[tuple[int, str]]:
         """Namespaces, with their places in the list, that none of its clusters has."""
         named = enumerate(self.item.namespaces or ())
-        return [(place, name) for place, name in named if not any(name in index.namespaces for _, index in self.scope)]
+        return [
+            (place, name)
+            for place, name in named
+            if not any(name in index.namespaces for _, index in self.scope)
+        ]
 
     def findings(self) -> Iterator[Diagnostic]:
         missing = self.missing()
@@ -141,7 +185,9 @@ class _Item:
                     yield self._absent(f"in cluster {cluster}", cluster)
         elif missing:
             if not self.world.may_hide():
-                yield self._absent("in any managed cluster" if len(missing) > 1 else f"in cluster {missing[0]}", "")
+                yield self._absent(
+                    "in any managed cluster" if len(missing) > 1 else f"in cluster {missing[0]}", ""
+                )
         elif self.scope and not self.world.may_hide(self.item.clusters):
             lost = [self._lost(place, name) for place, name in self.absent()]
             yield from lost or self._nothing()
@@ -181,7 +227,9 @@ class _Item:
         )
 
 
-def near_service(world: World, namespaces: Sequence[str], name: str, clusters: Sequence[str] | None = None) -> str:
+def near_service(
+    world: World, namespaces: Sequence[str], name: str, clusters: Sequence[str] | None = None
+) -> str:
     """A did-you-mean from the Services of the namespaces, or else from those of others."""
     keys = sorted({key for _, index in world.known(clusters) for key in index.facts.service_index})
     near = suggest(name, {n for namespace, n in keys if namespace in namespaces})
@@ -191,12 +239,19 @@ def near_service(world: World, namespaces: Sequence[str], name: str, clusters: S
     return f"did you mean {elsewhere[0]}?" if elsewhere else ""
 
 
-def _missing_accounts(policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: World) -> Iterator[Diagnostic]:
+def _missing_accounts(
+    policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: World
+) -> Iterator[Diagnostic]:
     for namespaces, name, clusters, path in _accounts(policy, spec.sources or ()):
         scope = world.known(clusters)
         if not scope or world.may_hide(clusters) or any(_has(index, namespaces, name) for _, index in scope):
             continue
-        known = {n for _, index in scope for namespace, n in index.facts.service_accounts if not namespaces or namespace in namespaces}
+        known = {
+            n
+            for _, index in scope
+            for namespace, n in index.facts.service_accounts
+            if not namespaces or namespace in namespaces
+        }
         shown = f"{'|'.join(namespaces)}/{name}" if namespaces else name
         yield finding(
             "GM208",
@@ -208,8 +263,12 @@ def _missing_accounts(policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec
         )
 
 
-def _empty_namespaces(policy: Policy, sources: Sequence[WorkloadSelector | IdentitySelector], world: World) -> Iterator[Diagnostic]:
-    """A client's Namespace that is nowhere: it may come later, or be a stranger's, so this is a warning and holds nothing."""
+def _empty_namespaces(
+    policy: Policy, sources: Sequence[WorkloadSelector | IdentitySelector], world: World
+) -> Iterator[Diagnostic]:
+    """A client's Namespace that is nowhere: it may come later, or be a stranger's, so this is a warning and
+    holds nothing.
+    """
     for number, item in enumerate(sources):
         scope = () if world.may_hide(item.clusters) else world.known(item.clusters)
         for place, name in enumerate(item.namespaces or ()):
@@ -246,4 +305,9 @@ def _accounts(policy: Policy, sources: Sequence[WorkloadSelector | IdentitySelec
             if isinstance(account, str):
                 yield tuple(item.namespaces or ()), account, item.clusters, path
             else:
-                yield (account.namespace or policy.namespace,), account.name, (account.cluster,) if account.cluster else None, path
+                yield (
+                    (account.namespace or policy.namespace,),
+                    account.name,
+                    (account.cluster,) if account.cluster else None,
+                    path,
+                )

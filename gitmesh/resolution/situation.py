@@ -23,8 +23,8 @@ class Neighbour(Struct, frozen=True, kw_only=True):
 class Situation(Struct, frozen=True, kw_only=True):
     """Everything that the decision depends on.
 
-    `policies` select the destination; `governed` are other Services that an Allow selects and whose pods this one's may
-    be; `owners` are the VirtualMeshes of the meshes of its pods, None for a mesh without one.
+    `policies` select the destination; `governed` are other Services that an Allow selects and whose pods this
+    one's may be; `owners` are the VirtualMeshes of the meshes of its pods, None for a mesh without one.
     """
 
     cluster: str
@@ -46,29 +46,57 @@ def all_targets_of(ports: Iterable[ServicePort], workloads: Sequence[Workload]) 
     return frozenset(number for port in ports for number in targets(port, workloads))
 
 
-def about(code: str, text: str, policy: Policy, situation: Situation, *path: str | int, detail: str = "") -> Diagnostic:
+def about(
+    code: str, text: str, policy: Policy, situation: Situation, *path: str | int, detail: str = ""
+) -> Diagnostic:
     """A finding on a policy's field, in the cluster of the situation."""
     field = policy.origin(*path).field
-    return finding(code, text, at=policy.at(*path), policy=policy.id, field=field, cluster=situation.cluster, detail=detail)
+    return finding(
+        code,
+        text,
+        at=policy.at(*path),
+        policy=policy.id,
+        field=field,
+        cluster=situation.cluster,
+        detail=detail,
+    )
 
 
 def no_selector(situation: Situation) -> Iterator[Diagnostic]:
     """Endpoints made by hand are no pods."""
     name = f"{situation.service.namespace}/{situation.service.name}"
     for policy in situation.policies:
-        yield about("GM308", f"Service {name} has no selector, so there are no pods to guard", policy, situation, "destinations")
+        yield about(
+            "GM308",
+            f"Service {name} has no selector, so there are no pods to guard",
+            policy,
+            situation,
+            "destinations",
+        )
 
 
 def outside(situation: Situation) -> Iterator[Diagnostic]:
     """Pods without a proxy, and ports that proxies do not see."""
     behind = f"behind Service {situation.service.namespace}/{situation.service.name}"
     texts = []
-    if outside := [_pods(workload) for workload in situation.workloads if workload.pods and (not workload.mesh or workload.bare)]:
-        texts.append((f"{behind} these are in no mesh: {', '.join(outside)}", ", ".join(filter(None, map(_count, situation.workloads)))))
+    if outside := [
+        _pods(workload)
+        for workload in situation.workloads
+        if workload.pods and (not workload.mesh or workload.bare)
+    ]:
+        texts.append(
+            (
+                f"{behind} these are in no mesh: {', '.join(outside)}",
+                ", ".join(filter(None, map(_count, situation.workloads))),
+            )
+        )
     if unseen := [text for workload in situation.workloads if (text := _unseen(situation.service, workload))]:
         texts.append((f"{behind} the proxies do not see {'; '.join(unseen)}", ""))
     for text, detail in texts:
-        yield from (about("GM308", text, policy, situation, "destinations", detail=detail) for policy in situation.policies)
+        yield from (
+            about("GM308", text, policy, situation, "destinations", detail=detail)
+            for policy in situation.policies
+        )
     yield from _unguarded(situation)
 
 
@@ -78,7 +106,13 @@ def _unguarded(situation: Situation) -> Iterator[Diagnostic]:
     ports = situation.service.ports
     for policy in situation.policies:
         if not ports:
-            yield about("GM308", f"{name} has no ports, so nothing says what is to be guarded", policy, situation, "destinations")
+            yield about(
+                "GM308",
+                f"{name} has no ports, so nothing says what is to be guarded",
+                policy,
+                situation,
+                "destinations",
+            )
         for port in ports:
             # A number that carries TCP as well is guarded as far as that goes.
             if not port.seen and _is_meant(port, policy):
@@ -91,15 +125,24 @@ def _is_meant(port: ServicePort, policy: Policy) -> bool:
     assert isinstance(spec, AccessPolicySpec)
     rules = spec.rules or ()
     named = [rule.ports for rule in rules]
-    return spec.action == "Allow" or not rules or any(ports is None or {port.number, port.name}.intersection(ports) for ports in named)
+    return (
+        spec.action == "Allow"
+        or not rules
+        or any(ports is None or {port.number, port.name}.intersection(ports) for ports in named)
+    )
 
 
 def _pods(workload: Workload) -> str:
-    return f"{workload.kind} {workload.namespace}/{workload.name}{' (some of its pods)' if workload.bare else ''}"
+    return (
+        f"{workload.kind}"
+        f" {workload.namespace}/{workload.name}{' (some of its pods)' if workload.bare else ''}"
+    )
 
 
 def _count(workload: Workload) -> str:
-    """How many of its pods carry no proxy although others do: a number that moves while a workload grows or rolls."""
+    """How many of its pods carry no proxy although others do: a number that moves while a workload grows or
+    rolls.
+    """
     return f"{workload.bare} of {workload.pods} pods of {workload.name}" if workload.bare else ""
 
 
@@ -116,7 +159,10 @@ def shared(situation: Situation) -> Iterator[Diagnostic]:
         name = f"{other.service.namespace}/{other.service.name}"
         for policy in situation.policies:
             if policy.id not in other.policies:
-                text = f"Service {name} reaches the same pods and ports as {mine}, which this policy selects alone"
+                text = (
+                    f"Service {name} reaches the same pods and ports as {mine}, which this policy selects"
+                    " alone"
+                )
                 yield about("GM213", text, policy, situation, "destinations")
 
 
@@ -124,5 +170,9 @@ def narrowed(owner: Policy, situation: Situation) -> Diagnostic:
     """What one VirtualMesh exempts another may not."""
     name = f"{situation.service.namespace}/{situation.service.name}"
     return about(
-        "GM304", f"the pods of Service {name} are in several VirtualMeshes, so nothing is exempt", owner, situation, "access_exempt"
+        "GM304",
+        f"the pods of Service {name} are in several VirtualMeshes, so nothing is exempt",
+        owner,
+        situation,
+        "access_exempt",
     )

@@ -1,4 +1,6 @@
-"""Connections that a destination refuses: TLS other than the mesh's own towards pods that take nothing else."""
+"""Connections that a destination refuses: TLS other than the mesh's own towards pods that take nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,11 @@ def refused_connections(
     strict: Mapping[str, Origin],
     named: Collection[str],
 ) -> tuple[Diagnostic, ...]:
-    """A finding on each `tls` with which connections to the Service fail; `strict` says by mesh where it is made Strict.
+    """A finding on each `tls` with which connections to the Service fail; `strict` says by mesh where it is
+    made Strict.
 
-    An error where every connection fails to what a policy selects by name (`named` are those policies), else a warning.
+    An error where every connection fails to what a policy selects by name (`named` are those policies), else
+    a warning.
     """
     found: dict[Origin, Diagnostic] = {}
     for port, decided in _by_port(settings):
@@ -39,7 +43,10 @@ def refused_connections(
         where = strict[next(w.mesh for w, refuses in zip(workloads, meeting, strict=True) if refuses)]
         unless = " unless the certificate is one of the mesh's" if mode == _PERHAPS else ""
         name = f"{service.namespace}/{service.name}"
-        text = f"tls {mode}: pods behind Service {name} refuse it{unless}, as {where.policy} ({where.at}) says Strict"
+        text = (
+            f"tls {mode}: pods behind Service {name} refuse it{unless}, as {where.policy} ({where.at}) says"
+            " Strict"
+        )
         one = finding(
             REFUSED,
             text,
@@ -64,7 +71,9 @@ def _by_port(settings: Mapping[int, Mapping[str, Decided]]) -> Iterator[tuple[in
             decided = decided.otherwise
 
 
-def _refusing(service: Service, port: int, workloads: Sequence[Workload], strict: Mapping[str, Origin]) -> list[bool]:
+def _refusing(
+    service: Service, port: int, workloads: Sequence[Workload], strict: Mapping[str, Origin]
+) -> list[bool]:
     """For each workload whether all its pods refuse; a proxy refuses only on ports that it sees."""
     ports = [one for one in service.ports if port in (0, one.number)]
     return [

@@ -22,12 +22,12 @@ MeshId = tuple[str, str]
 
 
 class Membership(Struct, frozen=True, kw_only=True):
-    """`owner` maps each selected mesh to its VirtualMesh; `held` are meshes that are missing, unseen or claimed twice, `claimed` the
-    VirtualMeshes that would have them; `homeless` are those whose root namespace cannot exist: their own units are held, and nothing
-    else.
+    """`owner` maps each selected mesh to its VirtualMesh; `held` are meshes that are missing, unseen or
+    claimed twice, `claimed` the VirtualMeshes that would have them; `homeless` are those whose root namespace
+    cannot exist: their own units are held, and nothing else.
 
-    `pending` are (cluster, policy) of the VirtualMeshes that name a mesh which is missing there, or unseen. `vouched` are (namespace,
-    ServiceAccount) of the gateways that clusters vouch for, by VirtualMesh.
+    `pending` are (cluster, policy) of the VirtualMeshes that name a mesh which is missing there, or unseen.
+    `vouched` are (namespace, ServiceAccount) of the gateways that clusters vouch for, by VirtualMesh.
     """
 
     owner: Mapping[MeshId, Policy] = {}
@@ -39,7 +39,9 @@ class Membership(Struct, frozen=True, kw_only=True):
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-def memberships(policies: Sequence[Policy], world: World, clusters: Mapping[str, Mapping[str, str]]) -> Membership:
+def memberships(
+    policies: Sequence[Policy], world: World, clusters: Mapping[str, Mapping[str, str]]
+) -> Membership:
     """Resolve `meshes` of every VirtualMesh; a mesh in two of them is held."""
     claims: dict[MeshId, list[tuple[Policy, int]]] = {}
     held: set[MeshId] = set()
@@ -57,8 +59,14 @@ def memberships(policies: Sequence[Policy], world: World, clusters: Mapping[str,
     twice = {mesh: owners for mesh, owners in claims.items() if len({policy.id for policy, _ in owners}) > 1}
     found += [diagnostic for mesh, owners in sorted(twice.items()) for diagnostic in _twice(mesh, owners)]
     owner = {mesh: owners[0][0] for mesh, owners in claims.items() if mesh not in twice}
-    claimed = {mesh: frozenset(policy.id for policy, _ in owners) for mesh, owners in claims.items() if mesh in held or mesh in twice}
-    homeless = {mesh: owners for mesh, owners in claims.items() if (root := _root(mesh, world)) and not is_label(root)}
+    claimed = {
+        mesh: frozenset(policy.id for policy, _ in owners)
+        for mesh, owners in claims.items()
+        if mesh in held or mesh in twice
+    }
+    homeless = {
+        mesh: owners for mesh, owners in claims.items() if (root := _root(mesh, world)) and not is_label(root)
+    }
     found += [_homeless(mesh, *owners[0], _root(mesh, world)) for mesh, owners in sorted(homeless.items())]
     return Membership(
         owner=owner,
@@ -76,7 +84,9 @@ def _vouched(owner: Mapping[MeshId, Policy], world: World) -> dict[str, tuple[tu
     for (cluster, mesh), policy in owner.items():
         index = world.indexes[cluster]
         own = (w for w in index.facts.workloads if w.gateway and w.mesh == mesh) if index else ()
-        found.setdefault(policy.id, set()).update((workload.namespace, workload.service_account) for workload in own)
+        found.setdefault(policy.id, set()).update(
+            (workload.namespace, workload.service_account) for workload in own
+        )
     return {name: tuple(sorted(places)) for name, places in found.items()}
 
 
@@ -90,9 +100,21 @@ def _root(mesh: MeshId, world: World) -> str:
 
 def _homeless(mesh: MeshId, policy: Policy, number: int, root: str) -> Diagnostic:
     cluster, name = mesh
-    text = f"the root namespace of mesh {name} is said to be {root[:64]!r}, which no Namespace can be called: nothing mesh-wide is written"
+    text = (
+        f"the root namespace of mesh {name} is said to be {root[:64]!r}, which no Namespace can be called:"
+        " nothing mesh-wide is written"
+    )
     at, path = policy.at("meshes", number), f"spec.meshes[{number}]"
-    return finding("GM508", text, at=at, policy=policy.id, field=path, cluster=cluster, mesh=name, severity=Severity.ERROR)
+    return finding(
+        "GM508",
+        text,
+        at=at,
+        policy=policy.id,
+        field=path,
+        cluster=cluster,
+        mesh=name,
+        severity=Severity.ERROR,
+    )
 
 
 def _spec(policy: Policy) -> VirtualMeshSpec:
@@ -105,17 +127,28 @@ def selected_clusters(reference: MeshRef, clusters: Mapping[str, Mapping[str, st
     if reference.cluster is not None:
         return (reference.cluster,) if reference.cluster in clusters else ()
     selector = reference.selector
-    return tuple(name for name in sorted(clusters) if selector is not None and _selects(selector, name, clusters[name]))
+    return tuple(
+        name for name in sorted(clusters) if selector is not None and _selects(selector, name, clusters[name])
+    )
 
 
 def _selects(selector: MeshSelector, name: str, labels: Mapping[str, str]) -> bool:
-    return (selector.clusters is None or name in selector.clusters) and (selector.labels or {}).items() <= labels.items()
+    return (selector.clusters is None or name in selector.clusters) and (
+        selector.labels or {}
+    ).items() <= labels.items()
 
 
 class _Reference:
     """One item of `meshes`."""
 
-    def __init__(self, policy: Policy, number: int, reference: MeshRef, world: World, clusters: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        number: int,
+        reference: MeshRef,
+        world: World,
+        clusters: Mapping[str, Mapping[str, str]],
+    ) -> None:
         self.policy, self.number, self.reference, self.world = policy, number, reference, world
         self.clusters = selected_clusters(reference, clusters)
 
@@ -129,7 +162,11 @@ class _Reference:
         name = self.reference.name
         if name is not None:
             yield from ((cluster, name) for cluster in self.world.unknown(self.clusters))
-            yield from ((cluster, name) for cluster, index in self.world.known(self.clusters) if index.facts.mesh(name) is None)
+            yield from (
+                (cluster, name)
+                for cluster, index in self.world.known(self.clusters)
+                if index.facts.mesh(name) is None
+            )
 
     def findings(self) -> Iterator[Diagnostic]:
         if any(self.meshes()) or self.world.may_hide(self.clusters) or not self.world.known(self.clusters):
@@ -145,13 +182,26 @@ class _Reference:
         at = self.policy.at("meshes", self.number, "name")
         text = f"there is no mesh {name} in cluster {cluster}"
         hint = suggest(name, known) or (f"there is {', '.join(sorted(known))}" if known else "")
-        yield finding("GM208", text, at=at, policy=self.policy.id, field=f"{path}.name", cluster=cluster, mesh=name, hint=hint)
+        yield finding(
+            "GM208",
+            text,
+            at=at,
+            policy=self.policy.id,
+            field=f"{path}.name",
+            cluster=cluster,
+            mesh=name,
+            hint=hint,
+        )
 
 
 def _twice(mesh: MeshId, owners: Sequence[tuple[Policy, int]]) -> Iterator[Diagnostic]:
     first = {policy.id: (policy, number) for policy, number in reversed(owners)}
     for policy, number in first.values():
-        others = ", ".join(f"{p.id} ({p.at('meshes', n)})" for p, n in sorted(first.values(), key=lambda o: o[0].id) if p.id != policy.id)
+        others = ", ".join(
+            f"{p.id} ({p.at('meshes', n)})"
+            for p, n in sorted(first.values(), key=lambda o: o[0].id)
+            if p.id != policy.id
+        )
         yield two_virtual_meshes(policy, number, mesh, others)
 
 
@@ -163,22 +213,39 @@ def two_virtual_meshes(policy: Policy, number: int, mesh: MeshId, others: str) -
     return finding("GM214", text, at=at, policy=policy.id, field=path, cluster=cluster, mesh=name)
 
 
-def mesh_units(cluster: str, index: Index, membership: Membership, governed: Collection[Key]) -> tuple[MeshUnit, ...]:
-    """The units of the cluster's meshes that a VirtualMesh has and nothing holds; `governed` are Services that an Allow selects."""
-    owned = ((mesh, membership.owner.get((cluster, mesh.name))) for mesh in sorted(index.facts.meshes, key=lambda m: m.name))
+def mesh_units(
+    cluster: str, index: Index, membership: Membership, governed: Collection[Key]
+) -> tuple[MeshUnit, ...]:
+    """The units of the cluster's meshes that a VirtualMesh has and nothing holds; `governed` are Services
+    that an Allow selects.
+    """
+    owned = (
+        (mesh, membership.owner.get((cluster, mesh.name)))
+        for mesh in sorted(index.facts.meshes, key=lambda m: m.name)
+    )
     held = membership.held | membership.homeless
     wanted = ((mesh, policy) for mesh, policy in owned if policy and (cluster, mesh.name) not in held)
-    return tuple(_unit(cluster, index, mesh, policy, governed, membership.vouched[policy.id]) for mesh, policy in wanted)
+    return tuple(
+        _unit(cluster, index, mesh, policy, governed, membership.vouched[policy.id])
+        for mesh, policy in wanted
+    )
 
 
 def _unit(
-    cluster: str, index: Index, mesh: Mesh, policy: Policy, governed: Collection[Key], vouched: tuple[tuple[str, str], ...]
+    cluster: str,
+    index: Index,
+    mesh: Mesh,
+    policy: Policy,
+    governed: Collection[Key],
+    vouched: tuple[tuple[str, str], ...],
 ) -> MeshUnit:
     spec = _spec(policy)
     own = sorted((w for w in index.facts.workloads if w.mesh == mesh.name), key=lambda w: w.key)
     gateways = [w for w in own if _is_gateway(w, spec, cluster)]
     places = {gateway.namespace for gateway in gateways}
-    around = sorted((w for w in index.facts.workloads if w.mesh and w.namespace in places), key=lambda w: w.key)
+    around = sorted(
+        (w for w in index.facts.workloads if w.mesh and w.namespace in places), key=lambda w: w.key
+    )
     guarded = {workload.key: _guarded(workload, index, governed) for workload in around}
     doubtful = tuple(w for w in own if w.router and w not in gateways and spec.gateways is None)
     unit = MeshUnit(
@@ -198,7 +265,9 @@ def _unit(
 
 
 def _is_gateway(workload: Workload, spec: VirtualMeshSpec, cluster: str) -> bool:
-    """Whether a default of Deny does not cover it: as the VirtualMesh says, else as the cluster vouches for it."""
+    """Whether a default of Deny does not cover it: as the VirtualMesh says, else as the cluster vouches for
+    it.
+    """
     if spec.gateways is None:
         return workload.gateway
     return any(_means(item, workload, cluster) for item in spec.gateways)
@@ -216,11 +285,19 @@ def _means(item: WorkloadSelector, workload: Workload, cluster: str) -> bool:
 def _guarded(workload: Workload, index: Index, governed: Collection[Key]) -> tuple[int, ...]:
     """Ports of the workload that an Allow governs."""
     services = (service for service in index.services_of.get(workload.key, ()) if service.key in governed)
-    return tuple(sorted({number for service in services for port in service.ports for number in targets(port, [workload])}))
+    return tuple(
+        sorted(
+            {number for service in services for port in service.ports for number in targets(port, [workload])}
+        )
+    )
 
 
 def held_keys(cluster: str, membership: Membership) -> tuple[UnitKey, ...]:
     """Keys of the held meshes of a cluster."""
     return tuple(
-        sorted(UnitKey(kind="Mesh", namespace="", name=name) for owner, name in membership.held | membership.homeless if owner == cluster)
+        sorted(
+            UnitKey(kind="Mesh", namespace="", name=name)
+            for owner, name in membership.held | membership.homeless
+            if owner == cluster
+        )
     )

@@ -26,15 +26,26 @@ from gitmesh.reviewing.routes import Effort, route_changes
 NO_FACTS = "nothing is known of it, so what changes there cannot be told"
 
 
-def compare(base: Report, head: Report, *, enforced: Mapping[str, bool], facts: str = "", tick: Callable[[], object]) -> Comparison:
-    """What changes from base to head. Both reports must have been made of the same facts, as far as BUILD at least.
+def compare(
+    base: Report, head: Report, *, enforced: Mapping[str, bool], facts: str = "", tick: Callable[[], object]
+) -> Comparison:
+    """What changes from base to head. Both reports must have been made of the same facts, as far as BUILD at
+    least.
 
-    `enforced` says of each cluster whether GitMesh writes it; `facts` tells people where the facts come from. `tick`
-    is called in between, some times a second; what it raises ends the comparison.
+    `enforced` says of each cluster whether GitMesh writes it; `facts` tells people where the facts come from.
+    `tick` is called in between, some times a second; what it raises ends the comparison.
     """
     problem, refused = _refusal(base), _refusal(head)
-    callers = {} if refused or problem else populations({name: result.facts for name, result in head.clusters.items()})
-    clusters = {name: _cluster(name, base, head, problem, callers.get(name, ()), tick) for name in sorted(enforced)} if not refused else {}
+    callers = (
+        {}
+        if refused or problem
+        else populations({name: result.facts for name, result in head.clusters.items()})
+    )
+    clusters = (
+        {name: _cluster(name, base, head, problem, callers.get(name, ()), tick) for name in sorted(enforced)}
+        if not refused
+        else {}
+    )
     clusters = {name: replace(one, enforce=enforced[name]) for name, one in clusters.items()}
     was, now = ({_same(one): one for one in report.diagnostics} for report in (base, head))
     appeared = tuple(one for key, one in now.items() if key not in was)
@@ -72,7 +83,12 @@ def _same(one: Diagnostic) -> object:
 
 
 def _cluster(
-    name: str, base: Report, head: Report, problem: str, callers: Sequence[Resident], tick: Callable[[], object]
+    name: str,
+    base: Report,
+    head: Report,
+    problem: str,
+    callers: Sequence[Resident],
+    tick: Callable[[], object],
 ) -> ClusterComparison:
     before, after = base.clusters.get(name), head.clusters.get(name)
     if after is None or after.facts is None or after.build is None:
@@ -80,22 +96,42 @@ def _cluster(
     meshes = after.facts.meshes
     if problem or before is None or before.build is None:
         alone = object_deltas(Build(cluster=name, manifests={}), after.build)
-        return ClusterComparison(name=name, meshes=meshes, unknown=f"the base cannot be compared: {problem or NO_FACTS}", objects=alone)
+        return ClusterComparison(
+            name=name,
+            meshes=meshes,
+            unknown=f"the base cannot be compared: {problem or NO_FACTS}",
+            objects=alone,
+        )
     found = _compared(name, after.facts, before.build, after.build, callers, tick)
-    return replace(found, meshes=meshes, waiting=_waiting((base.policies, before.build), (head.policies, after.build)))
+    return replace(
+        found, meshes=meshes, waiting=_waiting((base.policies, before.build), (head.policies, after.build))
+    )
 
 
-def _waiting(before: tuple[Sequence[Policy], Build], after: tuple[Sequence[Policy], Build]) -> tuple[Origin, ...]:
+def _waiting(
+    before: tuple[Sequence[Policy], Build], after: tuple[Sequence[Policy], Build]
+) -> tuple[Origin, ...]:
     """The policies that differ and that head holds, and those that are gone while base held them."""
     old, new = ({one.id: one for one in policies} for policies, _ in (before, after))
-    names = {name for name in after[1].waiting if name in new and (name not in old or old[name].digest != new[name].digest)}
+    names = {
+        name
+        for name in after[1].waiting
+        if name in new and (name not in old or old[name].digest != new[name].digest)
+    }
     if before[1].held_units & after[1].held_units:
         names |= {name for name in before[1].waiting if name in old and name not in new}
-    return tuple(Origin(policy=name, field="", at=(new.get(name) or old[name]).location) for name in sorted(names))
+    return tuple(
+        Origin(policy=name, field="", at=(new.get(name) or old[name]).location) for name in sorted(names)
+    )
 
 
 def _compared(
-    name: str, facts: ClusterFacts, before: Build, after: Build, callers: Sequence[Resident], tick: Callable[[], object]
+    name: str,
+    facts: ClusterFacts,
+    before: Build,
+    after: Build,
+    callers: Sequence[Resident],
+    tick: Callable[[], object],
 ) -> ClusterComparison:
     old, new = _units(before), _units(after)
     moved = sorted(key for key in old.keys() | new.keys() if _digest(old.get(key)) != _digest(new.get(key)))
@@ -128,16 +164,23 @@ def _compared(
     )
 
 
-def _doubtful(index: Index, before: Build, after: Build, moved: Iterable[UnitKey]) -> Collection[ServiceKey] | None:
-    """The destinations whose access may differ: those that moved, or are held on one side, and all that share their pods; None, any,
-    where something of a mesh did."""
+def _doubtful(
+    index: Index, before: Build, after: Build, moved: Iterable[UnitKey]
+) -> Collection[ServiceKey] | None:
+    """The destinations whose access may differ: those that moved, or are held on one side, and all that share
+    their pods; None, any, where something of a mesh did."""
     keys = {*moved, *(before.held_units ^ after.held_units)}
     if any(key.kind == "Mesh" for key in keys):
         return None
     keys |= {unit.key for unit in (*before.refused, *after.refused)}
     known = index.facts.service_index
     services = [known[key.namespace, key.name] for key in keys if (key.namespace, key.name) in known]
-    beside = {one.key for service in services for w in index.behind(service) for one in index.services_of.get(w.key, ())}
+    beside = {
+        one.key
+        for service in services
+        for w in index.behind(service)
+        for one in index.services_of.get(w.key, ())
+    }
     return beside | {service.key for service in services}
 
 
@@ -149,7 +192,11 @@ def _service(pair: tuple[DestinationUnit | None, DestinationUnit | None]) -> Ser
 def _behind(build: Build, key: ObjectKey) -> Iterator[ServiceKey]:
     """The destinations for which an object is written."""
     manifest = build.manifests.get(key)
-    yield from ((unit.namespace, unit.name) for unit in (manifest.units if manifest else ()) if unit.kind == "Destination")
+    yield from (
+        (unit.namespace, unit.name)
+        for unit in (manifest.units if manifest else ())
+        if unit.kind == "Destination"
+    )
 
 
 def _units(build: Build) -> Mapping[UnitKey, DestinationUnit | MeshUnit]:
@@ -175,12 +222,16 @@ def _known(facts: ClusterFacts, build: Build) -> Known:
 
 def _held(keys: Iterable[UnitKey]) -> tuple[str, ...]:
     """The destinations and meshes of which an error keeps something back, as people name them."""
-    return tuple(sorted({f"{key.namespace}/{key.name}" if key.namespace else f"mesh {key.name}" for key in keys}))
+    return tuple(
+        sorted({f"{key.namespace}/{key.name}" if key.namespace else f"mesh {key.name}" for key in keys})
+    )
 
 
 def _reach(facts: ClusterFacts, touched: Iterable[ServiceKey]) -> Reach:
     """The destinations of which something changed, and the workloads behind them."""
     services = sorted(touched)
     known = [facts.service_index[key] for key in services if key in facts.service_index]
-    workloads = {(workload.namespace, workload.name) for service in known for workload in facts.behind(service)}
+    workloads = {
+        (workload.namespace, workload.name) for service in known for workload in facts.behind(service)
+    }
     return Reach(services=tuple(services), workloads=tuple(sorted(workloads)))

@@ -1,4 +1,6 @@
-"""The TLS that clients use to a destination, made weaker: without encryption, without an identity, or to whoever answers."""
+"""The TLS that clients use to a destination, made weaker: without encryption, without an identity, or to
+whoever answers.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ _MOST_CLIENTS = 48
 """Of more kinds of clients those that several decisions mean are not looked at one by one."""
 
 
-def connection_changes(subject: str, before: DestinationUnit | None, after: DestinationUnit | None) -> Iterator[ProtectionChange]:
+def connection_changes(
+    subject: str, before: DestinationUnit | None, after: DestinationUnit | None
+) -> Iterator[ProtectionChange]:
     """Clients of a destination whose connections are guarded less, by port (0 = all)."""
     was, now = before.settings if before else {}, after.settings if after else {}
     for port in sorted(was.keys() | now.keys()):
@@ -38,7 +42,10 @@ def connection_changes(subject: str, before: DestinationUnit | None, after: Dest
                 where = ", ".join(filter(None, (f"port {port}" if port else "", match_text(clients))))
                 origins = tuple(sorted({one.origin for one in (had, gets) if one}))
                 yield ProtectionChange(
-                    subject=subject, text=f"tls of its clients{where and f' ({where})'}: {text}", weaker=True, origins=origins
+                    subject=subject,
+                    text=f"tls of its clients{where and f' ({where})'}: {text}",
+                    weaker=True,
+                    origins=origins,
                 )
 
 
@@ -51,7 +58,9 @@ def _links(decided: Decided | None) -> _Links:
 
 
 def _clients(old: _Links, new: _Links) -> Iterator[RequestMatch]:
-    """Everybody, those whom each decision means, and those whom two mean; the least that can be said of them."""
+    """Everybody, those whom each decision means, and those whom two mean; the least that can be said of
+    them.
+    """
     meant = dict.fromkeys([RequestMatch(), *(match for match, _ in (*old, *new))])
     yield from meant
     for one, other in combinations(meant, 2) if len(meant) <= _MOST_CLIENTS else ():
@@ -74,9 +83,15 @@ def _is_weaker(had: Tls | None, gets: Tls | None) -> bool:
     if old != new or had is None or gets is None:
         return new < old
     names = set(had.subject_alt_names or ())
-    return bool(had.ca_certificates and not gets.ca_certificates) or bool(names and not names.issuperset(gets.subject_alt_names or ("",)))
+    return bool(had.ca_certificates and not gets.ca_certificates) or bool(
+        names and not names.issuperset(gets.subject_alt_names or ("",))
+    )
 
 
 def _text(decided: Decided | None) -> str:
     tls = _tls(decided)
-    return "(the mesh's own)" if tls is None else shown("tls", tls.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return (
+        "(the mesh's own)"
+        if tls is None
+        else shown("tls", tls.model_dump(mode="json", by_alias=True, exclude_none=True))
+    )

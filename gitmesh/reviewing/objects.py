@@ -16,7 +16,9 @@ from gitmesh.planning.ownership import ID
 
 
 def object_deltas(base: Build, head: Build) -> tuple[ObjectDelta, ...]:
-    """The objects that differ, by key. One that head holds stays as it is, so it is none; of one that base held nothing is known."""
+    """The objects that differ, by key. One that head holds stays as it is, so it is none; of one that base
+    held nothing is known.
+    """
     return tuple(_deltas(base, head))
 
 
@@ -45,15 +47,23 @@ def _delta(key: ObjectKey, old: Manifest | None, new: Manifest | None) -> Object
 
 
 def _unmarked(body: bytes) -> bytes:
-    """An object without our mark with its own name and the cluster's: what is alike in two clusters then reads alike."""
+    """An object without our mark with its own name and the cluster's: what is alike in two clusters then
+    reads alike.
+    """
     found = decode(body)
     annotations = mapping(mapping(found.get("metadata")).get("annotations"))
     kept = {name: value for name, value in annotations.items() if name != ID}
-    return canonical({**found, "metadata": {**mapping(found.get("metadata")), "annotations": kept}}) if ID in annotations else body
+    return (
+        canonical({**found, "metadata": {**mapping(found.get("metadata")), "annotations": kept}})
+        if ID in annotations
+        else body
+    )
 
 
 def _fields(old: Manifest, new: Manifest) -> tuple[FieldChange, ...]:
-    """Every field that differs, with the line that is to blame: of the new policies, and of the old ones for what is gone."""
+    """Every field that differs, with the line that is to blame: of the new policies, and of the old ones for
+    what is gone.
+    """
     rows = changes(decode(old.body), decode(new.body), {}, new.fields)
     return tuple(_blamed(row, old.fields, new.fields) for row in rows)
 

@@ -1,6 +1,8 @@
-"""What became of a commit in each cluster, told from a report: as statuses of the commit, and as lines below its review.
+"""What became of a commit in each cluster, told from a report: as statuses of the commit, and as lines below
+its review.
 
-No text holds a time or anything else that differs from cycle to cycle while the same is true, so that nothing is told twice.
+No text holds a time or anything else that differs from cycle to cycle while the same is true, so that nothing
+is told twice.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ _FINAL = frozenset({CommitState.SUCCESS, CommitState.FAILURE})
 
 
 class Fate(Struct, frozen=True, kw_only=True):
-    """What became of a commit in one cluster. `text` is one line of untrusted words; it stays the same while the same holds."""
+    """What became of a commit in one cluster. `text` is one line of untrusted words; it stays the same while
+    the same holds.
+    """
 
     cluster: str
     state: CommitState
@@ -41,7 +45,9 @@ class Fate(Struct, frozen=True, kw_only=True):
 def fates(report: Report) -> tuple[Fate, ...]:
     """The fates of the commit in force, by cluster."""
     refused = {source.name for source in report.sources.values() if source.refused}
-    said = [one for one in report.diagnostics if one.cluster or one.at is None or one.at.source not in refused]  # not of what is in force
+    said = [
+        one for one in report.diagnostics if one.cluster or one.at is None or one.at.source not in refused
+    ]  # not of what is in force
     return tuple(_fate(result, _said_of(name, said)) for name, result in sorted(report.clusters.items()))
 
 
@@ -49,7 +55,11 @@ def refusals(report: Report, source: SourceResult) -> tuple[Fate, ...]:
     """The fates of a tip that was read and is not in force; none where the tip is in force."""
     if not source.refused or source.unavailable or source.seen == source.accepted:
         return ()
-    said = [one for one in report.diagnostics if one.is_error and not one.cluster and one.at and one.at.source == source.name]
+    said = [
+        one
+        for one in report.diagnostics
+        if one.is_error and not one.cluster and one.at and one.at.source == source.name
+    ]
     errors = [one for one in said if one.code != _REFUSAL] or said
     more = f" (and {counted(len(errors) - 1, 'more error')})" if len(errors) > 1 else ""
     text = f"refused: {_words(errors)}{more}"
@@ -57,22 +67,29 @@ def refusals(report: Report, source: SourceResult) -> tuple[Fate, ...]:
 
 
 def outcome_statuses(report: Report, name: str) -> Mapping[tuple[str, str], CommitStatus]:
-    """(commit, context) -> status: of the commit of the source that is in force, and of a tip that is refused."""
+    """(commit, context) -> status: of the commit of the source that is in force, and of a tip that is
+    refused.
+    """
     source = report.sources.get(name)
     if source is None:
         return {}
     told = [(source.accepted, fate) for fate in fates(report)] if source.accepted else []
     told += [(source.seen, fate) for fate in refusals(report, source)]
     contexts = [(commit, context_of(report.instance, fate.cluster), fate) for commit, fate in told]
-    return {(commit, context): CommitStatus(context=context, state=fate.state, text=fate.text) for commit, context, fate in contexts}
+    return {
+        (commit, context): CommitStatus(context=context, state=fate.state, text=fate.text)
+        for commit, context, fate in contexts
+    }
 
 
 def outcome_markdown(commit: str, told: Sequence[Fate], *, limit: int, minutes: int = 0) -> str:
-    """The lines below a review, of at most `limit` characters; clusters of which the same is said share one. `minutes`: for so long
-    what is not final has been waited for."""
+    """The lines below a review, of at most `limit` characters; clusters of which the same is said share one.
+    `minutes`: for so long what is not final has been waited for."""
     same: dict[tuple[CommitState, str], list[str]] = {}
     for fate in told:
-        note = f" (still so {minutes} minutes after it came into force)" if minutes and not fate.is_final else ""
+        note = (
+            f" (still so {minutes} minutes after it came into force)" if minutes and not fate.is_final else ""
+        )
         same.setdefault((fate.state, f"{fate.text}{note}"), []).append(fate.cluster)
     head = f"---\n**After the merge**, commit {commit[:12]}:\n\n"
     rows = [f"- **{markdown(listed(names, 8))}**: {markdown(text)}\n" for (_, text), names in same.items()]
@@ -81,7 +98,10 @@ def outcome_markdown(commit: str, told: Sequence[Fate], *, limit: int, minutes: 
 
 def superseded_markdown(commit: str, by: str) -> str:
     """The line below a review where the next commit came before the last word on this one."""
-    return f"---\n**After the merge**, commit {commit[:12]}: {by[:12]} came into force before it was applied everywhere.\n"
+    return (
+        f"---\n**After the merge**, commit {commit[:12]}: {by[:12]} came into force before it was applied"
+        " everywhere.\n"
+    )
 
 
 def _within(rows: Sequence[str], room: int) -> str:
@@ -105,12 +125,18 @@ def _told(result: ClusterResult, said: Sequence[Diagnostic]) -> tuple[CommitStat
         case State.UNREACHABLE:
             return CommitState.ERROR, f"not known: {_words(errors, 'the cluster did not answer')}"
         case State.FAILED:
-            return CommitState.ERROR, f"failed: {_words([one for one in errors if state_of(one) is State.FAILED] or errors)}"
+            return (
+                CommitState.ERROR,
+                f"failed: {_words([one for one in errors if state_of(one) is State.FAILED] or errors)}",
+            )
         case State.HELD | State.INVALID:
             return _held(said)
     if result.observe_only:
         differing = len({change.key for change in result.plan.writes}) if result.plan else 0
-        return CommitState.SUCCESS, f"only observed: {counted(differing, 'object') if differing else 'nothing'} would be written"
+        return (
+            CommitState.SUCCESS,
+            f"only observed: {counted(differing, 'object') if differing else 'nothing'} would be written",
+        )
     if result.state is State.SYNCED:
         return CommitState.SUCCESS, _applied(result)
     return CommitState.PENDING, f"waiting: {'; '.join(_awaited(result, said)) or _UNSAID}"
@@ -133,7 +159,10 @@ _CONSENTS = frozenset({"GM402"})
 def _applied(result: ClusterResult) -> str:
     rejected = verdict_counts(result).get(Verdict.REJECTED, 0)
     objects = len(result.build.manifests) if result.build else 0
-    return f"applied: {counted(objects, 'object')}{f', {rejected} of them rejected by the mesh' if rejected else ''}"
+    return (
+        "applied:"
+        f" {counted(objects, 'object')}{f', {rejected} of them rejected by the mesh' if rejected else ''}"
+    )
 
 
 def _awaited(result: ClusterResult, said: Iterable[Diagnostic]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The one comment of a pull request, and the status of a commit: found, kept up to date, never doubled.
 
-A hidden marker says whose review a comment is, of which commit, and from when. Only comments that our own account wrote are looked
-at: anybody can type a marker.
+A hidden marker says whose review a comment is, of which commit, and from when. Only comments that our own
+account wrote are looked at: anybody can type a marker.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ from gitmesh.ports import Forge
 T = TypeVar("T")
 
 TRIES = 6
-"""No adapter writes a new comment again by itself: where three of ten calls end badly, six tries leave one of a thousand unwritten."""
+"""No adapter writes a new comment again by itself: where three of ten calls end badly, six tries leave one of
+a thousand unwritten.
+"""
 AHEAD = 3600
-"""Seconds by which another machine's clock may be before ours; a marker from further on was written by a clock that is wrong."""
+"""Seconds by which another machine's clock may be before ours; a marker from further on was written by a
+clock that is wrong.
+"""
 _MARKER = re.compile(r"<!-- gitmesh:review key=([a-z0-9-]+) head=([0-9a-f]{7,64}) at=([0-9]{1,12}) -->\n")
 MARKER_ROOM = 200
 """Characters that a marker may take of a comment."""
@@ -33,7 +37,9 @@ _OUTCOME = re.compile(r"^<!-- gitmesh:outcome commit=([0-9a-f]{7,64}) final=(yes
 
 
 class ReviewComment(Struct, frozen=True, kw_only=True):
-    """What is to be posted: the review of commit `head` by the instance `key`, begun `at` seconds since the epoch."""
+    """What is to be posted: the review of commit `head` by the instance `key`, begun `at` seconds since the
+    epoch.
+    """
 
     key: str
     head: str
@@ -76,20 +82,27 @@ class Epilogue(Struct, frozen=True, kw_only=True):
 
     def below(self, review: str) -> str:
         """The review with it."""
-        return f"{review.rstrip()}\n\n<!-- gitmesh:outcome commit={self.commit} final={'yes' if self.final else 'no'} -->\n\n{self.text}"
+        return (
+            f"{review.rstrip()}\n\n<!-- gitmesh:outcome commit={self.commit}"
+            f" final={'yes' if self.final else 'no'} -->\n\n{self.text}"
+        )
 
 
 def post(forge: Forge, number: int, review: ReviewComment) -> Posted:
-    """Make the pull request show the review, in one comment. Raises ForgeError where the forge does not let it, tried several times.
+    """Make the pull request show the review, in one comment. Raises ForgeError where the forge does not let
+    it, tried several times.
 
-    After a new comment all are listed again: of two reviews that began at once the comment with the lowest id stays, with the newer
-    text. No forge changes a comment only if nobody else did: of two that change it in the same moment the later write is what stays.
+    After a new comment all are listed again: of two reviews that began at once the comment with the lowest id
+    stays, with the newer text. No forge changes a comment only if nobody else did: of two that change it in
+    the same moment the later write is what stays.
     """
     return repeated(lambda: _posted(forge, number, review))
 
 
 def repeated(work: Callable[[], T]) -> T:
-    """Do it again after a failure that may pass; what was done already is then found by listing. Raises ForgeError."""
+    """Do it again after a failure that may pass; what was done already is then found by listing. Raises
+    ForgeError.
+    """
     for _ in range(TRIES - 1):
         try:
             return work()
@@ -116,9 +129,13 @@ def _created(forge: Forge, number: int, review: ReviewComment) -> Posted:
 def _settled(forge: Forge, number: int, review: ReviewComment, found: Sequence[MarkedComment]) -> Posted:
     """Exactly one, with the newest text in it."""
     first, *others = found
-    newest = max((one for one in found if one.at <= review.at + AHEAD), key=lambda one: (one.at, one.id), default=first)
+    newest = max(
+        (one for one in found if one.at <= review.at + AHEAD), key=lambda one: (one.at, one.id), default=first
+    )
     newer = review.at < newest.at <= review.at + AHEAD
-    meant = ReviewComment(key=review.key, head=newest.head, at=newest.at, body=newest.body) if newer else review
+    meant = (
+        ReviewComment(key=review.key, head=newest.head, at=newest.at, body=newest.body) if newer else review
+    )
     if first.body.rstrip() == meant.body.rstrip():  # forges trim what ends a comment
         done = Posted.UNCHANGED
     elif _edited(forge, number, first.id, meant):
@@ -142,8 +159,8 @@ def _edited(forge: Forge, number: int, comment: int, review: ReviewComment) -> b
 
 
 def append(forge: Forge, number: int, key: str, epilogue: Epilogue) -> Posted:
-    """Write what became of a pull request below its review, which stays as it is. The last word on a commit is never said again.
-    Raises ForgeError as `post`."""
+    """Write what became of a pull request below its review, which stays as it is. The last word on a commit
+    is never said again. Raises ForgeError as `post`."""
     return repeated(lambda: _appended(forge, number, key, epilogue))
 
 
@@ -166,9 +183,15 @@ def _appended(forge: Forge, number: int, key: str, epilogue: Epilogue) -> Posted
 
 def marked(comments: tuple[Comment, ...], key: str) -> list[MarkedComment]:
     """Our own comments with a marker of this instance, oldest first."""
-    found = ((one, _MARKER.match(one.body.replace("\r\n", "\n"))) for one in sorted(comments, key=lambda one: one.id) if one.own)
+    found = (
+        (one, _MARKER.match(one.body.replace("\r\n", "\n")))
+        for one in sorted(comments, key=lambda one: one.id)
+        if one.own
+    )
     return [
-        MarkedComment(id=one.id, head=match[2], at=int(match[3]), body=one.body.replace("\r\n", "\n")[match.end() :])
+        MarkedComment(
+            id=one.id, head=match[2], at=int(match[3]), body=one.body.replace("\r\n", "\n")[match.end() :]
+        )
         for one, match in found
         if match and match[1] == key
     ]
@@ -180,14 +203,20 @@ def set_status(forge: Forge, commit: str, status: CommitStatus) -> bool:
 
 
 def set_statuses(forge: Forge, commit: str, statuses: Sequence[CommitStatus]) -> tuple[CommitStatus, ...]:
-    """Set those statuses of a commit that do not say so already, and return them. Raises ForgeError as `post`."""
+    """Set those statuses of a commit that do not say so already, and return them. Raises ForgeError as
+    `post`.
+    """
     done: dict[str, CommitStatus] = {}
 
     def work() -> None:
         known = {one.context: one for one in forge.statuses(commit)}
         for status in statuses:
             there = known.get(status.context)
-            if there is None or (there.state, there.text, there.url) != (status.state, status.text, status.url):
+            if there is None or (there.state, there.text, there.url) != (
+                status.state,
+                status.text,
+                status.url,
+            ):
                 forge.set_status(commit, status)
                 done[status.context] = status
 
@@ -196,9 +225,11 @@ def set_statuses(forge: Forge, commit: str, statuses: Sequence[CommitStatus]) ->
 
 
 def settle_superseded(forge: Forge, former: str, head: str, context: str, what: str = "reviewed") -> bool:
-    """End the status of a commit that waits to be reviewed, or whatever `what` is, and never will be, as a newer one took its place.
-    Raises ForgeError."""
-    if former == head or not any(one.context == context and one.state is CommitState.PENDING for one in forge.statuses(former)):
+    """End the status of a commit that waits to be reviewed, or whatever `what` is, and never will be, as a
+    newer one took its place. Raises ForgeError."""
+    if former == head or not any(
+        one.context == context and one.state is CommitState.PENDING for one in forge.statuses(former)
+    ):
         return False
     text = f"superseded by {head[:12]} before it was {what}"
     return set_status(forge, former, CommitStatus(context=context, state=CommitState.ERROR, text=text))

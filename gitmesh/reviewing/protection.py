@@ -1,4 +1,6 @@
-"""What guards meshes and destinations, made weaker or stronger: mTLS, the default, exemptions, gateways, what a Deny says."""
+"""What guards meshes and destinations, made weaker or stronger: mTLS, the default, exemptions, gateways, what
+a Deny says.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def _mesh_changes(before: MeshUnit | None, after: MeshUnit | None) -> Iterator[P
     sides = (before.mtls if before else None, after.mtls if after else None)
     yield from _moved(subject, "mTLS", tuple(one.value.mode if one else "" for one in sides), _MTLS, sides)
     sides = (before.access_default if before else None, after.access_default if after else None)
-    yield from _moved(subject, "accessDefault", tuple(str(one.value) if one else "" for one in sides), _DEFAULTS, sides)
+    yield from _moved(
+        subject, "accessDefault", tuple(str(one.value) if one else "" for one in sides), _DEFAULTS, sides
+    )
     old, new = (frozenset(w.key for w in unit.gateways) if unit else frozenset() for unit in (before, after))
     if sides[1] is not None and sides[1].value == "Deny":
         yield from _gateways(subject, new - old, (sides[1].origin,), weaker=True)
@@ -38,8 +42,14 @@ def _gateways(
     subject: str, keys: frozenset[tuple[str, str, str]], origins: tuple[Origin, ...], *, weaker: bool
 ) -> Iterator[ProtectionChange]:
     for _, namespace, name in sorted(keys):
-        what = "counts as a gateway, which a default of Deny does not cover" if weaker else "no longer counts as a gateway"
-        yield ProtectionChange(subject=subject, text=f"{namespace}/{name} {what}", weaker=weaker, origins=origins)
+        what = (
+            "counts as a gateway, which a default of Deny does not cover"
+            if weaker
+            else "no longer counts as a gateway"
+        )
+        yield ProtectionChange(
+            subject=subject, text=f"{namespace}/{name} {what}", weaker=weaker, origins=origins
+        )
 
 
 def _moved(
@@ -55,27 +65,42 @@ def _moved(
         )
 
 
-def destination_changes(before: DestinationUnit | None, after: DestinationUnit | None) -> tuple[ProtectionChange, ...]:
+def destination_changes(
+    before: DestinationUnit | None, after: DestinationUnit | None
+) -> tuple[ProtectionChange, ...]:
     """What guards one destination otherwise."""
     return tuple(_destination_changes(before, after))
 
 
-def _destination_changes(before: DestinationUnit | None, after: DestinationUnit | None) -> Iterator[ProtectionChange]:
+def _destination_changes(
+    before: DestinationUnit | None, after: DestinationUnit | None
+) -> Iterator[ProtectionChange]:
     unit = after or before
     subject = f"{unit.service.namespace}/{unit.service.name}" if unit else ""
     old, new = (unit.access if unit and unit.access else Access() for unit in (before, after))
     yield from _grants(subject, old.denies, new.denies)
     yield from connection_changes(subject, before, after)
     if old.governed != new.governed:
-        text = "an Allow governs it now: what no Allow admits is denied" if new.governed else "no Allow governs it any more"
+        text = (
+            "an Allow governs it now: what no Allow admits is denied"
+            if new.governed
+            else "no Allow governs it any more"
+        )
         origins = tuple(sorted({grant.origin for grant in (*old.allows, *new.allows)}))
         yield ProtectionChange(subject=subject, text=text, weaker=not new.governed, origins=origins)
     if old.exempt and not new.exempt and new.default == "Deny":
         yield ProtectionChange(
-            subject=subject, text="no longer exempt from the default of Deny", weaker=False, origins=(old.exempt.origin,)
+            subject=subject,
+            text="no longer exempt from the default of Deny",
+            weaker=False,
+            origins=(old.exempt.origin,),
         )
     if new.exempt and (not old.exempt or replace(old.exempt, origin=new.exempt.origin) != new.exempt):
-        text = "exempt from the default of Deny" if not old.exempt else "exempt from the default of Deny otherwise than before"
+        text = (
+            "exempt from the default of Deny"
+            if not old.exempt
+            else "exempt from the default of Deny otherwise than before"
+        )
         yield ProtectionChange(subject=subject, text=text, weaker=True, origins=(new.exempt.origin,))
 
 
@@ -85,9 +110,19 @@ def _grants(subject: str, old: Sequence[Grant], new: Sequence[Grant]) -> Iterato
     gone = [origin for meaning, origin in was.items() if meaning not in now]
     come = [origin for meaning, origin in now.items() if meaning not in was]
     if gone:
-        yield ProtectionChange(subject=subject, text=f"{counted(len(gone), 'Deny')} taken back", weaker=True, origins=tuple(sorted(gone)))
+        yield ProtectionChange(
+            subject=subject,
+            text=f"{counted(len(gone), 'Deny')} taken back",
+            weaker=True,
+            origins=tuple(sorted(gone)),
+        )
     if come:
-        yield ProtectionChange(subject=subject, text=f"{counted(len(come), 'Deny')} added", weaker=False, origins=tuple(sorted(come)))
+        yield ProtectionChange(
+            subject=subject,
+            text=f"{counted(len(come), 'Deny')} added",
+            weaker=False,
+            origins=tuple(sorted(come)),
+        )
 
 
 def _meaning(grant: Grant) -> object:

@@ -28,8 +28,8 @@ _PUBLIC = "default"
 
 
 class Publication(Struct, frozen=True, kw_only=True):
-    """What is to be said of a pull request. `at` is when the review began, in seconds since the epoch; `whole` says where all of it
-    stands; `url` is where that can be opened ("" = nowhere)."""
+    """What is to be said of a pull request. `at` is when the review began, in seconds since the epoch;
+    `whole` says where all of it stands; `url` is where that can be opened ("" = nowhere)."""
 
     comparison: Comparison
     instance: str
@@ -46,26 +46,39 @@ def context_of(instance: str, what: str) -> str:
 
 
 def comment_of(publication: Publication, limit: int) -> str:
-    """The comment, without its marker, of as many characters as the forge takes with it and with what is said after the merge."""
+    """The comment, without its marker, of as many characters as the forge takes with it and with what is said
+    after the merge.
+    """
     room = limit - MARKER_ROOM - OUTCOME_ROOM
-    return comparison_markdown(publication.comparison, limit=room, whole=publication.whole, drift=publication.drift)
+    return comparison_markdown(
+        publication.comparison, limit=room, whole=publication.whole, drift=publication.drift
+    )
 
 
 def status_of(publication: Publication) -> CommitStatus:
-    """Failure is for errors of the policies, error for what could not be told; what is as before is nobody's fault here."""
+    """Failure is for errors of the policies, error for what could not be told; what is as before is nobody's
+    fault here.
+    """
     found = publication.comparison
     state = CommitState.SUCCESS
     if any(one.unknown for one in found.clusters.values()):
         state = CommitState.ERROR
     if any(one.is_error for one in found.appeared) or not found.clusters:
         state = CommitState.FAILURE
-    return CommitStatus(context=context_of(publication.instance, "review"), state=state, text=status_text(found), url=publication.url)
+    return CommitStatus(
+        context=context_of(publication.instance, "review"),
+        state=state,
+        text=status_text(found),
+        url=publication.url,
+    )
 
 
 def begin(forge: Forge, pull: PullRequest, instance: str, head: str) -> None:
-    """Say that the head is being reviewed, and end the waiting status of the head that was announced before. Of a pull request that is
-    closed, or has another head, nothing is announced. What keeps no review back is said by `publish` after it: a right that is lacking,
-    and that its comments cannot be listed, as somebody wrote too many. Raises ForgeError for what may pass."""
+    """Say that the head is being reviewed, and end the waiting status of the head that was announced before.
+    Of a pull request that is closed, or has another head, nothing is announced. What keeps no review back is
+    said by `publish` after it: a right that is lacking, and that its comments cannot be listed, as somebody
+    wrote too many. Raises ForgeError for what may pass.
+    """
     if pull.state is not PullState.OPEN or pull.head != head:
         return
     context = context_of(instance, "review")
@@ -81,7 +94,9 @@ def begin(forge: Forge, pull: PullRequest, instance: str, head: str) -> None:
 def _announce(forge: Forge, head: str, context: str) -> None:
     known = next((one for one in forge.statuses(head) if one.context == context), None)
     if known is None:  # a review that is repeated does not take back what the last one said
-        set_status(forge, head, CommitStatus(context=context, state=CommitState.PENDING, text="being reviewed"))
+        set_status(
+            forge, head, CommitStatus(context=context, state=CommitState.PENDING, text="being reviewed")
+        )
 
 
 def _settle_former(forge: Forge, number: int, instance: str, head: str) -> None:
@@ -90,8 +105,10 @@ def _settle_former(forge: Forge, number: int, instance: str, head: str) -> None:
 
 
 def publish(forge: Forge, pull: PullRequest, publication: Publication) -> Posted:
-    """Comment and status. The pull request is asked for once more: one that was closed, or has another head by now, keeps what it
-    shows, and only the commit gets its status. A comment that fails keeps no status back. Raises ForgeError."""
+    """Comment and status. The pull request is asked for once more: one that was closed, or has another head
+    by now, keeps what it shows, and only the commit gets its status. A comment that fails keeps no status
+    back. Raises ForgeError.
+    """
     status = status_of(publication)
     try:
         posted = _commented(forge, pull.number, publication)
@@ -102,7 +119,9 @@ def publish(forge: Forge, pull: PullRequest, publication: Publication) -> Posted
     try:
         set_status(forge, publication.head, status)
     except ForgeError:
-        if posted is not Posted.STALE:  # else nobody waits for it, and the forge may not have the commit at all
+        if (
+            posted is not Posted.STALE
+        ):  # else nobody waits for it, and the forge may not have the commit at all
             raise
     return posted
 
@@ -112,12 +131,16 @@ def _commented(forge: Forge, number: int, publication: Publication) -> Posted:
     if now.state is not PullState.OPEN or now.head != publication.head:
         return Posted.STALE
     body = comment_of(publication, forge.comment_limit)
-    return post(forge, number, ReviewComment(key=publication.instance, head=publication.head, at=publication.at, body=body))
+    return post(
+        forge,
+        number,
+        ReviewComment(key=publication.instance, head=publication.head, at=publication.at, body=body),
+    )
 
 
 def find_pull(forge: Forge, number: int | None, branch: str, head: str) -> PullRequest | None:
-    """The pull request of that number, or without one the open one into the branch whose newest commit is `head`; None where there is
-    none, any more or yet. Raises ForgeError."""
+    """The pull request of that number, or without one the open one into the branch whose newest commit is
+    `head`; None where there is none, any more or yet. Raises ForgeError."""
     if number is not None:
         return repeated(lambda: forge.pull(number))
     return next((one for one in repeated(lambda: forge.pulls(branch)) if one.head == head), None)

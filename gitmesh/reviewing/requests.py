@@ -36,7 +36,9 @@ def _parts(match: RequestMatch) -> Iterator[str]:
 
 
 def _condition(condition: TextCondition, name: str = "") -> str:
-    """Values are quoted where they could be read as anything else, and not shown where their name is one of a credential."""
+    """Values are quoted where they could be read as anything else, and not shown where their name is one of a
+    credential.
+    """
     text = _FORMS[condition.form].format(shown(name, condition.value))
     return f"{text} (any case)" if condition.ignore_case else text
 

@@ -19,14 +19,22 @@ class _Reason(NamedTuple):
 
 
 def risk_of(clusters: Mapping[str, ClusterComparison], appeared: Iterable[Diagnostic]) -> Risk:
-    """High where something opens for strangers, a guard weakens, data goes elsewhere, callers lose what they had, or it cannot be told;
-    low for any other change. The reasons are those of the level, the weightiest first."""
+    """High where something opens for strangers, a guard weakens, data goes elsewhere, callers lose what they
+    had, or it cannot be told; low for any other change. The reasons are those of the level, the weightiest
+    first.
+    """
     names = frozenset(clusters)
     found = [reason for one in clusters.values() for reason in _reasons(one, names)]
     if any(one.is_error for one in appeared):
         found.append(_Reason(Weight.UNTOLD, "errors keep a part of it from coming into force"))
     heavy = [one for one in found if one.weight < Weight.LESSER]
-    level = RiskLevel.HIGH if heavy else RiskLevel.LOW if any(one.changes for one in clusters.values()) else RiskLevel.NONE
+    level = (
+        RiskLevel.HIGH
+        if heavy
+        else RiskLevel.LOW
+        if any(one.changes for one in clusters.values())
+        else RiskLevel.NONE
+    )
     told: dict[str, set[Origin]] = {}
     for one in sorted(heavy or found):
         told.setdefault(one.text, set()).update(one.origins)
@@ -36,15 +44,30 @@ def risk_of(clusters: Mapping[str, ClusterComparison], appeared: Iterable[Diagno
 def _reasons(cluster: ClusterComparison, names: frozenset[str]) -> Iterator[_Reason]:
     if cluster.unknown:
         yield _Reason(Weight.UNTOLD, f"cluster {cluster.name}: {cluster.unknown}")
-    yield from (_of_access(change, callers_text(change.callers, cluster.name, names)) for change in cluster.access)
-    yield from (_Reason(change.weight, f"{change.subject}: {change.text}", change.origins) for change in cluster.protection)
+    yield from (
+        _of_access(change, callers_text(change.callers, cluster.name, names)) for change in cluster.access
+    )
+    yield from (
+        _Reason(change.weight, f"{change.subject}: {change.text}", change.origins)
+        for change in cluster.protection
+    )
     for place in cluster.waiting:
-        yield _Reason(Weight.UNTOLD, f"{place.policy} differs and is held: what it comes to when that is mended cannot be told", (place,))
+        yield _Reason(
+            Weight.UNTOLD,
+            f"{place.policy} differs and is held: what it comes to when that is mended cannot be told",
+            (place,),
+        )
     for route in cluster.routes:
         if route.unknown:
-            yield _Reason(route.weight, f"{_name(route.service)} {route.field} cannot be told: {route.unknown}")
+            yield _Reason(
+                route.weight, f"{_name(route.service)} {route.field} cannot be told: {route.unknown}"
+            )
         if route.elsewhere:
-            yield _Reason(route.weight, f"{_name(route.service)}: {route.field} sends requests to {route.after}", route.origins)
+            yield _Reason(
+                route.weight,
+                f"{_name(route.service)}: {route.field} sends requests to {route.after}",
+                route.origins,
+            )
 
 
 def _of_access(change: AccessChange, callers: str) -> _Reason:

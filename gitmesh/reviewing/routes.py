@@ -1,7 +1,9 @@
-"""How requests are treated otherwise by two revisions: the first-match tables of one destination laid over each other.
+"""How requests are treated otherwise by two revisions: the first-match tables of one destination laid over
+each other.
 
-A request is decided by the first row of each table that means it. So for each pair of rows, one of either table, the requests that
-meet both are one region, unless an earlier row of one table takes all of them; what both rows say of it is compared.
+A request is decided by the first row of each table that means it. So for each pair of rows, one of either
+table, the requests that meet both are one region, unless an earlier row of one table takes all of them; what
+both rows say of it is compared.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ _EVERYTHING = Route(match=RequestMatch(), fields={})
 
 
 class _Said(NamedTuple):
-    """What one revision says of a field: as a value, in people's words (cut, and without credentials), who says so, and to where
-    requests go by it: services, and hosts as ("", host)."""
+    """What one revision says of a field: as a value, in people's words (cut, and without credentials), who
+    says so, and to where requests go by it: services, and hosts as ("", host)."""
 
     value: object
     text: str
@@ -43,13 +45,17 @@ _CHANGED = "(changed)"
 
 
 MOST_LOOKS = 2_000_000
-"""Looks at single rows, for all destinations of one cluster; ten seconds or so. Two tables cost the third power of their rows."""
+"""Looks at single rows, for all destinations of one cluster; ten seconds or so. Two tables cost the third
+power of their rows.
+"""
 _LOOKS_OF_A_CHANGE = 20
 _TOO_MUCH = "its requests are told apart in too many ways to compare how each of them goes"
 
 
 class Effort:
-    """What may be spent on the routes of one cluster. `tick` is called in between; what it raises ends the comparison."""
+    """What may be spent on the routes of one cluster. `tick` is called in between; what it raises ends the
+    comparison.
+    """
 
     def __init__(self, tick: Callable[[], object] = lambda: None, most: int = MOST_LOOKS) -> None:
         self._tick, self._left = tick, most
@@ -62,20 +68,28 @@ class Effort:
             raise UntoldError(_TOO_MUCH)
 
 
-def route_changes(before: DestinationUnit | None, after: DestinationUnit | None, effort: Effort | None = None) -> tuple[RouteChange, ...]:
-    """Every field of the routing of one destination that differs, with the requests for which it does; one change that is unknown where
-    that costs more than may be spent."""
+def route_changes(
+    before: DestinationUnit | None, after: DestinationUnit | None, effort: Effort | None = None
+) -> tuple[RouteChange, ...]:
+    """Every field of the routing of one destination that differs, with the requests for which it does; one
+    change that is unknown where that costs more than may be spent."""
     unit = after or before
     service = unit.service.key if unit else ("", "")
     connections = _connection_changes(service, before, after)
     try:
         requests = tuple(_request_changes(service, _table(before), _table(after), effort or Effort()))
     except UntoldError as error:
-        requests = (RouteChange(service=service, requests="", field="routes", before="", after="", unknown=str(error)),)
+        requests = (
+            RouteChange(
+                service=service, requests="", field="routes", before="", after="", unknown=str(error)
+            ),
+        )
     return tuple(sorted({*requests, *connections}))
 
 
-def _request_changes(service: tuple[str, str], was: Sequence[Route], now: Sequence[Route], effort: Effort) -> Iterator[RouteChange]:
+def _request_changes(
+    service: tuple[str, str], was: Sequence[Route], now: Sequence[Route], effort: Effort
+) -> Iterator[RouteChange]:
     rows: dict[tuple[str, str, str, bool], list[tuple[RequestMatch, RouteChange]]] = {}
     for region, old, new in _regions(was, now, effort):
         for change in _row_changes(service, region, old, new):
@@ -91,7 +105,9 @@ def _table(unit: DestinationUnit | None) -> tuple[Route, ...]:
     return (*unit.routes, _EVERYTHING) if unit else (_EVERYTHING,)
 
 
-def _regions(old: Sequence[Route], new: Sequence[Route], effort: Effort) -> Iterator[tuple[RequestMatch, Route, Route]]:
+def _regions(
+    old: Sequence[Route], new: Sequence[Route], effort: Effort
+) -> Iterator[tuple[RequestMatch, Route, Route]]:
     """The requests that one pair of rows decides, as far as a match can say it. Raises UntoldError."""
     if [row.match for row in old] == [row.match for row in new]:
         yield from ((row.match, row, other) for row, other in zip(old, new, strict=True))
@@ -121,13 +137,19 @@ def _taken(region: RequestMatch, earlier: Iterable[Route]) -> bool:
     return any(implies(region, row.match) for row in earlier)
 
 
-def _row_changes(service: tuple[str, str], region: RequestMatch, old: Route, new: Route) -> Iterator[RouteChange]:
+def _row_changes(
+    service: tuple[str, str], region: RequestMatch, old: Route, new: Route
+) -> Iterator[RouteChange]:
     was, now = dict(_said(old, region)), dict(_said(new, region))
     for name in sorted(was.keys() | now.keys()):
-        yield from _changed(service, match_text(region), name, was.get(name, _NOTHING), now.get(name, _NOTHING))
+        yield from _changed(
+            service, match_text(region), name, was.get(name, _NOTHING), now.get(name, _NOTHING)
+        )
 
 
-def _changed(service: tuple[str, str], requests: str, name: str, was: _Said, now: _Said) -> Iterator[RouteChange]:
+def _changed(
+    service: tuple[str, str], requests: str, name: str, was: _Said, now: _Said
+) -> Iterator[RouteChange]:
     if was.value != now.value:
         new = now.places - was.places - {service}
         text = _with_places(now.text, new)
@@ -144,7 +166,9 @@ def _changed(service: tuple[str, str], requests: str, name: str, was: _Said, now
 
 def _with_places(text: str, new: Iterable[tuple[str, str]]) -> str:
     """The text with the places that are new, where it is cut before it names them."""
-    unsaid = sorted(name for name in ("/".join(filter(None, place)) for place in new) if not _names(text, name))
+    unsaid = sorted(
+        name for name in ("/".join(filter(None, place)) for place in new) if not _names(text, name)
+    )
     return f"{text}, among them to {listed(unsaid)}" if unsaid else text
 
 
@@ -155,10 +179,15 @@ def _names(text: str, place: str) -> bool:
 def _said(row: Route, region: RequestMatch) -> Iterator[tuple[str, _Said]]:
     for name, decided in row.fields.items():
         if name == "split":
-            shares = ((str(item.weight), target) for item, target in zip(decided.value, row.targets, strict=True))
+            shares = (
+                (str(item.weight), target) for item, target in zip(decided.value, row.targets, strict=True)
+            )
             yield name, _shared(decided, shares, row.targets)
         elif name == "mirror":
-            copies = ((f"{item.percent:g}%", target) for item, target in zip(decided.value, row.mirrors, strict=True))
+            copies = (
+                (f"{item.percent:g}%", target)
+                for item, target in zip(decided.value, row.mirrors, strict=True)
+            )
             yield name, _shared(decided, copies, row.mirrors)
         else:
             yield camel(name), _value(name, decided, row.match, region)
@@ -166,16 +195,30 @@ def _said(row: Route, region: RequestMatch) -> Iterator[tuple[str, _Said]]:
 
 def _shared(decided: Decided, items: Iterable[tuple[str, Target]], targets: Iterable[Target]) -> _Said:
     text = ", ".join(f"{share} to {_target(target)}" for share, target in items)
-    return _Said((spelt(decided.value), text), shortened(text), (decided.origin,), frozenset(target.service.key for target in targets))
+    return _Said(
+        (spelt(decided.value), text),
+        shortened(text),
+        (decided.origin,),
+        frozenset(target.service.key for target in targets),
+    )
 
 
 def _target(target: Target) -> str:
     port = f":{target.port}" if target.port else ""
-    return f"{target.service.namespace}/{target.service.name}{port}" + "".join(f" {key}={value}" for key, value in target.subset)
+    return f"{target.service.namespace}/{target.service.name}{port}" + "".join(
+        f" {key}={value}" for key, value in target.subset
+    )
 
 
-def _value(name: str, decided: Decided, row: RequestMatch = _EVERYTHING.match, region: RequestMatch = _EVERYTHING.match) -> _Said:
-    """A replaced prefix is that of the row, which may be another one in another revision: it is compared as the region sees it."""
+def _value(
+    name: str,
+    decided: Decided,
+    row: RequestMatch = _EVERYTHING.match,
+    region: RequestMatch = _EVERYTHING.match,
+) -> _Said:
+    """A replaced prefix is that of the row, which may be another one in another revision: it is compared as
+    the region sees it.
+    """
     value, prefix = decided.value, ""
     if replaces_prefix(value):
         path = replacement(value.path.replace_prefix_match, row, region)
@@ -187,10 +230,14 @@ def _value(name: str, decided: Decided, row: RequestMatch = _EVERYTHING.match, r
 
 def _hosts(value: object) -> frozenset[tuple[str, str]]:
     """Where clients are sent by a redirect to another host."""
-    return frozenset({("", value.hostname)}) if isinstance(value, Redirect) and value.hostname else frozenset()
+    return (
+        frozenset({("", value.hostname)}) if isinstance(value, Redirect) and value.hostname else frozenset()
+    )
 
 
-def _connection_changes(service: tuple[str, str], before: DestinationUnit | None, after: DestinationUnit | None) -> Iterator[RouteChange]:
+def _connection_changes(
+    service: tuple[str, str], before: DestinationUnit | None, after: DestinationUnit | None
+) -> Iterator[RouteChange]:
     """Settings of connections, by port; 0 is the whole destination."""
     was, now = before.settings if before else {}, after.settings if after else {}
     for port in sorted(was.keys() | now.keys()):
@@ -209,6 +256,8 @@ def _settings(decided: Mapping[str, Decided]) -> dict[tuple[str, str], _Said]:
         left: Decided | None = one
         while left is not None:
             if not isinstance(left.value, Disabled):
-                found.setdefault((match_text(RequestMatch(source=left.source)), camel(name)), _value(name, left))
+                found.setdefault(
+                    (match_text(RequestMatch(source=left.source)), camel(name)), _value(name, left)
+                )
             left = left.otherwise
     return found

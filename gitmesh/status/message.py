@@ -1,4 +1,6 @@
-"""The message of a status commit: a fixed template and names that cannot say anything else (reliability S03, S11)."""
+"""The message of a status commit: a fixed template and names that cannot say anything else (reliability S03,
+S11).
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,15 @@ _MAX_LINES = 100
 
 
 def message(report: Report, healed: Sequence[str] = ()) -> str:
-    """Subject, what was healed, and the trailers that lead back to the sources. `[skip ci]` keeps CI systems asleep."""
+    """Subject, what was healed, and the trailers that lead back to the sources. `[skip ci]` keeps CI systems
+    asleep.
+    """
     sources = [report.sources[name] for name in sorted(report.sources)]
     count = len(report.diagnostics)
-    subject = f"{subject_of(report.instance)} {_standing(report)}, {count} finding{'' if count == 1 else 's'} [skip ci]"
+    subject = (
+        f"{subject_of(report.instance)} {_standing(report)}, {count} finding{'' if count == 1 else 's'}"
+        " [skip ci]"
+    )
     body = ["", *healed[:_MAX_LINES]] if healed else []
     trailers = [f"GitMesh-Source: {_commit(source)}" for source in sources if _commit(source)]
     return "\n".join([subject, *body, *(["", *trailers] if trailers else [])]) + "\n"
@@ -30,10 +37,18 @@ def message(report: Report, healed: Sequence[str] = ()) -> str:
 
 def _standing(report: Report) -> str:
     """How many clusters are synced, and to which commit: a tip that is refused is in force nowhere."""
-    synced = f"{sum(result.state is State.SYNCED for result in report.clusters.values())}/{len(report.clusters)}"
-    refused = next((one for one in report.sources.values() if one.refused and one.seen and one.seen != one.accepted), None)
+    synced = (
+        f"{sum(result.state is State.SYNCED for result in report.clusters.values())}/{len(report.clusters)}"
+    )
+    refused = next(
+        (one for one in report.sources.values() if one.refused and one.seen and one.seen != one.accepted),
+        None,
+    )
     if refused is not None:
-        return f"refused {refused.seen[:12]}; {f'{synced} at {refused.accepted[:12]}' if refused.accepted else 'nothing in force'}"
+        return (
+            f"refused {refused.seen[:12]};"
+            f" {f'{synced} at {refused.accepted[:12]}' if refused.accepted else 'nothing in force'}"
+        )
     commit = next((_commit(source)[:12] for source in _first_in_order(report)), "")
     return f"{commit + ' ' if commit else ''}{synced} clusters synced"
 
@@ -44,25 +59,33 @@ def subject_of(instance: str) -> str:
 
 
 def heals(report: Report) -> tuple[str, ...]:
-    """One line for each object that had been changed in a cluster, not in Git, and was put right in this run. What is put right again
-    and again is a fight, which its finding tells once."""
+    """One line for each object that had been changed in a cluster, not in Git, and was put right in this run.
+    What is put right again and again is a fight, which its finding tells once."""
     lines = []
     for name, result in sorted(report.clusters.items()):
         done = {outcome.key for outcome in result.outcomes if outcome.ok}
-        fights = {key for key, count in (result.ledger.heals if result.ledger else {}).items() if count > FIGHT}
+        fights = {
+            key for key, count in (result.ledger.heals if result.ledger else {}).items() if count > FIGHT
+        }
         changes = result.plan.changes if result.plan else ()
         drifted = {change.key: change for change in changes if change.drift and change.key in done - fights}
         for key in sorted(drifted):
             fields = [_field(change.path) for change in drifted[key].fields]
-            shown = ", ".join(fields[:_MAX_FIELDS]) + (f" and {len(fields) - _MAX_FIELDS} more" if len(fields) > _MAX_FIELDS else "")
-            lines.append(f"healed {name} {_object(key)}: {shown or f'{drifted[key].action}d'}{_by(drifted[key])}")
+            shown = ", ".join(fields[:_MAX_FIELDS]) + (
+                f" and {len(fields) - _MAX_FIELDS} more" if len(fields) > _MAX_FIELDS else ""
+            )
+            lines.append(
+                f"healed {name} {_object(key)}: {shown or f'{drifted[key].action}d'}{_by(drifted[key])}"
+            )
     return tuple(lines)
 
 
 def _by(change: Change) -> str:
     """` (by kubectl-edit)`: who had set the fields, as far as the cluster tells."""
     managers = sorted({changed.manager for changed in change.fields if changed.manager})
-    said = [manager if _MANAGER.match(manager) else "(name not shown)" for manager in managers[:_MAX_MANAGERS]]
+    said = [
+        manager if _MANAGER.match(manager) else "(name not shown)" for manager in managers[:_MAX_MANAGERS]
+    ]
     return f" (by {', '.join(said)})" if said else ""
 
 
@@ -77,7 +100,11 @@ def _commit(source: SourceResult) -> str:
 
 
 def _object(key: ObjectKey) -> str:
-    return "/".join(part if _NAME.match(part) else "(name not shown)" for part in (key.kind, key.namespace, key.name) if part)
+    return "/".join(
+        part if _NAME.match(part) else "(name not shown)"
+        for part in (key.kind, key.namespace, key.name)
+        if part
+    )
 
 
 def _field(path: str) -> str:

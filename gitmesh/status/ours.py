@@ -1,6 +1,7 @@
 """Telling what GitMesh wrote on a branch from what people did, by the content alone. Pure.
 
-Branches of every version are recognised: the files have named their kind and what they are about from the first on.
+Branches of every version are recognised: the files have named their kind and what they are about from the
+first on.
 """
 
 from __future__ import annotations
@@ -29,12 +30,16 @@ def may_be_ours(path: str) -> bool:
 
 
 def are_facts(paths: Iterable[str]) -> bool:
-    """Whether all of these files of ours tell what was discovered, and none how policies and clusters stand."""
+    """Whether all of these files of ours tell what was discovered, and none how policies and clusters
+    stand.
+    """
     return all(path.startswith("facts/") for path in paths)
 
 
 def is_ours(path: str, content: bytes) -> bool:
-    """Whether a file at such a path is one of ours: it has the kind that stands there and names itself as the path does."""
+    """Whether a file at such a path is one of ours: it has the kind that stands there and names itself as the
+    path does.
+    """
     folder, _, name = path.removesuffix(".yaml").partition("/")
     kind, field = _KINDS[folder]
     text = content.decode(errors="replace")
@@ -46,6 +51,8 @@ def _is(text: str, kind: str) -> bool:
 
 
 def _value(text: str, field: str) -> str:
-    """A field of the document's top level, as `yaml_text` writes it or a person would; "" if it is not there."""
+    """A field of the document's top level, as `yaml_text` writes it or a person would; "" if it is not
+    there.
+    """
     found = re.search(rf"""^{field}:[ ]+(["']?)([^\s"'#]+)\1[ \r]*$""", text, re.MULTILINE)
     return found[2] if found else ""

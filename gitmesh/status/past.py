@@ -1,5 +1,5 @@
-"""The commits of the status branch read again, for `gitmesh history`: their fixed messages, and the pull requests that the messages of
-the sources' commits name. Both are untrusted content. Pure."""
+"""The commits of the status branch read again, for `gitmesh history`: their fixed messages, and the pull
+requests that the messages of the sources' commits name. Both are untrusted content. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from gitmesh.model.overview import ClusterStanding, Heal, Moment, SourceCommit
 from gitmesh.model.report import State
 from gitmesh.status.reading import UnreadableError, read_policy, read_status, seen_commits, standings
 
-_HEALED = re.compile(r"healed ([a-z0-9][-a-z0-9]{0,62}) ([^:]{1,600}): ([^()]{0,3000}|.{0,3000}?)(?: \(by (.{1,500})\))?")
+_HEALED = re.compile(
+    r"healed ([a-z0-9][-a-z0-9]{0,62}) ([^:]{1,600}): ([^()]{0,3000}|.{0,3000}?)(?: \(by (.{1,500})\))?"
+)
 _TRAILER = re.compile(r"GitMesh-Source: ([0-9a-f]{40}|[0-9a-f]{64})")
 _PULL_SUBJECTS = (
     re.compile(r"Merge pull request #(\d{1,9})\b"),
@@ -26,10 +28,16 @@ _PULL_LINES = (
 _LINES = 400
 
 
-def moment(commit: str, seconds: int, message: str, status: bytes | None, policy: bytes | None = None) -> Moment:
-    """One commit of the branch. Where its `status.yaml` cannot be read, its trailers still say which commits it is about."""
+def moment(
+    commit: str, seconds: int, message: str, status: bytes | None, policy: bytes | None = None
+) -> Moment:
+    """One commit of the branch. Where its `status.yaml` cannot be read, its trailers still say which commits
+    it is about.
+    """
     lines = message.split("\n")[:_LINES]
-    sources = [SourceCommit(source="", commit=found[1]) for line in lines if (found := _TRAILER.fullmatch(line))]
+    sources = [
+        SourceCommit(source="", commit=found[1]) for line in lines if (found := _TRAILER.fullmatch(line))
+    ]
     clusters: tuple[ClusterStanding, ...] = ()
     try:
         if status is not None:
@@ -64,8 +72,15 @@ def _policy(content: bytes | None) -> Mapping[str, State]:
 
 
 def pulls(message: str) -> tuple[int, ...]:
-    """The numbers of the pull requests that a commit's message names: in its subject, or in a line of its own."""
+    """The numbers of the pull requests that a commit's message names: in its subject, or in a line of its
+    own.
+    """
     subject, *rest = message.split("\n")[:_LINES]
     found = [match[1] for pattern in _PULL_SUBJECTS if (match := pattern.search(subject[:1000]))]
-    found += [match[1] for line in rest for pattern in _PULL_LINES if (match := pattern.fullmatch(line.strip()[:1000]))]
+    found += [
+        match[1]
+        for line in rest
+        for pattern in _PULL_LINES
+        if (match := pattern.fullmatch(line.strip()[:1000]))
+    ]
     return tuple(dict.fromkeys(int(number) for number in found))

@@ -1,5 +1,5 @@
-"""The status branch's files read again, for `gitmesh status`. Whoever may push the branch wrote them: nothing is decided by what they
-say, and what is not as GitMesh writes it is refused, never shown. Pure."""
+"""The status branch's files read again, for `gitmesh status`. Whoever may push the branch wrote them: nothing
+is decided by what they say, and what is not as GitMesh writes it is refused, never shown. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ _Count = Annotated[int, Meta(ge=0, lt=1 << 53)]
 
 
 class UnreadableError(ValueError):
-    """A file of the branch that is not as GitMesh writes it; the message names the file and the place in it, not what stands there."""
+    """A file of the branch that is not as GitMesh writes it; the message names the file and the place in it,
+    not what stands there.
+    """
 
 
 class _SeenRow(Struct, frozen=True):
@@ -105,10 +107,13 @@ def read_overview(files: Mapping[str, bytes], *, commit: str = "", seconds: int 
         ),
         clusters=standings(status),
         waiting=tuple(
-            Waiting(hold=hold, text=row.text, clusters=tuple(row.clusters), since=row.since) for hold, row in sorted(status.holds.items())
+            Waiting(hold=hold, text=row.text, clusters=tuple(row.clusters), since=row.since)
+            for hold, row in sorted(status.holds.items())
         ),
         refusals=tuple(_cause(row) for row, is_refusal in zip(errors, refusing, strict=True) if is_refusal),
-        troubles=tuple(_cause(row) for row, is_refusal in zip(errors, refusing, strict=True) if not is_refusal),
+        troubles=tuple(
+            _cause(row) for row, is_refusal in zip(errors, refusing, strict=True) if not is_refusal
+        ),
         findings=status.findings,
         commit=commit,
         seconds=seconds,
@@ -137,10 +142,14 @@ def standings(status: _StatusFile) -> tuple[ClusterStanding, ...]:
 
 
 def seen_commits(status: _StatusFile) -> Iterator[SourceCommit]:
-    """The commits that a `status.yaml` is about: of each source the tip, or what is in force while there is none."""
+    """The commits that a `status.yaml` is about: of each source the tip, or what is in force while there is
+    none.
+    """
     for name, row in status.sources.items():
         if commit := row.seen.commit or row.last_good:
-            yield SourceCommit(source=name, commit=commit, refused=row.seen.state in (State.INVALID, State.HELD))
+            yield SourceCommit(
+                source=name, commit=commit, refused=row.seen.state in (State.INVALID, State.HELD)
+            )
 
 
 class _PolicyRow(Struct, frozen=True):
@@ -161,7 +170,9 @@ def read_policy(content: bytes) -> Mapping[str, State]:
 
 def _cause(row: _FindingRow) -> Complaint:
     at = f"{row.file}:{row.line}:{row.column}" if row.file and row.line else ""
-    return Complaint(code=row.code, text=row.text, hint=row.hint, source=row.source, cluster=row.cluster, at=at)
+    return Complaint(
+        code=row.code, text=row.text, hint=row.hint, source=row.source, cluster=row.cluster, at=at
+    )
 
 
 def _read(files: Mapping[str, bytes], path: str, kind: str, shape: type[T]) -> T:

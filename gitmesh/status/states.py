@@ -12,7 +12,15 @@ from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change
 from gitmesh.model.report import ClusterResult, Report, State, Verdict
 
-_ORDER = (State.SYNCED, State.DRIFTED, State.PENDING, State.HELD, State.INVALID, State.FAILED, State.UNREACHABLE)
+_ORDER = (
+    State.SYNCED,
+    State.DRIFTED,
+    State.PENDING,
+    State.HELD,
+    State.INVALID,
+    State.FAILED,
+    State.UNREACHABLE,
+)
 """From good to bad: a policy or cluster is in the worst state of its parts."""
 _VERDICTS = (Verdict.ACCEPTED, Verdict.UNKNOWN, Verdict.WARNED, Verdict.REJECTED)
 _STATES: Mapping[str, State] = {"GM208": State.PENDING, "GM216": State.PENDING, "GM406": State.PENDING}
@@ -32,7 +40,9 @@ _HOLDING = frozenset({Action.CONFLICT, Action.HELD})
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """How one policy stands in one cluster. `commit` wrote its objects last ("" where that is not one commit)."""
+    """How one policy stands in one cluster. `commit` wrote its objects last ("" where that is not one
+    commit).
+    """
 
     state: State
     objects: tuple[ObjectKey, ...] = ()
@@ -42,12 +52,15 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 
 class ClusterView:
-    """One cluster's result, indexed by policy. What did not move since the view of the run before is taken from it.
+    """One cluster's result, indexed by policy. What did not move since the view of the run before is taken
+    from it.
 
     `moved` are the objects that did: their content, what became of them, or who wrote them last.
     """
 
-    def __init__(self, result: ClusterResult, said: Mapping[str, list[Diagnostic]], before: ClusterView | None = None) -> None:
+    def __init__(
+        self, result: ClusterResult, said: Mapping[str, list[Diagnostic]], before: ClusterView | None = None
+    ) -> None:
         """`said`: policy -> its findings that concern this cluster."""
         self._result, self._said = result, said
         self.manifests = result.build.manifests if result.build else {}
@@ -56,17 +69,29 @@ class ClusterView:
         self.waiting = result.build.waiting if result.build else frozenset[str]()
         self.moved = self._moved(before) if before else self.manifests.keys()
         stays = before is not None and all(self._behind(key) == before._behind(key) for key in self.moved)
-        self.objects: Mapping[str, Sequence[ObjectKey]] = before.objects if before and stays else _objects_by_policy(self.manifests)
+        self.objects: Mapping[str, Sequence[ObjectKey]] = (
+            before.objects if before and stays else _objects_by_policy(self.manifests)
+        )
         self._standings: dict[str, Standing | None] = self._kept(before) if before else {}
 
     def _moved(self, before: ClusterView) -> Set[ObjectKey]:
-        """Objects of which something is different now. Most are the very same object as before, which is quick to see."""
+        """Objects of which something is different now. Most are the very same object as before, which is
+        quick to see.
+        """
         moved = self.manifests.keys() ^ before.manifests.keys()
         moved |= {key for key, _ in self._troubles.items() ^ before._troubles.items()}
-        pairs = [(self.manifests, before.manifests), (self._entries, before._entries), (self._result.verdicts, before._result.verdicts)]
+        pairs = [
+            (self.manifests, before.manifests),
+            (self._entries, before._entries),
+            (self._result.verdicts, before._result.verdicts),
+        ]
         for now, then in pairs:
             if now is not then:
-                moved |= {key for key in self.manifests if (a := now.get(key)) is not (b := then.get(key)) and a != b}
+                moved |= {
+                    key
+                    for key in self.manifests
+                    if (a := now.get(key)) is not (b := then.get(key)) and a != b
+                }
         return moved
 
     def _behind(self, key: ObjectKey) -> tuple[str, ...]:
@@ -125,7 +150,9 @@ class ClusterView:
 
 
 def _of_all(result: ClusterResult) -> State | None:
-    """The state of every policy in a cluster that was not compared with what is wanted: it did not answer, or is another one."""
+    """The state of every policy in a cluster that was not compared with what is wanted: it did not answer, or
+    is another one.
+    """
     is_out = result.state is State.UNREACHABLE or (result.state is State.HELD and result.plan is None)
     return result.state if is_out else None
 
@@ -164,30 +191,37 @@ def views(
     said, known = by_policy(report.diagnostics), before or {}
     general = said.get("", {})
     return general, {
-        name: ClusterView(result, _joined(general, said.get(name, {})), known.get(name)) for name, result in sorted(report.clusters.items())
+        name: ClusterView(result, _joined(general, said.get(name, {})), known.get(name))
+        for name, result in sorted(report.clusters.items())
     }
 
 
-def _joined(general: Mapping[str, list[Diagnostic]], own: Mapping[str, list[Diagnostic]]) -> Mapping[str, list[Diagnostic]]:
+def _joined(
+    general: Mapping[str, list[Diagnostic]], own: Mapping[str, list[Diagnostic]]
+) -> Mapping[str, list[Diagnostic]]:
     if not own or not general:
         return own or general
     return {policy: [*general.get(policy, ()), *own.get(policy, ())] for policy in {**general, **own}}
 
 
 def overall(said: Iterable[Diagnostic], standings: Iterable[Standing]) -> State:
-    """The state of a policy: the worst of its clusters and of the findings that concern no cluster in particular. One that selects
-    nothing anywhere is in force nowhere, so it is not Synced."""
+    """The state of a policy: the worst of its clusters and of the findings that concern no cluster in
+    particular. One that selects nothing anywhere is in force nowhere, so it is not Synced."""
     told, stands = tuple(said), tuple(standings)
     idle = any(d.code in _IDLE for d in told) and not any(standing.objects for standing in stands)
     waiting = (State.PENDING,) if idle else ()
-    return worst([*waiting, *(state for d in told if (state := state_of(d))), *(standing.state for standing in stands)])
+    return worst(
+        [*waiting, *(state for d in told if (state := state_of(d))), *(standing.state for standing in stands)]
+    )
 
 
 def policy_states(report: Report) -> Mapping[str, State]:
     """The state of every policy in force."""
     general, clusters = views(report)
     return {
-        policy.id: overall(general.get(policy.id, ()), filter(None, (view.standing(policy.id) for view in clusters.values())))
+        policy.id: overall(
+            general.get(policy.id, ()), filter(None, (view.standing(policy.id) for view in clusters.values()))
+        )
         for policy in report.policies
     }
 
@@ -203,7 +237,9 @@ def standing_changes(result: ClusterResult) -> list[Change]:
 
 
 def never_applied(result: ClusterResult) -> bool:
-    """Whether the cluster is only observed, and nothing of ours was ever written there: what is not there yet is no drift."""
+    """Whether the cluster is only observed, and nothing of ours was ever written there: what is not there yet
+    is no drift.
+    """
     return result.observe_only and not (result.ledger and result.ledger.entries)
 
 

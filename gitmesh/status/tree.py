@@ -1,7 +1,7 @@
 """The status branch as a tree of files: a pure function of a report. No times: the commits have them.
 
-Layout in design.md, The status branch. Values are read from anywhere in the world and written by `yaml_text` only;
-names become paths only where they are Kubernetes names.
+Layout in design.md, The status branch. Values are read from anywhere in the world and written by `yaml_text`
+only; names become paths only where they are Kubernetes names.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _HOLD_TEXT = 500
 
 _README = """# Status of GitMesh
 
-GitMesh writes this branch; nothing is decided by it, and it triggers no run. Each commit is one change of state.
+GitMesh writes this branch; nothing is decided by it, and it triggers no run. Each commit is one change
+of state.
 `gitmesh status` and `gitmesh history` show what it says, also in a clone of this repository alone.
 
 - `status.yaml`: the revisions seen and in force, the state of each cluster, and what is held for a doubt
@@ -45,12 +46,15 @@ GitMesh writes this branch; nothing is decided by it, and it triggers no run. Ea
 - `clusters/<name>.yaml`: the objects of one cluster, the policies behind them, and what differs
 - `facts/<name>.yaml`: what was discovered in one cluster
 
-Files that others put on this branch are left alone. Changes to the files above are undone with the next commit.
+Files that others put on this branch are left alone. Changes to the files above are undone with the next
+commit.
 """
 
 
 class StatusMemo(Struct):
-    """What one process remembers of the last tree, so that only what changed is written anew. May be lost at any time."""
+    """What one process remembers of the last tree, so that only what changed is written anew. May be lost at
+    any time.
+    """
 
     report: Report | None = None
     tree: Mapping[str, bytes] = {}
@@ -118,12 +122,16 @@ class _Tree:
                 yield path, self._policy(path, policy, places[policy])
 
     def _policy(self, path: str, policy: str, at: Location | None) -> bytes:
-        clusters = {name: standing for name, view in self._views.items() if (standing := view.standing(policy))}
+        clusters = {
+            name: standing for name, view in self._views.items() if (standing := view.standing(policy))
+        }
         codes = tuple(sorted({d.code for d in self._general.get(policy, ())}))
         state = overall(self._general.get(policy, ()), clusters.values())
         for name, standing in clusters.items():
             self._counts[name][standing.state] += 1
-        return self._written(path, (at, codes, state, clusters), lambda: _policy_document(policy, at, codes, state, clusters))
+        return self._written(
+            path, (at, codes, state, clusters), lambda: _policy_document(policy, at, codes, state, clusters)
+        )
 
     # -- clusters
 
@@ -134,7 +142,10 @@ class _Tree:
             "kind": "ClusterStatus",
             "cluster": name,
             "state": result.state.value,
-            "meshes": [{"name": mesh.name, "version": mesh.version} for mesh in (result.facts.meshes if result.facts else ())],
+            "meshes": [
+                {"name": mesh.name, "version": mesh.version}
+                for mesh in (result.facts.meshes if result.facts else ())
+            ],
         }
         if result.ledger is not None:
             document["appliedCommit"] = dict(result.ledger.sources)
@@ -152,7 +163,10 @@ class _Tree:
         moved = set(view.moved).union(*(view.objects.get(policy, ()) for policy in self._moved))
         if known.keys() == view.manifests.keys() and not moved:
             return known
-        return {key: known[key] if key in known and key not in moved else self._object_row(view, key) for key in sorted(view.manifests)}
+        return {
+            key: known[key] if key in known and key not in moved else self._object_row(view, key)
+            for key in sorted(view.manifests)
+        }
 
     def _object_row(self, view: ClusterView, key: ObjectKey) -> str:
         policies = view.manifests[key].policies
@@ -176,19 +190,27 @@ class _Tree:
             "apiVersion": API_VERSION,
             "kind": "Status",
             "instance": self._report.instance,
-            "sources": {name: _source(source, name in rewound) for name, source in self._report.sources.items()},
+            "sources": {
+                name: _source(source, name in rewound) for name, source in self._report.sources.items()
+            },
             "clusters": {name: self._summary(name, result) for name, result in self._report.clusters.items()},
             "findings": {severity.value: severities[severity] for severity in Severity},
             **({"holds": holds} if (holds := _holds(self._report)) else {}),
         }
 
     def _summary(self, name: str, result: ClusterResult) -> dict[str, Any]:
-        counts: dict[str, Any] = {"objects": len(result.build.manifests), "held": _held(result)} if result.build else {}
+        counts: dict[str, Any] = (
+            {"objects": len(result.build.manifests), "held": _held(result)} if result.build else {}
+        )
         counts["policies"] = {state.value: number for state, number in self._counts[name].items()}
         if said := verdict_counts(result):
             counts["verdicts"] = {verdict.value: number for verdict, number in said.items() if number}
         summary = {"state": result.state.value, "counts": counts}
-        if applied := {source: commit for source, commit in (result.ledger.sources if result.ledger else {}).items() if commit}:
+        if applied := {
+            source: commit
+            for source, commit in (result.ledger.sources if result.ledger else {}).items()
+            if commit
+        }:
             summary["appliedCommit"] = applied
         return {**summary, "observeOnly": True} if result.observe_only else summary
 
@@ -199,8 +221,15 @@ def _holds(report: Report) -> dict[str, Any]:
     for one in report.diagnostics:
         if one.hold:
             said.setdefault(one.hold, []).append(one)
-    written = [result.ledger.holds for result in report.clusters.values() if result.ledger and not result.observe_only]
-    since = {hold: sorted(holds[hold].since for holds in written if hold in holds and holds[hold].since) for hold in said}
+    written = [
+        result.ledger.holds
+        for result in report.clusters.values()
+        if result.ledger and not result.observe_only
+    ]
+    since = {
+        hold: sorted(holds[hold].since for holds in written if hold in holds and holds[hold].since)
+        for hold in said
+    }
     return {
         hold: {
             "text": _cut(found[0].message, _HOLD_TEXT),
@@ -242,7 +271,10 @@ def _policy_document(
 
 
 def _standing(standing: Standing) -> dict[str, Any]:
-    document: dict[str, Any] = {"state": standing.state.value, "objects": [str(key) for key in standing.objects]}
+    document: dict[str, Any] = {
+        "state": standing.state.value,
+        "objects": [str(key) for key in standing.objects],
+    }
     if standing.verdict:
         document["verdict"] = standing.verdict.value
     if standing.commit:
@@ -257,7 +289,11 @@ def _place(at: Location) -> dict[str, Any]:
 
 
 def _object_row(
-    key: ObjectKey, policies: tuple[str, ...], commit: str, places: tuple[Location | None, ...], verdict: Verdict | None
+    key: ObjectKey,
+    policies: tuple[str, ...],
+    commit: str,
+    places: tuple[Location | None, ...],
+    verdict: Verdict | None,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         "kind": key.kind,
@@ -267,7 +303,9 @@ def _object_row(
     }
     if verdict not in (None, Verdict.ACCEPTED):
         row["verdict"] = verdict
-    return row | ({"namespace": key.namespace} if key.namespace else {}) | ({"commit": commit} if commit else {})
+    return (
+        row | ({"namespace": key.namespace} if key.namespace else {}) | ({"commit": commit} if commit else {})
+    )
 
 
 def _drift(change: Change) -> Iterator[dict[str, Any]]:
@@ -279,7 +317,12 @@ def _drift(change: Change) -> Iterator[dict[str, Any]]:
 
 
 def _field(changed: FieldChange) -> dict[str, Any]:
-    row = {"field": changed.path, "want": _value(changed.want), "live": _value(changed.live), "manager": changed.manager}
+    row = {
+        "field": changed.path,
+        "want": _value(changed.want),
+        "live": _value(changed.live),
+        "manager": changed.manager,
+    }
     return {key: value for key, value in row.items() if value}
 
 
@@ -305,12 +348,18 @@ def _source(source: SourceResult, rewound: bool) -> dict[str, Any]:
 
 def _findings(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:
     every = in_order(list(diagnostics))
-    document = {"apiVersion": API_VERSION, "kind": "Findings", "findings": [_finding(d) for d in foremost(every, MOST_FINDINGS)]}
+    document = {
+        "apiVersion": API_VERSION,
+        "kind": "Findings",
+        "findings": [_finding(d) for d in foremost(every, MOST_FINDINGS)],
+    }
     return document if len(every) <= MOST_FINDINGS else {**document, "more": len(every) - MOST_FINDINGS}
 
 
 def _finding(diagnostic: Diagnostic) -> dict[str, Any]:
-    """Without the excerpt: no line of a user's file leaves the machine (S12). Without the detail: a fault that lasts is one commit."""
+    """Without the excerpt: no line of a user's file leaves the machine (S12). Without the detail: a fault
+    that lasts is one commit.
+    """
     at = diagnostic.at
     row: dict[str, Any] = {
         "code": diagnostic.code,

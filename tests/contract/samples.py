@@ -1,4 +1,5 @@
-"""For each feature of the policy API a policy that uses it, and the same policy without it: (kind, with, without).
+"""For each feature of the policy API a policy that uses it, and the same policy without it: (kind, with,
+without).
 
 Keys are those of `Translator.supports`; a feature that some translator lists must have a sample here.
 """
@@ -22,7 +23,11 @@ def _traffic(more: Spec, without: Spec = TIMEOUT) -> tuple[str, Spec, Spec]:
 
 
 def _match(match: Spec, without: Spec | None = None) -> tuple[str, Spec, Spec]:
-    return "TrafficPolicy", {**TIMEOUT, "matches": [match]}, {**TIMEOUT, **({"matches": [without]} if without else {})}
+    return (
+        "TrafficPolicy",
+        {**TIMEOUT, "matches": [match]},
+        {**TIMEOUT, **({"matches": [without]} if without else {})},
+    )
 
 
 def _field(name: str, value: Any, without: Any = None) -> tuple[str, Spec, Spec]:
@@ -30,9 +35,16 @@ def _field(name: str, value: Any, without: Any = None) -> tuple[str, Spec, Spec]
     return "TrafficPolicy", {**TIMEOUT, name: value}, base
 
 
-def _access(sources: Spec | None = None, rule: Spec | None = None, action: str = "Allow") -> tuple[str, Spec, Spec]:
+def _access(
+    sources: Spec | None = None, rule: Spec | None = None, action: str = "Allow"
+) -> tuple[str, Spec, Spec]:
     base: dict[str, Any] = {"sources": [{"authenticated": True}], **TO_REVIEWS}
-    given = {**base, "action": action, **({"sources": [sources]} if sources else {}), **({"rules": [rule]} if rule else {})}
+    given = {
+        **base,
+        "action": action,
+        **({"sources": [sources]} if sources else {}),
+        **({"rules": [rule]} if rule else {}),
+    }
     return "AccessPolicy", given, base if given != base else {**base, "sources": [{"all": True}]}
 
 
@@ -63,10 +75,16 @@ SAMPLES: Mapping[str, tuple[str, Spec, Spec]] = {
     "TrafficPolicy.matches.port": _match({"port": 80}),
     "TrafficPolicy.matches.authority": _match({"authority": {"exact": "a.example"}}),
     "TrafficPolicy.split": _traffic({"split": [{"weight": 1, "destination": OTHER}]}, TIMEOUT),
-    "TrafficPolicy.split.destination.subset": _field("split", [{"destination": V1}], [{"destination": {"name": "reviews"}}]),
-    "TrafficPolicy.split.destination.port": _field("split", [{"destination": {**OTHER, "port": 9090}}], [{"destination": OTHER}]),
+    "TrafficPolicy.split.destination.subset": _field(
+        "split", [{"destination": V1}], [{"destination": {"name": "reviews"}}]
+    ),
+    "TrafficPolicy.split.destination.port": _field(
+        "split", [{"destination": {**OTHER, "port": 9090}}], [{"destination": OTHER}]
+    ),
     "TrafficPolicy.split.headers": _field(
-        "split", [{"destination": OTHER, "headers": {"request": {"set": {"x": "1"}}}}], [{"destination": OTHER}]
+        "split",
+        [{"destination": OTHER, "headers": {"request": {"set": {"x": "1"}}}}],
+        [{"destination": OTHER}],
     ),
     "TrafficPolicy.redirect": _field("redirect", {"hostname": "b.example"}),
     "TrafficPolicy.redirect.path.replacePrefixMatch": (
@@ -91,7 +109,9 @@ SAMPLES: Mapping[str, tuple[str, Spec, Spec]] = {
     "TrafficPolicy.loadBalancing.consistentHash.ringSize": _field(
         "loadBalancing", {"consistentHash": {"sourceIp": True, "ringSize": 2048}}, _HASH
     ),
-    "TrafficPolicy.loadBalancing.locality": _traffic({"loadBalancing": {"locality": {"failover": [{"from": "eu", "to": "us"}]}}}, FAILING),
+    "TrafficPolicy.loadBalancing.locality": _traffic(
+        {"loadBalancing": {"locality": {"failover": [{"from": "eu", "to": "us"}]}}}, FAILING
+    ),
     "TrafficPolicy.loadBalancing.slowStart": _field("loadBalancing", {"slowStart": "30s"}),
     "TrafficPolicy.tls": _field("tls", {"mode": "Disable"}),
     "AccessPolicy.sources.all": _access({"all": True}),
@@ -100,7 +120,9 @@ SAMPLES: Mapping[str, tuple[str, Spec, Spec]] = {
         {"sources": [{"authenticated": True}], **TO_REVIEWS},
         {"sources": [{"all": True}], **TO_REVIEWS},
     ),
-    "AccessPolicy.sources.serviceAccounts": _access({"serviceAccounts": [{"name": "frontend", "namespace": "web"}]}),
+    "AccessPolicy.sources.serviceAccounts": _access(
+        {"serviceAccounts": [{"name": "frontend", "namespace": "web"}]}
+    ),
     "AccessPolicy.sources.namespaces": _access({"namespaces": ["web"]}),
     "AccessPolicy.sources.clusters": _access({"clusters": ["east"]}),
     "AccessPolicy.sources.ipBlocks": _access({"ipBlocks": ["10.0.0.0/8"]}),
@@ -109,7 +131,11 @@ SAMPLES: Mapping[str, tuple[str, Spec, Spec]] = {
     "AccessPolicy.rules.methods": _access(rule={"methods": ["GET"]}),
     "AccessPolicy.rules.ports": (
         "AccessPolicy",
-        {"sources": [{"all": True}], "destinations": [{"name": "ratings", "namespaces": ["shop"]}], "rules": [{"ports": [80]}]},
+        {
+            "sources": [{"all": True}],
+            "destinations": [{"name": "ratings", "namespaces": ["shop"]}],
+            "rules": [{"ports": [80]}],
+        },
         {"sources": [{"all": True}], "destinations": [{"name": "ratings", "namespaces": ["shop"]}]},
     ),
     "AccessPolicy.rules.hosts": _access(rule={"hosts": ["a.example"]}),
@@ -117,5 +143,7 @@ SAMPLES: Mapping[str, tuple[str, Spec, Spec]] = {
     "AccessPolicy.action": _access(action="Deny"),
     "VirtualMesh.mtls.mode": _mesh({"mtls": {"mode": "Permissive"}}),
     "VirtualMesh.accessDefault": _mesh({"mtls": {"mode": "Strict"}, "accessDefault": "Deny"}),
-    "VirtualMesh.accessExempt": _mesh({"accessDefault": "Deny", "accessExempt": {"ports": [9090]}}, {"accessDefault": "Deny"}),
+    "VirtualMesh.accessExempt": _mesh(
+        {"accessDefault": "Deny", "accessExempt": {"ports": [9090]}}, {"accessDefault": "Deny"}
+    ),
 }

@@ -1,4 +1,6 @@
-"""The official CRDs of the meshes, if they lie beside the repository: they are data of others, so a clone has none."""
+"""The official CRDs of the meshes, if they lie beside the repository: they are data of others, so a clone has
+none.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from gitmesh.model.objects import ApiKind
 from tests.lab.fixtures import not_available
 
 CRDS = Path(__file__).parents[3] / "shared" / "crds"
-FILES = {"1.30": CRDS / "istio" / "crd-all.gen.yaml", "1.31": CRDS / "istio" / "1.31.0-rc.0" / "crd-all.gen.yaml"}
+FILES = {
+    "1.30": CRDS / "istio" / "crd-all.gen.yaml",
+    "1.31": CRDS / "istio" / "1.31.0-rc.0" / "crd-all.gen.yaml",
+}
 
 
 def need_crds() -> None:
@@ -39,7 +44,9 @@ def kinds(release: str) -> tuple[ApiKind, ...]:
 
 @cache
 def validators(release: str) -> Mapping[tuple[str, str], Any]:
-    """(apiVersion, kind) -> validator. Closed: a field that the schema lacks is an error, since the API server would prune it."""
+    """(apiVersion, kind) -> validator. Closed: a field that the schema lacks is an error, since the API
+    server would prune it.
+    """
     return dict(_validators(release))
 
 
@@ -47,7 +54,12 @@ def _validators(release: str) -> Iterator[tuple[tuple[str, str], Any]]:
     for crd in crds(release):
         for version in crd["spec"]["versions"]:
             name = f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"]
-            yield name, jsonschema_rs.Draft202012Validator(_closed({**version["schema"]["openAPIV3Schema"]}, top=True))
+            yield (
+                name,
+                jsonschema_rs.Draft202012Validator(
+                    _closed({**version["schema"]["openAPIV3Schema"]}, top=True)
+                ),
+            )
 
 
 def _closed(schema: Any, *, top: bool = False) -> Any:
@@ -55,8 +67,19 @@ def _closed(schema: Any, *, top: bool = False) -> Any:
         return [_closed(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
-    made = {key: value if key in ("enum", "required") else _closed(value) for key, value in schema.items() if key != "format"}
-    if "properties" in schema and isinstance(schema["properties"], Mapping) and schema.get("type") == "object":
-        known = {**made["properties"], **({name: {} for name in ("apiVersion", "kind", "metadata", "status")} if top else {})}
+    made = {
+        key: value if key in ("enum", "required") else _closed(value)
+        for key, value in schema.items()
+        if key != "format"
+    }
+    if (
+        "properties" in schema
+        and isinstance(schema["properties"], Mapping)
+        and schema.get("type") == "object"
+    ):
+        known = {
+            **made["properties"],
+            **({name: {} for name in ("apiVersion", "kind", "metadata", "status")} if top else {}),
+        }
         made = {**made, "properties": known, "additionalProperties": False}
     return made

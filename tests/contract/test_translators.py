@@ -1,4 +1,6 @@
-"""What every installed translator must keep: complete, deterministic, independent of order, valid, sensitive and honest."""
+"""What every installed translator must keep: complete, deterministic, independent of order, valid, sensitive
+and honest.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,12 @@ def facts_of(name: str, **changes: Any) -> Mapping[str, ClusterFacts]:
 
 
 def policy(kind: str, spec: Any, name: str = "p") -> str:
-    document = {"apiVersion": "gitmesh.io/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+    document = {
+        "apiVersion": "gitmesh.io/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": spec,
+    }
     text: str = yaml.safe_dump(document)
     return text
 
@@ -48,11 +55,15 @@ def outcome(name: str, kind: str, spec: Any, **changes: Any) -> Rendered:
 
 @pytest.mark.parametrize("translator", TRANSLATORS.values(), ids=TRANSLATORS)
 def test_interface_is_complete(translator: Translator) -> None:
-    wanted = {member for member in vars(Translator) if not member.startswith("_")} | set(Translator.__annotations__)
+    wanted = {member for member in vars(Translator) if not member.startswith("_")} | set(
+        Translator.__annotations__
+    )
     assert {member for member in wanted if not hasattr(translator, member)} == set()
     assert isinstance(translator, ModuleType)
     assert TRANSLATORS[translator.name] is translator
-    assert all(isinstance(kind, ApiKind) and isinstance(kind.versions, tuple) for kind in translator.resources)
+    assert all(
+        isinstance(kind, ApiKind) and isinstance(kind.versions, tuple) for kind in translator.resources
+    )
 
 
 def test_every_feature_has_a_sample() -> None:
@@ -108,7 +119,12 @@ def test_needs_name_real_fields(name: str, feature: str) -> None:
 
 def test_the_schemas_refuse_unknown_fields() -> None:
     need_crds()
-    body = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "x"}, "spec": {"hosts": ["a"]}}
+    body = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "x"},
+        "spec": {"hosts": ["a"]},
+    }
     validator = validators("1.30")["networking.istio.io/v1", "VirtualService"]
     validator.validate(body)
     assert not validator.is_valid({**body, "spec": {"hosts": ["a"], "http": [{"timeuot": "1s"}]}})

@@ -1,4 +1,6 @@
-"""What happens to clusters and agents beside the commits: hand edits, admission that refuses or hangs, an agent that dies."""
+"""What happens to clusters and agents beside the commits: hand edits, admission that refuses or hangs, an
+agent that dies.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def edit(api: ApiServer, resource: str, namespace: str, patch: Mapping[str, Any]
 
 def is_agents_write(event: AuditEvent) -> bool:
     """Whether GitMesh asked to change an object of Istio's."""
-    return event.is_write and event.api_group.endswith(".istio.io") and event.user_agent.startswith("gitmesh/")
+    return (
+        event.is_write and event.api_group.endswith(".istio.io") and event.user_agent.startswith("gitmesh/")
+    )
 
 
 @dataclass
@@ -92,7 +96,9 @@ def _takes_probe(api: ApiServer) -> bool:
     route = {"hosts": [f"{_PROBE}.example"], "http": [{"directResponse": {"status": 200}}]}
     head = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService"}
     try:
-        api.apply([{**head, "metadata": {"name": _PROBE, "namespace": "bookshop"}, "spec": route}], dry_run=True)
+        api.apply(
+            [{**head, "metadata": {"name": _PROBE, "namespace": "bookshop"}, "spec": route}], dry_run=True
+        )
     except ApiError:
         return False
     return True

@@ -25,12 +25,15 @@ def files(*documents: Mapping[str, Any]) -> dict[str, str]:
 def marked(service: str, value: str, *clusters: str, **spec: Any) -> dict[str, Any]:
     """A TrafficPolicy that shows in the answers of a service, in some clusters or in all."""
     destination = {"name": service, **({"clusters": list(clusters)} if clusters else {})}
-    return traffic(service, destinations=[destination], headers={"response": {"set": {"x-won": value}}}, **spec)
+    return traffic(
+        service, destinations=[destination], headers={"response": {"set": {"x-won": value}}}, **spec
+    )
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One request and what must come back: status or errors, the header that `marked` sets, and one of these pods if any are named.
+    """One request and what must come back: status or errors, the header that `marked` sets, and one of these
+    pods if any are named.
 
     The caller's own proxy sets the header, on a refusal too: it counts where an application answered.
     """
@@ -45,10 +48,18 @@ class Ask:
 
     def wrong(self, stage: Stage) -> str:
         """What is different; "" for nothing."""
-        answer = stage.world.clusters[self.cluster].pods[self.client].send([Request(f"http://{self.host}:9080/")])[0]
+        answer = (
+            stage.world.clusters[self.cluster]
+            .pods[self.client]
+            .send([Request(f"http://{self.host}:9080/")])[0]
+        )
         found = (answer.status, answer.headers.get("x-won") if answer.seen else None)
         pod = answer.seen.pod if answer.seen else ""
-        held = found == (self.status, self.won) and answer.error in self.error and (not self.pods or pod in self.pods)
+        held = (
+            found == (self.status, self.won)
+            and answer.error in self.error
+            and (not self.pods or pod in self.pods)
+        )
         return "" if held else f"{found} {answer.error} by {pod or 'nobody'}, not {self}"
 
 

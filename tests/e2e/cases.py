@@ -61,7 +61,9 @@ def read_case(folder: Path) -> Case:
         said = CaseFile.model_validate(yaml.load(where.read_text(encoding="utf-8"), _Loader))
     except (yaml.YAMLError, OSError, UnicodeDecodeError, ValidationError) as error:
         raise CaseError(f"{where}: {error}") from error
-    files = {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.yaml")) if path != where}
+    files = {
+        path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.yaml")) if path != where
+    }
     missing = sorted(set(said.before) - files.keys())
     if missing or not files:
         raise CaseError(f"{where}: {'no file ' + ', '.join(missing) if missing else 'no policies beside it'}")
@@ -75,11 +77,17 @@ def all_cases() -> Sequence[Case]:
 
 
 def repository(policies: Mapping[str, str]) -> dict[str, str]:
-    """The files of the repository: these policies on top of the base, whose policies of the same name they replace."""
+    """The files of the repository: these policies on top of the base, whose policies of the same name they
+    replace.
+    """
     taken = {identity(document) for text in policies.values() for document in documents(text)}
     base = {path.name: documents(path.read_text(encoding="utf-8")) for path in sorted(BASE.glob("*.yaml"))}
     kept = {name: [one for one in found if identity(one) not in taken] for name, found in base.items()}
-    files = {f"{POLICIES}/base/{name}": yaml.safe_dump_all(found, sort_keys=False) for name, found in kept.items() if found}
+    files = {
+        f"{POLICIES}/base/{name}": yaml.safe_dump_all(found, sort_keys=False)
+        for name, found in kept.items()
+        if found
+    }
     return {**files, **{f"{POLICIES}/{name}": text for name, text in policies.items()}}
 
 

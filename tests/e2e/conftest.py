@@ -21,7 +21,9 @@ __all__ = ["binaries", "mesh_binaries"]
 
 INTERVAL = "500ms"
 SETTLE = "2s"
-"""Less than the default, which leaves the steps that rely on others less room; these small meshes learn of a write in half a second."""
+"""Less than the default, which leaves the steps that rely on others less room; these small meshes learn of a
+write in half a second.
+"""
 LAB = HERE / "test_lab.py"
 _SUMMARY = pytest.StashKey[Summary]()
 
@@ -33,7 +35,9 @@ def summary(request: pytest.FixtureRequest) -> Summary:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The lab's own tests come first: they write policies as they like, while no agent looks after the world."""
+    """The lab's own tests come first: they write policies as they like, while no agent looks after the
+    world.
+    """
     items.sort(key=lambda item: item.path.samefile(LAB), reverse=True)
 
 
@@ -48,7 +52,12 @@ def world(mesh_binaries: Binaries) -> Iterator[World]:
 def stage(world: World, summary: Summary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The world, a repository with the base policies, and the agent between them."""
     root = tmp_path_factory.mktemp("stage")
-    shop = Shop(root, [connected(root, name) for name in world.clusters], {"interval": INTERVAL}, {"prune": {"maxPercent": 100}})
+    shop = Shop(
+        root,
+        [connected(root, name) for name in world.clusters],
+        {"interval": INTERVAL},
+        {"prune": {"maxPercent": 100}},
+    )
     for name, cluster in world.clusters.items():
         cluster.kubeconfig(root / f"{name}.kubeconfig")
         cluster.api.apply([OWN_NAMESPACE])

@@ -1,4 +1,6 @@
-"""What `gitmesh discover` finds in the lab's bookshop, from the same tables: lets the cases be checked where no lab is built."""
+"""What `gitmesh discover` finds in the lab's bookshop, from the same tables: lets the cases be checked where
+no lab is built.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,13 @@ def _service(one: bookshop.Service) -> Service:
         ServicePort(number=number, name=name, target=target, protocol="http" if name == "http" else "")
         for name, (number, target) in one.ports.items()
     )
-    return Service(namespace=one.namespace, name=one.name, labels={"app": one.app}, selector={"app": one.app}, ports=tuple(ports))
+    return Service(
+        namespace=one.namespace,
+        name=one.name,
+        labels={"app": one.app},
+        selector={"app": one.app},
+        ports=tuple(ports),
+    )
 
 
 def _workload(one: bookshop.Workload) -> Workload:

@@ -17,7 +17,9 @@ AccountOf = Callable[[str], str]
 
 
 def is_called(name: str, pod: str, account: str) -> bool:
-    """Whether a name means the pod: its own, that of its workload (without the number at the end), or its ServiceAccount."""
+    """Whether a name means the pod: its own, that of its workload (without the number at the end), or its
+    ServiceAccount.
+    """
     return name in (pod, re.sub(r"-\d+$", "", pod), account)
 
 
@@ -47,13 +49,19 @@ def _outcome(expect: Expect, answer: Answer) -> Iterator[str]:
         yield f"{answer.error or answer.status}, not {' or '.join(expect.error)}"
     wanted = expect.only_status
     if wanted is not None and answer.status != wanted:
-        yield f"status {answer.status or answer.error}, not {wanted}" + (f": {answer.body[:120]!r}" if answer.seen is None else "")
+        yield f"status {answer.status or answer.error}, not {wanted}" + (
+            f": {answer.body[:120]!r}" if answer.seen is None else ""
+        )
     if expect.statuses is not None and answer.status not in expect.statuses:
         yield f"status {answer.status or answer.error}, which is not expected at all"
 
 
 def _is_by(name: str, seen: Seen | None) -> bool:
-    return seen is None if name == NOBODY else seen is not None and is_called(name, seen.pod, seen.service_account)
+    return (
+        seen is None
+        if name == NOBODY
+        else seen is not None and is_called(name, seen.pod, seen.service_account)
+    )
 
 
 def _headers(wanted: HeaderValues, got: Mapping[str, str], whose: str) -> Iterator[str]:
@@ -88,7 +96,13 @@ def _took(wanted: Took, answer: Answer) -> Iterator[str]:
 def _together(expect: Expect, answers: Sequence[Answer]) -> Iterator[str]:
     total = len(answers)
     for status, often in (expect.statuses or {}).items():
-        yield from _often(f"status {status}", sum(answer.status == status for answer in answers), often, total, len(expect.statuses or {}))
+        yield from _often(
+            f"status {status}",
+            sum(answer.status == status for answer in answers),
+            often,
+            total,
+            len(expect.statuses or {}),
+        )
     shares = expect.shares or {}
     for name, percent in shares.items():
         count = sum(_is_by(name, answer.seen) for answer in answers)
@@ -98,7 +112,10 @@ def _together(expect: Expect, answers: Sequence[Answer]) -> Iterator[str]:
     if expect.sticks is not None:
         pods = {answer.seen.pod if answer.seen else NOBODY for answer in answers}
         if (len(pods) == 1) != expect.sticks:
-            yield f"answered by {', '.join(sorted(pods))}, {'not by one pod' if expect.sticks else 'not by several'}"
+            yield (
+                f"answered by {', '.join(sorted(pods))},"
+                f" {'not by one pod' if expect.sticks else 'not by several'}"
+            )
 
 
 def _slow(slow: Slow, answers: Sequence[Answer]) -> Iterator[str]:
@@ -112,11 +129,23 @@ def _often(what: str, count: int, often: Count, total: int, among: int) -> Itera
     if often.percent is not None:
         low, high = binomial_bounds(total, often.percent / 100, FALSE_ALARM / among)
     if not low <= count <= high:
-        said = f"{often.percent:g} percent of {total}: {low} to {high}" if often.percent is not None else f"{low} to {high}"
+        said = (
+            f"{often.percent:g} percent of {total}: {low} to {high}"
+            if often.percent is not None
+            else f"{low} to {high}"
+        )
         yield f"{what}: {count}, not {said}"
 
 
-def call_disagreements(wanted: Mapping[str, Count], calls: Calls, account_of: AccountOf, total: int) -> list[str]:
+def call_disagreements(
+    wanted: Mapping[str, Count], calls: Calls, account_of: AccountOf, total: int
+) -> list[str]:
     """What is different in how often servers were called."""
-    counted = {name: sum(n for pod, n in calls.items() if is_called(name, pod, account_of(pod))) for name in wanted}
-    return [text for name, often in wanted.items() for text in _often(f"calls of {name}", counted[name], often, total, len(wanted))]
+    counted = {
+        name: sum(n for pod, n in calls.items() if is_called(name, pod, account_of(pod))) for name in wanted
+    }
+    return [
+        text
+        for name, often in wanted.items()
+        for text in _often(f"calls of {name}", counted[name], often, total, len(wanted))
+    ]

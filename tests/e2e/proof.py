@@ -1,4 +1,5 @@
-"""docs/proof.md: every feature, rule and trap with the cases that prove it. `python -m tests.e2e.proof FILE` writes it.
+"""docs/proof.md: every feature, rule and trap with the cases that prove it. `python -m tests.e2e.proof FILE`
+writes it.
 
 No result and no time stands in it: the suite fails where a case does, so that every case listed holds.
 """
@@ -25,8 +26,9 @@ def page(cases: Sequence[Case]) -> str:
     """The page, the same for the same cases."""
     sections = "\n\n".join("\n".join(_section(title, field, rows, cases)) for title, field, rows in _TABLES)
     intro = (
-        "Each case commits policies to a repository, lets the agent bring them to clusters with a real istiod, real pilot-agents and\n"
-        "real Envoys, and sends requests from pod to pod. How a case is written: [tests/e2e](../tests/e2e/README.md)."
+        "Each case commits policies to a repository, lets the agent bring them to clusters with a real"
+        " istiod, real pilot-agents and\nreal Envoys, and sends requests from pod to pod. How a case is"
+        " written: [tests/e2e](../tests/e2e/README.md)."
     )
     listed = "\n".join(["## Cases", "", "| Case | What it proves |", "|---|---|", *map(_row, cases)])
     return f"{NOTE}\n# Proved by real requests\n\n{intro}\n\n{sections}\n\n{listed}\n"

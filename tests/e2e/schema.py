@@ -1,4 +1,6 @@
-"""What a `case.yaml` may say. An unknown key or a value of the wrong type is an error: a case is data, and read by people."""
+"""What a `case.yaml` may say. An unknown key or a value of the wrong type is an error: a case is data, and
+read by people.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ NOBODY = "nobody"
 class Data(BaseModel):
     """Closed, frozen and strict; camelCase in YAML."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, alias_generator=camel, validate_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, alias_generator=camel, validate_by_alias=True
+    )
 
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
@@ -97,12 +101,22 @@ class Expect(Data):
     """What must come back for every request of a row."""
 
     status: int | None = Field(None, description="200 unless error or statuses is given.")
-    error: OneOrMore | None = Field(None, description="No HTTP answer but one of these: refused, reset, eof, timeout.")
-    statuses: dict[int, Often] | None = Field(None, description="How often each status came; others must not.")
-    by: str | None = Field(None, description="Who answered: a pod, its workload or its ServiceAccount; or nobody.")
-    shares: dict[str, Percent] | None = Field(None, description="Percent of the answers by each pod, workload or ServiceAccount.")
+    error: OneOrMore | None = Field(
+        None, description="No HTTP answer but one of these: refused, reset, eof, timeout."
+    )
+    statuses: dict[int, Often] | None = Field(
+        None, description="How often each status came; others must not."
+    )
+    by: str | None = Field(
+        None, description="Who answered: a pod, its workload or its ServiceAccount; or nobody."
+    )
+    shares: dict[str, Percent] | None = Field(
+        None, description="Percent of the answers by each pod, workload or ServiceAccount."
+    )
     sticks: bool | None = Field(None, description="true: one pod answered all; false: several did.")
-    calls: dict[str, Often] | None = Field(None, description="How often each pod, workload or ServiceAccount was called in all.")
+    calls: dict[str, Often] | None = Field(
+        None, description="How often each pod, workload or ServiceAccount was called in all."
+    )
     server: Received | None = None
     headers: HeaderValues = Field(default_factory=dict, description="Headers of the answer; null: absent.")
     body: str | None = Field(None, description="The whole body of the answer.")
@@ -162,12 +176,27 @@ class CaseFile(Data):
     cluster: str = "east"
     from_: str = Field("productpage", alias="from", description="Client of rows that name none.")
     to: str = Field("reviews", description="Destination of rows that name none.")
-    before: Names = Field((), description="Files that are in force first; the change to the other files is then watched.")
-    never: Annotated[tuple[Call, ...], Field(strict=False)] = Field((), description="Must never get through while the policies change.")
-    always: Annotated[tuple[Call, ...], Field(strict=False)] = Field((), description="Must always get through while they change.")
-    interrupts: str = Field("", description="Why the mesh loses requests on the way here and back: who must get through is not watched.")
-    findings: Annotated[tuple[ExpectedFinding, ...], Field(strict=False)] = Field((), description="Errors and warnings; all of them.")
-    verdict: dict[str, str] = Field(default_factory=dict, description="Kind/namespace/name -> what the mesh says of it.")
+    before: Names = Field(
+        (), description="Files that are in force first; the change to the other files is then watched."
+    )
+    never: Annotated[tuple[Call, ...], Field(strict=False)] = Field(
+        (), description="Must never get through while the policies change."
+    )
+    always: Annotated[tuple[Call, ...], Field(strict=False)] = Field(
+        (), description="Must always get through while they change."
+    )
+    interrupts: str = Field(
+        "",
+        description=(
+            "Why the mesh loses requests on the way here and back: who must get through is not watched."
+        ),
+    )
+    findings: Annotated[tuple[ExpectedFinding, ...], Field(strict=False)] = Field(
+        (), description="Errors and warnings; all of them."
+    )
+    verdict: dict[str, str] = Field(
+        default_factory=dict, description="Kind/namespace/name -> what the mesh says of it."
+    )
     requests: Annotated[tuple[Row, ...], Field(strict=False, min_length=1)]
 
     @model_validator(mode="after")

@@ -56,7 +56,9 @@ def _send(world: World, said: CaseFile, row: Row, number: int, name: str) -> Sen
     return Sent(number, row, answers, found)
 
 
-def request_of(call: Call, said: CaseFile, more: Mapping[str, str] | None = None, timeout: float = 5.0) -> Request:
+def request_of(
+    call: Call, said: CaseFile, more: Mapping[str, str] | None = None, timeout: float = 5.0
+) -> Request:
     """What the client is asked to send."""
     host, _, port = (call.to or said.to).partition(":")
     return Request(
@@ -76,12 +78,18 @@ def client(cluster: MeshCluster, name: str) -> Pod:
 
 def _steering(app: App) -> dict[str, str]:
     """The headers that tell the server's application what to do."""
-    given = {header: str(value) for name, header in _APP_HEADERS.items() if (value := getattr(app, name)) is not None}
+    given = {
+        header: str(value)
+        for name, header in _APP_HEADERS.items()
+        if (value := getattr(app, name)) is not None
+    }
     return {**given, **({"x-lab-fail-reset": "1"} if app.fail_reset else {})}
 
 
 def _count(world: World, cluster: MeshCluster, row: Row, mark: str) -> list[str]:
-    """Differences in the servers' counts. Copies arrive after the answer, so counts that are too small are waited for."""
+    """Differences in the servers' counts. Copies arrive after the answer, so counts that are too small are
+    waited for.
+    """
     wanted = row.expect.calls or {}
     accounts = {pod.name: pod.service_account for pod in cluster.pods.values()}
 

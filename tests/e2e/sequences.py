@@ -1,4 +1,6 @@
-"""Sequences as data: `sequences/<name>.yaml` is a row of states of the policies, and who must get through, or never, between them."""
+"""Sequences as data: `sequences/<name>.yaml` is a row of states of the policies, and who must get through, or
+never, between them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ FOLDER = HERE / "sequences"
 FILE = "sequence.yaml"
 """Where a state's policies lie in the repository."""
 BESIDE = 25.0
-"""Requests a second of those who are watched beside the first of their kind: all together must leave the machine time to work."""
+"""Requests a second of those who are watched beside the first of their kind: all together must leave the
+machine time to work.
+"""
 _Calls = Annotated[tuple[Call, ...], Field(strict=False)]
 
 
@@ -36,11 +40,20 @@ class State(Data):
     """What the repository says, what is watched on the way there, and what holds once it is in force."""
 
     note: str = Field(min_length=5, description="What changes.")
-    policies: Annotated[tuple[Said, ...], Field(strict=False)] = Field((), description="All policies beside the base.")
+    policies: Annotated[tuple[Said, ...], Field(strict=False)] = Field(
+        (), description="All policies beside the base."
+    )
     never: _Calls = Field((), description="Must not get through on the way from the state before.")
     always: _Calls = Field((), description="Must get through on the way from the state before.")
-    interrupts: str = Field("", description="Why the mesh itself loses requests on the way: then who must get through is not watched.")
-    then: Annotated[tuple[Row, ...], Field(strict=False)] = Field((), description="Requests once it is in force.")
+    interrupts: str = Field(
+        "",
+        description=(
+            "Why the mesh itself loses requests on the way: then who must get through is not watched."
+        ),
+    )
+    then: Annotated[tuple[Row, ...], Field(strict=False)] = Field(
+        (), description="Requests once it is in force."
+    )
 
 
 class JourneyFile(Data):
@@ -65,17 +78,26 @@ class Journey:
     def case(self, state: State) -> CaseFile:
         """The requests of a state as those of a case."""
         said = self.said
-        head = {"proves": said.proves, "rules": ["never-wider"], "cluster": said.cluster, "from": said.from_, "to": said.to}
+        head = {
+            "proves": said.proves,
+            "rules": ["never-wider"],
+            "cluster": said.cluster,
+            "from": said.from_,
+            "to": said.to,
+        }
         return CaseFile.model_validate({**head, "requests": state.then or (Row.model_validate({}),)})
 
     def watches(self, state: State) -> list[Watch]:
-        """Everybody who is watched on the way to a state: the sequence's first of each kind at the full rate (the
-        base's where it has none), the others beside them."""
+        """Everybody who is watched on the way to a state: the sequence's first of each kind at the full rate
+        (the base's where it has none), the others beside them."""
         said, case = self.said, self.case(state)
         listed = (((*said.never, *state.never), False), ((*said.always, *state.always), True))
         found = [
             Watch(
-                cluster=said.cluster, client=call.from_ or said.from_, request=request_of(call, case, timeout=PATIENCE), admitted=admitted
+                cluster=said.cluster,
+                client=call.from_ or said.from_,
+                request=request_of(call, case, timeout=PATIENCE),
+                admitted=admitted,
             )
             for calls, admitted in listed
             for call in calls

@@ -1,6 +1,7 @@
 """The stage that every case plays on: a world, a repository, and the real agent that brings one to the other.
 
-`Stage.commit` is one change: it is committed, watched by steady streams, and awaited until every proxy has it.
+`Stage.commit` is one change: it is committed, watched by steady streams, and awaited until every proxy has
+it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ _WAITING = frozenset({"Pending", "Drifted", "Unreachable"})
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """A client that asks 200 times a second while something changes. `admitted`: it must always, or else never, get through."""
+    """A client that asks 200 times a second while something changes. `admitted`: it must always, or else
+    never, get through.
+    """
 
     cluster: str
     client: str
@@ -47,18 +50,30 @@ class Watch:
 
 
 PATIENCE = 30.0
-"""Seconds after which a streamed request without an answer is lost: a busy machine is slow, which is nobody's loss."""
+"""Seconds after which a streamed request without an answer is lost: a busy machine is slow, which is nobody's
+loss.
+"""
 BASE_WATCHES = (
-    Watch(cluster="east", client="probe", request=Request(url="http://vault:9080/", timeout=PATIENCE), admitted=False),
-    Watch(cluster="east", client="productpage", request=Request(url="http://lighthouse:9080/", timeout=PATIENCE), admitted=True),
+    Watch(
+        cluster="east",
+        client="probe",
+        request=Request(url="http://vault:9080/", timeout=PATIENCE),
+        admitted=False,
+    ),
+    Watch(
+        cluster="east",
+        client="productpage",
+        request=Request(url="http://lighthouse:9080/", timeout=PATIENCE),
+        admitted=True,
+    ),
 )
 """Held by the base policies, and watched during every change of the suite."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seconds:
-    """How long a change took, by phase: until the cycle that took the commit began, until the clusters had it (all steps), until
-    all proxies had acknowledged it."""
+    """How long a change took, by phase: until the cycle that took the commit began, until the clusters had it
+    (all steps), until all proxies had acknowledged it."""
 
     fetch: float
     apply: float
@@ -93,7 +108,11 @@ class Streamed:
         return self.tally.sent - self.through if self.watch.admitted else 0
 
     def __str__(self) -> str:
-        what = f"{self.forbidden} forbidden requests got through" if self.forbidden else f"{self.lost} requests were lost"
+        what = (
+            f"{self.forbidden} forbidden requests got through"
+            if self.forbidden
+            else f"{self.lost} requests were lost"
+        )
         return f"{self.watch.name}: {what}: {dict(self.tally.by_status)} {dict(self.tally.errors)}"
 
 
@@ -122,7 +141,9 @@ class Stage:
     _heals: float = 0
 
     def commit(self, files: Mapping[str, str], watches: Sequence[Watch] = BASE_WATCHES) -> Effect:
-        """Commit these files as the repository's whole content, and wait until all proxies have what they say."""
+        """Commit these files as the repository's whole content, and wait until all proxies have what they
+        say.
+        """
         return self.change(lambda: self.repo.commit(files), watches)
 
     def change(self, act: Callable[[], str], watches: Sequence[Watch] = BASE_WATCHES) -> Effect:
@@ -152,12 +173,17 @@ class Stage:
         found: list[Streamed] = []
         with contextlib.ExitStack() as streams:
             pods = [self.world.clusters[watch.cluster].pods[watch.client] for watch in watches]
-            running = [(w, streams.enter_context(pod.stream(w.request, w.per_second))) for w, pod in zip(watches, pods, strict=True)]
+            running = [
+                (w, streams.enter_context(pod.stream(w.request, w.per_second)))
+                for w, pod in zip(watches, pods, strict=True)
+            ]
             yield found
             found += [Streamed(watch=watch, tally=stream.stop()) for watch, stream in running]
 
     def converged(self, commit: str) -> bool:
-        """Whether the agent has said of this commit that it is refused, or that the clusters have it and no step is left."""
+        """Whether the agent has said of this commit that it is refused, or that the clusters have it and no
+        step is left.
+        """
         status = self.status()
         source = status.get("sources", {}).get(SOURCE, {})
         if source.get("seen", {}).get("commit") != commit:
@@ -170,18 +196,33 @@ class Stage:
         return self._said("status.yaml")
 
     def verdict(self, policy: str, cluster: str) -> str:
-        """What the status branch says of the mesh's own verdict on a policy in a cluster; "" where it says none."""
-        return str(self._said(f"policies/{policy}.yaml").get("clusters", {}).get(cluster, {}).get("verdict", ""))
+        """What the status branch says of the mesh's own verdict on a policy in a cluster; "" where it says
+        none.
+        """
+        return str(
+            self._said(f"policies/{policy}.yaml").get("clusters", {}).get(cluster, {}).get("verdict", "")
+        )
 
     def findings(self, files: Iterable[str]) -> dict[tuple[str, str], str]:
-        """(code, file:line) of the errors and warnings that the status branch has at these policy files, with their text."""
-        rows = [row for row in self._said("findings.yaml")["findings"] if row["severity"] in ("error", "warning")]
+        """(code, file:line) of the errors and warnings that the status branch has at these policy files, with
+        their text.
+        """
+        rows = [
+            row for row in self._said("findings.yaml")["findings"] if row["severity"] in ("error", "warning")
+        ]
         places = {f"{POLICIES}/{name}": name for name in files}
-        return {(row["code"], f"{places[row['file']]}:{row['line']}"): row["text"] for row in rows if row.get("file") in places}
+        return {
+            (row["code"], f"{places[row['file']]}:{row['line']}"): row["text"]
+            for row in rows
+            if row.get("file") in places
+        }
 
     def new_heals(self) -> float:
         """How many objects the agent has put right since this was asked last."""
-        known, self._heals = self._heals, sum(v for name, v in self.agent.metrics().items() if name.startswith(_HEALS))
+        known, self._heals = (
+            self._heals,
+            sum(v for name, v in self.agent.metrics().items() if name.startswith(_HEALS)),
+        )
         return self._heals - known
 
     def _said(self, path: str) -> dict[str, Any]:

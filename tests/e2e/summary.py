@@ -27,7 +27,10 @@ class Summary:
     def figures(self) -> dict[str, Any]:
         """All figures; seconds are rounded to hundredths."""
         streamed = [one for effect in self.effects for one in effect.streamed]
-        sent = {admitted: sum(one.tally.sent for one in streamed if one.watch.admitted is admitted) for admitted in (True, False)}
+        sent = {
+            admitted: sum(one.tally.sent for one in streamed if one.watch.admitted is admitted)
+            for admitted in (True, False)
+        }
         return {
             "cases": self.cases,
             "requests": self.requests,
@@ -35,7 +38,8 @@ class Summary:
             "disagreements": self.disagreements,
             "changes": len(self.effects),
             "commitToEffectSeconds": {
-                name: _spread(getattr(effect.seconds, name) for effect in self.effects) for name in ("fetch", "apply", "proxies", "total")
+                name: _spread(getattr(effect.seconds, name) for effect in self.effects)
+                for name in ("fetch", "apply", "proxies", "total")
             },
             "streamed": {
                 "mustGetThrough": sent[True],
@@ -51,10 +55,18 @@ class Summary:
         sent = f"requests {said['requests']} and {said['generatedRequests']} generated"
         lines = [f"cases {said['cases']}, {sent}, disagreements {said['disagreements']}"]
         for name, spread in said["commitToEffectSeconds"].items():
-            lines.append(f"commit to effect, {name}: median {spread['median']:.2f} s, worst {spread['worst']:.2f} s")
+            lines.append(
+                f"commit to effect, {name}: median {spread['median']:.2f} s, worst {spread['worst']:.2f} s"
+            )
         streams = said["streamed"]
-        lines.append(f"during {said['changes']} changes: {streams['lost']} of {streams['mustGetThrough']} requests lost")
-        lines.append(f"during {said['changes']} changes: {streams['forbidden']} of {streams['mustNotGetThrough']} forbidden ones through")
+        lines.append(
+            f"during {said['changes']} changes: {streams['lost']} of {streams['mustGetThrough']} requests"
+            " lost"
+        )
+        lines.append(
+            f"during {said['changes']} changes: {streams['forbidden']} of {streams['mustNotGetThrough']}"
+            " forbidden ones through"
+        )
         return "\n".join(lines)
 
     def json(self) -> str:

@@ -22,7 +22,11 @@ def test_case(case: Case, stage: Stage, summary: Summary) -> None:
     wrong = stage.commit(repository(case.before)).broken if case.before else []
     effect = stage.commit(repository(case.after), _watches(case))
     sent = send_rows(stage.world, case.said, case.name)
-    wrong += [f"request {one.number} {one.row.note}: {text}".replace(" :", ":") for one in sent for text in one.disagreements]
+    wrong += [
+        f"request {one.number} {one.row.note}: {text}".replace(" :", ":")
+        for one in sent
+        for text in one.disagreements
+    ]
     wrong += _findings(case, stage) + effect.broken + _restless(stage)
     if case.said.interrupts:
         wrong += stage.commit(repository({}), _watches(case)).broken
@@ -34,32 +38,53 @@ def test_case(case: Case, stage: Stage, summary: Summary) -> None:
 
 
 def _watches(case: Case) -> list[Watch]:
-    """The base's streams and the case's own; where the mesh interrupts traffic by itself, only those that must not get through."""
+    """The base's streams and the case's own; where the mesh interrupts traffic by itself, only those that
+    must not get through.
+    """
     said = case.said
     streams = [(call, False) for call in said.never] + [(call, True) for call in said.always]
     own = [
-        Watch(cluster=said.cluster, client=call.from_ or said.from_, request=request_of(call, said, timeout=PATIENCE), admitted=admitted)
+        Watch(
+            cluster=said.cluster,
+            client=call.from_ or said.from_,
+            request=request_of(call, said, timeout=PATIENCE),
+            admitted=admitted,
+        )
         for call, admitted in streams
     ]
     return [watch for watch in (*BASE_WATCHES, *own) if not (watch.admitted and said.interrupts)]
 
 
 def _findings(case: Case, stage: Stage) -> list[str]:
-    """Differences in the findings. Those that rest on what the mesh says come a while after the change, so they are waited for."""
+    """Differences in the findings. Those that rest on what the mesh says come a while after the change, so
+    they are waited for.
+    """
     wanted = {(one.code, one.at) for one in case.said.findings}
     with contextlib.suppress(LabError):
         wait_until(lambda: wanted <= stage.findings(case.after).keys(), "expected findings", VERDICT)
     found = stage.findings(case.after)
     missing = [f"no finding {code} at {at}" for code, at in sorted(wanted - found.keys())]
-    return missing + [f"unexpected finding {code} at {at}: {found[code, at]}" for code, at in sorted(found.keys() - wanted)]
+    return missing + [
+        f"unexpected finding {code} at {at}: {found[code, at]}" for code, at in sorted(found.keys() - wanted)
+    ]
 
 
 def _restless(stage: Stage) -> list[str]:
-    """What the agent corrected although nobody had changed it: objects that the cluster keeps in other words than ours."""
+    """What the agent corrected although nobody had changed it: objects that the cluster keeps in other words
+    than ours.
+    """
     count = stage.new_heals()
-    return [f"{count:g} objects were healed that nobody changed, in this case or after the one before"] if count else []
+    return (
+        [f"{count:g} objects were healed that nobody changed, in this case or after the one before"]
+        if count
+        else []
+    )
 
 
 def _verdicts(case: Case, stage: Stage) -> None:
     for policy, verdict in case.said.verdict.items():
-        stage.agent.until(lambda p=policy, v=verdict: stage.verdict(p, case.said.cluster) == v, f"verdict {verdict} of {policy}", VERDICT)
+        stage.agent.until(
+            lambda p=policy, v=verdict: stage.verdict(p, case.said.cluster) == v,
+            f"verdict {verdict} of {policy}",
+            VERDICT,
+        )

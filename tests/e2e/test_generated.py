@@ -1,6 +1,8 @@
-"""Random policies on real meshes: what the proxies do is what the evaluator reads in api.md, and what the calculator answers.
+"""Random policies on real meshes: what the proxies do is what the evaluator reads in api.md, and what the
+calculator answers.
 
-`GITMESH_E2E_SEEDS=100:150` takes other seeds than those of every run. A disagreement that is understood becomes a case.
+`GITMESH_E2E_SEEDS=100:150` takes other seeds than those of every run. A disagreement that is understood
+becomes a case.
 """
 
 from __future__ import annotations
@@ -18,7 +20,15 @@ from tests.e2e.stage import SOURCE, Stage
 from tests.e2e.summary import Summary
 from tests.lab.wire import Answer
 from tests.shop import text_of
-from tests.soundness.generated import REQUESTS, Oracle, Sending, by_calculator, by_evaluator, disagreements, random_case
+from tests.soundness.generated import (
+    REQUESTS,
+    Oracle,
+    Sending,
+    by_calculator,
+    by_evaluator,
+    disagreements,
+    random_case,
+)
 
 LEAST = 2000
 """Requests of a run."""
@@ -45,7 +55,9 @@ def test_evaluator_calculator_and_proxies_agree(seed: int, stage: Stage, summary
     wrong = _disagreements(_oracles(files), sendings, answers)
     summary.generated += len(answers)
     summary.disagreements += len(wrong)
-    assert not [*wrong, *effect.broken], "\n".join([f"seed {seed}", *wrong, *effect.broken, text_of(*policies)])
+    assert not [*wrong, *effect.broken], "\n".join(
+        [f"seed {seed}", *wrong, *effect.broken, text_of(*policies)]
+    )
 
 
 def _oracles(files: Mapping[str, str]) -> Mapping[str, Oracle]:
@@ -58,12 +70,20 @@ def _oracles(files: Mapping[str, str]) -> Mapping[str, Oracle]:
 def _sent(stage: Stage, sendings: Sequence[Sending]) -> list[Answer]:
     """The answers in the order of the requests; some at once, as many wait for a slow answer."""
     with ThreadPoolExecutor(PARALLEL) as pool:
-        return list(pool.map(lambda one: stage.world.clusters[one.cluster].pods[one.client].send([one.request])[0], sendings))
+        return list(
+            pool.map(
+                lambda one: stage.world.clusters[one.cluster].pods[one.client].send([one.request])[0],
+                sendings,
+            )
+        )
 
 
-def _disagreements(oracles: Mapping[str, Oracle], sendings: Sequence[Sending], answers: Sequence[Answer]) -> list[str]:
+def _disagreements(
+    oracles: Mapping[str, Oracle], sendings: Sequence[Sending], answers: Sequence[Answer]
+) -> list[str]:
     return [
-        f"{name}: {one.cluster}/{one.client} {one.request.method} {one.request.url} {dict(one.request.headers)}: {text}"
+        f"{name}: {one.cluster}/{one.client} {one.request.method} {one.request.url}"
+        f" {dict(one.request.headers)}: {text}"
         for one, answer in zip(sendings, answers, strict=True)
         for name, oracle in oracles.items()
         for text in disagreements(oracle.expected(one), answer)

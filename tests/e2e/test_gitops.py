@@ -1,4 +1,6 @@
-"""GitOps as the traffic sees it: revert, hand edits, bad commits, and an agent that is killed in the middle of its work."""
+"""GitOps as the traffic sees it: revert, hand edits, bad commits, and an agent that is killed in the middle
+of its work.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ KINDS = "virtualservices,destinationrules,authorizationpolicies,peerauthenticati
 
 
 def watch(client: str, host: str, path: str = "/", *, admitted: bool) -> Watch:
-    return Watch(cluster="east", client=client, request=Request(f"http://{host}:9080{path}", timeout=PATIENCE), admitted=admitted)
+    return Watch(
+        cluster="east",
+        client=client,
+        request=Request(f"http://{host}:9080{path}", timeout=PATIENCE),
+        admitted=admitted,
+    )
 
 
 def allow(service: str, *accounts: str) -> dict[str, Any]:
@@ -46,7 +53,10 @@ def live(stage: Stage, cluster: str = "east") -> dict[str, Any]:
     """Objects that carry our label: `Kind/namespace/name` -> spec."""
     listed = stage.world.clusters[cluster].api.kubectl("get", KINDS, "-A", "-l", MANAGED, "-o", "yaml").stdout
     items = yaml.safe_load(listed)["items"]
-    return {f"{i['kind']}/{i['metadata']['namespace']}/{i['metadata']['name']}": i.get("spec") or {} for i in items}
+    return {
+        f"{i['kind']}/{i['metadata']['namespace']}/{i['metadata']['name']}": i.get("spec") or {}
+        for i in items
+    }
 
 
 class TestRevert:
@@ -62,7 +72,11 @@ class TestRevert:
     )
 
     def test_git_revert_gives_the_earlier_behaviour_back(self, stage: Stage, tmp_path: Path) -> None:
-        watches = [*BASE_WATCHES, watch("productpage", "reviews", admitted=True), watch("productpage", "ratings", admitted=True)]
+        watches = [
+            *BASE_WATCHES,
+            watch("productpage", "reviews", admitted=True),
+            watch("productpage", "ratings", admitted=True),
+        ]
         watches += [watch("probe", "ratings", admitted=False)]
         stage.commit(files(*self.BEFORE))
         objects = live(stage)
@@ -80,14 +94,25 @@ class TestRevert:
 
 def reverted(stage: Stage, folder: Path) -> str:
     """`git revert` of the tip in a clone, pushed; the new tip."""
-    who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in (("NAME", "A"), ("EMAIL", "a@example.com"))}
+    who = {
+        f"GIT_{role}_{key}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for key, value in (("NAME", "A"), ("EMAIL", "a@example.com"))
+    }
     clone = folder / "clone"
     for arguments in (
         ["clone", "-q", stage.repo.url, str(clone)],
         ["-C", str(clone), "revert", "--no-edit", "HEAD"],
         ["-C", str(clone), "push", "-q"],
     ):
-        done = subprocess.run(["git", *arguments], env=environment(folder, **who), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            ["git", *arguments],
+            env=environment(folder, **who),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
     return stage.repo.tip()
 
@@ -105,7 +130,12 @@ class Edit:
 WIDE: dict[str, Any] = {"spec": {"rules": [{}]}}
 CLOSED: dict[str, Any] = {
     "spec": {
-        "http": [{"fault": {"abort": {"httpStatus": 418, "percentage": {"value": 100}}}, "route": [{"destination": {"host": "ratings"}}]}]
+        "http": [
+            {
+                "fault": {"abort": {"httpStatus": 418, "percentage": {"value": 100}}},
+                "route": [{"destination": {"host": "ratings"}}],
+            }
+        ]
     }
 }
 ALLOW = "authorizationpolicy/ratings-allow"
@@ -152,7 +182,10 @@ class TestHandEdits:
         assert [str(one) for one in streamed if one.lost or one.forbidden] == []
         kind, _, name = edited.resource.partition("/")
         line = f"healed east {kind}/{edited.namespace}/{name}"
-        stage.agent.until(lambda: any(line in text.lower() for text in stage.repo.log(STATUS, "%B")[:3]), f"status commit with {line}")
+        stage.agent.until(
+            lambda: any(line in text.lower() for text in stage.repo.log(STATUS, "%B")[:3]),
+            f"status commit with {line}",
+        )
 
 
 def healed(stage: Stage) -> float:
@@ -169,13 +202,23 @@ class TestBadCommit:
         hold(stage, *right)
         mark, before = api.audit_mark(), healed(stage)
         broken = files(
-            marked("ratings", "bad", "east"), {**marked("reviews", "bad", "east"), "kind": "TraficPolicy"}, allow("ratings", "probe")
+            marked("ratings", "bad", "east"),
+            {**marked("reviews", "bad", "east"), "kind": "TraficPolicy"},
+            allow("ratings", "probe"),
         )
         bad = stage.commit(
-            broken, [*BASE_WATCHES, watch("productpage", "ratings", admitted=True), watch("probe", "ratings", admitted=False)]
+            broken,
+            [
+                *BASE_WATCHES,
+                watch("productpage", "ratings", admitted=True),
+                watch("probe", "ratings", admitted=False),
+            ],
         )
         source = stage.status()["sources"]["policies"]
-        assert (source["seen"], source["lastGood"]) == ({"commit": bad.commit, "state": "Invalid"}, good.commit)
+        assert (source["seen"], source["lastGood"]) == (
+            {"commit": bad.commit, "state": "Invalid"},
+            good.commit,
+        )
         line = broken[f"{POLICIES}/{FILE}"].splitlines().index("kind: TraficPolicy") + 1
         assert ("GM201", f"{FILE}:{line}") in stage.findings([FILE])
         assert [event for event in api.audit_events(mark) if is_agents_write(event)] == []
@@ -191,7 +234,9 @@ SERVICES = ("reviews", "reviews-next", "ratings", "details", "lighthouse", "vaul
 
 @dataclass(frozen=True)
 class Revision:
-    """A revision of many objects: the subset of reviews that is asked, its pods, and who may call besides productpage."""
+    """A revision of many objects: the subset of reviews that is asked, its pods, and who may call besides
+    productpage.
+    """
 
     name: str
     subset: str
@@ -207,7 +252,9 @@ def many(revision: Revision) -> list[dict[str, Any]]:
     """Routes, settings and access of every service."""
     version = revision.name
     pool = {"http": {"maxRequests": 1000 + len(version)}}
-    found = [marked(service, version, "east", connectionPool=pool) for service in SERVICES if service != "reviews"]
+    found = [
+        marked(service, version, "east", connectionPool=pool) for service in SERVICES if service != "reviews"
+    ]
     split = [{"destination": {"name": "reviews", "subset": {"version": revision.subset}}}]
     granted = [allow(s, "productpage", revision.caller) for s in SERVICES if s not in ("vault", "lighthouse")]
     return [*found, marked("reviews", version, "east", split=split), *granted]
@@ -227,7 +274,9 @@ class TestKilled:
     def test_killed_while_it_writes_and_started_again_it_ends_in_the_right_state(
         self, held: str, before: Revision, after: Revision, stage: Stage
     ) -> None:
-        """The write of one object hangs in the API server's admission; killed once another was seen in its audit log."""
+        """The write of one object hangs in the API server's admission; killed once another was seen in its
+        audit log.
+        """
         api, agent = stage.world.clusters["east"].api, stage.agent
         kind, _, name = held.partition("/")
         gate = Gate(kind=kind, name=name)
@@ -247,7 +296,10 @@ class TestKilled:
                 gate.opened.set()
             return commit
 
-        watches = [watch("productpage", "reviews", admitted=True), watch("productpage", "ratings", admitted=True)]
+        watches = [
+            watch("productpage", "reviews", admitted=True),
+            watch("productpage", "ratings", admitted=True),
+        ]
         watches += [watch("probe", "reviews", admitted=False), watch("probe", "ratings", admitted=False)]
         with admission(api, gate):
             effect = stage.change(act, [*BASE_WATCHES, *watches])

@@ -1,4 +1,6 @@
-"""The lab itself: that its mesh is a real one, that its steering works, and that nothing of it is left behind."""
+"""The lab itself: that its mesh is a real one, that its steering works, and that nothing of it is left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +44,30 @@ class TestMesh:
         seen = answer.seen
         assert seen is not None
         assert seen.pod in ("reviews-v1-0", "reviews-v2-0", "reviews-v2-1")
-        assert (seen.service_account, seen.method, seen.path, seen.query) == ("reviews", "GET", "/books/1%2f2", "q=a%20b&x")
+        assert (seen.service_account, seen.method, seen.path, seen.query) == (
+            "reviews",
+            "GET",
+            "/books/1%2f2",
+            "q=a%20b&x",
+        )
         assert (seen.authority, seen.port) == ("reviews:9080", 8080)
         assert "By=spiffe://east.local/ns/bookshop/sa/reviews;" in seen.headers["x-forwarded-client-cert"]
         assert "URI=spiffe://east.local/ns/bookshop/sa/productpage" in seen.headers["x-forwarded-client-cert"]
 
     def test_every_service_answers(self, east: MeshCluster) -> None:
-        names = ["reviews", "reviews-next", "ratings", "details", "details-twin", "vault", "lighthouse", "ledger.office"]
+        names = [
+            "reviews",
+            "reviews-next",
+            "ratings",
+            "details",
+            "details-twin",
+            "vault",
+            "lighthouse",
+            "ledger.office",
+        ]
         answers = east.pods["probe"].send(
-            [Request(f"http://{name}:9080/") for name in names] + [Request("http://details:9090/")], parallel=4
+            [Request(f"http://{name}:9080/") for name in names] + [Request("http://details:9090/")],
+            parallel=4,
         )
         assert [answer.status for answer in answers] == [200] * 9
         assert [a.seen.port for a in answers if a.seen] == [8080] * 8 + [9090]
@@ -68,7 +85,9 @@ class TestMesh:
         assert _send(east, "plain", "http://reviews.bookshop:9080/").status == 200
 
     def test_an_authorization_policy_holds_as_soon_as_the_mesh_is_settled(self, east: MeshCluster) -> None:
-        """Every answer on both sides of the change is the right one, through connections that the proxies keep."""
+        """Every answer on both sides of the change is the right one, through connections that the proxies
+        keep.
+        """
         rule = {
             "from": [{"source": {"principals": ["east.local/ns/bookshop/sa/productpage"]}}],
             "to": [{"operation": {"paths": ["/open"]}}],
@@ -77,7 +96,10 @@ class TestMesh:
         many = [Request("http://vault:9080/open"), Request("http://vault:9080/shut")] * 10
         assert {answer.status for answer in east.pods["probe"].send(many, parallel=4)} == {200}
         with _applied(east, SECURITY, "AuthorizationPolicy", spec):
-            assert [answer.status for answer in east.pods["productpage"].send(many, parallel=4)] == [200, 403] * 10
+            assert [answer.status for answer in east.pods["productpage"].send(many, parallel=4)] == [
+                200,
+                403,
+            ] * 10
             refused = east.pods["probe"].send(many, parallel=4)
             assert {(answer.status, answer.seen) for answer in refused} == {(403, None)}
         assert {answer.status for answer in east.pods["probe"].send(many, parallel=4)} == {200}
@@ -104,18 +126,26 @@ class TestMesh:
         assert {seen.path for seen in mirrored} == {"/"}
 
     def test_istio_refuses_what_is_invalid_to_it(self, east: MeshCluster) -> None:
-        with pytest.raises(ApiError, match=r'admission webhook "validation.istio.io" denied the request') as refused:
+        with pytest.raises(
+            ApiError, match=r'admission webhook "validation.istio.io" denied the request'
+        ) as refused:
             _apply(east, NETWORKING, "VirtualService", {"hosts": ["reviews"], "http": [{"timeout": "1s"}]})
         assert "route" in refused.value.message
 
     def test_istio_says_what_it_finds(self, east: MeshCluster) -> None:
-        spec = {"hosts": ["reviews"], "http": [{"route": [{"destination": {"host": "reviews", "subset": "v9"}}]}]}
+        spec = {
+            "hosts": ["reviews"],
+            "http": [{"route": [{"destination": {"host": "reviews", "subset": "v9"}}]}],
+        }
         with _applied(east, NETWORKING, "VirtualService", spec) as name:
 
             def codes() -> set[str]:
                 found = east.api.get(NETWORKING, "VirtualService", "bookshop", name)
                 assert found is not None
-                return {message["type"]["code"] for message in (found.get("status") or {}).get("validationMessages", [])}
+                return {
+                    message["type"]["code"]
+                    for message in (found.get("status") or {}).get("validationMessages", [])
+                }
 
             wait_until(lambda: "IST0101" in codes(), "message of the analysis", 20.0)
 
@@ -153,15 +183,23 @@ class TestSteering:
         assert _send(east, "probe", "http://details:9080/", headers).status in (200, 503)
 
     def test_one_pod_can_fail(self, east: MeshCluster) -> None:
-        answers = east.pods["plain"].send([Request("http://reviews.bookshop:9080/", headers={"x-lab-fail-pod": "reviews-v1-0"})] * 30)
+        answers = east.pods["plain"].send(
+            [Request("http://reviews.bookshop:9080/", headers={"x-lab-fail-pod": "reviews-v1-0"})] * 30
+        )
         found = {(answer.seen.pod, answer.status) for answer in answers if answer.seen}
         assert found == {("reviews-v1-0", 503), ("reviews-v2-0", 200), ("reviews-v2-1", 200)}
 
     def test_bodies_methods_and_authorities_arrive(self, east: MeshCluster) -> None:
-        sent = Request(REVIEWS, "POST", {"X-Case": "a, b"}, authority="reviews.bookshop.svc.cluster.local", body="ä\n")
+        sent = Request(
+            REVIEWS, "POST", {"X-Case": "a, b"}, authority="reviews.bookshop.svc.cluster.local", body="ä\n"
+        )
         seen = east.pods["probe"].send([sent])[0].seen
         assert seen is not None
-        assert (seen.method, seen.body, seen.authority) == ("POST", "ä\n", "reviews.bookshop.svc.cluster.local")
+        assert (seen.method, seen.body, seen.authority) == (
+            "POST",
+            "ä\n",
+            "reviews.bookshop.svc.cluster.local",
+        )
         assert seen.headers["x-case"] == "a, b"
 
     def test_a_slow_answer_is_a_timeout(self, east: MeshCluster) -> None:
@@ -180,10 +218,22 @@ class TestSteering:
 
 
 class TestMeshConfig:
-    @pytest.mark.parametrize(("home", "discovered"), [("bookshop", "istio-system"), ("istio-system", "bookshop")])
-    def test_istiod_ignores_what_gitmesh_takes_for_ignored(self, east: MeshCluster, tmp_path: Path, home: str, discovered: str) -> None:
-        """A Deny denies nothing where it stands in a namespace that the discoverySelectors leave out, be it the root namespace."""
-        selectors = [{"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": [discovered]}]}]
+    @pytest.mark.parametrize(
+        ("home", "discovered"), [("bookshop", "istio-system"), ("istio-system", "bookshop")]
+    )
+    def test_istiod_ignores_what_gitmesh_takes_for_ignored(
+        self, east: MeshCluster, tmp_path: Path, home: str, discovered: str
+    ) -> None:
+        """A Deny denies nothing where it stands in a namespace that the discoverySelectors leave out, be it
+        the root namespace.
+        """
+        selectors = [
+            {
+                "matchExpressions": [
+                    {"key": "kubernetes.io/metadata.name", "operator": "In", "values": [discovered]}
+                ]
+            }
+        ]
         with _applied(east, SECURITY, "AuthorizationPolicy", {"action": "DENY", "rules": [{}]}, home):
             assert _plain_status(east) == 403
             with east.configured(discoverySelectors=selectors):
@@ -191,13 +241,18 @@ class TestMeshConfig:
                 facts = _discovered(east, tmp_path)
                 assert home in facts["meshes"][0]["settings"]["ignoredNamespaces"].split(",")
                 assert discovered not in facts["meshes"][0]["settings"]["ignoredNamespaces"].split(",")
-                assert any(one.get("mesh") for one in facts["workloads"] if one["namespace"] == "bookshop") is (discovered == "bookshop")
+                assert any(
+                    one.get("mesh") for one in facts["workloads"] if one["namespace"] == "bookshop"
+                ) is (discovered == "bookshop")
             wait_until(lambda: _plain_status(east) == 403, "an istiod that reads the object again", 30.0)
         assert "ignoredNamespaces" not in _discovered(east, tmp_path)["meshes"][0]["settings"]
 
     def test_mesh_config_hides_objects_that_do_not_export_themselves(self, east: MeshCluster) -> None:
         abort = {"abort": {"httpStatus": 418, "percentage": {"value": 100}}}
-        spec = {"hosts": ["ledger"], "http": [{"fault": abort, "route": [{"destination": {"host": "ledger"}}]}]}
+        spec = {
+            "hosts": ["ledger"],
+            "http": [{"fault": abort, "route": [{"destination": {"host": "ledger"}}]}],
+        }
 
         def status(**more: object) -> int:
             with _applied(east, NETWORKING, "VirtualService", {**spec, **more}, "office"):
@@ -233,7 +288,11 @@ def test_a_killed_run_leaves_nothing_behind(mesh_binaries: Binaries, tmp_path: P
         holder.kill()
     wait_until(lambda: not any(_pids(name) for name in names), "end of all processes", 10.0)
     assert set(names) <= set(netns.sweep())
-    left = [*Path("/run/netns").glob(f"{tag}*"), *Path("/etc/netns").glob(f"{tag}*"), *Path("/tmp").glob(f"{tag}*")]
+    left = [
+        *Path("/run/netns").glob(f"{tag}*"),
+        *Path("/etc/netns").glob(f"{tag}*"),
+        *Path("/tmp").glob(f"{tag}*"),
+    ]
     assert left == []
 
 
@@ -248,12 +307,16 @@ def _plain_status(cluster: MeshCluster) -> int:
 def _discovered(cluster: MeshCluster, folder: Path) -> Any:
     """What `gitmesh discover` finds in a cluster."""
     path = cluster.kubeconfig(folder / f"{cluster.name}.kubeconfig")
-    ran = Shop(folder, [{"name": cluster.name, "kubeconfig": {"path": str(path)}}]).gitmesh("discover", "-o", "json", code=0)
+    ran = Shop(folder, [{"name": cluster.name, "kubeconfig": {"path": str(path)}}]).gitmesh(
+        "discover", "-o", "json", code=0
+    )
     return json.loads(ran.out)["clusters"][0]
 
 
 @contextlib.contextmanager
-def _applied(cluster: MeshCluster, api_version: str, kind: str, spec: dict[str, Any], namespace: str = "bookshop") -> Iterator[str]:
+def _applied(
+    cluster: MeshCluster, api_version: str, kind: str, spec: dict[str, Any], namespace: str = "bookshop"
+) -> Iterator[str]:
     """An object, taken up within the block and gone after it."""
     name = _apply(cluster, api_version, kind, spec, namespace)
     try:
@@ -264,14 +327,25 @@ def _applied(cluster: MeshCluster, api_version: str, kind: str, spec: dict[str, 
         cluster.settled()
 
 
-def _apply(cluster: MeshCluster, api_version: str, kind: str, spec: dict[str, Any], namespace: str = "bookshop") -> str:
+def _apply(
+    cluster: MeshCluster, api_version: str, kind: str, spec: dict[str, Any], namespace: str = "bookshop"
+) -> str:
     name = f"lab-{uuid.uuid4().hex[:8]}"
     name = "default" if kind == "PeerAuthentication" else name
-    cluster.api.apply({"apiVersion": api_version, "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec})
+    cluster.api.apply(
+        {
+            "apiVersion": api_version,
+            "kind": kind,
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": spec,
+        }
+    )
     return name
 
 
-def _delete(cluster: MeshCluster, api_version: str, kind: str, name: str, namespace: str = "bookshop") -> None:
+def _delete(
+    cluster: MeshCluster, api_version: str, kind: str, name: str, namespace: str = "bookshop"
+) -> None:
     client = cluster.api.client
     client.call("DELETE", client.resource_path(api_version, kind, namespace, name))
 

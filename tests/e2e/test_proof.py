@@ -1,4 +1,6 @@
-"""What holds of the cases without a lab: they can be read, prove every feature, and their policies mean what they say they mean."""
+"""What holds of the cases without a lab: they can be read, prove every feature, and their policies mean what
+they say they mean.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ def place(diagnostic: Diagnostic) -> str:
 @pytest.mark.parametrize("kind", sorted(KNOWN))
 def test_every_row_has_a_case_and_every_name_is_a_row(kind: str) -> None:
     named = {name for case in CASES for name in getattr(case.said, kind)}
-    assert named == set(KNOWN[kind]), {"without a case": sorted(set(KNOWN[kind]) - named), "no row": sorted(named - set(KNOWN[kind]))}
+    assert named == set(KNOWN[kind]), {
+        "without a case": sorted(set(KNOWN[kind]) - named),
+        "no row": sorted(named - set(KNOWN[kind])),
+    }
 
 
 def test_the_page_is_as_the_cases_say() -> None:
@@ -42,9 +47,15 @@ def test_the_page_is_as_the_cases_say() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_findings_of_a_case_are_those_it_expects(case: Case) -> None:
-    told = [d for d in rendered(repository(case.after), world_facts()).findings if d.severity is not Severity.INFO and d.at]
+    told = [
+        d
+        for d in rendered(repository(case.after), world_facts()).findings
+        if d.severity is not Severity.INFO and d.at
+    ]
     found = {(d.code, place(d)): d.message for d in told if not place(d).startswith("base/")}
-    assert found.keys() == {(one.code, one.at) for one in case.said.findings if one.code not in SAID_BY_MESHES}, found
+    assert found.keys() == {
+        (one.code, one.at) for one in case.said.findings if one.code not in SAID_BY_MESHES
+    }, found
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.before], ids=lambda case: case.name)
@@ -66,7 +77,10 @@ def test_addresses_that_cases_name_are_those_of_the_pods() -> None:
 
 
 def test_a_case_replaces_a_policy_of_the_base_by_its_name() -> None:
-    name = "{apiVersion: gitmesh.io/v1alpha1, kind: VirtualMesh, metadata: {namespace: bookshop, name: east}, spec: {}}"
+    name = (
+        "{apiVersion: gitmesh.io/v1alpha1, kind: VirtualMesh, metadata: {namespace: bookshop, name: east},"
+        " spec: {}}"
+    )
     files = repository({"mesh.yaml": name})
     assert "name: east" not in files[f"{POLICIES}/base/mesh.yaml"]
     assert "name: west" in files[f"{POLICIES}/base/mesh.yaml"]
@@ -90,14 +104,18 @@ def test_a_mistake_in_a_case_is_an_error(text: str, tmp_path: Path) -> None:
     folder = tmp_path / "feature" / "case"
     folder.mkdir(parents=True)
     (folder / "policies.yaml").write_text("{}", encoding="utf-8")
-    (folder / "case.yaml").write_text("{proves: a whole sentence, rules: [inheritance], requests: [{}]}", encoding="utf-8")
+    (folder / "case.yaml").write_text(
+        "{proves: a whole sentence, rules: [inheritance], requests: [{}]}", encoding="utf-8"
+    )
     assert read_case(folder).said.requests
     (folder / "case.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(CaseError, match=r"case\.yaml"):
         read_case(folder)
 
 
-@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 0), (1.0, 300, 300), (0.5, 108, 192), (0.1, 8, 58)])
+@pytest.mark.parametrize(
+    ("share", "low", "high"), [(0.0, 0, 0), (1.0, 300, 300), (0.5, 108, 192), (0.1, 8, 58)]
+)
 def test_bounds_are_those_of_the_binomial_distribution(share: float, low: int, high: int) -> None:
     found = binomial_bounds(300, share)
     assert found == (low, high)

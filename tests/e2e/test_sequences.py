@@ -1,4 +1,6 @@
-"""Every sequence, on real meshes: between the states of the policies, streams watch the very destination whose policy changes."""
+"""Every sequence, on real meshes: between the states of the policies, streams watch the very destination
+whose policy changes.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ REMARKS = frozenset({"GM213", "GM310"})
 def test_every_state_is_without_errors_and_warnings(sequence: Journey) -> None:
     for state in sequence.said.states:
         said = rendered(repository(files_of(state)), world_facts()).findings
-        assert not [d.message for d in said if d.severity is not Severity.INFO and d.code not in REMARKS], state.note
+        assert not [d.message for d in said if d.severity is not Severity.INFO and d.code not in REMARKS], (
+            state.note
+        )
 
 
 @pytest.mark.e2e
@@ -30,8 +34,13 @@ def test_every_state_is_without_errors_and_warnings(sequence: Journey) -> None:
 def test_sequence(sequence: Journey, stage: Stage, summary: Summary) -> None:
     wrong: list[str] = []
     for number, state in enumerate(sequence.said.states):
-        effect = stage.commit(repository(files_of(state)), sequence.watches(state) if number else BASE_WATCHES)
+        effect = stage.commit(
+            repository(files_of(state)), sequence.watches(state) if number else BASE_WATCHES
+        )
         sent = send_rows(stage.world, sequence.case(state), f"{sequence.name}-{number}") if state.then else []
-        wrong += [f"{state.note}: {text}" for text in (*effect.broken, *(text for one in sent for text in one.disagreements))]
+        wrong += [
+            f"{state.note}: {text}"
+            for text in (*effect.broken, *(text for one in sent for text in one.disagreements))
+        ]
         summary.requests += sum(len(one.answers) for one in sent)
     assert not wrong, "\n".join([sequence.said.proves, *wrong])

@@ -31,7 +31,11 @@ BOTH = ("east", "west")
 
 def access(name: str, account: Mapping[str, str], **spec: Any) -> dict[str, Any]:
     """An AccessPolicy about one caller of ratings, in all clusters."""
-    return policy("AccessPolicy", name, {"destinations": [{"name": "ratings"}], "sources": [{"serviceAccounts": [dict(account)]}], **spec})
+    return policy(
+        "AccessPolicy",
+        name,
+        {"destinations": [{"name": "ratings"}], "sources": [{"serviceAccounts": [dict(account)]}], **spec},
+    )
 
 
 def page(cluster: str, host: str = "ratings", status: int = 200, won: str | None = None) -> Ask:
@@ -54,7 +58,9 @@ def state(stage: Stage, cluster: str) -> str:
 
 def principals(stage: Stage, cluster: str) -> list[str]:
     """Whom the live object of ratings admits."""
-    found = stage.world.clusters[cluster].api.get("security.istio.io/v1", "AuthorizationPolicy", "bookshop", "ratings-allow")
+    found = stage.world.clusters[cluster].api.get(
+        "security.istio.io/v1", "AuthorizationPolicy", "bookshop", "ratings-allow"
+    )
     assert found is not None
     sources = [one["source"] for rule in found["spec"].get("rules", ()) for one in rule.get("from", ())]
     return sorted(name for source in sources for name in source.get("principals", ()))
@@ -62,10 +68,20 @@ def principals(stage: Stage, cluster: str) -> list[str]:
 
 def test_a_policy_acts_in_the_clusters_that_it_selects(stage: Stage) -> None:
     effects = [stage.commit(files(marked("ratings", "west", "west"), marked("reviews", "both")))]
-    hold(stage, page("east"), page("west", won="west"), *(page(cluster, "reviews", won="both") for cluster in BOTH))
+    hold(
+        stage,
+        page("east"),
+        page("west", won="west"),
+        *(page(cluster, "reviews", won="both") for cluster in BOTH),
+    )
     watches = [*BASE_WATCHES, *(watch(cluster, admitted=True) for cluster in BOTH)]
     effects.append(stage.commit(files(marked("ratings", "east", "east"), marked("reviews", "both")), watches))
-    hold(stage, page("east", won="east"), page("west"), *(page(cluster, "reviews", won="both") for cluster in BOTH))
+    hold(
+        stage,
+        page("east", won="east"),
+        page("west"),
+        *(page(cluster, "reviews", won="both") for cluster in BOTH),
+    )
     assert [text for effect in effects for text in effect.broken] == []
 
 
@@ -77,8 +93,14 @@ class TestIdentitiesOfOneCluster:
         assert principals(stage, "west") == ["east.local/ns/bookshop/sa/productpage"]
         effects.append(stage.commit(files(access("page", PAGE)), [*PLAIN, watch("east", admitted=True)]))
         hold(stage, page("east"), page("west"))
-        assert principals(stage, "east") == [f"{cluster}.local/ns/bookshop/sa/productpage" for cluster in BOTH]
-        effects.append(stage.commit(files(access("page", {**PAGE, "cluster": "west"})), [*PLAIN, watch("west", admitted=True)]))
+        assert principals(stage, "east") == [
+            f"{cluster}.local/ns/bookshop/sa/productpage" for cluster in BOTH
+        ]
+        effects.append(
+            stage.commit(
+                files(access("page", {**PAGE, "cluster": "west"})), [*PLAIN, watch("west", admitted=True)]
+            )
+        )
         hold(stage, page("east", status=403), page("west"))
         assert [text for effect in effects for text in effect.broken] == []
 
@@ -93,11 +115,16 @@ class TestIdentitiesOfOneCluster:
     def test_where_two_meshes_share_a_trust_domain_nobody_is_taken_for_somebody_else(
         self, stage: Stage, mesh_binaries: Binaries, tmp_path: Path
     ) -> None:
-        """A third cluster comes whose mesh has east's trust domain: `productpage of east` cannot be told any more, and is closed."""
+        """A third cluster comes whose mesh has east's trust domain: `productpage of east` cannot be told any
+        more, and is closed.
+        """
         bound = files(access("page", {**PAGE, "cluster": "east"}))
         stage.commit(bound)
         hold(stage, page("east"), page("west", status=403))
-        with twin(mesh_binaries, tmp_path) as api, stage.watching([*PLAIN, watch("west", admitted=False)]) as streamed:
+        with (
+            twin(mesh_binaries, tmp_path) as api,
+            stage.watching([*PLAIN, watch("west", admitted=False)]) as streamed,
+        ):
             with managed(stage, "twin", api):
                 stage.agent.until(lambda: "GM301" in codes(stage), "finding", ARRIVAL)
                 text = next(text for (code, _), text in stage.findings([FILE]).items() if code == "GM301")
@@ -159,39 +186,73 @@ def reconfigure(stage: Stage, clusters: Sequence[Mapping[str, Any]]) -> None:
 
 class TestOneClusterFails:
     def test_what_one_cluster_refuses_leaves_the_other_and_the_rest_alone(self, stage: Stage) -> None:
-        """west's admission takes no object `ratings`: there ratings stay as they were, and all else follows the commit."""
+        """west's admission takes no object `ratings`: there ratings stay as they were, and all else follows
+        the commit.
+        """
         stage.commit(files(marked("ratings", "old"), marked("reviews", "old")))
         refused = files(marked("ratings", "new"), marked("reviews", "new"))
         watches = [*BASE_WATCHES, *(watch(cluster, admitted=True) for cluster in BOTH)]
         with admission(stage.world.clusters["west"].api, Words(refusals={"ratings": "the shop is closed"})):
             effect = stage.commit(refused, watches)
             assert (state(stage, "east"), state(stage, "west")) == ("Synced", "Failed")
-            found = {(code, at) for (code, at), text in stage.findings([FILE]).items() if "denied the request" in text}
+            found = {
+                (code, at)
+                for (code, at), text in stage.findings([FILE]).items()
+                if "denied the request" in text
+            }
             last = refused[f"{POLICIES}/{FILE}"].partition("---")[0].count("\n")
             assert {code for code, _ in found} == {"GM505"}
-            assert all(int(at.rpartition(":")[2]) <= last for _, at in found), "at the policy that ratings come from"
-            hold(stage, page("east", won="new"), *(page(cluster, "reviews", won="new") for cluster in BOTH), page("west", won="old"))
+            assert all(int(at.rpartition(":")[2]) <= last for _, at in found), (
+                "at the policy that ratings come from"
+            )
+            hold(
+                stage,
+                page("east", won="new"),
+                *(page(cluster, "reviews", won="new") for cluster in BOTH),
+                page("west", won="old"),
+            )
         stage.agent.until(lambda: state(stage, "west") == "Synced", "west to catch up", ARRIVAL)
         stage.settle()
         hold(stage, *(page(cluster, won="new") for cluster in BOTH))
         assert effect.broken == []
 
     def test_one_cluster_is_down_and_comes_back(self, stage: Stage) -> None:
-        """Down it keeps its traffic, the other one follows two commits and restarts of the agent; back it catches up."""
+        """Down it keeps its traffic, the other one follows two commits and restarts of the agent; back it
+        catches up.
+        """
         east, west = (stage.world.clusters[name] for name in BOTH)
         bound = {**PAGE, "cluster": "west"}
-        stage.commit(files(marked("ratings", "old"), access("not", bound, action="Deny", destinations=[{"name": "reviews"}])))
-        watches = [*BASE_WATCHES, watch("east", admitted=True), watch("west", admitted=True), watch("west", host="reviews", admitted=False)]
+        stage.commit(
+            files(
+                marked("ratings", "old"),
+                access("not", bound, action="Deny", destinations=[{"name": "reviews"}]),
+            )
+        )
+        watches = [
+            *BASE_WATCHES,
+            watch("east", admitted=True),
+            watch("west", admitted=True),
+            watch("west", host="reviews", admitted=False),
+        ]
         with stage.watching(watches) as streamed:
             with west.api.down():
                 for value in ("new", "newer"):
                     commit = stage.repo.commit(
-                        files(marked("ratings", value), access("not", bound, action="Deny", destinations=[{"name": "reviews"}]))
+                        files(
+                            marked("ratings", value),
+                            access("not", bound, action="Deny", destinations=[{"name": "reviews"}]),
+                        )
                     )
                     stage.agent.until(lambda c=commit: east_has(stage, c), f"east at {commit[:12]}", ARRIVAL)
                     assert state(stage, "west") == "Unreachable"
                     east.settled(ARRIVAL)
-                    hold(stage, page("east", won=value), page("east", "reviews"), page("west", won="old"), page("west", "reviews", 403))
+                    hold(
+                        stage,
+                        page("east", won=value),
+                        page("east", "reviews"),
+                        page("west", won="old"),
+                        page("west", "reviews", 403),
+                    )
                     reconfigure(stage, stage.agent.shop.clusters)
             # Left alone it finds its API server again too, but after ever longer intervals.
             west.istiod.stop()

@@ -1,4 +1,5 @@
-"""Forges of our own: servers on loopback that answer as the published API documents of GitHub, GitLab and Gitea say.
+"""Forges of our own: servers on loopback that answer as the published API documents of GitHub, GitLab and
+Gitea say.
 
     with GitHubServer() as server:
         number = server.open_pull(head="a" * 40)
@@ -6,7 +7,8 @@
         ...
         assert server.own_comments(number) == ["..."]
 
-Pull requests, comments and statuses are in memory (`state.py`); `faults.py` makes a share of the calls end badly.
+Pull requests, comments and statuses are in memory (`state.py`); `faults.py` makes a share of the calls end
+badly.
 """
 
 from tests.forges.faults import Faults, Trouble
@@ -17,4 +19,13 @@ from tests.forges.server import ForgeAnswer, ForgeServer
 
 SERVERS: tuple[type[ForgeServer], ...] = (GiteaServer, GitHubServer, GitLabServer)
 
-__all__ = ["SERVERS", "Faults", "ForgeServer", "GitHubServer", "GitLabServer", "GiteaServer", "ForgeAnswer", "Trouble"]
+__all__ = [
+    "SERVERS",
+    "Faults",
+    "ForgeServer",
+    "GitHubServer",
+    "GitLabServer",
+    "GiteaServer",
+    "ForgeAnswer",
+    "Trouble",
+]

@@ -21,7 +21,9 @@ class Trouble(StrEnum):
 
 
 class Faults:
-    """A share of all calls, from 0 to 1, ends in one of these troubles. The same seed draws the same row of them."""
+    """A share of all calls, from 0 to 1, ends in one of these troubles. The same seed draws the same row of
+    them.
+    """
 
     def __init__(self, seed: int, share: float, kinds: Sequence[Trouble] = tuple(Trouble)) -> None:
         self._random, self._share, self._kinds = random.Random(seed), share, tuple(kinds)

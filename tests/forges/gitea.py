@@ -12,7 +12,9 @@ _SCOPES = {"read": "read:repository", "comment": "write:issue", "status": "write
 
 
 class GiteaServer(ForgeServer):
-    """`account`: whether the token may read the account, read:user. `link_root` is the address that it has for itself."""
+    """`account`: whether the token may read the account, read:user. `link_root` is the address that it has
+    for itself.
+    """
 
     kind = "gitea"
     prefix = "/api/v1"
@@ -42,7 +44,11 @@ class GiteaServer(ForgeServer):
         return asked.headers.get("authorization") in (f"token {self.token}", f"Bearer {self.token}")
 
     def refused(self, status: int) -> ForgeAnswer:
-        words = {401: "user does not exist [uid: 0, name: ]", 403: "Forbidden", 404: "The target couldn't be found."}
+        words = {
+            401: "user does not exist [uid: 0, name: ]",
+            403: "Forbidden",
+            404: "The target couldn't be found.",
+        }
         return ForgeAnswer(status=status, data={"message": words[status], "url": f"{self.url}/api/swagger"})
 
     def limited(self) -> ForgeAnswer:
@@ -73,7 +79,9 @@ class GiteaServer(ForgeServer):
             if (state == "all" or (pull.state == "open") == (state == "open")) and base in (None, pull.base)
         ]
         page, headers = self.paged(asked, found)
-        return self._barred(asked, "read") or ForgeAnswer(data=[self._pull(pull) for pull in page], headers=headers)
+        return self._barred(asked, "read") or ForgeAnswer(
+            data=[self._pull(pull) for pull in page], headers=headers
+        )
 
     def one_pull(self, asked: ForgeRequest) -> ForgeAnswer:
         barred = self._barred(asked, "read")
@@ -85,9 +93,13 @@ class GiteaServer(ForgeServer):
         if barred := self._barred(asked, "read"):
             return barred
         for pull in self.pulls.values():
-            if pull.state == "merged" and asked.match[1] == (pull.merge_commit or pull.squash_commit or pull.head):
+            if pull.state == "merged" and asked.match[1] == (
+                pull.merge_commit or pull.squash_commit or pull.head
+            ):
                 return ForgeAnswer(data=self._pull(pull))
-        return ForgeAnswer(status=404, data={"message": "pull request does not exist", "url": f"{self.url}/api/swagger"})
+        return ForgeAnswer(
+            status=404, data={"message": "pull request does not exist", "url": f"{self.url}/api/swagger"}
+        )
 
     def list_comments(self, asked: ForgeRequest) -> ForgeAnswer:
         """All at once: this list has no pages. Version 1.26 fails where there is no pull request."""
@@ -101,7 +113,10 @@ class GiteaServer(ForgeServer):
         wrong = self._barred(asked, "comment") or self._wrong_body(asked)
         if wrong or asked.number not in self.pulls:
             return wrong or self.refused(404)
-        return ForgeAnswer(status=201, data=_comment(self.found(self.comment(asked.number, asked.body["body"], self.me.login))))
+        return ForgeAnswer(
+            status=201,
+            data=_comment(self.found(self.comment(asked.number, asked.body["body"], self.me.login))),
+        )
 
     def update_comment(self, asked: ForgeRequest) -> ForgeAnswer:
         wrong = self._barred(asked, "comment") or self._wrong_body(asked)
@@ -121,7 +136,9 @@ class GiteaServer(ForgeServer):
         """All, the newest first."""
         found = [one for one in reversed(self.statuses) if one.commit == asked.match[1]]
         page, headers = self.paged(asked, found)
-        return self._barred(asked, "read") or ForgeAnswer(data=[_status(one) for one in page], headers=headers)
+        return self._barred(asked, "read") or ForgeAnswer(
+            data=[_status(one) for one in page], headers=headers
+        )
 
     def create_status(self, asked: ForgeRequest) -> ForgeAnswer:
         """A commit that is not there is a failure of its own, as version 1.26 answers."""
@@ -129,15 +146,26 @@ class GiteaServer(ForgeServer):
         if barred or asked.match[1] not in self.commits:
             return barred or ForgeAnswer(status=500, data={"message": "", "url": f"{self.url}/api/swagger"})
         if body.get("state") not in _STATES:
-            return ForgeAnswer(status=422, data={"message": "[State]: unknown", "url": f"{self.url}/api/swagger"})
+            return ForgeAnswer(
+                status=422, data={"message": "[State]: unknown", "url": f"{self.url}/api/swagger"}
+            )
         context = body.get("context") or "default"
-        made = HostedStatus(self.next_id(), asked.match[1], context, body["state"], body.get("description", ""), body.get("target_url", ""))
+        made = HostedStatus(
+            self.next_id(),
+            asked.match[1],
+            context,
+            body["state"],
+            body.get("description", ""),
+            body.get("target_url", ""),
+        )
         self.statuses.append(made)
         return ForgeAnswer(status=201, data=_status(made))
 
     def _wrong_body(self, asked: ForgeRequest) -> ForgeAnswer | None:
         if not (asked.body or {}).get("body"):
-            return ForgeAnswer(status=422, data={"message": "[Body]: Required", "url": f"{self.url}/api/swagger"})
+            return ForgeAnswer(
+                status=422, data={"message": "[Body]: Required", "url": f"{self.url}/api/swagger"}
+            )
         return None
 
     def _pull(self, pull: HostedPull) -> dict[str, Any]:
@@ -165,4 +193,10 @@ def _comment(one: HostedComment) -> dict[str, Any]:
 
 
 def _status(one: HostedStatus) -> dict[str, Any]:
-    return {"id": one.id, "status": one.state, "context": one.context, "description": one.text, "target_url": one.url}
+    return {
+        "id": one.id,
+        "status": one.state,
+        "context": one.context,
+        "description": one.text,
+        "target_url": one.url,
+    }

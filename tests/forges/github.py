@@ -1,4 +1,6 @@
-"""GitHub's REST API (version 2022-11-28), as a GitHub Enterprise: below /api/v3, with GraphQL at /api/graphql."""
+"""GitHub's REST API (version 2022-11-28), as a GitHub Enterprise: below /api/v3, with GraphQL at
+/api/graphql.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,10 @@ class GitHubServer(ForgeServer):
 
     def refused(self, status: int) -> ForgeAnswer:
         words = {401: "Bad credentials", 403: "Resource not accessible by integration", 404: "Not Found"}
-        return ForgeAnswer(status=status, data={"message": words[status], "documentation_url": DOCUMENTS, "status": str(status)})
+        return ForgeAnswer(
+            status=status,
+            data={"message": words[status], "documentation_url": DOCUMENTS, "status": str(status)},
+        )
 
     def limited(self) -> ForgeAnswer:
         data = {"message": "API rate limit exceeded for user ID 7.", "documentation_url": DOCUMENTS}
@@ -54,12 +59,22 @@ class GitHubServer(ForgeServer):
 
     def secondary(self, after: int | None = 60) -> ForgeAnswer:
         """The limit on doing too much at once."""
-        data = {"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}
-        return ForgeAnswer(status=403, data=data, headers={} if after is None else {"Retry-After": str(after)})
+        data = {
+            "message": (
+                "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+            )
+        }
+        return ForgeAnswer(
+            status=403, data=data, headers={} if after is None else {"Retry-After": str(after)}
+        )
 
     def common(self) -> Mapping[str, str]:
         left = 5000 if self.budget is None else self.budget
-        return {"X-RateLimit-Limit": "5000", "X-RateLimit-Remaining": str(left), "X-RateLimit-Reset": str(NOW + 7)}
+        return {
+            "X-RateLimit-Limit": "5000",
+            "X-RateLimit-Remaining": str(left),
+            "X-RateLimit-Reset": str(NOW + 7),
+        }
 
     def _routed(self, asked: ForgeRequest) -> ForgeAnswer:
         if "user-agent" not in asked.headers:
@@ -91,19 +106,32 @@ class GitHubServer(ForgeServer):
         if asked.query.get("direction", "desc") == "desc":
             found.reverse()
         page, headers = self.paged(asked, found)
-        return self._barred(asked, "read") or ForgeAnswer(data=[self._pull(pull) for pull in page], headers=headers)
+        return self._barred(asked, "read") or ForgeAnswer(
+            data=[self._pull(pull) for pull in page], headers=headers
+        )
 
     def one_pull(self, asked: ForgeRequest) -> ForgeAnswer:
         barred = self._barred(asked, "read")
         if barred or asked.number not in self.pulls:
             return barred or self.refused(404)
-        return ForgeAnswer(data={**self._pull(self.pulls[asked.number]), "merged": self.pulls[asked.number].state == "merged"})
+        return ForgeAnswer(
+            data={
+                **self._pull(self.pulls[asked.number]),
+                "merged": self.pulls[asked.number].state == "merged",
+            }
+        )
 
     def pulls_of_commit(self, asked: ForgeRequest) -> ForgeAnswer:
         if barred := self._barred(asked, "read"):
             return barred
         if asked.match[1] not in self.commits:
-            return ForgeAnswer(status=422, data={"message": f"No commit found for SHA: {asked.match[1]}", "documentation_url": DOCUMENTS})
+            return ForgeAnswer(
+                status=422,
+                data={
+                    "message": f"No commit found for SHA: {asked.match[1]}",
+                    "documentation_url": DOCUMENTS,
+                },
+            )
         page, headers = self.paged(asked, self.landed(asked.match[1]))
         return ForgeAnswer(data=[self._pull(pull) for pull in page], headers=headers)
 
@@ -141,7 +169,12 @@ class GitHubServer(ForgeServer):
             return barred
         newest = {one.context: one for one in self.statuses if one.commit == asked.match[1]}
         page, headers = self.paged(asked, list(newest.values()))
-        data = {"state": "pending", "sha": asked.match[1], "total_count": len(newest), "statuses": [_status(one) for one in page]}
+        data = {
+            "state": "pending",
+            "sha": asked.match[1],
+            "total_count": len(newest),
+            "statuses": [_status(one) for one in page],
+        }
         return ForgeAnswer(data=data, headers=headers)
 
     def create_status(self, asked: ForgeRequest) -> ForgeAnswer:
@@ -149,14 +182,19 @@ class GitHubServer(ForgeServer):
         if barred := self._barred(asked, "status"):
             return barred
         if commit not in self.commits:
-            return ForgeAnswer(status=422, data={"message": f"No commit found for SHA: {commit}", "documentation_url": DOCUMENTS})
+            return ForgeAnswer(
+                status=422,
+                data={"message": f"No commit found for SHA: {commit}", "documentation_url": DOCUMENTS},
+            )
         context = body.get("context", "default")
         if body.get("state") not in _STATES:
             return _invalid("Status", "state", "state is not included in the list")
         if len(body.get("description") or "") > 140:
             return _invalid("Status", "description", "description is too long (maximum is 140 characters)")
         if sum(one.commit == commit and one.context == context for one in self.statuses) >= 1000:
-            return _invalid("Status", "context", "This SHA and context has reached the maximum number of statuses.")
+            return _invalid(
+                "Status", "context", "This SHA and context has reached the maximum number of statuses."
+            )
         text, url = body.get("description") or "", body.get("target_url") or ""
         made = HostedStatus(self.next_id(), commit, context, body["state"], text, url)
         self.statuses.append(made)
@@ -167,7 +205,9 @@ class GitHubServer(ForgeServer):
         if not text:
             return _invalid("IssueComment", "body", "body cannot be blank")
         if len(text) > MOST_CHARACTERS:
-            return _invalid("IssueComment", "data", f"Body is too long (maximum is {MOST_CHARACTERS} characters)")
+            return _invalid(
+                "IssueComment", "data", f"Body is too long (maximum is {MOST_CHARACTERS} characters)"
+            )
         return None
 
     def _pull(self, pull: HostedPull) -> dict[str, Any]:
@@ -188,7 +228,15 @@ class GitHubServer(ForgeServer):
 
 def _invalid(resource: str, field: str, message: str) -> ForgeAnswer:
     errors = [{"resource": resource, "code": "custom", "field": field, "message": message}]
-    return ForgeAnswer(status=422, data={"message": "Validation Failed", "errors": errors, "documentation_url": DOCUMENTS, "status": "422"})
+    return ForgeAnswer(
+        status=422,
+        data={
+            "message": "Validation Failed",
+            "errors": errors,
+            "documentation_url": DOCUMENTS,
+            "status": "422",
+        },
+    )
 
 
 def _person(person: Person) -> dict[str, Any]:
@@ -200,4 +248,10 @@ def _comment(one: HostedComment) -> dict[str, Any]:
 
 
 def _status(one: HostedStatus) -> dict[str, Any]:
-    return {"id": one.id, "state": one.state, "context": one.context, "description": one.text or None, "target_url": one.url or None}
+    return {
+        "id": one.id,
+        "state": one.state,
+        "context": one.context,
+        "description": one.text or None,
+        "target_url": one.url or None,
+    }

@@ -12,7 +12,14 @@ from tests.forges.state import HostedComment, HostedPull, HostedStatus, Person
 MOST_CHARACTERS = 1_000_000
 _PROJECT = r"/projects/([^/]+)"
 _STATES = ("pending", "running", "success", "failed", "canceled", "skipped")
-_EVENTS = {"pending": "enqueue", "running": "run", "success": "success", "failed": "drop", "canceled": "cancel", "skipped": "skip"}
+_EVENTS = {
+    "pending": "enqueue",
+    "running": "run",
+    "success": "success",
+    "failed": "drop",
+    "canceled": "cancel",
+    "skipped": "skip",
+}
 
 
 class GitLabServer(ForgeServer):
@@ -42,7 +49,10 @@ class GitLabServer(ForgeServer):
     # -- the rules of the house --------------------------------------------------------------------------
 
     def authenticated(self, asked: ForgeRequest) -> bool:
-        return asked.headers.get("private-token") == self.token or asked.headers.get("authorization") == f"Bearer {self.token}"
+        return (
+            asked.headers.get("private-token") == self.token
+            or asked.headers.get("authorization") == f"Bearer {self.token}"
+        )
 
     def refused(self, status: int, what: str = "Project ") -> ForgeAnswer:
         words = {401: "401 Unauthorized", 403: "403 Forbidden", 404: f"404 {what}Not Found"}
@@ -53,7 +63,11 @@ class GitLabServer(ForgeServer):
         return ForgeAnswer(status=429, data={"message": "Retry later"}, headers=headers)
 
     def leading_on(self, asked: ForgeRequest, page: int, pages: int) -> Mapping[str, str]:
-        headers = {"X-Page": str(page), "X-Next-Page": str(page + 1) if page < pages else "", "X-Total-Pages": str(pages)}
+        headers = {
+            "X-Page": str(page),
+            "X-Next-Page": str(page + 1) if page < pages else "",
+            "X-Total-Pages": str(pages),
+        }
         return {**headers, **(super().leading_on(asked, page, pages) if self.links else {})}
 
     def _barred(self, asked: ForgeRequest, right: str) -> ForgeAnswer | None:
@@ -62,7 +76,9 @@ class GitLabServer(ForgeServer):
         if right in self.rights:
             return None
         text = "The request requires higher privileges than provided by the access token."
-        return ForgeAnswer(status=403, data={"error": "insufficient_scope", "error_description": text, "scope": "api"})
+        return ForgeAnswer(
+            status=403, data={"error": "insufficient_scope", "error_description": text, "scope": "api"}
+        )
 
     # -- endpoints ---------------------------------------------------------------------------------------
 
@@ -74,12 +90,15 @@ class GitLabServer(ForgeServer):
         found = [
             pull
             for pull in self.pulls.values()
-            if state in ("all", {"open": "opened"}.get(pull.state, pull.state)) and target in (None, pull.base)
+            if state in ("all", {"open": "opened"}.get(pull.state, pull.state))
+            and target in (None, pull.base)
         ]
         if asked.query.get("sort", "desc") == "desc":
             found.reverse()
         page, headers = self.paged(asked, found, 20)
-        return self._barred(asked, "read") or ForgeAnswer(data=[self._pull(pull) for pull in page], headers=headers)
+        return self._barred(asked, "read") or ForgeAnswer(
+            data=[self._pull(pull) for pull in page], headers=headers
+        )
 
     def one_merge(self, asked: ForgeRequest) -> ForgeAnswer:
         barred = self._barred(asked, "read")
@@ -91,7 +110,9 @@ class GitLabServer(ForgeServer):
         barred = self._barred(asked, "read")
         if barred or asked.match[1] not in self.commits:
             return barred or self.refused(404, "Commit ")
-        going_in = [pull for pull in self.pulls.values() if pull.state == "open" and asked.match[1] in pull.heads]
+        going_in = [
+            pull for pull in self.pulls.values() if pull.state == "open" and asked.match[1] in pull.heads
+        ]
         page, headers = self.paged(asked, [*going_in, *self.landed(asked.match[1])], 20)
         return ForgeAnswer(data=[self._pull(pull) for pull in page], headers=headers)
 
@@ -110,7 +131,9 @@ class GitLabServer(ForgeServer):
         wrong = self._barred(asked, "comment") or self._wrong_body(asked)
         if wrong or asked.number not in self.pulls:
             return wrong or self.refused(404, "")
-        return ForgeAnswer(status=201, data=_note(self.found(self.comment(asked.number, asked.body["body"], self.me.login))))
+        return ForgeAnswer(
+            status=201, data=_note(self.found(self.comment(asked.number, asked.body["body"], self.me.login)))
+        )
 
     def update_note(self, asked: ForgeRequest) -> ForgeAnswer:
         wrong = self._barred(asked, "comment") or self._wrong_body(asked)
@@ -131,7 +154,9 @@ class GitLabServer(ForgeServer):
     def list_statuses(self, asked: ForgeRequest) -> ForgeAnswer:
         newest = {one.context: one for one in self.statuses if one.commit == asked.match[1]}
         page, headers = self.paged(asked, list(newest.values()), 20)
-        return self._barred(asked, "read") or ForgeAnswer(data=[_status(one) for one in page], headers=headers)
+        return self._barred(asked, "read") or ForgeAnswer(
+            data=[_status(one) for one in page], headers=headers
+        )
 
     def create_status(self, asked: ForgeRequest) -> ForgeAnswer:
         barred, body = self._barred(asked, "status"), asked.body
@@ -142,17 +167,27 @@ class GitLabServer(ForgeServer):
         if body.get("state") not in _STATES:
             return ForgeAnswer(status=400, data={"error": "state does not have a valid value"})
         if len(body.get("description") or "") > 255:
-            return ForgeAnswer(status=400, data={"message": {"description": ["is too long (maximum is 255 characters)"]}})
+            return ForgeAnswer(
+                status=400, data={"message": {"description": ["is too long (maximum is 255 characters)"]}}
+            )
         return self._transition(asked.match[1], body)
 
     def _is_on_no_branch(self, commit: str) -> bool:
-        """The head of a fork's merge request is known by `refs/merge-requests` alone, and GitLab looks for branches."""
-        return any(pull.fork and commit in pull.heads and pull.state != "merged" for pull in self.pulls.values())
+        """The head of a fork's merge request is known by `refs/merge-requests` alone, and GitLab looks for
+        branches.
+        """
+        return any(
+            pull.fork and commit in pull.heads and pull.state != "merged" for pull in self.pulls.values()
+        )
 
     def _transition(self, commit: str, body: Mapping[str, str]) -> ForgeAnswer:
         """A status that is under way changes; one that has ended is followed by another."""
         name, state = body.get("name", "default"), body["state"]
-        going = [one for one in self.statuses if one.commit == commit and one.context == name and one.state in ("pending", "running")]
+        going = [
+            one
+            for one in self.statuses
+            if one.commit == commit and one.context == name and one.state in ("pending", "running")
+        ]
         if not going:
             going = [HostedStatus(self.next_id(), commit, name, "created", "", "")]
             self.statuses += going
@@ -160,7 +195,10 @@ class GitLabServer(ForgeServer):
         status.text, status.url = body.get("description", ""), body.get("target_url", "")
         if status.state == state and self.strict:
             event = _EVENTS[state]
-            text = f'Cannot transition status via :{event} from :{state} (Reason(s): Status cannot transition via "{event}")'
+            text = (
+                f"Cannot transition status via :{event} from :{state} (Reason(s): Status cannot transition"
+                f' via "{event}")'
+            )
             return ForgeAnswer(status=400, data={"message": text})
         status.state = state
         return ForgeAnswer(status=201, data=_status(status))
@@ -173,10 +211,17 @@ class GitLabServer(ForgeServer):
         if text is None:
             return ForgeAnswer(status=400, data={"error": "body is missing"})
         if not text:
-            return ForgeAnswer(status=400, data={"message": '400 Bad request - Note {:note=>["can\'t be blank"]}'})
+            return ForgeAnswer(
+                status=400, data={"message": '400 Bad request - Note {:note=>["can\'t be blank"]}'}
+            )
         if len(text) > MOST_CHARACTERS:
             return ForgeAnswer(
-                status=400, data={"message": '400 Bad request - Note {:note=>["is too long (maximum is 1000000 characters)"]}'}
+                status=400,
+                data={
+                    "message": (
+                        '400 Bad request - Note {:note=>["is too long (maximum is 1000000 characters)"]}'
+                    )
+                },
             )
         return None
 
@@ -202,8 +247,20 @@ def _person(person: Person) -> dict[str, Any]:
 
 
 def _note(one: HostedComment) -> dict[str, Any]:
-    return {"id": one.id, "body": one.body, "author": _person(one.author), "system": one.system, "noteable_type": "MergeRequest"}
+    return {
+        "id": one.id,
+        "body": one.body,
+        "author": _person(one.author),
+        "system": one.system,
+        "noteable_type": "MergeRequest",
+    }
 
 
 def _status(one: HostedStatus) -> dict[str, Any]:
-    return {"id": one.id, "status": one.state, "name": one.context, "description": one.text or None, "target_url": one.url or None}
+    return {
+        "id": one.id,
+        "status": one.state,
+        "name": one.context,
+        "description": one.text or None,
+        "target_url": one.url or None,
+    }

@@ -1,4 +1,6 @@
-"""What the three servers have in common: HTTP on loopback, tokens and their rights, a budget of requests, pages, faults."""
+"""What the three servers have in common: HTTP on loopback, tokens and their rights, a budget of requests,
+pages, faults.
+"""
 
 from __future__ import annotations
 
@@ -56,9 +58,10 @@ class ForgeAnswer(Struct, frozen=True, kw_only=True):
 class ForgeServer(Hosted):
     """A forge with one repository. Switches may be set at any time.
 
-    `rights` are what the token may do (read, comment, status); `budget` is the number of requests until the rate limit, None for no
-    limit; `script` are answers that the next requests get without being looked at; `most` is the greatest page; unless it
-    `keeps_alive`, it closes each connection after its answer without having said so.
+    `rights` are what the token may do (read, comment, status); `budget` is the number of requests until the
+    rate limit, None for no limit; `script` are answers that the next requests get without being looked at;
+    `most` is the greatest page; unless it `keeps_alive`, it closes each connection after its answer without
+    having said so.
     """
 
     kind: ClassVar[str]
@@ -95,10 +98,23 @@ class ForgeServer(Hosted):
     def config(self, folder: Path, **more: str) -> ForgeConfig:
         """The configuration that leads here, with a token file in the folder."""
         (folder / "token").write_text(f"{self.token}\n")
-        fields = {"kind": self.kind, "url": self.url, "repository": self.repository, "tokenFile": "token", "allowInsecure": True}
+        fields = {
+            "kind": self.kind,
+            "url": self.url,
+            "repository": self.repository,
+            "tokenFile": "token",
+            "allowInsecure": True,
+        }
         return ForgeConfig.model_validate({**fields, **more})
 
-    def forge(self, folder: Path, *, timeout: float = 20.0, sleep: Callable[[float], None] = lambda _: None, **more: str) -> Forge:
+    def forge(
+        self,
+        folder: Path,
+        *,
+        timeout: float = 20.0,
+        sleep: Callable[[float], None] = lambda _: None,
+        **more: str,
+    ) -> Forge:
         """The adapter, which takes no time for its pauses."""
         return forge(self.config(folder, **more), folder, timeout=timeout, sleep=sleep, jitter=lambda: 0.5)
 
@@ -110,7 +126,9 @@ class ForgeServer(Hosted):
         self._http.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.ending.set()
         self._http.stop()
 
@@ -132,7 +150,9 @@ class ForgeServer(Hosted):
         """Headers of every answer."""
         return {}
 
-    def paged(self, asked: ForgeRequest, items: Sequence[object], default: int = 30) -> tuple[list[Any], Mapping[str, str]]:
+    def paged(
+        self, asked: ForgeRequest, items: Sequence[object], default: int = 30
+    ) -> tuple[list[Any], Mapping[str, str]]:
         """One page, and the headers that lead on."""
         size = min(self.most, int(asked.query.get(self.size, default)))
         page = int(asked.query.get("page", 1))
@@ -142,7 +162,11 @@ class ForgeServer(Hosted):
     def leading_on(self, asked: ForgeRequest, page: int, pages: int) -> Mapping[str, str]:
         """The Link header, by which all three lead on."""
         links = [("next", page + 1), ("last", pages)] if page < pages else []
-        return {"Link": ", ".join(f'<{self._linked(asked, number)}>; rel="{rel}"' for rel, number in links)} if links else {}
+        return (
+            {"Link": ", ".join(f'<{self._linked(asked, number)}>; rel="{rel}"' for rel, number in links)}
+            if links
+            else {}
+        )
 
     def _linked(self, asked: ForgeRequest, page: int) -> str:
         return f"{self.link_root or self.url}{asked.path}?{urlencode({**asked.query, 'page': page})}"
@@ -170,7 +194,12 @@ class ForgeServer(Hosted):
             if match and method == asked.method:
                 answer: Callable[[ForgeRequest], ForgeAnswer] = getattr(self, name)
                 named = ForgeRequest(
-                    method=method, path=asked.path, query=asked.query, headers=asked.headers, body=asked.body, match=match.groups()
+                    method=method,
+                    path=asked.path,
+                    query=asked.query,
+                    headers=asked.headers,
+                    body=asked.body,
+                    match=match.groups(),
                 )
                 return answer(named)
         return self.refused(404)
@@ -202,15 +231,28 @@ class _ForgeHandler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = json.loads(content) if content else None
-        return ForgeRequest(method=self.command, path=parts.path, query=dict(parse_qsl(parts.query)), headers=headers, body=body)
+        return ForgeRequest(
+            method=self.command,
+            path=parts.path,
+            query=dict(parse_qsl(parts.query)),
+            headers=headers,
+            body=body,
+        )
 
     def _fail(self, trouble: Trouble) -> None:
         if trouble in (Trouble.LIMIT, Trouble.FAILURE, Trouble.GATEWAY):
-            return self._say(ForgeAnswer(status=int(trouble.value), data={"message": "trouble"}, headers={"Retry-After": "1"}))
+            return self._say(
+                ForgeAnswer(
+                    status=int(trouble.value), data={"message": "trouble"}, headers={"Retry-After": "1"}
+                )
+            )
         if trouble is Trouble.GARBAGE:
             return self._send(200, GARBAGE, {"Content-Type": "text/html"})
         if trouble is Trouble.SILENCE:
-            while not self.server.forge.ending.is_set() and not select.select([self.connection], [], [], 0.05)[0]:
+            while (
+                not self.server.forge.ending.is_set()
+                and not select.select([self.connection], [], [], 0.05)[0]
+            ):
                 pass
         return self._end()
 

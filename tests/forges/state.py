@@ -81,12 +81,20 @@ class Hosted:
         return self.me if login == self.me.login else Person(100 + sum(login.encode()), login)
 
     def open_pull(
-        self, head: str, *, base: str = "", title: str = "A change of policies", author: str = "alice", fork: bool = False
+        self,
+        head: str,
+        *,
+        base: str = "",
+        title: str = "A change of policies",
+        author: str = "alice",
+        fork: bool = False,
     ) -> int:
         """Open a pull request; its number."""
         with self.lock:
             number = len(self.pulls) + 1
-            self.pulls[number] = HostedPull(number, title, self.person(author), [head], base or self.branch, fork)
+            self.pulls[number] = HostedPull(
+                number, title, self.person(author), [head], base or self.branch, fork
+            )
             self.commits.add(head)
             return number
 
@@ -136,7 +144,9 @@ class Hosted:
     def own_comments(self, number: int) -> list[str]:
         """The bodies of what our account wrote, oldest first."""
         with self.lock:
-            return [one.body for one in self.comments_of(number) if one.author.id == self.me.id and not one.system]
+            return [
+                one.body for one in self.comments_of(number) if one.author.id == self.me.id and not one.system
+            ]
 
     def newest_statuses(self, commit: str) -> dict[str, tuple[str, str]]:
         """Context -> (state in the forge's words, text)."""
@@ -145,4 +155,8 @@ class Hosted:
 
     def landed(self, commit: str) -> list[HostedPull]:
         """The pull requests that this commit is of, or that it merged."""
-        return [pull for pull in self.pulls.values() if commit in (*pull.heads, pull.merge_commit, pull.squash_commit)]
+        return [
+            pull
+            for pull in self.pulls.values()
+            if commit in (*pull.heads, pull.merge_commit, pull.squash_commit)
+        ]

@@ -1,4 +1,5 @@
-"""Golden cases: a folder each with policies.yaml -> expected.yaml and findings.txt. `pytest --update-golden` writes them anew.
+"""Golden cases: a folder each with policies.yaml -> expected.yaml and findings.txt. `pytest --update-golden`
+writes them anew.
 
 Facts are the folder's own facts.yaml, else those of its mesh's folder.
 """

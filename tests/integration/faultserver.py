@@ -1,4 +1,6 @@
-"""A small real HTTP server with the faults that a real API server cannot be made to show: it is not a model of one."""
+"""A small real HTTP server with the faults that a real API server cannot be made to show: it is not a model
+of one.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ class FaultServer(ThreadingHTTPServer):
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.shutdown()
         self._thread.join()
         self.server_close()

@@ -1,4 +1,6 @@
-"""What the tests of the Kubernetes adapter share: clusters on the lab's servers, objects, and plans of one step."""
+"""What the tests of the Kubernetes adapter share: clusters on the lab's servers, objects, and plans of one
+step.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,12 @@ from gitmesh.ports import Translator
 from tests.lab.apiserver import ApiServer
 
 NETWORKING = "networking.istio.io"
-VIRTUAL_SERVICE = ApiKind(group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1", "v1beta1"))
-DESTINATION_RULE = ApiKind(group=NETWORKING, kind="DestinationRule", plural="destinationrules", versions=("v1",))
+VIRTUAL_SERVICE = ApiKind(
+    group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1", "v1beta1")
+)
+DESTINATION_RULE = ApiKind(
+    group=NETWORKING, kind="DestinationRule", plural="destinationrules", versions=("v1",)
+)
 KINDS = (VIRTUAL_SERVICE, DESTINATION_RULE)
 DEADLINE = 10.0
 HOME = "mesh-home"
@@ -34,7 +40,9 @@ WRITER = cast(
         homes=(HOME,),
         resources=KINDS,
         configmaps=lambda namespace, name: name == "mesh-settings",
-        configured_by=lambda deployment: ("mesh-settings",) if deployment["metadata"]["name"] == "control" else (),
+        configured_by=lambda deployment: (
+            ("mesh-settings",) if deployment["metadata"]["name"] == "control" else ()
+        ),
         detect=lambda objects: (),
         member=lambda pod, labels, meshes: None,
     ),
@@ -49,9 +57,13 @@ def cluster_at(endpoint: Endpoint, *, timeout: float = DEADLINE, enforce: bool =
 
 
 @contextmanager
-def lab_cluster(server: ApiServer, folder: Path, *, timeout: float = DEADLINE, enforce: bool = True) -> Iterator[KubeCluster]:
+def lab_cluster(
+    server: ApiServer, folder: Path, *, timeout: float = DEADLINE, enforce: bool = True
+) -> Iterator[KubeCluster]:
     """The lab's server as admin."""
-    cluster = cluster_at(read_kubeconfig(server.kubeconfig(folder / "admin")), timeout=timeout, enforce=enforce)
+    cluster = cluster_at(
+        read_kubeconfig(server.kubeconfig(folder / "admin")), timeout=timeout, enforce=enforce
+    )
     try:
         yield cluster
     finally:
@@ -77,7 +89,13 @@ def body(key: ObjectKey, spec: Mapping[str, Any], *, owned: bool = True) -> dict
     return {"apiVersion": f"{key.group}/v1", "kind": key.kind, "metadata": metadata, "spec": dict(spec)}
 
 
-def step(action: Action, key: ObjectKey, spec: Mapping[str, Any] | None = None, live: Live | None = None, **more: Any) -> Change:
+def step(
+    action: Action,
+    key: ObjectKey,
+    spec: Mapping[str, Any] | None = None,
+    live: Live | None = None,
+    **more: Any,
+) -> Change:
     """One step of a plan, made from a live object where there is one."""
     seen = {"before": live.body, "uid": live.uid, "resource_version": live.resource_version} if live else {}
     content = canonical(body(key, spec)) if spec is not None else None
@@ -111,5 +129,9 @@ def spec_of(server: ApiServer, key: ObjectKey) -> Any:
 
 def edit(server: ApiServer, key: ObjectKey, patch: Mapping[str, Any], manager: str = "kubectl-edit") -> None:
     """What a person does with kubectl edit."""
-    path = server.client.resource_path(f"{key.group}/v1" if key.group else "v1", key.kind, key.namespace, key.name)
-    server.client.call("PATCH", f"{path}?fieldManager={manager}", patch, content_type="application/merge-patch+json")
+    path = server.client.resource_path(
+        f"{key.group}/v1" if key.group else "v1", key.kind, key.namespace, key.name
+    )
+    server.client.call(
+        "PATCH", f"{path}?fieldManager={manager}", patch, content_type="application/merge-patch+json"
+    )

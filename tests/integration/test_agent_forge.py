@@ -1,4 +1,5 @@
-"""`gitmesh agent` with a forge, as users run it: a process, a real git server, the servers of three forges, one team at work.
+"""`gitmesh agent` with a forge, as users run it: a process, a real git server, the servers of three forges,
+one team at work.
 
 The interval is an hour, so that whatever happens in a test happens because the forge said so.
 """
@@ -82,8 +83,12 @@ class ForgeTeam:
 
     def calls(self, agent: Agent, *, secret: str = SECRET, ref: str = "", size: int = 0) -> int:
         """The forge calls the webhook; the HTTP status."""
-        body = json.dumps({"ref": ref, "repository": {"full_name": self.forge.repository}, "fill": "x" * size}).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{agent.port}/webhook", data=body, headers=self._proof(secret, body))
+        body = json.dumps(
+            {"ref": ref, "repository": {"full_name": self.forge.repository}, "fill": "x" * size}
+        ).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{agent.port}/webhook", data=body, headers=self._proof(secret, body)
+        )
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 return int(answer.status)
@@ -131,7 +136,12 @@ class ForgeTeam:
 
     def heads(self) -> list[str]:
         """The heads that the store of reviews keeps."""
-        ran = subprocess.run(["git", f"--git-dir={self.store('.reviews')}", "for-each-ref"], capture_output=True, text=True, check=True)
+        ran = subprocess.run(
+            ["git", f"--git-dir={self.store('.reviews')}", "for-each-ref"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return [line for line in ran.stdout.splitlines() if "/heads/" in line]
 
 
@@ -155,28 +165,42 @@ def test_opened_reviewed_forced_merged_and_applied(team: ForgeTeam) -> None:
     with shop.agent() as agent:
         agent.ready()
         first = shop.repo.tip()
-        agent.until(lambda: all(team.status(first, one) == SUCCESS for one in CONTEXTS), "statuses of the commit in force")
+        agent.until(
+            lambda: all(team.status(first, one) == SUCCESS for one in CONTEXTS),
+            "statuses of the commit in force",
+        )
 
         head = team.open(timeout="2s")
         assert team.calls(agent) == 200
-        agent.until(lambda: f"head={head}" in team.comment() and team.status(head, REVIEW) == SUCCESS, "the review")
-        asked = [(one.body["state"], one.body["description"]) for one in forge.requests("POST", f"statuses/{head}")]
+        agent.until(
+            lambda: f"head={head}" in team.comment() and team.status(head, REVIEW) == SUCCESS, "the review"
+        )
+        asked = [
+            (one.body["state"], one.body["description"]) for one in forge.requests("POST", f"statuses/{head}")
+        ]
         assert len(set(asked)) == 2, "pending, then what came of it"
-        assert len(asked) == (4 if forge.kind == "gitlab" else 2), "GitLab says of each that it wants to be told the ref, too"
+        assert len(asked) == (4 if forge.kind == "gitlab" else 2), (
+            "GitLab says of each that it wants to be told the ref, too"
+        )
         assert "timeout" in team.comment()
         assert "2s" in team.comment()
         assert team.live() == "1s", "nothing of a pull request is in force"
 
         forced = team.push(timeout="3s")
         team.calls(agent)
-        agent.until(lambda: f"head={forced}" in team.comment() and team.status(forced, REVIEW) == SUCCESS, "the review of the new head")
+        agent.until(
+            lambda: f"head={forced}" in team.comment() and team.status(forced, REVIEW) == SUCCESS,
+            "the review of the new head",
+        )
         review = team.comment()
         assert "3s" in review
 
         merged = team.merge(timeout="3s")
         team.calls(agent, ref="refs/heads/main")
         agent.until(lambda: team.live() == "3s", "the commit in the cluster")
-        agent.until(lambda: all(team.status(merged, one) == SUCCESS for one in CONTEXTS), "statuses of the merge")
+        agent.until(
+            lambda: all(team.status(merged, one) == SUCCESS for one in CONTEXTS), "statuses of the merge"
+        )
         agent.until(lambda: "After the merge" in team.comment(), "the outcome")
         assert team.comment().startswith(review.rstrip())
         assert f"commit={merged} final=yes" in team.comment()
@@ -210,7 +234,9 @@ def test_a_refused_tip_is_a_failure_with_its_place(team: ForgeTeam) -> None:
         agent.ready()
         bad = team.commit(timout="2s")
         team.calls(agent, ref="refs/heads/main")
-        agent.until(lambda: all(team.status(bad, one) in ("failure", "failed") for one in CONTEXTS), "the failure")
+        agent.until(
+            lambda: all(team.status(bad, one) in ("failure", "failed") for one in CONTEXTS), "the failure"
+        )
         texts = [team.forge.newest_statuses(bad)[one][1] for one in CONTEXTS]
         assert all(text.startswith("refused: GM202 policies/all.yaml:") for text in texts), texts
         good = team.commit(timeout="2s")

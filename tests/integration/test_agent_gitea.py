@@ -1,4 +1,5 @@
-"""`gitmesh agent` beside a real Gitea that calls its webhook: a change of a fork, reviewed, changed, approved, merged, applied.
+"""`gitmesh agent` beside a real Gitea that calls its webhook: a change of a fork, reviewed, changed,
+approved, merged, applied.
 
 The interval is an hour: whatever happens in time happens because Gitea said so.
 """
@@ -34,14 +35,25 @@ class GiteaTeam:
         url = self.bot.clone_url(self.repository, credentials=False)
         for name, text in {"user": self.bot.name, "token": self.bot.account.token, "secret": SECRET}.items():
             (folder / name).write_text(text, encoding="utf-8")
-        self.shop = Shop(folder, source={"url": url, "interval": "1h", "auth": {"usernameFile": "user", "passwordFile": "token"}})
-        forge = {"kind": "gitea", "url": gitea.url, "repository": self.repository, "tokenFile": "token", "allowInsecure": True}
+        self.shop = Shop(
+            folder,
+            source={"url": url, "interval": "1h", "auth": {"usernameFile": "user", "passwordFile": "token"}},
+        )
+        forge = {
+            "kind": "gitea",
+            "url": gitea.url,
+            "repository": self.repository,
+            "tokenFile": "token",
+            "allowInsecure": True,
+        }
         self.shop.configure(forge={**forge, "webhook": {"secretFile": "secret"}})
         self.number = 0
 
     def comment(self) -> str:
         """The one comment of the agent, "" before it is there."""
-        found = [one.body for one in self.bot.comments(self.repository, self.number) if one.author == self.bot.name]
+        found = [
+            one.body for one in self.bot.comments(self.repository, self.number) if one.author == self.bot.name
+        ]
         assert len(found) < 2
         return found[0] if found else ""
 
@@ -67,7 +79,10 @@ def test_a_change_of_a_fork_from_its_opening_to_the_clusters(tmp_path: Path, git
         agent.ready()
         team.owner.add_hook(team.repository, f"http://127.0.0.1:{agent.port}/webhook", SECRET)
         tip = team.bot.call("GET", f"/repos/{team.repository}/branches/main")["commit"]["id"]
-        agent.until(lambda: all(team.states(tip).get(one) == "success" for one in CONTEXTS), "statuses of the commit in force")
+        agent.until(
+            lambda: all(team.states(tip).get(one) == "success" for one in CONTEXTS),
+            "statuses of the commit in force",
+        )
 
         head = team.guest.write_file(fork, FILE, says("2s"), new_branch="change")
         team.number = team.guest.open_pull(team.repository, f"{team.guest.name}:change").number
@@ -83,7 +98,10 @@ def test_a_change_of_a_fork_from_its_opening_to_the_clusters(tmp_path: Path, git
         team.owner.approve(team.repository, team.number)
         merged = team.owner.merge_pull(team.repository, team.number).merged
         agent.until(lambda: team.live() == "3s", "the change in the cluster")
-        agent.until(lambda: all(team.states(merged).get(one) == "success" for one in CONTEXTS), "statuses of the merge")
+        agent.until(
+            lambda: all(team.states(merged).get(one) == "success" for one in CONTEXTS),
+            "statuses of the merge",
+        )
         agent.until(lambda: f"commit={merged} final=yes" in team.comment(), "the outcome below the review")
         assert f"head={changed}" in team.comment()
         assert agent.metrics()['gitmesh_reviews_total{result="created"}'] == 1

@@ -1,4 +1,6 @@
-"""What a configuration with a forge becomes in the agent: who reviews, who is woken, and what a review is judged by."""
+"""What a configuration with a forge becomes in the agent: who reviews, who is woken, and what a review is
+judged by.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,9 @@ def test_a_plain_folder_has_no_pull_requests(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     folder = {"name": "folder", "path": "folder"}
     assert made(shop, sources=[folder], forge=FORGE)[0] == ForgeParts()
-    parts, polled, setup = made(shop, sources=[folder, {"name": "other", "url": other.url, "allowInsecure": True}], forge=FORGE)
+    parts, polled, setup = made(
+        shop, sources=[folder, {"name": "other", "url": other.url, "allowInsecure": True}], forge=FORGE
+    )
     assert parts.reviewer is not None
     hosting.waking(setup, polled, parts.reviewer)("main")
     assert [one.woken for one in polled] == [0, 1]
@@ -110,7 +114,9 @@ def two(tmp_path: Path) -> tuple[Shop, Repo]:
     return shop, other
 
 
-def test_other_sources_stand_as_they_are_in_force_and_a_cluster_without_facts_is_unknown(two: tuple[Shop, Repo]) -> None:
+def test_other_sources_stand_as_they_are_in_force_and_a_cluster_without_facts_is_unknown(
+    two: tuple[Shop, Repo],
+) -> None:
     shop, other = two
     setup = configuration.read(shop.config, quiet=True)
     repositories = [wiring.git_source(setup, one, shop.root / "stores") for one in setup.config.sources]
@@ -119,25 +125,41 @@ def test_other_sources_stand_as_they_are_in_force_and_a_cluster_without_facts_is
     in_force = other.tip()
     other.commit({"policies/all.yaml": "kind: broken"})
     base = shop.repo.tip()
-    head = shop.repo.commit({"policies/all.yaml": text_of(traffic("ratings", timeout="2s"))}, branch="feature", parent=base)
+    head = shop.repo.commit(
+        {"policies/all.yaml": text_of(traffic("ratings", timeout="2s"))}, branch="feature", parent=base
+    )
     shop.repo.git("update-ref", "refs/pull/1/head", head)
     heads = Heads(repositories[0])
     heads.bring(1, "refs/pull/1/head", head, base)
     facts = facts_of(setup)
     compare = comparing(setup, repositories[0], repositories[1:], heads, translators())
     found = compare(
-        base, head, Standpoint(tip=base, facts={"east": facts["east"]}, others={"other": in_force}), memo=Memo(), clock=time.monotonic
+        base,
+        head,
+        Standpoint(tip=base, facts={"east": facts["east"]}, others={"other": in_force}),
+        memo=Memo(),
+        clock=time.monotonic,
     )
     assert (found.base, found.head) == (base, head)
     assert found.appeared == ()
     assert [delta.key.name for delta in found.clusters["east"].objects] == ["ratings"]
     assert found.clusters["west"].unknown
     memo = Memo()
-    compare(base, head, Standpoint(tip=base, facts=facts, others={"other": in_force}), memo=memo, clock=time.monotonic)
+    compare(
+        base,
+        head,
+        Standpoint(tip=base, facts=facts, others={"other": in_force}),
+        memo=memo,
+        clock=time.monotonic,
+    )
     assert memo.facts.keys() == facts.keys()
     less = Standpoint(tip=base, facts={"east": facts["east"]}, others={"other": in_force})
-    assert compare(base, head, less, memo=memo, clock=time.monotonic).clusters["west"].unknown, "nothing is left of an earlier review"
-    alone = compare(base, head, Standpoint(tip=base, facts=facts, others={}), memo=Memo(), clock=time.monotonic)
+    assert compare(base, head, less, memo=memo, clock=time.monotonic).clusters["west"].unknown, (
+        "nothing is left of an earlier review"
+    )
+    alone = compare(
+        base, head, Standpoint(tip=base, facts=facts, others={}), memo=Memo(), clock=time.monotonic
+    )
     assert "without source other" in alone.facts
 
 

@@ -1,4 +1,6 @@
-"""`gitmesh agent` while repositories, or a cluster, do not answer: drift is healed, probes are answered, SIGTERM ends it."""
+"""`gitmesh agent` while repositories, or a cluster, do not answer: drift is healed, probes are answered,
+SIGTERM ends it.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,17 @@ def shop_of(root: Path, host: GitHttpServer, intervals: dict[str, str]) -> Shop:
     shop.commit(RATINGS)
     for name in intervals:
         if name != "policies":
-            Repo(root / f"{name}.git").commit({"policies/all.yaml": text_of(traffic("reviews", timeout="2s"))})
+            Repo(root / f"{name}.git").commit(
+                {"policies/all.yaml": text_of(traffic("reviews", timeout="2s"))}
+            )
     sources = [
-        {"name": name, "url": host.url(name), "allowInsecure": True, "paths": ["policies"], "interval": interval}
+        {
+            "name": name,
+            "url": host.url(name),
+            "allowInsecure": True,
+            "paths": ["policies"],
+            "interval": interval,
+        }
         for name, interval in intervals.items()
     ]
     shop.configure(sources=sources)
@@ -46,7 +56,9 @@ def heals(agent: Agent, shop: Shop, seconds: float) -> None:
     agent.until(lambda: timeout_of(shop) == "1s", "heal", seconds)
 
 
-def test_silent_hosts_hold_up_neither_healing_nor_probes_nor_the_end(tmp_path: Path, host: GitHttpServer) -> None:
+def test_silent_hosts_hold_up_neither_healing_nor_probes_nor_the_end(
+    tmp_path: Path, host: GitHttpServer
+) -> None:
     shop = shop_of(tmp_path, host, dict.fromkeys(NAMES, "1s"))
     with shop.agent() as agent:
         agent.ready()
@@ -95,7 +107,9 @@ def test_sigterm_ends_a_first_cycle_that_waits_for_silent_hosts(tmp_path: Path, 
         assert time.monotonic() - began < 15
 
 
-def test_each_source_is_asked_at_its_own_interval_and_counts_as_read_between(tmp_path: Path, host: GitHttpServer) -> None:
+def test_each_source_is_asked_at_its_own_interval_and_counts_as_read_between(
+    tmp_path: Path, host: GitHttpServer
+) -> None:
     shop = shop_of(tmp_path, host, {"policies": "1s", "team-b": "1h"})
     shop.configure(writeBack={"enabled": False})
     with shop.agent() as agent:
@@ -131,14 +145,18 @@ def test_sync_reads_its_sources_side_by_side(tmp_path: Path, host: GitHttpServer
     assert {name for name in NAMES if any(name in path for path in paths)} == set(NAMES)
 
 
-def test_a_cluster_that_never_answers_holds_up_its_neighbours_for_its_own_deadline_at_most(tmp_path: Path) -> None:
+def test_a_cluster_that_never_answers_holds_up_its_neighbours_for_its_own_deadline_at_most(
+    tmp_path: Path,
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         kubeconfig = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "lab",
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
-            "clusters": [{"name": "lab", "cluster": {"server": f"https://127.0.0.1:{silent.getsockname()[1]}"}}],
+            "clusters": [
+                {"name": "lab", "cluster": {"server": f"https://127.0.0.1:{silent.getsockname()[1]}"}}
+            ],
             "users": [{"name": "lab", "user": {"token": "t"}}],
         }
         (tmp_path / "kubeconfig").write_text(yaml.safe_dump(kubeconfig), encoding="utf-8")
@@ -150,5 +168,7 @@ def test_a_cluster_that_never_answers_holds_up_its_neighbours_for_its_own_deadli
             heals(agent, shop, 15)
             agent.ticks(3)
             assert agent.get("/healthz")[0] == 200
-            assert [line["cluster"] for line in agent.events("finding") if line["code"] == "GM501"] == ["far"], "once"
+            assert [line["cluster"] for line in agent.events("finding") if line["code"] == "GM501"] == [
+                "far"
+            ], "once"
             assert agent.terminate(20) == 0

@@ -1,4 +1,6 @@
-"""The agent tells a forge what became of a commit: once, also after a restart, and below a review that stays as it is."""
+"""The agent tells a forge what became of a commit: once, also after a restart, and below a review that stays
+as it is.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from tests.forges import SERVERS, Faults, ForgeAnswer, ForgeServer, Trouble
 from tests.unit.reports import change, cluster, report
 
 HEAD, MERGED, NEXT = ("c" * 40, "d" * 40, "e" * 40)
-REVIEW = "### GitMesh: 1 to update\n\n```diff\n+ <!-- gitmesh:outcome commit=0000000 final=yes -->\n```\n\nthe end"
+REVIEW = (
+    "### GitMesh: 1 to update\n\n```diff\n+ <!-- gitmesh:outcome commit=0000000 final=yes -->\n```\n\nthe end"
+)
 CONTEXT = "gitmesh/shop/east"
 
 
@@ -32,19 +36,26 @@ class OutcomeClock:
 
 
 class OutcomeWorld:
-    """A forge with one pull request that was reviewed and merged, and publishers that may be started again."""
+    """A forge with one pull request that was reviewed and merged, and publishers that may be started
+    again.
+    """
 
     def __init__(self, folder: Path, server: ForgeServer) -> None:
         self.server, self.clock, self.output = server, OutcomeClock(), io.StringIO()
         self.forge = server.forge(folder)
         self.number = server.open_pull(HEAD)
-        assert post(self.forge, self.number, ReviewComment(key="shop", head=HEAD, at=7, body=REVIEW)) is Posted.CREATED
+        assert (
+            post(self.forge, self.number, ReviewComment(key="shop", head=HEAD, at=7, body=REVIEW))
+            is Posted.CREATED
+        )
         server.merge(self.number, MERGED)
         server.asked.clear()
 
     def publisher(self) -> OutcomePublisher:
         """A process that begins."""
-        return OutcomePublisher(self.forge, "policies", "main", clock=self.clock, log=logger("json", stream=self.output))
+        return OutcomePublisher(
+            self.forge, "policies", "main", clock=self.clock, log=logger("json", stream=self.output)
+        )
 
     def comment(self) -> str:
         """The one of ours."""
@@ -57,7 +68,9 @@ class OutcomeWorld:
 
     def events(self, name: str) -> list[dict[str, str]]:
         """What was logged."""
-        return [line for line in map(json.loads, self.output.getvalue().splitlines()) if line["event"] == name]
+        return [
+            line for line in map(json.loads, self.output.getvalue().splitlines()) if line["event"] == name
+        ]
 
 
 def of(state: State, commit: str = MERGED, *, staged: bool = False) -> Report:
@@ -148,7 +161,10 @@ def test_a_commit_that_the_next_one_follows_too_soon_does_not_wait_for_ever(worl
     state, text = world.server.newest_statuses(MERGED)[CONTEXT]
     assert state in ("error", "failed", "canceled")
     assert text == f"superseded by {NEXT[:12]} before it was applied"
-    assert f"commit {MERGED[:12]}: {NEXT[:12]} came into force before it was applied everywhere" in world.comment()
+    assert (
+        f"commit {MERGED[:12]}: {NEXT[:12]} came into force before it was applied everywhere"
+        in world.comment()
+    )
     assert f"commit={MERGED} final=yes" in world.comment()
     written = world.writes()
     publisher.publish(of(State.SYNCED, NEXT))
@@ -183,11 +199,16 @@ def forged(world: OutcomeWorld) -> None:
 
 
 def overlong(world: OutcomeWorld) -> None:
-    world.server.edit(world.server.comments[0].id, f"{world.comment()}\n{'x' * (world.forge.comment_limit - len(world.comment()) - 50)}")
+    world.server.edit(
+        world.server.comments[0].id,
+        f"{world.comment()}\n{'x' * (world.forge.comment_limit - len(world.comment()) - 50)}",
+    )
 
 
 @pytest.mark.parametrize("what", [without_review, forged, overlong])
-def test_no_comment_is_written_where_there_is_none_of_ours_with_room(world: OutcomeWorld, what: Callable[[OutcomeWorld], None]) -> None:
+def test_no_comment_is_written_where_there_is_none_of_ours_with_room(
+    world: OutcomeWorld, what: Callable[[OutcomeWorld], None]
+) -> None:
     what(world)
     before = [one.body for one in world.server.comments]
     world.publisher().publish(APPLIED)
@@ -208,7 +229,9 @@ def test_a_forge_that_is_down_is_left_alone_for_a_while_and_then_told(world: Out
     publisher.publish(APPLIED)
     assert world.server.newest_statuses(MERGED)[CONTEXT][0] == "success"
     assert "After the merge" in world.comment()
-    assert [line["level"] for line in world.events("the forge was not told what became of a commit")] == ["warning"]
+    assert [line["level"] for line in world.events("the forge was not told what became of a commit")] == [
+        "warning"
+    ]
 
 
 def test_a_token_without_the_right_is_told_with_what_helps(world: OutcomeWorld) -> None:

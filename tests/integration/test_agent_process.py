@@ -56,7 +56,11 @@ def test_it_syncs_answers_probes_applies_a_commit_and_heals_a_hand_edit(shop: Sh
         before = agent.metrics().get('gitmesh_drift_healed_total{cluster="east"}', 0)
         edit_by_hand(shop)
         agent.until(
-            lambda: timeout_of(shop) == "1s" and agent.metrics()['gitmesh_drift_healed_total{cluster="east"}'] == before + 1, "heal"
+            lambda: (
+                timeout_of(shop) == "1s"
+                and agent.metrics()['gitmesh_drift_healed_total{cluster="east"}'] == before + 1
+            ),
+            "heal",
         )
 
 
@@ -71,7 +75,9 @@ def test_a_plain_folder_is_followed_and_a_mistake_in_it_changes_nothing(tmp_path
         agent.ready()
         assert timeout_of(shop) == "1s"
         file.write_text(text_of(BROKEN), encoding="utf-8")
-        agent.until(lambda: agent.metrics().get('gitmesh_source_refused{source="policies"}') == 1, "the refusal")
+        agent.until(
+            lambda: agent.metrics().get('gitmesh_source_refused{source="policies"}') == 1, "the refusal"
+        )
         agent.ticks()
         assert timeout_of(shop) == "1s"
         file.write_text(text_of(traffic("ratings", timeout="2s")), encoding="utf-8")
@@ -89,16 +95,25 @@ def test_metrics_tell_version_sources_clusters_and_each_policy(shop: Shop) -> No
         assert series['gitmesh_source_up{source="policies"}'] == 1
         assert series['gitmesh_cluster_up{cluster="east"}'] == 1
         assert series['gitmesh_cluster_state{cluster="west",state="Synced"}'] == 1
-        assert series['gitmesh_policy_info{kind="TrafficPolicy",name="ratings",namespace="bookshop",state="Synced"}'] == 1
+        assert (
+            series[
+                'gitmesh_policy_info{kind="TrafficPolicy",name="ratings",namespace="bookshop",state="Synced"}'
+            ]
+            == 1
+        )
         assert agent.get("/../../etc/passwd")[0] == 404
 
 
-def test_a_bad_commit_is_refused_and_drift_is_healed_to_the_last_good_one_also_after_a_restart(shop: Shop) -> None:
+def test_a_bad_commit_is_refused_and_drift_is_healed_to_the_last_good_one_also_after_a_restart(
+    shop: Shop,
+) -> None:
     with shop.agent() as agent:
         agent.ready()
         good = shop.repo.tip()
         bad = shop.commit(BROKEN)
-        agent.until(lambda: agent.metrics().get('gitmesh_source_refused{source="policies"}') == 1, "the refusal")
+        agent.until(
+            lambda: agent.metrics().get('gitmesh_source_refused{source="policies"}') == 1, "the refusal"
+        )
         edit_by_hand(shop)
         agent.until(lambda: timeout_of(shop) == "1s", "heal while the tip is refused")
         assert "GM202" in {line["code"] for line in agent.events("finding")}
@@ -107,7 +122,10 @@ def test_a_bad_commit_is_refused_and_drift_is_healed_to_the_last_good_one_also_a
     with shop.agent() as agent:
         agent.until(lambda: timeout_of(shop, cluster="west") == "1s", "heal after a restart on the bad tip")
         agent.ready()
-        agent.until(lambda: shop.seen().get("seen") == {"commit": bad, "state": "Invalid"}, "the refusal in the status")
+        agent.until(
+            lambda: shop.seen().get("seen") == {"commit": bad, "state": "Invalid"},
+            "the refusal in the status",
+        )
         assert shop.seen()["lastGood"] == good
 
 
@@ -131,11 +149,20 @@ def test_X10_SIGTERM_in_the_first_cycle_ends_it_too_and_the_next_start_converges
 
 @pytest.mark.parametrize("seen", ["clusters/east/.gitmesh/ledger.yaml", "*.istio.io/reviews.yaml", "status"])
 def test_X01_SIGKILL_midway_and_the_restart_converges(tmp_path: Path, seen: str) -> None:
-    """Killed when the first intent, an object, or the status branch is seen; nothing is lost, doubled or orphaned."""
+    """Killed when the first intent, an object, or the status branch is seen; nothing is lost, doubled or
+    orphaned.
+    """
     shop = Shop(tmp_path)
     shop.commit_example()
     with shop.agent() as agent:
-        agent.until(lambda: shop.repo.tip("gitmesh-status") if seen == "status" else list(shop.root.rglob(Path(seen).name)), seen)
+        agent.until(
+            lambda: (
+                shop.repo.tip("gitmesh-status")
+                if seen == "status"
+                else list(shop.root.rglob(Path(seen).name))
+            ),
+            seen,
+        )
         agent.process.send_signal(signal.SIGKILL)
         agent.process.wait()
     whole = Shop(tmp_path / "whole")
@@ -170,15 +197,23 @@ def test_S03_the_status_branch_follows_and_quiet_ticks_commit_nothing(shop: Shop
 
 
 def test_the_later_steps_of_a_change_are_no_heals(tmp_path: Path) -> None:
-    """A subset goes a tick after the route that used it; nobody has changed anything in the clusters by hand."""
+    """A subset goes a tick after the route that used it; nobody has changed anything in the clusters by
+    hand.
+    """
     shop = Shop(tmp_path)
 
     def to(version: str) -> None:
-        shop.commit(traffic("reviews", split=[{"destination": {"name": "reviews", "subset": {"version": version}}}]))
+        shop.commit(
+            traffic("reviews", split=[{"destination": {"name": "reviews", "subset": {"version": version}}}])
+        )
 
     def subsets() -> list[str]:
         path = shop.live("reviews", kind="destinationrule.networking.istio.io")
-        return [one["name"] for one in yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]["subsets"]] if path.exists() else []
+        return (
+            [one["name"] for one in yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]["subsets"]]
+            if path.exists()
+            else []
+        )
 
     to("v1")
     with shop.agent() as agent:
@@ -186,7 +221,9 @@ def test_the_later_steps_of_a_change_are_no_heals(tmp_path: Path) -> None:
         to("v2")
         agent.until(lambda: subsets() == ["version-v2"], "the other one alone")
         agent.ticks()
-        assert not sum(value for name, value in agent.metrics().items() if name.startswith("gitmesh_drift_healed_total"))
+        assert not sum(
+            value for name, value in agent.metrics().items() if name.startswith("gitmesh_drift_healed_total")
+        )
         assert not any("healed" in message for message in shop.repo.log("gitmesh-status", "%B"))
 
 
@@ -233,7 +270,11 @@ def test_X13_a_hundred_commits_between_two_ticks_are_one_change(tmp_path: Path) 
             shop.commit(traffic("ratings", timeout=f"{number}s"))
         agent.until(lambda: timeout_of(shop) == "101s", "the last of them")
         agent.ticks()
-        writes = [line for line in agent.events("write") if line["cluster"] == "east" and "ratings" in line["object"]]
+        writes = [
+            line
+            for line in agent.events("write")
+            if line["cluster"] == "east" and "ratings" in line["object"]
+        ]
         assert len(writes) < 20, "commits are not applied one by one"
 
 
@@ -245,7 +286,9 @@ def test_a_defect_in_one_cycle_is_counted_and_the_next_one_works(shop: Shop) -> 
         folder, aside = shop.root / "clusters/east", shop.root / "aside"
         folder.rename(aside)
         folder.write_text("not a folder", encoding="utf-8")
-        agent.until(lambda: agent.metrics()['gitmesh_cluster_up{cluster="east"}'] == 0, "a cluster that is gone")
+        agent.until(
+            lambda: agent.metrics()['gitmesh_cluster_up{cluster="east"}'] == 0, "a cluster that is gone"
+        )
         assert agent.metrics()['gitmesh_cluster_up{cluster="west"}'] == 1
         assert agent.get("/healthz")[0] == 200
         folder.unlink()
@@ -261,13 +304,17 @@ def test_a_configuration_that_is_not_valid_ends_it_with_2_and_a_port_in_use_with
         assert ran.code == 3
         assert "Traceback" not in ran.err
         assert str(agent.port) in ran.err
-        shop.config.write_text("apiVersion: gitmesh.io/v1alpha1\nkind: Config\nsource: []\n", encoding="utf-8")
+        shop.config.write_text(
+            "apiVersion: gitmesh.io/v1alpha1\nkind: Config\nsource: []\n", encoding="utf-8"
+        )
         assert shop.gitmesh("agent").code == 2
         agent.ticks(1)
 
 
 @pytest.mark.e2e
-def test_X10_SIGTERM_ends_a_cycle_that_hangs_within_20_seconds(tmp_path: Path, git_http: GitHttpServer) -> None:
+def test_X10_SIGTERM_ends_a_cycle_that_hangs_within_20_seconds(
+    tmp_path: Path, git_http: GitHttpServer
+) -> None:
     """The repository takes connections and never answers; git's own deadline is later than 20 seconds."""
     git_http.create_repo("silent")
     git_http.hang = True

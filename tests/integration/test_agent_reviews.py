@@ -1,4 +1,6 @@
-"""The agent's reviews of open pull requests: when, of what, within which bounds. A real repository, a Gitea of our own, given time."""
+"""The agent's reviews of open pull requests: when, of what, within which bounds. A real repository, a Gitea
+of our own, given time.
+"""
 
 from __future__ import annotations
 
@@ -42,17 +44,23 @@ class HandClock:
 
 
 class StandInCompare:
-    """Stands in for the pipeline: remembers what it was asked, and says that nothing changes. `before` is called first."""
+    """Stands in for the pipeline: remembers what it was asked, and says that nothing changes. `before` is
+    called first.
+    """
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
         self.before: Callable[[str], None] = lambda _: None
 
-    def __call__(self, base: str, head: str, standpoint: Standpoint, *, memo: Memo, clock: Callable[[], float]) -> Comparison:
+    def __call__(
+        self, base: str, head: str, standpoint: Standpoint, *, memo: Memo, clock: Callable[[], float]
+    ) -> Comparison:
         self.asked.append((base, head))
         self.before(head)
         clock()
-        return Comparison(base=base, head=head, clusters={name: ClusterComparison(name=name) for name in standpoint.facts})
+        return Comparison(
+            base=base, head=head, clusters={name: ClusterComparison(name=name) for name in standpoint.facts}
+        )
 
 
 class ReviewWorld:
@@ -72,7 +80,9 @@ class ReviewWorld:
     def reviewer(self, *, deadline: float = 60.0, heads: Heads | None = None, **facts: str) -> Reviewer:
         """A reviewer that knows facts."""
         used, log = heads or self.heads, logger("json", stream=self.output)
-        one = PullReviewer(self.forge, used, self.compare, instance="shop", wall=lambda: 1_700_000_000.0, log=log)
+        one = PullReviewer(
+            self.forge, used, self.compare, instance="shop", wall=lambda: 1_700_000_000.0, log=log
+        )
         made = Reviewer(
             self.forge,
             used,
@@ -155,7 +165,9 @@ def test_each_head_is_reviewed_once(world: ReviewWorld) -> None:
     assert len(world.events("review")) == 2
 
 
-def test_again_when_it_comes_apart_elsewhere_and_not_when_the_branch_alone_goes_on(world: ReviewWorld) -> None:
+def test_again_when_it_comes_apart_elsewhere_and_not_when_the_branch_alone_goes_on(
+    world: ReviewWorld,
+) -> None:
     number, head = world.open()
     reviewer = world.reviewer()
     reviewer.round()
@@ -171,7 +183,9 @@ def test_again_when_it_comes_apart_elsewhere_and_not_when_the_branch_alone_goes_
     world.repo.move("main", old)
     reviewer.publish(world.report())
     reviewer.round()
-    assert world.compare.asked[2:] == [(old, rebased)], "a branch that was rewritten is another base for the same head"
+    assert world.compare.asked[2:] == [(old, rebased)], (
+        "a branch that was rewritten is another base for the same head"
+    )
 
 
 def test_again_when_facts_moved_but_not_at_each_movement(world: ReviewWorld) -> None:
@@ -195,7 +209,14 @@ def test_without_facts_it_waits_and_asks_nobody(world: ReviewWorld) -> None:
     reviewer = Reviewer(
         world.forge,
         world.heads,
-        PullReviewer(world.forge, world.heads, world.compare, instance="shop", wall=lambda: 0.0, log=logger("json", stream=world.output)),
+        PullReviewer(
+            world.forge,
+            world.heads,
+            world.compare,
+            instance="shop",
+            wall=lambda: 0.0,
+            log=logger("json", stream=world.output),
+        ),
         source="policies",
         branch="main",
         interval=3600.0,
@@ -213,7 +234,9 @@ def test_only_those_into_the_branch(world: ReviewWorld) -> None:
     assert world.compare.asked == []
 
 
-def test_a_round_takes_so_many_and_the_next_one_the_rest(world: ReviewWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_round_takes_so_many_and_the_next_one_the_rest(
+    world: ReviewWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert reviews.MOST_PULLS == 50
     monkeypatch.setattr(reviews, "MOST_PULLS", 2)
     opened = [world.open(f"number {number}", fork=number != 3) for number in range(4)]
@@ -225,7 +248,9 @@ def test_a_round_takes_so_many_and_the_next_one_the_rest(world: ReviewWorld, mon
     assert sorted(world.reviewed()) == sorted(head for _, head in opened)
 
 
-def test_a_head_that_has_nothing_in_common_with_the_branch_is_compared_with_its_tip(world: ReviewWorld) -> None:
+def test_a_head_that_has_nothing_in_common_with_the_branch_is_compared_with_its_tip(
+    world: ReviewWorld,
+) -> None:
     number, _ = world.open()
     orphan = world.repo.commit({FILE: "orphan"}, branch="aside", parent="")
     world.repo.git("update-ref", f"refs/pull/{number}/head", orphan)
@@ -279,7 +304,9 @@ def test_closed_and_merged_ones_are_forgotten(world: ReviewWorld) -> None:
 
 def test_a_head_that_is_too_large_is_not_taken_and_others_are(world: ReviewWorld) -> None:
     large, _ = world.open("x" * 10)
-    blob = world.repo.commit({FILE: "small", "large": bytes(range(256)) * 256}, branch="aside", parent=world.repo.tip())
+    blob = world.repo.commit(
+        {FILE: "small", "large": bytes(range(256)) * 256}, branch="aside", parent=world.repo.tip()
+    )
     world.repo.git("config", "core.compression", "0")
     world.repo.git("config", "pack.compression", "0")
     world.repo.git("update-ref", f"refs/pull/{large}/head", blob)
@@ -425,7 +452,9 @@ def test_a_forge_that_is_down_is_asked_less_and_less_and_told_once(world: Review
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_with_a_third_of_all_calls_failing_there_is_one_comment_in_the_end(world: ReviewWorld, seed: int) -> None:
+def test_with_a_third_of_all_calls_failing_there_is_one_comment_in_the_end(
+    world: ReviewWorld, seed: int
+) -> None:
     number, _ = world.open()
     second, other = world.open("of another")
     kinds = [one for one in Trouble if one is not Trouble.SILENCE]

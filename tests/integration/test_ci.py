@@ -1,4 +1,6 @@
-"""`deploy/ci/`: every step of every workflow, run as its own text says, against a forge and a repository of our own."""
+"""`deploy/ci/`: every step of every workflow, run as its own text says, against a forge and a repository of
+our own.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,16 @@ from tests.gitrepo import Repo
 from tests.pipelines import CI, EXPRESSION, PYTHONPATH, ROOT, Runner, Workflow, filled, workflow
 from tests.shop import EXAMPLE, example_policies
 
-HOSTILE = ("$(touch pwned)", '"; touch pwned; "', "`touch pwned`", "x\ntouch pwned", "--upload-pack=touch pwned")
-WORKFLOWS = sorted(str(path.relative_to(CI)) for folder in ("github", "gitea") for path in (CI / folder).glob("*.yaml"))
+HOSTILE = (
+    "$(touch pwned)",
+    '"; touch pwned; "',
+    "`touch pwned`",
+    "x\ntouch pwned",
+    "--upload-pack=touch pwned",
+)
+WORKFLOWS = sorted(
+    str(path.relative_to(CI)) for folder in ("github", "gitea") for path in (CI / folder).glob("*.yaml")
+)
 FORKED = "$(touch${IFS}pwned)"
 TITLE = "### GitMesh: access unchanged; 0 to create, 2 to change, 0 to delete in 2 clusters"
 
@@ -32,18 +42,33 @@ def configuration(server: ForgeServer) -> str:
     for cluster in config["clusters"]:
         del cluster["directory"]
         cluster["kubeconfig"] = {"path": "not-there", "context": "nobody"}
-    forge = {"kind": server.kind, "url": server.url, "repository": server.repository, "tokenFile": "elsewhere", "allowInsecure": True}
+    forge = {
+        "kind": server.kind,
+        "url": server.url,
+        "repository": server.repository,
+        "tokenFile": "elsewhere",
+        "allowInsecure": True,
+    }
     return yaml.safe_dump({**config, "forge": forge}, sort_keys=False)
 
 
 class Hosting:
-    """A repository at a forge: the example on `main`, published facts, and the merge request 1 from a fork that means no good."""
+    """A repository at a forge: the example on `main`, published facts, and the merge request 1 from a fork
+    that means no good.
+    """
 
     def __init__(self, server: ForgeServer, home: Path) -> None:
         self.server, self.home = server, home
         self.repo = Repo(home / "forge" / server.repository)
-        main = {"gitmesh.yaml": configuration(server), **example_policies(), ".pre-commit-config.yaml": "repos: []\n"}
-        main |= {f".github/workflows/{Path(path).name}": (CI / path).read_text(encoding="utf-8") for path in WORKFLOWS}
+        main = {
+            "gitmesh.yaml": configuration(server),
+            **example_policies(),
+            ".pre-commit-config.yaml": "repos: []\n",
+        }
+        main |= {
+            f".github/workflows/{Path(path).name}": (CI / path).read_text(encoding="utf-8")
+            for path in WORKFLOWS
+        }
         self.repo.commit(main)
         facts = {f"facts/{name}.yaml": discovered(name) for name in ("east", "west")}
         self.repo.commit(facts, branch="gitmesh-status")
@@ -67,7 +92,11 @@ class Hosting:
         return self.repo.update(files, branch=name)
 
     def variables(self) -> Mapping[str, str]:
-        return {"GITHUB_SERVER_URL": f"file://{self.home}/forge", "GITHUB_REPOSITORY": self.server.repository, "GITHUB_SHA": self.head}
+        return {
+            "GITHUB_SERVER_URL": f"file://{self.home}/forge",
+            "GITHUB_REPOSITORY": self.server.repository,
+            "GITHUB_SHA": self.head,
+        }
 
     def context(self) -> Mapping[str, Any]:
         """What the forge says of the event; whatever the author may choose is hostile."""
@@ -78,9 +107,17 @@ class Hosting:
             "head": {"sha": self.head, "ref": HOSTILE[0]},
             "base": {"ref": "main"},
         }
-        run = {"event": "pull_request", "head_sha": self.head, "head_branch": HOSTILE[0], "display_title": HOSTILE[1]}
+        run = {
+            "event": "pull_request",
+            "head_sha": self.head,
+            "head_branch": HOSTILE[0],
+            "display_title": HOSTILE[1],
+        }
         event = {"repository": {"default_branch": "main"}, "workflow_run": run, "pull_request": pull}
-        return {"github": {"event": event, "token": self.server.token}, "secrets": {"GITMESH_FORGE_TOKEN": self.server.token}}
+        return {
+            "github": {"event": event, "token": self.server.token},
+            "secrets": {"GITMESH_FORGE_TOKEN": self.server.token},
+        }
 
     def nothing_ran(self) -> None:
         assert not list(self.home.rglob("pwned"))
@@ -89,8 +126,21 @@ class Hosting:
 @cache
 def discovered(cluster: str) -> str:
     """The facts of a cluster, as the agent publishes them."""
-    command = [sys.executable, "-m", "gitmesh", "discover", "--config", f"{EXAMPLE}/gitmesh.yaml", "--cluster", cluster, "-o", "yaml"]
-    return subprocess.run(command, env={**os.environ, "PYTHONPATH": PYTHONPATH}, check=True, capture_output=True, text=True).stdout
+    command = [
+        sys.executable,
+        "-m",
+        "gitmesh",
+        "discover",
+        "--config",
+        f"{EXAMPLE}/gitmesh.yaml",
+        "--cluster",
+        cluster,
+        "-o",
+        "yaml",
+    ]
+    return subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": PYTHONPATH}, check=True, capture_output=True, text=True
+    ).stdout
 
 
 @pytest.fixture
@@ -126,7 +176,12 @@ class TestText:
         assert not [step.run for step in workflow(path).steps if EXPRESSION.search(step.run)]
 
     def test_only_values_that_no_author_chooses_are_used(self, path: str) -> None:
-        used = {one for step in workflow(path).steps for value in step.env.values() for one in EXPRESSION.findall(str(value))}
+        used = {
+            one
+            for step in workflow(path).steps
+            for value in step.env.values()
+            for one in EXPRESSION.findall(str(value))
+        }
         assert used <= {
             "github.token",
             "secrets.GITMESH_FORGE_TOKEN",
@@ -142,7 +197,9 @@ class TestText:
     def test_a_secret_is_nowhere_near_what_a_pull_request_says(self, path: str) -> None:
         work = workflow(path)
         if "pull_request" in work.on:
-            assert not [value for step in work.steps for value in step.env.values() if "secrets." in str(value)]
+            assert not [
+                value for step in work.steps for value in step.env.values() if "secrets." in str(value)
+            ]
             assert work.permissions in ({"contents": "read"}, {})
         else:
             assert set(work.on) <= {"workflow_run", "pull_request_target"}
@@ -150,7 +207,10 @@ class TestText:
             assert checked_out == ['git checkout --quiet --detach "refs/remotes/origin/$TARGET"']
 
     def test_the_package_is_one_version(self, path: str) -> None:
-        assert all(re.fullmatch(r"gitmesh-reconciler==\d+\.\d+\.\d+", step.env["GITMESH"]) for step in workflow(path).steps)
+        assert all(
+            re.fullmatch(r"gitmesh-reconciler==\d+\.\d+\.\d+", step.env["GITMESH"])
+            for step in workflow(path).steps
+        )
 
 
 def test_github_lets_the_second_one_write_comments_and_statuses_alone() -> None:
@@ -163,7 +223,9 @@ def test_github_lets_the_second_one_write_comments_and_statuses_alone() -> None:
 # --- what they do
 
 
-def ran(hosting: Hosting, path: str, name: str = "runner") -> tuple[list[subprocess.CompletedProcess[str]], Runner, Workflow]:
+def ran(
+    hosting: Hosting, path: str, name: str = "runner"
+) -> tuple[list[subprocess.CompletedProcess[str]], Runner, Workflow]:
     runner, work = Runner(hosting.home / name, hosting.variables()), workflow(path)
     return runner.steps(work, hosting.context()), runner, work
 
@@ -219,7 +281,9 @@ class TestTwoJobs:
 
 @pytest.mark.parametrize("value", HOSTILE)
 @pytest.mark.parametrize("forge", ["github", "gitea"])
-def test_even_what_the_forge_itself_says_is_no_script(forge: str, value: str, request: pytest.FixtureRequest) -> None:
+def test_even_what_the_forge_itself_says_is_no_script(
+    forge: str, value: str, request: pytest.FixtureRequest
+) -> None:
     hosting: Hosting = request.getfixturevalue(forge)
     work, context = workflow(f"{forge}/gitmesh-review.yaml"), hosting.context()
     event = context["github"]["event"]
@@ -235,21 +299,34 @@ def test_even_what_the_forge_itself_says_is_no_script(forge: str, value: str, re
 
 
 class TestGitLab:
-    def job(self, hosting: Hosting, name: str, commit: str) -> tuple[subprocess.CompletedProcess[str], Runner]:
+    def job(
+        self, hosting: Hosting, name: str, commit: str
+    ) -> tuple[subprocess.CompletedProcess[str], Runner]:
         """Run a job in a checkout of a commit, as the runner makes it."""
         head, body = yaml.safe_load_all((CI / "gitlab" / "gitmesh.yml").read_text(encoding="utf-8"))
-        text = re.sub(r"\$\[\[ inputs\.(\w+) \]\]", lambda found: head["spec"]["inputs"][found[1]]["default"], yaml.safe_dump(body))
+        text = re.sub(
+            r"\$\[\[ inputs\.(\w+) \]\]",
+            lambda found: head["spec"]["inputs"][found[1]]["default"],
+            yaml.safe_dump(body),
+        )
         document = yaml.safe_load(text)
         job = {**document[document[name]["extends"]], **document[name]}
         token = hosting.home / "token-file"
         token.write_text(f"{hosting.server.token}\n")
-        branch = {"CI_COMMIT_BRANCH": "main", "GITMESH_FORGE_TOKEN": str(token)} if name == "gitmesh-review" else {}
+        branch = (
+            {"CI_COMMIT_BRANCH": "main", "GITMESH_FORGE_TOKEN": str(token)}
+            if name == "gitmesh-review"
+            else {}
+        )
         runner = Runner(hosting.home / name, {**document["variables"], **branch})
         self.checked_out(hosting, runner, commit)
         return runner.script("\n".join([*job["before_script"], *job["script"]])), runner
 
     def checked_out(self, hosting: Hosting, runner: Runner, commit: str) -> None:
-        lines = f"git init --quiet .\ngit remote add origin {hosting.repo.url}\ngit fetch --quiet origin {commit}\n"
+        lines = (
+            f"git init --quiet .\ngit remote add origin {hosting.repo.url}\ngit fetch --quiet origin"
+            f" {commit}\n"
+        )
         assert runner.script(f"{lines}git checkout --quiet FETCH_HEAD").returncode == 0
 
     def test_the_review_of_every_open_merge_request_is_there_afterwards(self, gitlab: Hosting) -> None:
@@ -291,7 +368,9 @@ class TestGitLab:
 
     def test_the_token_is_only_where_the_branch_is_protected(self) -> None:
         _, body = yaml.safe_load_all((CI / "gitlab" / "gitmesh.yml").read_text(encoding="utf-8"))
-        assert body["gitmesh-review"]["rules"] == [{"if": '$CI_PIPELINE_SOURCE == "schedule" && $CI_COMMIT_REF_PROTECTED == "true"'}]
+        assert body["gitmesh-review"]["rules"] == [
+            {"if": '$CI_PIPELINE_SOURCE == "schedule" && $CI_COMMIT_REF_PROTECTED == "true"'}
+        ]
         users = [name for name, job in body.items() if "GITMESH_FORGE_TOKEN" in yaml.safe_dump(job)]
         assert users == ["gitmesh-review"]
         assert not [name for name, job in body.items() if "$[[" in yaml.safe_dump(job.get("script", ""))]
@@ -307,7 +386,9 @@ class TestPreCommit:
         return {hook["id"]: hook for hook in found}
 
     @pytest.mark.parametrize("name", ["gitmesh-validate", "gitmesh-validate-files"])
-    def test_a_hook_says_whether_the_commit_is_good(self, hooks: Mapping[str, Any], name: str, tmp_path: Path) -> None:
+    def test_a_hook_says_whether_the_commit_is_good(
+        self, hooks: Mapping[str, Any], name: str, tmp_path: Path
+    ) -> None:
         runner = Runner(tmp_path / "runner", {"CI": ""})
         runner.variables["PATH"] += f":{runner.tools}"
         for path, text in {**example_policies(), ".pre-commit-config.yaml": "repos: []\n"}.items():
@@ -318,7 +399,9 @@ class TestPreCommit:
         hook = hooks[name]
         meant = [path for path in files if re.search(hook["files"], path)]
         assert meant
-        line = " ".join([hook["entry"], *hook.get("args", []), *(meant if hook.get("pass_filenames", True) else [])])
+        line = " ".join(
+            [hook["entry"], *hook.get("args", []), *(meant if hook.get("pass_filenames", True) else [])]
+        )
         good = runner.script(line)
         assert good.returncode == 0, said([good])
         (runner.workspace / "policies/reviews.yaml").write_text("kind: [\n")

@@ -1,4 +1,6 @@
-"""`gitmesh status` and `gitmesh history` on real repositories: from the status branch, from a clone alone, and live."""
+"""`gitmesh status` and `gitmesh history` on real repositories: from the status branch, from a clone alone,
+and live.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def without_origin(body: dict[str, Any]) -> dict[str, Any]:
 
 def clone(shop: Shop, where: Path) -> Path:
     """What a colleague has: a clone, and no configuration."""
-    subprocess.run(["git", "clone", "--quiet", shop.repo.url, str(where)], env=environment(shop.root), check=True)
+    subprocess.run(
+        ["git", "clone", "--quiet", shop.repo.url, str(where)], env=environment(shop.root), check=True
+    )
     return where
 
 
@@ -102,10 +106,14 @@ def test_a_hold_is_told_with_its_command_from_both(run: Run, shop: Shop) -> None
     assert waiting["since"]
     assert run(*waiting["command"].split()[1:])[0] == 0, "the command that is printed ends it"
     run("sync")
-    assert waiting["hold"] not in str(document(run, "status", code=2)["waiting"]), "what it deletes is a hold of its own"
+    assert waiting["hold"] not in str(document(run, "status", code=2)["waiting"]), (
+        "what it deletes is a hold of its own"
+    )
 
 
-def test_a_clone_alone_is_enough(run: Run, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clone_alone_is_enough(
+    run: Run, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = document(run, "status")
     monkeypatch.delenv("GITMESH_CONFIG")
     monkeypatch.chdir(clone(shop, tmp_path / "clone"))
@@ -121,32 +129,53 @@ def test_also_a_worktree_and_one_whose_configuration_nobody_trusts(
     expected = document(run, "status")
     monkeypatch.delenv("GITMESH_CONFIG")
     made = clone(shop, tmp_path / "clone")
-    subprocess.run(["git", "-C", str(made), "worktree", "add", "--quiet", "--detach", str(tmp_path / "tree")], check=True)
+    subprocess.run(
+        ["git", "-C", str(made), "worktree", "add", "--quiet", "--detach", str(tmp_path / "tree")], check=True
+    )
     config = yaml.safe_load(shop.config.read_text(encoding="utf-8"))
-    config["sources"] = [{"name": "policies", "url": "https://nowhere.invalid/mesh.git", "paths": ["policies"]}]
+    config["sources"] = [
+        {"name": "policies", "url": "https://nowhere.invalid/mesh.git", "paths": ["policies"]}
+    ]
     (tmp_path / "tree/gitmesh.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     monkeypatch.chdir(tmp_path / "tree")
     assert document(run, "status") == expected
 
 
-def test_a_clone_runs_nothing_that_its_configuration_names(run: Run, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clone_runs_nothing_that_its_configuration_names(
+    run: Run, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("GITMESH_CONFIG")
     made = clone(shop, tmp_path / "clone")
     trap = tmp_path / "trap"
     trap.write_text(f"#!/bin/sh\ntouch {tmp_path / 'ran'}\n")
     trap.chmod(0o755)
-    names = ("core.fsmonitor", "core.pager", "core.sshCommand", "gpg.program", "diff.external", "core.hooksPath", "core.editor")
-    config = {name: str(trap) for name in names} | {"log.showSignature": "true", "remote.origin.promisor": "true"}
+    names = (
+        "core.fsmonitor",
+        "core.pager",
+        "core.sshCommand",
+        "gpg.program",
+        "diff.external",
+        "core.hooksPath",
+        "core.editor",
+    )
+    config = {name: str(trap) for name in names} | {
+        "log.showSignature": "true",
+        "remote.origin.promisor": "true",
+    }
     config |= {"extensions.partialClone": "origin", "remote.origin.url": "ssh://nowhere.invalid/x.git"}
     for name, value in config.items():
-        subprocess.run(["git", "-C", str(made), "config", name, value], env=environment(shop.root), check=True)
+        subprocess.run(
+            ["git", "-C", str(made), "config", name, value], env=environment(shop.root), check=True
+        )
     monkeypatch.chdir(made)
     for words in (("status",), ("history",), ("history", "TrafficPolicy/ratings")):
         assert run(*words)[0] == 0
     assert not (tmp_path / "ran").exists()
 
 
-def test_without_anything_to_read_the_way_out_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_anything_to_read_the_way_out_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("GITMESH_CONFIG")
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
@@ -175,14 +204,18 @@ def test_what_others_put_on_the_branch_is_refused(run: Run, shop: Shop, content:
 
 
 @pytest.mark.parametrize("more", [(), ("--live",)])
-def test_it_is_printed_again_when_it_changes_and_ctrl_c_ends_it_well(run: Run, shop: Shop, more: tuple[str, ...]) -> None:
+def test_it_is_printed_again_when_it_changes_and_ctrl_c_ends_it_well(
+    run: Run, shop: Shop, more: tuple[str, ...]
+) -> None:
     words = ["status", "-w", "--interval", "1", "-o", "json", "--config", str(shop.config), *more]
     command = [sys.executable, "-m", "gitmesh", *words]
     with (shop.root / "seen").open("wb") as output:
         # What runs in the background of a shell inherits that it ignores the interrupt.
         heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         home = environment(shop.root)
-        process = subprocess.Popen(command, cwd=shop.root, env=home, stdout=output, stderr=subprocess.PIPE, preexec_fn=heeding)
+        process = subprocess.Popen(
+            command, cwd=shop.root, env=home, stdout=output, stderr=subprocess.PIPE, preexec_fn=heeding
+        )
 
     def lines() -> list[dict[str, Any]]:
         text = (shop.root / "seen").read_text()
@@ -225,21 +258,27 @@ def test_commits_heals_and_refusals_are_rows(run: Run, shop: Shop) -> None:
     assert "healed in east: VirtualService/bookshop/ratings" in out
     body = document(run, "history", "--limit", "2")
     assert [commit["sources"][0]["refused"] for commit in body["commits"]] == [True, False]
-    assert "(-" in "".join(run("history", "--limit", "2")[1].splitlines()[2:]), "the last row is compared with the one after it"
+    assert "(-" in "".join(run("history", "--limit", "2")[1].splitlines()[2:]), (
+        "the last row is compared with the one after it"
+    )
 
 
 def test_of_one_policy_only_what_changed_its_state(run: Run, shop: Shop) -> None:
     shop.commit(RATINGS, traffic("reviews", timeout="4s"))
     run("sync")
     assert len(run("history")[1].splitlines()) == 3
-    assert len(run("history", "TrafficPolicy/ratings")[1].splitlines()) == 2, "its objects stayed as they were"
+    assert len(run("history", "TrafficPolicy/ratings")[1].splitlines()) == 2, (
+        "its objects stayed as they were"
+    )
     code, out, _ = run("history", "TrafficPolicy/bookshop/reviews")
     assert (code, len(out.splitlines()), "east Synced, west Synced" in out) == (0, 3, True)
     assert run("history", "TrafficPolicy/nobody")[1] == "no such commit on the status branch\n"
     assert run("history", "a b")[0] == 3
 
 
-def test_a_branch_with_sha256_is_read_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_branch_with_sha256_is_read_as_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop = Shop(tmp_path / "shop")
     shop.repo = Repo(tmp_path / "other.git", object_format="sha256")
     shop.configure()

@@ -21,7 +21,13 @@ def gitmesh(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {key: value for key, value in os.environ.items() if not key.startswith(("GITMESH_", "GIT_"))}
     env |= {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / ".cache")}
     return subprocess.run(
-        [sys.executable, "-m", "gitmesh", *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "gitmesh", *arguments],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -57,7 +63,9 @@ def test_a_hand_edit_is_healed(told: tuple[Path, str]) -> None:
     assert "timeout: 30s -> 3s   policies/reviews.yaml:" in third
 
 
-def test_a_bad_commit_is_refused_with_its_finding_and_the_last_good_state_stays(told: tuple[Path, str]) -> None:
+def test_a_bad_commit_is_refused_with_its_finding_and_the_last_good_state_stays(
+    told: tuple[Path, str],
+) -> None:
     fourth = chapter(told[1], 4)
     assert "RevisionRefused" in fourth
     assert "policies/ratings.yaml:10:3: error GM202 UnknownField" in fourth
@@ -72,7 +80,10 @@ def test_the_status_branch_tells_it_again_and_the_end_says_what_to_type(told: tu
     assert "gitmesh diff repo" in text.rpartition("Next:")[2]
     assert len(text.splitlines()) < LONGEST
     branches = subprocess.run(
-        ["git", "-C", str(folder / "shop/origin.git"), "branch", "--list"], capture_output=True, text=True, check=True
+        ["git", "-C", str(folder / "shop/origin.git"), "branch", "--list"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert branches.stdout.split() == ["gitmesh-status", "*", "main"]
 
@@ -92,7 +103,9 @@ def test_what_is_left_behind_can_be_played_with(told: tuple[Path, str]) -> None:
     synced = gitmesh(shop, "sync")
     assert synced.returncode == 0
     assert "0 created, 2 changed" in synced.stdout
-    live = yaml.safe_load((shop / "clusters/east/bookshop/virtualservice.networking.istio.io/ratings.yaml").read_text())
+    live = yaml.safe_load(
+        (shop / "clusters/east/bookshop/virtualservice.networking.istio.io/ratings.yaml").read_text()
+    )
     assert "2s" in {route.get("timeout") for route in live["spec"]["http"]}
 
 
@@ -112,13 +125,17 @@ def test_a_claim_that_does_not_come_true_ends_with_3(tmp_path: Path) -> None:
         "DirectoryCluster.apply = lambda self, plan: ()\n"
         "from gitmesh.cli.main import run\nsys.exit(run(['demo']))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 3
     assert "the demo did not go as it should" in done.stderr
 
 
 def test_git_settings_of_the_user_have_no_part_in_it(tmp_path: Path) -> None:
-    (tmp_path / ".gitconfig").write_text("[commit]\n\tgpgsign = true\n[init]\n\tdefaultBranch = trunk\n[core]\n\thooksPath = /nowhere\n")
+    (tmp_path / ".gitconfig").write_text(
+        "[commit]\n\tgpgsign = true\n[init]\n\tdefaultBranch = trunk\n[core]\n\thooksPath = /nowhere\n"
+    )
     assert gitmesh(tmp_path, "demo").returncode == 0
 
 

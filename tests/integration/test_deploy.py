@@ -1,4 +1,6 @@
-"""`deploy/` on a real API server: the agent under exactly the ServiceAccount that the manifests make, judged by the audit log."""
+"""`deploy/` on a real API server: the agent under exactly the ServiceAccount that the manifests make, judged
+by the audit log.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ class PodShop(Shop):
 
 @dataclass
 class Pod:
-    """What a pod of the Deployment is given: environment, token and certificate; made by the manifests applied before."""
+    """What a pod of the Deployment is given: environment, token and certificate; made by the manifests
+    applied before.
+    """
 
     server: ApiServer
     shop: PodShop
@@ -77,7 +81,9 @@ class Pod:
         assert container["args"] == ["agent", "--config", "/etc/gitmesh/gitmesh.yaml", "--log-format", "json"]
         self.folder.mkdir(exist_ok=True)
         shutil.copyfile(self.server.ca_file, self.folder / "ca.crt")
-        (self.folder / "token").write_text(self.server.serviceaccount_token(NAMESPACE, NAME), encoding="utf-8")
+        (self.folder / "token").write_text(
+            self.server.serviceaccount_token(NAMESPACE, NAME), encoding="utf-8"
+        )
         given = {one["name"]: one.get("value", NAMESPACE) for one in container["env"]}
         assert given == {"POD_NAMESPACE": NAMESPACE, "GITMESH_DEPLOYMENT": NAME}
         host = {"KUBERNETES_SERVICE_HOST": LOOPBACK, "KUBERNETES_SERVICE_PORT": str(self.server.port)}
@@ -100,14 +106,18 @@ Rule = tuple[str, str, str, str]
 
 
 def used(events: list[AuditEvent]) -> set[Rule]:
-    """(verb, group, resource, name or "") of the requests for objects; the name only where a rule could hold it.
+    """(verb, group, resource, name or "") of the requests for objects; the name only where a rule could hold
+    it.
 
     A patch that made an object (201) needs the right to create it, too.
     """
     named = {"configmaps", "deployments"}
     whole = [e for e in events if e.resource and e.api_group != "authorization.k8s.io"]
     made = {("create", e.api_group, e.resource, "") for e in whole if e.verb == "patch" and e.code == 201}
-    return made | {(e.verb, e.api_group, e.resource, e.name if e.resource in named and e.verb != "create" else "") for e in whole}
+    return made | {
+        (e.verb, e.api_group, e.resource, e.name if e.resource in named and e.verb != "create" else "")
+        for e in whole
+    }
 
 
 def granted(folder: str) -> set[Rule]:
@@ -125,7 +135,9 @@ def granted(folder: str) -> set[Rule]:
 
 
 def exercised(events: list[AuditEvent], rights: set[Rule]) -> set[Rule]:
-    """The rights that the requests used; one without a name is for any (each revision of a mesh has a ConfigMap of its own)."""
+    """The rights that the requests used; one without a name is for any (each revision of a mesh has a
+    ConfigMap of its own).
+    """
     return {
         right
         for verb, group, resource, name in used(events)
@@ -134,7 +146,9 @@ def exercised(events: list[AuditEvent], rights: set[Rule]) -> set[Rule]:
     }
 
 
-def test_observe_then_enforce_need_exactly_the_rights_that_the_manifests_give(server: ApiServer, tmp_path: Path) -> None:
+def test_observe_then_enforce_need_exactly_the_rights_that_the_manifests_give(
+    server: ApiServer, tmp_path: Path
+) -> None:
     """One story, as a user would go: first look, then keep."""
     server.kubectl("apply", "-k", str(DEPLOY / "observe"))
     shop = PodShop(tmp_path)
@@ -145,9 +159,12 @@ def test_observe_then_enforce_need_exactly_the_rights_that_the_manifests_give(se
     with pod.agent() as agent:
         agent.ready()
         agent.ticks(2)
-        assert agent.metrics().get('gitmesh_objects{action="create",cluster="here"}', 0) > 10, f"it plans; {agent.log}"
+        assert agent.metrics().get('gitmesh_objects{action="create",cluster="here"}', 0) > 10, (
+            f"it plans; {agent.log}"
+        )
         assert (
-            "GM509" in {line["code"] for line in agent.events("finding")} or agent.metrics()['gitmesh_findings{code="GM509",level="info"}']
+            "GM509" in {line["code"] for line in agent.events("finding")}
+            or agent.metrics()['gitmesh_findings{code="GM509",level="info"}']
         )
     events = asked(server, mark)
     assert [e.request_uri for e in events if e.code == 403] == []
@@ -171,24 +188,43 @@ def enforced(server: ApiServer, pod: Pod) -> None:
     mark = server.audit_mark()
     with pod.agent() as agent:
         agent.ready()
-        agent.until(lambda: agent.metrics().get('gitmesh_cluster_state{cluster="here",state="Synced"}') == 1, "synced")
+        agent.until(
+            lambda: agent.metrics().get('gitmesh_cluster_state{cluster="here",state="Synced"}') == 1, "synced"
+        )
         for group, kind, namespace, name, edited in EDITS:
             path = server.client.resource_path(group, kind, namespace, name)
             before = server.client.call("GET", path)["spec"]
             patch = {"spec": edited}
-            server.client.call("PATCH", f"{path}?fieldManager=kubectl-edit", patch, content_type="application/merge-patch+json")
-            agent.until(lambda path=path, before=before: server.client.call("GET", path)["spec"] == before, f"heal of {path}")
+            server.client.call(
+                "PATCH",
+                f"{path}?fieldManager=kubectl-edit",
+                patch,
+                content_type="application/merge-patch+json",
+            )
+            agent.until(
+                lambda path=path, before=before: server.client.call("GET", path)["spec"] == before,
+                f"heal of {path}",
+            )
         files = {path: text for path, text in example_policies("here").items() if "ratings" not in path}
         pod.shop.repo.commit({**files, "policies/more.yaml": text_of(traffic("ratings", timout="1s"))})
         agent.until(lambda: reasons(server), "an Event")
         pod.shop.repo.commit({name: text for name, text in files.items() if "defaults" not in name})
-        agent.until(lambda: server.get("networking.istio.io/v1", "VirtualService", "bookshop", "ratings") is None, "prune")
+        agent.until(
+            lambda: server.get("networking.istio.io/v1", "VirtualService", "bookshop", "ratings") is None,
+            "prune",
+        )
         pod.shop.repo.commit({name: text for name, text in files.items() if "reviews" in name})
         agent.until(
-            lambda: server.get("security.istio.io/v1", "PeerAuthentication", "istio-system", "default") is None, "prune of the rest"
+            lambda: (
+                server.get("security.istio.io/v1", "PeerAuthentication", "istio-system", "default") is None
+            ),
+            "prune of the rest",
         )
         agent.until(
-            lambda: server.get("security.istio.io/v1", "AuthorizationPolicy", "bookshop", "reviews-allow") is None, "prune of access"
+            lambda: (
+                server.get("security.istio.io/v1", "AuthorizationPolicy", "bookshop", "reviews-allow") is None
+            ),
+            "prune of access",
         )
         agent.ticks(1)
         assert reasons(server) == {"RevisionRefused", "UnknownField"}
@@ -230,11 +266,18 @@ def test_the_manifests_never_grant_secrets_wildcards_or_escalation() -> None:
 
 
 def test_the_pod_meets_the_restricted_standard(server: ApiServer) -> None:
-    """The namespace enforces it: a pod of the template is admitted, one without its securityContext is not."""
+    """The namespace enforces it: a pod of the template is admitted, one without its securityContext is
+    not.
+    """
     server.kubectl("apply", "-k", str(DEPLOY / "enforce"))
     deployment = yaml.safe_load((DEPLOY / "base/deployment.yaml").read_text(encoding="utf-8"))
     template = deployment["spec"]["template"]
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "try", "namespace": NAMESPACE}, "spec": template["spec"]}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "try", "namespace": NAMESPACE},
+        "spec": template["spec"],
+    }
     server.apply(pod, dry_run=True)
     loose = {**pod, "spec": {**template["spec"], "securityContext": {}}}
     with pytest.raises(Exception, match="restricted"):

@@ -1,4 +1,6 @@
-"""The Dockerfile without a container engine: the steps of its build stage are run as uid 65532, and what they make is used."""
+"""The Dockerfile without a container engine: the steps of its build stage are run as uid 65532, and what they
+make is used.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ class Image:
 
     def place(self, text: str) -> str:
         """A text of the Dockerfile with the image's absolute paths moved below `root`."""
-        return re.sub(r"(?<![\w./-])/(opt|src|tmp|var)(?=/|\b)", lambda found: f"{self.root}/{found[1]}", text)
+        return re.sub(
+            r"(?<![\w./-])/(opt|src|tmp|var)(?=/|\b)", lambda found: f"{self.root}/{found[1]}", text
+        )
 
     @property
     def path(self) -> str:
@@ -60,8 +64,12 @@ class Image:
     def base(self) -> None:
         """Python, copied from the one that runs this test: it may lie where only its owner can look."""
         prefix, version = Path(sys.base_prefix), f"python{sys.version_info.major}.{sys.version_info.minor}"
-        ignored = shutil.ignore_patterns("site-packages", "test", "tests", "__pycache__", "idlelib", "config-*")
-        shutil.copytree(prefix / "lib" / version, self.root / "usr/lib" / version, ignore=ignored, symlinks=True)
+        ignored = shutil.ignore_patterns(
+            "site-packages", "test", "tests", "__pycache__", "idlelib", "config-*"
+        )
+        shutil.copytree(
+            prefix / "lib" / version, self.root / "usr/lib" / version, ignore=ignored, symlinks=True
+        )
         (self.root / "usr/bin").mkdir()
         shutil.copy(prefix / "bin" / version, self.root / "usr/bin/python3")
         (self.root / "usr/bin/python").symlink_to("python3")
@@ -83,21 +91,38 @@ class Image:
                 self.run(["sh", "-ec", self.place(arguments)], here)
 
     def copy(self, source: str, target: Path) -> None:
-        """COPY: a folder's content goes into the target; what .dockerignore leaves out is not in the context."""
+        """COPY: a folder's content goes into the target; what .dockerignore leaves out is not in the
+        context.
+        """
         origin = ROOT / source
         if origin.is_dir():
             shutil.copytree(origin, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
-            target = target / origin.name if target.is_dir() or str(target).endswith("/") or source.startswith("requirements/") else target
+            target = (
+                target / origin.name
+                if target.is_dir() or str(target).endswith("/") or source.startswith("requirements/")
+                else target
+            )
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(origin, target)
         for path in (target, *target.rglob("*")) if target.is_dir() else (target.parent, target):
             os.chown(path, UID, UID)
 
-    def run(self, command: list[str], folder: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, command: list[str], folder: Path, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run as uid 65532 without any other group."""
-        given = {key: value for key, value in os.environ.items() if key.startswith(("PIP_", "SSL_")) or key.lower().endswith("_proxy")}
-        home = {"HOME": str(self.root / "home"), "PATH": self.path, "TMPDIR": str(self.root / "tmp"), "LC_ALL": "C.UTF-8"}
+        given = {
+            key: value
+            for key, value in os.environ.items()
+            if key.startswith(("PIP_", "SSL_")) or key.lower().endswith("_proxy")
+        }
+        home = {
+            "HOME": str(self.root / "home"),
+            "PATH": self.path,
+            "TMPDIR": str(self.root / "tmp"),
+            "LC_ALL": "C.UTF-8",
+        }
         home["LD_LIBRARY_PATH"] = str(self.root / "usr/lib")
         done = subprocess.run(
             command,
@@ -154,7 +179,9 @@ def test_what_the_dockerfile_builds_runs_as_65532_on_a_read_only_file_system(ima
     told = image.run(["gitmesh", "demo"], store, env).stdout
     assert "A bad commit is refused" in told
     changed = {path for path, seen in files(image.root).items() if before.get(path) != seen}
-    assert changed == {path for path in changed if {store, image.root / "tmp"} & set(path.parents)}, "written elsewhere"
+    assert changed == {path for path in changed if {store, image.root / "tmp"} & set(path.parents)}, (
+        "written elsewhere"
+    )
     assert not list((installed / "bin").glob("pip*")), "no installer in the image"
     assert not list(installed.rglob("*.egg-link"))
     packages = next((installed / "lib").glob("python3*")) / "site-packages"
@@ -168,7 +195,9 @@ def files(root: Path) -> dict[Path, int]:
 
 
 def freeze(folder: Path) -> None:
-    """Give the folder to root and take every right to write from it, as the image's read-only file system does."""
+    """Give the folder to root and take every right to write from it, as the image's read-only file system
+    does.
+    """
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             os.chown(path, 0, 0)
@@ -178,9 +207,17 @@ def freeze(folder: Path) -> None:
 def test_the_last_stage_is_small_and_without_privileges() -> None:
     last = stages()[-1]
     assert ("USER", f"{UID}:{UID}") in last
-    assert [arguments for name, arguments in last if name == "COPY"] == ["--from=build /opt/gitmesh /opt/gitmesh"]
+    assert [arguments for name, arguments in last if name == "COPY"] == [
+        "--from=build /opt/gitmesh /opt/gitmesh"
+    ]
     (install,) = [arguments for name, arguments in last if name == "RUN"]
-    for wanted in ("git", "ca-certificates", "openssh-client", "--no-install-recommends", "rm -rf /var/lib/apt/lists"):
+    for wanted in (
+        "git",
+        "ca-certificates",
+        "openssh-client",
+        "--no-install-recommends",
+        "rm -rf /var/lib/apt/lists",
+    ):
         assert wanted in install
     assert ("ENTRYPOINT", '["gitmesh"]') in last
 
@@ -189,16 +226,23 @@ def test_every_stage_is_built_on_one_base_that_is_named_by_its_digest() -> None:
     found = instructions((ROOT / "Dockerfile").read_text(encoding="utf-8"))
     assert [arguments for name, arguments in found if name == "FROM"] == ["${BASE} AS build", "${BASE}"]
     name, base = found[0]
-    assert (name, bool(re.fullmatch(r"BASE=docker\.io/library/python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}", base))) == ("ARG", True)
+    assert (
+        name,
+        bool(re.fullmatch(r"BASE=docker\.io/library/python:3\.11-slim-bookworm@sha256:[0-9a-f]{64}", base)),
+    ) == ("ARG", True)
     by_itself = subprocess.run(["make", "-n", "image"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert f"docker build --build-arg BASE='{base.removeprefix('BASE=')}'" in by_itself.stdout
 
     for base in ("", "docker.io/library/python:3.11-slim-bookworm", "python@sha256:1234"):
-        refused = subprocess.run(["make", "-s", "image", f"BASE={base}"], cwd=ROOT, capture_output=True, text=True, check=False)
+        refused = subprocess.run(
+            ["make", "-s", "image", f"BASE={base}"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         assert refused.returncode != 0
         assert "give BASE=NAME@sha256:DIGEST" in refused.stdout
     pinned = f"docker.io/library/python@sha256:{'a' * 64}"
-    named = subprocess.run(["make", "-n", "image", f"BASE={pinned}"], cwd=ROOT, capture_output=True, text=True, check=True)
+    named = subprocess.run(
+        ["make", "-n", "image", f"BASE={pinned}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert f"docker build --build-arg BASE='{pinned}'" in named.stdout
 
 
@@ -213,5 +257,10 @@ def test_every_dependency_is_locked_by_hash_and_no_lock_names_a_host() -> None:
         assert "://" not in text
         assert "--index-url" not in text
     steps = [arguments for name, arguments in stages()[0] if name == "RUN" and "pip install" in arguments]
-    for command in [part for step in steps for part in step.split("&&") if "pip install" in part and "/tmp/wheel" not in part]:
+    for command in [
+        part
+        for step in steps
+        for part in step.split("&&")
+        if "pip install" in part and "/tmp/wheel" not in part
+    ]:
         assert "--require-hashes" in command

@@ -1,4 +1,5 @@
-"""Bad input and a bad world, through the real command line: always a clear finding, the last good state kept, nothing lost.
+"""Bad input and a bad world, through the real command line: always a clear finding, the last good state kept,
+nothing lost.
 
 Directory clusters and real git repositories; `test_kube_world_faults` holds what needs API servers.
 """
@@ -74,7 +75,9 @@ def test_a_branch_that_is_missing_is_a_finding(shop: Shop) -> None:
 
 
 def test_a_followed_branch_becomes_a_folder_of_branches_and_a_branch_again(shop: Shop) -> None:
-    """With one store, which knows the last good revision: a tip that does not descend from it is still held."""
+    """With one store, which knows the last good revision: a tip that does not descend from it is still
+    held.
+    """
     before = "main"
     for name in ("env", "env/prod", "env/prod/eu", "env"):
         commit = shop.repo.tip(before)
@@ -84,7 +87,9 @@ def test_a_followed_branch_becomes_a_folder_of_branches_and_a_branch_again(shop:
         shop.configure()
         assert shop.sync(code=0).codes() == set()
     shop.repo.delete_branch(before)
-    shop.repo.commit({"policies/all.yaml": text_of(traffic("ratings", timeout="9s"))}, branch="env/test", parent="")
+    shop.repo.commit(
+        {"policies/all.yaml": text_of(traffic("ratings", timeout="9s"))}, branch="env/test", parent=""
+    )
     shop.source["branch"] = "env/test"
     shop.configure()
     assert shop.sync(code=2).codes() == {"GM602"}
@@ -134,7 +139,9 @@ def test_G16_rewritten_history_is_held(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("status", "word"), [(401, "credential"), (404, "not"), (500, "500")])
-def test_G15_a_server_that_refuses_is_a_finding_without_secrets(tmp_path: Path, git_http: GitHttpServer, status: int, word: str) -> None:
+def test_G15_a_server_that_refuses_is_a_finding_without_secrets(
+    tmp_path: Path, git_http: GitHttpServer, status: int, word: str
+) -> None:
     shop = over_http(tmp_path, git_http)
     if status == 401:
         (tmp_path / "password").write_text("hunter2-is-wrong", encoding="utf-8")
@@ -160,7 +167,9 @@ def over_http(root: Path, server: GitHttpServer) -> Shop:
     return shop
 
 
-def test_a_repository_unreachable_for_five_ticks_leaves_objects_and_heals_drift(tmp_path: Path, git_http: GitHttpServer) -> None:
+def test_a_repository_unreachable_for_five_ticks_leaves_objects_and_heals_drift(
+    tmp_path: Path, git_http: GitHttpServer
+) -> None:
     shop = over_http(tmp_path, git_http)
     objects = shop.objects()
     with shop.agent() as agent:
@@ -172,7 +181,9 @@ def test_a_repository_unreachable_for_five_ticks_leaves_objects_and_heals_drift(
         agent.until(lambda: shop.objects() == objects, "heal during the outage")
         agent.ticks(2)
         assert shop.objects() == objects
-        assert [line["code"] for line in agent.events("finding")].count("GM601") == 1, "told once, not at every tick"
+        assert [line["code"] for line in agent.events("finding")].count("GM601") == 1, (
+            "told once, not at every tick"
+        )
         assert agent.get("/healthz")[0] == 200
         git_http.start()
         shop.commit(traffic("ratings", timeout="8s"), DETAILS)
@@ -192,19 +203,27 @@ def test_two_sources_of_which_one_breaks_keep_each_other_apart(shop: Shop) -> No
     other = Repo(shop.root / "other.git")
     other.commit({"policies/all.yaml": text_of(traffic("productpage", timeout="3s"))})
     config = yaml.safe_load(shop.config.read_text(encoding="utf-8"))
-    config["sources"].append({**config["sources"][0], "name": "other", "url": other.url, "paths": ["policies"]})
+    config["sources"].append(
+        {**config["sources"][0], "name": "other", "url": other.url, "paths": ["policies"]}
+    )
     shop.config.write_text(yaml.safe_dump(config), encoding="utf-8")
     shop.sync(code=0)
     assert len(shop.objects()) == 6
     other.commit({"policies/all.yaml": "kind: [broken"})
     shop.commit(traffic("ratings", timeout="9s"), DETAILS)
     report = shop.sync(code=2)
-    assert {one.get("source") or one.get("location", {}).get("source") for one in report.findings if one["severity"] == "error"} <= {
+    assert {
+        one.get("source") or one.get("location", {}).get("source")
+        for one in report.findings
+        if one["severity"] == "error"
+    } <= {
         "other",
         None,
     }
     assert b"timeout: 9s" in shop.live("ratings").read_bytes(), "the good source goes on"
-    assert b"timeout: 3s" in shop.live("productpage").read_bytes(), "the broken one keeps its last good revision"
+    assert b"timeout: 3s" in shop.live("productpage").read_bytes(), (
+        "the broken one keeps its last good revision"
+    )
     shutil.rmtree(other.path)
     shop.sync(code=3)
     assert len(shop.objects()) == 6
@@ -238,7 +257,9 @@ def test_a_destination_that_is_misspelled_withdraws_nothing_from_the_one_that_wa
     shop.commit(traffic("ratings", "ratingz", timeout="1s"), traffic("details", timeout="9s"))
     report = shop.sync(code=2)
     assert "GM208" in report.codes()
-    assert "TrafficPolicy/bookshop/ratings names what is not there" in str(report.document), "the row says why"
+    assert "TrafficPolicy/bookshop/ratings names what is not there" in str(report.document), (
+        "the row says why"
+    )
     assert shop.live("ratings").read_bytes() == before
     assert b"timeout: 9s" in shop.live("details").read_bytes(), "the others go on"
     shop.commit(traffic("ratings", "reviews", timeout="1s"), traffic("details", timeout="9s"))
@@ -264,7 +285,11 @@ def test_a_deny_whose_destination_is_misspelled_stays(shop: Shop) -> None:
 @pytest.mark.parametrize("also", [{}, {"labels": {"app": "ratings"}}])
 def test_a_deny_whose_namespace_is_misspelled_stays(shop: Shop, also: dict[str, Any]) -> None:
     def deny(namespace: str) -> dict[str, Any]:
-        spec = {"action": "Deny", "destinations": [{"namespaces": [namespace], **also}], "sources": [{"namespaces": ["default"]}]}
+        spec = {
+            "action": "Deny",
+            "destinations": [{"namespaces": [namespace], **also}],
+            "sources": [{"namespaces": ["default"]}],
+        }
         return policy("AccessPolicy", "no-strangers", spec)
 
     shop.commit(RATINGS, DETAILS, deny("bookshop"))
@@ -279,7 +304,9 @@ def test_a_deny_whose_namespace_is_misspelled_stays(shop: Shop, also: dict[str, 
 
 def test_of_two_destinations_the_misspelled_one_alone_is_kept(shop: Shop) -> None:
     def both(first: str, second: str, timeout: str) -> dict[str, Any]:
-        return policy("TrafficPolicy", "both", {"destinations": [{"name": first}, {"name": second}], "timeout": timeout})
+        return policy(
+            "TrafficPolicy", "both", {"destinations": [{"name": first}, {"name": second}], "timeout": timeout}
+        )
 
     shop.commit(both("ratings", "details", "1s"))
     shop.sync(code=0)
@@ -292,7 +319,11 @@ def test_of_two_destinations_the_misspelled_one_alone_is_kept(shop: Shop) -> Non
 
 def test_a_mesh_that_is_misspelled_stays_closed(shop: Shop) -> None:
     def closed(mesh: str) -> dict[str, Any]:
-        spec = {"meshes": [{"cluster": "east", "name": mesh}], "accessDefault": "Deny", "mtls": {"mode": "Strict"}}
+        spec = {
+            "meshes": [{"cluster": "east", "name": mesh}],
+            "accessDefault": "Deny",
+            "mtls": {"mode": "Strict"},
+        }
         return policy("VirtualMesh", "shop", spec)
 
     shop.commit(RATINGS, DETAILS, closed("istio"))
@@ -306,7 +337,11 @@ def test_a_mesh_that_is_misspelled_stays_closed(shop: Shop) -> None:
 
 def test_a_new_route_to_a_subset_waits_while_a_misspelled_name_holds_its_destination(shop: Shop) -> None:
     def split(name: str, service: str, version: str) -> dict[str, Any]:
-        return traffic(name, service, split=[{"weight": 1, "destination": {"name": "reviews", "subset": {"version": version}}}])
+        return traffic(
+            name,
+            service,
+            split=[{"weight": 1, "destination": {"name": "reviews", "subset": {"version": version}}}],
+        )
 
     shop.commit(RATINGS, split("reviews", "reviews", "v1"))
     shop.sync(code=0)
@@ -322,7 +357,10 @@ def test_P17_two_policies_in_conflict_by_name_refuse_the_revision(shop: Shop) ->
     report = shop.sync(code=2)
     assert {"GM210", "GM605"} <= report.codes()
     said = [one for one in report.findings if one["code"] == "GM210"]
-    assert {one["policy"] for one in said} <= {"TrafficPolicy/bookshop/ratings", "TrafficPolicy/bookshop/ratings-too"}
+    assert {one["policy"] for one in said} <= {
+        "TrafficPolicy/bookshop/ratings",
+        "TrafficPolicy/bookshop/ratings-too",
+    }
     assert all("policies/all.yaml:" in one["message"] for one in said), "the other place is named"
     assert shop.objects() == objects
     still_heals(shop, code=2)
@@ -330,7 +368,11 @@ def test_P17_two_policies_in_conflict_by_name_refuse_the_revision(shop: Shop) ->
 
 def test_P17_two_policies_in_conflict_by_selectors_hold_the_unit_only(shop: Shop) -> None:
     broad = [
-        policy("TrafficPolicy", name, {"destinations": [{"labels": {"app": "ratings"}}], "retries": {"attempts": n}, "priority": 3})
+        policy(
+            "TrafficPolicy",
+            name,
+            {"destinations": [{"labels": {"app": "ratings"}}], "retries": {"attempts": n}, "priority": 3},
+        )
         for name, n in (("one", 1), ("two", 2))
     ]
     shop.commit(RATINGS, traffic("details", timeout="9s"), *broad)
@@ -347,7 +389,9 @@ def test_G24_a_revision_that_deletes_too_much_applies_the_rest_and_waits(tmp_pat
     services = ("ratings", "details", "reviews", "productpage")
     shop.commit(*(traffic(name, timeout="1s") for name in services))
     shop.sync(code=0)
-    shop.commit(traffic("ratings", "ratings", timeout="1s", destinations=[{"name": "ratings", "clusters": ["east"]}]))
+    shop.commit(
+        traffic("ratings", "ratings", timeout="1s", destinations=[{"name": "ratings", "clusters": ["east"]}])
+    )
     report = shop.sync(code=2)
     assert report.codes() == {"GM402"}
     assert shop.live("ratings", "west").exists(), "all of west would go: it waits"
@@ -372,11 +416,15 @@ def test_G24_a_revision_that_deletes_too_much_applies_the_rest_and_waits(tmp_pat
     ],
     ids=["value", "added-field", "removed-field", "hidden", "tried-out", "label", "annotation"],
 )
-def test_an_object_edited_by_hand_is_healed_or_reported(shop: Shop, change: Callable[[dict[str, Any]], None]) -> None:
+def test_an_object_edited_by_hand_is_healed_or_reported(
+    shop: Shop, change: Callable[[dict[str, Any]], None]
+) -> None:
     before = edit(shop, change)
     report = shop.sync()
     if report.codes("warning") == {"GM401"}:
-        assert b"gitmesh.io/instance" not in shop.live("ratings").read_bytes(), "without our label it counts as foreign: left alone"
+        assert b"gitmesh.io/instance" not in shop.live("ratings").read_bytes(), (
+            "without our label it counts as foreign: left alone"
+        )
         return
     assert report.code == 0
     assert shop.live("ratings").read_bytes() == before
@@ -419,7 +467,11 @@ def test_K25_marks_of_another_shape_are_drift_of_that_object(shop: Shop, part: s
     edit(shop, lambda body: body["metadata"].__setitem__(part, value))
     report = shop.sync()
     assert "GM513" not in report.codes()
-    others = {name: content for name, content in shop.objects().items() if "east/bookshop" not in name or "ratings" not in name}
+    others = {
+        name: content
+        for name, content in shop.objects().items()
+        if "east/bookshop" not in name or "ratings" not in name
+    }
     assert others.items() <= objects.items()
     assert report.code in (0, 2)
 
@@ -432,19 +484,28 @@ def test_X11_a_ledger_that_is_a_pipe_is_a_damaged_one(shop: Shop) -> None:
     assert len(shop.objects()) == 4
 
 
-@pytest.mark.parametrize("content", ["", "{", "apiVersion: v9\nkind: Ledger\n", "null"], ids=["empty", "broken", "future", "null"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "apiVersion: v9\nkind: Ledger\n", "null"], ids=["empty", "broken", "future", "null"]
+)
 def test_X11_a_damaged_ledger_deletes_nothing(shop: Shop, content: str) -> None:
     (shop.root / "clusters/east/.gitmesh/ledger.yaml").write_text(content, encoding="utf-8")
     objects = shop.objects()
     shop.commit(RATINGS)
     report = shop.sync()
-    assert shop.objects().keys() >= {name for name in objects if name.startswith("east/")}, "nothing is deleted on a guess"
+    assert shop.objects().keys() >= {name for name in objects if name.startswith("east/")}, (
+        "nothing is deleted on a guess"
+    )
     assert report.codes() | report.codes("warning"), "and it is said"
 
 
 def test_X02_a_cluster_that_cannot_be_written_fails_alone(shop: Shop) -> None:
     """West's tree is read-only for objects: a file stands where a folder must be made."""
-    shop.commit(RATINGS, DETAILS, traffic("reviews", timeout="4s", destinations=[{"name": "reviews"}]), policy_of_access())
+    shop.commit(
+        RATINGS,
+        DETAILS,
+        traffic("reviews", timeout="4s", destinations=[{"name": "reviews"}]),
+        policy_of_access(),
+    )
     blocked = shop.root / "clusters/west/bookshop/authorizationpolicy.security.istio.io"
     blocked.write_text("in the way", encoding="utf-8")
     report = shop.sync()
@@ -467,7 +528,9 @@ def policy_of_access() -> dict[str, Any]:
 
 def test_S01_a_status_branch_that_someone_else_pushed_to_is_built_upon(shop: Shop) -> None:
     first = shop.repo.tip("gitmesh-status")
-    stranger = shop.repo.update({"NOTES.md": "mine", "status.yaml": "kind: nonsense\n"}, branch="gitmesh-status")
+    stranger = shop.repo.update(
+        {"NOTES.md": "mine", "status.yaml": "kind: nonsense\n"}, branch="gitmesh-status"
+    )
     shop.commit(traffic("ratings", timeout="7s"), DETAILS)
     shop.sync(code=0)
     assert shop.repo.log("gitmesh-status")[1:] == [stranger, first], "never forced"
@@ -480,14 +543,22 @@ def test_S02_a_status_branch_that_was_deleted_or_rewritten_is_made_again(shop: S
     shop.repo.delete_branch("gitmesh-status")
     shop.sync(code=0)
     assert shop.seen()["lastGood"] == shop.repo.tip()
-    shop.repo.commit({**shop.repo.files("gitmesh-status"), "findings.yaml": "rewritten"}, branch="gitmesh-status", parent="")
+    shop.repo.commit(
+        {**shop.repo.files("gitmesh-status"), "findings.yaml": "rewritten"},
+        branch="gitmesh-status",
+        parent="",
+    )
     shop.sync(code=0)
     assert shop.seen()["lastGood"] == shop.repo.tip()
 
 
 def test_a_branch_of_people_is_no_status_branch_and_the_clusters_are_still_kept(shop: Shop) -> None:
     """As where statusBranch names the branch that somebody deploys from."""
-    kept = {"README.md": "# Ours", "policies/all.yaml": text_of(RATINGS), "clusters/notes.yaml": "kept by people\n"}
+    kept = {
+        "README.md": "# Ours",
+        "policies/all.yaml": text_of(RATINGS),
+        "clusters/notes.yaml": "kept by people\n",
+    }
     tip = shop.repo.commit(kept, branch="production")
     shop.configure(writeBack={"statusBranch": "production"})
     shop.commit(traffic("ratings", timeout="7s"), DETAILS)
@@ -504,7 +575,9 @@ def test_a_branch_in_the_way_of_the_status_branch_is_named(shop: Shop) -> None:
     assert "Delete branch gitmesh-status" in report.one("GM603")["hint"]
 
 
-def test_S04_without_the_right_to_push_the_clusters_are_still_kept(tmp_path: Path, git_http: GitHttpServer) -> None:
+def test_S04_without_the_right_to_push_the_clusters_are_still_kept(
+    tmp_path: Path, git_http: GitHttpServer
+) -> None:
     shop = over_http(tmp_path, git_http)
     git_http.deny_push = True
     shop.commit(traffic("ratings", timeout="7s"), DETAILS)
@@ -514,13 +587,25 @@ def test_S04_without_the_right_to_push_the_clusters_are_still_kept(tmp_path: Pat
 
 
 def test_S11_a_policy_cannot_write_into_the_commit_message(shop: Shop) -> None:
-    shop.commit({**RATINGS, "metadata": {"name": "x\n\nSigned-off-by: Boss <b@x.example>", "namespace": "bookshop"}})
+    shop.commit(
+        {**RATINGS, "metadata": {"name": "x\n\nSigned-off-by: Boss <b@x.example>", "namespace": "bookshop"}}
+    )
     shop.sync(code=2)
-    assert not [line for line in shop.repo.log("gitmesh-status", "%B")[0].splitlines() if line.startswith("Signed-off-by")]
+    assert not [
+        line
+        for line in shop.repo.log("gitmesh-status", "%B")[0].splitlines()
+        if line.startswith("Signed-off-by")
+    ]
 
 
 def test_S12_a_secret_in_a_rejected_file_is_never_repeated(shop: Shop) -> None:
-    shop.repo.update({"policies/oops.yaml": "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {token: hunter2-canary}\n"})
+    shop.repo.update(
+        {
+            "policies/oops.yaml": (
+                "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {token: hunter2-canary}\n"
+            )
+        }
+    )
     report = shop.sync(code=2)
     assert "GM201" in report.codes()
     assert "hunter2" not in str(report.findings)

@@ -66,7 +66,9 @@ def test_github_is_asked_as_it_wants(github: GitHubServer, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("login", ["github-actions[bot]", "gitmesh"])
-def test_github_says_who_actions_and_apps_are_only_by_graphql(github: GitHubServer, tmp_path: Path, login: str) -> None:
+def test_github_says_who_actions_and_apps_are_only_by_graphql(
+    github: GitHubServer, tmp_path: Path, login: str
+) -> None:
     """A person may have the name that a bot has without its ending, and is somebody else."""
     number = github.open_pull(A)
     github.become_actions()
@@ -97,7 +99,9 @@ def test_a_limit_is_not_taken_for_a_bot(github: GitHubServer, tmp_path: Path) ->
     assert github.requests("POST") == []
 
 
-def test_a_status_that_somebody_else_sets_just_now_is_waited_for(gitlab: GitLabServer, tmp_path: Path) -> None:
+def test_a_status_that_somebody_else_sets_just_now_is_waited_for(
+    gitlab: GitLabServer, tmp_path: Path
+) -> None:
     """GitLab locks the statuses of a commit: an agent and a job may want to set theirs at once."""
     gitlab.open_pull(A)
     busy = ForgeAnswer(status=409, data={"message": "Another update to this commit status is in progress"})
@@ -137,10 +141,14 @@ def test_a_comment_of_nobody_is_not_ours(github: GitHubServer, tmp_path: Path) -
     assert (comment.body, comment.own) == ("", False)
 
 
-def test_github_takes_a_thousand_statuses_of_a_commit_and_context(github: GitHubServer, tmp_path: Path) -> None:
+def test_github_takes_a_thousand_statuses_of_a_commit_and_context(
+    github: GitHubServer, tmp_path: Path
+) -> None:
     github.open_pull(A)
     github.statuses = [HostedStatus(index, A, "gitmesh/east", "pending", "", "") for index in range(1000)]
-    with pytest.raises(ForgeError, match="no more than 1,000 statuses of one commit in the context gitmesh/east") as caught:
+    with pytest.raises(
+        ForgeError, match="no more than 1,000 statuses of one commit in the context gitmesh/east"
+    ) as caught:
         github.forge(tmp_path).set_status(A, status(CommitState.SUCCESS))
     assert not caught.value.retryable
     assert "maximum number of statuses" in caught.value.detail
@@ -164,7 +172,9 @@ def test_a_403_that_says_when_to_come_again_is_a_limit(github: GitHubServer, tmp
 
 
 @pytest.mark.parametrize(("after", "seconds"), [(3, 3), (None, 60)])
-def test_github_limits_what_is_done_at_once(github: GitHubServer, tmp_path: Path, after: int | None, seconds: int) -> None:
+def test_github_limits_what_is_done_at_once(
+    github: GitHubServer, tmp_path: Path, after: int | None, seconds: int
+) -> None:
     number = github.open_pull(A)
     pauses: list[float] = []
     github.script = [github.secondary(after)]
@@ -202,7 +212,9 @@ def test_gitlab_names_states_its_own_way(gitlab: GitLabServer, tmp_path: Path) -
     assert said == ["pending", "success", "failed", "canceled"]
 
 
-def test_gitlab_refuses_the_state_that_it_has_after_it_took_the_text(gitlab: GitLabServer, tmp_path: Path) -> None:
+def test_gitlab_refuses_the_state_that_it_has_after_it_took_the_text(
+    gitlab: GitLabServer, tmp_path: Path
+) -> None:
     gitlab.open_pull(A)
     forge = gitlab.forge(tmp_path)
     forge.set_status(A, status(CommitState.PENDING, "waits"))
@@ -212,25 +224,40 @@ def test_gitlab_refuses_the_state_that_it_has_after_it_took_the_text(gitlab: Git
 
 def test_gitlab_refuses_other_transitions_for_good(gitlab: GitLabServer, tmp_path: Path) -> None:
     gitlab.open_pull(A)
-    gitlab.script = [ForgeAnswer(status=400, data={"message": 'Cannot transition status via :enqueue from :running (Reason(s): "x")'})]
+    gitlab.script = [
+        ForgeAnswer(
+            status=400,
+            data={"message": 'Cannot transition status via :enqueue from :running (Reason(s): "x")'},
+        )
+    ]
     with pytest.raises(ForgeError, match=r"refused a request to set commit statuses \(HTTP 400\)"):
         gitlab.forge(tmp_path).set_status(A, status(CommitState.PENDING))
 
 
-@pytest.mark.parametrize(("theirs", "state"), [("running", "pending"), ("created", "pending"), ("skipped", "success")])
-def test_gitlab_states_that_only_others_set(gitlab: GitLabServer, tmp_path: Path, theirs: str, state: str) -> None:
+@pytest.mark.parametrize(
+    ("theirs", "state"), [("running", "pending"), ("created", "pending"), ("skipped", "success")]
+)
+def test_gitlab_states_that_only_others_set(
+    gitlab: GitLabServer, tmp_path: Path, theirs: str, state: str
+) -> None:
     gitlab.statuses = [HostedStatus(1, A, "build", theirs, "", "")]
     assert [one.state for one in gitlab.forge(tmp_path).statuses(A)] == [state]
 
 
 @pytest.mark.parametrize("rows", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 def test_gitlab_has_a_status_of_each_ref(gitlab: GitLabServer, tmp_path: Path, rows: tuple[int, ...]) -> None:
-    gitlab.script = [ForgeAnswer(data=[{"id": row, "name": "build", "status": "success", "description": str(row)} for row in rows])]
+    gitlab.script = [
+        ForgeAnswer(
+            data=[{"id": row, "name": "build", "status": "success", "description": str(row)} for row in rows]
+        )
+    ]
     assert [one.text for one in gitlab.forge(tmp_path).statuses(A)] == ["2"]
 
 
 @pytest.mark.parametrize(("commit", "squash", "merged"), [(B, "", B), ("", C, C), (B, C, B), ("", "", A)])
-def test_gitlab_merges_in_four_ways(gitlab: GitLabServer, tmp_path: Path, commit: str, squash: str, merged: str) -> None:
+def test_gitlab_merges_in_four_ways(
+    gitlab: GitLabServer, tmp_path: Path, commit: str, squash: str, merged: str
+) -> None:
     number = gitlab.open_pull(A)
     gitlab.merge(number, commit, squash)
     assert gitlab.forge(tmp_path).pull(number).merged == merged
@@ -268,13 +295,19 @@ def test_a_merge_request_without_commits_is_not_reviewed(gitlab: GitLabServer, t
 def test_gitea_hides_the_account_from_a_token_without_the_scope(gitea: GiteaServer, tmp_path: Path) -> None:
     number = gitea.open_pull(A)
     gitea.account = False
-    with pytest.raises(ForgeError, match=r"does not allow the token to ask whose it is \(HTTP 403\)") as caught:
+    with pytest.raises(
+        ForgeError, match=r"does not allow the token to ask whose it is \(HTTP 403\)"
+    ) as caught:
         gitea.forge(tmp_path).comments(number)
     assert "read:user" in caught.value.hint
 
 
-@pytest.mark.parametrize(("theirs", "state"), [("warning", "failure"), ("skipped", "success"), ("later", "error")])
-def test_gitea_states_that_only_others_set(gitea: GiteaServer, tmp_path: Path, theirs: str, state: str) -> None:
+@pytest.mark.parametrize(
+    ("theirs", "state"), [("warning", "failure"), ("skipped", "success"), ("later", "error")]
+)
+def test_gitea_states_that_only_others_set(
+    gitea: GiteaServer, tmp_path: Path, theirs: str, state: str
+) -> None:
     gitea.statuses = [HostedStatus(1, A, "build", theirs, "", "")]
     assert [one.state for one in gitea.forge(tmp_path).statuses(A)] == [state]
 

@@ -16,7 +16,16 @@ from gitmesh.errors import ForgeError
 from gitmesh.model.config import ForgeConfig
 from gitmesh.ports import Forge
 from tests.forges import ForgeAnswer, GiteaServer
-from tests.integration.faultserver import FaultServer, Handler, Reply, breaks_off, floods, resets, says, trickles
+from tests.integration.faultserver import (
+    FaultServer,
+    Handler,
+    Reply,
+    breaks_off,
+    floods,
+    resets,
+    says,
+    trickles,
+)
 
 A, B = "a" * 40, "b" * 40
 SOON = 0.3
@@ -31,7 +40,9 @@ def config_of(url: str, folder: Path, token: str = "secret", **more: str) -> For
 
 def at(url: str, folder: Path, *, timeout: float = 20.0, **more: str) -> Forge:
     """A Gitea at this address, whose pauses take no time."""
-    return forge(config_of(url, folder, **more), folder, timeout=timeout, sleep=lambda _: None, jitter=lambda: 0.5)
+    return forge(
+        config_of(url, folder, **more), folder, timeout=timeout, sleep=lambda _: None, jitter=lambda: 0.5
+    )
 
 
 def trickling_headers(handler: Handler) -> None:
@@ -85,7 +96,14 @@ def test_the_pauses_count_as_well(tmp_path: Path) -> None:
         now[0] += seconds
 
     with FaultServer(says(503, b"{}", Retry_After="8")) as server:
-        made = forge(config_of(server.url, tmp_path), tmp_path, timeout=20, clock=lambda: now[0], sleep=wait, jitter=lambda: 0.0)
+        made = forge(
+            config_of(server.url, tmp_path),
+            tmp_path,
+            timeout=20,
+            clock=lambda: now[0],
+            sleep=wait,
+            jitter=lambda: 0.0,
+        )
         with pytest.raises(ForgeError, match=r"failed \(HTTP 503\)"):
             made.pulls("main")
         assert now == [16.0]
@@ -101,10 +119,15 @@ def test_nobody_listens(tmp_path: Path) -> None:
     assert "refused" in caught.value.detail
 
 
-def test_a_request_that_was_never_sent_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_was_never_sent_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with GiteaServer() as server:
         number = server.open_pull(A)
-        find, failures = socket.getaddrinfo, [socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")]
+        find, failures = (
+            socket.getaddrinfo,
+            [socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")],
+        )
 
         def flaky(*args: object, **named: object) -> object:
             if failures:
@@ -141,16 +164,24 @@ def test_an_answer_without_end(tmp_path: Path) -> None:
         assert len(server.seen) == 1
 
 
-@pytest.mark.parametrize("body", [b"<html>log in</html>", b"[]]", b'{"no": "list"}', b'[{"number": "7"}]', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"<html>log in</html>", b"[]]", b'{"no": "list"}', b'[{"number": "7"}]', b"\xff", b"[" * 100_000]
+)
 def test_answers_that_are_not_the_api(tmp_path: Path, body: bytes) -> None:
-    with FaultServer(says(200, body)) as server, pytest.raises(ForgeError, match="answers something else than its API does") as caught:
+    with (
+        FaultServer(says(200, body)) as server,
+        pytest.raises(ForgeError, match="answers something else than its API does") as caught,
+    ):
         at(server.url, tmp_path).pulls("main")
     assert "forge.kind" in caught.value.hint
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_no_redirect_is_followed(tmp_path: Path, status: int) -> None:
-    with FaultServer(says(200, b"[]")) as other, FaultServer(says(status, b"", Location=f"{other.url}/api/v1/x")) as server:
+    with (
+        FaultServer(says(200, b"[]")) as other,
+        FaultServer(says(status, b"", Location=f"{other.url}/api/v1/x")) as server,
+    ):
         with pytest.raises(ForgeError, match=rf"says that this is elsewhere \(HTTP {status}\)") as caught:
             at(server.url, tmp_path).pulls("main")
         assert other.seen == []
@@ -190,7 +221,9 @@ def test_texts_of_the_other_side_are_one_short_line(tmp_path: Path) -> None:
     body = b'{"message": "a\\n\\u001b[31mb' + b"x" * 1000 + b'", "errors": [["deep", {"a": ["er"]}]]}'
     with (
         FaultServer(says(400, body)) as server,
-        pytest.raises(ForgeError, match=r"refused a request to read pull requests and comments \(HTTP 400\)") as caught,
+        pytest.raises(
+            ForgeError, match=r"refused a request to read pull requests and comments \(HTTP 400\)"
+        ) as caught,
     ):
         at(server.url, tmp_path).pulls("main")
     assert len(caught.value.detail) <= 300
@@ -201,7 +234,9 @@ def test_a_wait_that_is_no_number_is_a_minute(tmp_path: Path) -> None:
     pauses: list[float] = []
     with GiteaServer() as server:
         server.open_pull(A)
-        server.script = [ForgeAnswer(status=429, data={}, headers={"Retry-After": "Wed, 21 Oct 2037 07:28:00 GMT"})]
+        server.script = [
+            ForgeAnswer(status=429, data={}, headers={"Retry-After": "Wed, 21 Oct 2037 07:28:00 GMT"})
+        ]
         assert server.forge(tmp_path, timeout=600, sleep=pauses.append).pulls("main")
     assert 60 <= pauses[0] < 66
 
@@ -241,8 +276,26 @@ def test_a_name_that_no_name_server_can_be_asked_for(tmp_path: Path) -> None:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 that signed itself, and beside it its key."""
     folder = tmp_path_factory.mktemp("tls")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    names = ["-subj", "/CN=forge", "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "keyUsage=critical,keyCertSign,digitalSignature"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    names = [
+        "-subj",
+        "/CN=forge",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-addext",
+        "keyUsage=critical,keyCertSign,digitalSignature",
+    ]
     files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "ca.pem")]
     subprocess.run([*command, *names, *files], check=True, capture_output=True)
     return folder / "ca.pem"
@@ -342,7 +395,9 @@ def test_through_a_proxy(secure: GiteaServer, certificate: Path, tmp_path: Path)
 
 def test_a_proxy_that_refuses(secure: GiteaServer, certificate: Path, tmp_path: Path) -> None:
     proxy = Proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-    with pytest.raises(ForgeError, match=r"the proxy of forge\.proxy does not lead to 127\.0\.0\.1") as caught:
+    with pytest.raises(
+        ForgeError, match=r"the proxy of forge\.proxy does not lead to 127\.0\.0\.1"
+    ) as caught:
         secure.forge(tmp_path, caFile=str(certificate), proxy=proxy.url).pulls("main")
     proxy.close()
     assert "407" in caught.value.detail

@@ -126,14 +126,18 @@ def test_all_pages_are_read(server: ForgeServer, forge: Forge) -> None:
     for body in bodies:
         server.comment(numbers[0], body)
     for index in range(7):
-        forge.set_status(f"{1:040x}", CommitStatus(context=f"gitmesh/{index}", state=CommitState.SUCCESS, text="applied"))
+        forge.set_status(
+            f"{1:040x}", CommitStatus(context=f"gitmesh/{index}", state=CommitState.SUCCESS, text="applied")
+        )
     assert [pull.number for pull in forge.pulls("main")] == numbers
     assert [one.body for one in forge.comments(numbers[0])] == bodies
     assert [one.context for one in forge.statuses(f"{1:040x}")] == [f"gitmesh/{index}" for index in range(7)]
 
 
 @pytest.mark.parametrize("keeps_alive", [True, False])
-def test_the_pages_of_a_call_share_a_connection_where_the_server_does(server: ForgeServer, forge: Forge, keeps_alive: bool) -> None:
+def test_the_pages_of_a_call_share_a_connection_where_the_server_does(
+    server: ForgeServer, forge: Forge, keeps_alive: bool
+) -> None:
     server.most, server.keeps_alive = 1, keeps_alive
     for index in range(1, 6):
         server.open_pull(f"{index:040x}")
@@ -161,7 +165,12 @@ def test_a_next_page_at_another_host_is_asked_for_here(server: ForgeServer, forg
 @pytest.mark.parametrize("state", list(CommitState))
 def test_statuses_come_back_as_they_were_set(server: ForgeServer, forge: Forge, state: CommitState) -> None:
     server.open_pull(A)
-    status = CommitStatus(context="gitmesh/east", state=state, text="7 objects, 1 held", url="https://git.example/report?a=1&b=2")
+    status = CommitStatus(
+        context="gitmesh/east",
+        state=state,
+        text="7 objects, 1 held",
+        url="https://git.example/report?a=1&b=2",
+    )
     forge.set_status(A, status)
     assert forge.statuses(A) == (status,)
     forge.set_status(A, status)
@@ -170,7 +179,11 @@ def test_statuses_come_back_as_they_were_set(server: ForgeServer, forge: Forge, 
 
 def test_the_newest_status_of_each_context(server: ForgeServer, forge: Forge) -> None:
     server.open_pull(A)
-    for context, state in (("west", CommitState.PENDING), ("east", CommitState.PENDING), ("west", CommitState.FAILURE)):
+    for context, state in (
+        ("west", CommitState.PENDING),
+        ("east", CommitState.PENDING),
+        ("west", CommitState.FAILURE),
+    ):
         forge.set_status(A, CommitStatus(context=context, state=state, text=f"{context} is {state}"))
     assert [(one.context, one.state, one.text) for one in forge.statuses(A)] == [
         ("east", CommitState.PENDING, "east is pending"),
@@ -200,12 +213,18 @@ def test_a_comment_of_the_greatest_length(server: ForgeServer, forge: Forge) -> 
     assert [len(body) for body in server.own_comments(number)] == [forge.comment_limit]
 
 
-@pytest.mark.parametrize(("right", "words"), [("comment", "write comments"), ("status", "set commit statuses")])
+@pytest.mark.parametrize(
+    ("right", "words"), [("comment", "write comments"), ("status", "set commit statuses")]
+)
 def test_a_token_without_a_right(server: ForgeServer, forge: Forge, right: str, words: str) -> None:
     number = server.open_pull(A)
     server.rights.remove(right)
     status = CommitStatus(context="x", state=CommitState.SUCCESS, text="")
-    act = partial(forge.add_comment, number, "text") if right == "comment" else partial(forge.set_status, A, status)
+    act = (
+        partial(forge.add_comment, number, "text")
+        if right == "comment"
+        else partial(forge.set_status, A, status)
+    )
     with pytest.raises(ForgeError, match=rf"does not allow the token to {words} \(HTTP 403\)") as caught:
         act()
     needed = {
@@ -223,7 +242,9 @@ def test_a_token_without_a_right(server: ForgeServer, forge: Forge, right: str, 
 
 def test_a_token_that_is_not_accepted(server: ForgeServer, forge: Forge) -> None:
     server.token = "another"
-    with pytest.raises(ForgeError, match=r"127\.0\.0\.1:\d+ does not accept the token \(HTTP 401\)") as caught:
+    with pytest.raises(
+        ForgeError, match=r"127\.0\.0\.1:\d+ does not accept the token \(HTTP 401\)"
+    ) as caught:
         forge.pulls("main")
     assert caught.value.refused
     assert "read" in caught.value.hint.lower() or "api" in caught.value.hint
@@ -244,7 +265,9 @@ def test_who_we_are_is_asked_once(server: ForgeServer, forge: Forge) -> None:
     assert len(server.requests("GET", "/user")) == 1
 
 
-def test_the_budget_of_requests_is_waited_for_where_there_is_time(server: ForgeServer, tmp_path: Path) -> None:
+def test_the_budget_of_requests_is_waited_for_where_there_is_time(
+    server: ForgeServer, tmp_path: Path
+) -> None:
     number = server.open_pull(A)
     pauses: list[float] = []
 
@@ -254,12 +277,16 @@ def test_the_budget_of_requests_is_waited_for_where_there_is_time(server: ForgeS
 
     server.budget = 0
     server.forge(tmp_path, timeout=60, sleep=wait).add_comment(number, "after the wait")
-    assert server.own_comments(number) == ["after the wait"], "nothing was done before, so it may be done again"
+    assert server.own_comments(number) == ["after the wait"], (
+        "nothing was done before, so it may be done again"
+    )
     assert len(pauses) == 1
     assert 7 <= pauses[0] < 13
 
 
-def test_the_budget_of_requests_is_not_waited_for_beyond_the_deadline(server: ForgeServer, tmp_path: Path) -> None:
+def test_the_budget_of_requests_is_not_waited_for_beyond_the_deadline(
+    server: ForgeServer, tmp_path: Path
+) -> None:
     server.budget = 0
     pauses: list[float] = []
     with pytest.raises(ForgeError, match=r"takes no more requests for now \(HTTP (403|429)\)") as caught:
@@ -271,7 +298,9 @@ def test_the_budget_of_requests_is_not_waited_for_beyond_the_deadline(server: Fo
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("trouble", [Trouble.RESET, Trouble.FAILURE, Trouble.GATEWAY, Trouble.LOST, Trouble.GARBAGE])
+@pytest.mark.parametrize(
+    "trouble", [Trouble.RESET, Trouble.FAILURE, Trouble.GATEWAY, Trouble.LOST, Trouble.GARBAGE]
+)
 def test_a_comment_is_not_written_twice(server: ForgeServer, forge: Forge, trouble: Trouble) -> None:
     number = server.open_pull(A)
     server.faults = Faults(1, 1.0, (trouble,))
@@ -319,7 +348,13 @@ def test_nobody_learns_the_token(
     server.token = "c4n4ry-secret"
     forge, hasty = server.forge(tmp_path), server.forge(tmp_path, timeout=0.5)
     number = server.open_pull(A)
-    told = [repr(Token(server.token)), repr(forge), repr(vars(forge)), repr(forge.add_comment(number, "x")), repr(forge.comments(number))]
+    told = [
+        repr(Token(server.token)),
+        repr(forge),
+        repr(vars(forge)),
+        repr(forge.add_comment(number, "x")),
+        repr(forge.comments(number)),
+    ]
     server.script = [_repeating(status, server.token) for status in (400, 401, 403, 404, 422, 500, 302)]
     for _ in range(len(server.script)):
         with pytest.raises(ForgeError) as caught:
@@ -337,5 +372,7 @@ def test_nobody_learns_the_token(
 def _repeating(status: int, token: str) -> ForgeAnswer:
     text = f"what was that: Authorization {token}?"
     return ForgeAnswer(
-        status=status, data={"message": text, "errors": [{"message": token}]}, headers={"Location": f"http://x.example/{token}"}
+        status=status,
+        data={"message": text, "errors": [{"message": token}]},
+        headers={"Location": f"http://x.example/{token}"},
     )

@@ -40,7 +40,13 @@ def secrets(tmp_path: Path, git_http: GitHttpServer) -> Path:
 
 def source(server: GitHttpServer, folder: Path, *, login: bool = True, **options: Any) -> GitSource:
     auth = SourceAuth.model_validate({"usernameFile": "user", "passwordFile": "password"} if login else {})
-    settings: dict[str, Any] = {"store": folder / "store", "base": folder, "auth": auth, "allow_insecure": True, **options}
+    settings: dict[str, Any] = {
+        "store": folder / "store",
+        "base": folder,
+        "auth": auth,
+        "allow_insecure": True,
+        **options,
+    }
     return GitSource("policies", settings.pop("url", server.url("config")), **settings)
 
 
@@ -85,7 +91,9 @@ def test_rotated_password_is_read_again(git_http: GitHttpServer, origin: Repo, s
     assert reader.fetch().commit == origin.tip()
 
 
-def test_G22_secrets_are_in_no_argument_list(git_http: GitHttpServer, origin: Repo, secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_G22_secrets_are_in_no_argument_list(
+    git_http: GitHttpServer, origin: Repo, secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[str] = []
 
     def run(arguments: Any, limits: Any, **rest: Any) -> Any:
@@ -139,7 +147,9 @@ def test_G15_server_is_down(git_http: GitHttpServer, origin: Repo, secrets: Path
 def test_settings_of_the_user_have_no_say(
     where: str, git_http: GitHttpServer, origin: Repo, secrets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (secrets / ".gitconfig").write_text(f'[{where.partition(".")[0]}]\n\t{where.partition(".")[2]} = "http://127.0.0.1:1"\n')
+    (secrets / ".gitconfig").write_text(
+        f'[{where.partition(".")[0]}]\n\t{where.partition(".")[2]} = "http://127.0.0.1:1"\n'
+    )
     monkeypatch.setenv("HOME", str(secrets))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(secrets / ".gitconfig"))
     assert source(git_http, secrets).fetch().commit == origin.tip()
@@ -160,7 +170,9 @@ class TestWriteBack:
         assert status(reader).publish(REPORT) == REPORT
         assert "status.yaml" in origin.files("gitmesh-status")
 
-    def test_S02_S04_denied_push_is_a_finding_and_not_repeated_at_once(self, git_http: GitHttpServer, origin: Repo, secrets: Path) -> None:
+    def test_S02_S04_denied_push_is_a_finding_and_not_repeated_at_once(
+        self, git_http: GitHttpServer, origin: Repo, secrets: Path
+    ) -> None:
         reader = source(git_http, secrets)
         reader.fetch()
         git_http.deny_push = True
@@ -172,7 +184,9 @@ class TestWriteBack:
         assert branch.publish(REPORT).diagnostics == first.diagnostics
         assert git_http.count(RECEIVE) == pushes
 
-    def test_S13_the_newest_state_is_delivered_after_an_outage(self, git_http: GitHttpServer, origin: Repo, secrets: Path) -> None:
+    def test_S13_the_newest_state_is_delivered_after_an_outage(
+        self, git_http: GitHttpServer, origin: Repo, secrets: Path
+    ) -> None:
         reader = source(git_http, secrets)
         reader.fetch()
         branch = status(reader)
@@ -185,7 +199,9 @@ class TestWriteBack:
         assert len(origin.log("gitmesh-status")) == 1
 
 
-def test_the_copy_answers_while_a_fetch_hangs_and_the_fetch_can_be_ended(git_http: GitHttpServer, origin: Repo, secrets: Path) -> None:
+def test_the_copy_answers_while_a_fetch_hangs_and_the_fetch_can_be_ended(
+    git_http: GitHttpServer, origin: Repo, secrets: Path
+) -> None:
     old, new = origin.tip(), origin.commit({"policies/b.yaml": "kind: TrafficPolicy\n"})
     assert source(git_http, secrets).fetch().commit == new
     reader = source(git_http, secrets)  # without anything in memory
@@ -198,7 +214,11 @@ def test_the_copy_answers_while_a_fetch_hangs_and_the_fetch_can_be_ended(git_htt
     assert recalled.commit == old
     with pytest.raises(SourceError, match="does not lead to"):
         reader.recall("a" * 40)
-    assert (reader.follows(new, old), reader.follows(old, new), reader.follows("a" * 40, old)) == (True, False, None)
+    assert (reader.follows(new, old), reader.follows(old, new), reader.follows("a" * 40, old)) == (
+        True,
+        False,
+        None,
+    )
     assert reader.read(old) is recalled
     assert not fetching.has_ended
     reader.abandon()

@@ -34,7 +34,12 @@ def origin(tmp_path: Path) -> Repo:
 
 
 def source(origin: Repo, tmp_path: Path, **options: Any) -> GitSource:
-    settings: dict[str, Any] = {"paths": ("policies",), "store": tmp_path / "state" / "store", "allow_insecure": True, **options}
+    settings: dict[str, Any] = {
+        "paths": ("policies",),
+        "store": tmp_path / "state" / "store",
+        "allow_insecure": True,
+        **options,
+    }
     return GitSource("policies", settings.pop("url", origin.url), **settings)
 
 
@@ -64,11 +69,20 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
 class TestReading:
     def test_reads_the_policy_paths_only(self, origin: Repo, tmp_path: Path) -> None:
         commit = origin.commit(
-            {"policies/b.yml": POLICY, "policies/a/a.yaml": "a: 1\n", "policies/README.md": "x", "other/c.yaml": "c"}, subject="Add a and b"
+            {
+                "policies/b.yml": POLICY,
+                "policies/a/a.yaml": "a: 1\n",
+                "policies/README.md": "x",
+                "other/c.yaml": "c",
+            },
+            subject="Add a and b",
         )
         snapshot = source(origin, tmp_path).fetch()
         assert snapshot.commit == commit
-        assert [(f.path, f.content) for f in snapshot.files] == [("policies/a/a.yaml", b"a: 1\n"), ("policies/b.yml", POLICY.encode())]
+        assert [(f.path, f.content) for f in snapshot.files] == [
+            ("policies/a/a.yaml", b"a: 1\n"),
+            ("policies/b.yml", POLICY.encode()),
+        ]
         assert (snapshot.author, snapshot.subject, snapshot.source) == ("Test", "Add a and b", "policies")
         assert snapshot.diagnostics == ()
 
@@ -81,7 +95,9 @@ class TestReading:
         assert paths(source(origin, tmp_path, paths=("a*",)).fetch()) == ["a*/x.yaml"]
         assert paths(source(origin, tmp_path, paths=(":(glob)a*",), store=tmp_path / "two").fetch()) == []
 
-    def test_no_change_is_one_process_and_the_same_object(self, origin: Repo, tmp_path: Path, commands: list[Sequence[str]]) -> None:
+    def test_no_change_is_one_process_and_the_same_object(
+        self, origin: Repo, tmp_path: Path, commands: list[Sequence[str]]
+    ) -> None:
         origin.commit({"policies/a.yaml": POLICY})
         reader = source(origin, tmp_path)
         first = reader.fetch()
@@ -90,7 +106,9 @@ class TestReading:
             assert reader.fetch() is first
         assert [command[1] for command in commands] == ["ls-remote"] * 5
 
-    def test_one_file_commit_reads_one_blob(self, origin: Repo, tmp_path: Path, commands: list[Sequence[str]]) -> None:
+    def test_one_file_commit_reads_one_blob(
+        self, origin: Repo, tmp_path: Path, commands: list[Sequence[str]]
+    ) -> None:
         origin.commit({f"policies/{n}.yaml": f"n: {n}\n" for n in range(50)})
         reader = source(origin, tmp_path)
         reader.fetch()
@@ -102,7 +120,9 @@ class TestReading:
         assert asked == [commit, changed.blob]
         assert len(snapshot.files) == 50
 
-    def test_a_new_process_does_not_fetch_what_the_store_has(self, origin: Repo, tmp_path: Path, commands: list[Sequence[str]]) -> None:
+    def test_a_new_process_does_not_fetch_what_the_store_has(
+        self, origin: Repo, tmp_path: Path, commands: list[Sequence[str]]
+    ) -> None:
         origin.commit({"policies/a.yaml": POLICY})
         first = source(origin, tmp_path).fetch()
         commands.clear()
@@ -162,7 +182,9 @@ class TestHistory:
         assert reader.read(first) is snapshot
 
     @pytest.mark.parametrize("accepted", [False, True])
-    def test_a_commit_that_was_rewritten_is_read_only_if_it_was_accepted_here(self, accepted: bool, origin: Repo, tmp_path: Path) -> None:
+    def test_a_commit_that_was_rewritten_is_read_only_if_it_was_accepted_here(
+        self, accepted: bool, origin: Repo, tmp_path: Path
+    ) -> None:
         lost = origin.commit({"policies/a.yaml": "a: 1\n"})
         source(origin, tmp_path).fetch()
         if accepted:
@@ -229,7 +251,21 @@ class TestNames:
 
     @pytest.mark.parametrize(
         "branch",
-        ["--upload-pack=touch x", "-u x", "a..b", "HEAD@{1}", "../../x", "x" * 4096, ":/x", "a//b", "a.lock", "a/", "a/.b", "a\n", ""],
+        [
+            "--upload-pack=touch x",
+            "-u x",
+            "a..b",
+            "HEAD@{1}",
+            "../../x",
+            "x" * 4096,
+            ":/x",
+            "a//b",
+            "a.lock",
+            "a/",
+            "a/.b",
+            "a\n",
+            "",
+        ],
     )
     def test_G02_G03_branch_is_refused(self, branch: str, tmp_path: Path) -> None:
         assert branch_problem(branch)
@@ -238,14 +274,22 @@ class TestNames:
 
     def test_the_name_of_the_store_is_taken_literally(self, origin: Repo, tmp_path: Path) -> None:
         origin.commit({"policies/a.yaml": POLICY})
-        assert paths(source(origin, tmp_path, store=tmp_path / "a $HOME store").fetch()) == ["policies/a.yaml"]
+        assert paths(source(origin, tmp_path, store=tmp_path / "a $HOME store").fetch()) == [
+            "policies/a.yaml"
+        ]
 
 
 class TestHostileTrees:
     def test_G06_G07_links_and_submodules(self, origin: Repo, tmp_path: Path) -> None:
         blob = origin.blob(b"/proc/self/environ")
         sub = origin.commit({"x": "y"}, branch="other")
-        inner = origin.tree([("100644", b"a.yaml", origin.blob(b"a: 1\n")), ("120000", b"link.yaml", blob), ("160000", b"sub", sub)])
+        inner = origin.tree(
+            [
+                ("100644", b"a.yaml", origin.blob(b"a: 1\n")),
+                ("120000", b"link.yaml", blob),
+                ("160000", b"sub", sub),
+            ]
+        )
         origin.commit_tree(origin.tree([("040000", b"policies", inner)]))
         snapshot = source(origin, tmp_path).fetch()
         assert paths(snapshot) == ["policies/a.yaml"]
@@ -273,13 +317,22 @@ class TestHostileTrees:
         blob = origin.git("hash-object", "-w", "--stdin", stdin=b"x: 1\n", store=store).decode().strip()
         inner = origin.tree([("100644", b"config.yaml", blob)], store=store)
         policies = origin.tree([("040000", name, inner)], store=store)
-        commit = origin.commit_tree(origin.tree([("040000", b"policies", policies)], store=store), store=store)
+        commit = origin.commit_tree(
+            origin.tree([("040000", b"policies", policies)], store=store), store=store
+        )
         reader.accept(commit)
         snapshot = reader.read(commit)
         assert (paths(snapshot), codes(snapshot)) == ([], ["GM108"])
 
     def test_G09_names_that_clash(self, origin: Repo, tmp_path: Path) -> None:
-        origin.commit({"policies/A.yaml": "a: 1\n", "policies/a.yaml": "a: 2\n", "policies/\u00e9.yaml": "x", "policies/e\u0301.yaml": "y"})
+        origin.commit(
+            {
+                "policies/A.yaml": "a: 1\n",
+                "policies/a.yaml": "a: 2\n",
+                "policies/\u00e9.yaml": "x",
+                "policies/e\u0301.yaml": "y",
+            }
+        )
         snapshot = source(origin, tmp_path).fetch()
         assert (paths(snapshot), codes(snapshot)) == ([], ["GM109"] * 4)
 
@@ -292,7 +345,12 @@ class TestHostileTrees:
         assert paths(snapshot) == ["policies/ok.yaml"]
         assert codes(snapshot) == ["GM107"] * 4
         shown = [d.at.path for d in snapshot.diagnostics if d.at]
-        assert shown == ["policies/-rf.yaml", "policies/a\\nb.yaml", "policies/c\\u202e.yaml", "policies/\\xff\\xfe.yaml"]
+        assert shown == [
+            "policies/-rf.yaml",
+            "policies/a\\nb.yaml",
+            "policies/c\\u202e.yaml",
+            "policies/\\xff\\xfe.yaml",
+        ]
         assert all(d.message.isprintable() for d in snapshot.diagnostics)
 
     def test_G11_tree_bomb(self, origin: Repo, tmp_path: Path) -> None:
@@ -305,7 +363,9 @@ class TestHostileTrees:
         assert time.perf_counter() - began < 10
         assert (snapshot.files, codes(snapshot)) == ((), ["GM103"])
 
-    def test_G12_large_file_is_never_read(self, origin: Repo, tmp_path: Path, commands: list[Sequence[str]]) -> None:
+    def test_G12_large_file_is_never_read(
+        self, origin: Repo, tmp_path: Path, commands: list[Sequence[str]]
+    ) -> None:
         origin.commit({"policies/a.yaml": "a: 1\n", "policies/huge.yaml": b"\0" * 50_000_000})
         snapshot = source(origin, tmp_path).fetch()
         assert (paths(snapshot), codes(snapshot)) == (["policies/a.yaml"], ["GM103"])
@@ -328,7 +388,8 @@ class TestHostileTrees:
         home = tmp_path / "home"
         home.mkdir()
         (home / ".gitconfig").write_text(
-            f'[core]\n\tfsmonitor = "touch {trap}"\n\thooksPath = {home}\n[filter "lfs"]\n\tsmudge = touch {trap}\n'
+            f'[core]\n\tfsmonitor = "touch {trap}"\n\thooksPath = {home}\n[filter "lfs"]\n\tsmudge = touch'
+            f" {trap}\n"
         )
         hook = home / "reference-transaction"
         hook.write_text(f"#!/bin/sh\ntouch {trap}\n")
@@ -386,7 +447,13 @@ class TestFaults:
     def test_G13_pack_beyond_the_limit(self, origin: Repo, tmp_path: Path) -> None:
         origin.commit({"policies/a.yaml": POLICY, "noise": os.urandom(400_000)})
         repository = Repository(
-            origin.url, store=tmp_path / "s", auth=SourceAuth(), base=tmp_path, allow_insecure=True, timeout=30, max_pack=100_000
+            origin.url,
+            store=tmp_path / "s",
+            auth=SourceAuth(),
+            base=tmp_path,
+            allow_insecure=True,
+            timeout=30,
+            max_pack=100_000,
         )
         with pytest.raises(SourceError, match="larger than the limit"):
             repository.fetch_branch("main", origin.tip())
@@ -400,7 +467,9 @@ class TestFaults:
                 source(origin, tmp_path, url=url, timeout=0.3).fetch()
             assert time.perf_counter() - began < 5
 
-    def test_G14_children_are_killed_with_git(self, origin: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_G14_children_are_killed_with_git(
+        self, origin: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The stand-in for ssh writes its process id and hangs."""
         note = tmp_path / "pid"
         fake = tmp_path / "bin" / "ssh"
@@ -425,7 +494,9 @@ class TestFaults:
 
     def test_G22_errors_hold_no_credentials(self, origin: Repo, tmp_path: Path) -> None:
         repository = source(origin, tmp_path).repository
-        error = repository.explain("fatal: unable to access 'https://bob:hunter2@host/x/': Authorization: Basic c2VjcmV0\n")
+        error = repository.explain(
+            "fatal: unable to access 'https://bob:hunter2@host/x/': Authorization: Basic c2VjcmV0\n"
+        )
         assert "hunter2" not in str(error)
         assert "c2VjcmV0" not in str(error)
 
@@ -451,7 +522,9 @@ class TestFaults:
         assert source(origin, tmp_path).fetch() == first
 
     def test_G23_valid_object_with_wrong_content(self, origin: Repo, tmp_path: Path) -> None:
-        """Well-formed zlib under the wrong name: git's readers do not compare the hash of a packed or loose blob."""
+        """Well-formed zlib under the wrong name: git's readers do not compare the hash of a packed or loose
+        blob.
+        """
         origin.commit({"policies/a.yaml": "a: 1\n"})
         first = source(origin, tmp_path).fetch()
         store = source(origin, tmp_path).repository.store
@@ -494,14 +567,19 @@ class TestFaults:
     def test_two_readers_of_one_store(self, origin: Repo, tmp_path: Path) -> None:
         commit = origin.commit({f"policies/{n}.yaml": f"n: {n}\n" for n in range(100)})
         seen: list[str] = []
-        threads = [threading.Thread(target=lambda: seen.append(source(origin, tmp_path).fetch().commit)) for _ in range(4)]
+        threads = [
+            threading.Thread(target=lambda: seen.append(source(origin, tmp_path).fetch().commit))
+            for _ in range(4)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert seen == [commit] * 4
 
-    def test_git_is_not_installed(self, origin: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_git_is_not_installed(
+        self, origin: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         import git  # noqa: F401 - GitPython looks for git when it is imported first; here it must fail later
 
         monkeypatch.setenv("PATH", str(tmp_path))
@@ -516,7 +594,9 @@ class TestCredentials:
         fake = tmp_path / "bin" / "ssh"
         fake.parent.mkdir()
         note = tmp_path / "arguments"
-        fake.write_text(f'#!/bin/sh\nfor a; do echo "$a"; done > "{note}"\nfor last; do :; done\nexec sh -c "$last"\n')
+        fake.write_text(
+            f'#!/bin/sh\nfor a; do echo "$a"; done > "{note}"\nfor last; do :; done\nexec sh -c "$last"\n'
+        )
         fake.chmod(0o755)
         monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
         return note
@@ -528,7 +608,14 @@ class TestCredentials:
         for name in ("key", "hosts"):
             (secrets / name).write_text("x")
         auth = SourceAuth.model_validate({"sshKeyFile": "key", "knownHostsFile": "hosts"})
-        reader = source(origin, tmp_path, url=f"ssh://git@host{origin.path}", auth=auth, base=secrets, allow_insecure=False)
+        reader = source(
+            origin,
+            tmp_path,
+            url=f"ssh://git@host{origin.path}",
+            auth=auth,
+            base=secrets,
+            allow_insecure=False,
+        )
         assert reader.fetch().commit == commit
         given = ssh.read_text().splitlines()
         quoted = str(secrets).replace("%", "%%")
@@ -553,13 +640,16 @@ class TestCredentials:
             (folder / name).write_text("x")
         auth = SourceAuth.model_validate({"sshKeyFile": "key", "knownHostsFile": "hosts"})
         command = access("ssh://git@host/x", auth, folder, 5).env["GIT_SSH_COMMAND"]
-        done = subprocess.run([*shlex.split(command), "-G", "host"], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [*shlex.split(command), "-G", "host"], capture_output=True, text=True, check=True
+        )
         assert f"identityfile {folder}/key" in done.stdout
         assert "stricthostkeychecking true" in done.stdout
         assert "batchmode yes" in done.stdout
 
     @pytest.mark.parametrize(
-        ("content", "words"), [(None, "cannot be read"), ("", "is empty"), ("\n", "is empty"), ("a\nb\n", "more than one line")]
+        ("content", "words"),
+        [(None, "cannot be read"), ("", "is empty"), ("\n", "is empty"), ("a\nb\n", "more than one line")],
     )
     def test_G15_bad_secret_file_is_no_anonymous_try(
         self, content: str | None, words: str, origin: Repo, tmp_path: Path, commands: list[Sequence[str]]
@@ -598,7 +688,9 @@ def _gone(pid: int) -> bool:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] if Path("/proc").is_dir() else ""
+            state = (
+                Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] if Path("/proc").is_dir() else ""
+            )
             os.kill(pid, 0)
         except (ProcessLookupError, FileNotFoundError):
             return True

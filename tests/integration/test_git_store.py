@@ -1,4 +1,6 @@
-"""The bare copy of a repository: its names, a disk that refuses, and the deadline of what git leaves behind."""
+"""The bare copy of a repository: its names, a disk that refuses, and the deadline of what git leaves
+behind.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def origin(tmp_path: Path) -> Repo:
 
 
 def source(origin: Repo, tmp_path: Path, **options: Any) -> GitSource:
-    return GitSource("policies", origin.url, store=tmp_path / "state" / "store", allow_insecure=True, **options)
+    return GitSource(
+        "policies", origin.url, store=tmp_path / "state" / "store", allow_insecure=True, **options
+    )
 
 
 def status(reader: GitSource) -> StatusBranch:
@@ -48,8 +52,12 @@ def report(seen: str) -> Report:
 
 
 class TestNames:
-    @pytest.mark.parametrize("names", [("env", "env/prod"), ("env/prod", "env"), ("a/b/c", "a/b"), ("a/b", "a/b/c"), ("a", "a/b")])
-    def test_a_branch_becomes_a_folder_and_a_folder_a_branch(self, names: tuple[str, str], origin: Repo, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "names", [("env", "env/prod"), ("env/prod", "env"), ("a/b/c", "a/b"), ("a/b", "a/b/c"), ("a", "a/b")]
+    )
+    def test_a_branch_becomes_a_folder_and_a_folder_a_branch(
+        self, names: tuple[str, str], origin: Repo, tmp_path: Path
+    ) -> None:
         first, second = names
         old = origin.tip()
         origin.move(first, old)
@@ -87,7 +95,9 @@ class TestNames:
         with pytest.raises(SourceError, match=f"^{name} is the id of a commit, not a branch$"):
             source(origin, tmp_path, branch=name).fetch()
 
-    def test_a_branch_with_a_name_like_a_commit_or_a_tag_is_a_branch(self, origin: Repo, tmp_path: Path) -> None:
+    def test_a_branch_with_a_name_like_a_commit_or_a_tag_is_a_branch(
+        self, origin: Repo, tmp_path: Path
+    ) -> None:
         for name in ("0123abcd", "v1.0", "1" * 40):
             origin.git("update-ref", f"refs/heads/{name}", origin.tip())
             origin.git("update-ref", f"refs/tags/{name}", origin.tip())
@@ -105,7 +115,9 @@ class TestNames:
 
 
 class TestDisk:
-    """In place of a disk that refuses stands a file where a folder belongs: no user may pass over that, not even root."""
+    """In place of a disk that refuses stands a file where a folder belongs: no user may pass over that, not
+    even root.
+    """
 
     @pytest.fixture(autouse=True)
     def temporary(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -120,14 +132,19 @@ class TestDisk:
         first = reader.fetch()
         [said] = first.diagnostics
         assert (said.code, said.severity) == ("GM601", Severity.WARNING)
-        assert said.message == f"the store {tmp_path}/state/store cannot be written: File exists; a temporary one is used"
+        assert (
+            said.message
+            == f"the store {tmp_path}/state/store cannot be written: File exists; a temporary one is used"
+        )
         assert first.files
         assert reader.fetch() == first
         newer = origin.update({"policies/b.yaml": "b: 1\n"})
         assert reader.fetch().commit == newer
         assert reader.descends(newer, first.commit)
 
-    def test_the_store_is_used_again_when_it_can_be_written(self, origin: Repo, tmp_path: Path, temporary: Path) -> None:
+    def test_the_store_is_used_again_when_it_can_be_written(
+        self, origin: Repo, tmp_path: Path, temporary: Path
+    ) -> None:
         (tmp_path / "state").write_text("in the way")
         reader = source(origin, tmp_path)
         old = reader.fetch().commit
@@ -139,7 +156,9 @@ class TestDisk:
         assert reader.fetch().commit == newer
         assert reader.descends(newer, old)
 
-    def test_what_is_in_a_store_that_cannot_be_written_is_still_read(self, origin: Repo, tmp_path: Path) -> None:
+    def test_what_is_in_a_store_that_cannot_be_written_is_still_read(
+        self, origin: Repo, tmp_path: Path
+    ) -> None:
         lost = origin.tip()
         reader = source(origin, tmp_path)
         reader.fetch()
@@ -152,7 +171,9 @@ class TestDisk:
         assert [d.code for d in other.fetch().diagnostics] == ["GM601"]
         assert other.read(lost).commit == lost
 
-    def test_where_no_disk_takes_anything_the_new_commit_waits(self, origin: Repo, tmp_path: Path, temporary: Path) -> None:
+    def test_where_no_disk_takes_anything_the_new_commit_waits(
+        self, origin: Repo, tmp_path: Path, temporary: Path
+    ) -> None:
         reader = source(origin, tmp_path)
         kept = reader.fetch()
         reader.accept(kept.commit)
@@ -163,23 +184,38 @@ class TestDisk:
         with pytest.raises(SourceError) as caught:
             reader.fetch()
         store = tmp_path / "state" / "store"
-        assert str(caught.value) == f"the store {store} cannot be written: File exists; commit {newer[:12]} waits"
+        assert (
+            str(caught.value)
+            == f"the store {store} cannot be written: File exists; commit {newer[:12]} waits"
+        )
         assert reader.read(kept.commit) is kept
         [said] = status(reader).publish(report("a")).diagnostics
-        assert (said.code, f"{store}.status cannot be written: File exists" in said.message) == ("GM603", True)
+        assert (said.code, f"{store}.status cannot be written: File exists" in said.message) == (
+            "GM603",
+            True,
+        )
 
-    def test_a_disk_that_is_full_for_git(self, origin: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_disk_that_is_full_for_git(
+        self, origin: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         import shutil
 
         real = shutil.which("git")
         fake = tmp_path / "bin" / "git"
         fake.parent.mkdir()
         full = 'echo "fatal: write error: No space left on device" >&2; exit 128'
-        fake.write_text(f'#!/bin/sh\ncase "$*" in --git-dir={tmp_path}/state/store*fetch\\ *) {full};; esac\nexec {real} "$@"\n')
+        fake.write_text(
+            f'#!/bin/sh\ncase "$*" in --git-dir={tmp_path}/state/store*fetch\\ *) {full};; esac\nexec {real}'
+            ' "$@"\n'
+        )
         fake.chmod(0o755)
         monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
         [said] = source(origin, tmp_path).fetch().diagnostics
-        assert said.message == f"the store {tmp_path}/state/store cannot be written: No space left on device; a temporary one is used"
+        assert (
+            said.message
+            == f"the store {tmp_path}/state/store cannot be written: No space left on device; a temporary one"
+            " is used"
+        )
 
     def test_a_large_repository_is_not_copied_to_where_room_is_scarce(
         self, origin: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -221,17 +257,40 @@ def test_a_store_that_became_read_only_costs_a_warning(tmp_path: Path) -> None:
     files = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
     for path in (*folders, *files):
         path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222)
-    bound = "import ctypes, os, sys; os.getuid() or ctypes.CDLL(None).prctl(24, 1, 0, 0, 0); os.execv(sys.executable, sys.argv[1:])"
-    command = [sys.executable, "-m", "gitmesh", "sync", "--config", str(shop.config), "--store", str(tmp_path / "store")]
-    done = subprocess.run([sys.executable, "-c", bound, *command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    bound = (
+        "import ctypes, os, sys; os.getuid() or ctypes.CDLL(None).prctl(24, 1, 0, 0, 0);"
+        " os.execv(sys.executable, sys.argv[1:])"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "gitmesh",
+        "sync",
+        "--config",
+        str(shop.config),
+        "--store",
+        str(tmp_path / "store"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", bound, *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     for path in folders:
         path.chmod(0o755)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("cannot be written: Permission denied; a temporary one is used") == 2, "GM601 and GM603"
+    assert done.stdout.count("cannot be written: Permission denied; a temporary one is used") == 2, (
+        "GM601 and GM603"
+    )
     assert b"timeout: 7s" in shop.live("ratings").read_bytes()
 
 
-def test_G14_a_child_that_outlives_git_is_killed_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_G14_a_child_that_outlives_git_is_killed_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It holds the output open, so that nobody could tell that git has ended."""
     import git  # noqa: F401 - GitPython runs git when it is imported first
 

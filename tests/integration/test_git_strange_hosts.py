@@ -1,4 +1,6 @@
-"""Hosts that answer, but not as a Git server does: login pages, errors in their own words, one byte now and then."""
+"""Hosts that answer, but not as a Git server does: login pages, errors in their own words, one byte now and
+then.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,23 @@ REPORT = Report(instance="shop", until=Stage.APPLY)
 
 CAPABILITIES = b"".join(
     b"%04x%s" % (len(line) + 4, line) if line else b"0000"
-    for line in (b"# service=git-upload-pack\n", b"", b"version 2\n", b"ls-refs=unborn\n", b"fetch=shallow\n", b"object-format=sha1\n", b"")
+    for line in (
+        b"# service=git-upload-pack\n",
+        b"",
+        b"version 2\n",
+        b"ls-refs=unborn\n",
+        b"fetch=shallow\n",
+        b"object-format=sha1\n",
+        b"",
+    )
 )
 """What a Git server says first (gitprotocol-v2)."""
 
 
 class Host(ThreadingHTTPServer):
-    """Gives one answer to everything, or to all but GET, which `first` answers. `{n}` in its body is another number each time."""
+    """Gives one answer to everything, or to all but GET, which `first` answers. `{n}` in its body is another
+    number each time.
+    """
 
     daemon_threads = True
 
@@ -58,7 +70,11 @@ class _Answer(BaseHTTPRequestHandler):
         body = self.server.body.replace("{n}", str(next(self.server.asked))).encode()
         status, headers = self.server.status, self.server.headers
         if self.server.first and self.command == "GET":
-            body, status, headers = self.server.first, 200, {"Content-Type": "application/x-git-upload-pack-advertisement"}
+            body, status, headers = (
+                self.server.first,
+                200,
+                {"Content-Type": "application/x-git-upload-pack-advertisement"},
+            )
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
@@ -105,7 +121,13 @@ def failure(reader: GitSource) -> SourceError:
 
 class TestWebPages:
     @pytest.mark.parametrize(
-        "body", ["<html><body>Sign in</body></html>", "<html>\n<a>\trefs/heads/main\n</html>", "", "<!doctype html>" + "x" * 100_000]
+        "body",
+        [
+            "<html><body>Sign in</body></html>",
+            "<html>\n<a>\trefs/heads/main\n</html>",
+            "",
+            "<!doctype html>" + "x" * 100_000,
+        ],
     )
     def test_a_login_page_is_no_empty_repository(self, body: str, host: Host, tmp_path: Path) -> None:
         host.body = body
@@ -114,7 +136,9 @@ class TestWebPages:
         assert f"({LOOPBACK}:{host.server_port}, HTTP 200)" in str(error)
         assert "login page" in error.hint
 
-    def test_no_commit_is_told_to_be_gone_while_a_login_page_answers(self, host: Host, tmp_path: Path) -> None:
+    def test_no_commit_is_told_to_be_gone_while_a_login_page_answers(
+        self, host: Host, tmp_path: Path
+    ) -> None:
         reader = source(host.url, tmp_path)
         reader.accept("a" * 40)
         failure(reader)
@@ -130,20 +154,30 @@ class TestWebPages:
         assert "answered with a web page (text/html)" in said.message
 
     @pytest.mark.parametrize("kind", ["text/plain", "application/json"])
-    def test_an_answer_that_git_cannot_read_is_told_with_its_type(self, kind: str, host: Host, tmp_path: Path) -> None:
+    def test_an_answer_that_git_cannot_read_is_told_with_its_type(
+        self, kind: str, host: Host, tmp_path: Path
+    ) -> None:
         host.headers, host.body = {"Content-Type": kind}, "nothing here"
-        assert f"answered with something else ({kind}), not as a Git server does" in str(failure(source(host.url, tmp_path)))
+        assert f"answered with something else ({kind}), not as a Git server does" in str(
+            failure(source(host.url, tmp_path))
+        )
 
-    def test_an_empty_list_of_a_plain_file_server_is_an_empty_repository(self, host: Host, tmp_path: Path) -> None:
+    def test_an_empty_list_of_a_plain_file_server_is_an_empty_repository(
+        self, host: Host, tmp_path: Path
+    ) -> None:
         host.headers, host.body = {"Content-Type": "text/plain"}, ""
         assert "repository is empty" in str(failure(source(host.url, tmp_path)))
 
-    def test_an_empty_repository_behind_a_git_server_is_empty(self, git_http: GitHttpServer, tmp_path: Path) -> None:
+    def test_an_empty_repository_behind_a_git_server_is_empty(
+        self, git_http: GitHttpServer, tmp_path: Path
+    ) -> None:
         git_http.username = ""
         git_http.create_repo("config")
         assert "repository is empty" in str(failure(source(git_http.url("config"), tmp_path)))
 
-    def test_a_commit_is_gone_when_the_branch_was_read_without_it(self, git_http: GitHttpServer, tmp_path: Path) -> None:
+    def test_a_commit_is_gone_when_the_branch_was_read_without_it(
+        self, git_http: GitHttpServer, tmp_path: Path
+    ) -> None:
         git_http.username = ""
         Repo(git_http.repo_path("config")).commit(POLICY)
         reader = source(git_http.url("config"), tmp_path)
@@ -162,9 +196,15 @@ class TestWebPages:
         (429, "the server refused to answer"),
     ],
 )
-def test_what_a_host_says_in_its_own_words_is_in_the_detail_alone(code: int, words: str, host: Host, tmp_path: Path) -> None:
+def test_what_a_host_says_in_its_own_words_is_in_the_detail_alone(
+    code: int, words: str, host: Host, tmp_path: Path
+) -> None:
     """So a fault that lasts has one text, which is what is compared and committed."""
-    host.status, host.headers, host.body = code, {"Content-Type": "text/plain"}, "try again later, request id {n}"
+    host.status, host.headers, host.body = (
+        code,
+        {"Content-Type": "text/plain"},
+        "try again later, request id {n}",
+    )
     reader = source(host.url, tmp_path)
     first, second = failure(reader), failure(reader)
     assert str(first) == str(second) == f"{words} ({LOOPBACK}:{host.server_port}, HTTP {code})"
@@ -176,7 +216,9 @@ def test_what_a_host_says_in_its_own_words_is_in_the_detail_alone(code: int, wor
 
 def test_a_login_page_in_the_middle_of_the_talk_is_no_git_server(host: Host, tmp_path: Path) -> None:
     host.first = CAPABILITIES
-    assert str(failure(source(host.url, tmp_path))).startswith("the host answered, but not as a Git server does")
+    assert str(failure(source(host.url, tmp_path))).startswith(
+        "the host answered, but not as a Git server does"
+    )
     host.status = 503
     assert str(failure(source(host.url, tmp_path))).startswith("the server failed or broke the connection")
 
@@ -199,7 +241,9 @@ def test_the_order_of_lines_and_the_words_of_the_server_do_not_change_the_text(t
 
 
 class Relay:
-    """Hands connections on to a server: the first `fast` as they are, of the others a byte of the answer every `pause` seconds."""
+    """Hands connections on to a server: the first `fast` as they are, of the others a byte of the answer
+    every `pause` seconds.
+    """
 
     def __init__(self, port: int, fast: int, pause: float = 0.2) -> None:
         self._port, self._fast, self._pause = port, fast, pause
@@ -252,7 +296,9 @@ def _copy(start: socket.socket, end: socket.socket) -> None:
 
 class TestDrip:
     @pytest.mark.parametrize("fast", [0, 1, 2, 3, 4])
-    def test_G14_the_deadline_is_for_the_whole_whenever_the_bytes_come(self, fast: int, git_http: GitHttpServer, tmp_path: Path) -> None:
+    def test_G14_the_deadline_is_for_the_whole_whenever_the_bytes_come(
+        self, fast: int, git_http: GitHttpServer, tmp_path: Path
+    ) -> None:
         """Two connections list the branches; of three more, the last brings the pack."""
         git_http.username = ""
         Repo(git_http.repo_path("config")).commit(POLICY)

@@ -1,4 +1,6 @@
-"""`gitmesh init --from CONTEXT` on a real API server: what it wrote passes, and nothing is ever written to the cluster."""
+"""`gitmesh init --from CONTEXT` on a real API server: what it wrote passes, and nothing is ever written to
+the cluster.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ pytestmark = pytest.mark.lab
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     (tmp_path / "mesh").mkdir()
     call = runner(tmp_path / "mesh", capsys, monkeypatch)
-    monkeypatch.setenv("GITMESH_INSTANCE", "starter")  # other tests have been at this server as the instance shop
+    monkeypatch.setenv(
+        "GITMESH_INSTANCE", "starter"
+    )  # other tests have been at this server as the instance shop
     return call
 
 

@@ -68,23 +68,31 @@ def test_a_creation_never_changes_what_somebody_else_made(apiserver: ApiServer, 
     assert spec_of(apiserver, key) == vs_spec("theirs")
 
 
-def test_K06_a_creation_whose_answer_was_lost_counts_as_done(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_K06_a_creation_whose_answer_was_lost_counts_as_done(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     key = vs_key(apiserver.new_namespace())
     live = create(cluster, key, vs_spec())
     (outcome,) = carry_out(cluster, step(Action.CREATE, key, vs_spec()))
     assert (outcome.ok, outcome.uid) == (True, live.uid)
 
 
-def test_what_relies_on_a_write_comes_when_the_cluster_has_settled(apiserver: ApiServer, tmp_path: Path) -> None:
+def test_what_relies_on_a_write_comes_when_the_cluster_has_settled(
+    apiserver: ApiServer, tmp_path: Path
+) -> None:
     subset, route = (vs_key(apiserver.new_namespace(), name) for name in ("subset", "route"))
     seen: list[tuple[float, bool, bool]] = []
 
     class Noting(Client):
         def pause(self, seconds: float) -> None:
-            seen.append((seconds, spec_of(apiserver, subset) is not None, spec_of(apiserver, route) is not None))
+            seen.append(
+                (seconds, spec_of(apiserver, subset) is not None, spec_of(apiserver, route) is not None)
+            )
 
     endpoint = read_kubeconfig(apiserver.kubeconfig(tmp_path / "admin"))
-    cluster = KubeCluster("lab", Noting(endpoint, timeout=DEADLINE, user_agent="gitmesh-tests"), [WRITER], settle=7.0)
+    cluster = KubeCluster(
+        "lab", Noting(endpoint, timeout=DEADLINE, user_agent="gitmesh-tests"), [WRITER], settle=7.0
+    )
     cluster.observe(KINDS)
     relying = step(Action.CREATE, route, vs_spec(), phase=Phase.ROUTE, settled=True)
     outcomes = carry_out(cluster, step(Action.CREATE, subset, vs_spec(), phase=Phase.DESTINATION), relying)
@@ -115,10 +123,19 @@ def test_a_hand_edit_is_healed_value_and_added_field(apiserver: ApiServer, clust
     assert live_of(cluster, key).managers == {"gitmesh": "Apply"}
 
 
-def test_labels_of_others_stay_while_a_hand_edit_is_healed(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_labels_of_others_stay_while_a_hand_edit_is_healed(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     key = vs_key(apiserver.new_namespace())
     create(cluster, key, vs_spec())
-    edit(apiserver, key, {"metadata": {"labels": {"team": "a"}, "annotations": {"gitmesh.io/policies": "x"}}, "spec": {"hosts": ["other"]}})
+    edit(
+        apiserver,
+        key,
+        {
+            "metadata": {"labels": {"team": "a"}, "annotations": {"gitmesh.io/policies": "x"}},
+            "spec": {"hosts": ["other"]},
+        },
+    )
     (outcome,) = carry_out(cluster, step(Action.UPDATE, key, vs_spec(), live_of(cluster, key)))
     live = live_of(cluster, key)
     assert outcome.ok
@@ -126,14 +143,27 @@ def test_labels_of_others_stay_while_a_hand_edit_is_healed(apiserver: ApiServer,
     assert live.field_managers == {"metadata.labels.team": "kubectl-edit"}
 
 
-def test_a_label_that_hides_the_object_from_the_mesh_is_taken_away(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_a_label_that_hides_the_object_from_the_mesh_is_taken_away(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     """The contents are equal; only what was put beside them makes the mesh ignore the object."""
     key = vs_key(apiserver.new_namespace())
     create(cluster, key, vs_spec())
     hidden = frozenset({"istio.io/rev", "istio.io/dry-run"})
-    edit(apiserver, key, {"metadata": {"labels": {"team": "a", "istio.io/rev": "x"}, "annotations": {"istio.io/dry-run": "true"}}})
+    edit(
+        apiserver,
+        key,
+        {
+            "metadata": {
+                "labels": {"team": "a", "istio.io/rev": "x"},
+                "annotations": {"istio.io/dry-run": "true"},
+            }
+        },
+    )
     change = step(Action.UPDATE, key, vs_spec(), live_of(cluster, key), forbidden=hidden)
-    assert [c.action for c in cluster.predict(Plan(cluster="lab", changes=(change,))).changes] == [Action.UPDATE]
+    assert [c.action for c in cluster.predict(Plan(cluster="lab", changes=(change,))).changes] == [
+        Action.UPDATE
+    ]
     (outcome,) = carry_out(cluster, change)
     live = live_of(cluster, key)
     assert outcome.ok
@@ -142,11 +172,19 @@ def test_a_label_that_hides_the_object_from_the_mesh_is_taken_away(apiserver: Ap
     theirs = body(key, {}, owned=False)
     metadata = {**theirs.pop("metadata"), "labels": {"istio.io/rev": "x"}}
     apiserver.apply({"apiVersion": theirs["apiVersion"], "kind": theirs["kind"], "metadata": metadata})
-    (outcome,) = carry_out(cluster, step(Action.UPDATE, key, vs_spec(), live_of(cluster, key), forbidden=hidden))
-    assert (outcome.ok, outcome.code, outcome.message) == (False, "GM405", "manager lab applies metadata.labels.istio.io/rev")
+    (outcome,) = carry_out(
+        cluster, step(Action.UPDATE, key, vs_spec(), live_of(cluster, key), forbidden=hidden)
+    )
+    assert (outcome.ok, outcome.code, outcome.message) == (
+        False,
+        "GM405",
+        "manager lab applies metadata.labels.istio.io/rev",
+    )
 
 
-def test_K22_an_object_once_applied_by_kubectl_is_adopted_whole(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_K22_an_object_once_applied_by_kubectl_is_adopted_whole(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     key = vs_key(apiserver.new_namespace())
     theirs = body(key, vs_spec("theirs", gateways=["mesh"]), owned=False)
     apiserver.kubectl("apply", "-f", "-", stdin=json.dumps(theirs))
@@ -159,7 +197,9 @@ def test_K22_an_object_once_applied_by_kubectl_is_adopted_whole(apiserver: ApiSe
     assert spec_of(apiserver, key) == vs_spec(exportTo=["."])
 
 
-def test_an_object_that_another_manager_applied_is_adopted_whole_and_is_ours_alone(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_an_object_that_another_manager_applied_is_adopted_whole_and_is_ours_alone(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     key = vs_key(apiserver.new_namespace())
     apiserver.apply(body(key, vs_spec("theirs", gateways=["mesh"]), owned=False), field_manager="argocd")
     (outcome,) = carry_out(cluster, step(Action.ADOPT, key, vs_spec(), live_of(cluster, key)))
@@ -170,7 +210,9 @@ def test_an_object_that_another_manager_applied_is_adopted_whole_and_is_ours_alo
     assert (outcome.ok, outcome.code) == (False, "GM405"), "whoever applies it again is reported, as ever"
 
 
-def test_K01_a_field_that_another_manager_applies_is_reported_not_forced(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_K01_a_field_that_another_manager_applies_is_reported_not_forced(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     key = vs_key(apiserver.new_namespace())
     create(cluster, key, vs_spec())
     theirs = body(key, {"hosts": ["theirs"]}, owned=False)
@@ -182,7 +224,9 @@ def test_K01_a_field_that_another_manager_applies_is_reported_not_forced(apiserv
     assert spec_of(apiserver, key)["hosts"] == ["theirs"]
 
 
-def test_K31_a_field_that_another_manager_adds_by_apply_is_reported(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_K31_a_field_that_another_manager_adds_by_apply_is_reported(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     key = vs_key(apiserver.new_namespace())
     create(cluster, key, vs_spec())
     apiserver.apply(body(key, {"gateways": ["mesh"]}, owned=False), field_manager="argocd")
@@ -190,7 +234,9 @@ def test_K31_a_field_that_another_manager_adds_by_apply_is_reported(apiserver: A
     (outcome,) = carry_out(cluster, change)
     assert (outcome.ok, outcome.code) == (False, "GM405")
     assert outcome.message == "manager argocd applies spec.gateways"
-    plan = cluster.predict(Plan(cluster="lab", changes=(step(Action.UPDATE, key, vs_spec(), live_of(cluster, key)),)))
+    plan = cluster.predict(
+        Plan(cluster="lab", changes=(step(Action.UPDATE, key, vs_spec(), live_of(cluster, key)),))
+    )
     assert [c.action for c in plan.changes] == [Action.KEEP]
     assert [d.code for d in plan.diagnostics] == ["GM405"]
 
@@ -224,7 +270,9 @@ def test_K04_K30_what_the_schema_refuses_is_told_once(
     assert spec_of(apiserver, key) is None
 
 
-def test_a_failed_step_stops_the_later_steps_of_its_unit_only(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_a_failed_step_stops_the_later_steps_of_its_unit_only(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     namespace = apiserver.new_namespace()
     cluster.observe(KINDS)
     mine, other = (UnitKey(kind="Destination", namespace=namespace, name=name) for name in ("web", "other"))
@@ -258,7 +306,10 @@ def test_a_deletion_names_uid_and_version(apiserver: ApiServer, cluster: KubeClu
     (outcome,) = carry_out(cluster, step(Action.DELETE, key, None, live))
     (write,) = [e for e in apiserver.audit_events(mark) if e.is_write]
     assert outcome.ok
-    assert write.request_object["preconditions"] == {"uid": live.uid, "resourceVersion": live.resource_version}
+    assert write.request_object["preconditions"] == {
+        "uid": live.uid,
+        "resourceVersion": live.resource_version,
+    }
     assert write.request_object["propagationPolicy"] == "Background"
     assert spec_of(apiserver, key) is None
 
@@ -268,10 +319,15 @@ def test_K12_a_replaced_or_vanished_object_is_not_deleted(apiserver: ApiServer, 
     replaced, gone, edited = (vs_key(namespace, name) for name in ("replaced", "gone", "edited"))
     lives = {key: create(cluster, key, vs_spec()) for key in (replaced, gone, edited)}
     for key in (replaced, gone):
-        apiserver.client.call("DELETE", apiserver.client.resource_path("networking.istio.io/v1", "VirtualService", namespace, key.name))
+        apiserver.client.call(
+            "DELETE",
+            apiserver.client.resource_path("networking.istio.io/v1", "VirtualService", namespace, key.name),
+        )
     apiserver.apply(body(replaced, vs_spec("theirs"), owned=False), field_manager="them")
     edit(apiserver, edited, {"metadata": {"annotations": {"gitmesh.io/prune": "disabled"}}})
-    outcomes = carry_out(cluster, *(step(Action.DELETE, key, None, lives[key]) for key in (replaced, gone, edited)))
+    outcomes = carry_out(
+        cluster, *(step(Action.DELETE, key, None, lives[key]) for key in (replaced, gone, edited))
+    )
     assert [(o.ok, o.message.split(",")[0]) for o in outcomes[:2]] == [
         (True, "somebody replaced it by another object"),
         (True, "it was gone already"),
@@ -281,7 +337,9 @@ def test_K12_a_replaced_or_vanished_object_is_not_deleted(apiserver: ApiServer, 
     assert spec_of(apiserver, edited) == vs_spec()
 
 
-def test_K18_an_object_with_a_finalizer_is_not_counted_as_deleted(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_K18_an_object_with_a_finalizer_is_not_counted_as_deleted(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     key = vs_key(apiserver.new_namespace())
     create(cluster, key, vs_spec())
     edit(apiserver, key, {"metadata": {"finalizers": ["example.com/wait"]}})
@@ -291,7 +349,9 @@ def test_K18_an_object_with_a_finalizer_is_not_counted_as_deleted(apiserver: Api
     assert live_of(cluster, key).deleting
 
 
-def test_P09_a_name_that_leaves_its_path_is_refused_before_anything_is_sent(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_P09_a_name_that_leaves_its_path_is_refused_before_anything_is_sent(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     namespace = apiserver.new_namespace()
     live = create(cluster, vs_key(namespace), vs_spec())
     mark = apiserver.audit_mark()
@@ -316,18 +376,29 @@ def denied(apiserver: ApiServer, namespace: str, reason: str) -> Iterator[None]:
         "apiVersion": admission,
         "kind": "ValidatingAdmissionPolicy",
         "metadata": {"name": name},
-        "spec": {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "false", "message": reason}]},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": "false", "message": reason}],
+        },
     }
     selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
     binding = {
         "apiVersion": admission,
         "kind": "ValidatingAdmissionPolicyBinding",
         "metadata": {"name": name},
-        "spec": {"policyName": name, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": selector}},
+        "spec": {
+            "policyName": name,
+            "validationActions": ["Deny"],
+            "matchResources": {"namespaceSelector": selector},
+        },
     }
     apiserver.apply([policy, binding])
     path = apiserver.client.resource_path("networking.istio.io/v1", "VirtualService", namespace, "web")
-    wait_until(lambda: apiserver.request("DELETE", f"{path}?dryRun=All").status == 422, "admission policy in force", 30.0)
+    wait_until(
+        lambda: apiserver.request("DELETE", f"{path}?dryRun=All").status == 422,
+        "admission policy in force",
+        30.0,
+    )
     try:
         yield
     finally:
@@ -335,7 +406,9 @@ def denied(apiserver: ApiServer, namespace: str, reason: str) -> Iterator[None]:
             apiserver.client.call("DELETE", apiserver.client.resource_path(admission, kind, "", name))
 
 
-def test_K13_K14_a_denied_write_is_told_with_the_denials_words(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_K13_K14_a_denied_write_is_told_with_the_denials_words(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     key = vs_key(apiserver.new_namespace())
     live = create(cluster, key, vs_spec())
     with denied(apiserver, key.namespace, "not on a Friday"):

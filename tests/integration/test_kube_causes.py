@@ -1,4 +1,6 @@
-"""What a real API server refuses or has not finished, told by its cause, and told once: no commit while nothing changes."""
+"""What a real API server refuses or has not finished, told by its cause, and told once: no commit while
+nothing changes.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,12 @@ def world(apiserver: ApiServer, tmp_path: Path) -> Mixed:
 
 def finalizers(world: Mixed, names: list[str] | None) -> None:
     """What holds the VirtualService in lab."""
-    world.server.client.call("PATCH", world.path(), {"metadata": {"finalizers": names}}, content_type="application/merge-patch+json")
+    world.server.client.call(
+        "PATCH",
+        world.path(),
+        {"metadata": {"finalizers": names}},
+        content_type="application/merge-patch+json",
+    )
 
 
 def in_lab(report: Report) -> list[tuple[str, str]]:
@@ -57,7 +64,9 @@ def again(world: Mixed, times: int = 3) -> list[Report]:
 
 def test_an_unwanted_object_with_a_finalizer_is_told_until_it_is_gone(world: Mixed) -> None:
     finalizers(world, HOLD)
-    world.shop.commit(traffic("details", timeout="1s", destinations=[{"name": "details", "clusters": ["east"]}]))
+    world.shop.commit(
+        traffic("details", timeout="1s", destinations=[{"name": "details", "clusters": ["east"]}])
+    )
     first = world.shop.sync("--approve-prune", world.shop.repo.tip())
     before = commits(world)
     assert (in_lab(first), first.state("lab")) == ([("GM505", "warning")], "Pending")
@@ -94,7 +103,12 @@ def test_a_namespace_that_is_being_deleted_is_one_warning_and_nothing_is_tried(w
 def uncallable(server: ApiServer, namespace: str) -> Iterator[str]:
     """A webhook that nobody serves, for one namespace."""
     name = f"down-{namespace}"
-    rule = {"apiGroups": ["networking.istio.io"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]}
+    rule = {
+        "apiGroups": ["networking.istio.io"],
+        "apiVersions": ["*"],
+        "operations": ["*"],
+        "resources": ["*"],
+    }
     webhook = {
         "name": "down.example.com",
         "admissionReviewVersions": ["v1"],
@@ -106,9 +120,20 @@ def uncallable(server: ApiServer, namespace: str) -> Iterator[str]:
         "rules": [rule],
     }
     path = server.client.resource_path(ADMISSION, "ValidatingWebhookConfiguration", "", name)
-    server.apply({"apiVersion": ADMISSION, "kind": "ValidatingWebhookConfiguration", "metadata": {"name": name}, "webhooks": [webhook]})
+    server.apply(
+        {
+            "apiVersion": ADMISSION,
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": name},
+            "webhooks": [webhook],
+        }
+    )
     probe = server.client.resource_path("networking.istio.io/v1", "VirtualService", namespace, "ratings")
-    wait_until(lambda: server.request("DELETE", f"{probe}?dryRun=All").status == 500, "the webhook to be asked", DEADLINE)
+    wait_until(
+        lambda: server.request("DELETE", f"{probe}?dryRun=All").status == 500,
+        "the webhook to be asked",
+        DEADLINE,
+    )
     try:
         yield name
     finally:
@@ -120,7 +145,10 @@ def test_a_webhook_that_cannot_be_called_is_named_at_the_line_that_changed(world
         world.commit("7s")
         report = world.shop.sync(code=2)
         found = report.one("GM505")
-        assert f"could not call the webhook down.example.com of ValidatingWebhookConfiguration {name}" in found["message"]
+        assert (
+            f"could not call the webhook down.example.com of ValidatingWebhookConfiguration {name}"
+            in found["message"]
+        )
         assert "connection refused" in found["detail"]
         assert report.state("lab") == "Failed"
         lines = world.shop.repo.files()["policies/all.yaml"].decode().splitlines()
@@ -133,30 +161,45 @@ def test_a_webhook_that_cannot_be_called_is_named_at_the_line_that_changed(world
 
 def test_a_quota_is_no_missing_right(world: Mixed) -> None:
     server, count = world.server, "count/virtualservices.networking.istio.io"
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small", "namespace": world.namespace}}
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small", "namespace": world.namespace},
+    }
     server.apply({**quota, "spec": {"hard": {count: "0"}}})
     path = server.client.resource_path("v1", "ResourceQuota", world.namespace, "small")
     used = {"status": {"hard": {count: "0"}, "used": {count: "0"}}}
     server.client.call("PATCH", f"{path}/status", used, content_type="application/merge-patch+json")
     body = {**world.live(), "metadata": {"name": "probe", "namespace": world.namespace}}
     create = world.path().rpartition("/")[0]
-    wait_until(lambda: server.request("POST", f"{create}?dryRun=All", body).status == 403, "the quota to count", DEADLINE)
+    wait_until(
+        lambda: server.request("POST", f"{create}?dryRun=All", body).status == 403,
+        "the quota to count",
+        DEADLINE,
+    )
     server.client.call("DELETE", world.path())
     found = world.shop.sync(code=2).one("GM505")
     assert "exceeded quota: small" in found["message"]
     assert "small" in found["hint"]
 
 
-def test_objects_that_were_restored_from_a_backup_are_one_finding_and_a_fresh_ledger_takes_them_up(world: Mixed) -> None:
+def test_objects_that_were_restored_from_a_backup_are_one_finding_and_a_fresh_ledger_takes_them_up(
+    world: Mixed,
+) -> None:
     server = world.server
     saved = world.live()
     server.client.call("DELETE", world.path())
     metadata = {key: saved["metadata"][key] for key in ("name", "namespace", "labels", "annotations")}
-    server.apply({**{k: v for k, v in saved.items() if k != "status"}, "metadata": metadata}, field_manager="velero")
+    server.apply(
+        {**{k: v for k, v in saved.items() if k != "status"}, "metadata": metadata}, field_manager="velero"
+    )
     report = world.shop.sync()
     assert in_lab(report) == [("GM401", "warning")]
     assert "another uid than the ledger: was the cluster restored" in report.one("GM401")["message"]
-    server.client.call("DELETE", server.client.resource_path("v1", "ConfigMap", "gitmesh-system", f"gitmesh-{world.namespace}"))
+    server.client.call(
+        "DELETE",
+        server.client.resource_path("v1", "ConfigMap", "gitmesh-system", f"gitmesh-{world.namespace}"),
+    )
     world.shop.sync()
     assert "GM401" not in {one["code"] for one in world.shop.sync().findings}
 
@@ -168,7 +211,11 @@ def serviceaccount(server: ApiServer, namespace: str, path: Path) -> None:
     server.serviceaccount_kubeconfig(namespace, "agent", path)
     subject = {"kind": "ServiceAccount", "name": "agent", "namespace": namespace}
     ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
-    binding = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": namespace}}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": namespace},
+    }
     server.apply({**binding, "roleRef": ref, "subjects": [subject]})
 
 
@@ -179,7 +226,9 @@ def asked(cluster: KubeCluster) -> Any:
     return cluster.observe(KINDS).diagnostics
 
 
-def test_a_token_that_was_rotated_in_the_kubeconfig_is_taken_up_by_who_runs_on(apiserver: ApiServer, tmp_path: Path) -> None:
+def test_a_token_that_was_rotated_in_the_kubeconfig_is_taken_up_by_who_runs_on(
+    apiserver: ApiServer, tmp_path: Path
+) -> None:
     namespace, path = apiserver.new_namespace(), tmp_path / "kc"
     serviceaccount(apiserver, namespace, path)
     config = ClusterConfig.model_validate({"name": "east", "kubeconfig": {"path": "kc"}, "timeout": "10s"})
@@ -192,7 +241,11 @@ def test_a_token_that_was_rotated_in_the_kubeconfig_is_taken_up_by_who_runs_on(a
     good = path.read_text()
     path.write_text(yaml.safe_dump(content))
     (said,) = asked(cluster)
-    assert (said.code, said.severity, "CA or client certificate" in said.message) == ("GM502", Severity.WARNING, True)
+    assert (said.code, said.severity, "CA or client certificate" in said.message) == (
+        "GM502",
+        Severity.WARNING,
+        True,
+    )
     path.write_text(good)
     assert asked(cluster) == ()
     cluster.close()

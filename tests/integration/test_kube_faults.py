@@ -19,7 +19,16 @@ from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.store import LedgerStore
 from gitmesh.errors import ClusterError
 from gitmesh.model.plan import Action
-from tests.integration.faultserver import FaultServer, Handler, Reply, breaks_off, floods, resets, says, trickles
+from tests.integration.faultserver import (
+    FaultServer,
+    Handler,
+    Reply,
+    breaks_off,
+    floods,
+    resets,
+    says,
+    trickles,
+)
 from tests.integration.kube_support import KINDS, carry_out, cluster_at, step, vs_key, vs_spec
 
 GET = Request(method="GET", path="/api/v1/namespaces")
@@ -28,10 +37,14 @@ BUSY = says(429, b"{}", Retry_After="0")
 
 
 @contextmanager
-def facing(*replies: Reply, timeout: float = 5.0, jitter: Callable[[], float] = lambda: 0.0) -> Iterator[tuple[Client, FaultServer]]:
+def facing(
+    *replies: Reply, timeout: float = 5.0, jitter: Callable[[], float] = lambda: 0.0
+) -> Iterator[tuple[Client, FaultServer]]:
     """A client whose server answers so."""
     with FaultServer(*replies) as server:
-        client = Client(Endpoint(server=server.url), timeout=timeout, user_agent="gitmesh-tests", jitter=jitter)
+        client = Client(
+            Endpoint(server=server.url), timeout=timeout, user_agent="gitmesh-tests", jitter=jitter
+        )
         try:
             yield client, server
         finally:
@@ -76,7 +89,9 @@ def test_K05_a_long_or_senseless_retry_after_does_not_outlast_the_deadline() -> 
         assert len(server.seen) == 2
 
 
-@pytest.mark.parametrize("reply", [says(500, b"oops"), says(502, b""), says(503, b""), says(504, b""), resets, breaks_off])
+@pytest.mark.parametrize(
+    "reply", [says(500, b"oops"), says(502, b""), says(503, b""), says(504, b""), resets, breaks_off]
+)
 def test_K06_harmless_requests_are_tried_again_others_never(reply: Reply) -> None:
     with facing(reply, OK) as (client, server):
         decoded(client)
@@ -94,7 +109,11 @@ def test_K06_attempts_are_bounded() -> None:
 
 @pytest.mark.parametrize(
     ("body", "sign"),
-    [(b"<html>\n<h1>Login</h1>", "<html> <h1>Login</h1>"), (b'{"items": [', '{"items": ['), (b"\xff\x00", "�")],
+    [
+        (b"<html>\n<h1>Login</h1>", "<html> <h1>Login</h1>"),
+        (b'{"items": [', '{"items": ['),
+        (b"\xff\x00", "�"),
+    ],
 )
 def test_K25_a_200_that_is_no_object_is_an_error(body: bytes, sign: str) -> None:
     with facing(says(200, body)) as (client, _):
@@ -108,7 +127,10 @@ def test_K25_an_endless_answer_is_cut_at_64_mib() -> None:
 
 
 def test_K25_a_bomb_of_gzip_is_cut_at_64_mib() -> None:
-    with facing(says(200, gzip.compress(b" " * 80 * 1024 * 1024), Content_Encoding="gzip"), timeout=30.0) as (client, _):
+    with facing(says(200, gzip.compress(b" " * 80 * 1024 * 1024), Content_Encoding="gzip"), timeout=30.0) as (
+        client,
+        _,
+    ):
         assert "larger than 64 MiB" in str(failure(client))
 
 
@@ -123,7 +145,11 @@ def test_K25_a_long_text_with_control_characters_is_shortened_and_cleaned() -> N
 
 def test_K03_a_list_that_expires_between_pages_starts_again_and_is_whole() -> None:
     def page(name: str, more: str) -> Reply:
-        return says(200, b'{"metadata": {"continue": "%s"}, "items": [{"metadata": {"name": "%s"}}]}' % (more.encode(), name.encode()))
+        return says(
+            200,
+            b'{"metadata": {"continue": "%s"}, "items": [{"metadata": {"name": "%s"}}]}'
+            % (more.encode(), name.encode()),
+        )
 
     replies = (page("old-1", "x"), page("old-2", "y"), says(410, b"{}"), page("a", "z"), page("b", ""))
     with facing(*replies) as (client, server):
@@ -134,12 +160,23 @@ def test_K03_a_list_that_expires_between_pages_starts_again_and_is_whole() -> No
 
 def test_K03_a_list_that_always_expires_or_breaks_is_an_error_never_a_part() -> None:
     first = says(200, b'{"metadata": {"continue": "x"}, "items": [{"metadata": {"name": "a"}}]}')
-    for second in (says(410, b"{}"), says(403, b"{}"), says(200, b"{}"), says(200, b'{"items": null, "metadata": {}}')):
-        with facing(first, second, first, second, first, second, first, second) as (client, _), pytest.raises(ClusterError):
+    for second in (
+        says(410, b"{}"),
+        says(403, b"{}"),
+        says(200, b"{}"),
+        says(200, b'{"items": null, "metadata": {}}'),
+    ):
+        with (
+            facing(first, second, first, second, first, second, first, second) as (client, _),
+            pytest.raises(ClusterError),
+        ):
             everything(client, "/api/v1/pods", lambda raw: raw)
 
 
-@pytest.mark.parametrize("item", [b"null", b"7", b"[]", b"{}", b'{"metadata": null}', b'{"metadata": {}}', b'{"metadata": {"name": 7}}'])
+@pytest.mark.parametrize(
+    "item",
+    [b"null", b"7", b"[]", b"{}", b'{"metadata": null}', b'{"metadata": {}}', b'{"metadata": {"name": 7}}'],
+)
 def test_K03_a_list_with_something_that_is_no_object_is_an_error_never_a_part(item: bytes) -> None:
     damaged = says(200, b'{"metadata": {}, "items": [{"metadata": {"name": "a"}}, %b]}' % item)
     with facing(damaged) as (client, _), pytest.raises(ClusterError, match="is no list"):
@@ -156,7 +193,9 @@ def test_K03_a_list_without_end_is_an_error() -> None:
     assert "1001 pages" in found.value.detail
 
 
-ENDLESS = says(200, b'{"metadata": {"continue": "again"}, "items": [{"metadata": {"name": "%s"}}]}' % (b"a" * 1000))
+ENDLESS = says(
+    200, b'{"metadata": {"continue": "again"}, "items": [{"metadata": {"name": "%s"}}]}' % (b"a" * 1000)
+)
 
 
 def test_K03_a_list_that_lasts_ends_after_four_times_the_deadline_of_a_request() -> None:
@@ -195,7 +234,10 @@ def test_K07_a_list_that_does_not_end_is_given_up_in_time_however_soon_each_page
         assert time.monotonic() - began < 20
 
 
-@pytest.mark.parametrize("date", ["soon", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", f"Mon, 01 Jan 2026 00:00:00 +{'9' * 20}"])
+@pytest.mark.parametrize(
+    "date",
+    ["soon", "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", f"Mon, 01 Jan 2026 00:00:00 +{'9' * 20}"],
+)
 def test_K25_a_date_that_is_none_is_no_clock(date: str) -> None:
     def dated(handler: Handler) -> None:
         handler.send_response_only(200)
@@ -276,7 +318,10 @@ def test_many_requests_at_once_are_all_answered_through_the_limit() -> None:
         assert len(server.seen) == 202
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"metadata": 1}', b'{"metadata": {}}', b'{"items": [1, {}, {"metadata": []}], "metadata": {}}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"{}", b'{"metadata": 1}', b'{"metadata": {}}', b'{"items": [1, {}, {"metadata": []}], "metadata": {}}'],
+)
 def test_K25_objects_of_a_strange_shape_end_in_an_error_or_are_left_out(body: bytes) -> None:
     with FaultServer(says(200, body)) as server:
         cluster = cluster_at(Endpoint(server=server.url))

@@ -1,4 +1,6 @@
-"""Reading a real API server: facts, live objects, served kinds, dry runs, and what is missing or forbidden."""
+"""Reading a real API server: facts, live objects, served kinds, dry runs, and what is missing or
+forbidden.
+"""
 
 from __future__ import annotations
 
@@ -59,21 +61,48 @@ def restricted(server: ApiServer, folder: Path, rules: list[dict[str, list[str]]
     return cluster_at(read_kubeconfig(server.serviceaccount_kubeconfig(namespace, "agent", folder / "agent")))
 
 
-def test_facts_are_read_and_the_same_value_again_while_nothing_changed(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_facts_are_read_and_the_same_value_again_while_nothing_changed(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     namespace = apiserver.new_namespace(labels={"team": "a"})
     metadata = {"name": "web", "namespace": namespace}
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"ports": [{"name": "http", "port": 80}]}}
-    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mesh-settings", "namespace": HOME}, "data": {"a": "1"}}
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {"ports": [{"name": "http", "port": 80}]},
+    }
+    settings = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "mesh-settings", "namespace": HOME},
+        "data": {"a": "1"},
+    }
     other = {**settings, "metadata": {"name": "passwords", "namespace": HOME}}
     pod = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
     spec = {"selector": {"matchLabels": {"a": "b"}}, "template": pod}
-    control = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "control", "namespace": HOME}, "spec": spec}
+    control = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "control", "namespace": HOME},
+        "spec": spec,
+    }
     apiserver.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HOME}})
-    apiserver.apply([service, settings, other, control, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}])
+    apiserver.apply(
+        [
+            service,
+            settings,
+            other,
+            control,
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+        ]
+    )
     mark = apiserver.audit_mark()
     facts = cluster.facts()
     asked = [e for e in apiserver.audit_events(mark) if e.resource == "configmaps"]
-    assert [(e.verb, e.namespace, e.name) for e in asked] == [("get", HOME, "mesh-settings")], "by name: no other is read"
+    assert [(e.verb, e.namespace, e.name) for e in asked] == [("get", HOME, "mesh-settings")], (
+        "by name: no other is read"
+    )
     assert facts.complete
     assert facts.uid == (apiserver.get("v1", "Namespace", "", "kube-system") or {})["metadata"]["uid"]
     assert facts.namespaces[namespace]["team"] == "a"
@@ -95,12 +124,18 @@ def test_facts_are_read_and_the_same_value_again_while_nothing_changed(apiserver
 
 def test_served_kinds_come_with_versions_and_fields(cluster: KubeCluster) -> None:
     kind = cluster.facts().kind_index["networking.istio.io", "VirtualService"]
-    assert (kind.plural, kind.namespaced, kind.versions) == ("virtualservices", True, ("v1", "v1beta1", "v1alpha3"))
+    assert (kind.plural, kind.namespaced, kind.versions) == (
+        "virtualservices",
+        True,
+        ("v1", "v1beta1", "v1alpha3"),
+    )
     assert kind.serves("spec.http.mirrors.percentage.value")
     assert not kind.serves("spec.http.mirrorz")
 
 
-def test_observed_objects_are_the_same_values_while_they_do_not_change(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_observed_objects_are_the_same_values_while_they_do_not_change(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     namespace = apiserver.new_namespace()
     create(cluster, vs_key(namespace), vs_spec())
     apiserver.apply(body(vs_key(namespace, "foreign"), vs_spec(), owned=False), field_manager="them")
@@ -117,7 +152,9 @@ def lists_of(server: ApiServer, mark: int) -> list[str]:
     return [event.resource for event in server.audit_events(mark) if event.verb == "list"]
 
 
-def test_what_was_prefetched_answers_once_and_is_read_as_it_was_then(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_what_was_prefetched_answers_once_and_is_read_as_it_was_then(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     key = vs_key(apiserver.new_namespace())
     mark = apiserver.audit_mark()
     cluster.prefetch((VIRTUAL_SERVICE,))
@@ -128,7 +165,9 @@ def test_what_was_prefetched_answers_once_and_is_read_as_it_was_then(apiserver: 
     assert key in cluster.observe((VIRTUAL_SERVICE,)).live
 
 
-def test_what_was_prefetched_answers_for_its_own_kinds_and_only_the_last_time(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_what_was_prefetched_answers_for_its_own_kinds_and_only_the_last_time(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     key = vs_key(apiserver.new_namespace())
     cluster.prefetch(())
     create(cluster, key, vs_spec())
@@ -138,13 +177,23 @@ def test_what_was_prefetched_answers_for_its_own_kinds_and_only_the_last_time(ap
     assert key in cluster.observe((VIRTUAL_SERVICE,)).live
 
 
-def test_what_only_the_server_writes_is_no_part_of_the_body_and_status_is_kept(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_what_only_the_server_writes_is_no_part_of_the_body_and_status_is_kept(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     key = vs_key(apiserver.new_namespace())
     live = create(cluster, key, vs_spec())
     path = apiserver.client.resource_path("networking.istio.io/v1", key.kind, key.namespace, key.name)
-    apiserver.client.call("PATCH", f"{path}/status", {"status": {"observedGeneration": "1"}}, content_type="application/merge-patch+json")
+    apiserver.client.call(
+        "PATCH",
+        f"{path}/status",
+        {"status": {"observedGeneration": "1"}},
+        content_type="application/merge-patch+json",
+    )
     again = live_of(cluster, key)
-    assert (again.status, again.resource_version == live.resource_version) == (b'{"observedGeneration":"1"}', False)
+    assert (again.status, again.resource_version == live.resource_version) == (
+        b'{"observedGeneration":"1"}',
+        False,
+    )
     assert again.body is live.body
     assert again.managers == {"gitmesh": "Apply"}
     assert b"resourceVersion" not in again.body
@@ -163,13 +212,18 @@ def test_K26_a_long_list_is_read_in_pages(apiserver: ApiServer, cluster: KubeClu
     assert lists.PAGE == 500
 
 
-def test_K15_a_kind_that_is_not_served_is_missing_until_its_crd_comes(apiserver: ApiServer, cluster: KubeCluster, tmp_path: Path) -> None:
+def test_K15_a_kind_that_is_not_served_is_missing_until_its_crd_comes(
+    apiserver: ApiServer, cluster: KubeCluster, tmp_path: Path
+) -> None:
     kind = ApiKind(group="late.example.com", kind="Late", plural="lates", versions=("v2", "v1"))
     assert cluster.observe((kind, VIRTUAL_SERVICE)).missing_kinds == {("late.example.com", "Late")}
     key = vs_key(apiserver.new_namespace())._replace(group="late.example.com", kind="Late")
     (outcome,) = carry_out(cluster, step(Action.CREATE, key, {"size": 1}))
     assert (outcome.ok, outcome.code) == (False, "GM504")
-    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}
+    schema = {
+        "type": "object",
+        "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}},
+    }
     names = {"kind": kind.kind, "plural": kind.plural}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     crd = {
@@ -185,16 +239,26 @@ def test_K15_a_kind_that_is_not_served_is_missing_until_its_crd_comes(apiserver:
     assert outcome.ok, outcome
 
 
-def test_a_dry_run_drops_an_update_that_the_schemas_defaults_undo(apiserver: ApiServer, cluster: KubeCluster, tmp_path: Path) -> None:
+def test_a_dry_run_drops_an_update_that_the_schemas_defaults_undo(
+    apiserver: ApiServer, cluster: KubeCluster, tmp_path: Path
+) -> None:
     kind = ApiKind(group="default.example.com", kind="Defaulted", plural="defaulteds", versions=("v1",))
     size = {"type": "integer", "default": 3}
-    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": size, "name": {"type": "string"}}}}}
+    schema = {
+        "type": "object",
+        "properties": {"spec": {"type": "object", "properties": {"size": size, "name": {"type": "string"}}}},
+    }
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     crd = {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": "defaulteds.default.example.com"},
-        "spec": {"group": kind.group, "names": {"kind": kind.kind, "plural": kind.plural}, "scope": "Namespaced", "versions": [version]},
+        "spec": {
+            "group": kind.group,
+            "names": {"kind": kind.kind, "plural": kind.plural},
+            "scope": "Namespaced",
+            "versions": [version],
+        },
     }
     (tmp_path / "crd.yaml").write_text(yaml.safe_dump(crd))
     apiserver.install_crds(tmp_path / "crd.yaml")
@@ -220,9 +284,15 @@ def test_a_dry_run_keeps_a_heal(apiserver: ApiServer, cluster: KubeCluster) -> N
     assert cluster.predict(Plan(cluster="lab", changes=(change,))).changes == (change,)
 
 
-def test_K16_kinds_that_may_not_be_listed_leave_facts_incomplete_with_a_finding(apiserver: ApiServer, tmp_path: Path) -> None:
+def test_K16_kinds_that_may_not_be_listed_leave_facts_incomplete_with_a_finding(
+    apiserver: ApiServer, tmp_path: Path
+) -> None:
     rules = [
-        {"apiGroups": [""], "resources": ["namespaces", "services", "pods", "serviceaccounts", "configmaps"], "verbs": ["list", "get"]},
+        {
+            "apiGroups": [""],
+            "resources": ["namespaces", "services", "pods", "serviceaccounts", "configmaps"],
+            "verbs": ["list", "get"],
+        },
         {"apiGroups": ["apps"], "resources": ["*"], "verbs": ["list"]},
         {"apiGroups": ["networking.istio.io"], "resources": ["*"], "verbs": ["list"]},
     ]
@@ -237,16 +307,24 @@ def test_K16_kinds_that_may_not_be_listed_leave_facts_incomplete_with_a_finding(
     assert "nodes" in denied.message
 
 
-def test_K16_a_forbidden_write_names_verb_and_resource_and_others_go_on(apiserver: ApiServer, tmp_path: Path) -> None:
+def test_K16_a_forbidden_write_names_verb_and_resource_and_others_go_on(
+    apiserver: ApiServer, tmp_path: Path
+) -> None:
     rules = [
         {"apiGroups": ["networking.istio.io"], "resources": ["*"], "verbs": ["list", "get"]},
-        {"apiGroups": ["networking.istio.io"], "resources": ["destinationrules"], "verbs": ["create", "patch"]},
+        {
+            "apiGroups": ["networking.istio.io"],
+            "resources": ["destinationrules"],
+            "verbs": ["create", "patch"],
+        },
     ]
     cluster = restricted(apiserver, tmp_path, rules)
     cluster.observe(KINDS)
     namespace = apiserver.new_namespace()
     rule = vs_key(namespace)._replace(kind="DestinationRule")
-    denied, done = carry_out(cluster, step(Action.CREATE, vs_key(namespace), vs_spec()), step(Action.CREATE, rule, {"host": "web"}))
+    denied, done = carry_out(
+        cluster, step(Action.CREATE, vs_key(namespace), vs_spec()), step(Action.CREATE, rule, {"host": "web"})
+    )
     answers = {str(right): right.allowed for right in cluster.rights("default")}
     cluster.close()
     assert (denied.ok, denied.code, done.ok) == (False, "GM503", True)
@@ -256,7 +334,9 @@ def test_K16_a_forbidden_write_names_verb_and_resource_and_others_go_on(apiserve
     assert answers["list nodes"] is False
 
 
-def test_K16_a_kind_that_may_not_be_observed_is_an_error_not_an_empty_set(apiserver: ApiServer, tmp_path: Path) -> None:
+def test_K16_a_kind_that_may_not_be_observed_is_an_error_not_an_empty_set(
+    apiserver: ApiServer, tmp_path: Path
+) -> None:
     cluster = restricted(apiserver, tmp_path, [])
     with pytest.raises(ClusterError) as refused:
         cluster.observe(KINDS)

@@ -1,4 +1,6 @@
-"""A real API server that is down, hangs, comes back or refuses our token; and the ledger and Events that it keeps."""
+"""A real API server that is down, hangs, comes back or refuses our token; and the ledger and Events that it
+keeps.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,17 @@ from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.plan import Action, Observed
 from gitmesh.model.report import Report, Stage
-from tests.integration.kube_support import KINDS, carry_out, cluster_at, create, edit, lab_cluster, step, vs_key, vs_spec
+from tests.integration.kube_support import (
+    KINDS,
+    carry_out,
+    cluster_at,
+    create,
+    edit,
+    lab_cluster,
+    step,
+    vs_key,
+    vs_spec,
+)
 from tests.lab.apiserver import ApiServer
 from tests.lab.installation import OWN_NAMESPACE
 from tests.lab.process import wait_until
@@ -39,7 +51,9 @@ def cluster(apiserver: ApiServer, tmp_path: Path) -> Iterator[KubeCluster]:
 
 
 def observed(cluster: KubeCluster) -> Observed:
-    """What a server that is up tells, however busy the machine is: the cluster's deadline is short for the servers that are not."""
+    """What a server that is up tells, however busy the machine is: the cluster's deadline is short for the
+    servers that are not.
+    """
     found: list[Observed] = []
 
     def answers() -> bool:
@@ -51,7 +65,9 @@ def observed(cluster: KubeCluster) -> Observed:
     return found[-1]
 
 
-def test_K07_a_server_that_hangs_is_given_up_at_the_deadline_and_used_again_after(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_K07_a_server_that_hangs_is_given_up_at_the_deadline_and_used_again_after(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     observed(cluster)
     with apiserver.hanging():
         start = time.monotonic()
@@ -63,7 +79,9 @@ def test_K07_a_server_that_hangs_is_given_up_at_the_deadline_and_used_again_afte
     assert observed(cluster).missing_kinds == frozenset()
 
 
-def test_K19_a_reading_that_fails_ahead_is_told_by_who_asks_and_tried_again(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_K19_a_reading_that_fails_ahead_is_told_by_who_asks_and_tried_again(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     with apiserver.down():
         cluster.prefetch(KINDS)
         cluster.prefetch(KINDS)
@@ -72,7 +90,9 @@ def test_K19_a_reading_that_fails_ahead_is_told_by_who_asks_and_tried_again(apis
     assert observed(cluster).missing_kinds == frozenset()
 
 
-def test_K19_a_server_that_is_down_is_an_error_and_the_plan_is_not_half_lost(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_K19_a_server_that_is_down_is_an_error_and_the_plan_is_not_half_lost(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     namespace = apiserver.new_namespace()
     observed(cluster)
     steps = [step(Action.CREATE, vs_key(namespace, f"web-{number}"), vs_spec()) for number in range(80)]
@@ -93,14 +113,19 @@ def test_K32_a_token_file_that_is_rotated_is_read_again(apiserver: ApiServer, tm
     namespace = apiserver.new_namespace()
     file = tmp_path / "token"
     file.write_text("an-old-token-that-nobody-takes\n")
-    cluster = cluster_at(Endpoint(server=apiserver.url, ca=apiserver.ca_file, tokens=FileToken(file, wait=0.01)))
+    cluster = cluster_at(
+        Endpoint(server=apiserver.url, ca=apiserver.ca_file, tokens=FileToken(file, wait=0.01))
+    )
     with pytest.raises(ClusterError) as refused:
         cluster.load("none")
     assert refused.value.code == "GM502"
     file.write_text(apiserver.serviceaccount_token(namespace, "agent") + "\n")
     with pytest.raises(ClusterError) as known:
         cluster.load("none")
-    assert (known.value.code, f"system:serviceaccount:{namespace}:agent" in str(known.value)) == ("GM503", True)
+    assert (known.value.code, f"system:serviceaccount:{namespace}:agent" in str(known.value)) == (
+        "GM503",
+        True,
+    )
     file.write_text("")
     mark = apiserver.audit_mark()
     with pytest.raises(ClusterError, match="token file"):
@@ -115,7 +140,9 @@ def test_K17_a_refused_token_is_renewed_once(apiserver: ApiServer) -> None:
             return self.value if renew else "expired"
 
     mark = apiserver.audit_mark()
-    cluster = cluster_at(Endpoint(server=apiserver.url, ca=apiserver.ca_file, tokens=Renewable(apiserver.token())))
+    cluster = cluster_at(
+        Endpoint(server=apiserver.url, ca=apiserver.ca_file, tokens=Renewable(apiserver.token()))
+    )
     assert cluster.load("none").version == ""
     cluster.close()
     assert [e.code for e in apiserver.audit_events(mark) if e.name == "gitmesh-none"] == [404]
@@ -139,11 +166,17 @@ def test_a_server_with_another_certificate_is_not_trusted(apiserver: ApiServer, 
 
 def test_K24_exec_credentials_work_with_allow_exec_only(apiserver: ApiServer, tmp_path: Path) -> None:
     program = tmp_path / "login"
-    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": apiserver.token()}}
+    answer = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": apiserver.token()},
+    }
     program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\ncat <<'E'\n{json.dumps(answer)}\nE\n")
     program.chmod(0o700)
     config = yaml.safe_load(apiserver.kubeconfig(tmp_path / "config").read_text())
-    config["users"][0]["user"] = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "./login"}}
+    config["users"][0]["user"] = {
+        "exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "./login"}
+    }
     (tmp_path / "config").write_text(yaml.safe_dump(config))
     with pytest.raises(ClusterError, match="allowExec"):
         read_kubeconfig(tmp_path / "config")
@@ -159,13 +192,17 @@ def ledger(instance: str, entries: int = 1) -> Ledger:
     """A ledger of so many objects."""
     uid = "0f5d0c5e-0000-4000-8000-"
     found = {
-        vs_key("shop", f"web-{n}"): Entry(uid=f"{uid}{n:012d}", digest=sha256(str(n).encode()).hexdigest()[:16], commit="a" * 40)
+        vs_key("shop", f"web-{n}"): Entry(
+            uid=f"{uid}{n:012d}", digest=sha256(str(n).encode()).hexdigest()[:16], commit="a" * 40
+        )
         for n in range(entries)
     }
     return Ledger(instance=instance, cluster_uid="u", sources={"main": "a" * 40}, entries=found)
 
 
-def test_the_ledger_is_kept_by_compare_and_set(apiserver: ApiServer, cluster: KubeCluster, tmp_path: Path) -> None:
+def test_the_ledger_is_kept_by_compare_and_set(
+    apiserver: ApiServer, cluster: KubeCluster, tmp_path: Path
+) -> None:
     instance = apiserver.new_namespace()
     missing = cluster.load(instance)
     assert (missing.version, missing.corrupt, missing.ledger) == ("", False, Ledger(instance=instance))
@@ -185,14 +222,18 @@ def test_the_ledger_is_kept_by_compare_and_set(apiserver: ApiServer, cluster: Ku
     assert len(cluster.load(instance).ledger.entries) == 2
 
 
-def test_K06_a_ledger_whose_answer_was_lost_counts_as_saved(apiserver: ApiServer, cluster: KubeCluster) -> None:
+def test_K06_a_ledger_whose_answer_was_lost_counts_as_saved(
+    apiserver: ApiServer, cluster: KubeCluster
+) -> None:
     instance = apiserver.new_namespace()
     apiserver.apply(OWN_NAMESPACE)
     first = cluster.save(ledger(instance), "")
     assert cluster.save(ledger(instance), "") == first
 
 
-def test_a_large_ledger_is_packed_and_a_damaged_one_is_told(apiserver: ApiServer, cluster: KubeCluster, tmp_path: Path) -> None:
+def test_a_large_ledger_is_packed_and_a_damaged_one_is_told(
+    apiserver: ApiServer, cluster: KubeCluster, tmp_path: Path
+) -> None:
     instance = apiserver.new_namespace()
     apiserver.apply(OWN_NAMESPACE)
     large = ledger(instance, 12_000)
@@ -201,10 +242,21 @@ def test_a_large_ledger_is_packed_and_a_damaged_one_is_told(apiserver: ApiServer
     assert list(stored["binaryData"]) == ["ledger.json.gz"]
     with lab_cluster(apiserver, tmp_path) as other:
         assert other.load(instance).ledger == large
-    for damage in ({"binaryData": {"ledger.json.gz": stored["binaryData"]["ledger.json.gz"][:4000]}}, {"data": {"ledger.json": "{"}}):
-        edit(apiserver, vs_key("gitmesh-system", f"gitmesh-{instance}")._replace(group="", kind="ConfigMap"), damage)
+    for damage in (
+        {"binaryData": {"ledger.json.gz": stored["binaryData"]["ledger.json.gz"][:4000]}},
+        {"data": {"ledger.json": "{"}},
+    ):
+        edit(
+            apiserver,
+            vs_key("gitmesh-system", f"gitmesh-{instance}")._replace(group="", kind="ConfigMap"),
+            damage,
+        )
         found = cluster.load(instance)
-        assert (found.corrupt, found.ledger, found.version != version) == (True, Ledger(instance=instance), True)
+        assert (found.corrupt, found.ledger, found.version != version) == (
+            True,
+            Ledger(instance=instance),
+            True,
+        )
 
 
 def test_a_missing_namespace_for_the_ledger_is_named(second_apiserver: ApiServer, tmp_path: Path) -> None:
@@ -230,12 +282,17 @@ def test_failures_become_events_of_the_deployment_once(apiserver: ApiServer, clu
 
     def publisher() -> EventPublisher:
         now = lambda: datetime(2026, 11, 23, tzinfo=UTC)  # noqa: E731 - a fixed time for the Event
-        return EventPublisher(cluster.client, namespace, "gitmesh", now=now, clock=lambda: clock[0], instance="default")
+        return EventPublisher(
+            cluster.client, namespace, "gitmesh", now=now, clock=lambda: clock[0], instance="default"
+        )
 
     report = Report(
         instance="default",
         until=Stage.APPLY,
-        diagnostics=(finding("GM501", "west is\x1b[31m down", cluster="west"), finding("GM401", "only a warning")),
+        diagnostics=(
+            finding("GM501", "west is\x1b[31m down", cluster="west"),
+            finding("GM401", "only a warning"),
+        ),
     )
     first = publisher()
     mark = apiserver.audit_mark()
@@ -245,7 +302,11 @@ def test_failures_become_events_of_the_deployment_once(apiserver: ApiServer, clu
     path = apiserver.client.resource_path("events.k8s.io/v1", "Event", namespace)
     (event,) = apiserver.client.call("GET", path)["items"]
     assert event["note"] == "GM501 west is [31m down"
-    assert (event["reason"], event["type"], event["regarding"]["name"]) == ("Unreachable", "Warning", "gitmesh")
+    assert (event["reason"], event["type"], event["regarding"]["name"]) == (
+        "Unreachable",
+        "Warning",
+        "gitmesh",
+    )
     assert [e.code for e in apiserver.audit_events(mark) if e.verb == "create"] == [201, 409]
     clock[0] = 3600.0
     first.publish(report)
@@ -256,7 +317,12 @@ def test_failures_become_events_of_the_deployment_once(apiserver: ApiServer, clu
 
 def test_events_that_cannot_be_written_hurt_nobody(apiserver: ApiServer, cluster: KubeCluster) -> None:
     publisher = EventPublisher(
-        cluster.client, "no-such-namespace", "gitmesh", now=lambda: datetime.now(UTC), clock=time.monotonic, instance="default"
+        cluster.client,
+        "no-such-namespace",
+        "gitmesh",
+        now=lambda: datetime.now(UTC),
+        clock=time.monotonic,
+        instance="default",
     )
     report = Report(instance="default", until=Stage.APPLY, diagnostics=(finding("GM501", "west is down"),))
     assert publisher.publish(report) is report

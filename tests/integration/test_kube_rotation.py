@@ -1,4 +1,6 @@
-"""Files that others rotate: a kubeconfig, tokens, CAs and client certificates are used as they are now, not as they were at the start."""
+"""Files that others rotate: a kubeconfig, tokens, CAs and client certificates are used as they are now, not
+as they were at the start.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,15 @@ class World:
             return {"kind": "APIGroupDiscoveryList", "items": []}
         objects = {"/api/v1/namespaces": [("", "kube-system")], "/api/v1/services": self.services}
         if path not in objects:
-            return {"metadata": {"uid": "l", "resourceVersion": "1", "name": "gitmesh-default"}, "items": [], "data": {"ledger.json": ""}}
-        items = [{"metadata": {"name": name, "namespace": namespace, "uid": self.uid}} for namespace, name in objects[path]]
+            return {
+                "metadata": {"uid": "l", "resourceVersion": "1", "name": "gitmesh-default"},
+                "items": [],
+                "data": {"ledger.json": ""},
+            }
+        items = [
+            {"metadata": {"name": name, "namespace": namespace, "uid": self.uid}}
+            for namespace, name in objects[path]
+        ]
         return {"metadata": {}, "items": items}
 
 
@@ -87,7 +96,9 @@ def reached_by(folder: Path, path: str = "kc") -> Iterator[KubeCluster]:
 
 
 def cycle(cluster: KubeCluster) -> tuple[tuple[str, Severity], ...]:
-    """What one cycle asks of a cluster before it plans: code and severity of the findings that came with it."""
+    """What one cycle asks of a cluster before it plans: code and severity of the findings that came with
+    it.
+    """
     cluster.load("default")
     cluster.facts()
     return tuple((one.code, one.severity) for one in cluster.observe(KINDS).diagnostics)
@@ -102,7 +113,11 @@ def failure(work: Callable[[], object]) -> ClusterError:
 def test_a_kubeconfig_that_comes_late_is_used_in_the_next_cycle(tmp_path: Path) -> None:
     with serving(World()) as server, reached_by(tmp_path) as cluster:
         missing = failure(lambda: cycle(cluster))
-        assert (missing.code, "does not exist" in str(missing), "path" in missing.hint) == ("GM502", True, True)
+        assert (missing.code, "does not exist" in str(missing), "path" in missing.hint) == (
+            "GM502",
+            True,
+            True,
+        )
         put(tmp_path / "kc", "clusters: [")
         assert "cannot be used" in str(failure(lambda: cycle(cluster)))
         put(tmp_path / "kc", content(server))
@@ -110,7 +125,9 @@ def test_a_kubeconfig_that_comes_late_is_used_in_the_next_cycle(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("damage", ["clusters: [", "", "{}", "insecure"])
-def test_the_last_good_kubeconfig_serves_while_the_new_one_is_unfit_and_that_is_told(damage: str, tmp_path: Path) -> None:
+def test_the_last_good_kubeconfig_serves_while_the_new_one_is_unfit_and_that_is_told(
+    damage: str, tmp_path: Path
+) -> None:
     path = tmp_path / "kc"
     with serving(World()) as server, reached_by(tmp_path) as cluster:
         put(path, content(server))
@@ -123,7 +140,9 @@ def test_the_last_good_kubeconfig_serves_while_the_new_one_is_unfit_and_that_is_
         assert cycle(cluster) == ()
 
 
-def test_an_address_that_changed_is_taken_up_between_cycles_and_nobody_reconnects_without_need(tmp_path: Path) -> None:
+def test_an_address_that_changed_is_taken_up_between_cycles_and_nobody_reconnects_without_need(
+    tmp_path: Path,
+) -> None:
     with serving(World()) as old, serving(World()) as new, reached_by(tmp_path) as cluster:
         put(tmp_path / "kc", content(old))
         cycle(cluster)
@@ -164,9 +183,16 @@ def test_a_kubeconfig_that_leads_to_another_cluster_is_refused_until_it_leads_ba
         put(path, content(west))
         for ask in (lambda: cluster.load("default"), lambda: cycle(cluster), cluster.facts):
             found = failure(ask)
-            assert (found.code, found.retryable, "uid-1" in str(found), "uid-2" in str(found)) == ("GM506", False, True, True)
+            assert (found.code, found.retryable, "uid-1" in str(found), "uid-2" in str(found)) == (
+                "GM506",
+                False,
+                True,
+                True,
+            )
         assert all(method == "GET" for method, _ in west.seen)
-        assert all("namespaces?" in target for _, target in west.seen), "nothing but its identity is asked for"
+        assert all("namespaces?" in target for _, target in west.seen), (
+            "nothing but its identity is asked for"
+        )
         put(path, content(east))
         assert cycle(cluster) == ()
 
@@ -215,7 +241,9 @@ def test_refused_credentials_never_lead_to_another_address_in_the_middle_of_a_cy
 
 
 @pytest.mark.parametrize("services", [[], [("shop", "kubernetes"), ("default", "web")]])
-def test_a_list_of_services_without_the_api_servers_own_is_not_believed(services: list[tuple[str, str]], tmp_path: Path) -> None:
+def test_a_list_of_services_without_the_api_servers_own_is_not_believed(
+    services: list[tuple[str, str]], tmp_path: Path
+) -> None:
     world = World()
     with serving(world) as server, reached_by(tmp_path) as cluster:
         put(tmp_path / "kc", content(server))
@@ -252,7 +280,9 @@ def _pem(folder: Path, name: str) -> Path:
     return path
 
 
-def test_a_ca_is_read_again_when_its_file_changed_and_the_last_good_one_serves_while_it_is_unfit(tmp_path: Path) -> None:
+def test_a_ca_is_read_again_when_its_file_changed_and_the_last_good_one_serves_while_it_is_unfit(
+    tmp_path: Path,
+) -> None:
     ca = _pem(tmp_path, "ca.crt")
     good = ca.read_text()
     pool = Pool(Endpoint(server="https://127.0.0.1:1", ca=ca))

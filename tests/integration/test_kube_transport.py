@@ -64,10 +64,17 @@ class Wire:
 
 
 @contextmanager
-def facing(serve: Callable[[socket.socket], None], *, scheme: str = "http", timeout: float = 10.0) -> Iterator[tuple[Client, Wire]]:
+def facing(
+    serve: Callable[[socket.socket], None], *, scheme: str = "http", timeout: float = 10.0
+) -> Iterator[tuple[Client, Wire]]:
     """A client of such a server."""
     wire = Wire(serve)
-    client = Client(Endpoint(server=f"{scheme}://{wire.address}"), timeout=timeout, user_agent="gitmesh-tests", jitter=lambda: 0.0)
+    client = Client(
+        Endpoint(server=f"{scheme}://{wire.address}"),
+        timeout=timeout,
+        user_agent="gitmesh-tests",
+        jitter=lambda: 0.0,
+    )
     try:
         yield client, wire
     finally:
@@ -129,7 +136,10 @@ def test_a_body_that_ends_early_is_an_error() -> None:
 
 
 def test_a_server_that_is_no_http_server_is_an_error() -> None:
-    with facing(lambda connection: connection.sendall(b"220 ready\r\n")) as (client, _), pytest.raises(ClusterError) as found:
+    with (
+        facing(lambda connection: connection.sendall(b"220 ready\r\n")) as (client, _),
+        pytest.raises(ClusterError) as found,
+    ):
         client.send(ONCE)
     assert "the connection broke" in found.value.detail
 
@@ -183,7 +193,12 @@ def secured(server: ApiServer) -> Iterator[tuple[Client, Secure, socket.socket]]
     """A client of such a server, with the certificate of an API server."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        client = Client(Endpoint(server=address, ca=server.ca_file), timeout=10.0, user_agent="gitmesh-tests", jitter=lambda: 0.0)
+        client = Client(
+            Endpoint(server=address, ca=server.ca_file),
+            timeout=10.0,
+            user_agent="gitmesh-tests",
+            jitter=lambda: 0.0,
+        )
         try:
             yield client, Secure(server.folder / "certs"), listener
         finally:

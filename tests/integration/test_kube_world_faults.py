@@ -1,4 +1,6 @@
-"""Bad clusters through the real command line, on real API servers: each is a finding on its own, and east is always kept."""
+"""Bad clusters through the real command line, on real API servers: each is a finding on its own, and east is
+always kept.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ SHARED_CRDS = Path(__file__).parents[3] / "shared/crds/istio"
 
 @dataclass
 class Mixed:
-    """East as a directory, which never fails, and `lab` as a real server with a namespace of its own in it."""
+    """East as a directory, which never fails, and `lab` as a real server with a namespace of its own in
+    it.
+    """
 
     shop: Shop
     server: ApiServer
@@ -39,8 +43,13 @@ class Mixed:
 
     def ratings(self, timeout: str, **spec: Any) -> dict[str, Any]:
         """The policy on ratings in both namespaces."""
-        destinations = [{"name": "ratings", "clusters": ["east"]}, {"name": "ratings", "namespace": self.namespace, "clusters": ["lab"]}]
-        return traffic("ratings", timeout=timeout, destinations=[self.destination(one) for one in destinations], **spec)
+        destinations = [
+            {"name": "ratings", "clusters": ["east"]},
+            {"name": "ratings", "namespace": self.namespace, "clusters": ["lab"]},
+        ]
+        return traffic(
+            "ratings", timeout=timeout, destinations=[self.destination(one) for one in destinations], **spec
+        )
 
     def destination(self, one: dict[str, Any]) -> dict[str, Any]:
         """As a selector: a name in a namespace."""
@@ -157,7 +166,11 @@ def test_K16_a_cluster_that_denies_everything_or_one_verb(world: Mixed, tmp_path
     assert "patch" in str(report.findings)
     assert "virtualservices" in str(report.findings)
     assert world.timeout() == "1s"
-    grant(server, world.namespace, [*reading, *ledger, {"apiGroups": ["networking.istio.io"], "resources": ["*"], "verbs": ["patch"]}])
+    grant(
+        server,
+        world.namespace,
+        [*reading, *ledger, {"apiGroups": ["networking.istio.io"], "resources": ["*"], "verbs": ["patch"]}],
+    )
     world.shop.sync(code=0)
     assert world.timeout() == "3s"
 
@@ -169,7 +182,16 @@ def grant(server: ApiServer, namespace: str, rules: list[dict[str, list[str]]]) 
     who = [{"kind": "ServiceAccount", "name": "agent", "namespace": namespace}]
     ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": namespace}
     server.apply(
-        [role, {"apiVersion": rbac, "kind": "ClusterRoleBinding", "metadata": {"name": namespace}, "roleRef": ref, "subjects": who}]
+        [
+            role,
+            {
+                "apiVersion": rbac,
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": namespace},
+                "roleRef": ref,
+                "subjects": who,
+            },
+        ]
     )
 
 
@@ -182,7 +204,9 @@ def test_K11_a_kubeconfig_that_points_to_another_cluster_stops_that_cluster(
     assert ledger is not None
     second_apiserver.apply([*in_namespace(world.namespace), OWN_NAMESPACE])
     copy = {"name": name, "namespace": "gitmesh-system", "labels": ledger["metadata"]["labels"]}
-    second_apiserver.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": copy, "data": ledger["data"]})
+    second_apiserver.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": copy, "data": ledger["data"]}
+    )
     second_apiserver.kubeconfig(tmp_path / "other.kubeconfig")
     world.reach(kubeconfig={"path": "other.kubeconfig"})
     mark = second_apiserver.audit_mark()
@@ -199,14 +223,23 @@ def test_K01_an_object_edited_deleted_or_applied_by_somebody_else(world: Mixed) 
     server = world.server
     patch = {"spec": {"http": [{"route": [{"destination": {"host": "elsewhere"}}]}]}}
     before = world.live()["spec"]
-    server.client.call("PATCH", f"{world.path()}?fieldManager=kubectl-edit", patch, content_type="application/merge-patch+json")
+    server.client.call(
+        "PATCH",
+        f"{world.path()}?fieldManager=kubectl-edit",
+        patch,
+        content_type="application/merge-patch+json",
+    )
     world.shop.sync(code=0)
     assert world.live()["spec"] == before
     server.client.call("DELETE", world.path())
     report = world.shop.sync(code=0)
     assert "deleted by hand" in str(report.document)
     assert world.live()["spec"] == before
-    theirs = {"apiVersion": NETWORKING, "kind": "VirtualService", "metadata": {"name": "ratings", "namespace": world.namespace}}
+    theirs = {
+        "apiVersion": NETWORKING,
+        "kind": "VirtualService",
+        "metadata": {"name": "ratings", "namespace": world.namespace},
+    }
     theirs["spec"] = {"hosts": ["elsewhere"]}
     server.client.call(
         "PATCH",
@@ -224,10 +257,14 @@ def test_K13_an_object_that_cannot_be_deleted_stays_known_and_is_tried_again(wor
     server = world.server
     hold = {"metadata": {"finalizers": ["example.com/wait"]}}
     server.client.call("PATCH", world.path(), hold, content_type="application/merge-patch+json")
-    world.shop.commit(traffic("details", timeout="1s", destinations=[{"name": "details", "clusters": ["east"]}]))
+    world.shop.commit(
+        traffic("details", timeout="1s", destinations=[{"name": "details", "clusters": ["east"]}])
+    )
     report = world.shop.sync("--approve-prune", world.shop.repo.tip())
     assert "example.com/wait" in str(report.document)
-    server.client.call("PATCH", world.path(), {"metadata": {"finalizers": None}}, content_type="application/merge-patch+json")
+    server.client.call(
+        "PATCH", world.path(), {"metadata": {"finalizers": None}}, content_type="application/merge-patch+json"
+    )
     world.shop.sync("--approve-prune", world.shop.repo.tip(), code=0)
     assert server.request("GET", world.path()).status == 404
 
@@ -239,7 +276,11 @@ def test_K13_an_object_that_cannot_be_deleted_stays_known_and_is_tried_again(wor
 def crds(binaries: Binaries) -> list[dict[str, Any]]:
     """Istio's CRDs of the lab's version."""
     assert binaries.istio_crds is not None
-    return [document for document in yaml.safe_load_all(binaries.istio_crds.read_text(encoding="utf-8")) if document]
+    return [
+        document
+        for document in yaml.safe_load_all(binaries.istio_crds.read_text(encoding="utf-8"))
+        if document
+    ]
 
 
 @pytest.fixture
@@ -282,7 +323,9 @@ def test_K15_a_cluster_that_lacks_a_kind_keeps_the_others_and_gets_it_when_it_co
     installed(own, [crd for crd in crds if kind_of(crd) == "DestinationRule"], tmp_path)
     world.shop.sync(code=0)
     path = own.client.resource_path(NETWORKING, "DestinationRule", world.namespace, "ratings")
-    assert own.client.call("GET", path)["spec"]["trafficPolicy"]["outlierDetection"]["consecutive5xxErrors"] == 5
+    assert (
+        own.client.call("GET", path)["spec"]["trafficPolicy"]["outlierDetection"]["consecutive5xxErrors"] == 5
+    )
 
 
 def test_P07_an_older_schema_that_lacks_a_field_holds_that_unit_with_a_finding_at_the_policy(
@@ -293,7 +336,9 @@ def test_P07_an_older_schema_that_lacks_a_field_holds_that_unit_with_a_finding_a
     for crd in without_retries:
         if kind_of(crd) == "VirtualService":
             for version in crd["spec"]["versions"]:
-                routes = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["http"]["items"]["properties"]
+                routes = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["http"][
+                    "items"
+                ]["properties"]
                 assert routes.pop("retries")
     installed(own, without_retries, tmp_path)
     world = mixed(own, tmp_path)
@@ -306,10 +351,14 @@ def test_P07_an_older_schema_that_lacks_a_field_holds_that_unit_with_a_finding_a
     assert b"attempts: 3" in world.shop.live("ratings").read_bytes()
     installed(own, crds, tmp_path)
     world.shop.sync(code=0)
-    assert world.live()["spec"]["http"][-1]["retries"]["attempts"] == 3, "upgraded: the unit goes on by itself"
+    assert world.live()["spec"]["http"][-1]["retries"]["attempts"] == 3, (
+        "upgraded: the unit goes on by itself"
+    )
 
 
-def test_a_newer_schema_with_more_fields_and_defaults_is_quiet(own: ApiServer, crds: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_a_newer_schema_with_more_fields_and_defaults_is_quiet(
+    own: ApiServer, crds: list[dict[str, Any]], tmp_path: Path
+) -> None:
     """A field that nobody knows, with a default: the live object has it, and that is no drift."""
     newer = deepcopy(crds)
     for crd in newer:
@@ -326,7 +375,9 @@ def test_a_newer_schema_with_more_fields_and_defaults_is_quiet(own: ApiServer, c
     assert [e.request_uri for e in own.audit_events(mark) if e.is_write] == []
 
 
-@pytest.mark.parametrize(("version", "path"), [("1.30.3", "crd-all.gen.yaml"), ("1.31.0-rc.0", "1.31.0-rc.0/crd-all.gen.yaml")])
+@pytest.mark.parametrize(
+    ("version", "path"), [("1.30.3", "crd-all.gen.yaml"), ("1.31.0-rc.0", "1.31.0-rc.0/crd-all.gen.yaml")]
+)
 def test_real_schemas_of_other_versions(own: ApiServer, tmp_path: Path, version: str, path: str) -> None:
     """CRDs as Istio published them; not part of the repository."""
     file = SHARED_CRDS / path
@@ -334,7 +385,9 @@ def test_real_schemas_of_other_versions(own: ApiServer, tmp_path: Path, version:
         not_available(f"no CRDs of Istio {version} at hand")
     own.install_crds(file)
     world = mixed(own, tmp_path)
-    world.shop.commit(world.ratings("2s", retries={"attempts": 2}, outlierDetection={"consecutiveErrors": 5}), access(world))
+    world.shop.commit(
+        world.ratings("2s", retries={"attempts": 2}, outlierDetection={"consecutiveErrors": 5}), access(world)
+    )
     world.shop.sync(code=0)
     assert world.timeout() == "2s"
     mark = own.audit_mark()
@@ -346,5 +399,7 @@ def access(world: Mixed) -> dict[str, Any]:
     """Anybody with an identity may read ratings."""
     destinations = [world.destination({"name": "ratings", "clusters": ["lab"], "namespace": world.namespace})]
     return policy(
-        "AccessPolicy", "ratings", {"sources": [{"authenticated": True}], "destinations": destinations, "rules": [{"methods": ["GET"]}]}
+        "AccessPolicy",
+        "ratings",
+        {"sources": [{"authenticated": True}], "destinations": destinations, "rules": [{"methods": ["GET"]}]},
     )

@@ -77,7 +77,8 @@ class TestApiServer:
         with pytest.raises(ApiError, match=r'strict decoding error: unknown field "spec\.hostz"') as refused:
             apiserver.client.call(
                 "POST",
-                apiserver.client.resource_path(ISTIO, "VirtualService", namespace) + "?fieldValidation=Strict",
+                apiserver.client.resource_path(ISTIO, "VirtualService", namespace)
+                + "?fieldValidation=Strict",
                 virtual_service(namespace, hostz=["web"]),
             )
         assert refused.value.status == 400
@@ -145,7 +146,9 @@ class TestApiServer:
             print(Process(["sleep", "600"], Path({str(tmp_path / "log")!r})).pid, flush=True)
             time.sleep(600)
         """
-        with subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True) as parent:
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+        ) as parent:
             assert parent.stdout is not None
             child = int(parent.stdout.readline())
             parent.kill()
@@ -161,7 +164,9 @@ class TestApiServer:
         assert not process.running
 
 
-def test_find_prefers_envtest_then_path(binaries: Binaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_prefers_envtest_then_path(
+    binaries: Binaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PATH counts only where both programs lie in one folder."""
     split, whole, assets = tmp_path / "split", tmp_path / "whole", tmp_path / "assets"
     for folder, names in ((split, ["etcd"]), (whole, ["etcd", "kube-apiserver"])):

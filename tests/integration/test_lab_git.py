@@ -124,7 +124,9 @@ def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         "GIT_COMMITTER_NAME": "Lab",
         "GIT_COMMITTER_EMAIL": "lab@example.com",
     }
-    return subprocess.run(["git", *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def _working_copy(folder: Path, content: str = "text\n") -> Path:

@@ -53,7 +53,9 @@ def fetched(url: str, ref: str, folder: Path) -> str:
     """The commit that Git gets for a ref of a repository."""
     git = ["git", f"--git-dir={Repo(folder).path}"]
     subprocess.run([*git, "fetch", "--quiet", url, ref], check=True, timeout=60)
-    return subprocess.run([*git, "rev-parse", "FETCH_HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        [*git, "rev-parse", "FETCH_HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 class TestRepositories:
@@ -96,7 +98,9 @@ class TestPullRequests:
     def test_merge(self, proposal: Proposal, style: str, tmp_path: Path) -> None:
         merged = proposal.owner.merge_pull(proposal.repository, proposal.pull.number, style)
         assert merged.state == "closed"
-        assert merged.merged == fetched(proposal.owner.clone_url(proposal.repository), "main", tmp_path / "other")
+        assert merged.merged == fetched(
+            proposal.owner.clone_url(proposal.repository), "main", tmp_path / "other"
+        )
 
     def test_nobody_merges_before_a_required_status_is_there(self, proposal: Proposal) -> None:
         owner, repository, number = proposal.owner, proposal.repository, proposal.pull.number
@@ -109,23 +113,37 @@ class TestPullRequests:
         owner.set_status(repository, proposal.pull.head, CONTEXT, "success")
         assert owner.merge_pull(repository, number).merged
 
-    def test_one_from_a_fork_can_be_fetched_from_the_target(self, gitea: Gitea, proposal: Proposal, tmp_path: Path) -> None:
+    def test_one_from_a_fork_can_be_fetched_from_the_target(
+        self, gitea: Gitea, proposal: Proposal, tmp_path: Path
+    ) -> None:
         stranger = gitea.user()
         fork = stranger.fork(proposal.repository)
         commit = stranger.write_file(fork, "policies/one.yaml", "three\n", new_branch="theirs")
         pull = stranger.open_pull(proposal.repository, f"{stranger.name}:theirs")
         assert pull.head == commit
-        assert fetched(proposal.owner.clone_url(proposal.repository), f"refs/pull/{pull.number}/head", tmp_path / "other") == commit
+        assert (
+            fetched(
+                proposal.owner.clone_url(proposal.repository),
+                f"refs/pull/{pull.number}/head",
+                tmp_path / "other",
+            )
+            == commit
+        )
 
     def test_comments_are_written_edited_and_deleted(self, gitea: Gitea, proposal: Proposal) -> None:
         owner, repository, number = proposal.owner, proposal.repository, proposal.pull.number
         other = gitea.user()
-        first, second = other.comment(repository, number, "first"), other.comment(repository, number, "second")
+        first, second = (
+            other.comment(repository, number, "first"),
+            other.comment(repository, number, "second"),
+        )
         assert owner.comments(repository, number) == (first, second)
         assert first.author == other.name
         owner.edit_comment(repository, first.id, "not what they said")
         owner.delete_comment(repository, second.id)
-        assert [(one.author, one.body) for one in other.comments(repository, number)] == [(other.name, "not what they said")]
+        assert [(one.author, one.body) for one in other.comments(repository, number)] == [
+            (other.name, "not what they said")
+        ]
 
     def test_the_newest_status_of_a_context_counts(self, proposal: Proposal) -> None:
         owner, repository, head = proposal.owner, proposal.repository, proposal.pull.head
@@ -134,8 +152,15 @@ class TestPullRequests:
         owner.set_status(repository, head, CONTEXT, "failure", "1 error", "http://example.com/")
         owner.set_status(repository, head, "other", "success")
         found = owner.statuses(repository, head)
-        assert {context: one.state for context, one in found.items()} == {CONTEXT: "failure", "other": "success"}
-        assert (found[CONTEXT].text, found[CONTEXT].url, found[CONTEXT].author) == ("1 error", "http://example.com/", owner.name)
+        assert {context: one.state for context, one in found.items()} == {
+            CONTEXT: "failure",
+            "other": "success",
+        }
+        assert (found[CONTEXT].text, found[CONTEXT].url, found[CONTEXT].author) == (
+            "1 error",
+            "http://example.com/",
+            owner.name,
+        )
 
 
 class TestWebhooks:
@@ -153,7 +178,9 @@ class TestWebhooks:
     def test_tells_of_new_commits_and_of_comments(self, proposal: Proposal) -> None:
         with HookReceiver() as receiver:
             proposal.owner.add_hook(proposal.repository, receiver.url, "the secret")
-            commit = proposal.owner.write_file(proposal.repository, "policies/two.yaml", "two\n", branch="change")
+            commit = proposal.owner.write_file(
+                proposal.repository, "policies/two.yaml", "two\n", branch="change"
+            )
             assert receiver.wait_for("pull_request_sync").json()["pull_request"]["head"]["sha"] == commit
             proposal.owner.comment(proposal.repository, proposal.pull.number, "well")
             assert receiver.wait_for("pull_request_comment").json()["comment"]["body"] == "well"
@@ -169,7 +196,11 @@ class TestPages:
     def test_a_browser_shows_a_comment(self, proposal: Proposal, browser: Browser) -> None:
         table = "| a | b |\n|---|---|\n| 1 | 2 |"
         folded = "<details><summary>more</summary>\n\nthe rest\n\n</details>"
-        proposal.owner.comment(proposal.repository, proposal.pull.number, f"**2** routes change &lt;here&gt;\n\n{table}\n\n{folded}")
+        proposal.owner.comment(
+            proposal.repository,
+            proposal.pull.number,
+            f"**2** routes change &lt;here&gt;\n\n{table}\n\n{folded}",
+        )
         seen = browser.text_of(proposal.pull.url)
         assert "2 routes change <here> a b 1 2 more" in seen
         assert "the rest" not in seen
@@ -182,7 +213,9 @@ class TestPages:
         assert f"{owner.name} / secret" in browser.text_of(page, cookies=owner.web_session())
         assert "secret" not in browser.text_of(page)
 
-    def test_a_browser_takes_a_picture_of_the_whole_page(self, proposal: Proposal, browser: Browser, tmp_path: Path) -> None:
+    def test_a_browser_takes_a_picture_of_the_whole_page(
+        self, proposal: Proposal, browser: Browser, tmp_path: Path
+    ) -> None:
         proposal.owner.comment(proposal.repository, proposal.pull.number, "line\n\n" * 100)
         picture = browser.picture(proposal.pull.url, tmp_path / "pull.png", width=1000).read_bytes()
         assert picture.startswith(b"\x89PNG")
@@ -224,7 +257,9 @@ class TestForgeUp:
         env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
 
         def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run([sys.executable, "-m", *arguments], env=env, capture_output=True, text=True, timeout=300)
+            return subprocess.run(
+                [sys.executable, "-m", *arguments], env=env, capture_output=True, text=True, timeout=300
+            )
 
         started = run("tests.lab", "forge-up")
         try:
@@ -245,7 +280,9 @@ class TestForgeUp:
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
-def test_what_is_missing_fails_in_ci_and_skips_elsewhere(ci: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_fails_in_ci_and_skips_elsewhere(
+    ci: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CI", ci)
     with pytest.raises(outcome, match=r"^Gitea not built: run 'make lab' [^\n]*$"):
         fixtures.not_available(fixtures.NO_GITEA)

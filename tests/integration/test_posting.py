@@ -1,4 +1,6 @@
-"""One comment and one status on a pull request, whatever befalls: very long, out of order, at once, and where calls end badly."""
+"""One comment and one status on a pull request, whatever befalls: very long, out of order, at once, and where
+calls end badly.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +33,28 @@ def comparison(head: str, objects: int = 1, base: str = "b" * 40) -> Comparison:
     """So many new objects in one cluster."""
     deltas = tuple(
         ObjectDelta(
-            key=ObjectKey(group="networking.istio.io", kind="VirtualService", namespace="shop", name=f"service-{index}"),
+            key=ObjectKey(
+                group="networking.istio.io", kind="VirtualService", namespace="shop", name=f"service-{index}"
+            ),
             action=Action.CREATE,
-            after=canonical({"kind": "VirtualService", "spec": {"hosts": [f"service-{index}.example"], "of": head}}),
+            after=canonical(
+                {"kind": "VirtualService", "spec": {"hosts": [f"service-{index}.example"], "of": head}}
+            ),
         )
         for index in range(objects)
     )
     return Comparison(
-        base=base, head=head, clusters={"east": ClusterComparison(name="east", objects=deltas)}, risk=Risk(level=RiskLevel.LOW)
+        base=base,
+        head=head,
+        clusters={"east": ClusterComparison(name="east", objects=deltas)},
+        risk=Risk(level=RiskLevel.LOW),
     )
 
 
 def publication(head: str, at: int, objects: int = 1) -> Publication:
-    return Publication(comparison=comparison(head, objects), instance="default", head=head, at=at, whole="the job's summary")
+    return Publication(
+        comparison=comparison(head, objects), instance="default", head=head, at=at, whole="the job's summary"
+    )
 
 
 def test_three_thousand_changed_objects_fit(server: ForgeServer, tmp_path: Path) -> None:
@@ -61,8 +72,12 @@ def test_three_thousand_changed_objects_fit(server: ForgeServer, tmp_path: Path)
         assert int(cut[1]) + body.count("<details>") == 3000
 
 
-def test_comments_that_cannot_be_listed_keep_no_status_back(server: ForgeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever may comment can write so many that they cannot: the comment stays as it was, and the commit says what is so now."""
+def test_comments_that_cannot_be_listed_keep_no_status_back(
+    server: ForgeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may comment can write so many that they cannot: the comment stays as it was, and the commit
+    says what is so now.
+    """
     head = "a" * 40
     number, forge = server.open_pull(head), server.forge(tmp_path)
 
@@ -88,31 +103,46 @@ class TestOrder:
         assert publish(forge, pull, publication(head, 100)) is Posted.NEWER
         assert server.own_comments(number) == before
 
-    def test_one_from_further_on_than_clocks_differ_is_replaced(self, server: ForgeServer, tmp_path: Path) -> None:
+    def test_one_from_further_on_than_clocks_differ_is_replaced(
+        self, server: ForgeServer, tmp_path: Path
+    ) -> None:
         head = "a" * 40
         number, forge = server.open_pull(head), server.forge(tmp_path)
         publish(forge, forge.pull(number), publication(head, 200 + AHEAD, objects=2))
         assert publish(forge, forge.pull(number), publication(head, 199)) is Posted.UPDATED
 
     @pytest.mark.parametrize("seed", range(5))
-    def test_of_two_at_once_one_comment_with_the_newer_text_stays(self, server: ForgeServer, tmp_path: Path, seed: int) -> None:
+    def test_of_two_at_once_one_comment_with_the_newer_text_stays(
+        self, server: ForgeServer, tmp_path: Path, seed: int
+    ) -> None:
         head = f"{seed + 1:040x}"
         number, forge = server.open_pull(head), server.forge(tmp_path)
         with ThreadPoolExecutor(2) as pool:
-            runs = [pool.submit(_reviewed, forge, number, publication(head, 100 + one, objects=1 + one)) for one in range(2)]
+            runs = [
+                pool.submit(_reviewed, forge, number, publication(head, 100 + one, objects=1 + one))
+                for one in range(2)
+            ]
             assert all(isinstance(one.result(), Posted) for one in runs)
         (body,) = server.own_comments(number)
         assert "at=101" in body
         assert "2 to create" in body
 
-    def test_a_newer_one_beside_an_older_duplicate_is_put_into_the_first(self, server: ForgeServer, tmp_path: Path) -> None:
+    def test_a_newer_one_beside_an_older_duplicate_is_put_into_the_first(
+        self, server: ForgeServer, tmp_path: Path
+    ) -> None:
         """As after two that began at once, of which one was ended before it looked again."""
         head = "a" * 40
         number, forge = server.open_pull(head), server.forge(tmp_path)
         for at, text in ((100, "older"), (300, "newer")):
-            server.comment(number, f"<!-- gitmesh:review key=default head={head} at={at} -->\n{text}", author=server.me.login)
+            server.comment(
+                number,
+                f"<!-- gitmesh:review key=default head={head} at={at} -->\n{text}",
+                author=server.me.login,
+            )
         assert publish(forge, forge.pull(number), publication(head, 200)) is Posted.NEWER
-        assert server.own_comments(number) == [f"<!-- gitmesh:review key=default head={head} at=300 -->\nnewer"]
+        assert server.own_comments(number) == [
+            f"<!-- gitmesh:review key=default head={head} at=300 -->\nnewer"
+        ]
 
 
 def _reviewed(forge: Forge, number: int, made: Publication) -> Posted:
@@ -123,7 +153,9 @@ def _reviewed(forge: Forge, number: int, made: Publication) -> Posted:
 
 
 class Story:
-    """A pull request over its life, drawn from a seed: pushes, reviews alone and two at once, comments deleted and edited by people."""
+    """A pull request over its life, drawn from a seed: pushes, reviews alone and two at once, comments
+    deleted and edited by people.
+    """
 
     def __init__(self, server: ForgeServer, folder: Path, seed: int) -> None:
         self.server, self.forge = server, server.forge(folder)
@@ -164,7 +196,9 @@ class Story:
 
 
 @pytest.mark.parametrize("batch", range(10))
-def test_one_comment_and_the_final_state_whatever_befalls_three_of_ten_calls(server: ForgeServer, tmp_path: Path, batch: int) -> None:
+def test_one_comment_and_the_final_state_whatever_befalls_three_of_ten_calls(
+    server: ForgeServer, tmp_path: Path, batch: int
+) -> None:
     """Ten stories in each batch: of all servers three hundred."""
     troubles = [one for one in Trouble if one is not Trouble.SILENCE]
     for seed in range(batch * 10, batch * 10 + 10):

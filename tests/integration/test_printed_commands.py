@@ -1,4 +1,6 @@
-"""Every command that a page, a help text or a message prints is executed here, or parsed where it never ends or needs other machines."""
+"""Every command that a page, a help text or a message prints is executed here, or parsed where it never ends
+or needs other machines.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,25 @@ from tests.shop import environment
 from tests.unit.commandline import Run, runner
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = (".", "docs", "docs/kinds", "deploy", "policies-example", "translators", "translators/istio", "tests", "tests/e2e")
-PAGES = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.md")) if path.name != "CHANGELOG.md"]
+FOLDERS = (
+    ".",
+    "docs",
+    "docs/kinds",
+    "deploy",
+    "policies-example",
+    "translators",
+    "translators/istio",
+    "tests",
+    "tests/e2e",
+)
+PAGES = [
+    path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.md")) if path.name != "CHANGELOG.md"
+]
 
 ELSEWHERE = {
-    "kubectl": "needs a cluster; tests/integration/test_deploy.py applies the same folders to a real API server",
+    "kubectl": (
+        "needs a cluster; tests/integration/test_deploy.py applies the same folders to a real API server"
+    ),
     "docker": "needs a daemon; tests/integration/test_dockerfile.py carries out the same steps",
     "pipx": "installs a package; tests/test_packaging.py builds and installs the same one",
     "pip": "installs a package; tests/test_packaging.py builds and installs the same one",
@@ -58,7 +74,13 @@ MEANT = {
 }
 """What stands for itself in a shown command -> something that is there."""
 HOLE = "\ufffc"
-FILLED = {"explain": "GM210", "approve": "4c982726bf2d", "--approve-prune": "4f1c2ab", "--config": "gitmesh.yaml", "trust": "gitmesh.yaml"}
+FILLED = {
+    "explain": "GM210",
+    "approve": "4c982726bf2d",
+    "--approve-prune": "4f1c2ab",
+    "--config": "gitmesh.yaml",
+    "trust": "gitmesh.yaml",
+}
 FILLED |= {"--base": "HEAD", "--head": "HEAD"}
 """The word before a part that a message fills in -> what it may be filled with."""
 PUBLISH = """set -e
@@ -98,7 +120,11 @@ def on_pages() -> Iterator[Shown]:
     for page in PAGES:
         text, where = page.read_text(), str(page.relative_to(ROOT))
         blocks = re.findall(r"```(?:sh|bash)?\n(.*?)```", text, re.S)
-        indented = [line for line in re.sub(r"```.*?```", "", text, flags=re.S).splitlines() if line.startswith("    ")]
+        indented = [
+            line
+            for line in re.sub(r"```.*?```", "", text, flags=re.S).splitlines()
+            if line.startswith("    ")
+        ]
         spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S))
         for line in (*(line for block in blocks for line in block.splitlines()), *indented, *spans):
             if line.split()[:1] and line.split()[0] in PROGRAMS and len(line.split()) > 1:
@@ -110,7 +136,9 @@ def in_helps() -> Iterator[Shown]:
     texts = {"gitmesh --help": main.HELP}
     for name in main.ENTRIES:
         command = command_of(name)
-        texts[f"gitmesh {name} --help"] = "\n".join([command.help or "", *(f"`{span}`" for span in spans_of_options(command))])
+        texts[f"gitmesh {name} --help"] = "\n".join(
+            [command.help or "", *(f"`{span}`" for span in spans_of_options(command))]
+        )
     for where, text in texts.items():
         for line in text.splitlines():
             if line.startswith("  gitmesh "):
@@ -146,7 +174,11 @@ def literals(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(str(part.value) if isinstance(part, ast.Constant) else HOLE for part in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs | inner | statements:
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in docs | inner | statements
+        ):
             yield node.value
 
 
@@ -165,7 +197,9 @@ OURS = [shown for shown in ALL if shown.text.startswith("gitmesh ")]
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a demo that was kept, where all that examples name is there; `gitmesh` is found by its name."""
+    """The folder of a demo that was kept, where all that examples name is there; `gitmesh` is found by its
+    name.
+    """
     home = tmp_path_factory.mktemp("home")
     (home / "bin").mkdir()
     (home / "new").mkdir()
@@ -186,7 +220,9 @@ def ran(home: Path, folder: Path, line: str) -> subprocess.CompletedProcess[str]
     """Run a line as a user in bash, who has our program."""
     env = environment(home)
     env |= {"PATH": f"{home / 'bin'}:{env['PATH']}", "XDG_STATE_HOME": str(home / "state"), "CI": ""}
-    return subprocess.run(["bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        ["bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.fixture
@@ -219,16 +255,26 @@ def folder_of(shown: Shown, shop: Path) -> Path:
 
 
 def test_something_is_shown_everywhere() -> None:
-    assert {"README.md", "deploy/README.md", "policies-example/README.md", "docs/findings.md"} <= {shown.where for shown in OURS}
-    assert {"gitmesh/codes.py", "gitmesh/render/findings.py", "gitmesh/cli/commands/sync.py"} <= {shown.where for shown in OURS}
+    assert {"README.md", "deploy/README.md", "policies-example/README.md", "docs/findings.md"} <= {
+        shown.where for shown in OURS
+    }
+    assert {"gitmesh/codes.py", "gitmesh/render/findings.py", "gitmesh/cli/commands/sync.py"} <= {
+        shown.where for shown in OURS
+    }
     assert {filled(shown)[1] for shown in OURS if shown.where.startswith("gitmesh ")} == main.ENTRIES.keys()
 
 
 @pytest.mark.parametrize("name", list(main.ENTRIES))
-def test_the_commands_of_ours_that_are_shown_work(name: str, run: Run, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = {(tuple(filled(shown)), folder_of(shown, shop)): shown for shown in OURS if filled(shown)[1] == name}
+def test_the_commands_of_ours_that_are_shown_work(
+    name: str, run: Run, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = {
+        (tuple(filled(shown)), folder_of(shown, shop)): shown for shown in OURS if filled(shown)[1] == name
+    }
     for (words, folder), shown in sorted(lines.items()):
-        if len(words) == 2 and any(isinstance(one, click.Argument) and one.required for one in command_of(name).params):
+        if len(words) == 2 and any(
+            isinstance(one, click.Argument) and one.required for one in command_of(name).params
+        ):
             continue  # the name of the command, in a sentence
         if words[2:] == ("--base",):
             continue  # with the option that makes it another one
@@ -252,16 +298,22 @@ def parsed(words: Sequence[str], shop: Path) -> None:
     """Hand the words to the command's own parser."""
     there = [str(shop / "gitmesh.yaml") if word.endswith("gitmesh.yaml") else word for word in words[2:]]
     group = click.Context(main.cli, **main.cli.context_settings)
-    command_of(words[1]).make_context(words[1], there or ["--config", str(shop / "gitmesh.yaml")], parent=group)
+    command_of(words[1]).make_context(
+        words[1], there or ["--config", str(shop / "gitmesh.yaml")], parent=group
+    )
 
 
 def test_lines_of_a_shell_work_as_they_are_shown(shop: Path) -> None:
-    for text in sorted({shown.text for shown in OURS if re.search(r" (&&|>) ", shown.text) and "~" not in shown.text}):
+    for text in sorted(
+        {shown.text for shown in OURS if re.search(r" (&&|>) ", shown.text) and "~" not in shown.text}
+    ):
         done = ran(shop.parent, shop / "repo", text)
         assert done.returncode in (0, 1), f"{text}: {done.stderr}"
 
 
-TARGETS: Mapping[str, str] = dict(re.findall(r"^([a-z0-9-]+):.*## (.*)$", (ROOT / "Makefile").read_text(), re.M))
+TARGETS: Mapping[str, str] = dict(
+    re.findall(r"^([a-z0-9-]+):.*## (.*)$", (ROOT / "Makefile").read_text(), re.M)
+)
 
 
 @pytest.mark.parametrize("shown", [one for one in ALL if one.text.startswith("make ")], ids=str)
@@ -281,19 +333,29 @@ def test_the_demo_ends_with_a_command_that_is_found(shop: Path, tmp_path: Path) 
     """Also where nobody put our program on the path, as after `make demo`."""
     (tmp_path / "venv").mkdir()
     started = shutil.copy(shop.parent / "bin/gitmesh", tmp_path / "venv/gitmesh")
-    Path(started).write_text(f"#!{sys.executable}\nimport sys\nfrom gitmesh.cli.main import main\nsys.exit(main())\n")
+    Path(started).write_text(
+        f"#!{sys.executable}\nimport sys\nfrom gitmesh.cli.main import main\nsys.exit(main())\n"
+    )
     env = {**environment(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
     env.pop("CI", None)  # where nothing is trusted
-    env["PATH"] = ":".join(place for place in env["PATH"].split(":") if not (Path(place) / "gitmesh").exists())
+    env["PATH"] = ":".join(
+        place for place in env["PATH"].split(":") if not (Path(place) / "gitmesh").exists()
+    )
 
     def run(line: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["bash", "-c", line], cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            ["bash", "-c", line], cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False
+        )
 
     end = run("venv/gitmesh demo", tmp_path).stdout.rpartition("Next:\n")[2]
     kept = run(end, tmp_path)
     assert kept.returncode == 0, kept.stderr
     lines = [line.strip() for line in kept.stdout.rpartition("Next:\n")[2].splitlines()]
-    tried = [line for line in lines if not line.startswith("$EDITOR") and " agent " not in line and not line.startswith("git ")]
+    tried = [
+        line
+        for line in lines
+        if not line.startswith("$EDITOR") and " agent " not in line and not line.startswith("git ")
+    ]
     assert len(tried) == 3
     done = run(" && ".join(tried), tmp_path)
     assert (done.returncode, "nothing" in done.stderr) == (0, False), done.stderr

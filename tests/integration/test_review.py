@@ -1,4 +1,6 @@
-"""`gitmesh review` where people and forges are as they are: on servers of our own for Gitea, GitHub and GitLab."""
+"""`gitmesh review` where people and forges are as they are: on servers of our own for Gitea, GitHub and
+GitLab.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ CONTEXT = "gitmesh/shop/review"
 def git(*arguments: str) -> str:
     environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     who = ["-c", "user.name=T", "-c", "user.email=t@example.com"]
-    return subprocess.run(["git", *who, *arguments], env=environment, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *who, *arguments], env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def commit(path: str = "policies/reviews.yaml", old: str = "timeout: 3s", new: str = "timeout: 5s") -> str:
@@ -58,11 +62,21 @@ def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.fixture
-def run(server: ForgeServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Command lines in a checkout of the example, on a branch that changes a timeout and whose pull request 1 is open."""
+def run(
+    server: ForgeServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Run:
+    """Command lines in a checkout of the example, on a branch that changes a timeout and whose pull request 1
+    is open.
+    """
     shutil.copytree(EXAMPLE, tmp_path / "mesh")
     call = runner(tmp_path / "mesh", capsys, monkeypatch)
-    for name in ("GITHUB_REF", "GITHUB_BASE_REF", "GITHUB_STEP_SUMMARY", "CI_MERGE_REQUEST_IID", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME"):
+    for name in (
+        "GITHUB_REF",
+        "GITHUB_BASE_REF",
+        "GITHUB_STEP_SUMMARY",
+        "CI_MERGE_REQUEST_IID",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME",
+    ):
         monkeypatch.delenv(name, raising=False)
     Path("token").write_text(f"{server.token}\n")
     config = yaml.safe_load(Path("gitmesh.yaml").read_text())
@@ -104,8 +118,12 @@ def test_a_review_that_is_repeated_writes_nothing(server: ForgeServer, run: Run)
     before = len(server.asked)
     code, _, err = run(*REVIEW)
     assert (code, "comment on pull request 1: unchanged" in err) == (0, True)
-    assert {one.method for one in server.asked[before:]} <= {"GET"} | ({"POST"} if server.kind == "github" else set())
-    assert not [one for one in server.asked[before:] if one.method != "GET" and not one.path.endswith("/graphql")]
+    assert {one.method for one in server.asked[before:]} <= {"GET"} | (
+        {"POST"} if server.kind == "github" else set()
+    )
+    assert not [
+        one for one in server.asked[before:] if one.method != "GET" and not one.path.endswith("/graphql")
+    ]
 
 
 def test_a_new_head_changes_the_comment_in_its_place(server: ForgeServer, run: Run) -> None:
@@ -129,26 +147,34 @@ def test_open_pull_requests_are_listed_for_a_schedule(server: ForgeServer, run: 
 class TestJobs:
     """What a CI job says of itself."""
 
-    def test_it_names_the_base_and_the_pull_request(self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_names_the_base_and_the_pull_request(
+        self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         git("update-ref", "refs/remotes/origin/main", "main")
         for name, value in (("GITHUB_BASE_REF", "main"), ("GITHUB_REF", "refs/pull/1/merge")):
             monkeypatch.setenv(name, value)
         assert "comment on pull request 1: created" in run("review", "--config", "gitmesh.yaml")[2]
 
-    def test_it_may_be_one_of_gitlab(self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_may_be_one_of_gitlab(
+        self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         git("update-ref", "refs/remotes/origin/main", "main")
         for name, value in (("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main"), ("CI_MERGE_REQUEST_IID", "1")):
             monkeypatch.setenv(name, value)
         assert "comment on pull request 1: created" in run("review", "--config", "gitmesh.yaml")[2]
 
     @pytest.mark.parametrize("name", ["--upload-pack=x", "$(touch pwned)", "main\nx", "../main"])
-    def test_a_base_that_is_no_branch_is_refused(self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def test_a_base_that_is_no_branch_is_refused(
+        self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
         monkeypatch.setenv("GITHUB_BASE_REF", name)
         code, out, err = run("review", "--config", "gitmesh.yaml")
         assert (code, out, server.asked) == (3, "", [])
         assert "is no commit, branch or tag" in err
 
-    def test_its_page_holds_the_review(self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_its_page_holds_the_review(
+        self, server: ForgeServer, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
         run(*REVIEW)
         assert "### GitMesh: access unchanged; 0 to create, 2 to change" in (tmp_path / "summary").read_text()
@@ -232,19 +258,27 @@ class TestInBetween:
         assert (code, server.own_comments(1)) == (0, [])
         assert "left: the pull request is closed, or has a newer head" in err
 
-    def test_an_old_head_ends_no_status_of_a_newer(self, server: ForgeServer, tmp_path: Path, run: Run) -> None:
+    def test_an_old_head_ends_no_status_of_a_newer(
+        self, server: ForgeServer, tmp_path: Path, run: Run
+    ) -> None:
         old, forge = git("rev-parse", "HEAD"), server.forge(tmp_path)
         new = commit(old="timeout: 5s", new="timeout: 8s")
         server.push(1, new)
-        server.comment(1, f"<!-- gitmesh:review key=shop head={new} at=5 -->\nearlier", author=server.me.login)
+        server.comment(
+            1, f"<!-- gitmesh:review key=shop head={new} at=5 -->\nearlier", author=server.me.login
+        )
         forge.set_status(new, CommitStatus(context=CONTEXT, state=CommitState.PENDING, text="being reviewed"))
         git("checkout", "--quiet", old)
         run(*REVIEW, "--pull", "1")
         assert server.newest_statuses(new)[CONTEXT][1] == "being reviewed"
 
-    def test_the_status_of_a_head_that_was_never_reviewed_ends(self, server: ForgeServer, tmp_path: Path, run: Run) -> None:
+    def test_the_status_of_a_head_that_was_never_reviewed_ends(
+        self, server: ForgeServer, tmp_path: Path, run: Run
+    ) -> None:
         old, forge = git("rev-parse", "HEAD"), server.forge(tmp_path)
-        server.comment(1, f"<!-- gitmesh:review key=shop head={old} at=5 -->\nearlier", author=server.me.login)
+        server.comment(
+            1, f"<!-- gitmesh:review key=shop head={old} at=5 -->\nearlier", author=server.me.login
+        )
         forge.set_status(old, CommitStatus(context=CONTEXT, state=CommitState.PENDING, text="being reviewed"))
         new = commit(old="timeout: 5s", new="timeout: 8s")
         server.push(1, new)
@@ -264,7 +298,9 @@ class TestPeople:
         assert "created" in run(*REVIEW)[2]
         assert len(server.own_comments(1)) == 1
 
-    def test_a_comment_that_somebody_edited_says_what_is_so_again(self, server: ForgeServer, run: Run) -> None:
+    def test_a_comment_that_somebody_edited_says_what_is_so_again(
+        self, server: ForgeServer, run: Run
+    ) -> None:
         run(*REVIEW)
         (mine,) = server.comments_of(1)
         server.edit(mine.id, mine.body.replace("2 to change", "0 to change"))
@@ -278,20 +314,29 @@ class TestPeople:
         assert [body == "taken over" for body in server.own_comments(1)] == [True, False]
 
     def test_a_marker_of_somebody_else_counts_for_nothing(self, server: ForgeServer, run: Run) -> None:
-        text = f"<!-- gitmesh:review key=shop head={'a' * 40} at=999999999999 -->\n### GitMesh: nothing changes"
+        text = (
+            f"<!-- gitmesh:review key=shop head={'a' * 40} at=999999999999 -->\n### GitMesh: nothing changes"
+        )
         server.comment(1, text, author="mallory")
         assert "created" in run(*REVIEW)[2]
         assert [one.body for one in server.comments_of(1) if one.author.login == "mallory"] == [text]
 
     def test_a_clock_that_was_wrong_keeps_no_review_back(self, server: ForgeServer, run: Run) -> None:
-        server.comment(1, f"<!-- gitmesh:review key=shop head={'a' * 40} at=999999999999 -->\nfrom the future", author=server.me.login)
+        server.comment(
+            1,
+            f"<!-- gitmesh:review key=shop head={'a' * 40} at=999999999999 -->\nfrom the future",
+            author=server.me.login,
+        )
         assert "updated" in run(*REVIEW)[2]
         (body,) = server.own_comments(1)
         assert "from the future" not in body
 
 
 class TestHostileText:
-    TEXT = "@everyone <img src=x onerror=alert(1)> ![p](https://evil.example/p.png) ``` </details> ~~~ #1 [a](javascript:b)"
+    TEXT = (
+        "@everyone <img src=x onerror=alert(1)> ![p](https://evil.example/p.png) ``` </details> ~~~ #1"
+        " [a](javascript:b)"
+    )
 
     def test_it_is_text_and_nothing_else(self, server: ForgeServer, run: Run) -> None:
         policy = {
@@ -341,7 +386,9 @@ class TestHostileText:
         assert "](http" not in text
         assert "javascript:b)" not in text.replace("\\)", "")
         tags = set(re.findall(r"<[^>\s]*", text))
-        assert tags <= {"<!--", "<details", "<summary", "</summary", "</details", "<sub", "</sub"} | {"<details"}, tags
+        assert tags <= {"<!--", "<details", "<summary", "</summary", "</details", "<sub", "</sub"} | {
+            "<details"
+        }, tags
         assert text.count("<details>") == text.count("</details>")
 
 

@@ -1,4 +1,6 @@
-"""`gitmesh review` on a real Gitea, and what a browser shows of it: opened, reviewed, pushed to again, forced, closed."""
+"""`gitmesh review` on a real Gitea, and what a browser shows of it: opened, reviewed, pushed to again,
+forced, closed.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ class PolicyRepository:
 
     def __init__(self, gitea: Gitea, run: Run) -> None:
         self.run, self.gitea = run, gitea
-        self.owner, self.bot = gitea.user(), gitea.user(scopes=["write:repository", "write:issue", "read:user"])
+        self.owner, self.bot = (
+            gitea.user(),
+            gitea.user(scopes=["write:repository", "write:issue", "read:user"]),
+        )
         self.repository = self.owner.create_repository()
         self.owner.add_collaborator(self.repository, self.bot.name)
         Path("token").write_text(self.bot.account.token, encoding="utf-8")
@@ -65,7 +70,9 @@ class PolicyRepository:
 
     def comment(self) -> str:
         """The one comment of the account that reviews."""
-        (found,) = [one.body for one in self.bot.comments(self.repository, self.number) if one.author == self.bot.name]
+        (found,) = [
+            one.body for one in self.bot.comments(self.repository, self.number) if one.author == self.bot.name
+        ]
         return found
 
     def state(self, head: str) -> str:
@@ -78,10 +85,18 @@ class PolicyRepository:
 
 
 @pytest.fixture
-def policies(gitea: Gitea, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PolicyRepository:
+def policies(
+    gitea: Gitea, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> PolicyRepository:
     shutil.copytree(EXAMPLE, tmp_path / "mesh")
     run = runner(tmp_path / "mesh", capsys, monkeypatch)
-    for name in ("GITHUB_REF", "GITHUB_BASE_REF", "GITHUB_STEP_SUMMARY", "CI_MERGE_REQUEST_IID", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME"):
+    for name in (
+        "GITHUB_REF",
+        "GITHUB_BASE_REF",
+        "GITHUB_STEP_SUMMARY",
+        "CI_MERGE_REQUEST_IID",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME",
+    ):
         monkeypatch.delenv(name, raising=False)
     return PolicyRepository(gitea, run)
 
@@ -112,12 +127,16 @@ def test_a_pull_request_from_its_opening_to_its_end(policies: PolicyRepository, 
     last = policies.comment()
     git("commit", "--quiet", "--amend", "-m", "later")
     policies.push(git("rev-parse", "HEAD"))
-    code, _, err = policies.run("review", "--base", "main", "--config", "gitmesh.yaml", "--pull", str(policies.number))
+    code, _, err = policies.run(
+        "review", "--base", "main", "--config", "gitmesh.yaml", "--pull", str(policies.number)
+    )
     assert code == 0, err
     assert policies.comment() == last
 
 
-def test_what_a_policy_is_called_is_text_on_the_page_and_nobody_is_told(policies: PolicyRepository, browser: Browser) -> None:
+def test_what_a_policy_is_called_is_text_on_the_page_and_nobody_is_told(
+    policies: PolicyRepository, browser: Browser
+) -> None:
     header = "@everyone <script>alert(1)</script> ![x](http://x/y.png) ``` #1"
     policies.push(commit(new=f"timeout: 5s\n  headers: {{request: {{set: {{x-note: '{header}'}}}}}}"))
     policies.number = policies.owner.open_pull(policies.repository, "feature").number

@@ -35,7 +35,9 @@ def origin(tmp_path: Path) -> Repo:
 
 @pytest.fixture
 def reader(origin: Repo, tmp_path: Path) -> GitSource:
-    made = GitSource("policies", origin.url, paths=("policies",), store=tmp_path / "state" / "store", allow_insecure=True)
+    made = GitSource(
+        "policies", origin.url, paths=("policies",), store=tmp_path / "state" / "store", allow_insecure=True
+    )
     made.fetch()
     return made
 
@@ -45,7 +47,11 @@ def branch_of(reader: GitSource, now: Callable[[], float] = lambda: NOW) -> Stat
 
 
 def report(seen: str = "a" * 40, **changes: Any) -> Report:
-    base = Report(instance="shop", until=Stage.APPLY, sources={"policies": SourceResult(name="policies", seen=seen, accepted=seen)})
+    base = Report(
+        instance="shop",
+        until=Stage.APPLY,
+        sources={"policies": SourceResult(name="policies", seen=seen, accepted=seen)},
+    )
     return replace(base, **changes)
 
 
@@ -59,11 +65,16 @@ def test_first_commit_is_an_orphan_with_author_time_and_trailer(origin: Repo, re
     [line] = origin.log(BRANCH, "%an|%ae|%ct|%P|%B")
     name, mail, time, parents, text = line.split("|")
     assert (name, mail, time, parents) == ("Mesh Bot", "bot@example.com", str(NOW), "")
-    assert text == f"gitmesh shop: {'a' * 12} 0/0 clusters synced, 0 findings [skip ci]\n\nGitMesh-Source: {'a' * 40}\n"
+    assert (
+        text == f"gitmesh shop: {'a' * 12} 0/0 clusters synced, 0 findings [skip ci]\n\nGitMesh-Source:"
+        f" {'a' * 40}\n"
+    )
     assert sorted(origin.files(BRANCH)) == ["README.md", "findings.yaml", "status.yaml"]
 
 
-def test_S03_unchanged_state_is_no_commit_and_no_process(origin: Repo, reader: GitSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_S03_unchanged_state_is_no_commit_and_no_process(
+    origin: Repo, reader: GitSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
     branch = branch_of(reader)
     branch.publish(report())
     tip = origin.tip(BRANCH)
@@ -100,7 +111,9 @@ def test_S01_a_rejected_push_is_rebuilt_on_the_new_tip(origin: Repo, reader: Git
     branch = branch_of(reader)
     branch.publish(report())
     reader.fetch()
-    foreign = origin.update({"notes.txt": "mine", "policies/left.yaml": "over", "status.yaml": "mine"}, branch=BRANCH)
+    foreign = origin.update(
+        {"notes.txt": "mine", "policies/left.yaml": "over", "status.yaml": "mine"}, branch=BRANCH
+    )
     assert branch.publish(report(seen="b" * 40)).diagnostics == ()
     assert origin.log(BRANCH, "%P")[0] == foreign
     files = origin.files(BRANCH)
@@ -108,7 +121,9 @@ def test_S01_a_rejected_push_is_rebuilt_on_the_new_tip(origin: Repo, reader: Git
     assert b"b" * 40 in files["status.yaml"]
 
 
-def test_S01_gives_up_after_five_tries_and_never_forces(origin: Repo, reader: GitSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_S01_gives_up_after_five_tries_and_never_forces(
+    origin: Repo, reader: GitSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pushed: list[str] = []
 
     def moving(repository: Any, commit: str, branch: str) -> GitError | None:
@@ -167,7 +182,9 @@ def test_S02_a_protected_branch_is_a_finding(origin: Repo, reader: GitSource) ->
     assert codes(branch.publish(report())) == []
 
 
-def test_a_branch_made_from_main_is_theirs_and_does_not_cut_the_history_of_policies(origin: Repo, reader: GitSource) -> None:
+def test_a_branch_made_from_main_is_theirs_and_does_not_cut_the_history_of_policies(
+    origin: Repo, reader: GitSource
+) -> None:
     old = origin.tip()
     newer = origin.update({"policies/a.yaml": "kind: AccessPolicy\n"})
     origin.move(BRANCH, newer)
@@ -192,7 +209,9 @@ STATUS = "apiVersion: gitmesh.io/v1alpha1\nkind: Status\ninstance: shop\n"
         {"status.yaml": b"\xff\xfe" + STATUS.encode()},
     ],
 )
-def test_a_branch_of_people_is_left_as_it_is(files: Mapping[str, str | bytes], origin: Repo, reader: GitSource) -> None:
+def test_a_branch_of_people_is_left_as_it_is(
+    files: Mapping[str, str | bytes], origin: Repo, reader: GitSource
+) -> None:
     origin.commit(files, branch=BRANCH)
     reader.fetch()
     left_alone(origin, branch_of(reader), report())
@@ -216,15 +235,22 @@ def test_a_branch_that_people_made_while_ours_was_pushed_is_theirs(
     assert len(origin.log(BRANCH)) == 1
 
 
-def test_a_branch_of_an_older_version_is_taken_over_without_memory(origin: Repo, reader: GitSource, tmp_path: Path) -> None:
+def test_a_branch_of_an_older_version_is_taken_over_without_memory(
+    origin: Repo, reader: GitSource, tmp_path: Path
+) -> None:
     """What version 0.1.0 wrote, with a policy and a cluster that are gone by now."""
     old = "apiVersion: gitmesh.io/v1alpha1\nkind: {}\n{}\n"
     stale = {
-        "policies/TrafficPolicy/shop/a.yaml": old.format("PolicyStatus", "clusters: {}\npolicy: TrafficPolicy/shop/a"),
+        "policies/TrafficPolicy/shop/a.yaml": old.format(
+            "PolicyStatus", "clusters: {}\npolicy: TrafficPolicy/shop/a"
+        ),
         "clusters/west.yaml": old.format("ClusterStatus", "cluster: west"),
         "facts/west.yaml": old.format("Facts", "clusters: []"),
     }
-    tip = origin.commit({"README.md": "# Status of GitMesh\n", "status.yaml": STATUS, "findings.yaml": "x", **stale}, branch=BRANCH)
+    tip = origin.commit(
+        {"README.md": "# Status of GitMesh\n", "status.yaml": STATUS, "findings.yaml": "x", **stale},
+        branch=BRANCH,
+    )
     reader.fetch()
     assert branch_of(reader).publish(report()).diagnostics == ()
     assert origin.log(BRANCH)[1:] == [tip]
@@ -237,7 +263,9 @@ def test_files_of_people_on_our_branch_stay_whatever_their_folder(origin: Repo, 
     mine = {
         "notes.txt": b"mine",
         "policies/a.yaml": b"kind: TrafficPolicy\n",
-        "policies/TrafficPolicy/shop/copy.yaml": b"apiVersion: gitmesh.io/v1alpha1\nkind: PolicyStatus\npolicy: TrafficPolicy/shop/a\n",
+        "policies/TrafficPolicy/shop/copy.yaml": (
+            b"apiVersion: gitmesh.io/v1alpha1\nkind: PolicyStatus\npolicy: TrafficPolicy/shop/a\n"
+        ),
         "clusters/notes.yaml": b"kept by people",
         "clusters/big.yaml": b"#" * (1 << 25) + b"x",
         "facts/why.md": b"because",
@@ -251,8 +279,12 @@ def test_files_of_people_on_our_branch_stay_whatever_their_folder(origin: Repo, 
     assert b"d" * 40 in files["status.yaml"]
 
 
-@pytest.mark.parametrize("files", [{"status.yaml": None, "status.yaml/x": "y"}, {"README.md": None, "README.md/a/b": "y"}])
-def test_a_file_of_people_where_ours_belongs_is_not_deleted(files: Mapping[str, str | None], origin: Repo, reader: GitSource) -> None:
+@pytest.mark.parametrize(
+    "files", [{"status.yaml": None, "status.yaml/x": "y"}, {"README.md": None, "README.md/a/b": "y"}]
+)
+def test_a_file_of_people_where_ours_belongs_is_not_deleted(
+    files: Mapping[str, str | None], origin: Repo, reader: GitSource
+) -> None:
     branch = branch_of(reader)
     branch.publish(report())
     origin.update(files, branch=BRANCH)
@@ -291,7 +323,9 @@ def test_two_instances_that_both_remember_the_branch_do_not_fight(origin: Repo, 
     assert origin.tip(BRANCH) == tip
 
 
-def test_a_changed_instance_without_memory_is_another_instance(origin: Repo, reader: GitSource, tmp_path: Path) -> None:
+def test_a_changed_instance_without_memory_is_another_instance(
+    origin: Repo, reader: GitSource, tmp_path: Path
+) -> None:
     branch_of(reader).publish(report())
     origin.update({"status.yaml": STATUS.replace("shop", "mart")}, branch=BRANCH)
     (tmp_path / "state" / "store.status").rename(tmp_path / "gone")
@@ -301,7 +335,10 @@ def test_a_changed_instance_without_memory_is_another_instance(origin: Repo, rea
     assert "shows instance mart" in said.diagnostics[0].message
 
 
-@pytest.mark.parametrize(("there", "wanted"), [("gitmesh-status", "gitmesh-status/prod"), ("gitmesh-status/prod/x", "gitmesh-status/prod")])
+@pytest.mark.parametrize(
+    ("there", "wanted"),
+    [("gitmesh-status", "gitmesh-status/prod"), ("gitmesh-status/prod/x", "gitmesh-status/prod")],
+)
 def test_a_branch_in_the_way_is_named_after_one_push(
     there: str, wanted: str, origin: Repo, reader: GitSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,7 +371,11 @@ def test_a_forge_that_says_cannot_lock_ref_of_what_did_not_move_is_asked_once(
 
     def refusing(_repository: Any, commit: str, _branch: str) -> GitError | None:
         pushes.append(commit)
-        return GitError("the server refused it", Reason.REFUSED, detail="[remote rejected] (cannot lock ref 'x': 'y' exists)")
+        return GitError(
+            "the server refused it",
+            Reason.REFUSED,
+            detail="[remote rejected] (cannot lock ref 'x': 'y' exists)",
+        )
 
     monkeypatch.setattr(statusbranch, "push", refusing)
     branch = branch_of(reader)
@@ -376,12 +417,27 @@ def test_files_of_any_name_stay_and_ours_of_any_name_go(origin: Repo, reader: Gi
     inner = origin.tree([("100644", name, ours) for name in sorted(names)])
     other = origin.tree([("100644", name, theirs) for name in sorted(names)])
     status = origin.blob(STATUS.encode())
-    entries = [("040000", b"facts", inner), ("120000", b"policies", theirs), ("100644", b"status.yaml", status), ("040000", b"z", other)]
+    entries = [
+        ("040000", b"facts", inner),
+        ("120000", b"policies", theirs),
+        ("100644", b"status.yaml", status),
+        ("040000", b"z", other),
+    ]
     origin.commit_tree(origin.tree(entries), branch=BRANCH)
     reader.fetch()
     assert branch_of(reader).publish(report()).diagnostics == ()
-    listed = [name for name in origin.git("ls-tree", "-r", "-z", "--name-only", f"refs/heads/{BRANCH}").split(b"\0") if name]
-    assert listed == [b"README.md", b"findings.yaml", b"policies", b"status.yaml", *(b"z/" + name for name in sorted(names))]
+    listed = [
+        name
+        for name in origin.git("ls-tree", "-r", "-z", "--name-only", f"refs/heads/{BRANCH}").split(b"\0")
+        if name
+    ]
+    assert listed == [
+        b"README.md",
+        b"findings.yaml",
+        b"policies",
+        b"status.yaml",
+        *(b"z/" + name for name in sorted(names)),
+    ]
 
 
 def test_a_heal_is_one_commit_that_names_object_and_field(origin: Repo, reader: GitSource) -> None:
@@ -460,7 +516,9 @@ def seen_with(*namespaces: str, seen: str = "a" * 40) -> Report:
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_change_of_facts_alone_is_shown_ten_minutes_after_the_last_commit(fresh: bool, origin: Repo, reader: GitSource) -> None:
+def test_a_change_of_facts_alone_is_shown_ten_minutes_after_the_last_commit(
+    fresh: bool, origin: Repo, reader: GitSource
+) -> None:
     """In one process as in many: the time of the last commit stands on the branch."""
     clock = Clock()
     kept = branch_of(reader, clock)
@@ -480,11 +538,15 @@ def test_a_change_of_facts_alone_is_shown_ten_minutes_after_the_last_commit(fres
     assert b"b:" in origin.files(BRANCH)["facts/east.yaml"]
     clock.now += FACTS_SECONDS - 1
     assert publish(seen_with("shop", "c")) == 2
-    assert publish(seen_with("shop", "c", seen="b" * 40)) == 3, "with what else is new, facts are shown at once"
+    assert publish(seen_with("shop", "c", seen="b" * 40)) == 3, (
+        "with what else is new, facts are shown at once"
+    )
     assert b"c:" in origin.files(BRANCH)["facts/east.yaml"]
 
 
-def test_facts_that_wait_cost_no_look_at_the_branch(origin: Repo, reader: GitSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_facts_that_wait_cost_no_look_at_the_branch(
+    origin: Repo, reader: GitSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
     branch_of(reader).publish(seen_with("shop"))
     reader.fetch()
     again = branch_of(reader)

@@ -1,5 +1,5 @@
-"""What an older version left behind is taken over: nothing is deleted, opened or closed, and what is newly needed is told with the
-line to write (tests/takeover/README.md)."""
+"""What an older version left behind is taken over: nothing is deleted, opened or closed, and what is newly
+needed is told with the line to write (tests/takeover/README.md)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,14 @@ Seen = Callable[[], Mapping[str, object]]
 
 
 def objects(root: Path) -> Mapping[str, object]:
-    """Every file of directory clusters but the ledgers: a file that is written anew is another one, whatever is in it."""
-    found = [path for path in sorted((root / "clusters").rglob("*")) if path.is_file() and ".gitmesh" not in path.parts]
+    """Every file of directory clusters but the ledgers: a file that is written anew is another one, whatever
+    is in it.
+    """
+    found = [
+        path
+        for path in sorted((root / "clusters").rglob("*"))
+        if path.is_file() and ".gitmesh" not in path.parts
+    ]
     return {str(path): (path.read_bytes(), path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
 
 
@@ -93,8 +99,14 @@ def goes_on(shop: Taken, read: Callable[[str, str, str], Any], edit: Callable[[]
     shop.repo.update({"policies/access.yaml": text.rpartition("---\n")[0]})
     shop.sync(code=0)
     names = ("page", "ratings", "reviews")
-    assert {read(cluster, "AuthorizationPolicy", f"{name}-deny") is None for cluster in CLUSTERS for name in names} == {True}
-    assert {read(cluster, "AuthorizationPolicy", f"{name}-allow") is None for cluster in CLUSTERS for name in names} == {False}
+    assert {
+        read(cluster, "AuthorizationPolicy", f"{name}-deny") is None for cluster in CLUSTERS for name in names
+    } == {True}
+    assert {
+        read(cluster, "AuthorizationPolicy", f"{name}-allow") is None
+        for cluster in CLUSTERS
+        for name in names
+    } == {False}
 
 
 # --- the state itself
@@ -124,7 +136,9 @@ def test_directory_clusters_are_taken_over_without_a_write(shop: Taken) -> None:
     assert ledger("east")["sources"] == {"policies": shop.commit_id}
     go_through(shop, lambda: objects(shop.root))
     for name in CLUSTERS:
-        now = json.loads((shop.root / "clusters" / name / ".gitmesh" / "ledger.yaml").read_text(encoding="utf-8"))
+        now = json.loads(
+            (shop.root / "clusters" / name / ".gitmesh" / "ledger.yaml").read_text(encoding="utf-8")
+        )
         assert now["schema"] == 2
         assert now["origins"] == [["policies"]]
         assert {mesh["rootNamespace"] for mesh in now["meshes"]["west"]} == {"istio-prod"}
@@ -143,8 +157,12 @@ def open_by_hand(shop: Taken) -> None:
 
 def test_facts_of_an_older_version_are_read(shop: Taken) -> None:
     ran = shop.gitmesh("render", str(HERE / "policies"), "--facts", str(HERE / "facts.yaml"), code=0)
-    rendered = {(o["kind"], o["metadata"]["annotations"]["gitmesh.io/id"]) for o in yaml.safe_load_all(ran.out) if o}
-    assert rendered == {(o["kind"], o["metadata"]["annotations"]["gitmesh.io/id"]) for name in CLUSTERS for o in written(name)}
+    rendered = {
+        (o["kind"], o["metadata"]["annotations"]["gitmesh.io/id"]) for o in yaml.safe_load_all(ran.out) if o
+    }
+    assert rendered == {
+        (o["kind"], o["metadata"]["annotations"]["gitmesh.io/id"]) for name in CLUSTERS for o in written(name)
+    }
 
 
 def test_a_revision_that_is_refused_now_leaves_everything_as_it_is(shop: Taken) -> None:
@@ -179,18 +197,28 @@ def servers(binaries: Binaries) -> Iterator[dict[str, ApiServer]]:
         yield found
 
 
-def istio_writes(servers: Mapping[str, ApiServer], marks: Mapping[str, int]) -> Mapping[str, list[tuple[str, str]]]:
+def istio_writes(
+    servers: Mapping[str, ApiServer], marks: Mapping[str, int]
+) -> Mapping[str, list[tuple[str, str]]]:
     """What was asked to be changed of anything but the ledger since the marks."""
     events = {name: server.audit_events(marks[name]) for name, server in servers.items()}
     return {
-        name: [(e.verb, e.request_uri) for e in found if e.is_write and e.user_agent.startswith("gitmesh/") and "istio.io" in e.api_group]
+        name: [
+            (e.verb, e.request_uri)
+            for e in found
+            if e.is_write and e.user_agent.startswith("gitmesh/") and "istio.io" in e.api_group
+        ]
         for name, found in events.items()
     }
 
 
 @pytest.mark.lab
-def test_real_clusters_are_taken_over_without_a_write_and_with_the_rights_of_before(servers: dict[str, ApiServer], tmp_path: Path) -> None:
-    """The ServiceAccount has what the manifests of the older version gave it, and `check` names what it lacks."""
+def test_real_clusters_are_taken_over_without_a_write_and_with_the_rights_of_before(
+    servers: dict[str, ApiServer], tmp_path: Path
+) -> None:
+    """The ServiceAccount has what the manifests of the older version gave it, and `check` names what it
+    lacks.
+    """
     clusters = []
     for name, server in servers.items():
         server.apply(rights(name))
@@ -201,7 +229,10 @@ def test_real_clusters_are_taken_over_without_a_write_and_with_the_rights_of_bef
     go_through(shop, lambda: istio_writes(servers, marks))
     assert istio_writes(servers, marks) == {"east": [], "west": []}
     checked = shop.gitmesh("check", code=2).out
-    lacking = "missing: list mutatingwebhookconfigurations.admissionregistration.k8s.io, list gateways.gateway.networking.k8s.io\n"
+    lacking = (
+        "missing: list mutatingwebhookconfigurations.admissionregistration.k8s.io, list"
+        " gateways.gateway.networking.k8s.io\n"
+    )
     assert checked.count(lacking) == 2
     for server in servers.values():
         config = server.get("v1", "ConfigMap", "gitmesh-system", "gitmesh-shop")
@@ -217,7 +248,11 @@ def rights(cluster: str) -> list[dict[str, Any]]:
     """The rights of before, without Roles for namespaces that the cluster lacks."""
     there = {body["metadata"]["name"] for body in world(cluster) if body["kind"] == "Namespace"}
     documents = yaml.safe_load_all((HERE / "rbac.yaml").read_text(encoding="utf-8"))
-    return [body for body in documents if body["metadata"].get("namespace", "gitmesh-system") in {*there, "gitmesh-system"}]
+    return [
+        body
+        for body in documents
+        if body["metadata"].get("namespace", "gitmesh-system") in {*there, "gitmesh-system"}
+    ]
 
 
 GROUPS = {"AuthorizationPolicy": "security.istio.io/v1", "VirtualService": "networking.istio.io/v1"}
@@ -229,6 +264,10 @@ def read_live(servers: Mapping[str, ApiServer], cluster: str, kind: str, name: s
 
 
 def open_live(server: ApiServer) -> None:
-    path = server.client.resource_path(GROUPS["AuthorizationPolicy"], "AuthorizationPolicy", "shop", "reviews-deny")
+    path = server.client.resource_path(
+        GROUPS["AuthorizationPolicy"], "AuthorizationPolicy", "shop", "reviews-deny"
+    )
     spec = {"spec": {"rules": [{"from": [{"source": {"principals": ["east.example/ns/shop/sa/nobody"]}}]}]}}
-    server.client.call("PATCH", f"{path}?fieldManager=kubectl-edit", spec, content_type="application/merge-patch+json")
+    server.client.call(
+        "PATCH", f"{path}?fieldManager=kubectl-edit", spec, content_type="application/merge-patch+json"
+    )

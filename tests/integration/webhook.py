@@ -19,7 +19,9 @@ ISTIO = {"apiGroups": ["networking.istio.io", "security.istio.io"], "apiVersions
 
 @dataclass
 class Words:
-    """The answers: name of an object -> why it is refused, or what it is warned of. All others are allowed in silence."""
+    """The answers: name of an object -> why it is refused, or what it is warned of. All others are allowed in
+    silence.
+    """
 
     refusals: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, str] = field(default_factory=dict)
@@ -36,7 +38,9 @@ class Words:
 
 
 class Webhook:
-    """Serves on a loopback port with the API server's own certificate, which is good for 127.0.0.1; stopped when the block ends."""
+    """Serves on a loopback port with the API server's own certificate, which is good for 127.0.0.1; stopped
+    when the block ends.
+    """
 
     def __init__(self, certs: Path) -> None:
         """`certs` holds apiserver.crt and apiserver.key."""
@@ -46,14 +50,18 @@ class Webhook:
         context.load_cert_chain(self._certificate, certs / "apiserver.key")
         self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self))
         self._server.daemon_threads = True
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self._server.socket = context.wrap_socket(
+            self._server.socket, server_side=True, do_handshake_on_connect=False
+        )
         self._thread = threading.Thread(target=self._server.serve_forever, name="webhook")
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -1,4 +1,6 @@
-"""``python -m tests.lab build|find|up|mesh-up|mesh-down|forge-up|forge-down``: the lab from the command line."""
+"""``python -m tests.lab build|find|up|mesh-up|mesh-down|forge-up|forge-down``: the lab from the command
+line.
+"""
 
 # ruff: noqa: T201 - a command line prints
 
@@ -36,7 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     up = commands.add_parser("up", help="run API servers until Ctrl-C")
     up.add_argument("--clusters", type=int, default=1, metavar="N", help="how many (default 1)")
     up.add_argument("--dir", type=Path, help="folder for the kubeconfig files (default: a new one in /tmp)")
-    up.add_argument("--crds", type=Path, action="append", default=[], help="install these too: file or folder")
+    up.add_argument(
+        "--crds", type=Path, action="append", default=[], help="install these too: file or folder"
+    )
     up.add_argument("--no-istio", action="store_true", help="do not install Istio's CRDs")
     for name, (summary, _) in _HELD.items():
         commands.add_parser(name, help=summary)
@@ -77,7 +81,9 @@ def _up(found: build.Binaries, clusters: int, folder: Path | None, crds: Iterabl
             server = stack.enter_context(ApiServer(found, name=name))
             for path in crds:
                 server.install_crds(path)
-            print(f"{name}: {server.url}  KUBECONFIG={server.kubeconfig(folder / f'{name}.yaml')}", flush=True)
+            print(
+                f"{name}: {server.url}  KUBECONFIG={server.kubeconfig(folder / f'{name}.yaml')}", flush=True
+            )
         print("lab: up, Ctrl-C ends it", flush=True)
         signal.pause()
     return 0

@@ -89,7 +89,9 @@ class ApiClient:
         if body is not None:
             headers["Content-Type"] = content_type
             payload = _encode(body)
-        connection = http.client.HTTPSConnection(LOOPBACK, self._port, timeout=timeout, context=self._ssl_context())
+        connection = http.client.HTTPSConnection(
+            LOOPBACK, self._port, timeout=timeout, context=self._ssl_context()
+        )
         try:
             connection.request(method, path, body=payload, headers=headers)
             answer = connection.getresponse()
@@ -106,11 +108,15 @@ class ApiClient:
 
     def get_all(self, paths: Iterable[str], timeout: float = 30.0) -> list[Any]:
         """What is at these paths, asked for one after the other over a single connection."""
-        connection = http.client.HTTPSConnection(LOOPBACK, self._port, timeout=timeout, context=self._ssl_context())
+        connection = http.client.HTTPSConnection(
+            LOOPBACK, self._port, timeout=timeout, context=self._ssl_context()
+        )
         found = []
         try:
             for path in paths:
-                connection.request("GET", path, headers={"Accept": JSON, "Authorization": f"Bearer {self._token}"})
+                connection.request(
+                    "GET", path, headers={"Accept": JSON, "Authorization": f"Bearer {self._token}"}
+                )
                 answer = connection.getresponse()
                 response = Response(answer.status, dict(answer.getheaders()), answer.read())
                 if not response.ok:
@@ -170,8 +176,12 @@ class ApiClient:
         applied: Object = self.call("PATCH", f"{path}?{query}", item, content_type=APPLY_PATCH)
         return applied
 
-    def install_crds(self, paths: Path | str | Iterable[Path | str], deadline_seconds: float = 180.0) -> list[str]:
-        """Apply the CRDs of files or folders; returns their names once their kinds are really served, and their schemas published."""
+    def install_crds(
+        self, paths: Path | str | Iterable[Path | str], deadline_seconds: float = 180.0
+    ) -> list[str]:
+        """Apply the CRDs of files or folders; returns their names once their kinds are really served, and
+        their schemas published.
+        """
         listed = [paths] if isinstance(paths, (str, Path)) else list(paths)
         crds = [crd for path in listed for crd in _load_crds(Path(path))]
         if not crds:
@@ -183,10 +193,13 @@ class ApiClient:
         wait_until(lambda: names <= self._established(), "established CRDs", deadline_seconds)
         served = _served_kinds(crds)
         wait_until(lambda: self._serves(served), "discovery of the CRDs", deadline_seconds)
-        # A moment later than discovery, on a busy machine more than one: until then nobody knows the fields of the kinds.
+        # A moment later than discovery, on a busy machine more than one: until then nobody knows the fields
+        # of the kinds.
         for version in sorted({version for version, _ in served}):
             kinds = {kind for of, kind in served if of == version}
-            wait_until(partial(self._publishes, version, kinds), f"the schemas of {version}", deadline_seconds)
+            wait_until(
+                partial(self._publishes, version, kinds), f"the schemas of {version}", deadline_seconds
+            )
         return sorted(names)
 
     def _serves(self, wanted: set[tuple[str, str]]) -> bool:
@@ -202,7 +215,9 @@ class ApiClient:
         if not response.ok:
             raise ApiError("GET", f"/openapi/v3{_group_path(api_version)}", response.status, response.message)
         schemas = response.json()["components"]["schemas"].values()
-        return wanted <= {mark["kind"] for schema in schemas for mark in schema.get("x-kubernetes-group-version-kind", ())}
+        return wanted <= {
+            mark["kind"] for schema in schemas for mark in schema.get("x-kubernetes-group-version-kind", ())
+        }
 
     def _established(self) -> set[str]:
         """The names of all CRDs whose condition Established is True."""

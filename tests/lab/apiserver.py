@@ -43,7 +43,9 @@ class ApiServer:
         users: Mapping[str, Sequence[str]] | None = None,
         parent: Path | None = None,
     ) -> None:
-        """`parent` is where the folder of this run is made (default: the system's folder for temporary files)."""
+        """`parent` is where the folder of this run is made (default: the system's folder for temporary
+        files).
+        """
         self.name = name
         self._parent = parent
         self._binaries = binaries
@@ -61,7 +63,9 @@ class ApiServer:
             self._launch()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _launch(self) -> None:
@@ -162,18 +166,27 @@ class ApiServer:
         """Write a kubeconfig of a static user; its only context has the cluster's name."""
         return self._write_kubeconfig(path, user, self.token(user))
 
-    def serviceaccount_kubeconfig(self, namespace: str, name: str, path: Path, *, expiration_seconds: int = 3600) -> Path:
+    def serviceaccount_kubeconfig(
+        self, namespace: str, name: str, path: Path, *, expiration_seconds: int = 3600
+    ) -> Path:
         """Write a kubeconfig of a ServiceAccount with a token made for it (and make the account too)."""
         token = self.serviceaccount_token(namespace, name, expiration_seconds=expiration_seconds)
         return self._write_kubeconfig(path, f"system:serviceaccount:{namespace}:{name}", token)
 
-    def serviceaccount_token(self, namespace: str, name: str, *, expiration_seconds: int = 3600, audiences: Sequence[str] = ()) -> str:
-        """A bound token by TokenRequest, for the API server unless audiences are named; the server refuses less than 600 seconds."""
+    def serviceaccount_token(
+        self, namespace: str, name: str, *, expiration_seconds: int = 3600, audiences: Sequence[str] = ()
+    ) -> str:
+        """A bound token by TokenRequest, for the API server unless audiences are named; the server refuses
+        less than 600 seconds.
+        """
         meta = {"name": name, "namespace": namespace}
         self.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
         path = self.client.resource_path("v1", "ServiceAccount", namespace, name) + "/token"
         wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
-        spec = {"expirationSeconds": expiration_seconds, **({"audiences": list(audiences)} if audiences else {})}
+        spec = {
+            "expirationSeconds": expiration_seconds,
+            **({"audiences": list(audiences)} if audiences else {}),
+        }
         answer = self.client.call("POST", path, {**wanted, "spec": spec})
         return str(answer["status"]["token"])
 
@@ -182,7 +195,9 @@ class ApiServer:
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": self.name, "cluster": {"server": self.url, "certificate-authority-data": ca}}],
+            "clusters": [
+                {"name": self.name, "cluster": {"server": self.url, "certificate-authority-data": ca}}
+            ],
             "users": [{"name": user, "user": {"token": token}}],
             "contexts": [{"name": self.name, "context": {"cluster": self.name, "user": user}}],
             "current-context": self.name,
@@ -204,9 +219,13 @@ class ApiServer:
         timeout: float = 30.0,
     ) -> Response:
         """Send one request (an empty token means admin's, None means anonymous); any status is an answer."""
-        return self.client.request(method, path, body, content_type=content_type, token=token, timeout=timeout)
+        return self.client.request(
+            method, path, body, content_type=content_type, token=token, timeout=timeout
+        )
 
-    def apply(self, manifests: str | Object | Iterable[Object], *, field_manager: str = "lab", dry_run: bool = False) -> list[Object]:
+    def apply(
+        self, manifests: str | Object | Iterable[Object], *, field_manager: str = "lab", dry_run: bool = False
+    ) -> list[Object]:
         """Server-side apply as admin, strictly validated; a refusal raises ApiError."""
         return self.client.apply(manifests, field_manager=field_manager, dry_run=dry_run)
 
@@ -225,7 +244,9 @@ class ApiServer:
         """Install the CRDs of files or folders and wait until they are served; returns their names."""
         return self.client.install_crds(paths)
 
-    def kubectl(self, *args: str, stdin: str = "", kubeconfig: Path | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def kubectl(
+        self, *args: str, stdin: str = "", kubeconfig: Path | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """Run kubectl as admin (or by another kubeconfig); a failure raises LabError unless check is off."""
         if self._binaries.kubectl is None:
             raise LabError("there is no kubectl beside the API server")
@@ -233,7 +254,9 @@ class ApiServer:
         path = os.environ.get("PATH", os.defpath)
         env = {"KUBECONFIG": str(config), "HOME": str(self.folder), "PATH": path}
         command = [str(self._binaries.kubectl), *args]
-        done = subprocess.run(command, input=stdin, env=env, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            command, input=stdin, env=env, capture_output=True, text=True, timeout=120, check=False
+        )
         if check and done.returncode != 0:
             raise LabError(f"kubectl {' '.join(args)}: code {done.returncode}\n{done.stderr}{done.stdout}")
         return done
@@ -260,7 +283,9 @@ class ApiServer:
         events = audit.read_events(self.audit_log, since)
         return [e for e in events if stage in (None, e.stage) and not e.is_barrier]
 
-    def wait_audit(self, matches: Callable[[AuditEvent], bool], since: int = 0, *, deadline: float = AUDIT_SECONDS) -> AuditEvent:
+    def wait_audit(
+        self, matches: Callable[[AuditEvent], bool], since: int = 0, *, deadline: float = AUDIT_SECONDS
+    ) -> AuditEvent:
         """The first event (of any stage) that matches, waited for."""
         found: list[AuditEvent] = []
 

@@ -94,7 +94,9 @@ def read_events(path: Path, offset: int = 0) -> list[AuditEvent]:
 
 
 def end_of_lines(path: Path) -> int:
-    """Where the last whole line ends: what the server is writing at this moment lies beyond it, however much of it is there."""
+    """Where the last whole line ends: what the server is writing at this moment lies beyond it, however much
+    of it is there.
+    """
     if not path.exists():
         return 0
     with path.open("rb") as handle:

@@ -53,7 +53,9 @@ def _client(namespace: str, name: str, *, sidecar: bool = True) -> Workload:
     return Workload(namespace, name, name, (name,), {"app": name}, sidecar=sidecar)
 
 
-def _server(app: str, *pods: str, version: str = "", namespace: str = "bookshop", ports: tuple[int, ...] = (APP_PORT,)) -> Workload:
+def _server(
+    app: str, *pods: str, version: str = "", namespace: str = "bookshop", ports: tuple[int, ...] = (APP_PORT,)
+) -> Workload:
     labels = {"app": app, **({"version": version} if version else {})}
     return Workload(namespace, f"{app}-{version}" if version else app, app, pods, labels, ports)
 
@@ -82,7 +84,12 @@ EAST = Cluster(
         Service("bookshop", "reviews", "reviews"),
         Service("bookshop", "reviews-next", "reviews-next"),
         Service("bookshop", "ratings", "ratings"),
-        Service("bookshop", "details", "details", {"http": (SERVICE_PORT, APP_PORT), "admin": (ADMIN_PORT, ADMIN_PORT)}),
+        Service(
+            "bookshop",
+            "details",
+            "details",
+            {"http": (SERVICE_PORT, APP_PORT), "admin": (ADMIN_PORT, ADMIN_PORT)},
+        ),
         Service("bookshop", "details-twin", "details"),
         Service("bookshop", "vault", "vault"),
         Service("bookshop", "lighthouse", "lighthouse"),

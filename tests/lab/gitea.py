@@ -1,4 +1,6 @@
-"""A real Gitea on loopback, for as long as a ``with`` block lasts: its own folder, SQLite, and an administrator."""
+"""A real Gitea on loopback, for as long as a ``with`` block lasts: its own folder, SQLite, and an
+administrator.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,14 @@ _NOBODY = 65534
 
 
 class Gitea:
-    """One forge. `user` makes accounts, each of which acts through a client of its own; `admin` is one that may do everything."""
+    """One forge. `user` makes accounts, each of which acts through a client of its own; `admin` is one that
+    may do everything.
+    """
 
     def __init__(self, programs: Path, *, parent: Path | None = None) -> None:
-        """`programs` is the folder that `build.find_gitea` tells; `parent` is where the folder of this run is made."""
+        """`programs` is the folder that `build.find_gitea` tells; `parent` is where the folder of this run is
+        made.
+        """
         self._programs = programs
         self._parent = parent
         self._folder: Path | None = None
@@ -49,7 +55,9 @@ class Gitea:
             self._launch()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _launch(self) -> None:
@@ -83,7 +91,9 @@ class Gitea:
         password = secrets.token_hex(16)
         login = ["--username", ADMIN, "--password", password, "--email", f"{ADMIN}@example.com"]
         self._run("admin", "user", "create", "--admin", "--must-change-password=false", *login)
-        token = self._run("admin", "user", "generate-access-token", "--username", ADMIN, "--scopes", "all", "--raw")
+        token = self._run(
+            "admin", "user", "generate-access-token", "--username", ADMIN, "--scopes", "all", "--raw"
+        )
         return Account(ADMIN, password, token.split()[-1])
 
     def close(self) -> None:
@@ -99,7 +109,9 @@ class Gitea:
     def start(self) -> None:
         """Start it, or let it come back: same port, same data."""
         log = self.folder / "gitea.log"
-        self._process = process = Process(self._command("web"), log, name="gitea", env=self._environment(), folder=self.folder / "work")
+        self._process = process = Process(
+            self._command("web"), log, name="gitea", env=self._environment(), folder=self.folder / "work"
+        )
 
         def ready() -> bool:
             process.check()
@@ -166,10 +178,17 @@ class Gitea:
         return self._admin
 
     def user(self, name: str = "", *, scopes: Sequence[str] = ("all",)) -> GiteaClient:
-        """Make a user with a token of these scopes (`read:repository`, `write:issue`, ...); without a name one that no other test uses."""
+        """Make a user with a token of these scopes (`read:repository`, `write:issue`, ...); without a name
+        one that no other test uses.
+        """
         name = name or f"user-{secrets.token_hex(4)}"
         password = secrets.token_hex(16)
-        form = {"username": name, "email": f"{name}@example.com", "password": password, "must_change_password": False}
+        form = {
+            "username": name,
+            "email": f"{name}@example.com",
+            "password": password,
+            "must_change_password": False,
+        }
         self.admin.call("POST", "/admin/users", form)
         return self.with_scopes(Account(name, password), scopes)
 
@@ -182,15 +201,25 @@ class Gitea:
         """Run one of Gitea's commands beside the server; returns what it prints."""
         command = [str(part) for part in self._command(*arguments)]
         env = {"PATH": os.environ.get("PATH", os.defpath), **self._environment()}
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False)
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False
+        )
         if done.returncode != 0:
-            raise LabError(f"gitea {' '.join(arguments[:3])}: code {done.returncode}\n{done.stderr}{done.stdout}")
+            raise LabError(
+                f"gitea {' '.join(arguments[:3])}: code {done.returncode}\n{done.stderr}{done.stdout}"
+            )
         return done.stdout
 
     def _command(self, *arguments: str) -> list[str | Path]:
         user = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--pdeathsig=KILL"]
         work = self.folder / "work"
-        gitea: list[str | Path] = [self.folder / "static" / "gitea", "--config", work / "app.ini", "--work-path", work]
+        gitea: list[str | Path] = [
+            self.folder / "static" / "gitea",
+            "--config",
+            work / "app.ini",
+            "--work-path",
+            work,
+        ]
         return [*(user if os.geteuid() == 0 else []), *gitea, *arguments]
 
     def _environment(self) -> dict[str, str]:
@@ -203,9 +232,18 @@ def _settings(port: int, folder: Path) -> dict[str, dict[str, str]]:
     address = {"HTTP_ADDR": LOOPBACK, "HTTP_PORT": str(port), "ROOT_URL": f"http://{LOOPBACK}:{port}/"}
     return {
         "DEFAULT": {"APP_NAME": "GitMesh lab", "RUN_MODE": "prod"},
-        "server": {**address, "STATIC_ROOT_PATH": str(folder / "static"), "DISABLE_SSH": "true", "OFFLINE_MODE": "true"},
+        "server": {
+            **address,
+            "STATIC_ROOT_PATH": str(folder / "static"),
+            "DISABLE_SSH": "true",
+            "OFFLINE_MODE": "true",
+        },
         "database": {"DB_TYPE": "sqlite3", "PATH": str(work / "gitea.db"), "SQLITE_JOURNAL_MODE": "WAL"},
-        "security": {"INSTALL_LOCK": "true", "SECRET_KEY": secrets.token_hex(32), "PASSWORD_HASH_ALGO": "pbkdf2$1000$50"},
+        "security": {
+            "INSTALL_LOCK": "true",
+            "SECRET_KEY": secrets.token_hex(32),
+            "PASSWORD_HASH_ALGO": "pbkdf2$1000$50",
+        },
         "service": {"DISABLE_REGISTRATION": "true"},
         "repository": {"ROOT": str(work / "repositories"), "DEFAULT_BRANCH": "main"},
         "webhook": {"ALLOWED_HOST_LIST": "loopback", "DELIVER_TIMEOUT": "10"},
@@ -219,9 +257,11 @@ def _settings(port: int, folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _complete(assets: Path) -> None:
-    """Make the few things up that Gitea's own build adds to its pages, and that they need to look as they should.
+    """Make the few things up that Gitea's own build adds to its pages, and that they need to look as they
+    should.
 
-    Scripts that are not there at all make every page open a dialog, which nobody answers; without the style much is seen twice.
+    Scripts that are not there at all make every page open a dialog, which nobody answers; without the style
+    much is seen twice.
     """
     (assets / "js").mkdir()
     for name in ("iife.js", "index.js"):

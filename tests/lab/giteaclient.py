@@ -1,4 +1,6 @@
-"""One account's way to the lab's Gitea: its HTTP API, by a small client of the lab's own, so that tests do not judge GitMesh by its own."""
+"""One account's way to the lab's Gitea: its HTTP API, by a small client of the lab's own, so that tests do
+not judge GitMesh by its own.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Account:
 
 @dataclass(frozen=True)
 class GiteaPull:
-    """A pull request. `head` and `base` are the tips of its branches, `state` is open or closed, `merged` the commit of its merge or ""."""
+    """A pull request. `head` and `base` are the tips of its branches, `state` is open or closed, `merged` the
+    commit of its merge or "".
+    """
 
     number: int
     state: str
@@ -77,7 +81,9 @@ class GiteaClient:
         headers = {"Accept": JSON, "Content-Type": JSON, "Authorization": self._authorization()}
         connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=_SECONDS)
         try:
-            connection.request(method, f"/api/v1{path}", body=None if body is None else json.dumps(body), headers=headers)
+            connection.request(
+                method, f"/api/v1{path}", body=None if body is None else json.dumps(body), headers=headers
+            )
             answer = connection.getresponse()
             return Response(answer.status, dict(answer.getheaders()), answer.read())
         finally:
@@ -100,11 +106,17 @@ class GiteaClient:
         form = urlencode({"user_name": self.name, "password": self.account.password})
         connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=_SECONDS)
         try:
-            connection.request("POST", "/user/login", form, {"Content-Type": "application/x-www-form-urlencoded"})
+            connection.request(
+                "POST", "/user/login", form, {"Content-Type": "application/x-www-form-urlencoded"}
+            )
             answer = connection.getresponse()
             if answer.status != 303:
-                raise ApiError("POST", "/user/login", answer.status, answer.read().decode(errors="replace")[:200])
-            cookies = SimpleCookie("; ".join(one.partition(";")[0] for one in answer.headers.get_all("Set-Cookie", [])))
+                raise ApiError(
+                    "POST", "/user/login", answer.status, answer.read().decode(errors="replace")[:200]
+                )
+            cookies = SimpleCookie(
+                "; ".join(one.partition(";")[0] for one in answer.headers.get_all("Set-Cookie", []))
+            )
         finally:
             connection.close()
         return {name: morsel.value for name, morsel in cookies.items() if morsel.value}
@@ -117,8 +129,15 @@ class GiteaClient:
     # -- repositories -----------------------------------------------------------------------------------
 
     def create_repository(self, name: str = "", *, private: bool = False, readme: bool = False) -> str:
-        """Make a repository without protected branches; empty, or with a first commit on `main`. Without a name one that no other has."""
-        form = {"name": name or f"policies-{secrets.token_hex(4)}", "private": private, "auto_init": readme, "default_branch": "main"}
+        """Make a repository without protected branches; empty, or with a first commit on `main`. Without a
+        name one that no other has.
+        """
+        form = {
+            "name": name or f"policies-{secrets.token_hex(4)}",
+            "private": private,
+            "auto_init": readme,
+            "default_branch": "main",
+        }
         return str(self.call("POST", "/user/repos", form)["full_name"])
 
     def fork(self, repository: str) -> str:
@@ -135,27 +154,44 @@ class GiteaClient:
         login = f"{quote(self.name, safe='')}:{secret}@" if credentials else ""
         return f"http://{login}{LOOPBACK}:{self._port}/{repository}.git"
 
-    def write_file(self, repository: str, path: str, text: str, *, branch: str = "main", new_branch: str = "") -> str:
+    def write_file(
+        self, repository: str, path: str, text: str, *, branch: str = "main", new_branch: str = ""
+    ) -> str:
         """Commit one file to a branch, or to a new one that starts there; returns the commit."""
         at = f"/repos/{repository}/contents/{quote(path)}"
         there = self.request("GET", f"{at}?ref={quote(branch, safe='')}")
-        form = {"content": base64.b64encode(text.encode()).decode(), "branch": branch, "message": f"Change {path}"}
+        form = {
+            "content": base64.b64encode(text.encode()).decode(),
+            "branch": branch,
+            "message": f"Change {path}",
+        }
         form |= {"new_branch": new_branch} if new_branch else {}
         form |= {"sha": there.json()["sha"]} if there.ok else {}
         return str(self.call("PUT" if there.ok else "POST", at, form)["commit"]["sha"])
 
     def wait_for_push(self, repository: str, branch: str, commit: str) -> None:
-        """Wait until the API knows of a push: Gitea takes its branches, and that a repository is not empty, from a queue of its own."""
+        """Wait until the API knows of a push: Gitea takes its branches, and that a repository is not empty,
+        from a queue of its own.
+        """
 
         def known() -> bool:
             found = self.request("GET", f"/repos/{repository}/branches/{quote(branch, safe='')}")
-            return found.ok and found.json()["commit"]["id"] == commit and not self.call("GET", f"/repos/{repository}")["empty"]
+            return (
+                found.ok
+                and found.json()["commit"]["id"] == commit
+                and not self.call("GET", f"/repos/{repository}")["empty"]
+            )
 
         wait_until(known, f"{commit} on {branch} of {repository}", _SECONDS)
 
     def require_status(self, repository: str, context: str, branch: str = "main") -> None:
         """Protect a branch: nobody merges into it before this context's status is `success`."""
-        form = {"rule_name": branch, "enable_push": True, "enable_status_check": True, "status_check_contexts": [context]}
+        form = {
+            "rule_name": branch,
+            "enable_push": True,
+            "enable_status_check": True,
+            "status_check_contexts": [context],
+        }
         self.call("POST", f"/repos/{repository}/branch_protections", form)
 
     def add_hook(self, repository: str, url: str, secret: str, events: Sequence[str] = PULL_EVENTS) -> int:
@@ -166,7 +202,9 @@ class GiteaClient:
 
     # -- pull requests ----------------------------------------------------------------------------------
 
-    def open_pull(self, repository: str, head: str, *, base: str = "main", title: str = "A change", body: str = "") -> GiteaPull:
+    def open_pull(
+        self, repository: str, head: str, *, base: str = "main", title: str = "A change", body: str = ""
+    ) -> GiteaPull:
         """Open a pull request; `head` is a branch, or `owner:branch` of a fork."""
         form = {"head": head, "base": base, "title": title, "body": body}
         return _pull(self.call("POST", f"/repos/{repository}/pulls", form))
@@ -177,16 +215,28 @@ class GiteaClient:
 
     def set_pull_open(self, repository: str, number: int, *, is_open: bool) -> GiteaPull:
         """Close a pull request, or open it again."""
-        return _pull(self.call("PATCH", f"/repos/{repository}/pulls/{number}", {"state": "open" if is_open else "closed"}))
+        return _pull(
+            self.call(
+                "PATCH", f"/repos/{repository}/pulls/{number}", {"state": "open" if is_open else "closed"}
+            )
+        )
 
     def approve(self, repository: str, number: int) -> None:
         """Approve a pull request of somebody else, as it is now."""
-        self.call("POST", f"/repos/{repository}/pulls/{number}/reviews", {"event": "APPROVED", "body": "Good."})
+        self.call(
+            "POST", f"/repos/{repository}/pulls/{number}/reviews", {"event": "APPROVED", "body": "Good."}
+        )
 
     def merge_pull(self, repository: str, number: int, style: str = "merge") -> GiteaPull:
-        """Merge it by `merge`, `rebase`, `rebase-merge`, `squash` or `fast-forward-only`, once Gitea has found that it has no conflicts."""
+        """Merge it by `merge`, `rebase`, `rebase-merge`, `squash` or `fast-forward-only`, once Gitea has
+        found that it has no conflicts.
+        """
         path = f"/repos/{repository}/pulls/{number}"
-        wait_until(lambda: bool(self.call("GET", path)["mergeable"]), f"{repository}#{number} without conflicts", _SECONDS)
+        wait_until(
+            lambda: bool(self.call("GET", path)["mergeable"]),
+            f"{repository}#{number} without conflicts",
+            _SECONDS,
+        )
         self.call("POST", f"{path}/merge", {"Do": style})
         return self.pull(repository, number)
 
@@ -195,7 +245,9 @@ class GiteaClient:
     def comments(self, repository: str, number: int) -> tuple[GiteaComment, ...]:
         """The comments of a pull request, oldest first."""
         found = self.call("GET", f"/repos/{repository}/issues/{number}/comments")
-        return tuple(GiteaComment(int(one["id"]), str(one["user"]["login"]), str(one["body"])) for one in found)
+        return tuple(
+            GiteaComment(int(one["id"]), str(one["user"]["login"]), str(one["body"])) for one in found
+        )
 
     def comment(self, repository: str, number: int, body: str) -> GiteaComment:
         """Write a comment."""
@@ -210,7 +262,9 @@ class GiteaClient:
         """Delete a comment, also another's where this account may."""
         self.call("DELETE", f"/repos/{repository}/issues/comments/{comment}")
 
-    def set_status(self, repository: str, commit: str, context: str, state: str, text: str = "", url: str = "") -> None:
+    def set_status(
+        self, repository: str, commit: str, context: str, state: str, text: str = "", url: str = ""
+    ) -> None:
         """Set one context's status of a commit: pending, success, failure, error or warning."""
         form = {"context": context, "state": state, "description": text, "target_url": url}
         self.call("POST", f"/repos/{repository}/statuses/{commit}", form)

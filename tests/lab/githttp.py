@@ -57,7 +57,9 @@ class GitHttpServer:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
         if self._given_root is None and self._root is not None:
             shutil.rmtree(self._root, ignore_errors=True)
@@ -180,7 +182,9 @@ class GitHttpServer:
             "GIT_CONFIG_KEY_0": "http.receivepack",
             "GIT_CONFIG_VALUE_0": "true",
         }
-        done = subprocess.run(["git", "http-backend"], input=body, env={**env, **environment}, capture_output=True, check=False)
+        done = subprocess.run(
+            ["git", "http-backend"], input=body, env={**env, **environment}, capture_output=True, check=False
+        )
         return done.stdout
 
     def _next_failure(self) -> int | None:

@@ -1,4 +1,6 @@
-"""What stays up between two commands: a process in the background that holds it open, and the commands that start and end it."""
+"""What stays up between two commands: a process in the background that holds it open, and the commands that
+start and end it.
+"""
 
 # ruff: noqa: T201 - a command line prints
 
@@ -23,7 +25,9 @@ _DOWN_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Holder:
-    """The only one of its name and of this user: `python -m tests.lab NAME-run`, and the folder that it shares with the commands."""
+    """The only one of its name and of this user: `python -m tests.lab NAME-run`, and the folder that it
+    shares with the commands.
+    """
 
     name: str
 
@@ -57,7 +61,9 @@ class Holder:
             self.state.unlink(missing_ok=True)
             with self.log.open("w") as log:
                 command = [sys.executable, "-m", "tests.lab", f"{self.name}-run"]
-                child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                child = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
             if not self._follow(child):
                 return 1
         print(json.loads(self.state.read_text())["help"])
@@ -98,5 +104,9 @@ class Holder:
         if pid is None:
             return False
         os.kill(pid, signal.SIGTERM)
-        wait_until(lambda: self.running() is None and not netns.process_stamp(pid), f"end of the {self.name}", _DOWN_SECONDS)
+        wait_until(
+            lambda: self.running() is None and not netns.process_stamp(pid),
+            f"end of the {self.name}",
+            _DOWN_SECONDS,
+        )
         return True

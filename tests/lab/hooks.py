@@ -24,7 +24,9 @@ class Delivery:
 
     @property
     def event(self) -> str:
-        """`pull_request`, `pull_request_sync`, `pull_request_comment`, `push`, ...: by these names Gitea's hooks are asked for."""
+        """`pull_request`, `pull_request_sync`, `pull_request_comment`, `push`, ...: by these names Gitea's
+        hooks are asked for.
+        """
         return self.headers.get("x-gitea-event-type", "")
 
     def json(self) -> Any:
@@ -40,13 +42,17 @@ class HookReceiver:
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer((LOOPBACK, 0), _handler(self))
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="hooks")
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="hooks"
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -69,7 +75,9 @@ class HookReceiver:
 
     def wait_for(self, event: str) -> Delivery:
         """The first delivery of an event, once it is there."""
-        wait_until(lambda: any(one.event == event for one in self.deliveries), f"webhook of {event}", _SECONDS)
+        wait_until(
+            lambda: any(one.event == event for one in self.deliveries), f"webhook of {event}", _SECONDS
+        )
         return next(one for one in self.deliveries if one.event == event)
 
 

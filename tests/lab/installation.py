@@ -1,4 +1,5 @@
-"""The Kubernetes objects of a cluster with Istio: what an installation leaves behind, and what its controllers would make.
+"""The Kubernetes objects of a cluster with Istio: what an installation leaves behind, and what its
+controllers would make.
 
 No controller runs in the lab, so ReplicaSets, Pods, their status and EndpointSlices are written by hand.
 """
@@ -52,17 +53,27 @@ class PodPlace:
 def pod_places(cluster: Cluster) -> tuple[PodPlace, ...]:
     """All pods of the table with the addresses that they get, in order."""
     listed = [(workload, pod) for workload in cluster.workloads for pod in workload.pods]
-    return tuple(PodPlace(workload, pod, f"{cluster.subnet}.0.{number}") for number, (workload, pod) in enumerate(listed, 10))
+    return tuple(
+        PodPlace(workload, pod, f"{cluster.subnet}.0.{number}")
+        for number, (workload, pod) in enumerate(listed, 10)
+    )
 
 
 def cluster_ips(cluster: Cluster) -> dict[tuple[str, str], str]:
     """(namespace, name) of every Service to its cluster IP."""
-    return {(service.namespace, service.name): f"10.96.1.{number}" for number, service in enumerate(cluster.services, 10)}
+    return {
+        (service.namespace, service.name): f"10.96.1.{number}"
+        for number, service in enumerate(cluster.services, 10)
+    }
 
 
 def backends(service: Service, places: Iterable[PodPlace]) -> list[PodPlace]:
     """The pods behind a Service."""
-    return [p for p in places if p.workload.namespace == service.namespace and p.workload.labels["app"] == service.app]
+    return [
+        p
+        for p in places
+        if p.workload.namespace == service.namespace and p.workload.labels["app"] == service.app
+    ]
 
 
 def mesh_config(cluster: Cluster, more: Mapping[str, object]) -> str:
@@ -86,11 +97,15 @@ def config_map(cluster: Cluster, more: Mapping[str, object]) -> Object:
 
 
 def control_plane(cluster: Cluster, validation_url: str) -> list[Object]:
-    """istiod's objects; its validation is open until istiod itself has found that it works, as after any installation."""
+    """istiod's objects; its validation is open until istiod itself has found that it works, as after any
+    installation.
+    """
     meta = {"name": "istiod", "namespace": SYSTEM, "labels": _LABELS}
     image = f"docker.io/istio/pilot:{ISTIO_VERSION}"
     env = [{"name": name, "value": value} for name, value in ISTIOD_ENV.items()]
-    containers = [{"name": "discovery", "image": image, "args": ["discovery", "--domain", "cluster.local"], "env": env}]
+    containers = [
+        {"name": "discovery", "image": image, "args": ["discovery", "--domain", "cluster.local"], "env": env}
+    ]
     labels = {"app": "istiod", "istio.io/rev": REVISION}
     return [
         _object("v1", "Namespace", {"name": SYSTEM}),
@@ -102,28 +117,45 @@ def control_plane(cluster: Cluster, validation_url: str) -> list[Object]:
 
 
 def _validation(url: str) -> Object:
-    """As Istio's chart `base` writes it (templates/defaultrevision-validatingwebhookconfiguration.yaml), by URL."""
+    """As Istio's chart `base` writes it (templates/defaultrevision-validatingwebhookconfiguration.yaml), by
+    URL.
+    """
     groups = ["security.istio.io", "networking.istio.io", "telemetry.istio.io", "extensions.istio.io"]
     webhook = {
         "name": "validation.istio.io",
         "clientConfig": {"url": url},
-        "rules": [{"operations": ["CREATE", "UPDATE"], "apiGroups": groups, "apiVersions": ["*"], "resources": ["*"]}],
+        "rules": [
+            {
+                "operations": ["CREATE", "UPDATE"],
+                "apiGroups": groups,
+                "apiVersions": ["*"],
+                "resources": ["*"],
+            }
+        ],
         "failurePolicy": "Ignore",
         "sideEffects": "None",
         "admissionReviewVersions": ["v1"],
     }
     labels = {"app": "istiod", "istio": "istiod", "istio.io/rev": REVISION}
     return _object(
-        "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", {"name": VALIDATION, "labels": labels}, webhooks=[webhook]
+        "admissionregistration.k8s.io/v1",
+        "ValidatingWebhookConfiguration",
+        {"name": VALIDATION, "labels": labels},
+        webhooks=[webhook],
     )
 
 
 def world(cluster: Cluster) -> list[Object]:
-    """All other objects, in an order that the API server takes; the status of pods comes apart (`pod_status`)."""
+    """All other objects, in an order that the API server takes; the status of pods comes apart
+    (`pod_status`).
+    """
     places = pod_places(cluster)
     ips = cluster_ips(cluster)
     return [
-        *(_object("v1", "Namespace", {"name": name, "labels": dict(labels)}) for name, labels in cluster.namespaces.items()),
+        *(
+            _object("v1", "Namespace", {"name": name, "labels": dict(labels)})
+            for name, labels in cluster.namespaces.items()
+        ),
         _node(cluster),
         *_accounts(cluster),
         *(item for workload in cluster.workloads for item in _controllers(workload)),
@@ -136,9 +168,16 @@ def world(cluster: Cluster) -> list[Object]:
 def pod_labels(place: PodPlace) -> dict[str, str]:
     """The labels of a pod, as injection leaves them."""
     labels = {**place.workload.labels, _HASH_LABEL: _hash(place.workload)}
-    name = {"service.istio.io/canonical-name": place.workload.labels["app"], "service.istio.io/canonical-revision": _version(place)}
+    name = {
+        "service.istio.io/canonical-name": place.workload.labels["app"],
+        "service.istio.io/canonical-revision": _version(place),
+    }
     # Without tlsMode the callers of a pod use no mTLS.
-    return {**labels, **name, "security.istio.io/tlsMode": "istio", "istio.io/rev": REVISION} if place.workload.sidecar else labels
+    return (
+        {**labels, **name, "security.istio.io/tlsMode": "istio", "istio.io/rev": REVISION}
+        if place.workload.sidecar
+        else labels
+    )
 
 
 def _version(place: PodPlace) -> str:
@@ -147,9 +186,15 @@ def _version(place: PodPlace) -> str:
 
 def pod_status(place: PodPlace) -> Object:
     """The status that a kubelet would report."""
-    ready = [{"type": kind, "status": "True"} for kind in ("Initialized", "Ready", "ContainersReady", "PodScheduled")]
+    ready = [
+        {"type": kind, "status": "True"}
+        for kind in ("Initialized", "Ready", "ContainersReady", "PodScheduled")
+    ]
     names = [place.workload.labels["app"], *(["istio-proxy"] if place.workload.sidecar else [])]
-    containers = [{"name": name, "image": "", "imageID": "", "ready": True, "restartCount": 0, "state": {"running": {}}} for name in names]
+    containers = [
+        {"name": name, "image": "", "imageID": "", "ready": True, "restartCount": 0, "state": {"running": {}}}
+        for name in names
+    ]
     address = {"podIP": place.ip, "podIPs": [{"ip": place.ip}]}
     return {"status": {"phase": "Running", **address, "conditions": ready, "containerStatuses": containers}}
 
@@ -161,7 +206,10 @@ def _accounts(cluster: Cluster) -> Iterator[Object]:
 
 def _node(cluster: Cluster) -> Object:
     name = f"{cluster.name}-1"
-    zone = {"topology.kubernetes.io/region": cluster.region, "topology.kubernetes.io/zone": f"{cluster.region}-1"}
+    zone = {
+        "topology.kubernetes.io/region": cluster.region,
+        "topology.kubernetes.io/zone": f"{cluster.region}-1",
+    }
     return _object("v1", "Node", {"name": name, "labels": {"kubernetes.io/hostname": name, **zone}})
 
 
@@ -169,7 +217,12 @@ def _controllers(workload: Workload) -> list[Object]:
     meta = {"name": workload.name, "namespace": workload.namespace, "labels": dict(workload.labels)}
     spec = {"serviceAccountName": workload.service_account, "containers": [_application(workload)]}
     hashed = {**workload.labels, _HASH_LABEL: _hash(workload)}
-    owned = {**meta, "name": _replica_set(workload), "labels": hashed, "ownerReferences": [_owner("Deployment", workload.name)]}
+    owned = {
+        **meta,
+        "name": _replica_set(workload),
+        "labels": hashed,
+        "ownerReferences": [_owner("Deployment", workload.name)],
+    }
     replicas = len(workload.pods)
     return [
         _deployment(meta, workload.labels, spec, replicas),
@@ -177,7 +230,9 @@ def _controllers(workload: Workload) -> list[Object]:
     ]
 
 
-def _deployment(meta: Mapping[str, Any], labels: Mapping[str, str], pod: Mapping[str, Any], replicas: int) -> Object:
+def _deployment(
+    meta: Mapping[str, Any], labels: Mapping[str, str], pod: Mapping[str, Any], replicas: int
+) -> Object:
     template = {"metadata": {"labels": dict(labels)}, "spec": dict(pod)}
     spec = {"replicas": replicas, "selector": {"matchLabels": dict(labels)}, "template": template}
     return _object("apps/v1", "Deployment", meta, spec=spec)
@@ -193,15 +248,31 @@ def _pod(cluster: Cluster, place: PodPlace) -> Object:
     }
     containers = [_application(workload)]
     if workload.sidecar:
-        meta["annotations"] = {"sidecar.istio.io/status": json.dumps({"containers": ["istio-proxy"], "revision": REVISION})}
-        containers.append({"name": "istio-proxy", "image": f"docker.io/istio/proxyv2:{ISTIO_VERSION}", "args": ["proxy", "sidecar"]})
-    spec = {"serviceAccountName": workload.service_account, "nodeName": f"{cluster.name}-1", "containers": containers}
+        meta["annotations"] = {
+            "sidecar.istio.io/status": json.dumps({"containers": ["istio-proxy"], "revision": REVISION})
+        }
+        containers.append(
+            {
+                "name": "istio-proxy",
+                "image": f"docker.io/istio/proxyv2:{ISTIO_VERSION}",
+                "args": ["proxy", "sidecar"],
+            }
+        )
+    spec = {
+        "serviceAccountName": workload.service_account,
+        "nodeName": f"{cluster.name}-1",
+        "containers": containers,
+    }
     return _object("v1", "Pod", meta, spec=spec)
 
 
 def _application(workload: Workload) -> Object:
     ports = [{"containerPort": port} for port in workload.ports]
-    return {"name": workload.labels["app"], "image": f"registry.example/bookshop/{workload.name}:1", **({"ports": ports} if ports else {})}
+    return {
+        "name": workload.labels["app"],
+        "image": f"registry.example/bookshop/{workload.name}:1",
+        **({"ports": ports} if ports else {}),
+    }
 
 
 def _service(service: Service, ips: Mapping[tuple[str, str], str]) -> Object:
@@ -209,13 +280,29 @@ def _service(service: Service, ips: Mapping[tuple[str, str], str]) -> Object:
         {"name": name, "port": port, "targetPort": target, "protocol": "TCP", "appProtocol": "http"}
         for name, (port, target) in service.ports.items()
     ]
-    spec = {"selector": {"app": service.app}, "clusterIP": ips[service.namespace, service.name], "ports": ports}
-    return _object("v1", "Service", {"name": service.name, "namespace": service.namespace, "labels": {"app": service.app}}, spec=spec)
+    spec = {
+        "selector": {"app": service.app},
+        "clusterIP": ips[service.namespace, service.name],
+        "ports": ports,
+    }
+    return _object(
+        "v1",
+        "Service",
+        {"name": service.name, "namespace": service.namespace, "labels": {"app": service.app}},
+        spec=spec,
+    )
 
 
 def _slice(cluster: Cluster, service: Service, places: Iterable[PodPlace]) -> Object:
-    meta = {"name": f"{service.name}-lab", "namespace": service.namespace, "labels": {"kubernetes.io/service-name": service.name}}
-    ports = [{"name": name, "port": target, "protocol": "TCP", "appProtocol": "http"} for name, (_, target) in service.ports.items()]
+    meta = {
+        "name": f"{service.name}-lab",
+        "namespace": service.namespace,
+        "labels": {"kubernetes.io/service-name": service.name},
+    }
+    ports = [
+        {"name": name, "port": target, "protocol": "TCP", "appProtocol": "http"}
+        for name, (_, target) in service.ports.items()
+    ]
     endpoints = [
         {
             "addresses": [place.ip],
@@ -225,7 +312,9 @@ def _slice(cluster: Cluster, service: Service, places: Iterable[PodPlace]) -> Ob
         }
         for place in places
     ]
-    return _object("discovery.k8s.io/v1", "EndpointSlice", meta, addressType="IPv4", ports=ports, endpoints=endpoints)
+    return _object(
+        "discovery.k8s.io/v1", "EndpointSlice", meta, addressType="IPv4", ports=ports, endpoints=endpoints
+    )
 
 
 def _owner(kind: str, name: str) -> Object:

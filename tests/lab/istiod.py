@@ -53,8 +53,21 @@ class Istiod:
         """Start it and the way to it; returns at once."""
         config = self.configure({})
         self._release_ports()
-        listen = {"grpc": self._grpc, "secureGRPC": self._xds, "http": self._http, "https": self._https, "monitoring": self._monitoring}
-        command: list[str | Path] = [self._program, "discovery", "--kubeconfig", kubeconfig, "--meshConfig", config]
+        listen = {
+            "grpc": self._grpc,
+            "secureGRPC": self._xds,
+            "http": self._http,
+            "https": self._https,
+            "monitoring": self._monitoring,
+        }
+        command: list[str | Path] = [
+            self._program,
+            "discovery",
+            "--kubeconfig",
+            kubeconfig,
+            "--meshConfig",
+            config,
+        ]
         command += ["--registries", "Kubernetes", "--ctrlz_port", "0"]
         for name, port in listen.items():
             command += [f"--{name}Addr", f"{LOOPBACK}:{port}"]
@@ -126,7 +139,10 @@ class Istiod:
 
     def metrics(self) -> Mapping[str, float]:
         """Its metrics by series, such as `pilot_inbound_updates{type="config"}`."""
-        return {match[1]: float(match[2]) for match in _METRIC.finditer(self._get(self._monitoring, "/metrics")[1])}
+        return {
+            match[1]: float(match[2])
+            for match in _METRIC.finditer(self._get(self._monitoring, "/metrics")[1])
+        }
 
     def debounced(self) -> list[int]:
         """How many events each push took up that was started so far, in order; only the log tells."""

@@ -1,4 +1,6 @@
-"""A cluster with a real mesh: API server, istiod, and pods with their proxies, for as long as somebody keeps it open."""
+"""A cluster with a real mesh: API server, istiod, and pods with their proxies, for as long as somebody keeps
+it open.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,13 @@ _TOKEN_SECONDS = 24 * 3600
 
 
 class MeshCluster:
-    """One cluster of the lab's world; `tag` begins the names of its namespaces. Close what was made, started or not."""
+    """One cluster of the lab's world; `tag` begins the names of its namespaces. Close what was made, started
+    or not.
+    """
 
-    def __init__(self, binaries: Binaries, cluster: Cluster, folder: Path, tag: str, proxies: ProxyPrograms) -> None:
+    def __init__(
+        self, binaries: Binaries, cluster: Cluster, folder: Path, tag: str, proxies: ProxyPrograms
+    ) -> None:
         assert binaries.mesh is not None
         self.name = cluster.name
         self.trust_domain = cluster.trust_domain
@@ -87,7 +93,9 @@ class MeshCluster:
 
     @contextlib.contextmanager
     def configured(self, **more: object) -> Iterator[None]:
-        """Other keys in MeshConfig while the block runs. What comes of them is the block's to wait for: `settled` knows objects only."""
+        """Other keys in MeshConfig while the block runs. What comes of them is the block's to wait for:
+        `settled` knows objects only.
+        """
         self._configure(more)
         try:
             yield
@@ -97,8 +105,9 @@ class MeshCluster:
     def settled(self, timeout: float = 30.0) -> None:
         """Wait until what the API server holds of Istio's kinds is what every proxy works by.
 
-        istiod has read the newest version of every object, has pushed what came of it, every proxy has acknowledged all it was
-        sent, and none still serves connections by older rules. Raises LabError after `timeout` seconds.
+        istiod has read the newest version of every object, has pushed what came of it, every proxy has
+        acknowledged all it was sent, and none still serves connections by older rules. Raises LabError after
+        `timeout` seconds.
         """
         self._settling.wait(timeout)
 
@@ -126,21 +135,43 @@ class MeshCluster:
             netns = network.pod(place.name, place.ip, hosts, redirect=place.workload.sidecar)
             self.pods[place.name] = self._start_application(place, netns)
         network.forward(
-            Forward(ips[service.namespace, service.name], port, tuple(f"{place.ip}:{target}" for place in backends(service, places)))
+            Forward(
+                ips[service.namespace, service.name],
+                port,
+                tuple(f"{place.ip}:{target}" for place in backends(service, places)),
+            )
             for service in self._cluster.services
             for port, target in service.ports.values()
         )
-        wait_until(lambda: all(pod.control.exists() for pod in self.pods.values()), "applications", READY_SECONDS)
+        wait_until(
+            lambda: all(pod.control.exists() for pod in self.pods.values()), "applications", READY_SECONDS
+        )
 
     def _start_application(self, place: PodPlace, netns: str) -> Pod:
         workload = place.workload
         control = self._folder / f"{place.name}.sock"
-        command: list[str | Path] = [self._programs.pod, "-name", place.name, "-service-account", workload.service_account]
+        command: list[str | Path] = [
+            self._programs.pod,
+            "-name",
+            place.name,
+            "-service-account",
+            workload.service_account,
+        ]
         command += ["-control", control, "-ports", ",".join(map(str, workload.ports))]
         if workload.sidecar:
             command += ["-forward", f"{XDS}={self.istiod.socket}"]
-        self._processes.append(Process(inside(netns, command), self._folder / f"{place.name}.log", name=place.name))
-        return Pod(place.name, workload.namespace, workload.service_account, place.ip, netns, control, workload.sidecar)
+        self._processes.append(
+            Process(inside(netns, command), self._folder / f"{place.name}.log", name=place.name)
+        )
+        return Pod(
+            place.name,
+            workload.namespace,
+            workload.service_account,
+            place.ip,
+            netns,
+            control,
+            workload.sidecar,
+        )
 
     def _start_sidecars(self) -> None:
         wait_until(lambda: self._root() is not None, "CA certificate of istiod", READY_SECONDS)
@@ -153,7 +184,9 @@ class MeshCluster:
     def _start_sidecar(self, place: PodPlace, root: str) -> None:
         workload = place.workload
         account = (workload.namespace, workload.service_account)
-        token = self.api.serviceaccount_token(*account, expiration_seconds=_TOKEN_SECONDS, audiences=["istio-ca"])
+        token = self.api.serviceaccount_token(
+            *account, expiration_seconds=_TOKEN_SECONDS, audiences=["istio-ca"]
+        )
         folder = self._folder / place.name
         folder.mkdir()
         process = start_sidecar(
@@ -180,7 +213,9 @@ class MeshCluster:
 
     def _validation_closed(self) -> bool:
         """Whether istiod has tried its own validation and let the API server depend on it."""
-        found = self.api.get("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", VALIDATION)
+        found = self.api.get(
+            "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", VALIDATION
+        )
         return found is not None and found["webhooks"][0]["failurePolicy"] == "Fail"
 
 
@@ -189,5 +224,7 @@ def _names(namespace: str, ips: Mapping[tuple[str, str], str]) -> dict[str, str]
     names: dict[str, str] = {}
     for (where, service), address in ips.items():
         short = [service] if where == namespace else []
-        names |= dict.fromkeys([*short, *(f"{service}.{where}{end}" for end in ("", ".svc", ".svc.cluster.local"))], address)
+        names |= dict.fromkeys(
+            [*short, *(f"{service}.{where}{end}" for end in ("", ".svc", ".svc.cluster.local"))], address
+        )
     return names

@@ -1,4 +1,6 @@
-"""``mesh-up`` and ``mesh-down``: the bookshop's two meshes to play with, held open by a process in the background."""
+"""``mesh-up`` and ``mesh-down``: the bookshop's two meshes to play with, held open by a process in the
+background.
+"""
 
 # ruff: noqa: T201 - a command line prints
 
@@ -64,21 +66,33 @@ def _help(folder: Path, world: World) -> str:
     """Lines to copy."""
     config = folder / _CONFIG
     lines = ["", "gitmesh:"]
-    lines += [f"  gitmesh sync --config {config}   # brings the clusters what {folder / _POLICIES} says; edit, commit, again"]
+    lines += [
+        f"  gitmesh sync --config {config}   # brings the clusters what {folder / _POLICIES} says; edit,"
+        " commit, again"
+    ]
     lines += [f"  gitmesh route productpage reviews --config {config}", "kubectl:"]
     for name, cluster in world.clusters.items():
-        lines.append(f"  export KUBECONFIG={folder / f'{name}.yaml'}   # {name}, trust domain {cluster.trust_domain}")
+        lines.append(
+            f"  export KUBECONFIG={folder / f'{name}.yaml'}   # {name}, trust domain {cluster.trust_domain}"
+        )
     lines += ["from pods:"]
     for name, cluster in world.clusters.items():
         for pod in ("productpage", "plain"):
-            lines.append(f"  ip netns exec {cluster.pods[pod].netns} curl -s http://reviews.bookshop:9080/   # {name}: {pod}")
-    lines += ["istiod:", *(f"  curl -s {c.istiod.debug_url}syncz   # {name}" for name, c in world.clusters.items())]
+            lines.append(
+                f"  ip netns exec {cluster.pods[pod].netns} curl -s http://reviews.bookshop:9080/   # {name}:"
+                f" {pod}"
+            )
+    lines += [
+        "istiod:",
+        *(f"  curl -s {c.istiod.debug_url}syncz   # {name}" for name, c in world.clusters.items()),
+    ]
     lines += [f"logs: {world.folder}/*/*.log", "end it: make lab-down"]
     return "\n".join(lines)
 
 
 def _playground(folder: Path, world: World) -> None:
-    """What `gitmesh` needs for these clusters: their kubeconfigs, a repository with a first policy, a configuration between them.
+    """What `gitmesh` needs for these clusters: their kubeconfigs, a repository with a first policy, a
+    configuration between them.
 
     A repository that is there already is somebody's work, and is left alone.
     """
@@ -90,14 +104,24 @@ def _playground(folder: Path, world: World) -> None:
         _first_commit(repository)
     source = {"name": "policies", "url": f"file://{repository}", "allowInsecure": True}
     clusters = [{"name": name, "kubeconfig": {"path": f"{name}.yaml"}} for name in world.clusters]
-    config = {"apiVersion": "gitmesh.io/v1alpha1", "kind": "Config", "instance": "lab", "sources": [source], "clusters": clusters}
+    config = {
+        "apiVersion": "gitmesh.io/v1alpha1",
+        "kind": "Config",
+        "instance": "lab",
+        "sources": [source],
+        "clusters": clusters,
+    }
     (folder / _CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def _first_commit(repository: Path) -> None:
     repository.mkdir()
     (repository / "reviews.yaml").write_text(_FIRST_POLICY)
-    for arguments in (["init", "--quiet", "--initial-branch=main"], ["add", "."], ["commit", "--quiet", "--message=A first policy"]):
+    for arguments in (
+        ["init", "--quiet", "--initial-branch=main"],
+        ["add", "."],
+        ["commit", "--quiet", "--message=A first policy"],
+    ):
         subprocess.run(["git", *_IDENTITY, "-C", str(repository), *arguments], check=True)
 
 
@@ -105,7 +129,10 @@ def down() -> int:
     """End what `up` started, and remove what killed runs have left."""
     ended = HOLDER.end()
     removed = netns.sweep() if os.geteuid() == 0 else []
-    print(f"lab: {'the mesh is down' if ended else 'no mesh was up'}{f', {len(removed)} old namespaces removed' if removed else ''}")
+    print(
+        f"lab: {'the mesh is down' if ended else 'no mesh was up'}"
+        + (f", {len(removed)} old namespaces removed" if removed else "")
+    )
     return 0
 
 
@@ -116,7 +143,10 @@ def lacking() -> str:
         return "mesh lab not built: run 'make lab' (10 minutes, once)"
     missing = netns.missing_tools()
     if missing:
-        return f"the mesh lab needs root and Debian's iproute2, iptables and util-linux; missing here: {', '.join(missing)}"
+        return (
+            "the mesh lab needs root and Debian's iproute2, iptables and util-linux; missing here:"
+            f" {', '.join(missing)}"
+        )
     return ""
 
 

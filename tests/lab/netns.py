@@ -1,7 +1,8 @@
-"""Network namespaces as pods have them: an address each, and one namespace in the middle that is node, router and kube-proxy.
+"""Network namespaces as pods have them: an address each, and one namespace in the middle that is node, router
+and kube-proxy.
 
-Nothing of it touches the host's own network. Every name begins with the process that owns it, so that what a killed run
-left behind is known as such and removed by the next one.
+Nothing of it touches the host's own network. Every name begins with the process that owns it, so that what a
+killed run left behind is known as such and removed by the next one.
 """
 
 from __future__ import annotations
@@ -33,22 +34,31 @@ _COUNT = itertools.count(1)
 
 
 def missing_tools() -> tuple[str, ...]:
-    """What this machine lacks to make pods: programs, root, or (in some containers) the right to make network namespaces."""
+    """What this machine lacks to make pods: programs, root, or (in some containers) the right to make network
+    namespaces.
+    """
     missing = tuple(tool for tool in _TOOLS if shutil.which(tool) is None)
     if os.geteuid() != 0:
         return (*missing, "root")
-    if not missing and subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode != 0:
+    if (
+        not missing
+        and subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode != 0
+    ):
         return ("the right to make network namespaces",)
     return missing
 
 
 def owner_tag() -> str:
-    """A name for what this process makes; another with every call. The start time tells apart processes that had the same pid."""
+    """A name for what this process makes; another with every call. The start time tells apart processes that
+    had the same pid.
+    """
     return f"{PREFIX}-{os.getpid()}.{process_stamp(os.getpid())}.{next(_COUNT)}"
 
 
 def sweep() -> list[str]:
-    """Remove what runs that are no more have left: processes, namespaces and folders; returns the names of these namespaces."""
+    """Remove what runs that are no more have left: processes, namespaces and folders; returns the names of
+    these namespaces.
+    """
     names = sorted(path.name for path in _RUN.glob(f"{PREFIX}-*") if _is_orphan(path.name))
     for name in names:
         remove_namespace(name)
@@ -66,7 +76,9 @@ def remove_namespace(name: str) -> None:
 
 
 def process_stamp(pid: int) -> str:
-    """When a process started, in clock ticks since boot (proc(5), field 22 of stat); "" when it has ended, reaped or not."""
+    """When a process started, in clock ticks since boot (proc(5), field 22 of stat); "" when it has ended,
+    reaped or not.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -84,7 +96,9 @@ def _kill_in(name: str) -> list[str]:
 
 
 def _is_orphan(name: str) -> bool:
-    """Whether the owner in the name is gone; a name without one (of other parts of the lab) is nobody's business here."""
+    """Whether the owner in the name is gone; a name without one (of other parts of the lab) is nobody's
+    business here.
+    """
     pid, _, rest = name.removeprefix(f"{PREFIX}-").partition(".")
     started = rest.partition(".")[0]
     return pid.isdigit() and started.isdigit() and process_stamp(int(pid)) != started
@@ -113,14 +127,17 @@ class Network:
     def pod(self, name: str, address: str, hosts: Mapping[str, str], *, redirect: bool) -> str:
         """Make a pod's namespace with this IPv4 address; returns the namespace's name.
 
-        `hosts` maps the names that the pod can resolve to addresses. With `redirect` its TCP goes through the proxy's ports.
+        `hosts` maps the names that the pod can resolve to addresses. With `redirect` its TCP goes through the
+        proxy's ports.
         """
         namespace = self._add(name)
         _write_hosts(namespace, {name: address, "localhost": "127.0.0.1", **hosts})
         port = f"pod{len(self._names)}"
         _ip("", [f"link add eth0 netns {namespace} type veth peer name {port} netns {self.node}"])
         up = ["link set lo up", f"addr add {address}/32 dev eth0", "link set eth0 up"]
-        _ip(namespace, [*up, f"route add {_GATEWAY} dev eth0 scope link", f"route add default via {_GATEWAY}"])
+        _ip(
+            namespace, [*up, f"route add {_GATEWAY} dev eth0 scope link", f"route add default via {_GATEWAY}"]
+        )
         _ip(self.node, [f"link set {port} up", f"route add {address}/32 dev {port}"])
         if redirect:
             _restore(namespace, _redirect_rules())
@@ -161,7 +178,10 @@ def _run(command: Sequence[str | Path], stdin: str) -> str:
 
 
 def _ip(namespace: str, lines: Sequence[str]) -> None:
-    _run(["ip", *(("-n", namespace) if namespace else ()), "-batch", "-"], "".join(f"{line}\n" for line in lines))
+    _run(
+        ["ip", *(("-n", namespace) if namespace else ()), "-batch", "-"],
+        "".join(f"{line}\n" for line in lines),
+    )
 
 
 def _restore(namespace: str, rules: Sequence[str]) -> None:
@@ -177,11 +197,16 @@ def _write_hosts(namespace: str, hosts: Mapping[str, str]) -> None:
 
 
 def _redirect_rules() -> list[str]:
-    """What Istio's init container sets (tools/istio-iptables of Istio, mode REDIRECT, no IPv6, no DNS capture)."""
+    """What Istio's init container sets (tools/istio-iptables of Istio, mode REDIRECT, no IPv6, no DNS
+    capture).
+    """
     inbound = [f"-A ISTIO_INBOUND -p tcp --dport {port} -j RETURN" for port in _NOT_INBOUND]
     proxy = f"-m owner --uid-owner {PROXY_UID}"
     return [
-        *(f":{chain} - [0:0]" for chain in ("ISTIO_INBOUND", "ISTIO_IN_REDIRECT", "ISTIO_OUTPUT", "ISTIO_REDIRECT")),
+        *(
+            f":{chain} - [0:0]"
+            for chain in ("ISTIO_INBOUND", "ISTIO_IN_REDIRECT", "ISTIO_OUTPUT", "ISTIO_REDIRECT")
+        ),
         "-A PREROUTING -p tcp -j ISTIO_INBOUND",
         "-A OUTPUT -p tcp -j ISTIO_OUTPUT",
         *inbound,

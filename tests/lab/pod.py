@@ -1,4 +1,6 @@
-"""A pod of the lab as a test sees it: it sends requests, keeps a stream, and tells what its application saw."""
+"""A pod of the lab as a test sees it: it sends requests, keeps a stream, and tells what its application
+saw.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class Pod:
         """Send these from here, at most `parallel` at a time; answers in the order of the requests."""
         patience = sum(request.timeout for request in requests) + _MARGIN
         with _Line(self.control, patience) as line:
-            line.write({"op": "send", "requests": [_wire(request) for request in requests], "parallel": parallel})
+            line.write(
+                {"op": "send", "requests": [_wire(request) for request in requests], "parallel": parallel}
+            )
             return [_answer(item) for item in line.read()]
 
     def seen(self, call_id: str) -> list[Seen]:
@@ -47,7 +51,9 @@ class Pod:
 
     @contextlib.contextmanager
     def stream(self, request: Request, per_second: float = 200) -> Iterator[Stream]:
-        """Send one request at a steady rate, whatever the answers are; running once its first answer is there."""
+        """Send one request at a steady rate, whatever the answers are; running once its first answer is
+        there.
+        """
         with _Line(self.control, request.timeout + _MARGIN) as line:
             line.write({"op": "stream", "requests": [_wire(request)], "per_second": per_second})
             if line.read() != {}:
@@ -63,7 +69,9 @@ class Stream:
         self._tally: Tally | None = None
 
     def stop(self) -> Tally:
-        """End the stream, wait for the answers that are still to come, and count; the same again when repeated."""
+        """End the stream, wait for the answers that are still to come, and count; the same again when
+        repeated.
+        """
         if self._tally is None:
             self._line.write({"op": "stop"})
             found = self._line.read()
@@ -85,7 +93,9 @@ class _Line:
         self._file = self._socket.makefile("rb")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
         self._socket.close()
 

@@ -1,4 +1,6 @@
-"""When a mesh has taken up everything that its API server holds: conditions that are asked for, never a time that is waited."""
+"""When a mesh has taken up everything that its API server holds: conditions that are asked for, never a time
+that is waited.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,25 @@ from tests.lab.process import LabError, wait_until
 from tests.lab.wire import Request
 
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-# The gauges of a proxy that still changes over: what warms is not used yet, what drains still serves its old connections.
+# The gauges of a proxy that still changes over: what warms is not used yet, what drains still serves its old
+# connections.
 _CHANGING = (
     "listener_manager.total_listeners_warming",
     "listener_manager.total_listeners_draining",
     "listener_manager.total_filter_chains_draining",
     "cluster_manager.warming_clusters",
 )
-_RECEIVED, _PUSHED, _TAKEN = 'pilot_inbound_updates{type="config"}', "pilot_debounce_time_count", "pilot_proxy_queue_time_count"
-"""istiod's counters: events that ask for a push, pushes handed to all proxies, and pushes that a proxy's connection has taken up."""
-_STATS = Request("http://127.0.0.1:15000/stats?filter=^(listener_manager.total|cluster_manager.warming)", timeout=1.0)
+_RECEIVED, _PUSHED, _TAKEN = (
+    'pilot_inbound_updates{type="config"}',
+    "pilot_debounce_time_count",
+    "pilot_proxy_queue_time_count",
+)
+"""istiod's counters: events that ask for a push, pushes handed to all proxies, and pushes that a proxy's
+connection has taken up.
+"""
+_STATS = Request(
+    "http://127.0.0.1:15000/stats?filter=^(listener_manager.total|cluster_manager.warming)", timeout=1.0
+)
 
 
 @dataclass
@@ -62,8 +73,8 @@ class Settling:
         waiting = waiting or [f"{pod.name} ({doubt})" for pod in self.pods if (doubt := _changing(pod))]
         if waiting:
             return f"not acknowledged or not in effect by {', '.join(waiting)}"
-        # A push is on its way to a proxy for a moment in which nothing shows it: so, once istiod has read the newest objects,
-        # all this must be found once more, and nothing moved.
+        # A push is on its way to a proxy for a moment in which nothing shows it: so, once istiod has read the
+        # newest objects, all this must be found once more, and nothing moved.
         before, self._before = self._before, (debounced, metrics.get(_TAKEN), proxies)
         if before == self._before:
             return ""
@@ -79,11 +90,19 @@ class Settling:
     def _written(self) -> set[tuple[str, ...]]:
         """Kind, namespace, name and version of every object of Istio's kinds in the API server."""
         listed = self.api.client.get_all(path for _, path in self._paths)
-        return {(kind, *_version(item)) for (kind, _), found in zip(self._paths, listed, strict=True) for item in found["items"]}
+        return {
+            (kind, *_version(item))
+            for (kind, _), found in zip(self._paths, listed, strict=True)
+            for item in found["items"]
+        }
 
     def _read(self) -> set[tuple[str, ...]]:
         """The same of what istiod works by."""
-        listed = (item for item in self.istiod.debug("configz") if item["apiVersion"].partition("/")[0].endswith(".istio.io"))
+        listed = (
+            item
+            for item in self.istiod.debug("configz")
+            if item["apiVersion"].partition("/")[0].endswith(".istio.io")
+        )
         return {(item["kind"], *_version(item)) for item in listed}
 
     @cached_property
@@ -91,7 +110,10 @@ class Settling:
         """Istio's kinds and where the API server lists them."""
         specs = [crd["spec"] for crd in self.api.client.call("GET", _CRDS)["items"]]
         return sorted(
-            (spec["names"]["kind"], f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}")
+            (
+                spec["names"]["kind"],
+                f"/apis/{spec['group']}/{spec['versions'][0]['name']}/{spec['names']['plural']}",
+            )
             for spec in specs
             if spec["group"].endswith(".istio.io")
         )
@@ -112,7 +134,9 @@ def _version(item: Any) -> tuple[str, str, str]:
 
 
 def _acknowledged(proxy: Any) -> bool:
-    """Whether a proxy of /debug/syncz has taken all that it was sent; what it refused it has not. One that has just connected was
-    sent nothing yet, and then it has no `resources`."""
+    """Whether a proxy of /debug/syncz has taken all that it was sent; what it refused it has not. One that
+    has just connected was sent nothing yet, and then it has no `resources`."""
     resources = proxy.get("resources", {})
-    return bool(resources) and all(resource.get("sent") == resource.get("acked") for resource in resources.values())
+    return bool(resources) and all(
+        resource.get("sent") == resource.get("acked") for resource in resources.values()
+    )

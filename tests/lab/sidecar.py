@@ -1,4 +1,6 @@
-"""The proxy of a pod: Istio's agent and the Envoy that it starts, as the container `istio-proxy` runs them."""
+"""The proxy of a pod: Istio's agent and the Envoy that it starts, as the container `istio-proxy` runs
+them.
+"""
 
 from __future__ import annotations
 
@@ -28,28 +30,53 @@ class ProxyPrograms:
     @classmethod
     def copied(cls, programs: MeshPrograms, folder: Path) -> ProxyPrograms:
         """Copy what a sidecar needs into a folder."""
-        made = [Path(shutil.copy(source, folder / source.name)) for source in (programs.agent, programs.envoy, programs.bootstrap)]
+        made = [
+            Path(shutil.copy(source, folder / source.name))
+            for source in (programs.agent, programs.envoy, programs.bootstrap)
+        ]
         for path in made:
             path.chmod(0o755)
         return cls(*made)
 
 
 def start_sidecar(
-    programs: ProxyPrograms, netns: str, folder: Path, place: PodPlace, *, cluster: str, trust_domain: str, token: str, root: str
+    programs: ProxyPrograms,
+    netns: str,
+    folder: Path,
+    place: PodPlace,
+    *,
+    cluster: str,
+    trust_domain: str,
+    token: str,
+    root: str,
 ) -> Process:
-    """Start the proxy in a pod's namespace, its files in `folder`; `token` is for istiod, `root` is its CA's certificate."""
+    """Start the proxy in a pod's namespace, its files in `folder`; `token` is for istiod, `root` is its CA's
+    certificate.
+    """
     _write(folder, "var/run/secrets/tokens/istio-token", token)
     certificate = _write(folder, "var/run/secrets/istio/root-cert.pem", root)
-    _write(folder, "etc/istio/pod/labels", "".join(f'{key}="{value}"\n' for key, value in sorted(pod_labels(place).items())))
+    _write(
+        folder,
+        "etc/istio/pod/labels",
+        "".join(f'{key}="{value}"\n' for key, value in sorted(pod_labels(place).items())),
+    )
     for path in (folder, *folder.rglob("*")):
         os.chown(path, PROXY_UID, PROXY_UID)
     env = {**_identity(place, cluster, trust_domain), **_settings(programs, place, certificate)}
     # Process ids of its own, so that Envoy ends with the agent however that one ends.
     own = ["unshare", "--pid", "--fork", "--kill-child"]
     user = ["setpriv", f"--reuid={PROXY_UID}", f"--regid={PROXY_UID}", "--clear-groups", "--pdeathsig=KILL"]
-    agent: list[str | Path] = [programs.agent, "proxy", "sidecar", "--domain", f"{place.workload.namespace}.svc.cluster.local"]
+    agent: list[str | Path] = [
+        programs.agent,
+        "proxy",
+        "sidecar",
+        "--domain",
+        f"{place.workload.namespace}.svc.cluster.local",
+    ]
     command = inside(netns, [*own, *user, *agent])
-    return Process(command, folder.with_suffix(".proxy.log"), name=f"proxy of {place.name}", env=env, folder=folder)
+    return Process(
+        command, folder.with_suffix(".proxy.log"), name=f"proxy of {place.name}", env=env, folder=folder
+    )
 
 
 def _identity(place: PodPlace, cluster: str, trust_domain: str) -> dict[str, str]:
@@ -61,7 +88,9 @@ def _identity(place: PodPlace, cluster: str, trust_domain: str) -> dict[str, str
         "TRUST_DOMAIN": trust_domain,
         "ISTIO_META_CLUSTER_ID": cluster,
         "ISTIO_META_APP_CONTAINERS": place.workload.labels["app"],
-        "ISTIO_META_POD_PORTS": json.dumps([{"containerPort": port, "protocol": "TCP"} for port in place.workload.ports]),
+        "ISTIO_META_POD_PORTS": json.dumps(
+            [{"containerPort": port, "protocol": "TCP"} for port in place.workload.ports]
+        ),
         "ISTIO_META_WORKLOAD_NAME": place.workload.name,
     }
 
@@ -72,7 +101,8 @@ def _settings(programs: ProxyPrograms, place: PodPlace, certificate: Path) -> di
         "binaryPath": str(programs.envoy),
         "concurrency": 1,
         "statusPort": 15020,
-        # Connections made under older rules go on for this long (Istio's default is 45 s): tests wait for their end.
+        # Connections made under older rules go on for this long (Istio's default is 45 s): tests wait for
+        # their end.
         "drainDuration": "1s",
     }
     return {

@@ -1,4 +1,5 @@
-"""One story on two real API servers, told with the real command line: played by a test, and printed by `tests.lab.transcript`.
+"""One story on two real API servers, told with the real command line: played by a test, and printed by
+`tests.lab.transcript`.
 
 Every chapter asserts what it shows.
 """
@@ -25,7 +26,10 @@ _HANDS_OFF = {
     "apiVersion": NETWORKING,
     "kind": "VirtualService",
     "metadata": {"name": "details", "namespace": "bookshop"},
-    "spec": {"hosts": ["details"], "http": [{"timeout": "42s", "route": [{"destination": {"host": "details"}}]}]},
+    "spec": {
+        "hosts": ["details"],
+        "http": [{"timeout": "42s", "route": [{"destination": {"host": "details"}}]}],
+    },
 }
 
 
@@ -43,13 +47,23 @@ class Story:
         clusters = []
         for name, server in zip(("east", "west"), self.servers, strict=True):
             server.kubeconfig(self.root / f"{name}.kubeconfig")
-            clusters.append({"name": name, "kubeconfig": {"path": f"{name}.kubeconfig"}, "timeout": f"{TIMEOUT:g}s"})
+            clusters.append(
+                {"name": name, "kubeconfig": {"path": f"{name}.kubeconfig"}, "timeout": f"{TIMEOUT:g}s"}
+            )
             server.apply([*bookshop(name), OWN_NAMESPACE])
         self.shop = Shop(self.root, clusters=clusters)
 
     def tell(self) -> None:
         """All chapters."""
-        for chapter in (self.sync, self.heal, self.adopt, self.prune, self.mass_delete, self.stopped, self.hanging):
+        for chapter in (
+            self.sync,
+            self.heal,
+            self.adopt,
+            self.prune,
+            self.mass_delete,
+            self.stopped,
+            self.hanging,
+        ):
             self.say(f"\n## {(chapter.__doc__ or '').strip()}\n")
             chapter()
 
@@ -62,14 +76,23 @@ class Story:
         assert "2 clusters" in ran.out
         for server in self.servers:
             assert self.service(server, "reviews")["spec"]["hosts"]
-        self.kubectl(self.east, "get", "virtualservices,destinationrules,authorizationpolicies,peerauthentications", "-A")
-        assert "nothing to do" in self.gitmesh("sync", code=0).out or not self.writes(), "a second run writes nothing"
+        self.kubectl(
+            self.east,
+            "get",
+            "virtualservices,destinationrules,authorizationpolicies,peerauthentications",
+            "-A",
+        )
+        assert "nothing to do" in self.gitmesh("sync", code=0).out or not self.writes(), (
+            "a second run writes nothing"
+        )
 
     def heal(self) -> None:
         """A hand edit is healed"""
         before = self.service(self.east, "ratings")["spec"]
         patch = '[{"op": "replace", "path": "/spec/http/1/timeout", "value": "99s"}]'
-        self.kubectl(self.east, "patch", "virtualservice", "ratings", "-n", "bookshop", "--type=json", "-p", patch)
+        self.kubectl(
+            self.east, "patch", "virtualservice", "ratings", "-n", "bookshop", "--type=json", "-p", patch
+        )
         assert self.service(self.east, "ratings")["spec"] != before
         ran = self.gitmesh("sync", code=0)
         assert "(drift)" in ran.out
@@ -84,9 +107,15 @@ class Story:
         ran = self.gitmesh("sync", code=0)
         assert ran.out.count("GM401") >= 2
         assert [self.timeout(server) for server in self.servers] == ["42s", "42s"], "kept"
-        self.kubectl(self.east, "annotate", "virtualservice", "details", "-n", "bookshop", "gitmesh.io/adopt=shop")
+        self.kubectl(
+            self.east, "annotate", "virtualservice", "details", "-n", "bookshop", "gitmesh.io/adopt=shop"
+        )
         self.files["policies/adoption.yaml"] = text_of(
-            policy("Adoption", "details", {"objects": ["west/networking.istio.io/VirtualService/bookshop/details"]})
+            policy(
+                "Adoption",
+                "details",
+                {"objects": ["west/networking.istio.io/VirtualService/bookshop/details"]},
+            )
         )
         self.commit("Take over the routes of details in west")
         self.gitmesh("diff", "--policy", "*/defaults", code=1)
@@ -97,7 +126,9 @@ class Story:
 
     def prune(self) -> None:
         """One deleted policy: its objects go, and nothing else"""
-        self.files["policies/preview.yaml"] = text_of(traffic("nobody", "productpage", timeout="9s", priority=1))
+        self.files["policies/preview.yaml"] = text_of(
+            traffic("nobody", "productpage", timeout="9s", priority=1)
+        )
         self.commit("A policy for a while")
         self.gitmesh("sync", code=0)
         names = self.names(self.east)
@@ -207,11 +238,22 @@ class Story:
 
     def allowed(self) -> Any:
         """Who may call details in east."""
-        path = self.east.client.resource_path("security.istio.io/v1", "AuthorizationPolicy", "bookshop", "details-allow")
+        path = self.east.client.resource_path(
+            "security.istio.io/v1", "AuthorizationPolicy", "bookshop", "details-allow"
+        )
         return self.east.client.call("GET", path)["spec"]
 
     def names(self, server: ApiServer) -> set[str]:
         """The names of all objects in the bookshop that Istio reads."""
-        groups = {NETWORKING: ("VirtualService", "DestinationRule"), "security.istio.io/v1": ("AuthorizationPolicy", "PeerAuthentication")}
-        paths = [server.client.resource_path(group, kind, "bookshop") for group, kinds in groups.items() for kind in kinds]
-        return {item["metadata"]["name"] for path in paths for item in server.client.call("GET", path)["items"]}
+        groups = {
+            NETWORKING: ("VirtualService", "DestinationRule"),
+            "security.istio.io/v1": ("AuthorizationPolicy", "PeerAuthentication"),
+        }
+        paths = [
+            server.client.resource_path(group, kind, "bookshop")
+            for group, kinds in groups.items()
+            for kind in kinds
+        ]
+        return {
+            item["metadata"]["name"] for path in paths for item in server.client.call("GET", path)["items"]
+        }

@@ -17,7 +17,11 @@ def main() -> int:
     if binaries is None or binaries.istio_crds is None:
         sys.stderr.write("lab not built: run 'make lab' (5 minutes, once)\n")
         return 3
-    with tempfile.TemporaryDirectory() as folder, ApiServer(binaries, name="east") as east, ApiServer(binaries, name="west") as west:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ApiServer(binaries, name="east") as east,
+        ApiServer(binaries, name="west") as west,
+    ):
         for server in (east, west):
             server.install_crds(binaries.istio_crds)
         Story(Path(folder), (east, west), _print).tell()

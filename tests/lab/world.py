@@ -30,8 +30,15 @@ class World:
     """Files of this run: logs of everything, below the cluster's name; removed at the end."""
 
     def seen(self, call_id: str) -> list[Seen]:
-        """What applications of all clusters saw of the calls with this `x-lab-id`, also of those that a proxy mirrored."""
-        return [seen for cluster in self.clusters.values() for pod in cluster.pods.values() for seen in pod.seen(call_id)]
+        """What applications of all clusters saw of the calls with this `x-lab-id`, also of those that a proxy
+        mirrored.
+        """
+        return [
+            seen
+            for cluster in self.clusters.values()
+            for pod in cluster.pods.values()
+            for seen in pod.seen(call_id)
+        ]
 
     def calls(self, call_id: str) -> dict[str, int]:
         """How many calls with this `x-lab-id` each pod saw; pods without any are left out."""
@@ -43,11 +50,14 @@ class World:
 
 @contextlib.contextmanager
 def bookshop(
-    binaries: Binaries, clusters: Sequence[str] = ("east", "west"), say: Callable[[str], None] = lambda _line: None
+    binaries: Binaries,
+    clusters: Sequence[str] = ("east", "west"),
+    say: Callable[[str], None] = lambda _line: None,
 ) -> Iterator[World]:
     """Start these clusters at once, and end them with the block; what killed runs have left is removed first.
 
-    `say` gets a line with the seconds since the start for each phase. Raises LabError where programs or rights are missing.
+    `say` gets a line with the seconds since the start for each phase. Raises LabError where programs or
+    rights are missing.
     """
     lacking = netns.missing_tools()
     if lacking or binaries.mesh is None or binaries.istio_crds is None:
@@ -63,11 +73,14 @@ def bookshop(
         folder = _folder(tag)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         proxies = ProxyPrograms.copied(binaries.mesh, folder)
-        made = {name: MeshCluster(binaries, CLUSTERS[name], _subfolder(folder, name), tag, proxies) for name in clusters}
+        made = {
+            name: MeshCluster(binaries, CLUSTERS[name], _subfolder(folder, name), tag, proxies)
+            for name in clusters
+        }
         for cluster in made.values():
             stack.callback(cluster.close)
-        # Processes end with the thread that started them: these threads stay as long as the world does. They end first, so that
-        # nothing is started any more when the clusters are closed.
+        # Processes end with the thread that started them: these threads stay as long as the world does. They
+        # end first, so that nothing is started any more when the clusters are closed.
         pool = stack.enter_context(ThreadPoolExecutor(len(made)))
         for start in [pool.submit(cluster.start, partial(phase, name)) for name, cluster in made.items()]:
             start.result()

@@ -1,4 +1,6 @@
-"""The world of the laws of the cycle: rules that commit, edit, break and restore. What must hold is in test_cycle_laws.py."""
+"""The world of the laws of the cycle: rules that commit, edit, break and restore. What must hold is in
+test_cycle_laws.py.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,18 @@ from gitmesh.model.plan import Live
 from gitmesh.model.report import Report
 from gitmesh.pipeline import Memo
 from gitmesh.planning.ownership import ADOPT
-from tests.properties.history import INSTANCE, INVALID, NAMES, POOL, Event, History, InOrder, corrupted, facts_of, forgotten
+from tests.properties.history import (
+    INSTANCE,
+    INVALID,
+    NAMES,
+    POOL,
+    Event,
+    History,
+    InOrder,
+    corrupted,
+    facts_of,
+    forgotten,
+)
 
 WRITES = frozenset({"create", "update", "adopt", "delete"})
 Place = tuple[str, ObjectKey]
@@ -40,7 +53,9 @@ class World(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.sources = {name: History(name) for name in sorted(POOL)}
-        self.clusters = {name: MemoryCluster(name, facts=facts_of(name), before=self._hook(name)) for name in NAMES}
+        self.clusters = {
+            name: MemoryCluster(name, facts=facts_of(name), before=self._hook(name)) for name in NAMES
+        }
         self.fleet = InOrder(self.clusters.values())
         self.memo = Memo()
         self.now = 0.0
@@ -80,7 +95,9 @@ class World(RuleBasedStateMachine):
     # --- git
 
     def _commit(self, source: str, pick: int) -> None:
-        chosen = [d for n, d in enumerate(POOL[source]) if pick >> n & 1] or [POOL[source][pick % len(POOL[source])]]
+        chosen = [d for n, d in enumerate(POOL[source]) if pick >> n & 1] or [
+            POOL[source][pick % len(POOL[source])]
+        ]
         named = {(d["kind"], d["metadata"]["name"]): d for d in chosen}
         text = yaml.safe_dump_all(list(named.values()), sort_keys=False)
         self.sources[source].commit(text, good=True, names=[f"{kind}/shop/{name}" for kind, name in named])
@@ -164,7 +181,9 @@ class World(RuleBasedStateMachine):
 
     @rule(pick=picks, name=clusters, consent=st.booleans(), labelled=st.booleans())
     def foreign_create(self, pick: int, name: str, consent: bool, labelled: bool) -> None:
-        """Somebody's object where ours may have to stand; `labelled`: with another object's marks of ours copied onto it (K28)."""
+        """Somebody's object where ours may have to stand; `labelled`: with another object's marks of ours
+        copied onto it (K28).
+        """
         wanted = self._wanted_somewhere()
         if not wanted:
             return
@@ -174,14 +193,21 @@ class World(RuleBasedStateMachine):
         copy = self.clusters[name].objects.get(wanted[(pick + 1) % len(wanted)])
         metadata: dict[str, Any] = {"name": key.name, "namespace": key.namespace, "annotations": {}}
         if labelled and copy is not None and copy.key != key:
-            metadata |= {part: dict(decode(copy.body)["metadata"].get(part, {})) for part in ("labels", "annotations")}
+            metadata |= {
+                part: dict(decode(copy.body)["metadata"].get(part, {})) for part in ("labels", "annotations")
+            }
         if consent:
             metadata["annotations"] |= {ADOPT: INSTANCE}
         spec = {"hosts": [f"{key.name}.shop.svc.cluster.local"]} if key.kind == "VirtualService" else {}
-        self._foreign((name, key), {"apiVersion": f"{key.group}/v1", "kind": key.kind, "metadata": metadata, "spec": spec})
+        self._foreign(
+            (name, key),
+            {"apiVersion": f"{key.group}/v1", "kind": key.kind, "metadata": metadata, "spec": spec},
+        )
 
     def _wanted_somewhere(self) -> list[ObjectKey]:
-        builds = [result.build for result in self.report.clusters.values() if result.build] if self.report else []
+        builds = (
+            [result.build for result in self.report.clusters.values() if result.build] if self.report else []
+        )
         return sorted({key for built in builds for key in built.manifests})
 
     @rule(pick=picks)

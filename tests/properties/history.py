@@ -1,4 +1,6 @@
-"""A made-up history for the laws of the cycle: policies to commit, sources with a past, clusters that fail, and the oracle."""
+"""A made-up history for the laws of the cycle: policies to commit, sources with a past, clusters that fail,
+and the oracle.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,12 @@ TRANSLATORS = load_translators()
 
 def document(kind: str, name: str, **spec: Any) -> dict[str, Any]:
     """A policy as a user writes it."""
-    return {"apiVersion": "gitmesh.io/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+    return {
+        "apiVersion": "gitmesh.io/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": spec,
+    }
 
 
 def on(*names: str) -> list[dict[str, Any]]:
@@ -44,7 +51,13 @@ POOL: Mapping[str, tuple[dict[str, Any], ...]] = {
     "alpha": (
         document("TrafficPolicy", "slow", destinations=on("reviews"), timeout="5s"),
         document("TrafficPolicy", "slow", destinations=on("reviews"), timeout="7s"),
-        document("TrafficPolicy", "beta", destinations=on("ratings"), matches=[{"path": {"prefix": "/b"}}], retries={"attempts": 1}),
+        document(
+            "TrafficPolicy",
+            "beta",
+            destinations=on("ratings"),
+            matches=[{"path": {"prefix": "/b"}}],
+            retries={"attempts": 1},
+        ),
         document(
             "TrafficPolicy",
             "split",
@@ -54,18 +67,52 @@ POOL: Mapping[str, tuple[dict[str, Any], ...]] = {
                 {"weight": 1, "destination": {"name": "ratings"}},
             ],
         ),
-        document("AccessPolicy", "readers", destinations=on("reviews"), sources=EVERYBODY, rules=[{"methods": ["GET"]}]),
-        document("AccessPolicy", "readers", destinations=on("reviews"), sources=EVERYBODY, rules=[{"methods": ["GET", "PUT"]}]),
-        document("AccessPolicy", "nobody", action="Deny", destinations=on("reviews"), sources=EVERYBODY, rules=[{"paths": ["/x*"]}]),
-        document("VirtualMesh", "all", meshes=[{"selector": {"all": True}}], mtls={"mode": "Strict"}, accessDefault="Deny"),
+        document(
+            "AccessPolicy",
+            "readers",
+            destinations=on("reviews"),
+            sources=EVERYBODY,
+            rules=[{"methods": ["GET"]}],
+        ),
+        document(
+            "AccessPolicy",
+            "readers",
+            destinations=on("reviews"),
+            sources=EVERYBODY,
+            rules=[{"methods": ["GET", "PUT"]}],
+        ),
+        document(
+            "AccessPolicy",
+            "nobody",
+            action="Deny",
+            destinations=on("reviews"),
+            sources=EVERYBODY,
+            rules=[{"paths": ["/x*"]}],
+        ),
+        document(
+            "VirtualMesh",
+            "all",
+            meshes=[{"selector": {"all": True}}],
+            mtls={"mode": "Strict"},
+            accessDefault="Deny",
+        ),
         document("VirtualMesh", "all", meshes=[{"selector": {"all": True}}], mtls={"mode": "Disabled"}),
         document("Adoption", "take", objects=["east/networking.istio.io/VirtualService/shop/reviews"]),
     ),
     "beta": (
-        document("TrafficPolicy", "defaults", priority=-1, destinations=[{"namespaces": ["shop"]}], retries={"attempts": 3}),
+        document(
+            "TrafficPolicy",
+            "defaults",
+            priority=-1,
+            destinations=[{"namespaces": ["shop"]}],
+            retries={"attempts": 3},
+        ),
         document("TrafficPolicy", "new", destinations=on("details"), timeout="1s"),
         document(
-            "TrafficPolicy", "pool", destinations=[{"name": "ratings", "clusters": ["west"]}], outlierDetection={"consecutiveErrors": 3}
+            "TrafficPolicy",
+            "pool",
+            destinations=[{"name": "ratings", "clusters": ["west"]}],
+            outlierDetection={"consecutiveErrors": 3},
         ),
         document("TrafficPolicy", "slow", destinations=on("ratings"), timeout="3s"),
         document("AccessPolicy", "raters", destinations=on("ratings"), sources=EVERYBODY),
@@ -76,14 +123,20 @@ POOL: Mapping[str, tuple[dict[str, Any], ...]] = {
 INVALID: tuple[str, ...] = (
     "kind: [",
     yaml.safe_dump(document("TrafficPolicy", "bad", destinations=on("reviews"), timeot="5s")),
-    yaml.safe_dump(document("TrafficPolicy", "bad", destinations=[{"name": "reviews", "clusters": ["nowhere"]}], timeout="5s")),
+    yaml.safe_dump(
+        document(
+            "TrafficPolicy", "bad", destinations=[{"name": "reviews", "clusters": ["nowhere"]}], timeout="5s"
+        )
+    ),
     yaml.safe_dump_all([document("TrafficPolicy", "bad", destinations=on("reviews"), timeout="5s")] * 2),
 )
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A revision. `text` is its only file ("" = no file at all); `good` whether it is free of static errors of its own."""
+    """A revision. `text` is its only file ("" = no file at all); `good` whether it is free of static errors
+    of its own.
+    """
 
     sha: str
     parent: str
@@ -94,8 +147,8 @@ class Commit:
 
 @dataclass
 class History:
-    """A source with a past: a tree of commits and a branch. `down`: fetch fails; `store_lost`: old commits cannot be read;
-    `recorded`: what came into force last, by its own record."""
+    """A source with a past: a tree of commits and a branch. `down`: fetch fails; `store_lost`: old commits
+    cannot be read; `recorded`: what came into force last, by its own record."""
 
     name: str
     commits: dict[str, Commit] = field(default_factory=dict)
@@ -154,7 +207,9 @@ class History:
 
 
 class InOrder:
-    """A fleet that works on one cluster after the other, so that a kill happens at the same place in every run."""
+    """A fleet that works on one cluster after the other, so that a kill happens at the same place in every
+    run.
+    """
 
     def __init__(self, clusters: Iterable[Cluster]) -> None:
         self.clusters: Mapping[str, Cluster] = {cluster.name: cluster for cluster in clusters}
@@ -207,14 +262,21 @@ def options(**more: Any) -> Options:
 
 
 def desired(
-    sources: Sequence[History], accepted: Mapping[str, str], facts: Mapping[str, ClusterFacts | None], known: dict[Any, Any]
+    sources: Sequence[History],
+    accepted: Mapping[str, str],
+    facts: Mapping[str, ClusterFacts | None],
+    known: dict[Any, Any],
 ) -> Mapping[str, Build]:
-    """The oracle: what the clusters should hold at these revisions, from a fresh process that knows nothing else."""
+    """The oracle: what the clusters should hold at these revisions, from a fresh process that knows nothing
+    else.
+    """
     slot = (tuple(sorted(accepted.items())), tuple(f.digest if f else "" for _, f in sorted(facts.items())))
     if slot not in known:
         frozen = [_at(source, accepted[source.name]) for source in sources]
         fleet = InOrder(_standing(name, fact) for name, fact in facts.items())
-        report = run(frozen, fleet, TRANSLATORS, until=Stage.BUILD, options=options(), memo=Memo(), clock=lambda: 0.0)
+        report = run(
+            frozen, fleet, TRANSLATORS, until=Stage.BUILD, options=options(), memo=Memo(), clock=lambda: 0.0
+        )
         known[slot] = {name: result.build for name, result in report.clusters.items() if result.build}
     found: Mapping[str, Build] = known[slot]
     return found

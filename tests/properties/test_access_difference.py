@@ -1,4 +1,6 @@
-"""The difference of two revisions is complete: it is empty if and only if the calculator decides no request otherwise."""
+"""The difference of two revisions is complete: it is empty if and only if the calculator decides no request
+otherwise.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +54,39 @@ _PATHS = (
 )
 _METHODS = ("GET", "GET", "POST", "PUT", "get")
 _HOSTS = (
-    *("r.shop", "r.shop:80", "R.SHOP:8080", "r.shop:8", "r.bank", "s.shop", "s.shop:80", "r.", "r", "q", ".shop", "r.x.shop:1", "[::1]"),
+    *(
+        "r.shop",
+        "r.shop:80",
+        "R.SHOP:8080",
+        "r.shop:8",
+        "r.bank",
+        "s.shop",
+        "s.shop:80",
+        "r.",
+        "r",
+        "q",
+        ".shop",
+        "r.x.shop:1",
+        "[::1]",
+    ),
     *("[::1]:80", "r.shop.example", "xr.shop", ""),
 )
-_TEAMS: tuple[Mapping[str, str], ...] = ({}, *({"x-team": text} for text in ("red", "", "redred", "red blue", "blue", "infrared", "Red")))
-_IPS = ("10.0.0.9", "10.0.0.8", "10.0.0.10", "10.255.255.255", "9.255.255.255", "11.0.0.0", "192.168.0.0", "192.169.0.0", "::1", "1.2.3.4")
+_TEAMS: tuple[Mapping[str, str], ...] = (
+    {},
+    *({"x-team": text} for text in ("red", "", "redred", "red blue", "blue", "infrared", "Red")),
+)
+_IPS = (
+    "10.0.0.9",
+    "10.0.0.8",
+    "10.0.0.10",
+    "10.255.255.255",
+    "9.255.255.255",
+    "11.0.0.0",
+    "192.168.0.0",
+    "192.169.0.0",
+    "::1",
+    "1.2.3.4",
+)
 _LABELS: tuple[Mapping[str, str], ...] = (
     {},
     {"app": "a"},
@@ -67,9 +97,17 @@ _LABELS: tuple[Mapping[str, str], ...] = (
 )
 
 _clients = st.sampled_from(
-    (None, [{"labels": {"app": "a"}}], [{"labels": {"app": "a", "tier": "x"}}], [{"namespaces": ["shop"]}], [{"serviceAccounts": ["web"]}])
+    (
+        None,
+        [{"labels": {"app": "a"}}],
+        [{"labels": {"app": "a", "tier": "x"}}],
+        [{"namespaces": ["shop"]}],
+        [{"serviceAccounts": ["web"]}],
+    )
 )
-_modes = st.sampled_from(({"mode": "Disable"}, {"mode": "Simple"}, {"mode": "MeshMutual"}, {"disabled": True}))
+_modes = st.sampled_from(
+    ({"mode": "Disable"}, {"mode": "Simple"}, {"mode": "MeshMutual"}, {"disabled": True})
+)
 
 
 @st.composite
@@ -102,7 +140,11 @@ def parsed(documents: Sequence[Mapping[str, Any]], world: Mapping[str, ClusterFa
 
 
 def pods(found: Admission) -> object:
-    return found.ruling.answer if found.ruling else sorted((w.key, port, ruling.answer) for w, port, ruling in found.pods)
+    return (
+        found.ruling.answer
+        if found.ruling
+        else sorted((w.key, port, ruling.answer) for w, port, ruling in found.pods)
+    )
 
 
 def a_client(random: Random, world: Mapping[str, ClusterFacts]) -> Client:
@@ -163,7 +205,15 @@ def swapped(change: AccessChange) -> object:
 
 
 def plain(change: AccessChange) -> object:
-    return change.service, change.ports, change.effect, change.callers, change.requests, change.before, change.after
+    return (
+        change.service,
+        change.ports,
+        change.effect,
+        change.callers,
+        change.requests,
+        change.before,
+        change.after,
+    )
 
 
 def test_no_request_is_decided_otherwise_where_the_difference_is_silent() -> None:
@@ -171,14 +221,18 @@ def test_no_request_is_decided_otherwise_where_the_difference_is_silent() -> Non
 
     @searching(250)
     @given(worlds(), revisions(), st.integers(0, 1_000_000))
-    def check_one(world: dict[str, ClusterFacts], both: tuple[list[dict[str, Any]], list[dict[str, Any]]], seed: int) -> None:
+    def check_one(
+        world: dict[str, ClusterFacts], both: tuple[list[dict[str, Any]], list[dict[str, Any]]], seed: int
+    ) -> None:
         nonlocal compared, otherwise
         note(yaml.safe_dump_all(both[0]) + "--- becomes\n" + yaml.safe_dump_all(both[1]))
         old, new = (known(parsed(one, world), *world.values()) for one in both)
         for cluster, facts in world.items():
             found = access_changes(old[cluster], new[cluster], population(cluster, world))
             note(f"{cluster}: {found}")
-            said = {(one.service, port, one.effect, one.before, one.after) for one in found for port in one.ports}
+            said = {
+                (one.service, port, one.effect, one.before, one.after) for one in found for port in one.ports
+            }
             random = Random(seed)
             for _ in range(REQUESTS):
                 question = a_question(random, world, facts)
@@ -188,7 +242,9 @@ def test_no_request_is_decided_otherwise_where_the_difference_is_silent() -> Non
                     agree_on_somebody_somewhere(question, old[cluster], new[cluster])
                 if pods(before) != pods(after):
                     otherwise += 1
-                    assert (question.service, question.port, *effect(before, after)) in said, f"{cluster}: {question}"
+                    assert (question.service, question.port, *effect(before, after)) in said, (
+                        f"{cluster}: {question}"
+                    )
 
     check_one()
     sys.stdout.write(f"access: {compared} requests compared, {otherwise} decided otherwise\n")
@@ -210,7 +266,9 @@ def test_each_request_is_of_a_class_that_is_answered_alike_down_to_the_lines(
                 answers.setdefault((service.key, cell.port), []).append(cell.answers)
         for _ in range(REQUESTS // 2):
             question = a_question(random, world, facts)
-            assert tuple(can(question, side) for side in sides) in answers[question.service, question.port], f"{cluster}: {question}"
+            assert tuple(can(question, side) for side in sides) in answers[question.service, question.port], (
+                f"{cluster}: {question}"
+            )
 
 
 @searching(80)
@@ -223,10 +281,14 @@ def test_each_change_has_a_request_that_is_decided_otherwise(
         sides = (old[cluster], new[cluster])
         for change in access_changes(*sides, population(cluster, world)):
             told = "no pods" in change.why
-            assert told or any(plain_effect(change) == one for one in witnesses(sides, change, cluster, world)), change
+            assert told or any(
+                plain_effect(change) == one for one in witnesses(sides, change, cluster, world)
+            ), change
 
 
-def partition(sides: tuple[Known, Known], key: tuple[str, str], cluster: str, world: Mapping[str, ClusterFacts]) -> Destination:
+def partition(
+    sides: tuple[Known, Known], key: tuple[str, str], cluster: str, world: Mapping[str, ClusterFacts]
+) -> Destination:
     stakes = [stake(key, side) for side in sides]
     return Destination(key, sides, stakes, Clients(Crowd(population(cluster, world)), interest(stakes)))
 
@@ -235,20 +297,31 @@ def plain_effect(change: AccessChange) -> tuple[str, str]:
     return change.before, change.after
 
 
-def witnesses(sides: tuple[Known, Known], change: AccessChange, cluster: str, world: Mapping[str, ClusterFacts]) -> list[tuple[str, str]]:
+def witnesses(
+    sides: tuple[Known, Known], change: AccessChange, cluster: str, world: Mapping[str, ClusterFacts]
+) -> list[tuple[str, str]]:
     """The answers to questions of the change's callers and requests, asked anew."""
     destination = partition(sides, change.service, cluster, world)
     rows = destination.rows(
-        destination.cells(), lambda cell: effect(*cell.answers) if pods(cell.answers[0]) != pods(cell.answers[1]) else None
+        destination.cells(),
+        lambda cell: effect(*cell.answers) if pods(cell.answers[0]) != pods(cell.answers[1]) else None,
     )
-    meant = [row for row in rows if (row.ports, row.callers, row.requests) == (change.ports, change.callers, change.requests)]
-    answers = [[can(cell.question, side).answer.value for side in sides] for row in meant for cell in row.cells]
+    meant = [
+        row
+        for row in rows
+        if (row.ports, row.callers, row.requests) == (change.ports, change.callers, change.requests)
+    ]
+    answers = [
+        [can(cell.question, side).answer.value for side in sides] for row in meant for cell in row.cells
+    ]
     return [(before, after) for before, after in answers]
 
 
 @searching(80)
 @given(worlds(), revisions(), st.integers(0, 1_000_000))
-def test_laws(world: dict[str, ClusterFacts], both: tuple[list[dict[str, Any]], list[dict[str, Any]]], seed: int) -> None:
+def test_laws(
+    world: dict[str, ClusterFacts], both: tuple[list[dict[str, Any]], list[dict[str, Any]]], seed: int
+) -> None:
     """Nothing differs from itself, in whatever order; the way back takes what the way there gave."""
     first, second = (parsed(one, world) for one in both)
     shuffled = Random(seed).sample(list(second), len(second))
@@ -257,6 +330,9 @@ def test_laws(world: dict[str, ClusterFacts], both: tuple[list[dict[str, Any]], 
         callers = population(cluster, world)
         assert access_changes(new[cluster], new[cluster], callers) == ()
         assert access_changes(new[cluster], again[cluster], callers) == ()
-        there, back = access_changes(old[cluster], new[cluster], callers), access_changes(new[cluster], old[cluster], callers)
+        there, back = (
+            access_changes(old[cluster], new[cluster], callers),
+            access_changes(new[cluster], old[cluster], callers),
+        )
         assert sorted(map(plain, there), key=repr) == sorted(map(swapped, back), key=repr)
         assert there == access_changes(old[cluster], again[cluster], callers)

@@ -1,4 +1,6 @@
-"""The security law, by two evaluators that share nothing: what Istio admits of the objects, the policies admit."""
+"""The security law, by two evaluators that share nothing: what Istio admits of the objects, the policies
+admit.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +31,23 @@ def render(policies: list[dict[str, Any]], world: Mapping[str, ClusterFacts]) ->
 
 
 def istio_of(found: Rendered, cluster: str, facts: ClusterFacts) -> Istio:
-    return Istio([decode(manifest.body) for manifest in found.builds[cluster].manifests.values()], facts.meshes)
+    return Istio(
+        [decode(manifest.body) for manifest in found.builds[cluster].manifests.values()], facts.meshes
+    )
 
 
 def held(found: Rendered, cluster: str, facts: ClusterFacts, workload: Workload) -> bool:
-    """Whether something that decides about the pod is held: it keeps what is live, of which nothing is known here."""
+    """Whether something that decides about the pod is held: it keeps what is live, of which nothing is known
+    here.
+    """
     names = {(key.namespace, key.name.removesuffix("-allow")) for key in found.builds[cluster].held}
     mesh = next((mesh for mesh in facts.meshes if mesh.name == workload.mesh), None)
-    root = mesh is not None and any(key.namespace == mesh.root_namespace for key in found.builds[cluster].held)
-    return root or any(service.key in names for service in facts.services if workload in behind(service, facts))
+    root = mesh is not None and any(
+        key.namespace == mesh.root_namespace for key in found.builds[cluster].held
+    )
+    return root or any(
+        service.key in names for service in facts.services if workload in behind(service, facts)
+    )
 
 
 def calls(world: Mapping[str, ClusterFacts], cluster: str, workload: Workload) -> Iterator[Call]:
@@ -49,7 +59,12 @@ def calls(world: Mapping[str, ClusterFacts], cluster: str, workload: Workload) -
 
 def speaks(facts: ClusterFacts, call: Call) -> bool:
     """Whether the proxy may see the request as it is: HTTP is not seen on ports that are declared TCP."""
-    said = [port.protocol for service in facts.services for port, w, n in pairs(service, facts) if (w, n) == (call.workload, call.port)]
+    said = [
+        port.protocol
+        for service in facts.services
+        for port, w, n in pairs(service, facts)
+        if (w, n) == (call.workload, call.port)
+    ]
     http = not said or any(protocol != "tcp" for protocol in said)
     raw = not said or any(protocol in ("tcp", "") for protocol in said)
     return http if call.request.http else raw
@@ -62,10 +77,16 @@ def shown(policies: list[dict[str, Any]], found: Rendered) -> str:
 
 
 def explained(found: Rendered, unified: Unified, cluster: str, workload: Workload) -> bool:
-    """Whether some finding on a policy that acts on the pod says that a translation is stricter, or that pods are shared."""
+    """Whether some finding on a policy that acts on the pod says that a translation is stricter, or that pods
+    are shared.
+    """
     facts = unified.world[cluster]
     here = [service for service in facts.services if workload in behind(service, facts)]
-    said = {d.policy for d in found.findings if (d.code.startswith("GM3") and d.code != "GM310") or d.code == "GM213"}
+    said = {
+        d.policy
+        for d in found.findings
+        if (d.code.startswith("GM3") and d.code != "GM310") or d.code == "GM213"
+    }
     return any(
         policy["kind"] == "VirtualMesh" or any(selects(policy, cluster, service) for service in here)
         for policy in unified.policies
@@ -75,7 +96,9 @@ def explained(found: Rendered, unified: Unified, cluster: str, workload: Workloa
 
 @searching(100)
 @given(worlds(), policy_sets())
-def test_istio_never_admits_more_than_the_policies(world: dict[str, ClusterFacts], policies: list[dict[str, Any]]) -> None:
+def test_istio_never_admits_more_than_the_policies(
+    world: dict[str, ClusterFacts], policies: list[dict[str, Any]]
+) -> None:
     found = render(policies, world)
     note(shown(policies, found))
     unified = Unified(policies, world)
@@ -90,7 +113,9 @@ def test_istio_never_admits_more_than_the_policies(world: dict[str, ClusterFacts
 
 @searching(100)
 @given(worlds(), policy_sets())
-def test_what_no_finding_explains_is_the_same(world: dict[str, ClusterFacts], policies: list[dict[str, Any]]) -> None:
+def test_what_no_finding_explains_is_the_same(
+    world: dict[str, ClusterFacts], policies: list[dict[str, Any]]
+) -> None:
     found = render(policies, world)
     note(shown(policies, found))
     unified = Unified(policies, world)
@@ -98,7 +123,11 @@ def test_what_no_finding_explains_is_the_same(world: dict[str, ClusterFacts], po
         istio = istio_of(found, cluster, facts)
         for workload in facts.workloads:
             reached = {n for service in facts.services for _, w, n in pairs(service, facts) if w == workload}
-            if workload.mesh and not held(found, cluster, facts, workload) and not explained(found, unified, cluster, workload):
+            if (
+                workload.mesh
+                and not held(found, cluster, facts, workload)
+                and not explained(found, unified, cluster, workload)
+            ):
                 for call in calls(world, cluster, workload):
                     if call.port in reached and speaks(facts, call):
                         assert istio.admitted(call) == unified.admitted(call), f"not the same: {call}"
@@ -106,7 +135,9 @@ def test_what_no_finding_explains_is_the_same(world: dict[str, ClusterFacts], po
 
 @searching(100)
 @given(worlds(), policy_sets())
-def test_pods_outside_the_mesh_are_said_to_be_open(world: dict[str, ClusterFacts], policies: list[dict[str, Any]]) -> None:
+def test_pods_outside_the_mesh_are_said_to_be_open(
+    world: dict[str, ClusterFacts], policies: list[dict[str, Any]]
+) -> None:
     found = render(policies, world)
     unified = Unified(policies, world)
     for cluster, facts in world.items():

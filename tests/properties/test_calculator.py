@@ -1,4 +1,6 @@
-"""The calculator answers as api.md says: it agrees with evaluators that share nothing with it, on every one of 100,000 requests."""
+"""The calculator answers as api.md says: it agrees with evaluators that share nothing with it, on every one
+of 100,000 requests.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def admitted_alike(world: dict[str, ClusterFacts], policies: list[dict[str, Any]
                 answer = can(admits(caller, service.key, port.number, request), calculators[cluster])
                 for workload, number, ruling in answer.pods:
                     if ruling.basis is not Basis.HELD:
-                        call = Call(client=caller, cluster=cluster, workload=workload, port=number, request=request)
+                        call = Call(
+                            client=caller, cluster=cluster, workload=workload, port=number, request=request
+                        )
                         expected = not workload.mesh or unified.admitted(call)
                         assert (ruling.answer is Answer.ALLOWED) == expected, f"{call} {ruling}"
                 compared += 1
@@ -102,5 +106,6 @@ def agreed(seed: int) -> int:
 def shown(seed: int, one: Asked, policies: list[dict[str, Any]]) -> str:
     """For whoever reads a failure."""
     return (
-        f"seed {seed}: {one.facts.cluster}/{one.service.name}:{one.port}, {one.client.name}, {one.request}\n{yaml.safe_dump_all(policies)}"
+        f"seed {seed}: {one.facts.cluster}/{one.service.name}:{one.port}, {one.client.name},"
+        f" {one.request}\n{yaml.safe_dump_all(policies)}"
     )

@@ -1,7 +1,9 @@
-"""The laws of reliability.md section 5 that a whole cycle must hold, over made-up histories: commits, faults, strangers, kills.
+"""The laws of reliability.md section 5 that a whole cycle must hold, over made-up histories: commits, faults,
+strangers, kills.
 
-The machine runs the real pipeline with the real translator on clusters in memory. What the clusters should hold is asked
-of a fresh process that sees only the revisions in force; every write and deletion is held to that answer.
+The machine runs the real pipeline with the real translator on clusters in memory. What the clusters should
+hold is asked of a fresh process that sees only the revisions in force; every write and deletion is held to
+that answer.
 """
 
 from __future__ import annotations
@@ -26,14 +28,27 @@ from gitmesh.planning.ownership import ADOPT, is_marked
 from gitmesh.planning.rows import is_same
 from tests.factories import snapshot_of
 from tests.properties.cycle_world import WRITES, Killed, Place, World
-from tests.properties.history import INSTANCE, NAMES, POOL, TRANSLATORS, Event, History, InOrder, desired, facts_of, ledger_of, options
+from tests.properties.history import (
+    INSTANCE,
+    NAMES,
+    POOL,
+    TRANSLATORS,
+    Event,
+    History,
+    InOrder,
+    desired,
+    facts_of,
+    ledger_of,
+    options,
+)
 
 TICK = 300.0
 """Seconds between two cycles, so long that corrections are never taken for a fight."""
 QUIET_WITHIN = 3
 """Cycles after which a system without faults must be as it should be (law 1)."""
 STAGES = 3
-"""Further cycles for changes that go a step a cycle (design law 2), as long as the report says that they do."""
+"""Further cycles for changes that go a step a cycle (design law 2), as long as the report says that they do.
+"""
 
 
 class Cycles(World):
@@ -70,14 +85,23 @@ class Cycles(World):
             clock=lambda: self.now,
         )
 
-    def _prior(self, ledgers: Mapping[str, tuple[Ledger, bool]], remembered: Mapping[str, str]) -> dict[str, str]:
-        """Source -> the newest commit that was accepted, as far as this process could know: from itself and the ledgers it read."""
+    def _prior(
+        self, ledgers: Mapping[str, tuple[Ledger, bool]], remembered: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Source -> the newest commit that was accepted, as far as this process could know: from itself and
+        the ledgers it read.
+        """
         read = [ledgers[event.cluster][0] for event in self.events if event.operation == "load"]
-        known = {name: [remembered.get(name, ""), *(ledger.sources.get(name, "") for ledger in read)] for name in self.sources}
+        known = {
+            name: [remembered.get(name, ""), *(ledger.sources.get(name, "") for ledger in read)]
+            for name in self.sources
+        }
         return {name: source.newest(known[name]) for name, source in self.sources.items()}
 
     def _let_go_of_lookalikes(self, ledgers: Mapping[str, tuple[Ledger, bool]]) -> None:
-        """An object under our key with our very marks counts as ours while the ledger cannot tell: lost, or an intent."""
+        """An object under our key with our very marks counts as ours while the ledger cannot tell: lost, or
+        an intent.
+        """
         for place, live in list(self.foreign.items()):
             ledger, readable = ledgers[place[0]]
             entry = ledger.entries.get(place[1])
@@ -89,7 +113,12 @@ class Cycles(World):
         accepted = {name: result.accepted for name, result in report.sources.items()}
         if not any(accepted.values()):
             return {}
-        return desired(list(self.sources.values()), accepted, {n: r.facts for n, r in report.clusters.items()}, self.oracle)
+        return desired(
+            list(self.sources.values()),
+            accepted,
+            {n: r.facts for n, r in report.clusters.items()},
+            self.oracle,
+        )
 
     def _check_acceptance(self, report: Report, prior: Mapping[str, str]) -> None:
         """Law 11, and law 5: what is in force was verified, and only ever moves forward."""
@@ -109,7 +138,9 @@ class Cycles(World):
         return source.down or not source.commits[source.tip].good or not source.descends(source.tip, prior)
 
     def _check_writes(self, report: Report, builds: Mapping[str, Build]) -> None:
-        """Laws 3, 4 and 5: every write is what the revisions in force say, every deletion is of ours and unwanted."""
+        """Laws 3, 4 and 5: every write is what the revisions in force say, every deletion is of ours and
+        unwanted.
+        """
         unsettled = any(not result.accepted for result in report.sources.values())
         for event in self.events:
             if event.operation not in WRITES:
@@ -126,7 +157,9 @@ class Cycles(World):
 
     def _is_step(self, report: Report, event: Event) -> bool:
         plan = report.clusters[event.cluster].plan
-        return plan is not None and any(c.key == event.key and c.note and c.action is Action.UPDATE for c in plan.writes)
+        return plan is not None and any(
+            c.key == event.key and c.note and c.action is Action.UPDATE for c in plan.writes
+        )
 
     def _check_deletion(self, event: Event) -> None:
         if event.live is None:
@@ -136,9 +169,14 @@ class Cycles(World):
         assert is_marked(event.live, event.cluster, INSTANCE)
 
     def _follow(
-        self, before: Mapping[str, dict[ObjectKey, Live]], report: Report | None, ledgers: Mapping[str, tuple[Ledger, bool]]
+        self,
+        before: Mapping[str, dict[ObjectKey, Live]],
+        report: Report | None,
+        ledgers: Mapping[str, tuple[Ledger, bool]],
     ) -> None:
-        """Law 3: what changed in the clusters is ours; foreign objects are as they were, but for those that were adopted."""
+        """Law 3: what changed in the clusters is ours; foreign objects are as they were, but for those that
+        were adopted.
+        """
         for name, cluster in self.clusters.items():
             for key in sorted({*before[name], *cluster.objects}):
                 old, new = before[name].get(key), cluster.objects.get(key)
@@ -195,13 +233,19 @@ class Cycles(World):
         assert _content(first) == _content(second)
 
     def _is_staged(self) -> bool:
-        plans = [result.plan for result in self.report.clusters.values() if result.plan] if self.report else []
+        plans = (
+            [result.plan for result in self.report.clusters.values() if result.plan] if self.report else []
+        )
         return any(change.staged for plan in plans for change in plan.changes)
 
     def _quiet_tick(self) -> Report:
-        """Law 2: a cycle that finds everything as it should be asks, and writes nothing, not even the ledger."""
+        """Law 2: a cycle that finds everything as it should be asks, and writes nothing, not even the
+        ledger.
+        """
         self.tick()
-        assert not [event for event in self.events if event.operation in WRITES | {"save"}], "a quiet cycle writes"
+        assert not [event for event in self.events if event.operation in WRITES | {"save"}], (
+            "a quiet cycle writes"
+        )
         assert self.report is not None
         return self.report
 
@@ -224,13 +268,21 @@ class Cycles(World):
                 if key in blocked:
                     assert any(place[0] == name for place in self.foreign), "blocked by nobody"
                     continue
-                assert is_same(decode(manifest.body), decode(live[key].body), manifest.forbidden), f"{key} of {name} is not as it should be"
+                assert is_same(decode(manifest.body), decode(live[key].body), manifest.forbidden), (
+                    f"{key} of {name} is not as it should be"
+                )
             self._check_nothing_left(name, report, built)
 
     def _check_newest_in_force(self, report: Report) -> None:
         for name, result in report.sources.items():
             source = self.sources[name]
-            others = {n for other in self.sources.values() if other is not source for c in other.commits.values() for n in c.names}
+            others = {
+                n
+                for other in self.sources.values()
+                if other is not source
+                for c in other.commits.values()
+                for n in c.names
+            }
             tip = source.commits[source.tip]
             if tip.good and not tip.names & others and not result.refused:
                 assert result.accepted == source.tip
@@ -250,10 +302,20 @@ class Cycles(World):
         waiting = {change.key for change in result.plan.prune_held} | self._in_use(result.plan.changes, name)
         settled = all(source.accepted for source in report.sources.values())
         for place in self.ours:
-            if place[0] == name and settled and place[1] not in built.manifests and place[1] not in built.held:
+            if (
+                place[0] == name
+                and settled
+                and place[1] not in built.manifests
+                and place[1] not in built.held
+            ):
                 assert place[1] in waiting, f"{place[1]} of {name} is left behind"
         ledger, _ = ledger_of(self.clusters[name])
-        phantoms = ledger.entries.keys() - self.clusters[name].objects.keys() - _blocked(result.plan.changes) - built.held
+        phantoms = (
+            ledger.entries.keys()
+            - self.clusters[name].objects.keys()
+            - _blocked(result.plan.changes)
+            - built.held
+        )
         assert not phantoms, f"the ledger of {name} lists what is not there: {sorted(phantoms)}"
 
 
@@ -263,7 +325,12 @@ def _blocked(changes: tuple[Change, ...]) -> set[ObjectKey]:
 
 def _content(report: Report) -> tuple[Any, ...]:
     """Everything that a person would call the report."""
-    return report.sources, report.policies, report.diagnostics, {n: (r.state, r.plan, r.build) for n, r in report.clusters.items()}
+    return (
+        report.sources,
+        report.policies,
+        report.diagnostics,
+        {n: (r.state, r.plan, r.build) for n, r in report.clusters.items()},
+    )
 
 
 def test_laws_of_the_cycle() -> None:
@@ -271,19 +338,28 @@ def test_laws_of_the_cycle() -> None:
     profile = settings.default
     assert profile is not None
     examples = 60 if profile.derandomize else 2000
-    run_state_machine_as_test(Cycles, settings=settings(max_examples=examples, stateful_step_count=30, report_multiple_bugs=False))
+    run_state_machine_as_test(
+        Cycles, settings=settings(max_examples=examples, stateful_step_count=30, report_multiple_bugs=False)
+    )
 
 
 # --- law 7
 
 
-def _rendered(files: Mapping[str, str], order: tuple[str, ...]) -> tuple[dict[str, dict[ObjectKey, bytes]], set[tuple[str, str]]]:
+def _rendered(
+    files: Mapping[str, str], order: tuple[str, ...]
+) -> tuple[dict[str, dict[ObjectKey, bytes]], set[tuple[str, str]]]:
     """Every object's bytes and every finding, for one arrangement of the same policies."""
     source = Arranged(files)
     fleet = InOrder(MemoryCluster(name, facts=facts_of(name, "details")) for name in order)
-    report = run([source], fleet, TRANSLATORS, until=Stage.BUILD, options=options(), memo=Memo(), clock=lambda: 0.0)
+    report = run(
+        [source], fleet, TRANSLATORS, until=Stage.BUILD, options=options(), memo=Memo(), clock=lambda: 0.0
+    )
     builds = {name: result.build for name, result in report.clusters.items() if result.build}
-    bodies = {name: {key: manifest.body for key, manifest in built.manifests.items()} for name, built in builds.items()}
+    bodies = {
+        name: {key: manifest.body for key, manifest in built.manifests.items()}
+        for name, built in builds.items()
+    }
     return bodies, {(d.code, d.cluster) for d in report.diagnostics}
 
 
@@ -305,14 +381,23 @@ def _turned(value: Any) -> Any:
     return [_turned(item) for item in reversed(value)] if isinstance(value, list) else value
 
 
-@given(picked=st.lists(st.sampled_from(range(len(POOL["alpha"]) + len(POOL["beta"]))), min_size=1, unique=True), shuffled=st.randoms())
+@given(
+    picked=st.lists(st.sampled_from(range(len(POOL["alpha"]) + len(POOL["beta"]))), min_size=1, unique=True),
+    shuffled=st.randoms(),
+)
 @settings(max_examples=60, deadline=None)
-def test_order_of_files_documents_keys_lists_and_clusters_changes_no_byte(picked: list[int], shuffled: Any) -> None:
+def test_order_of_files_documents_keys_lists_and_clusters_changes_no_byte(
+    picked: list[int], shuffled: Any
+) -> None:
     pool = [*POOL["alpha"], *POOL["beta"]]
     chosen = list({(d["kind"], d["metadata"]["name"]): d for d in (pool[n] for n in sorted(picked))}.values())
     one = {"all.yaml": yaml.safe_dump_all(chosen, sort_keys=False)}
     shuffled.shuffle(chosen)
     cut = shuffled.randint(0, len(chosen))
     parts = {"z/a.yaml": chosen[:cut], "b.yaml": chosen[cut:]}
-    other = {name: yaml.safe_dump_all([_turned(d) for d in part], sort_keys=False) for name, part in parts.items() if part}
+    other = {
+        name: yaml.safe_dump_all([_turned(d) for d in part], sort_keys=False)
+        for name, part in parts.items()
+        if part
+    }
     assert _rendered(one, NAMES) == _rendered(other, NAMES[::-1])

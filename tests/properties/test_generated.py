@@ -1,4 +1,6 @@
-"""The generated checks of the lab, without the lab: evaluator and calculator expect the same, and what is expected is worth sending."""
+"""The generated checks of the lab, without the lab: evaluator and calculator expect the same, and what is
+expected is worth sending.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ from urllib.parse import urlsplit
 from tests.e2e.facts import world_facts
 from tests.lab import wire
 from tests.shop import policy
-from tests.soundness.generated import Expectation, Sending, by_calculator, by_evaluator, disagreements, random_case
+from tests.soundness.generated import (
+    Expectation,
+    Sending,
+    by_calculator,
+    by_evaluator,
+    disagreements,
+    random_case,
+)
 
 SEEDS = range(25)
 
@@ -44,8 +53,12 @@ def test_answers_are_compared_with_what_was_expected() -> None:
     )
     assert wanted.disagreements(answer) == []
     assert wanted.disagreements(wire.Answer(403, "", {}, "", 0.1, None)) == []
-    assert wanted.disagreements(wire.Answer(503, "", {}, "", 0.1, None)) == ["(503, ''), expected (200, 'reviews-v1') or (403, '')"]
-    other = Expectation(outcomes=frozenset({(200, "reviews-v1")}), seen={"path": "/api"}, headers={"x-c": None})
+    assert wanted.disagreements(wire.Answer(503, "", {}, "", 0.1, None)) == [
+        "(503, ''), expected (200, 'reviews-v1') or (403, '')"
+    ]
+    other = Expectation(
+        outcomes=frozenset({(200, "reviews-v1")}), seen={"path": "/api"}, headers={"x-c": None}
+    )
     assert other.disagreements(answer) == ["path is '/new', expected '/api'", "x-c is '1', expected None"]
     moved = Expectation(outcomes=frozenset({(302, "")}), location={"hostname": "else.example", "path": "/x"})
     gone = wire.Answer(302, "", {"location": "http://else.example/y?q=1"}, "", 0.1, None)
@@ -57,12 +70,18 @@ def test_a_share_of_a_split_is_expected_with_its_own_headers() -> None:
     changed = {"request": {"set": {"x-a": "2"}, "remove": ["x-b"]}, "response": {"add": {"x-c": "1"}}}
     split = [{"destination": {"name": "ratings"}}, {"destination": {"name": "ratings"}, "headers": changed}]
     policies = [policy("TrafficPolicy", "t", {"destinations": [{"name": "ratings"}], "split": split})]
-    sent = Sending(cluster="east", client="productpage", request=wire.Request("http://ratings:9080/", headers={"x-a": "1", "x-b": "0"}))
+    sent = Sending(
+        cluster="east",
+        client="productpage",
+        request=wire.Request("http://ratings:9080/", headers={"x-a": "1", "x-b": "0"}),
+    )
     for oracle in (by_evaluator(policies, world_facts()), by_calculator(policies, world_facts())):
         ways = oracle.expected(sent)
         assert disagreements(ways, answered({"x-a": "1", "x-b": "0"}, {})) == []
         assert disagreements(ways, answered({"x-a": "2"}, {"x-c": "1"})) == []
-        assert disagreements(ways, answered({"x-a": "2", "x-b": "0"}, {"x-c": "1"})) == ["header:x-a is '2', expected '1'"]
+        assert disagreements(ways, answered({"x-a": "2", "x-b": "0"}, {"x-c": "1"})) == [
+            "header:x-a is '2', expected '1'"
+        ]
 
 
 def answered(seen: dict[str, str], headers: dict[str, str]) -> wire.Answer:

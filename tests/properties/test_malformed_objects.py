@@ -25,14 +25,20 @@ from tests.rendered import rendered, translators
 from tests.unit.bookshop import bookshop
 
 MESSAGE = {"level": "ERROR", "type": {"code": "IST0101", "name": "x"}, "documentationUrl": "https://istio.io"}
-STATUS = {"conditions": [{"type": "ZtunnelAccepted", "status": "False", "reason": "x"}], "validationMessages": [MESSAGE]}
+STATUS = {
+    "conditions": [{"type": "ZtunnelAccepted", "status": "False", "reason": "x"}],
+    "validationMessages": [MESSAGE],
+}
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def _golden(name: str) -> tuple[ClusterFacts, Mapping[ObjectKey, Manifest]]:
     """The facts of one cluster, and what all golden cases of a mesh write there."""
     facts = load_facts(yaml.safe_load((GOLDEN / name / "facts.yaml").read_text()))
-    cases = (rendered({"p.yaml": path.read_text()}, facts).manifests for path in sorted((GOLDEN / name).glob("*/policies.yaml")))
+    cases = (
+        rendered({"p.yaml": path.read_text()}, facts).manifests
+        for path in sorted((GOLDEN / name).glob("*/policies.yaml"))
+    )
     return facts["east"], {manifest.key: manifest for found in cases for manifest in found}
 
 
@@ -66,7 +72,9 @@ def test_translators_read_live_objects_of_any_shape(name: str, data: st.DataObje
 def _key(body: Mapping[str, Any]) -> ObjectKey:
     namespace = body["metadata"].get("namespace")
     group = body["apiVersion"].rpartition("/")[0]
-    return ObjectKey(group=group, kind=body["kind"], namespace=str(namespace or "default"), name=body["metadata"]["name"])
+    return ObjectKey(
+        group=group, kind=body["kind"], namespace=str(namespace or "default"), name=body["metadata"]["name"]
+    )
 
 
 OBJECTS = [{**body, "status": {"phase": "Running"}} for body in bookshop()]

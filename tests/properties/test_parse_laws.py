@@ -1,4 +1,6 @@
-"""Laws of parsing: never an exception, order never matters, an error stays where it is, values as others read them."""
+"""Laws of parsing: never an exception, order never matters, an error stays where it is, values as others read
+them.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +131,9 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["name", "value", "disabled", "number", "spec", "all", "x"]), inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["name", "value", "disabled", "number", "spec", "all", "x"]), inner, max_size=4
+        )
     ),
     max_leaves=12,
 )
@@ -185,7 +189,10 @@ def test_order_of_files_documents_and_keys_never_matters(chance: random.Random) 
     mixed = [shuffled(document, chance) for document in documents]
     chance.shuffle(mixed)
     cut = chance.randrange(6)
-    halves = {"b.yaml": yaml.safe_dump_all(mixed[:cut], sort_keys=False), "a.yaml": yaml.safe_dump_all(mixed[cut:], sort_keys=False)}
+    halves = {
+        "b.yaml": yaml.safe_dump_all(mixed[:cut], sort_keys=False),
+        "a.yaml": yaml.safe_dump_all(mixed[cut:], sort_keys=False),
+    }
     assert meaning(halves) == before
 
 
@@ -217,7 +224,9 @@ def test_Y08_what_is_accepted_reads_alike_in_yaml_1_1_and_1_2(text: str) -> None
 
 @given(st.text("abcdefghij-/.", min_size=1, max_size=12))
 def test_Y08_ordinary_words_are_accepted(text: str) -> None:
-    assert resolve(text) == text or isinstance(resolve(text), Refusal) == (text.strip("-+").lower() in (".inf", ".nan"))
+    assert resolve(text) == text or isinstance(resolve(text), Refusal) == (
+        text.strip("-+").lower() in (".inf", ".nan")
+    )
 
 
 @given(JSON)

@@ -1,4 +1,6 @@
-"""First-match lists against a brute-force reading of api.md's precedence, and the laws of the match algebra."""
+"""First-match lists against a brute-force reading of api.md's precedence, and the laws of the match
+algebra.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +18,43 @@ from gitmesh.resolution.matching import Disjoint, Request, conjunction, implies,
 from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import shop, traffic
 
-PATHS = ("/", "/a", "/A", "/a/", "/ab", "/a/b", "/a/b.jpg", "/ab.jpg", "/b", "/a/b/c", "/x.jpg", "/.jpg", "/a.jpg")
+PATHS = (
+    "/",
+    "/a",
+    "/A",
+    "/a/",
+    "/ab",
+    "/a/b",
+    "/a/b.jpg",
+    "/ab.jpg",
+    "/b",
+    "/a/b/c",
+    "/x.jpg",
+    "/.jpg",
+    "/a.jpg",
+)
 VALUES: tuple[str | None, ...] = (None, "u", "U", "uv", "vu", "v")
 REQUESTS = [
     Request(path=path, headers={} if x is None else {"x": x}, method=method, port=port, namespace=namespace)
-    for path, x, method, port, namespace in itertools.product(PATHS, VALUES, ("GET", "PUT"), (80, 81), ("shop", "web"))
+    for path, x, method, port, namespace in itertools.product(
+        PATHS, VALUES, ("GET", "PUT"), (80, 81), ("shop", "web")
+    )
 ]
 
 path_values = st.sampled_from(["/", "/a", "/ab", "/a/b", "/a/", "/A", "/b", "/a/b.jpg"])
 text_values = st.sampled_from(["u", "v", "uv", "U"])
 path_conditions = st.one_of(
-    st.builds(TextCondition, form=st.sampled_from(["exact", "prefix", "stringPrefix"]), value=path_values, ignore_case=st.booleans()),
     st.builds(
-        TextCondition, form=st.just("suffix"), value=st.sampled_from([".jpg", "b", "b.jpg", "/", "/b.jpg"]), ignore_case=st.booleans()
+        TextCondition,
+        form=st.sampled_from(["exact", "prefix", "stringPrefix"]),
+        value=path_values,
+        ignore_case=st.booleans(),
+    ),
+    st.builds(
+        TextCondition,
+        form=st.just("suffix"),
+        value=st.sampled_from([".jpg", "b", "b.jpg", "/", "/b.jpg"]),
+        ignore_case=st.booleans(),
     ),
     st.builds(
         TextCondition,
@@ -42,7 +68,9 @@ text_conditions = st.one_of(
     st.builds(TextCondition, form=st.just("regex"), value=st.sampled_from(["u.*", "u|v", ".*v", "u+"])),
     st.just(TextCondition(form="present")),
 )
-header_conditions = st.builds(NamedCondition, name=st.just("x"), condition=text_conditions, invert=st.booleans())
+header_conditions = st.builds(
+    NamedCondition, name=st.just("x"), condition=text_conditions, invert=st.booleans()
+)
 sources = st.builds(SourceCondition, namespaces=st.sampled_from([(), ("shop",), ("web",), ("shop", "web")]))
 raw_matches = st.builds(
     RequestMatch,
@@ -106,7 +134,11 @@ match_specs = st.fixed_dictionaries(
             st.just({"suffix": ".jpg"}),
         ),
         "headers": st.sampled_from(
-            [[{"name": "x", "exact": "u"}], [{"name": "X", "prefix": "u"}], [{"name": "x", "present": True, "invert": True}]]
+            [
+                [{"name": "x", "exact": "u"}],
+                [{"name": "X", "prefix": "u"}],
+                [{"name": "x", "present": True, "invert": True}],
+            ]
         ),
         "method": st.sampled_from(["GET", "PUT"]),
         "port": st.sampled_from([80, "other"]),
@@ -144,7 +176,11 @@ def _policies(draw: st.DrawFn) -> list[Policy]:
     for number in range(draw(st.integers(1, 5))):
         fields: dict[str, Any] = {**draw(field_specs), **draw(routings)} or {"timeout": "9s"}
         matches_ = draw(st.lists(match_specs, min_size=1, max_size=2) | st.none())
-        sources_ = draw(st.sampled_from([None, [{"namespaces": ["shop"]}], [{"namespaces": ["web"]}, {"labels": {"app": "a"}}]]))
+        sources_ = draw(
+            st.sampled_from(
+                [None, [{"namespaces": ["shop"]}], [{"namespaces": ["web"]}, {"labels": {"app": "a"}}]]
+            )
+        )
         destinations: list[dict[str, Any]] = draw(
             st.sampled_from([[{"name": "reviews"}], [{"labels": {"app": "reviews"}}], [{"all": True}]])
         )
@@ -159,8 +195,15 @@ def _world() -> Any:
     from gitmesh.model.facts import ServicePort
     from tests.factories import facts, service, workload
 
-    ports = (ServicePort(number=80, name="http", target=8080), ServicePort(number=81, name="other", target=8081))
-    return {"east": facts("east", service(ports=ports), workload(), service("ratings", ports=ports), workload("ratings"))}
+    ports = (
+        ServicePort(number=80, name="http", target=8080),
+        ServicePort(number=81, name="other", target=8081),
+    )
+    return {
+        "east": facts(
+            "east", service(ports=ports), workload(), service("ratings", ports=ports), workload("ratings")
+        )
+    }
 
 
 def _resolved(policies: list[Policy]) -> Resolution:
@@ -168,7 +211,9 @@ def _resolved(policies: list[Policy]) -> Resolution:
 
 
 def _brute(policies: list[Policy], request: Request) -> dict[str, Any]:
-    """Written from api.md alone: walk the matching rules from the greatest to the least; the first that sets a field decides."""
+    """Written from api.md alone: walk the matching rules from the greatest to the least; the first that sets
+    a field decides.
+    """
     rules = []
     for policy in policies:
         spec = policy.spec
@@ -193,7 +238,11 @@ def _brute(policies: list[Policy], request: Request) -> dict[str, Any]:
                 ops = getattr(spec.headers, side)
                 if ops:
                     for header in {*(ops.set or ()), *(ops.add or ()), *(ops.remove or ())}:
-                        value = ((ops.set or {}).get(header), (ops.add or {}).get(header), header in (ops.remove or ()))
+                        value = (
+                            (ops.set or {}).get(header),
+                            (ops.add or {}).get(header),
+                            header in (ops.remove or ()),
+                        )
                         decided.setdefault(f"{side} {header}", value)
     routing = decided.pop("routing", None)
     if routing and not isinstance(routing[1], Disabled):
@@ -210,20 +259,32 @@ def _meets(match: Any, request: Request) -> bool:
         ok = (
             text == path.exact
             if path.exact
-            else (path.prefix == "/" or text == path.prefix or text.startswith(path.prefix + "/"))
-            if path.prefix
-            else text.startswith(path.string_prefix)
-            if path.string_prefix
-            else text.endswith(path.suffix)
+            else (
+                (path.prefix == "/" or text == path.prefix or text.startswith(path.prefix + "/"))
+                if path.prefix
+                else text.startswith(path.string_prefix)
+                if path.string_prefix
+                else text.endswith(path.suffix)
+            )
         )
         if not ok:
             return False
     for header in match.headers or ():
         value = request.headers.get(header.name)
-        met = value is not None and (value == header.exact if header.exact else value.startswith(header.prefix) if header.prefix else True)
+        met = value is not None and (
+            value == header.exact
+            if header.exact
+            else value.startswith(header.prefix)
+            if header.prefix
+            else True
+        )
         if met == header.invert:
             return False
-    return match.method in (None, request.method) and match.port in (None, request.port, {80: "http", 81: "other"}[request.port])
+    return match.method in (None, request.method) and match.port in (
+        None,
+        request.port,
+        {80: "http", 81: "other"}[request.port],
+    )
 
 
 def _from(source: Any, request: Request) -> bool:
@@ -241,11 +302,13 @@ def _rank(spec: TrafficPolicySpec, match: Any, source: Any) -> tuple[int, ...]:
         forms = (
             (5, 0)
             if path.exact
-            else (4, len(path.prefix))
-            if path.prefix
-            else (3, len(path.string_prefix))
-            if path.string_prefix
-            else (2, 0)
+            else (
+                (4, len(path.prefix))
+                if path.prefix
+                else (3, len(path.string_prefix))
+                if path.string_prefix
+                else (2, 0)
+            )
         )
     return (
         spec.priority,
@@ -268,14 +331,20 @@ def _listed(unit: DestinationUnit | None, request: Request) -> dict[str, Any]:
             for side in ("request", "response"):
                 ops: Any = getattr(headers, side, None)
                 for header in {*(ops.set or ()), *(ops.add or ()), *(ops.remove or ())} if ops else ():
-                    value = ((ops.set or {}).get(header), (ops.add or {}).get(header), header in (ops.remove or ()))
+                    value = (
+                        (ops.set or {}).get(header),
+                        (ops.add or {}).get(header),
+                        header in (ops.remove or ()),
+                    )
                     fields[f"{side} {header}"] = value
             return fields
     return {}
 
 
 def _reviews(resolution: Resolution) -> DestinationUnit | None:
-    found = [u for u in resolution.units["east"] if isinstance(u, DestinationUnit) and u.service.name == "reviews"]
+    found = [
+        u for u in resolution.units["east"] if isinstance(u, DestinationUnit) and u.service.name == "reviews"
+    ]
     return found[0] if found else None
 
 

@@ -1,4 +1,6 @@
-"""A random tree says the same as a folder under review and as a commit that the agent reads: the same documents, the same findings."""
+"""A random tree says the same as a folder under review and as a commit that the agent reads: the same
+documents, the same findings.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,35 @@ from gitmesh.parsing.parse import parse
 Tree: TypeAlias = Mapping[str, tuple[str, bytes]]
 """Path -> what is there (file, program, link, repository) and its content."""
 
-GOOD = b"apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: a}\nspec: {destinations: [{name: b}], timeout: 1s}\n"
+GOOD = (
+    b"apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: a}\nspec: {destinations: [{name:"
+    b" b}], timeout: 1s}\n"
+)
 NAMES = ["policies", "Policies", "a", "a.yaml", "A.yaml", "b.YML", "c.json", ".hidden.yaml", "-dash.yaml"]
 NAMES += ["no\u00a0break.yaml", "x\u202ey.yaml"]
-NAMES += ["caf\u00e9.yaml", "cafe\u0301.yaml", "\udcff.yaml", "two words.yaml", "README.md", "new\nline.yaml", "*.yaml", ".gitignore"]
+NAMES += [
+    "caf\u00e9.yaml",
+    "cafe\u0301.yaml",
+    "\udcff.yaml",
+    "two words.yaml",
+    "README.md",
+    "new\nline.yaml",
+    "*.yaml",
+    ".gitignore",
+]
 names = st.sampled_from(NAMES)
 paths = st.lists(names, min_size=1, max_size=4).map("/".join)
-contents = st.sampled_from([GOOD, GOOD.replace(b"timeout", b"timout"), b"", b"\xff", b"x: [\n", b"*.yaml\n", b"#" * (MAX_FILE_BYTES + 1)])
+contents = st.sampled_from(
+    [
+        GOOD,
+        GOOD.replace(b"timeout", b"timout"),
+        b"",
+        b"\xff",
+        b"x: [\n",
+        b"*.yaml\n",
+        b"#" * (MAX_FILE_BYTES + 1),
+    ]
+)
 things = st.one_of(
     st.tuples(st.sampled_from(["file", "file", "file", "program"]), contents),
     st.tuples(st.just("link"), st.sampled_from([b"a.yaml", b"..", b"/etc/passwd", b"nowhere"])),
@@ -53,12 +77,16 @@ def test_a_folder_and_its_commit_say_the_same(tree: Tree, places: list[str]) -> 
         _build(work, tree)
         _commit(work)
         store = Path(scratch, "store")
-        committed = GitSource("policies", f"file://{work}", paths=tuple(places), store=store, allow_insecure=True).fetch()
+        committed = GitSource(
+            "policies", f"file://{work}", paths=tuple(places), store=store, allow_insecure=True
+        ).fetch()
         lying = FolderSource("policies", str(work), paths=tuple(places)).fetch()
         assert _plain(lying) == _plain(committed)
         assert parse(lying) == parse(committed)
         for place in places:
-            if (work / place).is_dir() and not any(one.is_symlink() or (one / ".git").exists() for one in _steps(work, place)):
+            if (work / place).is_dir() and not any(
+                one.is_symlink() or (one / ".git").exists() for one in _steps(work, place)
+            ):
                 reviewed = folder(work / place, "policies", None, places).fetch()
                 assert {file.path for file in reviewed.files} == {
                     f"{work}/{file.path}" for file in committed.files if lies_below(file.path.encode(), place)
@@ -72,7 +100,13 @@ def _steps(work: Path, place: str) -> list[Path]:
 
 def _plain(snapshot: Snapshot) -> Snapshot:
     """What a folder can know of a revision."""
-    return replace(snapshot, commit="", author="", subject="", diagnostics=tuple(sorted(snapshot.diagnostics, key=lambda d: d.sort_key())))
+    return replace(
+        snapshot,
+        commit="",
+        author="",
+        subject="",
+        diagnostics=tuple(sorted(snapshot.diagnostics, key=lambda d: d.sort_key())),
+    )
 
 
 def _build(work: Path, tree: Tree) -> None:
@@ -80,7 +114,11 @@ def _build(work: Path, tree: Tree) -> None:
     work.mkdir()
     for path, (what, content) in tree.items():
         place = work / path
-        if any(one.is_symlink() or (one.exists() and not one.is_dir()) or (one / ".git").exists() for one in place.parents if one != work):
+        if any(
+            one.is_symlink() or (one.exists() and not one.is_dir()) or (one / ".git").exists()
+            for one in place.parents
+            if one != work
+        ):
             continue
         if os.path.lexists(place):
             continue
@@ -98,7 +136,16 @@ def _build(work: Path, tree: Tree) -> None:
 
 
 def _commit(work: Path) -> None:
-    who = ["-c", "user.name=T", "-c", "user.email=t@example.com", "-c", "advice.addEmbeddedRepo=false", "-c", "core.autocrlf=false"]
+    who = [
+        "-c",
+        "user.name=T",
+        "-c",
+        "user.email=t@example.com",
+        "-c",
+        "advice.addEmbeddedRepo=false",
+        "-c",
+        "core.autocrlf=false",
+    ]
     environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     init, add = ["init", "--quiet", "--template=", "--initial-branch=main"], ["add", "--all", "--force"]
     for command in (init, add, ["commit", "--quiet", "--allow-empty", "-m", "x"]):

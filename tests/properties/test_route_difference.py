@@ -1,4 +1,6 @@
-"""What two revisions say of routes is told completely: every request that is treated otherwise is among what the difference tells."""
+"""What two revisions say of routes is told completely: every request that is treated otherwise is among what
+the difference tells.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,15 @@ def agreed(seed: int) -> tuple[int, int]:
     """How many requests of one seed were looked at, and how many of them differ."""
     random = Random(seed)
     old = Traffic(random, WITH_ACCOUNTS).sets()
-    new = [*(one for one in old if random.randrange(3)), *(Traffic(random, WITH_ACCOUNTS).sets()[:1] if random.randrange(2) else [])]
+    new = [
+        *(one for one in old if random.randrange(3)),
+        *(Traffic(random, WITH_ACCOUNTS).sets()[:1] if random.randrange(2) else []),
+    ]
     names = [f"{number}" for number in range(len(new))]
-    new = [{**one, "metadata": {**one["metadata"], "name": f"n{name}"}} for one, name in zip(new, names, strict=True)]
+    new = [
+        {**one, "metadata": {**one["metadata"], "name": f"n{name}"}}
+        for one, name in zip(new, names, strict=True)
+    ]
     before, after = (known(parsed(documents), WORLD, LABELS) for documents in (old, new))
     compared = differing = 0
     for cluster, facts in WORLD.items():
@@ -52,7 +60,9 @@ def agreed(seed: int) -> tuple[int, int]:
                     continue
                 fields = difference(treated(one, before[cluster]), treated(one, after[cluster]))
                 compared, differing = compared + 1, differing + bool(fields)
-                assert fields <= told, f"{fields - told} is not told: {shown(seed, one, old)}\n=====\n{shown(seed, one, new)}"
+                assert fields <= told, (
+                    f"{fields - told} is not told: {shown(seed, one, old)}\n=====\n{shown(seed, one, new)}"
+                )
     return compared, differing
 
 
@@ -73,7 +83,13 @@ def difference(was: Decision | None, now: Decision | None) -> set[str]:
     fields: set[str] = set()
     for key in was.keys() | now.keys():
         if was.get(key) != now.get(key):
-            fields |= {"headers"} if isinstance(key, tuple) else _routing(was.get(key), now.get(key)) if key == "routing" else {str(key)}
+            fields |= (
+                {"headers"}
+                if isinstance(key, tuple)
+                else _routing(was.get(key), now.get(key))
+                if key == "routing"
+                else {str(key)}
+            )
     return fields
 
 
@@ -81,7 +97,9 @@ def _routing(was: object, now: object) -> set[str]:
     """One routing field may take the place of another."""
     assert isinstance(was, dict | None)
     assert isinstance(now, dict | None)
-    return {str(name) for name in ({*(was or {}), *(now or {})}) if (was or {}).get(name) != (now or {}).get(name)}
+    return {
+        str(name) for name in ({*(was or {}), *(now or {})}) if (was or {}).get(name) != (now or {}).get(name)
+    }
 
 
 def test_a_revision_and_itself_differ_in_nothing() -> None:
@@ -101,7 +119,9 @@ def test_a_prefix_that_is_replaced_otherwise_is_told_although_the_field_says_the
             "rewrite": {"path": {"replacePrefixMatch": "/new"}},
         }
         metadata = {"name": "one", "namespace": "shop"}
-        return [{"apiVersion": "gitmesh.io/v1alpha1", "kind": "TrafficPolicy", "metadata": metadata, "spec": spec}]
+        return [
+            {"apiVersion": "gitmesh.io/v1alpha1", "kind": "TrafficPolicy", "metadata": metadata, "spec": spec}
+        ]
 
     before, after = (known(parsed(rewriting(prefix)), WORLD, LABELS)["east"] for prefix in ("/api", "/"))
     told = {(change.requests, change.field) for change in changes(before, after, DESTINATION.key)}

@@ -1,4 +1,6 @@
-"""Every request is treated as api.md says, by two evaluators that share nothing: precedence by brute force, and Istio's first match."""
+"""Every request is treated as api.md says, by two evaluators that share nothing: precedence by brute force,
+and Istio's first match.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Policies = list[dict[str, Any]]
 _REDIRECTS_BY_PREFIX = "1.31.0"
 """The first Istio that replaces the prefix in a redirect."""
 STRIDE = 7
-"""Prime to the numbers of paths, hosts, headers and queries of the requests, so that every part has all of them."""
+"""Prime to the numbers of paths, hosts, headers and queries of the requests, so that every part has all of
+them.
+"""
 
 parts = st.integers(0, STRIDE - 1)
 worlds = st.sampled_from(("1.30.3", _REDIRECTS_BY_PREFIX)).map(lambda version: bookshelf("east", version))
@@ -47,8 +51,8 @@ def held(found: Rendered) -> bool:
 
 
 def expected(policies: Policies, one: Asked) -> Decision:
-    """Where the client's proxy answers itself, nothing is forwarded, so what shapes forwarding has no place; a share of 0 is none;
-    without a routing field requests go where they were sent."""
+    """Where the client's proxy answers itself, nothing is forwarded, so what shapes forwarding has no place;
+    a share of 0 is none; without a routing field requests go where they were sent."""
     found = decided(policies, one)
     answered = found.get("routing", {}).keys() & {"redirect", "directResponse"}
     for name in ("rewrite", "timeout", "retries", "mirror") if answered else ():
@@ -58,7 +62,10 @@ def expected(policies: Policies, one: Asked) -> Decision:
     if "mirror" in found:
         found["mirror"] = [copy for copy in found["mirror"] if copy[1]]
     itself = [{"destination": {"name": one.service.name}}]
-    return {"routing": {"split": effect("split", itself, one.place({}))}, **{name: value for name, value in found.items() if value}}
+    return {
+        "routing": {"split": effect("split", itself, one.place({}))},
+        **{name: value for name, value in found.items() if value},
+    }
 
 
 @searching(250)
@@ -68,7 +75,10 @@ def test_every_request_is_treated_as_decided(facts: ClusterFacts, policies: Poli
     bodies = found.bodies
     note(json.dumps([*policies, *found.said, *(body["spec"] for body in bodies)], indent=1))
     if held(found):
-        assert not any(body["kind"] == "VirtualService" and body["metadata"]["name"] == DESTINATION.name for body in bodies)
+        assert not any(
+            body["kind"] == "VirtualService" and body["metadata"]["name"] == DESTINATION.name
+            for body in bodies
+        )
         return
     for one in asked(facts, part):
         wanted = expected(policies, one)
@@ -89,5 +99,7 @@ def test_a_tie_is_a_conflict(facts: ClusterFacts, policies: Policies, part: int)
         for one in asked(facts, part):
             decided(policies, one)
     except AmbiguousError:
-        assert any(d.code == "GM210" and d.is_error for d in found.findings), "two rules tie and nothing is said"
+        assert any(d.code == "GM210" and d.is_error for d in found.findings), (
+            "two rules tie and nothing is said"
+        )
         assert held(found)

@@ -1,5 +1,5 @@
-"""Design law 2: never wider, also in between. After every single write from one set of policies to another, over as many ticks
-as it takes, nothing is admitted that neither the old nor the new policies admit."""
+"""Design law 2: never wider, also in between. After every single write from one set of policies to another,
+over as many ticks as it takes, nothing is admitted that neither the old nor the new policies admit."""
 
 from __future__ import annotations
 
@@ -55,8 +55,17 @@ def move(cluster: Watched, found: Rendered) -> None:
     for tick in range(TICKS):
         before, now = len(cluster.states), tick * SETTLE / 2
         consent = Consent(prune_approved=True)
-        cycle = Cycle(translators=translators(), revisions=Revisions(), consent=consent, apply=True, now=now, clock=partial(float, now))
-        result, _ = converge(cluster, cluster.current_facts, found.builds[cluster.name], cluster.load("golden"), cycle, memo)
+        cycle = Cycle(
+            translators=translators(),
+            revisions=Revisions(),
+            consent=consent,
+            apply=True,
+            now=now,
+            clock=partial(float, now),
+        )
+        result, _ = converge(
+            cluster, cluster.current_facts, found.builds[cluster.name], cluster.load("golden"), cycle, memo
+        )
         assert all(outcome.ok for outcome in result.outcomes)
         if len(cluster.states) == before and result.state is not State.PENDING:
             return
@@ -75,24 +84,32 @@ def shown(sets: tuple[Policies, ...], states: list[tuple[str, list[dict[str, Any
     """For whoever reads a failure."""
     parts = [yaml.safe_dump_all(policies) for policies in sets]
     for step, bodies in states:
-        objects = [{"name": body["metadata"]["name"], "kind": body["kind"], "spec": body["spec"]} for body in bodies]
+        objects = [
+            {"name": body["metadata"]["name"], "kind": body["kind"], "spec": body["spec"]} for body in bodies
+        ]
         parts.append(f"AFTER {step}\n{yaml.safe_dump_all(objects)}")
     return "\n=====\n".join(parts)
 
 
-def check(facts: ClusterFacts, old: Policies, new: Policies, states: list[tuple[str, list[dict[str, Any]]]]) -> None:
+def check(
+    facts: ClusterFacts, old: Policies, new: Policies, states: list[tuple[str, list[dict[str, Any]]]]
+) -> None:
     """Every state against both ends."""
     before, after = (Unified(policies, {facts.cluster: facts}) for policies in (old, new))
     asked = [call for call in _calls(facts) if not (before.admitted(call) or after.admitted(call))]
     for step, bodies in states:
         istio = Istio(bodies, facts.meshes)
         for call in asked:
-            assert not istio.admitted(call), f"after {step!r} admitted, though neither the old nor the new policies do: {call}"
+            assert not istio.admitted(call), (
+                f"after {step!r} admitted, though neither the old nor the new policies do: {call}"
+            )
 
 
 def _calls(facts: ClusterFacts) -> Iterator[Any]:
     world = {facts.cluster: facts}
-    for call in itertools.chain.from_iterable(calls(world, facts.cluster, w) for w in facts.workloads if w.mesh):
+    for call in itertools.chain.from_iterable(
+        calls(world, facts.cluster, w) for w in facts.workloads if w.mesh
+    ):
         if speaks(facts, call):
             yield call
 
@@ -110,5 +127,7 @@ def test_never_wider_in_between(facts: ClusterFacts, change: tuple[Policies, Pol
     note(shown((old, new), cluster.states))
     check(facts, [], old, cluster.states[: at["old"]])
     check(facts, old, new, cluster.states[at["old"] :])
-    wanted = {key: decode(manifest.body)["spec"] for key, manifest in renders[1].builds["east"].manifests.items()}
+    wanted = {
+        key: decode(manifest.body)["spec"] for key, manifest in renders[1].builds["east"].manifests.items()
+    }
     assert {key: decode(live.body)["spec"] for key, live in cluster.objects.items()} == wanted

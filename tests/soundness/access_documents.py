@@ -20,7 +20,9 @@ _accounts = st.fixed_dictionaries(
 identities = st.one_of(
     st.just({"all": True}),
     st.just({"authenticated": True}),
-    st.fixed_dictionaries({"serviceAccounts": st.lists(_accounts, min_size=1, max_size=2)}, optional=_addresses),
+    st.fixed_dictionaries(
+        {"serviceAccounts": st.lists(_accounts, min_size=1, max_size=2)}, optional=_addresses
+    ),
     st.fixed_dictionaries({"namespaces": _namespaces}, optional={"clusters": _clusters, **_addresses}),
     st.fixed_dictionaries({"clusters": _clusters}, optional=_addresses),
     st.fixed_dictionaries({"ipBlocks": _blocks}, optional={"notIpBlocks": _blocks}),
@@ -28,12 +30,18 @@ identities = st.one_of(
 )
 destinations = st.one_of(
     st.just({"all": True}),
-    st.fixed_dictionaries({"name": st.sampled_from("rst")}, optional={"namespaces": _namespaces, "clusters": _clusters}),
+    st.fixed_dictionaries(
+        {"name": st.sampled_from("rst")}, optional={"namespaces": _namespaces, "clusters": _clusters}
+    ),
     st.fixed_dictionaries({"namespaces": _namespaces}, optional={"clusters": _clusters}),
     st.fixed_dictionaries({"labels": st.fixed_dictionaries({"team": st.sampled_from(("red", "blue"))})}),
 )
-_form = st.sampled_from(({"exact": "red"}, {"prefix": "red"}, {"suffix": "red"}, {"present": True}, {"exact": ""}))
-_headers = st.builds(lambda form, more: {"name": "X-Team", **form, **more}, _form, st.sampled_from(({}, {"invert": True})))
+_form = st.sampled_from(
+    ({"exact": "red"}, {"prefix": "red"}, {"suffix": "red"}, {"present": True}, {"exact": ""})
+)
+_headers = st.builds(
+    lambda form, more: {"name": "X-Team", **form, **more}, _form, st.sampled_from(({}, {"invert": True}))
+)
 _PORTS = (80, "http", 81, "admin", 82, 83, 84)
 _RULE = {
     "paths": st.lists(st.sampled_from(("/api", "/api*", "*.php", "*", "/x{y}")), unique=True, **_SOME),  # type: ignore[arg-type]  # sizes
@@ -46,7 +54,12 @@ _rules = st.fixed_dictionaries({}, optional=_RULE).filter(bool)
 
 
 def _document(kind: str, name: str, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {"apiVersion": "gitmesh.io/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+    return {
+        "apiVersion": "gitmesh.io/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }
 
 
 @st.composite
@@ -85,8 +98,13 @@ def virtual_meshes(draw: st.DrawFn) -> dict[str, Any]:
     if default is not None:
         spec["accessDefault"] = default
     if default == "Deny" and draw(st.booleans()):
-        ports, sources = st.lists(st.sampled_from(_PORTS), min_size=1, max_size=2), st.lists(identities, min_size=1, max_size=2)
-        spec["accessExempt"] = draw(st.fixed_dictionaries({}, optional={"ports": ports, "sources": sources}).filter(bool))
+        ports, sources = (
+            st.lists(st.sampled_from(_PORTS), min_size=1, max_size=2),
+            st.lists(identities, min_size=1, max_size=2),
+        )
+        spec["accessExempt"] = draw(
+            st.fixed_dictionaries({}, optional={"ports": ports, "sources": sources}).filter(bool)
+        )
     mode = draw(st.sampled_from((None, "Strict", "Permissive", "Disabled")))
     if mode is not None:
         spec["mtls"] = {"mode": mode}
@@ -103,7 +121,9 @@ def policy_sets(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 @st.composite
 def changes(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What was and what shall be: of up to three AccessPolicies and a VirtualMesh each is kept, replaced, added or removed."""
+    """What was and what shall be: of up to three AccessPolicies and a VirtualMesh each is kept, replaced,
+    added or removed.
+    """
     old: list[dict[str, Any]] = []
     new: list[dict[str, Any]] = []
     for number in range(4):

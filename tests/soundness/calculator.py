@@ -19,10 +19,14 @@ from tests.soundness.unified_fields import effect, headers
 from tests.soundness.unified_routing import ROUTING, Asked, Decision
 
 
-def known(policies: Sequence[Policy], world: Mapping[str, ClusterFacts], labels: Mapping[str, Mapping[str, str]]) -> dict[str, Known]:
+def known(
+    policies: Sequence[Policy], world: Mapping[str, ClusterFacts], labels: Mapping[str, Mapping[str, str]]
+) -> dict[str, Known]:
     """What is decided for every cluster of the world; `labels` are those of all configured clusters."""
     resolution = resolve(policies, world, labels)
-    return {name: Known(facts, resolution.units[name], resolution.held[name]) for name, facts in world.items()}
+    return {
+        name: Known(facts, resolution.units[name], resolution.held[name]) for name, facts in world.items()
+    }
 
 
 def treated(asked: Asked, calculator: Known) -> Decision | None:
@@ -38,7 +42,11 @@ def routed(asked: Asked) -> Question:
     """A question about routing."""
     workload, request = asked.client, asked.request
     client = Client(
-        namespace=workload.namespace, service_account=workload.service_account, trust_domain="", labels=workload.labels, mesh="istio"
+        namespace=workload.namespace,
+        service_account=workload.service_account,
+        trust_domain="",
+        labels=workload.labels,
+        mesh="istio",
     )
     return _question(client, asked.service.key, asked.port, request)
 
@@ -46,7 +54,11 @@ def routed(asked: Asked) -> Question:
 def admits(caller: Caller, service: tuple[str, str], port: int, request: Request) -> Question:
     """A question about access."""
     client = Client(
-        namespace=caller.namespace, service_account=caller.account, trust_domain=caller.trust_domain, labels=caller.labels, ip=caller.ip
+        namespace=caller.namespace,
+        service_account=caller.account,
+        trust_domain=caller.trust_domain,
+        labels=caller.labels,
+        ip=caller.ip,
     )
     return _question(client, service, port, request)
 
@@ -90,7 +102,11 @@ def _value(name: str, decided: Decided, found: Routing) -> Any:
 
 
 def _reference(target: Target) -> dict[str, Any]:
-    place = {"namespace": target.service.namespace, "name": target.service.name, "subset": dict(target.subset)}
+    place = {
+        "namespace": target.service.namespace,
+        "name": target.service.name,
+        "subset": dict(target.subset),
+    }
     return {**place, **({"port": target.port} if target.port else {})}
 
 

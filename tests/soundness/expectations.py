@@ -1,6 +1,8 @@
-"""What must come back from the lab's bookshop for a request: told by the evaluator from api.md, or by the calculator from units.
+"""What must come back from the lab's bookshop for a request: told by the evaluator from api.md, or by the
+calculator from units.
 
-Both decide; how a decision is seen from outside (status, pod, what the server saw) is worked out here, once for both.
+Both decide; how a decision is seen from outside (status, pod, what the server saw) is worked out here, once
+for both.
 """
 
 from __future__ import annotations
@@ -40,10 +42,11 @@ class Sending:
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """What may come back: `outcomes` are (status, workload that answered); "" where a proxy did. Status 0 is no HTTP answer.
+    """What may come back: `outcomes` are (status, workload that answered); "" where a proxy did. Status 0 is
+    no HTTP answer.
 
-    `seen` is what a server saw (path, authority, and request headers as `header:NAME`, None = absent), `headers` what its answer
-    carries, `location` parts of a redirect's target.
+    `seen` is what a server saw (path, authority, and request headers as `header:NAME`, None = absent),
+    `headers` what its answer carries, `location` parts of a redirect's target.
     """
 
     outcomes: frozenset[tuple[int, str]]
@@ -63,13 +66,17 @@ class Expectation:
         if seen:
             found += _different({name: _of(seen, name) for name in self.seen}, self.seen)
             found += _different({name: answer.headers.get(name) for name in self.headers}, self.headers)
-        found += _different(_parts(answer.headers.get("location", "")) if self.location else {}, self.location)
+        found += _different(
+            _parts(answer.headers.get("location", "")) if self.location else {}, self.location
+        )
         found += _different({"body": answer.body}, {"body": self.body} if self.body is not None else {})
         return found
 
 
 def _of(seen: wire.Seen, name: str) -> str | None:
-    return seen.headers.get(name.removeprefix("header:")) if name.startswith("header:") else getattr(seen, name)
+    return (
+        seen.headers.get(name.removeprefix("header:")) if name.startswith("header:") else getattr(seen, name)
+    )
 
 
 def _parts(location: str) -> dict[str, str | int | None]:
@@ -78,12 +85,18 @@ def _parts(location: str) -> dict[str, str | int | None]:
 
 
 def _different(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    return [f"{name} is {found.get(name)!r}, expected {value!r}" for name, value in wanted.items() if found.get(name) != value]
+    return [
+        f"{name} is {found.get(name)!r}, expected {value!r}"
+        for name, value in wanted.items()
+        if found.get(name) != value
+    ]
 
 
 Treat: TypeAlias = Callable[[Asked], Decision]
 Admit: TypeAlias = Callable[[Client, str, Service, int, Request], Mapping[str, bool]]
-"""(client, cluster, Service, port, request as it arrives) -> workload behind the port -> whether it is admitted."""
+"""(client, cluster, Service, port, request as it arrives) -> workload behind the port -> whether it is
+admitted.
+"""
 
 
 Share: TypeAlias = tuple[tuple[Any, ...], Sequence[tuple[str, str, Any]]]
@@ -133,16 +146,28 @@ class Oracle:
             outcomes = {(LATE, "") if status == 200 else (status, by) for status, by in outcomes}
         return Expectation(
             outcomes=frozenset(outcomes),
-            seen={"path": arriving.path, "authority": arriving.host, **{f"header:{name}": value for name, value in seen.items()}},
+            seen={
+                "path": arriving.path,
+                "authority": arriving.host,
+                **{f"header:{name}": value for name, value in seen.items()},
+            },
             headers=_after("response", {}, steps),
         )
 
     def _outcomes(self, one: Asked, target: tuple[Any, ...], arriving: Request) -> set[tuple[int, str]]:
         namespace, name, port, subset = target
         facts = one.facts
-        admitted = self.admit(caller(one), facts.cluster, facts.service_index[namespace, name], port, arriving)
-        labels = {workload.name: workload.labels for workload in facts.workloads if workload.namespace == namespace}
-        chosen = {workload: yes for workload, yes in admitted.items() if dict(subset).items() <= labels[workload].items()}
+        admitted = self.admit(
+            caller(one), facts.cluster, facts.service_index[namespace, name], port, arriving
+        )
+        labels = {
+            workload.name: workload.labels for workload in facts.workloads if workload.namespace == namespace
+        }
+        chosen = {
+            workload: yes
+            for workload, yes in admitted.items()
+            if dict(subset).items() <= labels[workload].items()
+        }
         if not chosen:
             return {(UNAVAILABLE, "")}
         refused = NO_ANSWER if not one.client.mesh and self.strict(facts.cluster) else FORBIDDEN
@@ -150,7 +175,12 @@ class Oracle:
 
 
 def _redirected(redirect: Mapping[str, Any], one: Asked) -> Expectation:
-    requested = {"scheme": "http", "hostname": one.request.host.partition(":")[0], "port": one.port, "path": one.request.path}
+    requested = {
+        "scheme": "http",
+        "hostname": one.request.host.partition(":")[0],
+        "port": one.port,
+        "path": one.request.path,
+    }
     location = {name: redirect.get(name, value) for name, value in requested.items()}
     return Expectation(outcomes=frozenset({(redirect["statusCode"], "")}), location=location)
 
@@ -158,14 +188,23 @@ def _redirected(redirect: Mapping[str, Any], one: Asked) -> Expectation:
 def _shares(one: Asked, done: Decision) -> list[Share]:
     """Every place that gets a share, with the header changes of that share."""
     shares = done.get("routing", {}).get("split")
-    return [((*one.service.key, one.port, ()), ())] if shares is None else [share for share, size in shares if size > 0]
+    return (
+        [((*one.service.key, one.port, ()), ())]
+        if shares is None
+        else [share for share, size in shares if size > 0]
+    )
 
 
 def _arriving(request: Request, done: Decision, headers: Mapping[str, str | None]) -> Request:
     """The request as the server's proxy gets it."""
     rewrite = done.get("rewrite", {})
     there = {name: value for name, value in headers.items() if value is not None}
-    return replace(request, path=rewrite.get("path", request.path), host=rewrite.get("hostname", request.host), headers=there)
+    return replace(
+        request,
+        path=rewrite.get("path", request.path),
+        host=rewrite.get("hostname", request.host),
+        headers=there,
+    )
 
 
 def _header_changes(done: Decision) -> Changes:
@@ -176,7 +215,9 @@ def _after(side: str, headers: Mapping[str, str], steps: Sequence[Changes]) -> d
     """The headers after the changes of one side, one step after the other; None where one was taken away."""
     found: dict[str, str | None] = dict(headers)
     for step in steps:
-        found |= {name: _changed(found.get(name), change) for (where, name), change in step.items() if where == side}
+        found |= {
+            name: _changed(found.get(name), change) for (where, name), change in step.items() if where == side
+        }
     return found
 
 
@@ -199,7 +240,11 @@ def asked(sending: Sending, facts: ClusterFacts) -> Asked:
         query=dict(parse_qsl(url.query, keep_blank_values=True)),
         method=sending.request.method,
         host=sending.request.authority or url.netloc,
-        headers={name.lower(): value for name, value in sending.request.headers.items() if not name.startswith("x-lab-")},
+        headers={
+            name.lower(): value
+            for name, value in sending.request.headers.items()
+            if not name.startswith("x-lab-")
+        },
     )
     return Asked(client=client, facts=facts, service=service, port=url.port or 80, request=request)
 
@@ -230,7 +275,10 @@ def by_evaluator(policies: Sequence[Document], facts: Mapping[str, ClusterFacts]
     def admit(client: Client, cluster: str, service: Service, port: int, request: Request) -> dict[str, bool]:
         here = [(w, number) for p, w, number in pairs(service, facts[cluster]) if p.number == port]
         return {
-            w.name: unified.admitted(Call(client=client, cluster=cluster, workload=w, port=number, request=request)) for w, number in here
+            w.name: unified.admitted(
+                Call(client=client, cluster=cluster, workload=w, port=number, request=request)
+            )
+            for w, number in here
         }
 
     def strict(cluster: str) -> bool:
@@ -245,7 +293,10 @@ def by_calculator(policies: Sequence[Document], facts: Mapping[str, ClusterFacts
     assert not any(one.is_error for one in found), found
     calculators = known(parsed, facts, {name: one.labels for name, one in facts.items()})
     return Oracle(
-        facts, lambda one: _treated(one, calculators), lambda *ask: _admitted(calculators, *ask), lambda c: _strict(calculators[c])
+        facts,
+        lambda one: _treated(one, calculators),
+        lambda *ask: _admitted(calculators, *ask),
+        lambda c: _strict(calculators[c]),
     )
 
 
@@ -256,7 +307,12 @@ def _treated(one: Asked, calculators: Mapping[str, Known]) -> Decision:
 
 
 def _admitted(
-    calculators: Mapping[str, Known], client: Client, cluster: str, service: Service, port: int, request: Request
+    calculators: Mapping[str, Known],
+    client: Client,
+    cluster: str,
+    service: Service,
+    port: int,
+    request: Request,
 ) -> dict[str, bool]:
     found = can(admits(client, service.key, port, request), calculators[cluster])
     assert all(ruling.basis is not Basis.HELD for _, _, ruling in found.pods)
@@ -264,4 +320,6 @@ def _admitted(
 
 
 def _strict(calculator: Known) -> bool:
-    return any(unit.mtls is not None and unit.mtls.value.mode == "Strict" for unit in calculator.meshes.values())
+    return any(
+        unit.mtls is not None and unit.mtls.value.mode == "Strict" for unit in calculator.meshes.values()
+    )

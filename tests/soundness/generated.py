@@ -1,12 +1,14 @@
 """Random policies for the lab's bookshop and requests that tell them apart: the same for the same seed.
 
-Restricted to what can be seen from outside in one answer (status, who answered, what the server saw), to what Istio expresses exactly
-(no error, nothing narrowed or approximated), and to destinations that the lab does not watch during changes (vault, lighthouse).
+Restricted to what can be seen from outside in one answer (status, who answered, what the server saw), to what
+Istio expresses exactly (no error, nothing narrowed or approximated), and to destinations that the lab does
+not watch during changes (vault, lighthouse).
 
     policies, requests = random_case(7)
     disagreements(by_evaluator([*base, *policies], facts).expected(requests[0]), answer)
 
-`by_calculator` in place of `by_evaluator` asks the calculator; `facts` are by cluster, as `gitmesh discover` finds them.
+`by_calculator` in place of `by_evaluator` asks the calculator; `facts` are by cluster, as `gitmesh discover`
+finds them.
 """
 
 from __future__ import annotations
@@ -19,7 +21,15 @@ from tests.e2e.facts import world_facts
 from tests.lab import wire
 from tests.rendered import rendered
 from tests.soundness.access_documents import as_files
-from tests.soundness.expectations import DELAY, Expectation, Oracle, Sending, by_calculator, by_evaluator, disagreements
+from tests.soundness.expectations import (
+    DELAY,
+    Expectation,
+    Oracle,
+    Sending,
+    by_calculator,
+    by_evaluator,
+    disagreements,
+)
 from tests.soundness.traffic_documents import Traffic, Words
 
 Document: TypeAlias = dict[str, Any]
@@ -28,7 +38,8 @@ REQUESTS = 80
 
 _ATTEMPTS = 100
 _UNCLEAR = frozenset({"GM303", "GM304", "GM307", "GM308", "GM309"})
-"""Approximated, narrowed and the like: the mesh then does something else than the policies say, and says so."""
+"""Approximated, narrowed and the like: the mesh then does something else than the policies say, and says so.
+"""
 
 _DESTINATIONS: tuple[Document, ...] = (
     {"name": "reviews"},
@@ -77,7 +88,12 @@ WORDS = Words(
     changes=_SINGLE["headers"],
     single=_SINGLE,
     connection={},
-    authorities=({"prefix": "reviews"}, {"exact": "reviews:9080"}, {"suffix": "bookshop:9080"}, {"regex": "r.*:9080"}),
+    authorities=(
+        {"prefix": "reviews"},
+        {"exact": "reviews:9080"},
+        {"suffix": "bookshop:9080"},
+        {"regex": "r.*:9080"},
+    ),
     hostnames=("other.example", "reviews.bookshop"),
     percents=(0, 100),
     ports=(9080, "http"),
@@ -108,13 +124,28 @@ _RULES: tuple[Document, ...] = (
     {"headers": [{"name": "x-a", "prefix": "1"}]},
     {"hosts": ["reviews", "ratings.bookshop"]},
 )
-_SENDERS = {"east": ("productpage", "productpage", "probe", "clerk", "plain"), "west": ("productpage", "plain")}
+_SENDERS = {
+    "east": ("productpage", "productpage", "probe", "clerk", "plain"),
+    "west": ("productpage", "plain"),
+}
 _RECEIVERS = {
-    "east": ("reviews.bookshop:9080", "ratings.bookshop:9080", "details.bookshop:9080", "details-twin.bookshop:9080", "ledger.office:9080"),
+    "east": (
+        "reviews.bookshop:9080",
+        "ratings.bookshop:9080",
+        "details.bookshop:9080",
+        "details-twin.bookshop:9080",
+        "ledger.office:9080",
+    ),
     "west": ("reviews.bookshop:9080", "ratings.bookshop:9080"),
 }
 _PATHS = ("/api", "/api/", "/api/x", "/apix", "/API/X/y", "/other.php", "/ap/x", "/new/x", "/")
-_HEADERS: tuple[Mapping[str, str], ...] = ({}, {}, {"x-one": "a"}, {"x-two": "ab", "x-one": "b"}, {"x-a": "1", "x-b": "0"})
+_HEADERS: tuple[Mapping[str, str], ...] = (
+    {},
+    {},
+    {"x-one": "a"},
+    {"x-two": "ab", "x-one": "b"},
+    {"x-a": "1", "x-b": "0"},
+)
 
 
 def random_case(seed: int) -> tuple[list[Document], list[Sending]]:
@@ -146,7 +177,10 @@ def _access(random: Random, name: str) -> Document:
 
 def _mesh(random: Random, cluster: str) -> Document:
     """Takes the place of the lab's own VirtualMesh of that cluster."""
-    spec: Document = {"meshes": [{"cluster": cluster}], "mtls": {"mode": random.choice(("Permissive", "Permissive", "Strict"))}}
+    spec: Document = {
+        "meshes": [{"cluster": cluster}],
+        "mtls": {"mode": random.choice(("Permissive", "Permissive", "Strict"))},
+    }
     if random.randrange(4) == 0:
         spec["accessDefault"] = "Deny"
         exempt = random.choice((None, {"ports": ["http"]}, {"sources": [{"namespaces": ["bookshop"]}]}))
@@ -155,7 +189,12 @@ def _mesh(random: Random, cluster: str) -> Document:
 
 
 def _document(kind: str, name: str, spec: Document) -> Document:
-    return {"apiVersion": "gitmesh.io/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": "bookshop"}, "spec": spec}
+    return {
+        "apiVersion": "gitmesh.io/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "bookshop"},
+        "spec": spec,
+    }
 
 
 def _is_exact(policies: Sequence[Document]) -> bool:
@@ -182,4 +221,12 @@ def _sending(random: Random) -> Sending:
     )
 
 
-__all__ = ["Expectation", "Oracle", "Sending", "by_calculator", "by_evaluator", "disagreements", "random_case"]
+__all__ = [
+    "Expectation",
+    "Oracle",
+    "Sending",
+    "by_calculator",
+    "by_evaluator",
+    "disagreements",
+    "random_case",
+]

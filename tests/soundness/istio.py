@@ -1,4 +1,6 @@
-"""Who is admitted, by what Istio documents and does (pilot/pkg/security/authz, authn): objects in, a decision out."""
+"""Who is admitted, by what Istio documents and does (pilot/pkg/security/authz, authn): objects in, a decision
+out.
+"""
 
 from __future__ import annotations
 
@@ -56,9 +58,17 @@ class Istio:
         return self._acting[place]
 
     def mode(self, mesh: Mesh, call: Call) -> str:
-        """Of the narrowest PeerAuthentication: workload, namespace, root namespace; PERMISSIVE without one."""
+        """Of the narrowest PeerAuthentication: workload, namespace, root namespace; PERMISSIVE without
+        one.
+        """
         found = self._on("PeerAuthentication", mesh, call)
-        ranked = sorted(found, key=lambda o: ("selector" not in o["spec"], o["metadata"]["namespace"] != call.workload.namespace))
+        ranked = sorted(
+            found,
+            key=lambda o: (
+                "selector" not in o["spec"],
+                o["metadata"]["namespace"] != call.workload.namespace,
+            ),
+        )
         return next((str(o["spec"]["mtls"]["mode"]) for o in ranked if "mtls" in o["spec"]), "PERMISSIVE")
 
 
@@ -155,8 +165,13 @@ class _Asked:
         return any(_text_matches(each, name) for each in self._replaced(pattern))
 
     def _replaced(self, pattern: str) -> list[str]:
-        """trustdomain/bundle.go: a full principal of one of the mesh's own names, or of cluster.local, means all of them."""
-        own = [self.mesh.trust_domain, *filter(None, self.mesh.settings.get("trustDomainAliases", "").split(","))]
+        """trustdomain/bundle.go: a full principal of one of the mesh's own names, or of cluster.local, means
+        all of them.
+        """
+        own = [
+            self.mesh.trust_domain,
+            *filter(None, self.mesh.settings.get("trustDomainAliases", "").split(",")),
+        ]
         parts = pattern.split("/")
         if len(parts) != 5 or parts[0] == "*" or parts[0] not in (*own, "cluster.local"):
             return [pattern]
@@ -164,7 +179,9 @@ class _Asked:
 
     def _namespace(self, pattern: str) -> bool:
         expression = ".*".join(re.escape(part) for part in pattern.split("*"))
-        return self.principal is not None and bool(re.fullmatch(f".*/ns/{expression}/.*", f"spiffe://{self.principal}"))
+        return self.principal is not None and bool(
+            re.fullmatch(f".*/ns/{expression}/.*", f"spiffe://{self.principal}")
+        )
 
 
 def _some(compare: Callable[[str, str], bool], patterns: Iterable[str], value: str) -> bool:

@@ -1,4 +1,6 @@
-"""How Istio connects to a destination by its DestinationRule, in the words of the policies (destination_rule.proto)."""
+"""How Istio connects to a destination by its DestinationRule, in the words of the policies
+(destination_rule.proto).
+"""
 
 from __future__ import annotations
 
@@ -33,11 +35,19 @@ OWN = {"simple": "UNSPECIFIED"}
 
 
 def connected(objects: Iterable[Body], asked: Asked, host: str) -> Decision:
-    """The settings of the requested port: its own entry replaces those of the destination as a whole (MergeTrafficPolicy)."""
-    rules = [body["spec"] for body in objects if body["kind"] == "DestinationRule" and body["spec"]["host"] == host]
+    """The settings of the requested port: its own entry replaces those of the destination as a whole
+    (MergeTrafficPolicy).
+    """
+    rules = [
+        body["spec"] for body in objects if body["kind"] == "DestinationRule" and body["spec"]["host"] == host
+    ]
     policy = rules[0].get("trafficPolicy", {}) if rules else {}
     levels = [level for level in policy.get("portLevelSettings", ()) if level["port"]["number"] == asked.port]
-    given = {name: value for name, value in (levels[0] if levels else policy).items() if name not in ("port", "portLevelSettings")}
+    given = {
+        name: value
+        for name, value in (levels[0] if levels else policy).items()
+        if name not in ("port", "portLevelSettings")
+    }
     said = {_FIELDS.get(name, name): _ours(value) for name, value in given.items() if value != OWN}
     return {name: effect(name, value, asked.place({})) for name, value in said.items()}
 

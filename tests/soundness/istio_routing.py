@@ -1,4 +1,6 @@
-"""What Istio does with a request by its VirtualService: the first route of which one match holds (virtual_service.proto)."""
+"""What Istio does with a request by its VirtualService: the first route of which one match holds
+(virtual_service.proto).
+"""
 
 from __future__ import annotations
 
@@ -26,13 +28,24 @@ _KNOWN = {
 
 
 def done(objects: Iterable[Body], asked: Asked) -> Decision:
-    """What happens to the request, in the evaluator's normal form (unified_fields); {} where no object speaks of its destination."""
+    """What happens to the request, in the evaluator's normal form (unified_fields); {} where no object speaks
+    of its destination.
+    """
     bodies = list(objects)
     own = host(asked.service.namespace, asked.service.name)
-    routes = next((body["spec"]["http"] for body in bodies if body["kind"] == "VirtualService" and own in body["spec"]["hosts"]), None)
+    routes = next(
+        (
+            body["spec"]["http"]
+            for body in bodies
+            if body["kind"] == "VirtualService" and own in body["spec"]["hosts"]
+        ),
+        None,
+    )
     if routes is None:
         return {}
-    taken = [(route, match) for route in routes for match in route.get("match", [{}]) if _matches(match, asked)]
+    taken = [
+        (route, match) for route in routes for match in route.get("match", [{}]) if _matches(match, asked)
+    ]
     assert taken, "a request that no policy matches keeps the mesh's own behaviour"
     return _told(*taken[0], _Reader(bodies, asked))
 
@@ -43,9 +56,23 @@ def host(namespace: str, name: str) -> str:
 
 
 def _told(route: Body, match: Body, reader: _Reader) -> Decision:
-    known = {"match", "route", "redirect", "directResponse", "rewrite", "fault", "timeout", "retries", "corsPolicy", "mirrors", "headers"}
+    known = {
+        "match",
+        "route",
+        "redirect",
+        "directResponse",
+        "rewrite",
+        "fault",
+        "timeout",
+        "retries",
+        "corsPolicy",
+        "mirrors",
+        "headers",
+    }
     assert not route.keys() - known, f"the evaluator does not know {route.keys() - known}"
-    told: Decision = {("headers", *name): change for name, change in _changes(route.get("headers", {})).items()}
+    told: Decision = {
+        ("headers", *name): change for name, change in _changes(route.get("headers", {})).items()
+    }
     told |= {name: reader.effect(name, route[name]) for name in ("timeout",) if name in route}
     for name, ours, read in (
         ("rewrite", "rewrite", _rewritten),
@@ -66,10 +93,19 @@ def _routing(route: Body, match: Body, reader: _Reader) -> Any:
     kinds = [kind for kind in ("route", "redirect", "directResponse") if kind in route]
     assert len(kinds) == 1, kinds
     if kinds == ["redirect"]:
-        return {"redirect": reader.effect("redirect", _redirected(route["redirect"], match, reader.asked.request.path))}
+        return {
+            "redirect": reader.effect(
+                "redirect", _redirected(route["redirect"], match, reader.asked.request.path)
+            )
+        }
     if kinds == ["directResponse"]:
         answer = route["directResponse"]
-        return {"directResponse": {"status": answer["status"], **({"body": answer["body"]["string"]} if "body" in answer else {})}}
+        return {
+            "directResponse": {
+                "status": answer["status"],
+                **({"body": answer["body"]["string"]} if "body" in answer else {}),
+            }
+        }
     return {"split": reader.effect("split", [_share(share, reader) for share in route["route"]])}
 
 
@@ -78,7 +114,11 @@ class _Reader:
 
     def __init__(self, bodies: Iterable[Body], asked: Asked) -> None:
         rules = [body["spec"] for body in bodies if body["kind"] == "DestinationRule"]
-        self.subsets = {(rule["host"], subset["name"]): subset["labels"] for rule in rules for subset in rule.get("subsets", ())}
+        self.subsets = {
+            (rule["host"], subset["name"]): subset["labels"]
+            for rule in rules
+            for subset in rule.get("subsets", ())
+        }
         self.asked = asked
 
     def effect(self, name: str, value: Any) -> Any:
@@ -90,12 +130,21 @@ class _Reader:
         name, namespace = body["host"].split(".")[:2]
         assert body["host"] == host(namespace, name)
         subset = {"subset": self.subsets[body["host"], body["subset"]]} if "subset" in body else {}
-        return {"name": name, "namespace": namespace, **subset, **({"port": body["port"]["number"]} if "port" in body else {})}
+        return {
+            "name": name,
+            "namespace": namespace,
+            **subset,
+            **({"port": body["port"]["number"]} if "port" in body else {}),
+        }
 
 
 def _share(share: Body, reader: _Reader) -> dict[str, Any]:
     changes = {"headers": _literal(share["headers"])} if "headers" in share else {}
-    return {"destination": reader.destination(share["destination"]), "weight": share.get("weight", 1), **changes}
+    return {
+        "destination": reader.destination(share["destination"]),
+        "weight": share.get("weight", 1),
+        **changes,
+    }
 
 
 def _copy(item: Body, reader: _Reader) -> dict[str, Any]:
@@ -111,14 +160,20 @@ def _literal(sides: Body) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for side, operations in sides.items():
         for kind, values in operations.items():
-            texts = values if kind == "remove" else {name: text.replace("%%", "%") for name, text in values.items()}
+            texts = (
+                values
+                if kind == "remove"
+                else {name: text.replace("%%", "%") for name, text in values.items()}
+            )
             assert kind == "remove" or not any("%" in text.replace("%%", "") for text in values.values())
             found.setdefault(side, {})[kind] = texts
     return found
 
 
 def _replaced(new: str, match: Body, path: str) -> dict[str, str]:
-    """Envoy replaces what the route matched: the prefix, or the whole path of an exact match or an expression."""
+    """Envoy replaces what the route matched: the prefix, or the whole path of an exact match or an
+    expression.
+    """
     matched = match.get("uri", {}).get("prefix", path)
     return {"replaceFullPath": new + path[len(matched) :]}
 
@@ -139,7 +194,11 @@ def _redirected(redirect: Body, match: Body, path: str) -> dict[str, Any]:
     names = {"scheme": "scheme", "authority": "hostname", "port": "port", "redirectCode": "statusCode"}
     assert not redirect.keys() - names.keys() - {"uri", "prefixRewrite", "derivePort"}
     told: dict[str, Any] = {ours: redirect[name] for name, ours in names.items() if name in redirect}
-    if "authority" in redirect and "port" not in redirect and redirect.get("derivePort") != "FROM_REQUEST_PORT":
+    if (
+        "authority" in redirect
+        and "port" not in redirect
+        and redirect.get("derivePort") != "FROM_REQUEST_PORT"
+    ):
         told["port"] = "that of the scheme"
     if "uri" in redirect:
         told["path"] = {"replaceFullPath": redirect["uri"]}
@@ -151,9 +210,15 @@ def _redirected(redirect: Body, match: Body, path: str) -> dict[str, Any]:
 def _fault(fault: Body, _match: Body, _path: str) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if "delay" in fault:
-        told["delay"] = {"fixed": fault["delay"]["fixedDelay"], "percent": fault["delay"]["percentage"]["value"]}
+        told["delay"] = {
+            "fixed": fault["delay"]["fixedDelay"],
+            "percent": fault["delay"]["percentage"]["value"],
+        }
     if "abort" in fault:
-        told["abort"] = {"httpStatus": fault["abort"]["httpStatus"], "percent": fault["abort"]["percentage"]["value"]}
+        told["abort"] = {
+            "httpStatus": fault["abort"]["httpStatus"],
+            "percent": fault["abort"]["percentage"]["value"],
+        }
     return told
 
 
@@ -170,21 +235,30 @@ def _matches(match: Body, asked: Asked) -> bool:
     assert not unknown, f"the evaluator does not know {unknown}"
     request, client = asked.request, asked.client
     answers = [
-        "uri" not in match or _text(match["uri"], request.path, ignore_case=match.get("ignoreUriCase", False)),
+        "uri" not in match
+        or _text(match["uri"], request.path, ignore_case=match.get("ignoreUriCase", False)),
         "method" not in match or _text(match["method"], request.method),
         match.get("port", asked.port) == asked.port,
         "authority" not in match or _text(match["authority"], request.host),
         match.get("sourceLabels", {}).items() <= client.labels.items(),
         match.get("sourceNamespace", client.namespace) == client.namespace,
-        all(name in request.headers and _text(m, request.headers[name]) for name, m in match.get("headers", {}).items()),
+        all(
+            name in request.headers and _text(m, request.headers[name])
+            for name, m in match.get("headers", {}).items()
+        ),
         not any(_met(m, request.headers.get(name)) for name, m in match.get("withoutHeaders", {}).items()),
-        all(name in request.query and _text(m, request.query[name]) for name, m in match.get("queryParams", {}).items()),
+        all(
+            name in request.query and _text(m, request.query[name])
+            for name, m in match.get("queryParams", {}).items()
+        ),
     ]
     return all(answers)
 
 
 def _met(match: Body, value: str | None) -> bool:
-    """Presence asks whether the header is there; everything else takes an absent one for the empty text (route.go)."""
+    """Presence asks whether the header is there; everything else takes an absent one for the empty text
+    (route.go).
+    """
     return _text(match, value or "") if match else value is not None
 
 

@@ -1,4 +1,6 @@
-"""How long the soundness tests search. GITMESH_SOUNDNESS=N multiplies their examples, and then seeds differ from run to run."""
+"""How long the soundness tests search. GITMESH_SOUNDNESS=N multiplies their examples, and then seeds differ
+from run to run.
+"""
 
 from __future__ import annotations
 

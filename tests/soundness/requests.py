@@ -10,7 +10,9 @@ from gitmesh.model.facts import Workload
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """Who calls: a pod of some cluster. `trust_domain` is None for a caller that shows no identity (plaintext)."""
+    """Who calls: a pod of some cluster. `trust_domain` is None for a caller that shows no identity
+    (plaintext).
+    """
 
     cluster: str
     namespace: str
@@ -22,7 +24,11 @@ class Client:
     @property
     def principal(self) -> str | None:
         """As Istio writes it, without spiffe://."""
-        return None if self.trust_domain is None else f"{self.trust_domain}/ns/{self.namespace}/sa/{self.account}"
+        return (
+            None
+            if self.trust_domain is None
+            else f"{self.trust_domain}/ns/{self.namespace}/sa/{self.account}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
-"""Random TrafficPolicies, as YAML gives them, and requests that tell them apart. Every choice is drawn from one `Random`, so that a
-seed gives the same policies always, and hypothesis can draw (and shrink) them as well."""
+"""Random TrafficPolicies, as YAML gives them, and requests that tell them apart. Every choice is drawn from
+one `Random`, so that a seed gives the same policies always, and hypothesis can draw (and shrink) them as
+well.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,25 @@ _PREFIXES: tuple[Document, ...] = (
     *({"stringPrefix": path} for path in ("/api", "/ap", "/api/")),
 )
 _OTHER: tuple[Document, ...] = ({"suffix": "x"}, {"suffix": ".php"}, {"regex": "/a.*"}, {"regex": "/api"})
-_FORMS: tuple[Document, ...] = ({"exact": "a"}, {"prefix": "a"}, {"suffix": "b"}, {"regex": "a?"}, {"present": True}, {"exact": ""})
-_QUERIES: tuple[Document, ...] = ({"name": "q", "exact": "1"}, {"name": "q", "present": True}, {"name": "Q", "regex": "1|2"})
-_AUTHORITIES: tuple[Document, ...] = ({"exact": "r.shop"}, {"prefix": "r"}, {"suffix": "shop"}, {"regex": "r\\..*"})
+_FORMS: tuple[Document, ...] = (
+    {"exact": "a"},
+    {"prefix": "a"},
+    {"suffix": "b"},
+    {"regex": "a?"},
+    {"present": True},
+    {"exact": ""},
+)
+_QUERIES: tuple[Document, ...] = (
+    {"name": "q", "exact": "1"},
+    {"name": "q", "present": True},
+    {"name": "Q", "regex": "1|2"},
+)
+_AUTHORITIES: tuple[Document, ...] = (
+    {"exact": "r.shop"},
+    {"prefix": "r"},
+    {"suffix": "shop"},
+    {"regex": "r\\..*"},
+)
 _SOURCES: tuple[Document, ...] = (
     {"all": True},
     {"namespaces": ["shop"]},
@@ -33,7 +51,10 @@ _SOURCES: tuple[Document, ...] = (
     {"clusters": ["east"]},
     {"clusters": ["west"], "labels": {"app": "a"}},
 )
-_ACCOUNTS: tuple[Document, ...] = ({"serviceAccounts": ["default"]}, {"serviceAccounts": ["web"], "namespaces": ["bank"]})
+_ACCOUNTS: tuple[Document, ...] = (
+    {"serviceAccounts": ["default"]},
+    {"serviceAccounts": ["web"], "namespaces": ["bank"]},
+)
 _DESTINATIONS: tuple[Document, ...] = (
     {"all": True},
     {"name": "r"},
@@ -79,7 +100,11 @@ _SINGLE: Mapping[str, Sequence[Any]] = {
             "allowHeaders": ["X-A"],
             "maxAge": "60s",
         },
-        {"allowOrigins": [{"exact": "https://a.example"}], "exposeHeaders": ["x-a", "X-B"], "allowCredentials": True},
+        {
+            "allowOrigins": [{"exact": "https://a.example"}],
+            "exposeHeaders": ["x-a", "X-B"],
+            "allowCredentials": True,
+        },
     ),
     "headers": _CHANGES,
 }
@@ -93,7 +118,9 @@ _CONNECTION: Mapping[str, Sequence[Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """What policies may say: `single` and `connection` are fields with their values, `ports` what a match may name."""
+    """What policies may say: `single` and `connection` are fields with their values, `ports` what a match may
+    name.
+    """
 
     destinations: Sequence[Document] = _DESTINATIONS
     sources: Sequence[Document] = _SOURCES
@@ -139,7 +166,12 @@ class Traffic:
         if self._chance(3):
             spec["priority"] = self.random.randint(-1, 2)
         metadata = {"name": name, "namespace": self._one(self.words.namespaces)}
-        return {"apiVersion": "gitmesh.io/v1alpha1", "kind": "TrafficPolicy", "metadata": metadata, "spec": spec}
+        return {
+            "apiVersion": "gitmesh.io/v1alpha1",
+            "kind": "TrafficPolicy",
+            "metadata": metadata,
+            "spec": spec,
+        }
 
     def _chance(self, one_in: int) -> bool:
         return self.random.randrange(one_in) == one_in - 1
@@ -161,7 +193,9 @@ class Traffic:
 
     def _fields(self, matches: Sequence[Document]) -> Document:
         """Request fields; a prefix is replaced only where every match has one."""
-        prefixed = bool(matches) and all(match.get("path", {}).keys() & {"prefix", "stringPrefix"} for match in matches)
+        prefixed = bool(matches) and all(
+            match.get("path", {}).keys() & {"prefix", "stringPrefix"} for match in matches
+        )
         fields = self._values(self.words.single) if not self._chance(4) else {}
         if self._chance(3):
             fields["rewrite"] = {"disabled": True} if self._chance(6) else self._rewrite(prefixed)
@@ -169,21 +203,33 @@ class Traffic:
             fields["mirror"] = {"disabled": True} if self._chance(6) else self._mirrors()
         if self._chance(3) or not fields:
             kind, make = self._one(
-                (("split", self._split), ("redirect", lambda: self._redirect(prefixed)), ("directResponse", self._response))
+                (
+                    ("split", self._split),
+                    ("redirect", lambda: self._redirect(prefixed)),
+                    ("directResponse", self._response),
+                )
             )
             fields[kind] = {"disabled": True} if self._chance(6) else make()
         return fields
 
     def _split(self) -> list[Document]:
         count = self.random.randint(1, 3)
-        shares = [{"destination": dict(self._one(self.words.references)), "weight": self._one((1, 3, 90, 0))} for _ in range(count)]
+        shares = [
+            {"destination": dict(self._one(self.words.references)), "weight": self._one((1, 3, 90, 0))}
+            for _ in range(count)
+        ]
         shares[0]["weight"] = shares[0]["weight"] or 1
         for share in shares:
             share.update({"headers": self._one(self.words.changes)} if self._chance(5) else {})
         return shares
 
     def _mirrors(self) -> list[Document]:
-        return self._some(lambda: {"destination": dict(self._one(self.words.references)), "percent": self._one(self.words.percents)})
+        return self._some(
+            lambda: {
+                "destination": dict(self._one(self.words.references)),
+                "percent": self._one(self.words.percents),
+            }
+        )
 
     def _path_change(self, prefixed: bool) -> Document:
         if prefixed and not self._chance(4):
@@ -224,7 +270,11 @@ class Traffic:
 
     def _headers(self) -> list[Document]:
         found = self._some(
-            lambda: {"name": self._one(("X-One", "x-two")), **self._one(_FORMS), **({"invert": True} if self._chance(3) else {})}
+            lambda: {
+                "name": self._one(("X-One", "x-two")),
+                **self._one(_FORMS),
+                **({"invert": True} if self._chance(3) else {}),
+            }
         )
         return found if len({header["name"] for header in found}) == len(found) else found[:1]
 

@@ -1,4 +1,6 @@
-"""Who is admitted, by shared/api.md alone: brute force over policies as YAML gives them. Nothing of the product's resolver is used."""
+"""Who is admitted, by shared/api.md alone: brute force over policies as YAML gives them. Nothing of the
+product's resolver is used.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,11 @@ _address = lru_cache(ipaddress.ip_address)
 def behind(service: Service, facts: ClusterFacts) -> list[Workload]:
     """The workloads whose pods a Service selects; one without selector selects none."""
     selector = service.selector.items()
-    return [w for w in facts.workloads if selector and w.namespace == service.namespace and selector <= w.labels.items()]
+    return [
+        w
+        for w in facts.workloads
+        if selector and w.namespace == service.namespace and selector <= w.labels.items()
+    ]
 
 
 def target(port: ServicePort, workload: Workload) -> int | None:
@@ -40,13 +46,18 @@ def pairs(service: Service, facts: ClusterFacts) -> Iterator[tuple[ServicePort, 
 
 def selects(policy: Document, cluster: str, service: Service) -> bool:
     """Whether one item of `destinations` means this Service of this cluster."""
-    return any(_destination(item, policy["metadata"]["namespace"], cluster, service) for item in policy["spec"]["destinations"])
+    return any(
+        _destination(item, policy["metadata"]["namespace"], cluster, service)
+        for item in policy["spec"]["destinations"]
+    )
 
 
 def _destination(item: Document, namespace: str, cluster: str, service: Service) -> bool:
     if cluster not in item.get("clusters", [cluster]):
         return False
-    if "name" in item and (item["name"] != service.name or service.namespace not in item.get("namespaces", [namespace])):
+    if "name" in item and (
+        item["name"] != service.name or service.namespace not in item.get("namespaces", [namespace])
+    ):
         return False
     if service.namespace not in item.get("namespaces", [service.namespace]):
         return False
@@ -55,22 +66,28 @@ def _destination(item: Document, namespace: str, cluster: str, service: Service)
 
 @dataclass(frozen=True)
 class Pair:
-    """A container port of a pod: the policies that select a Service which reaches it, and by which Service ports."""
+    """A container port of a pod: the policies that select a Service which reaches it, and by which Service
+    ports.
+    """
 
     reached: tuple[ServicePort, ...]
     selecting: tuple[tuple[Document, tuple[ServicePort, ...]], ...]
 
     def by(self, action: str) -> Iterator[tuple[Document, tuple[ServicePort, ...]]]:
         """The AccessPolicies with this action."""
-        return ((policy, ports) for policy, ports in self.selecting if policy["spec"].get("action", "Allow") == action)
+        return (
+            (policy, ports)
+            for policy, ports in self.selecting
+            if policy["spec"].get("action", "Allow") == action
+        )
 
 
 @dataclass(frozen=True)
 class Unified:
     """A set of policies over a world: cluster -> what is there.
 
-    `closed`: an identity bound to a cluster that shares its trust domain cannot be expressed, so an Allow admits nobody for it, and
-    a Deny denies everybody (the security law).
+    `closed`: an identity bound to a cluster that shares its trust domain cannot be expressed, so an Allow
+    admits nobody for it, and a Deny denies everybody (the security law).
     """
 
     policies: Sequence[Document]
@@ -108,7 +125,12 @@ class Unified:
 
     def _find_pair(self, cluster: str, workload: Workload, port: int) -> Pair:
         facts = self.world[cluster]
-        reached = [(s, p) for s in facts.services for p, w, number in pairs(s, facts) if w == workload and number == port]
+        reached = [
+            (s, p)
+            for s in facts.services
+            for p, w, number in pairs(s, facts)
+            if w == workload and number == port
+        ]
         selecting = []
         for policy in self.of_kind("AccessPolicy"):
             ports = tuple(p for service, p in reached if selects(policy, cluster, service))
@@ -116,23 +138,39 @@ class Unified:
                 selecting.append((policy, ports))
         return Pair(tuple(p for _, p in reached), tuple(selecting))
 
-    def _says(self, policy: Document, ports: Sequence[ServicePort], call: Call, client: Client, action: str, mode: str) -> bool:
+    def _says(
+        self,
+        policy: Document,
+        ports: Sequence[ServicePort],
+        call: Call,
+        client: Client,
+        action: str,
+        mode: str,
+    ) -> bool:
         """Whether the policy means this caller and request."""
-        if not self._means(policy["spec"]["sources"], policy, client, deny=action == "Deny", strict=mode == "Strict"):
+        if not self._means(
+            policy["spec"]["sources"], policy, client, deny=action == "Deny", strict=mode == "Strict"
+        ):
             return False
         rules = policy["spec"].get("rules")
         return rules is None or any(_rule(rule, ports, call.request) for rule in rules)
 
     def _default(self, call: Call, client: Client, pair: Pair) -> bool:
         owner = self.owner(call.cluster, call.workload.mesh)
-        if owner is None or owner["spec"].get("accessDefault", "MeshDefault") != "Deny" or call.workload.gateway:
+        if (
+            owner is None
+            or owner["spec"].get("accessDefault", "MeshDefault") != "Deny"
+            or call.workload.gateway
+        ):
             return True
         exempt = owner["spec"].get("accessExempt")
         if exempt is None:
             return False
         if "ports" in exempt and not _names(exempt["ports"], pair.reached):
             return False
-        return "sources" not in exempt or self._means(exempt["sources"], owner, client, deny=False, strict=False)
+        return "sources" not in exempt or self._means(
+            exempt["sources"], owner, client, deny=False, strict=False
+        )
 
     # --- meshes
 
@@ -140,7 +178,9 @@ class Unified:
         """The VirtualMesh of a mesh."""
         if (cluster, mesh) not in self._owners:
             mine = (
-                p for p in self.of_kind("VirtualMesh") if any(_mesh(m, cluster, self.world[cluster], mesh) for m in p["spec"]["meshes"])
+                p
+                for p in self.of_kind("VirtualMesh")
+                if any(_mesh(m, cluster, self.world[cluster], mesh) for m in p["spec"]["meshes"])
             )
             self._owners[cluster, mesh] = next(mine, None) if mesh else None
         return self._owners[cluster, mesh]
@@ -154,7 +194,12 @@ class Unified:
 
     def trust_domains(self, cluster: str | None = None) -> set[str]:
         """Of the managed meshes, of one cluster or of all."""
-        return {m.trust_domain for name, facts in self.world.items() if cluster in (None, name) for m in facts.meshes}
+        return {
+            m.trust_domain
+            for name, facts in self.world.items()
+            if cluster in (None, name)
+            for m in facts.meshes
+        }
 
     def own_domains(self, cluster: str) -> set[str]:
         """Trust domains of the cluster that no other has."""
@@ -166,13 +211,23 @@ class Unified:
 
     def _said(self, names: Document, client: Client) -> bool:
         """Whether a client of the named cluster, if one is named, can be told from those of the others."""
-        return not self.closed or not names.keys() & {"cluster", "clusters"} or client.trust_domain in self.own_domains(client.cluster)
+        return (
+            not self.closed
+            or not names.keys() & {"cluster", "clusters"}
+            or client.trust_domain in self.own_domains(client.cluster)
+        )
 
-    def _means(self, items: Iterable[Document], policy: Document, client: Client, *, deny: bool, strict: bool) -> bool:
-        return any(self._identity(item, policy["metadata"]["namespace"], client, deny, strict) for item in items)
+    def _means(
+        self, items: Iterable[Document], policy: Document, client: Client, *, deny: bool, strict: bool
+    ) -> bool:
+        return any(
+            self._identity(item, policy["metadata"]["namespace"], client, deny, strict) for item in items
+        )
 
     def _identity(self, item: Document, namespace: str, client: Client, deny: bool, strict: bool) -> bool:
-        """A Deny by identity means callers without identity too, unless mTLS is strict, and strangers of the same name."""
+        """A Deny by identity means callers without identity too, unless mTLS is strict, and strangers of the
+        same name.
+        """
         address = _address(client.ip)
         if "ipBlocks" in item and not any(address in _network(block) for block in item["ipBlocks"]):
             return False
@@ -180,7 +235,10 @@ class Unified:
             return False
         if not {"serviceAccounts", "namespaces", "clusters", "authenticated"} & item.keys():
             return True
-        bound = {*item.get("clusters", ()), *(a["cluster"] for a in item.get("serviceAccounts", ()) if "cluster" in a)}
+        bound = {
+            *item.get("clusters", ()),
+            *(a["cluster"] for a in item.get("serviceAccounts", ()) if "cluster" in a),
+        }
         if self.closed and deny and any(not self._told_apart(name) for name in bound):
             return True
         if client.trust_domain is None:
@@ -190,13 +248,24 @@ class Unified:
         if not deny and client.trust_domain not in self.trust_domains(client.cluster):
             return False
         if "serviceAccounts" in item:
-            return any(_account(account, namespace, client) and self._said(account, client) for account in item["serviceAccounts"])
-        here = client.namespace in item.get("namespaces", [client.namespace]) and client.cluster in item.get("clusters", [client.cluster])
+            return any(
+                _account(account, namespace, client) and self._said(account, client)
+                for account in item["serviceAccounts"]
+            )
+        here = client.namespace in item.get("namespaces", [client.namespace]) and client.cluster in item.get(
+            "clusters", [client.cluster]
+        )
         return here and self._said(item, client)
 
 
 def _stripped(client: Client) -> Client:
-    return Client(cluster=client.cluster, namespace=client.namespace, account=client.account, trust_domain=None, ip=client.ip)
+    return Client(
+        cluster=client.cluster,
+        namespace=client.namespace,
+        account=client.account,
+        trust_domain=None,
+        ip=client.ip,
+    )
 
 
 def _account(account: Document, namespace: str, client: Client) -> bool:
@@ -208,7 +277,9 @@ def _mesh(reference: Document, cluster: str, facts: ClusterFacts, mesh: str) -> 
     selector = reference.get("selector")
     if selector is None:
         return bool(reference["cluster"] == cluster and reference.get("name", mesh) == mesh)
-    return cluster in selector.get("clusters", [cluster]) and bool(selector.get("labels", {}).items() <= facts.labels.items())
+    return cluster in selector.get("clusters", [cluster]) and bool(
+        selector.get("labels", {}).items() <= facts.labels.items()
+    )
 
 
 def _names(references: Iterable[int | str], ports: Iterable[ServicePort]) -> bool:
@@ -249,6 +320,8 @@ def _host(text: str, host: str) -> bool:
 def _header(header: Document, headers: Mapping[str, str]) -> bool:
     value = headers.get(header["name"].lower())
     met = value is not None and (
-        value == header.get("exact", value) and value.startswith(header.get("prefix", "")) and value.endswith(header.get("suffix", ""))
+        value == header.get("exact", value)
+        and value.startswith(header.get("prefix", ""))
+        and value.endswith(header.get("suffix", ""))
     )
     return met is not header.get("invert", False)

@@ -1,4 +1,6 @@
-"""What the values of TrafficPolicy's fields mean for one request, in one normal form that can be compared (shared/api.md alone)."""
+"""What the values of TrafficPolicy's fields mean for one request, in one normal form that can be compared
+(shared/api.md alone).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a value is looked at: the requested Service, port and path, and the path condition of the rule that says it."""
+    """Where a value is looked at: the requested Service, port and path, and the path condition of the rule
+    that says it.
+    """
 
     facts: ClusterFacts
     service: Service
@@ -49,7 +53,9 @@ def milliseconds(text: str) -> int:
 
 
 def new_path(change: Document, place: Place) -> str:
-    """A whole path, or the matched prefix replaced: whole segments with their slash, a stringPrefix by characters."""
+    """A whole path, or the matched prefix replaced: whole segments with their slash, a stringPrefix by
+    characters.
+    """
     if "replaceFullPath" in change:
         return str(change["replaceFullPath"])
     new = str(change["replacePrefixMatch"])
@@ -68,12 +74,17 @@ def _with_path(defaults: Document) -> Callable[[Document, Place], Any]:
 
 
 def _split(value: Iterable[Document], place: Place) -> Any:
-    """Shares of the whole; what two items send to one place with the same headers is one share, and what gets nothing is none."""
+    """Shares of the whole; what two items send to one place with the same headers is one share, and what gets
+    nothing is none.
+    """
     items = [item for item in value if item.get("weight", 1)]
     total = sum(item.get("weight", 1) for item in items)
     shares: dict[Any, Fraction] = {}
     for item in items:
-        changes = tuple((*name, tuple(sorted(change.items()))) for name, change in headers(item.get("headers", {})).items())
+        changes = tuple(
+            (*name, tuple(sorted(change.items())))
+            for name, change in headers(item.get("headers", {})).items()
+        )
         share = (target(item["destination"], place), changes)
         shares[share] = shares.get(share, Fraction(0)) + Fraction(item.get("weight", 1), total)
     return sorted(shares.items())
@@ -110,7 +121,11 @@ def _fault(value: Document, _: Place) -> Any:
 
 
 def _cors(value: Document, _: Place) -> Any:
-    lower = {name: sorted(map(str.lower, value[name])) for name in ("allowHeaders", "exposeHeaders") if name in value}
+    lower = {
+        name: sorted(map(str.lower, value[name]))
+        for name in ("allowHeaders", "exposeHeaders")
+        if name in value
+    }
     return {"allowCredentials": False, **plain({**value, **lower})}
 
 

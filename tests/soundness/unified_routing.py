@@ -1,4 +1,6 @@
-"""What is decided for a request, by shared/api.md (TrafficPolicy, Precedence) alone: every rule is tried, the greatest wins."""
+"""What is decided for a request, by shared/api.md (TrafficPolicy, Precedence) alone: every rule is tried, the
+greatest wins.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from tests.soundness.unified_fields import Place, effect, headers
 
 Document: TypeAlias = Mapping[str, Any]
 Decision: TypeAlias = dict[Any, Any]
-"""Field -> its value in normal form (unified_fields); ("headers", side, name) -> what is done to the header."""
+"""Field -> its value in normal form (unified_fields); ("headers", side, name) -> what is done to the header.
+"""
 
 ROUTING = ("split", "redirect", "directResponse")
 OTHERS = ("rewrite", "fault", "timeout", "retries", "cors", "mirror")
@@ -42,7 +45,13 @@ class Asked:
 
     def place(self, condition: Document) -> Place:
         """For the values of a rule with this path condition."""
-        return Place(facts=self.facts, service=self.service, port=self.port, path=self.request.path, condition=condition)
+        return Place(
+            facts=self.facts,
+            service=self.service,
+            port=self.port,
+            path=self.request.path,
+            condition=condition,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +74,9 @@ def decided(policies: Sequence[Document], asked: Asked) -> Decision:
     best: dict[Any, Said] = {}
     for one in left:
         best[one.field] = max(best.get(one.field, one), one, key=lambda each: each.key)
-    tied = [one.field for one in left if one.key == best[one.field].key and one.value != best[one.field].value]
+    tied = [
+        one.field for one in left if one.key == best[one.field].key and one.value != best[one.field].value
+    ]
     if tied:
         raise AmbiguousError(str(tied))
     return {field: one.value for field, one in best.items() if one.value != DISABLED}
@@ -80,7 +91,11 @@ def _differs(one: Said, end: Any, said: Sequence[Said]) -> bool:
 def _said(policies: Sequence[Document], asked: Asked) -> Iterator[Said]:
     for policy in policies:
         spec = policy["spec"]
-        destinations = [_form(d, _DESTINATIONS) for d in spec["destinations"] if _selects(d, policy["metadata"]["namespace"], asked)]
+        destinations = [
+            _form(d, _DESTINATIONS)
+            for d in spec["destinations"]
+            if _selects(d, policy["metadata"]["namespace"], asked)
+        ]
         sources = [_form(s, _SOURCES) for s in spec.get("sources", [{}]) if _sends(s, asked)]
         for match in spec.get("matches", [{}]):
             if destinations and sources and _matches(match, asked):
@@ -94,11 +109,17 @@ def _fields(spec: Document, place: Place) -> Iterator[tuple[Any, Any]]:
     for name in (*ROUTING, *OTHERS, *CONNECTION):
         if name in spec:
             value = DISABLED if spec[name] == DISABLED else effect(name, spec[name], place)
-            yield ("routing", value if value == DISABLED else {name: value}) if name in ROUTING else (name, value)
+            yield (
+                ("routing", value if value == DISABLED else {name: value})
+                if name in ROUTING
+                else (name, value)
+            )
     if spec.get("headers") == DISABLED:
         yield NO_MORE_HEADERS, DISABLED
     elif "headers" in spec:
-        yield from ((("headers", side, name), value) for (side, name), value in headers(spec["headers"]).items())
+        yield from (
+            (("headers", side, name), value) for (side, name), value in headers(spec["headers"]).items()
+        )
 
 
 def _form(item: Document, forms: Sequence[str]) -> int:
@@ -130,7 +151,13 @@ def _rank(match: Document) -> tuple[Any, ...]:
     """Path form and length, header and query conditions, method, authority, port."""
     path = match.get("path", {})
     form = next((name for name in _PATHS if name in path), "")
-    length = len(path[form].rstrip("/") or "/") if form == "prefix" else len(path[form]) if form == "stringPrefix" else 0
+    length = (
+        len(path[form].rstrip("/") or "/")
+        if form == "prefix"
+        else len(path[form])
+        if form == "stringPrefix"
+        else 0
+    )
     place = _PATHS.index(form) + 1 if form else 0
     return (
         place,
@@ -152,14 +179,22 @@ def _matches(match: Document, asked: Asked) -> bool:
         and ("port" not in match or match["port"] in (port.number, port.name))
         and ("authority" not in match or _text(match["authority"], request.host))
         and all(_header(h, request.headers) for h in match.get("headers", ()))
-        and all(q["name"] in request.query and _text(q, request.query[q["name"]]) for q in match.get("queryParams", ()))
+        and all(
+            q["name"] in request.query and _text(q, request.query[q["name"]])
+            for q in match.get("queryParams", ())
+        )
     )
 
 
 def _path(condition: Document, path: str) -> bool:
     if condition.get("ignoreCase"):
-        lowered = {name: value.lower() for name, value in condition.items() if name not in ("ignoreCase", "regex")}
-        return _path({**lowered, **({"regex": f"(?i){condition['regex']}"} if "regex" in condition else {})}, path.lower())
+        lowered = {
+            name: value.lower() for name, value in condition.items() if name not in ("ignoreCase", "regex")
+        }
+        return _path(
+            {**lowered, **({"regex": f"(?i){condition['regex']}"} if "regex" in condition else {})},
+            path.lower(),
+        )
     if "prefix" in condition:
         whole = condition["prefix"].rstrip("/")
         return path == whole or path.startswith(f"{whole}/")

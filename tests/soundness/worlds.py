@@ -1,4 +1,6 @@
-"""Random small worlds: clusters with Services that share pods, named target ports, pods without proxy, gateways, trust domains."""
+"""Random small worlds: clusters with Services that share pods, named target ports, pods without proxy,
+gateways, trust domains.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,12 @@ _PORTS = (
     ServicePort(number=83, name="tcp", target=9090, protocol="tcp"),
     ServicePort(number=84, name="more", target=7070, protocol="grpc"),
 )
-_SELECTORS: tuple[Mapping[str, str], ...] = ({"app": "a"}, {"app": "b"}, {"tier": "x"}, {"app": "a", "tier": "x"})
+_SELECTORS: tuple[Mapping[str, str], ...] = (
+    {"app": "a"},
+    {"app": "b"},
+    {"tier": "x"},
+    {"app": "a", "tier": "x"},
+)
 _NAMED: tuple[Mapping[str, int], ...] = (
     {},
     {"web": 8080},
@@ -48,14 +55,19 @@ _services = st.builds(
     name=st.sampled_from(("r", "s", "t")),
     labels=st.fixed_dictionaries({}, optional={"team": st.sampled_from(("red", "blue"))}),
     selector=st.sampled_from(_SELECTORS),
-    ports=st.lists(st.sampled_from(_PORTS), min_size=1, max_size=2, unique_by=lambda port: port.number).map(tuple),
+    ports=st.lists(st.sampled_from(_PORTS), min_size=1, max_size=2, unique_by=lambda port: port.number).map(
+        tuple
+    ),
 )
 
 
 def _proxied(workload: Workload, meshes: tuple[str, ...]) -> Workload:
     """Its mesh is one that the cluster has; a gateway has a proxy."""
     mesh = workload.mesh if workload.mesh in (*meshes, "") else "istio"
-    fields = {name: getattr(workload, name) for name in ("kind", "namespace", "name", "labels", "service_account", "ports", "pods")}
+    fields = {
+        name: getattr(workload, name)
+        for name in ("kind", "namespace", "name", "labels", "service_account", "ports", "pods")
+    }
     return Workload(**fields, mesh="istio" if workload.gateway else mesh, gateway=workload.gateway)
 
 
@@ -69,11 +81,23 @@ def clusters(draw: st.DrawFn, name: str, domains: tuple[str, ...]) -> ClusterFac
         cluster=name,
         labels={"region": name},
         meshes=tuple(
-            Mesh(translator="istio", name=each, version="1.30.3", namespace=_ROOT, root_namespace=_ROOT, trust_domain=domain)
+            Mesh(
+                translator="istio",
+                name=each,
+                version="1.30.3",
+                namespace=_ROOT,
+                root_namespace=_ROOT,
+                trust_domain=domain,
+            )
             for each in names
         ),
         workloads=tuple(sorted((_proxied(w, names) for w in found), key=lambda w: w.key)),
-        services=tuple(sorted(draw(st.lists(_services, min_size=1, max_size=3, unique_by=lambda s: s.key)), key=lambda s: s.key)),
+        services=tuple(
+            sorted(
+                draw(st.lists(_services, min_size=1, max_size=3, unique_by=lambda s: s.key)),
+                key=lambda s: s.key,
+            )
+        ),
         service_accounts=frozenset((namespace, account) for namespace in NAMESPACES for account in ACCOUNTS),
     )
 
@@ -88,15 +112,24 @@ def worlds(draw: st.DrawFn) -> dict[str, ClusterFacts]:
 
 
 def clients(world: Mapping[str, ClusterFacts]) -> tuple[Client, ...]:
-    """Every account of every cluster, each from two addresses; one of a stranger's trust domain; one without identity."""
+    """Every account of every cluster, each from two addresses; one of a stranger's trust domain; one without
+    identity.
+    """
     found = []
     for cluster, facts in sorted(world.items()):
         domain = facts.meshes[0].trust_domain
         for namespace in NAMESPACES:
-            found += [Client(cluster=cluster, namespace=namespace, account=account, trust_domain=domain) for account in ACCOUNTS]
-        found.append(Client(cluster=cluster, namespace="shop", account="web", trust_domain=domain, ip="192.168.7.1"))
+            found += [
+                Client(cluster=cluster, namespace=namespace, account=account, trust_domain=domain)
+                for account in ACCOUNTS
+            ]
+        found.append(
+            Client(cluster=cluster, namespace="shop", account="web", trust_domain=domain, ip="192.168.7.1")
+        )
         found.append(Client(cluster=cluster, namespace="shop", account="web", trust_domain=None))
-        found.append(Client(cluster=cluster, namespace="shop", account="web", trust_domain=None, ip="192.168.7.1"))
+        found.append(
+            Client(cluster=cluster, namespace="shop", account="web", trust_domain=None, ip="192.168.7.1")
+        )
     found.append(Client(cluster="elsewhere", namespace="shop", account="web", trust_domain="evil.example"))
     return tuple(found)
 

@@ -1,4 +1,6 @@
-"""The state of an older version (README.md beside this), laid out to be taken over: as directory clusters, or on API servers."""
+"""The state of an older version (README.md beside this), laid out to be taken over: as directory clusters, or
+on API servers.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ Body: TypeAlias = dict[str, Any]
 
 @dataclass
 class Taken(Shop):
-    """The repository with its status branch, and the configuration; directory clusters, unless others are given."""
+    """The repository with its status branch, and the configuration; directory clusters, unless others are
+    given.
+    """
 
     clusters: Sequence[Mapping[str, Any]] = ()
     commit_id: str = field(init=False)
@@ -31,7 +35,9 @@ class Taken(Shop):
     def __post_init__(self) -> None:
         self.repo = Repo(self.root / "policies.git")
         self.commit_id = self.repo.commit(files("policies", "policies/"), subject="Policies of the shop")
-        self.repo.commit(files("status"), branch=STATUS, subject=(HERE / "status-message.txt").read_text(encoding="utf-8"))
+        self.repo.commit(
+            files("status"), branch=STATUS, subject=(HERE / "status-message.txt").read_text(encoding="utf-8")
+        )
         for name in CLUSTERS:
             shutil.copytree(HERE / "clusters" / name, self.root / "clusters" / name)
         self.configure()
@@ -65,7 +71,11 @@ class Taken(Shop):
 def files(folder: str, prefix: str = "") -> dict[str, str]:
     """Path -> content below a folder of the state."""
     root = HERE / folder
-    return {prefix + str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        prefix + str(path.relative_to(root)): path.read_text(encoding="utf-8")
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 def world(cluster: str) -> list[Body]:
@@ -75,20 +85,30 @@ def world(cluster: str) -> list[Body]:
 
 def written(cluster: str) -> list[Body]:
     """The objects that the older version wrote."""
-    return [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted((HERE / "clusters" / cluster).glob("*/*.istio.io/*.yaml"))]
+    return [
+        yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in sorted((HERE / "clusters" / cluster).glob("*/*.istio.io/*.yaml"))
+    ]
 
 
 def ledger(cluster: str) -> Body:
     """The ledger that the older version wrote."""
-    found: Body = json.loads((HERE / "clusters" / cluster / ".gitmesh" / "ledger.yaml").read_text(encoding="utf-8"))
+    found: Body = json.loads(
+        (HERE / "clusters" / cluster / ".gitmesh" / "ledger.yaml").read_text(encoding="utf-8")
+    )
     return found
 
 
 def install(server: ApiServer, cluster: str) -> None:
-    """The same state on an API server, as the older version left it there: its field manager, its ConfigMap, that server's uids."""
+    """The same state on an API server, as the older version left it there: its field manager, its ConfigMap,
+    that server's uids.
+    """
     server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}})
     server.apply(world(cluster))
-    uids = {place(body): body["metadata"]["uid"] for body in server.apply(written(cluster), field_manager="gitmesh")}
+    uids = {
+        place(body): body["metadata"]["uid"]
+        for body in server.apply(written(cluster), field_manager="gitmesh")
+    }
     known = ledger(cluster)
     kube_system = server.get("v1", "Namespace", "", "kube-system")
     assert kube_system is not None
@@ -99,7 +119,9 @@ def install(server: ApiServer, cluster: str) -> None:
     labels = {"app.kubernetes.io/managed-by": "gitmesh", "gitmesh.io/instance": "shop"}
     meta = {"name": "gitmesh-shop", "namespace": "gitmesh-system", "labels": labels}
     data = {"ledger.json": json.dumps(known, separators=(",", ":"))}
-    server.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}, field_manager="gitmesh")
+    server.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}, field_manager="gitmesh"
+    )
 
 
 def place(body: Body) -> tuple[str, str, str]:

@@ -1,4 +1,6 @@
-"""A small cluster written by hand: bookshop's Services with Istio sidecars, and a translator that only detects them."""
+"""A small cluster written by hand: bookshop's Services with Istio sidecars, and a translator that only
+detects them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ class FakeTranslator(FakeMesh):
     """Detects istiod by its label and sidecars by their container's name, as a plain module would."""
 
     name = "istio"
-    resources: Sequence[ApiKind] = (ApiKind(group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1", "v1beta1")),)
+    resources: Sequence[ApiKind] = (
+        ApiKind(
+            group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1", "v1beta1")
+        ),
+    )
     switches: frozenset[str] = frozenset()
 
     def configmaps(self, namespace: str, name: str) -> bool:
@@ -35,7 +41,10 @@ class FakeTranslator(FakeMesh):
         return tuple(self._mesh(deployment, objects) for deployment in found)
 
     def _mesh(self, deployment: Body, objects: ControlObjects) -> Mesh:
-        namespace, container = deployment["metadata"]["namespace"], deployment["spec"]["template"]["spec"]["containers"][0]
+        namespace, container = (
+            deployment["metadata"]["namespace"],
+            deployment["spec"]["template"]["spec"]["containers"][0],
+        )
         config = objects.configmaps.get((namespace, "istio"), {"data": {}})
         env = {item["name"]: item["value"] for item in container["env"]}
         version = container["image"].rpartition(":")[2]
@@ -46,16 +55,25 @@ class FakeTranslator(FakeMesh):
             revision=env.get("REVISION", ""),
             namespace=namespace,
             root_namespace=namespace,
-            trust_domain="cluster.local" if "trustDomain: cluster.local" in config["data"].get("mesh", "") else "",
+            trust_domain="cluster.local"
+            if "trustDomain: cluster.local" in config["data"].get("mesh", "")
+            else "",
         )
 
-    def member(self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
+    def member(
+        self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]
+    ) -> Membership | None:
         native = any(name == "istio-proxy" for name, _ in pod.init_containers)
         if not native and all(name != "istio-proxy" for name, _ in pod.containers):
             return None
         ports = (int(number) for number in pod.annotations.get("unseen", "").split())
         unseen = tuple(PortRange(first=port, last=port) for port in ports)
-        return Membership(mesh=meshes[0].name, gateway="router" in pod.args.get("istio-proxy", ()), native_sidecar=native, unguarded=unseen)
+        return Membership(
+            mesh=meshes[0].name,
+            gateway="router" in pod.args.get("istio-proxy", ()),
+            native_sidecar=native,
+            unguarded=unseen,
+        )
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         return Translation()
@@ -75,13 +93,19 @@ def thing(api_version: str, kind: str, name: str, namespace: str = "bookshop", *
         metadata["namespace"] = namespace
     owner = rest.pop("owner", None)
     if owner:
-        metadata["ownerReferences"] = [{"apiVersion": "apps/v1", "kind": owner[0], "name": owner[1], "uid": "u", "controller": True}]
+        metadata["ownerReferences"] = [
+            {"apiVersion": "apps/v1", "kind": owner[0], "name": owner[1], "uid": "u", "controller": True}
+        ]
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **rest}
 
 
 def app_spec(name: str, *, proxy: bool) -> dict[str, Any]:
     """A pod spec with one application container."""
-    app = {"name": name, "image": f"shop/{name}:1", "ports": [{"name": "http", "containerPort": 9080}, {"containerPort": 1}]}
+    app = {
+        "name": name,
+        "image": f"shop/{name}:1",
+        "ports": [{"name": "http", "containerPort": 9080}, {"containerPort": 1}],
+    }
     return {"serviceAccountName": name, "containers": [app, PROXY] if proxy else [app]}
 
 
@@ -104,8 +128,20 @@ def service(name: str, index: int = 0, version: str = "v1") -> list[dict[str, An
             },
         ),
         thing("v1", "ServiceAccount", name),
-        thing("apps/v1", "Deployment", f"{name}-{version}", labels=labels, spec={"replicas": 2, "template": template}),
-        thing("apps/v1", "ReplicaSet", f"{name}-{version}-6f9d", owner=("Deployment", f"{name}-{version}"), spec={"template": template}),
+        thing(
+            "apps/v1",
+            "Deployment",
+            f"{name}-{version}",
+            labels=labels,
+            spec={"replicas": 2, "template": template},
+        ),
+        thing(
+            "apps/v1",
+            "ReplicaSet",
+            f"{name}-{version}-6f9d",
+            owner=("Deployment", f"{name}-{version}"),
+            spec={"template": template},
+        ),
         *(
             thing(
                 "v1",
@@ -118,7 +154,13 @@ def service(name: str, index: int = 0, version: str = "v1") -> list[dict[str, An
             )
             for node in ("node-a", "node-b")
         ),
-        thing("discovery.k8s.io/v1", "EndpointSlice", f"{name}-x", addressType="IPv4", endpoints=[{"addresses": ["10.1.2.3"]}]),
+        thing(
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            f"{name}-x",
+            addressType="IPv4",
+            endpoints=[{"addresses": ["10.1.2.3"]}],
+        ),
     ]
 
 
@@ -128,12 +170,25 @@ def control_plane() -> list[dict[str, Any]]:
         "name": "discovery",
         "image": "docker.io/istio/pilot:1.30.3",
         "args": ["discovery"],
-        "env": [{"name": "REVISION", "value": "default"}, {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+        "env": [
+            {"name": "REVISION", "value": "default"},
+            {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+        ],
     }
-    template = {"metadata": {"labels": {"app": "istiod"}}, "spec": {"serviceAccountName": "istiod", "containers": [istiod]}}
+    template = {
+        "metadata": {"labels": {"app": "istiod"}},
+        "spec": {"serviceAccountName": "istiod", "containers": [istiod]},
+    }
     nodes = {
-        "node-a": {"topology.kubernetes.io/region": "eu", "topology.kubernetes.io/zone": "eu-1", "topology.istio.io/subzone": "rack"},
-        "node-b": {"failure-domain.beta.kubernetes.io/region": "eu", "failure-domain.beta.kubernetes.io/zone": "eu-2"},
+        "node-a": {
+            "topology.kubernetes.io/region": "eu",
+            "topology.kubernetes.io/zone": "eu-1",
+            "topology.istio.io/subzone": "rack",
+        },
+        "node-b": {
+            "failure-domain.beta.kubernetes.io/region": "eu",
+            "failure-domain.beta.kubernetes.io/zone": "eu-2",
+        },
     }
     kube_system = thing("v1", "Namespace", "kube-system", "")
     kube_system["metadata"]["uid"] = "11111111-2222-4333-8444-555555555555"
@@ -141,7 +196,14 @@ def control_plane() -> list[dict[str, Any]]:
         kube_system,
         thing("v1", "Namespace", "bookshop", "", labels={"istio-injection": "enabled"}),
         thing("v1", "Namespace", "istio-system", ""),
-        thing("apps/v1", "Deployment", "istiod", "istio-system", labels={"app": "istiod"}, spec={"template": template}),
+        thing(
+            "apps/v1",
+            "Deployment",
+            "istiod",
+            "istio-system",
+            labels={"app": "istiod"},
+            spec={"template": template},
+        ),
         thing("v1", "ConfigMap", "istio", "istio-system", data={"mesh": "trustDomain: cluster.local\n"}),
         thing("v1", "ConfigMap", "passwords", "bookshop", data={"root": "hunter2"}),
         *(thing("v1", "Node", name, "", labels=labels) for name, labels in nodes.items()),

@@ -20,21 +20,39 @@ CLUSTER, INSTANCE = "east", "shop"
 FAKE = Mesh(translator="fake", name="fake")
 
 
-def body(key: ObjectKey, spec: Mapping[str, Any], *, cluster: str = CLUSTER, instance: str = INSTANCE, marked: bool = True) -> bytes:
+def body(
+    key: ObjectKey,
+    spec: Mapping[str, Any],
+    *,
+    cluster: str = CLUSTER,
+    instance: str = INSTANCE,
+    marked: bool = True,
+) -> bytes:
     labels, annotations = marks(cluster, instance, key, ("TrafficPolicy/shop/p",))
     metadata: dict[str, Any] = {"name": key.name, "namespace": key.namespace}
     if marked:
         metadata |= {"labels": labels, "annotations": annotations}
-    return canonical({"apiVersion": f"{GROUP}/v1", "kind": key.kind, "metadata": metadata, "spec": dict(spec)})
+    return canonical(
+        {"apiVersion": f"{GROUP}/v1", "kind": key.kind, "metadata": metadata, "spec": dict(spec)}
+    )
 
 
 def want(name: str, **spec: Any) -> Manifest:
     key = rule(name)
     content = body(key, spec)
-    return Manifest(key=key, version="v1", phase=Phase.ROUTE, body=content, digest=digest(content), policies=("TrafficPolicy/shop/p",))
+    return Manifest(
+        key=key,
+        version="v1",
+        phase=Phase.ROUTE,
+        body=content,
+        digest=digest(content),
+        policies=("TrafficPolicy/shop/p",),
+    )
 
 
-def is_live(name: str, *, uid: str = "u1", marked: bool = True, extra: Mapping[str, str] | None = None, **spec: Any) -> Live:
+def is_live(
+    name: str, *, uid: str = "u1", marked: bool = True, extra: Mapping[str, str] | None = None, **spec: Any
+) -> Live:
     key = rule(name)
     content = decode(body(key, spec, marked=marked))
     content["metadata"].setdefault("annotations", {}).update(extra or {})
@@ -66,7 +84,13 @@ def plan(
     leaving: Iterable[str] = (),
     cluster: str = CLUSTER,
 ) -> Plan:
-    built = Build(cluster=cluster, manifests={m.key: m for m in wanted}, held=frozenset(map(rule, held)), complete=complete, meshes=meshes)
+    built = Build(
+        cluster=cluster,
+        manifests={m.key: m for m in wanted},
+        held=frozenset(map(rule, held)),
+        complete=complete,
+        meshes=meshes,
+    )
     entries = {rule(name): Entry(uid=uid, digest=(applied or {}).get(name, "")) for name in ledger}
     stored = Stored(ledger=Ledger(instance=INSTANCE, entries=entries), version=version, corrupt=corrupt)
     observed = Observed(cluster=cluster, live={one.key: one for one in live}, leaving=frozenset(leaving))

@@ -59,7 +59,9 @@ def test_it_is_believed_at_a_second_reading_when_the_pods_are_gone_too(world: Fo
     assert {"GM409"} <= set(codes(world.run()))
     report = world.run()
     assert "GM409" not in codes(report)
-    assert {one.code for one in report.diagnostics} == {"GM208"}, "the Service is elsewhere: what guards it here is not deleted unseen"
+    assert {one.code for one in report.diagnostics} == {"GM208"}, (
+        "the Service is elsewhere: what guards it here is not deleted unseen"
+    )
 
 
 def test_it_is_believed_when_somebody_approves_it(world: Folders) -> None:
@@ -71,7 +73,9 @@ def test_it_is_believed_when_somebody_approves_it(world: Folders) -> None:
     assert held.hold not in world.ledger("east")["holds"]
 
 
-@pytest.mark.parametrize(("file", "kind"), [("accounts", "ServiceAccount"), ("pods", "Pod"), ("namespaces", "Namespace")])
+@pytest.mark.parametrize(
+    ("file", "kind"), [("accounts", "ServiceAccount"), ("pods", "Pod"), ("namespaces", "Namespace")]
+)
 def test_other_kinds_are_not_believed_at_once_either(world: Folders, file: str, kind: str) -> None:
     before = live(world)
     world.drop("east", file)
@@ -96,7 +100,12 @@ def test_a_service_gone_from_one_cluster_opens_nothing_there_and_is_told(world: 
     report = world.run()
     assert live(world) == before
     [told] = report.diagnostics
-    assert (told.code, told.severity, told.cluster, told.policy) == ("GM208", "error", "east", "AccessPolicy/shop/no-web")
+    assert (told.code, told.severity, told.cluster, told.policy) == (
+        "GM208",
+        "error",
+        "east",
+        "AccessPolicy/shop/no-web",
+    )
     assert (told.at.line if told.at else 0) > 0
     world.approve(told.hold)
     world.settle()
@@ -145,7 +154,10 @@ def two_paths(tmp_path: Path) -> tuple[Folders, Paths]:
 
     source = Paths("policies")
     world = Folders(tmp_path, sources=[source])
-    source.commit(folders(security=yaml.safe_dump(NO_WEB), traffic=yaml.safe_dump(allow("api", "api", "web"))), good=True)
+    source.commit(
+        folders(security=yaml.safe_dump(NO_WEB), traffic=yaml.safe_dump(allow("api", "api", "web"))),
+        good=True,
+    )
     world.settle()
     return world, source
 
@@ -191,7 +203,10 @@ def test_a_path_is_given_up_by_approving_it_and_stays_given_up(tmp_path: Path, h
     assert "shop/authorizationpolicy.security.istio.io/db-deny.yaml" not in world.live("east")
     source.commit(folders(traffic=yaml.safe_dump(allow("api", "api", "web", "db"))), good=True)
     assert codes(world.settle()) == [], "it need not be approved again"
-    source.commit(folders(security=yaml.safe_dump(NO_WEB), traffic=yaml.safe_dump(allow("api", "api", "web"))), good=True)
+    source.commit(
+        folders(security=yaml.safe_dump(NO_WEB), traffic=yaml.safe_dump(allow("api", "api", "web"))),
+        good=True,
+    )
     world.settle()
     source.commit(folders(traffic=yaml.safe_dump(allow("api", "api", "web"))), good=True)
     assert "GM110" in codes(world.run()), "once it is back, the consent is used up"
@@ -211,7 +226,9 @@ def test_who_may_write_one_ledger_gives_up_no_path_of_others(tmp_path: Path) -> 
 
 def test_the_documented_uninstall_works(tmp_path: Path) -> None:
     world = Folders(tmp_path)
-    world.commit(NO_WEB, allow("api", "api", "web"), virtual_mesh(accessDefault="Deny", mtls={"mode": "Strict"}))
+    world.commit(
+        NO_WEB, allow("api", "api", "web"), virtual_mesh(accessDefault="Deny", mtls={"mode": "Strict"})
+    )
     world.settle()
     tip = world.sources[0].commit("", good=True)
     assert codes(world.run()) == ["GM110", "GM605"]
@@ -269,10 +286,14 @@ def test_nothing_is_opened_meanwhile(tmp_path: Path) -> None:
     away(world)
     world.commit(NO_WEB, allow("api", "api", "web", "api"))
     world.run()
-    assert "/sa/api" not in str(world.spec("east", "api-allow")), "a new grant waits, as what it stands beside is not known"
+    assert "/sa/api" not in str(world.spec("east", "api-allow")), (
+        "a new grant waits, as what it stands beside is not known"
+    )
 
 
-def test_where_the_ledger_does_not_know_the_parts_an_allow_stays_and_a_deny_takes_more(tmp_path: Path) -> None:
+def test_where_the_ledger_does_not_know_the_parts_an_allow_stays_and_a_deny_takes_more(
+    tmp_path: Path,
+) -> None:
     world = two_teams(tmp_path)
     for name in world.names:
         (world.root / name / ".gitmesh" / "ledger.yaml").unlink()
@@ -280,7 +301,10 @@ def test_where_the_ledger_does_not_know_the_parts_an_allow_stays_and_a_deny_take
     away(world)
     world.commit(deny("no-web", "db", "web", "api"))
     world.run()
-    assert world.live("east")["shop/authorizationpolicy.security.istio.io/api-allow.yaml"] in before["east"].values()
+    assert (
+        world.live("east")["shop/authorizationpolicy.security.istio.io/api-allow.yaml"]
+        in before["east"].values()
+    )
     shown = str(world.spec("east", "db-deny"))
     assert ("/sa/web" in shown, "/sa/api" in shown, "DELETE" in shown) == (True, True, True)
 
@@ -368,14 +392,18 @@ def test_after_a_force_push_and_a_restart_the_forced_tip_is_still_refused(tmp_pa
     assert (codes(report), live(world)) == (["GM602"], before)
     source.recorded = ""
     report = world.run()
-    assert ("GM606" in codes(report), live(world)) == (True, before), "without the record, the ledgers' word holds the tip"
+    assert ("GM606" in codes(report), live(world)) == (True, before), (
+        "without the record, the ledgers' word holds the tip"
+    )
     report = world.run(allow_rewind=frozenset({"policies"}))
     assert (codes(report), live(world) != before) == ([], True), "what was allowed is no fault"
 
 
 def test_pods_with_strange_labels_are_still_pods(tmp_path: Path) -> None:
     world = Folders(tmp_path, ("east",))
-    world.put("east", "pods", app("web", labels={"app.kubernetes.io/managed-by": "gitmesh"}), app("api"), app("db"))
+    world.put(
+        "east", "pods", app("web", labels={"app.kubernetes.io/managed-by": "gitmesh"}), app("api"), app("db")
+    )
     world.commit(allow("web", "web", "api"))
     assert codes(world.settle()) == []
     assert world.spec("east", "web-allow")["selector"]["matchLabels"] == {"app": "web"}

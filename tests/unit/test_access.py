@@ -14,7 +14,11 @@ from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import access, facts, policy, service, shop, workload
 from tests.rendered import rendered
 
-MIXED = (ServicePort(number=80, name="http", target="web"), ServicePort(number=81, target=0), ServicePort(number=82, target="gone"))
+MIXED = (
+    ServicePort(number=80, name="http", target="web"),
+    ServicePort(number=81, target=0),
+    ServicePort(number=82, target="gone"),
+)
 
 
 def resolved(policies: list[Policy], *clusters: ClusterFacts, unknown: tuple[str, ...] = ()) -> Resolution:
@@ -38,7 +42,9 @@ def sources(*items: dict[str, Any], **spec: Any) -> Policy:
     return access("a", sources=list(items), **spec)
 
 
-def principals(*items: dict[str, Any], west: str = "west.local", action: str = "Allow") -> tuple[tuple[Principal, ...], str]:
+def principals(
+    *items: dict[str, Any], west: str = "west.local", action: str = "Allow"
+) -> tuple[tuple[Principal, ...], str]:
     accounts = frozenset({("shop", "default"), ("shop", "client")})
     east, other = shop(service_accounts=accounts), shop("west", trust=west, service_accounts=accounts)
     found = decision(resolved([sources(*items, action=action)], east, other))
@@ -51,7 +57,10 @@ def deny_mesh(**spec: Any) -> Policy:
 
 
 def test_targets_are_workload_ports() -> None:
-    pods = (workload(ports={"web": 8001}), workload("reviews-v2", labels={"app": "reviews"}, ports={"web": 8002}))
+    pods = (
+        workload(ports={"web": 8001}),
+        workload("reviews-v2", labels={"app": "reviews"}, ports={"web": 8002}),
+    )
     found = decision(resolved([access("a")], facts("east", service(ports=MIXED), *pods)))
     assert found.targets == (81, 8001, 8002)
     assert found.unresolved_targets == ("gone",)
@@ -72,9 +81,12 @@ def test_missing_rule_port_holds_the_unit() -> None:
 
 def test_guarded_includes_services_that_could_share_pods_later() -> None:
     other = service("other", selector={"tier": "web"}, ports=(ServicePort(number=90, target=9090),))
-    apart = service("apart", selector={"app": "apart", "tier": "web"}, ports=(ServicePort(number=70, target=7070),))
+    apart = service(
+        "apart", selector={"app": "apart", "tier": "web"}, ports=(ServicePort(number=70, target=7070),)
+    )
     resolution = resolved(
-        [access("d", action="Deny"), access("a", "other"), access("b", "apart")], facts("east", service(), other, apart, workload())
+        [access("d", action="Deny"), access("a", "other"), access("b", "apart")],
+        facts("east", service(), other, apart, workload()),
     )
     found = decision(resolution)
     assert not found.governed
@@ -92,7 +104,10 @@ def test_shared_workload_is_named() -> None:
 
 def test_account_without_cluster_has_every_trust_domain_in_an_allow() -> None:
     found, inexpressible = principals({"serviceAccounts": [{"name": "client"}]})
-    assert found == tuple(Principal(trust_domain=td, namespace="shop", service_account="client") for td in ("cluster.local", "west.local"))
+    assert found == tuple(
+        Principal(trust_domain=td, namespace="shop", service_account="client")
+        for td in ("cluster.local", "west.local")
+    )
     assert inexpressible == ""
 
 
@@ -104,7 +119,9 @@ def test_deny_without_cluster_means_any_trust_domain() -> None:
 
 def test_account_bound_to_a_cluster_needs_its_own_trust_domain() -> None:
     item = {"serviceAccounts": [{"name": "client", "cluster": "east"}]}
-    assert principals(item)[0] == (Principal(trust_domain="cluster.local", namespace="shop", service_account="client"),)
+    assert principals(item)[0] == (
+        Principal(trust_domain="cluster.local", namespace="shop", service_account="client"),
+    )
     found, inexpressible = principals(item, west="cluster.local")
     assert found == ()
     assert inexpressible == "clusters east and west share the trust domain cluster.local"
@@ -115,12 +132,16 @@ def test_a_trust_domain_that_would_be_a_pattern_is_nobodys(hostile: str) -> None
     """Whoever may configure one mesh must not become everybody in the policies of the others."""
     own = (Principal(trust_domain="cluster.local", namespace="shop", service_account="client"),)
     assert principals({"serviceAccounts": [{"name": "client"}]}, west=hostile) == (own, "")
-    found, inexpressible = principals({"serviceAccounts": [{"name": "client", "cluster": "west"}]}, west=hostile)
+    found, inexpressible = principals(
+        {"serviceAccounts": [{"name": "client", "cluster": "west"}]}, west=hostile
+    )
     assert (found, inexpressible) == ((), "cluster west has no mesh with a trust domain")
 
 
 def test_namespaces_and_clusters_are_anded() -> None:
-    assert principals({"namespaces": ["web"], "clusters": ["west"]})[0] == (Principal(trust_domain="west.local", namespace="web"),)
+    assert principals({"namespaces": ["web"], "clusters": ["west"]})[0] == (
+        Principal(trust_domain="west.local", namespace="web"),
+    )
     assert principals({"clusters": ["west"]})[0] == (Principal(trust_domain="west.local"),)
 
 
@@ -153,7 +174,10 @@ def test_pods_without_a_proxy_beside_others_with_one_are_unenforced(pods: int, b
     resolution = resolved([access("a")], facts("east", service(), workload(pods=pods, bare=bare)))
     (said,) = resolution.diagnostics
     assert (said.code, said.detail) == ("GM308", f"{bare} of {pods} pods of reviews")
-    assert said.message == "behind Service shop/reviews these are in no mesh: Deployment shop/reviews (some of its pods)"
+    assert (
+        said.message
+        == "behind Service shop/reviews these are in no mesh: Deployment shop/reviews (some of its pods)"
+    )
     assert decision(resolution).governed
 
 
@@ -162,7 +186,9 @@ def test_ports_that_proxies_do_not_see_are_unenforced() -> None:
         unseen = workload(unguarded=(PortRange(first=first, last=last),))
         return [d.message for d in resolved([access("a")], facts("east", service(), unseen)).diagnostics]
 
-    assert said(1, 65535) == ["behind Service shop/reviews the proxies do not see port 8080 of Deployment shop/reviews"]
+    assert said(1, 65535) == [
+        "behind Service shop/reviews the proxies do not see port 8080 of Deployment shop/reviews"
+    ]
     assert said(8080, 8080) == said(1, 65535)
     assert said(1, 8079) == said(8081, 65535) == []
 
@@ -180,7 +206,10 @@ def test_no_pods_yet_is_no_finding() -> None:
 
 
 def test_the_strictest_default_of_several_meshes() -> None:
-    meshes = [Mesh(translator="istio", name=name, root_namespace=name, trust_domain="t") for name in ("istio", "istio-2")]
+    meshes = [
+        Mesh(translator="istio", name=name, root_namespace=name, trust_domain="t")
+        for name in ("istio", "istio-2")
+    ]
     mesh = policy("VirtualMesh", "v", meshes=[{"cluster": "east", "name": "istio"}], accessDefault="Deny")
     pods = (workload(), workload("two", labels={"app": "reviews"}, mesh="istio-2"))
     found = decision(resolved([access("a"), mesh], facts("east", service(), *pods, *meshes)))
@@ -216,9 +245,13 @@ def test_exemption_by_port_on_destinations_without_policies() -> None:
 
 def test_exemption_never_opens_what_an_allow_governs() -> None:
     twin = service("twin", selector={"app": "reviews"})
-    resolution = resolved([access("a"), deny_mesh(accessExempt={"sources": [{"all": True}]})], shop("east", twin))
+    resolution = resolved(
+        [access("a"), deny_mesh(accessExempt={"sources": [{"all": True}]})], shop("east", twin)
+    )
     assert decision(resolution).exempt is None
-    assert not [u for u in resolution.units["east"] if isinstance(u, DestinationUnit) and u.service.name == "twin"]
+    assert not [
+        u for u in resolution.units["east"] if isinstance(u, DestinationUnit) and u.service.name == "twin"
+    ]
 
 
 def test_deny_default_without_exemption_needs_no_unit() -> None:
@@ -237,8 +270,13 @@ def test_P17_allow_and_deny_are_both_kept() -> None:
 
 
 def swapped() -> tuple[Any, ...]:
-    """The same two container ports, which stand for `http` and `admin` on one pod and for `admin` and `http` on the other."""
-    ports = (ServicePort(number=80, name="http", target="web"), ServicePort(number=81, name="admin", target="admin"))
+    """The same two container ports, which stand for `http` and `admin` on one pod and for `admin` and `http`
+    on the other.
+    """
+    ports = (
+        ServicePort(number=80, name="http", target="web"),
+        ServicePort(number=81, name="admin", target="admin"),
+    )
     one = workload("one", labels={"app": "reviews"}, ports={"web": 8080, "admin": 9090})
     two = workload("two", labels={"app": "reviews"}, ports={"web": 9090, "admin": 8080})
     return service(ports=ports), one, two
@@ -258,7 +296,11 @@ def test_a_deny_on_such_a_port_denies_both() -> None:
 
 
 def test_such_a_port_is_not_exempt() -> None:
-    mesh = {"meshes": [{"selector": {"all": True}}], "accessDefault": "Deny", "accessExempt": {"ports": ["http"]}}
+    mesh = {
+        "meshes": [{"selector": {"all": True}}],
+        "accessDefault": "Deny",
+        "accessExempt": {"ports": ["http"]},
+    }
     found = rendered({"m.yaml": _document("VirtualMesh", mesh)}, {"east": facts("east", *swapped())})
     assert "reviews-allow" not in [body["metadata"]["name"] for body in found.bodies]
     assert [finding.code for finding in found.findings] == ["GM304"]
@@ -266,8 +308,18 @@ def test_such_a_port_is_not_exempt() -> None:
 
 def _text(action: str) -> str:
     rules = [{"ports": ["http"]}]
-    return _document("AccessPolicy", {"action": action, "sources": [{"all": True}], "destinations": [{"name": "reviews"}], "rules": rules})
+    return _document(
+        "AccessPolicy",
+        {"action": action, "sources": [{"all": True}], "destinations": [{"name": "reviews"}], "rules": rules},
+    )
 
 
 def _document(kind: str, spec: dict[str, Any]) -> str:
-    return json.dumps({"apiVersion": "gitmesh.io/v1alpha1", "kind": kind, "metadata": {"name": "page", "namespace": "shop"}, "spec": spec})
+    return json.dumps(
+        {
+            "apiVersion": "gitmesh.io/v1alpha1",
+            "kind": kind,
+            "metadata": {"name": "page", "namespace": "shop"},
+            "spec": spec,
+        }
+    )

@@ -40,7 +40,9 @@ def changes(before: Policies, after: Policies, world: ClusterFacts = SHOP) -> tu
     return access_changes(old, new, population(world.cluster, {world.cluster: world}))
 
 
-def told(before: Policies, after: Policies, world: ClusterFacts = SHOP) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+def told(
+    before: Policies, after: Policies, world: ClusterFacts = SHOP
+) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
     """(effect, callers, requests) of each change of shop/reviews:80."""
     found = changes(before, after, world)
     assert {(one.service, one.ports) for one in found} <= {(("shop", "reviews"), (80,))}
@@ -51,8 +53,12 @@ def told(before: Policies, after: Policies, world: ClusterFacts = SHOP) -> list[
 
 
 def test_an_allow_narrowed_to_get_takes_every_other_method() -> None:
-    assert told([access("p")], [access("p", rules=[GET])]) == [("Lost", ("anybody",), ("any method but GET",))]
-    assert told([access("p", rules=[GET])], [access("p")]) == [("Gained", ("anybody",), ("any method but GET",))]
+    assert told([access("p")], [access("p", rules=[GET])]) == [
+        ("Lost", ("anybody",), ("any method but GET",))
+    ]
+    assert told([access("p", rules=[GET])], [access("p")]) == [
+        ("Gained", ("anybody",), ("any method but GET",))
+    ]
     assert told([access("p", rules=[GET])], [access("p", rules=[{"methods": ["GET", "HEAD", "POST"]}])]) == [
         ("Gained", ("anybody",), ("HEAD, POST",))
     ]
@@ -62,7 +68,11 @@ def test_a_deny_on_a_prefix_inside_an_allowed_prefix() -> None:
     allow = access("p", sources=[WEB], rules=[{"paths": ["/api/*"], "methods": ["GET", "HEAD"]}])
     deny = access("d", action="Deny", rules=[{"paths": ["/api/admin/*"]}])
     (change,) = changes([allow], [allow, deny])
-    assert (change.effect, change.callers, change.requests) == ("Lost", ("shop/web",), ("GET, HEAD /api/admin/*",))
+    assert (change.effect, change.callers, change.requests) == (
+        "Lost",
+        ("shop/web",),
+        ("GET, HEAD /api/admin/*",),
+    )
     assert (change.before, change.after, change.why) == ("Allowed", "Denied", "a Deny means this request")
     assert [(one.policy, one.field) for one in change.origins] == [
         ("AccessPolicy/shop/d", "spec.rules[0]"),
@@ -83,7 +93,9 @@ def test_default_deny_switched_on_and_who_is_exempt_from_it() -> None:
     assert (change.effect, change.callers, change.requests) == ("Lost", ("anybody",), ())
     assert [one.field for one in change.origins] == ["spec.accessDefault"]
     exempt = mesh(accessDefault="Deny", accessExempt={"sources": [WEB]})
-    assert told([], [exempt]) == [("Lost", ("shop/cart", "shop/default", "anybody else", "without identity"), ())]
+    assert told([], [exempt]) == [
+        ("Lost", ("shop/cart", "shop/default", "anybody else", "without identity"), ())
+    ]
     assert told([mesh(accessDefault="Deny")], [exempt]) == [("Gained", ("shop/web",), ())]
 
 
@@ -101,7 +113,9 @@ def test_a_namespace_means_accounts_that_are_known_and_those_that_are_not() -> N
 
 
 def test_authenticated_leaves_out_those_without_identity() -> None:
-    assert told([access("p")], [access("p", sources=[{"authenticated": True}])]) == [("Lost", ("without identity",), ())]
+    assert told([access("p")], [access("p", sources=[{"authenticated": True}])]) == [
+        ("Lost", ("without identity",), ())
+    ]
     assert told([access("p", sources=[WEB])], [access("p", sources=[WEB, {"authenticated": True}])]) == [
         ("Gained", ("shop/cart", "shop/default", "anybody else"), ())
     ]
@@ -114,9 +128,9 @@ def test_a_deny_by_account_also_means_those_without_identity() -> None:
 
 def test_blocks_of_addresses() -> None:
     inside = {**WEB, "ipBlocks": ["10.0.0.0/8"], "notIpBlocks": ["10.1.0.0/16"]}
-    assert told([], [access("d", action="Deny", sources=[{"ipBlocks": ["10.0.0.0/8", "2001:db8::/32"]}])]) == [
-        ("Lost", ("anybody from 10.0.0.0/8, 2001:db8::/32",), ())
-    ]
+    assert told(
+        [], [access("d", action="Deny", sources=[{"ipBlocks": ["10.0.0.0/8", "2001:db8::/32"]}])]
+    ) == [("Lost", ("anybody from 10.0.0.0/8, 2001:db8::/32",), ())]
     assert told([access("p", sources=[WEB])], [access("p", sources=[inside])]) == [
         ("Lost", ("shop/web from 10.1.0.0/16 or anywhere but 10.0.0.0/8",), ())
     ]
@@ -130,7 +144,9 @@ def test_hosts_and_headers() -> None:
         ("Lost", ("anybody",), ("to *.shop without x-team: red", "to any host but *.shop"))
     ]
     without = [{"name": "x-debug", "present": True, "invert": True}]
-    assert told([access("p")], [access("p", rules=[{"headers": without}])]) == [("Lost", ("anybody",), ("with x-debug",))]
+    assert told([access("p")], [access("p", rules=[{"headers": without}])]) == [
+        ("Lost", ("anybody",), ("with x-debug",))
+    ]
 
 
 def test_a_header_that_may_be_a_credential_is_not_told_by_its_value() -> None:
@@ -158,9 +174,13 @@ def test_disabled_mtls_leaves_nobody_an_identity() -> None:
 
 def test_a_deny_by_account_and_address_means_whoever_has_no_identity_there() -> None:
     deny = access("d", action="Deny", sources=[{"namespaces": ["shop"], "ipBlocks": ["10.0.0.0/8"]}])
-    world = facts("east", *REVIEWS, workload("teller", "bank", service_account="teller"), service_accounts=ACCOUNTS)
+    world = facts(
+        "east", *REVIEWS, workload("teller", "bank", service_account="teller"), service_accounts=ACCOUNTS
+    )
     lost = ("bank/teller from 10.0.0.0/8", "anybody else from 10.0.0.0/8")
-    assert told([access("p"), deny], [access("p"), deny, mesh(mtls={"mode": "Disabled"})], world) == [("Lost", lost, ())]
+    assert told([access("p"), deny], [access("p"), deny, mesh(mtls={"mode": "Disabled"})], world) == [
+        ("Lost", lost, ())
+    ]
 
 
 def test_a_policy_on_connections_takes_an_identity_away_from_the_clients_that_it_means() -> None:
@@ -174,13 +194,16 @@ def test_a_policy_on_connections_takes_an_identity_away_from_the_clients_that_it
 
 def test_a_policy_on_connections_also_means_clients_that_are_not_there_yet() -> None:
     plain = traffic("t", tls={"mode": "Disable"}, sources=[{"labels": {"app": "later"}}])
-    assert told([access("p", sources=[{"authenticated": True}])], [access("p", sources=[{"authenticated": True}]), plain]) == [
-        ("Lost", ("anybody else labelled app=later",), ())
-    ]
+    assert told(
+        [access("p", sources=[{"authenticated": True}])],
+        [access("p", sources=[{"authenticated": True}]), plain],
+    ) == [("Lost", ("anybody else labelled app=later",), ())]
 
 
 def test_a_gateway_that_is_no_longer_one() -> None:
-    world = facts("east", service(ports=HTTP), workload(gateway=True, namespace="shop"), service_accounts=ACCOUNTS)
+    world = facts(
+        "east", service(ports=HTTP), workload(gateway=True, namespace="shop"), service_accounts=ACCOUNTS
+    )
     other = mesh(accessDefault="Deny", gateways=[{"namespaces": ["edge"]}])
     assert told([mesh(accessDefault="Deny")], [other], world) == [("Lost", ("anybody",), ())]
 
@@ -189,7 +212,9 @@ def test_a_gateway_that_is_no_longer_one() -> None:
 
 
 def test_a_second_service_on_the_same_pods_loses_with_the_first() -> None:
-    world = facts("east", *REVIEWS, service("again", selector={"app": "reviews"}, ports=HTTP), service_accounts=ACCOUNTS)
+    world = facts(
+        "east", *REVIEWS, service("again", selector={"app": "reviews"}, ports=HTTP), service_accounts=ACCOUNTS
+    )
     found = changes([], [access("p", sources=[WEB])], world)
     assert {(one.service[1], one.effect.value) for one in found} == {("reviews", "Lost"), ("again", "Lost")}
 
@@ -206,7 +231,11 @@ def test_some_pods_only() -> None:
 
 
 def test_ports_of_which_the_same_is_said_are_one_row() -> None:
-    ports = (*HTTP, ServicePort(number=81, name="more", target=8081, protocol="http"), ServicePort(number=82, target=8082, protocol="tcp"))
+    ports = (
+        *HTTP,
+        ServicePort(number=81, name="more", target=8081, protocol="http"),
+        ServicePort(number=82, target=8082, protocol="tcp"),
+    )
     world = facts("east", service(ports=ports), workload(), service_accounts=ACCOUNTS)
     found = changes([access("p")], [access("p", rules=[GET])], world)
     assert [(one.ports, one.requests) for one in found] == [((80, 81), ("any method but GET",)), ((82,), ())]
@@ -249,7 +278,9 @@ def test_policies_on_ports_without_pods_are_unknown() -> None:
 
 def test_a_service_of_one_side_alone_is_unknown() -> None:
     old, new = known([], SHOP)["east"], known([], facts("east"))["east"]
-    assert [(one.effect.value, one.service) for one in access_changes(old, new, ())] == [("Unknown", ("shop", "reviews"))]
+    assert [(one.effect.value, one.service) for one in access_changes(old, new, ())] == [
+        ("Unknown", ("shop", "reviews"))
+    ]
 
 
 def with_rules(*rules: Operation) -> Known:
@@ -276,17 +307,27 @@ def test_an_expression_tells_nobody_what_it_means() -> None:
 def test_more_than_can_be_compared_is_unknown() -> None:
     many = [{"paths": [f"/a{number}*", f"*.b{number}"], "methods": ["GET"]} for number in range(200)]
     (change,) = changes([access("p")], [access("p", rules=many)])
-    assert (change.effect, change.callers, change.requests, change.ports) == ("Unknown", ("anybody",), (), (80,))
+    assert (change.effect, change.callers, change.requests, change.ports) == (
+        "Unknown",
+        ("anybody",),
+        (),
+        (80,),
+    )
 
 
 def test_what_is_too_much_for_one_revision_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = facts("east", *REVIEWS, service("ratings", ports=HTTP), workload("ratings"), service_accounts=ACCOUNTS)
+    world = facts(
+        "east", *REVIEWS, service("ratings", ports=HTTP), workload("ratings"), service_accounts=ACCOUNTS
+    )
     everywhere = [{"namespaces": ["shop"]}]
     sides = ([access("p", everywhere)], [access("p", everywhere, rules=[GET])])
     assert {one.effect.value for one in changes(*sides, world)} == {"Lost"}
     monkeypatch.setattr(difference, "MOST_IN_ALL", 1)
     found = changes(*sides, world)
-    assert [(one.service[1], one.effect.value) for one in found] == [("ratings", "Lost"), ("reviews", "Unknown")]
+    assert [(one.service[1], one.effect.value) for one in found] == [
+        ("ratings", "Lost"),
+        ("reviews", "Unknown"),
+    ]
     assert "too many destinations" in found[1].why
 
 
@@ -303,10 +344,19 @@ def test_destinations_that_did_not_change_cost_nothing(monkeypatch: pytest.Monke
     pods = (workload(name, service_account=name) for name in names)
     accounts = frozenset(("shop", name) for name in names)
     world = facts("east", *(service(name, ports=HTTP) for name in names), *pods, service_accounts=accounts)
-    before = [access(name, name, sources=[{"serviceAccounts": [{"name": "s1"}]}], rules=[GET]) for name in names]
-    after = [access("s7", "s7", sources=[{"serviceAccounts": [{"name": "s1"}]}]), *(one for one in before if one.name != "s7")]
+    before = [
+        access(name, name, sources=[{"serviceAccounts": [{"name": "s1"}]}], rules=[GET]) for name in names
+    ]
+    after = [
+        access("s7", "s7", sources=[{"serviceAccounts": [{"name": "s1"}]}]),
+        *(one for one in before if one.name != "s7"),
+    ]
     (change,) = changes(before, after, world)
-    assert (change.service, change.callers, change.requests) == (("shop", "s7"), ("shop/s1",), ("any method but GET",))
+    assert (change.service, change.callers, change.requests) == (
+        ("shop", "s7"),
+        ("shop/s1",),
+        ("any method but GET",),
+    )
     assert set(asked) == {("shop", "s7")}
     assert len(asked) <= 12
 
@@ -317,7 +367,10 @@ def test_destinations_that_did_not_change_cost_nothing(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ([access("p", rules=[{"methods": ["GET", "HEAD"]}])], [access("p", rules=[{"methods": ["HEAD"]}, GET])]),
+        (
+            [access("p", rules=[{"methods": ["GET", "HEAD"]}])],
+            [access("p", rules=[{"methods": ["HEAD"]}, GET])],
+        ),
         ([access("p", rules=[{"paths": ["/a*"]}])], [access("p", rules=[{"paths": ["/ab*", "/a*"]}])]),
         ([access("p", sources=[WEB])], [access("renamed", sources=[WEB])]),
         ([access("p", sources=[WEB, CART])], [access("p", sources=[CART]), access("q", sources=[WEB])]),
@@ -334,7 +387,9 @@ def test_the_same_meaning_is_no_change(before: Policies, after: Policies) -> Non
 
 
 def test_callers_of_other_clusters_are_named_by_them() -> None:
-    west = facts("west", workload("page", service_account="page"), trust="west.example", service_accounts=frozenset())
+    west = facts(
+        "west", workload("page", service_account="page"), trust="west.example", service_accounts=frozenset()
+    )
     sources = ([WEB], [WEB, {"clusters": ["west"]}])
     before, after = (known([access("p", sources=each)], SHOP, west)["east"] for each in sources)
     (change,) = access_changes(before, after, population("east", {"east": SHOP, "west": west}))

@@ -1,4 +1,6 @@
-"""The agent's parts: health, metrics, logs, publishers, and the loop that outlives every failure. No clock but given ones."""
+"""The agent's parts: health, metrics, logs, publishers, and the loop that outlives every failure. No clock
+but given ones.
+"""
 
 from __future__ import annotations
 
@@ -74,10 +76,19 @@ def labels(**given: str) -> tuple[tuple[str, str], ...]:
 
 def test_metrics_tell_the_last_report() -> None:
     metrics = Metrics()
-    verdicts = {change(name=name).key: (verdict, "") for name, verdict in (("a", Verdict.REJECTED), ("b", Verdict.ACCEPTED))}
+    verdicts = {
+        change(name=name).key: (verdict, "")
+        for name, verdict in (("a", Verdict.REJECTED), ("b", Verdict.ACCEPTED))
+    }
     healed = cluster("east", change(drift=True), outcomes=(outcome(),), verdicts=verdicts)
     metrics.publish(
-        report(healed, unreachable(), said=(error(), error(line=15)), policies=(traffic("a", timeout="5s"),), seconds={"fetch": 0.2})
+        report(
+            healed,
+            unreachable(),
+            said=(error(), error(line=15)),
+            policies=(traffic("a", timeout="5s"),),
+            seconds={"fetch": 0.2},
+        )
     )
     series = scraped(metrics)
     expected = {
@@ -108,7 +119,9 @@ def test_metrics_tell_the_last_report() -> None:
         (SourceResult(name="policies", seen="a", accepted="a"), 1, 0),
     ],
 )
-def test_a_source_that_does_not_answer_has_no_refused_tip(source: SourceResult, up: int, refused: int) -> None:
+def test_a_source_that_does_not_answer_has_no_refused_tip(
+    source: SourceResult, up: int, refused: int
+) -> None:
     metrics = Metrics()
     metrics.publish(report(cluster(), sources={"policies": source}))
     series = scraped(metrics)
@@ -123,14 +136,19 @@ def test_cycles_are_counted_by_result() -> None:
     metrics.publish(report(cluster(), sources={"policies": SourceResult(name="policies", unavailable=True)}))
     metrics.failed()
     series = scraped(metrics)
-    results = {r: series["gitmesh_reconcile_total", labels(result=r)] for r in ("clean", "findings", "incomplete", "bug")}
+    results = {
+        r: series["gitmesh_reconcile_total", labels(result=r)]
+        for r in ("clean", "findings", "incomplete", "bug")
+    }
     assert results == dict.fromkeys(results, 1)
 
 
 @pytest.mark.parametrize(("count", "shown"), [(MOST_POLICIES, MOST_POLICIES), (MOST_POLICIES + 1, 0)])
 def test_W13_policies_have_series_of_their_own_up_to_a_limit(count: int, shown: int) -> None:
     metrics, one = Metrics(), traffic("a", timeout="5s")
-    metrics.publish(report(cluster(), policies=tuple(replace(one, name=f"p{number}") for number in range(count))))
+    metrics.publish(
+        report(cluster(), policies=tuple(replace(one, name=f"p{number}") for number in range(count)))
+    )
     assert sum(name == "gitmesh_policy_info" for name, _ in scraped(metrics)) == shown
 
 
@@ -148,8 +166,17 @@ def logged(*reports: Report, level: str = "info") -> list[dict[str, Any]]:
 def test_only_news_is_logged() -> None:
     bad = report(cluster(), said=(error(),))
     lines = logged(bad, bad, report(cluster()))
-    assert [line["event"] for line in lines] == ["revision accepted", "finding", "cluster", "findings resolved"]
-    assert (lines[1]["code"], lines[1]["at"], lines[1]["level"]) == ("GM203", "policies/reviews.yaml:14:15", "error")
+    assert [line["event"] for line in lines] == [
+        "revision accepted",
+        "finding",
+        "cluster",
+        "findings resolved",
+    ]
+    assert (lines[1]["code"], lines[1]["at"], lines[1]["level"]) == (
+        "GM203",
+        "policies/reviews.yaml:14:15",
+        "error",
+    )
     assert (lines[2]["cluster"], lines[2]["state"]) == ("east", "Synced")
     assert lines[3]["count"] == 1
 
@@ -171,7 +198,13 @@ def test_a_lasting_fault_is_logged_at_its_beginning_and_its_end_whatever_its_wor
         said = finding("GM601", words, at=Location(source=source, path="", line=0, column=0))
         return report(said=(said,), sources={})
 
-    lines = logged(away("refused"), away("request id 17"), away("request id 18"), away("gone", "other"), report(sources={}))
+    lines = logged(
+        away("refused"),
+        away("request id 17"),
+        away("request id 18"),
+        away("gone", "other"),
+        report(sources={}),
+    )
     assert [(line["event"], line["at"], line.get("message")) for line in lines] == [
         ("finding", "source policies", "refused"),
         ("finding", "source other", "gone"),
@@ -181,8 +214,14 @@ def test_a_lasting_fault_is_logged_at_its_beginning_and_its_end_whatever_its_wor
 
 
 def test_other_findings_are_news_with_other_words() -> None:
-    first, second = (report(said=(finding("GM503", f"reading {kind} is forbidden", cluster="east"),), sources={}) for kind in ("a", "b"))
-    assert [line["message"] for line in logged(first, second)] == ["reading a is forbidden", "reading b is forbidden"]
+    first, second = (
+        report(said=(finding("GM503", f"reading {kind} is forbidden", cluster="east"),), sources={})
+        for kind in ("a", "b")
+    )
+    assert [line["message"] for line in logged(first, second)] == [
+        "reading a is forbidden",
+        "reading b is forbidden",
+    ]
 
 
 def test_a_write_that_fails_again_is_no_news() -> None:
@@ -194,7 +233,13 @@ def test_a_write_that_fails_again_is_no_news() -> None:
 
 def test_a_revision_is_logged_when_it_comes_into_force() -> None:
     first, refused, second = (
-        report(sources={"policies": SourceResult(name="policies", seen=seen * 40, accepted=accepted * 40, refused=seen != accepted)})
+        report(
+            sources={
+                "policies": SourceResult(
+                    name="policies", seen=seen * 40, accepted=accepted * 40, refused=seen != accepted
+                )
+            }
+        )
         for seen, accepted in ("aa", "ba", "bb")
     )
     lines = [line for line in logged(first, refused, second) if line["event"] == "revision accepted"]
@@ -205,7 +250,12 @@ def test_a_revision_is_logged_when_it_comes_into_force() -> None:
 
 
 def test_a_changed_state_and_every_write_are_logged() -> None:
-    failed = cluster("east", change(), state=State.FAILED, outcomes=(outcome(ok=False, message="denied"), outcome(name="ratings")))
+    failed = cluster(
+        "east",
+        change(),
+        state=State.FAILED,
+        outcomes=(outcome(ok=False, message="denied"), outcome(name="ratings")),
+    )
     lines = logged(report(cluster()), report(failed))
     assert [(line["event"], line.get("before"), line["level"]) for line in lines[2:]] == [
         ("cluster", "Synced", "info"),
@@ -231,7 +281,9 @@ HOSTILE = 'x\r\n{"event":"forged"}\x1b[31m\x00\u2028\x85\u202e'
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_W14_hostile_text_stays_inside_its_line(form: Any) -> None:
     stream = io.StringIO()
-    LogPublisher(logger(form, stream=stream)).publish(report(said=(error(HOSTILE, policy=HOSTILE),), sources={}))
+    LogPublisher(logger(form, stream=stream)).publish(
+        report(said=(error(HOSTILE, policy=HOSTILE),), sources={})
+    )
     text = stream.getvalue()
     assert text.endswith("\n")
     assert len(text.splitlines()) == 1
@@ -261,7 +313,9 @@ def test_W14_a_line_is_one_write_so_that_those_of_threads_do_not_mix(form: Any) 
 
 
 def test_W14_what_libraries_log_comes_as_lines_of_the_same_form() -> None:
-    """Otherwise Python writes their warnings to standard error as they are: no JSON, and in the middle of our lines."""
+    """Otherwise Python writes their warnings to standard error as they are: no JSON, and in the middle of our
+    lines.
+    """
     stream = io.StringIO()
     library, before = logging.getLogger("some.library"), list(logging.getLogger().handlers)
     with captured(logger("json", stream=stream)):
@@ -286,10 +340,16 @@ def test_W14_what_libraries_log_comes_as_lines_of_the_same_form() -> None:
 # --- the loop
 
 
-def loop(cycle: Any, stream: io.StringIO | None = None, interval: float = 0.01) -> tuple[Loop, Health, Metrics]:
+def loop(
+    cycle: Any, stream: io.StringIO | None = None, interval: float = 0.01
+) -> tuple[Loop, Health, Metrics]:
     health, metrics = Health(0.0, 1.0), Metrics()
     log = logger("json", stream=stream or io.StringIO())
-    return Loop(cycle=cycle, interval=interval, clock=lambda: 500.0, health=health, metrics=metrics, log=log), health, metrics
+    return (
+        Loop(cycle=cycle, interval=interval, clock=lambda: 500.0, health=health, metrics=metrics, log=log),
+        health,
+        metrics,
+    )
 
 
 def test_a_tick_completes_a_cycle() -> None:
@@ -302,7 +362,9 @@ def test_a_tick_completes_a_cycle() -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_after_a_tick_the_collector_works_again_though_the_command_line_turned_it_off(fails: bool) -> None:
-    """Else an agent would keep for ever what goes round in a circle, such as the traceback of each failed request."""
+    """Else an agent would keep for ever what goes round in a circle, such as the traceback of each failed
+    request.
+    """
 
     def cycle() -> Report:
         if fails:

@@ -1,4 +1,6 @@
-"""The agent's HTTP door: three pages, on every address that is asked for, whoever else holds connections open."""
+"""The agent's HTTP door: three pages, on every address that is asked for, whoever else holds connections
+open.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def serving() -> Iterator[Serving]:
     """Makes a server on an address, and ends it."""
     with ExitStack() as ended:
 
-        def make(listen: str = "127.0.0.1:0", routes: Mapping[str, Callable[[], Page]] | None = None) -> Server:
+        def make(
+            listen: str = "127.0.0.1:0", routes: Mapping[str, Callable[[], Page]] | None = None
+        ) -> Server:
             made = serve(listen, all_pages() if routes is None else routes)
             ended.callback(made.close)
             return made
@@ -40,7 +44,9 @@ def port(made: Server) -> int:
 
 
 def connect(made: Server, host: str = "127.0.0.1", source: str = "") -> socket.socket:
-    return socket.create_connection((host, port(made)), timeout=20, source_address=(source, 0) if source else None)
+    return socket.create_connection(
+        (host, port(made)), timeout=20, source_address=(source, 0) if source else None
+    )
 
 
 def ask(made: Server, request: str, host: str = "127.0.0.1", source: str = "") -> bytes:
@@ -126,7 +132,9 @@ def test_a_large_page_arrives_whole(serving: Serving) -> None:
 # --- W05: clients that hold connections open
 
 
-def test_W05_a_slow_client_is_cut_however_often_it_sends_something(monkeypatch: pytest.MonkeyPatch, serving: Serving) -> None:
+def test_W05_a_slow_client_is_cut_however_often_it_sends_something(
+    monkeypatch: pytest.MonkeyPatch, serving: Serving
+) -> None:
     assert http.SLOWEST_CLIENT == 10.0
     monkeypatch.setattr(http, "SLOWEST_CLIENT", 0.3)
     made = serving()
@@ -147,10 +155,14 @@ def test_W05_a_slow_client_is_cut_however_often_it_sends_something(monkeypatch: 
     assert status(ask(made, HEALTH)) == 200
 
 
-def test_W05_a_client_that_does_not_read_its_answer_is_cut(monkeypatch: pytest.MonkeyPatch, serving: Serving) -> None:
+def test_W05_a_client_that_does_not_read_its_answer_is_cut(
+    monkeypatch: pytest.MonkeyPatch, serving: Serving
+) -> None:
     monkeypatch.setattr(http, "SLOWEST_CLIENT", 0.3)
     body = b"x" * (64 << 20)  # more than any buffer
-    made = serving(routes={"/metrics": lambda: (200, "text/plain", body), "/healthz": lambda: (200, "text/plain", b"ok")})
+    made = serving(
+        routes={"/metrics": lambda: (200, "text/plain", body), "/healthz": lambda: (200, "text/plain", b"ok")}
+    )
     with closing(connect(made)) as lazy:
         lazy.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
         wait_until(lambda: not made.connections, "its end", 20)
@@ -159,7 +171,9 @@ def test_W05_a_client_that_does_not_read_its_answer_is_cut(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("sources", [["127.0.0.1"], [f"127.0.0.{number}" for number in range(2, 250)]])
-def test_W05_500_connections_that_say_nothing_do_not_keep_a_probe_out(serving: Serving, sources: list[str]) -> None:
+def test_W05_500_connections_that_say_nothing_do_not_keep_a_probe_out(
+    serving: Serving, sources: list[str]
+) -> None:
     """From one peer, also the probe's own, or from many: the oldest are cut for new ones."""
     made = serving()
     with ExitStack() as held:
@@ -217,7 +231,9 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
         pytest.param(":0", "[::]:{}", ["::1", "127.0.0.1"], marks=needs_ipv6),
     ],
 )
-def test_the_address_family_follows_the_address(serving: Serving, listen: str, logged: str, answers: list[str]) -> None:
+def test_the_address_family_follows_the_address(
+    serving: Serving, listen: str, logged: str, answers: list[str]
+) -> None:
     made = serving(listen)
     assert made.addresses == logged.format(port(made))
     assert {host: status(ask(made, HEALTH, host)) for host in answers} == dict.fromkeys(answers, 200)
@@ -230,12 +246,23 @@ def test_one_address_is_not_the_other_ones_too(serving: Serving) -> None:
         connect(made, "127.0.0.1")
 
 
-def test_a_name_is_listened_on_wherever_it_resolves_to(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = [("127.0.0.1", socket.AF_INET), ("127.0.0.2", socket.AF_INET), ("192.0.2.1", socket.AF_INET), ("127.0.0.1", socket.AF_INET)]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(family, 1, 6, "", (host, 0)) for host, family in given])
+def test_a_name_is_listened_on_wherever_it_resolves_to(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [
+        ("127.0.0.1", socket.AF_INET),
+        ("127.0.0.2", socket.AF_INET),
+        ("192.0.2.1", socket.AF_INET),
+        ("127.0.0.1", socket.AF_INET),
+    ]
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_, **__: [(family, 1, 6, "", (host, 0)) for host, family in given]
+    )
     made = serving("node.example:0")
     chosen = port(made)
-    assert made.addresses == f"127.0.0.1:{chosen},127.0.0.2:{chosen}", "one port for all; what this machine has not is left out"
+    assert made.addresses == f"127.0.0.1:{chosen},127.0.0.2:{chosen}", (
+        "one port for all; what this machine has not is left out"
+    )
     for host in ("127.0.0.1", "127.0.0.2"):
         with closing(socket.socket()) as connection:
             connection.connect((host, chosen))
@@ -248,7 +275,9 @@ def test_localhost_is_a_name(serving: Serving) -> None:
     assert {host: status(ask(made, HEALTH, host)) for host in usable} == dict.fromkeys(usable, 200)
 
 
-def test_without_ipv6_every_address_is_every_ipv4_one(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ipv6_every_address_is_every_ipv4_one(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
     made = serving(":0")
     assert made.addresses == f"0.0.0.0:{port(made)}"
@@ -345,19 +374,24 @@ def test_one_that_asks_first_is_told_to_go_on(hooked: tuple[Server, HandedOver])
         ("Content-Length: 1\r\nContent-Length: 2\r\n", 400),
     ],
 )
-def test_a_body_that_is_too_large_or_of_unknown_length_is_not_read(hooked: tuple[Server, HandedOver], length: str, expected: int) -> None:
+def test_a_body_that_is_too_large_or_of_unknown_length_is_not_read(
+    hooked: tuple[Server, HandedOver], length: str, expected: int
+) -> None:
     made, taken = hooked
     assert status(ask(made, post(length))) == expected
     assert taken.bodies == []
 
 
-@pytest.mark.parametrize("line", ["POST /webhook HTTP/1.1", "POST /webhook/ HTTP/1.1", "POST /other HTTP/1.1"])
+@pytest.mark.parametrize(
+    "line", ["POST /webhook HTTP/1.1", "POST /webhook/ HTTP/1.1", "POST /other HTTP/1.1"]
+)
 def test_where_nothing_takes_it_there_is_nothing(serving: Serving, line: str) -> None:
     assert status(ask(serving(), f"{line}\r\nContent-Length: 0\r\n\r\n")) == 404
 
 
 @pytest.mark.parametrize(
-    ("line", "expected"), [("GET /webhook HTTP/1.1", 404), ("PUT /webhook HTTP/1.1", 404), ("POST /webhook HTTP/2", 400)]
+    ("line", "expected"),
+    [("GET /webhook HTTP/1.1", 404), ("PUT /webhook HTTP/1.1", 404), ("POST /webhook HTTP/2", 400)],
 )
 def test_only_a_post_is_one(hooked: tuple[Server, HandedOver], line: str, expected: int) -> None:
     made, taken = hooked

@@ -1,4 +1,6 @@
-"""Findings as annotations: SARIF, workflow commands and Code Quality, of `validate`, `diff` and `diff --base`."""
+"""Findings as annotations: SARIF, workflow commands and Code Quality, of `validate`, `diff` and `diff
+--base`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ import pytest
 
 from gitmesh.codes import CODES
 from gitmesh.diagnostics import Diagnostic, Location, Severity, finding
-from gitmesh.render.annotations import annotated, github_commands, gitlab_document, sarif_document, without_commands
+from gitmesh.render.annotations import (
+    annotated,
+    github_commands,
+    gitlab_document,
+    sarif_document,
+    without_commands,
+)
 from tests.unit.commandline import Run, runner
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "policies-example"
@@ -24,7 +32,10 @@ REGION = {
     "type": "object",
     "required": ["startLine"],
     "additionalProperties": False,
-    "properties": {"startLine": {"type": "integer", "minimum": 1}, "startColumn": {"type": "integer", "minimum": 1}},
+    "properties": {
+        "startLine": {"type": "integer", "minimum": 1},
+        "startColumn": {"type": "integer", "minimum": 1},
+    },
 }
 PLACE = {
     "type": "object",
@@ -52,8 +63,16 @@ RESULT = {
         "ruleId": {"type": "string"},
         "ruleIndex": {"type": "integer", "minimum": 0},
         "level": LEVEL,
-        "locations": {"type": "array", "minItems": 1, "items": {"type": "object", "properties": {"physicalLocation": PLACE}}},
-        "partialFingerprints": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "string"}},
+        "locations": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "object", "properties": {"physicalLocation": PLACE}},
+        },
+        "partialFingerprints": {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {"type": "string"},
+        },
     },
 }
 RULE = {
@@ -88,7 +107,11 @@ RUN = {
                     "type": "object",
                     "required": ["name"],
                     "additionalProperties": False,
-                    "properties": {"name": {"type": "string"}, "semanticVersion": {"type": "string"}, "rules": {"items": RULE}},
+                    "properties": {
+                        "name": {"type": "string"},
+                        "semanticVersion": {"type": "string"},
+                        "rules": {"items": RULE},
+                    },
                 }
             },
         },
@@ -98,7 +121,10 @@ RUN = {
                 "type": "object",
                 "required": ["executionSuccessful"],
                 "additionalProperties": False,
-                "properties": {"executionSuccessful": {"type": "boolean"}, "toolExecutionNotifications": {"items": NOTIFICATION}},
+                "properties": {
+                    "executionSuccessful": {"type": "boolean"},
+                    "toolExecutionNotifications": {"items": NOTIFICATION},
+                },
             }
         },
         "results": {"type": "array", "items": RESULT},
@@ -108,7 +134,11 @@ SARIF = {
     "type": "object",
     "required": ["version", "runs"],
     "additionalProperties": False,
-    "properties": {"$schema": {"type": "string", "format": "uri"}, "version": {"const": "2.1.0"}, "runs": {"type": "array", "items": RUN}},
+    "properties": {
+        "$schema": {"type": "string", "format": "uri"},
+        "version": {"const": "2.1.0"},
+        "runs": {"type": "array", "items": RUN},
+    },
 }
 """What the published schema asks of the parts that are used; nothing else may be there."""
 CODE_QUALITY = {
@@ -126,7 +156,11 @@ CODE_QUALITY = {
                 "required": ["path", "lines"],
                 "properties": {
                     "path": {"type": "string", "pattern": "^(?!\\./|/)"},
-                    "lines": {"type": "object", "required": ["begin"], "properties": {"begin": {"type": "integer", "minimum": 1}}},
+                    "lines": {
+                        "type": "object",
+                        "required": ["begin"],
+                        "properties": {"begin": {"type": "integer", "minimum": 1}},
+                    },
                 },
             },
         },
@@ -155,7 +189,12 @@ def fingerprints(*findings: Diagnostic) -> list[str]:
 class TestFingerprints:
     def test_they_stay_when_lines_move(self) -> None:
         before = bad("a tie with policies/b.yaml:3:7", policy="TrafficPolicy/shop/a", field="spec.timeout")
-        after = bad("a tie with policies/b.yaml:4:7", policy="TrafficPolicy/shop/a", field="spec.timeout", at=at(99, "policies/moved.yaml"))
+        after = bad(
+            "a tie with policies/b.yaml:4:7",
+            policy="TrafficPolicy/shop/a",
+            field="spec.timeout",
+            at=at(99, "policies/moved.yaml"),
+        )
         assert fingerprints(before) == fingerprints(after)
 
     @pytest.mark.parametrize("other", [{"policy": "x"}, {"field": "spec.x"}, {"message": "another"}])
@@ -178,7 +217,11 @@ class TestSarif:
         assert [(rule["id"], rule["name"]) for rule in run["tool"]["driver"]["rules"]] == [
             (code, CODES[code].name) for code in ("GM203", "GM217")
         ]
-        assert run["tool"]["driver"]["rules"][run["results"][0]["ruleIndex"]]["id"] == run["results"][0]["ruleId"] == "GM203"
+        assert (
+            run["tool"]["driver"]["rules"][run["results"][0]["ruleIndex"]]["id"]
+            == run["results"][0]["ruleId"]
+            == "GM203"
+        )
 
     def test_every_code_makes_a_valid_rule(self) -> None:
         run = valid_sarif(*(finding(code, "x", at=at()) for code in CODES))
@@ -193,7 +236,10 @@ class TestSarif:
     def test_what_has_no_place_is_no_result(self) -> None:
         run = valid_sarif(bad(at=None), bad(at=at(0)))
         assert run["results"] == []
-        assert [one["descriptor"]["id"] for one in run["invocations"][0]["toolExecutionNotifications"]] == ["GM203", "GM203"]
+        assert [one["descriptor"]["id"] for one in run["invocations"][0]["toolExecutionNotifications"]] == [
+            "GM203",
+            "GM203",
+        ]
 
     def test_no_text_of_a_policy_becomes_a_link(self) -> None:
         run = valid_sarif(bad("see [here](https://evil.example)"))
@@ -209,7 +255,11 @@ class TestWorkflowCommands:
 
     def test_properties_and_text_are_escaped(self) -> None:
         (line,) = self.commands(bad("100% of\r\n::error::x, y: z", at=at(path="a,b:c%d.yaml")))
-        assert line == "::error file=a%2Cb%3Ac%25d.yaml,line=3,col=5,title=GM203 BadValue::100%25 of\\r\\n::error::x, y: z"
+        assert (
+            line
+            == "::error file=a%2Cb%3Ac%25d.yaml,line=3,col=5,title=GM203 BadValue::100%25 of\\r\\n::error::x,"
+            " y: z"
+        )
 
     def test_a_hint_is_a_line_of_its_own(self) -> None:
         (line,) = self.commands(bad("m", hint="write 5s"))
@@ -221,7 +271,11 @@ class TestWorkflowCommands:
         many += [bad("i", severity=Severity.INFO)]
         *lines, last = self.commands(*many)
         assert [line.split(" ")[0] for line in lines] == ["::error"] * 10 + ["::warning"] * 10 + ["::notice"]
-        assert last == "1 more error, 2 more warnings left out: at most 10 of a level are shown. -o text has them all."
+        assert (
+            last
+            == "1 more error, 2 more warnings left out: at most 10 of a level are shown. -o text has them"
+            " all."
+        )
 
     @pytest.mark.parametrize("text", ["::add-mask::a", "  ::error::x", "x ##[add-mask]a", "\n::add-mask::a"])
     def test_a_line_beside_them_is_no_command(self, text: str) -> None:
@@ -232,7 +286,9 @@ class TestWorkflowCommands:
 
 
 def test_code_quality_has_what_gitlab_reads() -> None:
-    found = annotated([bad("m", hint="h"), bad("w", severity=Severity.WARNING), bad(at=None)], lambda place: place.path)
+    found = annotated(
+        [bad("m", hint="h"), bad("w", severity=Severity.WARNING), bad(at=None)], lambda place: place.path
+    )
     document = gitlab_document(found.placed)
     jsonschema_rs.validator_for(CODE_QUALITY).validate(json.loads(json.dumps(document)))
     assert [(one["check_name"], one["severity"], one["location"]) for one in document] == [
@@ -280,7 +336,9 @@ class TestCommands:
         assert "GM217" in err
         assert ("GM217" in out) == (form == "sarif")
 
-    def test_paths_are_those_of_the_checkout_wherever_one_stands(self, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def test_paths_are_those_of_the_checkout_wherever_one_stands(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
         wanted = ["policies/reviews.yaml"]
         assert paths(run("validate", ".", "-o", "gitlab")[1]) == wanted
         monkeypatch.chdir("policies")
@@ -297,15 +355,24 @@ class TestCommands:
 
     def test_a_source_that_is_fetched_has_no_place_here(self, run: Run, tmp_path: Path) -> None:
         git("commit", "--quiet", "--all", "-m", "mistake")
-        config = Path("gitmesh.yaml").read_text().replace("https://git.example/bookshop/mesh.git", f"file://{tmp_path}/mesh")
+        config = (
+            Path("gitmesh.yaml")
+            .read_text()
+            .replace("https://git.example/bookshop/mesh.git", f"file://{tmp_path}/mesh")
+        )
         named = Path("named.yaml")
         named.write_text(config.replace("branch: main", "branch: main\n  allowInsecure: true"))
-        code, out, err = run("diff", "--config", "named.yaml", "--store", str(tmp_path / "store"), "-o", "gitlab")
+        code, out, err = run(
+            "diff", "--config", "named.yaml", "--store", str(tmp_path / "store"), "-o", "gitlab"
+        )
         assert (code, json.loads(out)) == (2, []), err
         assert "policies/reviews.yaml:15:12: error GM203" in err
 
     def test_of_two_commits_only_what_is_new(self, run: Run) -> None:
         git("commit", "--quiet", "--all", "-m", "mistake")
         code, out, _ = run("diff", "--base", "HEAD~1", "-o", "github")
-        assert (code, out.split("::")[1]) == (2, "error file=policies/reviews.yaml,line=15,col=12,title=GM203 BadValue")
+        assert (code, out.split("::")[1]) == (
+            2,
+            "error file=policies/reviews.yaml,line=15,col=12,title=GM203 BadValue",
+        )
         assert run("diff", "--base", "HEAD", "-o", "github")[1] == ""

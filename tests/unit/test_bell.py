@@ -39,7 +39,9 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Rounds, Bell]]:
     made.close()
 
 
-def test_it_begins_at_once_and_rings_are_answered_long_before_the_interval(rounds: tuple[Rounds, Bell]) -> None:
+def test_it_begins_at_once_and_rings_are_answered_long_before_the_interval(
+    rounds: tuple[Rounds, Bell],
+) -> None:
     work, made = rounds
     wait_until(lambda: work.begun == 1, "the first round", 20)
     made.ring()

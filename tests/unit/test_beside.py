@@ -1,4 +1,6 @@
-"""Ours beside what others wrote: never more than was admitted before, plus what the policies grant (api.md, AccessPolicy)."""
+"""Ours beside what others wrote: never more than was admitted before, plus what the policies grant (api.md,
+AccessPolicy).
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ CLOSING: list[tuple[str, Mapping[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("namespace", "spec"), CLOSING)
-def test_what_somebody_else_closed_is_not_opened(world: Folders, namespace: str, spec: Mapping[str, Any]) -> None:
+def test_what_somebody_else_closed_is_not_opened(
+    world: Folders, namespace: str, spec: Mapping[str, Any]
+) -> None:
     world.put("east", "theirs", authorization("allow-nothing", namespace, spec))
     report = world.settle()
     [rule] = rules(world)
@@ -58,7 +62,11 @@ NOT_CLOSING: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = [
     ("shop", {"selector": {"matchLabels": {"app": "db", "tier": "gold"}}}, {}),
     ("shop", {"action": "DENY", "rules": [{}]}, {}),
     ("shop", {"action": "AUDIT", "rules": [{}]}, {}),
-    ("shop", {"targetRefs": [{"kind": "Gateway", "name": "waypoint", "group": "gateway.networking.k8s.io"}]}, {}),
+    (
+        "shop",
+        {"targetRefs": [{"kind": "Gateway", "name": "waypoint", "group": "gateway.networking.k8s.io"}]},
+        {},
+    ),
     ("shop", {}, {"istio.io/dry-run": "true"}),
 ]
 
@@ -81,7 +89,9 @@ def test_labels_that_only_some_pods_have_may_be_meant(world: Folders) -> None:
     for pod in pods:
         pod["metadata"]["ownerReferences"] = [owner]
     world.put("east", "pods", app("web"), app("api"), *pods)
-    world.put("east", "theirs", authorization("gold", "shop", {"selector": {"matchLabels": {"tier": "gold"}}}))
+    world.put(
+        "east", "theirs", authorization("gold", "shop", {"selector": {"matchLabels": {"tier": "gold"}}})
+    )
     world.settle()
     assert REST not in rules(world)
 
@@ -109,7 +119,9 @@ def test_our_own_default_of_deny_is_nobody_elses(world: Folders) -> None:
 
 def rollout(world: Folders, *numbers: int, more: Mapping[str, int] | None = None) -> None:
     owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "controller": True}
-    pods = [app("db", pod=f"db-{n}", ports={"http": number, **(more or {})}) for n, number in enumerate(numbers)]
+    pods = [
+        app("db", pod=f"db-{n}", ports={"http": number, **(more or {})}) for n, number in enumerate(numbers)
+    ]
     for pod in pods:
         pod["metadata"]["ownerReferences"] = [owner]
     world.put("east", "pods", app("web"), app("api"), *pods)
@@ -127,13 +139,20 @@ def test_every_number_of_a_named_port_counts(world: Folders, numbers: tuple[int,
     assert rest == {"to": [{"operation": {"notPorts": ["8080", "8081"]}}]}
     rollout(world, 8081, 8081)
     world.settle()
-    assert rules(world)[0]["to"] == [{"operation": {"ports": ["8081"]}}] or rules(world)[1]["to"] == [{"operation": {"ports": ["8081"]}}]
+    assert rules(world)[0]["to"] == [{"operation": {"ports": ["8081"]}}] or rules(world)[1]["to"] == [
+        {"operation": {"ports": ["8081"]}}
+    ]
 
 
-def test_a_number_that_is_another_port_on_other_pods_is_not_opened_under_a_default_of_deny(world: Folders) -> None:
+def test_a_number_that_is_another_port_on_other_pods_is_not_opened_under_a_default_of_deny(
+    world: Folders,
+) -> None:
     owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "controller": True}
     rollout(world, 8080)
-    pods = [app("db", pod="db-0", ports={"http": 8080, "admin": 8081}), app("db", pod="db-1", ports={"http": 8081, "admin": 9000})]
+    pods = [
+        app("db", pod="db-0", ports={"http": 8080, "admin": 8081}),
+        app("db", pod="db-1", ports={"http": 8081, "admin": 9000}),
+    ]
     for pod in pods:
         pod["metadata"]["ownerReferences"] = [owner]
     world.put("east", "pods", app("web"), app("api"), *pods)

@@ -1,4 +1,5 @@
-"""Work is bounded before it is done: small inputs that ask for hours or gigabytes are refused at once, at the line that asks most.
+"""Work is bounded before it is done: small inputs that ask for hours or gigabytes are refused at once, at the
+line that asks most.
 
 Work is counted here; `test_bounds_of_commands` measures it.
 """
@@ -24,7 +25,8 @@ from gitmesh.yaml_documents import DocumentError, read_documents
 from tests.factories import access, facts, service, traffic, workload
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{after}: &{after} [{', '.join([f'*{before}'] * 10)}]\n" for before, after in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{after}: &{after} [{', '.join([f'*{before}'] * 10)}]\n"
+    for before, after in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
 
@@ -67,7 +69,14 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_one_rule_counts_once_and_each_match_and_source_again() -> None:
     assert size(traffic("a", timeout="1s")) == 1
     assert size(traffic("a", timeout="1s", matches=paths(7))) == 7
-    assert size(traffic("a", timeout="1s", matches=paths(7), sources=[{"namespaces": [f"n{n}"]} for n in range(5)])) == 35
+    assert (
+        size(
+            traffic(
+                "a", timeout="1s", matches=paths(7), sources=[{"namespaces": [f"n{n}"]} for n in range(5)]
+            )
+        )
+        == 35
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,20 +113,28 @@ def test_too_many_rules_are_refused_before_any_is_made(made: list[int]) -> None:
     large = traffic("large", timeout="1s", matches=paths(1001))
     small = traffic("small", [{"all": True}], retries={"attempts": 1})
     [finding] = said(resolved([small, large]))
-    assert (finding.policy, finding.field, finding.cluster) == ("TrafficPolicy/shop/large", "spec.matches", "east")
+    assert (finding.policy, finding.field, finding.cluster) == (
+        "TrafficPolicy/shop/large",
+        "spec.matches",
+        "east",
+    )
     assert "Service shop/reviews" in finding.message
     assert len(made) == 1  # of `small` on ratings
 
 
 def test_what_is_refused_is_held_and_nothing_else() -> None:
-    resolution = resolved([traffic("large", timeout="1s", matches=paths(1001)), traffic("other", "ratings", timeout="1s")])
+    resolution = resolved(
+        [traffic("large", timeout="1s", matches=paths(1001)), traffic("other", "ratings", timeout="1s")]
+    )
     assert [key.name for key in resolution.held["east"]] == ["reviews"]
     assert resolution.waiting == {"east": frozenset({"TrafficPolicy/shop/large"})}
     assert [unit.key.name for unit in resolution.units["east"]] == ["ratings"]
 
 
 def test_matches_times_sources_count(made: list[int]) -> None:
-    wide = traffic("wide", timeout="1s", matches=paths(100), sources=[{"namespaces": [f"n{n}"]} for n in range(200)])
+    wide = traffic(
+        "wide", timeout="1s", matches=paths(100), sources=[{"namespaces": [f"n{n}"]} for n in range(200)]
+    )
     [finding] = said(resolved([wide]))
     assert finding.field == "spec.sources"
     assert not made
@@ -137,7 +154,10 @@ def test_conflicts_are_found_once_for_clusters_in_which_the_same_policies_act(ma
     one = check(two, {"east": {}})
     assert check(two, {f"c{n}": {} for n in range(500)}) == one
     assert len(made) == 4
-    by_client = [traffic("a", timeout="1s", sources=[{"clusters": ["east"]}]), traffic("b", timeout="2s", sources=[{"clusters": ["west"]}])]
+    by_client = [
+        traffic("a", timeout="1s", sources=[{"clusters": ["east"]}]),
+        traffic("b", timeout="2s", sources=[{"clusters": ["west"]}]),
+    ]
     assert not said(check(by_client, {"east": {}, "west": {}}), "GM210")
 
 
@@ -148,7 +168,9 @@ def test_of_very_many_conflicts_the_first_are_shown() -> None:
 
 
 @pytest.mark.parametrize("priority", [0, 1])
-def test_rows_that_double_with_each_rule_are_ended_while_they_are_made(priority: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_double_with_each_rule_are_ended_while_they_are_made(
+    priority: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[int] = []
     within = routes.Row.within
 
@@ -172,11 +194,20 @@ def test_rows_that_double_with_each_rule_are_ended_while_they_are_made(priority:
 
 def test_connection_fields_for_very_many_groups_of_clients_are_refused() -> None:
     def pools(count: int) -> list[Policy]:
-        return [traffic("p", sources=[{"namespaces": [f"n{n}"]} for n in range(count)], connectionPool={"tcp": {"maxConnections": 1}})]
+        return [
+            traffic(
+                "p",
+                sources=[{"namespaces": [f"n{n}"]} for n in range(count)],
+                connectionPool={"tcp": {"maxConnections": 1}},
+            )
+        ]
 
     assert not said(resolved(pools(64)))
     [finding] = said(resolved(pools(990)))
-    assert (finding.field, "more than 64 groups of clients" in finding.message) == ("spec.connectionPool", True)
+    assert (finding.field, "more than 64 groups of clients" in finding.message) == (
+        "spec.connectionPool",
+        True,
+    )
 
 
 # --- all destinations together
@@ -199,7 +230,9 @@ def test_all_destinations_together_are_bounded_and_the_costliest_are_held(few: i
     assert [key.name for key in resolution.held["east"]] == ["s000", "s001", "s002", "s003", "s007"]
     spent = 59 * comparisons([20]) + comparisons([20, 10])
     assert spent > few
-    assert {(finding.policy, finding.field) for finding in said(resolution)} == {("TrafficPolicy/shop/broad", "spec.matches")}
+    assert {(finding.policy, finding.field) for finding in said(resolution)} == {
+        ("TrafficPolicy/shop/broad", "spec.matches")
+    }
     assert all(f"for all destinations {spent:,}" in finding.message for finding in said(resolution))
 
 
@@ -223,7 +256,9 @@ def test_what_is_usual_is_far_from_the_bounds() -> None:
 def test_rules_times_callers_of_an_access_policy_are_bounded() -> None:
     def wide(callers: int, rules: int) -> Policy:
         return access(
-            "a", sources=[{"namespaces": [f"n{n}" for n in range(callers - 1)]}], rules=[{"paths": [f"/{n}"]} for n in range(rules)]
+            "a",
+            sources=[{"namespaces": [f"n{n}" for n in range(callers - 1)]}],
+            rules=[{"paths": [f"/{n}"]} for n in range(rules)],
         )
 
     assert not check([wide(MOST_CALLERS // 10, 10)], {})
@@ -260,5 +295,7 @@ def test_aliases_are_counted_before_they_are_followed() -> None:
         ("[" * 5000, None),
     ],
 )
-def test_settings_are_read_or_known_to_be_unreadable(content: object, settings: Mapping[str, Any] | None) -> None:
+def test_settings_are_read_or_known_to_be_unreadable(
+    content: object, settings: Mapping[str, Any] | None
+) -> None:
     assert settings_of(content) == settings

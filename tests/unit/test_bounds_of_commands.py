@@ -1,4 +1,6 @@
-"""Small inputs that ask for hours or gigabytes, given to the whole command with little memory and a deadline."""
+"""Small inputs that ask for hours or gigabytes, given to the whole command with little memory and a
+deadline.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +13,37 @@ import pytest
 
 from tests.unit.test_bounds import BOMB
 
-HEAD = "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: {name}}}\nspec:\n  destinations: [{{name: reviews}}]\n"
+HEAD = (
+    "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: {name}}}\nspec:\n  destinations:"
+    " [{{name: reviews}}]\n"
+)
 FACTS = """\
 apiVersion: gitmesh.io/v1alpha1
 kind: Facts
 clusters:
 - name: east
   namespaces: {default: {}}
-  services: [{namespace: default, name: reviews, selector: {app: reviews}, ports: [{number: 80, name: http, protocol: http, target: 80}]}]
+  services:
+  - namespace: default
+    name: reviews
+    selector: {app: reviews}
+    ports: [{number: 80, name: http, protocol: http, target: 80}]
   workloads: [{namespace: default, name: reviews, kind: Deployment, labels: {app: reviews}, mesh: istio}]
-  meshes: [{translator: istio, name: istio, namespace: istio-system, rootNamespace: istio-system, trustDomain: cluster.local}]
+  meshes:
+  - translator: istio
+    name: istio
+    namespace: istio-system
+    rootNamespace: istio-system
+    trustDomain: cluster.local
 """
 
 
 def matches(count: int, item: Callable[[int], str]) -> str:
-    return HEAD.format(name="p") + "  timeout: 1s\n  matches:\n" + "".join(f"  - {item(n)}\n" for n in range(count))
+    return (
+        HEAD.format(name="p")
+        + "  timeout: 1s\n  matches:\n"
+        + "".join(f"  - {item(n)}\n" for n in range(count))
+    )
 
 
 def policies(count: int, body: Callable[[int], str]) -> list[str]:
@@ -42,12 +60,20 @@ INPUTS: Mapping[str, list[str]] = {
     "8.6 KB of classes": [matches(230, lambda n: f"{{path: {{regex: '[\\pL\\pN]{{{n + 100}}}'}}}}")],
     "250 KiB of expressions": [matches(8000, lambda n: f"{{path: {{regex: '/{n}\\pL'}}}}")],
     "classes that cost only to read": [matches(900, lambda n: f"{{path: {{regex: '/{n}(?i){READ * 27}'}}}}")],
-    "overlaps": policies(250, lambda n: f"  matches: [{{headers: [{{name: x{n}, present: true}}]}}]\n" + SET % n),
-    "prefixes of prefixes": policies(250, lambda n: f"  priority: {n}\n  matches: [{{path: {{stringPrefix: /{'a' * n}}}}}]\n" + SET % n),
+    "overlaps": policies(
+        250, lambda n: f"  matches: [{{headers: [{{name: x{n}, present: true}}]}}]\n" + SET % n
+    ),
+    "prefixes of prefixes": policies(
+        250, lambda n: f"  priority: {n}\n  matches: [{{path: {{stringPrefix: /{'a' * n}}}}}]\n" + SET % n
+    ),
     "conflicts": policies(2000, lambda n: f"  timeout: {n + 1}s\n"),
     "paths of one policy": [matches(2400, lambda n: f"{{path: {{exact: /{n}}}}}")],
-    "matches times sources": [PATHS + "  sources:\n" + "".join(f"  - {{namespaces: [n{n}]}}\n" for n in range(1000))],
-    "rows times targets": [PATHS.replace("  timeout: 1s\n", "  split:\n" + "".join(TARGET % n for n in range(2500)))],
+    "matches times sources": [
+        PATHS + "  sources:\n" + "".join(f"  - {{namespaces: [n{n}]}}\n" for n in range(1000))
+    ],
+    "rows times targets": [
+        PATHS.replace("  timeout: 1s\n", "  split:\n" + "".join(TARGET % n for n in range(2500)))
+    ],
     "inverted headers of one name": [
         HEAD.format(name="p")
         + "  timeout: 1s\n  matches:\n  - headers:\n"
@@ -68,8 +94,16 @@ main()
 
 
 def limited(policies: Path, facts: Path) -> tuple[int, str]:
-    """Exit code and all output of `gitmesh validate` with 400 MB of address space and 10 s of processor time."""
-    done = subprocess.run([sys.executable, "-c", LIMITED, policies, facts], capture_output=True, text=True, timeout=120, check=False)
+    """Exit code and all output of `gitmesh validate` with 400 MB of address space and 10 s of processor
+    time.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, policies, facts],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     return done.returncode, done.stdout + done.stderr
 
 

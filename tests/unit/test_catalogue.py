@@ -27,16 +27,25 @@ from tests.unit.test_pipeline import World, actions, codes, slow
 ROOT = Path(__file__).parent.parent.parent
 
 
-@pytest.mark.parametrize("labels", [{"app": "a" * 64}, {"a" * 64: "x"}, {"x/y/z": "a"}, {"app": "-"}, {"app": "a b"}])
+@pytest.mark.parametrize(
+    "labels", [{"app": "a" * 64}, {"a" * 64: "x"}, {"x/y/z": "a"}, {"app": "-"}, {"app": "a b"}]
+)
 def test_P15_labels_that_no_object_can_have_are_refused_before_any_call(labels: dict[str, str]) -> None:
     text = yaml.safe_dump(document("TrafficPolicy", "a", destinations=[{"labels": labels}], timeout="5s"))
     policies, said = parse(snapshot_of({"p.yaml": text}))
     assert not policies
     assert said[0].at is not None
-    assert text.splitlines()[said[0].at.line - 1].strip().removeprefix("- ").startswith(("labels", *labels, "? ", "aaa"))
+    assert (
+        text.splitlines()[said[0].at.line - 1]
+        .strip()
+        .removeprefix("- ")
+        .startswith(("labels", *labels, "? ", "aaa"))
+    )
 
 
-def test_P19_the_agent_takes_its_configuration_from_nowhere_but_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_P19_the_agent_takes_its_configuration_from_nowhere_but_the_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gitmesh.yaml").write_text("apiVersion: gitmesh.io/v1alpha1\nkind: Config\n")
     monkeypatch.delenv("GITMESH_CONFIG", raising=False)
@@ -89,7 +98,10 @@ class Pages:
     def send(self, request: Request) -> Any:
         self.requests.append(request)
         last = len(self.requests) > 1
-        content = {"items": [{"metadata": {"name": "one"}, "page": len(self.requests)}], "metadata": {} if last else {"continue": "next"}}
+        content = {
+            "items": [{"metadata": {"name": "one"}, "page": len(self.requests)}],
+            "metadata": {} if last else {"continue": "next"},
+        }
         return type("Answer", (), {"status": 200, "body": b"", "json": lambda _: content})()
 
 
@@ -105,7 +117,9 @@ def test_K10_lists_are_read_from_the_quorum_and_whole() -> None:
 @pytest.mark.parametrize("jump", [-600.0, 600.0, 1e9])
 def test_K20_a_clock_that_jumps_changes_no_decision(jump: float) -> None:
     world = World()
-    world.commit(slow("a"), document("AccessPolicy", "b", destinations=on("ratings"), sources=[{"all": True}]))
+    world.commit(
+        slow("a"), document("AccessPolicy", "b", destinations=on("ratings"), sources=[{"all": True}])
+    )
     before = world.run()
     world.now += jump
     after = world.run()
@@ -115,8 +129,15 @@ def test_K20_a_clock_that_jumps_changes_no_decision(jump: float) -> None:
 
 
 def test_K27_the_agent_may_not_read_secrets_so_no_diff_can_show_one() -> None:
-    documents = [body for path in (ROOT / "deploy").rglob("*.yaml") for body in yaml.safe_load_all(path.read_text()) if body]
-    rules = [rule for body in documents if body.get("kind") in ("Role", "ClusterRole") for rule in body["rules"]]
+    documents = [
+        body
+        for path in (ROOT / "deploy").rglob("*.yaml")
+        for body in yaml.safe_load_all(path.read_text())
+        if body
+    ]
+    rules = [
+        rule for body in documents if body.get("kind") in ("Role", "ClusterRole") for rule in body["rules"]
+    ]
     granted = {resource for rule in rules for resource in rule.get("resources", ())}
     assert granted
     assert not {"secrets", "*", "*/*"} & granted

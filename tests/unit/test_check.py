@@ -20,12 +20,21 @@ def found(*policies: Policy, clusters: dict[str, dict[str, str]] | None = None) 
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
-        (traffic("t", [{"all": True}, {"clusters": ["eats"]}], timeout="1s"), "spec.destinations[1].clusters[0]"),
+        (
+            traffic("t", [{"all": True}, {"clusters": ["eats"]}], timeout="1s"),
+            "spec.destinations[1].clusters[0]",
+        ),
         (traffic("t", timeout="1s", sources=[{"clusters": ["east", "eats"]}]), "spec.sources[0].clusters[1]"),
         (access("a", sources=[{"clusters": ["eats"]}]), "spec.sources[0].clusters[0]"),
-        (access("a", sources=[{"serviceAccounts": [{"name": "x", "cluster": "eats"}]}]), "spec.sources[0].serviceAccounts[0].cluster"),
+        (
+            access("a", sources=[{"serviceAccounts": [{"name": "x", "cluster": "eats"}]}]),
+            "spec.sources[0].serviceAccounts[0].cluster",
+        ),
         (policy("VirtualMesh", "v", meshes=[{"cluster": "eats"}]), "spec.meshes[0].cluster"),
-        (policy("VirtualMesh", "v", meshes=[{"selector": {"clusters": ["eats"]}}]), "spec.meshes[0].selector.clusters[0]"),
+        (
+            policy("VirtualMesh", "v", meshes=[{"selector": {"clusters": ["eats"]}}]),
+            "spec.meshes[0].selector.clusters[0]",
+        ),
     ],
 )
 def test_unknown_cluster_names(wrong: Policy, field: str) -> None:
@@ -39,7 +48,9 @@ def test_without_configuration_cluster_names_are_not_checked() -> None:
 
 @pytest.mark.parametrize("match", [{"path": {"prefix": "/"}}, {"port": 80, "method": "GET"}])
 def test_connection_fields_with_other_matches(match: dict[str, Any]) -> None:
-    assert found(traffic("t", tls={"mode": "Disable"}, matches=[{"port": 80}, match])) == [("GM203", "spec.tls")]
+    assert found(traffic("t", tls={"mode": "Disable"}, matches=[{"port": 80}, match])) == [
+        ("GM203", "spec.tls")
+    ]
     assert found(traffic("t", tls={"mode": "Disable"}, matches=[{"port": 80}])) == []
 
 
@@ -49,7 +60,10 @@ def test_prefix_replacement_needs_a_prefix(field: str) -> None:
     at = [("GM203", f"spec.{field}.path.replacePrefixMatch")]
     assert found(traffic("t", **value)) == at
     assert found(traffic("t", matches=[{"path": {"prefix": "/a"}}, {"path": {"exact": "/a"}}], **value)) == at
-    assert found(traffic("t", matches=[{"path": {"prefix": "/a"}}, {"path": {"stringPrefix": "/a"}}], **value)) == []
+    assert (
+        found(traffic("t", matches=[{"path": {"prefix": "/a"}}, {"path": {"stringPrefix": "/a"}}], **value))
+        == []
+    )
 
 
 def test_mesh_in_two_virtual_meshes_by_name() -> None:
@@ -87,7 +101,9 @@ def test_selectors_are_left_to_facts() -> None:
 
 
 def test_a_port_name_and_a_number_may_differ() -> None:
-    a, b = (traffic(n, timeout=t, matches=[{"port": p}]) for n, t, p in (("a", "1s", 80), ("b", "2s", "http")))
+    a, b = (
+        traffic(n, timeout=t, matches=[{"port": p}]) for n, t, p in (("a", "1s", 80), ("b", "2s", "http"))
+    )
     assert found(a, b) == []
     same = traffic("c", timeout="3s", matches=[{"port": "http"}])
     assert [code for code, _ in found(b, same)] == ["GM210", "GM210"]

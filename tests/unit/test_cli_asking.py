@@ -34,7 +34,10 @@ spec:
   timeout: 250ms
   headers: {request: {set: {x-api-key: hunter2}, remove: [x-b]}}
 """
-PORTS = (ServicePort(number=9080, name="http", target=8080), ServicePort(number=9090, name="admin", target=9090))
+PORTS = (
+    ServicePort(number=9080, name="http", target=8080),
+    ServicePort(number=9090, name="admin", target=9090),
+)
 EAST = facts(
     "east",
     service(),
@@ -55,7 +58,9 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     (tmp_path / "policies" / "shop.yaml").write_text(POLICIES)
     (tmp_path / "facts.yaml").write_text(yaml.safe_dump(dump_facts({"east": EAST, "west": WEST})))
     in_folder = runner(tmp_path, capsys, monkeypatch)
-    return lambda command, source, to, *more: in_folder(command, source, to, "policies", "--facts", "facts.yaml", *more)
+    return lambda command, source, to, *more: in_folder(
+        command, source, to, "policies", "--facts", "facts.yaml", *more
+    )
 
 
 def document(run: Run, *arguments: str) -> Any:
@@ -68,9 +73,11 @@ def test_can_names_the_rule_that_admits(run: Run) -> None:
     code, out, _ = run("can", "shop/page-v1", "reviews", "--method", "get", "--path", "/api?q=1")
     assert (code, out) == (
         0,
-        "east: Allowed  shop/page -> shop/reviews:80 GET /api\n"
-        "  an Allow admits it  (reviews:8080)\n"
-        "    AccessPolicy/shop/page-reads spec.rules[0] (policies/shop.yaml:8:5)\n",
+        (
+            "east: Allowed  shop/page -> shop/reviews:80 GET /api\n"
+            "  an Allow admits it  (reviews:8080)\n"
+            "    AccessPolicy/shop/page-reads spec.rules[0] (policies/shop.yaml:8:5)\n"
+        ),
     )
 
 
@@ -78,11 +85,16 @@ def test_the_answer_is_output_and_no_exit_code(run: Run) -> None:
     code, out, _ = run("can", "serviceaccount:shop/page", "shop/reviews:80", "--method", "DELETE")
     assert code == 0
     assert out.startswith("east: Denied")
-    assert "tried AccessPolicy/shop/page-reads spec (policies/shop.yaml:5:3): none of its rules means this request" in out
+    assert (
+        "tried AccessPolicy/shop/page-reads spec (policies/shop.yaml:5:3): none of its rules means this"
+        " request" in out
+    )
 
 
 def test_clusters_that_say_the_same_are_told_once(run: Run) -> None:
-    assert run("can", "anonymous", "reviews")[1].startswith("east, west: Denied  a client without identity -> shop/reviews:80")
+    assert run("can", "anonymous", "reviews")[1].startswith(
+        "east, west: Denied  a client without identity -> shop/reviews:80"
+    )
     assert run("can", "anonymous", "reviews", "--cluster", "w*")[1].startswith("west: Denied")
 
 
@@ -91,14 +103,25 @@ def test_a_workload_without_proxy_shows_no_identity(run: Run) -> None:
 
 
 def test_can_as_a_document(run: Run) -> None:
-    found = document(run, "can", "shop/page-v1", "reviews", "--header", "X-Api-Key=hunter2", "--from-ip", "10.0.0.1")
+    found = document(
+        run, "can", "shop/page-v1", "reviews", "--header", "X-Api-Key=hunter2", "--from-ip", "10.0.0.1"
+    )
     (east,) = found["clusters"]
     assert (found["kind"], east["name"], east["answer"]) == ("Admission", "east", "Allowed")
-    assert east["client"] == {"namespace": "shop", "serviceAccount": "page", "identity": True, "ip": "10.0.0.1"}
+    assert east["client"] == {
+        "namespace": "shop",
+        "serviceAccount": "page",
+        "identity": True,
+        "ip": "10.0.0.1",
+    }
     assert east["request"]["authority"] == "reviews"
     assert east["request"]["headers"] == {"x-api-key": "***"}
     (pod,) = east["pods"]
-    assert (pod["basis"], pod["deciding"][0]["file"], pod["deciding"][0]["line"]) == ("Allow", "policies/shop.yaml", 8)
+    assert (pod["basis"], pod["deciding"][0]["file"], pod["deciding"][0]["line"]) == (
+        "Allow",
+        "policies/shop.yaml",
+        8,
+    )
 
 
 def test_route_tells_every_field_with_its_line(run: Run) -> None:
@@ -118,18 +141,30 @@ def test_route_as_a_document(run: Run) -> None:
     assert (east["found"], east["fields"]["timeout"]["value"]) == ("Decided", "250ms")
     assert east["request"]["path"] == "/api"
     assert east["fields"]["headers"]["value"]["request"] == {"set": {"x-api-key": "***"}, "remove": ["x-b"]}
-    assert [(one["side"], one["name"], one["line"]) for one in east["headers"]] == [("request", "x-api-key", 18), ("request", "x-b", 18)]
-    assert document(run, "route", "anonymous", "reviews", "--cluster", "east")["clusters"][0]["found"] == "NoProxy"
+    assert [(one["side"], one["name"], one["line"]) for one in east["headers"]] == [
+        ("request", "x-api-key", 18),
+        ("request", "x-b", 18),
+    ]
+    assert (
+        document(run, "route", "anonymous", "reviews", "--cluster", "east")["clusters"][0]["found"]
+        == "NoProxy"
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("page", "rewiews"), "there is no Service rewiews in east, west; did you mean reviews?"),
-        (("paeg", "reviews"), "there is no workload or ServiceAccount paeg in east, west; did you mean page?"),
+        (
+            ("paeg", "reviews"),
+            "there is no workload or ServiceAccount paeg in east, west; did you mean page?",
+        ),
         (("shop/page-v2", "reviews"), "did you mean shop/page-v1?"),
         (("page-v1", "reviews"), "page-v1 may be bank/page-v1 or shop/page-v1 in cluster east; say which"),
-        (("page", "two"), "shop/two of cluster east has several ports, name one; there is 9080 http, 9090 admin"),
+        (
+            ("page", "two"),
+            "shop/two of cluster east has several ports, name one; there is 9080 http, 9090 admin",
+        ),
         (("page", "two:metrics"), "has no port metrics"),
         (("page", "two:9080", "--port", "admin"), "twice"),
         (("page", "reviews", "--cluster", "west"), "there is no workload or ServiceAccount page in west"),
@@ -138,7 +173,9 @@ def test_route_as_a_document(run: Run) -> None:
         (("page", "reviews", "--from-ip", "10.0.0.300"), "not an address"),
     ],
 )
-def test_a_mistake_is_wrong_usage_and_says_how_to_do_it(run: Run, arguments: tuple[str, ...], said: str) -> None:
+def test_a_mistake_is_wrong_usage_and_says_how_to_do_it(
+    run: Run, arguments: tuple[str, ...], said: str
+) -> None:
     for command in ("can", "route"):
         code, out, err = run(command, *arguments)
         assert (code, out) == (3, "")
@@ -147,7 +184,9 @@ def test_a_mistake_is_wrong_usage_and_says_how_to_do_it(run: Run, arguments: tup
 
 def test_no_cluster_has_both(run: Run, tmp_path: Path) -> None:
     (tmp_path / "facts.yaml").write_text(
-        yaml.safe_dump(dump_facts({"east": facts("east", service()), "west": facts("west", workload("page"))}))
+        yaml.safe_dump(
+            dump_facts({"east": facts("east", service()), "west": facts("west", workload("page"))})
+        )
     )
     code, _, err = run("can", "page", "reviews")
     assert code == 3
@@ -170,7 +209,14 @@ def test_what_errors_hold_is_unknown(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [("--header", "=x"), ("--header", "end user=x"), ("--header", "a=b\r\nX: y"), ("--method", ""), ("--method", "A B")]
+    "given",
+    [
+        ("--header", "=x"),
+        ("--header", "end user=x"),
+        ("--header", "a=b\r\nX: y"),
+        ("--method", ""),
+        ("--method", "A B"),
+    ],
 )
 def test_what_no_request_can_say_is_wrong_usage(run: Run, given: tuple[str, str]) -> None:
     code, out, err = run("can", "page", "reviews", *given)

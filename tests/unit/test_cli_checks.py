@@ -22,8 +22,15 @@ class Asked(MemoryCluster):
         return ()
 
 
-@pytest.mark.parametrize(("namespace", "enforce", "missing"), [("shop", True, True), (NAMESPACE, True, False), ("shop", False, False)])
-def test_the_namespace_of_the_ledger_must_be_there_where_it_is_written(namespace: str, enforce: bool, missing: bool) -> None:
-    cluster = Asked("east", facts=facts("east", service("any", namespace), namespaces={namespace: {}}), enforce=enforce)
+@pytest.mark.parametrize(
+    ("namespace", "enforce", "missing"),
+    [("shop", True, True), (NAMESPACE, True, False), ("shop", False, False)],
+)
+def test_the_namespace_of_the_ledger_must_be_there_where_it_is_written(
+    namespace: str, enforce: bool, missing: bool
+) -> None:
+    cluster = Asked(
+        "east", facts=facts("east", service("any", namespace), namespaces={namespace: {}}), enforce=enforce
+    )
     found = [one for one in cluster_checks(LocalFleet([cluster]), {}, "shop") if one.level is Level.FAIL]
     assert [one.hint for one in found] == ([f"kubectl create namespace {NAMESPACE}"] if missing else [])

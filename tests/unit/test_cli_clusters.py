@@ -1,4 +1,6 @@
-"""Commands against the example's directory clusters: render, diff, discover, check, with and without facts."""
+"""Commands against the example's directory clusters: render, diff, discover, check, with and without
+facts.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,10 @@ def test_the_exit_code_of_diff_never_depends_on_the_format(run: Run, form: str) 
 def test_the_example_has_no_findings_in_both_clusters(run: Run) -> None:
     answer = json.loads(run("diff", ".", "-o", "json")[1])
     assert answer["findings"] == []
-    assert [(one["name"], one["summary"]["create"]) for one in answer["clusters"]] == [("east", 14), ("west", 14)]
+    assert [(one["name"], one["summary"]["create"]) for one in answer["clusters"]] == [
+        ("east", 14),
+        ("west", 14),
+    ]
 
 
 def test_filters_narrow_clusters_and_policies_and_say_what_they_hide(run: Run) -> None:
@@ -75,7 +80,9 @@ def test_render_prints_a_stream_of_objects_with_their_origins(run: Run) -> None:
     assert run("render", ".", "--cluster", "east")[1] == out
 
 
-def test_render_needs_no_configuration_with_facts(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_render_needs_no_configuration_with_facts(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     live = run("render", ".")[1]
     facts = save_facts(run, tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -88,7 +95,9 @@ def test_render_needs_no_configuration_with_facts(run: Run, tmp_path: Path, monk
     assert [one["name"] for one in answer["clusters"]] == ["east", "west"]
 
 
-def test_diff_with_facts_needs_no_cluster_and_says_so(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_diff_with_facts_needs_no_cluster_and_says_so(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     facts = save_facts(run, tmp_path)
     monkeypatch.chdir(tmp_path)
     code, out, err = run("diff", "shop/policies", "--facts", str(facts))
@@ -140,7 +149,11 @@ def test_a_kubeconfig_that_is_not_there_fails_alone(run: Run) -> None:
 
 def test_check_says_ok_and_down_and_what_to_do(run: Run) -> None:
     config = Path("gitmesh.yaml")
-    config.write_text(config.read_text().replace("https://git.example/bookshop/mesh.git", "file:///nowhere.git\n  allowInsecure: true"))
+    config.write_text(
+        config.read_text().replace(
+            "https://git.example/bookshop/mesh.git", "file:///nowhere.git\n  allowInsecure: true"
+        )
+    )
     code, out, _ = run("check")
     assert code == 3
     assert "ok    cluster east mesh   istio 1.30.3, trust domain east.example" in out
@@ -162,7 +175,9 @@ def test_a_folder_stands_in_for_the_named_source(run: Run) -> None:
     assert "there are policies" in err
 
 
-def test_validate_looks_at_nothing_else_where_the_policies_are_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validate_looks_at_nothing_else_where_the_policies_are_not(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir("clusters")
     code, out, err = run("validate")
     assert (code, out) == (3, "")
@@ -174,7 +189,9 @@ def test_check_names_each_path_without_a_policy(run: Run) -> None:
     files = {path.as_posix(): path.read_bytes() for path in Path("policies").glob("*.yaml")}
     repo.commit({**files, "notes/README.md": "x", "other/a.yaml": "# nothing\n"})
     config = Path("gitmesh.yaml")
-    text = config.read_text().replace("https://git.example/bookshop/mesh.git", f"{repo.url}\n  allowInsecure: true")
+    text = config.read_text().replace(
+        "https://git.example/bookshop/mesh.git", f"{repo.url}\n  allowInsecure: true"
+    )
     config.write_text(text.replace("paths: [policies]", "paths: [policies, notes, other, gone]"))
     code, out, _ = run("check")
     assert (code, "fail  source policies" in out) == (2, True)

@@ -126,14 +126,19 @@ def test_every_command_has_examples_exit_codes_and_help_on_every_option() -> Non
         command = main.cli.get_command(context, name)
         assert command is not None
         assert command.help is not None
-        assert command.help.count(f"  gitmesh {name}") + command.help.count(f"(gitmesh {name}") >= 2 or name == "completion", name
+        assert (
+            command.help.count(f"  gitmesh {name}") + command.help.count(f"(gitmesh {name}") >= 2
+            or name == "completion"
+        ), name
         assert "Exit code" in command.help, name
         assert all(option.help for option in command.params if isinstance(option, click.Option)), name
         assert entry.help.endswith("."), name
     assert "130  interrupted" in (main.cli.epilog or "")
 
 
-def test_the_configuration_is_the_nearest_upwards_and_named_on_stderr(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_is_the_nearest_upwards_and_named_on_stderr(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copy(EXAMPLE / "gitmesh.yaml", tmp_path / "gitmesh.yaml")
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
@@ -144,7 +149,9 @@ def test_the_configuration_is_the_nearest_upwards_and_named_on_stderr(run: Run, 
     assert "configuration" not in out
 
 
-def test_a_flag_overrides_the_environment_and_that_the_nearest_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flag_overrides_the_environment_and_that_the_nearest_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = (EXAMPLE / "gitmesh.yaml").read_text()
     for name in ("gitmesh.yaml", "env.yaml", "flag.yaml"):
         (tmp_path / name).write_text(text)
@@ -156,7 +163,9 @@ def test_a_flag_overrides_the_environment_and_that_the_nearest_file(run: Run, tm
 
 
 def test_a_bad_configuration_is_a_finding_at_its_line(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "gitmesh.yaml").write_text((EXAMPLE / "gitmesh.yaml").read_text().replace("branch: main", "brnch: main"))
+    (tmp_path / "gitmesh.yaml").write_text(
+        (EXAMPLE / "gitmesh.yaml").read_text().replace("branch: main", "brnch: main")
+    )
     code, out, err = run("diff")
     assert (code, out) == (2, "")
     assert "gitmesh.yaml:8:3: error GM607" in err

@@ -1,4 +1,6 @@
-"""One door prints, and it escapes: no argument, file, fact or name of a file reaches the terminal as anything but text."""
+"""One door prints, and it escapes: no argument, file, fact or name of a file reaches the terminal as anything
+but text.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ from gitmesh.render.paint import ansi, plain
 from tests.unit.commandline import Run, runner
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b1m\u202eevil\u200b\r\b"
-POLICY = "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: a}\nspec: {destinations: [{name: b}], timeout: 1s}\n"
+POLICY = (
+    "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: a}\nspec: {destinations: [{name:"
+    " b}], timeout: 1s}\n"
+)
 
 
 @pytest.fixture
@@ -42,7 +47,9 @@ def lines(name: str) -> Iterator[list[str]]:
     yield [name, f"-{HOSTILE}"]
     yield [name, HOSTILE, HOSTILE, HOSTILE, HOSTILE]
     needed = ["a"] * sum(isinstance(one, click.Argument) and one.required for one in command.params)
-    for option in (one for one in command.params if isinstance(one, click.Option) and "--keep" not in one.opts):
+    for option in (
+        one for one in command.params if isinstance(one, click.Option) and "--keep" not in one.opts
+    ):
         yield [name, *needed, option.opts[-1], HOSTILE]
         yield [name, *needed, f"{option.opts[-1]}={HOSTILE}"]
 
@@ -83,14 +90,18 @@ def test_what_files_hold_and_are_called_is_text(run: Run, tmp_path: Path) -> Non
     name = HOSTILE.replace("/", "") + ".yaml"
     (tmp_path / "policies").mkdir()
     (tmp_path / "policies" / name).write_text(POLICY)
-    (tmp_path / "policies" / "a.yaml").write_text(POLICY.replace("name: a", f"name: {json.dumps(HOSTILE)}").replace("timeout", "timout"))
+    (tmp_path / "policies" / "a.yaml").write_text(
+        POLICY.replace("name: a", f"name: {json.dumps(HOSTILE)}").replace("timeout", "timout")
+    )
     (tmp_path / "policies" / "b.yaml").write_text(f"# {HOSTILE}\n{HOSTILE}: x\n")
     for form in ("text", "json", "yaml", "markdown"):
         code, out, err = run("validate", "policies", "-o", form)
         assert code == 2
         assert not harmful(out + err), form
     assert not harmful("".join(run("validate", f"policies/{name}")[1:]))
-    (tmp_path / "gitmesh.yaml").write_text(f"kind: Config\ninstance: {json.dumps(HOSTILE)}\n{json.dumps(HOSTILE)}: 1\n")
+    (tmp_path / "gitmesh.yaml").write_text(
+        f"kind: Config\ninstance: {json.dumps(HOSTILE)}\n{json.dumps(HOSTILE)}: 1\n"
+    )
     assert not harmful("".join(run("diff")[1:]))
 
 

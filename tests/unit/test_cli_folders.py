@@ -1,4 +1,6 @@
-"""What a PATH on the command line stands for: the paths of the configuration are those of a repository's root, nowhere else."""
+"""What a PATH on the command line stands for: the paths of the configuration are those of a repository's
+root, nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ spec: {sources: [{all: true}], destinations: [{name: ratings}]}
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run a command line in a shop with a checkout `repo`, whose policy folder holds a folder of its own name."""
+    """Run a command line in a shop with a checkout `repo`, whose policy folder holds a folder of its own
+    name.
+    """
     shutil.copytree(EXAMPLE, tmp_path / "shop", ignore=shutil.ignore_patterns("policies"))
     shutil.copytree(EXAMPLE / "policies", tmp_path / "shop/repo/policies")
     (tmp_path / "shop/repo/.git").mkdir()
@@ -48,7 +52,11 @@ def test_the_same_in_a_copy_that_is_no_checkout(run: Run) -> None:
 def test_a_configuration_in_the_policy_folder_makes_it_no_root(run: Run) -> None:
     shutil.copy("gitmesh.yaml", "repo/policies/gitmesh.yaml")
     Path("repo/policies/policies/open.yaml").write_text(OPENS.replace("sources", "source"))
-    for command in (["diff", "repo/policies"], ["validate", "repo/policies"], ["validate", "repo/policies", "--config", "gitmesh.yaml"]):
+    for command in (
+        ["diff", "repo/policies"],
+        ["validate", "repo/policies"],
+        ["validate", "repo/policies", "--config", "gitmesh.yaml"],
+    ):
         code, out, _ = run(*command)
         assert (code, "repo/policies/policies/open.yaml:4:8: error" in out) == (2, True), command
 
@@ -56,7 +64,12 @@ def test_a_configuration_in_the_policy_folder_makes_it_no_root(run: Run) -> None
 @pytest.mark.parametrize("name", ["-dash.yaml", "no\u00a0break.yaml", "new\nline.yaml", "\u202egood.yaml"])
 def test_a_name_that_the_agent_refuses_is_refused_in_review(run: Run, name: str) -> None:
     (Path("repo/policies") / name).write_text("")
-    for command in (["validate", "repo/policies"], ["validate", "repo"], ["validate", "--", f"repo/policies/{name}"], ["diff", "repo"]):
+    for command in (
+        ["validate", "repo/policies"],
+        ["validate", "repo"],
+        ["validate", "--", f"repo/policies/{name}"],
+        ["diff", "repo"],
+    ):
         code, out, err = run(*command)
         assert (code, "GM107" in out) == (2, True), command
         assert all(char.isprintable() or char in "\n\u00a0" for char in out + err)
@@ -135,20 +148,26 @@ def test_one_file_stands_in_place_of_the_committed_one(run: Run, checkout: Path)
 
 
 def test_one_new_file_is_added_to_what_is_committed(run: Run, checkout: Path) -> None:
-    (checkout / "policies/new.yaml").write_text(OPENS.replace("name: open", "name: new").replace("ratings", "details"))
+    (checkout / "policies/new.yaml").write_text(
+        OPENS.replace("name: open", "name: new").replace("ratings", "details")
+    )
     code, out, _ = run("diff", "repo/policies/new.yaml")
     assert (code, "policies/new.yaml" in out, "policies/policies/open.yaml" in out) == (1, True, True)
 
 
 @pytest.mark.parametrize("path", ["elsewhere.yaml", "repo/elsewhere.yaml"])
-def test_one_file_that_is_none_of_the_source_never_stands_for_all_of_it(run: Run, checkout: Path, path: str) -> None:
+def test_one_file_that_is_none_of_the_source_never_stands_for_all_of_it(
+    run: Run, checkout: Path, path: str
+) -> None:
     Path(path).write_text(OPENS)
     code, out, err = run("diff", path)
     assert (code, out) == (3, "")
     assert f"{path} is one file, and in place of source policies everything else would read as deleted" in err
 
 
-@pytest.mark.parametrize("path", ["repo", "repo/policies", "repo/policies/policies", "repo/policies/policies/new.yaml"])
+@pytest.mark.parametrize(
+    "path", ["repo", "repo/policies", "repo/policies/policies", "repo/policies/policies/new.yaml"]
+)
 def test_what_git_does_not_know_of_is_read_and_told(run: Run, checkout: Path, path: str) -> None:
     (checkout / ".gitignore").write_text("new.yaml\n")
     (checkout / "policies/policies/new.yaml").write_text(OPENS.replace("name: open", "name: new"))
@@ -176,13 +195,24 @@ def test_what_a_sparse_checkout_leaves_out_is_told(run: Run, checkout: Path) -> 
     git("update-index", "--skip-worktree", "policies/access.yaml", cwd=checkout)
     (checkout / "policies/access.yaml").unlink()
     code, out, _ = run("validate", "repo", "--fail-on", "warning")
-    assert (code, "repo/policies/access.yaml:1:1: warning GM111 NotInGit: 1 file of the checkout not on this disk" in out) == (2, True)
+    assert (
+        code,
+        "repo/policies/access.yaml:1:1: warning GM111 NotInGit: 1 file of the checkout not on this disk"
+        in out,
+    ) == (2, True)
 
 
 def test_an_index_of_any_content_breaks_nothing(run: Run, checkout: Path) -> None:
     index = checkout / ".git/index"
     whole = index.read_bytes()
-    for content in (b"", b"DIRC", whole[:50], whole[:-30], whole[:12] + b"\xff" * 500, b"DIRC\0\0\0\2\xff\xff\xff\xff" + whole[12:]):
+    for content in (
+        b"",
+        b"DIRC",
+        whole[:50],
+        whole[:-30],
+        whole[:12] + b"\xff" * 500,
+        b"DIRC\0\0\0\2\xff\xff\xff\xff" + whole[12:],
+    ):
         index.write_bytes(content)
         assert run("validate", "repo")[0] == 0
     index.unlink()
@@ -190,7 +220,9 @@ def test_an_index_of_any_content_breaks_nothing(run: Run, checkout: Path) -> Non
     assert run("validate", "repo")[0] == 0
 
 
-def test_without_a_path_the_configurations_own_are_meant_from_here(run: Run, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_path_the_configurations_own_are_meant_from_here(
+    run: Run, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = str(Path("gitmesh.yaml").absolute())
     Path(config).write_text(Path(config).read_text().replace("paths: [policies]", "paths: [policies, gone]"))
     shutil.rmtree(checkout / ".git")

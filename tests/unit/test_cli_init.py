@@ -67,7 +67,11 @@ def typed(run: Run) -> None:
 
 
 def files() -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(Path().rglob("*")) if path.is_file() and ".git/" not in str(path)}
+    return {
+        str(path): path.read_bytes()
+        for path in sorted(Path().rglob("*"))
+        if path.is_file() and ".git/" not in str(path)
+    }
 
 
 # --- it works as it is
@@ -99,18 +103,28 @@ def test_and_at_the_root_of_a_git_repository_before_and_after_the_commit(run: Ru
     assert "defaults" not in Path(".github/workflows/gitmesh.yaml").read_text()
     git_here("add", "--all")
     typed(run)
-    for words in (("validate", "."), ("validate", "policies"), ("diff", "."), ("diff", "policies"), ("check",)):
+    for words in (
+        ("validate", "."),
+        ("validate", "policies"),
+        ("diff", "."),
+        ("diff", "policies"),
+        ("check",),
+    ):
         assert run(*words)[0] == 0, words
 
 
-def test_the_ci_step_passes_where_nothing_is_trusted_and_refuses_a_mistake(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ci_step_passes_where_nothing_is_trusted_and_refuses_a_mistake(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run("init")
     monkeypatch.setenv("CI", "true")
     steps = yaml.safe_load(Path(".github/workflows/gitmesh.yaml").read_text())["jobs"]["validate"]["steps"]
     ours = [shlex.split(step["run"])[1:] for step in steps if step.get("run", "").startswith("gitmesh ")]
     assert ours == [["validate"]]
     assert run(*ours[0])[0] == 0
-    Path("policies/more.yaml").write_text(Path("policies/access.yaml").read_text().replace("sources", "sauces"))
+    Path("policies/more.yaml").write_text(
+        Path("policies/access.yaml").read_text().replace("sources", "sauces")
+    )
     assert run(*ours[0])[0] == 2
 
 
@@ -136,7 +150,9 @@ def test_there_is_a_policy_of_every_kind_which_the_schema_beside_it_takes(run: R
     kinds = set()
     for path in Path("policies").glob("*.yaml"):
         first = path.read_text().splitlines()[0]
-        assert (path.parent / first.removeprefix("# yaml-language-server: $schema=")).resolve() == Path("gitmesh.schema.json").resolve()
+        assert (path.parent / first.removeprefix("# yaml-language-server: $schema=")).resolve() == Path(
+            "gitmesh.schema.json"
+        ).resolve()
         for document in yaml.safe_load_all(path.read_text()):
             validator.validate(document)
             kinds.add(document["kind"])
@@ -147,7 +163,15 @@ def test_there_is_a_policy_of_every_kind_which_the_schema_beside_it_takes(run: R
 
 
 @pytest.mark.parametrize(
-    "name", ["gitmesh.yaml", "README.md", "policies/mesh.yaml", "policies", ".github/workflows/gitmesh.yaml", "clusters"]
+    "name",
+    [
+        "gitmesh.yaml",
+        "README.md",
+        "policies/mesh.yaml",
+        "policies",
+        ".github/workflows/gitmesh.yaml",
+        "clusters",
+    ],
 )
 def test_what_is_there_is_named_and_nothing_is_written(run: Run, name: str) -> None:
     Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -213,7 +237,9 @@ def test_programs_are_not_run_and_not_allowed_unasked(run: Run, tmp_path: Path) 
     assert (code, "allowExec" in err, Path("ran").exists()) == (0, True, False)
 
 
-def test_the_first_kubeconfig_that_has_the_context_counts(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_kubeconfig_that_has_the_context_counts(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'absent'}:{kubeconfig(tmp_path / 'kc')}")
     assert run("init", "--from", "program")[0] == 0
     assert str(tmp_path / "kc") in Path("gitmesh.yaml").read_text()
@@ -227,7 +253,13 @@ def test_a_context_that_is_not_there_writes_nothing(run: Run, tmp_path: Path, wo
     assert ("known: " in err) is ("nobody" in words)
 
 
-NAMES = {"kind-east": "kind-east", "a/b/C_d": "c-d", "???": "cluster", "x" * 80: "x" * 63, "user@prod.example": "user-prod-example"}
+NAMES = {
+    "kind-east": "kind-east",
+    "a/b/C_d": "c-d",
+    "???": "cluster",
+    "x" * 80: "x" * 63,
+    "user@prod.example": "user-prod-example",
+}
 
 
 @pytest.mark.parametrize(("context", "name"), list(NAMES.items()))

@@ -12,7 +12,10 @@ import pytest
 
 CLIENTS = ("aiohttp", "git", "kubernetes", "rich", "apscheduler", "deepdiff", "prometheus_client")
 HEAVY = (*CLIENTS, "pydantic", "yaml", "structlog", "orjson", "msgspec")
-POLICY = "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: a}\nspec: {destinations: [{name: b}], timeout: 1s}\n"
+POLICY = (
+    "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: a}\nspec: {destinations: [{name:"
+    " b}], timeout: 1s}\n"
+)
 
 
 def gitmesh(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -30,23 +33,43 @@ def imported(*arguments: str, cwd: Path | None = None) -> set[str]:
         "with contextlib.redirect_stdout(io.StringIO()): run(sys.argv[1:])\n"
         "print(json.dumps(sorted(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     return {name.partition(".")[0] for name in json.loads(done.stdout)}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["version"], ["no-such-command"], ["completion", "bash"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["version"], ["no-such-command"], ["completion", "bash"]]
+)
 def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
     assert not imported(*arguments) & set(HEAVY)
 
 
-@pytest.mark.parametrize("command", ["validate", "render", "diff", "sync", "agent", "discover", "check", "explain", "schema", "demo"])
+@pytest.mark.parametrize(
+    "command",
+    ["validate", "render", "diff", "sync", "agent", "discover", "check", "explain", "schema", "demo"],
+)
 def test_the_help_of_a_command_loads_no_client_and_no_server(command: str) -> None:
     assert not imported(command, "--help") & set(CLIENTS)
 
 
 def test_validating_loads_no_client_and_no_server(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(POLICY)
-    assert not imported("validate", ".", cwd=tmp_path) & {"aiohttp", "git", "kubernetes", "rich", "apscheduler", "deepdiff", "structlog"}
+    assert not imported("validate", ".", cwd=tmp_path) & {
+        "aiohttp",
+        "git",
+        "kubernetes",
+        "rich",
+        "apscheduler",
+        "deepdiff",
+        "structlog",
+    }
 
 
 def test_shells_complete_commands_and_options_without_loading_them() -> None:
@@ -58,7 +81,9 @@ def test_shells_complete_commands_and_options_without_loading_them() -> None:
 
 def offered(words: str, cwd: Path | None = None) -> list[str]:
     """What bash is offered for the last of these words."""
-    done = gitmesh(cwd=cwd, _GITMESH_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(words.count(" ")))
+    done = gitmesh(
+        cwd=cwd, _GITMESH_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(words.count(" "))
+    )
     assert (done.returncode, done.stderr) == (0, "")
     return [line.removeprefix("plain,") for line in done.stdout.splitlines() if line]
 
@@ -70,7 +95,9 @@ def test_shells_complete_kinds_codes_and_fields_in_any_case() -> None:
     assert "TrafficPolicy.spec.retries.attempts" in offered("gitmesh explain trafficpolicy.spec.retries.at")
 
 
-def test_shells_complete_the_clusters_of_the_configuration_and_say_nothing_of_a_bad_one(tmp_path: Path) -> None:
+def test_shells_complete_the_clusters_of_the_configuration_and_say_nothing_of_a_bad_one(
+    tmp_path: Path,
+) -> None:
     assert offered("gitmesh diff --cluster ", tmp_path) == []
     config = tmp_path / "gitmesh.yaml"
     head = "apiVersion: gitmesh.io/v1alpha1\nkind: Config\ninstance: shop\n"
@@ -102,10 +129,15 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly() -> None:
 def inside_version(body: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `gitmesh version` where printing the answer does something else."""
     # A test run in the background inherits an ignored SIGINT.
-    code = "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nfrom gitmesh.cli import console, main\n"
+    code = (
+        "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nfrom gitmesh.cli import"
+        " console, main\n"
+    )
     code += f"def instead(text):\n    {body}\nconsole.data = instead\nmain.main(['version'])"
     env = {key: value for key, value in os.environ.items() if key != "GITMESH_DEBUG"} | environment
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=env)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env=env
+    )
 
 
 def test_the_collector_stays_away_from_a_command() -> None:

@@ -108,7 +108,10 @@ def test_everything_that_a_client_can_call(run: Run) -> None:
 
 def test_one_request_of_everybody(run: Run) -> None:
     assert rows(run("who-can", "reviews", "--method", "DELETE")[1])[1] == "none"
-    assert rows(run("who-can", "reviews", "--method", "get", "--path", "/x")[1])[2] == f"Allowed shop/page 80 GET /x {RULE}"
+    assert (
+        rows(run("who-can", "reviews", "--method", "get", "--path", "/x")[1])[2]
+        == f"Allowed shop/page 80 GET /x {RULE}"
+    )
 
 
 def test_one_port(run: Run) -> None:
@@ -124,7 +127,12 @@ def test_tables_as_documents(run: Run) -> None:
     assert (row["answer"], row["callers"], row["requests"]) == ("Allowed", ["shop/page"], ["GET"])
     assert row["destination"] == {"namespace": "shop", "name": "reviews", "ports": [80]}
     assert (row["deciding"][0]["file"], row["deciding"][0]["line"]) == ("policies/shop.yaml", 8)
-    assert yaml.safe_load(run("can", "page", "*", "-o", "yaml")[1])["clusters"][0]["rows"][0]["destination"]["name"] == "ratings"
+    assert (
+        yaml.safe_load(run("can", "page", "*", "-o", "yaml")[1])["clusters"][0]["rows"][0]["destination"][
+            "name"
+        ]
+        == "ratings"
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +157,9 @@ def test_expect_is_a_gate(run: Run, words: tuple[str, ...], code: int) -> None:
 
 
 def test_what_is_not_known_is_not_what_was_expected(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "policies" / "shop.yaml").write_text(POLICIES.replace("sources:", "sources: [{ipBlocks: [10.0.0.0/8]}] #"))
+    (tmp_path / "policies" / "shop.yaml").write_text(
+        POLICIES.replace("sources:", "sources: [{ipBlocks: [10.0.0.0/8]}] #")
+    )
     assert run("can", "page", "reviews", "--expect", "allowed")[0] == 1
     assert run("can", "page", "reviews", "--expect", "allowed", "--from-ip", "10.1.1.1")[0] == 0
     assert "anybody from 10.0.0.0/8" in run("who-can", "reviews")[1]
@@ -182,9 +192,20 @@ def test_a_mistake_is_wrong_usage(run: Run, words: tuple[str, ...], said: str) -
 
 def test_names_cannot_move_a_cursor_nor_reorder_what_is_read() -> None:
     evil = "shop/\x1b[2J\u202ew"
-    row = AccessRow(service=("shop", evil), answer=Answer.ALLOWED, ports=(80,), callers=(evil,), requests=(f"/{evil}",), why=(evil,))
+    row = AccessRow(
+        service=("shop", evil),
+        answer=Answer.ALLOWED,
+        ports=(80,),
+        callers=(evil,),
+        requests=(f"/{evil}",),
+        why=(evil,),
+    )
     report = Report(instance="", until=Stage.BUILD)
-    for table in (AccessTable(rows=(row,)), AccessTable(rows=(row,), destination=evil), AccessTable(rows=(), caller=evil)):
+    for table in (
+        AccessTable(rows=(row,)),
+        AccessTable(rows=(row,), destination=evil),
+        AccessTable(rows=(), caller=evil),
+    ):
         told = access_text(Asked(report=report, questions={}, answers={"east": table}))
         assert "\\x1b[2J\\u202e" in told
         assert not {"\x1b", "\u202e"} & set(told)
@@ -192,14 +213,41 @@ def test_names_cannot_move_a_cursor_nor_reorder_what_is_read() -> None:
 
 def test_many_callers_are_all_named_and_go_on_in_the_next_line() -> None:
     names = tuple(f"shop/caller-number-{number}" for number in range(9))
-    row = AccessRow(service=("shop", "r"), answer=Answer.DENIED, ports=(80, 81), callers=names, requests=("GET", "/x"), why=("so",))
-    told = access_text(Asked(report=Report(instance="", until=Stage.BUILD), questions={}, answers={"east": AccessTable(rows=(row,))}))
+    row = AccessRow(
+        service=("shop", "r"),
+        answer=Answer.DENIED,
+        ports=(80, 81),
+        callers=names,
+        requests=("GET", "/x"),
+        why=("so",),
+    )
+    told = access_text(
+        Asked(
+            report=Report(instance="", until=Stage.BUILD),
+            questions={},
+            answers={"east": AccessTable(rows=(row,))},
+        )
+    )
     assert all(name in told for name in names)
     assert max(map(len, told.splitlines())) < 100
 
 
 def test_colour_is_for_the_answer_alone() -> None:
-    row = AccessRow(service=("shop", "r"), answer=Answer.DENIED, ports=(80,), callers=("a", "b"), requests=("GET", "PUT"), why=("so",))
-    told = access_text(Asked(report=Report(instance="", until=Stage.BUILD), questions={}, answers={"east": AccessTable(rows=(row,))}), ansi)
+    row = AccessRow(
+        service=("shop", "r"),
+        answer=Answer.DENIED,
+        ports=(80,),
+        callers=("a", "b"),
+        requests=("GET", "PUT"),
+        why=("so",),
+    )
+    told = access_text(
+        Asked(
+            report=Report(instance="", until=Stage.BUILD),
+            questions={},
+            answers={"east": AccessTable(rows=(row,))},
+        ),
+        ansi,
+    )
     assert "\x1b[1;31mDenied\x1b[0m" in told
     assert told.count("Denied") == 1

@@ -1,4 +1,6 @@
-"""A gitmesh.yaml that nobody named: what it may do before it is trusted, whoever wrote everything beside it."""
+"""A gitmesh.yaml that nobody named: what it may do before it is trusted, whoever wrote everything beside
+it.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def configure(*changes: tuple[str, str]) -> None:
 
 
 def source(url: str, *more: str) -> tuple[str, str]:
-    return "https://git.example/bookshop/mesh.git   # your repository", "\n  ".join((url, "allowInsecure: true", *more))
+    return "https://git.example/bookshop/mesh.git   # your repository", "\n  ".join(
+        (url, "allowInsecure: true", *more)
+    )
 
 
 # --- what it may do
@@ -55,11 +59,16 @@ def test_the_example_works_as_it_is_printed(run: Run) -> None:
     assert run("validate", ".", "--fail-on", "warning")[0] == 0
     assert run("discover")[0] == 0
     code, out, err = run("diff", ".")
-    assert (code, out.splitlines()[-1]) == (1, "28 to create, 0 to change, 0 to delete, 0 unchanged in 2 clusters")
+    assert (code, out.splitlines()[-1]) == (
+        1,
+        "28 to create, 0 to change, 0 to delete, 0 unchanged in 2 clusters",
+    )
     assert err.splitlines()[0] == "configuration: gitmesh.yaml"
     assert "gitmesh diff . --config gitmesh.yaml" in err
     assert "gitmesh trust gitmesh.yaml" in err
-    assert run("diff", ".", "--config", "gitmesh.yaml")[2] == "configuration: gitmesh.yaml\n", "a named one needs no trust"
+    assert run("diff", ".", "--config", "gitmesh.yaml")[2] == "configuration: gitmesh.yaml\n", (
+        "a named one needs no trust"
+    )
 
 
 def test_a_repository_below_its_folder_is_read_and_told(run: Run) -> None:
@@ -75,10 +84,22 @@ def test_a_repository_below_its_folder_is_read_and_told(run: Run) -> None:
 
 
 def test_it_runs_no_program(run: Run, tmp_path: Path) -> None:
-    user = {"name": "u", "user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "touch", "args": ["ran"]}}}
+    user = {
+        "name": "u",
+        "user": {
+            "exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "touch", "args": ["ran"]}
+        },
+    }
     cluster = {"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}
     context = {"name": "x", "context": {"cluster": "c", "user": "u"}}
-    whole = {"apiVersion": "v1", "kind": "Config", "current-context": "x", "clusters": [cluster], "users": [user], "contexts": [context]}
+    whole = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "x",
+        "clusters": [cluster],
+        "users": [user],
+        "contexts": [context],
+    }
     Path("west.kc").write_text(yaml.safe_dump(whole))
     configure(("directory: clusters/west", "kubeconfig: {path: west.kc, allowExec: true}"))
     for command in (["diff", "."], ["sync"], ["discover"], ["check"], ["render", "."]):
@@ -118,7 +139,9 @@ def test_it_talks_to_nobody(run: Run, server: tuple[int, Callable[[], bool]], au
     assert not called()
 
 
-@pytest.mark.parametrize("place", ["../outside", "link", "link/deep", "{abs}", ".", ".git/hooks", "clusters/../.GIT"])
+@pytest.mark.parametrize(
+    "place", ["../outside", "link", "link/deep", "{abs}", ".", ".git/hooks", "clusters/../.GIT"]
+)
 def test_it_writes_nowhere_else(run: Run, tmp_path: Path, place: str) -> None:
     outside = tmp_path / "outside"
     shutil.copytree("clusters/west", outside / "deep")
@@ -136,7 +159,9 @@ def test_it_writes_nowhere_else(run: Run, tmp_path: Path, place: str) -> None:
     assert "14 created" in out, "the other cluster goes on"
 
 
-def test_somebody_elses_writes_nothing_below_a_shared_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_somebody_elses_writes_nothing_below_a_shared_folder(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: Path("gitmesh.yaml").stat().st_uid + 1)
     code, out, _ = run("diff", ".")
     assert (code, out.count("belongs to another user")) == (3, 2)
@@ -168,7 +193,13 @@ def test_its_paths_keep_no_bad_file_from_being_checked(run: Run, paths: str) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["kind: [\n", "apiVersion: gitmesh.io/v2\nkind: X\n", "apiVersion: gitmsh.io/v1\nkind: X\n", "some: text\n"]
+    "text",
+    [
+        "kind: [\n",
+        "apiVersion: gitmesh.io/v2\nkind: X\n",
+        "apiVersion: gitmsh.io/v1\nkind: X\n",
+        "some: text\n",
+    ],
 )
 def test_what_may_be_meant_as_a_policy_is_checked_wherever_it_lies(run: Run, text: str) -> None:
     Path("elsewhere.yaml").write_text(text)
@@ -240,7 +271,9 @@ def _setting(text: str) -> Callable[[Path], None]:
         (_setting("[receive]\n\tprocReceiveRefs = x\n"), "receive.procreceiverefs"),
     ],
 )
-def test_a_repository_beside_it_is_used_only_where_it_is_nothing_but_data(run: Run, harm: Callable[[Path], None], said: str) -> None:
+def test_a_repository_beside_it_is_used_only_where_it_is_nothing_but_data(
+    run: Run, harm: Callable[[Path], None], said: str
+) -> None:
     path = Path("origin.git").absolute()
     repo = Repo(path)
     repo.commit({"policies/a.yaml": GOOD})
@@ -290,8 +323,12 @@ def test_a_trusted_one_counts_fully(run: Run) -> None:
     assert run("trust", "--revoke")[0] == 3
 
 
-@pytest.mark.parametrize(("value", "counts"), [("true", False), ("1", False), ("woodpecker", False), ("false", True), ("", True)])
-def test_in_ci_nothing_is_trusted(run: Run, monkeypatch: pytest.MonkeyPatch, value: str, counts: bool) -> None:
+@pytest.mark.parametrize(
+    ("value", "counts"), [("true", False), ("1", False), ("woodpecker", False), ("false", True), ("", True)]
+)
+def test_in_ci_nothing_is_trusted(
+    run: Run, monkeypatch: pytest.MonkeyPatch, value: str, counts: bool
+) -> None:
     monkeypatch.setenv("CI", value)
     run("trust")
     code, _, err = run("diff", ".")

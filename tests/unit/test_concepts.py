@@ -32,7 +32,9 @@ def test_the_status_branch_is_as_the_page_shows_it(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert run("init")[0] == 0
     repo = Repo(tmp_path / "origin.git")
-    commit = repo.commit({path: text for path, text in starter(None, "").items() if path.startswith("policies/")})
+    commit = repo.commit(
+        {path: text for path, text in starter(None, "").items() if path.startswith("policies/")}
+    )
     config = yaml.safe_load(Path("gitmesh.yaml").read_text())
     source = {"name": "policies", "url": repo.url, "allowInsecure": True, "paths": ["policies"]}
     Path("gitmesh.yaml").write_text(yaml.safe_dump({**config, "sources": [source], "writeBack": {}}))

@@ -1,4 +1,6 @@
-"""Control planes count only where the configuration allows them, and what is missing of one is no order (design laws 3 and 9)."""
+"""Control planes count only where the configuration allows them, and what is missing of one is no order
+(design laws 3 and 9).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,19 @@ from gitmesh.discovery.discover import assemble
 from gitmesh.model.facts import Mesh, Remembered
 from gitmesh.model.report import State
 from gitmesh.plugins import load_translators
-from tests.folders import Folders, allow, app, codes, deny, istiod, mesh_config, said, thing, virtual_mesh, webhook
+from tests.folders import (
+    Folders,
+    allow,
+    app,
+    codes,
+    deny,
+    istiod,
+    mesh_config,
+    said,
+    thing,
+    virtual_mesh,
+    webhook,
+)
 
 STRICT = virtual_mesh(accessDefault="Deny", mtls={"mode": "Strict"})
 FROM_EAST = deny("not-from-east", "web", sources=[{"clusters": ["east"]}])
@@ -29,9 +43,16 @@ def world(tmp_path: Path) -> Folders:
 
 
 @pytest.mark.parametrize("namespace", ["aaa", "zzz", "shop"])
-def test_what_a_tenant_calls_a_control_plane_counts_for_nothing_and_is_told(world: Folders, namespace: str) -> None:
+def test_what_a_tenant_calls_a_control_plane_counts_for_nothing_and_is_told(
+    world: Folders, namespace: str
+) -> None:
     before = {name: world.live(name) for name in world.names}
-    world.put("east", "evil", istiod(namespace), mesh_config(namespace, trustDomain="evil.example", rootNamespace=namespace))
+    world.put(
+        "east",
+        "evil",
+        istiod(namespace),
+        mesh_config(namespace, trustDomain="evil.example", rootNamespace=namespace),
+    )
     report = world.run()
     assert {name: world.live(name) for name in world.names} == before
     [told] = report.diagnostics
@@ -41,7 +62,11 @@ def test_what_a_tenant_calls_a_control_plane_counts_for_nothing_and_is_told(worl
 
 
 def test_a_ztunnel_of_a_tenant_makes_no_mesh_ambient(world: Folders) -> None:
-    world.put("east", "evil", thing("DaemonSet", "ztunnel", "aaa", "apps/v1", spec={"template": {"spec": {"containers": []}}}))
+    world.put(
+        "east",
+        "evil",
+        thing("DaemonSet", "ztunnel", "aaa", "apps/v1", spec={"template": {"spec": {"containers": []}}}),
+    )
     facts = world.run().clusters["east"].facts
     assert facts is not None
     assert not facts.meshes[0].ambient
@@ -99,7 +124,14 @@ def test_it_is_held_over_runs_and_with_one_age(world: Folders) -> None:
 def test_a_mesh_that_is_gone_for_good_is_forgotten_by_itself(world: Folders) -> None:
     world.drop("east", "istiod")
     world.drop("east", "pods")
-    world.put("east", "pods", *(app(name, labels={}) | {"spec": {"containers": [{"name": "app"}]}} for name in ("web", "api", "db")))
+    world.put(
+        "east",
+        "pods",
+        *(
+            app(name, labels={}) | {"spec": {"containers": [{"name": "app"}]}}
+            for name in ("web", "api", "db")
+        ),
+    )
     world.run()
     assert world.ledger("east")["holds"] == {}
     assert world.ledger("east")["meshes"]["east"] == []
@@ -108,7 +140,11 @@ def test_a_mesh_that_is_gone_for_good_is_forgotten_by_itself(world: Folders) -> 
 def test_while_something_injects_its_proxies_it_is_not_forgotten(world: Folders) -> None:
     world.put("east", "webhook", webhook())
     world.drop("east", "istiod")
-    world.put("east", "pods", *(app(name) | {"spec": {"containers": [{"name": "app"}]}} for name in ("web", "api", "db")))
+    world.put(
+        "east",
+        "pods",
+        *(app(name) | {"spec": {"containers": [{"name": "app"}]}} for name in ("web", "api", "db")),
+    )
     assert [one.mesh for one in said(world.run(), "GM507")] == ["istio"]
     world.drop("east", "webhook")
     assert not said(world.run(), "GM507") or world.ledger("east")["holds"] == {}
@@ -116,12 +152,16 @@ def test_while_something_injects_its_proxies_it_is_not_forgotten(world: Folders)
 
 @pytest.mark.parametrize("kind", ["Pod", "MutatingWebhookConfiguration"])
 def test_what_is_not_read_says_nothing_of_a_mesh_that_is_away(kind: str) -> None:
-    known = Remembered(meshes=(Mesh(translator="istio", name="istio", namespace="istio-system", trust_domain="t"),))
+    known = Remembered(
+        meshes=(Mesh(translator="istio", name="istio", namespace="istio-system", trust_domain="t"),)
+    )
     translators = list(load_translators().values())
     away = assemble("east", {}, [], translators, remembered=known, unread=(kind,))
     assert [mesh.name for mesh in away.meshes] == ["istio"]
     assert away.held_meshes == {"istio"}
-    assert not assemble("east", {}, [], translators, remembered=known).meshes, "while all is read, nothing speaks of it"
+    assert not assemble("east", {}, [], translators, remembered=known).meshes, (
+        "while all is read, nothing speaks of it"
+    )
 
 
 def test_an_upgrade_by_revisions_ends_without_hands(tmp_path: Path) -> None:
@@ -129,7 +169,13 @@ def test_an_upgrade_by_revisions_ends_without_hands(tmp_path: Path) -> None:
     world.put("east", "istiod", istiod(), webhook())
     world.commit(STRICT, allow("api", "api", "web"))
     world.settle()
-    world.put("east", "new", istiod(revision="1-31"), webhook("1-31"), mesh_config(revision="1-31", trustDomain="east.example"))
+    world.put(
+        "east",
+        "new",
+        istiod(revision="1-31"),
+        webhook("1-31"),
+        mesh_config(revision="1-31", trustDomain="east.example"),
+    )
     world.settle()
     world.put("east", "pods", *(app(name, revision="1-31") for name in ("web", "api", "db")))
     world.settle()
@@ -142,7 +188,9 @@ def test_an_upgrade_by_revisions_ends_without_hands(tmp_path: Path) -> None:
 
 def test_while_pods_carry_the_old_revision_only_its_units_are_held(tmp_path: Path) -> None:
     world = Folders(tmp_path, ("east",))
-    world.put("east", "new", istiod(revision="1-31"), mesh_config(revision="1-31", trustDomain="east.example"))
+    world.put(
+        "east", "new", istiod(revision="1-31"), mesh_config(revision="1-31", trustDomain="east.example")
+    )
     world.put("east", "pods", app("web"), app("db"), app("api", revision="1-31"))
     world.commit(allow("api", "api", "web"), allow("db", "db", "api"))
     world.settle()
@@ -188,7 +236,9 @@ def test_a_setting_that_may_not_be_read_is_no_default(world: Folders) -> None:
 
 
 @pytest.mark.parametrize("gone", ["file", "key"])
-def test_a_value_that_the_ledger_remembers_and_nobody_gives_any_more_is_no_default(world: Folders, gone: str) -> None:
+def test_a_value_that_the_ledger_remembers_and_nobody_gives_any_more_is_no_default(
+    world: Folders, gone: str
+) -> None:
     before = {name: world.live(name) for name in world.names}
     if gone == "file":
         world.drop("east", "mesh")
@@ -221,7 +271,9 @@ def test_settings_that_were_never_read_hold_what_depends_on_them_everywhere(tmp_
     report = world.run()
     assert said(report, "GM521")
     assert not any("shop" in path for path in world.live("east"))
-    assert "shop/authorizationpolicy.security.istio.io/web-deny.yaml" not in world.live("west"), "who east is nobody knows"
+    assert "shop/authorizationpolicy.security.istio.io/web-deny.yaml" not in world.live("west"), (
+        "who east is nobody knows"
+    )
     assert "shop/authorizationpolicy.security.istio.io/api-allow.yaml" in world.live("west")
 
 
@@ -258,7 +310,10 @@ def test_a_ledger_of_an_older_version_is_taken_over(world: Folders) -> None:
                 for row in names.values():
                     del row[3]
         meshes: dict[str, list[dict[str, str]]] = document["meshes"]  # type: ignore[assignment]
-        document["meshes"] = {name: [[m["translator"], m["name"], m["trustDomain"]] for m in found] for name, found in meshes.items()}
+        document["meshes"] = {
+            name: [[m["translator"], m["name"], m["trustDomain"]] for m in found]
+            for name, found in meshes.items()
+        }
 
     for name in world.names:
         world.tamper(name, older)
@@ -269,7 +324,11 @@ def test_a_ledger_of_an_older_version_is_taken_over(world: Folders) -> None:
 
 def test_another_cluster_in_the_place_of_one_does_not_lend_it_its_callers(world: Folders) -> None:
     before = world.live("west")
-    world.put("east", "identity", {**thing("Namespace", "kube-system"), "metadata": {"name": "kube-system", "uid": "other"}})
+    world.put(
+        "east",
+        "identity",
+        {**thing("Namespace", "kube-system"), "metadata": {"name": "kube-system", "uid": "other"}},
+    )
     world.put("east", "mesh", mesh_config(trustDomain="other.example"))
     report = world.run()
     assert "GM506" in codes(report)

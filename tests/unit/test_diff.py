@@ -1,4 +1,6 @@
-"""Build x observed x ledger -> Plan: every row of the table in gitmesh/planning/diff.py, the guard on deletions, and what is ours."""
+"""Build x observed x ledger -> Plan: every row of the table in gitmesh/planning/diff.py, the guard on
+deletions, and what is ours.
+"""
 
 from __future__ import annotations
 
@@ -57,11 +59,20 @@ def test_a_field_that_somebody_added_to_spec_is_drift_and_removed() -> None:
 
 def test_what_makes_the_mesh_ignore_an_object_is_taken_off_it() -> None:
     wanted = replace(want("a", x=1), forbidden=FakeMesh.switches)
-    (change,) = plan([wanted], [is_live("a", extra={"fake/ignored": "yes", "team": "a"}, x=1)], ["a"], applied={"a": wanted.digest}).changes
+    (change,) = plan(
+        [wanted],
+        [is_live("a", extra={"fake/ignored": "yes", "team": "a"}, x=1)],
+        ["a"],
+        applied={"a": wanted.digest},
+    ).changes
     assert (change.action, change.drift, change.forbidden) == (Action.UPDATE, True, FakeMesh.switches)
-    assert [(f.path, f.want, f.live) for f in change.fields] == [("metadata.annotations.fake/ignored", None, "yes")]
+    assert [(f.path, f.want, f.live) for f in change.fields] == [
+        ("metadata.annotations.fake/ignored", None, "yes")
+    ]
     own = wanted.body.replace(b'"annotations":{', b'"annotations":{"fake/ignored":"yes",')
-    (change,) = plan([replace(wanted, body=own)], [is_live("a", extra={"fake/ignored": "yes"}, x=1)], ["a"]).changes
+    (change,) = plan(
+        [replace(wanted, body=own)], [is_live("a", extra={"fake/ignored": "yes"}, x=1)], ["a"]
+    ).changes
     assert change.action is Action.KEEP, "what a translator wants itself is no trespass"
 
 
@@ -87,7 +98,9 @@ def test_a_foreign_object_in_the_place_of_a_guard_is_an_error(phase: Phase) -> N
 
 @pytest.mark.parametrize(("live", "action"), [(1, Action.KEEP), (9, Action.UPDATE)])
 @pytest.mark.parametrize("phase", sorted(SECURITY))
-def test_a_guard_that_asks_to_be_left_alone_is_healed_all_the_same_and_told(phase: Phase, live: int, action: Action) -> None:
+def test_a_guard_that_asks_to_be_left_alone_is_healed_all_the_same_and_told(
+    phase: Phase, live: int, action: Action
+) -> None:
     guard = replace(want("a", x=1), phase=phase)
     result = plan([guard], [is_live("a", extra={RECONCILE: "disabled"}, x=live)], ["a"])
     assert actions(result) == {"a": action}
@@ -101,14 +114,25 @@ def test_a_route_that_asks_to_be_left_alone_is() -> None:
 
 @pytest.mark.parametrize("mark", [PRUNE, RECONCILE])
 def test_a_guard_that_nobody_wants_goes_though_a_mark_on_it_forbids_that(mark: str) -> None:
-    result = plan([want("a")], [is_live("a"), is_live("b", extra={mark: "disabled"})], ["a", "b"], mesh=FakeMesh(phase=Phase.ALLOW))
+    result = plan(
+        [want("a")],
+        [is_live("a"), is_live("b", extra={mark: "disabled"})],
+        ["a", "b"],
+        mesh=FakeMesh(phase=Phase.ALLOW),
+    )
     assert actions(result)["b"] is Action.DELETE
     assert said(result) == [("GM407", Severity.WARNING)]
 
 
 def test_a_guard_that_the_configuration_protects_stays_and_is_an_error() -> None:
     consent = Consent(protect=("*/b",))
-    result = plan([want("a")], [is_live("a"), is_live("b")], ["a", "b"], consent=consent, mesh=FakeMesh(phase=Phase.ALLOW))
+    result = plan(
+        [want("a")],
+        [is_live("a"), is_live("b")],
+        ["a", "b"],
+        consent=consent,
+        mesh=FakeMesh(phase=Phase.ALLOW),
+    )
     assert actions(result)["b"] is Action.KEEP
     assert said(result) == [("GM407", Severity.ERROR)]
 
@@ -136,14 +160,22 @@ def test_an_annotated_foreign_object_is_adopted_with_its_field_diff() -> None:
 
 def test_an_adoption_names_the_object_by_id() -> None:
     consent = Consent(adoptions={rule("a").id(CLUSTER): "Adoption/shop/take"})
-    assert actions(plan([want("a", x=1)], [is_live("a", marked=False)], consent=consent)) == {"a": Action.ADOPT}
-    assert actions(plan([want("a", x=1)], [is_live("a", marked=False)], consent=Consent(adoptions={rule("a").id("west"): ""}))) == {
-        "a": Action.CONFLICT
+    assert actions(plan([want("a", x=1)], [is_live("a", marked=False)], consent=consent)) == {
+        "a": Action.ADOPT
     }
+    assert actions(
+        plan(
+            [want("a", x=1)],
+            [is_live("a", marked=False)],
+            consent=Consent(adoptions={rule("a").id("west"): ""}),
+        )
+    ) == {"a": Action.CONFLICT}
 
 
 def test_the_wrong_instance_in_the_annotation_is_no_consent() -> None:
-    assert actions(plan([want("a")], [is_live("a", marked=False, extra={ADOPT: "other"})])) == {"a": Action.CONFLICT}
+    assert actions(plan([want("a")], [is_live("a", marked=False, extra={ADOPT: "other"})])) == {
+        "a": Action.CONFLICT
+    }
 
 
 def test_unwanted_and_ours_is_deleted_with_its_uid() -> None:
@@ -174,7 +206,10 @@ def test_an_annotation_forbids_updates() -> None:
 
 def test_protected_ids_are_never_deleted() -> None:
     consent = Consent(protect=(f"{CLUSTER}/*/Rule/shop/b",))
-    assert actions(plan([want("a")], [is_live("a"), is_live("b")], ["a", "b"], consent=consent))["b"] is Action.KEEP
+    assert (
+        actions(plan([want("a")], [is_live("a"), is_live("b")], ["a", "b"], consent=consent))["b"]
+        is Action.KEEP
+    )
 
 
 def test_a_held_unit_is_neither_changed_nor_deleted() -> None:
@@ -199,7 +234,9 @@ def test_x11_a_corrupt_ledger_is_rebuilt_from_the_marks_and_deletes_nothing() ->
 
 
 def test_without_any_ledger_marked_objects_are_ours_and_nothing_is_deleted() -> None:
-    assert actions(plan([want("a", x=2)], [is_live("a", x=1), is_live("b")], [], version="")) == {"a": Action.UPDATE}
+    assert actions(plan([want("a", x=2)], [is_live("a", x=1), is_live("b")], [], version="")) == {
+        "a": Action.UPDATE
+    }
 
 
 def test_g24_more_than_the_guard_allows_is_held_until_approved() -> None:
@@ -258,7 +295,16 @@ def test_x01_intents_are_known_before_the_first_write_and_confirmed_after() -> N
     intended = intend(ledger, result)
     assert intended.entries[rule("a")].uid == ""
     done = Outcome(key=rule("a"), action=Action.CREATE, ok=True, uid="u7")
-    after = record(intended, result, [done], Observed(cluster=CLUSTER, live={}), built, {"s": "c0ffee"}, {}, "cluster-uid")
+    after = record(
+        intended,
+        result,
+        [done],
+        Observed(cluster=CLUSTER, live={}),
+        built,
+        {"s": "c0ffee"},
+        {},
+        "cluster-uid",
+    )
     assert after.entries[rule("a")] == Entry(uid="u7", digest=digest(want("a").body), commit="c0ffee")
     assert (after.sources, after.cluster_uid) == ({"s": "c0ffee"}, "cluster-uid")
 
@@ -284,7 +330,9 @@ specs = st.dictionaries(st.sampled_from("xyz"), json_values, max_size=3)
 
 
 @given(specs, specs)
-def test_field_changes_exist_exactly_where_an_independent_diff_finds_some(old: dict[str, Any], new: dict[str, Any]) -> None:
+def test_field_changes_exist_exactly_where_an_independent_diff_finds_some(
+    old: dict[str, Any], new: dict[str, Any]
+) -> None:
     found = changes({"spec": old}, {"spec": new}, {}, {})
     assert bool(found) == bool(DeepDiff(old, new, ignore_numeric_type_changes=True)) or old == new
 

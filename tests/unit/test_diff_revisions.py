@@ -26,7 +26,9 @@ def git(*arguments: str) -> str:
     """Run git in the checkout, without the user's settings."""
     environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     who = ["-c", "user.name=T", "-c", "user.email=t@example.com"]
-    return subprocess.run(["git", *who, *arguments], env=environment, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *who, *arguments], env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def commit(message: str = "x") -> str:
@@ -105,8 +107,8 @@ def test_live_drift_does_not_touch_the_comparison(run: Run) -> None:
     commit()
     before = document(run)
     Path("clusters/east/bookshop/mine.yaml").write_text(
-        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: mine, namespace: bookshop}\n"
-        "spec: {hosts: [x.example]}\n"
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: mine, namespace:"
+        " bookshop}\nspec: {hosts: [x.example]}\n"
     )
     after = document(run)
     assert {**before, "drift": []} == {**after, "drift": []}
@@ -141,7 +143,10 @@ def test_what_is_not_committed_is_not_compared_and_that_is_said(run: Run) -> Non
     Path("notes.yaml").write_text("no policy: at all\n")
     code, out, err = run("diff", "--base", "main")
     assert (code, "nothing changes in 2 clusters" in out) == (0, True)
-    assert "not committed, and not looked at: policies/new.yaml, policies/ratings.yaml, policies/reviews.yaml; `gitmesh diff`" in err
+    assert (
+        "not committed, and not looked at: policies/new.yaml, policies/ratings.yaml, policies/reviews.yaml;"
+        " `gitmesh diff`" in err
+    )
     assert "not committed" not in run("diff", "--base", "main", "--head", "feature")[2]
 
 
@@ -161,12 +166,16 @@ def test_a_review_of_nothing_says_so(run: Run) -> None:
 
 def test_a_rule_that_moved_did_not_change(run: Run) -> None:
     """Lists are compared by content."""
-    Path("policies/a.yaml").write_text(OPENS.replace("all: true", "serviceAccounts: [{name: details}]").replace("open", "a"))
+    Path("policies/a.yaml").write_text(
+        OPENS.replace("all: true", "serviceAccounts: [{name: details}]").replace("open", "a")
+    )
     commit()
     found = document(run)
     fields = [field for one in found["clusters"] for thing in one["objects"] for field in thing["fields"]]
     assert fields
-    assert all("live" not in field or field["live"] is None or "annotations" in field["path"] for field in fields), fields
+    assert all(
+        "live" not in field or field["live"] is None or "annotations" in field["path"] for field in fields
+    ), fields
 
 
 def test_a_tag_that_is_called_like_the_branch_of_the_remote_is_not_taken_for_it(run: Run) -> None:
@@ -178,7 +187,10 @@ def test_a_tag_that_is_called_like_the_branch_of_the_remote_is_not_taken_for_it(
     assert code == 3
     assert "origin/main may be refs/tags/origin/main or refs/remotes/origin/main" in err
     assert run("diff", "--base", "origin/main~0")[0] == 3
-    assert "mTLS: Strict -&gt; Permissive" in run("diff", "--base", "refs/remotes/origin/main", "-o", "markdown")[1]
+    assert (
+        "mTLS: Strict -&gt; Permissive"
+        in run("diff", "--base", "refs/remotes/origin/main", "-o", "markdown")[1]
+    )
 
 
 HOLDS = """\
@@ -239,7 +251,9 @@ class TestConfiguration:
         commit()
         shutil.copy("gitmesh.yaml", tmp_path / "other.yaml")
         edit(str(tmp_path / "other.yaml"), "directory: clusters", f"directory: {tmp_path}/mesh/clusters")
-        assert "timeout: 3s -> 5s" in run("diff", "--base", "main", "--config", str(tmp_path / "other.yaml"))[1]
+        assert (
+            "timeout: 3s -> 5s" in run("diff", "--base", "main", "--config", str(tmp_path / "other.yaml"))[1]
+        )
 
 
 class TestRevisions:
@@ -279,7 +293,9 @@ class TestRevisions:
         (tmp_path / "plain").mkdir()
         assert "lies in no checkout" in run("diff", str(tmp_path / "plain"), "--base", "main")[2]
 
-    def test_a_further_work_tree_is_a_checkout_too(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_further_work_tree_is_a_checkout_too(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         edit("policies/reviews.yaml", "timeout: 3s", "timeout: 5s")
         commit()
         git("worktree", "add", "--quiet", str(tmp_path / "tree"), "--detach")
@@ -332,7 +348,9 @@ class TestErrors:
 class TestFacts:
     @pytest.fixture
     def published(self, run: Run) -> None:
-        """Facts of both clusters on a status branch that the checkout knows from its remote; the clusters are gone."""
+        """Facts of both clusters on a status branch that the checkout knows from its remote; the clusters are
+        gone.
+        """
         (cluster_facts := Path("facts")).mkdir()
         for name in ("east", "west"):
             Path(f"facts/{name}.yaml").write_text(run("discover", "-o", "yaml", "--cluster", name)[1])
@@ -340,7 +358,11 @@ class TestFacts:
         git("add", "facts")
         tree = git("write-tree", "--prefix=facts/")
         whole = subprocess.run(
-            ["git", "mktree"], input=f"040000 tree {tree}\tfacts\n", capture_output=True, text=True, check=True
+            ["git", "mktree"],
+            input=f"040000 tree {tree}\tfacts\n",
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
         git("update-ref", "refs/remotes/origin/gitmesh-status", git("commit-tree", whole, "-m", "status"))
         git("reset", "--quiet")
@@ -360,16 +382,24 @@ class TestFacts:
         live, from_status = document(run), document(run, "--facts-from", "status")
         assert {**live, "drift": [], "facts": ""} == {**from_status, "facts": ""}
 
-    def test_facts_that_are_a_day_old_are_called_so(self, run: Run, published: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_facts_that_are_a_day_old_are_called_so(
+        self, run: Run, published: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("gitmesh.cli.comparing.time.time", lambda: 4e9)
         assert "d ago" in run("diff", "--base", "main", "--facts-from", "status")[1]
 
     def test_a_cluster_without_facts_is_unknown_and_never_green(self, run: Run, published: None) -> None:
         tip = git("rev-parse", "refs/remotes/origin/gitmesh-status")
         listed = git("ls-tree", f"{tip}:facts").split("\n")[0]
-        inner = subprocess.run(["git", "mktree"], input=listed + "\n", capture_output=True, text=True, check=True).stdout.strip()
+        inner = subprocess.run(
+            ["git", "mktree"], input=listed + "\n", capture_output=True, text=True, check=True
+        ).stdout.strip()
         whole = subprocess.run(
-            ["git", "mktree"], input=f"040000 tree {inner}\tfacts\n", capture_output=True, text=True, check=True
+            ["git", "mktree"],
+            input=f"040000 tree {inner}\tfacts\n",
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
         git("update-ref", "refs/remotes/origin/gitmesh-status", git("commit-tree", whole, "-m", "status"))
         code, out, _ = run("diff", "--base", "main", "--facts-from", "status")
@@ -379,12 +409,20 @@ class TestFacts:
 
     def test_of_clusters_that_are_not_configured_nothing_is_read(self, run: Run, published: None) -> None:
         """Who may push the status branch does not say how much is read."""
-        blob = subprocess.run(["git", "hash-object", "-w", "--stdin"], input="[", capture_output=True, text=True, check=True).stdout.strip()
+        blob = subprocess.run(
+            ["git", "hash-object", "-w", "--stdin"], input="[", capture_output=True, text=True, check=True
+        ).stdout.strip()
         listed = git("ls-tree", "refs/remotes/origin/gitmesh-status:facts")
         more = "".join(f"100644 blob {blob}\t{name}.yaml\n" for name in ("other", "west.yaml"))
-        inner = subprocess.run(["git", "mktree"], input=f"{listed}\n{more}", capture_output=True, text=True, check=True).stdout.strip()
+        inner = subprocess.run(
+            ["git", "mktree"], input=f"{listed}\n{more}", capture_output=True, text=True, check=True
+        ).stdout.strip()
         whole = subprocess.run(
-            ["git", "mktree"], input=f"040000 tree {inner}\tfacts\n", capture_output=True, text=True, check=True
+            ["git", "mktree"],
+            input=f"040000 tree {inner}\tfacts\n",
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
         git("update-ref", "refs/remotes/origin/gitmesh-status", git("commit-tree", whole, "-m", "status"))
         code, _, err = run("diff", "--base", "main", "--facts-from", "status")
@@ -420,7 +458,9 @@ def test_the_comment_stays_within_its_limit_and_says_what_was_cut(run: Run) -> N
         )
         for number in range(3000)
     )
-    comparison = Comparison(base="a" * 40, head="b" * 40, clusters={"east": ClusterComparison(name="east", objects=deltas)})
+    comparison = Comparison(
+        base="a" * 40, head="b" * 40, clusters={"east": ClusterComparison(name="east", objects=deltas)}
+    )
     for limit in (4_000, 65_536, 1_000_000):
         text = comparison_markdown(comparison, limit=limit, whole="the report")
         assert len(text) <= limit
@@ -432,13 +472,17 @@ def test_the_comment_stays_within_its_limit_and_says_what_was_cut(run: Run) -> N
 
 @pytest.mark.parametrize("letter", ["x", "[", "&"])
 def test_a_comment_stays_within_its_limit_whatever_is_long(letter: str) -> None:
-    """Names, messages and paths come from repositories and clusters; a forge refuses the whole comment for one character too many."""
+    """Names, messages and paths come from repositories and clusters; a forge refuses the whole comment for
+    one character too many.
+    """
     from gitmesh.model.comparison import ClusterComparison, Comparison, ProtectionChange, Risk, RiskLevel
     from gitmesh.render.comment import comparison_markdown
 
     long = letter * 15_000
     guards = tuple(ProtectionChange(subject=f"{number}", text=long, weaker=True) for number in range(12))
-    clusters = {name: ClusterComparison(name=name, protection=guards, unknown=long) for name in ("east", "west")}
+    clusters = {
+        name: ClusterComparison(name=name, protection=guards, unknown=long) for name in ("east", "west")
+    }
     risk = Risk(level=RiskLevel.HIGH, reasons=tuple((f"{number} {long}", ()) for number in range(12)))
     comparison = Comparison(base="a" * 40, head="b" * 40, clusters=clusters, risk=risk, base_problem=long)
     for limit in (4_000, 65_536):
@@ -471,7 +515,10 @@ class TestMeaning:
         edit("policies/access.yaml", "methods: [GET, HEAD]", "methods: [GET, POST]")
         commit()
         out, err = run("review", "--base", "main", "--dry-run")[1:]
-        assert out.startswith("### GitMesh: access 2 gained, 2 lost; 0 to create, 4 to change, 0 to delete in 2 clusters; **high risk**")
+        assert out.startswith(
+            "### GitMesh: access 2 gained, 2 lost; 0 to create, 4 to change, 0 to delete in 2 clusters;"
+            " **high risk**"
+        )
         assert "success, high risk; access 2 gained, 2 lost; 0 to create" in err
         assert out.index("**Who may call whom**") < out.index("**Risk: high**") < out.index("<details>")
 
@@ -479,7 +526,10 @@ class TestMeaning:
         Path("policies/open.yaml").write_text(OPENS)
         commit()
         out = run("diff", "--base", "main")[1]
-        assert "Gained  anybody else, bookshop/details, bookshop/productpage, bookshop/ratings -> bookshop/ratings:80" in out
+        assert (
+            "Gained  anybody else, bookshop/details, bookshop/productpage, bookshop/ratings ->"
+            " bookshop/ratings:80" in out
+        )
         assert "high risk" in out
 
     def test_a_caller_that_is_named_is_a_low_risk(self, run: Run) -> None:
@@ -523,7 +573,9 @@ class TestMeaning:
         assert run("can", "*", "*", "--base", "main")[0] == 1
 
     def test_a_deny_that_goes_is_protection_that_weakens(self, run: Run) -> None:
-        Path("policies/deny.yaml").write_text(OPENS.replace("spec: {", "spec: {action: Deny, ").replace("open", "deny"))
+        Path("policies/deny.yaml").write_text(
+            OPENS.replace("spec: {", "spec: {action: Deny, ").replace("open", "deny")
+        )
         base = commit()
         Path("policies/deny.yaml").unlink()
         commit()
@@ -531,15 +583,25 @@ class TestMeaning:
         assert "weaker  bookshop/ratings: 1 Deny taken back   policies/deny.yaml" in out
 
     def test_requests_that_go_elsewhere_are_a_high_risk(self, run: Run) -> None:
-        edit("policies/reviews.yaml", "destination: {name: reviews, subset: {version: v2}}", "destination: {name: ratings}")
+        edit(
+            "policies/reviews.yaml",
+            "destination: {name: reviews, subset: {version: v2}}",
+            "destination: {name: ratings}",
+        )
         commit()
         found = document(run)
         (reason,) = [one["text"] for one in found["risk"]["reasons"] if "split" in one["text"]]
-        assert reason.startswith("bookshop/reviews: split sends requests to 10 to bookshop/ratings:80, 90 to bookshop/reviews")
+        assert reason.startswith(
+            "bookshop/reviews: split sends requests to 10 to bookshop/ratings:80, 90 to bookshop/reviews"
+        )
         assert found["risk"]["level"] == "high"
 
     def test_a_secret_is_shown_as_changed(self, run: Run) -> None:
-        edit("policies/reviews.yaml", "  timeout: 3s", "  timeout: 3s\n  headers: {request: {set: {x-api-key: hunter2}}}")
+        edit(
+            "policies/reviews.yaml",
+            "  timeout: 3s",
+            "  timeout: 3s\n  headers: {request: {set: {x-api-key: hunter2}}}",
+        )
         base = commit()
         edit("policies/reviews.yaml", "hunter2", "swordfish")
         commit()
@@ -551,10 +613,15 @@ class TestMeaning:
 
     def test_a_request_is_told_without_its_credentials_and_what_it_says_is_quoted(self, run: Run) -> None:
         """A value cannot be read as the words around it."""
-        matches = "[{headers: [{name: x-api-key, exact: hunter2}]}, {headers: [{name: x-note, exact: 'a] timeout: 1s -> 2s [b'}]}]"
+        matches = (
+            "[{headers: [{name: x-api-key, exact: hunter2}]}, {headers: [{name: x-note, exact: 'a] timeout:"
+            " 1s -> 2s [b'}]}]"
+        )
         spec = f"{{destinations: [{{name: ratings}}], matches: {matches}, priority: 5, timeout: 7s}}"
         metadata = "metadata: {name: a, namespace: bookshop}"
-        Path("policies/a.yaml").write_text(f"apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\n{metadata}\nspec: {spec}\n")
+        Path("policies/a.yaml").write_text(
+            f"apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\n{metadata}\nspec: {spec}\n"
+        )
         base = commit()
         edit("policies/a.yaml", "7s", "8s")
         commit()

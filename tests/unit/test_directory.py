@@ -23,7 +23,19 @@ from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live
 from gitmesh.model.units import UnitKey
 from gitmesh.yaml_text import dump, dump_all
-from tests.unit.bookshop import NETWORKING, TRANSLATORS, VIRTUAL_SERVICE, bookshop, create, delete, key, plan, route, thing, update
+from tests.unit.bookshop import (
+    NETWORKING,
+    TRANSLATORS,
+    VIRTUAL_SERVICE,
+    bookshop,
+    create,
+    delete,
+    key,
+    plan,
+    route,
+    thing,
+    update,
+)
 from tests.unit.test_discover import discovered
 
 KINDS = (VIRTUAL_SERVICE,)
@@ -54,9 +66,17 @@ def test_facts_are_those_of_the_objects(root: Path) -> None:
 
 def test_a_configured_directory_is_wired(root: Path) -> None:
     file = root.parent / "gitmesh.yaml"
-    one = {"name": "east", "labels": {"region": "eu"}, "directory": "east", "mode": "Observe", "settle": "1500ms"}
+    one = {
+        "name": "east",
+        "labels": {"region": "eu"},
+        "directory": "east",
+        "mode": "Observe",
+        "settle": "1500ms",
+    }
     source = {"name": "policies", "url": "https://git.example/mesh.git"}
-    file.write_text(dump({"apiVersion": "gitmesh.io/v1alpha1", "kind": "Config", "sources": [source], "clusters": [one]}))
+    file.write_text(
+        dump({"apiVersion": "gitmesh.io/v1alpha1", "kind": "Config", "sources": [source], "clusters": [one]})
+    )
     found = wiring.fleet(configuration.read(file), {}).clusters["east"]
     assert (found.name, found.labels, found.enforce, found.settle) == ("east", {"region": "eu"}, False, 1.5)
 
@@ -65,13 +85,17 @@ def test_any_layout_gives_the_same_facts(root: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     (other / "deep" / "er").mkdir(parents=True)
     objects = bookshop()
-    (other / "deep" / "list.yaml").write_text(dump({"apiVersion": "v1", "kind": "List", "items": objects[:9]}))
+    (other / "deep" / "list.yaml").write_text(
+        dump({"apiVersion": "v1", "kind": "List", "items": objects[:9]})
+    )
     (other / "deep" / "er" / "one.json").write_text(json.dumps(objects[9]))
     (other / "rest.yml").write_text("# several\n---\n" + dump_all(objects[10:]) + "---\n")
     (other / "README.md").write_text("not: [yaml")
     (other / ".hidden").mkdir()
     (other / ".hidden" / "x.yaml").write_text("not: [yaml")
-    (other / "kustomization.yaml").write_text("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n")
+    (other / "kustomization.yaml").write_text(
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n"
+    )
     assert cluster(other).facts() == cluster(root).facts()
     assert not cluster(other).observe(KINDS).diagnostics
 
@@ -116,12 +140,16 @@ def test_several_steps_on_one_object_in_one_plan(root: Path) -> None:
     east = cluster(root)
     east.apply(plan(create(route())))
     found = live(east)
-    outcomes = east.apply(plan(update(found, route(timeout="6s")), update(found, route(timeout="7s")), delete(found)))
+    outcomes = east.apply(
+        plan(update(found, route(timeout="6s")), update(found, route(timeout="7s")), delete(found))
+    )
     assert [o.ok for o in outcomes] == [True, True, True]
 
 
 @pytest.mark.parametrize("change", [update, lambda found, body: delete(found)])
-def test_an_object_that_changed_since_it_was_read_is_left_alone(root: Path, change: Callable[[Live, Any], Change]) -> None:
+def test_an_object_that_changed_since_it_was_read_is_left_alone(
+    root: Path, change: Callable[[Live, Any], Change]
+) -> None:
     east = cluster(root)
     east.apply(plan(create(route())))
     found = live(east)
@@ -135,7 +163,13 @@ def test_delete_needs_the_uid(root: Path) -> None:
     east = cluster(root)
     east.apply(plan(create(route())))
     found = live(east)
-    wrong = Change(action=Action.DELETE, key=found.key, phase=Phase.ROUTE, uid="", resource_version=found.resource_version)
+    wrong = Change(
+        action=Action.DELETE,
+        key=found.key,
+        phase=Phase.ROUTE,
+        uid="",
+        resource_version=found.resource_version,
+    )
     assert [o.ok for o in east.apply(plan(wrong))] == [False]
     assert (root / PATH).exists()
 
@@ -161,13 +195,17 @@ def test_an_object_is_replaced_where_it_lives(root: Path) -> None:
     (root / "mixed.yaml").write_text(before + dump(route()) + after)
     east = cluster(root)
     east.apply(plan(update(live(east), route(timeout="9s"))))
-    assert (root / "mixed.yaml").read_text() == before + "---\n".join(["", dump(route(timeout="9s"))])[4:] + after
+    assert (root / "mixed.yaml").read_text() == before + "---\n".join(["", dump(route(timeout="9s"))])[
+        4:
+    ] + after
     east.apply(plan(delete(live(east))))
     assert (root / "mixed.yaml").read_text() == before[:-4] + after
 
 
 def test_an_object_inside_a_list_and_json(root: Path) -> None:
-    (root / "list.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [route("a"), route("b")]}))
+    (root / "list.json").write_text(
+        json.dumps({"apiVersion": "v1", "kind": "List", "items": [route("a"), route("b")]})
+    )
     east = cluster(root)
     east.apply(plan(update(live(east, "b"), route("b", "9s")), delete(live(east, "a"))))
     assert json.loads((root / "list.json").read_text())["items"] == [route("b", "9s")]
@@ -200,7 +238,9 @@ def test_an_object_in_two_files_is_reported_and_not_written(root: Path) -> None:
 def test_a_bad_file_is_a_finding(root: Path, content: bytes, complete: bool) -> None:
     (root / "bad.yaml").write_bytes(content)
     east = cluster(root)
-    assert [(d.code, d.at.path if d.at else "", d.cluster) for d in east.observe(KINDS).diagnostics] == [("GM508", "bad.yaml", "east")]
+    assert [(d.code, d.at.path if d.at else "", d.cluster) for d in east.observe(KINDS).diagnostics] == [
+        ("GM508", "bad.yaml", "east")
+    ]
     assert east.facts().complete is complete
     assert len(east.facts().services) == 2
     (root / "bad.yaml").unlink()
@@ -244,7 +284,9 @@ def test_an_unreadable_file_at_our_path_is_not_overwritten(root: Path) -> None:
         ),
     ],
 )
-def test_P09_names_that_could_leave_their_folder_are_refused_before_any_write(root: Path, bad: str, field: str) -> None:
+def test_P09_names_that_could_leave_their_folder_are_refused_before_any_write(
+    root: Path, bad: str, field: str
+) -> None:
     parts = {"group": NETWORKING, "kind": "VirtualService", "namespace": "bookshop", "name": "x", field: bad}
     bent = Change(action=Action.CREATE, key=ObjectKey(**parts), phase=Phase.ROUTE, body=canonical(route()))
     with pytest.raises(ClusterError) as raised:
@@ -333,7 +375,9 @@ def test_X11_corrupt_and_future_ledgers(root: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-def test_X02_a_full_or_broken_disk_leaves_the_old_state(root: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_X02_a_full_or_broken_disk_leaves_the_old_state(
+    root: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
     east = cluster(root)
     east.apply(plan(create(route())))
     version = east.save(Ledger(instance="shop"), "")

@@ -12,7 +12,18 @@ from gitmesh.discovery.discover import assemble
 from gitmesh.discovery.reducer import Reducer
 from gitmesh.discovery.rows import FACT_KINDS, ValidatorRow
 from gitmesh.model.facts import ClusterFacts, PortRange, Workload
-from tests.unit.bookshop import NETWORKING, PROXY, TRANSLATORS, VIRTUAL_SERVICE, app_spec, bookshop, control_plane, route, service, thing
+from tests.unit.bookshop import (
+    NETWORKING,
+    PROXY,
+    TRANSLATORS,
+    VIRTUAL_SERVICE,
+    app_spec,
+    bookshop,
+    control_plane,
+    route,
+    service,
+    thing,
+)
 
 
 def discovered(objects: list[dict[str, Any]], **options: Any) -> ClusterFacts:
@@ -26,18 +37,24 @@ def workload(facts: ClusterFacts, name: str) -> Workload:
 
 
 def crd(*versions: tuple[str, bool, dict[str, Any]], group: str = NETWORKING) -> dict[str, Any]:
-    listed = [{"name": name, "served": served, "schema": {"openAPIV3Schema": schema}} for name, served, schema in versions]
+    listed = [
+        {"name": name, "served": served, "schema": {"openAPIV3Schema": schema}}
+        for name, served, schema in versions
+    ]
     names = {"kind": "VirtualService", "plural": "virtualservices"}
     spec = {"group": group, "scope": "Namespaced", "names": names, "versions": listed}
-    return thing("apiextensions.k8s.io/v1", "CustomResourceDefinition", f"virtualservices.{group}", "", spec=spec)
+    return thing(
+        "apiextensions.k8s.io/v1", "CustomResourceDefinition", f"virtualservices.{group}", "", spec=spec
+    )
 
 
 def test_bookshop_is_discovered_whole() -> None:
     facts = discovered(bookshop())
     assert facts.uid == "11111111-2222-4333-8444-555555555555"
-    assert [(mesh.name, mesh.version, mesh.root_namespace, mesh.trust_domain, mesh.revision) for mesh in facts.meshes] == [
-        ("istio", "1.30.3", "istio-system", "cluster.local", "default")
-    ]
+    assert [
+        (mesh.name, mesh.version, mesh.root_namespace, mesh.trust_domain, mesh.revision)
+        for mesh in facts.meshes
+    ] == [("istio", "1.30.3", "istio-system", "cluster.local", "default")]
     assert facts.namespaces["bookshop"] == {"istio-injection": "enabled"}
     assert [(s.key, s.selector) for s in facts.services] == [
         (("bookshop", "ratings"), {"app": "ratings"}),
@@ -93,7 +110,9 @@ def test_deployment_without_pods_is_a_workload_outside_meshes() -> None:
         (("ReplicaSet", "alone"), ("ReplicaSet", "alone")),
     ],
 )
-def test_pods_are_grouped_by_what_controls_them(owner: tuple[str, str] | None, expected: tuple[str, str]) -> None:
+def test_pods_are_grouped_by_what_controls_them(
+    owner: tuple[str, str] | None, expected: tuple[str, str]
+) -> None:
     facts = discovered([thing("v1", "Pod", "p", owner=owner, spec=app_spec("p", proxy=False))])
     assert [(w.kind, w.name) for w in facts.workloads] == [expected]
 
@@ -104,7 +123,9 @@ def test_finished_pods_are_no_workload() -> None:
 
 def test_labels_are_those_that_all_pods_share() -> None:
     def pod(name: str, **labels: str) -> dict[str, Any]:
-        return thing("v1", "Pod", name, owner=("StatefulSet", "db"), labels=labels, spec=app_spec("db", proxy=False))
+        return thing(
+            "v1", "Pod", name, owner=("StatefulSet", "db"), labels=labels, spec=app_spec("db", proxy=False)
+        )
 
     facts = discovered([pod("db-0", app="db", role="main"), pod("db-1", app="db", role="copy")])
     assert facts.workloads[0].labels == {"app": "db"}
@@ -118,7 +139,9 @@ def test_gateway_and_native_sidecar() -> None:
         [
             *control_plane(),
             thing("v1", "Pod", "edge", spec={"containers": [router]}),
-            thing("v1", "Pod", "new", spec={"containers": [{"name": "a"}], "initContainers": [plain, native]}),
+            thing(
+                "v1", "Pod", "new", spec={"containers": [{"name": "a"}], "initContainers": [plain, native]}
+            ),
         ]
     )
     edge, new = workload(facts, "edge"), workload(facts, "new")
@@ -131,7 +154,12 @@ def test_pods_of_a_workload_that_lack_the_proxy_of_the_others_are_counted() -> N
         body = thing("v1", "Pod", name, owner=("StatefulSet", "db"), spec=app_spec("db", proxy=proxy))
         return {**body, "metadata": {**body["metadata"], "annotations": annotations}}
 
-    pods = [pod("db-0", proxy=True), pod("db-1", proxy=False), pod("db-2", proxy=False), pod("db-3", proxy=True, unseen="9090")]
+    pods = [
+        pod("db-0", proxy=True),
+        pod("db-1", proxy=False),
+        pod("db-2", proxy=False),
+        pod("db-3", proxy=True, unseen="9090"),
+    ]
     db = workload(discovered([*control_plane(), *pods]), "db")
     assert (db.mesh, db.pods, db.bare, db.unguarded) == ("istio", 4, 2, (PortRange(first=9090, last=9090),))
     outside = workload(discovered([*control_plane(), pods[1]]), "db")
@@ -165,7 +193,10 @@ def test_headless_and_external_services() -> None:
             thing("v1", "Service", "b", spec={"type": "ExternalName", "externalName": "example.com"}),
         ]
     )
-    assert [(s.name, s.headless, s.type) for s in facts.services] == [("a", True, "ClusterIP"), ("b", False, "ExternalName")]
+    assert [(s.name, s.headless, s.type) for s in facts.services] == [
+        ("a", True, "ClusterIP"),
+        ("b", False, "ExternalName"),
+    ]
 
 
 def test_a_label_hides_nothing_from_the_facts() -> None:
@@ -179,7 +210,11 @@ def test_a_label_hides_nothing_from_the_facts() -> None:
 
 def test_only_configmaps_that_a_translator_reads_are_kept() -> None:
     reducer = Reducer(TRANSLATORS)
-    kept = [body["metadata"]["name"] for body in bookshop() if body["kind"] == "ConfigMap" and reducer.reduce(body)]
+    kept = [
+        body["metadata"]["name"]
+        for body in bookshop()
+        if body["kind"] == "ConfigMap" and reducer.reduce(body)
+    ]
     assert kept == ["istio"]
 
 
@@ -194,18 +229,38 @@ def test_items_of_a_list_carry_no_kind() -> None:
     assert {(group, kind) for group, _, _, kind, _ in FACT_KINDS} >= {("", "Service"), ("apps", "Deployment")}
 
 
-@pytest.mark.parametrize("spec", [None, [], "x", {"ports": 3, "template": [], "containers": {}, "versions": 1}])
-@pytest.mark.parametrize(("version", "kind"), [(f"{group}/{v}" if group else v, kind) for group, v, _, kind, _ in FACT_KINDS])
+@pytest.mark.parametrize(
+    "spec", [None, [], "x", {"ports": 3, "template": [], "containers": {}, "versions": 1}]
+)
+@pytest.mark.parametrize(
+    ("version", "kind"), [(f"{group}/{v}" if group else v, kind) for group, v, _, kind, _ in FACT_KINDS]
+)
 def test_malformed_objects_are_read_as_far_as_they_go(version: str, kind: str, spec: object) -> None:
-    body = {"apiVersion": version, "kind": kind, "metadata": {"name": "x", "labels": [1], "ownerReferences": {}}, "spec": spec}
+    body = {
+        "apiVersion": version,
+        "kind": kind,
+        "metadata": {"name": "x", "labels": [1], "ownerReferences": {}},
+        "spec": spec,
+    }
     discovered([body, {"apiVersion": 3, "kind": [], "metadata": "x"}])
 
 
 def test_kinds_come_from_definitions_preferred_version_first() -> None:
-    http = {"properties": {"http": {"type": "array", "items": {"properties": {"mirrors": {"type": "array", "items": {}}}}}}}
+    http = {
+        "properties": {
+            "http": {"type": "array", "items": {"properties": {"mirrors": {"type": "array", "items": {}}}}}
+        }
+    }
     old: dict[str, Any] = {"properties": {"spec": {"properties": {"old": {}}}}}
     facts = discovered(
-        [crd(("v1alpha3", True, old), ("v1beta1", True, old), ("v1", True, {"properties": {"spec": http}}), ("v2", False, old))]
+        [
+            crd(
+                ("v1alpha3", True, old),
+                ("v1beta1", True, old),
+                ("v1", True, {"properties": {"spec": http}}),
+                ("v2", False, old),
+            )
+        ]
     )
     kind = facts.kind_index[NETWORKING, "VirtualService"]
     assert kind.versions == ("v1", "v1beta1", "v1alpha3")
@@ -228,7 +283,10 @@ def test_schema_fields_know_where_anything_may_stand() -> None:
                 "properties": {
                     "labels": {"type": "object", "additionalProperties": {"type": "string"}},
                     "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-                    "port": {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]},
+                    "port": {
+                        "x-kubernetes-int-or-string": True,
+                        "anyOf": [{"type": "integer"}, {"type": "string"}],
+                    },
                     "empty": {"type": "object"},
                     "far": {"$ref": "#/components/schemas/x"},
                 }
@@ -236,7 +294,17 @@ def test_schema_fields_know_where_anything_may_stand() -> None:
         }
     }
     assert schema_fields(schema) == {
-        *("metadata", "metadata.*", "spec", "spec.labels", "spec.labels.*", "spec.free", "spec.free.*", "spec.port", "spec.empty"),
+        *(
+            "metadata",
+            "metadata.*",
+            "spec",
+            "spec.labels",
+            "spec.labels.*",
+            "spec.free",
+            "spec.free.*",
+            "spec.port",
+            "spec.empty",
+        ),
         *("spec.far", "spec.far.*"),
     }
 
@@ -246,13 +314,19 @@ def test_our_own_objects_are_not_facts() -> None:
 
 
 def webhook_configuration(**webhook: Any) -> dict[str, Any]:
-    return thing("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "validator", webhooks=[webhook])
+    return thing(
+        "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "validator", webhooks=[webhook]
+    )
 
 
 def test_validators_of_the_meshes_kinds_are_kept_without_address_and_certificates() -> None:
     rules = [{"apiGroups": ["networking.istio.io"], "resources": ["*"]}]
-    row = Reducer(TRANSLATORS).reduce(webhook_configuration(name="x", rules=rules, clientConfig={"caBundle": "A" * 9999}))
-    assert row == ValidatorRow("validator", {"metadata": {"name": "validator"}, "webhooks": [{"name": "x", "rules": rules}]})
+    row = Reducer(TRANSLATORS).reduce(
+        webhook_configuration(name="x", rules=rules, clientConfig={"caBundle": "A" * 9999})
+    )
+    assert row == ValidatorRow(
+        "validator", {"metadata": {"name": "validator"}, "webhooks": [{"name": "x", "rules": rules}]}
+    )
 
 
 @pytest.mark.parametrize("rules", [None, [], "x", [{"apiGroups": ["apps"]}], [{"apiGroups": [7]}]])

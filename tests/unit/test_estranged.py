@@ -1,4 +1,6 @@
-"""Objects with our marks that are not ours: one finding for each cause, which says the cause and the way out."""
+"""Objects with our marks that are not ours: one finding for each cause, which says the cause and the way
+out.
+"""
 
 from __future__ import annotations
 
@@ -38,19 +40,36 @@ def only(diagnostics: Iterable[Diagnostic]) -> Diagnostic:
             "objects carry the marks of cluster old of this instance",
             "put the name",
         ),
-        ([marked(name, cluster="old") for name in NAMES], (), "objects carry the marks of cluster old of this instance", "put the name"),
-        ([marked(name, instance="mart") for name in NAMES], (), "objects carry the marks of instance mart", "put the name"),
+        (
+            [marked(name, cluster="old") for name in NAMES],
+            (),
+            "objects carry the marks of cluster old of this instance",
+            "put the name",
+        ),
+        (
+            [marked(name, instance="mart") for name in NAMES],
+            (),
+            "objects carry the marks of instance mart",
+            "put the name",
+        ),
         (
             [marked(name, uid="new") for name in NAMES],
             NAMES,
             "objects carry our marks, but another uid than the ledger",
             "delete the ledger",
         ),
-        ([marked(name) for name in NAMES], ("z",), "objects carry our marks, and the ledger knows nothing", "Adoption"),
+        (
+            [marked(name) for name in NAMES],
+            ("z",),
+            "objects carry our marks, and the ledger knows nothing",
+            "Adoption",
+        ),
         ([marked("a", uid="new")], ("a",), "carries our marks, but another uid than the ledger", "restored"),
     ],
 )
-def test_one_finding_says_the_cause_and_the_way_out(lives: list[Live], ledger: Iterable[str], sign: str, way_out: str) -> None:
+def test_one_finding_says_the_cause_and_the_way_out(
+    lives: list[Live], ledger: Iterable[str], sign: str, way_out: str
+) -> None:
     result = plan([want(live.key.name, x=2) for live in lives], lives, ledger)
     assert set(actions(result).values()) == {Action.CONFLICT}
     found = only(result.diagnostics)
@@ -76,7 +95,9 @@ def test_it_is_an_error_where_one_of_them_decides_who_may_call() -> None:
 def test_an_adoption_is_a_way_out_of_each() -> None:
     lives = [marked("a", cluster="old"), marked("b", uid="new"), marked("c", instance="mart")]
     consent = Consent(adoptions={rule(name).id(CLUSTER): "" for name in NAMES})
-    assert set(actions(plan([want(name) for name in NAMES], lives, ["b"], consent=consent)).values()) == {Action.ADOPT}
+    assert set(actions(plan([want(name) for name in NAMES], lives, ["b"], consent=consent)).values()) == {
+        Action.ADOPT
+    }
 
 
 @pytest.mark.parametrize(
@@ -98,4 +119,6 @@ def test_what_nobody_wants_any_more_is_told_with_them_where_the_ledger_knows_it(
     lives = [marked("a", uid="new"), marked("b", uid="new")]
     found = only(plan([want("a", x=2)], lives, ["a", "b"], mesh=FakeMesh(phase=Phase.ALLOW)).diagnostics)
     assert ("2 objects" in found.message, found.severity) == (True, Severity.ERROR)
-    assert "1 object " in only(plan([want("a", x=2)], lives, ["a"]).diagnostics).message, "marks alone silence nobody"
+    assert "1 object " in only(plan([want("a", x=2)], lives, ["a"]).diagnostics).message, (
+        "marks alone silence nobody"
+    )

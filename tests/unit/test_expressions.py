@@ -1,4 +1,6 @@
-"""Regular expressions: their cost is known before they are compiled, each is compiled once, and what proxies refuse is refused."""
+"""Regular expressions: their cost is known before they are compiled, each is compiled once, and what proxies
+refuse is refused.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,21 @@ from gitmesh.parsing.parse import Cache, parse
 from gitmesh.parsing.weighing import MAX_FILE_WEIGHT, MAX_REVISION_WEIGHT
 from tests.factories import snapshot_of
 
-HEAD = "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: a}\nspec:\n  destinations: [{name: reviews}]\n"
+HEAD = (
+    "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: a}\nspec:\n  destinations:"
+    " [{name: reviews}]\n"
+)
 BIG = r"[\pL\pN]{15}"
 
 
 def policy(*patterns: str, **path: str) -> str:
     """A policy with a match on each of the expressions; the first one is in line 8."""
     further = "".join(f", {name}: {value}" for name, value in path.items())
-    return HEAD + "  timeout: 5s\n  matches:\n" + "".join(f"  - {{path: {{regex: '{pattern}'{further}}}}}\n" for pattern in patterns)
+    return (
+        HEAD
+        + "  timeout: 5s\n  matches:\n"
+        + "".join(f"  - {{path: {{regex: '{pattern}'{further}}}}}\n" for pattern in patterns)
+    )
 
 
 def found(*texts: str, cache: Cache | None = None) -> list[Diagnostic]:
@@ -71,13 +80,29 @@ def test_the_weight_is_never_below_the_program(pattern: str) -> None:
     assert program(pattern) <= weight(pattern)
 
 
-@pytest.mark.parametrize("pattern", [r"/v1/users/[^/]+/orders/\d+", r"[a-zA-Z0-9._-]{0,200}", r"/(en|de|fr)/.*", r"[^/]{64}"])
+@pytest.mark.parametrize(
+    "pattern", [r"/v1/users/[^/]+/orders/\d+", r"[a-zA-Z0-9._-]{0,200}", r"/(en|de|fr)/.*", r"[^/]{64}"]
+)
 def test_the_weight_of_a_usual_expression_is_small(pattern: str) -> None:
     assert weight(pattern) <= 4 * program(pattern) + 110
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(" * 200, ")" * 200, "[", "[a", "\\", "{3}", "a{", "(?", "(?P<", "\\p{", "\\Q", "a{99999999999999999999}"]
+    "pattern",
+    [
+        "(" * 200,
+        ")" * 200,
+        "[",
+        "[a",
+        "\\",
+        "{3}",
+        "a{",
+        "(?",
+        "(?P<",
+        "\\p{",
+        "\\Q",
+        "a{99999999999999999999}",
+    ],
 )
 def test_anything_can_be_weighed_and_malformed_ones_are_named(pattern: str) -> None:
     assert weight(pattern) > 0
@@ -121,7 +146,9 @@ def test_one_expression_is_compiled_once_however_often_it_stands(compilations: l
     assert compilations == ["/(a|b)/.*"]
 
 
-def test_a_file_whose_expressions_cost_too_much_is_refused_at_the_costliest_before_any_is_compiled(compilations: list[str]) -> None:
+def test_a_file_whose_expressions_cost_too_much_is_refused_at_the_costliest_before_any_is_compiled(
+    compilations: list[str],
+) -> None:
     some = [f"/{n}{BIG}" for n in range(MAX_FILE_WEIGHT // weight(BIG) + 1)]
     (said,) = found(policy(*some, BIG.replace("15", "16"), "/a"))
     assert (said.code, said.at and (said.at.line, said.at.column)) == ("GM103", (8 + len(some), 20))
@@ -138,9 +165,14 @@ def test_thousands_of_small_ones_are_no_trouble() -> None:
     assert not found(policy(*[f"/{n}/.*" for n in range(5000)]))
 
 
-def test_a_revision_is_refused_by_what_all_its_files_cost_whatever_was_parsed_before(compilations: list[str]) -> None:
+def test_a_revision_is_refused_by_what_all_its_files_cost_whatever_was_parsed_before(
+    compilations: list[str],
+) -> None:
     each = MAX_FILE_WEIGHT // (weight(BIG) + 20)
-    files = [policy(*[f"/{n:02}/{m:02}{BIG}" for m in range(each)]).replace("{name: a}", f"{{name: a{n}}}") for n in range(20)]
+    files = [
+        policy(*[f"/{n:02}/{m:02}{BIG}" for m in range(each)]).replace("{name: a}", f"{{name: a{n}}}")
+        for n in range(20)
+    ]
     cache: Cache = {}
     (said,) = found(*files, cache=cache)
     assert (said.code, said.at and said.at.line) == ("GM103", 8)

@@ -19,7 +19,13 @@ from tests.unit.test_discover import discovered
 
 names = st.text(alphabet="abcxyz0.-/é", min_size=1, max_size=8)
 labels = st.dictionaries(names, names, max_size=3)
-ports = st.builds(ServicePort, number=st.integers(1, 65535), name=names, target=st.integers(1, 65535) | names, protocol=names)
+ports = st.builds(
+    ServicePort,
+    number=st.integers(1, 65535),
+    name=names,
+    target=st.integers(1, 65535) | names,
+    protocol=names,
+)
 services = st.builds(
     Service,
     namespace=names,
@@ -43,7 +49,12 @@ workloads = st.builds(
 )
 meshes = st.builds(Mesh, translator=names, name=names, version=names, ambient=st.booleans(), settings=labels)
 kinds = st.builds(
-    ApiKind, group=names, kind=names, plural=names, versions=st.lists(names, max_size=2).map(tuple), fields=st.frozensets(names, max_size=4)
+    ApiKind,
+    group=names,
+    kind=names,
+    plural=names,
+    versions=st.lists(names, max_size=2).map(tuple),
+    fields=st.frozensets(names, max_size=4),
 )
 clusters = st.builds(
     ClusterFacts,
@@ -98,9 +109,18 @@ def document(**cluster: Any) -> dict[str, Any]:
         (document(name=""), "clusters[0].name"),
         (document(complete="yes"), "clusters[0].complete"),
         (document(labels={"a": 1}), "clusters[0].labels.a"),
-        (document(services=[{"namespace": "n", "name": "s", "ports": [{"number": "80"}]}]), "clusters[0].services[0].ports[0].number"),
-        (document(services=[{"namespace": "n", "name": "s", "ports": [{"number": True}]}]), "clusters[0].services[0].ports[0].number"),
-        (document(services=[{"namespace": "n", "name": "s", "ports": [{"number": 2**64}]}]), "clusters[0].services[0].ports[0].number"),
+        (
+            document(services=[{"namespace": "n", "name": "s", "ports": [{"number": "80"}]}]),
+            "clusters[0].services[0].ports[0].number",
+        ),
+        (
+            document(services=[{"namespace": "n", "name": "s", "ports": [{"number": True}]}]),
+            "clusters[0].services[0].ports[0].number",
+        ),
+        (
+            document(services=[{"namespace": "n", "name": "s", "ports": [{"number": 2**64}]}]),
+            "clusters[0].services[0].ports[0].number",
+        ),
         (document(services=[{"name": "s"}]), "clusters[0].services[0]"),
         (document(serviceAccounts={"n": "a"}), "clusters[0].serviceAccounts.n"),
         ({**document(), "clusters": [{"name": "a"}, {"name": "a"}]}, "clusters"),

@@ -1,4 +1,6 @@
-"""Two who keep changing one object: counted by what the ledger remembers, at any interval, over any processes (design law 5)."""
+"""Two who keep changing one object: counted by what the ledger remembers, at any interval, over any processes
+(design law 5).
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def test_the_sixth_correction_in_a_row_is_a_fight_and_the_route_is_left_alone(wo
     assert "timeout" in told.message
     assert reports[-1].clusters["east"].state is State.HELD
     assert "timeout: 9s" in world.live("east")[VIRTUAL_SERVICE]
-    assert said(reports[-1], "GM404")[0].message == said(reports[-2], "GM404")[0].message, "one status commit, not one a tick"
+    assert said(reports[-1], "GM404")[0].message == said(reports[-2], "GM404")[0].message, (
+        "one status commit, not one a tick"
+    )
 
 
 def test_what_decides_who_may_call_is_healed_every_time_and_an_error(world: Folders) -> None:
@@ -71,5 +75,7 @@ def test_a_cycle_that_needs_no_correction_ends_the_count(world: Folders) -> None
 
 def test_another_wish_of_git_is_no_fight(world: Folders) -> None:
     for turn in range(FIGHT * 2):
-        world.commit({**ROUTE, "spec": {**ROUTE["spec"], "timeout": f"{turn + 1}s"}}, allow("api", "api", "web"))
+        world.commit(
+            {**ROUTE, "spec": {**ROUTE["spec"], "timeout": f"{turn + 1}s"}}, allow("api", "api", "web")
+        )
         assert not said(spoil(world, VIRTUAL_SERVICE), "GM404")

@@ -19,7 +19,9 @@ def fleet(*names: str) -> LocalFleet:
 
 
 def test_results_come_in_the_order_of_the_configuration() -> None:
-    assert list(fleet("west", "east", "north").each(lambda cluster: cluster.name, ["north", "west"]).items()) == [
+    assert list(
+        fleet("west", "east", "north").each(lambda cluster: cluster.name, ["north", "west"]).items()
+    ) == [
         ("west", "west"),
         ("north", "north"),
     ]
@@ -81,7 +83,9 @@ def test_clusters_in_turn_are_worked_on_one_after_the_other_and_each_fails_alone
 
 
 class World:
-    """Clusters `slow` and `fast`, the first of which may be kept from answering; time passes when it is told to."""
+    """Clusters `slow` and `fast`, the first of which may be kept from answering; time passes when it is told
+    to.
+    """
 
     def __init__(self, patience: float = 30.0) -> None:
         self.now = 0.0
@@ -90,10 +94,14 @@ class World:
         self.at_work = 0
         self.cost = 100.0
         bounds = {"slow": patience, "fast": patience}
-        self.fleet = LocalFleet([MemoryCluster("slow"), MemoryCluster("fast")], patience=bounds, clock=lambda: self.now)
+        self.fleet = LocalFleet(
+            [MemoryCluster("slow"), MemoryCluster("fast")], patience=bounds, clock=lambda: self.now
+        )
 
     def each(self, *, hangs: bool, fails: bool = False) -> dict[str, Any]:
-        """One step of a cycle, in which the slow one hangs or answers; one that hangs costs its patience at once."""
+        """One step of a cycle, in which the slow one hangs or answers; one that hangs costs its patience at
+        once.
+        """
 
         def work(cluster: Cluster) -> str:
             if cluster.name == "slow" and hangs:
@@ -113,7 +121,9 @@ class World:
         self.now += after - self.cost
         self.go_on.set()
         assert self.ended.acquire(timeout=20)
-        wait_until(lambda: not any(thread.name == "gitmesh-kube" for thread in threading.enumerate()), "its end", 20)
+        wait_until(
+            lambda: not any(thread.name == "gitmesh-kube" for thread in threading.enumerate()), "its end", 20
+        )
         self.go_on.clear()
 
 
@@ -140,7 +150,9 @@ def test_who_was_late_and_failed_is_waited_for_shortly_until_a_whole_cycle_is_in
     world.let_go(40.0)
     for _ in range(2):
         assert world.each(hangs=False)["slow"] == "slow"
-    assert str(world.each(hangs=True, fails=True)["slow"]) == "the list has no end", "two steps are no whole cycle"
+    assert str(world.each(hangs=True, fails=True)["slow"]) == "the list has no end", (
+        "two steps are no whole cycle"
+    )
     world.let_go(40.0)
     for _ in range(3):
         assert world.each(hangs=False)["slow"] == "slow"

@@ -46,7 +46,9 @@ def test_each_path_is_asked_for_on_its_own(tmp_path: Path) -> None:
     for name in ("a/x.yaml", "a/b/y.yml", "c/README.md", "d/z.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("# x\n")
-    snapshot = FolderSource("local", str(tmp_path), prefix="repo/", paths=("a", "a/b", "c", "gone", "gone/x")).fetch()
+    snapshot = FolderSource(
+        "local", str(tmp_path), prefix="repo/", paths=("a", "a/b", "c", "gone", "gone/x")
+    ).fetch()
     assert [file.path for file in snapshot.files] == ["repo/a/b/y.yml", "repo/a/x.yaml"]
     assert snapshot.paths == {
         "a": ("repo/a/b/y.yml", "repo/a/x.yaml"),
@@ -59,7 +61,9 @@ def test_each_path_is_asked_for_on_its_own(tmp_path: Path) -> None:
 
 def test_the_id_is_the_one_of_git(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("a: é\n")
-    answer = subprocess.run(["git", "hash-object", "a.yaml"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        ["git", "hash-object", "a.yaml"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert source(tmp_path).fetch().files[0].blob == answer.stdout.strip() == blob_id("a: é\n".encode())
 
 
@@ -73,7 +77,11 @@ def test_G07_links_are_findings_and_never_followed(tmp_path: Path) -> None:
     (folder / "good.yaml").write_text("# fine\n")
     snapshot = source(folder).fetch()
     assert [file.path for file in snapshot.files] == ["good.yaml"]
-    assert [(d.code, d.at.path) for d in snapshot.diagnostics if d.at] == [("GM108", "a.yaml"), ("GM108", "gone.yaml"), ("GM108", "up")]
+    assert [(d.code, d.at.path) for d in snapshot.diagnostics if d.at] == [
+        ("GM108", "a.yaml"),
+        ("GM108", "gone.yaml"),
+        ("GM108", "up"),
+    ]
     assert FolderSource("local", str(folder), paths=("up/policies",)).fetch().files == ()
     assert "token" not in repr(snapshot)
 

@@ -14,7 +14,13 @@ from tests.folders import AUTHORIZATION, Body, Folders, codes, said, thing, virt
 DENY = virtual_mesh(accessDefault="Deny")
 
 
-def gateway(namespace: str, name: str = "gw", pod: str = "gw-0", owner: Body | None = None, labels: dict[str, str] | None = None) -> Body:
+def gateway(
+    namespace: str,
+    name: str = "gw",
+    pod: str = "gw-0",
+    owner: Body | None = None,
+    labels: dict[str, str] | None = None,
+) -> Body:
     """A pod whose proxy is a router, of a ServiceAccount of its own."""
     given = {"app": name, "istio": "ingressgateway"} if labels is None else labels
     spec = {
@@ -44,12 +50,16 @@ def test_a_gateway_beside_the_control_plane_is_one(world: Folders) -> None:
 
 
 @pytest.mark.parametrize("labels", [{"app": "gw", "istio": "ingressgateway"}, {"app": "gw"}, {}])
-def test_a_label_or_an_argument_makes_no_gateway_and_holds_nothing(world: Folders, labels: dict[str, str]) -> None:
+def test_a_label_or_an_argument_makes_no_gateway_and_holds_nothing(
+    world: Folders, labels: dict[str, str]
+) -> None:
     world.put("east", "gw", gateway("shop", labels=labels))
     world.commit(DENY)
     report = world.settle()
     assert opened(world) == []
-    assert "istio-system/authorizationpolicy.security.istio.io/gitmesh-default-deny.yaml" in world.live("east")
+    assert "istio-system/authorizationpolicy.security.istio.io/gitmesh-default-deny.yaml" in world.live(
+        "east"
+    )
     [told] = report.diagnostics
     assert (told.code, told.severity) == ("GM315", "warning")
     assert "Pod shop/gw-0" in told.message
@@ -59,7 +69,11 @@ def test_a_label_or_an_argument_makes_no_gateway_and_holds_nothing(world: Folder
 
 def test_a_declared_gateway_is_one_and_others_are_none(world: Folders) -> None:
     world.put("east", "gw", gateway("istio-ingress"), gateway("istio-system"))
-    world.commit(virtual_mesh(accessDefault="Deny", gateways=[{"namespaces": ["istio-ingress"], "labels": {"app": "gw"}}]))
+    world.commit(
+        virtual_mesh(
+            accessDefault="Deny", gateways=[{"namespaces": ["istio-ingress"], "labels": {"app": "gw"}}]
+        )
+    )
     assert codes(world.settle()) == []
     assert opened(world) == ["istio-ingress/authorizationpolicy.security.istio.io/gw-0-gitmesh-gateway.yaml"]
 
@@ -73,7 +87,10 @@ def test_one_that_is_open_stays_so_with_an_error_until_the_field_decides(world: 
     for _ in range(2):
         report = world.run()
         assert opened(world) == was
-        assert sorted((one.code, str(one.severity)) for one in report.diagnostics) == [("GM315", "error"), ("GM315", "warning")]
+        assert sorted((one.code, str(one.severity)) for one in report.diagnostics) == [
+            ("GM315", "error"),
+            ("GM315", "warning"),
+        ]
         assert report.clusters["east"].state is State.HELD
     world.commit(virtual_mesh(accessDefault="Deny", gateways=[{"namespaces": ["elsewhere"]}]))
     assert codes(world.settle()) == []
@@ -82,12 +99,17 @@ def test_one_that_is_open_stays_so_with_an_error_until_the_field_decides(world: 
 
 def test_the_line_that_the_finding_names_opens_it_and_closes_no_other(world: Folders) -> None:
     world.put("east", "gw", gateway("istio-ingress"), gateway("istio-system"))
-    world.commit(virtual_mesh(accessDefault="Deny", gateways=[{"namespaces": ["istio-ingress", "istio-system"]}]))
+    world.commit(
+        virtual_mesh(accessDefault="Deny", gateways=[{"namespaces": ["istio-ingress", "istio-system"]}])
+    )
     world.settle()
     was = opened(world)
     world.commit(DENY)
     lines = {one.hint.rpartition("gateways: ")[2] for one in world.run().diagnostics}
-    items = [{"namespaces": [namespace], "serviceAccounts": ["gw"]} for namespace in ("istio-ingress", "istio-system")]
+    items = [
+        {"namespaces": [namespace], "serviceAccounts": ["gw"]}
+        for namespace in ("istio-ingress", "istio-system")
+    ]
     assert [yaml.safe_load(line) for line in lines] == [items]
     world.commit(virtual_mesh(accessDefault="Deny", gateways=items))
     assert codes(world.settle()) == []
@@ -97,14 +119,36 @@ def test_the_line_that_the_finding_names_opens_it_and_closes_no_other(world: Fol
 def owned(programmed: str, **reference: Any) -> list[Body]:
     conditions = [{"type": "Programmed", "status": programmed}]
     made = thing(
-        "Gateway", "door", "shop", "gateway.networking.k8s.io/v1", spec={"gatewayClassName": "istio"}, status={"conditions": conditions}
+        "Gateway",
+        "door",
+        "shop",
+        "gateway.networking.k8s.io/v1",
+        spec={"gatewayClassName": "istio"},
+        status={"conditions": conditions},
     )
-    deployment = thing("Deployment", "door-istio", "shop", "apps/v1", spec={"template": {"metadata": {"labels": {"app": "gw"}}}})
-    owner = {"apiVersion": "gateway.networking.k8s.io/v1beta1", "kind": "Gateway", "name": "door", "uid": "u", **reference}
+    deployment = thing(
+        "Deployment",
+        "door-istio",
+        "shop",
+        "apps/v1",
+        spec={"template": {"metadata": {"labels": {"app": "gw"}}}},
+    )
+    owner = {
+        "apiVersion": "gateway.networking.k8s.io/v1beta1",
+        "kind": "Gateway",
+        "name": "door",
+        "uid": "u",
+        **reference,
+    }
     deployment["metadata"]["ownerReferences"] = [owner]
     replicas = thing("ReplicaSet", "door-istio-5f", "shop", "apps/v1")
-    replicas["metadata"]["ownerReferences"] = [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "door-istio", "controller": True}]
-    pod = gateway("shop", owner={"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "door-istio-5f", "controller": True})
+    replicas["metadata"]["ownerReferences"] = [
+        {"apiVersion": "apps/v1", "kind": "Deployment", "name": "door-istio", "controller": True}
+    ]
+    pod = gateway(
+        "shop",
+        owner={"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "door-istio-5f", "controller": True},
+    )
     return [made, deployment, replicas, pod]
 
 
@@ -114,7 +158,9 @@ def owned(programmed: str, **reference: Any) -> list[Body]:
     ("True", {"name": "other"}, False),
     ("True", {"apiVersion": "evil.example/v1"}, False),
 ])  # fmt: skip
-def test_what_a_programmed_gateway_owns_is_one(world: Folders, programmed: str, reference: dict[str, str], opens: bool) -> None:
+def test_what_a_programmed_gateway_owns_is_one(
+    world: Folders, programmed: str, reference: dict[str, str], opens: bool
+) -> None:
     world.put("east", "gw", *owned(programmed, **reference))
     world.commit(DENY)
     report = world.settle()
@@ -129,11 +175,17 @@ def test_a_stranger_with_a_gateways_labels_holds_nothing(world: Folders) -> None
         gateway("istio-ingress"),
         gateway("istio-ingress", "other", "other-0", labels={"app": "gw", "istio": "ingressgateway"}),
     )
-    world.commit(virtual_mesh(accessDefault="Deny", gateways=[{"serviceAccounts": ["gw"], "namespaces": ["istio-ingress"]}]))
+    world.commit(
+        virtual_mesh(
+            accessDefault="Deny", gateways=[{"serviceAccounts": ["gw"], "namespaces": ["istio-ingress"]}]
+        )
+    )
     report = world.settle()
     assert opened(world) == []
     assert [(one.code, str(one.severity)) for one in report.diagnostics] == [("GM315", "error")]
-    assert "istio-system/authorizationpolicy.security.istio.io/gitmesh-default-deny.yaml" in world.live("east")
+    assert "istio-system/authorizationpolicy.security.istio.io/gitmesh-default-deny.yaml" in world.live(
+        "east"
+    )
 
 
 def test_many_of_them_are_one_finding(world: Folders) -> None:

@@ -1,4 +1,6 @@
-"""HTTP messages: an answer is the same however its bytes arrive, and nothing is taken for an answer that is none."""
+"""HTTP messages: an answer is the same however its bytes arrive, and nothing is taken for an answer that is
+none.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from gitmesh.errors import ClusterError
 
 SIZED = b"HTTP/1.1 200 OK\r\nDate: today\r\nWarning: a\r\nwarning: b\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = (
-    b"HTTP/1.1 200 OK\r\nDate: today\r\nWarning: a\r\nWarning: b\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\nDate: today\r\nWarning: a\r\nWarning: b\r\nTransfer-Encoding:"
+    b" chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
 )
 UNFRAMED = b"HTTP/1.1 200 OK\r\nDate: today\r\nWarning: a\r\nWarning: b\r\n\r\nhello"
 EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nWarning: no\r\n\r\n"
@@ -42,7 +45,12 @@ def test_an_answer_is_the_same_however_it_is_cut(whole: bytes, data: st.DataObje
     cuts = sorted(data.draw(st.sets(st.integers(1, len(whole) - 1))))
     pieces = [whole[start:end] for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
     reply = received(*pieces, *([b""] if whole == UNFRAMED else []))
-    assert (reply.status, reply.body, reply.headers["warning"], reply.first("date")) == (200, b"hello", ["a", "b"], "today")
+    assert (reply.status, reply.body, reply.headers["warning"], reply.first("date")) == (
+        200,
+        b"hello",
+        ["a", "b"],
+        "today",
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,7 +102,9 @@ def test_what_can_be_read_in_two_ways_is_no_answer(came: bytes) -> None:
         fed([came])
 
 
-@pytest.mark.parametrize("endless", [b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 50_000, EARLY_HINTS * 10_000], ids=["header", "hints"])
+@pytest.mark.parametrize(
+    "endless", [b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 50_000, EARLY_HINTS * 10_000], ids=["header", "hints"]
+)
 def test_K25_a_header_without_end_is_cut(endless: bytes) -> None:
     with pytest.raises(MessageError, match="longer than 256 KiB"):
         fed(endless[start : start + 16_384] for start in range(0, len(endless), 16_384))
@@ -102,7 +112,11 @@ def test_K25_a_header_without_end_is_cut(endless: bytes) -> None:
 
 def packed(body: bytes, encoding: bytes = b"gzip") -> bytes:
     """An answer that says that its body is packed."""
-    return b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n%b" % (encoding, len(body), body)
+    return b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+        encoding,
+        len(body),
+        body,
+    )
 
 
 def test_K25_a_body_without_end_is_cut() -> None:

@@ -21,7 +21,11 @@ from gitmesh.errors import ClusterError
 from gitmesh.model.objects import ApiKind, ObjectKey
 
 KIND = ApiKind(group="networking.istio.io", kind="VirtualService", plural="virtualservices", versions=("v1",))
-DESIRED = {"apiVersion": "networking.istio.io/v1", "metadata": {"labels": {"a": "1"}, "annotations": {}}, "spec": {}}
+DESIRED = {
+    "apiVersion": "networking.istio.io/v1",
+    "metadata": {"labels": {"a": "1"}, "annotations": {}},
+    "spec": {},
+}
 
 
 @given(st.text())
@@ -36,7 +40,9 @@ def test_P09_a_segment_is_refused_or_stands_for_itself_in_a_url(text: str) -> No
     assert text.isascii()
 
 
-@pytest.mark.parametrize("text", ["", ".", "..", "a/..", "a\n", "%2e", "a%2f", "ä", "a b", "-a", "a" * 254, "a?x", "a#"])
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "a/..", "a\n", "%2e", "a%2f", "ä", "a b", "-a", "a" * 254, "a?x", "a#"]
+)
 def test_P09_names_that_change_a_path_are_refused(text: str) -> None:
     with pytest.raises(PathError):
         segment(text)
@@ -138,19 +144,33 @@ OURS = entry("gitmesh", "Apply", {"f:spec": {"f:hosts": {}}})
 
 
 def test_what_people_claim_becomes_ours_and_the_rest_stays_theirs() -> None:
-    edit = entry("kubectl-edit", "Update", {"f:spec": {"f:gateways": {}}, "f:metadata": {"f:labels": {"f:a": {}, "f:team": {}}}})
+    edit = entry(
+        "kubectl-edit",
+        "Update",
+        {"f:spec": {"f:gateways": {}}, "f:metadata": {"f:labels": {"f:a": {}, "f:team": {}}}},
+    )
     status = entry("istiod", "Update", {"f:status": {}}, subresource="status")
     raw = having(OURS, edit, status)
     taken = managed.taken_over(managed.entries(raw), raw, DESIRED, frozenset())
     assert taken == [
-        {**OURS, "fieldsV1": {"f:spec": {"f:hosts": {}, "f:gateways": {}}, "f:metadata": {"f:labels": {"f:a": {}}}}},
+        {
+            **OURS,
+            "fieldsV1": {
+                "f:spec": {"f:hosts": {}, "f:gateways": {}},
+                "f:metadata": {"f:labels": {"f:a": {}}},
+            },
+        },
         {**edit, "fieldsV1": {"f:metadata": {"f:labels": {"f:team": {}}}}},
         status,
     ]
 
 
 def test_forbidden_labels_and_annotations_become_ours_to_take_away() -> None:
-    edit = entry("kubectl-label", "Update", {"f:metadata": {"f:labels": {"f:rev": {}, "f:team": {}}, "f:annotations": {"f:rev": {}}}})
+    edit = entry(
+        "kubectl-label",
+        "Update",
+        {"f:metadata": {"f:labels": {"f:rev": {}, "f:team": {}}, "f:annotations": {"f:rev": {}}}},
+    )
     raw = having(OURS, edit)
     taken = managed.taken_over(managed.entries(raw), raw, DESIRED, frozenset({"rev"}))
     assert taken is not None
@@ -175,11 +195,21 @@ def test_an_adopted_object_gets_an_entry_of_ours() -> None:
     raw = having(entry("kubectl-client-side-apply", "Update", {"f:spec": {".": {}, "f:hosts": {}}}))
     taken = managed.taken_over(managed.entries(raw), raw, DESIRED, frozenset())
     assert taken is not None
-    assert (taken[0]["manager"], taken[0]["operation"], taken[0]["fieldsV1"]) == ("gitmesh", "Apply", {"f:spec": {".": {}, "f:hosts": {}}})
+    assert (taken[0]["manager"], taken[0]["operation"], taken[0]["fieldsV1"]) == (
+        "gitmesh",
+        "Apply",
+        {"f:spec": {".": {}, "f:hosts": {}}},
+    )
 
 
 def test_paths_end_where_a_list_begins() -> None:
-    fields = {"f:spec": {"f:ports": {'k:{"port":80}': {"f:name": {}}}, "f:tls": {".": {}, "f:mode": {}}, "f:finalizers": {'v:"a"': {}}}}
+    fields = {
+        "f:spec": {
+            "f:ports": {'k:{"port":80}': {"f:name": {}}},
+            "f:tls": {".": {}, "f:mode": {}},
+            "f:finalizers": {'v:"a"': {}},
+        }
+    }
     assert list(managed.paths(fields)) == ["spec.ports", "spec.tls.mode", "spec.finalizers"]
 
 
@@ -189,7 +219,9 @@ def test_broken_managed_fields_read_as_absent() -> None:
 
 
 TREES: st.SearchStrategy[dict[str, Any]] = st.recursive(
-    st.just({}), lambda below: st.dictionaries(st.sampled_from(["f:a", "f:b", "f:c"]), below, max_size=3), max_leaves=8
+    st.just({}),
+    lambda below: st.dictionaries(st.sampled_from(["f:a", "f:b", "f:c"]), below, max_size=3),
+    max_leaves=8,
 )
 
 
@@ -209,20 +241,50 @@ def test_what_was_added_by_union_is_gone_after_minus(left: dict[str, Any], right
         (500, 'admission webhook "x" denied the request: bad', "GM505", False),
         (422, "ValidatingAdmissionPolicy 'x' with binding 'y' denied request: bad", "GM505", False),
         (403, 'virtualservices is forbidden: User "x" cannot patch resource', "GM503", False),
-        (500, 'Internal error occurred: failed calling webhook "validation.istio.io": connection refused', "GM505", True),
-        (403, 'virtualservices "x" is forbidden: User "x" cannot patch resource "virtualservices" in API group "a.b"', "GM503", False),
+        (
+            500,
+            'Internal error occurred: failed calling webhook "validation.istio.io": connection refused',
+            "GM505",
+            True,
+        ),
+        (
+            403,
+            (
+                'virtualservices "x" is forbidden: User "x" cannot patch resource "virtualservices" in API'
+                ' group "a.b"'
+            ),
+            "GM503",
+            False,
+        ),
         (403, 'forbidden: User "system:anonymous" cannot get path "/apis"', "GM503", False),
-        (403, 'virtualservices "x" is forbidden: exceeded quota: small, requested: a=1, used: a=0, limited: a=0', "GM505", True),
+        (
+            403,
+            (
+                'virtualservices "x" is forbidden: exceeded quota: small, requested: a=1, used: a=0,'
+                " limited: a=0"
+            ),
+            "GM505",
+            True,
+        ),
         (403, 'virtualservices "x" is forbidden: violates PodSecurity "restricted:latest"', "GM505", False),
-        (403, "x is forbidden: unable to create new content in namespace shop because it is being terminated", "GM514", True),
+        (
+            403,
+            "x is forbidden: unable to create new content in namespace shop because it is being terminated",
+            "GM514",
+            True,
+        ),
         (403, "<html><h1>Sign in</h1>", "GM501", True),
         (404, "<!DOCTYPE html><h1>Not found</h1>", "GM501", True),
         (503, "the server is currently unable to handle the request", "GM501", True),
         (500, "etcdserver: request timed out", "GM501", True),
     ],
 )
-def test_who_refuses_is_told_from_who_cannot_answer(status: int, message: str, code: str, retryable: bool) -> None:
-    error = api_error("PATCH /x", status, json.dumps({"kind": "Status", "reason": "Any", "message": message}).encode())
+def test_who_refuses_is_told_from_who_cannot_answer(
+    status: int, message: str, code: str, retryable: bool
+) -> None:
+    error = api_error(
+        "PATCH /x", status, json.dumps({"kind": "Status", "reason": "Any", "message": message}).encode()
+    )
     assert (error.code, error.retryable) == (code, retryable)
 
 
@@ -232,11 +294,20 @@ def test_who_refuses_is_told_from_who_cannot_answer(status: int, message: str, c
         (
             500,
             "InternalError",
-            'failed calling webhook "v.example.com": Post "https://10.0.0.1/?timeout=5s": read tcp 10.0.0.2:{}->10.0.0.1:443: reset',
+            (
+                'failed calling webhook "v.example.com": Post "https://10.0.0.1/?timeout=5s": read tcp'
+                " 10.0.0.2:{}->10.0.0.1:443: reset"
+            ),
             ("40112", "51999"),
             "could not call the webhook v.example.com",
         ),
-        (403, "Forbidden", 'x "y" is forbidden: exceeded quota: small, requested: a=1, used: a={}', ("3", "4"), "exceeded quota: small"),
+        (
+            403,
+            "Forbidden",
+            'x "y" is forbidden: exceeded quota: small, requested: a=1, used: a={}',
+            ("3", "4"),
+            "exceeded quota: small",
+        ),
         (
             403,
             "Forbidden",
@@ -244,7 +315,13 @@ def test_who_refuses_is_told_from_who_cannot_answer(status: int, message: str, c
             ("", ": RBAC: a"),
             "pods",
         ),
-        (400, "BadRequest", 'admission webhook "v.example.com" denied the request: {}', ("took 3 ms", "took 5 ms"), "v.example.com"),
+        (
+            400,
+            "BadRequest",
+            'admission webhook "v.example.com" denied the request: {}',
+            ("took 3 ms", "took 5 ms"),
+            "v.example.com",
+        ),
         (503, "ServiceUnavailable", "upstream request id {}", ("1f", "2e"), "503 ServiceUnavailable"),
         (409, "Conflict", "the object has been modified; it is at {}", ("17", "18"), "409 Conflict"),
         (401, "Unauthorized", "token expired {} ago", ("3s", "4s"), "401 Unauthorized"),
@@ -293,15 +370,28 @@ def test_the_failure_of_many_at_once_is_that_of_the_first_in_order_not_in_time()
     ],
 )
 def test_when_content_was_written(times: tuple[str | None, ...], written: float) -> None:
-    found: list[dict[str, Any]] = [{"manager": f"m{number}", "fieldsV1": {}, "time": time} for number, time in enumerate(times)]
+    found: list[dict[str, Any]] = [
+        {"manager": f"m{number}", "fieldsV1": {}, "time": time} for number, time in enumerate(times)
+    ]
     status = {"manager": "istiod", "subresource": "status", "fieldsV1": {}, "time": "2030-01-01T00:00:00Z"}
     assert managed.written(managed.entries({"metadata": {"managedFields": [*found, status]}})) == written
 
 
 def test_an_apply_is_sent_line_by_line_as_the_server_reads_it_best() -> None:
     key = ObjectKey(group=KIND.group, kind=KIND.kind, namespace="shop", name="x")
-    desired = {"apiVersion": "networking.istio.io/v1", "metadata": {"name": "x"}, "spec": {"http": [{"name": "a {b: [c"}]}}
+    desired = {
+        "apiVersion": "networking.istio.io/v1",
+        "metadata": {"name": "x"},
+        "spec": {"http": [{"name": "a {b: [c"}]},
+    }
     sent = apply_request(KIND, "v1", key, desired, "7").body
     assert sent is not None
-    assert yaml.safe_load(sent) == json.loads(sent) == {**desired, "metadata": {"name": "x", "resourceVersion": "7"}}
+    assert (
+        yaml.safe_load(sent)
+        == json.loads(sent)
+        == {
+            **desired,
+            "metadata": {"name": "x", "resourceVersion": "7"},
+        }
+    )
     assert max(line.count(b'": ') for line in sent.splitlines()) == 1

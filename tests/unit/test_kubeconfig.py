@@ -53,8 +53,14 @@ def refusal(path: Path, **options: Any) -> str:
 
 
 def test_a_token_and_a_ca_are_read(tmp_path: Path) -> None:
-    found = read_kubeconfig(written(tmp_path, config({"certificate-authority-data": base64.b64encode(b"PEM").decode()})))
-    assert (found.server, found.ca, found.tokens) == ("https://api.example.com:6443", b"PEM", StaticToken(SECRET))
+    found = read_kubeconfig(
+        written(tmp_path, config({"certificate-authority-data": base64.b64encode(b"PEM").decode()}))
+    )
+    assert (found.server, found.ca, found.tokens) == (
+        "https://api.example.com:6443",
+        b"PEM",
+        StaticToken(SECRET),
+    )
     assert SECRET not in repr(found)
 
 
@@ -126,13 +132,28 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str) 
     assert read_kubeconfig(path).server == "https://api.example.com:6443"
 
 
-DEEP = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} {'[' * 95}*a{i - 1}{']' * 95}\n" for i in range(1, 60)) + "current-context: *a59\n"
+DEEP = (
+    "a0: &a0 [x]\n"
+    + "".join(f"a{i}: &a{i} {'[' * 95}*a{i - 1}{']' * 95}\n" for i in range(1, 60))
+    + "current-context: *a59\n"
+)
 """Each line is shallow by itself, and stands for those before it."""
 
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "a: [", f"token: {SECRET}\n\tx: 1", "[" * 100_000, "!!python/object:os.system {}", "a: &a [*a]", "\x00", "a: 0b_", DEEP],
+    [
+        "",
+        "[]",
+        "a: [",
+        f"token: {SECRET}\n\tx: 1",
+        "[" * 100_000,
+        "!!python/object:os.system {}",
+        "a: &a [*a]",
+        "\x00",
+        "a: 0b_",
+        DEEP,
+    ],
 )
 def test_K24_files_that_are_no_kubeconfig_are_refused(tmp_path: Path, content: str) -> None:
     refusal(written(tmp_path, content))
@@ -145,12 +166,25 @@ def test_a_missing_or_huge_file_is_refused(tmp_path: Path) -> None:
 
 @given(
     st.recursive(
-        st.one_of(st.none(), st.booleans(), st.text(max_size=8), st.sampled_from(["main", "c", "u", "https://a"])),
+        st.one_of(
+            st.none(), st.booleans(), st.text(max_size=8), st.sampled_from(["main", "c", "u", "https://a"])
+        ),
         lambda below: st.one_of(
             st.lists(below, max_size=3),
             st.dictionaries(
                 st.sampled_from(
-                    ["contexts", "context", "clusters", "cluster", "users", "user", "name", "server", "current-context", "exec"]
+                    [
+                        "contexts",
+                        "context",
+                        "clusters",
+                        "cluster",
+                        "users",
+                        "user",
+                        "name",
+                        "server",
+                        "current-context",
+                        "exec",
+                    ]
                 ),
                 below,
                 max_size=5,
@@ -197,7 +231,9 @@ def test_K32_a_token_that_cannot_be_one_is_never_sent(tmp_path: Path, content: s
 
 def test_an_encrypted_or_broken_certificate_is_an_error_without_a_question(tmp_path: Path) -> None:
     data = base64.b64encode(b"no PEM").decode()
-    found = read_kubeconfig(written(tmp_path, config(None, {"client-certificate-data": data, "client-key-data": data})))
+    found = read_kubeconfig(
+        written(tmp_path, config(None, {"client-certificate-data": data, "client-key-data": data}))
+    )
     with pytest.raises(ClusterError, match="cannot be used"):
         found.context()
 
@@ -217,14 +253,27 @@ def test_reading_a_kubeconfig_loads_no_kubernetes_client() -> None:
 
 def test_a_configured_cluster_is_wired_without_a_request(tmp_path: Path) -> None:
     written(tmp_path, config())
-    chosen = {"name": "west", "labels": {"env": "prod"}, "kubeconfig": {"path": "config"}, "mode": "Observe", "settle": "7s"}
+    chosen = {
+        "name": "west",
+        "labels": {"env": "prod"},
+        "kubeconfig": {"path": "config"},
+        "mode": "Observe",
+        "settle": "7s",
+    }
     cluster = connect(ClusterConfig.model_validate(chosen), [], folder=tmp_path, environment={})
-    assert (cluster.name, cluster.labels, cluster.enforce, cluster.settle) == ("west", {"env": "prod"}, False, 7.0)
+    assert (cluster.name, cluster.labels, cluster.enforce, cluster.settle) == (
+        "west",
+        {"env": "prod"},
+        False,
+        7.0,
+    )
 
 
 def test_a_cluster_that_cannot_be_reached_yet_is_wired_and_fails_when_it_is_asked(tmp_path: Path) -> None:
     for chosen in ({"inCluster": True}, {"kubeconfig": {"path": "later"}}):
-        cluster = connect(ClusterConfig.model_validate({"name": "here", **chosen}), [], folder=tmp_path, environment={})
+        cluster = connect(
+            ClusterConfig.model_validate({"name": "here", **chosen}), [], folder=tmp_path, environment={}
+        )
         for ask in (cluster.facts, lambda cluster=cluster: cluster.load("default")):
             with pytest.raises(ClusterError, match=r"inCluster|does not exist") as found:
                 ask()
@@ -234,17 +283,32 @@ def test_a_cluster_that_cannot_be_reached_yet_is_wired_and_fails_when_it_is_aske
 def test_the_documentation_says_what_is_honoured_what_is_refused_and_that_no_environment_is_read() -> None:
     said = (ROOT / "docs" / "configuration.md").read_text()
     row = next(line for line in said.splitlines() if line.startswith("| `clusters.kubeconfig` "))
-    for word in ("tls-server-name", "token", "certificate", "exec", "proxy-url", "insecure-skip-tls-verify", "HTTPS_PROXY", "read again"):
+    for word in (
+        "tls-server-name",
+        "token",
+        "certificate",
+        "exec",
+        "proxy-url",
+        "insecure-skip-tls-verify",
+        "HTTPS_PROXY",
+        "read again",
+    ):
         assert word in row
 
 
 def test_a_process_that_ends_without_closing_its_cluster_ends_quietly() -> None:
     program = (
-        "from gitmesh.adapters.kube.client import Client, Request\n"
-        "from gitmesh.adapters.kube.credentials import Endpoint\n"
-        "client = Client(Endpoint(server='http://127.0.0.1:1'), timeout=1.0, user_agent='t', jitter=lambda: 0.0)\n"
-        "try:\n    client.send(Request(method='GET', path='/'))\nexcept Exception as error:\n    print(error)\n"
+        "from gitmesh.adapters.kube.client import Client, Request\nfrom gitmesh.adapters.kube.credentials"
+        " import Endpoint\nclient = Client(Endpoint(server='http://127.0.0.1:1'), timeout=1.0,"
+        " user_agent='t', jitter=lambda: 0.0)\ntry:\n    client.send(Request(method='GET', path='/'))\nexcept"
+        " Exception as error:\n    print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "does not answer" in done.stdout

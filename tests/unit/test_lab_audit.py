@@ -15,7 +15,9 @@ LONG = json.dumps({"verb": "create", "requestURI": "/" + "x" * 200_000}).encode(
 
 @pytest.mark.parametrize("before", [b"", LINE, LINE + LONG, LONG])
 @pytest.mark.parametrize("there", [0, 1, 20, 100_000, 150_000])
-def test_mark_beside_a_half_written_line_is_where_that_line_begins(before: bytes, there: int, tmp_path: Path) -> None:
+def test_mark_beside_a_half_written_line_is_where_that_line_begins(
+    before: bytes, there: int, tmp_path: Path
+) -> None:
     log = tmp_path / "audit.log"
     log.write_bytes(before + LONG[:there])
     mark = end_of_lines(log)

@@ -25,7 +25,9 @@ TAKEN = {"sent": "1", "acked": "1"}
 def test_a_proxy_that_was_sent_nothing_or_has_not_taken_it_is_waited_for(proxy: dict[str, Any]) -> None:
     """A proxy that has just connected to a fresh istiod is listed without resources."""
     istiod = SimpleNamespace(check=lambda: None, metrics=dict, debounced=list, debug=lambda _: [proxy])
-    settling = Settling(cast(Any, SimpleNamespace(name="east")), cast(Any, istiod), [cast(Any, SimpleNamespace(name="a"))])
+    settling = Settling(
+        cast(Any, SimpleNamespace(name="east")), cast(Any, istiod), [cast(Any, SimpleNamespace(name="a"))]
+    )
     with pytest.raises(LabError, match="not acknowledged or not in effect by a"):
         settling.wait(0)
 

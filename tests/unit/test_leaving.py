@@ -1,4 +1,6 @@
-"""Objects and namespaces that are being deleted and not gone yet: told in each cycle, pending, never written."""
+"""Objects and namespaces that are being deleted and not gone yet: told in each cycle, pending, never
+written.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def test_a_wanted_object_is_left_until_it_is_gone_and_made_again_then(spec: dict
 
 def test_a_foreign_object_that_leaves_is_in_the_way_as_ever_and_none_is_adopted_on_its_way_out() -> None:
     assert actions(plan([want("a")], [leaving("a", marked=False)])) == {"a": Action.CONFLICT}
-    assert rows(plan([want("a")], [leaving("a", marked=False, extra={"gitmesh.io/adopt": INSTANCE})])) == [("a", Action.KEEP, True)]
+    assert rows(plan([want("a")], [leaving("a", marked=False, extra={"gitmesh.io/adopt": INSTANCE})])) == [
+        ("a", Action.KEEP, True)
+    ]
 
 
 def test_a_held_object_that_leaves_is_told_too() -> None:
@@ -76,11 +80,17 @@ def test_a_held_object_that_leaves_is_told_too() -> None:
 
 
 def test_a_lost_ledger_and_incomplete_facts_hide_nothing_that_leaves() -> None:
-    for result in (plan([], [leaving("b")], ["b"], corrupt=True), plan([], [leaving("b")], ["b"], complete=False)):
+    for result in (
+        plan([], [leaving("b")], ["b"], corrupt=True),
+        plan([], [leaving("b")], ["b"], complete=False),
+    ):
         assert ("GM505", Severity.WARNING) in said(result)
 
 
-@pytest.mark.parametrize(("phase", "spec", "severity"), [(Phase.DENY, 0, "error"), (Phase.DENY, 1, "warning"), (Phase.ROUTE, 0, "warning")])
+@pytest.mark.parametrize(
+    ("phase", "spec", "severity"),
+    [(Phase.DENY, 0, "error"), (Phase.DENY, 1, "warning"), (Phase.ROUTE, 0, "warning")],
+)
 def test_what_decides_otherwise_until_it_is_gone_is_an_error(phase: Phase, spec: int, severity: str) -> None:
     wanted = replace(want("deny", x=1), phase=phase)
     result = plan([wanted], [leaving("deny", x=spec)], ["deny"])
@@ -89,9 +99,16 @@ def test_what_decides_otherwise_until_it_is_gone_is_an_error(phase: Phase, spec:
 
 
 def test_what_comes_after_it_in_its_unit_waits_and_the_rest_does_not() -> None:
-    deny, allow = (replace(want(name, x=1), phase=phase, units=(UNIT,)) for name, phase in (("deny", Phase.DENY), ("allow", Phase.ALLOW)))
+    deny, allow = (
+        replace(want(name, x=1), phase=phase, units=(UNIT,))
+        for name, phase in (("deny", Phase.DENY), ("allow", Phase.ALLOW))
+    )
     result = plan([deny, allow, want("other")], [leaving("deny", x=0)], ["deny"])
-    assert sorted(rows(result)) == [("allow", Action.KEEP, True), ("deny", Action.KEEP, True), ("other", Action.CREATE, False)]
+    assert sorted(rows(result)) == [
+        ("allow", Action.KEEP, True),
+        ("deny", Action.KEEP, True),
+        ("other", Action.CREATE, False),
+    ]
     earlier = plan([replace(deny, phase=Phase.DEFAULT_DENY), allow], [leaving("deny", x=0)], ["deny"])
     assert [change.key.name for change in earlier.writes] == ["allow"], "what comes before it needs it not"
 
@@ -118,8 +135,17 @@ def test_objects_that_go_with_their_namespace_are_no_suspicious_emptiness() -> N
 def test_a_deletion_that_the_cluster_took_and_has_not_finished_is_neither_done_nor_failed() -> None:
     key = rule("b")
     doomed = Change(action=Action.DELETE, key=key, phase=Phase.ROUTE, policies=("TrafficPolicy/shop/p",))
-    taken = Outcome(key=key, action=Action.DELETE, ok=False, pending=True, message="is being deleted and waits for a.com/b", code="GM505")
-    result = ClusterResult(name="east", state=State.PENDING, plan=Plan(cluster="east", changes=(doomed,)), outcomes=(taken,))
+    taken = Outcome(
+        key=key,
+        action=Action.DELETE,
+        ok=False,
+        pending=True,
+        message="is being deleted and waits for a.com/b",
+        code="GM505",
+    )
+    result = ClusterResult(
+        name="east", state=State.PENDING, plan=Plan(cluster="east", changes=(doomed,)), outcomes=(taken,)
+    )
     (row,) = object_changes(result)
     assert (row.done, row.failure, row.notes) == (False, "", (taken.message,))
     assert tally(result, done=True)[Action.DELETE] == 0
@@ -132,7 +158,11 @@ def test_a_deletion_that_the_cluster_took_and_has_not_finished_is_neither_done_n
 def ask_to_delete(world: World, name: str) -> None:
     """Somebody deletes an object that has a finalizer."""
     body = decode(world.east.objects[rule(name)].body)
-    metadata = {**body["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/backup"]}
+    metadata = {
+        **body["metadata"],
+        "deletionTimestamp": "2026-01-01T00:00:00Z",
+        "finalizers": ["example.com/backup"],
+    }
     world.east.put({**body, "metadata": metadata})
 
 
@@ -160,7 +190,10 @@ def test_an_unwanted_object_that_leaves_keeps_its_cluster_pending() -> None:
     world.run()
     for _ in range(3):
         report = world.run()
-        assert (one(report, "GM505").severity, report.clusters["east"].state) == (Severity.WARNING, State.PENDING)
+        assert (one(report, "GM505").severity, report.clusters["east"].state) == (
+            Severity.WARNING,
+            State.PENDING,
+        )
         assert not {"delete", "save"} & set(world.operations())
     del world.east.objects[rule("ratings")]
     report = world.run()

@@ -10,12 +10,20 @@ from hypothesis import strategies as st
 
 from gitmesh.model.ledger import Entry, Ledger
 from gitmesh.model.objects import ObjectKey
-from gitmesh.planning.ledger_codec import FutureLedgerError, dump_ledger, encode_ledger, load_ledger, read_ledger
+from gitmesh.planning.ledger_codec import (
+    FutureLedgerError,
+    dump_ledger,
+    encode_ledger,
+    load_ledger,
+    read_ledger,
+)
 
 names = st.text(alphabet="abc.-", min_size=1, max_size=5)
 keys = st.builds(ObjectKey, group=names | st.just(""), kind=names, namespace=names | st.just(""), name=names)
 warnings = st.lists(names, max_size=2).map(tuple)
-entries = st.builds(Entry, uid=names | st.just(""), digest=names, commit=names | st.just(""), warnings=warnings)
+entries = st.builds(
+    Entry, uid=names | st.just(""), digest=names, commit=names | st.just(""), warnings=warnings
+)
 ledgers = st.builds(
     lambda **fields: Ledger(**fields),
     instance=names,
@@ -42,7 +50,9 @@ def test_order_of_entries_does_not_change_the_bytes(ledger: Ledger) -> None:
     assert encode_ledger(turned) == encode_ledger(ledger)
 
 
-VALID = dump_ledger(Ledger(instance="shop", entries={ObjectKey(group="g", kind="K", namespace="n", name="x"): Entry(uid="u")}))
+VALID = dump_ledger(
+    Ledger(instance="shop", entries={ObjectKey(group="g", kind="K", namespace="n", name="x"): Entry(uid="u")})
+)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
-from gitmesh.resolution.matching import Disjoint, Inexpressible, Request, conjunction, implies, matches, normal, overlaps
+from gitmesh.resolution.matching import (
+    Disjoint,
+    Inexpressible,
+    Request,
+    conjunction,
+    implies,
+    matches,
+    normal,
+    overlaps,
+)
 
 
 def path(form: str, value: str, ignore_case: bool = False) -> RequestMatch:
@@ -73,8 +82,14 @@ def test_conjunction_of_paths(a: RequestMatch, b: RequestMatch, expected: Reques
         (header("prefix", "ab"), header("prefix", "b")),
         (RequestMatch(method="GET"), RequestMatch(method="PUT")),
         (RequestMatch(port=80), RequestMatch(port=81)),
-        (RequestMatch(source=SourceCondition(labels=(("a", "1"),))), RequestMatch(source=SourceCondition(labels=(("a", "2"),)))),
-        (RequestMatch(source=SourceCondition(namespaces=("a",))), RequestMatch(source=SourceCondition(namespaces=("b",)))),
+        (
+            RequestMatch(source=SourceCondition(labels=(("a", "1"),))),
+            RequestMatch(source=SourceCondition(labels=(("a", "2"),))),
+        ),
+        (
+            RequestMatch(source=SourceCondition(namespaces=("a",))),
+            RequestMatch(source=SourceCondition(namespaces=("b",))),
+        ),
     ],
 )
 def test_P17_provably_disjoint(a: RequestMatch, b: RequestMatch) -> None:
@@ -101,14 +116,26 @@ def test_never_called_disjoint_when_they_may_overlap(a: RequestMatch, b: Request
 def test_prefix_and_suffix_become_an_expression_with_overlaps() -> None:
     both = conjunction(path("stringPrefix", "/ab"), path("suffix", "bc"))
     assert isinstance(both, RequestMatch)
-    accepted = {p: matches(both, Request(path=p)) for p in ("/abc", "/abbc", "/ab.bc", "/ab", "/abcd", "/xbc")}
-    assert accepted == {"/abc": True, "/abbc": True, "/ab.bc": True, "/ab": False, "/abcd": False, "/xbc": False}
+    accepted = {
+        p: matches(both, Request(path=p)) for p in ("/abc", "/abbc", "/ab.bc", "/ab", "/abcd", "/xbc")
+    }
+    assert accepted == {
+        "/abc": True,
+        "/abbc": True,
+        "/ab.bc": True,
+        "/ab": False,
+        "/abcd": False,
+        "/xbc": False,
+    }
 
 
 def test_segment_prefix_and_suffix_keep_the_segment() -> None:
     both = conjunction(path("prefix", "/a.b"), path("suffix", ".b"))
     assert isinstance(both, RequestMatch)
-    assert [p for p in ("/a.b", "/a.b/x.b", "/a.bx.b", "/axb/x.b") if matches(both, Request(path=p))] == ["/a.b", "/a.b/x.b"]
+    assert [p for p in ("/a.b", "/a.b/x.b", "/a.bx.b", "/axb/x.b") if matches(both, Request(path=p))] == [
+        "/a.b",
+        "/a.b/x.b",
+    ]
 
 
 def test_header_present_adds_nothing_to_another_condition() -> None:

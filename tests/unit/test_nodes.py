@@ -34,7 +34,9 @@ def data(content: str | bytes) -> list[object]:
 
 def test_values_are_those_of_json() -> None:
     text = 'a: {b: [1, -2, 0, 1.5, true, false, text, "true", "1"], "on": plain}\nc: |\n  block\n'
-    assert data(text) == [{"a": {"b": [1, -2, 0, 1.5, True, False, "text", "true", "1"], "on": "plain"}, "c": "block\n"}]
+    assert data(text) == [
+        {"a": {"b": [1, -2, 0, 1.5, True, False, "text", "true", "1"], "on": "plain"}, "c": "block\n"}
+    ]
 
 
 def test_positions_of_every_key_and_value() -> None:
@@ -72,7 +74,12 @@ def test_Y01_duplicate_key_names_both_lines() -> None:
 
 
 def test_Y01_three_of_one_key_and_one_that_looks_like_our_replacement() -> None:
-    assert [code for code, _, _ in found('a: 1\n"a\\0": 2\na: 3\n"a\\0\\0": 4\na: 5\n')] == ["GM107", "GM104", "GM107", "GM104"]
+    assert [code for code, _, _ in found('a: 1\n"a\\0": 2\na: 3\n"a\\0\\0": 4\na: 5\n')] == [
+        "GM107",
+        "GM104",
+        "GM107",
+        "GM104",
+    ]
     document = read(b'a: 1\n"a\\0": 2\na: 3\na: {x: 5}\n', "f.yaml").documents[0]
     assert len(document.data) == 4
     assert len(document.positions.values) == 6
@@ -98,7 +105,10 @@ def test_Y04_cycle_is_refused() -> None:
     assert ("GM102", 1, 4) in found("a: &a [*a]")
 
 
-@pytest.mark.parametrize("bomb", ["[" * 30_000 + "]" * 30_000, "- " * 100_000, "a: " + "{a: " * 1200 + "1" + "}" * 1200, "[" * 250_000])
+@pytest.mark.parametrize(
+    "bomb",
+    ["[" * 30_000 + "]" * 30_000, "- " * 100_000, "a: " + "{a: " * 1200 + "1" + "}" * 1200, "[" * 250_000],
+)
 def test_Y05_nested_brackets_stop_at_the_limit(bomb: str) -> None:
     assert [(code, line) for code, line, _ in found(bomb)] == [("GM103", 1)]
 
@@ -115,7 +125,9 @@ def test_Y05_the_limit_itself_is_allowed() -> None:
     assert found("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)) == [("GM103", 1, MAX_DEPTH + 1)]
 
 
-@pytest.mark.parametrize("word", ["no", "No", "NO", "yes", "on", "off", "y", "N", "True", "FALSE", "~", "Null", "NULL"])
+@pytest.mark.parametrize(
+    "word", ["no", "No", "NO", "yes", "on", "off", "y", "N", "True", "FALSE", "~", "Null", "NULL"]
+)
 def test_Y06_words_that_are_booleans_to_some(word: str) -> None:
     assert found(f"mtls: {word}") == [("GM105", 1, 7)]
     assert found(f"{word}: x") == [("GM106", 1, 1)]
@@ -136,14 +148,39 @@ def test_Y07_base_60(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["010", "08", "0o10", "0x1F", "0b11", "1_000", "+1", "-0", "1.", ".5", "+1.5", "-.5", "1e3", "1.5e3", "00", "-_0"]
+    "value",
+    [
+        "010",
+        "08",
+        "0o10",
+        "0x1F",
+        "0b11",
+        "1_000",
+        "+1",
+        "-0",
+        "1.",
+        ".5",
+        "+1.5",
+        "-.5",
+        "1e3",
+        "1.5e3",
+        "00",
+        "-_0",
+    ],
 )
 def test_Y08_numbers_that_parsers_read_differently(value: str) -> None:
     assert found(f"w: {value}") == [("GM105", 1, 4)]
 
 
 @pytest.mark.parametrize(
-    "value", ["9" * 5000, "18446744073709551616", "9223372036854775808", "-9223372036854775809", "0.12345678901234567"]
+    "value",
+    [
+        "9" * 5000,
+        "18446744073709551616",
+        "9223372036854775808",
+        "-9223372036854775809",
+        "0.12345678901234567",
+    ],
 )
 def test_Y09_numbers_beyond_64_bits(value: str) -> None:
     assert found(f"w: {value}") == [("GM105", 1, 4)]
@@ -170,15 +207,35 @@ def test_Y12_a_version_stays_a_number_so_that_a_text_field_refuses_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["5s", "250ms", "10.0.0.0/8", "1.2.3.4", "5xx", "v1", "-x", "nope", "yesterday", "8080:80", "10Mi", ".hidden", "2024"]
+    "value",
+    [
+        "5s",
+        "250ms",
+        "10.0.0.0/8",
+        "1.2.3.4",
+        "5xx",
+        "v1",
+        "-x",
+        "nope",
+        "yesterday",
+        "8080:80",
+        "10Mi",
+        ".hidden",
+        "2024",
+    ],
 )
 def test_plain_values_that_every_parser_reads_alike(value: str) -> None:
     assert resolve(value) == (2024 if value == "2024" else value)
 
 
-@pytest.mark.parametrize("value", ["!!python/object/apply:os.system [id]", "!!set {a, b}", "!!binary aGk=", "!foo bar", "! x", "!!str 5"])
+@pytest.mark.parametrize(
+    "value",
+    ["!!python/object/apply:os.system [id]", "!!set {a, b}", "!!binary aGk=", "!foo bar", "! x", "!!str 5"],
+)
 def test_Y13_tags(value: str) -> None:
-    assert ("GM102", 1, 4) in found(f"a: {value}") or ("GM102", 1, 4 + value.index(" ") + 1) in found(f"a: {value}")
+    assert ("GM102", 1, 4) in found(f"a: {value}") or ("GM102", 1, 4 + value.index(" ") + 1) in found(
+        f"a: {value}"
+    )
     assert [code for code, _, _ in found("!foo a: 1")] == ["GM102"]
 
 

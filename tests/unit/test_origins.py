@@ -123,8 +123,9 @@ def test_origins_that_name_their_sites_are_nothing_to_report(origin: dict[str, s
 
 def test_the_line_is_that_of_the_origin() -> None:
     [policy] = policies_of(
-        "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: t}\nspec:\n  destinations: [{name: reviews}]\n"
-        '  cors:\n    allowCredentials: true\n    allowOrigins:\n    - exact: https://a.example\n    - prefix: "https://"\n'
+        "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: t}\nspec:\n  destinations:"
+        " [{name: reviews}]\n  cors:\n    allowCredentials: true\n    allowOrigins:\n    - exact:"
+        ' https://a.example\n    - prefix: "https://"\n'
     )
     [finding] = check([policy], {})
     assert finding.at is not None

@@ -1,4 +1,6 @@
-"""What `gitmesh status` and `history` make of the status branch's files: the truth of the report, and nothing that others put there."""
+"""What `gitmesh status` and `history` make of the status branch's files: the truth of the report, and nothing
+that others put there.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def text_of(given: Report) -> str:
 
 
 def doubtful(since: int = 1_700_000_000, **changes: Any) -> Report:
-    held = cluster(state=State.HELD, ledger=Ledger(instance="shop", holds={HOLD: Hold(text="x", since=since)}), **changes)
+    held = cluster(
+        state=State.HELD, ledger=Ledger(instance="shop", holds={HOLD: Hold(text="x", since=since)}), **changes
+    )
     return report(held, diagnostics=(finding("GM507", "mesh istio is not found", cluster="east", hold=HOLD),))
 
 
@@ -43,7 +47,11 @@ def doubtful(since: int = 1_700_000_000, **changes: Any) -> Report:
 
 def test_a_quiet_instance_needs_nothing() -> None:
     found = overview_of(report())
-    assert (found.sources[0].accepted, found.clusters[0].applied, found.clusters[0].objects) == (COMMIT, {"policies": COMMIT}, 1)
+    assert (found.sources[0].accepted, found.clusters[0].applied, found.clusters[0].objects) == (
+        COMMIT,
+        {"policies": COMMIT},
+        1,
+    )
     assert next_step(found) == ("", "nothing waits")
     assert "shop: Synced, live" in text_of(report())
 
@@ -51,7 +59,11 @@ def test_a_quiet_instance_needs_nothing() -> None:
 def test_a_refused_commit_is_told_with_its_reasons_and_what_is_in_force() -> None:
     said = (
         finding("GM202", "TrafficPolicy.spec has no field 'timout'", at=AT, policy="TrafficPolicy/shop/slow"),
-        finding("GM605", "revision bbbbbbbbbbbb is refused; aaaaaaaaaaaa stays in force", at=replace(AT, path="", line=0)),
+        finding(
+            "GM605",
+            "revision bbbbbbbbbbbb is refused; aaaaaaaaaaaa stays in force",
+            at=replace(AT, path="", line=0),
+        ),
     )
     refused = SourceResult(name="policies", seen=NEW, accepted=COMMIT, refused=True)
     found = overview_of(report(sources={"policies": refused}, diagnostics=said))
@@ -64,7 +76,9 @@ def test_a_refused_commit_is_told_with_its_reasons_and_what_is_in_force() -> Non
 
 def test_a_hold_is_told_with_its_age_and_the_command_that_ends_it() -> None:
     found = overview_of(doubtful())
-    assert found.waiting == (Waiting(hold=HOLD, text="mesh istio is not found", clusters=("east",), since=1_700_000_000),)
+    assert found.waiting == (
+        Waiting(hold=HOLD, text="mesh istio is not found", clusters=("east",), since=1_700_000_000),
+    )
     assert (found.troubles, next_step(found)[0]) == ((), f"gitmesh approve {HOLD}")
     text = text_of(doubtful())
     assert f"{HOLD} in east, for 2h, since 2023-11-14T22:13:20Z: mesh istio is not found" in text
@@ -73,7 +87,9 @@ def test_a_hold_is_told_with_its_age_and_the_command_that_ends_it() -> None:
 
 def test_the_age_of_a_hold_is_not_known_where_nothing_is_written() -> None:
     assert overview_of(doubtful(observe_only=True)).waiting[0].since == 0
-    assert status_tree(doubtful(1, observe_only=True)) == status_tree(doubtful(2, observe_only=True)), "it would be a commit each cycle"
+    assert status_tree(doubtful(1, observe_only=True)) == status_tree(doubtful(2, observe_only=True)), (
+        "it would be a commit each cycle"
+    )
 
 
 def test_a_plain_folder_has_no_commit() -> None:
@@ -87,10 +103,18 @@ def test_a_plain_folder_has_no_commit() -> None:
     ("given", "command"),
     [
         (report(cluster(state=State.UNREACHABLE)), "gitmesh check"),
-        (report(sources={"policies": SourceResult(name="policies", unavailable=True, accepted=COMMIT)}), "gitmesh check"),
+        (
+            report(sources={"policies": SourceResult(name="policies", unavailable=True, accepted=COMMIT)}),
+            "gitmesh check",
+        ),
         (report(cluster(state=State.PENDING)), "gitmesh sync"),
         (report(cluster(state=State.PENDING, observe_only=True)), "gitmesh diff"),
-        (report(cluster(state=State.FAILED), diagnostics=(finding("GM505", "update failed", cluster="east"),)), "gitmesh explain GM505"),
+        (
+            report(
+                cluster(state=State.FAILED), diagnostics=(finding("GM505", "update failed", cluster="east"),)
+            ),
+            "gitmesh explain GM505",
+        ),
     ],
 )
 def test_the_next_command_follows_from_what_is_wrong(given: Report, command: str) -> None:
@@ -154,20 +178,32 @@ def test_what_a_newer_version_adds_is_passed_over() -> None:
 def healed(manager: str) -> Report:
     fields = (FieldChange(path="spec.http[0].timeout", want="5s", live="9s", manager=manager),)
     update = change(Action.UPDATE, drift=True, fields=fields)
-    return report(cluster(plan=Plan(cluster="east", changes=(update,)), outcomes=(Outcome(key=KEY, action=Action.UPDATE, ok=True),)))
+    return report(
+        cluster(
+            plan=Plan(cluster="east", changes=(update,)),
+            outcomes=(Outcome(key=KEY, action=Action.UPDATE, ok=True),),
+        )
+    )
 
 
 @pytest.mark.parametrize(
-    ("manager", "told"), [("", ""), ("kubectl-edit", "kubectl-edit"), ("x)\nGitMesh-Source: " + NEW, "(name not shown)")]
+    ("manager", "told"),
+    [("", ""), ("kubectl-edit", "kubectl-edit"), ("x)\nGitMesh-Source: " + NEW, "(name not shown)")],
 )
 def test_a_heal_and_its_manager_are_read_back_from_the_message(manager: str, told: str) -> None:
     given = healed(manager)
     text = message(given, heals(given))
     found = moment("c" * 40, 1_700_000_000, text, status_tree(given)["status.yaml"])
-    assert found.heals == (Heal(cluster="east", object="VirtualService/shop/reviews", fields="spec.http[0].timeout", manager=told),)
+    assert found.heals == (
+        Heal(
+            cluster="east", object="VirtualService/shop/reviews", fields="spec.http[0].timeout", manager=told
+        ),
+    )
     assert [one.commit for one in found.sources] == [COMMIT]
     by = f" by {told}" if told else ""
-    assert f"healed in east{by}: VirtualService/shop/reviews: spec.http[0].timeout" in history_text([found], 5)
+    assert f"healed in east{by}: VirtualService/shop/reviews: spec.http[0].timeout" in history_text(
+        [found], 5
+    )
 
 
 def test_a_commit_of_somebody_else_says_what_its_trailers_do() -> None:
@@ -191,7 +227,10 @@ def test_the_number_of_objects_is_compared_with_the_commit_before() -> None:
         ("Merge pull request #7 from team/branch\n\nMore traffic (#8)", (7,)),
         ("Merge branch 'x' into 'main'\n\nMore\n\nSee merge request shop/mesh!33", (33,)),
         ("More\n\nReviewed-on: https://git.example/shop/mesh/pulls/9", (9,)),
-        ("Merge pull request 'x' (#4) from a into main\n\nReviewed-on: https://git.example/a/b/pulls/4", (4,)),
+        (
+            "Merge pull request 'x' (#4) from a into main\n\nReviewed-on: https://git.example/a/b/pulls/4",
+            (4,),
+        ),
         ("Merge pull request 'As (#3) meant' (#4) from a into main", (4,)),
         ("More (!5)", (5,)),
         ("Fix #3 in the table", ()),

@@ -1,4 +1,6 @@
-"""Revisions -> policies and findings: kinds, metadata, specs, limits, cache (api.md; reliability.md 3.1 and 3.2)."""
+"""Revisions -> policies and findings: kinds, metadata, specs, limits, cache (api.md; reliability.md 3.1 and
+3.2).
+"""
 
 from __future__ import annotations
 
@@ -41,29 +43,47 @@ def test_a_policy_has_its_name_its_spec_and_its_places() -> None:
     assert policy.id == "TrafficPolicy/shop/a"
     assert isinstance(policy.spec, TrafficPolicySpec)
     assert policy.spec.timeout == 5000
-    assert policy.at("destinations", 0, "name") == Location(source="policies", path="p0.yaml", line=5, column=25)
+    assert policy.at("destinations", 0, "name") == Location(
+        source="policies", path="p0.yaml", line=5, column=25
+    )
     assert policy.location == Location(source="policies", path="p0.yaml", line=1, column=1)
 
 
 def test_namespace_defaults_and_labels_are_allowed() -> None:
-    (policy,) = policies_of(GOOD.replace("{name: a, namespace: shop}", "{name: a, labels: {x/y: z}, annotations: {note: 'long text'}}"))
+    (policy,) = policies_of(
+        GOOD.replace(
+            "{name: a, namespace: shop}", "{name: a, labels: {x/y: z}, annotations: {note: 'long text'}}"
+        )
+    )
     assert policy.id == "TrafficPolicy/default/a"
 
 
 def test_many_documents_of_many_files_come_sorted() -> None:
     other = GOOD.replace("name: a,", "name: b,")
-    policies = policies_of(other + "---\n" + GOOD, ACCESS + "  sources: [{all: true}]\n  destinations: [{all: true}]\n")
-    assert [policy.id for policy in policies] == ["AccessPolicy/shop/a", "TrafficPolicy/shop/a", "TrafficPolicy/shop/b"]
+    policies = policies_of(
+        other + "---\n" + GOOD, ACCESS + "  sources: [{all: true}]\n  destinations: [{all: true}]\n"
+    )
+    assert [policy.id for policy in policies] == [
+        "AccessPolicy/shop/a",
+        "TrafficPolicy/shop/a",
+        "TrafficPolicy/shop/b",
+    ]
 
 
 def test_other_files_are_no_policies() -> None:
-    policies, findings = parse(snapshot_of({"README.md": "# kind: x", "a.yml": GOOD, "b.yaml.bak": "[", "run.sh": b"\xff"}))
+    policies, findings = parse(
+        snapshot_of({"README.md": "# kind: x", "a.yml": GOOD, "b.yaml.bak": "[", "run.sh": b"\xff"})
+    )
     assert len(policies) == 1
     assert not findings
 
 
 def test_the_digest_is_of_the_content_not_of_the_place_or_the_order_of_keys() -> None:
-    moved = "# comment\n" + HEAD.format(kind="TrafficPolicy") + "  timeout: 5s\n  destinations:\n  - name: reviews\n"
+    moved = (
+        "# comment\n"
+        + HEAD.format(kind="TrafficPolicy")
+        + "  timeout: 5s\n  destinations:\n  - name: reviews\n"
+    )
     changed = GOOD.replace("5s", "6s")
     renamed = GOOD.replace("name: a,", "name: b,")
     digests = [policies_of(text)[0].digest for text in (GOOD, moved, changed, renamed)]
@@ -107,7 +127,11 @@ def test_apiversion_must_be_right() -> None:
     [
         ("v1", "Secret", "/Secret"),
         ("v1", "Namespace", "/Namespace"),
-        ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "rbac.authorization.k8s.io/ClusterRoleBinding"),
+        (
+            "rbac.authorization.k8s.io/v1",
+            "ClusterRoleBinding",
+            "rbac.authorization.k8s.io/ClusterRoleBinding",
+        ),
         (
             "admissionregistration.k8s.io/v1",
             "ValidatingWebhookConfiguration",
@@ -116,7 +140,10 @@ def test_apiversion_must_be_right() -> None:
     ],
 )
 def test_P10_other_kinds_are_refused_unless_listed(version: str, kind: str, listed: str) -> None:
-    text = f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x, creationTimestamp: null}}\ndata: {{mode: 0644, on: yes}}\n"
+    text = (
+        f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x, creationTimestamp: null}}\ndata: {{mode:"
+        " 0644, on: yes}\n"
+    )
     problem = only(text)
     assert problem.code == "GM201"
     assert listed in problem.hint
@@ -127,7 +154,11 @@ def test_P10_other_kinds_are_refused_unless_listed(version: str, kind: str, list
 
 def test_P10_our_own_kinds_cannot_be_ignored() -> None:
     ignore = frozenset({"gitmesh.io/TrafficPolicy", "gitmesh.io/Role"})
-    assert [d.code for d in found(GOOD + "  timeot: 5s\n", HEAD.format(kind="Role"), ignore=ignore)] == ["GM202", "GM205", "GM203"]
+    assert [d.code for d in found(GOOD + "  timeot: 5s\n", HEAD.format(kind="Role"), ignore=ignore)] == [
+        "GM202",
+        "GM205",
+        "GM203",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -146,18 +177,24 @@ def test_documents_that_are_no_policies_are_told_what_they_are(text: str, code: 
     assert words in problem.message
 
 
-@pytest.mark.parametrize("name", ["..", ".", "a/b", "x?force=true", "A", "a_b", "-a", "a" * 254, "a..b", "a\n"])
+@pytest.mark.parametrize(
+    "name", ["..", ".", "a/b", "x?force=true", "A", "a_b", "-a", "a" * 254, "a..b", "a\n"]
+)
 @pytest.mark.parametrize("field", ["name", "namespace"])
 def test_P09_names_that_would_change_a_path(name: str, field: str) -> None:
     quoted = '"' + name.replace("\n", "\\n") + '"'
     metadata = {"name": "a", "namespace": "b", field: quoted}
-    text = GOOD.replace("{name: a, namespace: shop}", f"{{name: {metadata['name']}, namespace: {metadata['namespace']}}}")
+    text = GOOD.replace(
+        "{name: a, namespace: shop}", f"{{name: {metadata['name']}, namespace: {metadata['namespace']}}}"
+    )
     assert [(d.code, d.field) for d in found(text)] == [("GM203", f"metadata.{field}")]
 
 
 def test_P09_empty_names_and_names_of_services() -> None:
     assert [d.code for d in found(GOOD.replace("name: a,", 'name: "",'))] == ["GM203"]
-    assert lines(GOOD.replace("[{name: reviews}]", '[{name: ".."}]')) == [("GM203", "5:25", "spec.destinations[0].name")]
+    assert lines(GOOD.replace("[{name: reviews}]", '[{name: ".."}]')) == [
+        ("GM203", "5:25", "spec.destinations[0].name")
+    ]
     assert only(GOOD.replace("name: a, ", "")).code == "GM204"
     assert [d.field for d in found(GOOD.replace("{name: a,", "{name: a, uid: x,"))] == ["metadata.uid"]
 
@@ -182,7 +219,9 @@ def test_P03_rules_are_never_empty(rules: str, field: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["TrafficPolicy", "AccessPolicy"])
-@pytest.mark.parametrize("destinations", ["", "  destinations: []\n", "  destinations: [{}]\n", "  destinations: {}\n"])
+@pytest.mark.parametrize(
+    "destinations", ["", "  destinations: []\n", "  destinations: [{}]\n", "  destinations: {}\n"]
+)
 def test_P04_no_selector_means_an_error_never_everything(kind: str, destinations: str) -> None:
     rest = "  timeout: 5s\n" if kind == "TrafficPolicy" else "  sources: [{all: true}]\n"
     problem = only(HEAD.format(kind=kind) + rest + destinations)
@@ -192,7 +231,9 @@ def test_P04_no_selector_means_an_error_never_everything(kind: str, destinations
 
 def test_P04_access_without_sources_is_an_error() -> None:
     assert [d.field for d in found(ACCESS + "  destinations: [{all: true}]\n")] == ["spec.sources"]
-    assert [d.field for d in found(ACCESS + "  sources: [{}]\n  destinations: [{all: true}]\n")] == ["spec.sources[0]"]
+    assert [d.field for d in found(ACCESS + "  sources: [{}]\n  destinations: [{all: true}]\n")] == [
+        "spec.sources[0]"
+    ]
 
 
 @pytest.mark.parametrize("regex", ["(?=x)a", "(?<!a)b", r"(a)\1", "(", "a" * 257, ""])
@@ -206,7 +247,21 @@ def test_P11_expressions_that_explode_elsewhere_are_harmless() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["1e9h", "-1s", "5", "0s", "0.5ms", '""', "99999h", "5 s", "1s1h", "true", "[5s]", '"' + "9" * 5000 + 's"']
+    "value",
+    [
+        "1e9h",
+        "-1s",
+        "5",
+        "0s",
+        "0.5ms",
+        '""',
+        "99999h",
+        "5 s",
+        "1s1h",
+        "true",
+        "[5s]",
+        '"' + "9" * 5000 + 's"',
+    ],
 )
 def test_P12_durations(value: str) -> None:
     problem = only(TRAFFIC + f"  timeout: {value}\n")
@@ -244,7 +299,9 @@ def test_P13_values_out_of_range(text: str, field: str) -> None:
 
 
 def test_P13_weights_are_relative() -> None:
-    (policy,) = policies_of(TRAFFIC + "  split: [{weight: 33, destination: {name: a}}, {weight: 101, destination: {name: b}}]\n")
+    (policy,) = policies_of(
+        TRAFFIC + "  split: [{weight: 33, destination: {name: a}}, {weight: 101, destination: {name: b}}]\n"
+    )
     assert isinstance(policy.spec, TrafficPolicySpec)
     assert policy.spec.split is not None
 
@@ -260,8 +317,14 @@ def test_P13_weights_are_relative() -> None:
         ("outlier_detection: {}", "6:3", "spec.outlier_detection", "did you mean outlierDetection?"),
     ],
 )
-def test_unknown_fields_stand_at_the_key_with_a_suggestion(line: str, place: str, field: str, hint: str) -> None:
-    text = TRAFFIC + f"  {line}\n" + ("" if "timeout" in line.lower() and "per" not in line else "  timeout: 5s\n")
+def test_unknown_fields_stand_at_the_key_with_a_suggestion(
+    line: str, place: str, field: str, hint: str
+) -> None:
+    text = (
+        TRAFFIC
+        + f"  {line}\n"
+        + ("" if "timeout" in line.lower() and "per" not in line else "  timeout: 5s\n")
+    )
     every = [d for d in found(text) if d.code == "GM202"]
     assert [(f"{d.at.line}:{d.at.column}", d.field) for d in every if d.at] == [(place, field)]
     assert hint in every[0].hint
@@ -273,11 +336,24 @@ def test_unknown_fields_stand_at_the_key_with_a_suggestion(line: str, place: str
         (GOOD + "  jwt: {}\n", "spec.jwt"),
         (GOOD + "  rateLimit: {}\n", "spec.rateLimit"),
         (GOOD + "  matches: [{method: GET, grpc: {service: x}}]\n", "spec.matches[0].grpc"),
-        (GOOD + "  mirror: [{percent: 5, destination: {name: x, cluster: east}}]\n", "spec.mirror[0].destination.cluster"),
+        (
+            GOOD + "  mirror: [{percent: 5, destination: {name: x, cluster: east}}]\n",
+            "spec.mirror[0].destination.cluster",
+        ),
         (GOOD + "  retries: {attempts: 1, budget: {}}\n", "spec.retries.budget"),
-        (GOOD.replace("name: reviews", "name: reviews, kind: VirtualDestination"), "spec.destinations[0].kind"),
-        (ACCESS + "  enforcement: Audit\n  sources: [{all: true}]\n  destinations: [{all: true}]\n", "spec.enforcement"),
-        (HEAD.format(kind="VirtualMesh") + "  meshes: [{cluster: east}]\n  mtls: {mode: Strict, ports: []}\n", "spec.mtls.ports"),
+        (
+            GOOD.replace("name: reviews", "name: reviews, kind: VirtualDestination"),
+            "spec.destinations[0].kind",
+        ),
+        (
+            ACCESS + "  enforcement: Audit\n  sources: [{all: true}]\n  destinations: [{all: true}]\n",
+            "spec.enforcement",
+        ),
+        (
+            HEAD.format(kind="VirtualMesh")
+            + "  meshes: [{cluster: east}]\n  mtls: {mode: Strict, ports: []}\n",
+            "spec.mtls.ports",
+        ),
     ],
 )
 def test_fields_and_values_of_later_versions_are_named_as_such(text: str, field: str) -> None:
@@ -347,7 +423,9 @@ def test_very_many_findings_of_one_document_are_cut_and_counted() -> None:
 
 def test_P18_one_bad_file_does_not_hide_the_others() -> None:
     policies, findings = parse(
-        snapshot_of({f"p{n}.yaml": GOOD.replace("name: a", f"name: a{n}") for n in range(200)} | {"bad.yaml": "a: ["})
+        snapshot_of(
+            {f"p{n}.yaml": GOOD.replace("name: a", f"name: a{n}") for n in range(200)} | {"bad.yaml": "a: ["}
+        )
     )
     assert len(policies) == 200
     assert [d.at.path for d in findings if d.at] == ["bad.yaml"]
@@ -402,7 +480,9 @@ def test_the_cache_knows_what_is_ignored_and_stays_bounded() -> None:
 
 def test_access_policies_keep_their_form() -> None:
     (policy,) = policies_of(
-        ACCESS + "  sources: [{ipBlocks: [10.0.0.0/8]}]\n  destinations: [{all: true}]\n  rules: [{ports: [80, http]}]\n"
+        ACCESS
+        + "  sources: [{ipBlocks: [10.0.0.0/8]}]\n  destinations: [{all: true}]\n  rules: [{ports: [80,"
+        " http]}]\n"
     )
     assert isinstance(policy.spec, AccessPolicySpec)
     assert policy.spec.rules is not None
@@ -429,13 +509,19 @@ def test_a_network_that_means_more_than_it_seems_is_refused(item: str, reason: s
     assert reason in one.message
 
 
-@pytest.mark.parametrize("rule", ["{paths: [/admin/**]}", "{paths: ['**x']}", "{hosts: ['**.evil.example']}", "{paths: ['/a*b']}"])
+@pytest.mark.parametrize(
+    "rule", ["{paths: [/admin/**]}", "{paths: ['**x']}", "{hosts: ['**.evil.example']}", "{paths: ['/a*b']}"]
+)
 def test_a_pattern_with_stars_that_would_be_taken_literally_is_refused(rule: str) -> None:
-    (one,) = found(ACCESS + f"  sources: [{{all: true}}]\n  destinations: [{{all: true}}]\n  rules: [{rule}]\n")
+    (one,) = found(
+        ACCESS + f"  sources: [{{all: true}}]\n  destinations: [{{all: true}}]\n  rules: [{rule}]\n"
+    )
     assert "beginning or at the end only" in one.message
 
 
-@pytest.mark.parametrize("cookie", ['{name: "sid\\r\\nSet-Cookie: evil=1"}', "{name: a b}", '{name: sid, path: "/;Domain=evil"}'])
+@pytest.mark.parametrize(
+    "cookie", ['{name: "sid\\r\\nSet-Cookie: evil=1"}', "{name: a b}", '{name: sid, path: "/;Domain=evil"}']
+)
 def test_a_cookie_cannot_say_more_than_its_name_and_path(cookie: str) -> None:
     (one,) = found(TRAFFIC + f"  loadBalancing: {{consistentHash: {{cookie: {cookie}}}}}\n")
     assert "cookie" in one.field
@@ -448,11 +534,20 @@ def test_a_cookie_cannot_say_more_than_its_name_and_path(cookie: str) -> None:
         ("  destinations: [{all: True}]\n  timeout: 1s\n", "all must be true"),
         ("  destinations: [{name: a}]\n  timeout: {disabled: on}\n", "disabled must be true"),
         (
-            "  destinations: [{name: a}]\n  timeout: 1s\n  matches: [{path: {prefix: /a, ignoreCase: yes}}]\n",
+            (
+                "  destinations: [{name: a}]\n  timeout: 1s\n  matches: [{path: {prefix: /a, ignoreCase:"
+                " yes}}]\n"
+            ),
             "ignoreCase must be true or false",
         ),
-        ("  destinations: [{name: a}]\n  split: [{destination: {name: b}, weight: 1_0}]\n", "weight must be a whole number"),
-        ("  destinations: [{name: a}]\n  timeout: 1:30\n", "a duration is text with a unit, such as 250ms, 5s or 1m30s"),
+        (
+            "  destinations: [{name: a}]\n  split: [{destination: {name: b}, weight: 1_0}]\n",
+            "weight must be a whole number",
+        ),
+        (
+            "  destinations: [{name: a}]\n  timeout: 1:30\n",
+            "a duration is text with a unit, such as 250ms, 5s or 1m30s",
+        ),
         ("  destinations: [{name: yes}]\n  timeout: 1s\n", 'quote it: "yes"'),
         ("  destinations: [{labels: {a: no}}]\n  timeout: 1s\n", 'quote it: "no"'),
         ("  destinations: [{name: a}]\n  headers: {request: {set: {x: on}}}\n", 'quote it: "on"'),

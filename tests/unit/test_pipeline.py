@@ -1,4 +1,6 @@
-"""`pipeline.run` through its own door: stages, sources that disagree or are away, guards, consent, and what clusters refuse."""
+"""`pipeline.run` through its own door: stages, sources that disagree or are away, guards, consent, and what
+clusters refuse.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def facts(name: str = "east", **more: Any) -> ClusterFacts:
 
 
 def slow(name: str, *services: str, timeout: str = "5s", **more: Any) -> dict[str, Any]:
-    return document("TrafficPolicy", name, destinations=on(*(services or ("reviews",))), timeout=timeout, **more)
+    return document(
+        "TrafficPolicy", name, destinations=on(*(services or ("reviews",))), timeout=timeout, **more
+    )
 
 
 class Mapped(FakeMesh):
@@ -54,13 +58,20 @@ class Mapped(FakeMesh):
         translation = super().translate(unit, meshes, facts)
         if not isinstance(unit, DestinationUnit):
             return translation
-        fields = {f"spec.{name}": decided.origin for route in unit.routes for name, decided in route.fields.items()}
-        return replace(translation, fragments=tuple(replace(fragment, fields=fields) for fragment in translation.fragments))
+        fields = {
+            f"spec.{name}": decided.origin for route in unit.routes for name, decided in route.fields.items()
+        }
+        return replace(
+            translation,
+            fragments=tuple(replace(fragment, fields=fields) for fragment in translation.fragments),
+        )
 
 
 @dataclass
 class World:
-    """Sources, clusters in memory, the memory of one process, and a clock that stands still unless it is moved."""
+    """Sources, clusters in memory, the memory of one process, and a clock that stands still unless it is
+    moved.
+    """
 
     sources: list[History] = field(default_factory=lambda: [History("alpha")])
     hooks: dict[str, Hook] = field(default_factory=dict)
@@ -73,7 +84,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.clusters = {
-            name: MemoryCluster(name, facts=facts(name), enforce=self.enforce, before=self._before(name)) for name in self.names
+            name: MemoryCluster(name, facts=facts(name), enforce=self.enforce, before=self._before(name))
+            for name in self.names
         }
 
     @property
@@ -89,13 +101,23 @@ class World:
         return before
 
     def commit(self, *documents: Mapping[str, Any], source: int = 0) -> str:
-        return self.sources[source].commit(yaml.safe_dump_all([dict(d) for d in documents], sort_keys=False), good=True)
+        return self.sources[source].commit(
+            yaml.safe_dump_all([dict(d) for d in documents], sort_keys=False), good=True
+        )
 
     def run(self, until: Stage = Stage.APPLY, **options: Any) -> Report:
         self.calls.clear()
         given = Options(instance="shop", clusters={name: {} for name in self.names}, **options)
         fleet = LocalFleet(self.clusters.values())
-        return run(self.sources, fleet, {self.mesh.name: self.mesh}, until=until, options=given, memo=self.memo, clock=lambda: self.now)
+        return run(
+            self.sources,
+            fleet,
+            {self.mesh.name: self.mesh},
+            until=until,
+            options=given,
+            memo=self.memo,
+            clock=lambda: self.now,
+        )
 
     def operations(self, cluster: str = "east") -> list[str]:
         return [operation for name, operation in self.calls if name == cluster]
@@ -263,7 +285,9 @@ def test_after_a_restart_the_ledgers_tell_the_meshes_of_a_cluster_that_is_away()
     for name, cluster in world.clusters.items():
         callers = workload("web", mesh="istio", service_account="web")
         things: list[Service | Workload] = [service("reviews"), workload("reviews", mesh="istio"), callers]
-        mesh = Mesh(translator="istio", name="istio", trust_domain=f"{name}.example", root_namespace="istio-system")
+        mesh = Mesh(
+            translator="istio", name="istio", trust_domain=f"{name}.example", root_namespace="istio-system"
+        )
         cluster.current_facts = with_digest(shop(name, *things, mesh, uid=f"uid-{name}"))
     spec = {"sources": [{"namespaces": ["shop"]}], "destinations": on("reviews")}
     world.commit(document("AccessPolicy", "who", **spec))
@@ -322,7 +346,10 @@ class Traced(Mapped):
         renamed = {"spec.timeout": "spec.timeouts", "spec.retries.attempts": "spec.attempts"}
         return replace(
             translation,
-            fragments=tuple(replace(f, fields={renamed.get(k, k): v for k, v in f.fields.items()}) for f in translation.fragments),
+            fragments=tuple(
+                replace(f, fields={renamed.get(k, k): v for k, v in f.fields.items()})
+                for f in translation.fragments
+            ),
         )
 
 
@@ -368,7 +395,10 @@ def test_K11_when_everything_of_ours_is_gone_only_a_second_reading_is_believed()
 
     world.hooks["east"] = once_empty
     report = world.run()
-    assert (world.operations().count("observe"), actions(report)) == (2, {"ratings": Action.KEEP, "reviews": Action.KEEP})
+    assert (world.operations().count("observe"), actions(report)) == (
+        2,
+        {"ratings": Action.KEEP, "reviews": Action.KEEP},
+    )
     assert "GM409" not in codes(report)
     world.hooks.clear()
     world.east.objects = {}
@@ -430,7 +460,11 @@ def test_a_policy_that_is_lost_in_one_cluster_is_reported_though_another_one_has
 
 def test_a_policy_that_waits_for_the_conflict_of_two_others_is_not_lost() -> None:
     world = World()
-    world.commit(slow("a"), slow("b", timeout="9s"), slow("c", matches=[{"path": {"exact": "/c"}}], timeout="3s", priority=1))
+    world.commit(
+        slow("a"),
+        slow("b", timeout="9s"),
+        slow("c", matches=[{"path": {"exact": "/c"}}], timeout="3s", priority=1),
+    )
     report = world.run(Stage.BUILD)
     codes = {diagnostic.code for diagnostic in report.diagnostics}
     assert "GM210" in codes
@@ -448,14 +482,19 @@ def test_a_policy_waits_where_a_translator_says_why_it_holds_the_unit_and_is_los
     report = world.run(Stage.BUILD)
     assert sorted(codes(report)) == ["GM309", "GM314", "GM504"]
     assert one(report, "GM309").policy == "TrafficPolicy/shop/c"
-    assert one(report, "GM314").policy == "TrafficPolicy/shop/b", "what waits for another policy's fault is told"
+    assert one(report, "GM314").policy == "TrafficPolicy/shop/b", (
+        "what waits for another policy's fault is told"
+    )
 
 
 def test_an_object_that_two_units_want_differently_stays_as_it_is() -> None:
     class Clashing(FakeMesh):
         def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
             made = super().translate(unit, meshes, facts)
-            return replace(made, fragments=tuple(replace(one, key=one.key._replace(name="shared")) for one in made.fragments))
+            return replace(
+                made,
+                fragments=tuple(replace(one, key=one.key._replace(name="shared")) for one in made.fragments),
+            )
 
     world = World(mesh=Clashing())
     world.commit(slow("a", "reviews"))
@@ -483,7 +522,11 @@ def test_G24_many_deletions_wait_until_the_revision_is_approved_by_at_least_seve
     assert held.clusters["east"].state is State.HELD
     assert len(world.live()) == len(SERVICES)
     other = "f" * 40
-    for consent in ({"approve": frozenset({sha[:6]})}, {"approve": frozenset({other})}, {"prune": PruneConfig(approved=(other,))}):
+    for consent in (
+        {"approve": frozenset({sha[:6]})},
+        {"approve": frozenset({other})},
+        {"prune": PruneConfig(approved=(other,))},
+    ):
         assert "GM402" in codes(world.run(**consent))
     assert "GM402" not in codes(world.run(approve=frozenset({sha[:7]})))
     assert world.live() == ["s00"]
@@ -584,12 +627,18 @@ def test_K21_an_object_that_is_changed_back_again_and_again_is_left_alone_for_a_
     assert fight.clusters["east"].state is State.HELD
     assert one(fight, "GM404").at == Location(source="alpha", path="p.yaml", line=9, column=12)
     later = [spoilt() for _ in range(RETRY)]
-    assert [actions(report)["reviews"] for report in later].count(Action.UPDATE) == 1, "one attempt now and then"
+    assert [actions(report)["reviews"] for report in later].count(Action.UPDATE) == 1, (
+        "one attempt now and then"
+    )
     world.east.put(ours)
-    assert (codes(world.run()), codes(spoilt())) == ([], []), "a cycle in which it needs nothing ends the count"
+    assert (codes(world.run()), codes(spoilt())) == ([], []), (
+        "a cycle in which it needs nothing ends the count"
+    )
 
 
-@pytest.mark.parametrize(("phase", "severity"), [(Phase.ROUTE, Severity.WARNING), (Phase.ALLOW, Severity.ERROR)])
+@pytest.mark.parametrize(
+    ("phase", "severity"), [(Phase.ROUTE, Severity.WARNING), (Phase.ALLOW, Severity.ERROR)]
+)
 def test_K21_a_fight_over_who_may_call_is_an_error(phase: Phase, severity: Severity) -> None:
     world = World(mesh=Mapped(phase=phase))
     world.commit(slow("a"))
@@ -630,7 +679,8 @@ def test_a_warning_of_the_cluster_is_shown() -> None:
     class Warns(MemoryCluster):
         def apply(self, plan: Plan) -> tuple[Outcome, ...]:
             return tuple(
-                Outcome(key=o.key, action=o.action, ok=o.ok, uid=o.uid, warnings=("deprecated field",)) for o in super().apply(plan)
+                Outcome(key=o.key, action=o.action, ok=o.ok, uid=o.uid, warnings=("deprecated field",))
+                for o in super().apply(plan)
             )
 
     world = World()
@@ -670,14 +720,22 @@ class Patient(Mapped):
     """A mesh that waits with a change while proxies may work by what an object said before."""
 
     def steps(
-        self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], known: Callable[[str, str], Iterable[Versions]]
+        self,
+        changed: Mapping[ObjectKey, tuple[Body | None, Body | None]],
+        known: Callable[[str, str], Iterable[Versions]],
     ) -> Mapping[ObjectKey, tuple[Step, ...]]:
         waits = any(len([body for body in versions if body]) > 1 for versions in known(GROUP, "Rule"))
-        return {key: (Step(phase=Phase.ROUTE, spec=None, note="proxies work by what was"),) for key in changed if waits}
+        return {
+            key: (Step(phase=Phase.ROUTE, spec=None, note="proxies work by what was"),)
+            for key in changed
+            if waits
+        }
 
 
 def test_what_an_object_said_a_moment_ago_counts_as_live_until_proxies_have_had_the_time() -> None:
-    """Also where nothing moves meanwhile, neither policies nor the cluster: then the plan is made again all the same."""
+    """Also where nothing moves meanwhile, neither policies nor the cluster: then the plan is made again all
+    the same.
+    """
     world = World(mesh=Patient())
 
     def said(now: float, timeout: str = "") -> tuple[Any, State]:
@@ -703,7 +761,9 @@ def test_an_object_that_was_made_or_deleted_a_moment_ago_is_also_known_as_not_th
 
     class Watching(FakeMesh):
         def steps(
-            self, changed: Mapping[ObjectKey, tuple[Body | None, Body | None]], known: Callable[[str, str], Iterable[Versions]]
+            self,
+            changed: Mapping[ObjectKey, tuple[Body | None, Body | None]],
+            known: Callable[[str, str], Iterable[Versions]],
         ) -> Mapping[ObjectKey, tuple[Step, ...]]:
             seen.append([body is not None for versions in known(GROUP, "Rule") for body in versions])
             return {}

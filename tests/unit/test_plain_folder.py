@@ -68,20 +68,32 @@ def live() -> dict[str, str]:
         ("{name: a}", "give exactly one of url, path; found none"),
         ("{name: a, url: 'https://git.example/a.git', path: a}", "found url and path"),
         ("{name: a, path: a, branch: main}", "branch goes with url"),
-        ("{name: a, path: a, allowInsecure: false, allowRewind: true}", "allowInsecure and allowRewind go with url"),
+        (
+            "{name: a, path: a, allowInsecure: false, allowRewind: true}",
+            "allowInsecure and allowRewind go with url",
+        ),
         ("{name: a, path: a, auth: {usernameFile: u}}", "auth goes with url"),
     ],
 )
 def test_what_says_nothing_of_a_folder_is_an_error(text: str, why: str) -> None:
-    content = f"apiVersion: gitmesh.io/v1alpha1\nkind: Config\nsources: [{text}]\nclusters: [{{name: c, directory: c}}]\n"
+    content = (
+        f"apiVersion: gitmesh.io/v1alpha1\nkind: Config\nsources: [{text}]\nclusters: [{{name: c, directory:"
+        " c}]\n"
+    )
     config, found = load_config(content.encode(), "gitmesh.yaml", {})
     assert config is None
     assert why in " ".join(one.message for one in found)
 
 
 def test_the_status_branch_may_be_called_as_no_branch_of_a_folder() -> None:
-    content = "apiVersion: gitmesh.io/v1alpha1\nkind: Config\nsources: [{name: a, path: a}]\nclusters: [{name: c, directory: c}]\n"
-    assert load_config(f"{content}writeBack: {{statusBranch: main}}\n".encode(), "gitmesh.yaml", {})[0] is not None
+    content = (
+        "apiVersion: gitmesh.io/v1alpha1\nkind: Config\nsources: [{name: a, path: a}]\nclusters: [{name: c,"
+        " directory: c}]\n"
+    )
+    assert (
+        load_config(f"{content}writeBack: {{statusBranch: main}}\n".encode(), "gitmesh.yaml", {})[0]
+        is not None
+    )
 
 
 # --- the commands
@@ -89,11 +101,22 @@ def test_the_status_branch_may_be_called_as_no_branch_of_a_folder() -> None:
 
 def test_validate_render_diff_and_sync_read_the_folder(run: Run) -> None:
     assert run("validate", "--fail-on", "warning")[0] == 0
-    assert run("check")[1].splitlines()[2].split() == ["ok", "source", "policies", "folder", "./policies,", "5", "files"]
+    assert run("check")[1].splitlines()[2].split() == [
+        "ok",
+        "source",
+        "policies",
+        "folder",
+        "./policies,",
+        "5",
+        "files",
+    ]
     rendered = run("render")[1]
     assert "policies/reviews.yaml" in rendered
     code, out, _ = run("diff")
-    assert (code, out.splitlines()[-1]) == (1, "28 to create, 0 to change, 0 to delete, 0 unchanged in 2 clusters")
+    assert (code, out.splitlines()[-1]) == (
+        1,
+        "28 to create, 0 to change, 0 to delete, 0 unchanged in 2 clusters",
+    )
     code, _, err = run("sync")
     assert (code, err.count("no status is written")) == (0, 1)
     assert run("diff")[0] == 0
@@ -106,7 +129,13 @@ def test_without_a_status_branch_nothing_is_said_where_that_is_meant(run: Run) -
 
 def test_the_status_goes_to_the_first_repository_there_is(run: Run) -> None:
     repo = Repo(Path("more.git").absolute())
-    repo.commit({"all.yaml": yaml.safe_dump(document("TrafficPolicy", "details", destinations=[{"name": "details"}], timeout="3s"))})
+    repo.commit(
+        {
+            "all.yaml": yaml.safe_dump(
+                document("TrafficPolicy", "details", destinations=[{"name": "details"}], timeout="3s")
+            )
+        }
+    )
     repo.commit({"all.yaml": repo.files()["all.yaml"].replace(b"namespace: shop", b"namespace: bookshop")})
     source(f"{FOLDER}- {{name: more, url: '{repo.url}', allowInsecure: true}}\n")
     code, out, err = run("sync", "--config", "gitmesh.yaml")
@@ -138,7 +167,9 @@ def test_a_part_of_the_folder_is_no_order_to_delete_the_rest(run: Run) -> None:
     assert (code, "ratings" in out) == (1, True), "another folder takes its place"
 
 
-def test_files_are_named_from_the_configuration_wherever_one_stands(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_named_from_the_configuration_wherever_one_stands(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = str(Path("gitmesh.yaml").absolute())
     here = run("render", "--config", config)[1]
     monkeypatch.chdir("clusters")
@@ -151,14 +182,22 @@ def test_a_folder_beside_the_configurations_is_read_where_the_file_is_named(run:
     assert run("validate", "--config", "gitmesh.yaml")[0] == 0
     assert run("diff", "--config", "gitmesh.yaml")[0] == 1
     code, out, _ = run("diff")
-    assert (code, "the folder ../policies is not below the configuration's folder" in out) == (3, True), "found, not named"
+    assert (code, "the folder ../policies is not below the configuration's folder" in out) == (
+        3,
+        True,
+    ), "found, not named"
 
 
 def test_G07_a_link_that_leads_out_is_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "secret.yaml").write_text("token: x\n")
     Path("policies/more.yaml").symlink_to(tmp_path / "secret.yaml")
     code, out, _ = run("sync")
-    assert (code, "policies/more.yaml is a symbolic link" in out, "token" in out, live()) == (2, True, False, {})
+    assert (code, "policies/more.yaml is a symbolic link" in out, "token" in out, live()) == (
+        2,
+        True,
+        False,
+        {},
+    )
 
 
 # --- what a refused folder does
@@ -235,7 +274,10 @@ def test_a_folder_in_the_place_of_a_repository_is_no_rewound_branch(tmp_path: Pa
     world.settle()
     world.sources = [FolderSource("policies", str(folder))]  # type: ignore[list-item]
     report = world.settle()
-    assert (said(report, "GM606"), {result.state for result in report.clusters.values()}) == ([], {State.SYNCED})
+    assert (said(report, "GM606"), {result.state for result in report.clusters.values()}) == (
+        [],
+        {State.SYNCED},
+    )
     assert any("timeout: 5s" in text for text in world.live("east").values())
 
 

@@ -1,4 +1,6 @@
-"""Sources that are asked beside the cycles: none is waited for, each at its own interval, all told when they are silent."""
+"""Sources that are asked beside the cycles: none is waited for, each at its own interval, all told when they
+are silent.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ A, B, C = ("a" * 40, "b" * 40, "c" * 40)
 
 
 class Fake:
-    """A remote with a copy. `answers` are what its fetches return or raise, in turn, the last one for ever."""
+    """A remote with a copy. `answers` are what its fetches return or raise, in turn, the last one for
+    ever.
+    """
 
     def __init__(self, *answers: Snapshot | Exception, name: str = "policies") -> None:
         self.name = name
@@ -117,7 +121,18 @@ def started() -> Iterator[Callable[..., Polled]]:
 
 @pytest.mark.parametrize(
     ("interval", "failures", "expected"),
-    [(1, 0, 1), (1, 1, 1), (1, 2, 2), (1, 3, 4), (1, 4, 8), (1, 50, 8), (30, 4, 240), (60, 4, 300), (60, 9, 300), (3600, 9, 3600)],
+    [
+        (1, 0, 1),
+        (1, 1, 1),
+        (1, 2, 2),
+        (1, 3, 4),
+        (1, 4, 8),
+        (1, 50, 8),
+        (30, 4, 240),
+        (60, 4, 300),
+        (60, 9, 300),
+        (3600, 9, 3600),
+    ],
 )
 def test_a_source_that_fails_is_asked_less_and_less_often_but_never_before_its_interval(
     interval: float, failures: int, expected: float
@@ -188,7 +203,9 @@ def test_a_failure_is_told_until_the_source_answers_again() -> None:
 def test_a_defect_is_told_of_its_source_alone_and_not_in_its_own_words() -> None:
     polled = Polled(Fake(ZeroDivisionError("a secret of the remote")), interval=5.0)
     polled.poll()
-    with pytest.raises(SourceError, match=r"a defect of GitMesh ended the reading: ZeroDivisionError at test_polling\.py") as raised:
+    with pytest.raises(
+        SourceError, match=r"a defect of GitMesh ended the reading: ZeroDivisionError at test_polling\.py"
+    ) as raised:
         polled.fetch()
     assert "secret" not in str(raised.value)
 
@@ -221,7 +238,9 @@ def test_what_the_copy_has_is_read_while_the_remote_is_silent(started: Callable[
     assert source.reads == 0
 
 
-def test_what_the_copy_lacks_is_asked_for_beside_the_cycles_once_between_two_polls(started: Callable[..., Polled]) -> None:
+def test_what_the_copy_lacks_is_asked_for_beside_the_cycles_once_between_two_polls(
+    started: Callable[..., Polled],
+) -> None:
     clock, source, heard = Clock(), Fake(tip(A)), list[int]()
     polled = started(source, lambda: heard.append(1), clock=clock)
     wait_until(lambda: bool(heard), "the first answer", 20)
@@ -252,7 +271,15 @@ def test_ancestry_that_the_copy_cannot_tell_is_no_until_it_was_mended(started: C
 
 def test_news_are_another_tip_a_failure_and_the_end_of_it(started: Callable[..., Polled]) -> None:
     first, second = tip(A), tip(B)
-    answers: list[Snapshot | Exception] = [first, first, second, SourceError("x"), SourceError("x"), second, second]
+    answers: list[Snapshot | Exception] = [
+        first,
+        first,
+        second,
+        SourceError("x"),
+        SourceError("x"),
+        second,
+        second,
+    ]
     source, heard = Fake(*answers), list[int]()
     source.hangs_from = len(answers) + 1
     started(source, lambda: heard.append(source.fetches), interval=0.0)
@@ -309,7 +336,9 @@ def test_a_failure_of_a_run_is_the_sources_own() -> None:
 # --- woken
 
 
-def test_woken_it_asks_long_before_its_interval(started: Callable[..., Polled], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_woken_it_asks_long_before_its_interval(
+    started: Callable[..., Polled], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert polling.LEAST_PAUSE == 1.0
     monkeypatch.setattr(polling, "LEAST_PAUSE", 0.01)
     source = Fake(tip(A), tip(B))
@@ -322,7 +351,9 @@ def test_woken_it_asks_long_before_its_interval(started: Callable[..., Polled], 
     assert polled.fetch().commit == B
 
 
-def test_woken_often_while_it_asks_it_asks_once_more(started: Callable[..., Polled], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_woken_often_while_it_asks_it_asks_once_more(
+    started: Callable[..., Polled], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The answer under way may be from before the news."""
     monkeypatch.setattr(polling, "LEAST_PAUSE", 0.01)
     source = Fake(tip(A))

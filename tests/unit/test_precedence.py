@@ -12,7 +12,10 @@ from gitmesh.resolution.precedence import Key, destination_form, precedence
 
 
 def key(
-    match: dict[str, Any] | None = None, source: dict[str, Any] | None = None, to: dict[str, Any] | None = None, priority: int = 0
+    match: dict[str, Any] | None = None,
+    source: dict[str, Any] | None = None,
+    to: dict[str, Any] | None = None,
+    priority: int = 0,
 ) -> Key:
     return precedence(
         priority,
@@ -51,7 +54,13 @@ def test_P17_parts_of_a_match_in_order() -> None:
 @pytest.mark.parametrize(
     "greatest_first",
     [
-        [{"serviceAccounts": ["a"]}, {"labels": {"a": "b"}}, {"namespaces": ["a"]}, {"clusters": ["a"]}, {"all": True}],
+        [
+            {"serviceAccounts": ["a"]},
+            {"labels": {"a": "b"}},
+            {"namespaces": ["a"]},
+            {"clusters": ["a"]},
+            {"all": True},
+        ],
     ],
 )
 def test_source_forms_in_order(greatest_first: list[dict[str, Any]]) -> None:
@@ -61,7 +70,13 @@ def test_source_forms_in_order(greatest_first: list[dict[str, Any]]) -> None:
 
 
 def test_destination_forms_in_order() -> None:
-    forms: list[dict[str, Any]] = [{"name": "a"}, {"labels": {"a": "b"}}, {"namespaces": ["a"]}, {"clusters": ["a"]}, {"all": True}]
+    forms: list[dict[str, Any]] = [
+        {"name": "a"},
+        {"labels": {"a": "b"}},
+        {"namespaces": ["a"]},
+        {"clusters": ["a"]},
+        {"all": True},
+    ]
     keys = [key(to=form) for form in forms]
     assert keys == sorted(set(keys), reverse=True)
 
@@ -72,4 +87,8 @@ def test_P17_priority_comes_first_and_source_before_destination() -> None:
 
 
 def test_trailing_slash_and_case_do_not_count() -> None:
-    assert key({"path": {"prefix": "/a/"}}) == key({"path": {"prefix": "/a"}}) == key({"path": {"prefix": "/A", "ignoreCase": True}})
+    assert (
+        key({"path": {"prefix": "/a/"}})
+        == key({"path": {"prefix": "/a"}})
+        == key({"path": {"prefix": "/A", "ignoreCase": True}})
+    )

@@ -37,7 +37,9 @@ from gitmesh.resolution.resolve import resolve
 from tests.asking import asked, known
 from tests.factories import policies_of, shop, traffic, workload
 
-HEAD = "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: canary, namespace: shop}\nspec:\n"
+HEAD = (
+    "apiVersion: gitmesh.io/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: canary, namespace: shop}\nspec:\n"
+)
 SPLIT = """\
   destinations: [{name: reviews}]
   split:
@@ -63,7 +65,9 @@ def built(*texts: str, kind: str = "VirtualService") -> Manifest:
     facts = {"east": shop("east", *versions)}
     resolution = resolve(policies_of(*texts), facts, {"east": {}})
     builds, _ = build(resolution, facts, load_translators(), "shop", {})
-    return next(one for key, one in builds["east"].manifests.items() if (key.kind, key.name) == (kind, "reviews"))
+    return next(
+        one for key, one in builds["east"].manifests.items() if (key.kind, key.name) == (kind, "reviews")
+    )
 
 
 def lines(old: str, new: str, kind: str = "VirtualService") -> dict[str, int]:
@@ -81,8 +85,9 @@ def test_a_changed_weight_leads_to_its_own_line() -> None:
 
 
 def test_shares_that_stand_in_another_order_lead_to_their_lines_too() -> None:
-    turned = "  destinations: [{name: reviews}]\n  split:\n" + (
-        "  - {weight: 10, destination: {name: reviews, subset: {version: v2}}}\n"
+    turned = (
+        "  destinations: [{name: reviews}]\n  split:\n"
+        + "  - {weight: 10, destination: {name: reviews, subset: {version: v2}}}\n"
         "  - {weight: 90, destination: {name: reviews, subset: {version: v1}}}\n"
     )
     assert lines(turned, turned.replace("weight: 10", "weight: 30")) == {"spec.http[0].route[1].weight": 7}
@@ -92,15 +97,23 @@ def test_shares_that_stand_in_another_order_lead_to_their_lines_too() -> None:
 def test_headers_of_a_share_and_shares_of_a_mirror_lead_to_their_lines() -> None:
     found = lines(SPLIT, SPLIT.replace('x-canary: "1"', 'x-canary: "2"'))
     assert found == {"spec.http[0].route[1].headers.request.set.x-canary": 12}
-    assert lines(SPLIT, SPLIT.replace("percent: 5", "percent: 6")) == {"spec.http[0].mirrors[0].percentage.value": 19}
+    assert lines(SPLIT, SPLIT.replace("percent: 5", "percent: 6")) == {
+        "spec.http[0].mirrors[0].percentage.value": 19
+    }
 
 
 def test_each_header_leads_to_the_policy_that_changes_it() -> None:
-    broad = HEAD.replace("canary", "all") + "  destinations: [{all: true}]\n  headers:\n    request:\n      set: {x-a: %s}\n"
+    broad = (
+        HEAD.replace("canary", "all")
+        + "  destinations: [{all: true}]\n  headers:\n    request:\n      set: {x-a: %s}\n"
+    )
     narrow = HEAD + "  destinations: [{name: reviews}]\n  headers: {request: {set: {x-b: '1'}}}\n"
     live, want = built(narrow, broad % "a"), built(narrow, broad % "b")
     [change] = changes(decode(live.body), decode(want.body), {}, want.fields)
-    assert (change.path, change.origin and change.origin.policy) == ("spec.http[0].headers.request.set.x-a", "TrafficPolicy/shop/all")
+    assert (change.path, change.origin and change.origin.policy) == (
+        "spec.http[0].headers.request.set.x-a",
+        "TrafficPolicy/shop/all",
+    )
 
 
 def test_each_share_of_an_answer_has_its_own_line() -> None:
@@ -114,7 +127,11 @@ def test_each_share_of_an_answer_has_its_own_line() -> None:
 
 
 def answers(found: Routing) -> Asked[Routing]:
-    return Asked(report=Report(instance="shop", until=Stage.BUILD), questions={"east": asked()}, answers={"east": found})
+    return Asked(
+        report=Report(instance="shop", until=Stage.BUILD),
+        questions={"east": asked()},
+        answers={"east": found},
+    )
 
 
 def answer(*policies: Policy, **request: Any) -> Routing:
@@ -123,7 +140,9 @@ def answer(*policies: Policy, **request: Any) -> Routing:
 
 def test_a_field_that_a_policy_leaves_to_the_mesh_is_told_with_its_line() -> None:
     broad = traffic("broad", to=[{"all": True}], timeout="5s", connectionPool={"tcp": {"maxConnections": 1}})
-    narrow = traffic("narrow", timeout={"disabled": True}, connectionPool={"disabled": True}, headers={"disabled": True})
+    narrow = traffic(
+        "narrow", timeout={"disabled": True}, connectionPool={"disabled": True}, headers={"disabled": True}
+    )
     found = answer(broad, narrow)
     assert not {"timeout", "connection_pool"} & {*found.request, *found.connection}
     assert found.ended == {name: narrow.origin(name) for name in ("timeout", "connection_pool", "headers")}
@@ -198,36 +217,65 @@ CONNECTIONS = """\
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"), [(COMPOUND, "VirtualService"), (CONNECTIONS, "DestinationRule")], ids=["a route", "a connection"]
+    ("text", "kind"),
+    [(COMPOUND, "VirtualService"), (CONNECTIONS, "DestinationRule")],
+    ids=["a route", "a connection"],
 )
 def test_each_part_of_a_compound_field_leads_to_its_own_line(text: str, kind: str) -> None:
     """The kind: a value below a field led to the field's first line, which is another part's."""
-    olds = {"1s": "2s", "60s": "90s", "10s": "20s", "[5xx]": "[reset]", "[GET]": "[PUT]", "a.example": "b.example", "who": "whom"}
+    olds = {
+        "1s": "2s",
+        "60s": "90s",
+        "10s": "20s",
+        "[5xx]": "[reset]",
+        "[GET]": "[PUT]",
+        "a.example": "b.example",
+        "who": "whom",
+    }
     told = 0
     for number, line in enumerate(text.splitlines(), HEAD.count("\n") + 1):
         name, _, value = line.partition(": ")
         if not value or "destinations" in name:
             continue
-        new = f"{name}: {olds.get(value) or (value.replace('a.ex', 'b.ex') if 'a.ex' in value else int(value) + 1)}"
+        new = (
+            f"{name}:"
+            f" {olds.get(value) or (value.replace('a.ex', 'b.ex') if 'a.ex' in value else int(value) + 1)}"
+        )
         assert set(lines(text, text.replace(line, new), kind).values()) == {number}, line
         told += 1
     assert told == sum(": " in line for line in text.splitlines()) - 1
 
 
 def test_every_part_of_a_compound_field_is_known_to_the_translator() -> None:
-    compound: dict[str, type[Model]] = {"retries": Retries, "fault": Fault, "cors": Cors, "rewrite": Rewrite, "redirect": Redirect}
-    compound |= {"direct_response": DirectResponse, "outlier_detection": OutlierDetection, "connection_pool": ConnectionPool}
+    compound: dict[str, type[Model]] = {
+        "retries": Retries,
+        "fault": Fault,
+        "cors": Cors,
+        "rewrite": Rewrite,
+        "redirect": Redirect,
+    }
+    compound |= {
+        "direct_response": DirectResponse,
+        "outlier_detection": OutlierDetection,
+        "connection_pool": ConnectionPool,
+    }
     compound |= {"load_balancing": LoadBalancing, "tls": Tls}
     for name, model in compound.items():
         for part in leaves(model):
             origin = Origin(policy="p", field=part, at=Location(source="s", path="p", line=1, column=1))
-            assert part_origins(name, Decided(value=None, origin=origin, parts={part: origin})), f"{name}: {part}"
+            assert part_origins(name, Decided(value=None, origin=origin, parts={part: origin})), (
+                f"{name}: {part}"
+            )
 
 
 def leaves(model: type[Model], path: str = "") -> Iterator[str]:
     """The dotted paths of a model's parts, as policies spell them."""
     for name, info in model.model_fields.items():
-        forms = get_args(info.annotation) if get_origin(info.annotation) in (Union, UnionType) else (info.annotation,)
+        forms = (
+            get_args(info.annotation)
+            if get_origin(info.annotation) in (Union, UnionType)
+            else (info.annotation,)
+        )
         inner = [one for one in forms if isinstance(one, type) and issubclass(one, Model)]
         spelt = f"{path}{info.alias or name}"
         yield from leaves(inner[0], f"{spelt}.") if inner else (spelt,)

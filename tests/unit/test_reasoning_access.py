@@ -40,7 +40,9 @@ def test_nothing_is_said_so_nothing_is_refused() -> None:
 
 
 def test_an_allow_admits_and_its_rule_is_named() -> None:
-    allow = access("page", sources=[WEB], rules=[{"methods": ["POST"]}, {"methods": ["GET"], "paths": ["/api*"]}])
+    allow = access(
+        "page", sources=[WEB], rules=[{"methods": ["POST"]}, {"methods": ["GET"], "paths": ["/api*"]}]
+    )
     ruling = answer(allow, path="/apix")
     assert told(ruling) == ("Allowed", "Allow")
     (origin,) = ruling.deciding
@@ -92,7 +94,10 @@ def test_the_default_of_the_mesh_decides_what_no_allow_selects() -> None:
     closed = mesh(accessDefault="Deny", accessExempt={"ports": [80], "sources": [WEB]})
     assert told(answer(closed)) == ("Allowed", "Exempt")
     assert told(answer(closed, who=client("cart"))) == ("Denied", "Default")
-    assert told(answer(closed, access("cart", sources=[{"serviceAccounts": [{"name": "cart"}]}]))) == ("Denied", "NoAllow")
+    assert told(answer(closed, access("cart", sources=[{"serviceAccounts": [{"name": "cart"}]}]))) == (
+        "Denied",
+        "NoAllow",
+    )
     assert told(answer(mesh(accessDefault="Allow"))) == ("Allowed", "Default")
 
 
@@ -103,7 +108,8 @@ def test_a_default_of_deny_never_covers_a_gateway() -> None:
 
 
 @pytest.mark.parametrize(
-    ("authority", "admitted"), [("reviews", True), ("Reviews:8080", True), ("reviews.shop", False), ("[::1]:80", False)]
+    ("authority", "admitted"),
+    [("reviews", True), ("Reviews:8080", True), ("reviews.shop", False), ("[::1]:80", False)],
 )
 def test_hosts_ignore_case_and_any_port_where_none_is_named(authority: str, admitted: bool) -> None:
     allow = access("host", rules=[{"hosts": ["reviews"]}])
@@ -133,7 +139,10 @@ def test_an_identity_of_a_cluster_that_cannot_be_told_is_not_admitted_and_is_den
     allowed = can(asked(), known([access("west", sources=bound)], *worlds)["east"])
     assert allowed.answer is Answer.DENIED
     assert "share the trust domain" in allowed.pods[0][2].tried[0].why
-    assert can(asked(), known([access("west", sources=bound, action="Deny")], *worlds)["east"]).answer is Answer.DENIED
+    assert (
+        can(asked(), known([access("west", sources=bound, action="Deny")], *worlds)["east"]).answer
+        is Answer.DENIED
+    )
 
 
 # --- where nothing guards, and where nothing is known
@@ -141,7 +150,11 @@ def test_an_identity_of_a_cluster_that_cannot_be_told_is_not_admitted_and_is_den
 
 def test_pods_without_a_proxy_admit_everything() -> None:
     found = can(
-        asked(PLAIN), known([access("page", sources=[WEB])], facts("east", service(), workload(mesh=""), service_accounts=ACCOUNTS))["east"]
+        asked(PLAIN),
+        known(
+            [access("page", sources=[WEB])],
+            facts("east", service(), workload(mesh=""), service_accounts=ACCOUNTS),
+        )["east"],
     )
     assert [told(ruling) for _, _, ruling in found.pods] == [("Allowed", "NoProxy")]
 
@@ -156,12 +169,22 @@ def test_some_pods_without_a_proxy_make_the_answer_depend() -> None:
 
 def test_a_port_that_proxies_do_not_see_admits_everything() -> None:
     unseen = workload(unguarded=(PortRange(first=8080, last=8080),))
-    found = can(asked(PLAIN), known([access("page", sources=[WEB])], facts("east", service(), unseen, service_accounts=ACCOUNTS))["east"])
+    found = can(
+        asked(PLAIN),
+        known([access("page", sources=[WEB])], facts("east", service(), unseen, service_accounts=ACCOUNTS))[
+            "east"
+        ],
+    )
     assert [told(ruling) for _, _, ruling in found.pods] == [("Allowed", "NoProxy")]
 
 
 def test_a_service_without_selector_has_nothing_to_guard() -> None:
-    found = can(asked(), known([access("page", sources=[WEB])], facts("east", service(selector={}), service_accounts=ACCOUNTS))["east"])
+    found = can(
+        asked(),
+        known(
+            [access("page", sources=[WEB])], facts("east", service(selector={}), service_accounts=ACCOUNTS)
+        )["east"],
+    )
     assert found.ruling is not None
     assert told(found.ruling) == ("Allowed", "NoSelector")
 
@@ -174,7 +197,13 @@ def test_without_pods_nobody_answers() -> None:
 
 def test_a_held_destination_keeps_what_nobody_knows_unless_a_deny_decides_already() -> None:
     """The second Service shares the pods; a port that it lacks holds it."""
-    world = facts("east", service(), service("again", selector={"app": "reviews"}), workload(), service_accounts=ACCOUNTS)
+    world = facts(
+        "east",
+        service(),
+        service("again", selector={"app": "reviews"}),
+        workload(),
+        service_accounts=ACCOUNTS,
+    )
     broken = access("broken", to="again", rules=[{"ports": ["nope"]}])
     found = can(asked(), known([access("page", sources=[WEB]), broken], world)["east"])
     assert [told(ruling) for _, _, ruling in found.pods] == [("Unknown", "Held")]
@@ -183,7 +212,9 @@ def test_a_held_destination_keeps_what_nobody_knows_unless_a_deny_decides_alread
 
 
 def test_a_cluster_without_facts_holds_identities_that_hang_on_it() -> None:
-    found = can(asked(), known([access("west", sources=[{"clusters": ["west"]}])], shop(), unknown=["west"])["east"])
+    found = can(
+        asked(), known([access("west", sources=[{"clusters": ["west"]}])], shop(), unknown=["west"])["east"]
+    )
     assert [ruling.basis for _, _, ruling in found.pods] == [Basis.HELD]
 
 
@@ -192,7 +223,13 @@ def test_a_cluster_without_facts_holds_identities_that_hang_on_it() -> None:
 
 def both(*policies: Policy, to: str = "reviews") -> Admission:
     """Services reviews and again on the same pods and port."""
-    world = facts("east", service(), service("again", selector={"app": "reviews"}), workload(), service_accounts=ACCOUNTS)
+    world = facts(
+        "east",
+        service(),
+        service("again", selector={"app": "reviews"}),
+        workload(),
+        service_accounts=ACCOUNTS,
+    )
     return can(asked(to=to), known(policies, world)["east"])
 
 
@@ -208,18 +245,28 @@ def test_pods_of_one_service_may_differ() -> None:
     second = workload("two", labels={"app": "reviews"}, ports={"web": 8080})
     tier = service("tier", selector={"tier": "x"}, ports=ports)
     world = facts("east", service(ports=ports), tier, first, second, service_accounts=ACCOUNTS)
-    found = can(asked(), known([access("tier", to="tier", sources=[{"serviceAccounts": [{"name": "cart"}]}])], world)["east"])
+    found = can(
+        asked(),
+        known([access("tier", to="tier", sources=[{"serviceAccounts": [{"name": "cart"}]}])], world)["east"],
+    )
     assert found.answer is Answer.DEPENDS
-    assert {pod.name: ruling.answer for pod, _, ruling in found.pods} == {"one": Answer.DENIED, "two": Answer.ALLOWED}
+    assert {pod.name: ruling.answer for pod, _, ruling in found.pods} == {
+        "one": Answer.DENIED,
+        "two": Answer.ALLOWED,
+    }
 
 
 def test_a_rule_on_a_port_means_the_port_that_this_pod_has_behind_it() -> None:
     """The same container port is `http` on one pod and `admin` on another."""
-    ports = (ServicePort(number=80, name="http", target="web"), ServicePort(number=81, name="admin", target="admin"))
+    ports = (
+        ServicePort(number=80, name="http", target="web"),
+        ServicePort(number=81, name="admin", target="admin"),
+    )
     one = workload("one", labels={"app": "reviews"}, ports={"web": 8080, "admin": 9090})
     two = workload("two", labels={"app": "reviews"}, ports={"web": 9090, "admin": 8080})
-    seen = known([access("page", rules=[{"ports": ["http"]}])], facts("east", service(ports=ports), one, two, service_accounts=ACCOUNTS))[
-        "east"
-    ]
+    seen = known(
+        [access("page", rules=[{"ports": ["http"]}])],
+        facts("east", service(ports=ports), one, two, service_accounts=ACCOUNTS),
+    )["east"]
     assert can(asked(port=80), seen).answer is Answer.ALLOWED
     assert can(asked(port=81), seen).answer is Answer.DENIED

@@ -25,13 +25,18 @@ def test_fields_come_from_the_greatest_rule_that_sets_each() -> None:
     broad = traffic("broad", to=[{"namespaces": ["shop"]}], timeout="5s", retries={"attempts": 3})
     narrow = traffic("narrow", matches=[{"path": {"prefix": "/api"}}], timeout="1s")
     found = answer(broad, narrow, path="/api/x")
-    assert {name: (one.value if name == "timeout" else one.value.attempts) for name, one in found.request.items()} == {
+    assert {
+        name: (one.value if name == "timeout" else one.value.attempts) for name, one in found.request.items()
+    } == {
         "timeout": 1000,
         "retries": 3,
     }
     assert found.request["timeout"].origin == narrow.origin("timeout")
     assert found.request["retries"].origin == broad.origin("retries")
-    assert [origin.policy for origin in found.rules] == ["TrafficPolicy/shop/narrow", "TrafficPolicy/shop/broad"]
+    assert [origin.policy for origin in found.rules] == [
+        "TrafficPolicy/shop/narrow",
+        "TrafficPolicy/shop/broad",
+    ]
     assert answer(broad, narrow, path="/apix").request["timeout"].value == 5000
 
 
@@ -53,7 +58,10 @@ def test_headers_merge_by_name_and_each_has_its_own_line() -> None:
 
 
 def test_a_split_and_a_mirror_name_their_targets() -> None:
-    split = [{"weight": 1, "destination": {"name": "ratings"}}, {"destination": {"name": "reviews", "subset": {"app": "reviews"}}}]
+    split = [
+        {"weight": 1, "destination": {"name": "ratings"}},
+        {"destination": {"name": "reviews", "subset": {"app": "reviews"}}},
+    ]
     found = answer(traffic("split", split=split, mirror=[{"destination": {"name": "ratings"}, "percent": 5}]))
     shares = [(item.destination.name, target.service.name, target.port) for item, target in _shares(found)]
     assert sorted(shares) == [("ratings", "ratings", 80), ("reviews", "reviews", 80)]
@@ -65,7 +73,10 @@ def _shares(found: Routing) -> list[tuple[Any, Any]]:
 
 
 def test_connection_fields_are_those_of_the_port() -> None:
-    ports = (ServicePort(number=80, name="http", target=8080), ServicePort(number=81, name="admin", target=9090))
+    ports = (
+        ServicePort(number=80, name="http", target=8080),
+        ServicePort(number=81, name="admin", target=9090),
+    )
     whole = traffic("whole", connectionPool={"tcp": {"maxConnections": 1}}, tls={"mode": "Disable"})
     admin = traffic("admin", matches=[{"port": "admin"}], connectionPool={"tcp": {"maxConnections": 9}})
     seen = known([whole, admin], facts("east", service(ports=ports), workload()))["east"]

@@ -17,8 +17,14 @@ from tests.unit.reports import change, cluster, error, outcome, report, timeout,
 
 
 def test_a_plan_document_has_version_kind_summary_findings_and_changes() -> None:
-    answer = plan_document(report(cluster("east", change(Action.UPDATE, timeout())), unreachable("west"), said=(error(),)))
-    assert (answer["apiVersion"], answer["kind"], answer["instance"]) == ("gitmesh.io/v1alpha1", "Plan", "shop")
+    answer = plan_document(
+        report(cluster("east", change(Action.UPDATE, timeout())), unreachable("west"), said=(error(),))
+    )
+    assert (answer["apiVersion"], answer["kind"], answer["instance"]) == (
+        "gitmesh.io/v1alpha1",
+        "Plan",
+        "shop",
+    )
     assert answer["summary"]["objects"]["update"] == 1
     assert answer["summary"]["unreachable"] == ["west"]
     east, west = answer["clusters"]
@@ -43,7 +49,12 @@ def _place() -> dict[str, object]:
 
 
 def test_a_finding_carries_everything_but_the_users_line() -> None:
-    answer = findings_document(report(until=Stage.PARSE, said=(error(hint="write a number"), finding("GM501", "refused", cluster="west"))))
+    answer = findings_document(
+        report(
+            until=Stage.PARSE,
+            said=(error(hint="write a number"), finding("GM501", "refused", cluster="west")),
+        )
+    )
     first, second = answer["findings"]
     assert first == {
         "code": "GM203",
@@ -82,7 +93,11 @@ def test_a_failed_write_is_in_the_document() -> None:
 
 
 def test_S12_documents_mask_credentials() -> None:
-    field = timeout({"authorization": "Bearer canary"}, {"authorization": "Bearer other"}, path="spec.http[0].headers.request.set")
+    field = timeout(
+        {"authorization": "Bearer canary"},
+        {"authorization": "Bearer other"},
+        path="spec.http[0].headers.request.set",
+    )
     answer = as_json(plan_document(report(cluster("east", change(Action.UPDATE, field)))))
     assert "canary" not in answer
     assert "***" in answer
@@ -115,7 +130,12 @@ def test_a_policy_is_meant_by_its_name_or_a_pattern(glob: str, meant: bool) -> N
 def test_a_filter_counts_what_it_hides_and_never_hides_errors() -> None:
     other = "AccessPolicy/shop/web"
     said = (error("ours"), error("theirs", policy=other), finding("GM209", "selects nothing", policy=other))
-    whole = report(cluster("east", change(Action.UPDATE, timeout()), change(Action.CREATE, name="web", policies=(other,))), said=said)
+    whole = report(
+        cluster(
+            "east", change(Action.UPDATE, timeout()), change(Action.CREATE, name="web", policies=(other,))
+        ),
+        said=said,
+    )
     part = narrowed(whole, ["reviews"])
     assert [one.message for one in part.report.diagnostics] == ["ours", "theirs"]
     plan = part.report.clusters["east"].plan
@@ -129,7 +149,9 @@ def test_a_filter_counts_what_it_hides_and_never_hides_errors() -> None:
 def test_checks_say_the_word_the_hint_and_the_totals() -> None:
     checks = [
         Check(level=Level.OK, subject="git", message="2.50.1"),
-        Check(level=Level.DOWN, subject="cluster west", message="connection refused", hint="check the address"),
+        Check(
+            level=Level.DOWN, subject="cluster west", message="connection refused", hint="check the address"
+        ),
     ]
     assert checks_text(checks).splitlines() == [
         "ok    git           2.50.1",

@@ -31,7 +31,9 @@ def test_every_code_is_found_by_number_and_name_and_explains_itself() -> None:
 
 def test_a_field_is_found_by_the_end_of_its_path_in_any_case_and_with_indexes() -> None:
     assert find_fields("retries.attempts", FIELDS) == ("TrafficPolicy.spec.retries.attempts",)
-    assert find_fields("TrafficPolicy.Spec.Matches[0].path.exact", FIELDS) == ("TrafficPolicy.spec.matches.path.exact",)
+    assert find_fields("TrafficPolicy.Spec.Matches[0].path.exact", FIELDS) == (
+        "TrafficPolicy.spec.matches.path.exact",
+    )
     assert find_fields("spec", FIELDS) == ("TrafficPolicy.spec", "AccessPolicy.spec")
     assert find_fields("tries.attempts", FIELDS) == ()
 
@@ -39,7 +41,10 @@ def test_a_field_is_found_by_the_end_of_its_path_in_any_case_and_with_indexes() 
 def test_a_field_is_shown_with_the_fields_below() -> None:
     text = field_text("TrafficPolicy.spec", FIELDS)
     assert "about TrafficPolicy.spec" in text
-    assert "fields:\n    timeout  about TrafficPolicy.spec.timeout\n    retries  about TrafficPolicy.spec.retries\n" in text
+    assert (
+        "fields:\n    timeout  about TrafficPolicy.spec.timeout\n    retries  about"
+        " TrafficPolicy.spec.retries\n" in text
+    )
     assert "required" in field_text("TrafficPolicy.spec.retries.attempts", FIELDS)
 
 

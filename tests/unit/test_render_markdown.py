@@ -34,7 +34,10 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE)
 def test_S10_hostile_text_stays_text(text: str) -> None:
     comment = report_markdown(
-        report(cluster("east", change(Action.UPDATE, timeout("5s", text), note=text)), said=(error(text, hint=text),))
+        report(
+            cluster("east", change(Action.UPDATE, timeout("5s", text), note=text)),
+            said=(error(text, hint=text),),
+        )
     )
     outside = re.sub(r"(?ms)^(`{3,})diff\n.*?^\1$", "", comment)
     ours = re.sub(r"</?(details|summary)>", "", outside)
@@ -60,13 +63,18 @@ def test_S10_escaped_text_holds_no_active_character(text: str) -> None:
 def test_the_summary_comes_first_and_names_every_cluster() -> None:
     comment = report_markdown(report(cluster("east", change(Action.CREATE)), unreachable("west")))
     lines = comment.splitlines()
-    assert lines[0].startswith("### GitMesh: 1 to create, 0 to change, 0 to delete, 0 unchanged in 1 cluster; 1 cluster did not answer")
+    assert lines[0].startswith(
+        "### GitMesh: 1 to create, 0 to change, 0 to delete, 0 unchanged in 1 cluster; 1 cluster did not"
+        " answer"
+    )
     assert "| east | istio 1.30.3 | 1 | 0 | 0 | 0 | 0 | 0 | Synced | 0 errors, 0 warnings |" in lines
     assert "| west | unknown | ? | ? | ? | ? | ? | ? | Unreachable | 0 errors, 0 warnings |" in lines
 
 
 def test_an_object_that_changes_alike_in_two_clusters_is_told_once() -> None:
-    comment = report_markdown(report(*(cluster(name, change(Action.UPDATE, timeout())) for name in ("east", "west"))))
+    comment = report_markdown(
+        report(*(cluster(name, change(Action.UPDATE, timeout())) for name in ("east", "west")))
+    )
     assert comment.count("<details>") == 1
     assert "<summary>east, west: VirtualService shop/reviews (\\~)</summary>" in comment
     assert "- spec.http[0].timeout: 5s\n+ spec.http[0].timeout: 10s" in comment
@@ -74,7 +82,12 @@ def test_an_object_that_changes_alike_in_two_clusters_is_told_once() -> None:
 
 def test_S07_a_comment_stays_under_the_cap_and_says_what_was_cut() -> None:
     changes = [
-        change(Action.UPDATE, *(timeout("x" * 100, "y" * 100, path=f"spec.f{i}") for i in range(20)), name=f"s{n}") for n in range(300)
+        change(
+            Action.UPDATE,
+            *(timeout("x" * 100, "y" * 100, path=f"spec.f{i}") for i in range(20)),
+            name=f"s{n}",
+        )
+        for n in range(300)
     ]
     said = tuple(error("m" * 500, line=line) for line in range(1, 300))
     comment = report_markdown(report(cluster("east", *changes), said=said))
@@ -92,11 +105,18 @@ def test_of_findings_that_do_not_fit_errors_stay(count: int) -> None:
     assert len(comment) <= BUDGET
     shown = re.findall(r"^- .* (GM\d+) ", comment, flags=re.M)
     assert shown[:2] == ["GM203", "GM209"]
-    assert f"Cut to fit a comment: {count - len(shown)} findings. The whole plan: `gitmesh diff -o json`." in comment
+    assert (
+        f"Cut to fit a comment: {count - len(shown)} findings. The whole plan: `gitmesh diff -o json`."
+        in comment
+    )
 
 
 def test_many_clusters_do_not_break_the_cap() -> None:
-    comment = report_markdown(report(*(cluster(f"c{n}" + "x" * 50, change(Action.UPDATE, timeout("a", str(n)))) for n in range(1000))))
+    comment = report_markdown(
+        report(
+            *(cluster(f"c{n}" + "x" * 50, change(Action.UPDATE, timeout("a", str(n)))) for n in range(1000))
+        )
+    )
     assert len(comment) <= BUDGET
 
 

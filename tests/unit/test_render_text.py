@@ -31,16 +31,22 @@ def test_a_finding_has_place_level_code_caret_hint_and_pointer() -> None:
 
 
 def test_what_others_said_stands_below_the_finding() -> None:
-    assert findings_text([finding("GM601", "the server failed", detail="try\n again: 7f3a")]).splitlines()[:2] == [
+    assert findings_text([finding("GM601", "the server failed", detail="try\n again: 7f3a")]).splitlines()[
+        :2
+    ] == [
         "gitmesh: error GM601 SourceUnavailable: the server failed",
         "  detail: try\\n again: 7f3a",
     ]
 
 
-@pytest.mark.parametrize(("more", "last"), [(0, "  see: gitmesh explain GM204"), (1800, "and 1,800 more; -o json has them all")])
+@pytest.mark.parametrize(
+    ("more", "last"), [(0, "  see: gitmesh explain GM204"), (1800, "and 1,800 more; -o json has them all")]
+)
 def test_of_very_many_findings_the_foremost_are_told(more: int, last: str) -> None:
     """Errors first, where not all are told; the document and the totals have them all."""
-    many = [finding("GM209", "selects nothing", at=origin(line).at) for line in range(1, MOST_FINDINGS + more)]
+    many = [
+        finding("GM209", "selects nothing", at=origin(line).at) for line in range(1, MOST_FINDINGS + more)
+    ]
     bad = replace(error("one error", line=9999), code="GM204")
     told = findings_text([*many, bad]).splitlines()
     heads = [line for line in told if line.startswith("policies/")]
@@ -67,12 +73,17 @@ def test_a_finding_without_a_place_names_its_cluster_once() -> None:
     assert text.startswith("west: error GM501 Unreachable: connection refused\n")
 
 
-@pytest.mark.parametrize("hostile", ["\x1b[2Jgone", "a\rb", "line\nforged: error", "\u202egnp.exe", "\u200bhidden"])
+@pytest.mark.parametrize(
+    "hostile", ["\x1b[2Jgone", "a\rb", "line\nforged: error", "\u202egnp.exe", "\u200bhidden"]
+)
 def test_W14_text_of_others_never_moves_the_cursor_or_forges_a_line(hostile: str) -> None:
     text = findings_text([replace(error(hostile), excerpt=hostile, hint=hostile)])
     assert hostile not in text
     assert not set(text) & set("\x1b\r\u202e\u200b")
-    assert all(line.startswith(("policies/", "   14 |", "      |", "  hint:", "  see:")) for line in text.splitlines())
+    assert all(
+        line.startswith(("policies/", "   14 |", "      |", "  hint:", "  see:"))
+        for line in text.splitlines()
+    )
 
 
 def test_the_caret_stands_under_the_value_after_wide_characters() -> None:
@@ -97,7 +108,13 @@ def test_S12_the_value_of_a_credential_is_not_shown_in_the_source_line() -> None
 
 def test_a_plan_names_objects_fields_and_lines() -> None:
     text = report_text(
-        report(cluster("east", change(Action.UPDATE, timeout(manager="kubectl-edit")), change(Action.CREATE, name="details")))
+        report(
+            cluster(
+                "east",
+                change(Action.UPDATE, timeout(manager="kubectl-edit")),
+                change(Action.CREATE, name="details"),
+            )
+        )
     )
     assert text.splitlines() == [
         "east (istio 1.30.3): 1 to create, 1 to change, 0 to delete, 0 unchanged",
@@ -111,7 +128,9 @@ def test_a_plan_names_objects_fields_and_lines() -> None:
 
 def test_equal_plans_are_told_once() -> None:
     text = report_text(report(*(cluster(name, change(Action.CREATE)) for name in ("east", "west"))))
-    assert text.startswith("east (istio 1.30.3), west (istio 1.30.3): 1 to create, 0 to change, 0 to delete, 0 unchanged each\n")
+    assert text.startswith(
+        "east (istio 1.30.3), west (istio 1.30.3): 1 to create, 0 to change, 0 to delete, 0 unchanged each\n"
+    )
     assert text.count("+ VirtualService") == 1
     assert text.endswith("2 to create, 0 to change, 0 to delete, 0 unchanged in 2 clusters\n")
 
@@ -123,10 +142,16 @@ def test_a_cluster_that_did_not_answer_is_never_counted_as_clean() -> None:
 
 
 def test_what_was_done_is_told_in_the_past_and_failures_are_named() -> None:
-    done = cluster("east", change(Action.UPDATE, timeout()), outcomes=(outcome(ok=False, message="admission webhook refused"),))
+    done = cluster(
+        "east",
+        change(Action.UPDATE, timeout()),
+        outcomes=(outcome(ok=False, message="admission webhook refused"),),
+    )
     text = report_text(report(done, until=Stage.APPLY))
     assert "failed: admission webhook refused" in text
-    assert text.startswith("east (istio 1.30.3): 0 created, 0 changed, 0 deleted, 0 unchanged; 1 write failed\n")
+    assert text.startswith(
+        "east (istio 1.30.3): 0 created, 0 changed, 0 deleted, 0 unchanged; 1 write failed\n"
+    )
     assert text.endswith("0 created, 0 changed, 0 deleted, 0 unchanged in 1 cluster; 1 write failed\n")
 
 
@@ -135,7 +160,9 @@ def test_only_what_the_cluster_took_counts_as_done() -> None:
     names = ("good", "bad", "half", "untried")
     changes = [change(Action.CREATE, name=name) for name in names] + [change(Action.CREATE, name="half")]
     said = [("good", True), ("bad", False), ("half", True), ("half", False)]
-    outcomes = tuple(outcome(ok=ok, message="" if ok else "no", name=name, action=Action.CREATE) for name, ok in said)
+    outcomes = tuple(
+        outcome(ok=ok, message="" if ok else "no", name=name, action=Action.CREATE) for name, ok in said
+    )
     one = report(cluster("east", *changes, outcomes=outcomes), until=Stage.APPLY)
     text = report_text(one)
     assert text.endswith("1 created, 0 changed, 0 deleted, 0 unchanged in 1 cluster; 2 writes failed\n")
@@ -143,7 +170,9 @@ def test_only_what_the_cluster_took_counts_as_done() -> None:
     answer = plan_document(one, "Report")
     assert (answer["summary"]["objects"]["create"], answer["clusters"][0]["summary"]["create"]) == (1, 1)
     assert "1 created" in report_markdown(one)
-    assert report_text(report(cluster("east", *changes))).endswith("4 to create, 0 to change, 0 to delete, 0 unchanged in 1 cluster\n")
+    assert report_text(report(cluster("east", *changes))).endswith(
+        "4 to create, 0 to change, 0 to delete, 0 unchanged in 1 cluster\n"
+    )
 
 
 def test_a_cluster_that_is_only_observed_is_never_told_as_written_nor_merged_with_one_that_was() -> None:
@@ -153,15 +182,21 @@ def test_a_cluster_that_is_only_observed_is_never_told_as_written_nor_merged_wit
     assert text.splitlines()[0] == "east (istio 1.30.3): 1 created, 0 changed, 0 deleted, 0 unchanged"
     each = "1 to create, 0 to change, 0 to delete, 0 unchanged each, mode Observe: nothing is written"
     assert text.splitlines()[2] == f"west (istio 1.30.3), north (istio 1.30.3): {each}"
-    assert text.splitlines()[-1] == (
-        "1 created, 0 changed, 0 deleted, 0 unchanged in 1 cluster; only observed: 2 to create, 0 to change, 0 to delete, 0 unchanged"
-        " in 2 clusters"
+    assert (
+        text.splitlines()[-1]
+        == "1 created, 0 changed, 0 deleted, 0 unchanged in 1 cluster; only observed: 2 to create, 0 to"
+        " change, 0 to delete, 0 unchanged in 2 clusters"
     )
     alone = report(*watched, until=Stage.APPLY)
-    assert report_text(alone).splitlines()[-1] == "only observed: 2 to create, 0 to change, 0 to delete, 0 unchanged in 2 clusters"
+    assert (
+        report_text(alone).splitlines()[-1]
+        == "only observed: 2 to create, 0 to change, 0 to delete, 0 unchanged in 2 clusters"
+    )
     summary = plan_document(alone, "Report")["summary"]
     assert (summary["objects"]["create"], summary["observed"]["create"]) == (0, 2)
-    assert report_text(report(written, *watched)).endswith("3 to create, 0 to change, 0 to delete, 0 unchanged in 3 clusters\n")
+    assert report_text(report(written, *watched)).endswith(
+        "3 to create, 0 to change, 0 to delete, 0 unchanged in 3 clusters\n"
+    )
 
 
 def test_a_finding_that_is_told_once_is_counted_once() -> None:
@@ -171,7 +206,9 @@ def test_a_finding_that_is_told_once_is_counted_once() -> None:
     assert report_text(replace(one, until=Stage.PARSE)).endswith(": 2 errors, 0 warnings\n")
     assert "(2 errors, 0 warnings)" in report_markdown(one)
     answer = plan_document(one)
-    assert answer["summary"]["findings"]["error"] == len(answer["findings"]) == 3, "a document lists them one by one"
+    assert answer["summary"]["findings"]["error"] == len(answer["findings"]) == 3, (
+        "a document lists them one by one"
+    )
 
 
 def test_what_a_step_waited_for_is_not_said_of_what_was_done() -> None:
@@ -184,7 +221,9 @@ def test_what_a_step_waited_for_is_not_said_of_what_was_done() -> None:
 
 
 def test_held_deletions_and_conflicts_are_counted() -> None:
-    held = cluster("east", change(Action.CONFLICT, note="made by helm"), prune_held=(change(Action.DELETE, name="old"),))
+    held = cluster(
+        "east", change(Action.CONFLICT, note="made by helm"), prune_held=(change(Action.DELETE, name="old"),)
+    )
     text = report_text(report(held))
     assert "conflict VirtualService shop/reviews" in text
     assert "note: made by helm" in text
@@ -193,7 +232,10 @@ def test_held_deletions_and_conflicts_are_counted() -> None:
 
 
 def test_several_steps_of_one_object_are_one_line() -> None:
-    steps = (change(Action.UPDATE, timeout("a", "b"), note="first both"), change(Action.UPDATE, timeout("b", "c"), note="then the new"))
+    steps = (
+        change(Action.UPDATE, timeout("a", "b"), note="first both"),
+        change(Action.UPDATE, timeout("b", "c"), note="then the new"),
+    )
     text = report_text(report(cluster("east", *steps)))
     assert text.count("~ VirtualService") == 1
     assert "first both" in text
@@ -213,7 +255,13 @@ def test_many_fields_are_cut_and_the_cut_is_said() -> None:
         ("spec.http[0].headers.request.set.authorization", "Bearer canary"),
         ("spec.http[0].headers.request.set", {"x-api-key": "canary", "x-other": "seen"}),
         ("spec.http[0].match[0].headers", {"cookie": {"exact": "canary"}, "x-other": {"exact": "seen"}}),
-        ("spec.rules[0].when", [{"key": "request.headers[x-auth-token]", "values": ["canary"]}, {"key": "k", "values": ["seen"]}]),
+        (
+            "spec.rules[0].when",
+            [
+                {"key": "request.headers[x-auth-token]", "values": ["canary"]},
+                {"key": "k", "values": ["seen"]},
+            ],
+        ),
     ],
 )
 def test_S12_header_values_that_look_like_credentials_are_masked(path: str, value: object) -> None:
@@ -243,8 +291,25 @@ def test_facts_name_meshes_services_and_workloads() -> None:
     facts = ClusterFacts(
         cluster="east",
         namespaces={"shop": {}},
-        services=(Service(namespace="shop", name="reviews", selector=reviews, ports=(ServicePort(number=80, protocol="http"),)),),
-        workloads=(Workload(kind="Deployment", namespace="shop", name="reviews-v1", labels=reviews, mesh="istio", pods=2, bare=1),),
+        services=(
+            Service(
+                namespace="shop",
+                name="reviews",
+                selector=reviews,
+                ports=(ServicePort(number=80, protocol="http"),),
+            ),
+        ),
+        workloads=(
+            Workload(
+                kind="Deployment",
+                namespace="shop",
+                name="reviews-v1",
+                labels=reviews,
+                mesh="istio",
+                pods=2,
+                bare=1,
+            ),
+        ),
         meshes=(Mesh(translator="istio", name="istio", version="1.30.3", trust_domain="east.example"),),
     )
     assert facts_text([facts]).splitlines() == [
@@ -271,8 +336,14 @@ def test_drift_is_told_apart_from_a_change_in_git() -> None:
     [
         ((), ""),
         ((Verdict.ACCEPTED, Verdict.ACCEPTED), ""),
-        ((Verdict.ACCEPTED, Verdict.UNKNOWN, Verdict.ACCEPTED), "verdicts of the meshes: 2 accepted, 1 unknown\n"),
-        ((Verdict.REJECTED, Verdict.WARNED, Verdict.ACCEPTED), "verdicts of the meshes: 1 accepted, 1 warned, 1 rejected\n"),
+        (
+            (Verdict.ACCEPTED, Verdict.UNKNOWN, Verdict.ACCEPTED),
+            "verdicts of the meshes: 2 accepted, 1 unknown\n",
+        ),
+        (
+            (Verdict.REJECTED, Verdict.WARNED, Verdict.ACCEPTED),
+            "verdicts of the meshes: 1 accepted, 1 warned, 1 rejected\n",
+        ),
     ],
 )
 def test_verdicts_are_told_unless_all_is_accepted(verdicts: tuple[Verdict, ...], line: str) -> None:
@@ -294,7 +365,10 @@ def test_verdicts_are_told_unless_all_is_accepted(verdicts: tuple[Verdict, ...],
             "revision: a@bbbbbbbbbbbb (refused; aaaaaaaaaaaa in force)",
         ),
         (SourceResult(name="a", seen="b" * 40, refused=True), "revision: a@bbbbbbbbbbbb (refused)"),
-        (SourceResult(name="a", accepted="a" * 40, unavailable=True), "revision: a@aaaaaaaaaaaa (not read, the last known one)"),
+        (
+            SourceResult(name="a", accepted="a" * 40, unavailable=True),
+            "revision: a@aaaaaaaaaaaa (not read, the last known one)",
+        ),
         (SourceResult(name="a", unavailable=True), "revision: a (not read)"),
         (SourceResult(name="a"), "revision: a (a folder)"),
         (SourceResult(name="a", refused=True), "revision: a (a folder, refused)"),
@@ -305,6 +379,12 @@ def test_the_revision_is_named_in_every_answer_of_diff_and_sync(source: SourceRe
         told = Report(instance="shop", until=until, sources={"a": source})
         assert line in report_text(told).splitlines()
         assert markdown(line) in report_markdown(told).splitlines()
-    two = Report(instance="shop", until=Stage.PLAN, sources={"a": source, "b": SourceResult(name="b", seen="c" * 40, accepted="c" * 40)})
+    two = Report(
+        instance="shop",
+        until=Stage.PLAN,
+        sources={"a": source, "b": SourceResult(name="b", seen="c" * 40, accepted="c" * 40)},
+    )
     assert report_text(two).splitlines()[0] == line.replace("revision:", "revisions:") + ", b@cccccccccccc"
-    assert "revision" not in report_text(Report(instance="shop", until=Stage.PARSE, sources={"a": source})), "only files were checked"
+    assert "revision" not in report_text(Report(instance="shop", until=Stage.PARSE, sources={"a": source})), (
+        "only files were checked"
+    )

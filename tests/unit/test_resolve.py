@@ -15,7 +15,9 @@ from tests.factories import access, facts, policy, service, shop, traffic, workl
 PORTS = (ServicePort(number=80, name="http", target=8080), ServicePort(number=81, name="admin", target=8081))
 
 
-def resolved(policies: list[Policy], *clusters: ClusterFacts, memo: dict[Any, Any] | None = None) -> Resolution:
+def resolved(
+    policies: list[Policy], *clusters: ClusterFacts, memo: dict[Any, Any] | None = None
+) -> Resolution:
     known: dict[str, ClusterFacts | None] = {known.cluster: known for known in clusters or (shop(),)}
     return resolve(policies, known, {name: {} for name in known}, memo)
 
@@ -40,7 +42,10 @@ def path(form: str, value: str) -> dict[str, Any]:
 
 def rows(resolution: Resolution) -> list[tuple[Any, list[str]]]:
     routes = unit_of(resolution).routes
-    return [(route.match.path and (route.match.path.form, route.match.path.value), sorted(route.fields)) for route in routes]
+    return [
+        (route.match.path and (route.match.path.form, route.match.path.value), sorted(route.fields))
+        for route in routes
+    ]
 
 
 SPLIT = [
@@ -60,7 +65,10 @@ def test_broad_policies_set_defaults_and_narrow_ones_override() -> None:
 
 def test_disabled_ends_inheritance_and_still_shadows() -> None:
     off = traffic("off", timeout={"disabled": True}, matches=[path("exact", "/stream")])
-    assert rows(resolved([traffic("all", timeout="1s"), off])) == [(("exact", "/stream"), []), (None, ["timeout"])]
+    assert rows(resolved([traffic("all", timeout="1s"), off])) == [
+        (("exact", "/stream"), []),
+        (None, ["timeout"]),
+    ]
     assert unit_of(resolved([off])).routes == ()
 
 
@@ -78,7 +86,10 @@ def test_overlapping_rules_get_a_route_of_their_own() -> None:
 
 def test_rules_that_set_the_same_field_need_no_route_of_their_own() -> None:
     by_header = traffic("h", timeout="2s", matches=[{"headers": [{"name": "X", "exact": "1"}]}])
-    assert len(unit_of(resolved([by_header, traffic("p", timeout="1s", matches=[path("prefix", "/a")])])).routes) == 2
+    assert (
+        len(unit_of(resolved([by_header, traffic("p", timeout="1s", matches=[path("prefix", "/a")])])).routes)
+        == 2
+    )
 
 
 def test_headers_merge_per_name() -> None:
@@ -95,14 +106,23 @@ def test_prefix_replacement_follows_the_row() -> None:
         traffic("p", timeout="2s", matches=[path("prefix", "/api/v1")]),
     ]
     values = [route.fields["rewrite"].value.path for route in unit_of(resolved([rewrite, *deeper])).routes]
-    assert [(value.replace_full_path, value.replace_prefix_match) for value in values] == [("/one", None), (None, "/v1"), (None, "/")]
+    assert [(value.replace_full_path, value.replace_prefix_match) for value in values] == [
+        ("/one", None),
+        (None, "/v1"),
+        (None, "/"),
+    ]
 
 
 def test_nothing_but_the_prefix_is_replaced_alike_in_every_row() -> None:
     """Found by the evaluator: /api became /new where another rule matched it exactly, and /new/ elsewhere."""
-    rewrite = traffic("r", rewrite={"path": {"replacePrefixMatch": "/new/"}}, matches=[path("prefix", "/api")])
+    rewrite = traffic(
+        "r", rewrite={"path": {"replacePrefixMatch": "/new/"}}, matches=[path("prefix", "/api")]
+    )
     exact = traffic("e", timeout="1s", matches=[path("exact", "/api")])
-    assert unit_of(resolved([rewrite, exact])).routes[0].fields["rewrite"].value.path.replace_full_path == "/new/"
+    assert (
+        unit_of(resolved([rewrite, exact])).routes[0].fields["rewrite"].value.path.replace_full_path
+        == "/new/"
+    )
 
 
 def test_P17_two_timeouts_on_one_route_conflict() -> None:
@@ -116,7 +136,10 @@ def test_P17_two_timeouts_on_one_route_conflict() -> None:
 
 def test_P17_no_conflict_between_equal_values_or_disjoint_matches() -> None:
     assert resolved([traffic("a", timeout="1s"), traffic("b", timeout="1s")]).diagnostics == ()
-    apart = [traffic(name, timeout=f"{number}s", matches=[path("exact", f"/{number}")]) for number, name in enumerate("ab", 1)]
+    apart = [
+        traffic(name, timeout=f"{number}s", matches=[path("exact", f"/{number}")])
+        for number, name in enumerate("ab", 1)
+    ]
     assert resolved(apart).diagnostics == ()
 
 
@@ -154,23 +177,34 @@ def test_inexpressible_conjunction_holds_only_its_destination() -> None:
 
 def test_too_many_overlaps() -> None:
     def many(count: int) -> list[Policy]:
-        fields: list[dict[str, Any]] = [{"headers": {"request": {"set": {f"h{n}": "1"}}}} for n in range(count)]
-        return [traffic(f"p{n}", matches=[{"headers": [{"name": f"x{n}", "present": True}]}], **f) for n, f in enumerate(fields)]
+        fields: list[dict[str, Any]] = [
+            {"headers": {"request": {"set": {f"h{n}": "1"}}}} for n in range(count)
+        ]
+        return [
+            traffic(f"p{n}", matches=[{"headers": [{"name": f"x{n}", "present": True}]}], **f)
+            for n, f in enumerate(fields)
+        ]
 
     assert len(unit_of(resolved(many(6))).routes) == 63
     assert said(resolved(many(7)), "GM212")
 
 
 def test_split_targets_subsets_and_warning() -> None:
-    resolution = resolved([traffic("s", split=SPLIT)], shop("east", workload("v1", labels={"app": "reviews", "v": "1"})))
+    resolution = resolved(
+        [traffic("s", split=SPLIT)], shop("east", workload("v1", labels={"app": "reviews", "v": "1"}))
+    )
     route = unit_of(resolution).routes[0]
     assert {target.service.name: (target.port, target.subset) for target in route.targets} == {
         "reviews": (80, (("v", "1"),)),
         "ratings": (80, (("v", "2"),)),
     }
-    assert [item.destination.name for item in route.fields["split"].value] == [target.service.name for target in route.targets]
+    assert [item.destination.name for item in route.fields["split"].value] == [
+        target.service.name for target in route.targets
+    ]
     assert [subset.labels for subset in unit_of(resolution, "ratings").subsets] == [(("v", "2"),)]
-    assert [d.message for d in said(resolution, "GM209")] == ["no pod behind Service shop/ratings carries v=2"]
+    assert [d.message for d in said(resolution, "GM209")] == [
+        "no pod behind Service shop/ratings carries v=2"
+    ]
 
 
 def test_split_to_a_missing_service_holds_and_contributes_no_subset() -> None:
@@ -200,7 +234,9 @@ def test_P13_ports_of_targets() -> None:
     other = service("other", ports=(PORTS[0], ServicePort(number=99)))
 
     def port(to: dict[str, Any], **spec: Any) -> Resolution:
-        return resolved([traffic("s", split=[{"destination": to}], **spec)], facts("east", two, one, three, other))
+        return resolved(
+            [traffic("s", split=[{"destination": to}], **spec)], facts("east", two, one, three, other)
+        )
 
     assert unit_of(port({"name": "ratings"})).routes[0].targets[0].port == 80
     assert unit_of(port({"name": "three"})).routes[0].targets[0].port == 0
@@ -213,9 +249,14 @@ def test_P13_ports_of_targets() -> None:
 
 def test_connection_settings_by_port() -> None:
     whole = traffic("w", outlierDetection={"consecutiveErrors": 5}, tls={"mode": "Disable"})
-    by_port = traffic("p", matches=[{"port": 81}], tls={"mode": "Simple"}, outlierDetection={"disabled": True})
+    by_port = traffic(
+        "p", matches=[{"port": 81}], tls={"mode": "Simple"}, outlierDetection={"disabled": True}
+    )
     unit = unit_of(resolved([whole, by_port], facts("east", service(ports=PORTS), workload())))
-    assert {port: sorted(fields) for port, fields in unit.settings.items()} == {0: ["outlier_detection", "tls"], 81: ["tls"]}
+    assert {port: sorted(fields) for port, fields in unit.settings.items()} == {
+        0: ["outlier_detection", "tls"],
+        81: ["tls"],
+    }
     assert unit.settings[81]["tls"].value.mode == "Simple"
     assert unit.routes == ()
 
@@ -226,13 +267,23 @@ def test_connection_settings_keep_their_sources() -> None:
 
 
 def test_clients_that_a_greater_setting_does_not_mean_get_the_lesser_one() -> None:
-    """Found by the evaluator: the greatest rule that matches decides, and one for other clients does not match."""
+    """Found by the evaluator: the greatest rule that matches decides, and one for other clients does not
+    match.
+    """
     some = traffic("some", tls={"mode": "Disable"}, sources=[{"namespaces": ["web"]}])
     rest = traffic("rest", to=[{"all": True}], tls={"mode": "Simple"})
     tls = unit_of(resolved([some, rest])).settings[0]["tls"]
-    assert (tls.value.mode, tls.origin, tls.source) == ("Disable", some.origin("tls"), SourceCondition(namespaces=("web",)))
+    assert (tls.value.mode, tls.origin, tls.source) == (
+        "Disable",
+        some.origin("tls"),
+        SourceCondition(namespaces=("web",)),
+    )
     assert tls.otherwise is not None
-    assert (tls.otherwise.value.mode, tls.otherwise.origin, tls.otherwise.source) == ("Simple", rest.origin("tls"), SourceCondition())
+    assert (tls.otherwise.value.mode, tls.otherwise.origin, tls.otherwise.source) == (
+        "Simple",
+        rest.origin("tls"),
+        SourceCondition(),
+    )
 
 
 def test_settings_disabled_for_some_clients_are_not_lost_for_the_others() -> None:
@@ -256,8 +307,14 @@ def test_sources_of_other_clusters_drop_out() -> None:
 
 def test_mesh_unit() -> None:
     gateway = workload("gw", "istio-system", gateway=True)
-    spec: dict[str, Any] = {"meshes": [{"selector": {"labels": {"region": "eu"}}}], "accessDefault": "Deny", "mtls": {"mode": "Strict"}}
-    resolution = resolve([policy("VirtualMesh", "vm", **spec)], {"east": shop("east", gateway)}, {"east": {"region": "eu"}})
+    spec: dict[str, Any] = {
+        "meshes": [{"selector": {"labels": {"region": "eu"}}}],
+        "accessDefault": "Deny",
+        "mtls": {"mode": "Strict"},
+    }
+    resolution = resolve(
+        [policy("VirtualMesh", "vm", **spec)], {"east": shop("east", gateway)}, {"east": {"region": "eu"}}
+    )
     [unit] = resolution.units["east"]
     assert isinstance(unit, MeshUnit)
     assert unit.access_default
@@ -275,7 +332,9 @@ def test_a_mesh_knows_which_ports_of_its_gateways_an_allow_governs_and_who_stand
     mesh = policy("VirtualMesh", "vm", meshes=[{"cluster": "east"}], accessDefault="Deny")
     [unit] = [
         u
-        for u in resolved([mesh, access("a", [{"name": "gw", "namespaces": ["edge"]}])], facts("east", *around)).units["east"]
+        for u in resolved(
+            [mesh, access("a", [{"name": "gw", "namespaces": ["edge"]}])], facts("east", *around)
+        ).units["east"]
         if isinstance(u, MeshUnit)
     ]
     assert unit.guarded == {("Deployment", "edge", "gw"): (8080,)}
@@ -283,7 +342,9 @@ def test_a_mesh_knows_which_ports_of_its_gateways_an_allow_governs_and_who_stand
 
 
 def test_mesh_that_shares_its_root_namespace_is_not_alone() -> None:
-    meshes = [Mesh(translator="istio", name=name, root_namespace="istio-system") for name in ("istio", "istio-2")]
+    meshes = [
+        Mesh(translator="istio", name=name, root_namespace="istio-system") for name in ("istio", "istio-2")
+    ]
     resolution = resolved([policy("VirtualMesh", "vm", meshes=[{"cluster": "east"}])], facts("east", *meshes))
     assert [unit.alone for unit in resolution.units["east"] if isinstance(unit, MeshUnit)] == [False, False]
 
@@ -306,7 +367,10 @@ def test_unknown_cluster_is_held_not_empty() -> None:
 def test_memory_gives_the_same_answer_and_the_same_units() -> None:
     memo: dict[Any, Any] = {}
     world = shop("east")
-    before = [traffic("a", timeout="1s"), traffic("b", "ratings", split=[{"destination": {"name": "reviews", "subset": {"v": "1"}}}])]
+    before = [
+        traffic("a", timeout="1s"),
+        traffic("b", "ratings", split=[{"destination": {"name": "reviews", "subset": {"v": "1"}}}]),
+    ]
     first = resolved(before, world, memo=memo)
     after = [before[0], traffic("b", "ratings", timeout="3s")]
     second = resolved(after, world, memo=memo)
@@ -320,7 +384,10 @@ def test_memory_gives_the_same_answer_and_the_same_units() -> None:
 def test_memory_sees_changed_facts_and_owners() -> None:
     memo: dict[Any, Any] = {}
     policies = [access("a")]
-    assert unit_of(resolved(policies, shop(), memo=memo)).digest == unit_of(resolved(policies, shop(), memo=memo)).digest
+    assert (
+        unit_of(resolved(policies, shop(), memo=memo)).digest
+        == unit_of(resolved(policies, shop(), memo=memo)).digest
+    )
     more = [*policies, policy("VirtualMesh", "vm", meshes=[{"cluster": "east"}], accessDefault="Deny")]
     found = unit_of(resolved(more, shop(), memo=memo)).access
     assert found

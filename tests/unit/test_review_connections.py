@@ -66,7 +66,10 @@ def test_a_redirect_to_another_host_sends_clients_elsewhere() -> None:
     (change,) = routes([], [traffic("r", redirect={"hostname": "evil.example"})])
     assert change.elsewhere
     assert risk_of({"east": ClusterComparison(name="east", routes=(change,))}, ()).level is RiskLevel.HIGH
-    (path,) = routes([traffic("r", redirect={"hostname": "a.example"})], [traffic("r", redirect={"hostname": "a.example", "port": 81})])
+    (path,) = routes(
+        [traffic("r", redirect={"hostname": "a.example"})],
+        [traffic("r", redirect={"hostname": "a.example", "port": 81})],
+    )
     assert not path.elsewhere
 
 
@@ -83,13 +86,19 @@ def test_where_requests_go_now_is_named_however_many_others_stand_before_it() ->
 def table(header: str, rows: int) -> list[Policy]:
     """As many rows, none of which means what another one does."""
     return [
-        traffic(f"{header}{row}", matches=[{"headers": [{"name": header, "exact": f"v{row}"}]}], timeout=f"{row + 1}s")
+        traffic(
+            f"{header}{row}",
+            matches=[{"headers": [{"name": header, "exact": f"v{row}"}]}],
+            timeout=f"{row + 1}s",
+        )
         for row in range(rows)
     ]
 
 
 def test_tables_that_cost_too_much_are_unknown_and_a_high_risk() -> None:
-    """Each row of one side meets each of the other: what is told apart grows with the third power of the rows."""
+    """Each row of one side meets each of the other: what is told apart grows with the third power of the
+    rows.
+    """
     old, new = table("x-a", 24), table("x-b", 24)
     before, after = (known(side, shop())["east"].destinations.get(("shop", "reviews")) for side in (old, new))
     assert len(route_changes(before, after)) > 24 * 24
@@ -107,6 +116,9 @@ def test_a_comparison_of_routes_ends_when_its_time_is_up() -> None:
     def tick() -> None:
         raise OverError
 
-    before, after = (known(side, shop())["east"].destinations.get(("shop", "reviews")) for side in (table("x-a", 2), table("x-b", 2)))
+    before, after = (
+        known(side, shop())["east"].destinations.get(("shop", "reviews"))
+        for side in (table("x-a", 2), table("x-b", 2))
+    )
     with pytest.raises(OverError):
         route_changes(before, after, Effort(tick))

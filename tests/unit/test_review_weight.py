@@ -1,4 +1,6 @@
-"""What a reviewer must see is not hidden by what somebody puts beside it: the risk, the order of rows, and what is cut."""
+"""What a reviewer must see is not hidden by what somebody puts beside it: the risk, the order of rows, and
+what is cut.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,24 @@ from gitmesh.render.comment import comparison_markdown
 from gitmesh.reviewing.risk import risk_of
 
 
-def access(service: str, effect: Effect, *callers: str, before: str = "Denied", after: str = "Allowed", request: str = "") -> AccessChange:
+def access(
+    service: str,
+    effect: Effect,
+    *callers: str,
+    before: str = "Denied",
+    after: str = "Allowed",
+    request: str = "",
+) -> AccessChange:
     """A change of one destination in namespace shop."""
     requests = (request,) if request else ()
     return AccessChange(
-        service=("shop", service), ports=(80,), effect=effect, callers=callers, requests=requests, before=before, after=after
+        service=("shop", service),
+        ports=(80,),
+        effect=effect,
+        callers=callers,
+        requests=requests,
+        before=before,
+        after=after,
     )
 
 
@@ -43,7 +58,9 @@ def comment(*clusters: ClusterComparison) -> str:
     return comparison_markdown(compared(*clusters), limit=60_000, whole="the report")
 
 
-@pytest.mark.parametrize(("before", "after"), [("Denied", "Depends"), ("Depends", "Allowed"), ("Depends", "Depends")])
+@pytest.mark.parametrize(
+    ("before", "after"), [("Denied", "Depends"), ("Depends", "Allowed"), ("Depends", "Depends")]
+)
 def test_strangers_who_are_let_in_by_some_pods_are_a_high_risk(before: str, after: str) -> None:
     change = access("web", Effect.CHANGED, "anybody else", before=before, after=after)
     risk = compared(ClusterComparison(name="east", access=(change,))).risk
@@ -66,10 +83,22 @@ def test_a_namespace_called_anybody_is_somebody() -> None:
     "matters",
     [
         ClusterComparison(name="west", access=(access("zz-secret", Effect.GAINED, "anybody"),)),
-        ClusterComparison(name="west", protection=(ProtectionChange(subject="zz-secret", text="1 Deny taken back", weaker=True),)),
         ClusterComparison(
             name="west",
-            routes=(RouteChange(service=("z", "zz-secret"), requests="", field="mirror", before="", after="100% to x/y", elsewhere=True),),
+            protection=(ProtectionChange(subject="zz-secret", text="1 Deny taken back", weaker=True),),
+        ),
+        ClusterComparison(
+            name="west",
+            routes=(
+                RouteChange(
+                    service=("z", "zz-secret"),
+                    requests="",
+                    field="mirror",
+                    before="",
+                    after="100% to x/y",
+                    elsewhere=True,
+                ),
+            ),
         ),
     ],
     ids=["access", "protection", "routes"],
@@ -83,7 +112,9 @@ def test_what_weighs_most_is_shown_however_much_stands_beside_it(matters: Cluste
 
 def test_no_row_is_so_long_that_it_hides_others() -> None:
     long = access("long", Effect.GAINED, "anybody else", request="~ /" + "x" * 30_000)
-    body = comment(ClusterComparison(name="east", access=(long, access("web", Effect.GAINED, "without identity"))))
+    body = comment(
+        ClusterComparison(name="east", access=(long, access("web", Effect.GAINED, "without identity")))
+    )
     assert "without identity -&gt; shop/web:80" in body
     assert "anybody else -&gt; shop/long:80" in body
 
@@ -91,7 +122,12 @@ def test_no_row_is_so_long_that_it_hides_others() -> None:
 def test_long_paths_and_names_make_no_comment_that_a_forge_refuses() -> None:
     """Each of them may be as long as Git allows, and of characters that are escaped."""
     places = tuple(
-        Origin(policy="p", field="spec", at=Location(source="s", path=f"{n}" + "/\u202e`" * 2000, line=n, column=1)) for n in range(9)
+        Origin(
+            policy="p",
+            field="spec",
+            at=Location(source="s", path=f"{n}" + "/\u202e`" * 2000, line=n, column=1),
+        )
+        for n in range(9)
     )
     changes = tuple(
         AccessChange(

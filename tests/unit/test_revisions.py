@@ -49,7 +49,11 @@ def test_a_bad_tip_is_refused_and_the_last_good_one_stays() -> None:
     chosen(alpha, memory=memory)
     bad = alpha.commit("kind: [", good=False)
     found = chosen(alpha, memory=memory)
-    assert (found.sources["alpha"].seen, found.accepted["alpha"], found.sources["alpha"].refused) == (bad, good, True)
+    assert (found.sources["alpha"].seen, found.accepted["alpha"], found.sources["alpha"].refused) == (
+        bad,
+        good,
+        True,
+    )
     assert codes(found) == ["GM101", "GM605"]
     assert good[:12] in found.diagnostics[1].message
 
@@ -93,7 +97,12 @@ def test_g16_a_rewound_branch_is_held_unless_it_is_allowed() -> None:
     assert (codes(found), found.accepted["alpha"]) == (["GM602"], newest)
     assert chosen(alpha, memory=memory, allow_rewind=frozenset({"alpha"})).accepted["alpha"] == older
     alpha.commit("kind: [", good=False)
-    again = chosen(alpha, memory=memory, allow_rewind=frozenset({"alpha"}), ledgers=[Ledger(instance="i", sources={"alpha": newest})])
+    again = chosen(
+        alpha,
+        memory=memory,
+        allow_rewind=frozenset({"alpha"}),
+        ledgers=[Ledger(instance="i", sources={"alpha": newest})],
+    )
     assert again.accepted["alpha"] == older, "an allowed rewind is not undone by a cluster that was away"
 
 
@@ -107,7 +116,9 @@ def test_a_cluster_that_was_away_does_not_take_the_others_back() -> None:
     assert chosen(alpha, memory=memory, ledgers=[behind]).accepted["alpha"] == newer
 
 
-def test_a_last_good_revision_that_cannot_be_read_leaves_its_source_without_one_and_the_others_go_on() -> None:
+def test_a_last_good_revision_that_cannot_be_read_leaves_its_source_without_one_and_the_others_go_on() -> (
+    None
+):
     alpha, beta = source("alpha", timeout("a")), source("beta", timeout("b"))
     memory: dict[str, str] = {}
     chosen(alpha, beta, memory=memory)
@@ -159,7 +170,10 @@ def test_P01_a_policy_may_move_from_one_source_to_another_in_one_cycle() -> None
 
 def test_P01_two_revisions_in_force_that_claim_one_name_stop_everything() -> None:
     alpha, beta = source("alpha", timeout("a")), source("beta", timeout("a"))
-    ledgers = [Ledger(instance="shop", sources={"alpha": alpha.tip}), Ledger(instance="shop", sources={"beta": beta.tip})]
+    ledgers = [
+        Ledger(instance="shop", sources={"alpha": alpha.tip}),
+        Ledger(instance="shop", sources={"beta": beta.tip}),
+    ]
     found = chosen(alpha, beta, ledgers=ledgers)
     assert found.lost
     assert "GM206" in codes(found)

@@ -88,7 +88,9 @@ def test_schemas_are_valid_and_hold_no_null(kind: str) -> None:
     document = combined() if kind == "combined" else schema(kind)
     jsonschema_rs.meta.validate(document)
     assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert not [node for node in nodes(document) if node.get("type") == "null" or node.get("default", 0) is None]
+    assert not [
+        node for node in nodes(document) if node.get("type") == "null" or node.get("default", 0) is None
+    ]
 
 
 def test_schema_and_parser_agree_on_samples() -> None:

@@ -37,7 +37,8 @@ def test_keys_of_an_item_are_anded() -> None:
 
 def test_clusters_restrict() -> None:
     found = selected(
-        [{"all": True, "clusters": None}, {"name": "reviews", "clusters": ["west"]}][1:], world(east=shop(), west=shop("west"))
+        [{"all": True, "clusters": None}, {"name": "reviews", "clusters": ["west"]}][1:],
+        world(east=shop(), west=shop("west")),
     )
     assert found.services == {"west": {("shop", "reviews"): 4}}
 
@@ -59,7 +60,9 @@ def test_without_clusters_one_cluster_is_enough() -> None:
 
 
 def test_each_named_cluster_must_have_it() -> None:
-    found = selected([{"name": "reviews", "clusters": ["east", "west"]}], world(east=shop(), west=facts("west")))
+    found = selected(
+        [{"name": "reviews", "clusters": ["east", "west"]}], world(east=shop(), west=facts("west"))
+    )
     assert [(d.code, d.cluster) for d in found.diagnostics] == [("GM208", "west")]
 
 
@@ -84,7 +87,11 @@ def test_a_namespace_that_is_nowhere_is_missing() -> None:
     known = world(east=shop(), west=facts("west", service(namespace="web")))
     found = selected([{"namespaces": ["shpo", "web"]}], known)
     assert [(d.code, d.field, d.message) for d in found.diagnostics] == [
-        ("GM208", "spec.destinations[0].namespaces[0]", "Namespace shpo does not exist in any managed cluster")
+        (
+            "GM208",
+            "spec.destinations[0].namespaces[0]",
+            "Namespace shpo does not exist in any managed cluster",
+        )
     ]
     assert found.diagnostics[0].hint == "did you mean shop?"
     assert found.pending == {"east", "west"}
@@ -96,7 +103,9 @@ def test_a_namespace_that_is_nowhere_is_missing() -> None:
 def test_a_clients_namespace_that_is_nowhere_is_a_warning_with_a_suggestion() -> None:
     denied = access("a", action="Deny", sources=[{"namespaces": ["shpo", "shop"]}])
     found = select(denied, world(east=shop()))
-    assert [(d.code, d.field, d.hint) for d in found.diagnostics] == [("GM209", "spec.sources[0].namespaces[0]", "did you mean shop?")]
+    assert [(d.code, d.field, d.hint) for d in found.diagnostics] == [
+        ("GM209", "spec.sources[0].namespaces[0]", "did you mean shop?")
+    ]
     assert (found.broken, found.pending) == (False, frozenset())
     assert codes(select(denied, world(east=shop(complete=False)))) == []
     assert codes(selected("reviews", world(east=shop()), sources=[{"namespaces": ["shpo"]}])) == ["GM209"]
@@ -130,11 +139,15 @@ def test_P14_missing_service_account_of_an_identity() -> None:
     known = world(east=shop(), west=shop("west", service_accounts=frozenset({("web", "client")})))
     ok = access("a", sources=[{"serviceAccounts": [{"name": "client", "namespace": "web"}]}])
     assert codes(select(ok, known)) == []
-    bound = access("a", sources=[{"serviceAccounts": [{"name": "client", "namespace": "web", "cluster": "east"}]}])
+    bound = access(
+        "a", sources=[{"serviceAccounts": [{"name": "client", "namespace": "web", "cluster": "east"}]}]
+    )
     assert codes(select(bound, known)) == ["GM208"]
 
 
 def test_index_finds_workloads_and_compatible_services() -> None:
-    index = Index(facts("east", service(), service("other", selector={"tier": "web"}), service("ratings"), workload()))
+    index = Index(
+        facts("east", service(), service("other", selector={"tier": "web"}), service("ratings"), workload())
+    )
     assert [s.name for s in index.compatible(index.facts.services[0])] == ["other"]
     assert [w.name for w in index.behind(index.facts.services[0])] == ["reviews"]

@@ -39,20 +39,35 @@ def test_the_sample_of_the_api_page() -> None:
     assert findings == ()
     assert config is not None
     assert (config.instance, config.listen, config.sources[0].interval) == ("shop", ":8080", 30_000)
-    assert [(cluster.name, cluster.settle) for cluster in config.clusters] == [("east", 5_000), ("west", 10_000), ("here", 5_000)]
+    assert [(cluster.name, cluster.settle) for cluster in config.clusters] == [
+        ("east", 5_000),
+        ("west", 10_000),
+        ("here", 5_000),
+    ]
     assert config.sources[0].auth.username_file == "u"
 
 
 def test_defaults() -> None:
-    text = "apiVersion: gitmesh.io/v1alpha1\nkind: Config\nsources: [{name: a, url: git@host:x.git}]\nclusters: [{name: c, directory: d}]\n"
+    text = (
+        "apiVersion: gitmesh.io/v1alpha1\nkind: Config\nsources: [{name: a, url: git@host:x.git}]\nclusters:"
+        " [{name: c, directory: d}]\n"
+    )
     config, _ = load_config(text.encode(), "gitmesh.yaml", {})
     assert config is not None
-    assert (config.sources[0].branch, config.sources[0].paths, config.write_back.status_branch) == ("main", ("",), "gitmesh-status")
+    assert (config.sources[0].branch, config.sources[0].paths, config.write_back.status_branch) == (
+        "main",
+        ("",),
+        "gitmesh-status",
+    )
     assert config.prune.max_percent == 30
 
 
 def test_environment_overrides_the_file() -> None:
-    config, _ = load_config(GOOD.encode(), "gitmesh.yaml", {"GITMESH_INSTANCE": "other", "GITMESH_LISTEN": "127.0.0.1:9", "HOME": "/"})
+    config, _ = load_config(
+        GOOD.encode(),
+        "gitmesh.yaml",
+        {"GITMESH_INSTANCE": "other", "GITMESH_LISTEN": "127.0.0.1:9", "HOME": "/"},
+    )
     assert config is not None
     assert (config.instance, config.listen) == ("other", "127.0.0.1:9")
     assert problems(GOOD, {"GITMESH_INSTANCE": "Not A Label"}) == [("GM607", "", "instance")]
@@ -64,7 +79,11 @@ def test_environment_overrides_the_file() -> None:
 
 
 def test_all_findings_at_their_lines() -> None:
-    text = GOOD.replace("30s\n", "30\n").replace("listen:", "lissen:").replace("inCluster: true", "inCluster: true, directory: x")
+    text = (
+        GOOD.replace("30s\n", "30\n")
+        .replace("listen:", "lissen:")
+        .replace("inCluster: true", "inCluster: true, directory: x")
+    )
     text = text.replace("https://", "ext::")
     assert problems(text) == [
         ("GM607", "6:8", "sources[0].url"),
@@ -96,7 +115,14 @@ def test_mistakes(old: str, new: str, field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code"), [("", "GM607"), ("a: 1\n---\nb: 2\n", "GM607"), ("- x\n", "GM607"), ("a: [", "GM101"), ("a: &x 1", "GM102")]
+    ("text", "code"),
+    [
+        ("", "GM607"),
+        ("a: 1\n---\nb: 2\n", "GM607"),
+        ("- x\n", "GM607"),
+        ("a: [", "GM101"),
+        ("a: &x 1", "GM102"),
+    ],
 )
 def test_files_that_are_no_configuration(text: str, code: str) -> None:
     assert code in [found for found, _, _ in problems(text)]
@@ -129,7 +155,20 @@ def test_G01_insecure_urls_only_where_allowed(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["ext::sh -c id", "ext::x", "fd::3", "fd::17/foo", "git://host/x", "ftp://h/x", "/srv/x", "./x", "../x", "x", "rsync://h/x"]
+    "url",
+    [
+        "ext::sh -c id",
+        "ext::x",
+        "fd::3",
+        "fd::17/foo",
+        "git://host/x",
+        "ftp://h/x",
+        "/srv/x",
+        "./x",
+        "../x",
+        "x",
+        "rsync://h/x",
+    ],
 )
 def test_G01_other_transports_and_plain_paths(url: str) -> None:
     assert url_problem(url, allow_insecure=True)
@@ -137,12 +176,18 @@ def test_G01_other_transports_and_plain_paths(url: str) -> None:
 
 @pytest.mark.parametrize("branch", ["--upload-pack=x", "-u", "a b", "$(x)", ".hidden"])
 def test_G02_branches_that_git_could_take_for_options(branch: str) -> None:
-    assert problems(GOOD.replace("branch: main", f'branch: "{branch}"')) == [("GM607", "7:11", "sources[0].branch")]
+    assert problems(GOOD.replace("branch: main", f'branch: "{branch}"')) == [
+        ("GM607", "7:11", "sources[0].branch")
+    ]
 
 
-@pytest.mark.parametrize("branch", ["a..b", "HEAD@{1}", "../../x", "x" * 4096, ":/x", "a.lock", "a//b", "a/", "a.", "a/.b"])
+@pytest.mark.parametrize(
+    "branch", ["a..b", "HEAD@{1}", "../../x", "x" * 4096, ":/x", "a.lock", "a//b", "a/", "a.", "a/.b"]
+)
 def test_G03_branches_that_are_no_names(branch: str) -> None:
-    assert problems(GOOD.replace("branch: main", f'branch: "{branch}"')) == [("GM607", "7:11", "sources[0].branch")]
+    assert problems(GOOD.replace("branch: main", f'branch: "{branch}"')) == [
+        ("GM607", "7:11", "sources[0].branch")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -167,20 +212,36 @@ def test_G04_options_and_line_breaks_in_urls(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://host/$TOKEN", "https://host/%24X", "https://host/~user/x", "~/x", "https://h/`id`", "https://h/;id"]
+    "url",
+    [
+        "https://host/$TOKEN",
+        "https://host/%24X",
+        "https://host/~user/x",
+        "~/x",
+        "https://h/`id`",
+        "https://h/;id",
+    ],
 )
 def test_G05_nothing_that_expands(url: str) -> None:
     assert url_problem(url, allow_insecure=True)
 
 
 @pytest.mark.parametrize(
-    "url", ["https://user:secretpw@host/x", "https://secretpw@host/x", "ssh://git:secretpw@host/x", "http://a:secretpw@h/"]
+    "url",
+    [
+        "https://user:secretpw@host/x",
+        "https://secretpw@host/x",
+        "ssh://git:secretpw@host/x",
+        "http://a:secretpw@h/",
+    ],
 )
 def test_G22_credentials_in_urls_are_refused_and_not_repeated(url: str) -> None:
     _, findings = load_config(GOOD.replace("https://git.example/mesh.git", url).encode(), "gitmesh.yaml", {})
     assert [d.code for d in findings] == ["GM607"]
     assert "secretpw" not in repr(findings)
-    _, broken = load_config(GOOD.replace("https://git.example/mesh.git", f"{url}: x").encode(), "gitmesh.yaml", {})
+    _, broken = load_config(
+        GOOD.replace("https://git.example/mesh.git", f"{url}: x").encode(), "gitmesh.yaml", {}
+    )
     assert [d.code for d in broken] == ["GM101"]
     assert "secretpw" not in repr(broken)
 
@@ -198,8 +259,16 @@ def test_a_forge_has_the_public_address_of_its_kind() -> None:
     assert findings == ()
     assert config is not None
     assert config.forge is not None
-    assert (config.forge.address, config.forge.token_file, config.forge.reviews) == ("https://gitlab.com", "token", True)
-    own, _ = load_config((GOOD + FORGE.replace("kind: gitlab", "kind: gitlab, url: https://git.example:8443/lab/")).encode(), "x", {})
+    assert (config.forge.address, config.forge.token_file, config.forge.reviews) == (
+        "https://gitlab.com",
+        "token",
+        True,
+    )
+    own, _ = load_config(
+        (GOOD + FORGE.replace("kind: gitlab", "kind: gitlab, url: https://git.example:8443/lab/")).encode(),
+        "x",
+        {},
+    )
     assert own is not None
     assert own.forge is not None
     assert own.forge.address == "https://git.example:8443/lab"
@@ -240,6 +309,8 @@ def test_mistakes_in_a_forge(old: str, new: str, field: str, words: str) -> None
 
 @pytest.mark.parametrize("url", ["https://user:secretpw@git.example", "https://secretpw@git.example"])
 def test_credentials_in_the_address_of_a_forge_are_not_repeated(url: str) -> None:
-    _, findings = load_config((GOOD + FORGE.replace("kind: gitlab", f"kind: gitlab, url: '{url}'")).encode(), "gitmesh.yaml", {})
+    _, findings = load_config(
+        (GOOD + FORGE.replace("kind: gitlab", f"kind: gitlab, url: '{url}'")).encode(), "gitmesh.yaml", {}
+    )
     assert [(d.code, "tokenFile" in d.message) for d in findings] == [("GM607", True)]
     assert "secretpw" not in repr(findings)

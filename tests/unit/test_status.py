@@ -39,7 +39,9 @@ def cluster(name: str = "east", **changes: Any) -> ClusterResult:
         facts=ClusterFacts(cluster=name, meshes=(Mesh(translator="istio", name="istio", version="1.30.3"),)),
         build=Build(cluster=name, manifests={KEY: manifest}),
         plan=Plan(cluster=name, changes=(change(Action.KEEP),)),
-        ledger=Ledger(instance="shop", sources={"policies": COMMIT}, entries={KEY: Entry(uid="u", commit=COMMIT)}),
+        ledger=Ledger(
+            instance="shop", sources={"policies": COMMIT}, entries={KEY: Entry(uid="u", commit=COMMIT)}
+        ),
     )
     return replace(result, **changes)
 
@@ -61,8 +63,13 @@ def report(*clusters: ClusterResult, **changes: Any) -> Report:
 
 def healed_report() -> tuple[Report, Report]:
     """A quiet report, and one in which a changed field was put right."""
-    update = change(Action.UPDATE, drift=True, fields=(FieldChange(path="spec.http[0].timeout", want="5s", live="9s"),))
-    healing = cluster(plan=Plan(cluster="east", changes=(update,)), outcomes=(Outcome(key=KEY, action=Action.UPDATE, ok=True),))
+    update = change(
+        Action.UPDATE, drift=True, fields=(FieldChange(path="spec.http[0].timeout", want="5s", live="9s"),)
+    )
+    healing = cluster(
+        plan=Plan(cluster="east", changes=(update,)),
+        outcomes=(Outcome(key=KEY, action=Action.UPDATE, ok=True),),
+    )
     return report(), report(healing)
 
 
@@ -132,10 +139,16 @@ class TestTree:
 
     def test_a_verdict_that_moved_moves_the_row_and_nothing_else(self) -> None:
         memo = StatusMemo()
-        waiting, accepted = (report(cluster(verdicts={KEY: (verdict, "")})) for verdict in (Verdict.UNKNOWN, Verdict.ACCEPTED))
+        waiting, accepted = (
+            report(cluster(verdicts={KEY: (verdict, "")})) for verdict in (Verdict.UNKNOWN, Verdict.ACCEPTED)
+        )
         before = status_tree(waiting, memo)
         after = status_tree(accepted, memo)
-        assert {path for path in before if before[path] != after[path]} == {"clusters/east.yaml", FILE, "status.yaml"}
+        assert {path for path in before if before[path] != after[path]} == {
+            "clusters/east.yaml",
+            FILE,
+            "status.yaml",
+        }
         assert after == status_tree(accepted)
 
     def test_status(self) -> None:
@@ -156,7 +169,11 @@ class TestTree:
 
     def test_drift_that_was_not_healed(self) -> None:
         field = FieldChange(path="spec.http[0].timeout", want="5s", live="9s", manager="kubectl")
-        seen = cluster(state=State.DRIFTED, plan=Plan(cluster="east", changes=(change(Action.UPDATE, fields=(field,)),)), observe_only=True)
+        seen = cluster(
+            state=State.DRIFTED,
+            plan=Plan(cluster="east", changes=(change(Action.UPDATE, fields=(field,)),)),
+            observe_only=True,
+        )
         assert read(report(seen), "clusters/east.yaml")["drift"] == [
             {
                 "object": "VirtualService shop/reviews",
@@ -170,20 +187,35 @@ class TestTree:
 
     def test_S12_a_finding_has_no_excerpt(self) -> None:
         said = replace(
-            finding("GM203", "not a duration", at=Location(source="policies", path="a.yaml", line=3, column=9)), excerpt="hunter2"
+            finding(
+                "GM203", "not a duration", at=Location(source="policies", path="a.yaml", line=3, column=9)
+            ),
+            excerpt="hunter2",
         )
         tree = status_tree(report(diagnostics=(said,)))
         assert not any(b"hunter2" in content for content in tree.values())
         [row] = read(report(diagnostics=(said,)), "findings.yaml")["findings"]
-        assert (row["code"], row["severity"], row["file"], row["line"], row["column"]) == ("GM203", "error", "a.yaml", 3, 9)
+        assert (row["code"], row["severity"], row["file"], row["line"], row["column"]) == (
+            "GM203",
+            "error",
+            "a.yaml",
+            3,
+            9,
+        )
 
     def test_what_others_say_of_a_lasting_fault_is_no_change(self) -> None:
-        first, then = (report(diagnostics=(finding("GM601", "HTTP 503", detail=f"request {number}"),)) for number in (1, 2))
+        first, then = (
+            report(diagnostics=(finding("GM601", "HTTP 503", detail=f"request {number}"),))
+            for number in (1, 2)
+        )
         assert status_tree(first) == status_tree(then)
         assert message(first) == message(then)
         assert not any(b"request" in content for content in status_tree(first).values())
 
-    @pytest.mark.parametrize("policy", ["TrafficPolicy/../../x", "TrafficPolicy/shop/a b", "Evil/shop/a", "TrafficPolicy/shop/x/y", "x"])
+    @pytest.mark.parametrize(
+        "policy",
+        ["TrafficPolicy/../../x", "TrafficPolicy/shop/a b", "Evil/shop/a", "TrafficPolicy/shop/x/y", "x"],
+    )
     def test_a_name_that_is_no_name_is_no_path(self, policy: str) -> None:
         tree = status_tree(report(diagnostics=(finding("GM203", "bad", policy=policy),)))
         assert [path for path in tree if path.startswith("policies/")] == [FILE]
@@ -195,11 +227,17 @@ class TestTree:
             assert dict(status_tree(given, memo)) == dict(status_tree(given))
 
     @pytest.mark.parametrize(
-        ("pods", "bare", "is_shown"), [(9, 0, False), (3, 0, False), (0, 0, True), (9, 1, True)], ids=["more", "same", "none", "bare"]
+        ("pods", "bare", "is_shown"),
+        [(9, 0, False), (3, 0, False), (0, 0, True), (9, 1, True)],
+        ids=["more", "same", "none", "bare"],
     )
-    def test_facts_stay_as_they_are_until_they_mean_something_else(self, pods: int, bare: int, is_shown: bool) -> None:
+    def test_facts_stay_as_they_are_until_they_mean_something_else(
+        self, pods: int, bare: int, is_shown: bool
+    ) -> None:
         def seen(pods: int, bare: int) -> Report:
-            one = Workload(kind="Deployment", namespace="shop", name="reviews", mesh="istio", pods=pods, bare=bare)
+            one = Workload(
+                kind="Deployment", namespace="shop", name="reviews", mesh="istio", pods=pods, bare=bare
+            )
             return report(replace(cluster("east"), facts=ClusterFacts(cluster="east", workloads=(one,))))
 
         memo = StatusMemo()
@@ -210,7 +248,9 @@ class TestTree:
 
     @pytest.mark.parametrize("more", [0, 7])
     def test_of_very_many_findings_the_foremost_are_listed_and_the_others_counted(self, more: int) -> None:
-        doubts = [finding("GM209", f"doubt {number}", cluster="east") for number in range(MOST_FINDINGS - 1 + more)]
+        doubts = [
+            finding("GM209", f"doubt {number}", cluster="east") for number in range(MOST_FINDINGS - 1 + more)
+        ]
         bad = finding("GM601", "the one error", cluster="west")
         given = report(diagnostics=(*doubts, bad))
         document = read(given, "findings.yaml")
@@ -265,47 +305,77 @@ class TestStates:
         ],
     )
     def test_from_findings(self, code: str, where: str, state: State) -> None:
-        given = report(cluster("east"), cluster("west"), diagnostics=(finding(code, "x", policy=ID, cluster=where),))
+        given = report(
+            cluster("east"), cluster("west"), diagnostics=(finding(code, "x", policy=ID, cluster=where),)
+        )
         assert read(given, FILE)["clusters"]["east"]["state"] == state.value
 
     def test_a_policy_without_objects_is_shown_where_findings_name_it(self) -> None:
         empty = cluster(build=Build(cluster="east", manifests={}))
         assert read(report(empty), FILE)["clusters"] == {}
-        held = read(report(empty, diagnostics=(finding("GM208", "no service", policy=ID, cluster="east"),)), FILE)
+        held = read(
+            report(empty, diagnostics=(finding("GM208", "no service", policy=ID, cluster="east"),)), FILE
+        )
         assert held["clusters"] == {"east": {"state": "Pending", "objects": [], "findings": ["GM208"]}}
         assert held["state"] == "Pending"
 
     def test_a_policy_that_exists_in_the_refused_tip_only(self) -> None:
-        said = finding("GM203", "bad", policy="AccessPolicy/shop/new", at=Location(source="policies", path="b.yaml", line=4))
+        said = finding(
+            "GM203",
+            "bad",
+            policy="AccessPolicy/shop/new",
+            at=Location(source="policies", path="b.yaml", line=4),
+        )
         given = report(
-            diagnostics=(said,), sources={"policies": SourceResult(name="policies", seen="b" * 40, accepted=COMMIT, refused=True)}
+            diagnostics=(said,),
+            sources={"policies": SourceResult(name="policies", seen="b" * 40, accepted=COMMIT, refused=True)},
         )
         assert read(given, "policies/AccessPolicy/shop/new.yaml")["state"] == "Invalid"
-        assert read(given, "status.yaml")["sources"]["policies"] == {"seen": {"commit": "b" * 40, "state": "Invalid"}, "lastGood": COMMIT}
+        assert read(given, "status.yaml")["sources"]["policies"] == {
+            "seen": {"commit": "b" * 40, "state": "Invalid"},
+            "lastGood": COMMIT,
+        }
 
     @pytest.mark.parametrize(
         ("result", "codes", "state"),
         [
-            (SourceResult(name="policies", accepted=COMMIT, unavailable=True, refused=True), (), "Unreachable"),
+            (
+                SourceResult(name="policies", accepted=COMMIT, unavailable=True, refused=True),
+                (),
+                "Unreachable",
+            ),
             (SourceResult(name="policies", seen="b" * 40, accepted=COMMIT, refused=True), ("GM602",), "Held"),
         ],
     )
     def test_source(self, result: SourceResult, codes: tuple[str, ...], state: str) -> None:
         said = tuple(finding(code, "x", at=Location(source="policies", path="policies")) for code in codes)
-        assert read(report(sources={"policies": result}, diagnostics=said), "status.yaml")["sources"]["policies"]["seen"]["state"] == state
+        assert (
+            read(report(sources={"policies": result}, diagnostics=said), "status.yaml")["sources"][
+                "policies"
+            ]["seen"]["state"]
+            == state
+        )
 
 
 class TestMessage:
     def test_template(self) -> None:
-        given = report(cluster("east"), cluster("west", state=State.FAILED), diagnostics=(finding("GM507", "x"),))
+        given = report(
+            cluster("east"), cluster("west", state=State.FAILED), diagnostics=(finding("GM507", "x"),)
+        )
         text = message(given)
-        assert text == f"gitmesh shop: {COMMIT[:12]} 1/2 clusters synced, 1 finding [skip ci]\n\nGitMesh-Source: {COMMIT}\n"
+        assert (
+            text == f"gitmesh shop: {COMMIT[:12]} 1/2 clusters synced, 1 finding [skip ci]\n\nGitMesh-Source:"
+            f" {COMMIT}\n"
+        )
 
     def test_heals_are_named(self) -> None:
         quiet, healing = healed_report()
         assert heals(quiet) == ()
         assert heals(healing) == ("healed east VirtualService/shop/reviews: spec.http[0].timeout",)
-        assert "\n\nhealed east VirtualService/shop/reviews: spec.http[0].timeout\n\nGitMesh-Source: " in message(healing, heals(healing))
+        assert (
+            "\n\nhealed east VirtualService/shop/reviews: spec.http[0].timeout\n\nGitMesh-Source: "
+            in message(healing, heals(healing))
+        )
 
     def test_a_failed_or_ordinary_write_is_no_heal(self) -> None:
         _, healing = healed_report()
@@ -318,6 +388,11 @@ class TestMessage:
         evil = "x\n\nSigned-off-by: x"
         key = KEY._replace(name=evil)
         update = replace(change(Action.UPDATE, drift=True, fields=(FieldChange(path=evil),)), key=key)
-        given = report(cluster(plan=Plan(cluster="east", changes=(update,)), outcomes=(Outcome(key=key, action=Action.UPDATE, ok=True),)))
+        given = report(
+            cluster(
+                plan=Plan(cluster="east", changes=(update,)),
+                outcomes=(Outcome(key=key, action=Action.UPDATE, ok=True),),
+            )
+        )
         [line] = heals(given)
         assert line == "healed east VirtualService/shop/(name not shown): (field not shown)"

@@ -41,7 +41,9 @@ def test_every_file_that_is_written_is_recognised() -> None:
     assert all(may_be_ours(path) and is_ours(path, tree[path]) for path in in_folders)
 
 
-@pytest.mark.parametrize("path", ["notes.txt", "clusters/east.md", "clusters", "docs/clusters/east.yaml", "Policies/a.yaml"])
+@pytest.mark.parametrize(
+    "path", ["notes.txt", "clusters/east.md", "clusters", "docs/clusters/east.yaml", "Policies/a.yaml"]
+)
 def test_a_path_of_people(path: str) -> None:
     assert not may_be_ours(path)
 

@@ -1,4 +1,6 @@
-"""`tls` other than the mesh's own towards pods that take nothing else: a finding at its line, and `can` says so."""
+"""`tls` other than the mesh's own towards pods that take nothing else: a finding at its line, and `can` says
+so.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,10 @@ def test_what_every_pod_of_a_named_destination_refuses_is_an_error_and_held(mode
     [
         (traffic("plain", BROAD, tls={"mode": "Disable"}), shop()),
         (traffic("plain", tls={"mode": "Mutual", **FILES}), shop()),
-        (traffic("plain", tls={"mode": "Disable"}), shop("east", workload("old", labels={"app": "reviews"}, mesh=""))),
+        (
+            traffic("plain", tls={"mode": "Disable"}),
+            shop("east", workload("old", labels={"app": "reviews"}, mesh="")),
+        ),
         (
             traffic("plain", tls={"mode": "Disable"}),
             facts("east", service(), workload(), workload("v2", labels={"app": "reviews"}, bare=1)),
@@ -59,7 +64,9 @@ def test_what_every_pod_of_a_named_destination_refuses_is_an_error_and_held(mode
 )
 def test_what_some_may_take_is_a_warning(one: Policy, of: ClusterFacts) -> None:
     resolution = resolved(one, mesh(), of=of)
-    assert {(finding.is_error, finding.policy) for finding in said(resolution)} == {(False, "TrafficPolicy/shop/plain")}
+    assert {(finding.is_error, finding.policy) for finding in said(resolution)} == {
+        (False, "TrafficPolicy/shop/plain")
+    }
     assert not resolution.held["east"]
 
 
@@ -89,13 +96,16 @@ def test_it_is_told_when_the_mesh_becomes_strict_and_forgotten_when_it_does_not(
     memo: dict[Any, Any] = {}
     plain = traffic("plain", tls={"mode": "Disable"})
     found = [
-        len(said(resolve([plain, mesh(mode)], {"east": shop()}, {"east": {}}, memo))) for mode in ("Permissive", "Strict", "Permissive")
+        len(said(resolve([plain, mesh(mode)], {"east": shop()}, {"east": {}}, memo)))
+        for mode in ("Permissive", "Strict", "Permissive")
     ]
     assert found == [0, 1, 0]
 
 
 def ruling(*policies: Policy, **request: Any) -> Ruling:
-    found = can(asked(**request), known(policies, shop(service_accounts=frozenset({("shop", "web")})))["east"])
+    found = can(
+        asked(**request), known(policies, shop(service_accounts=frozenset({("shop", "web")})))["east"]
+    )
     [(_, _, ruling)] = found.pods
     return ruling
 
@@ -112,7 +122,9 @@ def test_can_says_that_the_connection_is_refused_also_where_it_is_held_for_that(
     assert ruling(plain, mesh(), allow).answer.value == "Denied"
 
 
-def test_of_a_destination_whose_routing_is_held_for_other_errors_too_nothing_is_said_of_its_connections() -> None:
+def test_of_a_destination_whose_routing_is_held_for_other_errors_too_nothing_is_said_of_its_connections() -> (
+    None
+):
     plain = traffic("plain", tls={"mode": "Disable"}, timeout="1s")
     assert ruling(plain, mesh(), traffic("other", timeout="2s")).basis.value != "Mtls"
 

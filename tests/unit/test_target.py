@@ -29,7 +29,9 @@ class Branch(History):
         return descends(tip, ancestor)
 
 
-def known(branch: Branch, *commits: str, mine: str = "", seen: bool = True, allow_rewind: bool = False) -> Proven:
+def known(
+    branch: Branch, *commits: str, mine: str = "", seen: bool = True, allow_rewind: bool = False
+) -> Proven:
     return evidence(branch, ledgers(*commits), mine, seen=seen, allow_rewind=allow_rewind)
 
 

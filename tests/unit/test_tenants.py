@@ -1,5 +1,5 @@
-"""What a tenant does in a namespace of its own, or whoever may write one cluster, brings about nothing mesh-wide and nothing elsewhere
-(docs/security.md). Each of these did."""
+"""What a tenant does in a namespace of its own, or whoever may write one cluster, brings about nothing
+mesh-wide and nothing elsewhere (docs/security.md). Each of these did."""
 
 from __future__ import annotations
 
@@ -10,7 +10,21 @@ import pytest
 import yaml
 
 from gitmesh.model.report import State
-from tests.folders import AUTHORIZATION, Body, Folders, allow, app, codes, deny, istiod, mesh_config, said, service, thing, virtual_mesh
+from tests.folders import (
+    AUTHORIZATION,
+    Body,
+    Folders,
+    allow,
+    app,
+    codes,
+    deny,
+    istiod,
+    mesh_config,
+    said,
+    service,
+    thing,
+    virtual_mesh,
+)
 
 DEFAULT_DENY = f"istio-system/{AUTHORIZATION}/gitmesh-default-deny.yaml"
 STRICT = "istio-system/peerauthentication.security.istio.io/default.yaml"
@@ -20,23 +34,51 @@ OPENER = f"evil/{AUTHORIZATION}/g-istio-gitmesh-gateway.yaml"
 def gateway() -> list[Body]:
     """A programmed Gateway with its pods, in the tenant's namespace."""
     conditions = [{"type": "Programmed", "status": "True"}]
-    owner = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "name": "g", "uid": "g", "controller": True}
+    owner = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "name": "g",
+        "uid": "g",
+        "controller": True,
+    }
     labels = {"gateway.networking.k8s.io/gateway-name": "g"}
     named = thing(
-        "Gateway", "g", "evil", "gateway.networking.k8s.io/v1", spec={"gatewayClassName": "istio"}, status={"conditions": conditions}
+        "Gateway",
+        "g",
+        "evil",
+        "gateway.networking.k8s.io/v1",
+        spec={"gatewayClassName": "istio"},
+        status={"conditions": conditions},
     )
     spec: Body = {
-        "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "istio-proxy", "args": ["proxy", "router"]}]}}
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "istio-proxy", "args": ["proxy", "router"]}]},
+        }
     }
     deployment = thing("Deployment", "g-istio", "evil", "apps/v1", labels, spec=spec)
     deployment["metadata"]["ownerReferences"] = [owner]
-    owned = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "g-istio-1", "uid": "r", "controller": True}
+    owned = {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "name": "g-istio-1",
+        "uid": "r",
+        "controller": True,
+    }
     replicas = thing("ReplicaSet", "g-istio-1", "evil", "apps/v1")
     replicas["metadata"]["ownerReferences"] = [{**owned, "kind": "Deployment", "name": "g-istio"}]
     pod = app("g-istio", "evil", pod="g-istio-1-x", labels=labels)
-    pod["spec"]["containers"] = [{"name": "istio-proxy", "image": "docker.io/istio/proxyv2:1.30.3", "args": ["proxy", "router"]}]
+    pod["spec"]["containers"] = [
+        {"name": "istio-proxy", "image": "docker.io/istio/proxyv2:1.30.3", "args": ["proxy", "router"]}
+    ]
     pod["metadata"]["ownerReferences"] = [owned]
-    return [thing("Namespace", "evil", labels={"istio-injection": "enabled"}), named, deployment, replicas, pod]
+    return [
+        thing("Namespace", "evil", labels={"istio-injection": "enabled"}),
+        named,
+        deployment,
+        replicas,
+        pod,
+    ]
 
 
 @pytest.fixture
@@ -46,8 +88,12 @@ def world(tmp_path: Path) -> Folders:
     own["metadata"]["namespace"] = "evil"
     for name in made.names:
         made.put(name, "gateway", *gateway())
-        made.put(name, "own", service("own", "evil"), app("own", "evil"), thing("ServiceAccount", "own", "evil"))
-    made.commit(own, allow("web-api", "api", "web"), virtual_mesh(accessDefault="Deny", mtls={"mode": "Strict"}))
+        made.put(
+            name, "own", service("own", "evil"), app("own", "evil"), thing("ServiceAccount", "own", "evil")
+        )
+    made.commit(
+        own, allow("web-api", "api", "web"), virtual_mesh(accessDefault="Deny", mtls={"mode": "Strict"})
+    )
     made.settle()
     assert {DEFAULT_DENY, STRICT, OPENER} <= made.live("east").keys()
     return made
@@ -91,10 +137,17 @@ def test_an_opener_that_cannot_be_written_keeps_no_default_deny_away(world: Fold
     assert all((world.root / "east" / path).is_file() for path in (DEFAULT_DENY, STRICT))
 
 
-def test_a_pod_that_keeps_a_revision_from_being_forgotten_keeps_no_grant_and_nothing_that_others_share(tmp_path: Path) -> None:
+def test_a_pod_that_keeps_a_revision_from_being_forgotten_keeps_no_grant_and_nothing_that_others_share(
+    tmp_path: Path,
+) -> None:
     made = Folders(tmp_path)
     made.put("east", "istiod", istiod(), istiod(revision="old"))
-    made.put("east", "mesh", mesh_config(trustDomain="east.example"), mesh_config(revision="old", trustDomain="east.example"))
+    made.put(
+        "east",
+        "mesh",
+        mesh_config(trustDomain="east.example"),
+        mesh_config(revision="old", trustDomain="east.example"),
+    )
     every = virtual_mesh(accessDefault="Deny", mtls={"mode": "Strict"})
     made.commit(allow("web-api", "api", "web"), every)
     made.settle()
@@ -105,7 +158,9 @@ def test_a_pod_that_keeps_a_revision_from_being_forgotten_keeps_no_grant_and_not
     report = made.settle()
     assert "GM507" in codes(report)
     assert STRICT in made.live("east")
-    assert f"shop/{AUTHORIZATION}/api-allow.yaml" not in made.live("east"), "a grant that Git withdrew is withdrawn"
+    assert f"shop/{AUTHORIZATION}/api-allow.yaml" not in made.live("east"), (
+        "a grant that Git withdrew is withdrawn"
+    )
 
 
 def test_one_ledger_does_not_say_who_the_callers_of_another_cluster_are(tmp_path: Path) -> None:
@@ -142,7 +197,9 @@ def test_no_pod_is_hidden_by_what_it_says_of_its_owner(tmp_path: Path) -> None:
     made.commit(allow("web-api", "api", "web"))
     made.put("east", "services", service("web"), service("api"), service("db"))
     odd = app("api", pod="api-9", ports={"http": 8080})
-    odd["metadata"]["ownerReferences"] = [{"apiVersion": "x/v1", "kind": "Foo", "name": "API_x", "uid": "u", "controller": True}]
+    odd["metadata"]["ownerReferences"] = [
+        {"apiVersion": "x/v1", "kind": "Foo", "name": "API_x", "uid": "u", "controller": True}
+    ]
     made.put("east", "odd", odd)
     assert codes(made.settle()) == []
     assert ("shop", "api-9") in {(one.namespace, one.name) for one in facts(made)}
@@ -167,7 +224,9 @@ def test_an_interface_that_the_proxy_leaves_out_guards_nothing(tmp_path: Path, w
     if where == "annotations":
         pod["metadata"]["annotations"] = {"traffic.sidecar.istio.io/excludeInterfaces": "eth0"}
     else:
-        pod["spec"]["initContainers"] = [{"name": "istio-init", "image": "proxyv2", "args": ["istio-iptables", "-b", "*", "-c", "eth0"]}]
+        pod["spec"]["initContainers"] = [
+            {"name": "istio-init", "image": "proxyv2", "args": ["istio-iptables", "-b", "*", "-c", "eth0"]}
+        ]
     made.put("east", "pods", app("web"), pod, app("db"))
     made.commit(deny("no", "api", "web"))
     report = made.run()
@@ -181,7 +240,13 @@ def test_runs_of_a_cron_job_are_one_workload(tmp_path: Path) -> None:
     for minute in ("28391055", "28391056"):
         pod = app("api", pod=f"sweep-{minute}-x")
         pod["metadata"]["ownerReferences"] = [
-            {"apiVersion": "batch/v1", "kind": "Job", "name": f"sweep-{minute}", "uid": minute, "controller": True}
+            {
+                "apiVersion": "batch/v1",
+                "kind": "Job",
+                "name": f"sweep-{minute}",
+                "uid": minute,
+                "controller": True,
+            }
         ]
         made.put("east", "job", pod)
         names |= {(one.kind, one.name) for one in facts(made) if one.name.startswith("sweep")}

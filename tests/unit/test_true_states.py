@@ -40,7 +40,12 @@ def test_a_deny_that_waits_for_another_policys_fault_is_held_and_says_so(world: 
 
 
 def test_a_deny_beside_an_error_in_routing_is_written_and_synced(world: Folders) -> None:
-    wrong = document("TrafficPolicy", "wrong", destinations=[{"name": "db"}], split=[{"weight": 1, "destination": {"name": "nowhere"}}])
+    wrong = document(
+        "TrafficPolicy",
+        "wrong",
+        destinations=[{"name": "db"}],
+        split=[{"weight": 1, "destination": {"name": "nowhere"}}],
+    )
     world.commit(wrong, NO_WEB)
     report = world.settle()
     assert DENY in world.live("east")
@@ -48,8 +53,13 @@ def test_a_deny_beside_an_error_in_routing_is_written_and_synced(world: Folders)
     assert state(report, "TrafficPolicy/shop/wrong") is not State.SYNCED
 
 
-@pytest.mark.parametrize("field", [{"sources": [{"serviceAccounts": ["web"]}]}, {"destinations": [{"name": "db"}, {"name": "nowhere"}]}])
-def test_no_error_in_a_routing_policy_keeps_a_deny_from_being_written(world: Folders, field: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "field",
+    [{"sources": [{"serviceAccounts": ["web"]}]}, {"destinations": [{"name": "db"}, {"name": "nowhere"}]}],
+)
+def test_no_error_in_a_routing_policy_keeps_a_deny_from_being_written(
+    world: Folders, field: dict[str, object]
+) -> None:
     given = {"destinations": [{"name": "db"}], "timeout": "5s", **field}
     world.commit(document("TrafficPolicy", "wrong", **given), NO_WEB, allow("db", "db", "api"))
     world.settle()
@@ -57,7 +67,10 @@ def test_no_error_in_a_routing_policy_keeps_a_deny_from_being_written(world: Fol
 
 
 def test_held_access_keeps_no_route_from_being_written(world: Folders) -> None:
-    world.commit(document("TrafficPolicy", "slow", destinations=[{"name": "db"}], timeout="5s"), allow("stranger", "db", "nobody"))
+    world.commit(
+        document("TrafficPolicy", "slow", destinations=[{"name": "db"}], timeout="5s"),
+        allow("stranger", "db", "nobody"),
+    )
     world.settle()
     assert "shop/virtualservice.networking.istio.io/db.yaml" in world.live("east")
 
@@ -76,7 +89,9 @@ def test_a_refused_commit_is_what_the_message_is_about(world: Folders) -> None:
     good = world.sources[0].tip
     assert message(report).startswith(f"gitmesh shop: {good[:12]} 2/2 clusters synced, 0 findings")
     bad = world.sources[0].commit("kind: [", good=False)
-    assert message(world.run()).startswith(f"gitmesh shop: refused {bad[:12]}; 2/2 at {good[:12]}, 2 findings")
+    assert message(world.run()).startswith(
+        f"gitmesh shop: refused {bad[:12]}; 2/2 at {good[:12]}, 2 findings"
+    )
 
 
 def test_without_anything_in_force_the_message_says_so(world: Folders) -> None:
@@ -122,7 +137,9 @@ def test_a_strangers_object_in_the_place_of_a_guard_is_never_synced(world: Folde
     assert state(report, "AccessPolicy/shop/no-web") is State.HELD
 
 
-def test_a_fight_over_a_guard_is_one_status_commit_at_its_beginning_and_one_at_its_end(tmp_path: Path) -> None:
+def test_a_fight_over_a_guard_is_one_status_commit_at_its_beginning_and_one_at_its_end(
+    tmp_path: Path,
+) -> None:
     world = Folders(tmp_path, ("east",))
     world.commit(NO_WEB)
     world.settle()

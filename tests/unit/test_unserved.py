@@ -1,4 +1,6 @@
-"""What decides who may call pods stays while they run, though a list comes back without their Service (design law 3)."""
+"""What decides who may call pods stays while they run, though a list comes back without their Service (design
+law 3).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,10 @@ import pytest
 from gitmesh.model.report import State
 from tests.folders import AUTHORIZATION, Folders, app, codes, deny, said, service
 
-EVERYBODYS = {**deny("no-web", "db", "web"), "spec": {**deny("no-web", "db", "web")["spec"], "destinations": [{"namespaces": ["shop"]}]}}
+EVERYBODYS = {
+    **deny("no-web", "db", "web"),
+    "spec": {**deny("no-web", "db", "web")["spec"], "destinations": [{"namespaces": ["shop"]}]},
+}
 
 
 @pytest.fixture

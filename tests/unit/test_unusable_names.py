@@ -42,7 +42,9 @@ def said(*known: ClusterFacts) -> list[str]:
 @pytest.mark.parametrize("name", BAD)
 def test_a_service_and_a_namespace_are_named_by_dns_labels(name: str) -> None:
     fine = with_digest(facts("east", service()))
-    known = with_digest(facts("east", service(), service(name), service("x", namespace=name), namespaces={name: {}}))
+    known = with_digest(
+        facts("east", service(), service(name), service("x", namespace=name), namespaces={name: {}})
+    )
     assert [one.name for one in known.services] == ["reviews"]
     assert name not in known.namespaces
     assert len(known.unusable) == 3
@@ -54,7 +56,11 @@ def test_a_service_and_a_namespace_are_named_by_dns_labels(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in BAD if name not in ("a" * 64, "a.b")])
 def test_workloads_and_accounts_are_named_by_dns_subdomains(name: str) -> None:
     accounts = frozenset({("shop", name), ("shop", "web")})
-    gateways = workload(name, gateway=True), workload("gate", namespace=name, gateway=True), workload("v1", service_account=name)
+    gateways = (
+        workload(name, gateway=True),
+        workload("gate", namespace=name, gateway=True),
+        workload("v1", service_account=name),
+    )
     known = with_digest(facts("east", workload("web.v1"), *gateways, service_accounts=accounts))
     assert [one.name for one in known.workloads] == ["web.v1"]
     assert known.service_accounts == {("shop", "web")}
@@ -80,7 +86,9 @@ def test_what_was_left_out_is_part_of_saved_facts() -> None:
     assert facts_digest(known) == known.digest
 
 
-@pytest.mark.parametrize(("namespace", "revision"), [("../../x", "default"), ("Big Apple", "default"), ("shop", "../../x")])
+@pytest.mark.parametrize(
+    ("namespace", "revision"), [("../../x", "default"), ("Big Apple", "default"), ("shop", "../../x")]
+)
 def test_a_control_plane_with_such_a_name_is_none_and_asks_for_nothing(namespace: str, revision: str) -> None:
     labels = {"app": "istiod", "istio.io/rev": revision}
     metadata = {"name": "istiod", "namespace": namespace, "labels": labels}
@@ -88,13 +96,20 @@ def test_a_control_plane_with_such_a_name_is_none_and_asks_for_nothing(namespace
     row = Reducer(translators).reduce({**CONTROL_PLANE, "metadata": metadata})
     assert row is not None
     assert not wanted_configmaps([row], translators, {"istio": [namespace]})
-    assert bool(assemble("east", {}, [row], translators, homes={"istio": [namespace]}).meshes) == is_label(namespace)
+    assert bool(assemble("east", {}, [row], translators, homes={"istio": [namespace]}).meshes) == is_label(
+        namespace
+    )
 
 
 def test_a_cluster_with_such_names_works_on(tmp_path: Path) -> None:
     ports = {"ports": [{"port": 80, "name": "http"}]}
     objects = [
-        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": ports}
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": ports,
+        }
         for name, namespace in (("reviews", "shop"), ("../../x", "shop"), ("x", "Big Apple"))
     ]
     (tmp_path / "objects.yaml").write_text(yaml.safe_dump_all([*objects, CONTROL_PLANE]))
@@ -104,7 +119,15 @@ def test_a_cluster_with_such_names_works_on(tmp_path: Path) -> None:
     translators = load_translators()
     cluster = DirectoryCluster("east", tmp_path, list(translators.values()))
     given = Options(instance="shop", clusters={"east": {}})
-    report = run([history], LocalFleet([cluster]), translators, until=Stage.APPLY, options=given, memo=Memo(), clock=lambda: 0.0)
+    report = run(
+        [history],
+        LocalFleet([cluster]),
+        translators,
+        until=Stage.APPLY,
+        options=given,
+        memo=Memo(),
+        clock=lambda: 0.0,
+    )
     assert [d.code for d in report.diagnostics] == ["GM508", "GM508"]
     assert report.clusters["east"].state is State.SYNCED
     assert [path.name for path in sorted(tmp_path.glob("shop/virtualservice*/*.yaml"))] == ["reviews.yaml"]
@@ -112,7 +135,13 @@ def test_a_cluster_with_such_names_works_on(tmp_path: Path) -> None:
 
 def meshes(*roots: str) -> Sequence[Mesh]:
     return [
-        Mesh(translator="istio", name=f"istio-{n}", namespace="istio-system", root_namespace=root, trust_domain="t")
+        Mesh(
+            translator="istio",
+            name=f"istio-{n}",
+            namespace="istio-system",
+            root_namespace=root,
+            trust_domain="t",
+        )
         for n, root in enumerate(roots)
     ]
 
@@ -124,9 +153,17 @@ def test_a_root_namespace_that_cannot_exist_holds_that_mesh_and_nothing_else(roo
     one = [owner, access("a", sources=[{"namespaces": ["shop"]}]), traffic("t", timeout="1s")]
     resolution = resolve(one, {"east": known}, {"east": {}})
     assert resolution.held["east"] == (UnitKey(kind="Mesh", namespace="", name="istio-0"),)
-    assert [(unit.key.kind, unit.key.name) for unit in resolution.units["east"]] == [("Destination", "reviews"), ("Mesh", "istio-1")]
+    assert [(unit.key.kind, unit.key.name) for unit in resolution.units["east"]] == [
+        ("Destination", "reviews"),
+        ("Mesh", "istio-1"),
+    ]
     [finding] = [d for d in resolution.diagnostics if d.code == "GM508"]
-    assert (finding.is_error, finding.mesh, finding.field, repr(root) in finding.message) == (True, "istio-0", "spec.meshes[0]", True)
+    assert (finding.is_error, finding.mesh, finding.field, repr(root) in finding.message) == (
+        True,
+        "istio-0",
+        "spec.meshes[0]",
+        True,
+    )
 
 
 def test_a_mesh_that_says_no_root_namespace_is_not_held() -> None:

@@ -1,4 +1,6 @@
-"""Verdicts of a cycle: refusals, warnings, what the mesh says of live objects, and how silence becomes consent."""
+"""Verdicts of a cycle: refusals, warnings, what the mesh says of live objects, and how silence becomes
+consent.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def live(key: ObjectKey, **more: Any) -> Live:
 def manifest(key: ObjectKey) -> Manifest:
     policy = f"TrafficPolicy/shop/{key.name}"
     fields = {"spec": Origin(at=AT, policy=policy, field="spec.timeout")}
-    return Manifest(key=key, version="v1", phase=Phase.ROUTE, body=b"{}", digest="d", policies=(policy,), fields=fields)
+    return Manifest(
+        key=key, version="v1", phase=Phase.ROUTE, body=b"{}", digest="d", policies=(policy,), fields=fields
+    )
 
 
 def change(action: Action, key: ObjectKey, **more: Any) -> Change:
@@ -62,7 +66,11 @@ def evidence(
     """Wanted objects that are live as they should be, unless told otherwise."""
     there = [live(key) for key in keys] if lives is None else lives
     return Evidence(
-        built=Build(cluster="east", manifests={key: manifest(key) for key in keys}, meshes=(Mesh(translator="fake", name="fake"),)),
+        built=Build(
+            cluster="east",
+            manifests={key: manifest(key) for key in keys},
+            meshes=(Mesh(translator="fake", name="fake"),),
+        ),
         observed=Observed(cluster="east", live={one.key: one for one in there}),
         plan=Plan(cluster="east", changes=tuple(change(Action.KEEP, one.key) for one in there)),
         outcomes=tuple(outcomes),
@@ -70,19 +78,29 @@ def evidence(
     )
 
 
-def judged(given: Evidence, mouth: Mouth | None = None, now: float | None = WRITTEN, memo: dict[Any, Any] | None = None) -> Verdicts:
-    return verdicts(given, {"fake": mouth or Mouth()}, None if now is None else lambda: now, {} if memo is None else memo)
+def judged(
+    given: Evidence,
+    mouth: Mouth | None = None,
+    now: float | None = WRITTEN,
+    memo: dict[Any, Any] | None = None,
+) -> Verdicts:
+    return verdicts(
+        given, {"fake": mouth or Mouth()}, None if now is None else lambda: now, {} if memo is None else memo
+    )
 
 
 def outcome(key: ObjectKey, **more: Any) -> Outcome:
-    return Outcome(**{"key": key, "action": Action.UPDATE, "ok": False, "code": "GM505", "message": "denied", **more})
+    return Outcome(
+        **{"key": key, "action": Action.UPDATE, "ok": False, "code": "GM505", "message": "denied", **more}
+    )
 
 
 # --- silence
 
 
 @pytest.mark.parametrize(
-    ("now", "verdict"), [(WRITTEN, Verdict.UNKNOWN), (WRITTEN + 19.9, Verdict.UNKNOWN), (WRITTEN + 20, Verdict.ACCEPTED)]
+    ("now", "verdict"),
+    [(WRITTEN, Verdict.UNKNOWN), (WRITTEN + 19.9, Verdict.UNKNOWN), (WRITTEN + 20, Verdict.ACCEPTED)],
 )
 def test_silence_becomes_consent_after_a_while(now: float, verdict: Verdict) -> None:
     assert judged(evidence(ONE), now=now).of == {ONE: (verdict, "")}
@@ -93,7 +111,9 @@ def test_silence_of_a_mesh_that_would_not_object_never_does() -> None:
 
 
 def test_silence_on_an_object_of_unknown_age_never_does() -> None:
-    assert judged(evidence(ONE, lives=[live(ONE, written=0.0)]), now=WRITTEN + 1e6).of[ONE][0] is Verdict.UNKNOWN
+    assert (
+        judged(evidence(ONE, lives=[live(ONE, written=0.0)]), now=WRITTEN + 1e6).of[ONE][0] is Verdict.UNKNOWN
+    )
 
 
 def test_a_process_that_starts_late_comes_to_the_same_answer() -> None:
@@ -105,7 +125,9 @@ def test_a_process_that_starts_late_comes_to_the_same_answer() -> None:
 
 
 def test_where_nothing_runs_nobody_says_anything() -> None:
-    assert judged(evidence(ONE, outcomes=[outcome(ONE)]), now=None) == Verdicts(of={}, findings=(), due=float("inf"))
+    assert judged(evidence(ONE, outcomes=[outcome(ONE)]), now=None) == Verdicts(
+        of={}, findings=(), due=float("inf")
+    )
 
 
 # --- what the mesh says
@@ -113,7 +135,9 @@ def test_where_nothing_runs_nobody_says_anything() -> None:
 
 @pytest.mark.parametrize(("verdict", "code"), [(Verdict.REJECTED, "GM511"), (Verdict.WARNED, "GM512")])
 def test_words_of_the_mesh_are_a_finding_at_the_policys_line(verdict: Verdict, code: str) -> None:
-    found = judged(evidence(ONE), Mouth(one=Heard(verdict=verdict, reason="IST0101", text="no such host, request 4711")))
+    found = judged(
+        evidence(ONE), Mouth(one=Heard(verdict=verdict, reason="IST0101", text="no such host, request 4711"))
+    )
     (said,) = found.findings
     assert found.of == {ONE: (verdict, "no such host, request 4711")}
     assert (said.code, said.at, said.policy, said.cluster) == (code, AT, "TrafficPolicy/shop/one", "east")
@@ -123,7 +147,9 @@ def test_words_of_the_mesh_are_a_finding_at_the_policys_line(verdict: Verdict, c
 
 @pytest.mark.parametrize("verdict", [Verdict.REJECTED, Verdict.WARNED])
 def test_words_that_differ_each_time_make_no_other_finding(verdict: Verdict) -> None:
-    """Neither for a mesh that names a code nor for one that has words alone; another code is another finding."""
+    """Neither for a mesh that names a code nor for one that has words alone; another code is another
+    finding.
+    """
 
     def said(reason: str, text: str) -> tuple[object, ...]:
         (one,) = judged(evidence(ONE), Mouth(one=Heard(verdict=verdict, reason=reason, text=text))).findings
@@ -134,13 +160,18 @@ def test_words_that_differ_each_time_make_no_other_finding(verdict: Verdict) -> 
 
 
 def test_warnings_at_a_write_that_is_repeated_make_no_other_finding() -> None:
-    first, then = (judged(evidence(ONE, entries={ONE: Entry(warnings=(f"took {number} ms",))})).findings for number in (3, 4))
+    first, then = (
+        judged(evidence(ONE, entries={ONE: Entry(warnings=(f"took {number} ms",))})).findings
+        for number in (3, 4)
+    )
     assert [one.sort_key() for one in first] == [one.sort_key() for one in then]
     assert [one.detail for one in (*first, *then)] == ["took 3 ms", "took 4 ms"]
 
 
 def test_a_mesh_may_accept_at_once() -> None:
-    assert judged(evidence(ONE), Mouth(one=Heard(verdict=Verdict.ACCEPTED, text="True"))).of == {ONE: (Verdict.ACCEPTED, "True")}
+    assert judged(evidence(ONE), Mouth(one=Heard(verdict=Verdict.ACCEPTED, text="True"))).of == {
+        ONE: (Verdict.ACCEPTED, "True")
+    }
 
 
 def test_words_of_a_mesh_are_cut_and_made_printable() -> None:
@@ -156,7 +187,10 @@ def test_words_of_a_mesh_are_cut_and_made_printable() -> None:
 
 def test_a_refused_write_is_rejected_whether_the_object_is_there_or_not() -> None:
     given = evidence(ONE, TWO, lives=[live(ONE)], outcomes=[outcome(ONE), outcome(TWO, action=Action.CREATE)])
-    assert judged(given, now=WRITTEN + 99).of == {ONE: (Verdict.REJECTED, "denied"), TWO: (Verdict.REJECTED, "denied")}
+    assert judged(given, now=WRITTEN + 99).of == {
+        ONE: (Verdict.REJECTED, "denied"),
+        TWO: (Verdict.REJECTED, "denied"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -166,14 +200,24 @@ def test_a_refused_write_is_rejected_whether_the_object_is_there_or_not() -> Non
 )
 def test_a_write_that_failed_otherwise_is_not(more: dict[str, Any]) -> None:
     given = evidence(ONE, TWO, lives=[live(ONE)], outcomes=[outcome(ONE, **more), outcome(TWO, **more)])
-    given = replace(given, plan=Plan(cluster="east", changes=(change(Action.UPDATE, ONE), change(Action.CREATE, TWO))))
+    given = replace(
+        given, plan=Plan(cluster="east", changes=(change(Action.UPDATE, ONE), change(Action.CREATE, TWO)))
+    )
     assert judged(given, now=WRITTEN + 99).of == {ONE: (Verdict.UNKNOWN, "")}
 
 
 def test_what_was_written_in_this_cycle_has_no_verdict_yet() -> None:
     mouth = Mouth(one=Heard(verdict=Verdict.REJECTED, text="about what was there before"))
-    given = evidence(ONE, TWO, lives=[live(ONE)], outcomes=[outcome(ONE, ok=True), outcome(TWO, ok=True, action=Action.CREATE)])
-    assert judged(given, mouth, now=WRITTEN + 99).of == {ONE: (Verdict.UNKNOWN, ""), TWO: (Verdict.UNKNOWN, "")}
+    given = evidence(
+        ONE,
+        TWO,
+        lives=[live(ONE)],
+        outcomes=[outcome(ONE, ok=True), outcome(TWO, ok=True, action=Action.CREATE)],
+    )
+    assert judged(given, mouth, now=WRITTEN + 99).of == {
+        ONE: (Verdict.UNKNOWN, ""),
+        TWO: (Verdict.UNKNOWN, ""),
+    }
     assert mouth.asked == []
 
 
@@ -197,11 +241,19 @@ def test_an_error_of_the_mesh_outweighs_a_warning_at_the_write() -> None:
 
 
 @pytest.mark.parametrize(
-    "step", [change(Action.UPDATE, ONE), change(Action.CONFLICT, ONE), change(Action.HELD, ONE), change(Action.KEEP, ONE, staged=True)]
+    "step",
+    [
+        change(Action.UPDATE, ONE),
+        change(Action.CONFLICT, ONE),
+        change(Action.HELD, ONE),
+        change(Action.KEEP, ONE, staged=True),
+    ],
 )
 def test_what_is_not_as_we_want_it_has_no_verdict(step: Change) -> None:
     given = replace(evidence(ONE), plan=Plan(cluster="east", changes=(step,)))
-    assert judged(given, Mouth(one=Heard(verdict=Verdict.REJECTED, text="not ours")), now=WRITTEN + 99).of == {ONE: (Verdict.UNKNOWN, "")}
+    assert judged(
+        given, Mouth(one=Heard(verdict=Verdict.REJECTED, text="not ours")), now=WRITTEN + 99
+    ).of == {ONE: (Verdict.UNKNOWN, "")}
 
 
 # --- cost
@@ -245,7 +297,9 @@ def test_a_cluster_in_memory_has_the_time_that_it_is_given() -> None:
 # --- memory of warnings
 
 
-def recorded(count: int, *texts: str, before: Mapping[ObjectKey, Entry] | None = None) -> Mapping[ObjectKey, Entry]:
+def recorded(
+    count: int, *texts: str, before: Mapping[ObjectKey, Entry] | None = None
+) -> Mapping[ObjectKey, Entry]:
     """The entries after a creation of some objects, each with these warnings."""
     keys = [rule(f"r{number:03d}") for number in range(count)]
     given = evidence(*keys, outcomes=[outcome(key, ok=True, warnings=texts) for key in keys], entries=before)

@@ -27,16 +27,28 @@ class Hook:
     def __init__(self, folder: Path, kind: str = "gitea") -> None:
         self.kind, self.file, self.pushed, self.output = kind, folder / "secret", list[str](), io.StringIO()
         self.file.write_text(f"{SECRET}\n", encoding="utf-8")
-        self.webhook = ForgeHook(kind, "shop/policies", self.file, pushed=self.pushed.append, log=logger("json", stream=self.output))
+        self.webhook = ForgeHook(
+            kind,
+            "shop/policies",
+            self.file,
+            pushed=self.pushed.append,
+            log=logger("json", stream=self.output),
+        )
 
-    def send(self, body: bytes | Mapping[str, Any] = PUSH, headers: Mapping[str, str] | None = None, kind: str = "") -> int:
+    def send(
+        self, body: bytes | Mapping[str, Any] = PUSH, headers: Mapping[str, str] | None = None, kind: str = ""
+    ) -> int:
         """The status that a message of a content type gets; with the right proof unless headers are given."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.webhook.answer({"content-type": kind, **(proof(self.kind, content) if headers is None else headers)}, content)[0]
+        return self.webhook.answer(
+            {"content-type": kind, **(proof(self.kind, content) if headers is None else headers)}, content
+        )[0]
 
     def logged(self, event: str) -> list[dict[str, str]]:
         """What the log says."""
-        return [line for line in map(json.loads, self.output.getvalue().splitlines()) if line["event"] == event]
+        return [
+            line for line in map(json.loads, self.output.getvalue().splitlines()) if line["event"] == event
+        ]
 
 
 def signed(body: bytes, secret: str = SECRET) -> str:
@@ -74,9 +86,20 @@ BODY = json.dumps(PUSH).encode()
     [
         {},
         {"x-gitlab-token": "", "x-hub-signature-256": "", "x-gitea-signature": ""},
-        {"x-gitlab-token": SECRET[:-1], "x-hub-signature-256": f"sha1={signed(BODY)}", "x-gitea-signature": signed(BODY, "another")},
-        {"x-hub-signature-256": f"sha256={signed(b'another body')}", "x-gitea-signature": signed(b"another body")},
-        {"x-gitlab-token": "\xff\u20ac", "x-hub-signature-256": "sha256=\xff\u20ac", "x-gitea-signature": "\xff\u20ac"},
+        {
+            "x-gitlab-token": SECRET[:-1],
+            "x-hub-signature-256": f"sha1={signed(BODY)}",
+            "x-gitea-signature": signed(BODY, "another"),
+        },
+        {
+            "x-hub-signature-256": f"sha256={signed(b'another body')}",
+            "x-gitea-signature": signed(b"another body"),
+        },
+        {
+            "x-gitlab-token": "\xff\u20ac",
+            "x-hub-signature-256": "sha256=\xff\u20ac",
+            "x-gitea-signature": "\xff\u20ac",
+        },
         {"authorization": SECRET, "x-hub-signature": f"sha1={signed(BODY)}"},
     ],
 )
@@ -87,7 +110,9 @@ def test_without_proof_nobody_is_woken(tmp_path: Path, kind: str, headers: dict[
 
 
 def test_the_proof_of_one_forge_is_none_for_another(tmp_path: Path) -> None:
-    """The secret itself in a header proves nothing where a signature is asked for: a proxy's log would give it away."""
+    """The secret itself in a header proves nothing where a signature is asked for: a proxy's log would give
+    it away.
+    """
     for kind in KINDS:
         for other in KINDS:
             taken = kind == other or (kind, other) == ("gitea", "github")  # Gitea signs as GitHub does, too
@@ -137,7 +162,10 @@ def test_the_secret_is_read_at_each_use_and_an_empty_one_opens_nothing(tmp_path:
         assert hook.send(BODY, {"x-gitea-signature": signed(BODY, useless.strip())}) == 503
     hook.file.unlink()
     assert hook.send() == 503
-    assert [line["error"].split(" ")[0] for line in hook.logged("webhook")] == ["somebody", *["forge.webhook.secretFile"] * 2]
+    assert [line["error"].split(" ")[0] for line in hook.logged("webhook")] == [
+        "somebody",
+        *["forge.webhook.secretFile"] * 2,
+    ]
     assert SECRET not in hook.output.getvalue()
 
 

@@ -14,11 +14,34 @@ from gitmesh.yaml_text import dump, dump_all
 
 odd = st.text(alphabet=" \n\t#:-{}[]'\"|>%@`!&*?,=~abyn01.+eEx_/<", max_size=12)
 words = st.sampled_from(
-    ["on", "Off", "~", "null", "1:2", "0x1f", "1e3", "-", "---", "...", "=", "<<", "2024-01-01", "a: b", "a #b", ".inf", "5s", "0o7"]
+    [
+        "on",
+        "Off",
+        "~",
+        "null",
+        "1:2",
+        "0x1f",
+        "1e3",
+        "-",
+        "---",
+        "...",
+        "=",
+        "<<",
+        "2024-01-01",
+        "a: b",
+        "a #b",
+        ".inf",
+        "5s",
+        "0o7",
+    ]
 )
 texts = st.text(max_size=30) | odd | words
 scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | texts
-documents = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=20)
+documents = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=20,
+)
 
 
 @settings(deadline=None, max_examples=400)
@@ -47,8 +70,9 @@ def test_pleasant_for_people() -> None:
         "kind": "VirtualService",
         "apiVersion": "networking.istio.io/v1",
     }
-    assert dump(body) == (
-        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: reviews\nspec:\n"
+    assert (
+        dump(body)
+        == "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: reviews\nspec:\n"
         '  flag: "no"\n  hosts:\n  - reviews\n  none: []\n  note: |\n    one\n    two\n  timeout: 5s\n'
     )
 
@@ -64,7 +88,10 @@ def test_what_is_no_document_is_a_bug(value: object) -> None:
 
 
 def test_kubernetes_reading_of_plain_scalars() -> None:
-    text = "a: 2024-01-01\nb: 12:30\nc: yes\nd: 0x1f\ne: 010\nf: 1e3\ng: .inf\nh: ~\ni: '1'\n1: j\nk: 99999999999999999999\n"
+    text = (
+        "a: 2024-01-01\nb: 12:30\nc: yes\nd: 0x1f\ne: 010\nf: 1e3\ng: .inf\nh: ~\ni: '1'\n1: j\nk:"
+        " 99999999999999999999\n"
+    )
     assert read_documents(text)[0].value == {
         "a": "2024-01-01",
         "b": "12:30",
@@ -87,7 +114,15 @@ def test_Y05_whatever_looks_like_a_number_is_read(text: str) -> None:
 
 
 def test_a_prefix_without_digits_is_text() -> None:
-    assert read_documents("[0b_, -0x_, 0o__, 0b_1, 0x_f, 0o_7, 0_]")[0].value == ["0b_", "-0x_", "0o__", 1, 15, 7, 0]
+    assert read_documents("[0b_, -0x_, 0o__, 0b_1, 0x_f, 0o_7, 0_]")[0].value == [
+        "0b_",
+        "-0x_",
+        "0o__",
+        1,
+        15,
+        7,
+        0,
+    ]
 
 
 def test_aliases_and_merge_keys() -> None:
@@ -98,7 +133,9 @@ def test_aliases_and_merge_keys() -> None:
     }
 
 
-BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
+BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
+)
 
 
 @pytest.mark.parametrize(

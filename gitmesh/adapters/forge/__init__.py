@@ -31,10 +31,13 @@ def forge(
 ) -> Forge:
     """The forge of the configuration; relative file names are below `base`. Asks nobody anything yet.
 
-    `timeout` is each call's, in seconds, with all attempts and pages. `sleep` is how pauses are made, `jitter` gives [0, 1).
+    `timeout` is each call's, in seconds, with all attempts and pages. `sleep` is how pauses are made,
+    `jitter` gives [0, 1).
     """
 
-    def transport(api: str, rights: Mapping[Purpose, str], scheme: str, header: str = "Authorization", **headers: str) -> Transport:
+    def transport(
+        api: str, rights: Mapping[Purpose, str], scheme: str, header: str = "Authorization", **headers: str
+    ) -> Transport:
         site = Site(
             api=api,
             rights=rights,
@@ -51,7 +54,11 @@ def forge(
     url = config.address
     if config.kind == "github":
         api, rest = github.api_of(url)
-        return github.GitHubForge(transport(api, github.RIGHTS, "Bearer ", **github.HEADERS), config.repository, rest)
+        return github.GitHubForge(
+            transport(api, github.RIGHTS, "Bearer ", **github.HEADERS), config.repository, rest
+        )
     if config.kind == "gitlab":
-        return gitlab.GitLabForge(transport(f"{url}/api/v4", gitlab.RIGHTS, "", "PRIVATE-TOKEN"), config.repository)
+        return gitlab.GitLabForge(
+            transport(f"{url}/api/v4", gitlab.RIGHTS, "", "PRIVATE-TOKEN"), config.repository
+        )
     return gitea.GiteaForge(transport(f"{url}/api/v1", gitea.RIGHTS, "token "), config.repository)

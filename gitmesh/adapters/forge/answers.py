@@ -31,7 +31,9 @@ _REFUSALS = frozenset({401, 403, 404, 410})
 
 
 class HttpAnswer(Struct, Generic[T], frozen=True, kw_only=True):
-    """An answer, whatever its status. Names of headers are in lower case; `value` is the body of a good one."""
+    """An answer, whatever its status. Names of headers are in lower case; `value` is the body of a good
+    one.
+    """
 
     status: int
     headers: Mapping[str, str] = {}
@@ -72,8 +74,10 @@ class HttpAnswer(Struct, Generic[T], frozen=True, kw_only=True):
         return _UNSAID_WAIT if reset is None else max(0.0, reset - now) + 1.0
 
     def next_page(self, query: Query) -> Query | None:
-        """The query of the page after this one. Only that is taken of a link: where it leads to is not asked, since Gitea writes its
-        public address even to who came by another one, and a token goes to no other host."""
+        """The query of the page after this one. Only that is taken of a link: where it leads to is not asked,
+        since Gitea writes its public address even to who came by another one, and a token goes to no other
+        host.
+        """
         link = _NEXT.search(self.headers.get("link", ""))
         if link is not None:
             return {**query, **dict(parse_qsl(urlsplit(link[1]).query))}
@@ -114,9 +118,14 @@ def failure(site: Site, purpose: Purpose, answer: HttpAnswer[T]) -> ForgeError:
     if answer.status in _REFUSALS:
         return _refusal(site, purpose, answer.status, detail)
     if 300 <= answer.status < 400:
-        hint = "Set forge.url and forge.repository to where it is now. No redirect is followed, since the token would go along."
+        hint = (
+            "Set forge.url and forge.repository to where it is now. No redirect is followed, since the token"
+            " would go along."
+        )
         where = clean(answer.headers.get("location", ""), _LONGEST_DETAIL)
-        return ForgeError(f"{site.host} says that this is elsewhere {status}", retryable=False, detail=where, hint=hint)
+        return ForgeError(
+            f"{site.host} says that this is elsewhere {status}", retryable=False, detail=where, hint=hint
+        )
     if answer.status == 409:
         return ForgeError(f"{site.host} has somebody else at work there {status}", detail=detail)
     if answer.status >= 500:
@@ -127,10 +136,19 @@ def failure(site: Site, purpose: Purpose, answer: HttpAnswer[T]) -> ForgeError:
 def _refusal(site: Site, purpose: Purpose, status: int, detail: str) -> ForgeError:
     right = site.rights[purpose]
     if status == 401:
-        text, hint = f"{site.host} does not accept the token (HTTP 401)", f"It may be revoked or have expired. It needs: {right}."
+        text, hint = (
+            f"{site.host} does not accept the token (HTTP 401)",
+            f"It may be revoked or have expired. It needs: {right}.",
+        )
     elif status == 403:
-        text, hint = f"{site.host} does not allow the token to {purpose} (HTTP 403)", f"The token needs: {right}."
+        text, hint = (
+            f"{site.host} does not allow the token to {purpose} (HTTP 403)",
+            f"The token needs: {right}.",
+        )
     else:
         text = f"{site.host} does not find what is needed to {purpose} (HTTP {status})"
-        hint = f"It is gone, or forge.repository is wrong, or the token lacks a right, which is answered alike. It needs: {right}."
+        hint = (
+            "It is gone, or forge.repository is wrong, or the token lacks a right, which is answered alike."
+            f" It needs: {right}."
+        )
     return ForgeError(text, retryable=False, refused=True, detail=detail, hint=hint)

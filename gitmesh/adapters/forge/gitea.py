@@ -60,7 +60,13 @@ class _GiteaPull(Struct, frozen=True, kw_only=True):
             head=commit_of(self.head.sha),
             head_ref=f"refs/pull/{self.number}/head",
             base=self.base.ref,
-            state=PullState.MERGED if self.merged else PullState.OPEN if self.state == "open" else PullState.CLOSED,
+            state=(
+                PullState.MERGED
+                if self.merged
+                else PullState.OPEN
+                if self.state == "open"
+                else PullState.CLOSED
+            ),
             fork=self.head.repo_id != self.base.repo_id,
             merged=commit_of(self.merge_commit_sha) if self.merged else "",
         )
@@ -85,8 +91,12 @@ class _GiteaStatus(Struct, frozen=True):
 
     def value(self) -> tuple[int, CommitStatus]:
         """It, with its id. A state of a later Gitea is nothing that we wrote."""
-        state = _STATES.get(self.status) or (CommitState(self.status) if self.status in set(CommitState) else CommitState.ERROR)
-        return self.id, CommitStatus(context=self.context, state=state, text=self.description, url=self.target_url)
+        state = _STATES.get(self.status) or (
+            CommitState(self.status) if self.status in set(CommitState) else CommitState.ERROR
+        )
+        return self.id, CommitStatus(
+            context=self.context, state=state, text=self.description, url=self.target_url
+        )
 
 
 class GiteaForge:
@@ -104,18 +114,24 @@ class GiteaForge:
         """As the port says. Older ones do not know base_branch, and list all."""
         query = {"state": "open", "sort": "oldest", "base_branch": branch, "page": "1", **_MOST}
         with self._transport.call() as exchange:
-            pages = exchange.pages(ApiCall(purpose=Purpose.READ, path=f"{self._repo}/pulls", query=query), list[_GiteaPull])
+            pages = exchange.pages(
+                ApiCall(purpose=Purpose.READ, path=f"{self._repo}/pulls", query=query), list[_GiteaPull]
+            )
             found = with_head(pull.value() for page in pages for pull in page)
         return tuple(pull for pull in found if pull.base == branch)
 
     def pull(self, number: int) -> PullRequest:
         """As the port says."""
         with self._transport.call() as exchange:
-            found = exchange.ask(ApiCall(purpose=Purpose.READ, path=f"{self._repo}/pulls/{number}"), _GiteaPull)
+            found = exchange.ask(
+                ApiCall(purpose=Purpose.READ, path=f"{self._repo}/pulls/{number}"), _GiteaPull
+            )
         return only(found.value(), self._transport.site.host)
 
     def pulls_of(self, commit: str) -> tuple[PullRequest, ...]:
-        """As the port says: it knows the last commit of each merge. 404 is no pull request, or no repository."""
+        """As the port says: it knows the last commit of each merge. 404 is no pull request, or no
+        repository.
+        """
         with self._transport.call() as exchange:
             ask = ApiCall(purpose=Purpose.READ, path=f"{self._repo}/commits/{commit}/pull")
             found = exchange.answer(ask, _GiteaPull, lambda answer: answer.status == 404).value
@@ -129,7 +145,9 @@ class GiteaForge:
         ask = ApiCall(purpose=Purpose.READ, path=f"{self._repo}/issues/{number}/comments")
         with self._transport.call() as exchange:
             me = self._me(exchange)
-            found = [comment.value(me) for page in exchange.pages(ask, list[_GiteaComment]) for comment in page]
+            found = [
+                comment.value(me) for page in exchange.pages(ask, list[_GiteaComment]) for comment in page
+            ]
         return tuple(sorted(found, key=lambda comment: comment.id))
 
     def add_comment(self, number: int, body: str) -> Comment:
@@ -143,7 +161,12 @@ class GiteaForge:
     def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002 - ids are the repository's
         """As the port says."""
         with self._transport.call() as exchange:
-            exchange.ask(ApiCall(purpose=Purpose.COMMENT, method="PATCH", path=self._comment(comment), body={"body": body}), Nothing)
+            exchange.ask(
+                ApiCall(
+                    purpose=Purpose.COMMENT, method="PATCH", path=self._comment(comment), body={"body": body}
+                ),
+                Nothing,
+            )
 
     def delete_comment(self, number: int, comment: int) -> None:  # noqa: ARG002
         """As the port says."""
@@ -153,15 +176,26 @@ class GiteaForge:
 
     def statuses(self, commit: str) -> tuple[CommitStatus, ...]:
         """As the port says. Its combined status would be shorter, but counts its pages wrongly."""
-        ask = ApiCall(purpose=Purpose.READ_STATUS, path=f"{self._repo}/statuses/{commit}", query={"page": "1", **_MOST})
+        ask = ApiCall(
+            purpose=Purpose.READ_STATUS, path=f"{self._repo}/statuses/{commit}", query={"page": "1", **_MOST}
+        )
         with self._transport.call() as exchange:
-            return newest(status.value() for page in exchange.pages(ask, list[_GiteaStatus]) for status in page)
+            return newest(
+                status.value() for page in exchange.pages(ask, list[_GiteaStatus]) for status in page
+            )
 
     def set_status(self, commit: str, status: CommitStatus) -> None:
         """As the port says. A commit that it does not have is answered with 500."""
         text = cut(status.text, _TEXT_LIMIT)
-        body = {"state": status.state.value, "context": status.context, "description": text, "target_url": status.url}
-        ask = ApiCall(purpose=Purpose.STATUS, method="POST", path=f"{self._repo}/statuses/{commit}", body=body)
+        body = {
+            "state": status.state.value,
+            "context": status.context,
+            "description": text,
+            "target_url": status.url,
+        }
+        ask = ApiCall(
+            purpose=Purpose.STATUS, method="POST", path=f"{self._repo}/statuses/{commit}", body=body
+        )
         with self._transport.call() as exchange:
             exchange.ask(ask, Nothing)
 

@@ -21,10 +21,21 @@ if TYPE_CHECKING:
 
 RIGHTS: Mapping[Purpose, str] = {
     Purpose.ACCOUNT: "no right at all; but it must be valid",
-    Purpose.READ: "Pull requests: read (in Actions `pull-requests: read`; a classic token: the scope repo, or public_repo)",
-    Purpose.COMMENT: "Pull requests: read and write (in Actions `pull-requests: write`; a classic token: the scope repo, or public_repo)",
-    Purpose.READ_STATUS: "Commit statuses: read (in Actions `statuses: read`; a classic token: the scope repo:status)",
-    Purpose.STATUS: "Commit statuses: read and write (in Actions `statuses: write`; a classic token: the scope repo:status)",
+    Purpose.READ: (
+        "Pull requests: read (in Actions `pull-requests: read`; a classic token: the scope repo, or"
+        " public_repo)"
+    ),
+    Purpose.COMMENT: (
+        "Pull requests: read and write (in Actions `pull-requests: write`; a classic token: the scope repo,"
+        " or public_repo)"
+    ),
+    Purpose.READ_STATUS: (
+        "Commit statuses: read (in Actions `statuses: read`; a classic token: the scope repo:status)"
+    ),
+    Purpose.STATUS: (
+        "Commit statuses: read and write (in Actions `statuses: write`; a classic token: the scope"
+        " repo:status)"
+    ),
 }
 HEADERS: Mapping[str, str] = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 _TEXT_LIMIT = 140
@@ -35,7 +46,9 @@ _VIEWER = {"query": "{ viewer { login } }"}
 
 
 def api_of(url: str) -> tuple[str, str]:
-    """Where the API of a GitHub is, and where REST is below it; GraphQL is beside that. github.com and ghe.com have a host for it."""
+    """Where the API of a GitHub is, and where REST is below it; GraphQL is beside that. github.com and
+    ghe.com have a host for it.
+    """
     parts = urlsplit(url)
     if parts.netloc == "github.com" or parts.netloc.endswith(".ghe.com"):
         return f"https://api.{parts.netloc}", ""
@@ -76,7 +89,9 @@ class _GitHubPull(Struct, frozen=True, kw_only=True):
     merge_commit_sha: str | None = None
 
     def value(self) -> PullRequest:
-        """It, in our words. Before the merge merge_commit_sha is a trial of GitHub's, which is in no branch."""
+        """It, in our words. Before the merge merge_commit_sha is a trial of GitHub's, which is in no
+        branch.
+        """
         merged = self.merged_at is not None
         return PullRequest(
             number=self.number,
@@ -86,7 +101,9 @@ class _GitHubPull(Struct, frozen=True, kw_only=True):
             head=commit_of(self.head.sha),
             head_ref=f"refs/pull/{self.number}/head",
             base=self.base.ref,
-            state=PullState.MERGED if merged else PullState.OPEN if self.state == "open" else PullState.CLOSED,
+            state=(
+                PullState.MERGED if merged else PullState.OPEN if self.state == "open" else PullState.CLOSED
+            ),
             fork=self.head.repo != self.base.repo,
             merged=commit_of(self.merge_commit_sha) if merged else "",
         )
@@ -111,7 +128,9 @@ class _GitHubStatus(Struct, frozen=True):
 
     def value(self) -> tuple[int, CommitStatus]:
         """It, with its id."""
-        return self.id, CommitStatus(context=self.context, state=self.state, text=self.description or "", url=self.target_url or "")
+        return self.id, CommitStatus(
+            context=self.context, state=self.state, text=self.description or "", url=self.target_url or ""
+        )
 
 
 class _GitHubCombined(Struct, frozen=True):
@@ -133,14 +152,18 @@ class GitHubForge:
         """As the port says."""
         query = {"state": "open", "base": branch, "sort": "created", "direction": "asc", **_MOST}
         with self._transport.call() as exchange:
-            pages = exchange.pages(ApiCall(purpose=Purpose.READ, path=f"{self._repo}/pulls", query=query), list[_GitHubPull])
+            pages = exchange.pages(
+                ApiCall(purpose=Purpose.READ, path=f"{self._repo}/pulls", query=query), list[_GitHubPull]
+            )
             found = with_head(pull.value() for page in pages for pull in page)
         return tuple(pull for pull in found if pull.base == branch)
 
     def pull(self, number: int) -> PullRequest:
         """As the port says."""
         with self._transport.call() as exchange:
-            found = exchange.ask(ApiCall(purpose=Purpose.READ, path=f"{self._repo}/pulls/{number}"), _GitHubPull)
+            found = exchange.ask(
+                ApiCall(purpose=Purpose.READ, path=f"{self._repo}/pulls/{number}"), _GitHubPull
+            )
         return only(found.value(), self._transport.site.host)
 
     def pulls_of(self, commit: str) -> tuple[PullRequest, ...]:
@@ -156,7 +179,9 @@ class GitHubForge:
         ask = ApiCall(purpose=Purpose.READ, path=f"{self._repo}/issues/{number}/comments", query=_COMMENTS)
         with self._transport.call() as exchange:
             me = self._me(exchange)
-            found = [comment.value(me) for page in exchange.pages(ask, list[_GitHubComment]) for comment in page]
+            found = [
+                comment.value(me) for page in exchange.pages(ask, list[_GitHubComment]) for comment in page
+            ]
         return tuple(sorted(found, key=lambda comment: comment.id))
 
     def add_comment(self, number: int, body: str) -> Comment:
@@ -170,7 +195,12 @@ class GitHubForge:
     def edit_comment(self, number: int, comment: int, body: str) -> None:  # noqa: ARG002 - ids are the repository's
         """As the port says."""
         with self._transport.call() as exchange:
-            exchange.ask(ApiCall(purpose=Purpose.COMMENT, method="PATCH", path=self._comment(comment), body={"body": body}), Nothing)
+            exchange.ask(
+                ApiCall(
+                    purpose=Purpose.COMMENT, method="PATCH", path=self._comment(comment), body={"body": body}
+                ),
+                Nothing,
+            )
 
     def delete_comment(self, number: int, comment: int) -> None:  # noqa: ARG002
         """As the port says."""
@@ -182,24 +212,39 @@ class GitHubForge:
         """As the port says: GitHub itself has the newest of each context."""
         ask = ApiCall(purpose=Purpose.READ_STATUS, path=f"{self._repo}/commits/{commit}/status", query=_MOST)
         with self._transport.call() as exchange:
-            return newest(status.value() for page in exchange.pages(ask, _GitHubCombined) for status in page.statuses)
+            return newest(
+                status.value() for page in exchange.pages(ask, _GitHubCombined) for status in page.statuses
+            )
 
     def set_status(self, commit: str, status: CommitStatus) -> None:
         """As the port says. Set twice, it counts once, but GitHub takes 1,000 of a commit and context."""
-        body = {"state": status.state.value, "context": status.context, "description": cut(status.text, _TEXT_LIMIT)}
+        body = {
+            "state": status.state.value,
+            "context": status.context,
+            "description": cut(status.text, _TEXT_LIMIT),
+        }
         body |= {"target_url": status.url} if status.url else {}
-        ask = ApiCall(purpose=Purpose.STATUS, method="POST", path=f"{self._repo}/statuses/{commit}", body=body)
+        ask = ApiCall(
+            purpose=Purpose.STATUS, method="POST", path=f"{self._repo}/statuses/{commit}", body=body
+        )
         with self._transport.call() as exchange:
             answer = exchange.answer(ask, Nothing, _is_full)
         if not answer.is_good:
-            text = f"{self._transport.site.host} takes no more than 1,000 statuses of one commit in the context {status.context}"
-            raise ForgeError(text, retryable=False, detail=words_of(answer.body), hint="The next commit begins anew.")
+            text = (
+                f"{self._transport.site.host} takes no more than 1,000 statuses of one commit in the context"
+                f" {status.context}"
+            )
+            raise ForgeError(
+                text, retryable=False, detail=words_of(answer.body), hint="The next commit begins anew."
+            )
 
     def _comment(self, comment: int) -> str:
         return f"{self._repo}/issues/comments/{comment}"
 
     def _me(self, exchange: Exchange) -> str:
-        """The login of our account, asked for once. What Actions and Apps have is no user: only GraphQL says who that is."""
+        """The login of our account, asked for once. What Actions and Apps have is no user: only GraphQL says
+        who that is.
+        """
         if not self._login:
             ask = ApiCall(purpose=Purpose.ACCOUNT, path=f"{self._rest}user")
             user = exchange.answer(ask, _GitHubUser, lambda answer: answer.status in (403, 404)).value

@@ -1,4 +1,6 @@
-"""GitLab, also a server of one's own (REST API v4). Its merge requests are our pull requests, its notes our comments."""
+"""GitLab, also a server of one's own (REST API v4). Its merge requests are our pull requests, its notes our
+comments.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ _STATE_NAMES: Mapping[CommitState, str] = {
     CommitState.ERROR: "canceled",
 }
 """GitLab knows no error: what came to no result is what somebody canceled, and holds the merge as well."""
-_STATES: Mapping[str, CommitState] = {name: state for state, name in _STATE_NAMES.items()} | {"skipped": CommitState.SUCCESS}
+_STATES: Mapping[str, CommitState] = {name: state for state, name in _STATE_NAMES.items()} | {
+    "skipped": CommitState.SUCCESS
+}
 _PULL_STATES: Mapping[str, PullState] = {"merged": PullState.MERGED, "closed": PullState.CLOSED}
 """Any other is open: `locked` is one whose merge is under way."""
 
@@ -100,11 +104,15 @@ class _GitLabStatus(Struct, frozen=True):
     def value(self) -> tuple[int, CommitStatus]:
         """It, with its id. The other states are on their way: created, running, manual."""
         state = _STATES.get(self.status, CommitState.PENDING)
-        return self.id, CommitStatus(context=self.name, state=state, text=self.description or "", url=self.target_url or "")
+        return self.id, CommitStatus(
+            context=self.name, state=state, text=self.description or "", url=self.target_url or ""
+        )
 
 
 class GitLabForge:
-    """One project of a GitLab, `repository` being its path with all groups, which the API wants as one segment."""
+    """One project of a GitLab, `repository` being its path with all groups, which the API wants as one
+    segment.
+    """
 
     comment_limit = 1_000_000
 
@@ -118,7 +126,9 @@ class GitLabForge:
         query = {"state": "opened", "target_branch": branch, "order_by": "created_at", "sort": "asc", **_MOST}
         ask = ApiCall(purpose=Purpose.READ, path=f"{self._project}/merge_requests", query=query)
         with self._transport.call() as exchange:
-            found = with_head(merge.value() for page in exchange.pages(ask, list[_GitLabMerge]) for merge in page)
+            found = with_head(
+                merge.value() for page in exchange.pages(ask, list[_GitLabMerge]) for merge in page
+            )
         return tuple(pull for pull in found if pull.base == branch)
 
     def pull(self, number: int) -> PullRequest:
@@ -131,7 +141,11 @@ class GitLabForge:
         """As the port says. A commit that GitLab does not have is 404, as is a project."""
         ask = ApiCall(purpose=Purpose.READ, path=self._merges_of(commit), query=_MOST)
         with self._transport.call() as exchange:
-            answer = exchange.answer(ask, list[_GitLabMerge], lambda answer: answer.status == 404 and "Commit" in words_of(answer.body))
+            answer = exchange.answer(
+                ask,
+                list[_GitLabMerge],
+                lambda answer: answer.status == 404 and "Commit" in words_of(answer.body),
+            )
         found = with_head(merge.value() for merge in answer.value or ())
         return tuple(pull for pull in found if pull.state is PullState.MERGED)
 
@@ -140,7 +154,12 @@ class GitLabForge:
         ask = ApiCall(purpose=Purpose.READ, path=f"{self._merge(number)}/notes", query=_NOTES)
         with self._transport.call() as exchange:
             me = self._me(exchange)
-            found = [note.value(me) for page in exchange.pages(ask, list[_GitLabNote]) for note in page if not note.system]
+            found = [
+                note.value(me)
+                for page in exchange.pages(ask, list[_GitLabNote])
+                for note in page
+                if not note.system
+            ]
         return tuple(sorted(found, key=lambda comment: comment.id))
 
     def add_comment(self, number: int, body: str) -> Comment:
@@ -153,7 +172,12 @@ class GitLabForge:
 
     def edit_comment(self, number: int, comment: int, body: str) -> None:
         """As the port says."""
-        ask = ApiCall(purpose=Purpose.COMMENT, method="PUT", path=f"{self._merge(number)}/notes/{comment}", body={"body": body})
+        ask = ApiCall(
+            purpose=Purpose.COMMENT,
+            method="PUT",
+            path=f"{self._merge(number)}/notes/{comment}",
+            body={"body": body},
+        )
         with self._transport.call() as exchange:
             exchange.ask(ask, Nothing)
 
@@ -165,19 +189,31 @@ class GitLabForge:
 
     def statuses(self, commit: str) -> tuple[CommitStatus, ...]:
         """As the port says: GitLab lists the newest of each name and ref."""
-        ask = ApiCall(purpose=Purpose.READ_STATUS, path=f"{self._project}/repository/commits/{commit}/statuses", query=_MOST)
+        ask = ApiCall(
+            purpose=Purpose.READ_STATUS,
+            path=f"{self._project}/repository/commits/{commit}/statuses",
+            query=_MOST,
+        )
         with self._transport.call() as exchange:
-            return newest(status.value() for page in exchange.pages(ask, list[_GitLabStatus]) for status in page)
+            return newest(
+                status.value() for page in exchange.pages(ask, list[_GitLabStatus]) for status in page
+            )
 
     def set_status(self, commit: str, status: CommitStatus) -> None:
-        """As the port says. The state that it has already is refused by older ones, after the text was taken. The head of a merge
-        request from a fork lies on no branch of the project, so GitLab wants to be told the ref."""
+        """As the port says. The state that it has already is refused by older ones, after the text was taken.
+        The head of a merge request from a fork lies on no branch of the project, so GitLab wants to be told
+        the ref.
+        """
         name = _STATE_NAMES[status.state]
         body = {"state": name, "name": status.context, "description": cut(status.text, _TEXT_LIMIT)}
         body |= {"target_url": status.url} if status.url else {}
-        ask = ApiCall(purpose=Purpose.STATUS, method="POST", path=f"{self._project}/statuses/{commit}", body=body)
+        ask = ApiCall(
+            purpose=Purpose.STATUS, method="POST", path=f"{self._project}/statuses/{commit}", body=body
+        )
         with self._transport.call() as exchange:
-            answer = exchange.answer(ask, Nothing, lambda answer: _is_already(answer, name) or _lacks_ref(answer))
+            answer = exchange.answer(
+                ask, Nothing, lambda answer: _is_already(answer, name) or _lacks_ref(answer)
+            )
             if _lacks_ref(answer):
                 named = replace(ask, body=body | {"ref": self._ref_of(exchange, commit)})
                 exchange.answer(named, Nothing, lambda answer: _is_already(answer, name))
@@ -187,7 +223,10 @@ class GitLabForge:
         ask = ApiCall(purpose=Purpose.READ, path=self._merges_of(commit), query=_MOST)
         found = next((merge for merge in exchange.ask(ask, list[_GitLabMerge]) if merge.sha == commit), None)
         if found is None:
-            raise ForgeError(f"commit {commit[:12]} lies on no branch, and is the head of no merge request", retryable=False)
+            raise ForgeError(
+                f"commit {commit[:12]} lies on no branch, and is the head of no merge request",
+                retryable=False,
+            )
         return found.value().head_ref
 
     def _merges_of(self, commit: str) -> str:

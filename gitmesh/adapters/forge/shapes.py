@@ -1,4 +1,6 @@
-"""What the forges' answers have in common. All of it is untrusted: a commit that is no commit's id never gets as far as git."""
+"""What the forges' answers have in common. All of it is untrusted: a commit that is no commit's id never gets
+as far as git.
+"""
 
 from __future__ import annotations
 

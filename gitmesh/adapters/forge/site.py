@@ -1,4 +1,6 @@
-"""Where a forge is, and by what right we talk to it: the address of its API, the token, and the certificates that it is known by."""
+"""Where a forge is, and by what right we talk to it: the address of its API, the token, and the certificates
+that it is known by.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,11 @@ class Purpose(StrEnum):
 
 
 class Site(Struct, frozen=True, kw_only=True):
-    """One forge. `api` is the URL of its API, without a slash at its end; `rights` says what a token needs, in the forge's own words.
+    """One forge. `api` is the URL of its API, without a slash at its end; `rights` says what a token needs,
+    in the forge's own words.
 
-    The token goes into `header`, after `scheme`. `timeout` is in seconds, for one call of the port with all that it takes.
+    The token goes into `header`, after `scheme`. `timeout` is in seconds, for one call of the port with all
+    that it takes.
     """
 
     api: str
@@ -70,14 +74,18 @@ class Site(Struct, frozen=True, kw_only=True):
         return Token(text)
 
     def tls(self) -> ssl.SSLContext | None:
-        """Whom we trust: the certificates of caFile alone, else the system's; None where nothing is encrypted. Raises ForgeError."""
+        """Whom we trust: the certificates of caFile alone, else the system's; None where nothing is
+        encrypted. Raises ForgeError.
+        """
         if not self.is_secure:
             return None
         try:
             return ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
         except (OSError, ValueError):  # SSLError is an OSError: a file without certificates
             text = f"forge.caFile: {self.ca_file} cannot be read as certificates"
-            raise ForgeError(text, retryable=False, hint="It is a file of certificates in PEM form.") from None
+            raise ForgeError(
+                text, retryable=False, hint="It is a file of certificates in PEM form."
+            ) from None
 
     def _no_token(self, why: str) -> ForgeError:
         return ForgeError(f"forge.tokenFile: {self.token_file} {why}", retryable=False, hint=_TOKEN_HINT)

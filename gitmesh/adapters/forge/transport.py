@@ -1,9 +1,11 @@
-"""One way to every forge: one deadline, one place where the token is read and sent, one rule for what is tried again.
+"""One way to every forge: one deadline, one place where the token is read and sent, one rule for what is
+tried again.
 
-The library is httpcore2, the part of httpx2 (maintained, typed, h11 below) that sends a request and does nothing else: it takes our own
-sockets, so that one deadline holds where timeouts of httpx2, requests and urllib3 hold for single reads; it follows no redirect and reads
-no environment. python-gitlab and gidgethub each bring a second token path and retry rule (and PyGithub's and python-gitlab's requests a
-`.netrc`) for the six calls that we need of each forge; aiohttp needs an event loop, and twice the time to load.
+The library is httpcore2, the part of httpx2 (maintained, typed, h11 below) that sends a request and does
+nothing else: it takes our own sockets, so that one deadline holds where timeouts of httpx2, requests and
+urllib3 hold for single reads; it follows no redirect and reads no environment. python-gitlab and gidgethub
+each bring a second token path and retry rule (and PyGithub's and python-gitlab's requests a `.netrc`) for the
+six calls that we need of each forge; aiohttp needs an event loop, and twice the time to load.
 """
 
 from __future__ import annotations
@@ -38,13 +40,17 @@ ATTEMPTS = 5
 MOST_PAGES = 100
 MOST_BYTES = 32 * 1024 * 1024
 """Of one answer. A page of comments may have 20 of GitLab's, each with a million characters."""
-logging.getLogger("httpcore2").setLevel(logging.WARNING)  # at DEBUG it tells all headers of an answer, which may repeat a token
+logging.getLogger("httpcore2").setLevel(
+    logging.WARNING
+)  # at DEBUG it tells all headers of an answer, which may repeat a token
 _RETRIED = frozenset({409, 500, 502, 503, 504})
 """409 among them: GitLab says so while somebody else sets a status of the same commit."""
 
 
 class ApiCall(Struct, frozen=True, kw_only=True):
-    """One request. `repeats`: done twice it is as if it were done once, so that it may be tried again whatever became of it."""
+    """One request. `repeats`: done twice it is as if it were done once, so that it may be tried again
+    whatever became of it.
+    """
 
     purpose: Purpose
     path: str
@@ -62,7 +68,9 @@ class Mishap(Struct, frozen=True):
 
 
 class Transport:
-    """Calls to one forge, from any thread. Nothing is kept between calls: no connection, no token, no certificate."""
+    """Calls to one forge, from any thread. Nothing is kept between calls: no connection, no token, no
+    certificate.
+    """
 
     def __init__(
         self,
@@ -81,8 +89,15 @@ class Transport:
         limit = TimeLimit(self.site.timeout, self._clock, self._sleep)
         token = self.site.token()
         proxy = httpcore2.Proxy(self.site.proxy) if self.site.proxy else None
-        pool = httpcore2.ConnectionPool(ssl_context=self.site.tls(), proxy=proxy, max_connections=1, network_backend=LimitedBackend(limit))
-        headers = {"Host": self.site.host, **_HEADERS, **self.site.headers, self.site.header: self.site.scheme + token.value}
+        pool = httpcore2.ConnectionPool(
+            ssl_context=self.site.tls(), proxy=proxy, max_connections=1, network_backend=LimitedBackend(limit)
+        )
+        headers = {
+            "Host": self.site.host,
+            **_HEADERS,
+            **self.site.headers,
+            self.site.header: self.site.scheme + token.value,
+        }
         try:
             with pool:
                 yield Exchange(self.site, pool, headers, limit, self._jitter)
@@ -115,7 +130,9 @@ class Exchange:
         return _value(self.answer(ask, shape))
 
     def pages(self, ask: ApiCall, shape: type[T]) -> Iterator[T]:
-        """The bodies of all pages. Raises ForgeError where there are too many: of what is not seen nobody can say that it is not there."""
+        """The bodies of all pages. Raises ForgeError where there are too many: of what is not seen nobody can
+        say that it is not there.
+        """
         for _ in range(MOST_PAGES):
             answer = self.answer(ask, shape)
             yield _value(answer)
@@ -125,8 +142,12 @@ class Exchange:
             ask = replace(ask, query=following)
         raise ForgeError(f"{self._site.host} lists more than {MOST_PAGES} pages", retryable=False)
 
-    def answer(self, ask: ApiCall, shape: type[T], accepts: Callable[[HttpAnswer[T]], bool] = lambda _: False) -> HttpAnswer[T]:
-        """A good answer with its value, or another one that `accepts` takes. Raises ForgeError, and TimeoutError for `call`."""
+    def answer(
+        self, ask: ApiCall, shape: type[T], accepts: Callable[[HttpAnswer[T]], bool] = lambda _: False
+    ) -> HttpAnswer[T]:
+        """A good answer with its value, or another one that `accepts` takes. Raises ForgeError, and
+        TimeoutError for `call`.
+        """
         outcome = self._once(ask, shape)
         for attempt in range(ATTEMPTS - 1):
             wait = self._wait(ask, outcome, attempt)
@@ -154,16 +175,24 @@ class Exchange:
     def _once(self, ask: ApiCall, shape: type[T]) -> HttpAnswer[T] | Mishap:
         url = f"{self._site.api}/{ask.path}" + (f"?{urlencode(ask.query)}" if ask.query else "")
         content = None if ask.body is None else msgspec.json.encode(ask.body)
-        headers = list(self._headers.items()) + ([] if content is None else [("Content-Type", "application/json")])
+        headers = list(self._headers.items()) + (
+            [] if content is None else [("Content-Type", "application/json")]
+        )
         host = self._site.host
         try:
             with self._pool.stream(ask.method, url, headers=headers, content=content) as response:
-                return self._read(HttpAnswer(status=response.status, headers=_headers(response), body=self._body(response)), shape)
+                return self._read(
+                    HttpAnswer(status=response.status, headers=_headers(response), body=self._body(response)),
+                    shape,
+                )
         except httpcore2.ConnectError as error:
             return self._unreachable(error)
         except httpcore2.ProxyError as error:
             text = f"the proxy of forge.proxy does not lead to {host}"
-            return Mishap(ForgeError(text, detail=clean(error), hint="Look whether it may be used for this host."), sent=False)
+            return Mishap(
+                ForgeError(text, detail=clean(error), hint="Look whether it may be used for this host."),
+                sent=False,
+            )
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
             return Mishap(ForgeError(f"{host} broke the connection off", detail=clean(error)), sent=True)
 
@@ -179,7 +208,9 @@ class Exchange:
         for piece in response.iter_stream():
             body += piece
             if len(body) > MOST_BYTES:
-                raise ForgeError(f"{self._site.host} answers with more than {MOST_BYTES >> 20} MiB", retryable=False)
+                raise ForgeError(
+                    f"{self._site.host} answers with more than {MOST_BYTES >> 20} MiB", retryable=False
+                )
         return bytes(body)
 
     def _read(self, answer: HttpAnswer[T], shape: type[T]) -> HttpAnswer[T] | Mishap:

@@ -1,4 +1,6 @@
-"""Connections to a forge whose every step ends at one moment, also where the other side trickles or a name server is silent."""
+"""Connections to a forge whose every step ends at one moment, also where the other side trickles or a name
+server is silent.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class UntrustedError(httpcore2.ConnectError):
 
 
 class TimeLimit:
-    """So many seconds from now, for all that one call does: connecting, every attempt and page, and the pauses between them."""
+    """So many seconds from now, for all that one call does: connecting, every attempt and page, and the
+    pauses between them.
+    """
 
     def __init__(self, seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
         self._clock, self._sleep = clock, sleep
@@ -45,7 +49,9 @@ class TimeLimit:
 
 
 class LimitedBackend(httpcore2.NetworkBackend):
-    """Opens sockets for httpcore2. Its own timeouts, each for one operation on a socket, are not asked: the limit is."""
+    """Opens sockets for httpcore2. Its own timeouts, each for one operation on a socket, are not asked: the
+    limit is.
+    """
 
     def __init__(self, limit: TimeLimit) -> None:
         self._limit = limit
@@ -127,7 +133,9 @@ class LimitedStream(httpcore2.NetworkStream):
         """The connection with TLS on it. Raises UntrustedError, ConnectError and TimeoutError."""
         self._sock.settimeout(self._limit.left())
         try:
-            return LimitedStream(ssl_context.wrap_socket(self._sock, server_hostname=server_hostname), self._limit)
+            return LimitedStream(
+                ssl_context.wrap_socket(self._sock, server_hostname=server_hostname), self._limit
+            )
         except OSError as error:
             self.close()
             if isinstance(error, TimeoutError):
@@ -136,7 +144,9 @@ class LimitedStream(httpcore2.NetworkStream):
             raise kind(_words(error)) from error
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore2 wants to know: "is_readable" of an idle connection would be the other side's goodbye."""
+        """What httpcore2 wants to know: "is_readable" of an idle connection would be the other side's
+        goodbye.
+        """
         if info == "is_readable":
             return _has_something(self._sock)
         return None

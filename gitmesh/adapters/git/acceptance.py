@@ -1,6 +1,8 @@
-"""Our own record of the commit that came into force last: one small file beside the store, which may itself be replaced.
+"""Our own record of the commit that came into force last: one small file beside the store, which may itself
+be replaced.
 
-Only acceptance writes it. It tells a rewritten branch from a ledger that somebody changed, also after a restart.
+Only acceptance writes it. It tells a rewritten branch from a ledger that somebody changed, also after a
+restart.
 """
 
 from __future__ import annotations
@@ -29,14 +31,18 @@ class Acceptance:
 
     def _read(self) -> str:
         try:
-            with open(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            with open(
+                os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb"
+            ) as file:
                 text = file.read(_LONGEST).decode(errors="replace").strip()
         except OSError:
             return ""
         return text if is_object_id(text) else ""
 
     def write(self, commit: str) -> None:
-        """Record a commit, on disk when this returns. Raises GitError where it cannot be written; it is then known to this process."""
+        """Record a commit, on disk when this returns. Raises GitError where it cannot be written; it is then
+        known to this process.
+        """
         if commit == self.read() or not is_object_id(commit):
             return
         self._known = commit
@@ -49,4 +55,6 @@ class Acceptance:
                 os.fsync(file.fileno())
             os.replace(draft, self._path)
         except OSError as error:
-            raise GitError(f"{self._path} cannot be written: {error.strerror or error}", Reason.DISK) from error
+            raise GitError(
+                f"{self._path} cannot be written: {error.strerror or error}", Reason.DISK
+            ) from error

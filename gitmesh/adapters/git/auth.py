@@ -1,4 +1,6 @@
-"""Credentials of a repository: read from their files at each use, and given to git without appearing in an argument list or a URL."""
+"""Credentials of a repository: read from their files at each use, and given to git without appearing in an
+argument list or a URL.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,13 @@ def access(url: str, auth: SourceAuth, base: Path, connect_seconds: float) -> Ac
     scheme = url_scheme(url)
     env = {"GIT_ALLOW_PROTOCOL": scheme}
     if scheme == "ssh":
-        return Access(env={**env, "GIT_SSH_VARIANT": "ssh", "GIT_SSH_COMMAND": _ssh_command(auth, base, connect_seconds)})
+        return Access(
+            env={
+                **env,
+                "GIT_SSH_VARIANT": "ssh",
+                "GIT_SSH_COMMAND": _ssh_command(auth, base, connect_seconds),
+            }
+        )
     if scheme not in ("https", "http"):
         return Access(env=env)
     config, secrets = _login(url, auth, base)
@@ -57,12 +65,22 @@ def _login(url: str, auth: SourceAuth, base: Path) -> tuple[list[tuple[str, str]
     password = _secret(base / auth.password_file, "auth.passwordFile")
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     parts = urlsplit(url)
-    return [(f"http.{parts.scheme}://{parts.netloc}/.extraHeader", f"Authorization: Basic {token}")], (password, token)
+    return [(f"http.{parts.scheme}://{parts.netloc}/.extraHeader", f"Authorization: Basic {token}")], (
+        password,
+        token,
+    )
 
 
 def _ssh_command(auth: SourceAuth, base: Path, connect_seconds: float) -> str:
-    """A shell command, as git wants it; ssh splits values at spaces and expands %, so paths are quoted for it as well."""
-    options = ["BatchMode=yes", "StrictHostKeyChecking=yes", f"ConnectTimeout={max(1, int(connect_seconds))}", "ControlPath=none"]
+    """A shell command, as git wants it; ssh splits values at spaces and expands %, so paths are quoted for it
+    as well.
+    """
+    options = [
+        "BatchMode=yes",
+        "StrictHostKeyChecking=yes",
+        f"ConnectTimeout={max(1, int(connect_seconds))}",
+        "ControlPath=none",
+    ]
     if not auth.ssh_key_file or not auth.known_hosts_file:
         return shlex.join(["ssh", *(f"-o{option}" for option in options)])
     options += [
@@ -79,7 +97,10 @@ def _ssh_path(path: Path, what: str) -> str:
     """A path as the value of an ssh option."""
     text = str(_existing(path, what).absolute())
     if '"' in text or "\\" in text or not text.isprintable():
-        raise GitError(f"{what}: ssh cannot use a path with quotes, backslashes or control characters", Reason.CREDENTIALS)
+        raise GitError(
+            f"{what}: ssh cannot use a path with quotes, backslashes or control characters",
+            Reason.CREDENTIALS,
+        )
     return '"' + text.replace("%", "%%") + '"'
 
 
@@ -104,5 +125,7 @@ def _secret(path: Path, what: str) -> str:
     except UnicodeDecodeError:
         raise GitError(f"{what}: {path} is not text", Reason.CREDENTIALS) from None
     if not text or not text.isprintable():
-        raise GitError(f"{what}: {path} {'holds more than one line of text' if text else 'is empty'}", Reason.CREDENTIALS)
+        raise GitError(
+            f"{what}: {path} {'holds more than one line of text' if text else 'is empty'}", Reason.CREDENTIALS
+        )
     return text

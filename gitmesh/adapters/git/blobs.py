@@ -19,17 +19,22 @@ _TIME_DIGITS = 12
 
 
 class CommitInfo(Struct, frozen=True):
-    """Author's name and first line of the message, each one printable line; committed at `seconds` since the epoch (0 = not told)."""
+    """Author's name and first line of the message, each one printable line; committed at `seconds` since the
+    epoch (0 = not told).
+    """
 
     author: str
     subject: str
     seconds: int = 0
 
 
-def read_objects(repository: Objects, commit: str, blobs: Mapping[str, int]) -> tuple[CommitInfo, dict[str, bytes]]:
+def read_objects(
+    repository: Objects, commit: str, blobs: Mapping[str, int]
+) -> tuple[CommitInfo, dict[str, bytes]]:
     """Read a commit's description and the blobs (id -> size in bytes, as listed).
 
-    Raises GitError with Reason.STORE for an object that is missing or that does not have the content its id stands for.
+    Raises GitError with Reason.STORE for an object that is missing or that does not have the content its id
+    stands for.
     """
     wanted = [commit, *sorted(blobs)]
     room = _COMMIT_ROOM + sum(blobs.values()) + _HEADER_ROOM * len(wanted)
@@ -39,7 +44,9 @@ def read_objects(repository: Objects, commit: str, blobs: Mapping[str, int]) -> 
         limits=Limits(seconds=repository.timeout, stdout=room),
     )
     if done.cut:
-        raise GitError(f"the message of commit {commit[:12]} is larger than {_COMMIT_ROOM:,} bytes", Reason.TOO_LARGE)
+        raise GitError(
+            f"the message of commit {commit[:12]} is larger than {_COMMIT_ROOM:,} bytes", Reason.TOO_LARGE
+        )
     found = dict(_verified(done.out, wanted))
     return describe(found.pop(commit)), found
 
@@ -47,11 +54,15 @@ def read_objects(repository: Objects, commit: str, blobs: Mapping[str, int]) -> 
 def object_id(kind: str, content: bytes, like: str) -> str:
     """The id that git gives an object, in the hash that `like` is made with."""
     algorithm = "sha256" if len(like) == 64 else "sha1"
-    return hashlib.new(algorithm, b"%s %d\0%s" % (kind.encode(), len(content), content), usedforsecurity=False).hexdigest()
+    return hashlib.new(
+        algorithm, b"%s %d\0%s" % (kind.encode(), len(content), content), usedforsecurity=False
+    ).hexdigest()
 
 
 def _verified(output: bytes, wanted: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Split the answer into objects; git does not compare packed content with its id, so a flipped bit is found here (G23)."""
+    """Split the answer into objects; git does not compare packed content with its id, so a flipped bit is
+    found here (G23).
+    """
     position = 0
     for name in wanted:
         end = output.find(b"\n", position)
@@ -80,7 +91,9 @@ def describe(content: bytes) -> CommitInfo:
 
 def _header(headers: str, name: str) -> str:
     """The value of the first header of a name; "" where there is none."""
-    return next((line.removeprefix(f"{name} ") for line in headers.split("\n") if line.startswith(f"{name} ")), "")
+    return next(
+        (line.removeprefix(f"{name} ") for line in headers.split("\n") if line.startswith(f"{name} ")), ""
+    )
 
 
 def _line(text: str) -> str:

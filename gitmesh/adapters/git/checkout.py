@@ -1,4 +1,5 @@
-"""A checkout that somebody works in, as a repository to read commits from. Nothing is fetched, and nothing is written.
+"""A checkout that somebody works in, as a repository to read commits from. Nothing is fetched, and nothing is
+written.
 
 Commands that only read objects and refs run no program that the checkout's own settings name (see `process`).
 """
@@ -36,19 +37,29 @@ class Checkout(Objects):
         return self.top / ".git"
 
     def commit(self, revision: str) -> str:
-        """The full id of what a revision names; a branch that is only known from a remote counts, too. Raises SourceError."""
+        """The full id of what a revision names; a branch that is only known from a remote counts, too. Raises
+        SourceError.
+        """
         if len(revision) <= _MAX_REVISION and revision.isprintable() and revision:
-            tried = (revision, f"refs/remotes/origin/{revision}") if not branch_problem(revision) else (revision,)
+            tried = (
+                (revision, f"refs/remotes/origin/{revision}") if not branch_problem(revision) else (revision,)
+            )
             found = next((commit for name in tried if (commit := self._meant(name))), "")
             if found:
                 return found
         raise SourceError(f"{revision[:64]!r} is no commit, branch or tag of {self.top}", hint=_FETCH_HINT)
 
     def _meant(self, name: str) -> str:
-        """The commit that a name stands for, "" if none. Git takes a tag `origin/main` for the branch of that name, with no more than a
-        warning, and who may push tags would say what is compared. Raises SourceError."""
+        """The commit that a name stands for, "" if none. Git takes a tag `origin/main` for the branch of that
+        name, with no more than a warning, and who may push tags would say what is compared. Raises
+        SourceError.
+        """
         plain = _SUFFIX.split(name, maxsplit=1)[0]
-        known = [ref for place in _PLACES if (ref := f"{place}{plain}") and self.resolve(ref)] if plain and not is_object_id(plain) else []
+        known = (
+            [ref for place in _PLACES if (ref := f"{place}{plain}") and self.resolve(ref)]
+            if plain and not is_object_id(plain)
+            else []
+        )
         if len({self.resolve(ref) for ref in known}) > 1:
             raise SourceError(f"{plain} may be {' or '.join(known)}", hint="Say which: write it in full.")
         return self.resolve(name)
@@ -58,18 +69,23 @@ class Checkout(Objects):
         return int(self.local(["rev-list", "--count", "--end-of-options", f"{old}..{new}"]).decode() or 0)
 
     def file(self, commit: str, path: str, most: int = MAX_FILE_BYTES) -> bytes | None:
-        """A file's content at a commit, of one with more than `most` bytes only so much that it is refused; None where there is none."""
+        """A file's content at a commit, of one with more than `most` bytes only so much that it is refused;
+        None where there is none.
+        """
         limits = Limits(seconds=self.timeout, stdout=most + 1)
         done = self.local_call(["cat-file", "blob", "--end-of-options", f"{commit}:{path}"], limits=limits)
         return done.out if done.status == 0 or done.cut else None
 
     def known_branch(self, branch: str) -> str:
-        """The tip of a branch, as the checkout last saw it on its remote, else its own. Raises SourceError."""
+        """The tip of a branch, as the checkout last saw it on its remote, else its own. Raises
+        SourceError.
+        """
         for ref in (f"refs/remotes/origin/{branch}", f"refs/heads/{branch}"):
             if found := self.resolve(ref):
                 return found
         raise SourceError(
-            f"the checkout has no branch {branch}", hint=f"Fetch it first: git fetch origin {branch}:refs/remotes/origin/{branch}"
+            f"the checkout has no branch {branch}",
+            hint=f"Fetch it first: git fetch origin {branch}:refs/remotes/origin/{branch}",
         )
 
     def seconds(self, commit: str) -> int:
@@ -79,7 +95,12 @@ class Checkout(Objects):
     def names(self, commit: str, folder: str) -> tuple[str, ...]:
         """The names of the plain files right below a folder of a commit. Raises GitError."""
         limits = Limits(seconds=self.timeout, stdout=1 << 20)
-        done = self.local_done(["ls-tree", "-z", "--name-only", "--full-tree", "--end-of-options", commit, f"{folder}/"], limits=limits)
+        done = self.local_done(
+            ["ls-tree", "-z", "--name-only", "--full-tree", "--end-of-options", commit, f"{folder}/"],
+            limits=limits,
+        )
         if done.cut:
             raise GitError(f"{folder} of commit {commit[:12]} holds too many files", Reason.TOO_LARGE)
-        return tuple(sorted(name.decode(errors="replace").rpartition("/")[2] for name in done.out.split(b"\0") if name))
+        return tuple(
+            sorted(name.decode(errors="replace").rpartition("/")[2] for name in done.out.split(b"\0") if name)
+        )

@@ -1,4 +1,6 @@
-"""Writing a commit straight into a store, and pushing it. Never by force, never through a work tree or an index."""
+"""Writing a commit straight into a store, and pushing it. Never by force, never through a work tree or an
+index.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,24 @@ from gitmesh.adapters.git.process import Limits
 from gitmesh.adapters.git.repository import Repository
 from gitmesh.model.config import Author
 
-_PUSH = ("push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--end-of-options")
-_DECLINED = re.compile(r"(?:[a-z-]+ )*hook declined|failed to update ref|unpacker error|hidden ref|shallow update not allowed")
+_PUSH = (
+    "push",
+    "--porcelain",
+    "--no-verify",
+    "--no-follow-tags",
+    "--recurse-submodules=no",
+    "--end-of-options",
+)
+_DECLINED = re.compile(
+    r"(?:[a-z-]+ )*hook declined|failed to update ref|unpacker error|hidden ref|shallow update not allowed"
+)
 """Words of git's own server that say why a push was refused, and say it alike each time."""
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """A commit to make: paths to write (None deletes), on top of `parent` ("" = none). `seconds` since the epoch, in UTC."""
+    """A commit to make: paths to write (None deletes), on top of `parent` ("" = none). `seconds` since the
+    epoch, in UTC.
+    """
 
     parent: str
     changes: Mapping[str, bytes | None]
@@ -43,7 +56,9 @@ class Listed(Struct, frozen=True):
 
 def write_commit(repository: Repository, draft: Draft) -> str:
     """Store the commit and return its id. The message is taken as it is."""
-    done = repository.local_done(["fast-import", "--quiet", "--force"], stdin=_stream(draft, repository.outgoing))
+    done = repository.local_done(
+        ["fast-import", "--quiet", "--force"], stdin=_stream(draft, repository.outgoing)
+    )
     commit = done.out.decode().strip()
     if not is_object_id(commit):
         raise GitError("git did not tell the id of the commit that it made", Reason.STORE)
@@ -51,10 +66,11 @@ def write_commit(repository: Repository, draft: Draft) -> str:
 
 
 def push(repository: Repository, commit: str, branch: str) -> GitError | None:
-    """Push the commit as the branch's new tip, if that is a step forward; the refusal where the remote does not take it.
+    """Push the commit as the branch's new tip, if that is a step forward; the refusal where the remote does
+    not take it.
 
-    Why it does not is told in many ways, and one of them is that the branch moved meanwhile: the caller looks at the branch.
-    Raises GitError where the remote could not be reached or refused to talk.
+    Why it does not is told in many ways, and one of them is that the branch moved meanwhile: the caller looks
+    at the branch. Raises GitError where the remote could not be reached or refused to talk.
     """
     done = repository.remote_call([*_PUSH, repository.url, f"{commit}:refs/heads/{branch}"])
     if done.status == 0:
@@ -64,13 +80,19 @@ def push(repository: Repository, commit: str, branch: str) -> GitError | None:
         raise repository.explain(done.err)
     words = lines[0].rpartition("\t")[2]
     why = _DECLINED.search(words)
-    return GitError(f"the server refused it{f': {why[0]}' if why else ''}", Reason.REFUSED, detail=repository.shown(f"{words} {done.err}"))
+    return GitError(
+        f"the server refused it{f': {why[0]}' if why else ''}",
+        Reason.REFUSED,
+        detail=repository.shown(f"{words} {done.err}"),
+    )
 
 
 def list_files(repository: Repository, commit: str, most: int) -> dict[str, Listed]:
     """Path -> file of a commit. Raises GitError where there are more than `most`."""
     limits = Limits(seconds=repository.timeout, stdout=most * 512, entries=most)
-    done = repository.local_done(["ls-tree", "-r", "-z", "-l", "--full-tree", "--end-of-options", commit], limits=limits)
+    done = repository.local_done(
+        ["ls-tree", "-r", "-z", "-l", "--full-tree", "--end-of-options", commit], limits=limits
+    )
     if done.cut:
         raise GitError(f"the branch has more than {most:,} files", Reason.TOO_LARGE)
     files = {}
@@ -90,14 +112,19 @@ def _stream(draft: Draft, ref: str) -> bytes:
     if draft.parent:
         parts.append(f"from {draft.parent}\n".encode())
     for path, content in sorted(draft.changes.items(), key=lambda change: (change[1] is not None, change[0])):
-        parts.append(b"D %s\n" % _quoted(path) if content is None else b"M 100644 inline %s\n%s" % (_quoted(path), _data(content)))
+        parts.append(
+            b"D %s\n" % _quoted(path)
+            if content is None
+            else b"M 100644 inline %s\n%s" % (_quoted(path), _data(content))
+        )
     return b"".join([*parts, b"get-mark :1\n"])
 
 
 def _quoted(path: str) -> bytes:
     """A path as git-fast-import reads it, whatever it holds: other people's files may be called anything."""
     return b'"%s"' % b"".join(
-        b"\\%03o" % byte if byte < 0x20 or byte in b'"\\' else bytes([byte]) for byte in path.encode(errors="surrogateescape")
+        b"\\%03o" % byte if byte < 0x20 or byte in b'"\\' else bytes([byte])
+        for byte in path.encode(errors="surrogateescape")
     )
 
 

@@ -1,7 +1,7 @@
 """What git says, put into words for people, without secrets.
 
-The message of an error holds what GitMesh knows: the class of the fault, the host, the HTTP status. Git's own words, and those of
-the server, are its detail: they may hold request ids and come in any order.
+The message of an error holds what GitMesh knows: the class of the fault, the host, the HTTP status. Git's own
+words, and those of the server, are its detail: they may hold request ids and come in any order.
 """
 
 from __future__ import annotations
@@ -38,23 +38,40 @@ class Reason(StrEnum):
 class GitError(SourceError):
     """A git command failed. The texts are redacted."""
 
-    def __init__(self, message: str, reason: Reason = Reason.OTHER, *, detail: str = "", hint: str = "") -> None:
+    def __init__(
+        self, message: str, reason: Reason = Reason.OTHER, *, detail: str = "", hint: str = ""
+    ) -> None:
         super().__init__(message, detail=detail, hint=hint)
         self.reason = reason
 
 
 _TABLE: tuple[tuple[str, Reason, str], ...] = (
-    (r"could not read Username|could not read Password", Reason.CREDENTIALS, "the server refused access without valid credentials"),
+    (
+        r"could not read Username|could not read Password",
+        Reason.CREDENTIALS,
+        "the server refused access without valid credentials",
+    ),
     (r"Authentication failed|error: 401|HTTP 401", Reason.CREDENTIALS, "the server refused the credentials"),
-    (r"UNPROTECTED PRIVATE KEY|bad permissions", Reason.CREDENTIALS, "ssh refuses the key file: others may read it (chmod 600)"),
-    (r"Permission denied \(|Too many authentication failures", Reason.CREDENTIALS, "the server refused the SSH key"),
+    (
+        r"UNPROTECTED PRIVATE KEY|bad permissions",
+        Reason.CREDENTIALS,
+        "ssh refuses the key file: others may read it (chmod 600)",
+    ),
+    (
+        r"Permission denied \(|Too many authentication failures",
+        Reason.CREDENTIALS,
+        "the server refused the SSH key",
+    ),
     (
         r"Host key verification failed|REMOTE HOST IDENTIFICATION",
         Reason.CERTIFICATE,
         "the server's host key is not the one in knownHostsFile",
     ),
     (
-        r"SSL (?:certificate|connect|peer|routines|_ERROR)|server certificate|gnutls_|TLS (?:connect|handshake)|certificate verif|CAfile",
+        (
+            r"SSL (?:certificate|connect|peer|routines|_ERROR)|server certificate|gnutls_|TLS"
+            r" (?:connect|handshake)|certificate verif|CAfile"
+        ),
         Reason.CERTIFICATE,
         "the server's certificate could not be verified (see auth.caFile)",
     ),
@@ -75,10 +92,21 @@ _TABLE: tuple[tuple[str, Reason, str], ...] = (
     (r"Permission denied|insufficient permission|Operation not permitted", Reason.DISK, "Permission denied"),
     (r"Disk quota exceeded", Reason.DISK, "Disk quota exceeded"),
     (r"Input/output error", Reason.DISK, "Input/output error"),
-    (r"not found|error: 404|does not appear to be a git repository|does not exist", Reason.NOT_FOUND, "the repository was not found"),
-    (r"Could not resolve (?:host|proxy)|Name or service not known", Reason.UNREACHABLE, "the name of the host could not be resolved"),
     (
-        r"Failed to connect|Connection (?:refused|timed out|reset)|No route to host|unreachable|[Cc]ould ?n.t connect",
+        r"not found|error: 404|does not appear to be a git repository|does not exist",
+        Reason.NOT_FOUND,
+        "the repository was not found",
+    ),
+    (
+        r"Could not resolve (?:host|proxy)|Name or service not known",
+        Reason.UNREACHABLE,
+        "the name of the host could not be resolved",
+    ),
+    (
+        (
+            r"Failed to connect|Connection (?:refused|timed out|reset)|No route to host|unreachable|[Cc]ould"
+            r" ?n.t connect"
+        ),
         Reason.UNREACHABLE,
         "the host did not answer",
     ),
@@ -89,19 +117,31 @@ _TABLE: tuple[tuple[str, Reason, str], ...] = (
     ),
     (r"error: 4\d\d|HTTP 4\d\d", Reason.UNREACHABLE, "the server refused to answer"),
     (
-        r"is this a git repository|git-http-push failed|protocol error|bad line length|expected flush after|invalid server response",
+        (
+            r"is this a git repository|git-http-push failed|protocol error|bad line length|expected flush"
+            r" after|invalid server response"
+        ),
         Reason.NO_GIT_SERVER,
         "the host answered, but not as a Git server does",
     ),
-    (r"signal 25|File too large|File size limit", Reason.TOO_LARGE, "the repository is larger than the limit"),
     (
-        r"fsck error|error in (?:tree|commit|tag|blob|object)|: (?:hasDot|fullPathname|gitmodules|nullSha1|badTree|duplicateEntries)",
+        r"signal 25|File too large|File size limit",
+        Reason.TOO_LARGE,
+        "the repository is larger than the limit",
+    ),
+    (
+        (
+            r"fsck error|error in (?:tree|commit|tag|blob|object)|:"
+            r" (?:hasDot|fullPathname|gitmodules|nullSha1|badTree|duplicateEntries)"
+        ),
         Reason.UNSAFE,
         "the repository holds objects that git refuses",
     ),
     (
-        r"\.lock'|corrupt|bad object|[Bb]ad tree|not a git repository|unable to read|inflate|missing (?:blob|tree|object)|"
-        r"not a (?:tree|valid object)|packfile|loose object|unable to parse|could not (?:open|read)|bad config|did not send all",
+        r"\.lock'|corrupt|bad object|[Bb]ad tree|not a git repository|unable to read|inflate|missing"
+        r" (?:blob|tree|object)|"
+        r"not a (?:tree|valid object)|packfile|loose object|unable to parse|could not (?:open|read)|bad"
+        r" config|did not send all",
         Reason.STORE,
         "the local copy of the repository is damaged",
     ),
@@ -118,7 +158,9 @@ _HEADER = re.compile(r"(?i)(authorization:\s*)[^\r\n'\"]+")
 
 
 def failure(output: str, secrets: Iterable[str], *, host: str = "", store: Path | None = None) -> GitError:
-    """The error for what a failed command printed on stderr. `host` is the one that was talked to, "" for none."""
+    """The error for what a failed command printed on stderr. `host` is the one that was talked to, "" for
+    none.
+    """
     own = _REMOTE_WORDS.sub("", output)
     reason, text = _classed(own) or _classed(output, but=_LOCAL) or (Reason.OTHER, "git failed")
     if reason is Reason.DISK and store is not None:
@@ -136,7 +178,10 @@ def unwritable(store: Path, cause: str, detail: str = "") -> GitError:
 
 def _classed(text: str, but: Container[Reason] = ()) -> tuple[Reason, str] | None:
     """The first row of the table that matches, without the reasons that the text cannot speak of."""
-    return next(((reason, said) for pattern, reason, said in _COMPILED if reason not in but and pattern.search(text)), None)
+    return next(
+        ((reason, said) for pattern, reason, said in _COMPILED if reason not in but and pattern.search(text)),
+        None,
+    )
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:

@@ -1,7 +1,8 @@
 """The heads of pull requests, in a store of their own: nothing in it can ever come into force.
 
-What is in force is decided by the store of the source and by its own record (`GitSource`); neither knows of this one. Objects of
-forks are data here: they are bounded, checked as every fetch is, and nothing is checked out.
+What is in force is decided by the store of the source and by its own record (`GitSource`); neither knows of
+this one. Objects of forks are data here: they are bounded, checked as every fetch is, and nothing is checked
+out.
 """
 
 from __future__ import annotations
@@ -19,15 +20,21 @@ MOST_OF_ALL = 256 << 20
 
 
 class Heads:
-    """What is asked of the pull requests of a source's repository. To be used by one thread at a time; `abandon` by any."""
+    """What is asked of the pull requests of a source's repository. To be used by one thread at a time;
+    `abandon` by any.
+    """
 
-    def __init__(self, source: GitSource, *, most: int = MOST_OF_A_HEAD, most_of_all: int = MOST_OF_ALL) -> None:
+    def __init__(
+        self, source: GitSource, *, most: int = MOST_OF_A_HEAD, most_of_all: int = MOST_OF_ALL
+    ) -> None:
         self._source = source
         self._most, self._most_of_all = most, most_of_all
         self.repository: Repository = source.repository.sibling("reviews")
 
     def bring(self, number: int, ref: str, head: str, tip: str) -> None:
-        """Have both commits: the tip of the source's branch, and the head of a pull request, which `ref` leads to. Raises SourceError."""
+        """Have both commits: the tip of the source's branch, and the head of a pull request, which `ref`
+        leads to. Raises SourceError.
+        """
         self.repository.fetch_branch(self._source.branch, tip)
         local = self.repository.head_ref(str(number))
         if self.repository.resolve(local) == head:

@@ -1,4 +1,6 @@
-"""Names that are safe to hand to git (reference/reliability.md G02, G03); URLs are checked by gitmesh.parsing.settings.url_problem."""
+"""Names that are safe to hand to git (reference/reliability.md G02, G03); URLs are checked by
+gitmesh.parsing.settings.url_problem.
+"""
 
 from __future__ import annotations
 

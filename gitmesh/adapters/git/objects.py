@@ -29,25 +29,39 @@ class Objects(ABC):
         """The output of a command on the store alone. Raises as `local_done`."""
         return self.local_done(arguments, stdin=stdin).out
 
-    def local_done(self, arguments: Sequence[str], *, stdin: bytes = b"", limits: Limits | None = None) -> Done:
-        """Run a command on the store alone. A failure is a GitError with Reason.DISK, or else Reason.STORE: the store is to blame."""
+    def local_done(
+        self, arguments: Sequence[str], *, stdin: bytes = b"", limits: Limits | None = None
+    ) -> Done:
+        """Run a command on the store alone. A failure is a GitError with Reason.DISK, or else Reason.STORE:
+        the store is to blame.
+        """
         done = self.local_call(arguments, stdin=stdin, limits=limits)
         if done.status != 0 and not done.cut:
             error = failure(done.err, (), store=self.store)
-            raise error if error.reason is Reason.DISK else GitError(str(error), Reason.STORE, detail=error.detail)
+            raise (
+                error
+                if error.reason is Reason.DISK
+                else GitError(str(error), Reason.STORE, detail=error.detail)
+            )
         return done
 
-    def local_call(self, arguments: Sequence[str], *, stdin: bytes = b"", limits: Limits | None = None) -> Done:
+    def local_call(
+        self, arguments: Sequence[str], *, stdin: bytes = b"", limits: Limits | None = None
+    ) -> Done:
         """Run a command on the store alone, which may fail."""
         given = limits or Limits(seconds=self.timeout)
         return run([f"--git-dir={self.store}", *arguments], given, stdin=stdin, env=_NO_TRANSPORT)
 
     def has(self, commit: str) -> bool:
         """Whether the store holds this commit."""
-        return is_object_id(commit) and self.local_call(["cat-file", "-e", f"{commit}^{{commit}}"]).status == 0
+        return (
+            is_object_id(commit) and self.local_call(["cat-file", "-e", f"{commit}^{{commit}}"]).status == 0
+        )
 
     def descends(self, tip: str, ancestor: str) -> bool:
-        """Whether `tip` comes after `ancestor`; one that the store lacks is no ancestor. Raises GitError if it lacks the tip."""
+        """Whether `tip` comes after `ancestor`; one that the store lacks is no ancestor. Raises GitError if
+        it lacks the tip.
+        """
         if not is_object_id(ancestor):
             return False
         status = self.local_call(["merge-base", "--is-ancestor", "--end-of-options", ancestor, tip]).status
@@ -56,11 +70,15 @@ class Objects(ABC):
         return status == 0
 
     def merge_base(self, one: str, other: str) -> str:
-        """The commit from which both came apart; "" where they have none in common, as far as the history here goes."""
+        """The commit from which both came apart; "" where they have none in common, as far as the history
+        here goes.
+        """
         done = self.local_call(["merge-base", "--end-of-options", one, other])
         return done.out.decode().split("\n")[0].strip() if done.status == 0 else ""
 
     def resolve(self, ref: str) -> str:
-        """The commit behind a ref, or whatever else names one, or "" (also where the store is damaged or missing)."""
+        """The commit behind a ref, or whatever else names one, or "" (also where the store is damaged or
+        missing).
+        """
         done = self.local_call(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"])
         return done.out.decode().strip() if done.status == 0 else ""

@@ -1,7 +1,8 @@
-"""Whether a repository on this disk is only data: nothing in it makes git run a program or look outside of it.
+"""Whether a repository on this disk is only data: nothing in it makes git run a program or look outside of
+it.
 
-For a repository that came with a checkout, so that anybody may have written it: git serves a local repository under that repository's
-own configuration and hooks. What is allowed is listed; anything else is refused.
+For a repository that came with a checkout, so that anybody may have written it: git serves a local repository
+under that repository's own configuration and hooks. What is allowed is listed; anything else is refused.
 """
 
 from __future__ import annotations
@@ -15,11 +16,23 @@ _MAX_CONFIG = 65_536
 _SECTION = re.compile(r'\[([A-Za-z]+)(?: "[A-Za-z0-9._/-]+")?\]')
 _VALUE = re.compile(r"([A-Za-z][A-Za-z0-9]*)\s*=[^\\]*")
 _HARMLESS: Mapping[str, frozenset[str]] = {
-    "core": frozenset({"repositoryformatversion", "filemode", "bare", "logallrefupdates", "ignorecase", "precomposeunicode", "symlinks"}),
+    "core": frozenset(
+        {
+            "repositoryformatversion",
+            "filemode",
+            "bare",
+            "logallrefupdates",
+            "ignorecase",
+            "precomposeunicode",
+            "symlinks",
+        }
+    ),
     "remote": frozenset({"url", "fetch"}),
     "branch": frozenset({"remote", "merge"}),
     "user": frozenset({"name", "email"}),
-    "uploadpack": frozenset({"allowanysha1inwant", "allowtipsha1inwant", "allowreachablesha1inwant", "hiderefs"}),
+    "uploadpack": frozenset(
+        {"allowanysha1inwant", "allowtipsha1inwant", "allowreachablesha1inwant", "hiderefs"}
+    ),
 }
 """Section -> settings that start nothing and lead nowhere."""
 _ELSEWHERE = ("commondir", "objects/info/alternates", "objects/info/http-alternates")
@@ -50,7 +63,9 @@ def _links(store: Path) -> Iterator[str]:
 
 
 def _hooks(folder: Path) -> Iterator[Path]:
-    yield from (hook for hook in sorted(folder.iterdir()) if hook.suffix != ".sample") if folder.is_dir() else ()
+    yield from (
+        (hook for hook in sorted(folder.iterdir()) if hook.suffix != ".sample") if folder.is_dir() else ()
+    )
 
 
 def _settings(config: Path) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""Running git: a clean environment, a deadline for the whole process group, a limit on what it prints and writes.
+"""Running git: a clean environment, a deadline for the whole process group, a limit on what it prints and
+writes.
 
 GitPython starts the processes. Its command objects are given complete argument lists, never keyword options,
 and its object model is not used (reference/reliability.md G02, reference/performance.md A4).
@@ -33,8 +34,13 @@ _NOT_FOUND = 127
 """What a shell answers for a program that is not there; git has no such status."""
 _MISSING = "git is not installed, or not on PATH"
 
-_LAUNCHER = 'limit=$1; shift; while [ "$1" != -- ]; do unset "$1"; shift; done; shift; [ -z "$limit" ] || ulimit -f "$limit"; exec "$@"'
-"""Drops inherited GIT_* variables (a hook that runs us sets GIT_DIR) and limits the size of files, then becomes git."""
+_LAUNCHER = (
+    'limit=$1; shift; while [ "$1" != -- ]; do unset "$1"; shift; done; shift; [ -z "$limit" ] || ulimit -f'
+    ' "$limit"; exec "$@"'
+)
+"""Drops inherited GIT_* variables (a hook that runs us sets GIT_DIR) and limits the size of files, then
+becomes git.
+"""
 
 _BASE_ENV: Mapping[str, str] = {
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -70,7 +76,9 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What one command may use: seconds, bytes on stdout, delimiters on stdout, bytes in one written file (0 = any)."""
+    """What one command may use: seconds, bytes on stdout, delimiters on stdout, bytes in one written file (0
+    = any).
+    """
 
     seconds: float
     stdout: int = 1 << 24
@@ -95,7 +103,9 @@ class Running:
         self._processes: set[subprocess.Popen[bytes]] = set()
 
     def end(self) -> None:
-        """Kill all of them. Each looks to its caller like a command that failed; later ones are not concerned."""
+        """Kill all of them. Each looks to its caller like a command that failed; later ones are not
+        concerned.
+        """
         with self._lock:
             for process in self._processes:
                 _kill(process)
@@ -122,7 +132,9 @@ def run(
     stdin: bytes = b"",
     running: Running | None = None,
 ) -> Done:
-    """Run `git <arguments>`. Raises GitError if it takes too long or git is missing; a failed command is a Done."""
+    """Run `git <arguments>`. Raises GitError if it takes too long or git is missing; a failed command is a
+    Done.
+    """
     full = {**_BASE_ENV, **_config_env((*_BASE_CONFIG, *config)), **(env or {})}
     process = _start(_command(arguments, full, limits), full)
     with (running or Running()).holding(process):
@@ -130,7 +142,9 @@ def run(
         pump.run()
     if process.returncode == _NOT_FOUND:
         raise GitError(_MISSING)
-    return Done(status=process.returncode, out=bytes(pump.out), err=pump.err.decode(errors="replace"), cut=pump.cut)
+    return Done(
+        status=process.returncode, out=bytes(pump.out), err=pump.err.decode(errors="replace"), cut=pump.cut
+    )
 
 
 @lru_cache(maxsize=1)
@@ -153,7 +167,9 @@ def _config_env(config: Sequence[tuple[str, str]]) -> dict[str, str]:
 def _command(arguments: Sequence[str], env: Mapping[str, str], limits: Limits) -> list[str]:
     """The argument list; by way of a shell only where there is something to drop or to limit."""
     kept = _INHERITED | env.keys()
-    dropped = sorted(name for name in os.environ if name.startswith("GIT_") and name not in kept and _VARIABLE.match(name))
+    dropped = sorted(
+        name for name in os.environ if name.startswith("GIT_") and name not in kept and _VARIABLE.match(name)
+    )
     if not dropped and not limits.file_size:
         return ["git", *arguments]
     blocks = str(limits.file_size // _BLOCK) if limits.file_size else ""
@@ -165,7 +181,9 @@ def _start(command: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes
     try:
         from git.cmd import Git  # imported late: 90 ms that `gitmesh --help` must not pay
 
-        started: Any = Git().execute(command, istream=subprocess.PIPE, as_process=True, env=env, start_new_session=True)
+        started: Any = Git().execute(
+            command, istream=subprocess.PIPE, as_process=True, env=env, start_new_session=True
+        )
     except ImportError as error:
         raise GitError(_MISSING) from error
     except OSError as error:
@@ -175,7 +193,9 @@ def _start(command: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes
             raise
         raise GitError(_MISSING) from error
     process: subprocess.Popen[bytes] = started.proc
-    started.proc = None  # the wrapper would end the process politely when it is collected; `_end` does it for good
+    started.proc = (
+        None  # the wrapper would end the process politely when it is collected; `_end` does it for good
+    )
     return process
 
 
@@ -190,7 +210,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    # Not polled: until it is waited for, its id stands for its group, also where git itself has ended and left a child behind.
+    # Not polled: until it is waited for, its id stands for its group, also where git itself has ended and
+    # left a child behind.
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,6 @@
-"""A bare local copy of a remote repository: polled with ls-remote, filled with fetch, replaced when it is damaged."""
+"""A bare local copy of a remote repository: polled with ls-remote, filled with fetch, replaced when it is
+damaged.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,14 @@ from gitmesh.parsing.settings import url_problem
 
 T = TypeVar("T")
 
-_FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules")
+_FETCH = (
+    "fetch",
+    "--quiet",
+    "--no-tags",
+    "--no-write-fetch-head",
+    "--no-auto-maintenance",
+    "--no-recurse-submodules",
+)
 _MAX_PACK = 1 << 30
 _HEADS = "refs/heads/"
 _UNCLEAR = frozenset({Reason.NO_GIT_SERVER, Reason.GONE, Reason.STORE, Reason.OTHER})
@@ -29,14 +38,23 @@ _UNCLEAR = frozenset({Reason.NO_GIT_SERVER, Reason.GONE, Reason.STORE, Reason.OT
 
 
 class Repository(Objects):
-    """One remote and its store. May be used from several threads and processes: what changes the store takes a lock.
+    """One remote and its store. May be used from several threads and processes: what changes the store takes
+    a lock.
 
-    `store` is a folder of this repository's own. `watch` are branches whose tips one poll asks for. `running` are the commands
-    that talk to the remote now.
+    `store` is a folder of this repository's own. `watch` are branches whose tips one poll asks for. `running`
+    are the commands that talk to the remote now.
     """
 
     def __init__(
-        self, url: str, *, store: Path, auth: SourceAuth, base: Path, allow_insecure: bool, timeout: float, max_pack: int = _MAX_PACK
+        self,
+        url: str,
+        *,
+        store: Path,
+        auth: SourceAuth,
+        base: Path,
+        allow_insecure: bool,
+        timeout: float,
+        max_pack: int = _MAX_PACK,
     ) -> None:
         if problem := url_problem(url, allow_insecure=allow_insecure):
             raise SourceError(problem)
@@ -90,7 +108,9 @@ class Repository(Objects):
 
     def _ls_remote(self, *patterns: str) -> dict[str, str]:
         """Ids by ref. Patterns match at the end of names."""
-        out = self._remote(["ls-remote", "--end-of-options", self.url, *patterns], Limits(seconds=self.timeout))
+        out = self._remote(
+            ["ls-remote", "--end-of-options", self.url, *patterns], Limits(seconds=self.timeout)
+        )
         lines = (line.partition("\t") for line in out.decode(errors="replace").splitlines())
         return {ref: commit for commit, _, ref in lines if is_object_id(commit)}
 
@@ -103,8 +123,8 @@ class Repository(Objects):
         return self.healed(lambda: self._pinned(ref), branch, tip)
 
     def fetch_ref(self, ref: str, local: str, tip: str, *, most: int) -> str:
-        """Make another ref of the remote part of the store, as `local`; its commit, which may be newer than `tip`. No file of it may
-        have more than `most` bytes. Raises GitError."""
+        """Make another ref of the remote part of the store, as `local`; its commit, which may be newer than
+        `tip`. No file of it may have more than `most` bytes. Raises GitError."""
         self.come_home()
         self._fetch(f"+{ref}:{local}", tip, 0, min(most, self.max_pack))
         return self._pinned(local)
@@ -144,10 +164,11 @@ class Repository(Objects):
         return self.resolve(self.local_ref(branch))
 
     def local_ref(self, branch: str) -> str:
-        """Where the store keeps the tip of a remote branch. Bound to the URL: a changed URL is another repository.
+        """Where the store keeps the tip of a remote branch. Bound to the URL: a changed URL is another
+        repository.
 
-        One level deep, as no branch's name has a `+`: so `env` and `env/prod`, which cannot both be on the remote but one
-        after the other, do not stand in each other's way here.
+        One level deep, as no branch's name has a `+`: so `env` and `env/prod`, which cannot both be on the
+        remote but one after the other, do not stand in each other's way here.
         """
         return f"{self._space}/tips/{branch.replace('/', '+')}"
 
@@ -156,7 +177,11 @@ class Repository(Objects):
         return f"{self._space}/written/{instance}/{branch.replace('/', '+')}"
 
     def _pinned(self, ref: str) -> str:
-        return self.local(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]).decode().strip()
+        return (
+            self.local(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"])
+            .decode()
+            .strip()
+        )
 
     def _fetch(self, refspec: str, tip: str, depth: int, most: int = 0) -> None:
         arguments = [*_FETCH, *([f"--depth={depth}"] if depth else []), "--end-of-options", self.url, refspec]
@@ -193,7 +218,9 @@ class Repository(Objects):
         return redact(output, self._access().secrets)
 
     def _page(self, *, failed: bool) -> GitError | None:
-        """Ask once more, and look at what the web server says: the error where it is no Git server. `failed`: git could not use it."""
+        """Ask once more, and look at what the web server says: the error where it is no Git server. `failed`:
+        git could not use it.
+        """
         if url_scheme(self.url) not in ("http", "https"):
             return None
         asked = ["ls-remote", "--end-of-options", self.url, "HEAD"]
@@ -211,7 +238,12 @@ class Repository(Objects):
         return done.out
 
     def _run_remote(
-        self, arguments: Sequence[str], limits: Limits, *, store: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        limits: Limits,
+        *,
+        store: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> Done:
         given = self._access()
         return run(
@@ -253,17 +285,23 @@ class Repository(Objects):
             if error.reason is not Reason.STORE:
                 raise
         refspec = f"+{_HEADS}{branch}:{self.local_ref(branch)}"
-        self.writing(tip, lambda: self._renew(tip, [*_FETCH, "--end-of-options", self.url, refspec], self.max_pack))
+        self.writing(
+            tip, lambda: self._renew(tip, [*_FETCH, "--end-of-options", self.url, refspec], self.max_pack)
+        )
         return work()
 
     def written(self, branch: str, instance: str) -> str:
-        """The last commit on a branch that is known to be of this instance; "" where nothing is remembered."""
+        """The last commit on a branch that is known to be of this instance; "" where nothing is
+        remembered.
+        """
         return self.resolve(self.written_ref(branch, instance))
 
     def remember(self, branch: str, instance: str, commit: str) -> None:
         """Keep the last commit of this instance on a branch. A disk that refuses costs this memory alone."""
         with contextlib.suppress(GitError):
-            self.writing(commit, lambda: self.local(["update-ref", self.written_ref(branch, instance), commit]))
+            self.writing(
+                commit, lambda: self.local(["update-ref", self.written_ref(branch, instance), commit])
+            )
 
     @property
     def outgoing(self) -> str:
@@ -274,7 +312,11 @@ class Repository(Objects):
         """Let git pack its objects when they are many; nothing is ever pruned, and a failure does no harm."""
         given = Limits(seconds=self.timeout)
         with contextlib.suppress(GitError):
-            run([f"--git-dir={self.store}", "gc", "--auto", "--quiet", "--no-prune"], given, config=[("gc.auto", "6700")])
+            run(
+                [f"--git-dir={self.store}", "gc", "--auto", "--quiet", "--no-prune"],
+                given,
+                config=[("gc.auto", "6700")],
+            )
 
 
 def _branches(refs: Mapping[str, str]) -> dict[str, str]:

@@ -17,13 +17,18 @@ from gitmesh.model.snapshot import File, Snapshot
 _NOTHING: Mapping[str, bytes] = {}
 
 
-def read_snapshot(objects: Objects, commit: str, paths: Sequence[str], source: str, known: Mapping[str, bytes] = _NOTHING) -> Snapshot:
-    """The policy files of a commit below `paths`; of blobs that are `known` (id -> content) none is read. Raises GitError."""
+def read_snapshot(
+    objects: Objects, commit: str, paths: Sequence[str], source: str, known: Mapping[str, bytes] = _NOTHING
+) -> Snapshot:
+    """The policy files of a commit below `paths`; of blobs that are `known` (id -> content) none is read.
+    Raises GitError.
+    """
     listing = list_policies(objects, commit, paths, source)
     missing = {entry.blob: entry.size for entry in listing.files if entry.blob not in known}
     info, read = read_objects(objects, commit, missing)
     files = tuple(
-        File(path=e.path.decode(), blob=e.blob, content=known[e.blob] if e.blob in known else read[e.blob]) for e in listing.files
+        File(path=e.path.decode(), blob=e.blob, content=known[e.blob] if e.blob in known else read[e.blob])
+        for e in listing.files
     )
     return Snapshot(
         source=source,
@@ -55,7 +60,9 @@ class CommitSource(Struct, frozen=True):
             return snapshot
         files = (*(file for file in snapshot.files if file.path != self.edited.path), self.edited)
         shares = {place: _with(self.edited.path, place, names) for place, names in snapshot.paths.items()}
-        return replace(snapshot, commit="", files=tuple(sorted(files, key=lambda file: file.path)), paths=shares)
+        return replace(
+            snapshot, commit="", files=tuple(sorted(files, key=lambda file: file.path)), paths=shares
+        )
 
     def read(self, commit: str) -> Snapshot:
         """The commit, if it is this one. Raises SourceError."""

@@ -27,11 +27,12 @@ _KEPT = 2
 
 
 class GitSource:
-    """Reads the policy files of a branch's tip, and of older commits, into memory. There is never a work tree.
+    """Reads the policy files of a branch's tip, and of older commits, into memory. There is never a work
+    tree.
 
-    `store` is a folder of this source's own, for the bare copy; it may be deleted at any time. `paths` are folders in
-    the repository ("" = all of it). File names in `auth` are relative to `base`. `timeout` is in seconds, for each run of git.
-    Raises SourceError for a URL or branch that is not allowed.
+    `store` is a folder of this source's own, for the bare copy; it may be deleted at any time. `paths` are
+    folders in the repository ("" = all of it). File names in `auth` are relative to `base`. `timeout` is in
+    seconds, for each run of git. Raises SourceError for a URL or branch that is not allowed.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class GitSource:
         self._asking = threading.RLock()
 
     def fetch(self) -> Snapshot:
-        """The tip of the branch; the same object again while the branch did not move (one process). Raises SourceError."""
+        """The tip of the branch; the same object again while the branch did not move (one process). Raises
+        SourceError.
+        """
         with self._asking:
             tip = self.repository.poll().get(self.branch) or self._without_branch()
             if tip not in self._snapshots or self.repository.trouble:
@@ -79,7 +82,9 @@ class GitSource:
         except GitError as error:
             if error.reason is not Reason.DISK:
                 raise
-            raise GitError(f"{error}; commit {tip[:12]} waits", Reason.DISK, detail=error.detail, hint=DISK_HINT) from error
+            raise GitError(
+                f"{error}; commit {tip[:12]} waits", Reason.DISK, detail=error.detail, hint=DISK_HINT
+            ) from error
 
     def _troubled(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot, with a warning while the store is a temporary one."""
@@ -91,26 +96,32 @@ class GitSource:
         return replace(snapshot, diagnostics=(*snapshot.diagnostics, said))
 
     def recall(self, commit: str) -> Snapshot | None:
-        """`read` from memory or the store; None where they lack it. The remote is not asked, nor who asks it waited for.
+        """`read` from memory or the store; None where they lack it. The remote is not asked, nor who asks it
+        waited for.
 
         Raises SourceError for one that may not be read, or is too large.
         """
         if not is_object_id(commit):
             raise SourceError(f"{commit[:64]!r} is not the full id of a commit")
         if commit != self._acceptance.read() and not self.leads_to(commit):
-            raise SourceError(f"branch {self.branch} does not lead to commit {commit[:12]}, as far as it is known here")
+            raise SourceError(
+                f"branch {self.branch} does not lead to commit {commit[:12]}, as far as it is known here"
+            )
         try:
-            return self._snapshot(commit) if commit in self._snapshots or self.repository.has(commit) else None
+            return (
+                self._snapshot(commit) if commit in self._snapshots or self.repository.has(commit) else None
+            )
         except GitError as error:
             if error.reason is not Reason.STORE:
                 raise
             return None
 
     def read(self, commit: str) -> Snapshot:
-        """A commit by its full id, from memory or the store: one that the branch leads to, or that was accepted here.
+        """A commit by its full id, from memory or the store: one that the branch leads to, or that was
+        accepted here.
 
-        The remote is never asked for a commit by its id: it would give away what nobody merged. Raises GoneError where the commit is
-        not to be had any more, SourceError where the branch could not be read.
+        The remote is never asked for a commit by its id: it would give away what nobody merged. Raises
+        GoneError where the commit is not to be had any more, SourceError where the branch could not be read.
         """
         found = self.recall(commit)
         if found is not None:
@@ -123,7 +134,9 @@ class GitSource:
             return self._healed(commit)
 
     def follows(self, tip: str, ancestor: str) -> bool | None:
-        """Whether `tip` is `ancestor` or comes after it, by the store alone; None where the store cannot tell."""
+        """Whether `tip` is `ancestor` or comes after it, by the store alone; None where the store cannot
+        tell.
+        """
         if tip == ancestor:
             return True
         known = self._ancestry.get((tip, ancestor))
@@ -149,12 +162,16 @@ class GitSource:
         return self._acceptance.read()
 
     def descends(self, tip: str, ancestor: str) -> bool:
-        """Whether `tip` is `ancestor` or comes after it. What cannot be found out, even by fetching, is answered with no."""
+        """Whether `tip` is `ancestor` or comes after it. What cannot be found out, even by fetching, is
+        answered with no.
+        """
         known = self.follows(tip, ancestor)
         if known is None:
             with self._asking:
                 try:
-                    known = self.repository.healed(lambda: self.repository.descends(tip, ancestor), self.branch, tip)
+                    known = self.repository.healed(
+                        lambda: self.repository.descends(tip, ancestor), self.branch, tip
+                    )
                 except SourceError:
                     return False
         return known
@@ -187,13 +204,21 @@ class GitSource:
         others = sorted(ref.removeprefix("refs/heads/") for ref in refs if ref.startswith("refs/heads/"))
         if tag in refs:
             raise GitError(f"{name} is a tag, not a branch", Reason.NOT_FOUND, hint=_BRANCH_HINT)
-        if is_object_id(name) or (is_abbreviation(name) and any(commit.startswith(name) for commit in refs.values())):
+        if is_object_id(name) or (
+            is_abbreviation(name) and any(commit.startswith(name) for commit in refs.values())
+        ):
             raise GitError(f"{name} is the id of a commit, not a branch", Reason.NOT_FOUND, hint=_BRANCH_HINT)
         if not others:
             raise GitError("the repository is empty: it has no branch yet", Reason.NOT_FOUND)
         if self.repository.last_seen(name):
             raise GitError(f"branch {name} was deleted from the repository", Reason.NOT_FOUND)
-        near = [other for other in others if name in (f"refs/heads/{other}", f"heads/{other}", f"origin/{other}")]
+        near = [
+            other for other in others if name in (f"refs/heads/{other}", f"heads/{other}", f"origin/{other}")
+        ]
         close = near or get_close_matches(name, others, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise GitError(f"the repository has no branch {name}{hint}", Reason.NOT_FOUND, detail=f"it has {', '.join(others[:5])}")
+        raise GitError(
+            f"the repository has no branch {name}{hint}",
+            Reason.NOT_FOUND,
+            detail=f"it has {', '.join(others[:5])}",
+        )

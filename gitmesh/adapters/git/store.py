@@ -1,7 +1,8 @@
-"""The folder of a bare copy: its lock, its making, and what takes its place while the disk refuses to be written.
+"""The folder of a bare copy: its lock, its making, and what takes its place while the disk refuses to be
+written.
 
-The store is a cache (reliability G14, G23): whatever becomes of it, the remote has everything, so a disk that is full or
-read-only costs a warning and no cycle.
+The store is a cache (reliability G14, G23): whatever becomes of it, the remote has everything, so a disk that
+is full or read-only costs a warning and no cycle.
 """
 
 from __future__ import annotations
@@ -25,14 +26,18 @@ T = TypeVar("T")
 
 _LOCK_PAUSE = 0.05
 TEMPORARY_ROOM = 24 << 20
-"""Bytes of one file in a temporary store: where GitMesh runs in a cluster, /tmp is small, and who fills it is evicted."""
+"""Bytes of one file in a temporary store: where GitMesh runs in a cluster, /tmp is small, and who fills it is
+evicted.
+"""
 _PROBE = bytes(1 << 16)
 _SPARE = 1 << 20
 """Bytes that must stay free beside what the temporary store holds, before the proper one is tried again."""
 
 
 class Store:
-    """`path` is where the copy lies now; `home` is where it belongs. `trouble` says why these differ ("" = they do not)."""
+    """`path` is where the copy lies now; `home` is where it belongs. `trouble` says why these differ ("" =
+    they do not).
+    """
 
     def __init__(self, home: Path, seconds: float) -> None:
         self.home = home.absolute()
@@ -43,10 +48,11 @@ class Store:
         self._drop: Callable[[], object] | None = None
 
     def writing(self, tip: str, work: Callable[[], T]) -> T:
-        """Do `work`, which writes to the store, while nobody else does. `tip` is a commit that the store is made for.
+        """Do `work`, which writes to the store, while nobody else does. `tip` is a commit that the store is
+        made for.
 
-        Where the disk refuses, the work is done again in a temporary store, which borrows the objects of the proper one.
-        Raises GitError; where it does not fit there either, what the disk said at home.
+        Where the disk refuses, the work is done again in a temporary store, which borrows the objects of the
+        proper one. Raises GitError; where it does not fit there either, what the disk said at home.
         """
         with self._guard:
             try:
@@ -91,17 +97,23 @@ class Store:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the right to change the store, against threads and processes. Raises GitError when it cannot be had in time."""
+        """Hold the right to change the store, against threads and processes. Raises GitError when it cannot
+        be had in time.
+        """
         with _lock_file(self.path) as file:
             deadline = time.monotonic() + self._seconds
             while not _try_lock(file):
                 if time.monotonic() > deadline:
-                    raise GitError("another process keeps the local copy of the repository busy", Reason.TIMEOUT)
+                    raise GitError(
+                        "another process keeps the local copy of the repository busy", Reason.TIMEOUT
+                    )
                 time.sleep(_LOCK_PAUSE)
             yield
 
     def _prepare(self, tip: str) -> None:
-        """A store fit to be written. We hold the lock, so git's own lock files in it are those of a process that was killed (G14)."""
+        """A store fit to be written. We hold the lock, so git's own lock files in it are those of a process
+        that was killed (G14).
+        """
         if not (self.path / "HEAD").exists():
             self._clear()
             self._make(self.path, tip)
@@ -120,14 +132,17 @@ class Store:
         """Make an empty bare repository, without hooks, for the kind of object ids that the remote has."""
         path.parent.mkdir(parents=True, exist_ok=True)
         kind = "sha256" if len(tip) == 64 else "sha1"
-        done = run(["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(path)], Limits(seconds=self._seconds))
+        done = run(
+            ["init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(path)],
+            Limits(seconds=self._seconds),
+        )
         if done.status != 0:
             raise failure(done.err, (), store=path)
         (path / "objects" / "info").mkdir(exist_ok=True)
 
     def renew(self, tip: str, fill: Callable[[Path], object]) -> None:
-        """Replace the store by a new one, inside `writing`. The old one goes only when the new one is complete: it may hold
-        the last good commit."""
+        """Replace the store by a new one, inside `writing`. The old one goes only when the new one is
+        complete: it may hold the last good commit."""
         fresh = self.path.with_name(self.path.name + ".new")
         _remove(fresh)
         self._make(fresh, tip)

@@ -1,4 +1,6 @@
-"""The entries of a commit, from `git ls-tree` alone, before any is read; `gitmesh.adapters.revision` decides about them."""
+"""The entries of a commit, from `git ls-tree` alone, before any is read; `gitmesh.adapters.revision` decides
+about them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,17 @@ def list_policies(repository: Objects, commit: str, paths: Sequence[str], source
     """List the policy files below `paths` ("" = everywhere). Raises GitError if the store cannot be read."""
     limits = Limits(seconds=repository.timeout, stdout=_MAX_LISTING, entries=MAX_FILES)
     below = [] if "" in paths else list(paths)
-    arguments = ["--literal-pathspecs", "ls-tree", "-r", "-z", "-l", "--full-tree", "--end-of-options", commit, *below]
+    arguments = [
+        "--literal-pathspecs",
+        "ls-tree",
+        "-r",
+        "-z",
+        "-l",
+        "--full-tree",
+        "--end-of-options",
+        commit,
+        *below,
+    ]
     done = repository.local_done(arguments, limits=limits)
     return too_many(paths, source) if done.cut else held(_entries(done.out), paths, source)
 

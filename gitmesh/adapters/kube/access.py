@@ -1,6 +1,8 @@
-"""The way to an API server as files describe it that others rotate: read again when they change, and when it is refused.
+"""The way to an API server as files describe it that others rotate: read again when they change, and when it
+is refused.
 
-A file that is missing, half written or unfit at the moment changes nothing: what was read last serves on, and the fault is told.
+A file that is missing, half written or unfit at the moment changes nothing: what was read last serves on, and
+the fault is told.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ class Rotated:
     def endpoint(self, *, refused: bool = False) -> Endpoint:
         """As `Access` says."""
         with self._lock:
-            seen = stamp(self._path) if self._path else None  # before it is read: what changes meanwhile is read once more
+            seen = (
+                stamp(self._path) if self._path else None
+            )  # before it is read: what changes meanwhile is read once more
             if self._good is None or refused or self.fault or seen is None or seen != self._stamp:
                 self._stamp = seen
                 self._look()
@@ -62,7 +66,7 @@ class Rotated:
         try:
             found = self._read()
             if self._good is not None and found != self._good:
-                found.context()  # a CA or certificate that is none shows here, while there is something better
+                found.context()  # a CA or certificate that is none shows while there is something better
         except ClusterError as error:
             self.fault = error
         else:

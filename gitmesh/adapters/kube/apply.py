@@ -1,6 +1,7 @@
 """Carrying out a plan: phase after phase, the steps of a phase at once, what fails stops what depends on it.
 
-Every write names the version of the object that the plan was made from, so a plan that is out of date changes nothing.
+Every write names the version of the object that the plan was made from, so a plan that is out of date changes
+nothing.
 """
 
 from __future__ import annotations
@@ -31,15 +32,25 @@ if TYPE_CHECKING:
 
 _MANAGER_CONFLICT = "FieldManagerConflict"
 _WEBHOOKS = tuple(
-    ApiKind(group="admissionregistration.k8s.io", kind=kind, plural=f"{kind.lower()}s", versions=("v1",), namespaced=False)
+    ApiKind(
+        group="admissionregistration.k8s.io",
+        kind=kind,
+        plural=f"{kind.lower()}s",
+        versions=("v1",),
+        namespaced=False,
+    )
     for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
 )
 
 
 class Applier:
-    """Applies one plan. `kinds` are those that were observed, `settle` the seconds in which proxies learn of a write."""
+    """Applies one plan. `kinds` are those that were observed, `settle` the seconds in which proxies learn of
+    a write.
+    """
 
-    def __init__(self, client: Client, kinds: Mapping[tuple[str, str], ApiKind], live: LiveObjects, settle: float) -> None:
+    def __init__(
+        self, client: Client, kinds: Mapping[tuple[str, str], ApiKind], live: LiveObjects, settle: float
+    ) -> None:
         self._client = client
         self._kinds = kinds
         self._live = live
@@ -63,10 +74,14 @@ class Applier:
         return tuple(outcomes)
 
     def _step(self, lost: Outcome | None, change: Change) -> Outcome:
-        cause = lost or next((self._failed[unit] for unit in (change.key, *change.units) if unit in self._failed), None)
+        cause = lost or next(
+            (self._failed[unit] for unit in (change.key, *change.units) if unit in self._failed), None
+        )
         if cause is not None:
             text = f"not tried, as an earlier step failed ({cause.key})"
-            return Outcome(key=change.key, action=change.action, ok=False, message=text, code=cause.code, retryable=True)
+            return Outcome(
+                key=change.key, action=change.action, ok=False, message=text, code=cause.code, retryable=True
+            )
         try:
             outcome = self._delete(change) if change.action is Action.DELETE else self._write(change)
         except ClusterError as error:
@@ -115,14 +130,20 @@ class Applier:
         return self._recheck(change, desired)
 
     def _put_shared(self, change: Change, desired: Body) -> Outcome:
-        """Others claim fields of the object: take over what Update managers claim, and leave Apply managers theirs unless it is adopted."""
+        """Others claim fields of the object: take over what Update managers claim, and leave Apply managers
+        theirs unless it is adopted.
+        """
         answer = self._get(change)
         raw, (uid, at) = answer.json(), answer.identity()
         if (uid, at) != (change.uid, change.resource_version):
             return _failed(change, "it was changed since the plan was made", "GM505")
-        claims = managed.taken_over(managed.entries(raw), raw, desired, change.forbidden, adopted=change.action is Action.ADOPT)
+        claims = managed.taken_over(
+            managed.entries(raw), raw, desired, change.forbidden, adopted=change.action is Action.ADOPT
+        )
         if claims is not None:
-            moved = self._client.send(writes.claims_request(self._kind(change), change.version, change.key, at, claims))
+            moved = self._client.send(
+                writes.claims_request(self._kind(change), change.version, change.key, at, claims)
+            )
             at = moved.identity().version
         return self._put(change, desired, at)
 
@@ -132,7 +153,9 @@ class Applier:
         if answer.is_absent:
             return _failed(change, "it was deleted since the plan was made", "GM505")
         raw = answer.json()
-        if is_same(desired, raw, change.forbidden) and any(managed.is_ours(entry) for entry in managed.entries(raw)):
+        if is_same(desired, raw, change.forbidden) and any(
+            managed.is_ours(entry) for entry in managed.entries(raw)
+        ):
             return self._done(change, desired, answer)
         what = "somebody made it" if change.action is Action.CREATE else "it was changed"
         return _failed(change, f"{what} since the plan was made", "GM505")
@@ -140,7 +163,9 @@ class Applier:
     def _done(self, change: Change, desired: Body, answer: Answer) -> Outcome:
         raw, written = answer.json(), answer.identity()
         self._written[change.key] = written
-        done = Outcome(key=change.key, action=change.action, ok=True, uid=written.uid, warnings=answer.warnings)
+        done = Outcome(
+            key=change.key, action=change.action, ok=True, uid=written.uid, warnings=answer.warnings
+        )
         others = managed.appliers(managed.entries(raw), desired, change.forbidden)
         if is_same(desired, raw, change.forbidden) or not others:
             return done
@@ -150,15 +175,23 @@ class Applier:
 
     def _delete(self, change: Change) -> Outcome:
         written = self._written.get(change.key, Identity(change.uid, change.resource_version))
-        request = writes.delete_request(self._kind(change), change.version, change.key, written.uid, written.version)
+        request = writes.delete_request(
+            self._kind(change), change.version, change.key, written.uid, written.version
+        )
         answer = self._client.send(request)
-        done = Outcome(key=change.key, action=change.action, ok=True, uid=change.uid, warnings=answer.warnings)
+        done = Outcome(
+            key=change.key, action=change.action, ok=True, uid=change.uid, warnings=answer.warnings
+        )
         if answer.is_absent:
             return replace(done, message="it was gone already")
         if answer.status == 409:
             return self._not_deleted(change, done, api_error(str(request), answer.status, answer.body))
         metadata = mapping(answer.json().get("metadata"))
-        return replace(_failed(change, waits(finalizers_of(metadata)), "GM505"), pending=True) if metadata.get("finalizers") else done
+        return (
+            replace(_failed(change, waits(finalizers_of(metadata)), "GM505"), pending=True)
+            if metadata.get("finalizers")
+            else done
+        )
 
     def _not_deleted(self, change: Change, done: Outcome, error: ApiError) -> Outcome:
         """A precondition failed: ours is gone, replaced by another object, or changed."""
@@ -178,7 +211,9 @@ class Applier:
         kind = self._kinds.get((change.key.group, change.key.kind))
         if kind is None:
             raise ClusterError(
-                f"{change.key}: the cluster does not serve {change.key.kind}.{change.key.group}", retryable=False, code="GM504"
+                f"{change.key}: the cluster does not serve {change.key.kind}.{change.key.group}",
+                retryable=False,
+                code="GM504",
             )
         return kind
 
@@ -204,7 +239,9 @@ def _rank(step: Change) -> tuple[bool, int]:
 def owners(client: Client, kind: ApiKind, webhook: str) -> Iterator[str]:
     """The configurations of a kind that name a webhook; none where we may not read them."""
     with contextlib.suppress(ClusterError):
-        yield from sorted(everything(client, collection(kind, kind.versions[0]), partial(_naming, kind, webhook)))
+        yield from sorted(
+            everything(client, collection(kind, kind.versions[0]), partial(_naming, kind, webhook))
+        )
 
 
 def _naming(kind: ApiKind, webhook: str, raw: Body) -> str | None:
@@ -224,9 +261,15 @@ def _is_outdated(error: ApiError, at: str) -> bool:
 
 
 def _other_manager(change: Change, error: ApiError) -> Outcome:
-    causes = "; ".join(f"{cause.message}: {cause.field.lstrip('.')}" for cause in error.causes[:5] if cause.reason == _MANAGER_CONFLICT)
+    causes = "; ".join(
+        f"{cause.message}: {cause.field.lstrip('.')}"
+        for cause in error.causes[:5]
+        if cause.reason == _MANAGER_CONFLICT
+    )
     return _failed(change, causes, "GM405", error.text)
 
 
 def _failed(change: Change, text: str, code: str, detail: str = "") -> Outcome:
-    return Outcome(key=change.key, action=change.action, ok=False, message=text, detail=detail, code=code, retryable=True)
+    return Outcome(
+        key=change.key, action=change.action, ok=False, message=text, detail=detail, code=code, retryable=True
+    )

@@ -35,7 +35,9 @@ IN_FLIGHT = 32
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """One request. `path` was made by `paths`; `body` is JSON text; `safe` says that sending it twice does no harm."""
+    """One request. `path` was made by `paths`; `body` is JSON text; `safe` says that sending it twice does no
+    harm.
+    """
 
     method: str
     path: str
@@ -72,11 +74,15 @@ class Answer(Confidential, frozen=True, kw_only=True):
 
     @property
     def is_absent(self) -> bool:
-        """Whether the API server says that there is no such object; the 404 of a proxy or of a wrong address says nothing of the kind."""
+        """Whether the API server says that there is no such object; the 404 of a proxy or of a wrong address
+        says nothing of the kind.
+        """
         return self.status == 404 and is_status(self.body)
 
     def json(self) -> dict[str, Any]:
-        """The object of a 2xx. Raises ApiError for other statuses and ClusterError for what is no JSON object."""
+        """The object of a 2xx. Raises ApiError for other statuses and ClusterError for what is no JSON
+        object.
+        """
         if not 200 <= self.status < 300:
             raise api_error(str(self.request), self.status, self.body)
         try:
@@ -88,9 +94,15 @@ class Answer(Confidential, frozen=True, kw_only=True):
         return content
 
     def identity(self) -> Identity:
-        """uid and resourceVersion of the object that the answer is. Raises ApiError as `json`, ClusterError for other shapes."""
+        """uid and resourceVersion of the object that the answer is. Raises ApiError as `json`, ClusterError
+        for other shapes.
+        """
         metadata = self.json().get("metadata")
-        uid, version = (metadata.get("uid"), metadata.get("resourceVersion")) if isinstance(metadata, dict) else (None, None)
+        uid, version = (
+            (metadata.get("uid"), metadata.get("resourceVersion"))
+            if isinstance(metadata, dict)
+            else (None, None)
+        )
         if not isinstance(uid, str) or not isinstance(version, str):
             raise ClusterError("the answer is no Kubernetes object", detail=str(self.request))
         return Identity(uid, version)
@@ -109,12 +121,16 @@ class _Session(NamedTuple):
 
 
 class Client:
-    """The way to one API server, for any thread. `timeout` is the deadline of one request in seconds, all its attempts included.
+    """The way to one API server, for any thread. `timeout` is the deadline of one request in seconds, all its
+    attempts included.
 
-    Where the server is and who we are there is what `access` said at the last `refresh`; refused credentials are asked for anew at once.
+    Where the server is and who we are there is what `access` said at the last `refresh`; refused credentials
+    are asked for anew at once.
     """
 
-    def __init__(self, access: Access, *, timeout: float, user_agent: str, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, access: Access, *, timeout: float, user_agent: str, jitter: Callable[[], float] = random.random
+    ) -> None:
         self._access = access
         self.timeout = timeout
         self._headers = {"Accept-Encoding": "identity", "User-Agent": user_agent}
@@ -133,8 +149,8 @@ class Client:
             self._end = self._session = None
 
     def refresh(self) -> ClusterError | None:
-        """Look whether the files were changed that say where the server is and who we are. Between two cycles only: the cluster may
-        be another one after it.
+        """Look whether the files were changed that say where the server is and who we are. Between two cycles
+        only: the cluster may be another one after it.
 
         Returns why they cannot be read, while what was read last serves; raises that where nothing was.
         """
@@ -162,9 +178,11 @@ class Client:
         return self._slots.limit
 
     def each(self, work: Callable[[A], T], items: Iterable[A]) -> list[T]:
-        """What `work`, which sends requests, makes of each item, in their order, as many at once as the server bears.
+        """What `work`, which sends requests, makes of each item, in their order, as many at once as the
+        server bears.
 
-        After a failure nothing else is begun; it is raised once all that runs has ended. An interrupt closes the client.
+        After a failure nothing else is begun; it is raised once all that runs has ended. An interrupt closes
+        the client.
         """
         try:
             return together(work, items, most=IN_FLIGHT)
@@ -224,7 +242,9 @@ class Client:
         asked = retry_after(answer.retry_after)
         return backoff(attempt, self._jitter()) if asked is None else asked
 
-    def _attempt(self, request: Request, pool: Pool, deadline: Deadline) -> tuple[Answer | None, ClusterError | None]:
+    def _attempt(
+        self, request: Request, pool: Pool, deadline: Deadline
+    ) -> tuple[Answer | None, ClusterError | None]:
         """One attempt; refused credentials are renewed once. The failure is one of the transport."""
         try:
             answer = self._once(request, pool, deadline, renew=False)
@@ -236,16 +256,24 @@ class Client:
             return answer, None
         except SSLCertVerificationError as error:
             reason = clean(error.verify_message, 200)
-            hint = "Is the CA of the kubeconfig that of this API server, and `server` a name in its certificate?"
-            raise ClusterError("the server's certificate is not trusted", hint=hint, detail=f"{request}: {reason}") from None
+            hint = (
+                "Is the CA of the kubeconfig that of this API server, and `server` a name in its certificate?"
+            )
+            raise ClusterError(
+                "the server's certificate is not trusted", hint=hint, detail=f"{request}: {reason}"
+            ) from None
         except TooLargeError:
-            raise ClusterError("the answer is larger than 64 MiB", retryable=False, detail=str(request)) from None
+            raise ClusterError(
+                "the answer is larger than 64 MiB", retryable=False, detail=str(request)
+            ) from None
         except OSError as error:
             deadline.left()  # where there is no time any more, that is what is told
             return None, _silent(request, _words(error))
 
     def _renew(self, pool: Pool) -> None:
-        """Take up new credentials. Another address waits for `refresh`: what is under way was planned for the cluster at this one."""
+        """Take up new credentials. Another address waits for `refresh`: what is under way was planned for the
+        cluster at this one.
+        """
         with contextlib.suppress(ClusterError):
             found = self._access.endpoint(refused=True)
             if found.is_at(pool.endpoint):
@@ -262,7 +290,13 @@ class Client:
         reply = pool.exchange(request.method, request.target, request.body, headers, deadline, renew=renew)
         self._date = reply.first("date") or self._date
         warnings = tuple(map(_warning, reply.headers.get("warning", ())))
-        return Answer(request=request, status=reply.status, body=reply.body, warnings=warnings, retry_after=reply.first("retry-after"))
+        return Answer(
+            request=request,
+            status=reply.status,
+            body=reply.body,
+            warnings=warnings,
+            retry_after=reply.first("retry-after"),
+        )
 
 
 def _warning(header: str) -> str:
@@ -272,11 +306,16 @@ def _warning(header: str) -> str:
 
 
 def _silent(request: Request, words: str) -> ClusterError:
-    """There was no whole answer. How a server that is away shows that, and to which of many requests, differs each time."""
+    """There was no whole answer. How a server that is away shows that, and to which of many requests, differs
+    each time.
+    """
     return ClusterError("the API server does not answer", detail=f"{request}: {words}")
 
 
 def _words(error: Exception) -> str:
     if isinstance(error, UnreachableError):
         return f"cannot connect: {clean(error, 120)}"
-    return f"the connection broke: {error if isinstance(error, MessageError) else clean(type(error).__name__, 80)}"
+    return (
+        "the connection broke:"
+        f" {error if isinstance(error, MessageError) else clean(type(error).__name__, 80)}"
+    )

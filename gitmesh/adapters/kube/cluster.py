@@ -44,7 +44,9 @@ class _Begun(NamedTuple):
 
 
 class KubeCluster:
-    """One cluster behind one client. Its methods are called from one thread at a time; each may raise ClusterError."""
+    """One cluster behind one client. Its methods are called from one thread at a time; each may raise
+    ClusterError.
+    """
 
     def __init__(
         self,
@@ -75,7 +77,8 @@ class KubeCluster:
         self._observed: Observed | None = None
         self._begun: _Begun | None = None
 
-    # What follows is imported at its first use: most cycles of most clusters write nothing, and then loading it is most of the work.
+    # What follows is imported at its first use: most cycles of most clusters write nothing, and then loading
+    # it is most of the work.
 
     @cached_property
     def _facts(self) -> FactReader:
@@ -101,7 +104,9 @@ class KubeCluster:
         return facts
 
     def _refresh(self) -> None:
-        """Take up what others changed in the files that lead to the cluster. Raises ClusterError, where they lead to another one too."""
+        """Take up what others changed in the files that lead to the cluster. Raises ClusterError, where they
+        lead to another one too.
+        """
         fault = self.client.refresh()
         self._recognition.check()
         self._faults = (_outdated(self.name, fault),) if fault else ()
@@ -117,11 +122,19 @@ class KubeCluster:
         The first answer after `prefetch` is what that read.
         """
         live, missing = self._read(kinds)
-        self._kinds = {(kind.group, kind.kind): kind for kind in kinds if (kind.group, kind.kind) not in missing}
+        self._kinds = {
+            (kind.group, kind.kind): kind for kind in kinds if (kind.group, kind.kind) not in missing
+        }
         last = self._observed
         more = (missing, self._leaving, self._findings)
         if last is None or not _same(last, live, more):
-            last = Observed(cluster=self.name, live=live, missing_kinds=missing, leaving=self._leaving, diagnostics=self._findings)
+            last = Observed(
+                cluster=self.name,
+                live=live,
+                missing_kinds=missing,
+                leaving=self._leaving,
+                diagnostics=self._findings,
+            )
             self._observed = last
         return last
 
@@ -134,13 +147,17 @@ class KubeCluster:
         return begun.reading.result()
 
     def _drop(self) -> None:
-        """Wait for a reading that nobody asked for any more, whatever it brings: one at a time may be at work."""
+        """Wait for a reading that nobody asked for any more, whatever it brings: one at a time may be at
+        work.
+        """
         if self._begun is not None:
             self._begun.reading.wait()
             self._begun = None
 
     def predict(self, plan: Plan) -> Plan:
-        """The plan without the updates that a dry run shows to change nothing. Observed clusters are asked nothing."""
+        """The plan without the updates that a dry run shows to change nothing. Observed clusters are asked
+        nothing.
+        """
         asks = self.enforce and any(change.action is Action.UPDATE for change in plan.writes)
         return self._predictor.predict(plan, self._kinds) if asks else plan
 
@@ -174,16 +191,24 @@ class KubeCluster:
         from gitmesh.adapters.kube.rights import ask, needed
 
         resources = [resource for translator in self._translators for resource in translator.resources]
-        return ask(self.client, needed(resources, self._facts.configmaps, instance=instance, enforce=self.enforce))
+        return ask(
+            self.client, needed(resources, self._facts.configmaps, instance=instance, enforce=self.enforce)
+        )
 
     def close(self) -> None:
         """Close connections."""
         self.client.close()
 
 
-def connect(config: ClusterConfig, translators: Sequence[Translator], *, folder: Path, environment: Mapping[str, str]) -> KubeCluster:
+def connect(
+    config: ClusterConfig, translators: Sequence[Translator], *, folder: Path, environment: Mapping[str, str]
+) -> KubeCluster:
     """The cluster of a configuration; nothing is read or sent yet. Relative paths start in `folder`."""
-    client = Client(_access(config, folder, environment), timeout=config.timeout / 1000, user_agent=f"gitmesh/{__version__}")
+    client = Client(
+        _access(config, folder, environment),
+        timeout=config.timeout / 1000,
+        user_agent=f"gitmesh/{__version__}",
+    )
     return KubeCluster(
         config.name,
         client,
@@ -205,12 +230,14 @@ def _access(config: ClusterConfig, folder: Path, environment: Mapping[str, str])
 
 def _outdated(name: str, fault: ClusterError) -> Diagnostic:
     text = f"cluster {name}: {fault}; what was read last serves on"
-    return finding(fault.code, text, cluster=name, severity=Severity.WARNING, hint=fault.hint, detail=fault.detail)
+    return finding(
+        fault.code, text, cluster=name, severity=Severity.WARNING, hint=fault.hint, detail=fault.detail
+    )
 
 
 def _same(last: Observed, live: Mapping[ObjectKey, Live], more: tuple[object, ...]) -> bool:
-    """Whether a reading equals the last one: unchanged objects are identical values. `more` are the kinds that are missing, the
-    namespaces that are being deleted, and the findings."""
+    """Whether a reading equals the last one: unchanged objects are identical values. `more` are the kinds
+    that are missing, the namespaces that are being deleted, and the findings."""
     return (
         (last.missing_kinds, last.leaving, last.diagnostics) == more
         and last.live.keys() == live.keys()

@@ -1,4 +1,6 @@
-"""Who we are and whom we trust: an API server's address, its CA, and where our token or certificate comes from."""
+"""Who we are and whom we trust: an API server's address, its CA, and where our token or certificate comes
+from.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,11 @@ Stamp: TypeAlias = tuple[int, int, int]
 
 
 def stamp(path: Path) -> Stamp | None:
-    """What changes with a file's content (mtime, size, inode), symbolic links followed; None where there is no file.
+    """What changes with a file's content (mtime, size, inode), symbolic links followed; None where there is
+    no file.
 
-    Kubernetes changes a mounted Secret by swapping a link to a folder, which no time of the link itself shows.
+    Kubernetes changes a mounted Secret by swapping a link to a folder, which no time of the link itself
+    shows.
     """
     try:
         found = path.stat()
@@ -53,7 +57,8 @@ class TokenSource(Protocol):
     """Where bearer tokens come from."""
 
     def token(self, renew: bool, deadline: Deadline) -> str:
-        """A token, never empty ("" only where the source gave a certificate). `renew`: the last one was refused.
+        """A token, never empty ("" only where the source gave a certificate). `renew`: the last one was
+        refused.
 
         Raises ClusterError, and TimeoutError at the deadline.
         """
@@ -76,7 +81,9 @@ class StaticToken(Confidential, frozen=True):
 
 
 class FileToken(Struct, frozen=True):
-    """A token in a file, read at each use: the kubelet rotates it. `wait` is the pause before a second look, in seconds."""
+    """A token in a file, read at each use: the kubelet rotates it. `wait` is the pause before a second look,
+    in seconds.
+    """
 
     path: Path
     wait: float = EMPTY_TOKEN_WAIT
@@ -89,7 +96,9 @@ class FileToken(Struct, frozen=True):
             found = self._read()
         if not found:
             text = f"the token file {clean(self.path, 200)} is missing, unreadable or empty"
-            raise ClusterError(text, code="GM502", hint="Look who writes or mounts it, and whether GitMesh may read it.")
+            raise ClusterError(
+                text, code="GM502", hint="Look who writes or mounts it, and whether GitMesh may read it."
+            )
         return _checked(found, f"the token file {clean(self.path, 200)}")
 
     def certificate(self) -> None:
@@ -104,7 +113,8 @@ class FileToken(Struct, frozen=True):
 
 
 class Exec:
-    """Credentials made by a program that the kubeconfig names, run through the official client's ExecProvider.
+    """Credentials made by a program that the kubeconfig names, run through the official client's
+    ExecProvider.
 
     What it made is kept until the server refuses it. Only configured with `allowExec: true`.
     """
@@ -121,14 +131,20 @@ class Exec:
             self._made = deadline.call(self._run)
         token = self._made.get("token")
         if not token and self.certificate() is None:
-            raise ClusterError("the exec credential program gave neither a token nor a certificate", code="GM502")
+            raise ClusterError(
+                "the exec credential program gave neither a token nor a certificate", code="GM502"
+            )
         return _checked(str(token), "the exec credential program") if token else ""
 
     def certificate(self) -> Certificate | None:
         """What it gave besides a token."""
         made = self._made or {}
         chain, key = made.get("clientCertificateData"), made.get("clientKeyData")
-        return Certificate(chain.encode(), key.encode()) if isinstance(chain, str) and isinstance(key, str) else None
+        return (
+            Certificate(chain.encode(), key.encode())
+            if isinstance(chain, str) and isinstance(key, str)
+            else None
+        )
 
     def _run(self) -> Mapping[str, Any]:
         # Imported here: the official client takes 300 ms to load, and nobody else needs it.
@@ -137,13 +153,23 @@ class Exec:
         from kubernetes.config.kube_config import ConfigNode
 
         try:
-            made = ExecProvider(ConfigNode("exec", dict(self.spec)), str(self.folder), ConfigNode("cluster", dict(self.cluster))).run()
+            made = ExecProvider(
+                ConfigNode("exec", dict(self.spec)),
+                str(self.folder),
+                ConfigNode("cluster", dict(self.cluster)),
+            ).run()
         except (ConfigException, OSError, ValueError) as error:
             # Output of the program may hold credentials, so only its kind of failure is told.
-            text = str(error) if isinstance(error, ConfigException) and "returned" in str(error)[:24] else type(error).__name__
+            text = (
+                str(error)
+                if isinstance(error, ConfigException) and "returned" in str(error)[:24]
+                else type(error).__name__
+            )
             failed = f"the exec credential program failed: {clean(text.split('.')[0], 120)}"
             raise ClusterError(
-                failed, code="GM502", hint="Run the program as the user that GitMesh runs as, and see what it says."
+                failed,
+                code="GM502",
+                hint="Run the program as the user that GitMesh runs as, and see what it says.",
             ) from None
         if not isinstance(made, dict):
             raise ClusterError("the exec credential program answered no status", code="GM502")
@@ -151,7 +177,8 @@ class Exec:
 
 
 class Endpoint(Confidential, frozen=True, kw_only=True):
-    """An API server and our credentials there. `ca` None means the system's certificates; `server_name` overrides SNI.
+    """An API server and our credentials there. `ca` None means the system's certificates; `server_name`
+    overrides SNI.
 
     It is an `Access` that never changes.
     """
@@ -180,8 +207,8 @@ class Endpoint(Confidential, frozen=True, kw_only=True):
         return tuple(stamp(part) for part in (self.ca, *certificate) if isinstance(part, Path))
 
     def check(self, where: str) -> None:
-        """Raise ClusterError unless the address is https, or http on loopback without credentials (a local kubectl proxy), and
-        `server_name` is a name."""
+        """Raise ClusterError unless the address is https, or http on loopback without credentials (a local
+        kubectl proxy), and `server_name` is a name."""
         if not self._is_fit():
             raise _misnamed(where, "`server` must be a plain https address")
         if self.server_name and not (_SERVER_NAME.match(self.server_name) and _is_host(self.server_name)):
@@ -193,12 +220,16 @@ class Endpoint(Confidential, frozen=True, kw_only=True):
             host, _ = parts.hostname or "", parts.port
         except ValueError:  # its text holds the whole address, and a password in it
             return False
-        plain = parts.scheme == "http" and _is_loopback(host) and self.tokens is None and self.certificate is None
+        plain = (
+            parts.scheme == "http" and _is_loopback(host) and self.tokens is None and self.certificate is None
+        )
         bare = not ("@" in parts.netloc or parts.query or parts.fragment) and _PATH.fullmatch(parts.path)
         return bool(bare) and _is_host(host) and (parts.scheme == "https" or plain)
 
     def context(self) -> ssl.SSLContext:
-        """A TLS context with our trust and certificate. Raises ClusterError where one of them cannot be read."""
+        """A TLS context with our trust and certificate. Raises ClusterError where one of them cannot be
+        read.
+        """
         try:
             context = ssl.create_default_context(**_trust(self.ca))
             certificate = self.certificate or (self.tokens.certificate() if self.tokens else None)
@@ -213,7 +244,11 @@ class Endpoint(Confidential, frozen=True, kw_only=True):
         certificate = (self.certificate.chain, self.certificate.key) if self.certificate else ()
         files = ", ".join(clean(part, 200) for part in (self.ca, *certificate) if isinstance(part, Path))
         text = f"the CA or client certificate cannot be used: {clean(type(error).__name__)}"
-        hint = f"Look at {files}: are they there, whole, and fit together?" if files else "Look at their data in the kubeconfig: is it PEM?"
+        hint = (
+            f"Look at {files}: are they there, whole, and fit together?"
+            if files
+            else "Look at their data in the kubeconfig: is it PEM?"
+        )
         return ClusterError(text, code="GM502", hint=hint)
 
 
@@ -222,13 +257,20 @@ def in_cluster(environment: Mapping[str, str], folder: Path = SERVICE_ACCOUNT) -
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
     if not host or not port or not (folder / "ca.crt").is_file():
         text = "inCluster: this process does not run in a pod with a ServiceAccount token"
-        raise ClusterError(text, retryable=False, code="GM502", hint="Run it in a pod with one, or name a kubeconfig instead.")
+        raise ClusterError(
+            text,
+            retryable=False,
+            code="GM502",
+            hint="Run it in a pod with one, or name a kubeconfig instead.",
+        )
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     return Endpoint(server=server, ca=folder / "ca.crt", tokens=FileToken(folder / "token"))
 
 
 def _misnamed(where: str, text: str) -> ClusterError:
-    return ClusterError(f"{clean(where, 200)}: {text}", retryable=False, code="GM502", hint="Correct it in the kubeconfig.")
+    return ClusterError(
+        f"{clean(where, 200)}: {text}", retryable=False, code="GM502", hint="Correct it in the kubeconfig."
+    )
 
 
 def _trust(ca: bytes | Path | None) -> dict[str, Any]:
@@ -244,7 +286,9 @@ def _no_password() -> str:
 
 @contextlib.contextmanager
 def _files(certificate: Certificate) -> Iterator[tuple[str, str]]:
-    """Paths of both parts: the standard library loads them from files only, so bytes lie in a private folder meanwhile."""
+    """Paths of both parts: the standard library loads them from files only, so bytes lie in a private folder
+    meanwhile.
+    """
     import tempfile  # with all the packers that it loads; most credentials are tokens
 
     with tempfile.TemporaryDirectory(prefix="gitmesh-") as folder:
@@ -277,5 +321,7 @@ def _is_loopback(host: str) -> bool:
 def _checked(token: str, where: str) -> str:
     """The token, unless it cannot stand in a header. The text never shows it."""
     if not _TOKEN.match(token):
-        raise ClusterError(f"the token of {where} is empty or holds characters that no token has", code="GM502")
+        raise ClusterError(
+            f"the token of {where} is empty or holds characters that no token has", code="GM502"
+        )
     return token

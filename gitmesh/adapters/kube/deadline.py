@@ -1,4 +1,6 @@
-"""The time that a request has, all its attempts included, and the closing of its client, which ends it at once."""
+"""The time that a request has, all its attempts included, and the closing of its client, which ends it at
+once.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ class Deadline:
         self._closing = closing
 
     def left(self) -> float:
-        """Seconds that are left, more than none. Raises TimeoutError, and ClusterError where the client was closed."""
+        """Seconds that are left, more than none. Raises TimeoutError, and ClusterError where the client was
+        closed.
+        """
         if self._closing.is_closed:
             raise ClusterError("the connection was closed from this side")
         seconds = self._end - time.monotonic()
@@ -54,7 +58,9 @@ class Deadline:
         self._wait(lambda: False, min(seconds, self.left()))
 
     def call(self, work: Callable[[], T]) -> T:
-        """What `work` returns or raises; for work that nothing can end, which goes on in a thread of its own. Raises as `left`."""
+        """What `work` returns or raises; for work that nothing can end, which goes on in a thread of its own.
+        Raises as `left`.
+        """
         ahead = Ahead(work, ended=self._closing.wake)
         self._wait(lambda: ahead.has_ended, self.left())
         if not ahead.has_ended:

@@ -1,7 +1,8 @@
-"""Which kinds a cluster serves, in which versions and with which fields. Needs no rights beyond those of every user.
+"""Which kinds a cluster serves, in which versions and with which fields. Needs no rights beyond those of
+every user.
 
-Aggregated discovery (one request, Kubernetes 1.27 and newer) tells kinds and versions, OpenAPI v3 the schemas; both are
-remembered by the server's own hashes, so a tick without change costs two small requests.
+Aggregated discovery (one request, Kubernetes 1.27 and newer) tells kinds and versions, OpenAPI v3 the
+schemas; both are remembered by the server's own hashes, so a tick without change costs two small requests.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ class Discovery:
         """Every kind of the groups. Raises ClusterError."""
         served = self._served()
         documents = self._documents() if served else {}
-        found = [self._kind(group, kind, resources, documents) for (group, kind), resources in sorted(served.items())]
+        found = [
+            self._kind(group, kind, resources, documents)
+            for (group, kind), resources in sorted(served.items())
+        ]
         return tuple(found)
 
     def _served(self) -> dict[tuple[str, str], dict[str, Mapping[str, Any]]]:
@@ -40,7 +44,11 @@ class Discovery:
         content = self._client.send(Request(method="GET", path="/apis", accept=_AGGREGATED)).json()
         if content.get("kind") != "APIGroupDiscoveryList":
             text = "GET /apis: no aggregated discovery; Kubernetes 1.27 or newer is needed"
-            raise ClusterError(text, retryable=False, hint="Upgrade the cluster, or ask what stands in front of its API server.")
+            raise ClusterError(
+                text,
+                retryable=False,
+                hint="Upgrade the cluster, or ask what stands in front of its API server.",
+            )
         served: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
         for group, version, resource in _resources(content):
             if group in self._groups:
@@ -52,7 +60,9 @@ class Discovery:
         found = self._client.send(Request(method="GET", path="/openapi/v3")).json().get("paths")
         return found if isinstance(found, dict) else {}
 
-    def _kind(self, group: str, kind: str, resources: Mapping[str, Mapping[str, Any]], documents: Mapping[str, Any]) -> ApiKind:
+    def _kind(
+        self, group: str, kind: str, resources: Mapping[str, Mapping[str, Any]], documents: Mapping[str, Any]
+    ) -> ApiKind:
         versions = preferred(resources)
         fields = self._fields(group, versions[0], documents)
         resource = resources[versions[0]]
@@ -85,11 +95,15 @@ def _resources(content: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[s
         name = mapping(group.get("metadata")).get("name")
         for version in listed(group.get("versions")):
             for resource in listed(version.get("resources")):
-                if isinstance(mapping(resource.get("responseKind")).get("kind"), str) and isinstance(resource.get("resource"), str):
+                if isinstance(mapping(resource.get("responseKind")).get("kind"), str) and isinstance(
+                    resource.get("resource"), str
+                ):
                     yield str(name), str(version.get("version")), resource
 
 
-def _kind_fields(content: Mapping[str, Any], group: str, version: str) -> Iterator[tuple[str, frozenset[str]]]:
+def _kind_fields(
+    content: Mapping[str, Any], group: str, version: str
+) -> Iterator[tuple[str, frozenset[str]]]:
     for schema in mapping(mapping(content.get("components")).get("schemas")).values():
         for mark in listed(mapping(schema).get("x-kubernetes-group-version-kind")):
             if (mark.get("group"), mark.get("version")) == (group, version):

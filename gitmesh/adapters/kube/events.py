@@ -1,4 +1,6 @@
-"""Kubernetes Events on the agent's own Deployment, for failures: `kubectl describe deployment gitmesh` then tells them."""
+"""Kubernetes Events on the agent's own Deployment, for failures: `kubectl describe deployment gitmesh` then
+tells them.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +27,27 @@ _EVENT = ApiKind(group="events.k8s.io", kind="Event", plural="events", versions=
 _LONGEST_NOTE = 1024
 MOST_EVENTS = 20
 AGAIN_AFTER = 3000.0
-"""Seconds after which an Event of a failure that lasts is made again: the server forgets Events after an hour."""
+"""Seconds after which an Event of a failure that lasts is made again: the server forgets Events after an
+hour.
+"""
 
 
 class EventPublisher:
     """Publishes the errors of a report. `now` gives the time for the Event, `clock` is monotonic, in seconds.
 
-    One Event for each finding (code, cluster and policy), while it lasts once in 50 minutes, at most 20 a report.
+    One Event for each finding (code, cluster and policy), while it lasts once in 50 minutes, at most 20 a
+    report.
     """
 
     def __init__(
-        self, client: Client, namespace: str, deployment: str, *, now: Callable[[], datetime], clock: Callable[[], float], instance: str
+        self,
+        client: Client,
+        namespace: str,
+        deployment: str,
+        *,
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+        instance: str,
     ) -> None:
         self._client = client
         self._key = ObjectKey(group="apps", kind="Deployment", namespace=namespace, name=deployment)
@@ -46,9 +58,15 @@ class EventPublisher:
         self._uid = ""
 
     def publish(self, report: Report) -> Report:
-        """Post what is new. The report comes back as it was: Events are a courtesy, and their failure is no finding."""
+        """Post what is new. The report comes back as it was: Events are a courtesy, and their failure is no
+        finding.
+        """
         errors = {_identity(d): d for d in report.diagnostics if d.is_error}
-        self._posted = {name: at for name, at in self._posted.items() if name in errors and self._clock() - at < AGAIN_AFTER}
+        self._posted = {
+            name: at
+            for name, at in self._posted.items()
+            if name in errors and self._clock() - at < AGAIN_AFTER
+        }
         fresh = [(name, d) for name, d in errors.items() if name not in self._posted][:MOST_EVENTS]
         if fresh:
             self._post(fresh)
@@ -68,7 +86,9 @@ class EventPublisher:
     def _post_one(self, what: tuple[str, Diagnostic]) -> None:
         name, diagnostic = what
         body = orjson.dumps(self._event(name, diagnostic))
-        answer = self._client.send(Request(method="POST", path=collection(_EVENT, "v1", self._key.namespace), body=body))
+        answer = self._client.send(
+            Request(method="POST", path=collection(_EVENT, "v1", self._key.namespace), body=body)
+        )
         if answer.status != 409:  # 409: an agent before us has made it, and it is still there
             answer.json()
         self._posted[name] = self._clock()

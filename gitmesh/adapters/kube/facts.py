@@ -30,7 +30,9 @@ LISTED = tuple(
     for group, version, plural, kind, namespaced in FACT_KINDS
     if kind not in _BY_OTHER_MEANS
 )
-"""Kinds that are listed whole. ConfigMaps are asked for by name, and discovery tells about kinds without reading CRDs."""
+"""Kinds that are listed whole. ConfigMaps are asked for by name, and discovery tells about kinds without
+reading CRDs.
+"""
 _OPTIONAL = frozenset({("gateway.networking.k8s.io", "Gateway")})
 """Kinds that a cluster need not serve."""
 _ABSENT = 404
@@ -39,7 +41,9 @@ _SERVICES = next(place for place, kind in enumerate(LISTED) if kind.kind == "Ser
 
 
 class _Signs(NamedTuple):
-    """What one reading shows beside facts: `leaving` are namespaces that are being deleted, `services` has default/kubernetes."""
+    """What one reading shows beside facts: `leaving` are namespaces that are being deleted, `services` has
+    default/kubernetes.
+    """
 
     leaving: set[str]
     services: set[str]
@@ -48,7 +52,8 @@ class _Signs(NamedTuple):
 class FactReader:
     """The facts of one cluster, and the same value again while nothing changed.
 
-    `configmaps` are those that the last reading asked for, `leaving` the namespaces that were being deleted at the time.
+    `configmaps` are those that the last reading asked for, `leaving` the namespaces that were being deleted
+    at the time.
     """
 
     def __init__(
@@ -65,16 +70,23 @@ class FactReader:
         self._translators = tuple(translators)
         self._homes = homes_of(self._translators, control_planes)
         self._reducer = Reducer(self._translators)
-        self._discovery = Discovery(client, [resource.group for t in self._translators for resource in t.resources])
+        self._discovery = Discovery(
+            client, [resource.group for t in self._translators for resource in t.resources]
+        )
         self._control: tuple[list[Reduced], tuple[ObjectKey, ...]] | None = None
         self.configmaps: tuple[ObjectKey, ...] = ()
         self.leaving: frozenset[str] = frozenset()
         self._last: tuple[list[Reduced], tuple[str, ...], Remembered, ClusterFacts] | None = None
 
     def read(self, remembered: Remembered) -> tuple[ClusterFacts, tuple[Diagnostic, ...]]:
-        """Facts, and a finding for each kind that may not be read: the facts are then incomplete. Raises ClusterError."""
+        """Facts, and a finding for each kind that may not be read: the facts are then incomplete. Raises
+        ClusterError.
+        """
         signs = _Signs(set(), set())
-        readings: list[Callable[[], Any]] = [self._discovery.kinds, *(partial(self._rows, kind, signs) for kind in LISTED)]
+        readings: list[Callable[[], Any]] = [
+            self._discovery.kinds,
+            *(partial(self._rows, kind, signs) for kind in LISTED),
+        ]
         kinds, *lists = self._client.each(lambda reading: reading(), readings)
         self.leaving = frozenset(signs.leaving)
         unread = lists[_SERVICES] is not None and not signs.services
@@ -85,16 +97,31 @@ class FactReader:
         found = list(zip(LISTED, lists, strict=True))
         rows = [*kinds, *(row for _, listed in found for row in listed or ()), *configs]
         missing = [kind for kind, listed in found if listed is None]
-        names = (*(kind.kind for kind in missing), *(f"ConfigMap/{key.namespace}/{key.name}" for key in refused))
+        names = (
+            *(kind.kind for kind in missing),
+            *(f"ConfigMap/{key.namespace}/{key.name}" for key in refused),
+        )
         told = [kind for kind in missing if kind.kind not in SPARED] + ([_CONFIGMAP] if refused else [])
-        said = (self._unread() if unread and kind is LISTED[_SERVICES] else self._denied(kind) for kind in told)
+        said = (
+            self._unread() if unread and kind is LISTED[_SERVICES] else self._denied(kind) for kind in told
+        )
         return self._assembled(rows, names, remembered), tuple(said)
 
-    def _assembled(self, rows: list[Reduced], unread: tuple[str, ...], remembered: Remembered) -> ClusterFacts:
+    def _assembled(
+        self, rows: list[Reduced], unread: tuple[str, ...], remembered: Remembered
+    ) -> ClusterFacts:
         last = self._last
         if last is not None and last[1:3] == (unread, remembered) and last[0] == rows:
             return last[3]
-        facts = assemble(self._cluster, self._labels, rows, self._translators, unread=unread, homes=self._homes, remembered=remembered)
+        facts = assemble(
+            self._cluster,
+            self._labels,
+            rows,
+            self._translators,
+            unread=unread,
+            homes=self._homes,
+            remembered=remembered,
+        )
         if last is not None and last[3].digest == facts.digest:
             facts = last[3]
         self._last = (rows, unread, remembered, facts)
@@ -114,7 +141,10 @@ class FactReader:
         metadata = raw["metadata"]
         if kind.kind == "Namespace" and "deletionTimestamp" in metadata:
             signs.leaving.add(metadata["name"])
-        if kind.kind == "Service" and (metadata.get("namespace"), metadata["name"]) == ("default", "kubernetes"):
+        if kind.kind == "Service" and (metadata.get("namespace"), metadata["name"]) == (
+            "default",
+            "kubernetes",
+        ):
             signs.services.add(metadata["name"])
         return self._reducer.reduce(raw, kind.group, kind.kind)
 
@@ -122,7 +152,10 @@ class FactReader:
         """The ConfigMaps of the control planes; the same answer again for the same Deployments."""
         if self._control is None or self._control[0] != deployments:
             names = wanted_configmaps(deployments, self._translators, self._homes)
-            keys = tuple(ObjectKey(group="", kind="ConfigMap", namespace=namespace, name=name) for namespace, name in names)
+            keys = tuple(
+                ObjectKey(group="", kind="ConfigMap", namespace=namespace, name=name)
+                for namespace, name in names
+            )
             self._control = (deployments, keys)
         return self._control[1]
 
@@ -138,14 +171,22 @@ class FactReader:
         return [] if row is None else [row]
 
     def _unread(self) -> Diagnostic:
-        """Each API server keeps the Service of its own: a list without it is a cold cache's, or a filter's."""
-        text = f"the list of services of cluster {self._cluster} lacks default/kubernetes, so it is not believed; facts are incomplete"
+        """Each API server keeps the Service of its own: a list without it is a cold cache's, or a
+        filter's.
+        """
+        text = (
+            f"the list of services of cluster {self._cluster} lacks default/kubernetes, so it is not"
+            " believed; facts are incomplete"
+        )
         hint = "Ask what stands in front of the API server; the next cycle reads again."
         return finding("GM409", text, cluster=self._cluster, hint=hint)
 
     def _denied(self, kind: ApiKind) -> Diagnostic:
         name = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
-        text = f"reading {name} is forbidden in cluster {self._cluster}; facts are incomplete, so nothing is deleted"
+        text = (
+            f"reading {name} is forbidden in cluster {self._cluster}; facts are incomplete, so nothing is"
+            " deleted"
+        )
         return finding("GM503", text, cluster=self._cluster)
 
 

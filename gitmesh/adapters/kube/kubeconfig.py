@@ -1,7 +1,8 @@
 """A reader of kubeconfig files that knows exactly what it honours.
 
-The official client's loader runs exec plug-ins while loading and honours insecure-skip-tls-verify and proxy-url; a file
-that somebody else may write must not decide that. Whatever this reader does not know is refused, never ignored.
+The official client's loader runs exec plug-ins while loading and honours insecure-skip-tls-verify and
+proxy-url; a file that somebody else may write must not decide that. Whatever this reader does not know is
+refused, never ignored.
 """
 
 from __future__ import annotations
@@ -21,10 +22,26 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1024 * 1024
 _CLUSTER_FIELDS = frozenset(
-    {"server", "certificate-authority", "certificate-authority-data", "tls-server-name", "disable-compression", "extensions"}
+    {
+        "server",
+        "certificate-authority",
+        "certificate-authority-data",
+        "tls-server-name",
+        "disable-compression",
+        "extensions",
+    }
 )
 _USER_FIELDS = frozenset(
-    {"token", "tokenFile", "client-certificate", "client-certificate-data", "client-key", "client-key-data", "exec", "extensions"}
+    {
+        "token",
+        "tokenFile",
+        "client-certificate",
+        "client-certificate-data",
+        "client-key",
+        "client-key-data",
+        "exec",
+        "extensions",
+    }
 )
 _OFF = (None, "", False)
 
@@ -32,12 +49,17 @@ _OFF = (None, "", False)
 def read_kubeconfig(path: Path, *, context: str | None = None, allow_exec: bool = False) -> Endpoint:
     """The endpoint of one context; files that it names are relative to the kubeconfig, as kubectl reads them.
 
-    Raises ClusterError (GM502) for everything that is missing, unknown or refused; the text never holds a value of a secret.
+    Raises ClusterError (GM502) for everything that is missing, unknown or refused; the text never holds a
+    value of a secret.
     """
     try:
         return _Reader(path, _load(path), allow_exec).endpoint(context)
     except FileNotFoundError:
-        raise _bad(path, "does not exist", "Put it there, or correct `path`, which starts at the folder of gitmesh.yaml.") from None
+        raise _bad(
+            path,
+            "does not exist",
+            "Put it there, or correct `path`, which starts at the folder of gitmesh.yaml.",
+        ) from None
     except OSError as error:
         text = f"cannot be read: {error.strerror or 'error'}"
         raise _bad(path, text, "Let the user that GitMesh runs as read the file.") from None
@@ -46,7 +68,10 @@ def read_kubeconfig(path: Path, *, context: str | None = None, allow_exec: bool 
 
 
 def _bad(path: Path, text: str, hint: str = "") -> ClusterError:
-    advice = hint or "Mend the file; docs/configuration.md says under `clusters.kubeconfig` what of it is honoured."
+    advice = (
+        hint
+        or "Mend the file; docs/configuration.md says under `clusters.kubeconfig` what of it is honoured."
+    )
     return ClusterError(f"kubeconfig {clean(path, 200)} {text}", retryable=False, code="GM502", hint=advice)
 
 
@@ -100,7 +125,9 @@ class _Reader:
     def _exec(self, spec: Mapping[str, Any], cluster: Mapping[str, Any]) -> Exec:
         if not self._allow_exec:
             text = "makes its credentials by running a program (`exec`), which needs `allowExec: true`"
-            raise self._fail(text, "Set it beside `path` if you trust that program, or give the user a token.")
+            raise self._fail(
+                text, "Set it beside `path` if you trust that program, or give the user a token."
+            )
         for name in ("command", "apiVersion"):
             self._text(spec, name, needed=True)
         return Exec(spec=spec, cluster=cluster, folder=self._path.parent)
@@ -109,7 +136,9 @@ class _Reader:
         certificate, key = self._pem(user, "client-certificate"), self._pem(user, "client-key")
         if (certificate is None) != (key is None):
             raise self._fail("needs both client-certificate and client-key, or neither")
-        return Certificate(chain=certificate, key=key) if certificate is not None and key is not None else None
+        return (
+            Certificate(chain=certificate, key=key) if certificate is not None and key is not None else None
+        )
 
     def _pem(self, section: Mapping[str, Any], name: str) -> bytes | Path | None:
         """Content of `<name>-data` decoded, or the path in `<name>`; data wins, as in kubectl."""
@@ -137,7 +166,9 @@ class _Reader:
     def _only(self, section: Mapping[str, Any], known: frozenset[str], what: str) -> None:
         for field, value in section.items():
             if field not in known and value not in _OFF:
-                raise self._fail(f"sets `{clean(field, 80)}` of its {what}, which GitMesh does not honour; remove it")
+                raise self._fail(
+                    f"sets `{clean(field, 80)}` of its {what}, which GitMesh does not honour; remove it"
+                )
 
     def _text(self, section: Mapping[str, Any], name: str, *, needed: bool = False) -> str:
         value = section.get(name)

@@ -22,13 +22,18 @@ _RESTARTS = 4
 _MOST_PAGES = 1000
 _MOST_BYTES = 2 * 1024 * 1024 * 1024
 TIMES = 4
-"""A list of many pages may take so many times as long as one request: a server that pages without end holds its cluster no longer."""
+"""A list of many pages may take so many times as long as one request: a server that pages without end holds
+its cluster no longer.
+"""
 _REDUCING = Lock()
-"""Held by who reduces a page: one decoded page at a time is in memory, however many lists are read at once."""
+"""Held by who reduces a page: one decoded page at a time is in memory, however many lists are read at once.
+"""
 
 
 class _Budget:
-    """How much of one list is read, its beginnings anew included: 1000 pages, 2 GiB, and four deadlines of a request."""
+    """How much of one list is read, its beginnings anew included: 1000 pages, 2 GiB, and four deadlines of a
+    request.
+    """
 
     def __init__(self, path: str, seconds: float, clock: Callable[[], float]) -> None:
         self._path = path
@@ -41,16 +46,29 @@ class _Budget:
         self._pages += 1
         self._bytes += len(answer.body)
         if self._pages > _MOST_PAGES or self._bytes > _MOST_BYTES or self._clock() > self._end:
-            limits = f"{_MOST_PAGES} pages, {_MOST_BYTES >> 20} MiB and {TIMES} times the cluster's timeout are read of one"
-            hint = "Raise `timeout` of the cluster if it is slow; else ask what stands in front of its API server."
+            limits = (
+                f"{_MOST_PAGES} pages, {_MOST_BYTES >> 20} MiB and {TIMES} times the cluster's timeout are"
+                " read of one"
+            )
+            hint = (
+                "Raise `timeout` of the cluster if it is slow; else ask what stands in front of its API"
+                " server."
+            )
             detail = f"{self._pages} pages, {self._bytes} bytes"
             raise ClusterError(f"GET {self._path}: the list does not end: {limits}", hint=hint, detail=detail)
 
 
 def everything(
-    client: Client, path: str, take: Take[T], *, page: int = PAGE, accept: str = JSON, clock: Callable[[], float] = time.monotonic
+    client: Client,
+    path: str,
+    take: Take[T],
+    *,
+    page: int = PAGE,
+    accept: str = JSON,
+    clock: Callable[[], float] = time.monotonic,
 ) -> list[T]:
-    """What `take` makes of each item; None is left out. Items are reduced page by page, so that large lists stay small.
+    """What `take` makes of each item; None is left out. Items are reduced page by page, so that large lists
+    stay small.
 
     A list that expires between two pages (410) starts again. Raises ClusterError.
     """
@@ -62,8 +80,12 @@ def everything(
     raise ClusterError(f"GET {path}: the list expired {_RESTARTS} times before its last page")
 
 
-def _once(client: Client, path: str, take: Take[T], page: int, accept: str, budget: _Budget) -> list[T] | None:
-    """The whole list, or None if it expired on the way. The server makes a page while the one before is reduced."""
+def _once(
+    client: Client, path: str, take: Take[T], page: int, accept: str, budget: _Budget
+) -> list[T] | None:
+    """The whole list, or None if it expired on the way. The server makes a page while the one before is
+    reduced.
+    """
     found: list[T] = []
     first = Request(method="GET", path=path, query={"limit": str(page)}, accept=accept)
     answer = client.send(first)
@@ -71,7 +93,11 @@ def _once(client: Client, path: str, take: Take[T], page: int, accept: str, budg
         budget.take(answer)
         with _REDUCING:
             items, more = _page(path, answer)
-            following = Ahead(partial(client.send, replace(first, query={**first.query, "continue": more}))) if more else None
+            following = (
+                Ahead(partial(client.send, replace(first, query={**first.query, "continue": more})))
+                if more
+                else None
+            )
             found += [made for item in items if (made := take(item)) is not None]
             del items  # before the next page is decoded
         if following is None:
@@ -81,8 +107,8 @@ def _once(client: Client, path: str, take: Take[T], page: int, accept: str, budg
 
 
 def _page(path: str, answer: Answer) -> tuple[list[Any], str]:
-    """The items of an answer, and the token of the next page, "" where there is none. One that is no object spoils the list: left
-    out, it would look deleted."""
+    """The items of an answer, and the token of the next page, "" where there is none. One that is no object
+    spoils the list: left out, it would look deleted."""
     content = answer.json()
     items, metadata = content.get("items"), content.get("metadata")
     if not isinstance(items, list) or not isinstance(metadata, dict) or not all(map(_is_object, items)):
@@ -91,4 +117,8 @@ def _page(path: str, answer: Answer) -> tuple[list[Any], str]:
 
 
 def _is_object(item: Any) -> bool:
-    return isinstance(item, dict) and isinstance(metadata := item.get("metadata"), dict) and isinstance(metadata.get("name"), str)
+    return (
+        isinstance(item, dict)
+        and isinstance(metadata := item.get("metadata"), dict)
+        and isinstance(metadata.get("name"), str)
+    )

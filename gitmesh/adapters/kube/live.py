@@ -32,7 +32,9 @@ class Reading(NamedTuple):
 
 
 class LiveObjects:
-    """The last reading of one cluster. An object whose resourceVersion did not move is the same `Live` again."""
+    """The last reading of one cluster. An object whose resourceVersion did not move is the same `Live`
+    again.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -43,7 +45,9 @@ class LiveObjects:
         """All that is there now. Raises ClusterError."""
         lists = self._client.each(self._list, kinds)
         found = {live.key: live for listed in lists if listed is not None for live in listed}
-        missing = frozenset((k.group, k.kind) for k, listed in zip(kinds, lists, strict=True) if listed is None)
+        missing = frozenset(
+            (k.group, k.kind) for k, listed in zip(kinds, lists, strict=True) if listed is None
+        )
         self._known = found
         self._shared &= found.keys()
         return Reading(found, missing)
@@ -63,7 +67,9 @@ class LiveObjects:
             try:
                 return everything(self._client, collection(kind, version), partial(self._take, kind, version))
             except ApiError as error:
-                if error.status != 404 or error.code != "GM504":  # a proxy's page is no word on what is served
+                if (
+                    error.status != 404 or error.code != "GM504"
+                ):  # a proxy's page is no word on what is served
                     raise
         return None
 
@@ -73,12 +79,22 @@ class LiveObjects:
             return None
         known = self._known.get(key)
         metadata = raw["metadata"]
-        if known is not None and known.resource_version == metadata.get("resourceVersion") and known.uid == metadata.get("uid"):
+        if (
+            known is not None
+            and known.resource_version == metadata.get("resourceVersion")
+            and known.uid == metadata.get("uid")
+        ):
             return known
         live = live_of(kind, version, raw, key)
         if known is not None and known.body == live.body:
-            live = replace(live, body=known.body)  # only its status moved: comparisons of the body are remembered by identity
-        (self._shared.add if live.managers != {FIELD_MANAGER: "Apply"} or live.field_managers else self._shared.discard)(key)
+            live = replace(
+                live, body=known.body
+            )  # only its status moved: comparisons of the body are remembered by identity
+        (
+            self._shared.add
+            if live.managers != {FIELD_MANAGER: "Apply"} or live.field_managers
+            else self._shared.discard
+        )(key)
         return live
 
 
@@ -87,7 +103,12 @@ def key_of(kind: ApiKind, raw: Mapping[str, Any]) -> ObjectKey | None:
     metadata = raw.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         return None
-    return ObjectKey(group=kind.group, kind=kind.kind, namespace=str(metadata.get("namespace") or ""), name=metadata["name"])
+    return ObjectKey(
+        group=kind.group,
+        kind=kind.kind,
+        namespace=str(metadata.get("namespace") or ""),
+        name=metadata["name"],
+    )
 
 
 def live_of(kind: ApiKind, version: str, raw: Mapping[str, Any], key: ObjectKey) -> Live:
@@ -114,11 +135,17 @@ def content_of(kind: ApiKind, version: str, raw: Mapping[str, Any]) -> dict[str,
     """The object without status and what only the server writes."""
     metadata = raw["metadata"]
     kept = {name: value for name in _METADATA if (value := metadata.get(name))}
-    rest = {name: value for name, value in raw.items() if name not in ("metadata", "status", "apiVersion", "kind")}
+    rest = {
+        name: value for name, value in raw.items() if name not in ("metadata", "status", "apiVersion", "kind")
+    }
     api_version = f"{kind.group}/{version}" if kind.group else version
     return {"apiVersion": api_version, "kind": kind.kind, "metadata": kept, **rest}
 
 
 def _strings(value: object) -> dict[str, str]:
     """A mapping of strings; anything else is empty."""
-    return {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, str)} if isinstance(value, dict) else {}
+    return (
+        {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, str)}
+        if isinstance(value, dict)
+        else {}
+    )

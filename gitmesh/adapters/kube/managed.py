@@ -1,10 +1,11 @@
 """managedFields: who says what about an object, and how another manager's claims become ours.
 
-Server-side apply removes only fields that no other manager claims. What people or webhooks write comes with operation
-Update and keeps a claim, so a field that somebody added would stay for ever. As the whole content of our objects is
-ours (design law 4), such claims are moved to our own entry before the apply, which then removes what we do not want.
-Claims of managers with operation Apply are touched once: when the object is adopted, as its owner agreed to.
-Format: https://kubernetes.io/docs/reference/using-api/server-side-apply/ (FieldsV1).
+Server-side apply removes only fields that no other manager claims. What people or webhooks write comes with
+operation Update and keeps a claim, so a field that somebody added would stay for ever. As the whole content
+of our objects is ours (design law 4), such claims are moved to our own entry before the apply, which then
+removes what we do not want. Claims of managers with operation Apply are touched once: when the object is
+adopted, as its owner agreed to. Format: https://kubernetes.io/docs/reference/using-api/server-side-apply/
+(FieldsV1).
 """
 
 from __future__ import annotations
@@ -28,13 +29,18 @@ def entries(raw: Mapping[str, Any]) -> tuple[Entry, ...]:
 
 
 def is_ours(entry: Entry) -> bool:
-    """Whether it is what we applied. An entry of our name with operation Update is a webhook's work during our write."""
+    """Whether it is what we applied. An entry of our name with operation Update is a webhook's work during
+    our write.
+    """
     return entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
 
 
 def managers(found: Sequence[Entry]) -> dict[str, str]:
     """Field manager -> operation; Apply where it has both."""
-    return {str(e.get("manager", "")): str(e.get("operation", "")) for e in sorted(found, key=lambda e: e.get("operation") == "Apply")}
+    return {
+        str(e.get("manager", "")): str(e.get("operation", ""))
+        for e in sorted(found, key=lambda e: e.get("operation") == "Apply")
+    }
 
 
 def written(found: Sequence[Entry]) -> float:
@@ -52,7 +58,9 @@ def seconds(time: str) -> float:
 
 
 def field_managers(found: Sequence[Entry]) -> dict[str, str]:
-    """Dotted path -> manager for what others claim. A path ends where a list begins: items have no names of their own."""
+    """Dotted path -> manager for what others claim. A path ends where a list begins: items have no names of
+    their own.
+    """
     claimed: dict[str, str] = {}
     others = [entry for entry in found if not is_ours(entry)]
     for entry in sorted(others, key=lambda e: (e.get("operation") == "Apply", str(e.get("manager")))):
@@ -71,14 +79,20 @@ def paths(fields: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 
 def claimed(entry: Entry, desired: Mapping[str, Any], forbidden: frozenset[str]) -> dict[str, Any]:
-    """The part of an entry's FieldsV1 tree that is ours to decide: all content, and the labels and annotations that we set or forbid."""
+    """The part of an entry's FieldsV1 tree that is ours to decide: all content, and the labels and
+    annotations that we set or forbid.
+    """
     fields = entry["fieldsV1"]
     part = {name: tree for name, tree in fields.items() if name not in _NOT_CONTENT}
-    metadata = _claimed_metadata(mapping(fields.get("f:metadata")), mapping(desired.get("metadata")), forbidden)
+    metadata = _claimed_metadata(
+        mapping(fields.get("f:metadata")), mapping(desired.get("metadata")), forbidden
+    )
     return {**part, "f:metadata": metadata} if metadata else part
 
 
-def _claimed_metadata(fields: Mapping[str, Any], metadata: Mapping[str, Any], forbidden: frozenset[str]) -> dict[str, Any]:
+def _claimed_metadata(
+    fields: Mapping[str, Any], metadata: Mapping[str, Any], forbidden: frozenset[str]
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in ("labels", "annotations"):
         wanted = {f"f:{name}" for name in (*(metadata.get(part) or {}), *forbidden)}
@@ -89,13 +103,23 @@ def _claimed_metadata(fields: Mapping[str, Any], metadata: Mapping[str, Any], fo
 
 
 def taken_over(
-    found: Sequence[Entry], raw: Mapping[str, Any], desired: Mapping[str, Any], forbidden: frozenset[str], *, adopted: bool = False
+    found: Sequence[Entry],
+    raw: Mapping[str, Any],
+    desired: Mapping[str, Any],
+    forbidden: frozenset[str],
+    *,
+    adopted: bool = False,
 ) -> list[Entry] | None:
-    """All managedFields of `raw` with the claims of Update managers on our content moved to our entry; None if there are none.
+    """All managedFields of `raw` with the claims of Update managers on our content moved to our entry; None
+    if there are none.
 
     With `adopted` also those of Apply managers: the object's owner agreed to give it away.
     """
-    takes = [(e, claimed(e, desired, forbidden)) for e in found if e.get("operation") == "Update" or (adopted and not is_ours(e))]
+    takes = [
+        (e, claimed(e, desired, forbidden))
+        for e in found
+        if e.get("operation") == "Update" or (adopted and not is_ours(e))
+    ]
     takes = [(entry, part) for entry, part in takes if part]
     if not takes:
         return None
@@ -109,10 +133,14 @@ def taken_over(
     return [{**ours, "fieldsV1": union(ours["fieldsV1"], mine)}, *others]
 
 
-def appliers(found: Sequence[Entry], desired: Mapping[str, Any], forbidden: frozenset[str]) -> dict[str, list[str]]:
+def appliers(
+    found: Sequence[Entry], desired: Mapping[str, Any], forbidden: frozenset[str]
+) -> dict[str, list[str]]:
     """Other managers of operation Apply -> dotted paths of our content that they claim."""
     theirs = [entry for entry in found if entry.get("operation") == "Apply" and not is_ours(entry)]
-    claims = {str(entry.get("manager")): sorted(paths(claimed(entry, desired, forbidden))) for entry in theirs}
+    claims = {
+        str(entry.get("manager")): sorted(paths(claimed(entry, desired, forbidden))) for entry in theirs
+    }
     return {manager: found_paths for manager, found_paths in sorted(claims.items()) if found_paths}
 
 

@@ -1,4 +1,6 @@
-"""HTTP/1.1 messages: a request as bytes, an answer out of the bytes that come. Framing is llhttp's, which is strict."""
+"""HTTP/1.1 messages: a request as bytes, an answer out of the bytes that come. Framing is llhttp's, which is
+strict.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class TooLargeError(Exception):
 
 
 class Reply(NamedTuple):
-    """An answer with its whole body, unpacked. Names of headers are in lower case, their values in the order in which they came."""
+    """An answer with its whole body, unpacked. Names of headers are in lower case, their values in the order
+    in which they came.
+    """
 
     status: int
     headers: Mapping[str, Sequence[str]]
@@ -46,7 +50,9 @@ def request(method: str, target: str, headers: Mapping[str, str], body: bytes | 
     length = {} if body is None else {"Content-Length": len(body)}
     fields = [f"{name}: {value}" for name, value in {**headers, **length}.items()]
     if not (_TARGET.fullmatch(target) and all(map(_FIELD.fullmatch, fields))):
-        raise ClusterError(f"{method}: the path or a header holds characters that none may have", retryable=False)
+        raise ClusterError(
+            f"{method}: the path or a header holds characters that none may have", retryable=False
+        )
     return "\r\n".join([f"{method} {target} HTTP/1.1", *fields, "\r\n"]).encode("ascii") + (body or b"")
 
 
@@ -63,7 +69,9 @@ class Response:
         self._parser = HttpResponseParser(self)
 
     def feed(self, data: bytes) -> None:
-        """What came next, empty where the server closed. Raises MessageError, and TooLargeError beyond 64 MiB."""
+        """What came next, empty where the server closed. Raises MessageError, and TooLargeError beyond 64
+        MiB.
+        """
         self._received += len(data)
         if self._received > MOST_BYTES:
             raise TooLargeError
@@ -80,7 +88,9 @@ class Response:
         """The whole answer. Raises MessageError where its body cannot be unpacked, and TooLargeError."""
         status = self._parser.get_status_code()
         del self._parser  # it knows our methods: a circle, and commands run without a collector
-        return Reply(status, self._headers, _unpacked(bytes(self._body), self._headers.get("content-encoding", ())))
+        return Reply(
+            status, self._headers, _unpacked(bytes(self._body), self._headers.get("content-encoding", ()))
+        )
 
     def on_message_begin(self) -> None:
         """Another message after the answer would be an answer to nobody."""
@@ -110,7 +120,9 @@ class Response:
             self._has_headers = False
 
     def _end(self) -> None:
-        """The server closed: the end of an answer that is framed by nothing else, and too early for every other."""
+        """The server closed: the end of an answer that is framed by nothing else, and too early for every
+        other.
+        """
         if not self._received:
             raise MessageError("the server closed it without an answer")
         if not self._has_headers or self._headers.keys() & {"content-length", "transfer-encoding"}:

@@ -1,4 +1,6 @@
-"""How often and how much at once a server is asked: retries with full jitter, and a limit that gives way to 429."""
+"""How often and how much at once a server is asked: retries with full jitter, and a limit that gives way to
+429.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ _BASE, _CAP = 0.2, 5.0
 
 
 def retry_after(header: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, at most 60; None for an absent one or one that is not a whole number.
+    """Seconds that a Retry-After header asks for, at most 60; None for an absent one or one that is not a
+    whole number.
 
     The date form is not honoured: no decision rests on a remote clock.
     """
@@ -27,7 +30,9 @@ def backoff(attempt: int, jitter: float) -> float:
 
 
 class Slots:
-    """At most `most` holders at once, each a thread; each 429 halves that, each full round of successes gives one back."""
+    """At most `most` holders at once, each a thread; each 429 halves that, each full round of successes gives
+    one back.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most

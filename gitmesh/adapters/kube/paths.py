@@ -1,6 +1,7 @@
 """URL paths of the Kubernetes API. Every segment passes one guard before any request is made.
 
-`..` or an empty name in a path turns the deletion of an object into that of a namespace or of a whole collection.
+`..` or an empty name in a path turns the deletion of an object into that of a namespace or of a whole
+collection.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def collection(kind: ApiKind, version: str, namespace: str = "") -> str:
 
 
 def item(kind: ApiKind, version: str, key: ObjectKey) -> str:
-    """One object; a namespaced kind must come with a namespace and a cluster-scoped one without. Raises PathError."""
+    """One object; a namespaced kind must come with a namespace and a cluster-scoped one without. Raises
+    PathError.
+    """
     if kind.namespaced != bool(key.namespace):
         raise PathError(f"{key}: {kind.kind} is {'namespaced' if kind.namespaced else 'cluster-scoped'}")
     return f"{collection(kind, version, key.namespace)}/{segment(key.name)}"

@@ -1,4 +1,6 @@
-"""Asking the server, by dry runs, which planned updates would change nothing (defaults, webhooks, other managers)."""
+"""Asking the server, by dry runs, which planned updates would change nothing (defaults, webhooks, other
+managers).
+"""
 
 from __future__ import annotations
 
@@ -30,17 +32,29 @@ class Predictor:
         self._equal: dict[ObjectKey, tuple[bytes, str, str]] = {}
 
     def predict(self, plan: Plan, kinds: Mapping[tuple[str, str], ApiKind]) -> Plan:
-        """The plan with KEEP in place of each update that changes nothing; a refused dry run leaves its update as it is."""
+        """The plan with KEEP in place of each update that changes nothing; a refused dry run leaves its
+        update as it is.
+        """
         counts: dict[ObjectKey, int] = {}
         for change in plan.writes:
             counts[change.key] = counts.get(change.key, 0) + 1
-        asked = [c for c in plan.writes if c.action is Action.UPDATE and counts[c.key] == 1 and (c.key.group, c.key.kind) in kinds]
-        answers = self._client.each(lambda change: self._changes_nothing(change, kinds[change.key[:2]]), asked)
+        asked = [
+            c
+            for c in plan.writes
+            if c.action is Action.UPDATE and counts[c.key] == 1 and (c.key.group, c.key.kind) in kinds
+        ]
+        answers = self._client.each(
+            lambda change: self._changes_nothing(change, kinds[change.key[:2]]), asked
+        )
         notes = {change.key: note for change, note in zip(asked, answers, strict=True) if note is not None}
         if not notes:
             return plan
-        changes = tuple(_kept(change, notes[change.key]) if change.key in notes else change for change in plan.changes)
-        said = tuple(_finding(change, plan.cluster, notes[change.key]) for change in asked if notes.get(change.key))
+        changes = tuple(
+            _kept(change, notes[change.key]) if change.key in notes else change for change in plan.changes
+        )
+        said = tuple(
+            _finding(change, plan.cluster, notes[change.key]) for change in asked if notes.get(change.key)
+        )
         return replace(plan, changes=changes, diagnostics=(*plan.diagnostics, *said))
 
     def _changes_nothing(self, change: Change, kind: ApiKind) -> str | None:
@@ -61,7 +75,9 @@ class Predictor:
     def _ask(self, change: Change, kind: ApiKind) -> str | None:
         desired, live = decode(change.body or b""), decode(change.before)
         known = self._live.known(change.key)
-        applied = known is not None and any(op == "Apply" and name != FIELD_MANAGER for name, op in known.managers.items())
+        applied = known is not None and any(
+            op == "Apply" and name != FIELD_MANAGER for name, op in known.managers.items()
+        )
         at = change.resource_version
         if applied:
             request = writes.apply_request(kind, change.version, change.key, desired, at, dry=True)
@@ -72,7 +88,8 @@ class Predictor:
             return None
         others = managed.appliers(managed.entries(raw), desired, change.forbidden) if applied else {}
         if applied and managed.taken_over(managed.entries(raw), raw, desired, change.forbidden) is not None:
-            return None  # an Update manager's claim stands in the way of the dry run, and the real write takes it over
+            # An Update manager's claim stands in the way of the dry run, and the real write takes it over.
+            return None
         return shared_text(others)
 
 
@@ -81,8 +98,20 @@ def _equal(kind: ApiKind, version: str, raw: Body, live: Body) -> bool:
 
 
 def _kept(change: Change, note: str) -> Change:
-    return replace(change, action=Action.KEEP, body=None, fields=(), drift=False, note=note or "the cluster's own defaults make it equal")
+    return replace(
+        change,
+        action=Action.KEEP,
+        body=None,
+        fields=(),
+        drift=False,
+        note=note or "the cluster's own defaults make it equal",
+    )
 
 
 def _finding(change: Change, cluster: str, note: str) -> Diagnostic:
-    return finding("GM405", f"{change.key} in {cluster}: {note}", cluster=cluster, **blame(change.policies, change.origins))
+    return finding(
+        "GM405",
+        f"{change.key} in {cluster}: {note}",
+        cluster=cluster,
+        **blame(change.policies, change.origins),
+    )

@@ -1,6 +1,7 @@
 """Whether it is still the same cluster, after somebody rewrote the files that lead to it.
 
-The ledger cannot tell: it lies in the cluster itself, and another one has another ledger, or none. A restart begins anew.
+The ledger cannot tell: it lies in the cluster itself, and another one has another ledger, or none. A restart
+begins anew.
 """
 
 from __future__ import annotations
@@ -30,12 +31,17 @@ class Recognition:
             self._endpoint, self._uid = self._client.endpoint, uid
 
     def check(self) -> None:
-        """Raise ClusterError where a new endpoint leads to another cluster. Sends nothing where the endpoint did not change."""
+        """Raise ClusterError where a new endpoint leads to another cluster. Sends nothing where the endpoint
+        did not change.
+        """
         if self._endpoint is None or self._client.endpoint == self._endpoint:
             return
         uids = everything(self._client, "/api/v1/namespaces", _cluster_uid)
         if self._uid not in uids:
-            text = f"it is not the one it was: its identity is {', '.join(uids) or 'not known'}, and it was {self._uid}"
+            text = (
+                f"it is not the one it was: its identity is {', '.join(uids) or 'not known'}, and it was"
+                f" {self._uid}"
+            )
             hint = "Point it back; if another cluster is meant to take its place, restart GitMesh."
             raise ClusterError(text, retryable=False, code="GM506", hint=hint)
         self._endpoint = self._client.endpoint

@@ -21,7 +21,9 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 class Right(Struct, frozen=True, kw_only=True, order=True):
-    """One verb on one resource; `namespace` "" = in all, `name` "" = any. `allowed` is None until the server was asked."""
+    """One verb on one resource; `namespace` "" = in all, `name` "" = any. `allowed` is None until the server
+    was asked.
+    """
 
     group: str
     resource: str
@@ -35,9 +37,11 @@ class Right(Struct, frozen=True, kw_only=True, order=True):
         return f"{self.verb} {what}" + (f" {self.namespace}/{self.name}" if self.namespace else "")
 
 
-def needed(resources: Sequence[ApiKind], configmaps: Sequence[ObjectKey], *, instance: str, enforce: bool) -> tuple[Right, ...]:
-    """The rights for reading facts (`configmaps` are the meshes' settings) and the translators' kinds and, to enforce, for
-    writing them and the ledger."""
+def needed(
+    resources: Sequence[ApiKind], configmaps: Sequence[ObjectKey], *, instance: str, enforce: bool
+) -> tuple[Right, ...]:
+    """The rights for reading facts (`configmaps` are the meshes' settings) and the translators' kinds and, to
+    enforce, for writing them and the ledger."""
     reading = _reading(resources, (*configmaps, ledger_key(instance)))
     return tuple(sorted({*reading, *(_writing(resources, instance) if enforce else ())}))
 
@@ -67,7 +71,13 @@ def ask(client: Client, rights: Sequence[Right]) -> tuple[Right, ...]:
 
 
 def _ask(client: Client, right: Right) -> Right:
-    attributes = {"group": right.group, "resource": right.resource, "verb": right.verb, "namespace": right.namespace, "name": right.name}
+    attributes = {
+        "group": right.group,
+        "resource": right.resource,
+        "verb": right.verb,
+        "namespace": right.namespace,
+        "name": right.name,
+    }
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
@@ -75,4 +85,11 @@ def _ask(client: Client, right: Right) -> Right:
     }
     content = client.send(Request(method="POST", path=_REVIEWS, body=orjson.dumps(body))).json()
     allowed = (content.get("status") or {}).get("allowed") is True
-    return Right(group=right.group, resource=right.resource, verb=right.verb, namespace=right.namespace, name=right.name, allowed=allowed)
+    return Right(
+        group=right.group,
+        resource=right.resource,
+        verb=right.verb,
+        namespace=right.namespace,
+        name=right.name,
+        allowed=allowed,
+    )

@@ -77,12 +77,18 @@ class LedgerStore:
 
 def _request(instance: str, content: Mapping[str, Any], version: str) -> Request:
     key = ledger_key(instance)
-    metadata = {"name": key.name, "namespace": key.namespace, "labels": {MANAGED_BY: FIELD_MANAGER, INSTANCE: instance}}
+    metadata = {
+        "name": key.name,
+        "namespace": key.namespace,
+        "labels": {MANAGED_BY: FIELD_MANAGER, INSTANCE: instance},
+    }
     if version:
         metadata["resourceVersion"] = version
     body = orjson.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **content})
     path = item(_KIND, "v1", key) if version else collection(_KIND, "v1", key.namespace)
-    return Request(method="PUT" if version else "POST", path=path, query={"fieldManager": FIELD_MANAGER}, body=body)
+    return Request(
+        method="PUT" if version else "POST", path=path, query={"fieldManager": FIELD_MANAGER}, body=body
+    )
 
 
 def _content(ledger: Ledger) -> dict[str, Any]:
@@ -96,7 +102,12 @@ def _stored(raw: Mapping[str, Any], instance: str, version: str) -> Stored:
     try:
         return read_ledger(_text(raw), instance, version)
     except FutureLedgerError as error:
-        raise ClusterError(str(error), retryable=False, code="GM508", hint="Let the newer GitMesh keep it, or upgrade this one.") from None
+        raise ClusterError(
+            str(error),
+            retryable=False,
+            code="GM508",
+            hint="Let the newer GitMesh keep it, or upgrade this one.",
+        ) from None
 
 
 def _text(raw: Mapping[str, Any]) -> bytes:
@@ -116,8 +127,13 @@ def _text(raw: Mapping[str, Any]) -> bytes:
 def _explained(error: ApiError) -> ClusterError:
     if error.code == LEAVING:
         hint = "Let it go, create it again, and the ledger is made again from the marks."
-        return ClusterError(f"the namespace {NAMESPACE} of the ledger is being deleted", code="GM505", hint=hint)
+        return ClusterError(
+            f"the namespace {NAMESPACE} of the ledger is being deleted", code="GM505", hint=hint
+        )
     if error.status == 404 and NAMESPACE in error.text:
-        text = f"the namespace {NAMESPACE} for the ledger does not exist; create it: kubectl create namespace {NAMESPACE}"
+        text = (
+            f"the namespace {NAMESPACE} for the ledger does not exist; create it: kubectl create namespace"
+            f" {NAMESPACE}"
+        )
         return ClusterError(text, code="GM505")
     return error

@@ -14,7 +14,9 @@ T = TypeVar("T")
 
 
 class Ahead(Generic[T]):
-    """Work that is begun now, in a thread, and whose result is wanted later. `ended` is called there when it has ended."""
+    """Work that is begun now, in a thread, and whose result is wanted later. `ended` is called there when it
+    has ended.
+    """
 
     def __init__(self, work: Callable[[], T], ended: Callable[[], None] = lambda: None) -> None:
         self._work, self._ended = work, ended
@@ -51,8 +53,8 @@ class Ahead(Generic[T]):
 def together(work: Callable[[A], T], items: Iterable[A], *, most: int) -> list[T]:
     """What `work` makes of each item, in their order, at most `most` at once.
 
-    After a failure no other item is begun; that of the first item that failed is raised once all that runs has ended. Items are begun
-    in order, so which one that is does not hang on who was quicker.
+    After a failure no other item is begun; that of the first item that failed is raised once all that runs
+    has ended. Items are begun in order, so which one that is does not hang on who was quicker.
     """
     waiting = deque(enumerate(items))
     if len(waiting) <= 1:

@@ -1,6 +1,7 @@
 """The connections to one API server: kept alive, each used by a thread at a time.
 
-Nobody's default is asked: no proxy of the environment, no redirect, no cookie, and no deadline but the caller's.
+Nobody's default is asked: no proxy of the environment, no redirect, no cookie, and no deadline but the
+caller's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _LONGEST_IDLE = 75.0
 
 
 class Pool:
-    """The connections to an endpoint, for any number of threads. `endpoint` may be replaced by one at the same address."""
+    """The connections to an endpoint, for any number of threads. `endpoint` may be replaced by one at the
+    same address.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         parts = urlsplit(endpoint.server)
@@ -42,7 +45,14 @@ class Pool:
         self._is_closed = False
 
     def exchange(
-        self, method: str, target: str, body: bytes | None, headers: Mapping[str, str], deadline: Deadline, *, renew: bool
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        *,
+        renew: bool,
     ) -> Reply:
         """One request and its answer. `renew`: with CA and certificate as they are now.
 
@@ -61,7 +71,9 @@ class Pool:
         return response.reply()
 
     def refresh(self) -> ClusterError | None:
-        """Take up CA and certificate if their files changed; what stands in the way, while the last good ones serve."""
+        """Take up CA and certificate if their files changed; what stands in the way, while the last good ones
+        serve.
+        """
         with self._lock:
             is_old = self._tls is not None and self.endpoint.stamps() != self._stamps
             return self._secure() if is_old else None

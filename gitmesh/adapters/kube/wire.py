@@ -1,4 +1,6 @@
-"""A connection to an API server, plain or TLS, whose every wait ends at a deadline and which any thread may cut."""
+"""A connection to an API server, plain or TLS, whose every wait ends at a deadline and which any thread may
+cut.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class UnreachableError(OSError):
 
 
 class Tls:
-    """TLS with one server. Its session is taken up again, so that certificates are proved once and not for each connection."""
+    """TLS with one server. Its session is taken up again, so that certificates are proved once and not for
+    each connection.
+    """
 
     def __init__(self, context: SSLContext, server_name: str) -> None:
         self._context = context
@@ -32,7 +36,9 @@ class Tls:
     def wrap(self, sock: socket.socket) -> SSLSocket:
         """The socket, before its handshake."""
         # The handshake comes later, so that `cut` has a socket to shut down while a server is silent.
-        return self._context.wrap_socket(sock, server_hostname=self._server_name, do_handshake_on_connect=False, session=self._session)
+        return self._context.wrap_socket(
+            sock, server_hostname=self._server_name, do_handshake_on_connect=False, session=self._session
+        )
 
     def heard(self, sock: SSLSocket) -> None:
         """Something was received: only now is a session whole (RFC 8446, 4.6.1)."""
@@ -40,7 +46,9 @@ class Tls:
             self._session = sock.session
 
     def forget(self) -> None:
-        """The server would not, or could not, take up the session: the next handshake proves everything again."""
+        """The server would not, or could not, take up the session: the next handshake proves everything
+        again.
+        """
         self._session = None
 
 
@@ -56,13 +64,17 @@ class Wire:
         self._is_cut = False
 
     def send(self, data: bytes) -> None:
-        """Send all of it. Raises SSLCertVerificationError where the server is not trusted, and UnreachableError."""
+        """Send all of it. Raises SSLCertVerificationError where the server is not trusted, and
+        UnreachableError.
+        """
         if self._sock is None:
             self._connect()
         self._ready().sendall(data)
 
     def receive(self) -> bytes:
-        """Some of what the server says, empty where it closed. Each wait is for the rest of the time: who trickles gains none."""
+        """Some of what the server says, empty where it closed. Each wait is for the rest of the time: who
+        trickles gains none.
+        """
         sock = self._ready()
         data = sock.recv(_PIECE)
         if self.tls is not None and isinstance(sock, SSLSocket):
@@ -86,7 +98,8 @@ class Wire:
         self._is_cut = True
         if self._sock is not None:
             with contextlib.suppress(OSError):
-                # Not the method of SSLSocket, which would take the TLS state away from under the thread that reads.
+                # Not the method of SSLSocket, which would take the TLS state away from under the thread that
+                # reads.
                 socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def _connect(self) -> None:
@@ -133,5 +146,7 @@ class Wire:
 
 
 def plain(host: str) -> bytes:
-    """A host as bytes, which are taken as they are: for every text Python loads its tables of international names first."""
+    """A host as bytes, which are taken as they are: for every text Python loads its tables of international
+    names first.
+    """
     return host.encode() if host.isascii() else host.encode("idna")

@@ -19,18 +19,27 @@ if TYPE_CHECKING:
 APPLY = "application/apply-patch+yaml"
 JSON_PATCH = "application/json-patch+json"
 NEW = "0"
-"""The resourceVersion that makes an apply create and never change: custom resources refuse it for what exists."""
+"""The resourceVersion that makes an apply create and never change: custom resources refuse it for what
+exists.
+"""
 _NOT_CONTENT = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 
-def apply_request(kind: ApiKind, version: str, key: ObjectKey, desired: Mapping[str, Any], at: str, *, dry: bool = False) -> Request:
-    """Server-side apply of the whole object under our name, never forced, on exactly the version `at` of it."""
+def apply_request(
+    kind: ApiKind, version: str, key: ObjectKey, desired: Mapping[str, Any], at: str, *, dry: bool = False
+) -> Request:
+    """Server-side apply of the whole object under our name, never forced, on exactly the version `at` of
+    it.
+    """
     body = {**desired, "metadata": {**desired["metadata"], "resourceVersion": at}}
-    # The server reads it as YAML, whose scanner keeps each line until none of it can be a key: on one line a write costs it a fifth more.
+    # The server reads it as YAML, whose scanner keeps each line until none of it can be a key: on one line
+    # a write costs it a fifth more.
     return _patch(kind, version, key, APPLY, orjson.dumps(body, option=orjson.OPT_INDENT_2), dry)
 
 
-def claims_request(kind: ApiKind, version: str, key: ObjectKey, at: str, entries: Sequence[Mapping[str, Any]]) -> Request:
+def claims_request(
+    kind: ApiKind, version: str, key: ObjectKey, at: str, entries: Sequence[Mapping[str, Any]]
+) -> Request:
     """Replace the managedFields of the version `at`; nothing else of the object changes."""
     steps = [
         {"op": "replace", "path": "/metadata/managedFields", "value": list(entries)},
@@ -39,11 +48,21 @@ def claims_request(kind: ApiKind, version: str, key: ObjectKey, at: str, entries
     return _patch(kind, version, key, JSON_PATCH, orjson.dumps(steps), dry=False)
 
 
-def content_request(kind: ApiKind, change: Change, live: Mapping[str, Any], desired: Mapping[str, Any]) -> Request:
-    """A dry run of the whole content being ours: what the cluster's defaults and webhooks make of it, whoever claims what."""
-    steps: list[dict[str, Any]] = [{"op": "replace", "path": "/metadata/resourceVersion", "value": change.resource_version}]
+def content_request(
+    kind: ApiKind, change: Change, live: Mapping[str, Any], desired: Mapping[str, Any]
+) -> Request:
+    """A dry run of the whole content being ours: what the cluster's defaults and webhooks make of it, whoever
+    claims what.
+    """
+    steps: list[dict[str, Any]] = [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": change.resource_version}
+    ]
     for part in ("labels", "annotations"):
-        kept = {name: value for name, value in (live["metadata"].get(part) or {}).items() if name not in change.forbidden}
+        kept = {
+            name: value
+            for name, value in (live["metadata"].get(part) or {}).items()
+            if name not in change.forbidden
+        }
         merged = {**kept, **(desired["metadata"].get(part) or {})}
         steps.append({"op": "add", "path": f"/metadata/{part}", "value": merged})
     ours, theirs = desired.keys() - _NOT_CONTENT, live.keys() - _NOT_CONTENT

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from gitmesh.model.report import Report
     from gitmesh.ports import Fleet, Publisher, Source
 
-HELP = """Keep the clusters what the policies say: poll, plan, apply, heal, write the status branch; for ever.
+HELP = """Keep the clusters what the policies say: poll, plan, apply, heal, write the status branch; for
+ever.
 
-The configuration must be named: it is never looked for, so that it never comes from a checkout by accident.
-Serves /healthz, /readyz and /metrics on the address `listen` of the configuration. SIGTERM ends it within 20 seconds.
-With `forge` in the configuration it reviews open pull requests, and tells the forge what became of each commit.
+The configuration must be named: it is never looked for, so that it never comes from a checkout by
+accident. Serves /healthz, /readyz and /metrics on the address `listen` of the configuration. SIGTERM ends
+it within 20 seconds. With `forge` in the configuration it reviews open pull requests, and tells the forge
+what became of each commit.
 
 \b
 Examples:
@@ -45,17 +47,32 @@ Exit codes: 0 asked to stop, 2 the configuration is not valid, 3 wrong usage or 
     metavar="FILE",
     help="Configuration.",
 )
-@click.option("--listen", metavar="HOST:PORT", help="Address of health and metrics, in place of the configuration's.")
-@click.option("--log-format", type=click.Choice(("text", "json")), default="text", show_default=True, help="Format of the log on stderr.")
 @click.option(
-    "--log-level", type=click.Choice(("debug", "info", "warning", "error")), default="info", show_default=True, help="Least level to log."
+    "--listen", metavar="HOST:PORT", help="Address of health and metrics, in place of the configuration's."
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(("text", "json")),
+    default="text",
+    show_default=True,
+    help="Format of the log on stderr.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(("debug", "info", "warning", "error")),
+    default="info",
+    show_default=True,
+    help="Least level to log.",
 )
 @click.option("--namespace", envvar="POD_NAMESPACE", metavar="NAME", help="Namespace that the agent runs in.")
 @click.option(
     "--deployment",
     envvar="GITMESH_DEPLOYMENT",
     metavar="NAME",
-    help="The agent's own Deployment: failures become Events on it, where a cluster has `inCluster: true` and mode Enforce.",
+    help=(
+        "The agent's own Deployment: failures become Events on it, where a cluster has `inCluster: true` and"
+        " mode Enforce."
+    ),
 )
 @options.store
 def command(
@@ -73,7 +90,10 @@ def command(
     from gitmesh.agent.main import run_agent, stop_on_signals
 
     if config_path is None:
-        raise click.UsageError(f"no configuration: the agent is told which by --config FILE or GITMESH_CONFIG; {configuration.BEGIN}")
+        raise click.UsageError(
+            "no configuration: the agent is told which by --config FILE or GITMESH_CONFIG;"
+            f" {configuration.BEGIN}"
+        )
     stop = stop_on_signals()
     setup = configuration.read(config_path, quiet=True)
     log = logger(log_format, level=log_level)
@@ -108,7 +128,9 @@ class _Wired(NamedTuple):
     hosting: hosting.ForgeParts
 
 
-def _wired(setup: configuration.Setup, store: Path | None, log: FilteringBoundLogger, own: tuple[str, str] | None) -> _Wired:
+def _wired(
+    setup: configuration.Setup, store: Path | None, log: FilteringBoundLogger, own: tuple[str, str] | None
+) -> _Wired:
     """What the configuration and the flags name. The memo and the adapters live as long as the process."""
     from gitmesh.adapters.polling import Polled
     from gitmesh.agent.logs import LogPublisher
@@ -118,7 +140,10 @@ def _wired(setup: configuration.Setup, store: Path | None, log: FilteringBoundLo
     plugins, memo, logs = translators(), Memo(), LogPublisher(log)
     repositories = tuple(wiring.own_source(setup, source, store) for source in setup.config.sources)
     fleet, options = wiring.fleet(setup, plugins, patient=False), wiring.options(setup)
-    polled = tuple(Polled(one, interval=of.interval / 1000) for one, of in zip(repositories, setup.config.sources, strict=True))
+    polled = tuple(
+        Polled(one, interval=of.interval / 1000)
+        for one, of in zip(repositories, setup.config.sources, strict=True)
+    )
     forge = hosting.hosting(setup, repositories, polled, plugins, log)
     background = (*_background(setup, repositories, fleet, log, own), *_telling(forge, log))
     reviewing = (forge.reviewer,) if forge.reviewer is not None else ()
@@ -148,9 +173,15 @@ def _telling(forge: hosting.ForgeParts, log: FilteringBoundLogger) -> tuple[Back
 
 
 def _background(
-    setup: configuration.Setup, repositories: Sequence[Source], fleet: Fleet, log: FilteringBoundLogger, own: tuple[str, str] | None
+    setup: configuration.Setup,
+    repositories: Sequence[Source],
+    fleet: Fleet,
+    log: FilteringBoundLogger,
+    own: tuple[str, str] | None,
 ) -> tuple[Background, ...]:
-    """The publishers that wait for a server: the status branch, and Events where the agent runs in a cluster of its own."""
+    """The publishers that wait for a server: the status branch, and Events where the agent runs in a cluster
+    of its own.
+    """
     from gitmesh.agent.background import Background
 
     made = []

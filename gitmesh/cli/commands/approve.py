@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 HELP = """Confirm what a finding doubts, so that its hold ends. Without an ID, list the holds.
 
-What a reading says against what was there before (no Service any more, a control plane that is not found, a setting that is not
-given) is left as it is until it is right again, or until somebody says that it is meant. The ID in the finding stands for just these
-facts: others make another hold. The consent is kept in the ledger of the cluster, where an agent finds it at its next cycle, and is
-forgotten when it is not needed any more.
+What a reading says against what was there before (no Service any more, a control plane that is not found,
+a setting that is not given) is left as it is until it is right again, or until somebody says that it is
+meant. The ID in the finding stands for just these facts: others make another hold. The consent is kept in
+the ledger of the cluster, where an agent finds it at its next cycle, and is forgotten when it is not
+needed any more.
 
 \b
 Examples:
@@ -43,7 +44,12 @@ Exit codes: 0 done, 3 wrong usage, a failure, no such hold, or a cluster that di
 @options.config
 @options.clusters
 @options.color
-def command(hold: str | None, config_path: Path | None, cluster_globs: tuple[str, ...], color: bool | None) -> int:  # noqa: ARG001
+def command(
+    hold: str | None,
+    config_path: Path | None,
+    cluster_globs: tuple[str, ...],
+    color: bool | None,  # noqa: ARG001  an option of every command
+) -> int:
     """Write the consent, or list what waits for one."""
     setup = configuration.require(config_path)
     only = wiring.chosen_clusters(tuple(setup.clusters), cluster_globs)
@@ -59,12 +65,17 @@ def command(hold: str | None, config_path: Path | None, cluster_globs: tuple[str
     _print(hold, found)
     failed = len(found) < len(answers)
     if hold is not None and not any(found.values()):
-        raise click.ClickException(f"no cluster{'' if not failed else ' that answered'} has a hold {hold}; `gitmesh approve` lists them")
+        raise click.ClickException(
+            f"no cluster{'' if not failed else ' that answered'} has a hold {hold}; `gitmesh approve` lists"
+            " them"
+        )
     return 3 if failed else 0
 
 
 def _lister(instance: str) -> Callable[[Cluster], Mapping[str, Hold]]:
-    return lambda cluster: {key: hold for key, hold in cluster.load(instance).ledger.holds.items() if not hold.approved}
+    return lambda cluster: {
+        key: hold for key, hold in cluster.load(instance).ledger.holds.items() if not hold.approved
+    }
 
 
 def _approver(instance: str, wanted: str) -> Callable[[Cluster], Mapping[str, Hold]]:
@@ -85,7 +96,11 @@ def _print(wanted: str | None, found: Mapping[str, Mapping[str, Hold]]) -> None:
     now = time.time()
     rows = [(name, key, hold) for name, holds in sorted(found.items()) for key, hold in sorted(holds.items())]
     for name, key, hold in rows:
-        said = "approved in" if wanted else f"{key}  {ago(now - hold.since) if hold.since else 'since an unknown time':>10}  "
+        said = (
+            "approved in"
+            if wanted
+            else f"{key}  {ago(now - hold.since) if hold.since else 'since an unknown time':>10}  "
+        )
         console.data(printable(f"{said} {name}: {hold.text}") + "\n")
     if wanted is None and not rows:
         console.data("nothing is held for a doubt\n")

@@ -14,11 +14,11 @@ HELP = f"""Say whether the policies admit a request, and which lines decide.
 
 {asking.WORDS}
 
-The answer is what the policies mean: Allowed, Denied, Depends (on which pod answers) or Unknown. What a mesh cannot express
-of them is a finding, on stderr.
+The answer is what the policies mean: Allowed, Denied, Depends (on which pod answers) or Unknown. What a
+mesh cannot express of them is a finding, on stderr.
 
-With '*' (in quotes) for SRC the answer is a table of everybody who can call DST, as of `gitmesh who-can`; with '*' for DST, of
-every destination in the cluster. {tables.WORDS}
+With '*' (in quotes) for SRC the answer is a table of everybody who can call DST, as of `gitmesh who-can`;
+with '*' for DST, of every destination in the cluster. {tables.WORDS}
 
 {differing.WORDS}
 
@@ -33,8 +33,9 @@ Examples:
   gitmesh can anonymous ratings --expect denied && echo closed
   gitmesh can productpage reviews policies --facts facts.yaml -o json | jq '.clusters[].answer'
 
-Exit codes: 0 answered, whatever the answer; 1 with --expect, where some answer is another one, or with --base,
-where anything differs; 2 error findings, 3 wrong usage, a failure, or a cluster that did not answer.
+Exit codes: 0 answered, whatever the answer; 1 with --expect, where some answer is another one, or with
+--base, where anything differs; 2 error findings, 3 wrong usage, a failure, or a cluster that did not
+answer.
 """
 
 
@@ -44,7 +45,9 @@ where anything differs; 2 error findings, 3 wrong usage, a failure, or a cluster
 @options.revisions
 @options.facts_from
 def command(base: str | None, **given: Any) -> int:
-    """Decide, and look the request up, or make a table of all requests; or tell what two revisions decide otherwise."""
+    """Decide, and look the request up, or make a table of all requests; or tell what two revisions decide
+    otherwise.
+    """
     if base is not None:
         return differing.answer(given, base, source=given["source"])
     differing.only_with_base(given)

@@ -15,8 +15,8 @@ from gitmesh.cli.session import translators
 if TYPE_CHECKING:
     from gitmesh.render.checks import Check
 
-HELP = """Check the configuration, git, every repository and every cluster: reachable, mesh found, kinds served, rights
-held. Reads only.
+HELP = """Check the configuration, git, every repository and every cluster: reachable, mesh found, kinds
+served, rights held. Reads only.
 
 \b
 Examples:
@@ -24,7 +24,8 @@ Examples:
   gitmesh check --config prod.yaml -o json
   gitmesh check --fail-on warning
 
-Exit codes: 0 all is well, 2 something is missing, 3 wrong usage, or a repository or cluster that did not answer.
+Exit codes: 0 all is well, 2 something is missing, 3 wrong usage, or a repository or cluster that did not
+answer.
 """
 
 
@@ -49,13 +50,17 @@ def command(config_path: Path | None, fail_on: str, form: str, store: Path | Non
     return _exit_code(checks, fail_on)
 
 
-def _checks(setup: configuration.Setup, store: Path | None, progress: Callable[[str], None]) -> Iterator[Check]:
+def _checks(
+    setup: configuration.Setup, store: Path | None, progress: Callable[[str], None]
+) -> Iterator[Check]:
     from gitmesh.cli.checks import cluster_checks, git_check, source_check
     from gitmesh.render.checks import Check, Level
     from gitmesh.render.values import counted
 
     config = setup.config
-    text = f"{setup.file}: {counted(len(config.sources), 'source')}, {counted(len(config.clusters), 'cluster')}"
+    text = (
+        f"{setup.file}: {counted(len(config.sources), 'source')}, {counted(len(config.clusters), 'cluster')}"
+    )
     yield Check(level=Level.OK, subject="configuration", message=text)
     yield git_check()
     for source, configured in zip(wiring.sources(setup, store), config.sources, strict=True):

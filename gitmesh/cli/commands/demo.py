@@ -14,8 +14,8 @@ from gitmesh.cli import console, options
 
 HELP = """See GitMesh work in a few seconds: no cluster, no network, no questions.
 
-Builds a git repository and two directory clusters (a bookshop on Istio) and tells, with real runs: a sync, a commit
-that shifts traffic, a hand edit that is healed, a bad commit that is refused.
+Builds a git repository and two directory clusters (a bookshop on Istio) and tells, with real runs: a sync,
+a commit that shifts traffic, a hand edit that is healed, a bad commit that is refused.
 
 \b
 Examples:
@@ -59,13 +59,18 @@ def _empty(folder: Path) -> Path:
 
 
 def _trust(config: Path) -> None:
-    """Agree to the configuration that was just written, so that what is printed at the end works as it stands."""
+    """Agree to the configuration that was just written, so that what is printed at the end works as it
+    stands.
+    """
     from gitmesh.cli import trust
 
     try:
         trust.record(config, config.read_bytes(), os.environ)
     except OSError as error:
-        console.note(f"cannot write {trust.state_file(os.environ)}: {error.strerror}; name the configuration with --config")
+        console.note(
+            f"cannot write {trust.state_file(os.environ)}: {error.strerror}; name the configuration with"
+            " --config"
+        )
 
 
 def _next(kept: Path | None) -> str:

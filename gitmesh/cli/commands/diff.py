@@ -12,14 +12,15 @@ from gitmesh.model.report import Stage
 
 HELP = """Show what differs between the policies and the live clusters, field by field. Writes nothing.
 
-PATH is an edited folder that is read in place of a source's commit: what would this edit change? In a checkout all paths
-of the source are read, as a commit of it would be; files that Git does not know of, or is told to ignore, are read as well,
-and named. Any other folder is read as it is.
-With --facts no cluster is asked; every object then counts as new.
+PATH is an edited folder that is read in place of a source's commit: what would this edit change? In a
+checkout all paths of the source are read, as a commit of it would be; files that Git does not know of, or
+is told to ignore, are read as well, and named. Any other folder is read as it is. With --facts no cluster
+is asked; every object then counts as new.
 
-With --base two commits of a checkout are compared, with the same facts of every cluster: who may call whom after HEAD and
-could not at BASE, how requests go, what protects, and which objects differ. What live clusters differ in already is told
-apart. The configuration is that of BASE, unless --config names one; PATH is a folder of the checkout.
+With --base two commits of a checkout are compared, with the same facts of every cluster: who may call whom
+after HEAD and could not at BASE, how requests go, what protects, and which objects differ. What live
+clusters differ in already is told apart. The configuration is that of BASE, unless --config names one;
+PATH is a folder of the checkout.
 
 \b
 Examples:
@@ -31,11 +32,11 @@ Examples:
   gitmesh diff --base main -o markdown > comment.md
   gitmesh diff --base main -o sarif > new.sarif
 
--o github, gitlab and sarif print findings as annotations of the files of the checkout: with PATH those of the edit, with
---base those that are new. A finding at no line of the checkout is told on stderr.
+-o github, gitlab and sarif print findings as annotations of the files of the checkout: with PATH those of
+the edit, with --base those that are new. A finding at no line of the checkout is told on stderr.
 
-Exit codes (as kubectl's diff): 0 nothing differs, 1 differences, 2 error findings, 3 wrong usage, a failure, or a
-cluster that did not answer.
+Exit codes (as kubectl's diff): 0 nothing differs, 1 differences, 2 error findings, 3 wrong usage, a
+failure, or a cluster that did not answer.
 """
 
 
@@ -72,7 +73,9 @@ def command(
     plugins = translators()
     if base is not None:
         if policy_globs:
-            raise click.UsageError("--policy is no option of a comparison: it would hide what else a change means")
+            raise click.UsageError(
+                "--policy is no option of a comparison: it would hide what else a change means"
+            )
         asked = comparing.ComparisonWanted(
             base=base,
             head=head,
@@ -84,7 +87,9 @@ def command(
             clusters=cluster_globs,
             store=store,
         )
-        return comparing.answer(comparing.compared(asked, plugins), form, color=color, fail_on=fail_on, full=full)
+        return comparing.answer(
+            comparing.compared(asked, plugins), form, color=color, fail_on=fail_on, full=full
+        )
     if facts_from is not None or full:
         raise click.UsageError("--facts-from and --full go with --base")
     review = wiring.review(config_path, facts_path, path, source_name, cluster_globs, store, plugins)

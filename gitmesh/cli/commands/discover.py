@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 HELP = """Show what runs in the clusters: meshes, Services, the workloads behind them. Reads only.
 
-Saved as YAML, the facts let `validate`, `render` and `diff` run with no cluster at hand. They hold no secrets,
-annotations, environment or addresses.
+Saved as YAML, the facts let `validate`, `render` and `diff` run with no cluster at hand. They hold no
+secrets, annotations, environment or addresses.
 
 \b
 Examples:

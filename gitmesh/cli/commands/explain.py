@@ -64,10 +64,16 @@ def _unknown(topic: str, near: Sequence[str]) -> str:
     kind, _, path = topic.partition(".")
     later = {name for names in FUTURE_FIELDS.values() for name in names}
     if kind in FUTURE_KINDS or (kind in KINDS and path.rpartition(".")[2] in later):
-        return f"{topic} is not supported by this version; policies with it are refused (GM205 NotSupportedYet)"
+        return (
+            f"{topic} is not supported by this version; policies with it are refused (GM205 NotSupportedYet)"
+        )
     if _CODE.match(topic):
         return f"there is no code {topic}"
-    advice = f"did you mean {' or '.join(near)}?" if near else f"fields begin with a kind: {', '.join(KINDS)} or Config"
+    advice = (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else f"fields begin with a kind: {', '.join(KINDS)} or Config"
+    )
     return f"nothing is known of {topic!r}; {advice}"
 
 
@@ -78,6 +84,8 @@ def _fields() -> Mapping[str, Field]:
 
     found: dict[str, Field] = {}
     for kind, model in {**KINDS, "Config": Config}.items():
-        found[kind] = Field(kind, "document", (model.__doc__ or "").strip().partition("\n")[0], required=False)
+        found[kind] = Field(
+            kind, "document", (model.__doc__ or "").strip().partition("\n")[0], required=False
+        )
         found |= {f"{kind}.{path}": field for path, field in fields(kind).items()}
     return found

@@ -9,11 +9,13 @@ import click
 from gitmesh.cli import configuration, console, options
 from gitmesh.errors import SourceError
 
-HELP = """Show what became of the policies' commits: when, by whom, what each cluster held then, and what was put right there.
+HELP = """Show what became of the policies' commits: when, by whom, what each cluster held then, and what
+was put right there.
 
-Read from the status branch, as `gitmesh status` does: no cluster is asked. Each commit of that branch is one row, with the
-revision it is about; author, subject and pull request are known where the repository's history is at hand (a checkout of
-it, or a copy that GitMesh made). KIND/NAME or KIND/NAMESPACE/NAME: only where that policy's state changed.
+Read from the status branch, as `gitmesh status` does: no cluster is asked. Each commit of that branch is
+one row, with the revision it is about; author, subject and pull request are known where the repository's
+history is at hand (a checkout of it, or a copy that GitMesh made). KIND/NAME or KIND/NAMESPACE/NAME: only
+where that policy's state changed.
 
 \b
 Examples:
@@ -28,11 +30,25 @@ Exit codes: 0 done, 3 wrong usage or a failure.
 @click.command(help=HELP)
 @click.argument("policy", required=False, metavar="[KIND/NAME]")
 @options.config
-@click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, metavar="NUMBER", help="So many commits at most.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 500),
+    default=20,
+    show_default=True,
+    metavar="NUMBER",
+    help="So many commits at most.",
+)
 @options.output("table", "text", "json", "yaml", default="table")
 @options.store
 @options.color
-def command(policy: str | None, config_path: Path | None, limit: int, form: str, store: Path | None, color: bool | None) -> int:
+def command(
+    policy: str | None,
+    config_path: Path | None,
+    limit: int,
+    form: str,
+    store: Path | None,
+    color: bool | None,
+) -> int:
     """Read the branch's commits, print them."""
     from gitmesh.adapters.statusreading import depth_for, policy_problem
     from gitmesh.cli.output import dumped

@@ -18,12 +18,13 @@ from gitmesh.render.values import counted, listed
 if TYPE_CHECKING:
     from gitmesh.cli.starter import Context
 
-HELP = """Write a policy repository to start from: a configuration, a policy of every kind, their schema for editors, a README,
-a CI step and a hook for pre-commit. It works as it is, on two clusters that are folders, or, with --from, on the cluster of
-a kubeconfig's context, which is only looked at (mode Observe).
+HELP = """Write a policy repository to start from: a configuration, a policy of every kind, their schema
+for editors, a README, a CI step and a hook for pre-commit. It works as it is, on two clusters that are
+folders, or, with --from, on the cluster of a kubeconfig's context, which is only looked at (mode Observe).
 
-DIR is made if it is not there; default the current folder. Nothing is ever overwritten: where a file of these is there
-already, nothing is written at all. The configuration is trusted at once (see trust), but not where CI is set.
+DIR is made if it is not there; default the current folder. Nothing is ever overwritten: where a file of
+these is there already, nothing is written at all. The configuration is trusted at once (see trust), but
+not where CI is set.
 
 \b
 Examples:
@@ -35,8 +36,15 @@ Exit codes: 0 done, 3 something is there already, wrong usage or a failure.
 
 
 @click.command(help=HELP)
-@click.argument("folder", required=False, default=".", type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]")
-@click.option("--from", "context", metavar="CONTEXT", help="The cluster of this context of your kubeconfig, in mode Observe.")
+@click.argument(
+    "folder", required=False, default=".", type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]"
+)
+@click.option(
+    "--from",
+    "context",
+    metavar="CONTEXT",
+    help="The cluster of this context of your kubeconfig, in mode Observe.",
+)
 @click.option(
     "--kubeconfig",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -71,12 +79,17 @@ def _context(context: str, given: Path | None) -> Context:
     said = ""
     for path in [given] if given else _kubeconfigs(os.environ):
         try:
-            endpoint = read_kubeconfig(path, context=context, allow_exec=True)  # nothing runs before it is connected to
+            endpoint = read_kubeconfig(
+                path, context=context, allow_exec=True
+            )  # nothing runs before it is connected to
         except ClusterError as error:
             said = said or str(error)
             continue
         if isinstance(endpoint.tokens, Exec):
-            console.note("its credentials are made by a program: set `allowExec: true` in gitmesh.yaml if you trust that")
+            console.note(
+                "its credentials are made by a program: set `allowExec: true` in gitmesh.yaml if you trust"
+                " that"
+            )
         return Context(kubeconfig=Path(os.path.abspath(path)), context=context)
     raise click.UsageError(f"--from {context}: {said}")
 
@@ -88,7 +101,9 @@ def _kubeconfigs(environment: Mapping[str, str]) -> Sequence[Path]:
 
 
 def _write(files: Mapping[Path, str], folder: Path, top: Path) -> None:
-    """Write all of them, each new; none where one of them, or something in the place of its folder, is there already."""
+    """Write all of them, each new; none where one of them, or something in the place of its folder, is there
+    already.
+    """
     there = [path for path in files if _is_taken(path, (folder, top))]
     if there:
         names = listed([os.path.relpath(path, folder) for path in there], 8)
@@ -104,7 +119,9 @@ def _write(files: Mapping[Path, str], folder: Path, top: Path) -> None:
 
 
 def _is_taken(path: Path, roots: Sequence[Path]) -> bool:
-    """Whether the file, or something that is no folder where it needs one, is there. A link below the roots may lead anywhere."""
+    """Whether the file, or something that is no folder where it needs one, is there. A link below the roots
+    may lead anywhere.
+    """
     inner = [one for one in path.parents if any(root in one.parents for root in roots)]
     not_folders = [one for one in path.parents if os.path.lexists(one) and not one.is_dir()]
     return os.path.lexists(path) or bool(not_folders) or any(one.is_symlink() for one in inner)
@@ -115,7 +132,10 @@ def _told(files: Mapping[Path, str], folder: Path) -> list[str]:
     names = [os.path.relpath(path, folder) for path in files]
     clusters = [name for name in names if name.startswith("clusters/")]
     lines = [name for name in names if name not in clusters]
-    return [printable(line) for line in [*lines, *([f"clusters/ ({counted(len(clusters), 'file')})"] if clusters else [])]]
+    return [
+        printable(line)
+        for line in [*lines, *([f"clusters/ ({counted(len(clusters), 'file')})"] if clusters else [])]
+    ]
 
 
 def _agree(config: Path) -> None:
@@ -126,10 +146,18 @@ def _agree(config: Path) -> None:
     try:
         trust.record(config, configuration.content_of(config), os.environ)
     except OSError as error:
-        console.note(f"cannot write {trust.state_file(os.environ)}: {error.strerror}; name the configuration with --config")
+        console.note(
+            f"cannot write {trust.state_file(os.environ)}: {error.strerror}; name the configuration with"
+            " --config"
+        )
 
 
 def _next(folder: Path) -> None:
     here = os.path.abspath(folder) == os.getcwd()
-    lines = [*([] if here else [f"cd {shlex.quote(str(folder))}"]), "gitmesh validate", "gitmesh diff", "gitmesh sync"]
+    lines = [
+        *([] if here else [f"cd {shlex.quote(str(folder))}"]),
+        "gitmesh validate",
+        "gitmesh diff",
+        "gitmesh sync",
+    ]
     console.data("next:\n" + "".join(f"  {printable(line)}\n" for line in lines))

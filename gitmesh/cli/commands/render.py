@@ -24,8 +24,8 @@ from gitmesh.render.values import counted
 
 HELP = """Print the objects that each cluster would get, and where each comes from.
 
-The answer is a stream of YAML documents, sorted, that can be committed or applied as it is. Findings go to stderr.
-With --facts no cluster is asked, and no configuration is needed.
+The answer is a stream of YAML documents, sorted, that can be committed or applied as it is. Findings go to
+stderr. With --facts no cluster is asked, and no configuration is needed.
 
 \b
 Examples:
@@ -66,7 +66,9 @@ def command(
     report = shown_clusters(execute(job, Stage.BUILD), review.only)
     part = narrowed(report, policy_globs)
     _say(part.report, part.hidden, color)
-    console.document("".join(_stream(part.report)) if form == "yaml" else dumped(objects_document(part.report), form))
+    console.document(
+        "".join(_stream(part.report)) if form == "yaml" else dumped(objects_document(part.report), form)
+    )
     return exit_code(part.report, fail_on=fail_on)
 
 

@@ -26,10 +26,11 @@ _MERGE_REF = re.compile(r"refs/pull/([0-9]{1,10})/(?:merge|head)\Z")
 
 HELP = """Review a pull request: compare its head with its base, and say on it what the merge would mean.
 
-Posts one comment, which every later run brings up to date, and one commit status. The comparison is that of
-`gitmesh diff --base`: PATH is a folder of a checkout that holds both commits. Nothing of the head is run, and the
-configuration is that of --config or of the base. The pull request is that of --pull, or of the CI job, or the open one
-whose head it is. A forge that is slow or down fails no review: it is said, and the next run posts.
+Posts one comment, which every later run brings up to date, and one commit status. The comparison is that
+of `gitmesh diff --base`: PATH is a folder of a checkout that holds both commits. Nothing of the head is
+run, and the configuration is that of --config or of the base. The pull request is that of --pull, or of
+the CI job, or the open one whose head it is. A forge that is slow or down fails no review: it is said, and
+the next run posts.
 
 \b
 Examples:
@@ -40,19 +41,26 @@ Examples:
   gitmesh review --base origin/main --annotations github
   gitmesh review --list | while read -r number head ref; do git fetch origin "$ref"; done
 
-Exit codes: 0 reviewed, whatever changes; 2 error findings; 3 wrong usage, a failure, a cluster of which nothing is known, or a
-token that lacks a right.
+Exit codes: 0 reviewed, whatever changes; 2 error findings; 3 wrong usage, a failure, a cluster of which
+nothing is known, or a token that lacks a right.
 """
 
 
 @click.command(help=HELP)
 @options.stand_in
-@click.option("--base", metavar="REV", help="Compare with this revision; default the target branch that a CI job names.")
-@click.option("--head", metavar="REV", default="HEAD", show_default=True, help="The revision that is reviewed.")
+@click.option(
+    "--base", metavar="REV", help="Compare with this revision; default the target branch that a CI job names."
+)
+@click.option(
+    "--head", metavar="REV", default="HEAD", show_default=True, help="The revision that is reviewed."
+)
 @click.option("--pull", type=click.IntRange(1, 10**9), metavar="NUMBER", help="Number of the pull request.")
 @click.option("--dry-run", is_flag=True, help="Print what would be posted, and post nothing.")
 @click.option(
-    "--report", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the whole review there, as Markdown, uncut."
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the whole review there, as Markdown, uncut.",
 )
 @click.option(
     "--annotations",
@@ -65,7 +73,12 @@ token that lacks a right.
     metavar="FILE",
     help="File with the forge's token, in place of the configuration's forge.tokenFile.",
 )
-@click.option("--list", "listing", is_flag=True, help="Print number, head and ref of each open pull request, and review none.")
+@click.option(
+    "--list",
+    "listing",
+    is_flag=True,
+    help="Print number, head and ref of each open pull request, and review none.",
+)
 @options.config
 @options.facts
 @options.facts_from
@@ -94,7 +107,10 @@ def command(
 ) -> int:
     """Compare, write the report, post."""
     if dry_run and annotations:
-        raise click.UsageError("--dry-run prints the comment on stdout; run it again for --annotations, without --dry-run or with --report")
+        raise click.UsageError(
+            "--dry-run prints the comment on stdout; run it again for --annotations, without --dry-run or"
+            " with --report"
+        )
     if listing:
         return _listed(config_path, source_name, token_file)
     at, plugins = int(time.time()), translators()
@@ -128,7 +144,9 @@ def _base_of(environment: Mapping[str, str]) -> str:
     """The base branch that the CI job is about."""
     base = environment.get("GITHUB_BASE_REF") or environment.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
     if not base:
-        raise click.UsageError("give --base REV, such as origin/main: this is no CI job of a pull request, which would name it")
+        raise click.UsageError(
+            "give --base REV, such as origin/main: this is no CI job of a pull request, which would name it"
+        )
     return f"refs/remotes/origin/{base}"
 
 
@@ -172,10 +190,16 @@ def _shown(made: Publication, color: bool | None) -> None:
 
     status = status_of(made)
     console.data(comment_of(made, comparing.COMMENT_ROOM), console.paint_for(color))
-    console.note(printable(f"would set status {status.context} of {made.head[:12]}: {status.state.value}, {status.text}"))
+    console.note(
+        printable(
+            f"would set status {status.context} of {made.head[:12]}: {status.state.value}, {status.text}"
+        )
+    )
 
 
-def _posted(found: comparing.Compared, made: Publication, number: int | None, token_file: Path | None) -> None:
+def _posted(
+    found: comparing.Compared, made: Publication, number: int | None, token_file: Path | None
+) -> None:
     """Post it. What the forge refuses is a failure; that it is slow or down is said, and no more."""
     from gitmesh.reviewing.publishing import begin, find_pull, publish
 
@@ -184,7 +208,12 @@ def _posted(found: comparing.Compared, made: Publication, number: int | None, to
         pull = find_pull(forge, number, found.branch, made.head)
         if pull is None:
             text = f"no open pull request into {found.branch} has the head {made.head[:12]}"
-            console.note(printable(f"not posted: {text}: it was closed or pushed to meanwhile, or is another one: give --pull NUMBER"))
+            console.note(
+                printable(
+                    f"not posted: {text}: it was closed or pushed to meanwhile, or is another one: give"
+                    " --pull NUMBER"
+                )
+            )
             return
         begin(forge, pull, made.instance, made.head)
         done = publish(forge, pull, made)
@@ -197,7 +226,9 @@ def _posted(found: comparing.Compared, made: Publication, number: int | None, to
 
 
 def _listed(config_path: Path | None, source_name: str | None, token_file: Path | None) -> int:
-    """The open pull requests, a line each, of nothing but digits and the names of refs: for a job that reviews all of them."""
+    """The open pull requests, a line each, of nothing but digits and the names of refs: for a job that
+    reviews all of them.
+    """
     setup = configuration.require(config_path)
     try:
         pulls = wiring.forge(setup, token_file).pulls(wiring.named_source(setup, source_name).branch)

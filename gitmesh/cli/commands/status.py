@@ -17,12 +17,12 @@ from gitmesh.render.escape import printable
 if TYPE_CHECKING:
     from gitmesh.model.overview import Overview
 
-HELP = """Show how everything stands: the commit in force, what is refused and why, what waits for somebody, each cluster, and
-the next command.
+HELP = """Show how everything stands: the commit in force, what is refused and why, what waits for
+somebody, each cluster, and the next command.
 
-Where the configuration has a repository with a status branch, that branch is read: no cluster is asked, no credentials of
-one are needed. In a checkout without any configuration, its origin/gitmesh-status is, as it was fetched last. With --live
-the sync is planned (and nothing is written), and the same is told of it.
+Where the configuration has a repository with a status branch, that branch is read: no cluster is asked, no
+credentials of one are needed. In a checkout without any configuration, its origin/gitmesh-status is, as it
+was fetched last. With --live the sync is planned (and nothing is written), and the same is told of it.
 
 \b
 Examples:
@@ -31,15 +31,25 @@ Examples:
   gitmesh status -o json | jq .waiting
   gitmesh status -w                    again whenever it changes
 
-Exit codes: 0 clean (also a -w that was ended), 2 error findings, 3 wrong usage, a failure, or a repository or cluster that
-did not answer.
+Exit codes: 0 clean (also a -w that was ended), 2 error findings, 3 wrong usage, a failure, or a repository
+or cluster that did not answer.
 """
 
 
 @click.command(help=HELP)
 @options.config
-@click.option("--live/--from-branch", "live", default=None, help="Plan a sync, or read the status branch; default the branch, if any.")
-@click.option("-w", "--watch", is_flag=True, help="Go on, and print the status again whenever it changed; Ctrl-C ends it.")
+@click.option(
+    "--live/--from-branch",
+    "live",
+    default=None,
+    help="Plan a sync, or read the status branch; default the branch, if any.",
+)
+@click.option(
+    "-w",
+    "--watch",
+    is_flag=True,
+    help="Go on, and print the status again whenever it changed; Ctrl-C ends it.",
+)
 @click.option(
     "--interval",
     type=click.FloatRange(min=1, max=3600),
@@ -52,7 +62,13 @@ did not answer.
 @options.store
 @options.color
 def command(
-    config_path: Path | None, live: bool | None, watch: bool, interval: float, form: str, store: Path | None, color: bool | None
+    config_path: Path | None,
+    live: bool | None,
+    watch: bool,
+    interval: float,
+    form: str,
+    store: Path | None,
+    color: bool | None,
 ) -> int:
     """Read, print; with -w again."""
     from gitmesh.cli.standing import failed
@@ -82,7 +98,9 @@ def _look(config_path: Path | None, live: bool | None, store: Path | None) -> Ca
 
 
 def _watch(look: Callable[[], Overview], interval: float, form: str, color: bool | None) -> int:
-    """Print whenever it changed, until Ctrl-C. A failure is said once while it lasts, and the next look may do better."""
+    """Print whenever it changed, until Ctrl-C. A failure is said once while it lasts, and the next look may
+    do better.
+    """
     last: Overview | None = None
     trouble = ""
     try:
@@ -107,7 +125,9 @@ def _meaning(overview: Overview) -> Overview:
 
 
 def _print(overview: Overview, form: str, color: bool | None, *, several: bool = False) -> None:
-    """One status; of `several`, each JSON document is one line, and each YAML document begins with its mark."""
+    """One status; of `several`, each JSON document is one line, and each YAML document begins with its
+    mark.
+    """
     from gitmesh.cli.output import as_line, dumped
     from gitmesh.render.overview import overview_document, overview_text
 

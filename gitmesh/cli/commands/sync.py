@@ -14,8 +14,8 @@ from gitmesh.model.report import Report, Stage
 
 HELP = """Make the clusters what the policies in the repository say, once; write the status branch.
 
-Only objects that GitMesh made are changed or deleted. A bad commit is refused as a whole: the last good one stays in
-force. Deletions beyond the guard wait until they are approved for that commit.
+Only objects that GitMesh made are changed or deleted. A bad commit is refused as a whole: the last good
+one stays in force. Deletions beyond the guard wait until they are approved for that commit.
 
 \b
 Examples:
@@ -24,11 +24,11 @@ Examples:
   gitmesh sync --cluster east
   gitmesh sync --approve-prune 4f1c2ab         deletions of this commit are meant
 
-A change that needs several steps in a safe order is finished by the next sync, and an object that is not GitMesh's is left
-alone: both are named.
+A change that needs several steps in a safe order is finished by the next sync, and an object that is not
+GitMesh's is left alone: both are named.
 
-Exit codes: 0 done, with no error finding (also of a --dry-run that found differences), 2 error findings, 3 wrong usage, a
-failure, or a cluster that did not answer.
+Exit codes: 0 done, with no error finding (also of a --dry-run that found differences), 2 error findings, 3
+wrong usage, a failure, or a cluster that did not answer.
 """
 
 _SHA = re.compile(r"[0-9a-f]{7,64}\Z")
@@ -43,8 +43,19 @@ def _sha(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) 
 
 @click.command(help=HELP)
 @options.config
-@click.option("--approve-prune", "approve", multiple=True, metavar="SHA", callback=_sha, help="Approve the deletions of this commit.")
-@click.option("--dry-run", is_flag=True, help="Show the plan and write nothing, neither to clusters nor to the status branch.")
+@click.option(
+    "--approve-prune",
+    "approve",
+    multiple=True,
+    metavar="SHA",
+    callback=_sha,
+    help="Approve the deletions of this commit.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show the plan and write nothing, neither to clusters nor to the status branch.",
+)
 @options.clusters
 @options.fail_on
 @options.output("text", "json", "yaml", "markdown")
@@ -78,7 +89,14 @@ def _next(report: Report) -> None:
     waiting = sum(len(result.plan.prune_held) for result in report.clusters.values() if result.plan)
     commits = [source.accepted for source in report.sources.values() if source.accepted]
     if waiting:
-        meant = f"if the {waiting} deletions are meant: gitmesh sync --approve-prune {commits[0]}" if commits else ""
-        console.note(f"next: read the plan; {meant or 'where its deletions are meant, `gitmesh approve` lists what to approve'}")
+        meant = (
+            f"if the {waiting} deletions are meant: gitmesh sync --approve-prune {commits[0]}"
+            if commits
+            else ""
+        )
+        console.note(
+            "next: read the plan;"
+            f" {meant or 'where its deletions are meant, `gitmesh approve` lists what to approve'}"
+        )
     if report.until is Stage.APPLY and any(one.code == "GM406" for one in report.diagnostics):
         console.note("next: some changes take another step in a safe order: gitmesh sync")

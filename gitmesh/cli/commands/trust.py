@@ -13,10 +13,11 @@ from gitmesh.render.escape import printable
 
 HELP = """Agree to a gitmesh.yaml that is found by itself, with its path and content as they are now.
 
-A configuration that was named (--config, GITMESH_CONFIG) always counts. One that is found, in a checkout or above, may have come
-with the branch under review: until you agree it may use what lies below its folder, and runs no program, reads no credential and
-talks to no network. A change of the file ends the agreement, and where CI is set there is none. Kubeconfigs and files of
-credentials that it names are not part of it.
+A configuration that was named (--config, GITMESH_CONFIG) always counts. One that is found, in a checkout
+or above, may have come with the branch under review: until you agree it may use what lies below its
+folder, and runs no program, reads no credential and talks to no network. A change of the file ends the
+agreement, and where CI is set there is none. Kubeconfigs and files of credentials that it names are not
+part of it.
 
 PATH is a file or a folder with a gitmesh.yaml; default the nearest one, from here upwards.
 
@@ -34,7 +35,12 @@ Exit codes: 0 done, 2 the configuration is not valid, 3 wrong usage or a failure
 @click.command(help=HELP)
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--revoke", is_flag=True, help="Take the agreement back.")
-@click.option("--list", "listing", is_flag=True, help="Print what was agreed to: the path, and whether the file is still the same.")
+@click.option(
+    "--list",
+    "listing",
+    is_flag=True,
+    help="Print what was agreed to: the path, and whether the file is still the same.",
+)
 def command(path: Path | None, revoke: bool, listing: bool) -> int:
     """Record, take back or list."""
     if listing:
@@ -55,7 +61,9 @@ def _file(path: Path | None) -> Path:
         return path / configuration.FILE if path.is_dir() else path
     found = configuration.find(Path.cwd())
     if found is None:
-        raise click.UsageError(f"there is no {configuration.FILE}, here or above; give its PATH, or {configuration.BEGIN}")
+        raise click.UsageError(
+            f"there is no {configuration.FILE}, here or above; give its PATH, or {configuration.BEGIN}"
+        )
     return found
 
 
@@ -77,5 +85,7 @@ def _revoke(file: Path) -> None:
 def _lines() -> Iterator[str]:
     for name in trust.known(os.environ):
         file = Path(name)
-        same = file.is_file() and trust.is_trusted(file, configuration.content_of(file), {**os.environ, "CI": ""})
+        same = file.is_file() and trust.is_trusted(
+            file, configuration.content_of(file), {**os.environ, "CI": ""}
+        )
         yield f"{name}{'' if same else '   (changed or gone: not trusted)'}"

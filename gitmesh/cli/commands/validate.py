@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 HELP = """Check policies; every mistake of every file at once, at its line.
 
-PATH is a file or a folder; several may be given. Without PATH, and of a checkout or a folder that holds the
-gitmesh.yaml, the policy paths of the configuration's sources are checked. Files that Git does not know of, or is told to
-ignore, are checked as well, and named. No configuration is needed: without one, cluster names are taken as they are.
-Whether Services and other live objects exist is checked with --facts only.
+PATH is a file or a folder; several may be given. Without PATH, and of a checkout or a folder that holds
+the gitmesh.yaml, the policy paths of the configuration's sources are checked. Files that Git does not know
+of, or is told to ignore, are checked as well, and named. No configuration is needed: without one, cluster
+names are taken as they are. Whether Services and other live objects exist is checked with --facts only.
 
 \b
 Examples:
@@ -65,22 +65,31 @@ def command(
     setup = _setup(paths, config_path)
     sources = [folder(path, str(path), setup, _inside(setup, path)) for path in paths] or _without_path(setup)
     report = _run(sources, setup, facts_path)
-    return answer(report, View(form=form, color=color, policies=policy_globs, fail_on=fail_on, sources=sources))
+    return answer(
+        report, View(form=form, color=color, policies=policy_globs, fail_on=fail_on, sources=sources)
+    )
 
 
 def _without_path(setup: configuration.Setup | None) -> list[FolderSource]:
     """What lies here, and the plain folders of the configuration that lie outside of its own."""
-    away = [] if setup is None or setup.confined else [source for source in setup.config.sources if not setup.places(source)]
+    away = (
+        []
+        if setup is None or setup.confined
+        else [source for source in setup.config.sources if not setup.places(source)]
+    )
     found = [wiring.plain_folder(setup, one) for one in away] if setup else []
     return found if setup and found and len(away) == len(setup.config.sources) else [_here(setup), *found]
 
 
 def _here(setup: configuration.Setup | None) -> FolderSource:
-    """Without a PATH the configuration's own are meant; where none of them is here, all else that lies here is not."""
+    """Without a PATH the configuration's own are meant; where none of them is here, all else that lies here
+    is not.
+    """
     inside = _inside(setup, Path("."))
     if inside and not any(Path(place).exists() for place in inside):
         raise click.UsageError(
-            f"the configuration's policies ({', '.join(inside)}) are not in this folder; name theirs: `gitmesh validate PATH`"
+            f"the configuration's policies ({', '.join(inside)}) are not in this folder; name theirs:"
+            " `gitmesh validate PATH`"
         )
     return folder(Path("."), ".", setup, inside, root=True)
 
@@ -94,15 +103,24 @@ def _inside(setup: configuration.Setup | None, path: Path) -> tuple[str, ...]:
 
 def _setup(paths: tuple[Path, ...], given: Path | None) -> configuration.Setup | None:
     """--config, else the gitmesh.yaml that lies in a PATH, else the nearest one from here upwards."""
-    beside = next((path / configuration.FILE for path in paths if (path / configuration.FILE).is_file()), None)
+    beside = next(
+        (path / configuration.FILE for path in paths if (path / configuration.FILE).is_file()), None
+    )
     return configuration.load(given, beside)
 
 
 def _run(sources: Sequence[Source], setup: configuration.Setup | None, facts_path: Path | None) -> Report:
     if facts_path is not None:
         facts = wiring.read_facts(facts_path)
-        job = Job(sources=sources, fleet=wiring.facts_fleet(facts), options=wiring.offline(setup, facts), translators=translators())
+        job = Job(
+            sources=sources,
+            fleet=wiring.facts_fleet(facts),
+            options=wiring.offline(setup, facts),
+            translators=translators(),
+        )
         return replace(execute(job, Stage.BUILD), until=Stage.PARSE)
-    report = execute(Job(sources=sources, fleet=wiring.facts_fleet({}), options=wiring.offline(setup, {})), Stage.PARSE)
+    report = execute(
+        Job(sources=sources, fleet=wiring.facts_fleet({}), options=wiring.offline(setup, {})), Stage.PARSE
+    )
     unchecked = finding("GM217", "references to live objects were not checked", hint=_HINT)
     return replace(report, diagnostics=(*report.diagnostics, unchecked))

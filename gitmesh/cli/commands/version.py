@@ -25,7 +25,10 @@ Exit code: 0.
 def command(form: str) -> int:
     """The version of GitMesh and of what it runs on, ready to paste into a report of a bug."""
     if form == "text":
-        console.data(f"gitmesh {__version__} (Python {platform.python_version()}, {platform.system()} {platform.machine()})\n")
+        console.data(
+            f"gitmesh {__version__} (Python {platform.python_version()}, {platform.system()}"
+            f" {platform.machine()})\n"
+        )
         return 0
     from gitmesh.cli.output import dumped
     from gitmesh.render.document import document

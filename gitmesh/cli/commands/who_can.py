@@ -10,11 +10,13 @@ from gitmesh.cli import asking, differing, options, tables
 
 HELP = f"""Say who can call a destination: every kind of callers and requests, and the lines that decide.
 
-DST is a Service, `name` or `namespace/name`, with `:port` to ask about that port alone; '*' (in quotes) is every Service. POLICIES is a
-folder to read in place of the repository. With --facts no cluster is asked, and no configuration is needed.
+DST is a Service, `name` or `namespace/name`, with `:port` to ask about that port alone; '*' (in quotes) is
+every Service. POLICIES is a folder to read in place of the repository. With --facts no cluster is asked,
+and no configuration is needed.
 
-Callers are those that are known from the facts of all clusters, by their ServiceAccounts, then `anybody else` with an identity, and
-`without identity`: clients without a proxy. {tables.WORDS} Nothing is sampled: what cannot be told is Unknown.
+Callers are those that are known from the facts of all clusters, by their ServiceAccounts, then `anybody
+else` with an identity, and `without identity`: clients without a proxy. {tables.WORDS} Nothing is sampled:
+what cannot be told is Unknown.
 
 \b
 Examples:
@@ -27,14 +29,18 @@ Examples:
 
 {differing.WORDS}
 
-Exit codes: 0 answered; 1 with --expect, where somebody is answered otherwise, or with --base, where anything differs; 2 error findings,
-3 wrong usage, a failure, or a cluster that did not answer.
+Exit codes: 0 answered; 1 with --expect, where somebody is answered otherwise, or with --base, where
+anything differs; 2 error findings, 3 wrong usage, a failure, or a cluster that did not answer.
 """
 
 
 @click.command(help=HELP)
 @asking.arguments_of_destination
-@click.option("--denied", is_flag=True, help="Show those who are not simply admitted, in place of those who are not simply refused.")
+@click.option(
+    "--denied",
+    is_flag=True,
+    help="Show those who are not simply admitted, in place of those who are not simply refused.",
+)
 @asking.expect
 @options.revisions
 @options.facts_from

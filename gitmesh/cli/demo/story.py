@@ -1,4 +1,6 @@
-"""The story that the demo tells. Every chapter is a real run; what it claims is checked, and a claim that fails ends it."""
+"""The story that the demo tells. Every chapter is a real run; what it claims is checked, and a claim that
+fails ends it.
+"""
 
 from __future__ import annotations
 
@@ -48,10 +50,15 @@ class Story(Struct):
     def first_sync(self) -> None:
         """The policies reach both clusters."""
         self.heading("The policies reach two clusters")
-        self.say("A git repository with a bookshop's policies, and the clusters east and west, both on Istio.")
+        self.say(
+            "A git repository with a bookshop's policies, and the clusters east and west, both on Istio."
+        )
         report = self.sync()
         counts = summarise(report).objects
-        self.expect(counts[Action.CREATE] > 0 and set(self.states(report).values()) == {State.SYNCED}, "both clusters are synced")
+        self.expect(
+            counts[Action.CREATE] > 0 and set(self.states(report).values()) == {State.SYNCED},
+            "both clusters are synced",
+        )
         self.expect(self.live.exists(), "the VirtualService of reviews is written")
         self.expect(not summarise(self.plan()).differs, "nothing is left to do")
 
@@ -67,8 +74,13 @@ class Story(Struct):
         self.show("gitmesh diff", plan)
         changed = [change for result in plan.clusters.values() for change in object_changes(result)]
         touched = {(change.action, change.key.kind, change.key.name) for change in changed}
-        self.expect(touched == {(Action.UPDATE, "VirtualService", "reviews")}, "only the routes of reviews change")
-        self.expect(all(field.origin for change in changed for field in change.fields), "every field leads to its line")
+        self.expect(
+            touched == {(Action.UPDATE, "VirtualService", "reviews")}, "only the routes of reviews change"
+        )
+        self.expect(
+            all(field.origin for change in changed for field in change.fields),
+            "every field leads to its line",
+        )
         self.sync()
         self.expect("weight: 90" not in self.live.read_text(encoding="utf-8"), "the new weights are live")
 
@@ -79,9 +91,13 @@ class Story(Struct):
         edit(self.live, "timeout: 3s", "timeout: 30s")
         self.say(f"  somebody edits {self.live.relative_to(self.world.root)}: timeout: 3s -> 30s")
         report = self.sync()
-        self.expect(all(change.drift for change in object_changes(report.clusters["east"])), "it is told as drift")
+        self.expect(
+            all(change.drift for change in object_changes(report.clusters["east"])), "it is told as drift"
+        )
         healed = [field for change in object_changes(report.clusters["east"]) for field in change.fields]
-        self.expect([field.path.rpartition(".")[2] for field in healed] == ["timeout"], "the edited field is named")
+        self.expect(
+            [field.path.rpartition(".")[2] for field in healed] == ["timeout"], "the edited field is named"
+        )
         self.expect(self.live.read_bytes() == before, "the object is as it was")
 
     def refuse(self) -> None:
@@ -93,10 +109,16 @@ class Story(Struct):
         bad = self.world.commit("Shorter timeout")
         report = self.sync(code=2)
         source = report.sources["policies"]
-        self.expect(source.refused and source.seen == bad and source.accepted not in ("", bad), "the commit is refused")
+        self.expect(
+            source.refused and source.seen == bad and source.accepted not in ("", bad),
+            "the commit is refused",
+        )
         mistakes = {(one.name, one.at.path) for one in report.diagnostics if one.at}
         self.expect(("UnknownField", "policies/ratings.yaml") in mistakes, "its mistake is named")
-        self.expect(self.live.read_bytes() == before and not summarise(report).differs, "the clusters stay as they were")
+        self.expect(
+            self.live.read_bytes() == before and not summarise(report).differs,
+            "the clusters stay as they were",
+        )
         edit(self.world.policy("ratings.yaml"), "timout: 1s", "timeout: 1s")
         self.command('git commit -am "Mend the typing error" && git push')
         self.world.commit("Mend the typing error")
@@ -109,7 +131,10 @@ class Story(Struct):
         log = self.world.status_log()
         for line in log:
             self.say(f"  {line}")
-        self.expect(len(log) == 5 and all("2/2" in line for line in log), "each sync that changed something is one commit")
+        self.expect(
+            len(log) == 5 and all("2/2" in line for line in log),
+            "each sync that changed something is one commit",
+        )
 
     # --- how it is told
 
@@ -155,4 +180,6 @@ class Story(Struct):
     def expect(self, happened: bool, claim: str) -> None:
         """Hold the demo to what it says."""
         if not happened:
-            raise UnexpectedError(f"the demo did not go as it should: {claim!r} is not so (chapter {self.chapter})")
+            raise UnexpectedError(
+                f"the demo did not go as it should: {claim!r} is not so (chapter {self.chapter})"
+            )

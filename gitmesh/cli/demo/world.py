@@ -1,4 +1,6 @@
-"""The demo's world on disk: a git repository made from policies-example, two directory clusters, a configuration."""
+"""The demo's world on disk: a git repository made from policies-example, two directory clusters, a
+configuration.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,9 @@ class World(Struct, frozen=True):
 
 
 def build(root: Path) -> World:
-    """Make everything below an empty folder. Raises UsageError for a path that cannot be a repository's URL."""
+    """Make everything below an empty folder. Raises UsageError for a path that cannot be a repository's
+    URL.
+    """
     world = World(root.resolve())
     url = f"file://{world.origin}"
     if problem := url_problem(url, allow_insecure=True):

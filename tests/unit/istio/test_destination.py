@@ -12,7 +12,19 @@ from msgspec.structs import replace
 from gitmesh.model.base import Disabled
 from gitmesh.model.facts import Mesh
 from gitmesh.model.units import Decided, SourceCondition
-from tests.unit.istio.units import HOST, MESH, codes, decided, only, origin, route, subset, traffic_policy, translated, unit
+from tests.unit.istio.units import (
+    HOST,
+    MESH,
+    codes,
+    decided,
+    only,
+    origin,
+    route,
+    subset,
+    traffic_policy,
+    translated,
+    unit,
+)
 
 
 def test_object_has_service_name_and_full_host() -> None:
@@ -25,7 +37,9 @@ def test_object_has_service_name_and_full_host() -> None:
     assert fragment.fields["spec.subsets[0]"].field == "spec.split"
 
 
-@pytest.mark.parametrize(("default", "expected"), [("*", None), (".,*", None), (".", ["*"]), ("office", ["*"])])
+@pytest.mark.parametrize(
+    ("default", "expected"), [("*", None), (".,*", None), (".", ["*"]), ("office", ["*"])]
+)
 def test_clients_of_all_namespaces_see_what_is_written(default: str, expected: list[str] | None) -> None:
     """Where only one kind were hidden, its clients would be routed to subsets that they do not know."""
     both = unit(route(timeout="1s"), subsets=(subset(version="v1"),))
@@ -42,7 +56,13 @@ def test_nothing_to_say_is_no_object() -> None:
 
 
 def test_outlier_detection() -> None:
-    given = {"consecutiveErrors": 5, "interval": "10s", "baseEjectionTime": "30s", "maxEjectionPercent": 50, "minHealthPercent": 0}
+    given = {
+        "consecutiveErrors": 5,
+        "interval": "10s",
+        "baseEjectionTime": "30s",
+        "maxEjectionPercent": 50,
+        "minHealthPercent": 0,
+    }
     assert traffic_policy(outlierDetection=given)["outlierDetection"] == {
         "consecutive5xxErrors": 5,
         "interval": "10s",
@@ -52,17 +72,34 @@ def test_outlier_detection() -> None:
     }
 
 
-@pytest.mark.parametrize("field", [{"outlierDetection": {"maxEjectionPercent": 0}}, {"connectionPool": {"http": {"maxRetries": 0}}}])
+@pytest.mark.parametrize(
+    "field",
+    [{"outlierDetection": {"maxEjectionPercent": 0}}, {"connectionPool": {"http": {"maxRetries": 0}}}],
+)
 def test_zero_that_istio_reads_as_unset(field: Any) -> None:
     translation = translated(unit(settings={0: decided(**field)}))
     assert (codes(translation), bool(translation.held)) == (["GM301"], True)
 
 
 def test_connection_pool() -> None:
-    tcp = {"maxConnections": 10, "connectTimeout": "250ms", "keepalive": {"time": "60s", "interval": "5s", "probes": 3}}
-    http = {"maxPendingRequests": 1, "maxRequests": 2, "maxRequestsPerConnection": 3, "maxRetries": 4, "idleTimeout": "1m"}
+    tcp = {
+        "maxConnections": 10,
+        "connectTimeout": "250ms",
+        "keepalive": {"time": "60s", "interval": "5s", "probes": 3},
+    }
+    http = {
+        "maxPendingRequests": 1,
+        "maxRequests": 2,
+        "maxRequestsPerConnection": 3,
+        "maxRetries": 4,
+        "idleTimeout": "1m",
+    }
     assert traffic_policy(connectionPool={"tcp": tcp, "http": http})["connectionPool"] == {
-        "tcp": {"maxConnections": 10, "connectTimeout": "0.250s", "tcpKeepalive": {"time": "60s", "interval": "5s", "probes": 3}},
+        "tcp": {
+            "maxConnections": 10,
+            "connectTimeout": "0.250s",
+            "tcpKeepalive": {"time": "60s", "interval": "5s", "probes": 3},
+        },
         "http": {
             "http1MaxPendingRequests": 1,
             "http2MaxRequests": 2,
@@ -75,7 +112,12 @@ def test_connection_pool() -> None:
 
 @pytest.mark.parametrize(
     ("algorithm", "expected"),
-    [("RoundRobin", "ROUND_ROBIN"), ("LeastRequest", "LEAST_REQUEST"), ("Random", "RANDOM"), ("Passthrough", "PASSTHROUGH")],
+    [
+        ("RoundRobin", "ROUND_ROBIN"),
+        ("LeastRequest", "LEAST_REQUEST"),
+        ("Random", "RANDOM"),
+        ("Passthrough", "PASSTHROUGH"),
+    ],
 )
 def test_algorithms(algorithm: str, expected: str) -> None:
     assert traffic_policy(loadBalancing={"algorithm": algorithm}) == {"loadBalancer": {"simple": expected}}
@@ -87,12 +129,17 @@ def test_algorithms(algorithm: str, expected: str) -> None:
         ({"header": "X-User"}, {"httpHeaderName": "x-user"}),
         ({"queryParam": "u"}, {"httpQueryParameterName": "u"}),
         ({"sourceIp": True}, {"useSourceIp": True}),
-        ({"cookie": {"name": "s", "path": "/", "ttl": "1h"}}, {"httpCookie": {"name": "s", "path": "/", "ttl": "3600s"}}),
+        (
+            {"cookie": {"name": "s", "path": "/", "ttl": "1h"}},
+            {"httpCookie": {"name": "s", "path": "/", "ttl": "3600s"}},
+        ),
         ({"sourceIp": True, "ringSize": 2048}, {"useSourceIp": True, "ringHash": {"minimumRingSize": 2048}}),
     ],
 )
 def test_consistent_hash(given: Any, expected: Any) -> None:
-    assert traffic_policy(loadBalancing={"consistentHash": given}) == {"loadBalancer": {"consistentHash": expected}}
+    assert traffic_policy(loadBalancing={"consistentHash": given}) == {
+        "loadBalancer": {"consistentHash": expected}
+    }
 
 
 def test_locality() -> None:
@@ -111,7 +158,9 @@ def test_locality() -> None:
     }
 
 
-@pytest.mark.parametrize("locality", [{"failover": [{"from": "eu", "to": "us"}]}, {"failoverPriority": ["a"]}])
+@pytest.mark.parametrize(
+    "locality", [{"failover": [{"from": "eu", "to": "us"}]}, {"failoverPriority": ["a"]}]
+)
 def test_failover_without_outlier_detection_has_no_effect(locality: Any) -> None:
     translation = translated(unit(settings={0: decided(loadBalancing={"locality": locality})}))
     assert (codes(translation), bool(translation.held)) == (["GM303"], False)
@@ -119,14 +168,21 @@ def test_failover_without_outlier_detection_has_no_effect(locality: Any) -> None
 
 @pytest.mark.parametrize(("start", "end"), [("eu", "eu"), ("eu/a", "us"), ("*", "us")])
 def test_failover_goes_from_region_to_region(start: str, end: str) -> None:
-    fields = decided(loadBalancing={"locality": {"failover": [{"from": start, "to": end}]}}, outlierDetection={"consecutiveErrors": 1})
+    fields = decided(
+        loadBalancing={"locality": {"failover": [{"from": start, "to": end}]}},
+        outlierDetection={"consecutiveErrors": 1},
+    )
     assert codes(translated(unit(settings={0: fields}))) == ["GM301"]
 
 
 def test_slow_start_needs_istio_1_24() -> None:
     fields = decided(loadBalancing={"slowStart": "30s"})
-    assert traffic_policy(loadBalancing={"slowStart": "30s"}) == {"loadBalancer": {"warmup": {"duration": "30s"}}}
-    translation = translated(unit(settings={0: fields}), Mesh(translator="istio", name="istio", version="1.23.9"))
+    assert traffic_policy(loadBalancing={"slowStart": "30s"}) == {
+        "loadBalancer": {"warmup": {"duration": "30s"}}
+    }
+    translation = translated(
+        unit(settings={0: fields}), Mesh(translator="istio", name="istio", version="1.23.9")
+    )
     assert (codes(translation), bool(translation.held)) == (["GM302"], True)
 
 
@@ -155,7 +211,9 @@ def test_port_level_settings_are_complete_since_they_replace() -> None:
     spec = only(translated(unit(settings={80: port, 0: whole})), "DestinationRule").spec
     assert spec["trafficPolicy"] == {
         "tls": {"mode": "DISABLE"},
-        "portLevelSettings": [{"port": {"number": 80}, "tls": {"mode": "DISABLE"}, "loadBalancer": {"simple": "RANDOM"}}],
+        "portLevelSettings": [
+            {"port": {"number": 80}, "tls": {"mode": "DISABLE"}, "loadBalancer": {"simple": "RANDOM"}}
+        ],
     }
 
 
@@ -166,7 +224,9 @@ def test_settings_of_a_port_alone() -> None:
 
 def test_settings_that_end_at_a_port_end_there() -> None:
     """Without an entry of its own the port would take what is said of the whole destination."""
-    spec = only(translated(unit(settings={0: decided(tls={"mode": "Disable"}), 80: {}})), "DestinationRule").spec
+    spec = only(
+        translated(unit(settings={0: decided(tls={"mode": "Disable"}), 80: {}})), "DestinationRule"
+    ).spec
     assert spec["trafficPolicy"] == {
         "tls": {"mode": "DISABLE"},
         "portLevelSettings": [{"port": {"number": 80}, "loadBalancer": {"simple": "UNSPECIFIED"}}],
@@ -175,7 +235,12 @@ def test_settings_that_end_at_a_port_end_there() -> None:
 
 def test_settings_disabled_for_some_clients_cannot_be_said() -> None:
     tls = decided(tls={"mode": "Disable"})["tls"]
-    none = Decided(value=Disabled(disabled=True), origin=origin(), source=SourceCondition(namespaces=("web",)), otherwise=tls)
+    none = Decided(
+        value=Disabled(disabled=True),
+        origin=origin(),
+        source=SourceCondition(namespaces=("web",)),
+        otherwise=tls,
+    )
     translation = translated(unit(settings={0: {"tls": none}}))
     assert (codes(translation), bool(translation.held), translation.fragments) == (["GM301"], True, ())
 
@@ -200,7 +265,16 @@ def test_subset_names_are_readable(labels: dict[str, str], expected: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "labels", [{"app.kubernetes.io/version": "V1"}, {"a": ""}, {"a": "b" * 63}, {"a_b": "c"}, {"a": "b-"}, {"x/y": "-"}, {"key": "x" * 59}]
+    "labels",
+    [
+        {"app.kubernetes.io/version": "V1"},
+        {"a": ""},
+        {"a": "b" * 63},
+        {"a_b": "c"},
+        {"a": "b-"},
+        {"x/y": "-"},
+        {"key": "x" * 59},
+    ],
 )
 def test_subset_names_are_dns_labels(labels: dict[str, str]) -> None:
     name = subset_name(tuple(labels.items()))

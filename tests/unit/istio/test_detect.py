@@ -25,7 +25,12 @@ def istiod(revision: str = "", image: str = "docker.io/istio/pilot:1.30.3", **mo
 
 
 def config(text: str, name: str = "istio") -> Mapping[tuple[str, str], Body]:
-    return {("istio-system", name): {"metadata": {"namespace": "istio-system", "name": name}, "data": {"mesh": text}}}
+    return {
+        ("istio-system", name): {
+            "metadata": {"namespace": "istio-system", "name": name},
+            "data": {"mesh": text},
+        }
+    }
 
 
 def detected(*deployments: Body, **more: Any) -> tuple[Mesh, ...]:
@@ -34,8 +39,17 @@ def detected(*deployments: Body, **more: Any) -> tuple[Mesh, ...]:
 
 def test_default_control_plane() -> None:
     (mesh,) = detected(istiod("default"))
-    assert (mesh.translator, mesh.name, mesh.version, mesh.revision) == ("istio", "istio", "1.30.3", "default")
-    assert (mesh.namespace, mesh.root_namespace, mesh.trust_domain) == ("istio-system", "istio-system", "cluster.local")
+    assert (mesh.translator, mesh.name, mesh.version, mesh.revision) == (
+        "istio",
+        "istio",
+        "1.30.3",
+        "default",
+    )
+    assert (mesh.namespace, mesh.root_namespace, mesh.trust_domain) == (
+        "istio-system",
+        "istio-system",
+        "cluster.local",
+    )
     assert not mesh.ambient
 
 
@@ -53,7 +67,10 @@ def test_istiod_by_name_alone() -> None:
     [
         {"metadata": {"name": "web", "namespace": "shop", "labels": {"app": "web"}}, "spec": {}},
         {"metadata": {"name": "istiodish", "namespace": "shop"}, "spec": istiod()["spec"]},
-        {"metadata": {"name": "istiod", "namespace": "shop"}, "spec": {"template": {"spec": {"containers": [{"name": "web"}]}}}},
+        {
+            "metadata": {"name": "istiod", "namespace": "shop"},
+            "spec": {"template": {"spec": {"containers": [{"name": "web"}]}}},
+        },
         {"metadata": None, "spec": None},
     ],
 )
@@ -96,24 +113,31 @@ def test_mesh_config_of_a_revision() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("['.']", "."), ("[a, '.']", "a,."), ("['*']", "*"), ("[]", None), ("'.'", None), ("null", None)]
+    ("text", "expected"),
+    [("['.']", "."), ("[a, '.']", "a,."), ("['*']", "*"), ("[]", None), ("'.'", None), ("null", None)],
 )
 def test_who_sees_objects_that_do_not_say(text: str, expected: str | None) -> None:
     for key in ("defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo"):
         assert detected(istiod(), configmaps=config(f"{key}: {text}"))[0].settings.get(key) == expected
 
 
-@pytest.mark.parametrize("text", ["", "[", "- a", "trustDomain: [1]", "!!python/object:os.system {}", "a: " + "[" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "[", "- a", "trustDomain: [1]", "!!python/object:os.system {}", "a: " + "[" * 5000]
+)
 def test_Y05_mesh_config_that_cannot_be_read(text: str) -> None:
     assert detected(istiod(), configmaps=config(text))[0].trust_domain == "cluster.local"
 
 
-@pytest.mark.parametrize("arguments", [["discovery", "--domain", "corp.example"], ["discovery", "--domain=corp.example"]])
+@pytest.mark.parametrize(
+    "arguments", [["discovery", "--domain", "corp.example"], ["discovery", "--domain=corp.example"]]
+)
 def test_cluster_domain_from_istiods_arguments(arguments: Sequence[str]) -> None:
     assert detected(istiod(args=arguments))[0].settings["clusterDomain"] == "corp.example"
 
 
-@pytest.mark.parametrize("labels", [{"metadata": {"name": "ztunnel"}}, {"metadata": {"name": "z", "labels": {"app": "ztunnel"}}}])
+@pytest.mark.parametrize(
+    "labels", [{"metadata": {"name": "ztunnel"}}, {"metadata": {"name": "z", "labels": {"app": "ztunnel"}}}]
+)
 def test_ambient_by_ztunnel(labels: Body) -> None:
     assert detected(istiod(), daemonsets=(labels,))[0].ambient
 
@@ -124,7 +148,13 @@ def test_ambient_by_environment() -> None:
 
 @pytest.mark.parametrize(
     ("name", "wanted"),
-    [("istio", True), ("istio-canary", True), ("istio-ca-root-cert", False), ("istio-sidecar-injector", False), ("web", False)],
+    [
+        ("istio", True),
+        ("istio-canary", True),
+        ("istio-ca-root-cert", False),
+        ("istio-sidecar-injector", False),
+        ("web", False),
+    ],
 )
 def test_configmaps_to_read(name: str, wanted: bool) -> None:
     assert gitmesh_istio.configmaps("istio-system", name) is wanted
@@ -132,8 +162,13 @@ def test_configmaps_to_read(name: str, wanted: bool) -> None:
 
 # --- members
 
-MESHES = (Mesh(translator="istio", name="istio", revision="default"), Mesh(translator="istio", name="istio-canary", revision="canary"))
-POD = PodFact(namespace="shop", name="web-1", containers=(("web", "web:1"), ("istio-proxy", "istio/proxyv2:1.30.3")))
+MESHES = (
+    Mesh(translator="istio", name="istio", revision="default"),
+    Mesh(translator="istio", name="istio-canary", revision="canary"),
+)
+POD = PodFact(
+    namespace="shop", name="web-1", containers=(("web", "web:1"), ("istio-proxy", "istio/proxyv2:1.30.3"))
+)
 STATUS = "sidecar.istio.io/status"
 
 
@@ -147,7 +182,9 @@ def test_pod_without_a_proxy_is_no_member() -> None:
 
 
 def test_native_sidecar_is_an_init_container() -> None:
-    pod = replace(POD, containers=(("web", "web:1"),), init_containers=(("istio-proxy", "istio/proxyv2:1.30.3"),))
+    pod = replace(
+        POD, containers=(("web", "web:1"),), init_containers=(("istio-proxy", "istio/proxyv2:1.30.3"),)
+    )
     found = gitmesh_istio.member(pod, {}, MESHES)
     assert found is not None
     assert (found.native_sidecar, found.gateway) == (True, False)
@@ -168,9 +205,17 @@ def test_native_sidecar_is_an_init_container() -> None:
         ({"interceptionMode": "TPROXY"}, []),
     ],
 )
-def test_ports_that_the_sidecar_does_not_see(annotations: dict[str, str], ports: list[tuple[int, int]]) -> None:
+def test_ports_that_the_sidecar_does_not_see(
+    annotations: dict[str, str], ports: list[tuple[int, int]]
+) -> None:
     prefix = {"interceptionMode": "sidecar.istio.io"}
-    pod = replace(POD, annotations={f"{prefix.get(key, 'traffic.sidecar.istio.io')}/{key}": value for key, value in annotations.items()})
+    pod = replace(
+        POD,
+        annotations={
+            f"{prefix.get(key, 'traffic.sidecar.istio.io')}/{key}": value
+            for key, value in annotations.items()
+        },
+    )
     found = gitmesh_istio.member(pod, {}, MESHES)
     assert found is not None
     assert [(one.first, one.last) for one in found.unguarded] == ports
@@ -179,8 +224,23 @@ def test_ports_that_the_sidecar_does_not_see(annotations: dict[str, str], ports:
 @pytest.mark.parametrize("container", ["istio-init", "istio-validation"])
 def test_ports_that_the_injector_left_out_for_the_whole_mesh(container: str) -> None:
     """What it told the init container holds; annotations may have been edited since."""
-    told = ("istio-iptables", "-m", "REDIRECT", "-x", "", "-b", "*", "-d", "15090,15021,9090", "--log_output_level=default:info")
-    pod = replace(POD, args={container: told, "web": ("-d", "80")}, annotations={"traffic.sidecar.istio.io/excludeInboundPorts": "81"})
+    told = (
+        "istio-iptables",
+        "-m",
+        "REDIRECT",
+        "-x",
+        "",
+        "-b",
+        "*",
+        "-d",
+        "15090,15021,9090",
+        "--log_output_level=default:info",
+    )
+    pod = replace(
+        POD,
+        args={container: told, "web": ("-d", "80")},
+        annotations={"traffic.sidecar.istio.io/excludeInboundPorts": "81"},
+    )
     found = gitmesh_istio.member(pod, {}, MESHES)
     assert found is not None
     assert [one.first for one in found.unguarded] == [9090, 15021, 15090]
@@ -229,18 +289,26 @@ def test_gateways(more: Any) -> None:
 
 
 def test_an_application_that_is_told_to_be_a_router_is_no_gateway() -> None:
-    found = gitmesh_istio.member(replace(POD, args={"web": ("router",), "istio-proxy": ("proxy", "sidecar")}), {}, MESHES)
+    found = gitmesh_istio.member(
+        replace(POD, args={"web": ("router",), "istio-proxy": ("proxy", "sidecar")}), {}, MESHES
+    )
     assert found is not None
     assert not found.gateway
 
 
 # --- what the mesh ignores
 
-NAMESPACES = {"shop": {"team": "a", "istio-injection": "enabled"}, "office": {"team": "b"}, "istio-system": {}}
+NAMESPACES = {
+    "shop": {"team": "a", "istio-injection": "enabled"},
+    "office": {"team": "b"},
+    "istio-system": {},
+}
 
 
 def ignored(text: str) -> str:
-    return detected(istiod(), configmaps=config(text), namespaces=NAMESPACES)[0].settings.get("ignoredNamespaces", "")
+    return detected(istiod(), configmaps=config(text), namespaces=NAMESPACES)[0].settings.get(
+        "ignoredNamespaces", ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -256,7 +324,10 @@ def ignored(text: str) -> str:
         ("[{matchExpressions: [{key: team, operator: NotIn, values: [b]}]}]", "office"),
         ("[{matchExpressions: [{key: team, operator: Exists}]}]", "istio-system"),
         ("[{matchExpressions: [{key: team, operator: DoesNotExist}]}]", "office,shop"),
-        ("[{matchLabels: {team: a}, matchExpressions: [{key: team, operator: DoesNotExist}]}]", "istio-system,office,shop"),
+        (
+            "[{matchLabels: {team: a}, matchExpressions: [{key: team, operator: DoesNotExist}]}]",
+            "istio-system,office,shop",
+        ),
     ],
 )
 def test_namespaces_that_the_discovery_selectors_leave_out(selectors: str, expected: str) -> None:
@@ -283,7 +354,13 @@ def test_Y05_selectors_that_istiod_does_not_take_leave_nothing_out(selectors: st
 
 @pytest.mark.parametrize(
     ("version", "told", "scoped"),
-    [("1.21.6", "", False), ("1.21.6", "true", True), ("1.22.0", "", True), ("1.30.3", "false", True), ("latest", "", True)],
+    [
+        ("1.21.6", "", False),
+        ("1.21.6", "true", True),
+        ("1.22.0", "", True),
+        ("1.30.3", "false", True),
+        ("latest", "", True),
+    ],
 )
 def test_objects_were_read_everywhere_before_istio_1_22(version: str, told: str, scoped: bool) -> None:
     env = [{"name": "ENABLE_ENHANCED_RESOURCE_SCOPING", "value": told}]
@@ -301,9 +378,14 @@ def test_a_pod_that_the_mesh_ignores_is_no_member_but_a_gateway_is() -> None:
 
 def test_who_validates_and_analyses_is_a_setting_of_the_mesh() -> None:
     rule = {"apiGroups": ["*"], "resources": ["*"], "operations": ["*"]}
-    validator = {"metadata": {"name": "istiod-default-validator"}, "webhooks": [{"name": "validation.istio.io", "rules": [rule]}]}
+    validator = {
+        "metadata": {"name": "istiod-default-validator"},
+        "webhooks": [{"name": "validation.istio.io", "rules": [rule]}],
+    }
     analysing = istiod("canary", env=[{"name": "PILOT_ENABLE_ANALYSIS", "value": "true"}])
-    canary, default = sorted(detected(analysing, istiod(), validators=(validator,)), key=lambda mesh: mesh.name, reverse=True)
+    canary, default = sorted(
+        detected(analysing, istiod(), validators=(validator,)), key=lambda mesh: mesh.name, reverse=True
+    )
     assert canary.settings.items() >= {"analysisInterval": "10000", "validation": "Fail"}.items()
     assert default.settings["validation"] == "Fail"
     assert "analysisInterval" not in default.settings

@@ -25,7 +25,14 @@ def key(kind: str, name: str, namespace: str = "shop") -> ObjectKey:
     return ObjectKey(group=f"{GROUPS[kind]}.istio.io", kind=kind, namespace=namespace, name=name)
 
 
-def live(kind: str, namespace: str = "shop", status: Any = None, annotations: Any = None, name: str = "theirs", **spec: Any) -> Live:
+def live(
+    kind: str,
+    namespace: str = "shop",
+    status: Any = None,
+    annotations: Any = None,
+    name: str = "theirs",
+    **spec: Any,
+) -> Live:
     body = {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
     return Live(
         key=key(kind, name, namespace),
@@ -38,13 +45,27 @@ def live(kind: str, namespace: str = "shop", status: Any = None, annotations: An
 
 def ours(kind: str, name: str, namespace: str = "shop", **spec: Any) -> tuple[ObjectKey, Manifest]:
     at = key(kind, name, namespace)
-    return at, Manifest(key=at, version="v1", phase=Phase.ROUTE, body=canonical({"spec": spec}), digest="", policies=())
+    return at, Manifest(
+        key=at, version="v1", phase=Phase.ROUTE, body=canonical({"spec": spec}), digest="", policies=()
+    )
 
 
 SERVICE = ours("VirtualService", "reviews", hosts=[HOST])
 RULE = ours("DestinationRule", "reviews", host=HOST)
-GUARD = ours("AuthorizationPolicy", "reviews-allow", action="ALLOW", selector={"matchLabels": {"app": "reviews"}}, rules=[{"to": []}])
-GATEWAY = ours("AuthorizationPolicy", "edge-gitmesh-gateway", action="ALLOW", selector={"matchLabels": {"istio": "x"}}, rules=[{}])
+GUARD = ours(
+    "AuthorizationPolicy",
+    "reviews-allow",
+    action="ALLOW",
+    selector={"matchLabels": {"app": "reviews"}},
+    rules=[{"to": []}],
+)
+GATEWAY = ours(
+    "AuthorizationPolicy",
+    "edge-gitmesh-gateway",
+    action="ALLOW",
+    selector={"matchLabels": {"istio": "x"}},
+    rules=[{}],
+)
 PEER = ours("PeerAuthentication", "default", "istio-system", mtls={"mode": "STRICT"})
 OURS = dict((SERVICE, RULE, GUARD, GATEWAY, PEER))
 
@@ -53,7 +74,10 @@ def hit(theirs: Live, *meshes: Mesh) -> list[tuple[str, str]]:
     return [(claim.code, claim.on.name) for claim in gitmesh_istio.foreign([theirs], OURS, meshes or (MESH,))]
 
 
-@pytest.mark.parametrize("host", [HOST, HOST.upper(), "reviews", "reviews.shop", "reviews.shop.svc", "*.shop.svc.cluster.local", "*"])
+@pytest.mark.parametrize(
+    "host",
+    [HOST, HOST.upper(), "reviews", "reviews.shop", "reviews.shop.svc", "*.shop.svc.cluster.local", "*"],
+)
 def test_virtual_service_that_claims_our_host(host: str) -> None:
     assert hit(live("VirtualService", hosts=["other", host])) == [("GM401", "reviews")]
     assert hit(live("VirtualService", hosts=[host], gateways=["edge", "mesh"])) == [("GM401", "reviews")]
@@ -147,7 +171,10 @@ def test_a_mode_of_mtls_that_admits_plaintext_in_part_of_a_strict_mesh_widens(sp
         ("shop", {"mtls": {"mode": "UNSET"}}),
         ("shop", {**APP, "portLevelMtls": {"8080": {"mode": "STRICT"}}}),
         ("shop", {**APP, "portLevelMtls": "nonsense", "mtls": ["nonsense"]}),
-        ("istio-system", {**APP, "mtls": {"mode": "DISABLE"}}),  # Istio takes no selector in the root namespace
+        (
+            "istio-system",
+            {**APP, "mtls": {"mode": "DISABLE"}},
+        ),  # Istio takes no selector in the root namespace
     ],
 )
 def test_modes_of_mtls_that_do_not_widen(namespace: str, spec: dict[str, Any]) -> None:
@@ -156,7 +183,12 @@ def test_modes_of_mtls_that_do_not_widen(namespace: str, spec: dict[str, Any]) -
 
 def test_an_allow_where_only_the_default_denies_widens() -> None:
     gateway = ours(
-        "AuthorizationPolicy", "edge-gitmesh-gateway", "edge", action="ALLOW", selector={"matchLabels": {"istio": "x"}}, rules=[{}]
+        "AuthorizationPolicy",
+        "edge-gitmesh-gateway",
+        "edge",
+        action="ALLOW",
+        selector={"matchLabels": {"istio": "x"}},
+        rules=[{}],
     )
     closed = dict((GUARD, gateway, ours("AuthorizationPolicy", "gitmesh-default-deny", "istio-system")))
 
@@ -165,10 +197,14 @@ def test_an_allow_where_only_the_default_denies_widens() -> None:
         return [(claim.code, claim.on.name) for claim in gitmesh_istio.foreign([theirs], closed, (MESH,))]
 
     assert widened("far") == [("GM403", "gitmesh-default-deny")]
-    assert widened("shop", selector={"matchLabels": {"app": "ratings"}}) == [("GM403", "gitmesh-default-deny")]
+    assert widened("shop", selector={"matchLabels": {"app": "ratings"}}) == [
+        ("GM403", "gitmesh-default-deny")
+    ]
     assert widened("edge") == [("GM403", "gitmesh-default-deny")]
     assert widened("shop") == [("GM403", "reviews-allow")], "one finding names it well enough"
-    assert widened("edge", selector={"matchLabels": {"istio": "x"}}) == [], "a default of Deny does not cover gateways"
+    assert widened("edge", selector={"matchLabels": {"istio": "x"}}) == [], (
+        "a default of Deny does not cover gateways"
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,6 +223,9 @@ def test_phases_of_deletion(theirs: Live, phase: Phase) -> None:
 
 
 def test_a_gateways_object_outlives_the_default_deny_that_it_stands_against() -> None:
-    order = [gitmesh_istio.phase(live("AuthorizationPolicy", name=name)) for name in ("gitmesh-default-deny", "ingress-gitmesh-gateway")]
+    order = [
+        gitmesh_istio.phase(live("AuthorizationPolicy", name=name))
+        for name in ("gitmesh-default-deny", "ingress-gitmesh-gateway")
+    ]
     assert order == sorted(order, key=DELETE_ORDER.index)
     assert order[0] is not order[1]

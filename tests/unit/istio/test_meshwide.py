@@ -12,21 +12,50 @@ from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.units import Decided, MeshUnit, UnitKey
 from gitmesh.model.virtualmesh import Mtls
-from tests.unit.istio.units import MESH, codes, decided, facts, only, origin, path, route, translated, unit, workload
+from tests.unit.istio.units import (
+    MESH,
+    codes,
+    decided,
+    facts,
+    only,
+    origin,
+    path,
+    route,
+    translated,
+    unit,
+    workload,
+)
 
-GATEWAY = workload("edge", namespace="istio-system", labels={"istio": "ingressgateway", "pod-template-hash": "abc"}, gateway=True)
+GATEWAY = workload(
+    "edge",
+    namespace="istio-system",
+    labels={"istio": "ingressgateway", "pod-template-hash": "abc"},
+    gateway=True,
+)
 
 
-def mesh_unit(mode: str = "", default: str = "MeshDefault", mesh: Mesh = MESH, alone: bool = True) -> MeshUnit:
-    mtls = Decided(value=Mtls.model_validate({"mode": mode}), origin=origin("spec.mtls.mode")) if mode else None
+def mesh_unit(
+    mode: str = "", default: str = "MeshDefault", mesh: Mesh = MESH, alone: bool = True
+) -> MeshUnit:
+    mtls = (
+        Decided(value=Mtls.model_validate({"mode": mode}), origin=origin("spec.mtls.mode")) if mode else None
+    )
     access = Decided(value=default, origin=origin("spec.accessDefault"))
-    return MeshUnit(cluster="east", mesh=mesh, gateways=(GATEWAY,), access_default=access, mtls=mtls, alone=alone)
+    return MeshUnit(
+        cluster="east", mesh=mesh, gateways=(GATEWAY,), access_default=access, mtls=mtls, alone=alone
+    )
 
 
-@pytest.mark.parametrize(("mode", "expected"), [("Strict", "STRICT"), ("Permissive", "PERMISSIVE"), ("Disabled", "DISABLE")])
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("Strict", "STRICT"), ("Permissive", "PERMISSIVE"), ("Disabled", "DISABLE")]
+)
 def test_mtls_of_the_mesh(mode: str, expected: str) -> None:
     fragment = only(translated(mesh_unit(mode)), "PeerAuthentication", "default")
-    assert (fragment.key.namespace, fragment.spec, fragment.phase) == ("istio-system", {"mtls": {"mode": expected}}, Phase.TRUST)
+    assert (fragment.key.namespace, fragment.spec, fragment.phase) == (
+        "istio-system",
+        {"mtls": {"mode": expected}},
+        Phase.TRUST,
+    )
 
 
 def test_P16_default_deny_spares_gateways_and_comes_last() -> None:
@@ -34,12 +63,18 @@ def test_P16_default_deny_spares_gateways_and_comes_last() -> None:
     denying = only(translation, "AuthorizationPolicy", "gitmesh-default-deny")
     assert (denying.key.namespace, denying.spec, denying.phase) == ("istio-system", {}, Phase.DEFAULT_DENY)
     gateway = only(translation, "AuthorizationPolicy", "edge-gitmesh-gateway")
-    assert gateway.spec == {"selector": {"matchLabels": {"istio": "ingressgateway"}}, "action": "ALLOW", "rules": [{}]}
+    assert gateway.spec == {
+        "selector": {"matchLabels": {"istio": "ingressgateway"}},
+        "action": "ALLOW",
+        "rules": [{}],
+    }
     assert gateway.phase < denying.phase
 
 
 def test_a_gateway_that_cannot_be_opened_is_an_error_and_holds_nothing_else() -> None:
-    bare = replace(mesh_unit(default="Deny"), gateways=(replace(GATEWAY, labels={"pod-template-hash": "abc"}),))
+    bare = replace(
+        mesh_unit(default="Deny"), gateways=(replace(GATEWAY, labels={"pod-template-hash": "abc"}),)
+    )
     translation = translated(bare)
     assert (codes(translation), bool(translation.held)) == (["GM315"], False)
     assert translation.diagnostics[0].severity is Severity.ERROR
@@ -51,7 +86,9 @@ IGNORING = replace(MESH, settings={"ignoredNamespaces": "istio-system"})
 
 
 @pytest.mark.parametrize(("mode", "default"), [("Strict", "MeshDefault"), ("", "Deny")])
-def test_what_holds_mesh_wide_is_held_where_the_mesh_ignores_its_root_namespace(mode: str, default: str) -> None:
+def test_what_holds_mesh_wide_is_held_where_the_mesh_ignores_its_root_namespace(
+    mode: str, default: str
+) -> None:
     translation = translated(mesh_unit(mode, default, IGNORING), IGNORING)
     assert (set(codes(translation)), bool(translation.held)) == ({"GM312"}, True)
 
@@ -65,9 +102,16 @@ def test_a_gateway_in_a_namespace_that_the_mesh_ignores_holds_the_default_deny()
 
 
 def test_routes_in_a_namespace_that_every_mesh_ignores_are_told() -> None:
-    mesh, other = replace(MESH, settings={"ignoredNamespaces": "shop"}), replace(MESH, name="istio-canary", revision="canary")
+    mesh, other = (
+        replace(MESH, settings={"ignoredNamespaces": "shop"}),
+        replace(MESH, name="istio-canary", revision="canary"),
+    )
     alone, both = translated(ONE, mesh), translated(ONE, mesh, other)
-    assert ([found.severity for found in alone.diagnostics], codes(alone), bool(alone.held)) == ([Severity.WARNING], ["GM312"], False)
+    assert ([found.severity for found in alone.diagnostics], codes(alone), bool(alone.held)) == (
+        [Severity.WARNING],
+        ["GM312"],
+        False,
+    )
     assert (codes(both), len(both.fragments), len(alone.fragments)) == ([], 1, 1)
 
 
@@ -78,7 +122,9 @@ def test_ports_of_a_gateway_that_an_allow_governs_are_not_opened() -> None:
 
 
 def test_a_gateway_whose_labels_others_carry_too_is_not_opened_anew_and_stays_where_it_is_open() -> None:
-    """What opens the gateway would open them; and whoever may start a pod there must not hold the default deny."""
+    """What opens the gateway would open them; and whoever may start a pod there must not hold the default
+    deny.
+    """
     other = workload("billing", namespace="istio-system", labels={**GATEWAY.labels, "app": "billing"})
     translation = translated(replace(mesh_unit(default="Deny"), neighbours=(other,)))
     assert (codes(translation), bool(translation.held)) == (["GM315"], False)
@@ -93,7 +139,10 @@ def test_other_defaults_need_no_object(default: str) -> None:
 
 def test_root_namespace_of_mesh_config() -> None:
     mesh = replace(MESH, root_namespace="mesh-root")
-    assert only(translated(mesh_unit("Strict", mesh=mesh), mesh), "PeerAuthentication").key.namespace == "mesh-root"
+    assert (
+        only(translated(mesh_unit("Strict", mesh=mesh), mesh), "PeerAuthentication").key.namespace
+        == "mesh-root"
+    )
 
 
 def test_revisions_that_share_a_root_namespace_are_told() -> None:
@@ -125,16 +174,22 @@ def test_claims_cover_everything_that_a_unit_may_own() -> None:
 # --- what the cluster serves
 
 
-def kind(name: str, *versions: str, group: str = "networking.istio.io", fields: frozenset[str] = frozenset()) -> ApiKind:
+def kind(
+    name: str, *versions: str, group: str = "networking.istio.io", fields: frozenset[str] = frozenset()
+) -> ApiKind:
     return ApiKind(group=group, kind=name, plural=f"{name.lower()}s", versions=versions, fields=fields)
 
 
 ONE = unit(route(path("exact", "/a"), timeout="1s"))
 
 
-@pytest.mark.parametrize(("versions", "expected"), [(("v1", "v1beta1", "v1alpha3"), "v1"), (("v1beta1", "v1alpha3"), "v1beta1")])
+@pytest.mark.parametrize(
+    ("versions", "expected"), [(("v1", "v1beta1", "v1alpha3"), "v1"), (("v1beta1", "v1alpha3"), "v1beta1")]
+)
 def test_api_version_that_the_cluster_serves(versions: tuple[str, ...], expected: str) -> None:
-    assert only(translated(ONE, kinds=[kind("VirtualService", *versions)]), "VirtualService").version == expected
+    assert (
+        only(translated(ONE, kinds=[kind("VirtualService", *versions)]), "VirtualService").version == expected
+    )
 
 
 @pytest.mark.parametrize("kinds", [[kind("VirtualService", "v1alpha3")], [kind("DestinationRule", "v1")]])
@@ -144,14 +199,25 @@ def test_K09_kind_that_the_cluster_does_not_serve(kinds: list[ApiKind]) -> None:
 
 
 def test_field_that_the_crd_lacks_would_be_pruned_in_silence() -> None:
-    old = kind("VirtualService", "v1", fields=frozenset({"spec", "spec.hosts", "spec.http", "spec.http.match", "spec.http.route"}))
+    old = kind(
+        "VirtualService",
+        "v1",
+        fields=frozenset({"spec", "spec.hosts", "spec.http", "spec.http.match", "spec.http.route"}),
+    )
     translation = translated(ONE, kinds=[old])
     assert (codes(translation), bool(translation.held)) == (["GM302"], True)
-    assert any("spec.http.timeout" in found.message and found.field == "spec.timeout" for found in translation.diagnostics)
+    assert any(
+        "spec.http.timeout" in found.message and found.field == "spec.timeout"
+        for found in translation.diagnostics
+    )
 
 
 def test_gated_field_names_what_it_needs() -> None:
-    rule = kind("DestinationRule", "v1", fields=frozenset({"spec", "spec.host", "spec.trafficPolicy", "spec.trafficPolicy.loadBalancer"}))
+    rule = kind(
+        "DestinationRule",
+        "v1",
+        fields=frozenset({"spec", "spec.host", "spec.trafficPolicy", "spec.trafficPolicy.loadBalancer"}),
+    )
     slow = unit(settings={0: decided(loadBalancing={"slowStart": "30s"})})
     unknown = replace(MESH, version="")
     translation = translated(slow, unknown, kinds=[rule])
@@ -161,5 +227,7 @@ def test_gated_field_names_what_it_needs() -> None:
 
 def test_keys_are_of_the_listed_resources() -> None:
     listed = {(resource.group, resource.kind) for resource in gitmesh_istio.resources}
-    found: tuple[ObjectKey, ...] = gitmesh_istio.claims(UnitKey(kind="Mesh", namespace="", name="istio"), MESH, facts())
+    found: tuple[ObjectKey, ...] = gitmesh_istio.claims(
+        UnitKey(kind="Mesh", namespace="", name="istio"), MESH, facts()
+    )
     assert {(key.group, key.kind) for key in found} <= listed

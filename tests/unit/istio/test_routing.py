@@ -10,7 +10,19 @@ import pytest
 from gitmesh.model.base import Disabled
 from gitmesh.model.facts import Mesh, ServicePort
 from gitmesh.model.units import Decided, NamedCondition, RequestMatch, SourceCondition, Target, TextCondition
-from tests.unit.istio.units import HOST, MESH, codes, http, only, origin, path, route, service, translated, unit
+from tests.unit.istio.units import (
+    HOST,
+    MESH,
+    codes,
+    http,
+    only,
+    origin,
+    path,
+    route,
+    service,
+    translated,
+    unit,
+)
 
 CATCH_ALL = {"route": [{"destination": {"host": HOST}}]}
 
@@ -25,7 +37,11 @@ def matches(match: RequestMatch) -> Any:
 
 def test_object_has_service_name_and_full_host() -> None:
     fragment = only(translated(unit(route(path("exact", "/a"), timeout="1s"))), "VirtualService")
-    assert (fragment.key.group, fragment.key.namespace, fragment.key.name) == ("networking.istio.io", "shop", "reviews")
+    assert (fragment.key.group, fragment.key.namespace, fragment.key.name) == (
+        "networking.istio.io",
+        "shop",
+        "reviews",
+    )
     assert fragment.spec["hosts"] == [HOST]
     assert fragment.version == "v1"
     assert "gateways" not in fragment.spec
@@ -33,14 +49,21 @@ def test_object_has_service_name_and_full_host() -> None:
 
 def test_host_follows_cluster_domain() -> None:
     mesh = Mesh(translator="istio", name="istio", settings={"clusterDomain": "corp.example"})
-    assert http(route(timeout="1s"), meshes=[mesh])[0]["route"][0]["destination"]["host"] == "reviews.shop.svc.corp.example"
+    assert (
+        http(route(timeout="1s"), meshes=[mesh])[0]["route"][0]["destination"]["host"]
+        == "reviews.shop.svc.corp.example"
+    )
 
 
 def test_unmatched_requests_keep_flowing() -> None:
     assert http(route(path("exact", "/a"), timeout="1s"))[-1] == CATCH_ALL
 
 
-SEVERAL = (ServicePort(number=80, protocol="http"), ServicePort(number=81, protocol="http"), ServicePort(number=9000, protocol="tcp"))
+SEVERAL = (
+    ServicePort(number=80, protocol="http"),
+    ServicePort(number=81, protocol="http"),
+    ServicePort(number=9000, protocol="tcp"),
+)
 
 
 def to_port(number: int) -> dict[str, Any]:
@@ -48,7 +71,9 @@ def to_port(number: int) -> dict[str, Any]:
 
 
 def test_of_several_ports_the_requested_one_is_named_in_a_row_of_its_own() -> None:
-    """Istio's analysis calls a destination without port an error there (IST0112); requests on tcp ports meet no row anyway."""
+    """Istio's analysis calls a destination without port an error there (IST0112); requests on tcp ports meet
+    no row anyway.
+    """
     rows = http(route(path("exact", "/a"), timeout="1s"), of=service(ports=SEVERAL))
     assert rows == [
         {"match": [{"uri": {"exact": "/a"}, "port": 80}], "timeout": "1s", **to_port(80)},
@@ -60,13 +85,18 @@ def test_of_several_ports_the_requested_one_is_named_in_a_row_of_its_own() -> No
 
 def test_of_several_ports_a_row_for_one_leaves_the_others_to_the_catch_all() -> None:
     rows = http(route(RequestMatch(port=81), timeout="1s"), of=service(ports=SEVERAL))
-    assert rows == [{"match": [{"port": 81}], "timeout": "1s", **to_port(81)}, {"match": [{"port": 80}], **to_port(80)}]
+    assert rows == [
+        {"match": [{"port": 81}], "timeout": "1s", **to_port(81)},
+        {"match": [{"port": 80}], **to_port(80)},
+    ]
 
 
 def test_of_several_ports_shares_and_copies_name_the_requested_one_and_answers_need_none() -> None:
     other = Target(service=service("next", ports=SEVERAL))
     single = Target(service=service("single"))
-    fields: dict[str, Any] = {"split": [{"destination": {"name": "next"}}, {"destination": {"name": "single"}}]}
+    fields: dict[str, Any] = {
+        "split": [{"destination": {"name": "next"}}, {"destination": {"name": "single"}}]
+    }
     rows = http(route(targets=(other, single), **fields), of=service(ports=SEVERAL))
     named = [[share["destination"].get("port") for share in row["route"]] for row in rows]
     assert named == [[{"number": 80}, None], [{"number": 81}, None]]
@@ -76,7 +106,10 @@ def test_of_several_ports_shares_and_copies_name_the_requested_one_and_answers_n
 
 def test_of_several_ports_no_row_follows_one_for_the_same_requests() -> None:
     rows = http(route(RequestMatch(port=81), timeout="1s"), route(timeout="2s"), of=service(ports=SEVERAL))
-    assert [(row["match"], row["timeout"]) for row in rows] == [([{"port": 81}], "1s"), ([{"port": 80}], "2s")]
+    assert [(row["match"], row["timeout"]) for row in rows] == [
+        ([{"port": 81}], "1s"),
+        ([{"port": 80}], "2s"),
+    ]
 
 
 def test_no_catch_all_after_a_row_for_everything() -> None:
@@ -90,14 +123,18 @@ def test_order_of_rows_is_kept() -> None:
 
 def test_neighbours_that_do_the_same_become_one_row() -> None:
     rows = http(
-        route(path("exact", "/a"), timeout="1s"), route(path("exact", "/b"), timeout="1s"), route(path("exact", "/c"), timeout="2s")
+        route(path("exact", "/a"), timeout="1s"),
+        route(path("exact", "/b"), timeout="1s"),
+        route(path("exact", "/c"), timeout="2s"),
     )
     assert [len(row.get("match", ())) for row in rows] == [2, 1, 0]
 
 
 def test_equal_rows_that_are_not_neighbours_stay_apart() -> None:
     rows = http(
-        route(path("exact", "/a"), timeout="1s"), route(path("exact", "/b"), timeout="2s"), route(path("exact", "/c"), timeout="1s")
+        route(path("exact", "/a"), timeout="1s"),
+        route(path("exact", "/b"), timeout="2s"),
+        route(path("exact", "/c"), timeout="1s"),
     )
     assert len(rows) == 4
 
@@ -119,11 +156,17 @@ def test_prefix_means_whole_segments(form: str, value: str, expected: Any) -> No
 
 
 def test_ignore_case_of_exact_and_prefix() -> None:
-    assert matches(path("exact", "/Foo", ignore_case=True)) == [{"uri": {"exact": "/Foo"}, "ignoreUriCase": True}]
+    assert matches(path("exact", "/Foo", ignore_case=True)) == [
+        {"uri": {"exact": "/Foo"}, "ignoreUriCase": True}
+    ]
 
 
-@pytest.mark.parametrize(("form", "value", "expected"), [("regex", "/a.*", "(?i:/a.*)"), ("suffix", ".PNG", r"(?i:.*\.PNG)")])
-def test_ignore_case_stands_in_the_expression_since_istio_ignores_the_flag_there(form: str, value: str, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "value", "expected"), [("regex", "/a.*", "(?i:/a.*)"), ("suffix", ".PNG", r"(?i:.*\.PNG)")]
+)
+def test_ignore_case_stands_in_the_expression_since_istio_ignores_the_flag_there(
+    form: str, value: str, expected: str
+) -> None:
     assert matches(path(form, value, ignore_case=True)) == [{"uri": {"regex": expected}}]
 
 
@@ -143,8 +186,12 @@ def test_headers(condition: NamedCondition, expected: Any) -> None:
     assert matches(RequestMatch(headers=(condition,))) == [expected]
 
 
-@pytest.mark.parametrize("condition", [named("x", "regex", ".*", invert=True), named("x", "exact", "", invert=True)])
-def test_absent_header_does_not_meet_a_condition_that_the_empty_value_meets(condition: NamedCondition) -> None:
+@pytest.mark.parametrize(
+    "condition", [named("x", "regex", ".*", invert=True), named("x", "exact", "", invert=True)]
+)
+def test_absent_header_does_not_meet_a_condition_that_the_empty_value_meets(
+    condition: NamedCondition,
+) -> None:
     """istiod sets treat_missing_header_as_empty on withoutHeaders."""
     found = matches(RequestMatch(headers=(condition,)))
     value = {"regex": ".*"} if condition.condition.form == "regex" else {"exact": ""}
@@ -158,7 +205,9 @@ def test_header_names_that_istio_ignores(name: str) -> None:
 
 
 def test_presence_goes_without_saying_beside_a_value() -> None:
-    assert matches(RequestMatch(headers=(named("x", "prefix", "1"), named("x", "present")))) == [{"headers": {"x": {"prefix": "1"}}}]
+    assert matches(RequestMatch(headers=(named("x", "prefix", "1"), named("x", "present")))) == [
+        {"headers": {"x": {"prefix": "1"}}}
+    ]
 
 
 def test_two_conditions_on_one_header_cannot_be_said() -> None:
@@ -173,7 +222,11 @@ def test_a_header_may_be_wanted_and_refused() -> None:
 
 @pytest.mark.parametrize(
     ("condition", "expected"),
-    [(named("q", "exact", "1"), {"exact": "1"}), (named("q", "regex", "a+"), {"regex": "a+"}), (named("q", "present"), {})],
+    [
+        (named("q", "exact", "1"), {"exact": "1"}),
+        (named("q", "regex", "a+"), {"regex": "a+"}),
+        (named("q", "present"), {}),
+    ],
 )
 def test_query(condition: NamedCondition, expected: Any) -> None:
     assert matches(RequestMatch(query=(condition,))) == [{"queryParams": {"q": expected}}]
@@ -181,7 +234,9 @@ def test_query(condition: NamedCondition, expected: Any) -> None:
 
 def test_method_port_and_authority() -> None:
     match = RequestMatch(method="GET", port=80, authority=TextCondition(form="suffix", value=".example.com"))
-    assert matches(match) == [{"method": {"exact": "GET"}, "port": 80, "authority": {"regex": r".*\.example\.com"}}]
+    assert matches(match) == [
+        {"method": {"exact": "GET"}, "port": 80, "authority": {"regex": r".*\.example\.com"}}
+    ]
 
 
 def test_sources_become_a_match_each_namespace() -> None:
@@ -202,13 +257,16 @@ def test_service_accounts_cannot_select_clients_of_routes() -> None:
 
 def test_cross_product_of_matches_is_bounded() -> None:
     match = RequestMatch(
-        path=TextCondition(form="prefix", value="/a"), source=SourceCondition(namespaces=tuple(f"n{i}" for i in range(129)))
+        path=TextCondition(form="prefix", value="/a"),
+        source=SourceCondition(namespaces=tuple(f"n{i}" for i in range(129))),
     )
     assert codes(translated(unit(route(match, timeout="1s")))) == ["GM301"]
 
 
 @pytest.mark.parametrize(
-    "port", [ServicePort(number=80, protocol=p) for p in ("tcp", "tls", "https", "mongo")] + [ServicePort(number=3306)]
+    "port",
+    [ServicePort(number=80, protocol=p) for p in ("tcp", "tls", "https", "mongo")]
+    + [ServicePort(number=3306)],
 )
 def test_routes_on_ports_that_are_not_http_would_be_ignored(port: ServicePort) -> None:
     translation = translated(unit(route(timeout="1s"), of=service(ports=[port])))
@@ -223,7 +281,9 @@ def test_http_and_sniffed_ports_take_routes(protocol: str) -> None:
 def test_mixed_ports_take_routes_for_the_http_ones() -> None:
     ports = [ServicePort(number=80, protocol="http"), ServicePort(number=90, protocol="tcp")]
     assert http(route(timeout="1s"), of=service(ports=ports))
-    assert codes(translated(unit(route(RequestMatch(port=90), timeout="1s"), of=service(ports=ports)))) == ["GM301"]
+    assert codes(translated(unit(route(RequestMatch(port=90), timeout="1s"), of=service(ports=ports)))) == [
+        "GM301"
+    ]
 
 
 # --- rewrites
@@ -243,7 +303,9 @@ def rewritten(match: RequestMatch, new: str) -> list[tuple[Any, Any]]:
         ("/foo/", "/bar", "/bar", "/bar/"),
     ],
 )
-def test_replaced_prefix_neither_doubles_nor_loses_a_slash(old: str, new: str, exact: str, below: str) -> None:
+def test_replaced_prefix_neither_doubles_nor_loses_a_slash(
+    old: str, new: str, exact: str, below: str
+) -> None:
     assert rewritten(path("prefix", old), new) == [({"exact": "/foo"}, exact), ({"prefix": "/foo/"}, below)]
 
 
@@ -264,10 +326,14 @@ def test_replace_prefix_needs_a_prefix(match: RequestMatch) -> None:
 
 
 def test_replace_full_path_of_an_exact_match() -> None:
-    assert http(route(path("exact", "/a"), rewrite={"path": {"replaceFullPath": "/b"}}))[0]["rewrite"] == {"uri": "/b"}
+    assert http(route(path("exact", "/a"), rewrite={"path": {"replaceFullPath": "/b"}}))[0]["rewrite"] == {
+        "uri": "/b"
+    }
 
 
-@pytest.mark.parametrize("match", [RequestMatch(), path("prefix", "/"), path("stringPrefix", "/a"), path("regex", "/a.*")])
+@pytest.mark.parametrize(
+    "match", [RequestMatch(), path("prefix", "/"), path("stringPrefix", "/a"), path("regex", "/a.*")]
+)
 def test_replace_full_path_of_other_matches_replaces_all_of_it(match: RequestMatch) -> None:
     """rewrite.uri would replace the matched prefix only."""
     rewrite = http(route(match, rewrite={"path": {"replaceFullPath": "/b\\1"}}))[0]["rewrite"]
@@ -295,13 +361,19 @@ def test_redirect_always_writes_its_code() -> None:
         ({"scheme": "https"}, {}),
     ],
 )
-def test_redirect_to_another_host_keeps_the_requested_port(redirect: dict[str, Any], port: dict[str, Any]) -> None:
+def test_redirect_to_another_host_keeps_the_requested_port(
+    redirect: dict[str, Any], port: dict[str, Any]
+) -> None:
     written = http(route(redirect=redirect))[0]["redirect"]
     assert {name: value for name, value in written.items() if name in ("port", "derivePort")} == port
 
 
 def test_redirect_forms() -> None:
-    row = http(route(redirect={"scheme": "https", "port": 8443, "path": {"replaceFullPath": "/n"}, "statusCode": 308}))[0]
+    row = http(
+        route(
+            redirect={"scheme": "https", "port": 8443, "path": {"replaceFullPath": "/n"}, "statusCode": 308}
+        )
+    )[0]
     assert row["redirect"] == {"scheme": "https", "port": 8443, "uri": "/n", "redirectCode": 308}
 
 
@@ -320,7 +392,9 @@ def test_P06_redirect_of_a_prefix_needs_istio_1_31() -> None:
 
 
 def test_direct_response() -> None:
-    assert http(route(directResponse={"status": 503, "body": "no"}))[0] == {"directResponse": {"status": 503, "body": {"string": "no"}}}
+    assert http(route(directResponse={"status": 503, "body": "no"}))[0] == {
+        "directResponse": {"status": 503, "body": {"string": "no"}}
+    }
 
 
 @pytest.mark.parametrize("answer", [{"redirect": {"port": 1}}, {"directResponse": {"status": 503}}])
@@ -364,7 +438,9 @@ def test_a_fault_of_no_requests_is_no_fault() -> None:
 
 
 def test_shares_below_one_in_a_million() -> None:
-    assert codes(translated(unit(route(fault={"abort": {"httpStatus": 503, "percent": 0.00001}})))) == ["GM301"]
+    assert codes(translated(unit(route(fault={"abort": {"httpStatus": 503, "percent": 0.00001}})))) == [
+        "GM301"
+    ]
 
 
 @pytest.mark.parametrize("field", [{"timeout": "1s"}, {"retries": {"attempts": 1}}])
@@ -373,7 +449,9 @@ def test_timeout_and_retries_beside_a_fault(field: Any) -> None:
     assert (codes(translation), bool(translation.held)) == (["GM303"], False)
 
 
-@pytest.mark.parametrize(("text", "expected"), [("250ms", "0.250s"), ("90s", "90s"), ("1m30s", "90s"), ("1h", "3600s")])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("250ms", "0.250s"), ("90s", "90s"), ("1m30s", "90s"), ("1h", "3600s")]
+)
 def test_durations_are_in_protobufs_form(text: str, expected: str) -> None:
     assert http(route(timeout=text))[0]["timeout"] == expected
 
@@ -403,7 +481,9 @@ def test_backoff_needs_istio_1_26() -> None:
 
 
 def test_an_unknown_version_is_no_reason_to_refuse() -> None:
-    assert http(route(retries={"attempts": 1, "backoff": "25ms"}), meshes=[Mesh(translator="istio", name="istio")])
+    assert http(
+        route(retries={"attempts": 1, "backoff": "25ms"}), meshes=[Mesh(translator="istio", name="istio")]
+    )
 
 
 def test_disabled_fields_are_absent() -> None:
@@ -417,8 +497,14 @@ def test_disabled_fields_are_absent() -> None:
 
 
 def test_split_over_subsets_and_services() -> None:
-    targets = [Target(service=service(), subset=(("version", "v1"),)), Target(service=service("other", "far"), port=81)]
-    split = [{"weight": 9, "destination": {"name": "reviews"}}, {"weight": 1, "destination": {"name": "other"}}]
+    targets = [
+        Target(service=service(), subset=(("version", "v1"),)),
+        Target(service=service("other", "far"), port=81),
+    ]
+    split = [
+        {"weight": 9, "destination": {"name": "reviews"}},
+        {"weight": 1, "destination": {"name": "other"}},
+    ]
     assert http(route(None, targets, split=split))[0]["route"] == [
         {"destination": {"host": HOST, "subset": "version-v1"}, "weight": 9},
         {"destination": {"host": "other.far.svc.cluster.local", "port": {"number": 81}}, "weight": 1},
@@ -427,19 +513,31 @@ def test_split_over_subsets_and_services() -> None:
 
 def test_a_single_share_needs_no_weight() -> None:
     split = [{"weight": 7, "destination": {"name": "reviews"}}]
-    assert http(route(None, [Target(service=service())], split=split))[0]["route"] == [{"destination": {"host": HOST}}]
+    assert http(route(None, [Target(service=service())], split=split))[0]["route"] == [
+        {"destination": {"host": HOST}}
+    ]
 
 
 def test_mirror_percentages_are_always_written_and_none_is_left_out() -> None:
     mirror = [{"destination": {"name": "a"}, "percent": 100}, {"destination": {"name": "b"}, "percent": 0}]
-    row = http(route(None, (), [Target(service=service("a")), Target(service=service("b"))], mirror=mirror))[0]
-    assert row["mirrors"] == [{"destination": {"host": "a.shop.svc.cluster.local"}, "percentage": {"value": 100}}]
+    row = http(route(None, (), [Target(service=service("a")), Target(service=service("b"))], mirror=mirror))[
+        0
+    ]
+    assert row["mirrors"] == [
+        {"destination": {"host": "a.shop.svc.cluster.local"}, "percentage": {"value": 100}}
+    ]
     assert "mirror" not in row
 
 
 def test_headers_of_routes_and_shares() -> None:
-    headers = {"request": {"set": {"X-A": "1"}, "add": {"x-b": "2"}, "remove": ["X-D", "x-c"]}, "response": {"remove": ["server"]}}
-    split = [{"destination": {"name": "reviews"}, "headers": {"request": {"set": {"v": "1"}}}}, {"destination": {"name": "reviews"}}]
+    headers = {
+        "request": {"set": {"X-A": "1"}, "add": {"x-b": "2"}, "remove": ["X-D", "x-c"]},
+        "response": {"remove": ["server"]},
+    }
+    split = [
+        {"destination": {"name": "reviews"}, "headers": {"request": {"set": {"v": "1"}}}},
+        {"destination": {"name": "reviews"}},
+    ]
     row = http(route(None, [Target(service=service())] * 2, split=split, headers=headers))[0]
     assert row["headers"] == {
         "request": {"set": {"x-a": "1"}, "add": {"x-b": "2"}, "remove": ["x-c", "x-d"]},
@@ -453,7 +551,9 @@ def test_header_changes_of_a_single_share_come_before_those_of_the_route_too() -
     split = [{"weight": 7, "destination": {"name": "reviews"}, "headers": {"request": {"set": {"v": "1"}}}}]
     alone = http(route(None, [Target(service=service())], split=split))[0]["route"]
     assert alone == [{"destination": {"host": HOST}, "headers": {"request": {"set": {"v": "1"}}}}]
-    both = http(route(None, [Target(service=service())], split=split, headers={"request": {"set": {"v": "2"}}}))[0]["route"]
+    both = http(
+        route(None, [Target(service=service())], split=split, headers={"request": {"set": {"v": "2"}}})
+    )[0]["route"]
     assert both == [{**alone[0], "weight": 1}, {"destination": {"host": HOST}, "weight": 0}]
 
 
@@ -464,7 +564,12 @@ def test_percent_signs_in_header_values_stay_literal() -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"request": {"remove": ["host"]}}, {"response": {"set": {"host": "x"}}}, {"request": {"set": {"x": "a\x01"}}}]
+    "headers",
+    [
+        {"request": {"remove": ["host"]}},
+        {"response": {"set": {"host": "x"}}},
+        {"request": {"set": {"x": "a\x01"}}},
+    ],
 )
 def test_header_changes_that_istiod_refuses(headers: Any) -> None:
     assert codes(translated(unit(route(headers=headers)))) == ["GM301"]
@@ -496,14 +601,18 @@ def test_cors() -> None:
 
 
 def test_cors_methods_that_istiod_refuses() -> None:
-    assert codes(translated(unit(route(cors={"allowOrigins": [{"exact": "*"}], "allowMethods": ["PURGE"]})))) == ["GM301"]
+    assert codes(
+        translated(unit(route(cors={"allowOrigins": [{"exact": "*"}], "allowMethods": ["PURGE"]})))
+    ) == ["GM301"]
 
 
 # --- provenance and findings
 
 
 def test_every_field_leads_back_to_its_policy() -> None:
-    fragment = only(translated(unit(route(path("exact", "/a"), timeout="1s", retries={"attempts": 1}))), "VirtualService")
+    fragment = only(
+        translated(unit(route(path("exact", "/a"), timeout="1s", retries={"attempts": 1}))), "VirtualService"
+    )
     assert fragment.fields["spec.http[0].timeout"].field == "spec.timeout"
     assert fragment.fields["spec.http[0].retries"].field == "spec.retries"
     assert fragment.fields["spec.http[0].match[0]"].field == "spec.matches"
@@ -512,5 +621,10 @@ def test_every_field_leads_back_to_its_policy() -> None:
 
 def test_findings_name_policy_line_field_cluster_and_mesh() -> None:
     found = translated(unit(route(redirect={"port": 1}, timeout="1s"))).diagnostics[0]
-    assert (found.policy, found.field, found.cluster, found.mesh) == ("TrafficPolicy/shop/p", "spec.timeout", "east", MESH.name)
+    assert (found.policy, found.field, found.cluster, found.mesh) == (
+        "TrafficPolicy/shop/p",
+        "spec.timeout",
+        "east",
+        MESH.name,
+    )
     assert found.at == origin().at

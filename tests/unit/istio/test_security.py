@@ -1,4 +1,6 @@
-"""AuthorizationPolicies: what is admitted on which port, and that what cannot be said closes (reference/meshes.md, 2.4, 3.3)."""
+"""AuthorizationPolicies: what is admitted on which port, and that what cannot be said closes
+(reference/meshes.md, 2.4, 3.3).
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,30 @@ from msgspec.structs import replace
 
 from gitmesh.model.facts import Mesh, Service, ServicePort
 from gitmesh.model.manifests import Fragment, Phase
-from gitmesh.model.units import Caller, DestinationUnit, Exemption, Grant, NamedCondition, Operation, Principal, TextCondition
-from tests.unit.istio.units import SLEEP, caller, codes, facts, grant, guarded, only, origin, route, service, translated, unit
+from gitmesh.model.units import (
+    Caller,
+    DestinationUnit,
+    Exemption,
+    Grant,
+    NamedCondition,
+    Operation,
+    Principal,
+    TextCondition,
+)
+from tests.unit.istio.units import (
+    SLEEP,
+    caller,
+    codes,
+    facts,
+    grant,
+    guarded,
+    only,
+    origin,
+    route,
+    service,
+    translated,
+    unit,
+)
 
 ANYBODY = caller(kind="all")
 PORTS = {"to": [{"operation": {"ports": ["8080"]}}]}
@@ -52,7 +76,11 @@ def header(name: str, form: Any, value: str = "", invert: bool = False) -> Named
 def test_objects_of_a_destination() -> None:
     one = guarded([grant(caller(SLEEP))], [grant(ANYBODY)], of=service(app="reviews", tier="x"))
     allowing, denying = allow(one), deny(one)
-    assert (allowing.key.group, allowing.key.namespace, allowing.version) == ("security.istio.io", "shop", "v1")
+    assert (allowing.key.group, allowing.key.namespace, allowing.version) == (
+        "security.istio.io",
+        "shop",
+        "v1",
+    )
     for fragment, action in ((allowing, "ALLOW"), (denying, "DENY")):
         assert fragment.spec["action"] == action
         assert fragment.spec["selector"] == {"matchLabels": {"app": "reviews", "tier": "x"}}
@@ -134,7 +162,9 @@ def test_exempt_callers_on_all_ports_of_the_destination() -> None:
 
 
 def test_exemptions_never_open_a_guarded_port() -> None:
-    assert exempted(Exemption(targets=(8080, 9090), origin=origin()), guarded=(8080,)) == [{"to": [{"operation": {"ports": ["9090"]}}]}]
+    assert exempted(Exemption(targets=(8080, 9090), origin=origin()), guarded=(8080,)) == [
+        {"to": [{"operation": {"ports": ["9090"]}}]}
+    ]
     assert exempted(Exemption(targets=(8080,), origin=origin()), guarded=(8080,)) == []
 
 
@@ -152,14 +182,21 @@ def test_exempt_caller_that_cannot_be_said_is_not_exempt() -> None:
         (caller(SLEEP), {"principals": ["cluster.local/ns/shop/sa/sleep"]}),
         (caller(Principal(trust_domain="td", namespace="shop")), {"principals": ["td/ns/shop/*"]}),
         (caller(Principal(trust_domain="td")), {"principals": ["td/*"]}),
-        (caller(Principal(namespace="shop", service_account="sleep")), {"principals": ["*/ns/shop/sa/sleep"]}),
+        (
+            caller(Principal(namespace="shop", service_account="sleep")),
+            {"principals": ["*/ns/shop/sa/sleep"]},
+        ),
         (caller(Principal(service_account="sleep")), {"principals": ["*/sa/sleep"]}),
         (caller(Principal(namespace="shop")), {"namespaces": ["shop"]}),
         (caller(Principal()), {"principals": ["*"]}),
         (caller(kind="address", ip_blocks=("10.0.0.0/8",)), {"ipBlocks": ["10.0.0.0/8"]}),
         (
             caller(SLEEP, ip_blocks=("10.0.0.0/8",), not_ip_blocks=("10.1.0.0/16",)),
-            {"principals": ["cluster.local/ns/shop/sa/sleep"], "ipBlocks": ["10.0.0.0/8"], "notIpBlocks": ["10.1.0.0/16"]},
+            {
+                "principals": ["cluster.local/ns/shop/sa/sleep"],
+                "ipBlocks": ["10.0.0.0/8"],
+                "notIpBlocks": ["10.1.0.0/16"],
+            },
         ),
         (caller(kind="all", not_ip_blocks=("10.0.0.1",)), {"notIpBlocks": ["10.0.0.1"]}),
     ],
@@ -174,7 +211,10 @@ def test_everybody_is_a_rule_without_from() -> None:
 
 def test_namespaces_and_accounts_are_alternatives() -> None:
     found = granted(caller(SLEEP, Principal(namespace="web")))
-    assert found[0]["from"] == [{"source": {"namespaces": ["web"]}}, {"source": {"principals": ["cluster.local/ns/shop/sa/sleep"]}}]
+    assert found[0]["from"] == [
+        {"source": {"namespaces": ["web"]}},
+        {"source": {"principals": ["cluster.local/ns/shop/sa/sleep"]}},
+    ]
 
 
 def test_order_of_callers_does_not_matter() -> None:
@@ -188,7 +228,9 @@ def test_what_can_be_said_of_a_caller_is_admitted() -> None:
 
 
 def test_account_of_any_namespace_in_one_trust_domain_has_no_pattern() -> None:
-    translation = translated(guarded([grant(caller(Principal(trust_domain="td", service_account="x")))], default="Deny"))
+    translation = translated(
+        guarded([grant(caller(Principal(trust_domain="td", service_account="x")))], default="Deny")
+    )
     assert codes(translation) == ["GM301"]
     assert rules(only(translation, "AuthorizationPolicy")) == []
 
@@ -209,7 +251,10 @@ def test_a_deny_of_it_is_widened_instead() -> None:
 
 
 def test_namespaces_of_cluster_local_are_taken_literally() -> None:
-    found = translated(guarded([grant(caller(Principal(trust_domain="cluster.local", namespace="shop")))], default="Deny"), CORP)
+    found = translated(
+        guarded([grant(caller(Principal(trust_domain="cluster.local", namespace="shop")))], default="Deny"),
+        CORP,
+    )
     assert codes(found) == []
 
 
@@ -224,7 +269,10 @@ def test_aliases_of_the_trust_domain_are_said() -> None:
 
 def test_identity_based_deny_also_denies_callers_without_identity() -> None:
     found = refused(caller(SLEEP))
-    assert found[0]["from"] == [{"source": {"notPrincipals": ["*"]}}, {"source": {"principals": ["cluster.local/ns/shop/sa/sleep"]}}]
+    assert found[0]["from"] == [
+        {"source": {"notPrincipals": ["*"]}},
+        {"source": {"principals": ["cluster.local/ns/shop/sa/sleep"]}},
+    ]
 
 
 def test_callers_without_identity_are_denied_at_the_same_addresses_only() -> None:
@@ -233,7 +281,9 @@ def test_callers_without_identity_are_denied_at_the_same_addresses_only() -> Non
 
 
 def test_deny_by_address_alone_is_as_it_is() -> None:
-    assert refused(caller(kind="address", ip_blocks=("10.0.0.1",)))[0]["from"] == [{"source": {"ipBlocks": ["10.0.0.1"]}}]
+    assert refused(caller(kind="address", ip_blocks=("10.0.0.1",)))[0]["from"] == [
+        {"source": {"ipBlocks": ["10.0.0.1"]}}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +322,13 @@ def test_an_allow_does_not_open_a_port_that_only_some_pods_have_behind_the_desti
 
 def test_operations_are_rules_of_their_own() -> None:
     """Istio drops a whole rule of an ALLOW for one operation that does not fit the port."""
-    found = granted(ANYBODY, operations=[Operation(paths=("/a",), methods=("GET",)), Operation(targets=(8080,), methods=("PUT", "POST"))])
+    found = granted(
+        ANYBODY,
+        operations=[
+            Operation(paths=("/a",), methods=("GET",)),
+            Operation(targets=(8080,), methods=("PUT", "POST")),
+        ],
+    )
     assert found == [
         {"to": [{"operation": {"methods": ["GET"], "paths": ["/a"], "ports": ["8080"]}}]},
         {"to": [{"operation": {"methods": ["POST", "PUT"], "ports": ["8080"]}}]},
@@ -307,14 +363,22 @@ def test_no_known_port_admits_nothing() -> None:
     ],
 )
 def test_a_port_in_the_host_header_neither_escapes_nor_locks_out(text: str, forms: list[str]) -> None:
-    for found in (granted(ANYBODY, operations=[Operation(hosts=(text,))]), refused(ANYBODY, operations=[Operation(hosts=(text,))])):
+    for found in (
+        granted(ANYBODY, operations=[Operation(hosts=(text,))]),
+        refused(ANYBODY, operations=[Operation(hosts=(text,))]),
+    ):
         assert found[0]["to"][0]["operation"]["hosts"] == forms
 
 
 def test_suffix_hosts_of_an_allow_cover_the_services_ports() -> None:
-    translation = translated(guarded([grant(ANYBODY, operations=[Operation(hosts=("*.example",))])], default="Deny"))
+    translation = translated(
+        guarded([grant(ANYBODY, operations=[Operation(hosts=("*.example",))])], default="Deny")
+    )
     assert codes(translation) == ["GM304"]
-    assert rules(only(translation, "AuthorizationPolicy"))[0]["to"][0]["operation"]["hosts"] == ["*.example", "*.example:80"]
+    assert rules(only(translation, "AuthorizationPolicy"))[0]["to"][0]["operation"]["hosts"] == [
+        "*.example",
+        "*.example:80",
+    ]
 
 
 def test_suffix_hosts_of_a_deny_cover_every_host() -> None:
@@ -331,9 +395,13 @@ def test_braces_in_a_path_admit_nothing(path: str) -> None:
 
 
 def test_braces_in_a_path_widen_a_deny() -> None:
-    translation = translated(guarded((), [grant(ANYBODY, operations=[Operation(paths=("/a/{x}", "/b"), methods=("GET",))])]))
+    translation = translated(
+        guarded((), [grant(ANYBODY, operations=[Operation(paths=("/a/{x}", "/b"), methods=("GET",))])])
+    )
     assert codes(translation) == ["GM301"]
-    assert rules(only(translation, "AuthorizationPolicy")) == [{"to": [{"operation": {"methods": ["GET"], "ports": ["8080"]}}]}]
+    assert rules(only(translation, "AuthorizationPolicy")) == [
+        {"to": [{"operation": {"methods": ["GET"], "ports": ["8080"]}}]}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -355,7 +423,9 @@ def test_header_conditions(condition: NamedCondition, expected: Any) -> None:
 def test_header_with_the_empty_value_closes() -> None:
     empty = Operation(headers=(header("x", "exact", ""),), methods=("GET",))
     assert granted(ANYBODY, operations=[empty]) == []
-    assert refused(ANYBODY, operations=[empty]) == [{"to": [{"operation": {"methods": ["GET"], "ports": ["8080"]}}]}]
+    assert refused(ANYBODY, operations=[empty]) == [
+        {"to": [{"operation": {"methods": ["GET"], "ports": ["8080"]}}]}
+    ]
 
 
 @pytest.mark.parametrize("target", [8080, "raw"])
@@ -375,7 +445,12 @@ def test_rules_are_bounded_as_the_crd_is() -> None:
 
 
 def test_rules_lead_back_to_their_policies() -> None:
-    one = guarded([grant(caller(SLEEP), policy="AccessPolicy/shop/a"), grant(caller(kind="authenticated"), policy="AccessPolicy/shop/b")])
+    one = guarded(
+        [
+            grant(caller(SLEEP), policy="AccessPolicy/shop/a"),
+            grant(caller(kind="authenticated"), policy="AccessPolicy/shop/b"),
+        ]
+    )
     fragment = allow(one)
     assert fragment.policies == ("AccessPolicy/shop/a", "AccessPolicy/shop/b")
     assert {fragment.fields[f"spec.rules[{n}]"].policy for n in range(3)} == set(fragment.policies)

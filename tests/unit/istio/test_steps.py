@@ -79,7 +79,9 @@ def test_permissive_is_left_first_and_at_once(new: str) -> None:
     assert steps({PEER: (peer("PERMISSIVE"), peer(new))}) == {}
 
 
-@pytest.mark.parametrize(("old", "new"), [("STRICT", "PERMISSIVE"), ("DISABLE", "PERMISSIVE"), ("STRICT", "DISABLE")])
+@pytest.mark.parametrize(
+    ("old", "new"), [("STRICT", "PERMISSIVE"), ("DISABLE", "PERMISSIVE"), ("STRICT", "DISABLE")]
+)
 def test_permissive_is_entered_when_access_has_changed(old: str, new: str) -> None:
     (step,) = steps({PEER: (peer(old), peer(new)), ALLOW: (body(), None)})[PEER]
     assert step.spec is None
@@ -89,7 +91,13 @@ def test_permissive_is_entered_when_access_has_changed(old: str, new: str) -> No
 
 def test_access_waits_while_mtls_passes_permissive_on_its_way_to_strict() -> None:
     """Plaintext is admitted for that tick, and what the new policies say of it is that there is none."""
-    found = steps({PEER: (peer("DISABLE"), peer("STRICT")), ALLOW: (None, body(action="ALLOW")), DENY: (denying(OLD), None)})
+    found = steps(
+        {
+            PEER: (peer("DISABLE"), peer("STRICT")),
+            ALLOW: (None, body(action="ALLOW")),
+            DENY: (denying(OLD), None),
+        }
+    )
     assert found[ALLOW][0].spec is None
     assert found[DENY][0].spec is None
 
@@ -98,7 +106,12 @@ OTHER = ObjectKey(group=SECURITY, kind="AuthorizationPolicy", namespace="shop", 
 
 
 @pytest.mark.parametrize(
-    "other", [{OTHER: (None, body(action="ALLOW"))}, {ALLOW: (body(action="ALLOW"), None)}, {OTHER: (body(), None), **ALLOW_CHANGE}]
+    "other",
+    [
+        {OTHER: (None, body(action="ALLOW"))},
+        {ALLOW: (body(action="ALLOW"), None)},
+        {OTHER: (body(), None), **ALLOW_CHANGE},
+    ],
 )
 def test_deny_keeps_old_and_new_for_a_tick_while_more_than_its_own_allow_changes(other: Any) -> None:
     (step,) = steps({DENY: (denying(OLD), denying(NEW)), **other})[DENY]
@@ -111,7 +124,11 @@ def rule(*subsets: str) -> Body:
 
 def routed(subset: str, host: str = HOST, **where: Any) -> Body:
     destination = {"host": host, "subset": subset}
-    return body(hosts=[HOST], http=[{"route": [{"destination": destination}]}]) if not where else body(hosts=[HOST], **where)
+    return (
+        body(hosts=[HOST], http=[{"route": [{"destination": destination}]}])
+        if not where
+        else body(hosts=[HOST], **where)
+    )
 
 
 @pytest.mark.parametrize("host", [HOST, "reviews", "reviews.shop"])
@@ -124,7 +141,14 @@ def test_subset_that_a_live_route_names_stays_for_a_tick(host: str) -> None:
 @pytest.mark.parametrize(
     "where",
     [
-        {"http": [{"route": [{"destination": {"host": HOST}}], "mirrors": [{"destination": {"host": HOST, "subset": "v1"}}]}]},
+        {
+            "http": [
+                {
+                    "route": [{"destination": {"host": HOST}}],
+                    "mirrors": [{"destination": {"host": HOST, "subset": "v1"}}],
+                }
+            ]
+        },
         {"http": [{"mirror": {"host": HOST, "subset": "v1"}}]},
         {"tcp": [{"route": [{"destination": {"host": HOST, "subset": "v1"}}]}]},
         {"tls": [{"route": [{"destination": {"host": HOST, "subset": "v1"}}]}]},
@@ -136,7 +160,9 @@ def test_any_kind_of_live_route_counts(where: Any) -> None:
 
 def test_rule_whose_subsets_are_in_use_is_not_deleted_yet() -> None:
     found = steps({RULE: (rule("v1"), None)}, routed("v1"))
-    assert found == {RULE: (Step(phase=Phase.DESTINATION, spec=None, note="subset v1 stays until no live route names it"),)}
+    assert found == {
+        RULE: (Step(phase=Phase.DESTINATION, spec=None, note="subset v1 stays until no live route names it"),)
+    }
 
 
 @pytest.mark.parametrize(
@@ -177,7 +203,9 @@ def test_access_waits_as_long_as_permissive_does_on_its_way_to_strict() -> None:
     assert [step.spec for step in found[DENY]] == [None]
 
 
-@pytest.mark.parametrize(("past", "new"), [("PERMISSIVE", "STRICT"), ("STRICT", "STRICT"), ("DISABLE", "DISABLE")])
+@pytest.mark.parametrize(
+    ("past", "new"), [("PERMISSIVE", "STRICT"), ("STRICT", "STRICT"), ("DISABLE", "DISABLE")]
+)
 def test_a_mode_that_was_not_the_opposite_one_is_left_at_once(past: str, new: str) -> None:
     assert changing_after(past, old="PERMISSIVE", new=new) == {}
 
@@ -212,8 +240,12 @@ def routing_to(subset: str, *rule: Body | None) -> Any:
         (with_subsets("v1", "v2"), None),
     ],
 )
-def test_a_route_to_a_new_subset_is_written_when_the_proxies_know_the_subset(rule: tuple[Body | None, ...]) -> None:
-    """Of several versions of a rule a proxy may work by any, also where there was none, or is none any more."""
+def test_a_route_to_a_new_subset_is_written_when_the_proxies_know_the_subset(
+    rule: tuple[Body | None, ...],
+) -> None:
+    """Of several versions of a rule a proxy may work by any, also where there was none, or is none any
+    more.
+    """
     (only,) = routing_to("v2", *rule)[VIRTUAL]
     assert (only.spec, only.settled) == (to_subset("v2")["spec"], True)
 

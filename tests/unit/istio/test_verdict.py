@@ -1,4 +1,6 @@
-"""What Istio itself says of an object: messages and conditions of the status, and whether its silence means anything."""
+"""What Istio itself says of an object: messages and conditions of the status, and whether its silence means
+anything.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,21 @@ from gitmesh.model.report import Heard, Verdict
 
 KEY = ObjectKey(group="networking.istio.io", kind="VirtualService", namespace="shop", name="web")
 ANSWERS = {"analysisInterval": "10000", "validation": "Fail"}
-RULE = {"apiGroups": ["security.istio.io", "networking.istio.io"], "resources": ["*"], "operations": ["CREATE", "UPDATE"]}
+RULE = {
+    "apiGroups": ["security.istio.io", "networking.istio.io"],
+    "resources": ["*"],
+    "operations": ["CREATE", "UPDATE"],
+}
 
 
 def live(status: Any = None, generation: int = 3) -> Live:
-    return Live(key=KEY, uid="u", body=b"{}", generation=generation, status=canonical(status) if status is not None else b"")
+    return Live(
+        key=KEY,
+        uid="u",
+        body=b"{}",
+        generation=generation,
+        status=canonical(status) if status is not None else b"",
+    )
 
 
 def mesh(name: str = "istio", **settings: str) -> Mesh:
@@ -56,7 +68,8 @@ def test_the_code_the_name_and_the_link_are_told_and_only_those_of_the_worst_lev
 
 
 @pytest.mark.parametrize(
-    ("reason", "known"), [("Invalid", "WaypointAccepted is False: Invalid"), ("at 10:31", "WaypointAccepted is False")]
+    ("reason", "known"),
+    [("Invalid", "WaypointAccepted is False: Invalid"), ("at 10:31", "WaypointAccepted is False")],
 )
 def test_prose_of_a_condition_is_no_part_of_its_reason(reason: str, known: str) -> None:
     condition = {"type": "WaypointAccepted", "status": "False", "reason": reason, "message": "request 7f3a"}
@@ -66,21 +79,33 @@ def test_prose_of_a_condition_is_no_part_of_its_reason(reason: str, known: str) 
 
 
 def test_the_same_reason_is_told_once() -> None:
-    first, then = ({**message("ERROR"), "documentationUrl": f"https://istio.io/{number}"} for number in (1, 2))
+    first, then = (
+        {**message("ERROR"), "documentationUrl": f"https://istio.io/{number}"} for number in (1, 2)
+    )
     assert heard({"validationMessages": [first, then]}).reason == "IST0101"
 
 
-@pytest.mark.parametrize("status", [None, {}, {"validationMessages": []}, {"validationMessages": [message("INFO")]}])
+@pytest.mark.parametrize(
+    "status", [None, {}, {"validationMessages": []}, {"validationMessages": [message("INFO")]}]
+)
 def test_nothing_against_it_is_silence_for_two_intervals(status: Any) -> None:
     assert heard(status) == Heard(silence=20.0)
 
 
 @pytest.mark.parametrize(
     ("observed", "verdict"),
-    [("3", Verdict.REJECTED), (3, Verdict.REJECTED), (None, Verdict.REJECTED), ("2", Verdict.UNKNOWN), (4, Verdict.UNKNOWN)],
+    [
+        ("3", Verdict.REJECTED),
+        (3, Verdict.REJECTED),
+        (None, Verdict.REJECTED),
+        ("2", Verdict.UNKNOWN),
+        (4, Verdict.UNKNOWN),
+    ],
 )
 def test_messages_on_another_generation_say_nothing_of_this_one(observed: Any, verdict: Verdict) -> None:
-    assert heard({"observedGeneration": observed, "validationMessages": [message("ERROR")]}).verdict is verdict
+    assert (
+        heard({"observedGeneration": observed, "validationMessages": [message("ERROR")]}).verdict is verdict
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,7 +113,10 @@ def test_messages_on_another_generation_say_nothing_of_this_one(observed: Any, v
     [
         ({"type": "WaypointAccepted", "status": "False", "reason": "Invalid"}, Verdict.REJECTED),
         ({"type": "ZtunnelAccepted", "status": "False", "reason": "PartiallyInvalid"}, Verdict.WARNED),
-        ({"type": "ZtunnelAccepted", "status": "False", "reason": "Invalid", "observedGeneration": 2}, Verdict.UNKNOWN),
+        (
+            {"type": "ZtunnelAccepted", "status": "False", "reason": "Invalid", "observedGeneration": 2},
+            Verdict.UNKNOWN,
+        ),
         ({"type": "ZtunnelAccepted", "status": "True", "reason": "Accepted"}, Verdict.UNKNOWN),
         ({"type": "Reconciled", "status": "False", "reason": "Pending"}, Verdict.UNKNOWN),
     ],
@@ -103,7 +131,10 @@ def test_conditions_of_the_data_planes(condition: dict[str, Any], verdict: Verdi
         [],
         "text",
         {"validationMessages": "text", "conditions": 7},
-        {"validationMessages": [None, "x", {"level": 3}, {"level": "ERR"}], "conditions": [[], {"type": ["WaypointAccepted"]}]},
+        {
+            "validationMessages": [None, "x", {"level": 3}, {"level": "ERR"}],
+            "conditions": [[], {"type": ["WaypointAccepted"]}],
+        },
         {"observedGeneration": ["3"], "validationMessages": [message("ERROR")]},
     ],
 )
@@ -132,7 +163,10 @@ def test_silence_means_nothing_where_nobody_would_object(meshes: tuple[Mesh, ...
 
 
 def test_the_slowest_revision_decides_how_long_silence_must_last() -> None:
-    assert heard(None, mesh(**ANSWERS), mesh("istio-new", validation="Fail", analysisInterval="60000")).silence == 120.0
+    assert (
+        heard(None, mesh(**ANSWERS), mesh("istio-new", validation="Fail", analysisInterval="60000")).silence
+        == 120.0
+    )
 
 
 def test_what_no_server_counts_is_never_accepted() -> None:

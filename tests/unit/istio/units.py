@@ -1,4 +1,6 @@
-"""Resolved units made by hand, as resolve would make them, and shortcuts through the translator's public door."""
+"""Resolved units made by hand, as resolve would make them, and shortcuts through the translator's public
+door.
+"""
 
 from __future__ import annotations
 
@@ -45,34 +47,64 @@ def origin(field: str = "spec", policy: str = "TrafficPolicy/shop/p", line: int 
     return Origin(policy=policy, field=field, at=Location(source="policies", path="p.yaml", line=line))
 
 
-def service(name: str = "reviews", namespace: str = "shop", ports: Sequence[ServicePort] = (HTTP_PORT,), **selector: str) -> Service:
+def service(
+    name: str = "reviews",
+    namespace: str = "shop",
+    ports: Sequence[ServicePort] = (HTTP_PORT,),
+    **selector: str,
+) -> Service:
     return Service(namespace=namespace, name=name, ports=tuple(ports), selector=selector or {"app": name})
 
 
 def workload(name: str = "reviews", **more: Any) -> Workload:
     return Workload(
-        **{"kind": "Deployment", "namespace": "shop", "name": name, "labels": {"app": name}, "mesh": "istio", "pods": 1, **more}
+        **{
+            "kind": "Deployment",
+            "namespace": "shop",
+            "name": name,
+            "labels": {"app": name},
+            "mesh": "istio",
+            "pods": 1,
+            **more,
+        }
     )
 
 
 def values(**fields: Any) -> dict[str, Any]:
     """Fields of a TrafficPolicy in YAML's spelling -> the models' values by Python name."""
     spec = TrafficPolicySpec.model_validate({"destinations": [{"all": True}], **fields})
-    return {name: getattr(spec, name) for name in TrafficPolicySpec.model_fields if getattr(spec, name) is not None}
+    return {
+        name: getattr(spec, name)
+        for name in TrafficPolicySpec.model_fields
+        if getattr(spec, name) is not None
+    }
 
 
 def decided(**fields: Any) -> dict[str, Decided]:
     """The same as decided values."""
     skip = {"destinations", "priority", "sources", "matches"}
-    return {name: Decided(value=value, origin=origin(f"spec.{name}")) for name, value in values(**fields).items() if name not in skip}
+    return {
+        name: Decided(value=value, origin=origin(f"spec.{name}"))
+        for name, value in values(**fields).items()
+        if name not in skip
+    }
 
 
-def route(match: RequestMatch | None = None, targets: Sequence[Target] = (), mirrors: Sequence[Target] = (), **fields: Any) -> Route:
+def route(
+    match: RequestMatch | None = None,
+    targets: Sequence[Target] = (),
+    mirrors: Sequence[Target] = (),
+    **fields: Any,
+) -> Route:
     merged: dict[str, Decided] = {}
     for name, value in fields.items():
         merged.update(decided(**{name: value}))
     return Route(
-        match=match or RequestMatch(), fields=merged, targets=tuple(targets), mirrors=tuple(mirrors), origins=(origin("spec.matches"),)
+        match=match or RequestMatch(),
+        fields=merged,
+        targets=tuple(targets),
+        mirrors=tuple(mirrors),
+        origins=(origin("spec.matches"),),
     )
 
 
@@ -128,11 +160,15 @@ def caller(*principals: Principal, kind: Any = "principals", **more: Any) -> Cal
     return Caller(kind=kind, principals=principals, **more)
 
 
-def grant(*callers: Caller, operations: Sequence[Operation] = (), policy: str = "AccessPolicy/shop/a") -> Grant:
+def grant(
+    *callers: Caller, operations: Sequence[Operation] = (), policy: str = "AccessPolicy/shop/a"
+) -> Grant:
     return Grant(callers=callers, operations=tuple(operations), origin=origin(policy=policy))
 
 
-def guarded(allows: Sequence[Grant] = (), denies: Sequence[Grant] = (), of: Service | None = None, **more: Any) -> DestinationUnit:
+def guarded(
+    allows: Sequence[Grant] = (), denies: Sequence[Grant] = (), of: Service | None = None, **more: Any
+) -> DestinationUnit:
     """A destination with an access decision on its port 8080."""
     given = {"targets": (8080,), "guarded": (8080,) if allows else (), **more}
     access = Access(allows=tuple(allows), denies=tuple(denies), governed=bool(allows), **given)

@@ -1,4 +1,6 @@
-"""Istio with sidecars: everything that GitMesh knows of this mesh. The module itself is the translator (gitmesh.ports.Translator)."""
+"""Istio with sidecars: everything that GitMesh knows of this mesh. The module itself is the translator
+(gitmesh.ports.Translator).
+"""
 
 from gitmesh_istio.beside import beside, guarded, retain
 from gitmesh_istio.detect import HOMES as homes  # noqa: N811 - the port's name is in lower case

@@ -10,7 +10,17 @@ from msgspec import Struct
 from gitmesh.model.base import Disabled, format_duration
 from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import Cors, DirectResponse, Fault, Headers, Mirror, Redirect, Retries, Rewrite, SplitTarget
+from gitmesh.model.traffic import (
+    Cors,
+    DirectResponse,
+    Fault,
+    Headers,
+    Mirror,
+    Redirect,
+    Retries,
+    Rewrite,
+    SplitTarget,
+)
 from gitmesh.model.units import Decided, Route, Target
 from gitmesh_istio.headers import header_operations
 from gitmesh_istio.matches import Choice
@@ -25,7 +35,20 @@ LEAST_PERCENT = 0.0001
 _ANSWERS = ("redirect", "direct_response")
 _UNUSED_IN_ANSWERS = ("rewrite", "timeout", "retries", "mirror")
 _NAMED_CODES = frozenset(
-    (*range(100, 104), *range(200, 209), 226, *range(300, 306), 307, 308, *range(400, 419), *range(421, 427), 428, 429, 431, 451)
+    (
+        *range(100, 104),
+        *range(200, 209),
+        226,
+        *range(300, 306),
+        307,
+        308,
+        *range(400, 419),
+        *range(421, 427),
+        428,
+        429,
+        431,
+        451,
+    )
 ) | {*range(500, 509), 510, 511}
 """Status codes that istiod's validation knows by name (Go's net/http)."""
 
@@ -45,14 +68,18 @@ _CORS_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CON
 
 
 class Forward(Struct, frozen=True):
-    """Where the requests of a row come from: the Service that was called, and the port that all of them asked for (0 = any)."""
+    """Where the requests of a row come from: the Service that was called, and the port that all of them asked
+    for (0 = any).
+    """
 
     service: Service
     port: int
 
 
 def action(route: Route, choice: Choice, asked: Forward, notes: Notes) -> Part:
-    """All of one Istio route but its match. Where no split says otherwise the row goes to what was asked for."""
+    """All of one Istio route but its match. Where no split says otherwise the row goes to what was asked
+    for.
+    """
     fields = _in_force(route)
     answered = next((name for name in _ANSWERS if name in fields), "")
     if answered:
@@ -64,7 +91,9 @@ def action(route: Route, choice: Choice, asked: Forward, notes: Notes) -> Part:
         piece = _piece(name, decided, route, choice, asked, notes)
         value.update(piece)
         origins.update(dict.fromkeys(piece, decided.origin))
-        origins.update({**part_origins(name, decided), **_item_origins(name, decided, route)} if piece else {})
+        origins.update(
+            {**part_origins(name, decided), **_item_origins(name, decided, route)} if piece else {}
+        )
     if not answered and "route" not in value:
         value["route"] = [{"destination": destination(Target(service=asked.service), asked.port, notes)}]
     return Part(value, origins)
@@ -74,11 +103,19 @@ def _item_origins(name: str, decided: Decided, route: Route) -> dict[str, Origin
     """Where each entry of a list and its parts come from, and each header that is changed."""
     if name == "headers":
         who = route.header_origins.items()
-        return {f"headers.{side}.{kind}.{header}": origin for (side, header), origin in who for kind in ("set", "add")}
+        return {
+            f"headers.{side}.{kind}.{header}": origin
+            for (side, header), origin in who
+            for kind in ("set", "add")
+        }
     items = route.item_origins.get(name, ())
     if name == "mirror" and items:
         items = tuple(parts for parts, item in zip(items, decided.value, strict=True) if item.percent > 0)
-    return {f"{_LISTS[name]}[{number}]{_PARTS[part]}": origin for number, parts in enumerate(items) for part, origin in parts.items()}
+    return {
+        f"{_LISTS[name]}[{number}]{_PARTS[part]}": origin
+        for number, parts in enumerate(items)
+        for part, origin in parts.items()
+    }
 
 
 def is_answered(route: Route) -> bool:
@@ -87,15 +124,23 @@ def is_answered(route: Route) -> bool:
 
 
 def _in_force(route: Route) -> dict[str, Decided]:
-    return {name: decided for name, decided in route.fields.items() if not isinstance(decided.value, Disabled)}
+    return {
+        name: decided for name, decided in route.fields.items() if not isinstance(decided.value, Disabled)
+    }
 
 
 def _without_unused(fields: Mapping[str, Decided], answered: str, notes: Notes) -> dict[str, Decided]:
-    """A row that is answered by the client's proxy forwards nothing: what shapes forwarding has no meaning there."""
+    """A row that is answered by the client's proxy forwards nothing: what shapes forwarding has no meaning
+    there.
+    """
     what = "redirect" if answered == "redirect" else "directResponse"
     for name in _UNUSED_IN_ANSWERS:
         if name in fields:
-            notes.add("GM215", f"{name} has no meaning where {what} answers the request; it is left out there", fields[name].origin)
+            notes.add(
+                "GM215",
+                f"{name} has no meaning where {what} answers the request; it is left out there",
+                fields[name].origin,
+            )
     return {name: decided for name, decided in fields.items() if name not in _UNUSED_IN_ANSWERS}
 
 
@@ -109,12 +154,15 @@ def _note_fault(fields: Mapping[str, Decided], answered: str, notes: Notes) -> N
         if name in fields:
             notes.add(
                 "GM303",
-                f"Istio does not apply {name} to requests that the fault hits: they are neither cut short nor retried",
+                f"Istio does not apply {name} to requests that the fault hits: they are neither cut short nor"
+                " retried",
                 fault.origin,
             )
 
 
-def _piece(name: str, decided: Decided, route: Route, choice: Choice, asked: Forward, notes: Notes) -> dict[str, Any]:
+def _piece(
+    name: str, decided: Decided, route: Route, choice: Choice, asked: Forward, notes: Notes
+) -> dict[str, Any]:
     """The Istio fields that one field of ours becomes."""
     origin = decided.origin
     match decided.value:
@@ -147,11 +195,15 @@ def _piece(name: str, decided: Decided, route: Route, choice: Choice, asked: For
 
 def _new_host(route: Route) -> str:
     rewrite = route.fields.get("rewrite")
-    return (rewrite.value.hostname or "") if rewrite is not None and isinstance(rewrite.value, Rewrite) else ""
+    return (
+        (rewrite.value.hostname or "") if rewrite is not None and isinstance(rewrite.value, Rewrite) else ""
+    )
 
 
 def _redirect(redirect: Redirect, choice: Choice, origin: Origin, notes: Notes) -> dict[str, Any]:
-    """The code is always written: Istio's default is 301, ours 302. A new host would drop the port that was asked for."""
+    """The code is always written: Istio's default is 301, ours 302. A new host would drop the port that was
+    asked for.
+    """
     spec: dict[str, Any] = {"redirectCode": redirect.status_code}
     if redirect.hostname is not None and ":" not in redirect.hostname and redirect.port is None:
         spec["derivePort"] = "FROM_REQUEST_PORT"
@@ -196,7 +248,11 @@ def _retries(retries: Retries, origin: Origin, notes: Notes) -> dict[str, Any]:
     if retries.retry_on is not None:
         unknown = sorted(c for c in retries.retry_on if c.isdigit() and int(c) not in _NAMED_CODES)
         if unknown:
-            notes.add("GM301", f"Istio cannot retry on the status {', '.join(unknown)}, which has no standard name", origin)
+            notes.add(
+                "GM301",
+                f"Istio cannot retry on the status {', '.join(unknown)}, which has no standard name",
+                origin,
+            )
         spec["retryOn"] = ",".join(sorted(set(retries.retry_on)))
     if retries.backoff is not None and notes.served("TrafficPolicy.retries.backoff", origin):
         spec["backoff"] = format_duration(retries.backoff)
@@ -207,9 +263,18 @@ def _cors(cors: Cors, origin: Origin, notes: Notes) -> dict[str, Any]:
     foreign = sorted(set(cors.allow_methods or ()) - _CORS_METHODS)
     if foreign:
         notes.add("GM301", f"Istio's corsPolicy does not take the method {', '.join(foreign)}", origin)
-    forms = [{form: getattr(item, form)} for item in cors.allow_origins for form in ("exact", "prefix", "regex") if getattr(item, form)]
+    forms = [
+        {form: getattr(item, form)}
+        for item in cors.allow_origins
+        for form in ("exact", "prefix", "regex")
+        if getattr(item, form)
+    ]
     spec: dict[str, Any] = {"allowOrigins": sorted(forms, key=lambda form: sorted(form.items()))}
-    lists = {"allowMethods": cors.allow_methods, "allowHeaders": cors.allow_headers, "exposeHeaders": cors.expose_headers}
+    lists = {
+        "allowMethods": cors.allow_methods,
+        "allowHeaders": cors.allow_headers,
+        "exposeHeaders": cors.expose_headers,
+    }
     spec.update({name: sorted(set(values)) for name, values in lists.items() if values})
     if cors.max_age is not None:
         spec["maxAge"] = format_duration(cors.max_age)
@@ -218,21 +283,29 @@ def _cors(cors: Cors, origin: Origin, notes: Notes) -> dict[str, Any]:
     return spec
 
 
-def _mirrors(items: Sequence[Mirror], targets: Sequence[Target], port: int, origin: Origin, notes: Notes) -> list[dict[str, Any]]:
+def _mirrors(
+    items: Sequence[Mirror], targets: Sequence[Target], port: int, origin: Origin, notes: Notes
+) -> list[dict[str, Any]]:
     if not notes.served("TrafficPolicy.mirror", origin):
         return []
     return [
-        {"destination": destination(target, port, notes), "percentage": _percentage(item.percent, "mirror", origin, notes)}
+        {
+            "destination": destination(target, port, notes),
+            "percentage": _percentage(item.percent, "mirror", origin, notes),
+        }
         for item, target in zip(items, targets, strict=True)
         if item.percent > 0
     ]
 
 
-def _split(items: Sequence[SplitTarget], route: Route, port: int, origin: Origin, notes: Notes) -> list[dict[str, Any]]:
+def _split(
+    items: Sequence[SplitTarget], route: Route, port: int, origin: Origin, notes: Notes
+) -> list[dict[str, Any]]:
     """A single share takes all requests whatever its weight, so it is written without one.
 
-    Of several destinations Envoy makes the header changes before the route's own; istiod makes one list of both where there is one
-    destination, the route's first (route.go, processDestination). A second one without weight keeps the order.
+    Of several destinations Envoy makes the header changes before the route's own; istiod makes one list of
+    both where there is one destination, the route's first (route.go, processDestination). A second one
+    without weight keeps the order.
     """
     shares = []
     for item, target in zip(items, route.targets, strict=True):
@@ -253,7 +326,9 @@ def is_ambiguous(target: Target) -> bool:
 
 
 def destination(target: Target, asked: int, notes: Notes) -> dict[str, Any]:
-    """A resolved target; without a port Istio keeps the requested one, which is named (`asked`) where there are several."""
+    """A resolved target; without a port Istio keeps the requested one, which is named (`asked`) where there
+    are several.
+    """
     service = target.service
     spec: dict[str, Any] = {"host": host(service.namespace, service.name, notes.scope.domain)}
     if target.subset:

@@ -1,5 +1,7 @@
-"""Our AuthorizationPolicies beside those of others. ALLOW objects add up, and one of them closes every port that none admits: so what
-ours admits only to leave other ports as they were would open them where somebody else has closed them."""
+"""Our AuthorizationPolicies beside those of others. ALLOW objects add up, and one of them closes every port
+that none admits: so what ours admits only to leave other ports as they were would open them where somebody
+else has closed them.
+"""
 
 from __future__ import annotations
 
@@ -31,21 +33,29 @@ class _Closing(Struct, frozen=True):
 def beside(
     ours: Mapping[ObjectKey, Manifest], others: Sequence[Live], meshes: Sequence[Mesh], facts: ClusterFacts
 ) -> Mapping[ObjectKey, Aside]:
-    """Ours without what they admit beyond grants, where an ALLOW object of somebody else selects the same pods."""
+    """Ours without what they admit beyond grants, where an ALLOW object of somebody else selects the same
+    pods.
+    """
     closing = _closing(others)
     roots = frozenset(root_of(mesh) for mesh in meshes)
     if not closing:
         return {}
     found: dict[ObjectKey, Aside] = {}
     for key, manifest in ours.items():
-        near = [one for place in {key.namespace, *roots} for one in closing.get(place, ())] if _is_allow(key) else []
+        near = (
+            [one for place in {key.namespace, *roots} for one in closing.get(place, ())]
+            if _is_allow(key)
+            else []
+        )
         if near and (aside := _aside(key, decode(manifest.body), near, facts)):
             found[key] = aside
     return found
 
 
 def _is_allow(key: ObjectKey) -> bool:
-    return key.kind == AUTHORIZATION_POLICY.kind and (key.name.endswith("-allow") or key.name.endswith(GATEWAY_SUFFIX))
+    return key.kind == AUTHORIZATION_POLICY.kind and (
+        key.name.endswith("-allow") or key.name.endswith(GATEWAY_SUFFIX)
+    )
 
 
 def _closing(others: Iterable[Live]) -> Mapping[str, list[_Closing]]:
@@ -65,11 +75,21 @@ def _aside(key: ObjectKey, body: Body, near: Sequence[_Closing], facts: ClusterF
         return None
     selector = selector_of(spec)
     pods = [w for w in facts.workloads_by_namespace.get(key.namespace, ()) if w.may_carry(selector)]
-    by = next((one.key for one in sorted(near, key=lambda one: one.key) if _meet(one.selector, selector, pods)), None)
+    by = next(
+        (one.key for one in sorted(near, key=lambda one: one.key) if _meet(one.selector, selector, pods)),
+        None,
+    )
     if by is None:
         return None
     if key.name.endswith(GATEWAY_SUFFIX):
-        return Aside(by=by, spec=None, text="it closes the gateway already but for what it admits, which a default of Deny leaves as it is")
+        return Aside(
+            by=by,
+            spec=None,
+            text=(
+                "it closes the gateway already but for what it admits, which a default of Deny leaves as"
+                " it is"
+            ),
+        )
     without = {name: value for name, value in spec.items() if name != "rules"}
     narrowed = {**without, "rules": kept} if kept else without
     return Aside(by=by, spec=narrowed, text="ports that no policy of ours guards stay as it leaves them")
@@ -83,7 +103,9 @@ def _meet(theirs: Mapping[str, str], ours: Mapping[str, str], pods: Sequence[Wor
 
 
 def is_rest(rule: Rule) -> bool:
-    """Whether a rule of ours admits everybody on every port but some: what leaves unguarded ports as they were."""
+    """Whether a rule of ours admits everybody on every port but some: what leaves unguarded ports as they
+    were.
+    """
     if not rule:
         return True
     match rule:
@@ -94,14 +116,19 @@ def is_rest(rule: Rule) -> bool:
 
 def guarded(live: Live) -> Mapping[str, str] | None:
     """The labels of the pods that an AuthorizationPolicy selects."""
-    return (selector_of(spec_of(decode(live.body))) or None) if live.key.kind == AUTHORIZATION_POLICY.kind else None
+    return (
+        (selector_of(spec_of(decode(live.body))) or None)
+        if live.key.kind == AUTHORIZATION_POLICY.kind
+        else None
+    )
 
 
 def retain(live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Mapping[str, Any] | None:
     """The spec of an AuthorizationPolicy in which the rules of `parts` stay; other kinds are of one piece.
 
-    A DENY keeps what may not be told apart, and takes new rules. An ALLOW then stays as it is. Known parts stay beside what is wanted,
-    but nothing is opened that was not open: what leaves other ports as they were is as narrow as both.
+    A DENY keeps what may not be told apart, and takes new rules. An ALLOW then stays as it is. Known parts
+    stay beside what is wanted, but nothing is opened that was not open: what leaves other ports as they were
+    is as narrow as both.
     """
     if live.get("kind") != AUTHORIZATION_POLICY.kind or "selector" not in spec_of(live):
         return None
@@ -116,10 +143,14 @@ def retain(live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Map
     return {**spec, "rules": [unique[key] for key in sorted(unique)]} if unique else spec
 
 
-def _allowed(there: Sequence[Rule], new: Sequence[Rule], kept: Sequence[Rule], wanted: Body | None) -> list[Rule]:
+def _allowed(
+    there: Sequence[Rule], new: Sequence[Rule], kept: Sequence[Rule], wanted: Body | None
+) -> list[Rule]:
     """Of an ALLOW: known parts, grants that are live and wanted still, and the narrower of two rests."""
     live = {canonical(rule) for rule in there}
-    grants = [rule for rule in kept if not is_rest(rule)] + [rule for rule in new if not is_rest(rule) and canonical(rule) in live]
+    grants = [rule for rule in kept if not is_rest(rule)] + [
+        rule for rule in new if not is_rest(rule) and canonical(rule) in live
+    ]
     rests = [rule for rule in there if is_rest(rule)]
     if wanted is not None:
         rests = [_narrower(one, two) for one in rests for two in new if is_rest(two)]

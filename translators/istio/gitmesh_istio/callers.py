@@ -1,7 +1,7 @@
 """Callers of the policy API -> `from` of an AuthorizationPolicy.
 
-A caller that cannot be said exactly closes: an Allow leaves it out, a Deny is widened to everybody it could be.
-Inside one source all fields must hold; sources of one rule, and values of one field, are alternatives.
+A caller that cannot be said exactly closes: an Allow leaves it out, a Deny is widened to everybody it could
+be. Inside one source all fields must hold; sources of one rule, and values of one field, are alternatives.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ ANYBODY: tuple[Source, ...] = ({},)
 """An empty source: the rule is written without `from`."""
 
 
-def allowed(callers: Sequence[Caller], meshes: Sequence[Mesh], origin: Origin, notes: Notes) -> tuple[Source, ...]:
+def allowed(
+    callers: Sequence[Caller], meshes: Sequence[Mesh], origin: Origin, notes: Notes
+) -> tuple[Source, ...]:
     """Sources that admit these callers and nobody else; empty = nobody."""
     found: list[Source] = []
     for caller in callers:
@@ -32,18 +34,30 @@ def allowed(callers: Sequence[Caller], meshes: Sequence[Mesh], origin: Origin, n
     return _simplified(found)
 
 
-def denied(callers: Sequence[Caller], meshes: Sequence[Mesh], origin: Origin, notes: Notes) -> tuple[Source, ...]:
-    """Sources that cover at least these callers. A caller could hide by showing no identity, so those without one are denied too."""
+def denied(
+    callers: Sequence[Caller], meshes: Sequence[Mesh], origin: Origin, notes: Notes
+) -> tuple[Source, ...]:
+    """Sources that cover at least these callers. A caller could hide by showing no identity, so those without
+    one are denied too.
+    """
     found: list[Source] = []
     for caller in callers:
         if caller.kind in ("all", "address"):
             _note_inexpressible(caller, "is denied to every caller", origin, notes)
             found.append({} if caller.inexpressible else _addresses(caller))
             continue
-        unsaid = [p for p in caller.principals if not _sayable(p, meshes, "is denied to every caller", origin, notes)]
+        unsaid = [
+            p
+            for p in caller.principals
+            if not _sayable(p, meshes, "is denied to every caller", origin, notes)
+        ]
         if caller.inexpressible or unsaid:
             _note_inexpressible(caller, "is denied to every caller", origin, notes)
-            notes.add("GM304", "the Deny was widened to every caller, since Istio cannot name all that it means", origin)
+            notes.add(
+                "GM304",
+                "the Deny was widened to every caller, since Istio cannot name all that it means",
+                origin,
+            )
             found.append(_addresses(caller))
             continue
         found += _sources(caller, caller.principals)
@@ -53,22 +67,31 @@ def denied(callers: Sequence[Caller], meshes: Sequence[Mesh], origin: Origin, no
 
 def _note_inexpressible(caller: Caller, then: str, origin: Origin, notes: Notes) -> None:
     if caller.inexpressible:
-        notes.add("GM301", f"a caller cannot be told by its identity and {then}: {caller.inexpressible}", origin)
+        notes.add(
+            "GM301", f"a caller cannot be told by its identity and {then}: {caller.inexpressible}", origin
+        )
 
 
 def _sayable(principal: Principal, meshes: Sequence[Mesh], then: str, origin: Origin, notes: Notes) -> bool:
     """Whether Istio has a pattern for the principal, and means by it what it says.
 
-    Istio replaces the trust domain `cluster.local` in a full principal by the mesh's own (trustdomain/bundle.go), so a caller of
-    another mesh that really is in `cluster.local` cannot be named in a mesh with a trust domain of another name.
+    Istio replaces the trust domain `cluster.local` in a full principal by the mesh's own
+    (trustdomain/bundle.go), so a caller of another mesh that really is in `cluster.local` cannot be named in
+    a mesh with a trust domain of another name.
     """
     if principal.trust_domain and principal.service_account and not principal.namespace:
-        notes.add("GM301", f"ServiceAccount {principal.service_account} of any namespace {then}: Istio has no such pattern", origin)
+        notes.add(
+            "GM301",
+            f"ServiceAccount {principal.service_account} of any namespace {then}: Istio has no such pattern",
+            origin,
+        )
         return False
     if principal.trust_domain == DEFAULT_DOMAIN and principal.namespace and principal.service_account:
         foreign = [mesh.name for mesh in meshes if DEFAULT_DOMAIN not in _trust_domains(mesh)]
         if foreign:
-            text = f"{principal.namespace}/{principal.service_account} of trust domain {DEFAULT_DOMAIN} {then}"
+            text = (
+                f"{principal.namespace}/{principal.service_account} of trust domain {DEFAULT_DOMAIN} {then}"
+            )
             notes.add("GM301", f"{text}: mesh {foreign[0]} reads that name as its own trust domain", origin)
             return False
     return True
@@ -80,10 +103,14 @@ def _trust_domains(mesh: Mesh) -> tuple[str, ...]:
     return (mesh.trust_domain or DEFAULT_DOMAIN, *(alias for alias in aliases.split(",") if alias))
 
 
-def _note_aliases(principals: Iterable[Principal], meshes: Sequence[Mesh], origin: Origin, notes: Notes) -> None:
+def _note_aliases(
+    principals: Iterable[Principal], meshes: Sequence[Mesh], origin: Origin, notes: Notes
+) -> None:
     for mesh in meshes:
         names = _trust_domains(mesh)
-        if len(names) > 1 and any(p.trust_domain in names and p.namespace and p.service_account for p in principals):
+        if len(names) > 1 and any(
+            p.trust_domain in names and p.namespace and p.service_account for p in principals
+        ):
             notes.add("GM303", f"mesh {mesh.name} takes callers of {', '.join(names)} for the same", origin)
 
 
@@ -110,7 +137,9 @@ def _is_namespace(principal: Principal) -> bool:
 
 
 def _pattern(principal: Principal) -> str:
-    """`<trust domain>/ns/<namespace>/sa/<account>` without spiffe://, with one `*` at an end for what is not given."""
+    """`<trust domain>/ns/<namespace>/sa/<account>` without spiffe://, with one `*` at an end for what is not
+    given.
+    """
     domain, namespace, account = principal.trust_domain, principal.namespace, principal.service_account
     if account:
         place = f"ns/{namespace}/sa/{account}" if namespace else f"sa/{account}"

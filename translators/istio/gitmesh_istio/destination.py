@@ -1,7 +1,8 @@
 """Connection settings and subsets of a destination -> one DestinationRule for its host.
 
-Of several DestinationRules for one host Istio takes the oldest top-level trafficPolicy only, so all policies end in this one.
-Port-level settings replace the destination's, they do not merge; a unit's settings of a port are complete for that reason.
+Of several DestinationRules for one host Istio takes the oldest top-level trafficPolicy only, so all policies
+end in this one. Port-level settings replace the destination's, they do not merge; a unit's settings of a port
+are complete for that reason.
 """
 
 from __future__ import annotations
@@ -12,21 +13,39 @@ from typing import Any
 from gitmesh.model.base import Disabled, format_duration
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import ConnectionPool, ConsistentHash, HttpPool, LoadBalancing, Locality, OutlierDetection, TcpPool, Tls
+from gitmesh.model.traffic import (
+    ConnectionPool,
+    ConsistentHash,
+    HttpPool,
+    LoadBalancing,
+    Locality,
+    OutlierDetection,
+    TcpPool,
+    Tls,
+)
 from gitmesh.model.units import Decided, DestinationUnit, SourceCondition
 from gitmesh_istio.kinds import DESTINATION_RULE
 from gitmesh_istio.names import host, sorted_unique, subset_name
 from gitmesh_istio.places import part_origins
 from gitmesh_istio.scope import Notes, Part, below, fragment
 
-_ALGORITHMS = {"RoundRobin": "ROUND_ROBIN", "LeastRequest": "LEAST_REQUEST", "Random": "RANDOM", "Passthrough": "PASSTHROUGH"}
+_ALGORITHMS = {
+    "RoundRobin": "ROUND_ROBIN",
+    "LeastRequest": "LEAST_REQUEST",
+    "Random": "RANDOM",
+    "Passthrough": "PASSTHROUGH",
+}
 _NOTHING = {"loadBalancer": {"simple": "UNSPECIFIED"}}
-"""What says of a port that it keeps the mesh's own: its entry replaces the destination's settings, and may not be empty."""
+"""What says of a port that it keeps the mesh's own: its entry replaces the destination's settings, and may
+not be empty.
+"""
 _TLS_MODES = {"Disable": "DISABLE", "Simple": "SIMPLE", "Mutual": "MUTUAL", "MeshMutual": "ISTIO_MUTUAL"}
 
 
 def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragment | None:
-    """The DestinationRule of a destination that has settings or subsets; None where nothing is left to say."""
+    """The DestinationRule of a destination that has settings or subsets; None where nothing is left to
+    say.
+    """
     service = unit.service
     spec: dict[str, Any] = {"host": host(service.namespace, service.name, notes.scope.domain)}
     origins: dict[str, Origin] = {}
@@ -37,7 +56,9 @@ def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragm
     subsets = sorted({subset_name(subset.labels): subset for subset in unit.subsets}.items())
     if subsets:
         spec["subsets"] = [{"name": name, "labels": dict(sorted(subset.labels))} for name, subset in subsets]
-        origins.update({f"subsets[{n}]": min(subset.origins) for n, (_, subset) in enumerate(subsets) if subset.origins})
+        origins.update(
+            {f"subsets[{n}]": min(subset.origins) for n, (_, subset) in enumerate(subsets) if subset.origins}
+        )
     if len(spec) == 1:
         return None
     spec |= notes.scope.exported(DESTINATION_RULE.kind)
@@ -65,7 +86,11 @@ def _traffic_policy(unit: DestinationUnit, notes: Notes) -> Part:
 def _settings(settings: Mapping[str, Decided], notes: Notes) -> Part:
     for _, decided in sorted(settings.items()):
         if decided.source != SourceCondition():
-            notes.add("GM301", "Istio's connection settings hold for every client; `sources` cannot be expressed", decided.origin)
+            notes.add(
+                "GM301",
+                "Istio's connection settings hold for every client; `sources` cannot be expressed",
+                decided.origin,
+            )
     given = {name: decided for name, decided in settings.items() if not isinstance(decided.value, Disabled)}
     value: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
@@ -116,13 +141,19 @@ def _tcp_pool(tcp: TcpPool) -> dict[str, Any]:
     spec = _present({"maxConnections": tcp.max_connections, "connectTimeout": _duration(tcp.connect_timeout)})
     if tcp.keepalive is not None:
         alive = tcp.keepalive
-        spec["tcpKeepalive"] = _present({"time": _duration(alive.time), "interval": _duration(alive.interval), "probes": alive.probes})
+        spec["tcpKeepalive"] = _present(
+            {"time": _duration(alive.time), "interval": _duration(alive.interval), "probes": alive.probes}
+        )
     return spec
 
 
 def _http_pool(http: HttpPool, origin: Origin, notes: Notes) -> dict[str, Any]:
     if http.max_retries == 0:
-        notes.add("GM301", "Istio reads maxRetries: 0 as no limit; use retries.attempts: 0 to switch retries off", origin)
+        notes.add(
+            "GM301",
+            "Istio reads maxRetries: 0 as no limit; use retries.attempts: 0 to switch retries off",
+            origin,
+        )
     given = {
         "http1MaxPendingRequests": http.max_pending_requests,
         "http2MaxRequests": http.max_requests,
@@ -147,10 +178,16 @@ def _balancer(balancing: LoadBalancing, has_outlier: bool, origin: Origin, notes
 
 
 def _hash(by: ConsistentHash, origin: Origin, notes: Notes) -> dict[str, Any]:
-    spec = _present({"httpHeaderName": by.header, "httpQueryParameterName": by.query_param, "useSourceIp": by.source_ip})
+    spec = _present(
+        {"httpHeaderName": by.header, "httpQueryParameterName": by.query_param, "useSourceIp": by.source_ip}
+    )
     if by.cookie is not None:
-        spec["httpCookie"] = _present({"name": by.cookie.name, "path": by.cookie.path, "ttl": _duration(by.cookie.ttl)})
-    if by.ring_size is not None and notes.served("TrafficPolicy.loadBalancing.consistentHash.ringSize", origin):
+        spec["httpCookie"] = _present(
+            {"name": by.cookie.name, "path": by.cookie.path, "ttl": _duration(by.cookie.ttl)}
+        )
+    if by.ring_size is not None and notes.served(
+        "TrafficPolicy.loadBalancing.consistentHash.ringSize", origin
+    ):
         spec["ringHash"] = {"minimumRingSize": by.ring_size}
     return spec
 
@@ -158,15 +195,25 @@ def _hash(by: ConsistentHash, origin: Origin, notes: Notes) -> dict[str, Any]:
 def _locality(locality: Locality, has_outlier: bool, origin: Origin, notes: Notes) -> dict[str, Any]:
     if locality.distribute is not None:
         shares = sorted(locality.distribute, key=lambda share: share.from_)
-        return {"distribute": [{"from": share.from_, "to": dict(sorted(share.to.items()))} for share in shares]}
+        return {
+            "distribute": [{"from": share.from_, "to": dict(sorted(share.to.items()))} for share in shares]
+        }
     if not has_outlier:
-        notes.add("GM303", "failover has no effect until outlierDetection tells Istio which pods are unhealthy", origin)
+        notes.add(
+            "GM303",
+            "failover has no effect until outlierDetection tells Istio which pods are unhealthy",
+            origin,
+        )
     if locality.failover_priority is not None:
         return {"failoverPriority": list(locality.failover_priority)}
     regions = sorted(locality.failover or (), key=lambda region: (region.from_, region.to))
     for region in regions:
         if region.from_ == region.to or set("/*") & set(region.from_ + region.to):
-            notes.add("GM301", "Istio fails over from one region to another: no zones, no *, and not to itself", origin)
+            notes.add(
+                "GM301",
+                "Istio fails over from one region to another: no zones, no *, and not to itself",
+                origin,
+            )
     return {"failover": [{"from": region.from_, "to": region.to} for region in regions]}
 
 

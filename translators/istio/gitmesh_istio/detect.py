@@ -1,6 +1,7 @@
 """Which Istio control planes a cluster has, and which pods carry their sidecars.
 
-Several revisions may live in one cluster; each is a mesh. The proxy may be a container or, as a native sidecar, an init container.
+Several revisions may live in one cluster; each is a mesh. The proxy may be a container or, as a native
+sidecar, an init container.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ PROXY = "istio-proxy"
 _REDIRECTORS = ("istio-init", "istio-validation")
 """The init container that redirects to the proxy, or that checks what Istio's CNI plugin has redirected."""
 _GATEWAYS = frozenset({"ingressgateway", "egressgateway", "eastwestgateway"})
-_OTHER_CONFIGMAPS = re.compile(r"istio-(ca-root-cert|ca-crl|sidecar-injector|leader|namespace-controller|gateway|cni|grafana|reader)")
+_OTHER_CONFIGMAPS = re.compile(
+    r"istio-(ca-root-cert|ca-crl|sidecar-injector|leader|namespace-controller|gateway|cni|grafana|reader)"
+)
 _TAG = re.compile(r"(\d+\.\d+(?:\.\d+)?(?:-(?!distroless|debug)[0-9A-Za-z.-]+?)?)(?:-distroless|-debug)?\Z")
 _LAST_PORT, _DIGITS = 65535, 5
 _REVISION = "istio.io/rev"
@@ -55,7 +58,9 @@ def detect(objects: ControlObjects) -> tuple[Mesh, ...]:
     """One mesh for each istiod revision, sorted by name."""
     ztunnel = any(_is_ztunnel(daemonset) for daemonset in objects.daemonsets)
     found: dict[str, Mesh] = {}
-    for deployment in sorted(objects.deployments, key=lambda body: (_meta(body).get("namespace", ""), _meta(body).get("name", ""))):
+    for deployment in sorted(
+        objects.deployments, key=lambda body: (_meta(body).get("namespace", ""), _meta(body).get("name", ""))
+    ):
         container = _discovery(deployment)
         if container is not None:
             mesh = _mesh(deployment, container, objects, ztunnel)
@@ -95,7 +100,9 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
     name = mesh_name(revision)
     config, unread = _mesh_config(objects, (namespace, name))
     version = _version(str(container.get("image", "")), labels)
-    environment = {str(e.get("name")): str(e.get("value")) for e in container.get("env") or () if isinstance(e, Mapping)}
+    environment = {
+        str(e.get("name")): str(e.get("value")) for e in container.get("env") or () if isinstance(e, Mapping)
+    }
     settings = {**_settings(config, container), **analysis(environment), **validation(objects.validators)}
     if is_scoped(version, environment):
         settings |= ignored_namespaces(config.get("discoverySelectors"), objects.namespaces)
@@ -130,7 +137,11 @@ def _settings(config: Mapping[str, Any], container: Mapping[str, Any]) -> dict[s
     aliases = config.get("trustDomainAliases")
     names = sorted(str(alias) for alias in aliases) if isinstance(aliases, list) else []
     settings = {"clusterDomain": domains[0] if domains else DEFAULT_DOMAIN}
-    hidden = {key: ",".join(map(str, value)) for key in EXPORTS.values() if isinstance(value := config.get(key), list) and value}
+    hidden = {
+        key: ",".join(map(str, value))
+        for key in EXPORTS.values()
+        if isinstance(value := config.get(key), list) and value
+    }
     return {**settings, **hidden, **({"trustDomainAliases": ",".join(names)} if names else {})}
 
 
@@ -138,7 +149,9 @@ def _domains(container: Mapping[str, Any]) -> list[str]:
     """The DNS suffix of Services, as the command line gives it."""
     arguments = [str(argument) for argument in container.get("args") or ()]
     domains = [after for flag, after in itertools.pairwise(arguments) if flag == "--domain"]
-    return domains + [argument.partition("=")[2] for argument in arguments if argument.startswith("--domain=")]
+    return domains + [
+        argument.partition("=")[2] for argument in arguments if argument.startswith("--domain=")
+    ]
 
 
 def _text(config: Mapping[str, Any], key: str) -> str:
@@ -165,20 +178,27 @@ def _version(image: str, labels: Mapping[str, str]) -> str:
 
 def injects(injectors: Sequence[Body], mesh: Mesh) -> bool:
     """Whether the injector of the mesh's revision, or a tag that points to it, is registered."""
-    return any(_mapping(_meta(one).get("labels")).get(_REVISION) == (mesh.revision or DEFAULT_REVISION) for one in injectors) or any(
-        str(_meta(one).get("name", "")) == f"istio-sidecar-injector{mesh.name.removeprefix('istio')}" for one in injectors
+    return any(
+        _mapping(_meta(one).get("labels")).get(_REVISION) == (mesh.revision or DEFAULT_REVISION)
+        for one in injectors
+    ) or any(
+        str(_meta(one).get("name", "")) == f"istio-sidecar-injector{mesh.name.removeprefix('istio')}"
+        for one in injectors
     )
 
 
 def member(pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
-    """The mesh whose proxy the pod carries; None for a pod without one, and for one that the mesh ignores with its namespace.
+    """The mesh whose proxy the pod carries; None for a pod without one, and for one that the mesh ignores
+    with its namespace.
 
     A gateway stays one there too: a mesh-wide default closes it, wherever it stands.
     """
     native = any(name == PROXY for name, _ in pod.init_containers)
     if not native and not any(name == PROXY for name, _ in pod.containers):
         return None
-    mesh = _mesh_of(_revisions(pod, namespace_labels), [mesh for mesh in meshes if mesh.translator == TRANSLATOR])
+    mesh = _mesh_of(
+        _revisions(pod, namespace_labels), [mesh for mesh in meshes if mesh.translator == TRANSLATOR]
+    )
     gateway = _is_gateway(pod)
     if mesh is None or (ignores(mesh, pod.namespace) and not gateway):
         return None
@@ -186,19 +206,23 @@ def member(pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[M
 
 
 def _unguarded(pod: PodFact) -> tuple[PortRange, ...]:
-    """The ports that the pod's redirection leaves out; what is excluded counts only where all are included."""
+    """The ports that the pod's redirection leaves out; what is excluded counts only where all are
+    included.
+    """
     mode, included, excluded = _redirection(pod)
     if mode.upper() == "NONE" or _excluded_interfaces(pod):
         return (PortRange(first=1, last=_LAST_PORT),)
     if included != "*":
         bounds = (0, *_port_list(included), _LAST_PORT + 1)
-        return tuple(PortRange(first=one + 1, last=two - 1) for one, two in itertools.pairwise(bounds) if two - one > 1)
+        return tuple(
+            PortRange(first=one + 1, last=two - 1) for one, two in itertools.pairwise(bounds) if two - one > 1
+        )
     return tuple(PortRange(first=port, last=port) for port in _port_list(excluded))
 
 
 def _excluded_interfaces(pod: PodFact) -> str:
-    """The network interfaces that the redirection leaves out, with all that comes in by them; which one a client comes by, facts do
-    not tell."""
+    """The network interfaces that the redirection leaves out, with all that comes in by them; which one a
+    client comes by, facts do not tell."""
     flags = dict(itertools.pairwise(_told(pod)))
     return flags.get("-c", pod.annotations.get("traffic.sidecar.istio.io/excludeInterfaces", "")).strip()
 
@@ -209,8 +233,10 @@ def _told(pod: PodFact) -> Sequence[str]:
 
 
 def _redirection(pod: PodFact) -> tuple[str, str, str]:
-    """Mode, included and excluded inbound ports: as the injector told the init container, which knows the mesh's defaults too
-    (injection-template.yaml, `istio-iptables`), else as annotations ask (istio.io, 'Resource Annotations')."""
+    """Mode, included and excluded inbound ports: as the injector told the init container, which knows the
+    mesh's defaults too (injection-template.yaml, `istio-iptables`), else as annotations ask (istio.io,
+    'Resource Annotations').
+    """
     flags = dict(itertools.pairwise(_told(pod)))
     prefix, asked = "traffic.sidecar.istio.io", pod.annotations
     mode = flags.get("-m", asked.get("sidecar.istio.io/interceptionMode", ""))
@@ -220,12 +246,18 @@ def _redirection(pod: PodFact) -> tuple[str, str, str]:
 
 def _port_list(text: str) -> list[int]:
     """The ports of a list, sorted; the injector lets nothing else into it."""
-    numbers = {int(word) for part in text.split(",") if (word := part.strip()).isascii() and word.isdigit() and len(word) <= _DIGITS}
+    numbers = {
+        int(word)
+        for part in text.split(",")
+        if (word := part.strip()).isascii() and word.isdigit() and len(word) <= _DIGITS
+    }
     return sorted(number for number in numbers if 1 <= number <= _LAST_PORT)
 
 
 def _revisions(pod: PodFact, namespace_labels: Mapping[str, str]) -> Iterable[str]:
-    """Revisions that the pod may be of, the surest first: what the injector wrote, then what was asked of it (which may be a tag)."""
+    """Revisions that the pod may be of, the surest first: what the injector wrote, then what was asked of it
+    (which may be a tag).
+    """
     try:
         status = json.loads(pod.annotations.get("sidecar.istio.io/status", "{}"))
     except ValueError:

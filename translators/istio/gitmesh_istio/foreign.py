@@ -1,4 +1,6 @@
-"""Somebody else's objects that stand in the way of ours, and where objects stand in the order of deletions."""
+"""Somebody else's objects that stand in the way of ours, and where objects stand in the order of
+deletions.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from gitmesh_istio.reading import is_enforced_allow, mode_of, selector_of, spec_
 _HOSTED = (VIRTUAL_SERVICE.kind, DESTINATION_RULE.kind)
 
 
-def foreign(lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> tuple[Claim, ...]:
+def foreign(
+    lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]
+) -> tuple[Claim, ...]:
     """What the foreign live objects do to our desired ones: claim a host of ours, or admit more."""
     index = _Ours(ours, meshes)
     found = [claim for live in lives for claim in index.claims(live)]
@@ -62,41 +66,63 @@ class _Ours:
         return self._peer(live, spec) if live.key.kind == PEER_AUTHENTICATION.kind else ()
 
     def _peer(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
-        """Of two for a whole mesh Istio takes the older, in the root namespace none with a selector; elsewhere the narrower one wins."""
+        """Of two for a whole mesh Istio takes the older, in the root namespace none with a selector;
+        elsewhere the narrower one wins.
+        """
         if live.key.namespace not in self.roots:
             text = f"{live.key} may admit plaintext where mTLS is Strict"
             strict = [key for key, mode in self.peers.items() if mode == "STRICT"]
-            yield from (Claim(by=live.key, on=key, code="GM403", text=text) for key in strict if _admits_plaintext(spec))
+            yield from (
+                Claim(by=live.key, on=key, code="GM403", text=text)
+                for key in strict
+                if _admits_plaintext(spec)
+            )
         elif not selector_of(spec):
             text = f"{live.key} sets mTLS for the whole mesh too; Istio takes the older one"
-            yield from (Claim(by=live.key, on=key, code="GM401", text=text) for key in self.peers if key.namespace == live.key.namespace)
+            yield from (
+                Claim(by=live.key, on=key, code="GM401", text=text)
+                for key in self.peers
+                if key.namespace == live.key.namespace
+            )
 
     def _hosted(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
-        """Sidecars take one VirtualService for each host, and of DestinationRules the oldest trafficPolicy."""
+        """Sidecars take one VirtualService for each host, and of DestinationRules the oldest
+        trafficPolicy.
+        """
         gateways = spec.get("gateways")
         if live.key.kind == VIRTUAL_SERVICE.kind and gateways and "mesh" not in gateways:
             return
         for given in _hosts(spec):
             pattern = full_host(given, live.key.namespace, self.domain)
             for key in self._meant(live.key.kind, pattern):
-                yield Claim(by=live.key, on=key, code="GM401", text=f"{live.key} claims the host {given} of {key}")
+                yield Claim(
+                    by=live.key, on=key, code="GM401", text=f"{live.key} claims the host {given} of {key}"
+                )
 
     def _meant(self, kind: str, pattern: str) -> Iterable[ObjectKey]:
         if not pattern.startswith("*"):
             return (self.hosts[kind, pattern],) if (kind, pattern) in self.hosts else ()
         if kind == DESTINATION_RULE.kind:
             return ()  # the more specific host wins: ours
-        return (key for (other, host), key in self.hosts.items() if other == kind and host_matches(pattern, host))
+        return (
+            key for (other, host), key in self.hosts.items() if other == kind and host_matches(pattern, host)
+        )
 
     def _widening(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
         """Every ALLOW adds to the others; one without rules admits nothing, one on trial is not enforced."""
         if not spec.get("rules") or not is_enforced_allow(live):
             return
-        for key in self._guards(live.key.namespace, selector_of(spec)) or self._defaults(live.key.namespace, selector_of(spec)):
-            yield Claim(by=live.key, on=key, code="GM403", text=f"{live.key} may admit callers that {key} does not")
+        for key in self._guards(live.key.namespace, selector_of(spec)) or self._defaults(
+            live.key.namespace, selector_of(spec)
+        ):
+            yield Claim(
+                by=live.key, on=key, code="GM403", text=f"{live.key} may admit callers that {key} does not"
+            )
 
     def _guards(self, namespace: str, wanted: Mapping[str, str]) -> list[ObjectKey]:
-        """Our Allows whose pods an object with this selector may select; one in the root namespace selects everywhere."""
+        """Our Allows whose pods an object with this selector may select; one in the root namespace selects
+        everywhere.
+        """
         places = list(self.guards.values()) if namespace in self.roots else [self.guards.get(namespace, [])]
         return [
             key
@@ -106,10 +132,14 @@ class _Ours:
         ]
 
     def _defaults(self, namespace: str, wanted: Mapping[str, str]) -> list[ObjectKey]:
-        """The default denies that it may undo: all, unless it selects a gateway, which a default never covers."""
+        """The default denies that it may undo: all, unless it selects a gateway, which a default never
+        covers.
+        """
         everywhere = namespace in self.roots
         opened = (selector for place, selector in self.gateways if everywhere or place == namespace)
-        return [] if wanted and any(wanted.items() <= selector.items() for selector in opened) else self.defaults
+        return (
+            [] if wanted and any(wanted.items() <= selector.items() for selector in opened) else self.defaults
+        )
 
 
 def _hosts(spec: Mapping[str, Any]) -> list[str]:
@@ -126,7 +156,9 @@ def phase(live: Live) -> Phase:
     """Where a live object of ours stands in the order of deletions."""
     kind = live.key.kind
     if kind != AUTHORIZATION_POLICY.kind:
-        return {VIRTUAL_SERVICE.kind: Phase.ROUTE, DESTINATION_RULE.kind: Phase.DESTINATION}.get(kind, Phase.TRUST)
+        return {VIRTUAL_SERVICE.kind: Phase.ROUTE, DESTINATION_RULE.kind: Phase.DESTINATION}.get(
+            kind, Phase.TRUST
+        )
     if live.key.name == DEFAULT_DENY:
         return Phase.DEFAULT_DENY
     if live.key.name.endswith(GATEWAY_SUFFIX):

@@ -1,7 +1,8 @@
 """Header changes -> Istio's header operations.
 
-Istio hands values to Envoy, which reads % as the start of a variable: ours are literal, so % is doubled. The Host header is
-special: setting it on a request rewrites the authority, every other change of it is refused by istiod.
+Istio hands values to Envoy, which reads % as the start of a variable: ours are literal, so % is doubled. The
+Host header is special: setting it on a request rewrites the authority, every other change of it is refused by
+istiod.
 """
 
 from __future__ import annotations
@@ -15,14 +16,20 @@ from gitmesh_istio.scope import Notes
 
 
 def header_operations(headers: Headers, new_host: str, origin: Origin, notes: Notes) -> dict[str, Any]:
-    """`headers` of a route or of one of its destinations; `new_host` is what rewrite makes of the authority."""
+    """`headers` of a route or of one of its destinations; `new_host` is what rewrite makes of the
+    authority.
+    """
     _check_host(headers, new_host, origin, notes)
     sides = {"request": headers.request, "response": headers.response}
     return {side: _operations(ops, origin, notes) for side, ops in sides.items() if ops is not None}
 
 
 def _operations(ops: HeaderOps, origin: Origin, notes: Notes) -> dict[str, Any]:
-    spec: dict[str, Any] = {name: _literal(values, origin, notes) for name, values in (("set", ops.set), ("add", ops.add)) if values}
+    spec: dict[str, Any] = {
+        name: _literal(values, origin, notes)
+        for name, values in (("set", ops.set), ("add", ops.add))
+        if values
+    }
     if ops.remove:
         spec["remove"] = sorted(set(ops.remove))
     return spec
@@ -38,8 +45,16 @@ def _literal(values: Mapping[str, str], origin: Origin, notes: Notes) -> dict[st
 def _check_host(headers: Headers, new_host: str, origin: Origin, notes: Notes) -> None:
     request, response = headers.request or HeaderOps(), headers.response or HeaderOps()
     changed = [ops for ops in (request.set, request.add) if ops and "host" in ops]
-    refused = "host" in (request.remove or ()) or any("host" in (ops or ()) for ops in (response.set, response.add, response.remove))
+    refused = "host" in (request.remove or ()) or any(
+        "host" in (ops or ()) for ops in (response.set, response.add, response.remove)
+    )
     if refused:
-        notes.add("GM301", "Istio can set the Host header on requests, but not remove it, nor change it on responses", origin)
+        notes.add(
+            "GM301",
+            "Istio can set the Host header on requests, but not remove it, nor change it on responses",
+            origin,
+        )
     if len(changed) + bool(new_host) > 1:
-        notes.add("GM301", "Istio takes one new Host only: from rewrite.hostname, or from one header change", origin)
+        notes.add(
+            "GM301", "Istio takes one new Host only: from rewrite.hostname, or from one header change", origin
+        )

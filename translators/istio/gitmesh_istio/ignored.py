@@ -1,7 +1,7 @@
 """Namespaces that an istiod ignores: those that the discoverySelectors of its MeshConfig leave out.
 
-Nothing that stands in them is anything to the mesh: no Service, no pod, and no object of Istio's kinds, mesh-wide ones included
-(istio.mesh.v1alpha1.MeshConfig, discovery_selectors; pkg/kube/namespace/filter.go).
+Nothing that stands in them is anything to the mesh: no Service, no pod, and no object of Istio's kinds,
+mesh-wide ones included (istio.mesh.v1alpha1.MeshConfig, discovery_selectors; pkg/kube/namespace/filter.go).
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ from gitmesh.model.objects import mapping
 from gitmesh_istio.names import version_of
 
 IGNORED = "ignoredNamespaces"
-"""Mesh.settings: the cluster's namespaces that the mesh ignores, sorted, with commas between; absent where it ignores none."""
+"""Mesh.settings: the cluster's namespaces that the mesh ignores, sorted, with commas between; absent where it
+ignores none.
+"""
 _SINCE = (1, 22, 0)
-"""Before, objects of Istio's kinds were read everywhere, unless istiod was told otherwise (release notes of 1.22)."""
+"""Before, objects of Istio's kinds were read everywhere, unless istiod was told otherwise (release notes of
+1.22).
+"""
 _TOLD = "ENABLE_ENHANCED_RESOURCE_SCOPING"
 _NAME_LABEL = "kubernetes.io/metadata.name"
 
@@ -35,7 +39,9 @@ def _names(text: str) -> frozenset[str]:
 
 
 def is_scoped(version: str, environment: Mapping[str, str]) -> bool:
-    """Whether an istiod of that version ("" = not known) heeds discoverySelectors for objects of Istio's kinds."""
+    """Whether an istiod of that version ("" = not known) heeds discoverySelectors for objects of Istio's
+    kinds.
+    """
     return (version_of(version) or _SINCE) >= _SINCE or environment.get(_TOLD) == "true"
 
 
@@ -49,7 +55,9 @@ def ignored_namespaces(selectors: Any, namespaces: Mapping[str, Labels]) -> Mapp
         return {}
     # Every API server sets this label; a folder's namespaces may not have it.
     labelled = {name: {_NAME_LABEL: name, **labels} for name, labels in namespaces.items()}
-    ignored = [name for name, labels in sorted(labelled.items()) if not any(test(labels) for test in tests if test)]
+    ignored = [
+        name for name, labels in sorted(labelled.items()) if not any(test(labels) for test in tests if test)
+    ]
     return {IGNORED: ",".join(ignored)} if ignored else {}
 
 
@@ -62,7 +70,8 @@ def _selector(selector: Any) -> Callable[[Labels], bool] | None:
     if None in expressions:
         return None
     return lambda labels: (
-        all(labels.get(key) == value for key, value in wanted.items()) and all(holds(labels) for holds in expressions if holds)
+        all(labels.get(key) == value for key, value in wanted.items())
+        and all(holds(labels) for holds in expressions if holds)
     )
 
 

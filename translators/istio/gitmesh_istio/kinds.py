@@ -1,4 +1,6 @@
-"""The kinds that this translator writes; `v1` is served since 1.22, clusters with older CRDs get `v1beta1`."""
+"""The kinds that this translator writes; `v1` is served since 1.22, clusters with older CRDs get
+`v1beta1`.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,15 @@ PEER_AUTHENTICATION = _resource("security", "PeerAuthentication", "peerauthentic
 RESOURCES = (VIRTUAL_SERVICE, DESTINATION_RULE, AUTHORIZATION_POLICY, PEER_AUTHENTICATION)
 GROUPS = {resource.kind: resource.group for resource in RESOURCES}
 
-EXPORTS = {VIRTUAL_SERVICE.kind: "defaultVirtualServiceExportTo", DESTINATION_RULE.kind: "defaultDestinationRuleExportTo"}
-"""Kind -> the field of MeshConfig, and of Mesh.settings, that says which namespaces see an object without `exportTo`; unset is `*`."""
+EXPORTS = {
+    VIRTUAL_SERVICE.kind: "defaultVirtualServiceExportTo",
+    DESTINATION_RULE.kind: "defaultDestinationRuleExportTo",
+}
+"""Kind -> the field of MeshConfig, and of Mesh.settings, that says which namespaces see an object without
+`exportTo`; unset is `*`.
+"""
 
 SWITCHES = frozenset({"istio.io/rev", "istio.io/dry-run", "internal.istio.io/route-semantics"})
-"""Only control planes of that revision read the object; it is tried out and not enforced; its routes are a gateway's."""
+"""Only control planes of that revision read the object; it is tried out and not enforced; its routes are a
+gateway's.
+"""

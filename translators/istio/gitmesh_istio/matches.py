@@ -1,7 +1,7 @@
 """A request match of the policy API -> VirtualService matches.
 
-Istio compares prefixes by characters, ignores case in exact and prefix paths only, and lets one StringMatch stand for each header;
-so one match of ours becomes several of Istio's, all of which mean the same row.
+Istio compares prefixes by characters, ignores case in exact and prefix paths only, and lets one StringMatch
+stand for each header; so one match of ours becomes several of Istio's, all of which mean the same row.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def is_http(port: ServicePort) -> bool:
 
 
 class Choice(Struct, frozen=True, kw_only=True):
-    """One Istio match. `shape` and `path` say what its uri matches, for rewrites: the exact path, or the prefix."""
+    """One Istio match. `shape` and `path` say what its uri matches, for rewrites: the exact path, or the
+    prefix.
+    """
 
     shape: Shape
     path: str
@@ -56,7 +58,11 @@ def choices(match: RequestMatch, service: Service, origin: Origin, notes: Notes)
     if any(diagnostic.is_error for diagnostic in notes.found[before:]):
         return ()
     if len(paths) * len(headers) * len(sources) > MAX_ALTERNATIVES:
-        notes.add("GM301", f"the match needs more than {MAX_ALTERNATIVES} Istio matches; name fewer namespaces", origin)
+        notes.add(
+            "GM301",
+            f"the match needs more than {MAX_ALTERNATIVES} Istio matches; name fewer namespaces",
+            origin,
+        )
         return ()
     params = {"queryParams": query} if query else {}
     combined = itertools.product(paths, headers, sources)
@@ -70,7 +76,12 @@ def _check_port(match: RequestMatch, service: Service, origin: Origin, notes: No
     meant = [port for port in service.ports if match.port in (0, port.number)]
     if meant and not any(is_http(port) for port in meant):
         shown = ", ".join(f"{port.number} ({port.protocol or 'tcp'})" for port in meant)
-        notes.add("GM301", f"Istio ignores HTTP routes on ports that are not HTTP: {service.namespace}/{service.name} has {shown}", origin)
+        notes.add(
+            "GM301",
+            f"Istio ignores HTTP routes on ports that are not HTTP: {service.namespace}/{service.name} has"
+            f" {shown}",
+            origin,
+        )
 
 
 def _common(match: RequestMatch) -> dict[str, Any]:
@@ -96,7 +107,11 @@ def string_match(condition: TextCondition) -> dict[str, str]:
 
 def _expression(condition: TextCondition) -> str:
     wrap = {"exact": "{}", "prefix": "{}.*", "stringPrefix": "{}.*", "suffix": ".*{}"}
-    text = condition.value if condition.form == "regex" else wrap[condition.form].replace("{}", quoted(condition.value))
+    text = (
+        condition.value
+        if condition.form == "regex"
+        else wrap[condition.form].replace("{}", quoted(condition.value))
+    )
     return f"(?i:{text})" if condition.ignore_case else text
 
 
@@ -116,33 +131,48 @@ def _paths(path: TextCondition | None) -> tuple[Choice, ...]:
 def _segments(base: str, case: Mapping[str, Any]) -> tuple[Choice, ...]:
     """Whole segments: `/foo` and what begins with `/foo/`; everything for the root."""
     below = Choice(shape="segments", path=base, body={"uri": {"prefix": f"{base}/"}, **case})
-    return (Choice(shape="exact", path=base, body={"uri": {"exact": base}, **case}), below) if base else (below,)
+    return (
+        (Choice(shape="exact", path=base, body={"uri": {"exact": base}, **case}), below) if base else (below,)
+    )
 
 
 def _sources(source: SourceCondition, origin: Origin, notes: Notes) -> tuple[dict[str, Any], ...]:
     if source.service_accounts:
-        notes.add("GM301", "Istio routes cannot select clients by ServiceAccount; use labels or namespaces", origin)
+        notes.add(
+            "GM301", "Istio routes cannot select clients by ServiceAccount; use labels or namespaces", origin
+        )
     labels = {"sourceLabels": dict(source.labels)} if source.labels else {}
     if not source.namespaces:
         return (labels,)
     return tuple({**labels, "sourceNamespace": namespace} for namespace in source.namespaces)
 
 
-def _headers(conditions: Sequence[NamedCondition], origin: Origin, notes: Notes) -> tuple[dict[str, Any], ...]:
+def _headers(
+    conditions: Sequence[NamedCondition], origin: Origin, notes: Notes
+) -> tuple[dict[str, Any], ...]:
     for name in sorted({c.name for c in conditions} & IGNORED_HEADERS):
         notes.add("GM301", f"Istio ignores conditions on a header named {name!r}", origin)
     wanted = _by_name([c for c in conditions if not c.invert], "header", origin, notes)
     refused = [c for c in conditions if c.invert]
     without = _by_name(refused, "inverted header", origin, notes)
     lenient = sorted({c.name for c in refused if c.name not in wanted and _takes_empty(c.condition)})
-    return tuple(_header_case(wanted, without, lenient, absent) for absent in itertools.product((True, False), repeat=len(lenient)))
+    return tuple(
+        _header_case(wanted, without, lenient, absent)
+        for absent in itertools.product((True, False), repeat=len(lenient))
+    )
 
 
-def _header_case(wanted: Mapping[str, Any], without: Mapping[str, Any], lenient: Sequence[str], absent: Sequence[bool]) -> dict[str, Any]:
-    """Istio treats an absent header as empty in `withoutHeaders`. Where the empty value meets the condition, absence would count as
-    meeting it; so one match says `absent`, another `present but different`."""
-    missing: dict[str, dict[str, str]] = {name: {} for name, gone in zip(lenient, absent, strict=True) if gone}
-    present: dict[str, dict[str, str]] = {name: {} for name, gone in zip(lenient, absent, strict=True) if not gone}
+def _header_case(
+    wanted: Mapping[str, Any], without: Mapping[str, Any], lenient: Sequence[str], absent: Sequence[bool]
+) -> dict[str, Any]:
+    """Istio treats an absent header as empty in `withoutHeaders`. Where the empty value meets the condition,
+    absence would count as meeting it; so one match says `absent`, another `present but different`."""
+    missing: dict[str, dict[str, str]] = {
+        name: {} for name, gone in zip(lenient, absent, strict=True) if gone
+    }
+    present: dict[str, dict[str, str]] = {
+        name: {} for name, gone in zip(lenient, absent, strict=True) if not gone
+    }
     heads, no_heads = {**present, **wanted}, {**without, **missing}
     return {key: value for key, value in (("headers", heads), ("withoutHeaders", no_heads)) if value}
 
@@ -154,8 +184,12 @@ def _takes_empty(condition: TextCondition) -> bool:
     return condition.form == "exact" and condition.value == ""
 
 
-def _by_name(conditions: Iterable[NamedCondition], what: str, origin: Origin, notes: Notes) -> dict[str, dict[str, str]]:
-    """Name -> StringMatch. Istio has room for one condition a name; presence goes without saying where another stands."""
+def _by_name(
+    conditions: Iterable[NamedCondition], what: str, origin: Origin, notes: Notes
+) -> dict[str, dict[str, str]]:
+    """Name -> StringMatch. Istio has room for one condition a name; presence goes without saying where
+    another stands.
+    """
     found: dict[str, dict[str, str]] = {}
     for condition in conditions:
         match = string_match(condition.condition)
@@ -163,5 +197,9 @@ def _by_name(conditions: Iterable[NamedCondition], what: str, origin: Origin, no
         if {} in (match, other):
             found[condition.name] = {} if condition.invert else match or other
         elif match != other:
-            notes.add("GM301", f"Istio has room for one condition on the {what} {condition.name!r}, not for two", origin)
+            notes.add(
+                "GM301",
+                f"Istio has room for one condition on the {what} {condition.name!r}, not for two",
+                origin,
+            )
     return found

@@ -1,7 +1,9 @@
-"""Mesh-wide settings of a VirtualMesh -> PeerAuthentication and the default deny, in the mesh's root namespace.
+"""Mesh-wide settings of a VirtualMesh -> PeerAuthentication and the default deny, in the mesh's root
+namespace.
 
-An AuthorizationPolicy with an empty spec allows nothing, everywhere: the default deny. It would cut off gateways, which the
-default never covers; so each gets an object that allows all, written before the default deny and deleted after it.
+An AuthorizationPolicy with an empty spec allows nothing, everywhere: the default deny. It would cut off
+gateways, which the default never covers; so each gets an object that allows all, written before the default
+deny and deleted after it.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ def gateway_place(gateway: Workload) -> tuple[str, str]:
 
 
 def may_be_opened(facts: ClusterFacts, mesh: Mesh) -> Iterable[tuple[str, str]]:
-    """Where an object that opens a gateway of the mesh may be: a policy may declare any of its workloads to be one."""
+    """Where an object that opens a gateway of the mesh may be: a policy may declare any of its workloads to
+    be one.
+    """
     return (gateway_place(workload) for workload in facts.workloads if workload.mesh == mesh.name)
 
 
@@ -55,21 +59,28 @@ def mtls(unit: MeshUnit, decided: Decided, version: str, notes: Notes) -> Fragme
 
 
 class DefaultDeny(Struct, frozen=True, kw_only=True):
-    """The default deny with the objects that open gateways; `stays` are those that stay where they are live, with a finding."""
+    """The default deny with the objects that open gateways; `stays` are those that stay where they are live,
+    with a finding.
+    """
 
     fragments: tuple[Fragment, ...]
     stays: Mapping[tuple[str, str], Diagnostic]
 
 
 def default_deny(unit: MeshUnit, origin: Origin, version: str, notes: Notes) -> DefaultDeny:
-    """The default deny, and one object for each gateway. What only calls itself a gateway, or cannot be told from other pods, is not
-    opened anew; where it is open already it stays so with an error, for closing it would cut off whoever comes through it."""
+    """The default deny, and one object for each gateway. What only calls itself a gateway, or cannot be told
+    from other pods, is not opened anew; where it is open already it stays so with an error, for closing it
+    would cut off whoever comes through it.
+    """
     _note_neighbours(unit, origin, notes)
     opened = {gateway_place(gateway): _gateway(gateway, unit, origin, version) for gateway in unit.gateways}
     place = (root_of(unit.mesh), DEFAULT_DENY)
     deny = fragment(AUTHORIZATION_POLICY, place, version, Phase.DEFAULT_DENY, Part({}, {"": origin}))
     stays = {place: made for place, made in opened.items() if isinstance(made, str)}
-    stays |= {gateway_place(one): f"{_called(one)} calls itself a gateway, and nothing says that it is one" for one in unit.doubtful}
+    stays |= {
+        gateway_place(one): f"{_called(one)} calls itself a gateway, and nothing says that it is one"
+        for one in unit.doubtful
+    }
     line = _line(unit)
     _note_closed(unit, stays, origin, notes, line)
     return DefaultDeny(
@@ -83,24 +94,43 @@ def _called(gateway: Workload) -> str:
 
 
 def _gateway(gateway: Workload, unit: MeshUnit, origin: Origin, version: str) -> Fragment | str:
-    """Opens the gateway, but not its ports that an Allow governs: those have rules of their own. A text where it cannot be opened."""
+    """Opens the gateway, but not its ports that an Allow governs: those have rules of their own. A text where
+    it cannot be opened.
+    """
     labels = {key: value for key, value in sorted(gateway.labels.items()) if key not in _PASSING_LABELS}
     if not labels:
         return f"gateway {_called(gateway)} has no labels to open it by"
-    meant = [w for w in (*unit.gateways, *unit.neighbours) if w.namespace == gateway.namespace and w.may_carry(labels)]
+    meant = [
+        w
+        for w in (*unit.gateways, *unit.neighbours)
+        if w.namespace == gateway.namespace and w.may_carry(labels)
+    ]
     if others := [w for w in meant if w not in unit.gateways]:
         named = ", ".join(map(_called, others[:_MOST_NAMED]))
-        return f"gateway {_called(gateway)} has no labels of its own: what opens it would open {named} as well"
+        return (
+            f"gateway {_called(gateway)} has no labels of its own: what opens it would open {named} as well"
+        )
     guarded = sorted({port for workload in meant for port in unit.guarded.get(workload.key, ())})
-    rule: dict[str, Any] = {"to": [{"operation": {"notPorts": [str(port) for port in guarded]}}]} if guarded else {}
+    rule: dict[str, Any] = (
+        {"to": [{"operation": {"notPorts": [str(port) for port in guarded]}}]} if guarded else {}
+    )
     spec: dict[str, Any] = {"selector": {"matchLabels": labels}, "action": "ALLOW", "rules": [rule]}
-    made = fragment(AUTHORIZATION_POLICY, gateway_place(gateway), version, Phase.ALLOW, Part(spec, {"": origin}))
-    # Whoever may keep the object of a Gateway in a namespace of its own from being written must not keep the default deny away.
-    return replace(made, apart=gateway.gateway and gateway.namespace not in (unit.mesh.namespace, root_of(unit.mesh)))
+    made = fragment(
+        AUTHORIZATION_POLICY, gateway_place(gateway), version, Phase.ALLOW, Part(spec, {"": origin})
+    )
+    # Whoever may keep the object of a Gateway in a namespace of its own from being written must not keep the
+    # default deny away.
+    return replace(
+        made, apart=gateway.gateway and gateway.namespace not in (unit.mesh.namespace, root_of(unit.mesh))
+    )
 
 
-def _note_closed(unit: MeshUnit, stays: Mapping[tuple[str, str], str], origin: Origin, notes: Notes, line: str) -> None:
-    """One finding for all that a default of Deny closes, or leaves open for now, though it calls itself a gateway."""
+def _note_closed(
+    unit: MeshUnit, stays: Mapping[tuple[str, str], str], origin: Origin, notes: Notes, line: str
+) -> None:
+    """One finding for all that a default of Deny closes, or leaves open for now, though it calls itself a
+    gateway.
+    """
     if stays:
         texts = sorted(stays.values())
         more = f"; and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
@@ -111,17 +141,30 @@ def _note_closed(unit: MeshUnit, stays: Mapping[tuple[str, str], str], origin: O
 def _stays(text: str, line: str, origin: Origin, notes: Notes) -> Diagnostic:
     said = f"{text}; what opens it stays until `gateways` of the VirtualMesh decides about it"
     place = {"cluster": notes.scope.facts.cluster, "mesh": notes.scope.label, "hint": line}
-    return finding("GM315", said, at=origin.at, policy=origin.policy, field=origin.field, severity=Severity.ERROR, **place)
+    return finding(
+        "GM315",
+        said,
+        at=origin.at,
+        policy=origin.policy,
+        field=origin.field,
+        severity=Severity.ERROR,
+        **place,
+    )
 
 
 def _line(unit: MeshUnit) -> str:
-    """The line that declares the doubtful ones beside the gateways of all clusters, as the field replaces its default; "" where none
-    is doubtful, or where they are too many for a line."""
-    places = sorted({*unit.vouched, *((gateway.namespace, gateway.service_account) for gateway in unit.doubtful)})
+    """The line that declares the doubtful ones beside the gateways of all clusters, as the field replaces its
+    default; "" where none is doubtful, or where they are too many for a line."""
+    places = sorted(
+        {*unit.vouched, *((gateway.namespace, gateway.service_account) for gateway in unit.doubtful)}
+    )
     if not unit.doubtful or len(places) > _MOST_NAMED:
         return ""
     line = f"gateways: [{', '.join(_item(*place) for place in places)}]"
-    return f"Declare it in the VirtualMesh, with the gateways that are open now, as what is not in the list is none: {line}"
+    return (
+        "Declare it in the VirtualMesh, with the gateways that are open now, as what is not in the list is"
+        f" none: {line}"
+    )
 
 
 def _item(namespace: str, account: str) -> str:
@@ -133,6 +176,12 @@ def _note_neighbours(unit: MeshUnit, origin: Origin, notes: Notes) -> None:
     if unit.alone:
         return
     root = root_of(unit.mesh)
-    others = sorted(mesh.name for mesh in notes.scope.meshes if mesh.name != unit.mesh.name and root_of(mesh) == root)
+    others = sorted(
+        mesh.name for mesh in notes.scope.meshes if mesh.name != unit.mesh.name and root_of(mesh) == root
+    )
     if others:
-        notes.add("GM303", f"objects in namespace {root} act on mesh {', '.join(others)} too, which shares it", origin)
+        notes.add(
+            "GM303",
+            f"objects in namespace {root} act on mesh {', '.join(others)} too, which shares it",
+            origin,
+        )

@@ -21,16 +21,23 @@ Labels = tuple[tuple[str, str], ...]
 
 def cluster_domain(meshes: Sequence[Mesh]) -> str:
     """The DNS suffix of Services, as istiod was told it."""
-    return next((mesh.settings["clusterDomain"] for mesh in meshes if mesh.settings.get("clusterDomain")), DEFAULT_DOMAIN)
+    return next(
+        (mesh.settings["clusterDomain"] for mesh in meshes if mesh.settings.get("clusterDomain")),
+        DEFAULT_DOMAIN,
+    )
 
 
 def host(namespace: str, name: str, domain: str) -> str:
-    """A Service's full name; short names would be resolved in the namespace of the object that carries them."""
+    """A Service's full name; short names would be resolved in the namespace of the object that carries
+    them.
+    """
     return f"{name}.{namespace}.svc.{domain}"
 
 
 def full_host(text: str, namespace: str, domain: str) -> str:
-    """What a host in somebody's object means, read in that object's namespace: a lower-case full name or wildcard."""
+    """What a host in somebody's object means, read in that object's namespace: a lower-case full name or
+    wildcard.
+    """
     given = text.lower()
     if given.startswith("*") or given.endswith(f".svc.{domain}"):
         return given
@@ -50,7 +57,8 @@ def host_matches(pattern: str, name: str) -> bool:
 def access_name(service: str, role: str) -> str:
     """The AuthorizationPolicy of a Service, `role` allow or deny.
 
-    One Service name would give the mesh-wide default deny its name; a dot, which no Service has, keeps them apart.
+    One Service name would give the mesh-wide default deny its name; a dot, which no Service has, keeps them
+    apart.
     """
     return f"{service}.service-{role}" if service == MESH_WIDE else f"{service}-{role}"
 
@@ -69,8 +77,9 @@ def quoted(text: str) -> str:
 def subset_name(labels: Labels) -> str:
     """`version-v1` for {version: v1}: sorted `k-v` joined by `-`.
 
-    A client's route and the destination's subset are made apart from each other, so the name is a function of the labels
-    alone, and injective: where the plain form is not a DNS label, is too long, or can be read in two ways, a hash follows.
+    A client's route and the destination's subset are made apart from each other, so the name is a function of
+    the labels alone, and injective: where the plain form is not a DNS label, is too long, or can be read in
+    two ways, a hash follows.
     """
     parts = [part for pair in sorted(labels) for part in pair]
     plain = "-".join(parts)
@@ -82,12 +91,14 @@ def subset_name(labels: Labels) -> str:
 
 
 def _is_plain(parts: list[str]) -> bool:
-    """Whether the joined parts can be read in one way only: no part has a dash, or the only value has an odd number of them
-    (labels without dashes always give an even number of words)."""
+    """Whether the joined parts can be read in one way only: no part has a dash, or the only value has an odd
+    number of them (labels without dashes always give an even number of words)."""
     if not all(parts) or any(_FORBIDDEN.search(part) for part in parts):
         return False
     dashes = [part.count("-") for part in parts]
-    return not any(dashes) or (len(parts) == 2 and dashes[0] == 0 and dashes[1] % 2 == 1 and not parts[1].endswith("-"))
+    return not any(dashes) or (
+        len(parts) == 2 and dashes[0] == 0 and dashes[1] % 2 == 1 and not parts[1].endswith("-")
+    )
 
 
 def sorted_unique(values: Iterable[str]) -> list[str]:

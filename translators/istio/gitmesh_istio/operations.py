@@ -1,7 +1,7 @@
 """Operations of the policy API -> `to` and `when` of an AuthorizationPolicy rule.
 
-Every rule carries ports, workload ports: a rule without them would act on ports of other Services that share the pods.
-What cannot be said closes: an Allow loses that alternative, a Deny loses that restriction.
+Every rule carries ports, workload ports: a rule without them would act on ports of other Services that share
+the pods. What cannot be said closes: an Allow loses that alternative, a Deny loses that restriction.
 """
 
 from __future__ import annotations
@@ -26,20 +26,31 @@ class Asked(Struct, frozen=True, kw_only=True):
     when: tuple[dict[str, Any], ...] = ()
 
 
-def allowed(operation: Operation, unit: DestinationUnit, access: Access, origin: Origin, notes: Notes) -> Asked | None:
+def allowed(
+    operation: Operation, unit: DestinationUnit, access: Access, origin: Origin, notes: Notes
+) -> Asked | None:
     """At most the requests of the operation; None = no request can be said."""
     named = operation.ports or operation.targets or operation.unresolved_ports
     meant = operation.targets if named else access.targets
     ports = sorted(open_ports(meant, access, origin, notes))
     if operation.unresolved_ports:
-        notes.add("GM304", f"port {', '.join(operation.unresolved_ports)} is not known at the workloads and is not opened", origin)
+        notes.add(
+            "GM304",
+            f"port {', '.join(operation.unresolved_ports)} is not known at the workloads and is not opened",
+            origin,
+        )
     paths = _paths(operation.paths, "is not admitted", origin, notes)
     headers = [c for c in operation.headers if _sayable(c, "nothing is admitted by this rule", origin, notes)]
     if not ports or (operation.paths and not paths) or len(headers) < len(operation.headers):
         return None
     hosts = [form for text in operation.hosts for form in _host_forms(text, unit.service.ports)]
     if any(_is_open_suffix(text) for text in operation.hosts):
-        notes.add("GM304", "Istio cannot match a *suffix host with any port after it: only the Service's own ports are admitted", origin)
+        notes.add(
+            "GM304",
+            "Istio cannot match a *suffix host with any port after it: only the Service's own ports are"
+            " admitted",
+            origin,
+        )
     _note_tcp(operation, ports, unit, "admits nothing there", origin, notes)
     return Asked(operation=_operation(ports, paths, operation.methods, hosts), when=_when(headers))
 
@@ -49,11 +60,17 @@ def open_ports(ports: Iterable[int], access: Access, origin: Origin, notes: Note
     mixed = set(ports) & set(access.mixed)
     if mixed:
         shown = ", ".join(str(port) for port in sorted(mixed))
-        notes.add("GM304", f"port {shown} is behind this destination on some of its workloads only, and is opened on none", origin)
+        notes.add(
+            "GM304",
+            f"port {shown} is behind this destination on some of its workloads only, and is opened on none",
+            origin,
+        )
     return set(ports) - mixed
 
 
-def denied(operation: Operation, unit: DestinationUnit, access: Access, origin: Origin, notes: Notes) -> Asked:
+def denied(
+    operation: Operation, unit: DestinationUnit, access: Access, origin: Origin, notes: Notes
+) -> Asked:
     """At least the requests of the operation."""
     ports = _denied_ports(operation, access, origin, notes)
     paths = _paths(operation.paths, "is denied with every other path", origin, notes)
@@ -61,9 +78,13 @@ def denied(operation: Operation, unit: DestinationUnit, access: Access, origin: 
         paths = ()
     hosts = [form for text in operation.hosts for form in _host_forms(text, ())]
     if any(_is_open_suffix(text) for text in operation.hosts):
-        notes.add("GM304", "Istio cannot match a *suffix host with any port after it: every host is denied", origin)
+        notes.add(
+            "GM304", "Istio cannot match a *suffix host with any port after it: every host is denied", origin
+        )
         hosts = []
-    headers = [c for c in operation.headers if _sayable(c, "the Deny holds without that condition", origin, notes)]
+    headers = [
+        c for c in operation.headers if _sayable(c, "the Deny holds without that condition", origin, notes)
+    ]
     _note_tcp(operation, ports or access.targets, unit, "denies everything there", origin, notes)
     return Asked(operation=_operation(ports, paths, operation.methods, hosts), when=_when(headers))
 
@@ -74,22 +95,39 @@ def _denied_ports(operation: Operation, access: Access, origin: Origin, notes: N
         return operation.targets
     if access.unresolved_targets or not access.targets:
         unknown = ", ".join(access.unresolved_targets) or "all of them"
-        notes.add("GM304", f"ports of the workloads are not known ({unknown}): the Deny acts on every port of the pods", origin)
+        notes.add(
+            "GM304",
+            f"ports of the workloads are not known ({unknown}): the Deny acts on every port of the pods",
+            origin,
+        )
         return ()
     if operation.unresolved_ports:
         unknown = ", ".join(operation.unresolved_ports)
-        notes.add("GM304", f"port {unknown} is not known at the workloads: the Deny acts on every port of the Service", origin)
+        notes.add(
+            "GM304",
+            f"port {unknown} is not known at the workloads: the Deny acts on every port of the Service",
+            origin,
+        )
     return access.targets
 
 
-def _operation(ports: Sequence[int], paths: Sequence[str], methods: Sequence[str], hosts: Sequence[str]) -> dict[str, list[str]]:
+def _operation(
+    ports: Sequence[int], paths: Sequence[str], methods: Sequence[str], hosts: Sequence[str]
+) -> dict[str, list[str]]:
     numbers = [str(port) for port in sorted(set(ports))]
-    given = {"ports": numbers, "paths": sorted_unique(paths), "methods": sorted_unique(methods), "hosts": sorted_unique(hosts)}
+    given = {
+        "ports": numbers,
+        "paths": sorted_unique(paths),
+        "methods": sorted_unique(methods),
+        "hosts": sorted_unique(hosts),
+    }
     return {field: values for field, values in given.items() if values}
 
 
 def _paths(paths: Sequence[str], then: str, origin: Origin, notes: Notes) -> tuple[str, ...]:
-    """Those that Istio reads as we do; braces would make a template of the path, and istiod refuses other uses of them."""
+    """Those that Istio reads as we do; braces would make a template of the path, and istiod refuses other
+    uses of them.
+    """
     templates = [path for path in paths if "{" in path or "}" in path]
     for path in templates:
         notes.add("GM301", f"Istio reads braces in a path as a template: {path} {then}", origin)
@@ -97,7 +135,9 @@ def _paths(paths: Sequence[str], then: str, origin: Origin, notes: Notes) -> tup
 
 
 def _host_forms(text: str, ports: Sequence[ServicePort]) -> tuple[str, ...]:
-    """The host, and the host with a port after it: a Host header may carry one, and Istio compares the whole header."""
+    """The host, and the host with a port after it: a Host header may carry one, and Istio compares the whole
+    header.
+    """
     if _has_port(text) or text.endswith("*"):
         return (text,)
     if text.startswith("*"):
@@ -116,14 +156,19 @@ def _is_open_suffix(text: str) -> bool:
 def _sayable(condition: NamedCondition, then: str, origin: Origin, notes: Notes) -> bool:
     """istiod refuses empty values."""
     if condition.condition.form != "present" and not condition.condition.value:
-        notes.add("GM301", f"Istio cannot compare header {condition.name!r} with the empty text: {then}", origin)
+        notes.add(
+            "GM301", f"Istio cannot compare header {condition.name!r} with the empty text: {then}", origin
+        )
         return False
     return True
 
 
 def _when(headers: Sequence[NamedCondition]) -> tuple[dict[str, Any], ...]:
     """Conditions of one rule, all of which must hold; an absent header has none of the values."""
-    conditions = ({"key": f"request.headers[{c.name}]", "notValues" if c.invert else "values": [_pattern(c)]} for c in headers)
+    conditions = (
+        {"key": f"request.headers[{c.name}]", "notValues" if c.invert else "values": [_pattern(c)]}
+        for c in headers
+    )
     return tuple(sorted(conditions, key=repr))
 
 
@@ -132,18 +177,28 @@ def _pattern(header: NamedCondition) -> str:
     return wrap[header.condition.form].replace("{}", header.condition.value)
 
 
-def _note_tcp(operation: Operation, ports: Sequence[int], unit: DestinationUnit, then: str, origin: Origin, notes: Notes) -> None:
-    """On a port that is not HTTP Istio drops an Allow with HTTP fields, and drops the HTTP fields of a Deny (authz/model)."""
+def _note_tcp(
+    operation: Operation, ports: Sequence[int], unit: DestinationUnit, then: str, origin: Origin, notes: Notes
+) -> None:
+    """On a port that is not HTTP Istio drops an Allow with HTTP fields, and drops the HTTP fields of a Deny
+    (authz/model).
+    """
     if not (operation.paths or operation.methods or operation.hosts or operation.headers):
         return
     spoken = {target: is_http(port) for port in unit.service.ports for target in _targets(port, unit)}
     raw = sorted(port for port in set(ports) if not spoken.get(port, True))
     if raw:
         shown = ", ".join(str(port) for port in raw)
-        notes.add("GM304", f"workload port {shown} is not HTTP, so a rule with paths, methods, hosts or headers {then}", origin)
+        notes.add(
+            "GM304",
+            f"workload port {shown} is not HTTP, so a rule with paths, methods, hosts or headers {then}",
+            origin,
+        )
 
 
 def _targets(port: ServicePort, unit: DestinationUnit) -> tuple[int, ...]:
     if isinstance(port.target, str):
-        return tuple(sorted({number for workload in unit.workloads for number in workload.numbers(port.target)}))
+        return tuple(
+            sorted({number for workload in unit.workloads for number in workload.numbers(port.target)})
+        )
     return (port.target or port.number,)

@@ -1,8 +1,9 @@
 """Path rewrites and redirects, for each Istio match of a row.
 
-Istio replaces exactly what it matched: the whole path of an exact match, the characters of a prefix. Whole segments are matched
-by an exact path and by a prefix that ends in `/`, so the two need replacements of their own: with /foo -> /bar the exact path
-becomes /bar and the prefix /foo/ becomes /bar/, and no slash is doubled or lost.
+Istio replaces exactly what it matched: the whole path of an exact match, the characters of a prefix. Whole
+segments are matched by an exact path and by a prefix that ends in `/`, so the two need replacements of their
+own: with /foo -> /bar the exact path becomes /bar and the prefix /foo/ becomes /bar/, and no slash is doubled
+or lost.
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ def redirect_path(path: PathRewrite, choice: Choice, origin: Origin, notes: Note
     new = _replaced(path, choice, origin, notes)
     if choice.shape == "exact" or not new:
         return _uri(new)
-    return {"prefixRewrite": new} if notes.served("TrafficPolicy.redirect.path.replacePrefixMatch", origin) else {}
+    return (
+        {"prefixRewrite": new}
+        if notes.served("TrafficPolicy.redirect.path.replacePrefixMatch", origin)
+        else {}
+    )
 
 
 def _uri(new: str) -> dict[str, Any]:

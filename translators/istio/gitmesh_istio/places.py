@@ -1,4 +1,6 @@
-"""Where the parts of a compound field stand in Istio's objects, so that a changed value leads to its own line of the policy."""
+"""Where the parts of a compound field stand in Istio's objects, so that a changed value leads to its own line
+of the policy.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ _SPELT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "maxAge": ("corsPolicy.maxAge",),
         "allowCredentials": ("corsPolicy.allowCredentials",),
     },
-    "rewrite": {"hostname": ("rewrite.authority",), **dict.fromkeys(_NEW_PATH, ("rewrite.uri", "rewrite.uriRegexRewrite"))},
+    "rewrite": {
+        "hostname": ("rewrite.authority",),
+        **dict.fromkeys(_NEW_PATH, ("rewrite.uri", "rewrite.uriRegexRewrite")),
+    },
     "redirect": {
         "scheme": ("redirect.scheme",),
         "hostname": ("redirect.authority",),
@@ -81,7 +86,9 @@ _SPELT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "subjectAltNames": ("tls.subjectAltNames",),
     },
 }
-"""Field of a TrafficPolicy -> part of it -> the fields of a route, or of a DestinationRule's traffic policy, that say it."""
+"""Field of a TrafficPolicy -> part of it -> the fields of a route, or of a DestinationRule's traffic policy,
+that say it.
+"""
 
 
 def part_origins(name: str, decided: Decided) -> dict[str, Origin]:

@@ -1,4 +1,6 @@
-"""What live objects say, read so that nothing malformed stands in the way: folders, and schemas that leave a spec out, hold anything."""
+"""What live objects say, read so that nothing malformed stands in the way: folders, and schemas that leave a
+spec out, hold anything.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,17 @@ def mode_of(mtls: object) -> str:
 
 
 def is_enforced_allow(live: Live) -> bool:
-    """Whether an AuthorizationPolicy is an ALLOW that sidecars enforce: not one on trial, nor one for a waypoint."""
+    """Whether an AuthorizationPolicy is an ALLOW that sidecars enforce: not one on trial, nor one for a
+    waypoint.
+    """
     spec = spec_of(decode(live.body))
     on_trial = live.annotations.get("istio.io/dry-run") == "true"
-    return spec.get("action", "ALLOW") == "ALLOW" and not on_trial and not spec.get("targetRefs") and not spec.get("targetRef")
+    return (
+        spec.get("action", "ALLOW") == "ALLOW"
+        and not on_trial
+        and not spec.get("targetRefs")
+        and not spec.get("targetRef")
+    )
 
 
 def rules_of(body: Body | None) -> list[Mapping[str, Any]]:
@@ -44,13 +53,17 @@ def rules_of(body: Body | None) -> list[Mapping[str, Any]]:
 
 
 def host_of(rule: Body) -> str:
-    """The full name that a DestinationRule is about. Our own hosts are full names, so they tell the cluster's domain."""
+    """The full name that a DestinationRule is about. Our own hosts are full names, so they tell the cluster's
+    domain.
+    """
     return _full(text(spec_of(rule).get("host")), namespace_of(rule))
 
 
 def subsets_of(rule: Body | None) -> dict[str, Mapping[str, Any]]:
     """Name -> subset of a DestinationRule."""
-    return {name: subset for subset in listed(spec_of(rule).get("subsets")) if (name := text(subset.get("name")))}
+    return {
+        name: subset for subset in listed(spec_of(rule).get("subsets")) if (name := text(subset.get("name")))
+    }
 
 
 def named_subsets(service: Body) -> dict[str, set[str]]:

@@ -1,10 +1,12 @@
 """Routes of a destination -> one VirtualService for its host.
 
-Sidecars use one VirtualService for each host and drop the rest, so all policies end in this one. Its rows are ours in their order;
-the last ones send what no row matched to the destination itself, so that nothing turns into 404.
+Sidecars use one VirtualService for each host and drop the rest, so all policies end in this one. Its rows are
+ours in their order; the last ones send what no row matched to the destination itself, so that nothing turns
+into 404.
 
-Where a destination names no port Istio keeps the requested one. Its analysis calls that an error for a Service with several ports
-(IST0112), so what leads to one is written once for each port that can be requested.
+Where a destination names no port Istio keeps the requested one. Its analysis calls that an error for a
+Service with several ports (IST0112), so what leads to one is written once for each port that can be
+requested.
 """
 
 from __future__ import annotations
@@ -38,14 +40,23 @@ def virtual_service(unit: DestinationUnit, version: str, notes: Notes) -> Fragme
     service = unit.service
     rows = _coalesced(_reachable(row for route in unit.routes for row in _rows(route, unit, notes)))
     http = [*(_http(row) for row in rows), *_rest(rows, unit, notes)]
-    spec: dict[str, Any] = {"hosts": [host(service.namespace, service.name, notes.scope.domain)], "http": http}
+    spec: dict[str, Any] = {
+        "hosts": [host(service.namespace, service.name, notes.scope.domain)],
+        "http": http,
+    }
     spec |= notes.scope.exported(VIRTUAL_SERVICE.kind)
     first = _origin(unit.routes[0])
     origins: dict[str, Origin] = {"": first}
     for number, row in enumerate(rows):
         origins.update(below(f"http[{number}]", row.action.origins))
-        origins.update({f"http[{number}].match[{index}]": origin for index, (_, origin) in enumerate(row.matches)})
-    taking_part = {origin.policy for route in unit.routes for origin in (*route.origins, *(d.origin for d in route.fields.values()))}
+        origins.update(
+            {f"http[{number}].match[{index}]": origin for index, (_, origin) in enumerate(row.matches)}
+        )
+    taking_part = {
+        origin.policy
+        for route in unit.routes
+        for origin in (*route.origins, *(d.origin for d in route.fields.values()))
+    }
     place = (service.namespace, service.name)
     return fragment(VIRTUAL_SERVICE, place, version, Phase.ROUTE, Part(spec, origins), taking_part)
 
@@ -56,12 +67,16 @@ def _origin(route: Route) -> Origin:
 
 
 def _rows(route: Route, unit: DestinationUnit, notes: Notes) -> Iterable[_Row]:
-    """The rows that one route becomes: one for each different action, since rewrites depend on what was matched."""
+    """The rows that one route becomes: one for each different action, since rewrites depend on what was
+    matched.
+    """
     origin = _origin(route)
     ports = (route.match.port,) if route.match.port else _ports_to_tell(_targets(route, unit), unit)
     for choice, port in itertools.product(choices(route.match, unit.service, origin, notes), ports):
         body = {**choice.body, "port": port} if port else dict(choice.body)
-        yield _Row(matches=((body, origin),), action=action(route, choice, Forward(unit.service, port), notes))
+        yield _Row(
+            matches=((body, origin),), action=action(route, choice, Forward(unit.service, port), notes)
+        )
 
 
 def _targets(route: Route, unit: DestinationUnit) -> tuple[Target, ...]:
@@ -88,7 +103,9 @@ def _rest(rows: Iterable[_Row], unit: DestinationUnit, notes: Notes) -> Iterable
 
 
 def _reachable(rows: Iterable[_Row]) -> Iterable[_Row]:
-    """Without rows for requests that an earlier row has taken: a row for one port may stand before one for every port."""
+    """Without rows for requests that an earlier row has taken: a row for one port may stand before one for
+    every port.
+    """
     taken: set[bytes] = set()
     for row in rows:
         body = canonical(row.matches[0][0])
@@ -102,7 +119,9 @@ def _coalesced(rows: Iterable[_Row]) -> Sequence[_Row]:
     merged: list[_Row] = []
     for row in rows:
         if merged and merged[-1].action.value == row.action.value:
-            matches = merged[-1].matches + tuple(m for m in row.matches if m[0] not in [body for body, _ in merged[-1].matches])
+            matches = merged[-1].matches + tuple(
+                m for m in row.matches if m[0] not in [body for body, _ in merged[-1].matches]
+            )
             merged[-1] = _Row(matches=matches, action=merged[-1].action)
         else:
             merged.append(row)
@@ -110,6 +129,8 @@ def _coalesced(rows: Iterable[_Row]) -> Sequence[_Row]:
 
 
 def _http(row: _Row) -> dict[str, Any]:
-    """A row that matches every request is written without matches; so is one whose alternatives include everything."""
+    """A row that matches every request is written without matches; so is one whose alternatives include
+    everything.
+    """
     bodies = [body for body, _ in row.matches]
     return dict(row.action.value) if {} in bodies else {"match": bodies, **row.action.value}

@@ -21,7 +21,9 @@ from gitmesh_istio.names import cluster_domain, version_of
 
 
 class Scope(Struct, frozen=True, dict=True):
-    """One unit in one cluster. `meshes` are the cluster's Istio meshes; `label` is how findings name the mesh."""
+    """One unit in one cluster. `meshes` are the cluster's Istio meshes; `label` is how findings name the
+    mesh.
+    """
 
     facts: ClusterFacts
     meshes: tuple[Mesh, ...]
@@ -34,12 +36,16 @@ class Scope(Struct, frozen=True, dict=True):
         return cluster_domain(self.meshes)
 
     def exported(self, kind: str) -> dict[str, list[str]]:
-        """`exportTo`, where a MeshConfig would show objects of the kind to some namespaces alone: policies act on all clients."""
+        """`exportTo`, where a MeshConfig would show objects of the kind to some namespaces alone: policies
+        act on all clients.
+        """
         defaults = (mesh.settings.get(EXPORTS[kind], "*") for mesh in self.meshes)
         return {"exportTo": ["*"]} if any("*" not in default.split(",") for default in defaults) else {}
 
     def refused(self, feature: str) -> str:
-        """Why the cluster cannot take the feature; "" if it can. An unknown version or schema is no reason."""
+        """Why the cluster cannot take the feature; "" if it can. An unknown version or schema is no
+        reason.
+        """
         support = self.supports[feature]
         for mesh in self.meshes:
             version, since = version_of(mesh.version), version_of(support.since)
@@ -53,7 +59,9 @@ class Scope(Struct, frozen=True, dict=True):
 
 
 class Part(Struct, frozen=True):
-    """A piece of a spec, and where its fields come from: dotted path below the piece ("" = the piece) -> origin."""
+    """A piece of a spec, and where its fields come from: dotted path below the piece ("" = the piece) ->
+    origin.
+    """
 
     value: Any
     origins: Mapping[str, Origin]
@@ -75,10 +83,21 @@ class Notes:
         self.scope = scope
         self.found: list[Diagnostic] = []
 
-    def add(self, code: str, message: str, origin: Origin, severity: Severity | None = None, hint: str = "") -> None:
+    def add(
+        self, code: str, message: str, origin: Origin, severity: Severity | None = None, hint: str = ""
+    ) -> None:
         """Note a finding at the policy's line, once; severity and hint default to the code's."""
         place = {"cluster": self.scope.facts.cluster, "mesh": self.scope.label}
-        noted = finding(code, message, at=origin.at, policy=origin.policy, field=origin.field, severity=severity, hint=hint, **place)
+        noted = finding(
+            code,
+            message,
+            at=origin.at,
+            policy=origin.policy,
+            field=origin.field,
+            severity=severity,
+            hint=hint,
+            **place,
+        )
         if noted not in self.found:
             self.found.append(noted)
 
@@ -123,11 +142,15 @@ def note_ignored(made: Fragment, meshes: Sequence[Mesh], notes: Notes, severity:
     origin = made.fields.get("spec") or min(made.fields.values(), default=None)
     if origin is not None and all(ignores(mesh, made.key.namespace) for mesh in meshes):
         names = ", ".join(mesh.name for mesh in meshes)
-        text = f"namespace {made.key.namespace}, where its {made.key.kind} belongs, is ignored by mesh {names}"
+        text = (
+            f"namespace {made.key.namespace}, where its {made.key.kind} belongs, is ignored by mesh {names}"
+        )
         notes.add("GM312", text, origin, severity)
 
 
-def _walk(value: Any, path: str, place: str, nearest: Origin, origins: Mapping[str, Origin]) -> Iterable[tuple[str, Origin]]:
+def _walk(
+    value: Any, path: str, place: str, nearest: Origin, origins: Mapping[str, Origin]
+) -> Iterable[tuple[str, Origin]]:
     """Schema path (lists elided) of a field and of all below it, each with the nearest origin."""
     origin = origins.get(place, nearest)
     yield path, origin
@@ -139,12 +162,24 @@ def _walk(value: Any, path: str, place: str, nearest: Origin, origins: Mapping[s
             yield from _walk(item, path, f"{place}[{number}]", origin, origins)
 
 
-def fragment(resource: ApiKind, place: tuple[str, str], version: str, phase: Phase, spec: Part, policies: Iterable[str] = ()) -> Fragment:
+def fragment(
+    resource: ApiKind,
+    place: tuple[str, str],
+    version: str,
+    phase: Phase,
+    spec: Part,
+    policies: Iterable[str] = (),
+) -> Fragment:
     """One object at (namespace, name); its policies are those that its fields come from, and `policies`."""
     key = ObjectKey(group=resource.group, kind=resource.kind, namespace=place[0], name=place[1])
     # The same few paths stand in the fields of very many objects.
     fields = {sys.intern(path): origin for path, origin in below("spec", spec.origins).items()}
     named = {origin.policy for origin in fields.values()} | set(policies)
     return Fragment(
-        key=key, version=version, phase=phase, spec=spec.value, fields=dict(sorted(fields.items())), policies=tuple(sorted(named))
+        key=key,
+        version=version,
+        phase=phase,
+        spec=spec.value,
+        fields=dict(sorted(fields.items())),
+        policies=tuple(sorted(named)),
     )

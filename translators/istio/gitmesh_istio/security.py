@@ -1,19 +1,22 @@
 """Access decisions -> AuthorizationPolicies `<service>-allow` and `<service>-deny`.
 
-What Istio does: DENY before ALLOW; a request that some ALLOW object selects the pod for, and none admits, is denied - on **every**
-port of the pod. So one ALLOW object flips the whole pod to default deny, and these rules make up for it:
+What Istio does: DENY before ALLOW; a request that some ALLOW object selects the pod for, and none admits, is
+denied - on **every** port of the pod. So one ALLOW object flips the whole pod to default deny, and these
+rules make up for it:
 
 1. Every rule of a grant carries the workload ports of its destination.
-2. Where the default is not Deny, one more rule admits everything on ports that no Allow guards (`notPorts`), so that other ports
-   keep their default. If some guarded port is not known, the rule is left out: the pod is closed there (Narrowed).
-   Where the default is Deny there is no such rule.
+2. Where the default is not Deny, one more rule admits everything on ports that no Allow guards (`notPorts`),
+  so that other ports
+   keep their default. If some guarded port is not known, the rule is left out: the pod is closed there
+   (Narrowed). Where the default is Deny there is no such rule.
 3. What the default of Deny exempts is admitted on ports that no Allow guards.
-4. A governed destination of which no grant can be said still gets its object: absence would be open. Without rules it denies all;
+4. A governed destination of which no grant can be said still gets its object: absence would be open. Without
+  rules it denies all;
    with rule 2 it denies the guarded ports.
 5. An Allow never says more than the policy, a Deny never less; `callers` and `operations` see to it.
 
-An identity-based Deny also denies callers without identity. Under strict mTLS there are none, and it says so all the same:
-the mode is another object, which may come later, go earlier, or be somebody else's.
+An identity-based Deny also denies callers without identity. Under strict mTLS there are none, and it says so
+all the same: the mode is another object, which may come later, go earlier, or be somebody else's.
 """
 
 from __future__ import annotations
@@ -63,7 +66,11 @@ def _allow(unit: DestinationUnit, access: Access, version: str, notes: Notes) ->
     if not access.governed and not rules:
         return None
     if len(rules) > MAX_RULES:
-        notes.add("GM304", f"an AuthorizationPolicy takes {MAX_RULES} rules: the last {len(rules) - MAX_RULES} are left out", rules[-1][1])
+        notes.add(
+            "GM304",
+            f"an AuthorizationPolicy takes {MAX_RULES} rules: the last {len(rules) - MAX_RULES} are left out",
+            rules[-1][1],
+        )
         rules = _in_order(rules)[:MAX_RULES]
     given = [grant.origin for grant in access.allows] or [origin for _, origin in rules]
     return _object(unit, "allow", rules, given, version)
@@ -73,34 +80,54 @@ def _deny(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> 
     rules: list[Rule] = []
     for grant in access.denies:
         sources = callers.denied(grant.callers, _meshes(unit, notes), grant.origin, notes)
-        asked = [operations.denied(o, unit, access, grant.origin, notes) for o in grant.operations or (Operation(),)]
+        asked = [
+            operations.denied(o, unit, access, grant.origin, notes)
+            for o in grant.operations or (Operation(),)
+        ]
         rules += [(_rule(sources, one), grant.origin) for one in asked if sources]
     if not rules:
         return None
     if len(rules) > MAX_RULES:
-        notes.add("GM304", f"an AuthorizationPolicy takes {MAX_RULES} rules: everything is denied instead", rules[-1][1])
+        notes.add(
+            "GM304",
+            f"an AuthorizationPolicy takes {MAX_RULES} rules: everything is denied instead",
+            rules[-1][1],
+        )
         rules = [({}, rules[0][1])]
     return _object(unit, "deny", rules, [grant.origin for grant in access.denies], version)
 
 
 def _grant_rules(grant: Grant, unit: DestinationUnit, access: Access, notes: Notes) -> list[Rule]:
-    """One rule an operation: Istio drops a whole rule of an ALLOW for one operation that does not fit the port."""
+    """One rule an operation: Istio drops a whole rule of an ALLOW for one operation that does not fit the
+    port.
+    """
     sources = callers.allowed(grant.callers, _meshes(unit, notes), grant.origin, notes)
-    asked = [operations.allowed(o, unit, access, grant.origin, notes) for o in grant.operations or (Operation(),)]
+    asked = [
+        operations.allowed(o, unit, access, grant.origin, notes) for o in grant.operations or (Operation(),)
+    ]
     if not access.targets:
         notes.add("GM304", "no port of the workloads is known, so nothing is admitted", grant.origin)
     return [(_rule(sources, one), grant.origin) for one in asked if one is not None and sources]
 
 
 def _exempt_rules(exempt: Exemption, unit: DestinationUnit, access: Access, notes: Notes) -> list[Rule]:
-    ports = sorted(operations.open_ports(exempt.targets or access.targets, access, exempt.origin, notes) - set(access.guarded))
-    sources = callers.allowed(exempt.callers, _meshes(unit, notes), exempt.origin, notes) if exempt.callers else callers.ANYBODY
+    ports = sorted(
+        operations.open_ports(exempt.targets or access.targets, access, exempt.origin, notes)
+        - set(access.guarded)
+    )
+    sources = (
+        callers.allowed(exempt.callers, _meshes(unit, notes), exempt.origin, notes)
+        if exempt.callers
+        else callers.ANYBODY
+    )
     if not exempt.targets and access.unresolved_targets:
         unknown = ", ".join(access.unresolved_targets)
         notes.add("GM304", f"port {unknown} is not known at the workloads and is not exempt", exempt.origin)
     if not ports or not sources:
         return []
-    return [(_rule(sources, operations.Asked(operation={"ports": [str(port) for port in ports]})), exempt.origin)]
+    return [
+        (_rule(sources, operations.Asked(operation={"ports": [str(port) for port in ports]})), exempt.origin)
+    ]
 
 
 def _rest_rules(access: Access, notes: Notes) -> list[Rule]:
@@ -110,7 +137,11 @@ def _rest_rules(access: Access, notes: Notes) -> list[Rule]:
         return []
     if access.unresolved_targets:
         unknown = ", ".join(access.unresolved_targets)
-        notes.add("GM304", f"port {unknown} is not known at the workloads, so all further ports of the pods are closed", origin)
+        notes.add(
+            "GM304",
+            f"port {unknown} is not known at the workloads, so all further ports of the pods are closed",
+            origin,
+        )
         return []
     guarded = [str(port) for port in sorted(set(access.guarded))]
     return [({"to": [{"operation": {"notPorts": guarded}}]} if guarded else {}, origin)]
@@ -130,14 +161,22 @@ def _rule(sources: Sequence[callers.Source], asked: operations.Asked) -> dict[st
 
 def _in_order(rules: Sequence[Rule]) -> list[Rule]:
     """Rules are a set, so they are written in an order of their own, once each."""
-    unique = {canonical(rule): (rule, origin) for rule, origin in sorted(rules, key=lambda pair: pair[1], reverse=True)}
+    unique = {
+        canonical(rule): (rule, origin)
+        for rule, origin in sorted(rules, key=lambda pair: pair[1], reverse=True)
+    }
     return [unique[key] for key in sorted(unique)]
 
 
-def _object(unit: DestinationUnit, role: str, rules: Sequence[Rule], given: Sequence[Origin], version: str) -> Fragment:
+def _object(
+    unit: DestinationUnit, role: str, rules: Sequence[Rule], given: Sequence[Origin], version: str
+) -> Fragment:
     """An ALLOW without rules admits nothing (authorization_policy.proto)."""
     ordered = _in_order(rules)
-    spec: dict[str, Any] = {"selector": {"matchLabels": dict(sorted(unit.service.selector.items()))}, "action": role.upper()}
+    spec: dict[str, Any] = {
+        "selector": {"matchLabels": dict(sorted(unit.service.selector.items()))},
+        "action": role.upper(),
+    }
     if ordered:
         spec["rules"] = [rule for rule, _ in ordered]
     origins = {f"rules[{number}]": origin for number, (_, origin) in enumerate(ordered)}
@@ -145,4 +184,6 @@ def _object(unit: DestinationUnit, role: str, rules: Sequence[Rule], given: Sequ
         origins[""] = min(given)
     place = (unit.service.namespace, access_name(unit.service.name, role))
     phase = Phase.ALLOW if role == "allow" else Phase.DENY
-    return fragment(AUTHORIZATION_POLICY, place, version, phase, Part(spec, origins), [origin.policy for origin in given])
+    return fragment(
+        AUTHORIZATION_POLICY, place, version, phase, Part(spec, origins), [origin.policy for origin in given]
+    )

@@ -27,12 +27,21 @@ def steps(changed: Changed, known: KnownOf) -> dict[ObjectKey, tuple[Step, ...]]
     used = _used_subsets(known) if any(key.kind == DESTINATION_RULE.kind for key in changed) else {}
     ready = _ready_subsets(known) if any(key.kind == VIRTUAL_SERVICE.kind for key in changed) else {}
     modes = _modes(changed, known)
-    answers = ((key, _steps(key, before, after, changed, used, ready, modes)) for key, (before, after) in sorted(changed.items()))
+    answers = (
+        (key, _steps(key, before, after, changed, used, ready, modes))
+        for key, (before, after) in sorted(changed.items())
+    )
     return {key: found for key, found in answers if found}
 
 
 def _steps(
-    key: ObjectKey, before: Body | None, after: Body | None, changed: Changed, used: Subsets, ready: Subsets, modes: Modes
+    key: ObjectKey,
+    before: Body | None,
+    after: Body | None,
+    changed: Changed,
+    used: Subsets,
+    ready: Subsets,
+    modes: Modes,
 ) -> tuple[Step, ...]:
     if key.kind == PEER_AUTHENTICATION.kind and after is not None:
         return _mode_steps(key, after, changed, modes)
@@ -50,25 +59,45 @@ def _steps(
 
 
 def _deny_both(key: ObjectKey, before: Body, after: Body, changed: Changed) -> tuple[Step, ...]:
-    """Where Deny and Allow of one workload both change: Deny := old and new, then Allow := new, then Deny := new.
+    """Where Deny and Allow of one workload both change: Deny := old and new, then Allow := new, then Deny :=
+    new.
 
-    Other Services may share its pods, the mesh-wide default may change too, and deletions come last: unless it is its own
-    Allow alone that is written, Deny := new waits a tick.
+    Other Services may share its pods, the mesh-wide default may change too, and deletions come last: unless
+    it is its own Allow alone that is written, Deny := new waits a tick.
     """
-    allow = ObjectKey(group=key.group, kind=key.kind, namespace=key.namespace, name=key.name.removesuffix(_DENY) + _ALLOW)
-    others = [other for other, pair in sorted(changed.items()) if other != key and _tightens(other, *pair, key.namespace)]
+    allow = ObjectKey(
+        group=key.group, kind=key.kind, namespace=key.namespace, name=key.name.removesuffix(_DENY) + _ALLOW
+    )
+    others = [
+        other
+        for other, pair in sorted(changed.items())
+        if other != key and _tightens(other, *pair, key.namespace)
+    ]
     both = {canonical(rule): rule for rule in (*rules_of(before), *rules_of(after))}
     if not others or len(both) == len({canonical(rule) for rule in rules_of(after)}):
         return ()
     spec = {**after["spec"], "rules": [both[rule] for rule in sorted(both)]}
-    first = Step(phase=Phase.DENY, spec=spec, note="denies the old and the new requests until what is allowed has changed")
+    first = Step(
+        phase=Phase.DENY,
+        spec=spec,
+        note="denies the old and the new requests until what is allowed has changed",
+    )
     if others != [allow] or changed[allow][1] is None:
         return (first,)
-    return (first, Step(phase=Phase.ROUTE, spec=after["spec"], note="the Allow has changed; only the new requests are denied"))
+    return (
+        first,
+        Step(
+            phase=Phase.ROUTE,
+            spec=after["spec"],
+            note="the Allow has changed; only the new requests are denied",
+        ),
+    )
 
 
 def _tightens(key: ObjectKey, before: Body | None, after: Body | None, namespace: str) -> bool:
-    """Whether what a Deny gives up may be denied by this change instead. A Deny that only loses rules, or goes, denies nothing new."""
+    """Whether what a Deny gives up may be denied by this change instead. A Deny that only loses rules, or
+    goes, denies nothing new.
+    """
     if key.kind != AUTHORIZATION_POLICY.kind or (key.namespace != namespace and key.name != DEFAULT_DENY):
         return False
     if not key.name.endswith(_DENY) or key.name == DEFAULT_DENY:
@@ -78,19 +107,32 @@ def _tightens(key: ObjectKey, before: Body | None, after: Body | None, namespace
 
 
 def _mode_steps(key: ObjectKey, after: Body, changed: Changed, modes: Modes) -> tuple[Step, ...]:
-    """PERMISSIVE is the widest mode: it shows identities, which DISABLE does not, and admits plaintext, which STRICT does not.
+    """PERMISSIVE is the widest mode: it shows identities, which DISABLE does not, and admits plaintext, which
+    STRICT does not.
 
-    So it is left before access changes, and entered a tick after it has, deletions included. Between DISABLE and STRICT both
-    must be taken for as long as a client or a server may still work by the mode before, as they learn of a mode at different
-    times; on the way to STRICT it is access that waits.
+    So it is left before access changes, and entered a tick after it has, deletions included. Between DISABLE
+    and STRICT both must be taken for as long as a client or a server may still work by the mode before, as
+    they learn of a mode at different times; on the way to STRICT it is access that waits.
     """
     old, new = _mode(changed[key][0]), _mode(after)
     between = _OPPOSITE.get(new) in modes[key]
     widens = old != _WIDEST and (between or new == _WIDEST) and not _passes_permissive(changed, modes)
     if widens and any(key.kind == AUTHORIZATION_POLICY.kind for key in changed):
-        return (Step(phase=Phase.TRUST, spec=None, note=f"{_WIDEST} admits more, so it waits until access has changed"),)
+        return (
+            Step(
+                phase=Phase.TRUST,
+                spec=None,
+                note=f"{_WIDEST} admits more, so it waits until access has changed",
+            ),
+        )
     if between and old == _WIDEST:
-        return (Step(phase=Phase.TRUST, spec=None, note=f"{_WIDEST} stays until the proxies have left {_OPPOSITE[new]}"),)
+        return (
+            Step(
+                phase=Phase.TRUST,
+                spec=None,
+                note=f"{_WIDEST} stays until the proxies have left {_OPPOSITE[new]}",
+            ),
+        )
     if between:
         note = f"from {old} to {new} through {_WIDEST}, a step a tick"
         return (Step(phase=Phase.TRUST, spec={**after["spec"], "mtls": {"mode": _WIDEST}}, note=note),)
@@ -98,13 +140,19 @@ def _mode_steps(key: ObjectKey, after: Body, changed: Changed, modes: Modes) -> 
 
 
 def _passes_permissive(changed: Changed, modes: Modes) -> bool:
-    """Whether mTLS is on its way from none to strict, so that plaintext is still admitted, and is not meant to be."""
+    """Whether mTLS is on its way from none to strict, so that plaintext is still admitted, and is not meant
+    to be.
+    """
     return any(_mode(changed[key][1]) == "STRICT" and "DISABLE" in known for key, known in modes.items())
 
 
 def _modes(changed: Changed, known: KnownOf) -> Modes:
     """What proxies may work by until they have learnt of a mode that is written."""
-    keys = [key for key, (_, after) in changed.items() if key.kind == PEER_AUTHENTICATION.kind and after is not None]
+    keys = [
+        key
+        for key, (_, after) in changed.items()
+        if key.kind == PEER_AUTHENTICATION.kind and after is not None
+    ]
     found = {key: {_mode(changed[key][0])} for key in keys}
     for versions in known(PEER_AUTHENTICATION.group, PEER_AUTHENTICATION.kind) if keys else ():
         place = next((namespace_of(body), body["metadata"]["name"]) for body in versions if body)
@@ -119,7 +167,9 @@ def _mode(body: Body | None) -> str:
 
 
 def _keep_used_subsets(before: Body, after: Body | None, used: Subsets) -> tuple[Step, ...]:
-    """A subset that a live route still names must stay, else its requests fail with 503; it goes a tick after the route left it."""
+    """A subset that a live route still names must stay, else its requests fail with 503; it goes a tick after
+    the route left it.
+    """
     old = subsets_of(before)
     wanted = subsets_of(after)
     kept = sorted((used.get(host_of(before), frozenset()) & old.keys()) - wanted.keys())
@@ -134,18 +184,29 @@ def _keep_used_subsets(before: Body, after: Body | None, used: Subsets) -> tuple
 
 
 def _after_new_subsets(after: Body, ready: Subsets) -> tuple[Step, ...]:
-    """A route that names a subset before a proxy has made it ready answers 503 there: the subset comes first, and gets time."""
+    """A route that names a subset before a proxy has made it ready answers 503 there: the subset comes first,
+    and gets time.
+    """
     named = named_subsets(after)
-    new = sorted({subset for host, subsets in named.items() for subset in subsets - ready.get(host, frozenset())})
+    new = sorted(
+        {subset for host, subsets in named.items() for subset in subsets - ready.get(host, frozenset())}
+    )
     if not new:
         return ()
     return (
-        Step(phase=Phase.ROUTE, spec=after["spec"], note=f"comes when proxies have had the time for subset {', '.join(new)}", settled=True),
+        Step(
+            phase=Phase.ROUTE,
+            spec=after["spec"],
+            note=f"comes when proxies have had the time for subset {', '.join(new)}",
+            settled=True,
+        ),
     )
 
 
 def _ready_subsets(known: KnownOf) -> Subsets:
-    """Host -> subsets that every version of its rule has by which a proxy may work; none where one of them is that there is no rule."""
+    """Host -> subsets that every version of its rule has by which a proxy may work; none where one of them is
+    that there is no rule.
+    """
     found: dict[str, frozenset[str]] = {}
     for versions in known(DESTINATION_RULE.group, DESTINATION_RULE.kind):
         host = next(host_of(rule) for rule in versions if rule)
@@ -157,7 +218,9 @@ def _ready_subsets(known: KnownOf) -> Subsets:
 def _used_subsets(known: KnownOf) -> Subsets:
     """Host -> subsets that routes send requests or copies to, by whichever version a proxy may work."""
     found: dict[str, frozenset[str]] = {}
-    for service in (body for versions in known(VIRTUAL_SERVICE.group, VIRTUAL_SERVICE.kind) for body in versions if body):
+    for service in (
+        body for versions in known(VIRTUAL_SERVICE.group, VIRTUAL_SERVICE.kind) for body in versions if body
+    ):
         for host, subsets in named_subsets(service).items():
             found[host] = found.get(host, frozenset()) | subsets
     return found

@@ -1,6 +1,8 @@
-"""What Istio's sidecars can do with each field of the policy API: the docs' matrix, and the gates by version and CRD field.
+"""What Istio's sidecars can do with each field of the policy API: the docs' matrix, and the gates by version
+and CRD field.
 
-`since` is the first Istio whose API has the field, from the tags of istio/api; fields older than 1.20 carry none.
+`since` is the first Istio whose API has the field, from the tags of istio/api; fields older than 1.20 carry
+none.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ _SERVER = "server"
 
 SUPPORTS: Mapping[str, Support] = {
     "TrafficPolicy.sources.labels": _full(f"{_HTTP}.match.sourceLabels", note="not for connection fields"),
-    "TrafficPolicy.sources.namespaces": _full(f"{_HTTP}.match.sourceNamespace", note="not for connection fields"),
+    "TrafficPolicy.sources.namespaces": _full(
+        f"{_HTTP}.match.sourceNamespace", note="not for connection fields"
+    ),
     "TrafficPolicy.sources.serviceAccounts": _none("routes select clients by labels and namespace only"),
     "TrafficPolicy.matches.path.exact": _full(f"{_HTTP}.match.uri"),
     "TrafficPolicy.matches.path.prefix": _full(f"{_HTTP}.match.uri", note="as an exact and a prefix match"),
@@ -38,10 +42,13 @@ SUPPORTS: Mapping[str, Support] = {
     "TrafficPolicy.matches.path.regex": _full(f"{_HTTP}.match.uri"),
     "TrafficPolicy.matches.path.ignoreCase": _full(f"{_HTTP}.match.ignoreUriCase"),
     "TrafficPolicy.matches.headers": _partial(
-        "not the names uri, scheme, method and authority, and one condition for each header", f"{_HTTP}.match.headers"
+        "not the names uri, scheme, method and authority, and one condition for each header",
+        f"{_HTTP}.match.headers",
     ),
     "TrafficPolicy.matches.headers.invert": _full(f"{_HTTP}.match.withoutHeaders"),
-    "TrafficPolicy.matches.queryParams": _partial("one condition for each parameter", f"{_HTTP}.match.queryParams"),
+    "TrafficPolicy.matches.queryParams": _partial(
+        "one condition for each parameter", f"{_HTTP}.match.queryParams"
+    ),
     "TrafficPolicy.matches.method": _full(f"{_HTTP}.match.method"),
     "TrafficPolicy.matches.port": _full(f"{_HTTP}.match.port"),
     "TrafficPolicy.matches.authority": _full(f"{_HTTP}.match.authority"),
@@ -53,9 +60,12 @@ SUPPORTS: Mapping[str, Support] = {
     "TrafficPolicy.redirect.path.replacePrefixMatch": _full(f"{_HTTP}.redirect.prefixRewrite", since="1.31"),
     "TrafficPolicy.directResponse": _full(f"{_HTTP}.directResponse"),
     "TrafficPolicy.rewrite": _full(f"{_HTTP}.rewrite"),
-    "TrafficPolicy.rewrite.path.replaceFullPath": _full(f"{_HTTP}.rewrite.uriRegexRewrite", note="by an expression"),
+    "TrafficPolicy.rewrite.path.replaceFullPath": _full(
+        f"{_HTTP}.rewrite.uriRegexRewrite", note="by an expression"
+    ),
     "TrafficPolicy.fault": _partial(
-        "timeout and retries do not apply to injected faults; not with redirect or directResponse", f"{_HTTP}.fault"
+        "timeout and retries do not apply to injected faults; not with redirect or directResponse",
+        f"{_HTTP}.fault",
     ),
     "TrafficPolicy.timeout": _full(f"{_HTTP}.timeout"),
     "TrafficPolicy.retries": _full(f"{_HTTP}.retries"),
@@ -63,11 +73,17 @@ SUPPORTS: Mapping[str, Support] = {
     "TrafficPolicy.cors": _full(f"{_HTTP}.corsPolicy"),
     "TrafficPolicy.mirror": _full(f"{_HTTP}.mirrors"),
     "TrafficPolicy.headers": _partial("the Host header can be set on requests only", f"{_HTTP}.headers"),
-    "TrafficPolicy.outlierDetection": _partial("maxEjectionPercent: 0 cannot be told from none", f"{_POLICY}.outlierDetection"),
-    "TrafficPolicy.connectionPool": _partial("maxRetries: 0 cannot be told from none", f"{_POLICY}.connectionPool"),
+    "TrafficPolicy.outlierDetection": _partial(
+        "maxEjectionPercent: 0 cannot be told from none", f"{_POLICY}.outlierDetection"
+    ),
+    "TrafficPolicy.connectionPool": _partial(
+        "maxRetries: 0 cannot be told from none", f"{_POLICY}.connectionPool"
+    ),
     "TrafficPolicy.loadBalancing.algorithm": _full(f"{_POLICY}.loadBalancer.simple"),
     "TrafficPolicy.loadBalancing.consistentHash": _full(f"{_POLICY}.loadBalancer.consistentHash"),
-    "TrafficPolicy.loadBalancing.consistentHash.ringSize": _full(f"{_POLICY}.loadBalancer.consistentHash.ringHash"),
+    "TrafficPolicy.loadBalancing.consistentHash.ringSize": _full(
+        f"{_POLICY}.loadBalancer.consistentHash.ringHash"
+    ),
     "TrafficPolicy.loadBalancing.locality": _partial(
         "failover has no effect without outlierDetection", f"{_POLICY}.loadBalancer.localityLbSetting"
     ),
@@ -77,13 +93,19 @@ SUPPORTS: Mapping[str, Support] = {
     "AccessPolicy.sources.authenticated": _full(f"{_RULES}.from.source.principals", side=_SERVER),
     "AccessPolicy.sources.serviceAccounts": _full(f"{_RULES}.from.source.principals", side=_SERVER),
     "AccessPolicy.sources.namespaces": _full(f"{_RULES}.from.source.namespaces", side=_SERVER),
-    "AccessPolicy.sources.clusters": _partial("where the cluster has a trust domain of its own", side=_SERVER),
+    "AccessPolicy.sources.clusters": _partial(
+        "where the cluster has a trust domain of its own", side=_SERVER
+    ),
     "AccessPolicy.sources.ipBlocks": _full(f"{_RULES}.from.source.ipBlocks", side=_SERVER),
     "AccessPolicy.sources.notIpBlocks": _full(f"{_RULES}.from.source.notIpBlocks", side=_SERVER),
-    "AccessPolicy.rules.paths": _partial("not with { or }, which Istio reads as a template", f"{_RULES}.to.operation.paths", side=_SERVER),
+    "AccessPolicy.rules.paths": _partial(
+        "not with { or }, which Istio reads as a template", f"{_RULES}.to.operation.paths", side=_SERVER
+    ),
     "AccessPolicy.rules.methods": _full(f"{_RULES}.to.operation.methods", side=_SERVER),
     "AccessPolicy.rules.ports": _full(f"{_RULES}.to.operation.ports", side=_SERVER),
-    "AccessPolicy.rules.hosts": _partial("*suffix hosts with any port cannot be said", f"{_RULES}.to.operation.hosts", side=_SERVER),
+    "AccessPolicy.rules.hosts": _partial(
+        "*suffix hosts with any port cannot be said", f"{_RULES}.to.operation.hosts", side=_SERVER
+    ),
     "AccessPolicy.rules.headers": _full(f"{_RULES}.when", side=_SERVER, note="not an empty value"),
     "AccessPolicy.action": _full("AuthorizationPolicy:spec.action", side=_SERVER),
     "VirtualMesh.mtls.mode": _full("PeerAuthentication:spec.mtls.mode", side=_SERVER),

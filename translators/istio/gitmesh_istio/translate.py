@@ -1,4 +1,6 @@
-"""One unit -> its Istio objects. Errors in routing or settings hold the unit; access is closed in spite of errors."""
+"""One unit -> its Istio objects. Errors in routing or settings hold the unit; access is closed in spite of
+errors.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,14 @@ from gitmesh_istio.support import SUPPORTS
 
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
-    """The objects of one unit, for the cluster's Istio meshes; `held` where they cannot be said, each half by itself."""
-    label = unit.mesh.name if isinstance(unit, MeshUnit) else ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
+    """The objects of one unit, for the cluster's Istio meshes; `held` where they cannot be said, each half by
+    itself.
+    """
+    label = (
+        unit.mesh.name
+        if isinstance(unit, MeshUnit)
+        else ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
+    )
     scope = Scope(facts=facts, meshes=tuple(meshes), label=label, supports=SUPPORTS)
     if isinstance(unit, MeshUnit):
         return _of_mesh(unit, scope) if unit.mesh in meshes else Translation()
@@ -42,14 +50,19 @@ def _served(fragments: Sequence[Fragment], notes: Notes, *, held: bool) -> Trans
     for made in fragments:
         note_unserved(made, notes)
     held = held or len(notes.found) > before
-    return Translation(fragments=() if held else tuple(fragments), diagnostics=tuple(notes.found), held=("",) if held else ())
+    return Translation(
+        fragments=() if held else tuple(fragments), diagnostics=tuple(notes.found), held=("",) if held else ()
+    )
 
 
 def claims(unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
     """Every object that the unit, or the half of it, may own. `facts` tell the workloads of a mesh."""
     if unit.kind == "Destination":
         place = (unit.namespace, unit.name)
-        access = tuple(_key(AUTHORIZATION_POLICY, (unit.namespace, access_name(unit.name, role))) for role in ("allow", "deny"))
+        access = tuple(
+            _key(AUTHORIZATION_POLICY, (unit.namespace, access_name(unit.name, role)))
+            for role in ("allow", "deny")
+        )
         routing = (_key(VIRTUAL_SERVICE, place), _key(DESTINATION_RULE, place))
         return {"": (*routing, *access), "routing": routing, "access": access}[unit.half]
     if mesh is None:
@@ -71,7 +84,12 @@ def _version(resource: ApiKind, origin: Origin, notes: Notes) -> str:
     version = served_version(resource, notes.scope.facts)
     if not version:
         wanted = " or ".join(resource.versions)
-        notes.add("GM504", f"cluster {notes.scope.facts.cluster} does not serve {resource.kind}.{resource.group} in {wanted}", origin)
+        notes.add(
+            "GM504",
+            f"cluster {notes.scope.facts.cluster} does not serve {resource.kind}.{resource.group} in"
+            f" {wanted}",
+            origin,
+        )
     return version
 
 
@@ -105,7 +123,9 @@ def _routing(unit: DestinationUnit, scope: Scope) -> Translation:
 
 
 def _access(unit: DestinationUnit, scope: Scope) -> Translation:
-    """What cannot be said is closed in spite of the error; only a kind that the cluster does not serve holds it."""
+    """What cannot be said is closed in spite of the error; only a kind that the cluster does not serve holds
+    it.
+    """
     notes, access = Notes(scope), unit.access
     origins = [] if access is None else [grant.origin for grant in (*access.allows, *access.denies)]
     origins += [access.exempt.origin] if access is not None and access.exempt else []
@@ -127,7 +147,11 @@ def _traffic(unit: DestinationUnit, notes: Notes) -> tuple[Fragment, ...]:
     if unit.settings or unit.subsets:
         decided = [field.origin for settings in unit.settings.values() for field in settings.values()]
         origins = sorted([*decided, *(origin for subset in unit.subsets for origin in subset.origins)])
-        version = _version(DESTINATION_RULE, origins[0], notes) if origins else served_version(DESTINATION_RULE, notes.scope.facts)
+        version = (
+            _version(DESTINATION_RULE, origins[0], notes)
+            if origins
+            else served_version(DESTINATION_RULE, notes.scope.facts)
+        )
         rule = destination_rule(unit, version, notes)
         made += [rule] if rule is not None else []
     if unit.routes:

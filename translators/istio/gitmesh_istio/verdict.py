@@ -1,7 +1,9 @@
-"""What Istio itself says of an object: istiod's validation webhook on the way in, its analysis in the status afterwards.
+"""What Istio itself says of an object: istiod's validation webhook on the way in, its analysis in the status
+afterwards.
 
-istiod analyses 1 s to one interval after a change, and writes a status only where it has something to say or to take back
-(istio@1.31:pkg/config/analysis/incluster/controller.go). So silence means consent, once analysis had the time for it.
+istiod analyses 1 s to one interval after a change, and writes a status only where it has something to say or
+to take back (istio@1.31:pkg/config/analysis/incluster/controller.go). So silence means consent, once analysis
+had the time for it.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ from gitmesh_istio.kinds import RESOURCES
 ANALYSIS = "analysisInterval"
 """Mesh.settings: how often istiod analyses at most, in milliseconds; absent where it does not."""
 VALIDATION = "validation"
-"""Mesh.settings: `Fail` where no object of our kinds gets in without istiod's consent; absent where one may."""
+"""Mesh.settings: `Fail` where no object of our kinds gets in without istiod's consent; absent where one may.
+"""
 INTERVALS = 2
 _DEFAULT_INTERVAL = 10_000
-"""istio@1.31:pilot/pkg/features/experimental.go: the default, also in place of what is shorter than a second."""
+"""istio@1.31:pilot/pkg/features/experimental.go: the default, also in place of what is shorter than a second.
+"""
 _SHORTEST_INTERVAL = 1000
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 """What Go's strconv.ParseBool takes for true."""
@@ -36,14 +40,18 @@ _REFUSING = frozenset({"ZtunnelAccepted", "WaypointAccepted"})
 
 
 def verdict(live: Live, meshes: Sequence[Mesh]) -> Heard:
-    """What the status says of the newest generation. Messages about an older one say nothing: istiod has yet to answer."""
+    """What the status says of the newest generation. Messages about an older one say nothing: istiod has yet
+    to answer.
+    """
     status = mapping(decode(live.status)) if live.status else {}
     said = sorted({*_messages(status, live), *_conditions(status, live)})
     for answer in (Verdict.REJECTED, Verdict.WARNED):
         reasons = dict.fromkeys(reason for level, reason, _ in said if level is answer)
         texts = [text for level, _, text in said if level is answer]
         if texts:
-            return Heard(verdict=answer, reason="; ".join(filter(None, reasons)), text="; ".join(texts[:_SHOWN]))
+            return Heard(
+                verdict=answer, reason="; ".join(filter(None, reasons)), text="; ".join(texts[:_SHOWN])
+            )
     return Heard(silence=_silence(live, meshes))
 
 
@@ -74,18 +82,29 @@ def _is_current(said: Mapping[str, Any], live: Live) -> bool:
 
 
 def _code_and_text(message: Mapping[str, Any]) -> tuple[str, str]:
-    """`IST0101 ReferencedResourceNotFound`, and the same with the link: the status has no more words than these."""
+    """`IST0101 ReferencedResourceNotFound`, and the same with the link: the status has no more words than
+    these.
+    """
     kind = message.get("type")
-    names = [str(kind[part]) for part in ("code", "name") if kind.get(part)] if isinstance(kind, Mapping) else []
+    names = (
+        [str(kind[part]) for part in ("code", "name") if kind.get(part)] if isinstance(kind, Mapping) else []
+    )
     text = ", ".join(part for part in (" ".join(names), str(message.get("documentationUrl") or "")) if part)
     return " ".join(filter(_WORD.match, names)), text
 
 
 def _silence(live: Live, meshes: Sequence[Mesh]) -> float | None:
-    """Seconds of silence that are consent, by the slowest of the revisions; None where one of them would not object."""
+    """Seconds of silence that are consent, by the slowest of the revisions; None where one of them would not
+    object.
+    """
     settings = [mesh.settings for mesh in meshes if mesh.translator == "istio"]
     intervals = [one.get(ANALYSIS, "") for one in settings if one.get(VALIDATION) == "Fail"]
-    if not live.generation or not settings or len(intervals) < len(settings) or not all(map(str.isdecimal, intervals)):
+    if (
+        not live.generation
+        or not settings
+        or len(intervals) < len(settings)
+        or not all(map(str.isdecimal, intervals))
+    ):
         return None
     return INTERVALS * max(map(int, intervals)) / 1000
 
@@ -104,17 +123,24 @@ def analysis(environment: Mapping[str, str]) -> dict[str, str]:
 def validation(validators: Iterable[Body]) -> dict[str, str]:
     """The setting VALIDATION by the cluster's ValidatingWebhookConfigurations.
 
-    istiod turns Ignore into Fail when it answers for the first time (istio@1.31:pkg/webhooks/validation/controller), so with Fail
-    everything that was accepted was answered for. Selectors that leave out objects without Istio's labels leave out ours.
+    istiod turns Ignore into Fail when it answers for the first time
+    (istio@1.31:pkg/webhooks/validation/controller), so with Fail everything that was accepted was answered
+    for. Selectors that leave out objects without Istio's labels leave out ours.
     """
-    webhooks = [webhook for body in validators for webhook in listed(body.get("webhooks")) if _is_binding(webhook)]
+    webhooks = [
+        webhook for body in validators for webhook in listed(body.get("webhooks")) if _is_binding(webhook)
+    ]
     rules = [rule for webhook in webhooks for rule in listed(webhook.get("rules"))]
-    covered = all(any(_covers(rule, resource.group, resource.plural) for rule in rules) for resource in RESOURCES)
+    covered = all(
+        any(_covers(rule, resource.group, resource.plural) for rule in rules) for resource in RESOURCES
+    )
     return {VALIDATION: "Fail"} if covered else {}
 
 
 def _is_binding(webhook: Mapping[str, Any]) -> bool:
-    """Whether it is one of Istio's (`validation.istio.io`, `rev.validation.istio.io`) and no object of ours gets past it."""
+    """Whether it is one of Istio's (`validation.istio.io`, `rev.validation.istio.io`) and no object of ours
+    gets past it.
+    """
     name = str(webhook.get("name", ""))
     return (
         (name == "validation.istio.io" or name.endswith(".validation.istio.io"))
@@ -131,14 +157,17 @@ def _takes_unlabelled(selector: object) -> bool:
         return selector is None
     wanted = listed(selector.get("matchExpressions"))
     return not selector.get("matchLabels") and all(
-        one.get("operator") in ("DoesNotExist", "NotIn") and str(one.get("key")).startswith("istio.io/") for one in wanted
+        one.get("operator") in ("DoesNotExist", "NotIn") and str(one.get("key")).startswith("istio.io/")
+        for one in wanted
     )
 
 
 def _covers(rule: Mapping[str, Any], group: str, plural: str) -> bool:
     """Whether creations and updates of a kind come by."""
     given = (rule.get(part) for part in ("apiGroups", "resources", "operations"))
-    groups, resources, operations = (frozenset(filter(None, map(text, one))) if isinstance(one, list) else frozenset() for one in given)
+    groups, resources, operations = (
+        frozenset(filter(None, map(text, one))) if isinstance(one, list) else frozenset() for one in given
+    )
     return (
         ("*" in groups or group in groups)
         and ("*" in resources or "*/*" in resources or plural in resources)
