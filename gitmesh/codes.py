@@ -594,6 +594,27 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Nothing, if that is meant; else change or remove the other object.",
         "",
     ),
+    (
+        "GM411",
+        "Waits",
+        "warning",
+        "A route waits for what it would use, such as a subset.",
+        (
+            "What would provide it is held, in conflict, left alone or being deleted. Without it every"
+            " request of the route would fail; what is live stays as it is."
+        ),
+        "Mend what keeps the other object away; the route follows by itself.",
+        "",
+    ),
+    (
+        "GM412",
+        "StillUsed",
+        "warning",
+        "An object of somebody else uses what goes with this change.",
+        "Ours provides what the policies want, and nobody else can keep it there.",
+        "Change the other object, or let a policy use it, too.",
+        "",
+    ),
     # --- clusters
     (
         "GM501",

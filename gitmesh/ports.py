@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Remembered
     from gitmesh.model.forge import Comment, CommitStatus, PullRequest
     from gitmesh.model.ledger import Ledger, Stored
+    from gitmesh.model.links import Links, Ref
     from gitmesh.model.manifests import Manifest, Phase, Translation
     from gitmesh.model.objects import ApiKind, Body, ObjectKey
     from gitmesh.model.plan import Live, Observed, Outcome, Plan
@@ -297,6 +298,16 @@ class Translator(Protocol):
 
     def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
         """Every object that the unit may own, so that a held unit's objects are left alone."""
+
+    def links(self, body: Body, meshes: Sequence[Mesh]) -> Links:
+        """What an object of its kinds, ours or not, live or wanted, provides and uses. A route is written
+        when what it uses is there, and what a live route of ours uses is not taken away.
+        """
+
+    def between(self, before: Body, after: Body | None, kept: frozenset[Ref]) -> Mapping[str, Any] | None:
+        """The spec on the way from `before` to `after` (None: goes) that still provides `kept`; None where
+        there is none, so that the object stays as it is until nobody uses them.
+        """
 
     def steps(
         self,

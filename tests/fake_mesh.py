@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.links import Links, Ref
 from gitmesh.model.manifests import Fragment, Manifest, Phase, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live
@@ -35,7 +36,10 @@ class FakeMesh:
         waiting: Mapping[ObjectKey, str] | None = None,
         held: frozenset[str] = frozenset(),
         phase: Phase = Phase.ROUTE,
+        *,
+        has_between: bool = True,
     ) -> None:
+        self.has_between = has_between
         self.waiting = dict(waiting or {})
         self.held = held
         self._phase = phase
@@ -81,6 +85,16 @@ class FakeMesh:
     def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
         return (rule(unit.name, unit.namespace),) if unit.kind == "Destination" else ()
 
+    def links(self, body: Body, meshes: Sequence[Mesh]) -> Links:
+        spec = body.get("spec", {})
+        return Links(provides=_refs(spec.get("provides", ())), uses=_refs(spec.get("uses", ())))
+
+    def between(self, before: Body, after: Body | None, kept: frozenset[Ref]) -> Mapping[str, Any] | None:
+        if after is None or not self.has_between:
+            return None
+        offered = sorted({*after["spec"].get("provides", ()), *(ref.name for ref in kept)})
+        return {**after["spec"], "provides": offered}
+
     def steps(
         self,
         changed: Mapping[ObjectKey, tuple[Body | None, Body | None]],
@@ -119,6 +133,10 @@ class FakeMesh:
 
     def verdict(self, live: Live, meshes: Sequence[Mesh]) -> Heard:
         return Heard()
+
+
+def _refs(names: Iterable[str]) -> frozenset[Ref]:
+    return frozenset(Ref(kind="host", name=name) for name in names)
 
 
 def rule(name: str, namespace: str = "shop") -> ObjectKey:

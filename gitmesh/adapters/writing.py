@@ -92,25 +92,24 @@ def lost_race(ledger: str) -> ClusterError:
 
 
 def carry_out(plan: Plan, write: Callable[[Change, str], Live | None]) -> tuple[Outcome, ...]:
-    """Do the writes of a plan in order; a failed step stops the later ones that share one of its units.
+    """Do the writes of a plan in order; a failed step stops the later ones that share one of its units, or
+    that rely on its object.
 
     `write(change, version)` does one step on the object of that version ("" = must be absent, "*" = any) and
     returns the object as it then is, None after a deletion. It raises StepError. A ClusterError ends the
     whole plan.
     """
     outcomes: list[Outcome] = []
-    stopped: set[UnitKey] = set()
+    stopped: set[UnitKey | ObjectKey] = set()
     written: dict[ObjectKey, Live | None] = {}
     for change in plan.writes:
-        if not stopped.isdisjoint(change.units):
-            outcomes.append(
-                _failed(change, "an earlier step of the same destination or mesh failed", "GM505", True)
-            )
+        if not stopped.isdisjoint((*change.units, *change.relies_on)):
+            outcomes.append(_failed(change, "an earlier step that it needs failed", "GM505", True))
             continue
         try:
             live = write(change, _expected(change, written))
         except StepError as error:
-            stopped.update(change.units)
+            stopped.update((change.key, *change.units))
             outcomes.append(_failed(change, str(error), error.code, error.retryable))
             continue
         written[change.key] = live

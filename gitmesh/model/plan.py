@@ -94,7 +94,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """One step on one object. An object may have several steps in one plan (design law 2); `note` says why.
 
     `body` is what is written (None for delete, keep, conflict, held); `before` the live content ("" bytes if
-    absent). A failed step stops the later steps that share one of its `units`. `drift`: the cluster moved,
+    absent). A failed step stops the later steps that share one of its `units`, or that rely on its object
+    (`relies_on`). `drift`: the cluster moved,
     not Git. `forbidden` are labels and annotations that a write takes away from the object unless `body` has
     them. `staged`: more steps follow in later ticks. `settled`: it comes when every proxy has had the time to
     take up the writes before.
@@ -112,6 +113,7 @@ class Change(Struct, frozen=True, kw_only=True):
     policies: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
     units: tuple[UnitKey, ...] = ()
+    relies_on: tuple[ObjectKey, ...] = ()
     forbidden: frozenset[str] = frozenset()
     note: str = ""
     drift: bool = False

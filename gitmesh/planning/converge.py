@@ -17,7 +17,7 @@ from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, State
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.diff import diff
-from gitmesh.planning.fights import heals, without_fights
+from gitmesh.planning.fights import heals
 from gitmesh.planning.guard import Consent, vanished
 from gitmesh.planning.leaving import unfinished
 from gitmesh.planning.ledgers import intend, rebuilt, record
@@ -85,8 +85,6 @@ def converge(
     outcomes: tuple[Outcome, ...] = ()
     ledger = _held(_knowing(stored.ledger, facts, cycle), facts, plan, cycle)
     if writing:
-        plan, fights = without_fights(plan, stored.ledger.heals)
-        said += fights
         outcomes, ledger = _carry_out(cluster, plan, observed, built, stored, facts, cycle, memo)
         _remember(cluster, outcomes, observed, cycle, memo)
     said += [diagnostic for outcome in outcomes for diagnostic in _reactions(outcome, plan)]

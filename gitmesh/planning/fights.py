@@ -23,22 +23,24 @@ RETRY = 20
 """Cycles between two attempts to have the object our way all the same."""
 
 
-def without_fights(plan: Plan, counts: Mapping[ObjectKey, int]) -> tuple[Plan, list[Diagnostic]]:
+def without_fights(
+    rows: Iterable[Change], counts: Mapping[ObjectKey, int], cluster: str
+) -> tuple[list[Change], list[Diagnostic]]:
     """Leave alone what somebody else keeps changing back, but for one attempt now and then. An object that
     decides who may call is put right every time: as long as it is not, more is admitted than the policies
     say, or less.
     """
     said: list[Diagnostic] = []
     kept: list[Change] = []
-    for change in plan.changes:
-        count = counts.get(change.key, 0)
-        if not (change.writes and change.drift) or count < FIGHT:
-            kept.append(change)
+    for row in rows:
+        count = counts.get(row.key, 0)
+        if not (row.writes and row.drift) or count < FIGHT:
+            kept.append(row)
             continue
-        said.append(_told(change, plan.cluster, count))
-        fought = change.phase in SECURITY or (count - FIGHT) % RETRY == RETRY - 1
-        kept.append(change if fought else replace(change, action=Action.HELD, body=None, note="a fight"))
-    return (replace(plan, changes=tuple(kept)) if said else plan), said
+        said.append(_told(row, cluster, count))
+        fought = row.phase in SECURITY or (count - FIGHT) % RETRY == RETRY - 1
+        kept.append(row if fought else replace(row, action=Action.HELD, body=None, note="a fight"))
+    return kept, said
 
 
 def _told(change: Change, cluster: str, count: int) -> Diagnostic:

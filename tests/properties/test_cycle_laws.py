@@ -287,19 +287,11 @@ class Cycles(World):
             if tip.good and not tip.names & others and not result.refused:
                 assert result.accepted == source.tip
 
-    def _in_use(self, changes: tuple[Change, ...], name: str) -> set[ObjectKey]:
-        """Deletions that wait because a stranger's object still names what would go: staged, and said so."""
-        assert self.report is not None
-        staged = {change.key for change in changes if change.staged}
-        said = [diagnostic.message for diagnostic in self.report.diagnostics if diagnostic.code == "GM406"]
-        strangers = any(place[0] == name for place in self.foreign)
-        return {key for key in staged if strangers and any(str(key) in message for message in said)}
-
     def _check_nothing_left(self, name: str, report: Report, built: Build) -> None:
         """What is ours and unwanted is gone, or its deletion waits for a reason that the report gives."""
         result = report.clusters[name]
         assert result.plan is not None
-        waiting = {change.key for change in result.plan.prune_held} | self._in_use(result.plan.changes, name)
+        waiting = {change.key for change in result.plan.prune_held}
         settled = all(source.accepted for source in report.sources.values())
         for place in self.ours:
             if (

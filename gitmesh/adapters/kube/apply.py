@@ -74,9 +74,8 @@ class Applier:
         return tuple(outcomes)
 
     def _step(self, lost: Outcome | None, change: Change) -> Outcome:
-        cause = lost or next(
-            (self._failed[unit] for unit in (change.key, *change.units) if unit in self._failed), None
-        )
+        before = (change.key, *change.units, *change.relies_on)
+        cause = lost or next((self._failed[one] for one in before if one in self._failed), None)
         if cause is not None:
             text = f"not tried, as an earlier step failed ({cause.key})"
             return Outcome(

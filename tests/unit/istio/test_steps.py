@@ -10,8 +10,7 @@ import pytest
 
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import Body, ObjectKey
-from gitmesh.ports import Step, Versions
-from tests.unit.istio.units import HOST
+from gitmesh.ports import Versions
 
 NETWORKING, SECURITY = "networking.istio.io", "security.istio.io"
 DENY = ObjectKey(group=SECURITY, kind="AuthorizationPolicy", namespace="shop", name="reviews-deny")
@@ -25,11 +24,8 @@ def body(**spec: Any) -> Body:
     return {"metadata": {"namespace": "shop", "name": "x"}, "spec": spec}
 
 
-def steps(changed: dict[ObjectKey, tuple[Body | None, Body | None]], *routes: Body) -> Any:
-    def known(group: str, kind: str) -> Iterable[Versions]:
-        return [(route,) for route in routes] if (group, kind) == (NETWORKING, "VirtualService") else ()
-
-    return gitmesh_istio.steps(changed, known)
+def steps(changed: dict[ObjectKey, tuple[Body | None, Body | None]]) -> Any:
+    return gitmesh_istio.steps(changed, lambda group, kind: ())
 
 
 def denying(*rules: Any) -> Body:
@@ -118,66 +114,6 @@ def test_deny_keeps_old_and_new_for_a_tick_while_more_than_its_own_allow_changes
     assert sorted(map(str, step.spec["rules"])) == sorted(map(str, [OLD, NEW]))
 
 
-def rule(*subsets: str) -> Body:
-    return body(host=HOST, subsets=[{"name": name, "labels": {"version": name}} for name in subsets])
-
-
-def routed(subset: str, host: str = HOST, **where: Any) -> Body:
-    destination = {"host": host, "subset": subset}
-    return (
-        body(hosts=[HOST], http=[{"route": [{"destination": destination}]}])
-        if not where
-        else body(hosts=[HOST], **where)
-    )
-
-
-@pytest.mark.parametrize("host", [HOST, "reviews", "reviews.shop"])
-def test_subset_that_a_live_route_names_stays_for_a_tick(host: str) -> None:
-    (step,) = steps({RULE: (rule("v1", "v2"), rule("v2"))}, routed("v1", host))[RULE]
-    assert [subset["name"] for subset in step.spec["subsets"]] == ["v1", "v2"]
-    assert "v1" in step.note
-
-
-@pytest.mark.parametrize(
-    "where",
-    [
-        {
-            "http": [
-                {
-                    "route": [{"destination": {"host": HOST}}],
-                    "mirrors": [{"destination": {"host": HOST, "subset": "v1"}}],
-                }
-            ]
-        },
-        {"http": [{"mirror": {"host": HOST, "subset": "v1"}}]},
-        {"tcp": [{"route": [{"destination": {"host": HOST, "subset": "v1"}}]}]},
-        {"tls": [{"route": [{"destination": {"host": HOST, "subset": "v1"}}]}]},
-    ],
-)
-def test_any_kind_of_live_route_counts(where: Any) -> None:
-    assert RULE in steps({RULE: (rule("v1"), rule("v2"))}, routed("", **where))
-
-
-def test_rule_whose_subsets_are_in_use_is_not_deleted_yet() -> None:
-    found = steps({RULE: (rule("v1"), None)}, routed("v1"))
-    assert found == {
-        RULE: (Step(phase=Phase.DESTINATION, spec=None, note="subset v1 stays until no live route names it"),)
-    }
-
-
-@pytest.mark.parametrize(
-    ("changed", "live"),
-    [
-        ((rule("v1"), rule("v2")), routed("v2")),
-        ((rule("v1"), None), routed("v1", "ratings.shop.svc.cluster.local")),
-        ((rule("v1"), rule("v1", "v2")), routed("v1")),
-        ((None, rule("v1")), routed("v1")),
-    ],
-)
-def test_unused_subsets_go_at_once(changed: Any, live: Body) -> None:
-    assert steps({RULE: changed}, live) == {}
-
-
 def mode_of(mode: str) -> Body:
     return {"metadata": {"namespace": PEER.namespace, "name": PEER.name}, "spec": {"mtls": {"mode": mode}}}
 
@@ -208,47 +144,3 @@ def test_access_waits_as_long_as_permissive_does_on_its_way_to_strict() -> None:
 )
 def test_a_mode_that_was_not_the_opposite_one_is_left_at_once(past: str, new: str) -> None:
     assert changing_after(past, old="PERMISSIVE", new=new) == {}
-
-
-VIRTUAL = ObjectKey(group=NETWORKING, kind="VirtualService", namespace="shop", name="reviews")
-
-
-def to_subset(name: str) -> Body:
-    return body(hosts=[HOST], http=[{"route": [{"destination": {"host": HOST, "subset": name}}]}])
-
-
-def with_subsets(*names: str) -> Body:
-    return body(host=HOST, subsets=[{"name": name} for name in names])
-
-
-def routing_to(subset: str, *rule: Body | None) -> Any:
-    """The steps of a route to a subset, where the DestinationRule says, and lately said, this."""
-
-    def known(group: str, kind: str) -> Iterable[Versions]:
-        return [rule] if rule and kind == RULE.kind else ()
-
-    return gitmesh_istio.steps({VIRTUAL: (to_subset("v1"), to_subset(subset))}, known)
-
-
-@pytest.mark.parametrize(
-    "rule",
-    [
-        (),
-        (with_subsets("v1"),),
-        (with_subsets("v1", "v2"), with_subsets("v1")),
-        (None, with_subsets("v1", "v2")),
-        (with_subsets("v1", "v2"), None),
-    ],
-)
-def test_a_route_to_a_new_subset_is_written_when_the_proxies_know_the_subset(
-    rule: tuple[Body | None, ...],
-) -> None:
-    """Of several versions of a rule a proxy may work by any, also where there was none, or is none any
-    more.
-    """
-    (only,) = routing_to("v2", *rule)[VIRTUAL]
-    assert (only.spec, only.settled) == (to_subset("v2")["spec"], True)
-
-
-def test_a_route_to_a_known_subset_is_written_at_once() -> None:
-    assert routing_to("v2", with_subsets("v1", "v2")) == {}

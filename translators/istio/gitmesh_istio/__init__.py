@@ -9,6 +9,7 @@ from gitmesh_istio.detect import configmaps, configured_by, detect, injects, mem
 from gitmesh_istio.foreign import foreign, phase
 from gitmesh_istio.kinds import RESOURCES as resources  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import SWITCHES as switches  # noqa: N811 - the port's name is in lower case
+from gitmesh_istio.links import between, links
 from gitmesh_istio.steps import steps
 from gitmesh_istio.support import SUPPORTS as supports  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.translate import claims, translate
@@ -18,6 +19,7 @@ name = "istio"
 
 __all__ = [
     "beside",
+    "between",
     "claims",
     "configmaps",
     "configured_by",
@@ -25,6 +27,7 @@ __all__ = [
     "foreign",
     "homes",
     "injects",
+    "links",
     "member",
     "name",
     "naming",

@@ -4,13 +4,12 @@ spec out, hold anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from gitmesh.model.objects import Body, decode, listed, mapping, text
 from gitmesh.model.plan import Live
 from gitmesh.yaml_documents import DocumentError, read_documents
-from gitmesh_istio.names import DEFAULT_DOMAIN, full_host
 
 
 def spec_of(body: Body | None) -> Mapping[str, Any]:
@@ -52,29 +51,6 @@ def rules_of(body: Body | None) -> list[Mapping[str, Any]]:
     return listed(spec_of(body).get("rules"))
 
 
-def host_of(rule: Body) -> str:
-    """The full name that a DestinationRule is about. Our own hosts are full names, so they tell the cluster's
-    domain.
-    """
-    return _full(text(spec_of(rule).get("host")), namespace_of(rule))
-
-
-def subsets_of(rule: Body | None) -> dict[str, Mapping[str, Any]]:
-    """Name -> subset of a DestinationRule."""
-    return {
-        name: subset for subset in listed(spec_of(rule).get("subsets")) if (name := text(subset.get("name")))
-    }
-
-
-def named_subsets(service: Body) -> dict[str, set[str]]:
-    """Host -> subsets that one VirtualService names."""
-    found: dict[str, set[str]] = {}
-    for destination in _destinations(spec_of(service)):
-        if subset := text(destination.get("subset")):
-            found.setdefault(_full(text(destination.get("host")), namespace_of(service)), set()).add(subset)
-    return found
-
-
 def settings_of(content: object) -> Mapping[str, Any] | None:
     """What the YAML in a ConfigMap sets, nothing where it is absent or empty; None where it cannot be read.
 
@@ -89,15 +65,3 @@ def settings_of(content: object) -> Mapping[str, Any] | None:
     if not any(values):
         return {}
     return values[0] if len(values) == 1 and isinstance(values[0], dict) else None
-
-
-def _full(host: str, namespace: str) -> str:
-    return full_host(host, namespace, host.partition(".svc.")[2] or DEFAULT_DOMAIN)
-
-
-def _destinations(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Every destination of a VirtualService: of routes and mirrors, http, tls and tcp."""
-    for route in (route for kind in ("http", "tls", "tcp") for route in listed(spec.get(kind))):
-        for share in (*listed(route.get("route")), *listed(route.get("mirrors"))):
-            yield mapping(share.get("destination"))
-        yield mapping(route.get("mirror"))

@@ -1,4 +1,4 @@
-"""Changes that one write would make wider, or break, in between (design law 2)."""
+"""Changes of access and mTLS that one write would make wider in between (design law 2)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import TypeAlias
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import Body, ObjectKey, canonical
 from gitmesh.ports import Step, Versions
-from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY, PEER_AUTHENTICATION
 from gitmesh_istio.meshwide import DEFAULT_DENY
-from gitmesh_istio.reading import host_of, mode_of, named_subsets, namespace_of, rules_of, spec_of, subsets_of
+from gitmesh_istio.reading import mode_of, namespace_of, rules_of, spec_of
 
 Changed: TypeAlias = Mapping[ObjectKey, tuple[Body | None, Body | None]]
 KnownOf: TypeAlias = Callable[[str, str], Iterable[Versions]]
-Subsets: TypeAlias = Mapping[str, frozenset[str]]
 Modes: TypeAlias = Mapping[ObjectKey, frozenset[str]]
 
 _DENY, _ALLOW = "-deny", "-allow"
@@ -24,12 +23,9 @@ _OPPOSITE = {"STRICT": "DISABLE", "DISABLE": "STRICT"}
 
 def steps(changed: Changed, known: KnownOf) -> dict[ObjectKey, tuple[Step, ...]]:
     """The writes of changed objects for which one is not enough, or must wait a tick."""
-    used = _used_subsets(known) if any(key.kind == DESTINATION_RULE.kind for key in changed) else {}
-    ready = _ready_subsets(known) if any(key.kind == VIRTUAL_SERVICE.kind for key in changed) else {}
     modes = _modes(changed, known)
     answers = (
-        (key, _steps(key, before, after, changed, used, ready, modes))
-        for key, (before, after) in sorted(changed.items())
+        (key, _steps(key, before, after, changed, modes)) for key, (before, after) in sorted(changed.items())
     )
     return {key: found for key, found in answers if found}
 
@@ -39,23 +35,16 @@ def _steps(
     before: Body | None,
     after: Body | None,
     changed: Changed,
-    used: Subsets,
-    ready: Subsets,
     modes: Modes,
 ) -> tuple[Step, ...]:
     if key.kind == PEER_AUTHENTICATION.kind and after is not None:
         return _mode_steps(key, after, changed, modes)
     if key.kind == AUTHORIZATION_POLICY.kind and _passes_permissive(changed, modes):
         return (Step(phase=Phase.DENY, spec=None, note="waits until the mode of mTLS has changed"),)
-    if key.kind == VIRTUAL_SERVICE.kind and after is not None:
-        return _after_new_subsets(after, ready)
-    if before is None:
+    if before is None or after is None:
         return ()
-    if key.kind == DESTINATION_RULE.kind:
-        return _keep_used_subsets(before, after, used)
-    if after is not None and key.kind == AUTHORIZATION_POLICY.kind and key.name.endswith(_DENY):
-        return _deny_both(key, before, after, changed)
-    return ()
+    is_deny = key.kind == AUTHORIZATION_POLICY.kind and key.name.endswith(_DENY)
+    return _deny_both(key, before, after, changed) if is_deny else ()
 
 
 def _deny_both(key: ObjectKey, before: Body, after: Body, changed: Changed) -> tuple[Step, ...]:
@@ -164,63 +153,3 @@ def _modes(changed: Changed, known: KnownOf) -> Modes:
 def _mode(body: Body | None) -> str:
     """The mode of an object, or of the mesh where there is none."""
     return _WIDEST if body is None else mode_of(spec_of(body).get("mtls"))
-
-
-def _keep_used_subsets(before: Body, after: Body | None, used: Subsets) -> tuple[Step, ...]:
-    """A subset that a live route still names must stay, else its requests fail with 503; it goes a tick after
-    the route left it.
-    """
-    old = subsets_of(before)
-    wanted = subsets_of(after)
-    kept = sorted((used.get(host_of(before), frozenset()) & old.keys()) - wanted.keys())
-    if not kept:
-        return ()
-    note = f"subset {', '.join(kept)} stays until no live route names it"
-    if after is None:
-        return (Step(phase=Phase.DESTINATION, spec=None, note=note),)
-    both = {**wanted, **{name: old[name] for name in kept}}
-    spec = {**after["spec"], "subsets": [both[name] for name in sorted(both)]}
-    return (Step(phase=Phase.DESTINATION, spec=spec, note=note),)
-
-
-def _after_new_subsets(after: Body, ready: Subsets) -> tuple[Step, ...]:
-    """A route that names a subset before a proxy has made it ready answers 503 there: the subset comes first,
-    and gets time.
-    """
-    named = named_subsets(after)
-    new = sorted(
-        {subset for host, subsets in named.items() for subset in subsets - ready.get(host, frozenset())}
-    )
-    if not new:
-        return ()
-    return (
-        Step(
-            phase=Phase.ROUTE,
-            spec=after["spec"],
-            note=f"comes when proxies have had the time for subset {', '.join(new)}",
-            settled=True,
-        ),
-    )
-
-
-def _ready_subsets(known: KnownOf) -> Subsets:
-    """Host -> subsets that every version of its rule has by which a proxy may work; none where one of them is
-    that there is no rule.
-    """
-    found: dict[str, frozenset[str]] = {}
-    for versions in known(DESTINATION_RULE.group, DESTINATION_RULE.kind):
-        host = next(host_of(rule) for rule in versions if rule)
-        named = (frozenset(subsets_of(rule)) for rule in versions)
-        found[host] = frozenset.intersection(*named, *([found[host]] if host in found else ()))
-    return found
-
-
-def _used_subsets(known: KnownOf) -> Subsets:
-    """Host -> subsets that routes send requests or copies to, by whichever version a proxy may work."""
-    found: dict[str, frozenset[str]] = {}
-    for service in (
-        body for versions in known(VIRTUAL_SERVICE.group, VIRTUAL_SERVICE.kind) for body in versions if body
-    ):
-        for host, subsets in named_subsets(service).items():
-            found[host] = found.get(host, frozenset()) | subsets
-    return found

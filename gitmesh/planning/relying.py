@@ -1,0 +1,259 @@
+"""Objects that use what others provide: a route to a subset, say (design.md, plan). Called by diff; no I/O.
+
+A row that would use what is not there waits, whatever keeps it away; what comes with the same plan it follows
+when proxies have had the time to learn of it. What a live object of ours uses stays. Both sides of a change
+go through a state between that provides old and new. An object that decides who may call never waits.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.links import UNLINKED, Links, Ref
+from gitmesh.model.manifests import SECURITY
+from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.model.plan import Action, Change, Live
+from gitmesh.planning.ownership import behind
+from gitmesh.planning.rows import is_same
+
+if TYPE_CHECKING:
+    from gitmesh.model.facts import Mesh
+    from gitmesh.model.manifests import Manifest
+    from gitmesh.ports import Translator
+
+_NAMED = 5
+
+
+class Scenery(Struct, frozen=True, kw_only=True):
+    """What stands in a cluster when a plan is made. `before` are objects of ours as they were until a moment
+    ago (None: not there): proxies may still work by that. `writers` are by (group, kind)."""
+
+    cluster: str
+    wanted: Mapping[ObjectKey, Manifest]
+    live: Mapping[ObjectKey, Live]
+    before: Mapping[ObjectKey, Sequence[Live | None]]
+    writers: Mapping[tuple[str, str], Translator]
+    meshes: tuple[Mesh, ...]
+    ours: Callable[[Live], bool]
+    memo: MutableMapping[Any, Any]
+
+
+class Relied(Struct, frozen=True, kw_only=True):
+    """Rows of a plan that rely on each other rightly, and what is said of those that are not as wanted."""
+
+    rows: tuple[Change, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def relied(rows: Sequence[Change], scenery: Scenery) -> Relied:
+    """The rows, with those staged or held that would take away what is used, or use what is not there."""
+    reader = _Reader(scenery)
+    changing = {row.key: _Pair.of(row, reader) for row in rows if row.writes}
+    if not any(pair.before or pair.after for pair in changing.values()):
+        return Relied(rows=tuple(rows))
+    return _Relying(rows, changing, scenery, reader).relied()
+
+
+class _Pair(Struct, frozen=True):
+    """What a row's object provides and uses before and after its write."""
+
+    before: Links
+    after: Links
+
+    @staticmethod
+    def of(row: Change, reader: _Reader) -> _Pair:
+        return _Pair(reader.links(row.key, row.before), reader.links(row.key, row.body or b""))
+
+
+class _Reader:
+    """Asks translators for links, once for each content."""
+
+    def __init__(self, scenery: Scenery) -> None:
+        self._writers, self._meshes = scenery.writers, scenery.meshes
+        meshes, known = scenery.memo.get("links", ((), {}))
+        self._known: Mapping[ObjectKey, tuple[Live, Links]] = known if meshes == self._meshes else {}
+        self._seen: dict[ObjectKey, tuple[Live, Links]] = {}
+        scenery.memo["links"] = (self._meshes, self._seen)
+
+    def links(self, key: ObjectKey, content: bytes) -> Links:
+        writer = self._writers.get(key[:2])
+        return writer.links(decode(content), self._meshes) if writer and content else UNLINKED
+
+    def of(self, live: Live) -> Links:
+        found = self._known.get(live.key)
+        if found is None or found[0] is not live:
+            found = (live, self.links(live.key, live.body))
+        self._seen[live.key] = found
+        return found[1]
+
+
+class _Relying:
+    def __init__(
+        self,
+        rows: Sequence[Change],
+        changing: Mapping[ObjectKey, _Pair],
+        scenery: Scenery,
+        reader: _Reader,
+    ) -> None:
+        self.rows, self.changing, self.scenery, self.reader = list(rows), changing, scenery, reader
+        self.of_live = {key: reader.of(live) for key, live in scenery.live.items()}
+        self.ready = self._ready()
+        self.waiting: set[ObjectKey] = set()
+        self.diagnostics: list[Diagnostic] = []
+
+    def relied(self) -> Relied:
+        used, strangers = self._used()
+        self.rows = [self._without_losses(row, used, strangers) for row in self.rows]
+        waiting = -1
+        while len(self.waiting) > waiting:  # what waits provides nothing new either
+            waiting, offers = len(self.waiting), self._offers()
+            self.rows = [self._after_needs(row, offers) for row in self.rows]
+        self.diagnostics += [self._told(row) for row in self.rows if row.key in self.waiting]
+        return Relied(rows=tuple(self.rows), diagnostics=tuple(self.diagnostics))
+
+    # --- what is there
+
+    def _versions(self, key: ObjectKey) -> Iterator[Links]:
+        """What an object is to others, by each state of it by which a proxy may work."""
+        live = self.scenery.live.get(key)
+        yield self.of_live[key] if live else UNLINKED
+        for earlier in self.scenery.before.get(key, ()):
+            yield self.reader.links(key, earlier.body) if earlier else UNLINKED
+
+    def _ready(self) -> frozenset[Ref]:
+        """What every proxy finds. What is being deleted cannot be relied on."""
+        found: set[Ref] = set()
+        for key, live in self.scenery.live.items():
+            if self.of_live[key].provides and not live.deleting:
+                found |= frozenset.intersection(*(links.provides for links in self._versions(key)))
+        return frozenset(found)
+
+    def _used(self) -> tuple[Mapping[Ref, set[ObjectKey]], Mapping[Ref, set[ObjectKey]]]:
+        """What ours use, as they are, were, and will be; and what strangers' objects use."""
+        ours: dict[Ref, set[ObjectKey]] = defaultdict(set)
+        strangers: dict[Ref, set[ObjectKey]] = defaultdict(set)
+        for key in self.scenery.live.keys() | self.scenery.before.keys():
+            live = self.scenery.live.get(key)
+            into = strangers if live and not self.scenery.ours(live) else ours
+            for links in self._versions(key):
+                for ref in links.uses:
+                    into[ref].add(key)
+        for key, pair in self.changing.items():
+            for ref in pair.after.uses:
+                ours[ref].add(key)
+        return ours, strangers
+
+    def _offers(self) -> Mapping[Ref, set[ObjectKey]]:
+        """What is there once the rows are written, and by which objects."""
+        offers: dict[Ref, set[ObjectKey]] = defaultdict(set)
+        writing = {row.key for row in self.rows if row.writes}
+        for key, live in self.scenery.live.items():
+            for ref in self.of_live[key].provides if key not in writing and not live.deleting else ():
+                offers[ref].add(key)
+        for row in self.rows:
+            for ref in self.reader.links(row.key, row.body).provides if row.writes and row.body else ():
+                offers[ref].add(row.key)
+        return offers
+
+    # --- what goes
+
+    def _without_losses(
+        self, row: Change, used: Mapping[Ref, set[ObjectKey]], strangers: Mapping[Ref, set[ObjectKey]]
+    ) -> Change:
+        if not row.writes:
+            return row
+        pair = self.changing[row.key]
+        lost = pair.before.provides - pair.after.provides
+        kept = frozenset(ref for ref in lost if used.get(ref, set()) - {row.key})
+        self._tell_strangers(row, lost - kept, strangers)
+        return self._keeping(row, kept) if kept else row
+
+    def _keeping(self, row: Change, kept: frozenset[Ref]) -> Change:
+        """The row in the state between, which still provides what is used; else the object as it is."""
+        after = decode(row.body) if row.body else None
+        spec = self.scenery.writers[row.key[:2]].between(decode(row.before), after, kept)
+        note = f"{_named(kept)} stays until no live route names it"
+        self.diagnostics.append(staged(row, note, self.scenery.cluster))
+        state = {**decode(row.body or row.before), "spec": spec}
+        if spec is None or is_same(state, decode(row.before), row.forbidden):
+            return replace(row, action=Action.KEEP, body=None, fields=(), note=note, staged=True)
+        action = Action.UPDATE if row.action is Action.DELETE else row.action
+        return replace(row, action=action, body=canonical(state), note=note, staged=True)
+
+    def _tell_strangers(
+        self, row: Change, lost: Iterable[Ref], strangers: Mapping[Ref, set[ObjectKey]]
+    ) -> None:
+        for ref in sorted(lost):
+            for key in sorted(strangers.get(ref, ()))[:_NAMED]:
+                text = f"{key} in {self.scenery.cluster}, which is not ours, uses {ref}, which goes"
+                self.diagnostics.append(finding("GM412", text, cluster=self.scenery.cluster, **behind(row)))
+
+    # --- what comes
+
+    def _after_needs(self, row: Change, offers: Mapping[Ref, set[ObjectKey]]) -> Change:
+        """The row behind those that bring what it uses; held where nothing does."""
+        if not row.writes or row.phase in SECURITY or row.body is None:
+            return row
+        links = self.reader.links(row.key, row.body)
+        lacking = links.uses - offers.keys() - self.changing[row.key].before.uses
+        if lacking:
+            self.waiting.add(row.key)
+            note = f"waits for {_named(lacking)}, which nothing live provides{self._why(lacking)}"
+            given: Any = {"body": None, "fields": (), "drift": False, "settled": False, "relies_on": ()}
+            return replace(row, action=Action.HELD, note=note, **given)
+        new = (links.uses & offers.keys()) - self.ready
+        if not new:
+            return row
+        bringing = sorted({key for ref in new for key in offers[ref]} & self.changing.keys() - {row.key})
+        note = f"comes when proxies have had the time for {_named(new)}"
+        return replace(row, note=note, settled=True, relies_on=tuple(bringing))
+
+    def _why(self, lacking: frozenset[Ref]) -> str:
+        """Which objects would bring it, and why they do not."""
+        rows = {row.key: row for row in self.rows}
+        bringing = [
+            f"; {key} would, but {_state(rows.get(key))}"
+            for key, manifest in sorted(self.scenery.wanted.items())
+            if not lacking.isdisjoint(self.reader.links(key, manifest.body).provides)
+        ]
+        return "".join(bringing[:_NAMED])
+
+    def _told(self, row: Change) -> Diagnostic:
+        text = f"{row.key} in {self.scenery.cluster} {row.note}"
+        return finding("GM411", text, cluster=self.scenery.cluster, **behind(row))
+
+
+def staged(row: Change, note: str, cluster: str) -> Diagnostic:
+    """The finding on a change that takes more than one tick."""
+    policy = row.policies[0] if row.policies else ""
+    return finding("GM406", f"{row.key} in {cluster}: {note}", policy=policy, cluster=cluster)
+
+
+def _state(row: Change | None) -> str:
+    """Why an object does not bring what it would."""
+    match row.action if row else Action.HELD:
+        case Action.CONFLICT:
+            return "is in conflict"
+        case Action.HELD:
+            return "is held"
+        case _:
+            return f"is left as it is: {row.note}" if row and row.note else "is left as it is"
+
+
+def _named(refs: Collection[Ref]) -> str:
+    """The first of them, those of one owner together."""
+    shown = sorted(refs)[:_NAMED]
+    groups = itertools.groupby(shown, key=lambda ref: (ref.kind, ref.of))
+    texts = [
+        f"{kind} {', '.join(r.name for r in those)}{f' of {of}' if of else ''}"
+        for (kind, of), those in groups
+    ]
+    more = len(set(refs)) - len(shown)
+    return ", ".join(texts) + (f" and {more} more" if more else "")

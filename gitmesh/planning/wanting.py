@@ -1,0 +1,273 @@
+"""Objects that are wanted: what is to be written of each, and what stands in the way. Called by diff; no
+I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec.structs import replace
+
+from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.model.manifests import SECURITY, Build, Manifest, Phase
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.plan import Action, Change, Live, Observed
+from gitmesh.planning.estranged import Estranged, estranged, told, was_ours
+from gitmesh.planning.leaving import namespace_leaves, waits, wanted_again
+from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, RECONCILE, blame, is_ours, may_adopt, writers
+from gitmesh.planning.rows import field_changes, is_kept, live_row, wanted_row
+from gitmesh.planning.unwanted import NOT_ENFORCED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, MutableMapping
+
+    from gitmesh.model.ledger import Entry, Stored
+    from gitmesh.planning.guard import Consent
+    from gitmesh.ports import Translator
+
+
+class _Kept(NamedTuple):
+    """An object that needed nothing, and what it was compared with: as long as all three stay, so does the
+    row.
+    """
+
+    manifest: Manifest
+    live: Live
+    entry: Entry
+    change: Change
+
+
+class Wanting:
+    """The inputs of one diff, and the findings that it collects. `gone_soon`: rows of objects on their way
+    out.
+    """
+
+    def __init__(
+        self,
+        built: Build,
+        observed: Observed,
+        stored: Stored,
+        translators: Mapping[str, Translator],
+        consent: Consent,
+        memo: MutableMapping[Any, Any],
+    ) -> None:
+        self.built, self.observed, self.consent = built, observed, consent
+        known: MutableMapping[ObjectKey, _Kept] = memo.get("kept", {})
+        self.kept = memo["kept"] = {key: row for key, row in known.items() if key in built.manifests}
+        self.cluster, self.ledger = built.cluster, stored.ledger
+        self.rebuilt = stored.corrupt or not stored.version
+        self.writers = writers(translators)
+        self.translators = [translators[name] for name in sorted(translators)]
+        self.diagnostics: list[Diagnostic] = []
+        self.gone_soon: list[Change] = []
+        self.strangers: dict[Estranged, dict[ObjectKey, Phase]] = {}
+        if stored.corrupt:
+            self.diagnostics.append(
+                finding(
+                    "GM408",
+                    f"the ledger of cluster {self.cluster} was unreadable; deletions wait",
+                    cluster=self.cluster,
+                )
+            )
+        self.blocked = self._foreign_claims()
+
+    def ours(self, live: Live) -> bool:
+        return is_ours(live, self.cluster, self.ledger, rebuilt=self.rebuilt)
+
+    # --- objects that are wanted
+
+    def want(self, manifest: Manifest) -> Change:
+        live = self.observed.live.get(manifest.key)
+        if leaving := self._leaving(manifest, live):
+            self.gone_soon.append(leaving)
+            return leaving
+        if kept := self._kept(manifest, live):
+            return kept
+        if manifest.key[:2] in self.observed.missing_kinds:
+            return self._conflict(
+                manifest,
+                None,
+                "GM504",
+                f"cluster {self.cluster} does not serve {manifest.key.kind}.{manifest.key.group}",
+            )
+        if live is None:
+            if manifest.key in self.blocked:
+                return self._conflict(manifest, None, *self.blocked[manifest.key])
+            return self._create(manifest)
+        if self.ours(live):
+            if manifest.key in self.blocked:
+                self._say_in_the_way(manifest, *self.blocked[manifest.key])
+            return self._own(manifest, live)
+        if self._may_adopt(live):
+            return self._write(Action.ADOPT, manifest, live)
+        if why := estranged(live, self.cluster, self.ledger):
+            self.strangers.setdefault(why, {})[live.key] = manifest.phase
+            return self._in_conflict(manifest, live, f"carries {why.what}")
+        owner = ", ".join(sorted(live.managers)) or "another tool"
+        return self._conflict(
+            manifest,
+            live,
+            "GM401",
+            f"{manifest.key} in {self.cluster} exists and is not ours (made by {owner})",
+        )
+
+    def _leaving(self, manifest: Manifest, live: Live | None) -> Change | None:
+        """The row of a wanted object that goes, or cannot come, as somebody asked for its deletion or for
+        that of its namespace.
+        """
+        if manifest.key.namespace in self.observed.leaving:
+            said, note = (
+                namespace_leaves(manifest.key.namespace, self.cluster),
+                "its namespace is being deleted",
+            )
+        elif live and live.deleting and (self.ours(live) or self._may_adopt(live)):
+            decides_otherwise = manifest.phase in SECURITY and not self._says(manifest, live)
+            said, note = (
+                wanted_again(manifest, live, self.cluster, otherwise=decides_otherwise),
+                waits(live.finalizers),
+            )
+        else:
+            return None
+        if said not in self.diagnostics:  # one for a namespace
+            self.diagnostics.append(said)
+        before, uid = (live.body, live.uid) if live else (b"", "")
+        return wanted_row(Action.KEEP, manifest, body=None, before=before, uid=uid, note=note, staged=True)
+
+    def _may_adopt(self, live: Live) -> bool:
+        return may_adopt(live, self.cluster, self.ledger.instance, self.consent.adoptions)
+
+    def _create(self, manifest: Manifest) -> Change:
+        entry = self.ledger.entries.get(manifest.key)
+        gone = entry is not None and bool(entry.uid)
+        return replace(
+            wanted_row(Action.CREATE, manifest), drift=gone, note="it was deleted by hand" if gone else ""
+        )
+
+    def _own(self, manifest: Manifest, live: Live) -> Change:
+        if live.annotations.get(RECONCILE) == "disabled":
+            self._asks_to_be_left_alone(manifest)
+            if manifest.phase not in SECURITY:
+                return live_row(Action.KEEP, live, self.built, "reconcile is disabled")
+        if not self._says(manifest, live):
+            return self._write(Action.UPDATE, manifest, live)
+        change = wanted_row(Action.KEEP, manifest, body=None, uid=live.uid, before=live.body)
+        if entry := self.ledger.entries.get(manifest.key):
+            self.kept[manifest.key] = _Kept(manifest, live, entry, change)
+        return change
+
+    def _says(self, manifest: Manifest, live: Live) -> bool:
+        """Whether a live object says what is wanted. Equal bytes first: that is what most objects are, and
+        decoding both costs more than the rest of a quiet cycle."""
+        return manifest.body == live.body or is_kept(manifest, live)
+
+    def _kept(self, manifest: Manifest, live: Live | None) -> Change | None:
+        """The row of an object of ours that said what we want, for as long as nothing that was looked at
+        moved.
+        """
+        found = self.kept.get(manifest.key)
+        if (
+            found is None
+            or found.manifest is not manifest
+            or found.live is not live
+            or manifest.key in self.blocked
+        ):
+            return None
+        return found.change if found.entry == self.ledger.entries.get(manifest.key) else None
+
+    def _write(self, action: Action, manifest: Manifest, live: Live) -> Change:
+        entry = self.ledger.entries.get(manifest.key)
+        drift = action is Action.UPDATE and entry is not None and entry.digest == manifest.digest
+        return replace(
+            wanted_row(action, manifest),
+            before=live.body,
+            uid=live.uid,
+            resource_version=live.resource_version,
+            fields=field_changes(manifest, live),
+            drift=drift,
+        )
+
+    def _conflict(self, manifest: Manifest, live: Live | None, code: str, text: str) -> Change:
+        self._say_in_the_way(manifest, code, text)
+        return self._in_conflict(manifest, live, text)
+
+    def _in_conflict(self, manifest: Manifest, live: Live | None, text: str) -> Change:
+        fields = field_changes(manifest, live) if live else ()
+        before = live.body if live else b""
+        return replace(
+            wanted_row(Action.CONFLICT, manifest), body=None, before=before, fields=fields, note=text
+        )
+
+    def _say_in_the_way(self, manifest: Manifest, code: str, text: str) -> None:
+        """Of what decides who may call nothing may stand in the way."""
+        if manifest.phase in SECURITY:
+            self._say(manifest, code, f"{text}; {NOT_ENFORCED}", Severity.ERROR)
+        else:
+            self._say(manifest, code, text)
+
+    def _asks_to_be_left_alone(self, manifest: Manifest) -> None:
+        """A mark that whoever may write there can set is honoured for routing, and silences nothing that
+        decides who may call.
+        """
+        if manifest.phase in SECURITY:
+            text = (
+                f"{RECONCILE} is disabled on {manifest.key} in {self.cluster}, which decides who may call: it"
+                " is kept all the same"
+            )
+            self._say(manifest, "GM407", text, Severity.WARNING)
+        else:
+            self._say(
+                manifest, "GM407", f"{manifest.key} in {self.cluster} is left alone: {RECONCILE} is disabled"
+            )
+
+    def _say(self, manifest: Manifest, code: str, text: str, severity: Severity | None = None) -> None:
+        behind = blame(manifest.policies, manifest.fields.values())
+        self.diagnostics.append(finding(code, text, cluster=self.cluster, severity=severity, **behind))
+
+    def _foreign_claims(self) -> dict[ObjectKey, tuple[str, str]]:
+        """Our objects that a foreign one stands in the way of, with code and text."""
+        blocked: dict[ObjectKey, tuple[str, str]] = {}
+        strangers = [
+            live
+            for key in sorted(self.observed.live.keys() - self.built.manifests.keys())
+            if (live := self._stranger(key))
+        ]
+        for translator in self.translators:
+            theirs = [
+                live
+                for live in strangers
+                if self.writers.get(live.key[:2]) is translator and not self._looks_ours(live)
+            ]
+            for claim in (
+                translator.foreign(theirs, self.built.manifests, self.built.meshes) if theirs else ()
+            ):
+                text = f"in {self.cluster}, {claim.text}; it is not ours"
+                if claim.code == "GM401":
+                    blocked[claim.on] = (claim.code, text)
+                else:
+                    self._say(self.built.manifests[claim.on], claim.code, text)
+        return blocked
+
+    def _stranger(self, key: ObjectKey) -> Live | None:
+        """An object of which nobody of ours is the cause; of what the ledger knows under other marks or
+        another uid is told together.
+        """
+        live = self.observed.live[key]
+        if self.ours(live) or not was_ours(live, self.cluster, self.ledger):
+            return live
+        why = estranged(live, self.cluster, self.ledger)
+        if why and (writer := self.writers.get(key[:2])):
+            self.strangers.setdefault(why, {})[key] = writer.phase(live)
+        return None
+
+    def told_of_strangers(self) -> Iterator[Diagnostic]:
+        """One finding for each cause for which objects with our marks are not ours."""
+        for why, phases in sorted(self.strangers.items()):
+            security = f"; {NOT_ENFORCED}" if not SECURITY.isdisjoint(phases.values()) else ""
+            yield told(why, phases.keys(), self.cluster, security=security)
+
+    def _looks_ours(self, live: Live) -> bool:
+        return (
+            live.labels.get(MANAGED_BY) == "gitmesh"
+            and live.labels.get(INSTANCE) == self.ledger.instance
+            and self.ours(live)
+        )

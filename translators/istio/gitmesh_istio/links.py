@@ -1,0 +1,72 @@
+"""Subsets: DestinationRules provide them, VirtualServices use them. A route to one that no rule has is 503
+(istio.io, DestinationRule, 'Subset').
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gitmesh.model.facts import Mesh
+from gitmesh.model.links import UNLINKED, Links, Ref
+from gitmesh.model.objects import Body, listed, mapping, text
+from gitmesh_istio.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
+from gitmesh_istio.names import cluster_domain, full_host
+from gitmesh_istio.reading import namespace_of, spec_of
+
+
+def links(body: Body, meshes: Sequence[Mesh]) -> Links:
+    """The subsets that an object offers to all clients, or leads requests and copies to."""
+    domain = cluster_domain(meshes)
+    match body.get("kind"):
+        case DESTINATION_RULE.kind:
+            return Links(provides=frozenset(_provided(body, domain)))
+        case VIRTUAL_SERVICE.kind:
+            return Links(uses=frozenset(_used(body, domain)))
+        case _:
+            return UNLINKED
+
+
+def between(before: Body, after: Body | None, kept: frozenset[Ref]) -> Mapping[str, Any] | None:
+    """The DestinationRule with the subsets that must stay; as it was where it is to go, or is for another
+    host.
+    """
+    old, new = spec_of(before), spec_of(after)
+    if after is None or old.get("host") != new.get("host"):
+        return None
+    names = {ref.name for ref in kept}
+    both = {**{n: s for n, s in subsets_of(before).items() if n in names}, **subsets_of(after)}
+    return {**new, "subsets": [both[name] for name in sorted(both)]}
+
+
+def subsets_of(rule: Body | None) -> dict[str, Mapping[str, Any]]:
+    """Name -> subset of a DestinationRule."""
+    subsets = listed(spec_of(rule).get("subsets"))
+    return {name: subset for subset in subsets if (name := text(subset.get("name")))}
+
+
+def _provided(rule: Body, domain: str) -> Iterable[Ref]:
+    """Its subsets, where clients of every namespace come to it: they look in the Service's own last but
+    one, and a rule may be shown to some alone (istio.io, DestinationRule, `exportTo`)."""
+    spec, namespace = spec_of(rule), namespace_of(rule)
+    host = full_host(text(spec.get("host")), namespace, domain)
+    shown = spec.get("exportTo") or ["*"]
+    elsewhere = host.endswith(f".svc.{domain}") and host.split(".")[1] != namespace
+    if elsewhere or "*" not in shown:
+        return
+    yield from (Ref(kind="subset", name=name, of=host) for name in subsets_of(rule))
+
+
+def _used(service: Body, domain: str) -> Iterable[Ref]:
+    for destination in _destinations(spec_of(service)):
+        if name := text(destination.get("subset")):
+            host = full_host(text(destination.get("host")), namespace_of(service), domain)
+            yield Ref(kind="subset", name=name, of=host)
+
+
+def _destinations(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """Every destination of a VirtualService: of routes and mirrors, http, tls and tcp."""
+    for route in (route for kind in ("http", "tls", "tcp") for route in listed(spec.get(kind))):
+        for share in (*listed(route.get("route")), *listed(route.get("mirrors"))):
+            yield mapping(share.get("destination"))
+        yield mapping(route.get("mirror"))
