@@ -24,6 +24,7 @@ from gitmesh.model.config import SourceAuth
 from gitmesh.model.snapshot import Snapshot
 from tests.gitrepo import Repo
 from tests.lab.fixtures import not_available
+from tests.patience import GIVEN_UP
 
 POLICY = "kind: TrafficPolicy\n"
 
@@ -360,7 +361,7 @@ class TestHostileTrees:
         origin.commit_tree(origin.tree([("040000", b"policies", tree)]))
         began = time.perf_counter()
         snapshot = source(origin, tmp_path).fetch()
-        assert time.perf_counter() - began < 10
+        assert time.perf_counter() - began < GIVEN_UP
         assert (snapshot.files, codes(snapshot)) == ((), ["GM103"])
 
     def test_G12_large_file_is_never_read(
@@ -465,7 +466,7 @@ class TestFaults:
             began = time.perf_counter()
             with pytest.raises(SourceError, match=r"longer than 0\.3 s"):
                 source(origin, tmp_path, url=url, timeout=0.3).fetch()
-            assert time.perf_counter() - began < 5
+            assert time.perf_counter() - began < GIVEN_UP
 
     def test_G14_children_are_killed_with_git(
         self, origin: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

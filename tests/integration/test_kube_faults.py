@@ -30,6 +30,7 @@ from tests.integration.faultserver import (
     trickles,
 )
 from tests.integration.kube_support import KINDS, carry_out, cluster_at, step, vs_key, vs_spec
+from tests.patience import GIVEN_UP
 
 GET = Request(method="GET", path="/api/v1/namespaces")
 OK = says(200, b'{"kind": "NamespaceList", "metadata": {}, "items": []}')
@@ -67,7 +68,7 @@ def test_K07_a_trickling_body_ends_at_the_deadline_and_its_socket_is_closed() ->
     with facing(trickles, timeout=0.5) as (client, server):
         start = time.monotonic()
         assert "no answer within 0.5 s" in failure(client).detail
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < GIVEN_UP
         assert server.dropped.wait(10)
 
 
@@ -82,7 +83,7 @@ def test_K05_a_long_or_senseless_retry_after_does_not_outlast_the_deadline() -> 
     with facing(says(429, b"{}", Retry_After="21600"), timeout=20.0) as (client, server):
         start = time.monotonic()
         assert failure(client).retryable
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < GIVEN_UP
         assert len(server.seen) == 1
     with facing(says(429, b"{}", Retry_After="soon"), OK) as (client, server):
         decoded(client)
@@ -231,7 +232,7 @@ def test_K07_a_list_that_does_not_end_is_given_up_in_time_however_soon_each_page
         began = time.monotonic()
         with pytest.raises(ClusterError, match=r"does not end: .* 4 times the cluster's timeout"):
             everything(client, "/api/v1/pods", lambda raw: raw)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < GIVEN_UP
 
 
 @pytest.mark.parametrize(
