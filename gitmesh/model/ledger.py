@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -17,13 +18,17 @@ FIGHT = 5
 """Corrections in a row of one object after which somebody is taken to change it back."""
 
 
+Parts: TypeAlias = "Mapping[str, Mapping[str, tuple[str, ...]]]"
+"""Source -> policy ("" = all of the source's) -> digests of rules."""
+
+
 class Entry(Struct, frozen=True, kw_only=True):
     """One object of ours. `uid` is "" between the intent to create it and the answer; `commit` is the one
     that last wrote it, `warnings` are what the cluster said when it took that write.
 
-    `sources` are those whose policies it is made of, empty where that is not known. Where they are several,
-    `parts` are the digests of its rules by source, so that one source's part can be told from another's while
-    one of them cannot be read.
+    `sources` are those whose policies it is made of, empty where that is not known. Where several sources, or
+    several policies that decide who may call, share it, `parts` are the digests of its rules by source and
+    policy: one's part can be told from another's while one of them cannot be read, or is held.
     """
 
     uid: str = ""
@@ -31,7 +36,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     commit: str = ""
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
-    parts: Mapping[str, tuple[str, ...]] = {}
+    parts: Parts = {}
 
 
 class Hold(Struct, frozen=True, kw_only=True):

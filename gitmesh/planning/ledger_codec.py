@@ -11,13 +11,14 @@ import orjson
 
 from gitmesh.codec import CodecError, closed, decode, encode
 from gitmesh.model.facts import Mesh
-from gitmesh.model.ledger import Entry, Hold, Ledger, Stored
+from gitmesh.model.ledger import Entry, Hold, Ledger, Parts, Stored
 from gitmesh.model.objects import ObjectKey
 
 API_VERSION = "gitmesh.io/v1alpha1"
-SCHEMA = 2
-"""Raised with every change that an older version would misread. Schema 1 knew no origins, parts, kinds, holds
-and heals, and of a mesh only translator, name and trust domain; it is read as one that does not know them."""
+SCHEMA = 3
+"""Raised with every change that an older version would misread. Schema 2 knew parts by source alone. Schema 1
+knew no origins, parts, kinds, holds and heals, and of a mesh only translator, name and trust domain. What is
+not there is read as not known."""
 
 _FIRST = frozenset(
     {"apiVersion", "kind", "schema", "instance", "clusterUid", "sources", "commits", "entries", "meshes"}
@@ -85,7 +86,7 @@ def load_ledger(document: object) -> Ledger:
         raise CodecError("", f"the field {missing[0]!r} is missing")
     if (body["apiVersion"], body["kind"]) != (API_VERSION, "Ledger") or decode(
         int, body["schema"], "schema"
-    ) not in (1, SCHEMA):
+    ) not in (1, 2, SCHEMA):
         raise CodecError("", "not a ledger")
     return Ledger(
         instance=decode(str, body["instance"], "instance"),
@@ -127,17 +128,25 @@ def _entries(body: Mapping[str, Any]) -> dict[ObjectKey, Entry]:
     commits = decode(tuple[str, ...], body["commits"], "commits")
     origins = decode(tuple[tuple[str, ...], ...], body["origins"], "origins") if "origins" in body else None
     parts = {
-        key: decode(Mapping[str, tuple[str, ...]], value, "parts")
+        key: {source: _parts(found) for source, found in _mapping(value).items()}
         for key, value in _values(body.get("parts", {}))
     }
     return {key: _entry(row, commits, origins, parts.get(key, {})) for key, row in _values(body["entries"])}
+
+
+def _parts(value: object) -> Mapping[str, tuple[str, ...]]:
+    """The digests of one source's rules, by policy where that is known."""
+    if isinstance(value, list):
+        return {"": decode(tuple[str, ...], value, "parts")}
+    found: Mapping[str, tuple[str, ...]] = decode(Mapping[str, tuple[str, ...]], value, "parts")
+    return found
 
 
 def _entry(
     row: object,
     commits: tuple[str, ...],
     origins: tuple[tuple[str, ...], ...] | None,
-    parts: Mapping[str, tuple[str, ...]],
+    parts: Parts,
 ) -> Entry:
     match row:
         case [str(uid), str(digest), int(place), *more] if 0 <= place < len(commits):

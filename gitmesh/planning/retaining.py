@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
-from gitmesh.model.manifests import Manifest
+from gitmesh.model.manifests import SECURITY, Manifest
 from gitmesh.model.objects import canonical, decode, digest
 from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.ownership import POLICIES, is_marked, policies_of, writers
@@ -22,7 +22,7 @@ from gitmesh.planning.ownership import POLICIES, is_marked, policies_of, writers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gitmesh.model.ledger import Entry, Ledger
+    from gitmesh.model.ledger import Entry, Ledger, Parts
     from gitmesh.model.manifests import Build
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Live, Observed
@@ -85,7 +85,11 @@ def _parts(entry: Entry | None, revisions: Revisions) -> frozenset[str] | None:
         return None
     in_force = _in_force(revisions)
     return frozenset(
-        part for source, parts in entry.parts.items() if source not in in_force for part in parts
+        part
+        for source, policies in entry.parts.items()
+        if source not in in_force
+        for parts in policies.values()
+        for part in parts
     )
 
 
@@ -156,18 +160,22 @@ def _as_manifest(live: Live, translator: Translator) -> Manifest:
     )
 
 
-def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
-    """Source -> the digests of the items of lists that its policies made, for an object that several sources
-    share; else empty.
-    """
-    if len({homes.get(policy, "") for policy in manifest.policies}) < 2:
+def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Parts:
+    """The digests of the items of lists by the policy that made them, where several share the object and
+    somebody's part may have to be told: sources, and policies that decide who may call."""
+    sources = {homes.get(policy, "") for policy in manifest.policies}
+    if len(sources) < 2 and (len(manifest.policies) < 2 or manifest.phase not in SECURITY):
         return {}
     spec = decode(manifest.body).get("spec", {})
-    found: dict[str, set[str]] = {}
+    found: dict[str, dict[str, set[str]]] = {}
     for path, origin in manifest.fields.items():
         if _ITEM.match(path) and origin.policy in homes:
-            found.setdefault(homes[origin.policy], set()).add(digest(_item(spec, path)))
-    return {source: tuple(sorted(parts)) for source, parts in sorted(found.items())}
+            mine = found.setdefault(homes[origin.policy], {})
+            mine.setdefault(origin.policy, set()).add(digest(_item(spec, path)))
+    return {
+        source: {policy: tuple(sorted(parts)) for policy, parts in sorted(policies.items())}
+        for source, policies in sorted(found.items())
+    }
 
 
 def _told(

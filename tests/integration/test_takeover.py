@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from gitmesh.planning.ledger_codec import SCHEMA
 from tests.lab.apiserver import ApiServer
 from tests.lab.build import Binaries
 from tests.shop import Report
@@ -139,7 +140,7 @@ def test_directory_clusters_are_taken_over_without_a_write(shop: Taken) -> None:
         now = json.loads(
             (shop.root / "clusters" / name / ".gitmesh" / "ledger.yaml").read_text(encoding="utf-8")
         )
-        assert now["schema"] == 2
+        assert now["schema"] == SCHEMA
         assert now["origins"] == [["policies"]]
         assert {mesh["rootNamespace"] for mesh in now["meshes"]["west"]} == {"istio-prod"}
     goes_on(shop, lambda *place: read_file(shop, *place), lambda: open_by_hand(shop))
@@ -237,7 +238,7 @@ def test_real_clusters_are_taken_over_without_a_write_and_with_the_rights_of_bef
     for server in servers.values():
         config = server.get("v1", "ConfigMap", "gitmesh-system", "gitmesh-shop")
         assert config is not None
-        assert json.loads(config["data"]["ledger.json"])["schema"] == 2
+        assert json.loads(config["data"]["ledger.json"])["schema"] == SCHEMA
     goes_on(shop, lambda *place: read_live(servers, *place), lambda: open_live(servers["east"]))
     done = {(verb, re.sub(r".*/|\?.*", "", uri)) for verb, uri in istio_writes(servers, marks)["east"]}
     gone = {("delete", f"{name}-deny") for name in ("page", "ratings", "reviews")}
