@@ -70,7 +70,7 @@ class Cycles(World):
             return
         self._check_acceptance(self.report, self._prior(ledgers, remembered))
         builds = self._oracle(self.report)
-        self._check_writes(self.report, builds)
+        self._check_writes(self.report, builds, ledgers)
         self._follow(objects, self.report, ledgers)
         self._check_no_orphan(self.report)
 
@@ -137,11 +137,13 @@ class Cycles(World):
         source = self.sources[name]
         return source.down or not source.commits[source.tip].good or not source.descends(source.tip, prior)
 
-    def _check_writes(self, report: Report, builds: Mapping[str, Build]) -> None:
+    def _check_writes(
+        self, report: Report, builds: Mapping[str, Build], ledgers: Mapping[str, tuple[Ledger, bool]]
+    ) -> None:
         """Laws 3, 4 and 5: every write is what the revisions in force say, every deletion is of ours and
-        unwanted.
+        unwanted. While a source has nothing in force, only what others alone made may go.
         """
-        unsettled = any(not result.accepted for result in report.sources.values())
+        absent = {name for name, result in report.sources.items() if not result.accepted}
         for event in self.events:
             if event.operation not in WRITES:
                 continue
@@ -149,7 +151,9 @@ class Cycles(World):
             built = builds[event.cluster]
             assert event.key not in built.held
             if event.operation == "delete":
-                assert not unsettled, "a deletion while a source has nothing in force"
+                entry = ledgers[event.cluster][0].entries.get(event.key)
+                made_by = set(entry.sources) if entry else set()
+                assert not absent or (made_by and not made_by & absent), "an absent source may want it"
                 assert event.key not in built.manifests
                 self._check_deletion(event)
             else:
