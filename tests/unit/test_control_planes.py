@@ -319,7 +319,7 @@ def test_a_ledger_of_an_older_version_is_taken_over(world: Folders) -> None:
         world.tamper(name, older)
     report = world.run()
     assert (codes(report), {name: world.live(name) for name in world.names}) == ([], before)
-    assert world.ledger("east")["schema"] == 2
+    assert world.ledger("east")["schema"] == 3
 
 
 def test_another_cluster_in_the_place_of_one_does_not_lend_it_its_callers(world: Folders) -> None:
