@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from gitmesh.diagnostics import Diagnostic
     from gitmesh.model.facts import ClusterFacts
@@ -39,6 +39,23 @@ class State(StrEnum):
     FAILED = "Failed"
     HELD = "Held"
     UNREACHABLE = "Unreachable"
+
+
+_FROM_GOOD = (
+    State.SYNCED,
+    State.DRIFTED,
+    State.PENDING,
+    State.HELD,
+    State.INVALID,
+    State.FAILED,
+    State.UNREACHABLE,
+)
+"""A policy, cluster or instance is in the worst state of its parts."""
+
+
+def worst(states: Iterable[State]) -> State:
+    """The worst of some states; Synced for none."""
+    return max(states, key=_FROM_GOOD.index, default=State.SYNCED)
 
 
 class Verdict(StrEnum):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from gitmesh.model.overview import ClusterStanding, Complaint, Overview, SourceStanding, Waiting
-from gitmesh.model.report import State
+from gitmesh.model.report import State, worst
 from gitmesh.render.document import Document, document
 from gitmesh.render.escape import printable
 from gitmesh.render.paint import Paint, plain
@@ -26,7 +26,7 @@ def overview_text(overview: Overview, now: float, *, paint: Paint = plain) -> st
     step, why = next_step(overview)
     blocks = [
         [
-            paint("strong", f"{overview.instance}: {worst_state(overview).value}")
+            paint("strong", f"{overview.instance}: {worst(overview.states).value}")
             + printable(f", {_origin(overview, now)}")
         ],
         [
@@ -44,22 +44,6 @@ def overview_text(overview: Overview, now: float, *, paint: Paint = plain) -> st
         [f"{paint('strong', f'next: {step}')}   {printable(why)}" if step else why],
     ]
     return "\n".join("".join(f"{line}\n" for line in block) for block in blocks if block)
-
-
-def worst_state(overview: Overview) -> State:
-    """The worst of the sources and clusters; Synced where there is nothing."""
-    return max(overview.states, key=_FROM_GOOD.index, default=State.SYNCED)
-
-
-_FROM_GOOD = (
-    State.SYNCED,
-    State.DRIFTED,
-    State.PENDING,
-    State.HELD,
-    State.INVALID,
-    State.FAILED,
-    State.UNREACHABLE,
-)
 
 
 def next_step(overview: Overview) -> tuple[str, str]:
@@ -88,7 +72,7 @@ def overview_document(overview: Overview) -> Document:
     return document(
         "Status",
         instance=overview.instance,
-        state=worst_state(overview).value,
+        state=worst(overview.states).value,
         live=not overview.commit,
         statusCommit=overview.commit,
         time=iso(overview.seconds),

@@ -10,18 +10,8 @@ from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change
-from gitmesh.model.report import ClusterResult, Report, State, Verdict
+from gitmesh.model.report import ClusterResult, Report, State, Verdict, worst
 
-_ORDER = (
-    State.SYNCED,
-    State.DRIFTED,
-    State.PENDING,
-    State.HELD,
-    State.INVALID,
-    State.FAILED,
-    State.UNREACHABLE,
-)
-"""From good to bad: a policy or cluster is in the worst state of its parts."""
 _VERDICTS = (Verdict.ACCEPTED, Verdict.UNKNOWN, Verdict.WARNED, Verdict.REJECTED)
 _STATES: Mapping[str, State] = {"GM208": State.PENDING, "GM216": State.PENDING, "GM406": State.PENDING}
 """Findings that mean: wait."""
@@ -155,11 +145,6 @@ def _of_all(result: ClusterResult) -> State | None:
     """
     is_out = result.state is State.UNREACHABLE or (result.state is State.HELD and result.plan is None)
     return result.state if is_out else None
-
-
-def worst(states: Iterable[State]) -> State:
-    """The worst of some states; Synced for none."""
-    return max(states, key=_ORDER.index, default=State.SYNCED)
 
 
 def state_of(diagnostic: Diagnostic) -> State | None:
