@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
-from gitmesh.model.report import ClusterResult, State
+from gitmesh.model.report import ClusterResult, State, worst
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.diff import diff
 from gitmesh.planning.fights import heals
@@ -24,7 +24,7 @@ from gitmesh.planning.ledgers import intend, rebuilt, record
 from gitmesh.planning.ownership import behind
 from gitmesh.planning.remembering import holds_of
 from gitmesh.planning.verdicts import TAKEN_WITH_WARNING, Evidence, brief, verdicts
-from gitmesh.status.states import never_applied, state_of, worst
+from gitmesh.status.states import never_applied, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence

@@ -21,8 +21,9 @@ from gitmesh.model.manifests import DELETE_ORDER, Build
 from gitmesh.model.plan import Action, Change, Live, Observed, Plan
 from gitmesh.planning.fights import without_fights
 from gitmesh.planning.guard import Consent, guarded
-from gitmesh.planning.relying import Scenery, relied
+from gitmesh.planning.relying import relied
 from gitmesh.planning.rows import held_row
+from gitmesh.planning.scenery import Scenery
 from gitmesh.planning.staging import Staging
 from gitmesh.planning.unwanted import Unwanted
 from gitmesh.planning.wanting import Wanting
@@ -30,6 +31,7 @@ from gitmesh.planning.wanting import Wanting
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
 
+    from gitmesh.diagnostics import Diagnostic
     from gitmesh.model.ledger import Stored
     from gitmesh.model.objects import ObjectKey
     from gitmesh.ports import Translator
@@ -46,57 +48,52 @@ def diff(
     memo: MutableMapping[Any, Any],
     before: Mapping[ObjectKey, Sequence[Live | None]],
 ) -> Plan:
-    """What must be written, in order, and what stays with the reason why.
-
-    `before` are our objects as they were until a moment ago, newest first (None: not there): proxies that
-    have not learnt of our last writes work by that.
-    """
-    wanting = Wanting(built, observed, stored, translators, consent, memo)
-    unwanted = Unwanted(built, observed, stored, translators, consent)
-    rows = [wanting.want(m) for m in built.manifests.values() if m.key not in built.held]
-    held = [held_row(live, built) for key in sorted(built.held) if (live := observed.live.get(key))]
-    deletions = [*unwanted.deletions(), *unwanted.leaving()]
-    standing = [
-        key for key in stored.ledger.entries if (live := observed.live.get(key)) and not live.deleting
-    ]
-    deletions, waiting, guarding = guarded(
-        deletions, len(standing), built.cluster, consent, stored.ledger.approved
-    )
-    peaceful, fights = without_fights([*rows, *deletions], stored.ledger.heals, built.cluster)
+    """What must be written, in order, and what stays with the reason why. The arguments are `Scenery`'s."""
     scenery = Scenery(
-        cluster=built.cluster,
-        wanted=built.manifests,
-        live=observed.live,
+        built=built,
+        observed=observed,
+        stored=stored,
+        translators=translators,
+        consent=consent,
         before=before,
-        writers=wanting.writers,
-        meshes=built.meshes,
-        ours=wanting.ours,
         memo=memo,
     )
+    wanting, unwanted, staging = Wanting(scenery), Unwanted(scenery), Staging(scenery)
+    wanted = [wanting.want(m) for m in built.manifests.values() if m.key not in built.held]
+    held = [held_row(live, built) for key in sorted(built.held) if (live := observed.live.get(key))]
+    deletions, prune_held, guarding = _guarded([*unwanted.deletions(), *unwanted.leaving()], scenery)
+    peaceful, fights = without_fights([*wanted, *deletions], stored.ledger.heals, built.cluster)
     linked = relied([*peaceful, *held], scenery)
-    staging = Staging(built.cluster, observed.live, before, wanting.writers)
     steps = staging.steps([row for row in linked.rows if row.writes])
-    rest = [row for row in linked.rows if not row.writes]
     writes, late = _without_late(
         sorted((step for step in steps if step.writes), key=_rank), wanting.gone_soon
     )
-    rest += [*late, *(step for step in steps if not step.writes), *unwanted.staying(), *unwanted.unknown()]
-    diagnostics = (
-        *observed.diagnostics,
-        *wanting.diagnostics,
-        *fights,
-        *linked.diagnostics,
-        *staging.diagnostics,
-        *unwanted.diagnostics,
-        *wanting.told_of_strangers(),
-        *guarding,
-    )
+    resting = [row for row in linked.rows if not row.writes]
+    staged = [step for step in steps if not step.writes]
     return Plan(
         cluster=built.cluster,
-        changes=(*writes, *rest),
-        prune_held=tuple(waiting),
-        diagnostics=diagnostics,
+        changes=(*writes, *resting, *late, *staged, *unwanted.staying(), *unwanted.unknown()),
+        prune_held=tuple(prune_held),
+        diagnostics=(
+            *observed.diagnostics,
+            *wanting.diagnostics,
+            *fights,
+            *linked.diagnostics,
+            *staging.diagnostics,
+            *unwanted.diagnostics,
+            *wanting.told_of_strangers(),
+            *guarding,
+        ),
     )
+
+
+def _guarded(
+    deletions: list[Change], scenery: Scenery
+) -> tuple[list[Change], list[Change], tuple[Diagnostic, ...]]:
+    """Deletions that may be made, those that wait for consent, and what is said of these."""
+    ledger, live = scenery.ledger, scenery.observed.live
+    standing = [key for key in ledger.entries if (found := live.get(key)) and not found.deleting]
+    return guarded(deletions, len(standing), scenery.cluster, scenery.consent, ledger.approved)
 
 
 def _without_late(writes: Sequence[Change], gone_soon: Sequence[Change]) -> tuple[list[Change], list[Change]]:

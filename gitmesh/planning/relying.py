@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,27 +22,12 @@ from gitmesh.model.objects import ObjectKey, canonical, decode
 from gitmesh.model.plan import Action, Change, Live
 from gitmesh.planning.ownership import behind
 from gitmesh.planning.rows import is_same
+from gitmesh.planning.staging import staged
 
 if TYPE_CHECKING:
-    from gitmesh.model.facts import Mesh
-    from gitmesh.model.manifests import Manifest
-    from gitmesh.ports import Translator
+    from gitmesh.planning.scenery import Scenery
 
 _NAMED = 5
-
-
-class Scenery(Struct, frozen=True, kw_only=True):
-    """What stands in a cluster when a plan is made. `before` are objects of ours as they were until a moment
-    ago (None: not there): proxies may still work by that. `writers` are by (group, kind)."""
-
-    cluster: str
-    wanted: Mapping[ObjectKey, Manifest]
-    live: Mapping[ObjectKey, Live]
-    before: Mapping[ObjectKey, Sequence[Live | None]]
-    writers: Mapping[tuple[str, str], Translator]
-    meshes: tuple[Mesh, ...]
-    ours: Callable[[Live], bool]
-    memo: MutableMapping[Any, Any]
 
 
 class Relied(Struct, frozen=True, kw_only=True):
@@ -55,55 +40,55 @@ class Relied(Struct, frozen=True, kw_only=True):
 def relied(rows: Sequence[Change], scenery: Scenery) -> Relied:
     """The rows, with those staged or held that would take away what is used, or use what is not there."""
     reader = _Reader(scenery)
-    changing = {row.key: _Pair.of(row, reader) for row in rows if row.writes}
+    changing = {
+        row.key: _Pair(reader.links(row.key, row.before), reader.links(row.key, row.body))
+        for row in rows
+        if row.writes
+    }
     if not any(pair.before or pair.after for pair in changing.values()):
         return Relied(rows=tuple(rows))
     return _Relying(rows, changing, scenery, reader).relied()
 
 
-class _Pair(Struct, frozen=True):
+class _Pair(NamedTuple):
     """What a row's object provides and uses before and after its write."""
 
     before: Links
     after: Links
 
-    @staticmethod
-    def of(row: Change, reader: _Reader) -> _Pair:
-        return _Pair(reader.links(row.key, row.before), reader.links(row.key, row.body or b""))
-
 
 class _Reader:
-    """Asks translators for links, once for each content."""
+    """Asks translators for links."""
 
     def __init__(self, scenery: Scenery) -> None:
-        self._writers, self._meshes = scenery.writers, scenery.meshes
-        meshes, known = scenery.memo.get("links", ((), {}))
-        self._known: Mapping[ObjectKey, tuple[Live, Links]] = known if meshes == self._meshes else {}
-        self._seen: dict[ObjectKey, tuple[Live, Links]] = {}
-        scenery.memo["links"] = (self._meshes, self._seen)
+        self._writers, self._meshes, self._memo = scenery.writers, scenery.built.meshes, scenery.memo
 
-    def links(self, key: ObjectKey, content: bytes) -> Links:
+    def links(self, key: ObjectKey, content: bytes | None) -> Links:
+        """Of an object with this content; of none where there is no content."""
         writer = self._writers.get(key[:2])
         return writer.links(decode(content), self._meshes) if writer and content else UNLINKED
 
-    def of(self, live: Live) -> Links:
-        found = self._known.get(live.key)
-        if found is None or found[0] is not live:
-            found = (live, self.links(live.key, live.body))
-        self._seen[live.key] = found
-        return found[1]
+    def of_all(self, lives: Mapping[ObjectKey, Live]) -> Mapping[ObjectKey, Links]:
+        """Of live objects; of those that did not move since the last time as they were then."""
+        meshes, known = self._memo.get("links", ((), {}))
+        old: Mapping[ObjectKey, tuple[Live, Links]] = known if meshes == self._meshes else {}
+        seen: dict[ObjectKey, tuple[Live, Links]] = {}
+        for key, live in lives.items():
+            found = old.get(key)
+            seen[key] = found if found and found[0] is live else (live, self.links(key, live.body))
+        self._memo["links"] = (self._meshes, seen)
+        return {key: links for key, (_, links) in seen.items()}
 
 
 class _Relying:
+    """`changing` is what the rows that write do to links: a row that becomes another changes it."""
+
     def __init__(
-        self,
-        rows: Sequence[Change],
-        changing: Mapping[ObjectKey, _Pair],
-        scenery: Scenery,
-        reader: _Reader,
+        self, rows: Sequence[Change], changing: dict[ObjectKey, _Pair], scenery: Scenery, reader: _Reader
     ) -> None:
         self.rows, self.changing, self.scenery, self.reader = list(rows), changing, scenery, reader
-        self.of_live = {key: reader.of(live) for key, live in scenery.live.items()}
+        self.live = scenery.observed.live
+        self.of_live = reader.of_all(self.live)
         self.ready = self._ready()
         self.waiting: set[ObjectKey] = set()
         self.diagnostics: list[Diagnostic] = []
@@ -122,7 +107,7 @@ class _Relying:
 
     def _versions(self, key: ObjectKey) -> Iterator[Links]:
         """What an object is to others, by each state of it by which a proxy may work."""
-        live = self.scenery.live.get(key)
+        live = self.live.get(key)
         yield self.of_live[key] if live else UNLINKED
         for earlier in self.scenery.before.get(key, ()):
             yield self.reader.links(key, earlier.body) if earlier else UNLINKED
@@ -130,7 +115,7 @@ class _Relying:
     def _ready(self) -> frozenset[Ref]:
         """What every proxy finds. What is being deleted cannot be relied on."""
         found: set[Ref] = set()
-        for key, live in self.scenery.live.items():
+        for key, live in self.live.items():
             if self.of_live[key].provides and not live.deleting:
                 found |= frozenset.intersection(*(links.provides for links in self._versions(key)))
         return frozenset(found)
@@ -139,8 +124,8 @@ class _Relying:
         """What ours use, as they are, were, and will be; and what strangers' objects use."""
         ours: dict[Ref, set[ObjectKey]] = defaultdict(set)
         strangers: dict[Ref, set[ObjectKey]] = defaultdict(set)
-        for key in self.scenery.live.keys() | self.scenery.before.keys():
-            live = self.scenery.live.get(key)
+        for key in self.live.keys() | self.scenery.before.keys():
+            live = self.live.get(key)
             into = strangers if live and not self.scenery.ours(live) else ours
             for links in self._versions(key):
                 for ref in links.uses:
@@ -153,13 +138,11 @@ class _Relying:
     def _offers(self) -> Mapping[Ref, set[ObjectKey]]:
         """What is there once the rows are written, and by which objects."""
         offers: dict[Ref, set[ObjectKey]] = defaultdict(set)
-        writing = {row.key for row in self.rows if row.writes}
-        for key, live in self.scenery.live.items():
-            for ref in self.of_live[key].provides if key not in writing and not live.deleting else ():
+        after = {row.key: self.changing[row.key].after for row in self.rows if row.writes}
+        standing = {key: self.of_live[key] for key, live in self.live.items() if not live.deleting}
+        for key, links in {**standing, **after}.items():
+            for ref in links.provides:
                 offers[ref].add(key)
-        for row in self.rows:
-            for ref in self.reader.links(row.key, row.body).provides if row.writes and row.body else ():
-                offers[ref].add(row.key)
         return offers
 
     # --- what goes
@@ -184,8 +167,10 @@ class _Relying:
         state = {**decode(row.body or row.before), "spec": spec}
         if spec is None or is_same(state, decode(row.before), row.forbidden):
             return replace(row, action=Action.KEEP, body=None, fields=(), note=note, staged=True)
+        body = canonical(state)
+        self.changing[row.key] = self.changing[row.key]._replace(after=self.reader.links(row.key, body))
         action = Action.UPDATE if row.action is Action.DELETE else row.action
-        return replace(row, action=action, body=canonical(state), note=note, staged=True)
+        return replace(row, action=action, body=body, note=note, staged=True)
 
     def _tell_strangers(
         self, row: Change, lost: Iterable[Ref], strangers: Mapping[Ref, set[ObjectKey]]
@@ -201,14 +186,14 @@ class _Relying:
         """The row behind those that bring what it uses; held where nothing does."""
         if not row.writes or row.phase in SECURITY or row.body is None:
             return row
-        links = self.reader.links(row.key, row.body)
-        lacking = links.uses - offers.keys() - self.changing[row.key].before.uses
+        before, after = self.changing[row.key]
+        lacking = after.uses - offers.keys() - before.uses
         if lacking:
             self.waiting.add(row.key)
             note = f"waits for {_named(lacking)}, which nothing live provides{self._why(lacking)}"
             given: Any = {"body": None, "fields": (), "drift": False, "settled": False, "relies_on": ()}
             return replace(row, action=Action.HELD, note=note, **given)
-        new = (links.uses & offers.keys()) - self.ready
+        new = (after.uses & offers.keys()) - self.ready
         if not new:
             return row
         bringing = sorted({key for ref in new for key in offers[ref]} & self.changing.keys() - {row.key})
@@ -220,7 +205,7 @@ class _Relying:
         rows = {row.key: row for row in self.rows}
         bringing = [
             f"; {key} would, but {_state(rows.get(key))}"
-            for key, manifest in sorted(self.scenery.wanted.items())
+            for key, manifest in sorted(self.scenery.built.manifests.items())
             if not lacking.isdisjoint(self.reader.links(key, manifest.body).provides)
         ]
         return "".join(bringing[:_NAMED])
@@ -228,12 +213,6 @@ class _Relying:
     def _told(self, row: Change) -> Diagnostic:
         text = f"{row.key} in {self.scenery.cluster} {row.note}"
         return finding("GM411", text, cluster=self.scenery.cluster, **behind(row))
-
-
-def staged(row: Change, note: str, cluster: str) -> Diagnostic:
-    """The finding on a change that takes more than one tick."""
-    policy = row.policies[0] if row.policies else ""
-    return finding("GM406", f"{row.key} in {cluster}: {note}", policy=policy, cluster=cluster)
 
 
 def _state(row: Change | None) -> str:
@@ -247,7 +226,7 @@ def _state(row: Change | None) -> str:
             return f"is left as it is: {row.note}" if row and row.note else "is left as it is"
 
 
-def _named(refs: Collection[Ref]) -> str:
+def _named(refs: frozenset[Ref]) -> str:
     """The first of them, those of one owner together."""
     shown = sorted(refs)[:_NAMED]
     groups = itertools.groupby(shown, key=lambda ref: (ref.kind, ref.of))
@@ -255,5 +234,5 @@ def _named(refs: Collection[Ref]) -> str:
         f"{kind} {', '.join(r.name for r in those)}{f' of {of}' if of else ''}"
         for (kind, of), those in groups
     ]
-    more = len(set(refs)) - len(shown)
+    more = len(refs) - len(shown)
     return ", ".join(texts) + (f" and {more} more" if more else "")

@@ -8,39 +8,30 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic
+from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.objects import canonical, decode
 from gitmesh.model.plan import Action, Change
-from gitmesh.planning.relying import staged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from gitmesh.model.objects import ObjectKey
-    from gitmesh.model.plan import Live
-    from gitmesh.ports import Step, Translator, Versions
+    from gitmesh.planning.scenery import Scenery
+    from gitmesh.ports import Step, Versions
 
 
 class Staging:
-    """The steps of one plan, and the findings on those that wait. `before` are our objects as they were until
-    a moment ago (None: not there).
-    """
+    """The steps of one plan, and the findings on those that wait."""
 
-    def __init__(
-        self,
-        cluster: str,
-        live: Mapping[ObjectKey, Live],
-        before: Mapping[ObjectKey, Sequence[Live | None]],
-        writers: Mapping[tuple[str, str], Translator],
-    ) -> None:
-        self.cluster, self.live, self.before, self.writers = cluster, live, before, writers
+    def __init__(self, scenery: Scenery) -> None:
+        self.scenery = scenery
         self.diagnostics: list[Diagnostic] = []
 
     def steps(self, changed: Sequence[Change]) -> list[Change]:
         """The writes as they are carried out."""
         answers: dict[ObjectKey, tuple[Step, ...]] = {}
-        for translator in sorted({id(one): one for one in self.writers.values()}.values(), key=_name):
-            mine = [change for change in changed if self.writers.get(change.key[:2]) is translator]
+        for _, translator in sorted(self.scenery.translators.items()):
+            mine = [change for change in changed if self.scenery.writers.get(change.key[:2]) is translator]
             if mine:
                 pairs = {
                     c.key: (decode(c.before) if c.before else None, decode(c.body) if c.body else None)
@@ -50,10 +41,11 @@ class Staging:
         return [step for change in changed for step in self._of(change, answers.get(change.key))]
 
     def _versions_of(self, group: str, kind: str) -> Iterator[Versions]:
-        for key in sorted(key for key in self.live.keys() | self.before.keys() if key[:2] == (group, kind)):
-            lives = (self.live.get(key), *self.before.get(key, ()))
+        live, before = self.scenery.observed.live, self.scenery.before
+        for key in sorted(key for key in live.keys() | before.keys() if key[:2] == (group, kind)):
+            lives = (live.get(key), *before.get(key, ()))
             if any(lives):
-                yield tuple(decode(live.body) if live else None for live in lives)
+                yield tuple(decode(one.body) if one else None for one in lives)
 
     def _of(self, change: Change, steps: Sequence[Step] | None) -> list[Change]:
         if steps is None:
@@ -75,8 +67,10 @@ class Staging:
         return replace(change, action=action, settled=step.settled, **given)
 
     def _say(self, change: Change, step: Step) -> None:
-        self.diagnostics.append(staged(change, step.note, self.cluster))
+        self.diagnostics.append(staged(change, step.note, self.scenery.cluster))
 
 
-def _name(translator: Translator) -> str:
-    return translator.name
+def staged(row: Change, note: str, cluster: str) -> Diagnostic:
+    """The finding on a change that takes more than one tick."""
+    policy = row.policies[0] if row.policies else ""
+    return finding("GM406", f"{row.key} in {cluster}: {note}", policy=policy, cluster=cluster)

@@ -14,17 +14,12 @@ from gitmesh.model.manifests import SECURITY
 from gitmesh.model.objects import digest
 from gitmesh.model.plan import Action
 from gitmesh.planning.leaving import held_still, unwanted_still, waits
-from gitmesh.planning.ownership import PRUNE, RECONCILE, is_ours, writers
+from gitmesh.planning.ownership import PRUNE, RECONCILE
 from gitmesh.planning.rows import held_row, live_row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from gitmesh.model.ledger import Stored
-    from gitmesh.model.manifests import Build
-    from gitmesh.model.plan import Change, Live, Observed
-    from gitmesh.planning.guard import Consent
-    from gitmesh.ports import Translator
+    from gitmesh.model.plan import Change, Live
+    from gitmesh.planning.scenery import Scenery
 
 NOT_ENFORCED = "what the policies say may not be enforced there"
 """Said where an object that decides who may call is not as we want it (security law)."""
@@ -33,23 +28,11 @@ NOT_ENFORCED = "what the policies say may not be enforced there"
 class Unwanted:
     """The objects of one cluster that its build does not want, and the findings on them."""
 
-    def __init__(
-        self,
-        built: Build,
-        observed: Observed,
-        stored: Stored,
-        translators: Mapping[str, Translator],
-        consent: Consent,
-    ) -> None:
-        self.built, self.observed, self.consent = built, observed, consent
-        self.cluster, self.ledger = built.cluster, stored.ledger
-        self.rebuilt = stored.corrupt or not stored.version
-        self.writers = writers(translators)
+    def __init__(self, scenery: Scenery) -> None:
+        self.built, self.observed, self.consent = scenery.built, scenery.observed, scenery.consent
+        self.cluster, self.ledger, self.rebuilt = scenery.cluster, scenery.ledger, scenery.rebuilt
+        self.writers, self.ours = scenery.writers, scenery.ours
         self.diagnostics: list[Diagnostic] = []
-
-    def ours(self, live: Live) -> bool:
-        """Whether the object is ours."""
-        return is_ours(live, self.cluster, self.ledger, rebuilt=self.rebuilt)
 
     def deletions(self) -> list[Change]:
         """What the ledger lists, nobody wants, and is still exactly ours.

@@ -4,26 +4,25 @@ I/O.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.model.manifests import SECURITY, Build, Manifest, Phase
+from gitmesh.model.manifests import SECURITY, Manifest, Phase
 from gitmesh.model.objects import ObjectKey
-from gitmesh.model.plan import Action, Change, Live, Observed
+from gitmesh.model.plan import Action, Change, Live
 from gitmesh.planning.estranged import Estranged, estranged, told, was_ours
 from gitmesh.planning.leaving import namespace_leaves, waits, wanted_again
-from gitmesh.planning.ownership import INSTANCE, MANAGED_BY, RECONCILE, blame, is_ours, may_adopt, writers
+from gitmesh.planning.ownership import RECONCILE, blame, may_adopt
 from gitmesh.planning.rows import field_changes, is_kept, live_row, wanted_row
 from gitmesh.planning.unwanted import NOT_ENFORCED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, MutableMapping
+    from collections.abc import Iterator, MutableMapping
 
-    from gitmesh.model.ledger import Entry, Stored
-    from gitmesh.planning.guard import Consent
-    from gitmesh.ports import Translator
+    from gitmesh.model.ledger import Entry
+    from gitmesh.planning.scenery import Scenery
 
 
 class _Kept(NamedTuple):
@@ -38,41 +37,21 @@ class _Kept(NamedTuple):
 
 
 class Wanting:
-    """The inputs of one diff, and the findings that it collects. `gone_soon`: rows of objects on their way
-    out.
-    """
+    """The rows of what is wanted, and the findings on them. `gone_soon`: rows of objects on their way out."""
 
-    def __init__(
-        self,
-        built: Build,
-        observed: Observed,
-        stored: Stored,
-        translators: Mapping[str, Translator],
-        consent: Consent,
-        memo: MutableMapping[Any, Any],
-    ) -> None:
-        self.built, self.observed, self.consent = built, observed, consent
-        known: MutableMapping[ObjectKey, _Kept] = memo.get("kept", {})
-        self.kept = memo["kept"] = {key: row for key, row in known.items() if key in built.manifests}
-        self.cluster, self.ledger = built.cluster, stored.ledger
-        self.rebuilt = stored.corrupt or not stored.version
-        self.writers = writers(translators)
-        self.translators = [translators[name] for name in sorted(translators)]
+    def __init__(self, scenery: Scenery) -> None:
+        self.built, self.observed, self.consent = scenery.built, scenery.observed, scenery.consent
+        self.cluster, self.ledger, self.ours = scenery.cluster, scenery.ledger, scenery.ours
+        self.writers, self.translators = scenery.writers, scenery.translators
+        known: MutableMapping[ObjectKey, _Kept] = scenery.memo.get("kept", {})
+        self.kept = scenery.memo["kept"] = {k: row for k, row in known.items() if k in self.built.manifests}
         self.diagnostics: list[Diagnostic] = []
         self.gone_soon: list[Change] = []
         self.strangers: dict[Estranged, dict[ObjectKey, Phase]] = {}
-        if stored.corrupt:
-            self.diagnostics.append(
-                finding(
-                    "GM408",
-                    f"the ledger of cluster {self.cluster} was unreadable; deletions wait",
-                    cluster=self.cluster,
-                )
-            )
+        if scenery.stored.corrupt:
+            text = f"the ledger of cluster {self.cluster} was unreadable; deletions wait"
+            self.diagnostics.append(finding("GM408", text, cluster=self.cluster))
         self.blocked = self._foreign_claims()
-
-    def ours(self, live: Live) -> bool:
-        return is_ours(live, self.cluster, self.ledger, rebuilt=self.rebuilt)
 
     # --- objects that are wanted
 
@@ -231,12 +210,8 @@ class Wanting:
             for key in sorted(self.observed.live.keys() - self.built.manifests.keys())
             if (live := self._stranger(key))
         ]
-        for translator in self.translators:
-            theirs = [
-                live
-                for live in strangers
-                if self.writers.get(live.key[:2]) is translator and not self._looks_ours(live)
-            ]
+        for _, translator in sorted(self.translators.items()):
+            theirs = [live for live in strangers if self.writers.get(live.key[:2]) is translator]
             for claim in (
                 translator.foreign(theirs, self.built.manifests, self.built.meshes) if theirs else ()
             ):
@@ -252,7 +227,9 @@ class Wanting:
         another uid is told together.
         """
         live = self.observed.live[key]
-        if self.ours(live) or not was_ours(live, self.cluster, self.ledger):
+        if self.ours(live):
+            return None
+        if not was_ours(live, self.cluster, self.ledger):
             return live
         why = estranged(live, self.cluster, self.ledger)
         if why and (writer := self.writers.get(key[:2])):
@@ -264,10 +241,3 @@ class Wanting:
         for why, phases in sorted(self.strangers.items()):
             security = f"; {NOT_ENFORCED}" if not SECURITY.isdisjoint(phases.values()) else ""
             yield told(why, phases.keys(), self.cluster, security=security)
-
-    def _looks_ours(self, live: Live) -> bool:
-        return (
-            live.labels.get(MANAGED_BY) == "gitmesh"
-            and live.labels.get(INSTANCE) == self.ledger.instance
-            and self.ours(live)
-        )

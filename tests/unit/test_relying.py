@@ -26,7 +26,6 @@ def planned(
     before: Mapping[ObjectKey, Sequence[Live | None]] | None = None,
     held: Sequence[str] = (),
     mesh: FakeMesh | None = None,
-    fought: Sequence[str] = (),
 ) -> Plan:
     """The plan of providers and routes of a mesh where `uses` and `provides` stand in the spec."""
     ours = {one.key: Entry(uid=one.uid) for one in lives if "gitmesh.io/id" in one.annotations}
@@ -36,7 +35,7 @@ def planned(
         meshes=(FAKE,),
         held=frozenset(map(rule, held)),
     )
-    ledger = Ledger(instance=INSTANCE, entries=ours, heals={rule(name): FIGHT for name in fought})
+    ledger = Ledger(instance=INSTANCE, entries=ours)
     observed = Observed(cluster="east", live={one.key: one for one in lives})
     stored = Stored(ledger=ledger, version="1")
     return diff(
