@@ -480,6 +480,18 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
             " ServiceAccount beside it."
         ),
     ),
+    (
+        "GM319",
+        "NeedsGrant",
+        "error",
+        "A route of the Gateway API names a Service of another namespace.",
+        (
+            "Such a route may name it only by leave of that namespace, a ReferenceGrant, which this version"
+            " does not read. Without one the share that goes there is answered 500, so the route is held."
+        ),
+        "Route to Services of the destination's own namespace.",
+        "",
+    ),
     # --- planning
     (
         "GM401",

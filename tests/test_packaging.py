@@ -49,10 +49,11 @@ def names(wheel: Path) -> list[str]:
         return archive.namelist()
 
 
-def test_only_our_two_packages_are_inside(names: list[str]) -> None:
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"gitmesh", "gitmesh_istio"}
+def test_only_our_packages_are_inside(names: list[str]) -> None:
+    inside = {name.split("/")[0] for name in names if ".dist-info/" not in name}
+    assert inside == {"gitmesh", "gitmesh_gatewayapi", "gitmesh_istio"}
     assert not [name for name in names if "test" in name.lower() or name.endswith((".pyc", ".orig"))]
-    assert {"gitmesh/py.typed", "gitmesh_istio/py.typed"} <= set(names)
+    assert {f"{package}/py.typed" for package in inside} <= set(names)
 
 
 def test_the_example_is_inside_whole(names: list[str]) -> None:

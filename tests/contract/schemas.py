@@ -57,18 +57,19 @@ def _validators(release: str) -> Iterator[tuple[tuple[str, str], Any]]:
             yield (
                 name,
                 jsonschema_rs.Draft202012Validator(
-                    _closed({**version["schema"]["openAPIV3Schema"]}, top=True)
+                    closed({**version["schema"]["openAPIV3Schema"]}, top=True)
                 ),
             )
 
 
-def _closed(schema: Any, *, top: bool = False) -> Any:
+def closed(schema: Any, *, top: bool = False) -> Any:
+    """The schema without room for fields that it does not name; `top`: of a whole object."""
     if isinstance(schema, list):
-        return [_closed(item) for item in schema]
+        return [closed(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
     made = {
-        key: value if key in ("enum", "required") else _closed(value)
+        key: value if key in ("enum", "required") else closed(value)
         for key, value in schema.items()
         if key != "format"
     }

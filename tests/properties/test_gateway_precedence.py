@@ -1,0 +1,143 @@
+"""HTTPRoutes against the first-match list that they are made of, and their limits."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from gitmesh_gatewayapi import Dialect, HttpRoutes, http_routes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gitmesh.diagnostics import Location
+from gitmesh.model.facts import ServicePort
+from gitmesh.model.policies import Origin
+from gitmesh.model.units import Decided, DestinationUnit, NamedCondition, RequestMatch, Route, TextCondition
+from gitmesh.resolution.matching import Request, matches
+from tests.factories import service
+from tests.gatewayapi import decided
+
+DIALECT = Dialect(mesh="a mesh", served=lambda _: True)
+PORTS = (ServicePort(number=80, name="http"), ServicePort(number=81, name="http-b"))
+PATHS = ("/", "/a", "/ab", "/a/b", "/a/b/c", "/a/bc", "/b")
+VALUES = (None, "u", "v", "uv")
+REQUESTS = [
+    Request(
+        path=path,
+        headers={name: value for name, value in (("x", x), ("y", y)) if value},
+        query={} if q is None else {"q": q},
+        method=method,
+        port=port,
+        authority=host,
+    )
+    for path, x, y, q, method, port, host in itertools.product(
+        PATHS, VALUES, (None, "u"), (None, "u"), ("GET", "PUT"), (80, 81), ("a.example",)
+    )
+]
+
+paths = st.builds(
+    TextCondition, form=st.sampled_from(["exact", "prefix"]), value=st.sampled_from([*PATHS, "/a/"])
+)
+texts = st.one_of(
+    st.builds(
+        TextCondition, form=st.sampled_from(["exact", "prefix", "suffix"]), value=st.sampled_from("uv")
+    ),
+    st.just(TextCondition(form="present")),
+    st.just(TextCondition(form="regex", value="u+")),
+)
+
+
+def named(names: str, *, invert: bool) -> st.SearchStrategy[tuple[NamedCondition, ...]]:
+    return st.lists(
+        st.builds(
+            NamedCondition,
+            name=st.sampled_from(names),
+            condition=texts,
+            invert=st.booleans() if invert else st.just(False),
+        ),
+        max_size=2,
+        unique_by=lambda condition: condition.name,
+    ).map(tuple)
+
+
+request_matches = st.builds(
+    RequestMatch,
+    path=st.none() | paths,
+    headers=named("xy", invert=True),
+    query=named("q", invert=False),
+    method=st.sampled_from(["", "GET", "PUT"]),
+    port=st.sampled_from([0, 0, 80, 81]),
+    authority=st.none() | st.just(TextCondition(form="exact", value="a.example")),
+)
+
+
+def unit(*found: RequestMatch) -> DestinationUnit:
+    """A destination whose n-th row has a timeout of n seconds."""
+    rows = tuple(
+        Route(match=match, fields={"timeout": Decided(value=1000 * number, origin=origin(number))})
+        for number, match in enumerate(found, start=1)
+    )
+    return DestinationUnit(cluster="east", service=service(ports=PORTS), routes=rows)
+
+
+def origin(number: int) -> Origin:
+    at = Location(source="policies", path="p.yaml", line=number, column=1)
+    return Origin(policy="TrafficPolicy/shop/p", field=f"spec.matches[{number}]", at=at)
+
+
+def made(*found: RequestMatch) -> HttpRoutes:
+    return http_routes(unit(*found), (80, 81), DIALECT)
+
+
+def first(found: tuple[RequestMatch, ...], request: Request) -> str | None:
+    """The timeout of the first row that the request meets; None where the mesh's own behaviour stays."""
+    return next((f"{n}s" for n, match in enumerate(found, start=1) if matches(match, request)), None)
+
+
+def timeouts(rules: list[Any]) -> set[str | None]:
+    return {rule.get("timeouts", {}).get("request") for rule in rules}
+
+
+@given(st.lists(request_matches, min_size=1, max_size=5).map(tuple))
+@settings(max_examples=400)
+def test_the_most_specific_rule_is_the_first_row(found: tuple[RequestMatch, ...]) -> None:
+    answer = made(*found)
+    if answer.remarks:
+        assert {remark.code for remark in answer.remarks} == {"GM301"}
+        return
+    specs = [route.spec for route in answer.routes]
+    for request in REQUESTS:
+        rules = decided(specs, request)
+        if not any(spec["parentRefs"][0]["port"] == request.port for spec in specs):
+            assert first(found, request) is None
+            continue
+        assert rules, request
+        assert timeouts(rules) == {first(found, request)}, request
+
+
+@given(
+    st.lists(
+        st.builds(
+            RequestMatch,
+            path=st.sampled_from([f"/p{n}" for n in range(40)]).map(
+                lambda value: TextCondition(form="prefix", value=value)
+            ),
+            method=st.sampled_from(["", "GET"]),
+        ),
+        min_size=17,
+        max_size=59,
+        unique=True,
+    ).map(tuple)
+)
+@settings(max_examples=30)
+def test_what_does_not_fit_into_one_route_goes_to_further_ones(found: tuple[RequestMatch, ...]) -> None:
+    answer = made(*found)
+    assert not answer.remarks
+    assert len({route.name for route in answer.routes}) == len(answer.routes) > 1
+    for route in answer.routes:
+        assert len(route.spec["rules"]) <= 16
+        assert sum(len(rule["matches"]) for rule in route.spec["rules"]) <= 128
+    specs = [route.spec for route in answer.routes]
+    for number, method in itertools.product(range(41), ("GET", "PUT")):
+        request = Request(path=f"/p{number}/x", method=method)
+        assert timeouts(decided(specs, request)) == {first(found, request)}

@@ -1,0 +1,18 @@
+"""What all meshes share that read routes of the Gateway API with Services as parents (GEP-1426): resolved
+rows become HTTPRoutes. A library for translators; of a mesh it knows what its `Dialect` says.
+"""
+
+from gitmesh_gatewayapi.kinds import HTTP_ROUTE
+from gitmesh_gatewayapi.remarks import Dialect, Remark
+from gitmesh_gatewayapi.routes import MAX_ROUTES, HttpRoutes, RouteObject, http_routes, route_name
+
+__all__ = [
+    "HTTP_ROUTE",
+    "MAX_ROUTES",
+    "Dialect",
+    "HttpRoutes",
+    "Remark",
+    "RouteObject",
+    "http_routes",
+    "route_name",
+]

@@ -1,0 +1,8 @@
+"""The kinds of the Gateway API that routes are written as."""
+
+from __future__ import annotations
+
+from gitmesh.model.objects import ApiKind
+
+GROUP = "gateway.networking.k8s.io"
+HTTP_ROUTE = ApiKind(group=GROUP, kind="HTTPRoute", plural="httproutes", versions=("v1", "v1beta1"))
