@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import cache
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields
@@ -42,12 +42,14 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: Any, data: object, path: str) -> Any:
-    """The value of a type (Struct, scalar, union of scalars, tuple, frozenset, Mapping) in plain data. Raises
-    CodecError.
+    """The value of a type (Struct, scalar, union of scalars, Literal of texts, tuple, frozenset, Mapping) in
+    plain data. Raises CodecError.
     """
     if isinstance(kind, type) and issubclass(kind, Struct):
         return _decode_record(kind, data, path)
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return _one_of(arguments, data, path)
     if origin in (tuple, frozenset):
         return origin(
             decode(arguments[0], item, f"{path}[{index}]")
@@ -87,6 +89,13 @@ _WORDS: Mapping[type, str] = {
     list: "a list",
     dict: "a mapping",
 }
+
+
+def _one_of(values: tuple[str, ...], data: object, path: str) -> str:
+    given: str = _checked(str, data, path)
+    if given not in values:
+        raise CodecError(path, f"expected {' or '.join(values)}")
+    return given
 
 
 def _checked(kind: Any, data: object, path: str) -> Any:

@@ -481,6 +481,37 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         ),
     ),
     (
+        "GM317",
+        "NoWaypoint",
+        "error",
+        "What the policy asks for needs a waypoint, and requests for the destination go through none.",
+        (
+            "In Istio's ambient mode a node's proxy sees connections, no requests: routes, and access by"
+            " path, method, host or header, are for a waypoint. Access is closed to what it alone could tell."
+        ),
+        (
+            "Bind the Service or its namespace: a Gateway of class istio-waypoint, and the label"
+            " istio.io/use-waypoint. Or ask for what connections show."
+        ),
+        "",
+    ),
+    (
+        "GM318",
+        "PastWaypoint",
+        "error",
+        "Requests come to pods past the waypoint that decides about them.",
+        (
+            "Proxies of pods, gateways that are not told to, and the waypoints of other Services send to pods"
+            " directly. What only the waypoint of the destination could allow is refused there. A warning"
+            " where a route leads to pods with a decision of their own."
+        ),
+        (
+            "Bring the clients into ambient, set istio.io/ingress-use-waypoint on the Service for gateways,"
+            " or grant without paths, methods, hosts and headers."
+        ),
+        "",
+    ),
+    (
         "GM319",
         "NeedsGrant",
         "error",

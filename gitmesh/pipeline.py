@@ -258,7 +258,8 @@ class _Run:
     def _read(self, cluster: Cluster) -> ClusterFacts:
         facts = cluster.facts(self._remembered(cluster))
         if self._is_planned(cluster.name):
-            cluster.prefetch(kinds_of(facts, self.translators))
+            stored = self.stored.get(cluster.name)
+            cluster.prefetch(kinds_of(facts, self.translators, stored.ledger if stored else None))
         return facts
 
     def _remembered(self, cluster: Cluster) -> Remembered:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.model.facts import NOTHING_REMEMBERED
+from gitmesh.model.facts import NOTHING_REMEMBERED, Dataplane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -192,7 +192,8 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     name), namespaces.
 
     Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known;
-    `validators` are the ValidatingWebhookConfigurations that name a group of a kind that a translator writes.
+    `validators` are the ValidatingWebhookConfigurations that name a group of a kind that a translator writes,
+    `gateways` the Gateways of the Gateway API with what they ask for, and whether they are programmed.
     """
 
     deployments: tuple[Body, ...] = ()
@@ -201,14 +202,16 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     refused: frozenset[tuple[str, str]] = frozenset()
     namespaces: Mapping[str, Mapping[str, str]] = {}
     validators: tuple[Body, ...] = ()
+    gateways: tuple[Body, ...] = ()
 
 
 class Membership(Struct, frozen=True, kw_only=True):
-    """Which mesh a pod is in, whether its proxy is a gateway or a native sidecar, and the ports whose
-    requests it does not see.
+    """Which mesh a pod is in, by which data plane, whether its proxy is a gateway or a native sidecar, and
+    the ports whose requests it does not see.
     """
 
     mesh: str
+    dataplane: Dataplane = "sidecar"
     gateway: bool = False
     native_sidecar: bool = False
     unguarded: tuple[PortRange, ...] = ()
@@ -290,6 +293,10 @@ class Translator(Protocol):
         self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]
     ) -> Membership | None:
         """The mesh that the pod is in, if it is one of this kind."""
+
+    def writes(self, facts: ClusterFacts) -> Sequence[ApiKind]:
+        """Of `resources` those that it may write in such a cluster: only these are read, and no right on
+        others is needed."""
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         """The objects of one unit, for the cluster's meshes of this kind. Pure; reads served schemas from

@@ -61,6 +61,9 @@ class FakeMesh:
     ) -> Membership | None:
         return Membership(mesh="fake")
 
+    def writes(self, facts: ClusterFacts) -> Sequence[ApiKind]:
+        return self.resources
+
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         if not isinstance(unit, DestinationUnit):
             return Translation()

@@ -146,7 +146,10 @@ def _kinds(subject: str, facts: ClusterFacts, translators: Mapping[str, Translat
     """Whether the kinds of the meshes that were found are served."""
     present = {mesh.translator for mesh in facts.meshes}
     wanted = [
-        resource for name, one in sorted(translators.items()) if name in present for resource in one.resources
+        resource
+        for name, one in sorted(translators.items())
+        if name in present
+        for resource in one.writes(facts)
     ]
     missing = [f"{r.kind}.{r.group}" for r in wanted if (r.group, r.kind) not in facts.kind_index]
     if missing:

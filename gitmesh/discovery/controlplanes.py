@@ -117,6 +117,7 @@ def _common(rows: Rows, unread: Collection[str]) -> ControlObjects:
         refused=frozenset((place, name) for _, place, name in refused),
         namespaces={row.name: dict(row.labels) for row in sorted(rows.namespaces, key=lambda row: row.name)},
         validators=tuple(row.body for row in sorted(rows.validators, key=lambda row: row.name)),
+        gateways=tuple(row.body for row in sorted(rows.gateways, key=lambda row: (row.namespace, row.name))),
     )
 
 

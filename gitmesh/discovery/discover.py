@@ -116,7 +116,7 @@ class _Members:
 
 def _owned_by_gateways(rows: Rows) -> frozenset[tuple[str, str, str]]:
     """The workloads that a controller made for a Gateway of the Gateway API that it has programmed."""
-    programmed = {(row.namespace, row.name) for row in rows.gateways}
+    programmed = {(row.namespace, row.name) for row in rows.gateways if row.programmed}
     return frozenset(
         (row.kind, row.namespace, row.name)
         for row in rows.controllers
@@ -222,6 +222,7 @@ def _workload(
         ports=ports,
         further=further,
         mesh=mesh,
+        dataplane="ambient" if any(answer.dataplane == "ambient" for answer in chosen) else "sidecar",
         gateway=router and members.is_gateway(key),
         router=router,
         native_sidecar=bool(chosen) and all(answer.native_sidecar for answer in chosen),

@@ -59,6 +59,7 @@ _PROTOCOLS = frozenset(
 )
 _APP_PROTOCOLS = {"kubernetes.io/h2c": "http2", "kubernetes.io/ws": "http", "kubernetes.io/wss": "https"}
 """Standard values of appProtocol (Kubernetes, Service, 'Application protocol')."""
+_ANSWERS = frozenset({"True", "False", "Unknown"})
 _TRANSPORTS = {"UDP": "udp", "SCTP": "sctp"}
 
 
@@ -148,11 +149,26 @@ class Reducer:
             {"metadata": {"name": name_of(metadata), "labels": dict(pairs(metadata.get("labels")))}},
         )
 
-    def _gateway(self, body: Body, metadata: Body) -> GatewayRow | None:
+    def _gateway(self, body: Body, metadata: Body) -> GatewayRow:
         conditions = listed(mapping(body.get("status")).get("conditions"))
-        if not any(one.get("type") == "Programmed" and one.get("status") == "True" for one in conditions):
-            return None
-        return GatewayRow(namespace_of(metadata), name_of(metadata))
+        programmed = any(
+            one.get("type") == "Programmed" and one.get("status") == "True" for one in conditions
+        )
+        spec = mapping(body.get("spec"))
+        kept = {
+            "metadata": {
+                "namespace": namespace_of(metadata),
+                "name": name_of(metadata),
+                "labels": dict(pairs(metadata.get("labels"))),
+                "annotations": dict(filter(_telling, pairs(metadata.get("annotations")))),
+            },
+            "spec": {
+                "gatewayClassName": text(spec.get("gatewayClassName")),
+                "addresses": bool(spec.get("addresses")),
+            },
+            "status": {"programmed": programmed},
+        }
+        return GatewayRow(namespace_of(metadata), name_of(metadata), programmed, kept)
 
     def _kind(self, body: Body, _: Body) -> Reduced | None:
         return api_kind(body, self._groups)
@@ -167,6 +183,7 @@ class Reducer:
             ports=self.share(tuple(filter(None, map(_service_port, listed(spec.get("ports")))))),
             type=intern(text(spec.get("type")) or "ClusterIP"),
             headless=spec.get("clusterIP") == "None",
+            conditions=_own_conditions(body),
         )
 
     def _pod(self, body: Body, metadata: Body) -> PodRow | None:
@@ -332,3 +349,10 @@ def _protocol(port: Body) -> str:
     name = text(port.get("name")).lower()
     prefix = "grpc-web" if name == "grpc-web" or name.startswith("grpc-web-") else name.partition("-")[0]
     return prefix if prefix in _PROTOCOLS else ""
+
+
+def _own_conditions(service: Body) -> dict[str, str]:
+    """Type -> status of the conditions whose type has the domain of a controller before it."""
+    conditions = listed(mapping(service.get("status")).get("conditions"))
+    found = ((text(one.get("type")), text(one.get("status"))) for one in conditions)
+    return {kind: status for kind, status in sorted(found) if "/" in kind and status in _ANSWERS}

@@ -61,10 +61,13 @@ class InjectorRow(Struct, frozen=True):
 
 
 class GatewayRow(Struct, frozen=True):
-    """A Gateway of the Gateway API that its controller has programmed (GEP-1364, condition Programmed)."""
+    """A Gateway of the Gateway API; `programmed` as its controller says (GEP-1364, condition Programmed). The
+    body holds metadata, its class, whether it gives addresses of its own, and that condition."""
 
     namespace: str
     name: str
+    programmed: bool
+    body: Body
 
 
 class Container(Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -39,7 +40,10 @@ class ServicePort(Struct, frozen=True, kw_only=True, order=True):
 
 
 class Service(Struct, frozen=True, kw_only=True):
-    """A Service: what a destination is. `selector` empty means that its endpoints are made by hand."""
+    """A Service: what a destination is. `selector` empty means that its endpoints are made by hand.
+    `conditions` are those of its status that a controller of a name of its own wrote (`example.com/Bound`):
+    type -> True, False or Unknown.
+    """
 
     namespace: str
     name: str
@@ -48,6 +52,7 @@ class Service(Struct, frozen=True, kw_only=True):
     ports: tuple[ServicePort, ...] = ()
     type: str = "ClusterIP"
     headless: bool = False
+    conditions: Mapping[str, str] = {}
 
     @property
     def key(self) -> tuple[str, str]:
@@ -77,12 +82,18 @@ ROLLING_LABELS = frozenset(
 """
 
 
+Dataplane: TypeAlias = Literal["sidecar", "ambient"]
+"""Who sees the traffic of a pod: a proxy of its own, or one that it shares with others."""
+
+
 class Workload(Struct, frozen=True, kw_only=True):
     """Pods of one controller (or one bare pod): Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or Pod.
 
     `labels` are those that all of its pods share, `differing` the keys of others; `ports` maps container port
     names to numbers, as most of its pods have them, `further` to those that others have, as in the middle of
-    a rollout; `mesh` names the mesh whose proxy the pods carry ("" = none). `router` marks a proxy that is
+    a rollout; `mesh` names the mesh that the pods are in ("" = none), and `dataplane` how: by a proxy in
+    each pod (`sidecar`), or by one of their node (`ambient`), which sees connections and no requests; it is
+    `ambient` where some of its pods are so. `router` marks a proxy that is
     set up as a gateway's, by what the pods say of themselves, `gateway` one that is a gateway by more than
     that: it is in a control plane's namespace, or a programmed Gateway owns it. Nothing guards `bare`, which
     counts the pods that carry no proxy although others do, nor `unguarded`, the container ports whose
@@ -98,6 +109,7 @@ class Workload(Struct, frozen=True, kw_only=True):
     ports: Mapping[str, int] = {}
     further: Mapping[str, tuple[int, ...]] = {}
     mesh: str = ""
+    dataplane: Dataplane = "sidecar"
     gateway: bool = False
     router: bool = False
     native_sidecar: bool = False
@@ -234,6 +246,20 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     def service_index(self) -> Mapping[tuple[str, str], Service]:
         """(namespace, name) -> Service."""
         return {service.key: service for service in self.services}
+
+    @cached_property
+    def is_ambient(self) -> bool:
+        """Whether some pods of a mesh have no proxy of their own."""
+        return any(w.mesh and w.dataplane == "ambient" for w in self.workloads)
+
+    @cached_property
+    def proxied(self) -> tuple[tuple[str, str, bool], ...]:
+        """(namespace, ServiceAccount, whether a gateway's) of the workloads with a proxy of their own, in a
+        cluster where others have none, sorted; else empty."""
+        if not self.is_ambient:
+            return ()
+        own = (w for w in self.workloads if w.mesh and w.dataplane == "sidecar")
+        return tuple(sorted({(w.namespace, w.service_account, w.router) for w in own}))
 
     @cached_property
     def workloads_by_namespace(self) -> Mapping[str, tuple[Workload, ...]]:

@@ -223,8 +223,9 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
     `routes` is a first-match list, most specific first, without a catch-all for unmatched requests.
     `settings` maps a Service port number (0 = the whole destination) to connection fields; a port's settings
     already include those of the whole destination that it does not override. `meshes` names the meshes of its
-    pods. `ended` are the rules that leave fields to the mesh, greatest first: of a field that nothing decides
-    for a request, the first one that means it is why.
+    pods. `sharing` are other Services that reach a pod's port which this one reaches too, where access is
+    decided, each with whether an Allow selects it. `ended` are the rules that leave fields to the mesh,
+    greatest first: of a field that nothing decides for a request, the first one that means it is why.
     """
 
     cluster: str
@@ -236,6 +237,7 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
     ended: tuple[Ended, ...] = ()
     subsets: tuple[Subset, ...] = ()
     access: Access | None = None
+    sharing: tuple[tuple[Service, bool], ...] = ()
     policies: tuple[str, ...] = ()
     digest: str = ""
 

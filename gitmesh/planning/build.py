@@ -220,7 +220,7 @@ def _at_work(
         meshes = facts.meshes_of(name)
         if meshes:
             kinds = [(kind.group, kind.kind, kind.versions, hash(kind.fields)) for kind in facts.kinds]
-            yield translator, meshes, repr((name, meshes, kinds))
+            yield translator, meshes, repr((name, meshes, kinds, facts.is_ambient, facts.proxied))
 
 
 def _built(

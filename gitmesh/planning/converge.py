@@ -120,10 +120,20 @@ def _held(ledger: Ledger, facts: ClusterFacts, plan: Plan, cycle: Cycle) -> Ledg
     return replace(ledger, holds=holds_of(mine, approved, ledger.holds, cycle.wall))
 
 
-def kinds_of(facts: ClusterFacts, translators: Mapping[str, Translator]) -> tuple[ApiKind, ...]:
-    """The kinds that translators write, as the cluster serves them, or as they say where that is unknown."""
+def kinds_of(
+    facts: ClusterFacts, translators: Mapping[str, Translator], ledger: Ledger | None
+) -> tuple[ApiKind, ...]:
+    """The kinds that translators write there, and those of which we have written objects, as the cluster
+    serves them, or as translators say where that is unknown."""
+    ours = {(key.group, key.kind) for key in ledger.entries} if ledger else set()
     written = sorted(
-        (kind for t in translators.values() for kind in t.resources), key=lambda kind: (kind.group, kind.kind)
+        (
+            kind
+            for t in translators.values()
+            for kind in t.resources
+            if kind in t.writes(facts) or (kind.group, kind.kind) in ours
+        ),
+        key=lambda kind: (kind.group, kind.kind),
     )
     return tuple(facts.kind_index.get((kind.group, kind.kind), kind) for kind in written)
 
@@ -131,7 +141,7 @@ def kinds_of(facts: ClusterFacts, translators: Mapping[str, Translator]) -> tupl
 def _observe(
     cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle
 ) -> tuple[Observed, list[Diagnostic]]:
-    kinds = kinds_of(facts, cycle.translators)
+    kinds = kinds_of(facts, cycle.translators, ledger)
     observed = cluster.observe(kinds)
     if not vanished(observed, ledger):
         return observed, []

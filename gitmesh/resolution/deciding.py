@@ -181,6 +181,7 @@ class _Cluster:
             self.scene.domains,
             tuple(service.key for service in situation.governed),
             tuple((neighbour.service.key, neighbour.policies) for neighbour in situation.neighbours),
+            tuple(governed for _, governed in self._sharing(situation.service)),
             tuple(self.scene.marked[owner.id].token if owner else None for owner in situation.owners),
             self._mesh_held(situation.service),
         )
@@ -248,6 +249,7 @@ class _Cluster:
             settings=traffic.settings,
             ended=traffic.ended,
             access=decision,
+            sharing=self._sharing(service) if decision is not None else (),
             policies=tuple(sorted({*traffic.policies, *named})),
         )
         return Done(
@@ -259,6 +261,11 @@ class _Cluster:
             diagnostics=(*traffic.diagnostics, *access.diagnostics),
             digest=digest(unit),
         )
+
+    def _sharing(self, service: Service) -> tuple[tuple[Service, bool], ...]:
+        """Other Services behind which a pod's port is that is behind this one too, and whether an Allow
+        selects them."""
+        return tuple((one, one.key in self.governed) for one in self.index.sharing_ports(service))
 
 
 def _halves(routing: bool, access: bool) -> frozenset[Half]:

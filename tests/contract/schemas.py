@@ -17,6 +17,7 @@ from gitmesh.model.objects import ApiKind
 from tests.lab.fixtures import not_available
 
 CRDS = Path(__file__).parents[3] / "shared" / "crds"
+ROUTES = CRDS / "gateway-api" / "standard" / "gateway.networking.k8s.io_httproutes.yaml"
 FILES = {
     "1.30": CRDS / "istio" / "crd-all.gen.yaml",
     "1.31": CRDS / "istio" / "1.31.0-rc.0" / "crd-all.gen.yaml",
@@ -31,9 +32,10 @@ def need_crds() -> None:
 
 @cache
 def crds(release: str) -> tuple[Mapping[str, Any], ...]:
-    """The CRDs of an Istio release."""
-    with FILES[release].open(encoding="utf-8") as stream:
-        return tuple(document for document in yaml.load_all(stream, Loader=yaml.CSafeLoader) if document)
+    """The CRDs of an Istio release, and of the routes that it reads."""
+    texts = [path.read_text(encoding="utf-8") for path in (FILES[release], ROUTES)]
+    documents = (document for text in texts for document in yaml.load_all(text, Loader=yaml.CSafeLoader))
+    return tuple(document for document in documents if document)
 
 
 def kinds(release: str) -> tuple[ApiKind, ...]:

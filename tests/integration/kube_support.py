@@ -39,6 +39,7 @@ WRITER = cast(
         name="test",
         homes=(HOME,),
         resources=KINDS,
+        writes=lambda facts: KINDS,
         configmaps=lambda namespace, name: name == "mesh-settings",
         configured_by=lambda deployment: (
             ("mesh-settings",) if deployment["metadata"]["name"] == "control" else ()

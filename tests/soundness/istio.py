@@ -40,15 +40,12 @@ class Istio:
         if mesh is None:
             return True
         mode = self.mode(mesh, call)
-        principal = None if mode == "DISABLE" else call.client.principal
+        # Ztunnels keep mTLS where sidecars are told to leave it.
+        plain = mode == "DISABLE" and call.workload.dataplane == "sidecar"
+        principal = None if plain else call.client.principal
         if mode == "STRICT" and principal is None:
             return False
-        asked = _Asked(call, principal, mesh)
-        acting = self._on("AuthorizationPolicy", mesh, call)
-        if any(asked.denied(rule) for o in acting if _action(o) == "DENY" for rule in _rules(o)):
-            return False
-        allows = [o for o in acting if _action(o) == "ALLOW"]
-        return not allows or any(asked.allowed(rule) for o in allows for rule in _rules(o))
+        return decides(self._on("AuthorizationPolicy", mesh, call), call, principal, mesh)
 
     def _on(self, kind: str, mesh: Mesh, call: Call) -> tuple[Body, ...]:
         """The objects of a kind that act on the pod."""
@@ -72,7 +69,18 @@ class Istio:
         return next((str(o["spec"]["mtls"]["mode"]) for o in ranked if "mtls" in o["spec"]), "PERMISSIVE")
 
 
+def decides(acting: Sequence[Body], call: Call, principal: str | None, mesh: Mesh) -> bool:
+    """What these AuthorizationPolicies say of a call."""
+    asked = _Asked(call, principal, mesh)
+    if any(asked.denied(rule) for o in acting if _action(o) == "DENY" for rule in _rules(o)):
+        return False
+    allows = [o for o in acting if _action(o) == "ALLOW"]
+    return not allows or any(asked.allowed(rule) for o in allows for rule in _rules(o))
+
+
 def _acts(body: Body, mesh: Mesh, call: Call) -> bool:
+    if body.get("spec", {}).get("targetRefs"):
+        return False  # for a waypoint, which is none of the pods
     if body["metadata"]["namespace"] not in (mesh.root_namespace, call.workload.namespace):
         return False
     selector = body.get("spec", {}).get("selector", {}).get("matchLabels", {})

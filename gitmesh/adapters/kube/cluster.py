@@ -75,6 +75,7 @@ class KubeCluster:
         self._findings: tuple[Diagnostic, ...] = ()
         self._leaving: frozenset[str] = frozenset()
         self._observed: Observed | None = None
+        self._known: ClusterFacts | None = None
         self._begun: _Begun | None = None
 
     # What follows is imported at its first use: most cycles of most clusters write nothing, and then loading
@@ -101,6 +102,7 @@ class KubeCluster:
         self._recognition.is_here(facts.uid)
         self._findings = (*self._faults, *said)
         self._leaving = self._facts.leaving
+        self._known = facts
         return facts
 
     def _refresh(self) -> None:
@@ -186,11 +188,14 @@ class KubeCluster:
     def rights(self, instance: str) -> tuple[Right, ...]:
         """The rights that this cluster's mode needs, each with whether we have it. For `gitmesh check`.
 
-        Which settings of meshes are read is known after `facts`.
+        Which settings of meshes are read, and which kinds the meshes need, is known after `facts`.
         """
         from gitmesh.adapters.kube.rights import ask, needed
 
-        resources = [resource for translator in self._translators for resource in translator.resources]
+        known = self._known
+        resources = [
+            kind for one in self._translators for kind in (one.writes(known) if known else one.resources)
+        ]
         return ask(
             self.client, needed(resources, self._facts.configmaps, instance=instance, enforce=self.enforce)
         )

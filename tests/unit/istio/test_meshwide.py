@@ -166,6 +166,8 @@ def test_claims_cover_everything_that_a_unit_may_own() -> None:
         ("DestinationRule", "reviews"),
         ("AuthorizationPolicy", "reviews-allow"),
         ("AuthorizationPolicy", "reviews-deny"),
+        ("AuthorizationPolicy", "reviews.waypoint-allow"),
+        ("AuthorizationPolicy", "reviews.waypoint-deny"),
     }
     of_mesh = gitmesh_istio.claims(UnitKey(kind="Mesh", namespace="", name="istio"), MESH, known)
     assert {fragment.key for fragment in translated(mesh_unit("Strict", "Deny")).fragments} <= set(of_mesh)

@@ -22,7 +22,7 @@ from gitmesh_gatewayapi.precedence import ListedMatch, Placed, TooMany, Unsayabl
 from gitmesh_gatewayapi.remarks import Dialect, Remark, Remarks
 from gitmesh_gatewayapi.rules import Called, Rule, rule, untouched
 
-MAX_RULES, MAX_MATCHES, MAX_RULE_MATCHES, MAX_ROUTES = 16, 128, 64, 8
+MAX_RULES, MAX_MATCHES, MAX_RULE_MATCHES, MAX_ROUTES = 16, 128, 64, 4
 """Of a route, of a route, of a rule (HTTPRouteSpec), and routes of one port (ours)."""
 
 

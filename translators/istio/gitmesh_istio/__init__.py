@@ -1,5 +1,5 @@
-"""Istio with sidecars: everything that GitMesh knows of this mesh. The module itself is the translator
-(gitmesh.ports.Translator).
+"""Istio, with sidecars and ambient: everything that GitMesh knows of this mesh. The module itself is the
+translator (gitmesh.ports.Translator).
 """
 
 from gitmesh_istio.beside import beside, guarded, retain
@@ -7,8 +7,9 @@ from gitmesh_istio.detect import HOMES as homes  # noqa: N811 - the port's name 
 from gitmesh_istio.detect import NAMING as naming  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.detect import configmaps, configured_by, detect, injects, member
 from gitmesh_istio.foreign import foreign, phase
-from gitmesh_istio.kinds import RESOURCES as resources  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import SWITCHES as switches  # noqa: N811 - the port's name is in lower case
+from gitmesh_istio.kinds import WRITTEN as resources  # noqa: N811 - the port's name is in lower case
+from gitmesh_istio.kinds import writes
 from gitmesh_istio.links import between, links
 from gitmesh_istio.steps import steps
 from gitmesh_istio.support import SUPPORTS as supports  # noqa: N811 - the port's name is in lower case
@@ -40,4 +41,5 @@ __all__ = [
     "switches",
     "translate",
     "verdict",
+    "writes",
 ]

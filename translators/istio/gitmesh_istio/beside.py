@@ -18,7 +18,7 @@ from gitmesh.model.plan import Live
 from gitmesh.ports import Aside
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY
 from gitmesh_istio.meshwide import GATEWAY_SUFFIX, root_of
-from gitmesh_istio.reading import is_enforced_allow, rules_of, selector_of, spec_of
+from gitmesh_istio.reading import is_enforced_allow, rules_of, selector_of, spec_of, targets_of
 
 Rule = Mapping[str, Any]
 
@@ -69,7 +69,7 @@ def _closing(others: Iterable[Live]) -> Mapping[str, list[_Closing]]:
 
 def _aside(key: ObjectKey, body: Body, near: Sequence[_Closing], facts: ClusterFacts) -> Aside | None:
     spec = spec_of(body)
-    rules = rules_of(body)
+    rules = [] if targets_of(spec) else rules_of(body)
     kept = [rule for rule in rules if not is_rest(rule)]
     if len(kept) == len(rules):
         return None

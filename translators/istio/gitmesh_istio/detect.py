@@ -1,7 +1,7 @@
-"""Which Istio control planes a cluster has, and which pods carry their sidecars.
+"""Which Istio control planes a cluster has, and which pods carry their sidecars or are in ambient.
 
 Several revisions may live in one cluster; each is a mesh. The proxy may be a container or, as a native
-sidecar, an init container.
+sidecar, an init container; a pod in ambient has none.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gitmesh_istio.kinds import EXPORTS
 from gitmesh_istio.names import DEFAULT_DOMAIN
 from gitmesh_istio.reading import settings_of
 from gitmesh_istio.verdict import analysis, validation
+from gitmesh_istio.waypoints import waypoint_settings
 
 TRANSLATOR = "istio"
 HOMES = ("istio-system",)
@@ -36,6 +37,9 @@ _OTHER_CONFIGMAPS = re.compile(
 _TAG = re.compile(r"(\d+\.\d+(?:\.\d+)?(?:-(?!distroless|debug)[0-9A-Za-z.-]+?)?)(?:-distroless|-debug)?\Z")
 _LAST_PORT, _DIGITS = 65535, 5
 _REVISION = "istio.io/rev"
+_ROLES = frozenset({"waypoint", "ztunnel"})
+"""Arguments by which a proxy is ambient's own, and no pod's."""
+_MODE, _REDIRECTED = "istio.io/dataplane-mode", "ambient.istio.io/redirection"
 _VERSION_LABELS = ("operator.istio.io/version", "app.kubernetes.io/version")
 
 
@@ -106,6 +110,9 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
     settings = {**_settings(config, container), **analysis(environment), **validation(objects.validators)}
     if is_scoped(version, environment):
         settings |= ignored_namespaces(config.get("discoverySelectors"), objects.namespaces)
+    ambient = ztunnel or environment.get("PILOT_ENABLE_AMBIENT") == "true"
+    if ambient:
+        settings |= waypoint_settings(objects.gateways, objects.namespaces)
     return Mesh(
         translator=TRANSLATOR,
         name=name,
@@ -114,7 +121,7 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
         namespace=namespace,
         root_namespace=_text(config, "rootNamespace") or namespace,
         trust_domain=_text(config, "trustDomain") or DEFAULT_DOMAIN,
-        ambient=ztunnel or environment.get("PILOT_ENABLE_AMBIENT") == "true",
+        ambient=ambient,
         settings=settings,
         assumed=_assumed(config, container),
         unread=unread,
@@ -188,21 +195,38 @@ def injects(injectors: Sequence[Body], mesh: Mesh) -> bool:
 
 
 def member(pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]) -> Membership | None:
-    """The mesh whose proxy the pod carries; None for a pod without one, and for one that the mesh ignores
-    with its namespace.
+    """The mesh whose proxy the pod carries, or whose ztunnels take its connections; None for a pod in none,
+    and for one that the mesh ignores with its namespace.
 
     A gateway stays one there too: a mesh-wide default closes it, wherever it stands.
     """
+    own = [mesh for mesh in meshes if mesh.translator == TRANSLATOR]
     native = any(name == PROXY for name, _ in pod.init_containers)
     if not native and not any(name == PROXY for name, _ in pod.containers):
-        return None
-    mesh = _mesh_of(
-        _revisions(pod, namespace_labels), [mesh for mesh in meshes if mesh.translator == TRANSLATOR]
-    )
+        return _ambient_member(pod, namespace_labels, own)
+    role = next((word for word in pod.args.get(PROXY, ()) if word in _ROLES), "")
+    mesh = None if role == "ztunnel" else _mesh_of(_revisions(pod, namespace_labels), own)
+    if mesh is not None and role == "waypoint":
+        return Membership(mesh=mesh.name, dataplane="ambient")
     gateway = _is_gateway(pod)
     if mesh is None or (ignores(mesh, pod.namespace) and not gateway):
         return None
     return Membership(mesh=mesh.name, gateway=gateway, native_sidecar=native, unguarded=_unguarded(pod))
+
+
+def _ambient_member(
+    pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]
+) -> Membership | None:
+    """The mesh whose ztunnels take the connections of a pod without a proxy: as Istio's CNI plugin says that
+    it has redirected them, and before that as labels ask (istio.io, 'Add workloads to an ambient mesh').
+    """
+    asked = pod.labels.get(_MODE, namespace_labels.get(_MODE))
+    if pod.annotations.get(_REDIRECTED, "enabled" if asked == "ambient" else "") != "enabled":
+        return None
+    mesh = _mesh_of(_revisions(pod, namespace_labels), [mesh for mesh in meshes if mesh.ambient])
+    if mesh is None or ignores(mesh, pod.namespace):
+        return None
+    return Membership(mesh=mesh.name, dataplane="ambient")
 
 
 def _unguarded(pod: PodFact) -> tuple[PortRange, ...]:

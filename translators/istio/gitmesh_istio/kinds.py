@@ -4,6 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from gitmesh_gatewayapi import HTTP_ROUTE
+
+from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import ApiKind
 
 _VERSIONS = ("v1", "v1beta1")
@@ -19,6 +24,8 @@ AUTHORIZATION_POLICY = _resource("security", "AuthorizationPolicy", "authorizati
 PEER_AUTHENTICATION = _resource("security", "PeerAuthentication", "peerauthentications")
 
 RESOURCES = (VIRTUAL_SERVICE, DESTINATION_RULE, AUTHORIZATION_POLICY, PEER_AUTHENTICATION)
+"""Istio's own, which its webhook validates."""
+WRITTEN = (*RESOURCES, HTTP_ROUTE)
 GROUPS = {resource.kind: resource.group for resource in RESOURCES}
 
 EXPORTS = {
@@ -33,3 +40,8 @@ SWITCHES = frozenset({"istio.io/rev", "istio.io/dry-run", "internal.istio.io/rou
 """Only control planes of that revision read the object; it is tried out and not enforced; its routes are a
 gateway's.
 """
+
+
+def writes(facts: ClusterFacts) -> Sequence[ApiKind]:
+    """The kinds for such a cluster: HTTPRoutes are for waypoints, which only ambient pods come by."""
+    return WRITTEN if facts.is_ambient else RESOURCES

@@ -54,6 +54,9 @@ def mtls(unit: MeshUnit, decided: Decided, version: str, notes: Notes) -> Fragme
     """PeerAuthentication `default` of the root namespace."""
     value: Mtls = decided.value
     _note_neighbours(unit, decided.origin, notes)
+    if value.mode == "Disabled" and notes.scope.facts.is_ambient and unit.mesh.ambient:
+        text = "pods in ambient keep mTLS among themselves, and take plaintext from others"
+        notes.add("GM303", text, decided.origin)
     spec = Part({"mtls": {"mode": _MODES[value.mode]}}, {"": decided.origin, "mtls.mode": decided.origin})
     return fragment(PEER_AUTHENTICATION, (root_of(unit.mesh), PEER_DEFAULT), version, Phase.TRUST, spec)
 

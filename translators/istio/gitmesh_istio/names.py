@@ -63,6 +63,11 @@ def access_name(service: str, role: str) -> str:
     return f"{service}.service-{role}" if service == MESH_WIDE else f"{service}-{role}"
 
 
+def waypoint_name(service: str, role: str) -> str:
+    """The AuthorizationPolicy of a Service at its waypoint, `role` allow or deny."""
+    return f"{service}.waypoint-{role}"
+
+
 def version_of(text: str) -> tuple[int, int, int] | None:
     """`1.30.3-rc.1` -> (1, 30, 3); None where the version is unknown."""
     match = _VERSION.match(text)

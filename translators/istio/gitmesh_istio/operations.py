@@ -26,6 +26,11 @@ class Asked(Struct, frozen=True, kw_only=True):
     when: tuple[dict[str, Any], ...] = ()
 
 
+def asks_http(operation: Operation) -> bool:
+    """Whether it looks into requests, which only a proxy that reads them can tell."""
+    return bool(operation.paths or operation.methods or operation.hosts or operation.headers)
+
+
 def allowed(
     operation: Operation, unit: DestinationUnit, access: Access, origin: Origin, notes: Notes
 ) -> Asked | None:
@@ -183,9 +188,9 @@ def _note_tcp(
     """On a port that is not HTTP Istio drops an Allow with HTTP fields, and drops the HTTP fields of a Deny
     (authz/model).
     """
-    if not (operation.paths or operation.methods or operation.hosts or operation.headers):
+    if not asks_http(operation):
         return
-    spoken = {target: is_http(port) for port in unit.service.ports for target in _targets(port, unit)}
+    spoken = {target: is_http(port) for port in unit.service.ports for target in targets_of(port, unit)}
     raw = sorted(port for port in set(ports) if not spoken.get(port, True))
     if raw:
         shown = ", ".join(str(port) for port in raw)
@@ -196,7 +201,8 @@ def _note_tcp(
         )
 
 
-def _targets(port: ServicePort, unit: DestinationUnit) -> tuple[int, ...]:
+def targets_of(port: ServicePort, unit: DestinationUnit) -> tuple[int, ...]:
+    """The workload ports behind a Service port, as far as they are known."""
     if isinstance(port.target, str):
         return tuple(
             sorted({number for workload in unit.workloads for number in workload.numbers(port.target)})

@@ -36,14 +36,31 @@ def is_enforced_allow(live: Live) -> bool:
     """Whether an AuthorizationPolicy is an ALLOW that sidecars enforce: not one on trial, nor one for a
     waypoint.
     """
-    spec = spec_of(decode(live.body))
+    return _allows(live) and not targets_of(spec_of(decode(live.body)))
+
+
+def is_enforced_at_waypoint(live: Live) -> bool:
+    """Whether an AuthorizationPolicy is an ALLOW that waypoints or gateways enforce."""
+    return _allows(live) and bool(targets_of(spec_of(decode(live.body))))
+
+
+def _allows(live: Live) -> bool:
     on_trial = live.annotations.get("istio.io/dry-run") == "true"
-    return (
-        spec.get("action", "ALLOW") == "ALLOW"
-        and not on_trial
-        and not spec.get("targetRefs")
-        and not spec.get("targetRef")
-    )
+    return spec_of(decode(live.body)).get("action", "ALLOW") == "ALLOW" and not on_trial
+
+
+def targets_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The `targetRefs` of a policy; where there are any, it is not about pods."""
+    return [*listed(spec.get("targetRefs")), *([spec["targetRef"]] if mapping(spec.get("targetRef")) else [])]
+
+
+def parents_of(spec: Mapping[str, Any], namespace: str) -> list[tuple[str, str]]:
+    """(namespace, name) of the Services that are parents of a route in a namespace."""
+    return [
+        (text(parent.get("namespace")) or namespace, text(parent.get("name")))
+        for parent in listed(spec.get("parentRefs"))
+        if parent.get("kind") == "Service" and not parent.get("group")
+    ]
 
 
 def rules_of(body: Body | None) -> list[Mapping[str, Any]]:

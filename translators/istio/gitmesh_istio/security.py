@@ -21,10 +21,12 @@ all the same: the mode is another object, which may come later, go earlier, or b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
-from gitmesh.model.facts import Mesh
+from msgspec import Struct
+
+from gitmesh.model.facts import Mesh, Service
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
@@ -38,17 +40,41 @@ MAX_RULES = 512
 """Rules of one object, and sources of one rule, that the CRD takes."""
 
 Rule: TypeAlias = tuple[dict[str, Any], Origin]
+Role: TypeAlias = Literal["allow", "deny"]
 
 
-def authorization(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> tuple[Fragment, ...]:
-    """The access objects of a destination. Errors are noted; what can be closed is closed in spite of them.
+class Decision(Struct, frozen=True):
+    """What an object says, and where that was asked for."""
 
-    A Service without selector has none: its object would select every pod of the namespace.
-    """
-    if not unit.service.selector:
-        return ()
-    made = (_allow(unit, access, version, notes), _deny(unit, access, version, notes))
-    return tuple(found for found in made if found is not None)
+    rules: Sequence[Rule]
+    given: Sequence[Origin]
+
+
+class Door(Struct, frozen=True, kw_only=True):
+    """Where access is decided: what the objects name there, and for each role their name and phase."""
+
+    namespace: str
+    target: Mapping[str, Any]
+    names: Mapping[Role, str]
+    phases: Mapping[Role, Phase]
+
+
+def at_pods(service: Service) -> Door:
+    """At the pods of a Service: their sidecars, or the ztunnels of their nodes."""
+    return Door(
+        namespace=service.namespace,
+        target={"selector": {"matchLabels": dict(sorted(service.selector.items()))}},
+        names={"allow": access_name(service.name, "allow"), "deny": access_name(service.name, "deny")},
+        phases={"allow": Phase.ALLOW, "deny": Phase.DENY},
+    )
+
+
+def access_objects(
+    allow: Decision | None, deny: Decision | None, door: Door, version: str
+) -> tuple[Fragment, ...]:
+    """The objects of a door, each where something is decided."""
+    decided: tuple[tuple[Role, Decision | None], ...] = (("allow", allow), ("deny", deny))
+    return tuple(_object(role, decision, door, version) for role, decision in decided if decision is not None)
 
 
 def _meshes(unit: DestinationUnit, notes: Notes) -> tuple[Mesh, ...]:
@@ -57,7 +83,8 @@ def _meshes(unit: DestinationUnit, notes: Notes) -> tuple[Mesh, ...]:
     return own or notes.scope.meshes
 
 
-def _allow(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> Fragment | None:
+def allowing(unit: DestinationUnit, access: Access, notes: Notes) -> Decision | None:
+    """What the ALLOW object says; None where there is none."""
     rules = [rule for grant in access.allows for rule in _grant_rules(grant, unit, access, notes)]
     if access.exempt is not None and access.default == "Deny":
         rules += _exempt_rules(access.exempt, unit, access, notes)
@@ -72,11 +99,11 @@ def _allow(unit: DestinationUnit, access: Access, version: str, notes: Notes) ->
             rules[-1][1],
         )
         rules = _in_order(rules)[:MAX_RULES]
-    given = [grant.origin for grant in access.allows] or [origin for _, origin in rules]
-    return _object(unit, "allow", rules, given, version)
+    return Decision(rules, [grant.origin for grant in access.allows] or [origin for _, origin in rules])
 
 
-def _deny(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> Fragment | None:
+def denying(unit: DestinationUnit, access: Access, notes: Notes) -> Decision | None:
+    """What the DENY object says; None where there is none."""
     rules: list[Rule] = []
     for grant in access.denies:
         sources = callers.denied(grant.callers, _meshes(unit, notes), grant.origin, notes)
@@ -94,7 +121,7 @@ def _deny(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> 
             rules[-1][1],
         )
         rules = [({}, rules[0][1])]
-    return _object(unit, "deny", rules, [grant.origin for grant in access.denies], version)
+    return Decision(rules, [grant.origin for grant in access.denies])
 
 
 def _grant_rules(grant: Grant, unit: DestinationUnit, access: Access, notes: Notes) -> list[Rule]:
@@ -168,22 +195,14 @@ def _in_order(rules: Sequence[Rule]) -> list[Rule]:
     return [unique[key] for key in sorted(unique)]
 
 
-def _object(
-    unit: DestinationUnit, role: str, rules: Sequence[Rule], given: Sequence[Origin], version: str
-) -> Fragment:
+def _object(role: Role, decision: Decision, door: Door, version: str) -> Fragment:
     """An ALLOW without rules admits nothing (authorization_policy.proto)."""
-    ordered = _in_order(rules)
-    spec: dict[str, Any] = {
-        "selector": {"matchLabels": dict(sorted(unit.service.selector.items()))},
-        "action": role.upper(),
-    }
+    ordered, given = _in_order(decision.rules), decision.given
+    spec: dict[str, Any] = {**door.target, "action": role.upper()}
     if ordered:
         spec["rules"] = [rule for rule, _ in ordered]
     origins = {f"rules[{number}]": origin for number, (_, origin) in enumerate(ordered)}
     if given:
         origins[""] = min(given)
-    place = (unit.service.namespace, access_name(unit.service.name, role))
-    phase = Phase.ALLOW if role == "allow" else Phase.DENY
-    return fragment(
-        AUTHORIZATION_POLICY, place, version, phase, Part(spec, origins), [origin.policy for origin in given]
-    )
+    place, policies = (door.namespace, door.names[role]), [origin.policy for origin in given]
+    return fragment(AUTHORIZATION_POLICY, place, version, door.phases[role], Part(spec, origins), policies)

@@ -8,8 +8,10 @@ from typing import TypeAlias
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import Body, ObjectKey, canonical
 from gitmesh.ports import Step, Versions
+from gitmesh_istio.foreign import phase_of
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, PEER_AUTHENTICATION
 from gitmesh_istio.meshwide import DEFAULT_DENY
+from gitmesh_istio.names import waypoint_name
 from gitmesh_istio.reading import mode_of, namespace_of, rules_of, spec_of
 
 Changed: TypeAlias = Mapping[ObjectKey, tuple[Body | None, Body | None]]
@@ -41,10 +43,20 @@ def _steps(
         return _mode_steps(key, after, changed, modes)
     if key.kind == AUTHORIZATION_POLICY.kind and _passes_permissive(changed, modes):
         return (Step(phase=Phase.DENY, spec=None, note="waits until the mode of mTLS has changed"),)
+    if key.kind == AUTHORIZATION_POLICY.kind and after is not None and _waits_for_waypoint(key, changed):
+        note = "the waypoint guards before the pods let it in"
+        return (Step(phase=phase_of(after), spec=after["spec"], note=note, settled=True),)
     if before is None or after is None:
         return ()
     is_deny = key.kind == AUTHORIZATION_POLICY.kind and key.name.endswith(_DENY)
     return _deny_both(key, before, after, changed) if is_deny else ()
+
+
+def _waits_for_waypoint(key: ObjectKey, changed: Changed) -> bool:
+    """Whether an object at the pods of a Service relies on one at its waypoint that is written as well."""
+    service, _, role = key.name.rpartition("-")
+    beside = (key._replace(name=waypoint_name(service, each)) for each in ("deny", "allow"))
+    return role in ("allow", "deny") and any(changed.get(other, (None, None))[1] for other in beside)
 
 
 def _deny_both(key: ObjectKey, before: Body, after: Body, changed: Changed) -> tuple[Step, ...]:
@@ -67,7 +79,7 @@ def _deny_both(key: ObjectKey, before: Body, after: Body, changed: Changed) -> t
         return ()
     spec = {**after["spec"], "rules": [both[rule] for rule in sorted(both)]}
     first = Step(
-        phase=Phase.DENY,
+        phase=phase_of(after),
         spec=spec,
         note="denies the old and the new requests until what is allowed has changed",
     )

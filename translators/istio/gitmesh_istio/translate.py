@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gitmesh_gatewayapi import HTTP_ROUTE
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity
@@ -15,13 +16,14 @@ from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import DestinationUnit, Half, MeshUnit, Unit, UnitKey
 from gitmesh_istio import meshwide
+from gitmesh_istio.ambient import access_policies, is_ambient, waypoint_of
 from gitmesh_istio.destination import destination_rule
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
-from gitmesh_istio.names import access_name
+from gitmesh_istio.names import access_name, waypoint_name
 from gitmesh_istio.routing import virtual_service
 from gitmesh_istio.scope import Notes, Scope, note_ignored, note_unserved, served_version
-from gitmesh_istio.security import authorization
 from gitmesh_istio.support import SUPPORTS
+from gitmesh_istio.waypoint_routes import note_no_waypoint, route_names, waypoint_routes
 
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
@@ -63,7 +65,15 @@ def claims(unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[Objec
             _key(AUTHORIZATION_POLICY, (unit.namespace, access_name(unit.name, role)))
             for role in ("allow", "deny")
         )
-        routing = (_key(VIRTUAL_SERVICE, place), _key(DESTINATION_RULE, place))
+        access += tuple(
+            _key(AUTHORIZATION_POLICY, (unit.namespace, waypoint_name(unit.name, role)))
+            for role in ("allow", "deny")
+        )
+        routing = (
+            _key(VIRTUAL_SERVICE, place),
+            _key(DESTINATION_RULE, place),
+            *(_key(HTTP_ROUTE, (unit.namespace, name)) for name in route_names(place, facts)),
+        )
         return {"": (*routing, *access), "routing": routing, "access": access}[unit.half]
     if mesh is None:
         return ()
@@ -132,7 +142,7 @@ def _access(unit: DestinationUnit, scope: Scope) -> Translation:
     if access is None or not origins:
         return Translation()
     version = _version(AUTHORIZATION_POLICY, min(origins), notes)
-    made = authorization(unit, access, version, notes)
+    made = access_policies(unit, access, version, notes)
     _note_ignored(made, notes)
     return _served(made, notes, held=not version)
 
@@ -143,6 +153,9 @@ def _note_ignored(made: Sequence[Fragment], notes: Notes) -> None:
 
 
 def _traffic(unit: DestinationUnit, notes: Notes) -> tuple[Fragment, ...]:
+    if is_ambient(unit) and (unit.routes or unit.settings) and waypoint_of(unit, notes) is None:
+        note_no_waypoint(unit, notes)
+        return ()
     made: list[Fragment] = []
     if unit.settings or unit.subsets:
         decided = [field.origin for settings in unit.settings.values() for field in settings.values()]
@@ -154,7 +167,10 @@ def _traffic(unit: DestinationUnit, notes: Notes) -> tuple[Fragment, ...]:
         )
         rule = destination_rule(unit, version, notes)
         made += [rule] if rule is not None else []
-    if unit.routes:
+    if unit.routes and is_ambient(unit):
+        version = _version(HTTP_ROUTE, unit.routes[0].origins[0], notes)
+        made += waypoint_routes(unit, version, notes)
+    elif unit.routes:
         version = _version(VIRTUAL_SERVICE, unit.routes[0].origins[0], notes)
         made.append(virtual_service(unit, version, notes))
     return tuple(made)

@@ -37,6 +37,8 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}\Z")
 """A code or reason as Kubernetes' conventions have them; anything else is prose."""
 _REFUSING = frozenset({"ZtunnelAccepted", "WaypointAccepted"})
 """Conditions by which the data planes of ambient answer, beside the analysis."""
+_CONTROLLER, _ROUTING = "istio.io/", frozenset({"Accepted", "ResolvedRefs"})
+"""Whose answers about a route count, and the conditions by which it refuses one."""
 
 
 def verdict(live: Live, meshes: Sequence[Mesh]) -> Heard:
@@ -44,7 +46,7 @@ def verdict(live: Live, meshes: Sequence[Mesh]) -> Heard:
     to answer.
     """
     status = mapping(decode(live.status)) if live.status else {}
-    said = sorted({*_messages(status, live), *_conditions(status, live)})
+    said = sorted({*_messages(status, live), *_conditions(status, live), *_parents(status, live)})
     for answer in (Verdict.REJECTED, Verdict.WARNED):
         reasons = dict.fromkeys(reason for level, reason, _ in said if level is answer)
         texts = [text for level, _, text in said if level is answer]
@@ -73,6 +75,20 @@ def _conditions(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict
             answer = Verdict.WARNED if reason == "PartiallyInvalid" else Verdict.REJECTED
             fact = f"{kind} is False: {reason}" if _WORD.match(reason) else f"{kind} is False"
             yield answer, fact, f"{kind} is False: {reason} {condition.get('message', '')}".strip()
+
+
+def _parents(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, str, str]]:
+    """(level, type and reason, words) of each condition by which istiod refuses a route for a parent."""
+    for parent in listed(status.get("parents")):
+        if not str(parent.get("controllerName", "")).startswith(_CONTROLLER):
+            continue
+        for condition in listed(parent.get("conditions")):
+            kind, reason = str(condition.get("type", "")), str(condition.get("reason", ""))
+            refuses = kind in _ROUTING and condition.get("status") == "False"
+            if refuses and _is_current(condition, live):
+                fact = f"{kind} is False: {reason}" if _WORD.match(reason) else f"{kind} is False"
+                words = f"{kind} is False: {reason} {condition.get('message', '')}".strip()
+                yield Verdict.REJECTED, fact, words
 
 
 def _is_current(said: Mapping[str, Any], live: Live) -> bool:

@@ -1,0 +1,473 @@
+"""Waypoints: which Service is bound to which, what stands at them, and in what order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gitmesh_istio
+import pytest
+from gitmesh_istio.waypoints import Binding, binding, gateways_come_by, waypoint_settings
+from msgspec.structs import replace
+
+from gitmesh.model.facts import Mesh, Service, ServicePort, Workload
+from gitmesh.model.manifests import Manifest, Phase, Translation
+from gitmesh.model.objects import Body, ObjectKey, canonical
+from gitmesh.model.plan import Live
+from gitmesh.model.report import Verdict
+from gitmesh.model.units import DestinationUnit, Operation, Principal
+from gitmesh.ports import ControlObjects, PodFact
+from tests.unit.istio.units import (
+    MESH,
+    SLEEP,
+    caller,
+    codes,
+    facts,
+    grant,
+    guarded,
+    only,
+    route,
+    service,
+    unit,
+    workload,
+)
+
+USE = "istio.io/use-waypoint"
+WAYPOINT = "cluster.local/ns/shop/sa/waypoint"
+GET = Operation(methods=("GET",))
+SECURITY, ROUTING = "security.istio.io", "gateway.networking.k8s.io"
+PODS = workload(dataplane="ambient")
+
+
+def gateway(namespace: str = "shop", name: str = "waypoint", *, programmed: bool = True, **meta: Any) -> Body:
+    spec = {"gatewayClassName": meta.pop("of", "istio-waypoint"), "addresses": meta.pop("addresses", False)}
+    metadata = {"namespace": namespace, "name": name, **meta}
+    return {"metadata": metadata, "spec": spec, "status": {"programmed": programmed}}
+
+
+def mesh(*gateways: Body, **namespaces: dict[str, str]) -> Mesh:
+    settings = waypoint_settings(gateways or (gateway(),), namespaces)
+    return replace(MESH, ambient=True, settings=settings)
+
+
+def bound(name: str = "reviews", to: str = "waypoint", **labels: str) -> Service:
+    return replace(service(name), labels={USE: to, **labels})
+
+
+def translated(
+    one: DestinationUnit, *workloads: Workload, at: Mesh | None = None, **more: Any
+) -> Translation:
+    known = facts(at or mesh(), workloads=workloads or one.workloads, **more)
+    return gitmesh_istio.translate(one, known.meshes, known)
+
+
+def at_waypoint(one: Service | None, *allows: Any, **more: Any) -> DestinationUnit:
+    return replace(guarded(allows, of=one, **more), workloads=(PODS,))
+
+
+@pytest.mark.parametrize(
+    ("labels", "namespace", "expected"),
+    [
+        ({}, {}, None),
+        ({USE: "waypoint"}, {}, ""),
+        ({}, {USE: "waypoint"}, ""),
+        ({USE: "none"}, {USE: "waypoint"}, None),
+        ({USE: "other"}, {USE: "waypoint"}, "does not exist"),
+        ({USE: ""}, {}, "does not exist"),
+    ],
+)
+def test_the_own_label_counts_before_that_of_the_namespace(
+    labels: dict[str, str], namespace: dict[str, str], expected: str | None
+) -> None:
+    found = binding(replace(service(), labels=labels), [mesh(shop=namespace)])
+    assert (found and found.trouble) == expected
+
+
+@pytest.mark.parametrize(
+    ("made", "trouble"),
+    [
+        (gateway(), ""),
+        (gateway(labels={"istio.io/waypoint-for": "all"}), ""),
+        (gateway(labels={"istio.io/waypoint-for": "workload"}), "is not for Services"),
+        (gateway(labels={"istio.io/waypoint-for": "none"}), "is not for Services"),
+        (gateway(programmed=False), "is not programmed"),
+        (gateway(of="istio"), "does not exist"),
+        (gateway(addresses=True), "of its own"),
+        (gateway(annotations={"gateway.istio.io/service-account": "x"}), "of its own"),
+        (gateway(annotations={"gateway.istio.io/name-override": "x"}), "of its own"),
+    ],
+)
+def test_what_takes_no_requests_is_none(made: Body, trouble: str) -> None:
+    found = binding(bound(), [mesh(made)])
+    assert found is not None
+    assert trouble in found.trouble
+    assert bool(found.trouble) is bool(trouble)
+
+
+@pytest.mark.parametrize(
+    ("place", "told", "takes"),
+    [
+        ("shop", "", True),
+        ("shop", "True", True),
+        ("shop", "False", False),
+        ("infra", "", False),
+        ("infra", "Unknown", False),
+        ("infra", "True", True),
+        ("infra", "False", False),
+    ],
+)
+def test_istiod_says_whether_a_service_is_bound(place: str, told: str, takes: bool) -> None:
+    labels = {"istio.io/use-waypoint-namespace": place}
+    conditions = {"istio.io/WaypointBound": told} if told else {}
+    one = replace(bound(**labels), conditions=conditions)
+    found = binding(one, [mesh(gateway(place))])
+    assert found is not None
+    assert (not found.trouble) is takes
+    assert found.principals([MESH]) == [f"cluster.local/ns/{place}/sa/waypoint"]
+
+
+def test_gateways_go_through_waypoints_where_they_are_told_to() -> None:
+    key = "istio.io/ingress-use-waypoint"
+    assert gateways_come_by(bound(**{key: "true"}), [mesh()])
+    assert not gateways_come_by(bound(), [mesh()])
+    assert gateways_come_by(bound(), [mesh(shop={key: "true"})])
+    assert not gateways_come_by(bound(**{key: "false"}), [mesh(shop={key: "true"})])
+
+
+def pod(*, proxy: tuple[str, ...] | None = None, **more: Any) -> PodFact:
+    containers = (("istio-proxy", "proxyv2:1.30.3"),) if proxy is not None else (("app", "app:1"),)
+    args = {"istio-proxy": proxy} if proxy is not None else {}
+    return PodFact(namespace="shop", name="a", containers=containers, args=args, **more)
+
+
+MODE, DONE = "istio.io/dataplane-mode", "ambient.istio.io/redirection"
+
+
+@pytest.mark.parametrize(
+    ("one", "namespace", "expected"),
+    [
+        (pod(), {}, None),
+        (pod(), {MODE: "ambient"}, "ambient"),
+        (pod(labels={MODE: "ambient"}), {}, "ambient"),
+        (pod(labels={MODE: "none"}), {MODE: "ambient"}, None),
+        (pod(annotations={DONE: "enabled"}), {}, "ambient"),
+        (pod(annotations={DONE: "disabled"}), {MODE: "ambient"}, None),
+        (pod(proxy=("proxy", "sidecar")), {MODE: "ambient"}, "sidecar"),
+        (pod(proxy=("proxy", "router")), {MODE: "ambient"}, "sidecar"),
+        (pod(proxy=("proxy", "waypoint")), {MODE: "ambient"}, "ambient"),
+        (pod(proxy=("proxy", "ztunnel")), {}, None),
+    ],
+)
+def test_how_a_pod_is_in_the_mesh(one: PodFact, namespace: dict[str, str], expected: str | None) -> None:
+    found = gitmesh_istio.member(one, namespace, [mesh()])
+    assert (found and found.dataplane) == expected
+    assert found is None or found.gateway is ("router" in one.args.get("istio-proxy", ()))
+
+
+def test_without_ztunnels_no_label_makes_a_member() -> None:
+    assert gitmesh_istio.member(pod(), {MODE: "ambient"}, [MESH]) is None
+
+
+def test_waypoints_are_settings_of_an_ambient_mesh_alone() -> None:
+    container = {"name": "discovery", "image": "pilot:1.30.3"}
+    istiod = {
+        "metadata": {"name": "istiod", "namespace": "istio-system", "labels": {"app": "istiod"}},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
+    ztunnel = {"metadata": {"name": "ztunnel", "namespace": "istio-system"}}
+    given = ControlObjects(
+        deployments=(istiod,), gateways=(gateway(),), namespaces={"shop": {USE: "waypoint"}}
+    )
+    (plain,) = gitmesh_istio.detect(given)
+    (ambient,) = gitmesh_istio.detect(
+        ControlObjects(
+            deployments=(istiod,), daemonsets=(ztunnel,), gateways=given.gateways, namespaces=given.namespaces
+        )
+    )
+    assert "waypoints" not in plain.settings
+    assert ambient.settings["waypoints"] == "shop/waypoint=ready"
+    assert ambient.settings["waypointNamespaces"] == "shop=shop/waypoint"
+
+
+def test_httproutes_are_read_only_where_pods_are_in_ambient() -> None:
+    plain, ambient = facts(workloads=(workload(),)), facts(workloads=(workload(), PODS))
+    kinds = {kind.kind for kind in gitmesh_istio.writes(plain)}
+    assert "HTTPRoute" not in kinds
+    assert {kind.kind for kind in gitmesh_istio.writes(ambient)} == {*kinds, "HTTPRoute"}
+
+
+def rules(translation: Translation, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = only(translation, "AuthorizationPolicy", name).spec.get("rules", [])
+    return found
+
+
+def test_connections_are_decided_at_the_pods() -> None:
+    found = translated(at_waypoint(None, grant(caller(SLEEP))))
+    assert codes(found) == []
+    assert [fragment.key.name for fragment in found.fragments] == ["reviews-allow"]
+    assert {"from", "to"} == set(rules(found, "reviews-allow")[0])
+
+
+def test_without_a_waypoint_requests_are_told_apart_nowhere() -> None:
+    mixed = grant(caller(SLEEP), operations=[GET, Operation(targets=(8080,), ports=(80,))])
+    found = translated(at_waypoint(None, grant(caller(kind="all"), operations=[GET]), mixed))
+    assert codes(found) == ["GM317"]
+    assert [set(rule["to"][0]["operation"]) for rule in rules(found, "reviews-allow")] == [
+        {"ports"},
+        {"notPorts"},
+    ]
+    assert found.held == ()
+
+
+def test_a_deny_of_requests_denies_all_without_a_waypoint() -> None:
+    one = guarded(denies=[grant(caller(SLEEP), operations=[GET])])
+    found = translated(replace(one, workloads=(PODS,)))
+    assert codes(found) == ["GM317"]
+    assert all(rule["to"] == [{"operation": {"ports": ["8080"]}}] for rule in rules(found, "reviews-deny"))
+
+
+def test_the_whole_decision_stands_at_the_waypoint_and_the_pods_let_it_in() -> None:
+    deny = grant(caller(Principal(namespace="shop")), operations=[Operation(paths=("/admin*",))])
+    one = at_waypoint(bound(), grant(caller(SLEEP), operations=[GET]))
+    assert one.access is not None
+    found = translated(replace(one, access=replace(one.access, denies=(deny,))))
+    assert codes(found) == []
+    allow = only(found, "AuthorizationPolicy", "reviews.waypoint-allow")
+    assert allow.spec["targetRefs"] == [{"group": "", "kind": "Service", "name": "reviews"}]
+    assert allow.spec["rules"][0]["to"] == [{"operation": {"methods": ["GET"], "ports": ["80"]}}]
+    assert "selector" not in allow.spec
+    through = {
+        "from": [{"source": {"principals": [WAYPOINT]}}],
+        "to": [{"operation": {"ports": ["8080"]}}],
+    }
+    assert through in rules(found, "reviews-allow")
+    sources = [one["source"] for rule in rules(found, "reviews-deny") for one in rule["from"]]
+    assert all("notPrincipals" in source for source in sources)
+    assert rules(found, "reviews.waypoint-deny")[0]["to"][0]["operation"] == {
+        "paths": ["/admin*"],
+        "ports": ["80"],
+    }
+    phases = [fragment.phase for fragment in found.fragments]
+    assert phases == [Phase.TRUST, Phase.DENY, Phase.ALLOW, Phase.DENY]
+
+
+def test_a_waypoint_sees_no_addresses() -> None:
+    one = at_waypoint(bound(), grant(caller(kind="address", ip_blocks=("10.0.0.0/8",))))
+    found = translated(one)
+    assert codes(found) == ["GM304"]
+    assert "rules" not in only(found, "AuthorizationPolicy", "reviews.waypoint-allow").spec
+    assert any("ipBlocks" in str(rule) for rule in rules(found, "reviews-allow"))
+
+
+@pytest.mark.parametrize(
+    ("account", "is_gateway", "ingress", "told"),
+    [
+        ("sleep", False, {}, ["GM318"]),
+        ("other", False, {}, []),
+        ("sleep", True, {}, ["GM318"]),
+        ("sleep", True, {"istio.io/ingress-use-waypoint": "true"}, []),
+    ],
+)
+def test_who_comes_past_the_waypoint_is_told(
+    account: str, is_gateway: bool, ingress: dict[str, str], told: list[str]
+) -> None:
+    past = workload("client", service_account=account, router=is_gateway)
+    one = at_waypoint(bound(**ingress), grant(caller(SLEEP), operations=[GET]))
+    found = translated(one, PODS, past)
+    assert codes(found) == told
+    assert found.held == ()
+
+
+def test_what_connections_show_is_admitted_past_the_waypoint_too() -> None:
+    past = workload("client", service_account="sleep")
+    assert codes(translated(at_waypoint(bound(), grant(caller(SLEEP))), PODS, past)) == []
+
+
+def sharing(selector: dict[str, str], governed: bool, *, port: int = 80) -> DestinationUnit:
+    other = replace(
+        bound("other"), selector=selector, ports=(ServicePort(number=port, target=8080, protocol="http"),)
+    )
+    return replace(at_waypoint(bound(), grant(caller(SLEEP), operations=[GET])), sharing=((other, governed),))
+
+
+def targets(translation: Translation, name: str) -> list[str]:
+    spec = only(translation, "AuthorizationPolicy", name).spec
+    return [one["name"] for one in spec["targetRefs"]]
+
+
+def test_a_service_for_a_part_of_the_pods_is_guarded_as_they_are() -> None:
+    found = translated(sharing({"app": "reviews", "version": "v2"}, governed=False))
+    assert codes(found) == []
+    assert targets(found, "reviews.waypoint-allow") == ["other", "reviews"]
+
+
+@pytest.mark.parametrize(("selector", "port"), [({"tier": "x"}, 80), ({"app": "reviews"}, 81)])
+def test_requests_that_would_come_past_the_decision_are_denied(selector: dict[str, str], port: int) -> None:
+    found = translated(sharing(selector, governed=False, port=port))
+    assert codes(found) == ["GM318"]
+    assert targets(found, "reviews.waypoint-allow") == ["reviews"]
+    assert {
+        "from": [{"source": {"principals": [WAYPOINT]}}],
+        "to": [{"operation": {"ports": ["8080"]}}],
+    } in rules(found, "reviews-deny")
+
+
+def test_a_service_with_a_decision_of_its_own_needs_no_other() -> None:
+    found = translated(sharing({"tier": "x"}, governed=True))
+    assert codes(found) == []
+    assert targets(found, "reviews.waypoint-allow") == ["reviews"]
+
+
+def test_pods_with_sidecars_behind_a_waypoint_keep_telling_requests_apart() -> None:
+    one = replace(at_waypoint(bound(), grant(caller(SLEEP), operations=[GET])), workloads=(workload(),))
+    found = translated(one, PODS)
+    assert codes(found) == []
+    assert any("methods" in str(rule) for rule in rules(found, "reviews-allow"))
+    assert any(WAYPOINT in str(rule) for rule in rules(found, "reviews-allow"))
+
+
+def test_routes_are_for_the_waypoint_and_no_virtual_service_is_beside_them() -> None:
+    one = replace(unit(route(timeout="1s"), of=bound()), workloads=(PODS,))
+    found = translated(one)
+    assert codes(found) == []
+    assert [fragment.key.kind for fragment in found.fragments] == ["HTTPRoute"]
+    (made,) = found.fragments
+    assert (made.key.name, made.phase) == ("reviews.80", Phase.ROUTE)
+    known = facts(services=(bound(),))
+    assert made.key in gitmesh_istio.claims(replace(one.key, half="routing"), None, known)
+
+
+def test_without_a_waypoint_routes_are_held() -> None:
+    found = translated(replace(unit(route(timeout="1s")), workloads=(PODS,)))
+    assert (codes(found), found.fragments, found.held) == (["GM317"], (), ("routing",))
+
+
+def test_what_is_sent_to_other_pods_comes_past_their_waypoint() -> None:
+    def target(name: str, **selector: str) -> Any:
+        from gitmesh.model.units import Target
+
+        return Target(service=replace(service(name), selector=selector))
+
+    split = [{"destination": {"name": "ratings"}}]
+    away = route(split=split, targets=(target("ratings", app="ratings"),))
+    own = route(split=split, targets=(target("reviews-v2", app="reviews", version="v2"),))
+    for one, told in ((away, ["GM318"]), (own, [])):
+        found = translated(replace(unit(one, of=bound()), workloads=(PODS,)))
+        assert codes(found) == told
+        assert found.held == ()
+
+
+def key(group: str, kind: str, name: str, namespace: str = "shop") -> ObjectKey:
+    return ObjectKey(group=group, kind=kind, namespace=namespace, name=name)
+
+
+def manifest(at: ObjectKey, **spec: Any) -> tuple[ObjectKey, Manifest]:
+    body = canonical({"metadata": {"namespace": at.namespace, "name": at.name}, "spec": spec})
+    return at, Manifest(key=at, version="v1", phase=Phase.ROUTE, body=body, digest="", policies=())
+
+
+def live(at: ObjectKey, status: Any = None, **spec: Any) -> Live:
+    body = {"metadata": {"namespace": at.namespace, "name": at.name}, "spec": spec}
+    return Live(
+        key=at, uid="u", body=canonical(body), generation=1, status=canonical(status) if status else b""
+    )
+
+
+ROUTE = manifest(
+    key(ROUTING, "HTTPRoute", "reviews.80"),
+    parentRefs=[{"group": "", "kind": "Service", "name": "reviews", "port": 80}],
+)
+DOOR = manifest(
+    key(SECURITY, "AuthorizationPolicy", "reviews.waypoint-allow"),
+    action="ALLOW",
+    targetRefs=[{"group": "", "kind": "Service", "name": "reviews"}],
+    rules=[{"to": [{"operation": {"ports": ["80"]}}]}],
+)
+PARENT = {"group": "", "kind": "Service", "name": "reviews"}
+TARGET = {"group": "", "kind": "Service", "name": "reviews"}
+
+
+@pytest.mark.parametrize(
+    ("other", "code"),
+    [
+        (live(key(ROUTING, "HTTPRoute", "theirs"), parentRefs=[PARENT]), "GM401"),
+        (
+            live(key(ROUTING, "HTTPRoute", "theirs", "web"), parentRefs=[{**PARENT, "namespace": "shop"}]),
+            "GM401",
+        ),
+        (live(key(ROUTING, "HTTPRoute", "theirs", "web"), parentRefs=[PARENT]), ""),
+        (live(key(ROUTING, "HTTPRoute", "theirs"), parentRefs=[{"name": "reviews"}]), ""),
+        (live(key("networking.istio.io", "VirtualService", "theirs"), hosts=["reviews"]), "GM401"),
+        (live(key("networking.istio.io", "VirtualService", "theirs"), hosts=["other"]), ""),
+        (live(key(SECURITY, "AuthorizationPolicy", "theirs"), targetRefs=[TARGET], rules=[{}]), "GM403"),
+        (live(key(SECURITY, "AuthorizationPolicy", "theirs"), targetRefs=[TARGET]), ""),
+        (
+            live(
+                key(SECURITY, "AuthorizationPolicy", "theirs"), action="DENY", targetRefs=[TARGET], rules=[{}]
+            ),
+            "",
+        ),
+        (live(key(SECURITY, "AuthorizationPolicy", "theirs", "web"), targetRefs=[TARGET], rules=[{}]), ""),
+        (
+            live(
+                key(SECURITY, "AuthorizationPolicy", "theirs"),
+                selector={"matchLabels": {"app": "x"}},
+                rules=[{}],
+            ),
+            "",
+        ),
+    ],
+)
+def test_strangers_beside_what_stands_at_a_waypoint(other: Live, code: str) -> None:
+    found = gitmesh_istio.foreign([other], dict([ROUTE, DOOR]), [MESH])
+    assert [claim.code for claim in found] == ([code] if code else [])
+
+
+def test_a_strangers_allow_at_pods_takes_nothing_from_a_waypoint() -> None:
+    rest = manifest(
+        DOOR[0], action="ALLOW", targetRefs=[TARGET], rules=[{"to": [{"operation": {"notPorts": ["80"]}}]}]
+    )
+    theirs = live(
+        key(SECURITY, "AuthorizationPolicy", "theirs"),
+        action="ALLOW",
+        selector={"matchLabels": {"app": "reviews"}},
+        rules=[{}],
+    )
+    assert gitmesh_istio.beside(dict([rest]), [theirs], [MESH], facts(workloads=(PODS,))) == {}
+
+
+def test_pods_let_the_waypoint_in_once_it_guards() -> None:
+    pods, door = key(SECURITY, "AuthorizationPolicy", "reviews-allow"), DOOR[0]
+    new: Body = {"metadata": {"namespace": "shop", "name": "x"}, "spec": {"action": "ALLOW", "rules": [{}]}}
+    at: Body = {"metadata": new["metadata"], "spec": {"action": "ALLOW", "targetRefs": [TARGET]}}
+    found = gitmesh_istio.steps({pods: (None, new), door: (None, at)}, lambda group, kind: ())
+    (step,) = found[pods]
+    assert (step.phase, step.settled, step.spec) == (Phase.ALLOW, True, new["spec"])
+    assert gitmesh_istio.steps({pods: (None, new)}, lambda group, kind: ()) == {}
+    assert gitmesh_istio.steps({pods: (None, new), door: (at, None)}, lambda group, kind: ()) == {}
+
+
+def test_what_stands_at_a_waypoint_goes_last() -> None:
+    deny = live(key(SECURITY, "AuthorizationPolicy", "d"), action="DENY", targetRefs=[TARGET])
+    allow = live(key(SECURITY, "AuthorizationPolicy", "a"), action="ALLOW", targetRefs=[TARGET])
+    assert (gitmesh_istio.phase(deny), gitmesh_istio.phase(allow)) == (Phase.TRUST, Phase.DENY)
+    assert gitmesh_istio.phase(live(ROUTE[0])) is Phase.ROUTE
+
+
+@pytest.mark.parametrize(
+    ("controller", "kind", "status", "answer"),
+    [
+        ("istio.io/mesh-controller", "Accepted", "False", Verdict.REJECTED),
+        ("istio.io/gateway-controller", "ResolvedRefs", "False", Verdict.REJECTED),
+        ("istio.io/mesh-controller", "Accepted", "True", Verdict.UNKNOWN),
+        ("linkerd.io/policy-controller", "Accepted", "False", Verdict.UNKNOWN),
+    ],
+)
+def test_what_istiod_says_of_a_route(controller: str, kind: str, status: str, answer: Verdict) -> None:
+    condition = {"type": kind, "status": status, "reason": "NoMatchingParent", "observedGeneration": 1}
+    parents = [{"controllerName": controller, "conditions": [condition]}]
+    found = gitmesh_istio.verdict(live(ROUTE[0], {"parents": parents}), [MESH])
+    assert found.verdict is answer
+
+
+def test_a_binding_is_said_as_people_know_it() -> None:
+    assert str(Binding(namespace="shop", name="waypoint")) == "waypoint shop/waypoint"

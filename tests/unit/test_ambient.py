@@ -1,0 +1,185 @@
+"""A cluster with pods in Istio's ambient mode, cycle by cycle: what is found, written and taken away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitmesh.adapters.directory import DirectoryCluster
+from gitmesh.discovery.facts_codec import dump_facts, load_facts
+from gitmesh.plugins import load_translators
+from tests.folders import Body, Folders, codes, istiod, said, service, thing
+from tests.properties.history import document
+
+ACCESS = "authorizationpolicy.security.istio.io"
+ROUTES = "httproute.gateway.networking.k8s.io"
+MODE, USE = "istio.io/dataplane-mode", "istio.io/use-waypoint"
+READ = document(
+    "AccessPolicy",
+    "readers",
+    sources=[{"serviceAccounts": [{"name": "web"}]}],
+    destinations=[{"name": "api"}],
+    rules=[{"methods": ["GET"]}],
+)
+SLOW = document("TrafficPolicy", "slow", destinations=[{"name": "api"}], timeout="5s")
+
+
+def pod(name: str, *, sidecar: bool = False) -> Body:
+    containers = [{"name": "app", "image": "app:1", "ports": [{"name": "http", "containerPort": 8080}]}]
+    containers += [{"name": "istio-proxy", "image": "proxyv2:1.30.3"}] if sidecar else []
+    spec = {"serviceAccountName": name, "containers": containers}
+    return thing("Pod", f"{name}-0", "shop", labels={"app": name}, spec=spec, status={"phase": "Running"})
+
+
+def ztunnel() -> Body:
+    proxy = {"name": "istio-proxy", "image": "ztunnel:1.30.3", "args": ["proxy", "ztunnel"]}
+    spec = {"template": {"spec": {"containers": [proxy]}}}
+    return thing("DaemonSet", "ztunnel", "istio-system", "apps/v1", {"app": "ztunnel"}, spec=spec)
+
+
+def gateway(status: str = "True") -> Body:
+    return thing(
+        "Gateway",
+        "waypoint",
+        "shop",
+        "gateway.networking.k8s.io/v1",
+        spec={"gatewayClassName": "istio-waypoint"},
+        status={"conditions": [{"type": "Programmed", "status": status}]},
+    )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Folders:
+    """All pods of `shop` in ambient, and no waypoint."""
+    made = Folders(tmp_path, ("east",))
+    shop = thing("Namespace", "shop", labels={MODE: "ambient"})
+    made.put("east", "namespaces", thing("Namespace", "istio-system"), shop)
+    made.put("east", "istiod", istiod(), ztunnel())
+    made.put("east", "pods", *(pod(name) for name in ("web", "api", "db")))
+    return made
+
+
+def bind(world: Folders, status: str = "True") -> None:
+    world.put("east", "waypoint", gateway(status))
+    named = thing("Namespace", "shop", labels={MODE: "ambient", USE: "waypoint"})
+    world.put("east", "namespaces", thing("Namespace", "istio-system"), named)
+
+
+def written(world: Folders) -> list[str]:
+    return [path.removeprefix("shop/").removesuffix(".yaml") for path in world.live("east")]
+
+
+def test_connections_are_decided_without_a_finding(world: Folders) -> None:
+    world.commit(
+        document(
+            "AccessPolicy",
+            "callers",
+            sources=[{"serviceAccounts": [{"name": "web"}]}],
+            destinations=[{"name": "api"}],
+        )
+    )
+    assert codes(world.settle()) == []
+    assert written(world) == [f"{ACCESS}/api-allow"]
+
+
+def test_requests_without_a_waypoint_are_closed_and_told(world: Folders) -> None:
+    world.commit(READ, SLOW)
+    assert codes(world.settle()) == ["GM317", "GM317"]
+    assert written(world) == [f"{ACCESS}/api-allow"]
+    assert world.spec("east", "api-allow")["rules"] == [{"to": [{"operation": {"notPorts": ["8080"]}}]}]
+
+
+@pytest.mark.parametrize("status", ["True", "False"])
+def test_a_waypoint_counts_once_it_is_programmed(world: Folders, status: str) -> None:
+    bind(world, status)
+    world.commit(READ, SLOW)
+    report = world.settle()
+    if status == "False":
+        assert codes(report) == ["GM317", "GM317"]
+        told = said(report, "GM317")
+        assert all("waypoint shop/waypoint is not programmed" in one.message for one in told)
+        return
+    assert codes(report) == []
+    assert written(world) == [f"{ACCESS}/api-allow", f"{ACCESS}/api.waypoint-allow", f"{ROUTES}/api.80"]
+
+
+def test_it_settles_and_then_writes_nothing(world: Folders) -> None:
+    bind(world)
+    world.commit(READ, SLOW)
+    world.settle()
+    before = world.live("east")
+    report = world.run()
+    assert not any(result.outcomes for result in report.clusters.values())
+    assert world.live("east") == before
+
+
+def test_the_waypoint_guards_before_the_pods_let_it_in(world: Folders) -> None:
+    bind(world)
+    world.commit(READ)
+    names = [outcome.key.name for outcome in world.run().clusters["east"].outcomes]
+    assert names == ["api.waypoint-allow", "api-allow"]
+
+
+def test_what_is_no_longer_wanted_goes_though_no_pod_is_in_ambient_any_more(world: Folders) -> None:
+    bind(world)
+    world.commit(READ, SLOW)
+    world.settle()
+    world.put("east", "pods", *(pod(name, sidecar=True) for name in ("web", "api", "db")))
+    world.drop("east", "waypoint")
+    labels = {"istio-injection": "enabled"}
+    world.put(
+        "east", "namespaces", thing("Namespace", "istio-system"), thing("Namespace", "shop", labels=labels)
+    )
+    assert codes(world.settle()) == []
+    assert written(world) == [f"{ACCESS}/api-allow", "virtualservice.networking.istio.io/api"]
+    assert "methods" in str(world.spec("east", "api-allow"))
+
+
+def test_a_strangers_route_for_the_service_is_told_and_not_fought(world: Folders) -> None:
+    bind(world)
+    theirs = thing(
+        "HTTPRoute",
+        "theirs",
+        "shop",
+        "gateway.networking.k8s.io/v1",
+        spec={"parentRefs": [{"group": "", "kind": "Service", "name": "api"}], "rules": [{}]},
+    )
+    world.put("east", "theirs", theirs)
+    world.commit(SLOW)
+    assert codes(world.settle()) == ["GM401"]
+    assert written(world) == []
+
+
+def test_sidecars_in_the_same_cluster_keep_their_own(world: Folders) -> None:
+    """The counter-proof: nothing changes for a destination whose pods have sidecars."""
+    world.put("east", "pods", pod("web"), pod("api", sidecar=True), pod("db"))
+    world.commit(READ, SLOW)
+    assert codes(world.settle()) == []
+    assert written(world) == [f"{ACCESS}/api-allow", "virtualservice.networking.istio.io/api"]
+    assert "methods" in str(world.spec("east", "api-allow"))
+
+
+def test_facts_say_how_pods_are_in_the_mesh_and_older_facts_are_read(world: Folders) -> None:
+    world.put("east", "pods", pod("web"), pod("api", sidecar=True))
+    bound = service("api")
+    bound["status"] = {
+        "conditions": [
+            {"type": "istio.io/WaypointBound", "status": "True"},
+            {"type": "LoadBalancerPortsError", "status": "False"},
+            {"type": "istio.io/Odd", "status": "Maybe"},
+        ]
+    }
+    world.put("east", "services", bound)
+    cluster = DirectoryCluster("east", world.root / "east", list(load_translators().values()))
+    facts = cluster.facts()
+    members = {one.name: one.dataplane for one in facts.workloads if one.mesh}
+    assert members == {"web-0": "ambient", "api-0": "sidecar"}
+    assert facts.services[0].conditions == {"istio.io/WaypointBound": "True"}
+    assert facts.proxied == (("shop", "api", False),)
+    saved: Any = dump_facts({"east": facts})
+    assert load_facts(saved)["east"] == facts
+    for one in saved["clusters"][0]["workloads"]:
+        one.pop("dataplane", None)
+    assert {one.dataplane for one in load_facts(saved)["east"].workloads} == {"sidecar"}

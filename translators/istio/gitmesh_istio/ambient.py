@@ -1,0 +1,335 @@
+"""Access to pods, in sidecars' meshes and in ambient.
+
+Ztunnels see connections, no requests. Of an object that selects pods and has HTTP fields they drop the rule
+from an ALLOW and the fields from a DENY (istio.io, 'Layer 4 authorization'), so at pods in ambient we say
+what is true of connections alone. Requests are told apart at a waypoint, by objects that name the Service. It
+comes to the pods, whatever proxy they have, with an identity of its own. So for a Service that is bound to
+one:
+
+1. at the waypoint stands all of the decision, in ports of the Service, which it sees instead of the pods';
+2. at the pods the waypoint is admitted, and who comes another way as far as no request need be looked into;
+3. at the pods no Deny means the waypoint, which denies for itself;
+4. other Services whose waypoints send on to the same pods are guarded there too, or these are denied.
+
+What needs a waypoint and has none closes: an Allow loses that alternative, a Deny loses that restriction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace as with_fields
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitmesh.diagnostics import Severity
+from gitmesh.model.facts import Service
+from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.policies import Origin
+from gitmesh.model.units import Access, Caller, DestinationUnit, Exemption, Grant, Operation
+from gitmesh_istio.names import sorted_unique, waypoint_name
+from gitmesh_istio.operations import asks_http, open_ports, targets_of
+from gitmesh_istio.scope import Notes
+from gitmesh_istio.security import Decision, Door, Rule, access_objects, allowing, at_pods, denying
+from gitmesh_istio.waypoints import Binding, binding, gateways_come_by
+
+MAX_TARGETS = 16
+"""targetRefs of one object (CRD)."""
+_MOST_NAMED = 8
+
+
+def is_ambient(unit: DestinationUnit) -> bool:
+    """Whether some of its pods have no proxy of their own."""
+    return any(workload.mesh and workload.dataplane == "ambient" for workload in unit.workloads)
+
+
+def waypoint_of(unit: DestinationUnit, notes: Notes) -> Binding | None:
+    """The waypoint that requests for the destination go through; None where there is none."""
+    bound = binding(unit.service, notes.scope.meshes)
+    return None if bound is None or bound.trouble else bound
+
+
+def lacking(unit: DestinationUnit, notes: Notes) -> str:
+    """Why no request for the destination goes through a waypoint, for a finding."""
+    bound = binding(unit.service, notes.scope.meshes)
+    shown = f"Service {unit.service.namespace}/{unit.service.name}"
+    return f"{shown} is bound to no waypoint" if bound is None else f"its {bound} {bound.trouble}"
+
+
+def access_policies(
+    unit: DestinationUnit, access: Access, version: str, notes: Notes
+) -> tuple[Fragment, ...]:
+    """The access objects of a destination. Errors are noted; what can be closed is closed in spite of them.
+
+    A Service without selector has none: its object would select every pod of the namespace.
+    """
+    if not unit.service.selector:
+        return ()
+    bound = waypoint_of(unit, notes)
+    if is_ambient(unit) and bound is None:
+        _note_unseen(unit, access, notes)
+    elif is_ambient(unit) and bound is not None:
+        _note_past(unit, access, bound, notes)
+    beside = _Beside(unit, bound, notes)
+    decided = _decided_at_pods(unit, access, beside, notes)
+    return (
+        *_at_waypoints(unit, access, beside, decided.allow, version, notes),
+        *access_objects(decided.allow, decided.deny, at_pods(unit.service), version),
+    )
+
+
+def _note_unseen(unit: DestinationUnit, access: Access, notes: Notes) -> None:
+    for grants, then in ((access.allows, "is not admitted"), (access.denies, "is denied with every request")):
+        for grant in grants:
+            for operation in filter(asks_http, grant.operations):
+                text = (
+                    f"what tells requests apart {then}: ztunnels see none, and {lacking(unit, notes)}; the"
+                    " rest of the port is decided by who calls"
+                )
+                notes.add("GM317", text, operation.origin or grant.origin)
+
+
+def _of_connections(access: Access) -> Access:
+    """The part of the decision that is true of connections: at most what is allowed, at least what is
+    denied. An Allow of which nothing is left still closes."""
+    return replace(
+        access,
+        allows=tuple(map(_without_requests, access.allows)),
+        denies=tuple(
+            replace(grant, operations=tuple(map(_blind, grant.operations))) for grant in access.denies
+        ),
+    )
+
+
+def _without_requests(grant: Grant) -> Grant:
+    left = tuple(one for one in grant.operations if not asks_http(one))
+    return replace(grant, operations=left, callers=grant.callers if left or not grant.operations else ())
+
+
+def _blind(operation: Operation) -> Operation:
+    return with_fields(operation, paths=(), methods=(), hosts=(), headers=())
+
+
+class _Beside:
+    """Who comes to the pods by a waypoint: `principals` with requests for the Service itself. `denied` and
+    `allowed` are the Services at whose waypoints our Deny and our Allow must stand. `held` are those whose
+    requests would come past the decision: no Allow is about them, and none of ours can stand for them; the
+    pods deny their waypoints, which are `shut`."""
+
+    def __init__(self, unit: DestinationUnit, bound: Binding | None, notes: Notes) -> None:
+        meshes, own = notes.scope.meshes, unit.service
+        found = [
+            (service, governed, other.principals(meshes))
+            for service, governed in unit.sharing
+            if (other := binding(service, meshes)) is not None and not other.trouble
+        ]
+        loose = [service for service, governed, _ in found if not governed]
+        first = [own] if bound else []
+        self.principals = bound.principals(meshes) if bound else []
+        self.denied = [*first, *(service for service, _, _ in found)]
+        self.allowed = [*first, *(service for service in loose if _is_part(own, service))]
+        self.held = [service for service in loose if not _is_part(own, service)]
+        self.alike = all(_is_part(own, service) for service in self.denied)
+        if len(self.denied) > MAX_TARGETS:
+            self.held, self.denied, self.allowed = self.denied[len(first) :], first, first
+        self.shut = sorted_unique(
+            principal for service, _, names in found if service in self.held for principal in names
+        )
+
+
+def _is_part(service: Service, other: Service) -> bool:
+    """Whether every pod of the other is one of the Service's, at the same ports."""
+    ports = {port.number: port.target for port in service.ports}
+    return service.selector.items() <= other.selector.items() and all(
+        ports.get(port.number) == port.target for port in other.ports
+    )
+
+
+def _at_waypoints(
+    unit: DestinationUnit,
+    access: Access,
+    beside: _Beside,
+    direct: Decision | None,
+    version: str,
+    notes: Notes,
+) -> tuple[Fragment, ...]:
+    """The whole decision. Where the pods have an Allow there is one here, be it empty."""
+    if not beside.denied:
+        return ()
+    seen, decision = _in_service_ports(unit, access, notes)
+    allow, deny = allowing(seen, decision, notes), denying(seen, decision, notes)
+    if allow is None and direct is not None:
+        allow = Decision((), direct.given)
+    if deny is not None and not beside.alike:
+        deny = Decision([(_on_every_port(rule), origin) for rule, origin in deny.rules], deny.given)
+    if not beside.allowed:
+        allow = None
+    return (
+        *access_objects(None, deny, _door(unit.service, beside.denied), version),
+        *access_objects(allow, None, _door(unit.service, beside.allowed), version),
+    )
+
+
+def _door(service: Service, targets: Sequence[Service]) -> Door:
+    """At the waypoints of these Services. Objects there are written before those at the pods, which then let
+    the waypoint through, and Denies first of all."""
+    names = sorted(target.name for target in targets)
+    return Door(
+        namespace=service.namespace,
+        target={"targetRefs": [{"group": "", "kind": "Service", "name": name} for name in names]},
+        names={"allow": waypoint_name(service.name, "allow"), "deny": waypoint_name(service.name, "deny")},
+        phases={"allow": Phase.DENY, "deny": Phase.TRUST},
+    )
+
+
+def _on_every_port(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A rule of a Deny without its ports, whose numbers are not the same on other Services."""
+    operations = [
+        {name: value for name, value in one["operation"].items() if name != "ports"}
+        for one in rule.get("to", ())
+    ]
+    rest = {name: value for name, value in rule.items() if name != "to"}
+    return {
+        **rest,
+        **({"to": [{"operation": one} for one in operations]} if all(operations) and operations else {}),
+    }
+
+
+def _in_service_ports(unit: DestinationUnit, access: Access, notes: Notes) -> tuple[DestinationUnit, Access]:
+    """The same destination as a waypoint sees it: its pods' ports are those of the Service, and callers have
+    no addresses there."""
+    service = unit.service
+    seen = tuple(replace(port, target=port.number) for port in service.ports)
+    numbers = tuple(sorted({port.number for port in seen if port.seen}))
+    guarded = {
+        port.number
+        for port in service.ports
+        if not (found := targets_of(port, unit)) or set(found) & set(access.guarded)
+    }
+    closed = access.governed and guarded.issuperset(numbers)
+    return replace(unit, service=replace(service, ports=seen)), replace(
+        access,
+        allows=tuple(_told_at_waypoint(grant, notes, denies=False) for grant in access.allows),
+        denies=tuple(_told_at_waypoint(grant, notes, denies=True) for grant in access.denies),
+        targets=numbers,
+        unresolved_targets=(),
+        guarded=tuple(sorted(guarded)),
+        # Nothing is left open that a rule of its own would have to leave so.
+        default="Deny" if closed else access.default,
+        exempt=access.exempt and _exempt_at_waypoint(access.exempt, numbers, notes),
+        mixed=(),
+    )
+
+
+def _exempt_at_waypoint(exempt: Exemption, numbers: Sequence[int], notes: Notes) -> Exemption | None:
+    callers = tuple(_without_addresses(exempt.callers, exempt.origin, notes, denies=False))
+    if exempt.callers and not callers:
+        return None
+    return replace(exempt, targets=exempt.ports or tuple(numbers), callers=callers)
+
+
+def _told_at_waypoint(grant: Grant, notes: Notes, *, denies: bool) -> Grant:
+    operations = tuple(with_fields(one, targets=one.ports, unresolved_ports=()) for one in grant.operations)
+    callers = tuple(_without_addresses(grant.callers, grant.origin, notes, denies=denies))
+    return replace(grant, operations=operations, callers=callers)
+
+
+def _without_addresses(
+    callers: Iterable[Caller], origin: Origin, notes: Notes, *, denies: bool
+) -> Iterable[Caller]:
+    """A waypoint does not see the address of who called: who is allowed by it is not, who is denied by it is
+    denied at any."""
+    for caller in callers:
+        if not caller.ip_blocks and not caller.not_ip_blocks:
+            yield caller
+            continue
+        then = "is denied at any address" if denies else "is not admitted"
+        notes.add("GM304", f"a waypoint does not see addresses: a caller that is told by one {then}", origin)
+        if denies:
+            kind = "all" if caller.kind == "address" else caller.kind
+            yield replace(caller, kind=kind, ip_blocks=(), not_ip_blocks=())
+
+
+class _AtPods(Struct, frozen=True):
+    """What is decided at the pods."""
+
+    allow: Decision | None
+    deny: Decision | None
+
+
+def _decided_at_pods(unit: DestinationUnit, access: Access, beside: _Beside, notes: Notes) -> _AtPods:
+    direct = _of_connections(access) if is_ambient(unit) else access
+    allow, deny = allowing(unit, direct, notes), denying(unit, direct, notes)
+    origins = [grant.origin for grant in (*access.allows, *access.denies)]
+    origin = min([*origins, *([access.exempt.origin] if access.exempt else [])])
+    ports = [str(port) for port in sorted(open_ports(access.targets, access, origin, notes))]
+    to = {"to": [{"operation": {"ports": ports}}]} if ports else {}
+    if deny is not None and beside.principals:
+        deny = Decision([(_but(rule, beside.principals), its) for rule, its in deny.rules], deny.given)
+    if beside.shut:
+        _note_held(unit, beside.held, origin, notes)
+        shut: Rule = ({"from": [{"source": {"principals": beside.shut}}], **to}, origin)
+        deny = Decision([*(deny.rules if deny else ()), shut], deny.given if deny else [origin])
+    if allow is not None and ports and beside.principals:
+        through: Rule = ({"from": [{"source": {"principals": beside.principals}}], **to}, origin)
+        allow = Decision([*allow.rules, through], allow.given)
+    return _AtPods(allow, deny)
+
+
+def _but(rule: Mapping[str, Any], principals: Sequence[str]) -> dict[str, Any]:
+    """A rule of a Deny without the waypoint; who has no identity is not it."""
+    sources = [item["source"] for item in rule.get("from", ())] or [{}]
+    without = [
+        source
+        if "*" in (left := source.get("notPrincipals", ()))
+        else {**source, **_left_out(left, principals)}
+        for source in sources
+    ]
+    return {**rule, "from": [{"source": source} for source in without]}
+
+
+def _left_out(already: Sequence[str], principals: Sequence[str]) -> dict[str, list[str]]:
+    return {"notPrincipals": sorted_unique([*already, *principals])}
+
+
+def _note_held(unit: DestinationUnit, held: Sequence[Service], origin: Origin, notes: Notes) -> None:
+    names = ", ".join(f"{one.namespace}/{one.name}" for one in held[:_MOST_NAMED])
+    text = (
+        f"the waypoint sends requests for Service {names} on to pods of"
+        f" {unit.service.namespace}/{unit.service.name}, past this decision, so they do not let it in"
+    )
+    notes.add("GM318", text, origin, Severity.ERROR, f"Let the policy select {names} too, or unbind it.")
+
+
+def _note_past(unit: DestinationUnit, access: Access, bound: Binding, notes: Notes) -> None:
+    """Callers that come to the pods without a waypoint, where only that could tell what they may."""
+    by_waypoint = gateways_come_by(unit.service, notes.scope.meshes)
+    for grant in access.allows:
+        if not any(map(asks_http, grant.operations)):
+            continue
+        past = sorted(
+            {
+                f"{namespace}/{account}"
+                for namespace, account, is_gateway in notes.scope.facts.proxied
+                if not (is_gateway and by_waypoint) and _means(grant.callers, namespace, account)
+            }
+        )
+        if past:
+            more = f" and {len(past) - _MOST_NAMED} more" if len(past) > _MOST_NAMED else ""
+            text = (
+                f"{', '.join(past[:_MOST_NAMED])}{more} may call, but with a proxy of their own they come"
+                f" past {bound}, so the requests that this grants are refused"
+            )
+            notes.add("GM318", text, grant.origin)
+
+
+def _means(callers: Iterable[Caller], namespace: str, account: str) -> bool:
+    return any(
+        caller.kind != "principals"
+        or any(
+            one.namespace in ("", namespace) and one.service_account in ("", account)
+            for one in caller.principals
+        )
+        for caller in callers
+    )

@@ -1,0 +1,132 @@
+"""Waypoints of ambient: the proxies that requests to a Service go through, and which Service is bound to
+which (istio.io, 'Configure waypoint proxies').
+
+A Gateway of class istio-waypoint is one; a label on the Service, or else on its namespace, binds to it. What
+binds is a label, which admits nobody by itself: requests then come to the pods with the waypoint's identity,
+and the waypoint guards the Service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from msgspec import Struct
+
+from gitmesh.model.facts import Mesh, Service
+from gitmesh.model.objects import Body, mapping, text
+
+WAYPOINTS, BOUND, INGRESS = "waypoints", "waypointNamespaces", "ingressWaypointNamespaces"
+"""Mesh.settings: `namespace/name=state`, `namespace=namespace/name` and `namespace`, with commas between: the
+waypoints, the namespaces that are bound to one, and those whose Services gateways reach by theirs.
+"""
+_CLASS = "istio-waypoint"
+_FOR, _USE, _USE_NAMESPACE = (
+    "istio.io/waypoint-for",
+    "istio.io/use-waypoint",
+    "istio.io/use-waypoint-namespace",
+)
+_INGRESS = "istio.io/ingress-use-waypoint"
+_CONDITION = "istio.io/WaypointBound"
+_NO = "none"
+_SERVING = frozenset({"", "service", "all"})
+"""Values of waypoint-for with which it takes requests to Services; the first is its absence."""
+_NAMING = frozenset({"gateway.istio.io/name-override", "gateway.istio.io/service-account"})
+"""Annotations by which its pods have another ServiceAccount than the Gateway's name."""
+_READY = "ready"
+_TROUBLE: Mapping[str, str] = {
+    _READY: "",
+    "unprogrammed": "is not programmed",
+    "workload": "is not for Services (istio.io/waypoint-for)",
+    "custom": "has a name, account or address of its own, so its identity is not known",
+}
+
+Place = tuple[str, str]
+
+
+class Binding(Struct, frozen=True, kw_only=True):
+    """The waypoint that a Service is bound to; `trouble` says why no request goes through it, "" = all do."""
+
+    namespace: str
+    name: str
+    trouble: str = ""
+
+    def __str__(self) -> str:
+        return f"waypoint {self.namespace}/{self.name}"
+
+    def principals(self, meshes: Sequence[Mesh]) -> list[str]:
+        """The identity of its pods, which have a ServiceAccount of its name, in each of the meshes."""
+        account = f"ns/{self.namespace}/sa/{self.name}"
+        return sorted({f"{mesh.trust_domain or 'cluster.local'}/{account}" for mesh in meshes})
+
+
+def waypoint_settings(
+    gateways: Iterable[Body], namespaces: Mapping[str, Mapping[str, str]]
+) -> dict[str, str]:
+    """What of Mesh.settings is about waypoints."""
+    found = [
+        f"{text(meta.get('namespace'))}/{text(meta.get('name'))}={_state(gateway, meta)}"
+        for gateway in gateways
+        if (meta := mapping(gateway.get("metadata")))
+        and mapping(gateway.get("spec")).get("gatewayClassName") == _CLASS
+    ]
+    bound = [
+        f"{name}={place[0]}/{place[1]}"
+        for name, labels in namespaces.items()
+        if (place := _asked(labels, name)) is not None
+    ]
+    ingress = [name for name, labels in namespaces.items() if labels.get(_INGRESS) == "true"]
+    settings = {WAYPOINTS: found, BOUND: bound, INGRESS: ingress}
+    return {key: ",".join(sorted(values)) for key, values in settings.items() if values}
+
+
+def _state(gateway: Body, meta: Mapping[str, Any]) -> str:
+    if mapping(gateway.get("spec")).get("addresses") or _NAMING & mapping(meta.get("annotations")).keys():
+        return "custom"
+    if text(mapping(meta.get("labels")).get(_FOR)) not in _SERVING:
+        return "workload"
+    return _READY if mapping(gateway.get("status")).get("programmed") else "unprogrammed"
+
+
+def _asked(labels: Mapping[str, str], namespace: str) -> Place | None:
+    """What the labels of an object bind to; None where they do not."""
+    name = labels.get(_USE, _NO)
+    return None if name == _NO else (labels.get(_USE_NAMESPACE) or namespace, name)
+
+
+def binding(service: Service, meshes: Sequence[Mesh]) -> Binding | None:
+    """The waypoint that a Service is bound to; its own label counts before its namespace's."""
+    place = _asked(service.labels, service.namespace)
+    if _USE not in service.labels:
+        bound = (_pairs(mesh.settings.get(BOUND, "")).get(service.namespace) for mesh in meshes)
+        place = next((_place(text) for text in bound if text), None)
+    if place is None:
+        return None
+    states = (_pairs(mesh.settings.get(WAYPOINTS, "")).get("/".join(place)) for mesh in meshes)
+    state = next(filter(None, states), "")
+    trouble = _TROUBLE[state] if state else "does not exist"
+    told = service.conditions.get(_CONDITION, "")
+    if not trouble and told == "False":
+        trouble = f"does not take it (condition {_CONDITION} of the Service)"
+    if not trouble and place[0] != service.namespace and told != "True":
+        trouble = f"is in another namespace and does not say that it takes it (condition {_CONDITION})"
+    return Binding(namespace=place[0], name=place[1], trouble=trouble)
+
+
+def gateways_come_by(service: Service, meshes: Sequence[Mesh]) -> bool:
+    """Whether gateways send requests for the Service through its waypoint (`ingress-use-waypoint`)."""
+    given = service.labels.get(_INGRESS)
+    if given is not None:
+        return given == "true"
+    return any(service.namespace in mesh.settings.get(INGRESS, "").split(",") for mesh in meshes)
+
+
+@lru_cache(maxsize=64)
+def _pairs(text: str) -> Mapping[str, str]:
+    return dict(pair.split("=", 1) for pair in text.split(",")) if text else {}
+
+
+def _place(text: str) -> Place:
+    namespace, _, name = text.partition("/")
+    return namespace, name
