@@ -136,3 +136,26 @@ def test_a_ledger_that_is_said_to_be_saved_in_another_content_is_not() -> None:
         with pytest.raises(ClusterError):
             LedgerStore(client).save(Ledger(instance="x"), "2")
         client.close()
+
+
+def found(*replies: Reply) -> tuple[bool, bool]:
+    """Whether an object that the list lacks is found by name, and then known as ours alone."""
+    with FaultServer(*[NO_OBJECTS] * len(KINDS), *replies) as server:
+        cluster = cluster_at(Endpoint(server=server.url))
+        assert cluster.observe(KINDS).live == {}
+        live = cluster.find([KEY]).get(KEY)
+        cluster.close()
+    return live is not None, live is not None and (live.uid, live.resource_version) == (UID, VERSION)
+
+
+def test_what_a_list_lacks_is_found_by_name_and_only_an_absence_of_it_counts_as_one() -> None:
+    assert found(answered(made())) == (True, True)
+    assert found(answered(absent(name="reviews"), 404)) == (False, False)
+    for reply in (
+        says(404, b"404 page not found"),
+        answered(absent(), 404),
+        *map(answered, NOT_OURS),
+        answered(made(name="ratings")),
+    ):
+        with pytest.raises(ClusterError):
+            found(reply)
