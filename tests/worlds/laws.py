@@ -8,16 +8,21 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import Service, Workload
+from gitmesh.model.facts import Workload
 from gitmesh.model.report import State
+from gitmesh.parsing.parse import parse
+from gitmesh.reasoning.access import Answer, can
+from gitmesh.reasoning.questions import Known
 from gitmesh.status.states import policy_states
+from tests.factories import snapshot_of
+from tests.soundness.calculator import admits, known
 from tests.soundness.istio import Istio
 from tests.soundness.requests import Call
 from tests.soundness.unified import Unified, behind, pairs, selects
 from tests.worlds.objects import Object
-from tests.worlds.playing import CLUSTER, Moment
+from tests.worlds.playing import CLUSTER, Moment, json_stream
 from tests.worlds.resolving import leads_to, taken_rule
-from tests.worlds.truth import PORTS, clients, spoken, truth
+from tests.worlds.truth import PORTS, clients, spoken, spoken_at, truth
 
 Law = Callable[["Judge"], Iterator[str]]
 
@@ -46,14 +51,18 @@ class Judge:
                     yield Call(client=client, cluster=CLUSTER, workload=pod, port=port, request=request)
 
     def about(self, pod: Workload) -> list[Diagnostic]:
-        """The findings on policies that act on the pod."""
+        """The findings on policies that act on the pod: by their words, or by an object that is there yet."""
         here = [service for service in self.facts.services if pod in behind(service, self.facts)]
-        return [
-            one
+        acting = {
+            name_of(policy)
             for policy in self.moment.world.policies
             if policy["kind"] == "VirtualMesh" or any(selects(policy, CLUSTER, each) for each in here)
-            for one in self._by_policy.get(name_of(policy), ())
-        ]
+        }
+        for one in self.moment.ours:
+            wanted = one["spec"].get("selector", {}).get("matchLabels", {})
+            if one["metadata"]["namespace"] == pod.namespace and wanted.items() <= pod.labels.items():
+                acting.update(one["metadata"]["annotations"]["gitmesh.io/policies"].split(","))
+        return [one for name in sorted(acting) for one in self._by_policy.get(name, ())]
 
     @cached_property
     def _by_policy(self) -> dict[str, list[Diagnostic]]:
@@ -61,6 +70,14 @@ class Judge:
         for one in self.findings:
             found.setdefault(one.policy, []).append(one)
         return found
+
+    @cached_property
+    def calculator(self) -> Known:
+        """What the product itself knows of the cluster."""
+        facts = self.moment.result.facts
+        assert facts is not None
+        policies, _ = parse(snapshot_of({"p.yaml": json_stream(self.moment.world.policies)}))
+        return known(policies, {CLUSTER: facts}, {CLUSTER: {}})[CLUSTER]
 
     def said_of(self, policy: Object) -> list[Diagnostic]:
         """The findings on one policy."""
@@ -120,7 +137,7 @@ def open_pods_are_told(judge: Judge) -> Iterator[str]:
             if any(not judge.unified.admitted(call) for call in judge.calls(pod) if call.port == port)
         ]
         for policy in closing:
-            if not any(one.is_error for one in judge.said_of(policy)):
+            if not any(one.is_error or one.code == "GM314" for one in judge.said_of(policy)):
                 yield f"{name_of(policy)} closes {pod.namespace}/{pod.name}, which has no proxy: not told"
 
 
@@ -147,16 +164,40 @@ def in_force_or_told(judge: Judge) -> Iterator[str]:
                 yield f"{name_of(policy)} is {state}, and no finding says why"
 
 
+def calculator_agrees(judge: Judge) -> Iterator[str]:
+    """What `can` says of a Service's port is what happens at its pods; where it cannot say, a hold or a
+    stranger is why.
+    """
+    if judge.moment.result.state in (State.HELD, State.UNREACHABLE) or judge.moment.theirs:
+        return
+    calculator = judge.calculator
+    for service in judge.facts.services:
+        for port in service.ports:
+            reached = [(w, n) for p, w, n in pairs(service, judge.facts) if p == port and p.seen]
+            for client in clients(judge.moment.world) if reached else ():
+                for request in spoken_at(port):
+                    calls = [
+                        Call(client=client, cluster=CLUSTER, workload=w, port=n, request=request)
+                        for w, n in reached
+                    ]
+                    happens = {judge.now.admitted(call) for call in calls}
+                    says = can(admits(client, service.key, port.number, request), calculator).answer
+                    if says is not _ANSWERS[frozenset(happens)]:
+                        yield f"can says {says} of {service.key}:{port.number}: {shown(calls[0])}"
+
+
+_ANSWERS = {
+    frozenset({True}): Answer.ALLOWED,
+    frozenset({False}): Answer.DENIED,
+    frozenset({True, False}): Answer.DEPENDS,
+}
+
+
 def shown(call: Call) -> str:
     """A call in a line."""
     who = call.client.principal or "nobody"
     what = f"{call.request.method} {call.request.path}" if call.request.http else "TCP"
     return f"{who} -> {call.workload.namespace}/{call.workload.name}:{call.port} {what}"
-
-
-def behind_any(judge: Judge, service: Service) -> bool:
-    """Whether there are pods behind a Service."""
-    return bool(behind(service, judge.facts))
 
 
 LAWS: tuple[Law, ...] = (
@@ -165,4 +206,5 @@ LAWS: tuple[Law, ...] = (
     open_pods_are_told,
     routes_lead_somewhere,
     in_force_or_told,
+    calculator_agrees,
 )

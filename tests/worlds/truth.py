@@ -104,8 +104,13 @@ def spoken(facts: ClusterFacts, pod: Workload, port: int) -> Iterator[Request]:
         one.protocol
         for service in facts.services
         for one, workload, number in pairs(service, facts)
-        if (workload, number) == (pod, port) and one.protocol != "udp"
+        if (workload, number) == (pod, port) and one.seen
     ]
     http = not said or any(protocol != "tcp" for protocol in said)
     raw = not said or any(protocol in ("tcp", "") for protocol in said)
     return (request for request in REQUESTS if (http if request.http else raw))
+
+
+def spoken_at(port: ServicePort) -> Iterator[Request]:
+    """The requests that a Service's port may carry."""
+    return (one for one in REQUESTS if (port.protocol != "tcp" if one.http else port.protocol in ("tcp", "")))
