@@ -163,7 +163,9 @@ def _foreign_rule(random: Random, name: str) -> Object:
         )
     )
     shown = random.choice(({}, {"exportTo": ["."]}))
-    return istio("DestinationRule", name, random.choice((*NAMESPACES, ROOT)), {"host": host, **settings, **shown})
+    return istio(
+        "DestinationRule", name, random.choice((*NAMESPACES, ROOT)), {"host": host, **settings, **shown}
+    )
 
 
 def _foreign_route(random: Random, name: str) -> Object:
@@ -191,7 +193,11 @@ def _sources(random: Random) -> list[Object]:
     return [
         random.choice(
             (
-                {"serviceAccounts": [{"name": random.choice(ACCOUNTS), "namespace": random.choice(NAMESPACES)}]},
+                {
+                    "serviceAccounts": [
+                        {"name": random.choice(ACCOUNTS), "namespace": random.choice(NAMESPACES)}
+                    ]
+                },
                 {"namespaces": [random.choice(NAMESPACES)]},
                 {"authenticated": True},
                 {"all": True},

@@ -24,6 +24,12 @@ from tests.worlds.playing import CLUSTER, Moment, json_stream
 from tests.worlds.resolving import leads_to, taken_rule
 from tests.worlds.truth import PORTS, clients, spoken, spoken_at, truth
 
+WHOLE = ""
+"""The policy of findings on a cluster as a whole: everything is left as it is, say."""
+_NO_ANSWER = frozenset({"GM209", "GM310"})
+"""Findings that explain no refusal: a selector finds nothing, paths are compared as the mesh normalises them.
+"""
+
 Law = Callable[["Judge"], Iterator[str]]
 
 
@@ -62,6 +68,7 @@ class Judge:
             wanted = one["spec"].get("selector", {}).get("matchLabels", {})
             if one["metadata"]["namespace"] == pod.namespace and wanted.items() <= pod.labels.items():
                 acting.update(one["metadata"]["annotations"]["gitmesh.io/policies"].split(","))
+        acting.add(WHOLE)
         return [one for name in sorted(acting) for one in self._by_policy.get(name, ())]
 
     @cached_property
@@ -83,10 +90,25 @@ class Judge:
         """The findings on one policy."""
         return self._by_policy.get(name_of(policy), [])
 
+    @property
+    def told_at_large(self) -> bool:
+        """Whether a finding speaks of the cluster as a whole."""
+        return WHOLE in self._by_policy
+
+    def told_of(self, body: Object) -> bool:
+        """Whether a finding speaks of a policy that an object of ours is for."""
+        names = body["metadata"]["annotations"]["gitmesh.io/policies"].split(",")
+        return any(self._by_policy.get(name) for name in (*names, WHOLE))
+
     def granted(self, call: Call) -> bool:
         """Whether the policies admit the call of themselves, not by leaving the port alone."""
         governed = any(True for _ in self.unified.pair(CLUSTER, call.workload, call.port).by("Allow"))
         return governed and self.unified.admitted(call)
+
+
+def is_held(finding: Diagnostic) -> bool:
+    """Whether a finding says that something is not in force."""
+    return finding.is_error or finding.code == "GM314"
 
 
 def name_of(policy: Object) -> str:
@@ -99,15 +121,13 @@ def never_wider(judge: Judge) -> Iterator[str]:
     could not be put in force, an error or a warning says so.
     """
     for pod in judge.guarded:
-        told = any(
-            one.severity != "info" and one.code[:3] in ("GM2", "GM3", "GM4") for one in judge.about(pod)
-        )
+        told = any(map(is_held, judge.about(pod)))
         for call in judge.calls(pod):
             if not judge.now.admitted(call):
                 continue
             if not judge.unified.admitted(call) and not told:
                 yield f"admitted though no policy says so, and nothing tells it: {shown(call)}"
-            if not judge.theirs.admitted(call) and not judge.granted(call):
+            if not judge.theirs.admitted(call) and not judge.granted(call) and not told:
                 yield f"closed by a stranger and opened by an object of ours: {shown(call)}"
 
 
@@ -115,7 +135,7 @@ def never_narrower(judge: Judge) -> Iterator[str]:
     """Who is admitted by policies and strangers is admitted, or a finding tells it."""
     for pod in judge.guarded:
         reached = {n for s in judge.facts.services for _, w, n in pairs(s, judge.facts) if w == pod}
-        told = any(one.code[:3] in ("GM2", "GM3", "GM4") for one in judge.about(pod))
+        told = any(one.code not in _NO_ANSWER for one in judge.about(pod))
         for call in judge.calls(pod):
             if (
                 not told
@@ -137,7 +157,7 @@ def open_pods_are_told(judge: Judge) -> Iterator[str]:
             if any(not judge.unified.admitted(call) for call in judge.calls(pod) if call.port == port)
         ]
         for policy in closing:
-            if not any(one.is_error or one.code == "GM314" for one in judge.said_of(policy)):
+            if not any(map(is_held, judge.said_of(policy))):
                 yield f"{name_of(policy)} closes {pod.namespace}/{pod.name}, which has no proxy: not told"
 
 
@@ -148,8 +168,7 @@ def routes_lead_somewhere(judge: Judge) -> Iterator[str]:
             for place in ("shop", "bank"):
                 found = taken_rule(judge.moment.live, judge.facts, host, place)
                 known = {one["name"] for one in (found or {}).get("spec", {}).get("subsets", ())}
-                told = any(one.code[:3] in ("GM2", "GM3", "GM4") for one in judge.findings)
-                if subset and subset not in known and not told:
+                if subset and subset not in known and not judge.told_of(route):
                     yield f"{route['metadata']['name']} leads {place} to {host} {subset}, which is not there"
 
 
@@ -158,10 +177,8 @@ def in_force_or_told(judge: Judge) -> Iterator[str]:
     states = policy_states(judge.moment.report)
     for policy in judge.moment.world.policies:
         state = states.get(name_of(policy))
-        if state is not State.SYNCED and not judge.said_of(policy):
-            general = [one for one in judge.findings if not one.policy]
-            if not general:
-                yield f"{name_of(policy)} is {state}, and no finding says why"
+        if state is not State.SYNCED and not judge.said_of(policy) and not judge.told_at_large:
+            yield f"{name_of(policy)} is {state}, and no finding says why"
 
 
 def calculator_agrees(judge: Judge) -> Iterator[str]:

@@ -90,9 +90,7 @@ def service(
     name: str, namespace: str, selector: Mapping[str, str], ports: Sequence[Object], **spec: Any
 ) -> Object:
     """A Service; `ports` as Kubernetes has them."""
-    return thing(
-        "Service", name, namespace, spec={"selector": dict(selector), "ports": list(ports), **spec}
-    )
+    return thing("Service", name, namespace, spec={"selector": dict(selector), "ports": list(ports), **spec})
 
 
 def istio(kind: str, name: str, namespace: str, spec: Object) -> Object:

@@ -31,8 +31,15 @@ def taken_rule(objects: Sequence[Object], facts: ClusterFacts, host: str, client
             if one["metadata"]["namespace"] == place and _is_shown(one, client) and _fits(one, host)
         ]
         if seen:
-            return max(seen, key=lambda one: (not one["spec"]["host"].startswith("*"), len(one["spec"]["host"])))
+            return max(
+                seen, key=lambda one: (not one["spec"]["host"].startswith("*"), len(one["spec"]["host"]))
+            )
     return None
+
+
+def _exactness(rule: Object) -> tuple[bool, int]:
+    host: str = rule["spec"]["host"]
+    return not host.startswith("*"), len(host)
 
 
 def _is_shown(rule: Object, client: str) -> bool:

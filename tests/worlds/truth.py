@@ -79,12 +79,8 @@ def _service(body: Object) -> Service:
 
 
 def _port(port: Mapping[str, Any]) -> ServicePort:
-    protocol = (
-        "udp" if port.get("protocol") == "UDP" else _PROTOCOLS.get(port["name"].partition("-")[0], "")
-    )
-    return ServicePort(
-        number=port["port"], name=port["name"], target=port["targetPort"], protocol=protocol
-    )
+    protocol = "udp" if port.get("protocol") == "UDP" else _PROTOCOLS.get(port["name"].partition("-")[0], "")
+    return ServicePort(number=port["port"], name=port["name"], target=port["targetPort"], protocol=protocol)
 
 
 def clients(world: World) -> tuple[Client, ...]:
