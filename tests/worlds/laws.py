@@ -5,115 +5,24 @@ product. A law yields what is wrong, a line each; nothing where all is well.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
 
-from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import Workload
 from gitmesh.model.report import State
-from gitmesh.parsing.parse import parse
 from gitmesh.reasoning.access import Answer, can
-from gitmesh.reasoning.questions import Known
 from gitmesh.status.states import policy_states
-from tests.factories import snapshot_of
-from tests.soundness.calculator import admits, known
-from tests.soundness.istio import Istio
+from tests.soundness.calculator import admits
 from tests.soundness.requests import Call
-from tests.soundness.unified import Unified, behind, pairs, selects
-from tests.worlds.objects import Object
-from tests.worlds.playing import CLUSTER, Moment, json_stream
-from tests.worlds.resolving import leads_to, taken_rule
-from tests.worlds.truth import PORTS, clients, spoken, spoken_at, truth
-
-WHOLE = ""
-"""The policy of findings on a cluster as a whole: everything is left as it is, say."""
-_NO_ANSWER = frozenset({"GM209", "GM310"})
-"""Findings that explain no refusal: a selector finds nothing, paths are compared as the mesh normalises them.
-"""
+from tests.soundness.unified import pairs
+from tests.worlds.judge import Judge, is_held, name_of
+from tests.worlds.playing import CLUSTER
+from tests.worlds.routing_laws import routes_lead_somewhere, treated_as_decided
+from tests.worlds.truth import PORTS, clients, spoken_at
 
 Law = Callable[["Judge"], Iterator[str]]
 
 
-class Judge:
-    """A moment with everything that laws ask of it, worked out once."""
-
-    def __init__(self, moment: Moment) -> None:
-        self.moment = moment
-        self.facts = truth(moment.world)
-        self.unified = Unified(moment.world.policies, {CLUSTER: self.facts})
-        self.now = Istio(moment.live, self.facts.meshes)
-        self.theirs = Istio(moment.theirs, self.facts.meshes)
-        self.findings = moment.report.diagnostics
-
-    @property
-    def guarded(self) -> list[Workload]:
-        """The pods that carry a proxy."""
-        return [pod for pod in self.facts.workloads if pod.mesh]
-
-    def calls(self, pod: Workload) -> Iterator[Call]:
-        """Everything that anybody may ask of a pod."""
-        for port in PORTS:
-            for request in spoken(self.facts, pod, port):
-                for client in clients(self.moment.world):
-                    yield Call(client=client, cluster=CLUSTER, workload=pod, port=port, request=request)
-
-    def about(self, pod: Workload) -> list[Diagnostic]:
-        """The findings on policies that act on the pod: by their words, or by an object that is there yet."""
-        here = [service for service in self.facts.services if pod in behind(service, self.facts)]
-        acting = {
-            name_of(policy)
-            for policy in self.moment.world.policies
-            if policy["kind"] == "VirtualMesh" or any(selects(policy, CLUSTER, each) for each in here)
-        }
-        for one in self.moment.ours:
-            wanted = one["spec"].get("selector", {}).get("matchLabels", {})
-            if one["metadata"]["namespace"] == pod.namespace and wanted.items() <= pod.labels.items():
-                acting.update(one["metadata"]["annotations"]["gitmesh.io/policies"].split(","))
-        acting.add(WHOLE)
-        return [one for name in sorted(acting) for one in self._by_policy.get(name, ())]
-
-    @cached_property
-    def _by_policy(self) -> dict[str, list[Diagnostic]]:
-        found: dict[str, list[Diagnostic]] = {}
-        for one in self.findings:
-            found.setdefault(one.policy, []).append(one)
-        return found
-
-    @cached_property
-    def calculator(self) -> Known:
-        """What the product itself knows of the cluster."""
-        facts = self.moment.result.facts
-        assert facts is not None
-        policies, _ = parse(snapshot_of({"p.yaml": json_stream(self.moment.world.policies)}))
-        return known(policies, {CLUSTER: facts}, {CLUSTER: {}})[CLUSTER]
-
-    def said_of(self, policy: Object) -> list[Diagnostic]:
-        """The findings on one policy."""
-        return self._by_policy.get(name_of(policy), [])
-
-    @property
-    def told_at_large(self) -> bool:
-        """Whether a finding speaks of the cluster as a whole."""
-        return WHOLE in self._by_policy
-
-    def told_of(self, body: Object) -> bool:
-        """Whether a finding speaks of a policy that an object of ours is for."""
-        names = body["metadata"]["annotations"]["gitmesh.io/policies"].split(",")
-        return any(self._by_policy.get(name) for name in (*names, WHOLE))
-
-    def granted(self, call: Call) -> bool:
-        """Whether the policies admit the call of themselves, not by leaving the port alone."""
-        governed = any(True for _ in self.unified.pair(CLUSTER, call.workload, call.port).by("Allow"))
-        return governed and self.unified.admitted(call)
-
-
-def is_held(finding: Diagnostic) -> bool:
-    """Whether a finding says that something is not in force."""
-    return finding.is_error or finding.code == "GM314"
-
-
-def name_of(policy: Object) -> str:
-    """As findings name it."""
-    return f"{policy['kind']}/{policy['metadata']['namespace']}/{policy['metadata']['name']}"
+_NO_ANSWER = frozenset({"GM209", "GM310"})
+"""Findings that explain no refusal: a selector finds nothing, paths are compared as the mesh normalises them.
+"""
 
 
 def never_wider(judge: Judge) -> Iterator[str]:
@@ -159,17 +68,6 @@ def open_pods_are_told(judge: Judge) -> Iterator[str]:
         for policy in closing:
             if not any(map(is_held, judge.said_of(policy))):
                 yield f"{name_of(policy)} closes {pod.namespace}/{pod.name}, which has no proxy: not told"
-
-
-def routes_lead_somewhere(judge: Judge) -> Iterator[str]:
-    """Whatever a route of ours names is there for every client that follows it."""
-    for route in (one for one in judge.moment.ours if one["kind"] == "VirtualService"):
-        for host, subset in leads_to(route):
-            for place in ("shop", "bank"):
-                found = taken_rule(judge.moment.live, judge.facts, host, place)
-                known = {one["name"] for one in (found or {}).get("spec", {}).get("subsets", ())}
-                if subset and subset not in known and not judge.told_of(route):
-                    yield f"{route['metadata']['name']} leads {place} to {host} {subset}, which is not there"
 
 
 def in_force_or_told(judge: Judge) -> Iterator[str]:
@@ -222,6 +120,7 @@ LAWS: tuple[Law, ...] = (
     never_narrower,
     open_pods_are_told,
     routes_lead_somewhere,
+    treated_as_decided,
     in_force_or_told,
     calculator_agrees,
 )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gitmesh.model.facts import ClusterFacts
 from tests.worlds.objects import ROOT, Object
 
 
@@ -20,7 +19,7 @@ def leads_to(route: Object) -> Iterator[tuple[str, str]]:
                 yield place["host"], place.get("subset", "")
 
 
-def taken_rule(objects: Sequence[Object], facts: ClusterFacts, host: str, client: str) -> Object | None:
+def taken_rule(objects: Sequence[Object], host: str, client: str) -> Object | None:
     """The DestinationRule that clients of a namespace take for a Service's host."""
     home = host.split(".")[1] if host.count(".") > 1 else client
     rules = [one for one in objects if one["kind"] == "DestinationRule"]
@@ -35,6 +34,12 @@ def taken_rule(objects: Sequence[Object], facts: ClusterFacts, host: str, client
                 seen, key=lambda one: (not one["spec"]["host"].startswith("*"), len(one["spec"]["host"]))
             )
     return None
+
+
+def seen_routes(objects: Sequence[Object], host: str, client: str) -> list[Object]:
+    """The VirtualServices for a host that clients of a namespace see."""
+    routes = (one for one in objects if one["kind"] == "VirtualService")
+    return [one for one in routes if host in one["spec"]["hosts"] and _is_shown(one, client)]
 
 
 def _exactness(rule: Object) -> tuple[bool, int]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.worlds.drawing import history
-from tests.worlds.laws import LAWS, Judge
+from tests.worlds.judge import Judge
+from tests.worlds.laws import LAWS
 from tests.worlds.playing import played
 
 
