@@ -17,7 +17,7 @@ from gitmesh.model.policies import Policy
 from gitmesh.reasoning.access import Admission, can
 from gitmesh.reasoning.questions import Client, Question
 from tests.asking import known
-from tests.factories import access, policies_of
+from tests.factories import access, policies_of, traffic
 from tests.folders import Body, istiod, thing
 from tests.rendered import Rendered, rendered, translators
 from tests.soundness.istio import Istio
@@ -513,6 +513,16 @@ def test_a_rolling_label_is_kept_only_on_pods_that_a_selector_could_mean_by_it()
         name: [w.labels.get(POD_NAME) for w in facts.workloads if w.name == name] for name in ("log", "db")
     }
     assert kept == {"log": ["log-0", "log-1", "log-2"], "db": [None]}
+
+
+@pytest.mark.parametrize(
+    ("subset", "is_told"), [({"pod-template-hash": "8080"}, False), ({"pod-hash": "8080"}, True)]
+)
+def test_a_subset_by_a_label_that_was_dropped_may_have_pods(subset: dict[str, str], is_told: bool) -> None:
+    policy = traffic(
+        "canary", "cart", split=[{"weight": 1, "destination": {"name": "cart", "subset": subset}}]
+    )
+    assert ("GM209" in codes(written([policy], cart(8080)))) == is_told
 
 
 def test_shapes_survive_the_document() -> None:
