@@ -37,7 +37,11 @@ class Selectors:
     which controllers set anew.
     """
 
-    def __init__(self, selectors: Iterable[tuple[str, Mapping[str, str]]]) -> None:
+    def __init__(
+        self, selectors: Iterable[tuple[str, Mapping[str, str]]], everywhere: frozenset[str] = frozenset()
+    ) -> None:
+        """`everywhere` are the keys of such labels that are named of any pods."""
+        self._everywhere = everywhere
         self._naming: dict[str, set[tuple[frozenset[str], frozenset[tuple[str, str]]]]] = defaultdict(set)
         for namespace, selector in selectors:
             if named := ROLLING_LABELS.intersection(selector):
@@ -48,7 +52,8 @@ class Selectors:
         """Of such labels the keys that decide whether some selector means pods with these labels."""
         naming = self._naming.get(namespace, ())
         carried = frozenset(labels) if naming else frozenset[tuple[str, str]]()
-        return frozenset(key for named, others in naming if others <= carried for key in named)
+        here = (key for named, others in naming if others <= carried for key in named)
+        return self._everywhere.union(here)
 
 
 class Standing(Struct, frozen=True, kw_only=True):

@@ -209,7 +209,7 @@ class Remembered(Struct, frozen=True, kw_only=True):
 
     `meshes` were there, with the values on which names of others depend; `kinds` had objects; `namespaces`
     have objects of ours; `held` are the ids of the holds of the last cycle, `approved` those whose facts
-    somebody confirmed.
+    somebody confirmed. `named` are the ROLLING_LABELS by which policies select pods, which are to be kept.
     """
 
     meshes: tuple[Mesh, ...] = ()
@@ -217,6 +217,7 @@ class Remembered(Struct, frozen=True, kw_only=True):
     namespaces: frozenset[str] = frozenset()
     held: frozenset[str] = frozenset()
     approved: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
 
 
 NOTHING_REMEMBERED = Remembered()

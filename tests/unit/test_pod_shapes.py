@@ -4,6 +4,7 @@ generation of a rollout. Each is judged by itself: whose it is, who may call it,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +17,10 @@ from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts
 from gitmesh.model.policies import Policy
 from gitmesh.reasoning.access import Admission, can
 from gitmesh.reasoning.questions import Client, Question
+from tests import factories
 from tests.asking import known
 from tests.factories import access, policies_of, traffic
-from tests.folders import Body, istiod, thing
+from tests.folders import Body, Folders, istiod, thing
 from tests.rendered import Rendered, rendered, translators
 from tests.soundness.istio import Istio
 from tests.soundness.requests import Call, Request
@@ -87,19 +89,19 @@ def says(policies: Sequence[Policy], facts: ClusterFacts, who: str, to: str) -> 
     return answer(policies, facts, who, to).answer.value
 
 
+def document_of(policy: Policy) -> Body:
+    """The policy as a user writes it."""
+    return {
+        "apiVersion": "gitmesh.io/v1alpha1",
+        "kind": policy.kind,
+        "metadata": {"name": policy.name, "namespace": policy.namespace},
+        "spec": policy.spec.model_dump(mode="json", by_alias=True, exclude_unset=True),
+    }
+
+
 def written(policies: Sequence[Policy], facts: ClusterFacts) -> Rendered:
     """What is written for these policies."""
-    documents = {
-        f"{one.name}.yaml": yaml.safe_dump(
-            {
-                "apiVersion": "gitmesh.io/v1alpha1",
-                "kind": one.kind,
-                "metadata": {"name": one.name, "namespace": one.namespace},
-                "spec": one.spec.model_dump(mode="json", by_alias=True, exclude_unset=True),
-            }
-        )
-        for one in policies
-    }
+    documents = {f"{one.name}.yaml": yaml.safe_dump(document_of(one)) for one in policies}
     return rendered(documents, {"east": facts})
 
 
@@ -523,6 +525,33 @@ def test_a_subset_by_a_label_that_was_dropped_may_have_pods(subset: dict[str, st
         "canary", "cart", split=[{"weight": 1, "destination": {"name": "cart", "subset": subset}}]
     )
     assert ("GM209" in codes(written([policy], cart(8080)))) == is_told
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        traffic("a", split=[{"weight": 1, "destination": {"name": "cart", "subset": {POD_NAME: "a-0"}}}]),
+        traffic("a", mirror=[{"percent": 1, "destination": {"name": "cart", "subset": {POD_NAME: "a-0"}}}]),
+        traffic("a", sources=[{"labels": {POD_NAME: "a-0"}}], timeout="1s"),
+        factories.policy(
+            "VirtualMesh", "m", meshes=[{"selector": {"all": True}}], gateways=[{"labels": {POD_NAME: "a-0"}}]
+        ),
+    ],
+    ids=["split", "mirror", "sources", "gateways"],
+)
+def test_a_label_that_a_policy_names_is_kept(policy: Policy, tmp_path: Path) -> None:
+    folders = Folders(tmp_path, ("east",))
+    members = [pod(f"a-{n}", "a", {"http": 80}, {"app": "a", POD_NAME: f"a-{n}"}) for n in range(2)]
+    folders.put("east", "members", *members, service("cart", 80, 80, app="a"))
+
+    def kept(*policies: Policy) -> list[str | None]:
+        folders.commit(*map(document_of, policies))
+        facts = folders.run().clusters["east"].facts
+        assert facts is not None
+        return [w.labels.get(POD_NAME) for w in facts.workloads if w.name == "a"]
+
+    assert kept(access("b", "cart")) == [None]
+    assert kept(access("b", "cart"), policy) == ["a-0", "a-1"]
 
 
 def test_shapes_survive_the_document() -> None:
