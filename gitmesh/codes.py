@@ -300,8 +300,11 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "UnknownFacts",
         "warning",
         "The facts of a cluster are unknown, so what depends on them is held.",
-        "The cluster did not answer and no earlier facts are known.",
-        "See the finding on the cluster.",
+        (
+            "The cluster did not answer and no earlier facts are known, or an older version saved them and"
+            " left out labels that a Service selects by."
+        ),
+        "See the finding on the cluster; save the facts again with this version.",
         "",
     ),
     (

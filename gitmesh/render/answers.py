@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from gitmesh.model.base import Model, spell_duration
-from gitmesh.model.facts import Workload
+from gitmesh.model.facts import Workload, WorkloadKey, by_controller
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin
 from gitmesh.model.report import Report
@@ -66,8 +66,9 @@ def admissions_text(asked: Asked[Admission], paint: Paint = plain) -> str:
 
 def _rulings(found: Admission, paint: Paint) -> Iterator[str]:
     groups: dict[Ruling, list[str]] = {found.ruling: []} if found.ruling else {}
-    for workload, port, ruling in found.pods:
-        groups.setdefault(ruling, []).append(f"{workload.name}:{port}")
+    for one in _together(found):
+        apart = "".join(f" {key}={value}" for key, value in one.labels.items())
+        groups.setdefault(one.ruling, []).append(f"{one.workload.name}:{one.port}{apart}")
     for ruling, pods in groups.items():
         mixed = f"{ruling.answer.value}, " if len(groups) > 1 else ""
         yield f"  {mixed}{ruling.text}" + (
@@ -75,6 +76,31 @@ def _rulings(found: Admission, paint: Paint) -> Iterator[str]:
         )
         yield from (f"    {place(origin)}" for origin in ruling.deciding)
         yield from (f"    tried {place(one.origin)}: {printable(one.why)}" for one in ruling.tried)
+
+
+class _Pods(Struct, frozen=True, kw_only=True):
+    """Pods of one workload that are decided alike. `labels` are those that they share and others of the
+    workload have not."""
+
+    workload: Workload
+    port: int
+    ruling: Ruling
+    labels: Mapping[str, str]
+
+
+def _together(found: Admission) -> Iterator[_Pods]:
+    """People know workloads: what is decided of their shapes is told once, with what tells them apart."""
+    groups: dict[tuple[WorkloadKey, int, Ruling], list[Workload]] = {}
+    for workload, port, ruling in found.pods:
+        groups.setdefault((workload.key, port, ruling), []).append(workload)
+    every = by_controller(workload for workload, _, _ in found.pods)
+    for (key, port, ruling), shapes in groups.items():
+        labels = dict(sorted(_shared(shapes) - _shared(every[key])))
+        yield _Pods(workload=shapes[0], port=port, ruling=ruling, labels=labels)
+
+
+def _shared(shapes: Sequence[Workload]) -> set[tuple[str, str]]:
+    return set(shapes[0].labels.items()).intersection(*(one.labels.items() for one in shapes))
 
 
 def routings_text(asked: Asked[Routing], paint: Paint = plain) -> str:
@@ -201,14 +227,16 @@ def admissions_document(asked: Asked[Admission]) -> Document:
 
 
 def _pods(found: Admission) -> Iterator[Document]:
-    for workload, port, ruling in found.pods:
-        yield {"workload": _workload(workload), "port": port, **_ruling(ruling)}
+    for one in _together(found):
+        yield {"workload": _workload(one), "port": one.port, **_ruling(one.ruling)}
     if found.ruling:
         yield _ruling(found.ruling)
 
 
-def _workload(workload: Workload) -> Document:
-    return {"kind": workload.kind, "namespace": workload.namespace, "name": workload.name}
+def _workload(pods: _Pods) -> Document:
+    one = pods.workload
+    told = {"kind": one.kind, "namespace": one.namespace, "name": one.name}
+    return {**told, "labels": dict(pods.labels)} if pods.labels else told
 
 
 def _ruling(ruling: Ruling) -> Document:

@@ -297,10 +297,8 @@ class _Destination:
         labels: tuple[tuple[str, str], ...],
     ) -> None:
         self.needs.append(Need(service=service.key, labels=labels, origin=policy.origin(*path)))
-        wanted = dict(labels).items()
-        if self.index.facts.complete and not any(
-            wanted <= w.labels.items() for w in self.index.behind(service)
-        ):
+        wanted = dict(labels)
+        if self.index.facts.complete and not any(w.may_carry(wanted) for w in self.index.behind(service)):
             shown = ", ".join(f"{key}={value}" for key, value in labels)
             self._say(
                 "GM209",

@@ -9,13 +9,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding, suggest
-from gitmesh.model.facts import Mesh, Workload
+from gitmesh.model.facts import Mesh, Workload, by_controller
 from gitmesh.model.objects import is_label
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import WorkloadSelector
 from gitmesh.model.units import Decided, MeshUnit, UnitKey
 from gitmesh.model.virtualmesh import MeshRef, MeshSelector, VirtualMeshSpec
-from gitmesh.resolution.index import Index, Key, World, targets
+from gitmesh.resolution.index import Index, Key, World, all_targets
 
 MeshId = tuple[str, str]
 """(cluster, mesh name)."""
@@ -240,13 +240,13 @@ def _unit(
     vouched: tuple[tuple[str, str], ...],
 ) -> MeshUnit:
     spec = _spec(policy)
-    own = sorted((w for w in index.facts.workloads if w.mesh == mesh.name), key=lambda w: w.key)
+    own = sorted((w for w in index.facts.workloads if w.mesh == mesh.name), key=lambda w: w.shape)
     gateways = [w for w in own if _is_gateway(w, spec, cluster)]
     places = {gateway.namespace for gateway in gateways}
     around = sorted(
-        (w for w in index.facts.workloads if w.mesh and w.namespace in places), key=lambda w: w.key
+        (w for w in index.facts.workloads if w.mesh and w.namespace in places), key=lambda w: w.shape
     )
-    guarded = {workload.key: _guarded(workload, index, governed) for workload in around}
+    guarded = {key: _guarded(shapes, index, governed) for key, shapes in by_controller(around).items()}
     doubtful = tuple(w for w in own if w.router and w not in gateways and spec.gateways is None)
     unit = MeshUnit(
         cluster=cluster,
@@ -282,14 +282,10 @@ def _means(item: WorkloadSelector, workload: Workload, cluster: str) -> bool:
     )
 
 
-def _guarded(workload: Workload, index: Index, governed: Collection[Key]) -> tuple[int, ...]:
-    """Ports of the workload that an Allow governs."""
-    services = (service for service in index.services_of.get(workload.key, ()) if service.key in governed)
-    return tuple(
-        sorted(
-            {number for service in services for port in service.ports for number in targets(port, [workload])}
-        )
-    )
+def _guarded(shapes: Sequence[Workload], index: Index, governed: Collection[Key]) -> tuple[int, ...]:
+    """Ports of the workload that an Allow governs, on whichever of its pods."""
+    pairs = ((one, service) for one in shapes for service in index.selecting(one) if service.key in governed)
+    return tuple(sorted({number for one, service in pairs for number in all_targets(service, [one])}))
 
 
 def held_keys(cluster: str, membership: Membership) -> tuple[UnitKey, ...]:

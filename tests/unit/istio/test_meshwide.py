@@ -82,6 +82,24 @@ def test_a_gateway_that_cannot_be_opened_is_an_error_and_holds_nothing_else() ->
     assert [key.name for key in translation.stays] == ["edge-gitmesh-gateway"]
 
 
+def test_a_gateway_whose_pods_differ_is_opened_once_by_what_they_share() -> None:
+    shapes = tuple(
+        replace(GATEWAY, labels={**GATEWAY.labels, "track": track}) for track in ("canary", "stable")
+    )
+    opened = only(
+        translated(replace(mesh_unit(default="Deny"), gateways=shapes)),
+        "AuthorizationPolicy",
+        "edge-gitmesh-gateway",
+    )
+    assert opened.spec["selector"]["matchLabels"] == {"istio": "ingressgateway"}
+    apart = tuple(replace(GATEWAY, labels={"track": track}) for track in ("canary", "stable"))
+    translation = translated(replace(mesh_unit(default="Deny"), gateways=apart))
+    assert (codes(translation), [key.name for key in translation.stays]) == (
+        ["GM315"],
+        ["edge-gitmesh-gateway"],
+    )
+
+
 IGNORING = replace(MESH, settings={"ignoredNamespaces": "istio-system"})
 
 

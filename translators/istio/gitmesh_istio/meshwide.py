@@ -8,14 +8,14 @@ deny and deleted after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.model.facts import ClusterFacts, Mesh, Workload
+from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts, Mesh, Workload, by_controller
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Decided, MeshUnit
@@ -29,8 +29,6 @@ DEFAULT_DENY = f"{MESH_WIDE}-deny"
 GATEWAY_SUFFIX = "-gitmesh-gateway"
 PEER_DEFAULT = "default"
 _MODES = {"Strict": "STRICT", "Permissive": "PERMISSIVE", "Disabled": "DISABLE"}
-_PASSING_LABELS = frozenset({"pod-template-hash", "controller-revision-hash", "pod-template-generation"})
-"""Labels that change with every rollout."""
 
 
 def root_of(mesh: Mesh) -> str:
@@ -73,7 +71,10 @@ def default_deny(unit: MeshUnit, origin: Origin, version: str, notes: Notes) -> 
     would cut off whoever comes through it.
     """
     _note_neighbours(unit, origin, notes)
-    opened = {gateway_place(gateway): _gateway(gateway, unit, origin, version) for gateway in unit.gateways}
+    opened = {
+        gateway_place(shapes[0]): _gateway(shapes, unit, origin, version)
+        for shapes in by_controller(unit.gateways).values()
+    }
     place = (root_of(unit.mesh), DEFAULT_DENY)
     deny = fragment(AUTHORIZATION_POLICY, place, version, Phase.DEFAULT_DENY, Part({}, {"": origin}))
     stays = {place: made for place, made in opened.items() if isinstance(made, str)}
@@ -93,11 +94,13 @@ def _called(gateway: Workload) -> str:
     return f"{gateway.kind} {gateway.namespace}/{gateway.name}"
 
 
-def _gateway(gateway: Workload, unit: MeshUnit, origin: Origin, version: str) -> Fragment | str:
-    """Opens the gateway, but not its ports that an Allow governs: those have rules of their own. A text where
-    it cannot be opened.
+def _gateway(shapes: Sequence[Workload], unit: MeshUnit, origin: Origin, version: str) -> Fragment | str:
+    """Opens the gateway, by the labels that all of its pods have, but not its ports that an Allow governs:
+    those have rules of their own. A text where it cannot be opened.
     """
-    labels = {key: value for key, value in sorted(gateway.labels.items()) if key not in _PASSING_LABELS}
+    gateway = shapes[0]
+    shared = set(gateway.labels.items()).intersection(*(one.labels.items() for one in shapes))
+    labels = {key: value for key, value in sorted(shared) if key not in ROLLING_LABELS}
     if not labels:
         return f"gateway {_called(gateway)} has no labels to open it by"
     meant = [
@@ -106,7 +109,7 @@ def _gateway(gateway: Workload, unit: MeshUnit, origin: Origin, version: str) ->
         if w.namespace == gateway.namespace and w.may_carry(labels)
     ]
     if others := [w for w in meant if w not in unit.gateways]:
-        named = ", ".join(map(_called, others[:_MOST_NAMED]))
+        named = ", ".join(list(dict.fromkeys(map(_called, others)))[:_MOST_NAMED])
         return (
             f"gateway {_called(gateway)} has no labels of its own: what opens it would open {named} as well"
         )
@@ -133,9 +136,10 @@ def _note_closed(
     """
     if stays:
         texts = sorted(stays.values())
+        doubtful = {gateway_place(one) for one in unit.doubtful}
         more = f"; and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
         text = f"not opened anew under a default of Deny: {'; '.join(texts[:_MOST_NAMED])}{more}"
-        notes.add("GM315", text, origin, Severity.ERROR if len(stays) > len(unit.doubtful) else None, line)
+        notes.add("GM315", text, origin, Severity.ERROR if len(stays) > len(doubtful) else None, line)
 
 
 def _stays(text: str, line: str, origin: Origin, notes: Notes) -> Diagnostic:
