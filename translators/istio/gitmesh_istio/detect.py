@@ -16,7 +16,7 @@ from gitmesh.model.facts import Mesh, PortRange
 from gitmesh.model.objects import Body
 from gitmesh.ports import ControlObjects, Membership, PodFact
 from gitmesh_istio.ignored import ignored_namespaces, ignores, is_scoped
-from gitmesh_istio.kinds import EXPORTS
+from gitmesh_istio.kinds import DEFAULT_REVISION, EXPORTS, REVISION
 from gitmesh_istio.names import DEFAULT_DOMAIN
 from gitmesh_istio.reading import settings_of
 from gitmesh_istio.verdict import analysis, validation
@@ -25,7 +25,6 @@ TRANSLATOR = "istio"
 HOMES = ("istio-system",)
 """Where istiod lives unless it was told otherwise."""
 NAMING = frozenset({"clusterDomain"})
-DEFAULT_REVISION = "default"
 PROXY = "istio-proxy"
 _REDIRECTORS = ("istio-init", "istio-validation")
 """The init container that redirects to the proxy, or that checks what Istio's CNI plugin has redirected."""
@@ -35,7 +34,6 @@ _OTHER_CONFIGMAPS = re.compile(
 )
 _TAG = re.compile(r"(\d+\.\d+(?:\.\d+)?(?:-(?!distroless|debug)[0-9A-Za-z.-]+?)?)(?:-distroless|-debug)?\Z")
 _LAST_PORT, _DIGITS = 65535, 5
-_REVISION = "istio.io/rev"
 _VERSION_LABELS = ("operator.istio.io/version", "app.kubernetes.io/version")
 
 
@@ -129,7 +127,7 @@ def _assumed(config: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[s
 
 
 def _revision(deployment: Body) -> str:
-    return str(_mapping(_meta(deployment).get("labels")).get("istio.io/rev", DEFAULT_REVISION))
+    return str(_mapping(_meta(deployment).get("labels")).get(REVISION, DEFAULT_REVISION))
 
 
 def _settings(config: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, str]:
@@ -179,7 +177,7 @@ def _version(image: str, labels: Mapping[str, str]) -> str:
 def injects(injectors: Sequence[Body], mesh: Mesh) -> bool:
     """Whether the injector of the mesh's revision, or a tag that points to it, is registered."""
     return any(
-        _mapping(_meta(one).get("labels")).get(_REVISION) == (mesh.revision or DEFAULT_REVISION)
+        _mapping(_meta(one).get("labels")).get(REVISION) == (mesh.revision or DEFAULT_REVISION)
         for one in injectors
     ) or any(
         str(_meta(one).get("name", "")) == f"istio-sidecar-injector{mesh.name.removeprefix('istio')}"
@@ -263,8 +261,8 @@ def _revisions(pod: PodFact, namespace_labels: Mapping[str, str]) -> Iterable[st
     except ValueError:
         status = {}
     yield str(_mapping(status).get("revision") or "")
-    yield pod.labels.get("istio.io/rev", "")
-    yield namespace_labels.get("istio.io/rev", "")
+    yield pod.labels.get(REVISION, "")
+    yield namespace_labels.get(REVISION, "")
     yield DEFAULT_REVISION if namespace_labels.get("istio-injection") == "enabled" else ""
 
 
