@@ -351,7 +351,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "GM301",
         "Unsupported",
         "error",
-        "The mesh cannot express this field; nothing is emitted for the destination.",
+        "The mesh cannot express this field; nothing is emitted for what needs it.",
         "See the support matrix in docs/support.md.",
         "Remove the field, or restrict the policy to clusters whose mesh supports it.",
         "",

@@ -111,6 +111,13 @@ class Workload(Struct, frozen=True, kw_only=True):
         """(kind, namespace, name)."""
         return (self.kind, self.namespace, self.name)
 
+    @property
+    def routed(self) -> bool:
+        """Whether policies decide how its own requests go: it has a proxy, and not one that is a gateway's,
+        which has routes of its own.
+        """
+        return bool(self.mesh) and not self.router
+
     def numbers(self, port: str) -> frozenset[int]:
         """The numbers of a container port's name, on whichever of its pods."""
         return frozenset(self.further.get(port, ())).union((self.ports[port],) if port in self.ports else ())

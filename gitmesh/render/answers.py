@@ -35,6 +35,10 @@ ROLES: Mapping[Answer, Role] = {
 """How answers look."""
 _WHY_NOT: Mapping[Found, str] = {
     Found.NO_PROXY: "the client has no proxy, so nothing that policies say of routes acts on it",
+    Found.GATEWAY: (
+        "the client is a gateway, which has routes of its own: no policy says how its requests go, but for"
+        " their connections"
+    ),
     Found.NOT_HTTP: "the port is not HTTP, so proxies see no requests on it",
     Found.HELD: (
         "errors or missing facts hold the destination: the last good objects stay in force, whatever they say"
@@ -104,7 +108,7 @@ def blocks(blocks: Mapping[str, tuple[str, ...]], silent: Iterable[str], paint: 
 def _routing(found: Routing) -> Iterator[str]:
     if found.found is not Found.DECIDED:
         yield f"  {_WHY_NOT[found.found]}"
-    if found.found in (Found.DECIDED, Found.NOT_HTTP):
+    if found.found in (Found.DECIDED, Found.NOT_HTTP, Found.GATEWAY):
         yield from table(("FIELD", "VALUE", "SET BY"), _rows(found), indent=2)
 
 
