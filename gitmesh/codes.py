@@ -348,6 +348,18 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "GM221",
+        "LedRound",
+        "warning",
+        "Requests to a destination are led to another one, where it is decided otherwise who may call.",
+        (
+            "Split and mirror act at the client, so the proxies of the destination that was called never see"
+            " what goes elsewhere: its AccessPolicies do not act on it, and those of the other one do."
+        ),
+        "Let the AccessPolicies select both destinations alike, or split by the subsets of one Service.",
+        "",
+    ),
+    (
         "GM301",
         "Unsupported",
         "error",

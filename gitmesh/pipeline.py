@@ -30,6 +30,7 @@ from gitmesh.planning.guard import Consent
 from gitmesh.planning.remembering import known_elsewhere, known_meshes, remembered
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
+from gitmesh.reasoning.detours import detours
 from gitmesh.resolution.resolve import resolve
 
 
@@ -301,7 +302,8 @@ class _Run:
     ) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
         resolution = resolve(revisions.policies, facts, self.options.clusters, self.memo.resolved)
         builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
-        all_said = (*resolution.diagnostics, *said)
+        led = (one for name, built in builds.items() for one in detours(_known(facts[name]), built))
+        all_said = (*resolution.diagnostics, *said, *led)
         if all(known is not None and known.complete for known in facts.values()):
             all_said = (*all_said, *dropped(revisions.policies, builds, [*self.said, *all_said]))
         return builds, (*all_said, *withheld(revisions.policies, builds, [*self.said, *all_said]))
@@ -351,11 +353,9 @@ class _Run:
         )
 
         def work(cluster: Cluster) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
-            known = facts[cluster.name]
-            assert known is not None  # a build exists only where facts do
             return converge(
                 cluster,
-                known,
+                _known(facts[cluster.name]),
                 builds[cluster.name],
                 self.stored[cluster.name],
                 cycle,
@@ -363,6 +363,12 @@ class _Run:
             )
 
         return work
+
+
+def _known(facts: ClusterFacts | None) -> ClusterFacts:
+    """Those of a cluster with a build, which exists only where facts do."""
+    assert facts is not None
+    return facts
 
 
 def _caveats(facts: ClusterFacts) -> Iterator[Diagnostic]:
