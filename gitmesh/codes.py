@@ -492,6 +492,26 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
             " ServiceAccount beside it."
         ),
     ),
+    (
+        "GM316",
+        "ProbeRefused",
+        "warning",
+        "Probes of the kubelet are refused, so pods are never ready, or restart for ever.",
+        (
+            "The kubelet shows no identity and speaks no mTLS. Its probes come to the proxies as they are"
+            " where the mesh's injector was told not to rewrite them."
+        ),
+        (
+            "Let the injector rewrite them and restart the pods (Istio: not the annotation"
+            " sidecar.istio.io/rewriteAppHTTPProbers: 'false'), probe by exec, or admit them on a port and"
+            " path of their own."
+        ),
+        (
+            "Let the mesh rewrite the probes: remove the pods' annotation"
+            " sidecar.istio.io/rewriteAppHTTPProbers: 'false', or set it to 'true' where the injector's own"
+            " settings leave probes as they are; or probe by exec."
+        ),
+    ),
     # --- planning
     (
         "GM401",

@@ -31,6 +31,7 @@ from gitmesh.planning.remembering import known_elsewhere, known_meshes, remember
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.reasoning.detours import detours
+from gitmesh.reasoning.probes import cut_off
 from gitmesh.resolution.resolve import resolve
 
 
@@ -302,8 +303,7 @@ class _Run:
     ) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
         resolution = resolve(revisions.policies, facts, self.options.clusters, self.memo.resolved)
         builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
-        led = (one for name, built in builds.items() for one in detours(_known(facts[name]), built))
-        all_said = (*resolution.diagnostics, *said, *led)
+        all_said = (*resolution.diagnostics, *said, *_seen_together(builds, facts))
         if all(known is not None and known.complete for known in facts.values()):
             all_said = (*all_said, *dropped(revisions.policies, builds, [*self.said, *all_said]))
         return builds, (*all_said, *withheld(revisions.policies, builds, [*self.said, *all_said]))
@@ -363,6 +363,15 @@ class _Run:
             )
 
         return work
+
+
+def _seen_together(
+    builds: Mapping[str, Build], facts: Mapping[str, ClusterFacts | None]
+) -> Iterator[Diagnostic]:
+    """What only all units of a cluster together show."""
+    for name, built in builds.items():
+        yield from detours(_known(facts[name]), built)
+        yield from cut_off(_known(facts[name]), built)
 
 
 def _known(facts: ClusterFacts | None) -> ClusterFacts:

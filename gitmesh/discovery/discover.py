@@ -134,6 +134,7 @@ def _pod_fact(namespace: str, name: str, shape: PodShape) -> PodFact:
         containers=tuple((c.name, c.image) for c in shape.containers),
         init_containers=tuple((c.name, c.image) for c in shape.init_containers),
         args={c.name: c.args for c in (*shape.containers, *shape.init_containers)},
+        probes={c.name: c.probes for c in (*shape.containers, *shape.init_containers) if c.probes},
     )
 
 
@@ -229,6 +230,7 @@ def _workload(
         pods=pods,
         bare=pods - sum(count for _, count in known) if known else 0,
         unguarded=tuple(sorted({ports for answer, _ in known for ports in answer.unguarded})),
+        probes=tuple(sorted({probe for answer, _ in known for probe in answer.probes})),
     )
 
 

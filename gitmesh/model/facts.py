@@ -77,6 +77,14 @@ ROLLING_LABELS = frozenset(
 """
 
 
+class Probe(Struct, frozen=True, kw_only=True, order=True):
+    """A probe by which a kubelet asks a container port by HTTP, without query, or by gRPC."""
+
+    port: int
+    path: str = ""
+    grpc: bool = False
+
+
 class Workload(Struct, frozen=True, kw_only=True):
     """Pods of one controller (or one bare pod): Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or Pod.
 
@@ -86,7 +94,8 @@ class Workload(Struct, frozen=True, kw_only=True):
     set up as a gateway's, by what the pods say of themselves, `gateway` one that is a gateway by more than
     that: it is in a control plane's namespace, or a programmed Gateway owns it. Nothing guards `bare`, which
     counts the pods that carry no proxy although others do, nor `unguarded`, the container ports whose
-    requests some pod's proxy does not see.
+    requests some pod's proxy does not see. `probes` are those of the kubelet that come to the proxy of some
+    pod as any other client's requests do.
     """
 
     kind: str
@@ -105,6 +114,7 @@ class Workload(Struct, frozen=True, kw_only=True):
     pods: int = 0
     bare: int = 0
     unguarded: tuple[PortRange, ...] = ()
+    probes: tuple[Probe, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, str]:

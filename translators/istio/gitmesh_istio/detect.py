@@ -18,6 +18,7 @@ from gitmesh.ports import ControlObjects, Membership, PodFact
 from gitmesh_istio.ignored import ignored_namespaces, ignores, is_scoped
 from gitmesh_istio.kinds import DEFAULT_REVISION, EXPORTS, REVISION
 from gitmesh_istio.names import DEFAULT_DOMAIN
+from gitmesh_istio.probes import INJECTOR, PROXY, plain_probes, probe_settings
 from gitmesh_istio.reading import settings_of
 from gitmesh_istio.verdict import analysis, validation
 
@@ -25,7 +26,6 @@ TRANSLATOR = "istio"
 HOMES = ("istio-system",)
 """Where istiod lives unless it was told otherwise."""
 NAMING = frozenset({"clusterDomain"})
-PROXY = "istio-proxy"
 _REDIRECTORS = ("istio-init", "istio-validation")
 """The init container that redirects to the proxy, or that checks what Istio's CNI plugin has redirected."""
 _GATEWAYS = frozenset({"ingressgateway", "egressgateway", "eastwestgateway"})
@@ -43,7 +43,11 @@ def mesh_name(revision: str) -> str:
 
 
 def configmaps(namespace: str, name: str) -> bool:  # noqa: ARG001 - the port gives both; MeshConfig may live in any namespace
-    """Whether this may be a revision's MeshConfig: `istio` or `istio-<revision>`."""
+    """Whether this may be a revision's MeshConfig, `istio` or `istio-<revision>`, or its injector's settings.
+    Those a cluster is not asked for: what the injector has done stands on the pods.
+    """
+    if name == INJECTOR or name.startswith(f"{INJECTOR}-"):
+        return True
     return name == "istio" or (name.startswith("istio-") and not _OTHER_CONFIGMAPS.match(name))
 
 
@@ -102,6 +106,7 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
         str(e.get("name")): str(e.get("value")) for e in container.get("env") or () if isinstance(e, Mapping)
     }
     settings = {**_settings(config, container), **analysis(environment), **validation(objects.validators)}
+    settings |= probe_settings(objects.configmaps, namespace, name)
     if is_scoped(version, environment):
         settings |= ignored_namespaces(config.get("discoverySelectors"), objects.namespaces)
     return Mesh(
@@ -200,7 +205,13 @@ def member(pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[M
     gateway = _is_gateway(pod)
     if mesh is None or (ignores(mesh, pod.namespace) and not gateway):
         return None
-    return Membership(mesh=mesh.name, gateway=gateway, native_sidecar=native, unguarded=_unguarded(pod))
+    return Membership(
+        mesh=mesh.name,
+        gateway=gateway,
+        native_sidecar=native,
+        unguarded=_unguarded(pod),
+        probes=plain_probes(pod, mesh),
+    )
 
 
 def _unguarded(pod: PodFact) -> tuple[PortRange, ...]:
