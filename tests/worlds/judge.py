@@ -13,7 +13,7 @@ from tests.factories import snapshot_of
 from tests.soundness.calculator import known
 from tests.soundness.istio import Istio
 from tests.soundness.requests import Call
-from tests.soundness.unified import Unified, behind, selects
+from tests.soundness.unified import Document, Unified, behind, selects
 from tests.worlds.objects import Object
 from tests.worlds.playing import CLUSTER, Moment, json_stream
 from tests.worlds.truth import PORTS, clients, spoken, truth
@@ -75,7 +75,7 @@ class Judge:
         policies, _ = parse(snapshot_of({"p.yaml": json_stream(self.moment.world.policies)}))
         return known(policies, {CLUSTER: facts}, {CLUSTER: {}})[CLUSTER]
 
-    def said_of(self, policy: Object) -> list[Diagnostic]:
+    def said_of(self, policy: Document) -> list[Diagnostic]:
         """The findings on one policy."""
         return self._by_policy.get(name_of(policy), [])
 
@@ -100,6 +100,6 @@ def is_held(finding: Diagnostic) -> bool:
     return finding.is_error or finding.code == "GM314"
 
 
-def name_of(policy: Object) -> str:
+def name_of(policy: Document) -> str:
     """As findings name it."""
     return f"{policy['kind']}/{policy['metadata']['namespace']}/{policy['metadata']['name']}"

@@ -62,7 +62,7 @@ class Moment:
 
 def is_ours(body: Mapping[str, Any]) -> bool:
     """Whether an object carries GitMesh's mark; strangers of these worlds forge none."""
-    return body["metadata"].get("labels", {}).get(MANAGED_BY) == "gitmesh"
+    return bool(body["metadata"].get("labels", {}).get(MANAGED_BY) == "gitmesh")
 
 
 def played(worlds: Iterable[World], folder: Path) -> Iterator[Moment]:

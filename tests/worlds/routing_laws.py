@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from gitmesh.model.facts import Service, Workload
 from tests.soundness.istio_connection import connected
 from tests.soundness.istio_routing import done, host
+from tests.soundness.unified import Document
 from tests.soundness.unified_routing import AmbiguousError, Asked, Decision, decided
 from tests.worlds.judge import Judge
 from tests.worlds.objects import Object
@@ -108,7 +109,7 @@ def _told(judge: Judge, service: Service) -> bool:
     )
 
 
-def _selects(item: Object, policy: Object, service: Service) -> bool:
+def _selects(item: Document, policy: Document, service: Service) -> bool:
     namespaces = item.get(
         "namespaces", [policy["metadata"]["namespace"]] if "name" in item else [service.namespace]
     )

@@ -25,16 +25,19 @@ REQUESTS = (
 
 def truth(world: World) -> ClusterFacts:
     """Facts in which each pod is a workload of its own."""
-    of_kind = lambda kind: [one for one in world.objects if one["kind"] == kind]  # noqa: E731  short and local
     domain = trust_domain(world)
     mesh = Mesh(translator="istio", name="istio", root_namespace=ROOT, namespace=ROOT, trust_domain=domain)
     return ClusterFacts(
         cluster=CLUSTER,
         meshes=(mesh,),
-        workloads=tuple(map(_pod, of_kind("Pod"))),
-        services=tuple(map(_service, _newest(of_kind("Service")))),
+        workloads=tuple(map(_pod, _of_kind(world, "Pod"))),
+        services=tuple(map(_service, _newest(_of_kind(world, "Service")))),
         service_accounts=frozenset((place, name) for place in NAMESPACES for name in ACCOUNTS),
     )
+
+
+def _of_kind(world: World, kind: str) -> list[Object]:
+    return [one for one in world.objects if one["kind"] == kind]
 
 
 def _newest(objects: Iterable[Object]) -> Iterable[Object]:
