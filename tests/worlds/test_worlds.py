@@ -13,6 +13,7 @@ _SEEDS = 5_000
 _SHORT = 300
 
 
+@pytest.mark.worlds
 @pytest.mark.parametrize("first", range(0, _SHORT, _CHUNK))
 def test_worlds_hold_the_laws(first: int, tmp_path: Path) -> None:
     """The short form, a part of every `make test`."""
