@@ -442,6 +442,8 @@ def test_pods_let_the_waypoint_in_once_it_guards() -> None:
     found = gitmesh_istio.steps({pods: (None, new), door: (None, at)}, lambda group, kind: ())
     (step,) = found[pods]
     assert (step.phase, step.settled, step.spec) == (Phase.ALLOW, True, new["spec"])
+    part = pods._replace(name="reviews.version-v2-allow")
+    assert gitmesh_istio.steps({part: (None, new), door: (None, at)}, lambda group, kind: ())[part]
     assert gitmesh_istio.steps({pods: (None, new)}, lambda group, kind: ()) == {}
     assert gitmesh_istio.steps({pods: (None, new), door: (at, None)}, lambda group, kind: ()) == {}
 

@@ -57,21 +57,21 @@ class RouteMatch(Struct, frozen=True, kw_only=True, order=True):
 EVERYTHING = RouteMatch()
 
 
-class Apart(Enum):
+class NoMeeting(Enum):
     """Why two matches have no match for what both mean."""
 
     DISJOINT = "no request meets both"
     UNSAYABLE = "two expressions on one name"
 
 
-def meet(one: RouteMatch, other: RouteMatch) -> RouteMatch | Apart:
+def meet(one: RouteMatch, other: RouteMatch) -> RouteMatch | NoMeeting:
     """The match of the requests that meet both. Its rank is never below either's."""
     path = _path(one, other)
     if path is None or (one.method and other.method and one.method != other.method):
-        return Apart.DISJOINT
+        return NoMeeting.DISJOINT
     headers, query = _values(one.headers, other.headers), _values(one.query, other.query)
-    if isinstance(headers, Apart) or isinstance(query, Apart):
-        return Apart.DISJOINT if Apart.DISJOINT in (headers, query) else Apart.UNSAYABLE
+    if isinstance(headers, NoMeeting) or isinstance(query, NoMeeting):
+        return NoMeeting.DISJOINT if NoMeeting.DISJOINT in (headers, query) else NoMeeting.UNSAYABLE
     return RouteMatch(
         path=path[0], exact=path[1], method=one.method or other.method, headers=headers, query=query
     )
@@ -94,29 +94,29 @@ def _below(path: str, prefix: str) -> bool:
     return prefix == "/" or path == prefix or path.startswith(f"{prefix}/")
 
 
-def _values(one: Values, other: Values) -> Values | Apart:
+def _values(one: Values, other: Values) -> Values | NoMeeting:
     found: dict[str, ValueMatch] = dict(one)
     unsayable = False
     for name, condition in other:
         both = _both(found[name], condition) if name in found else condition
-        if both is Apart.DISJOINT:
-            return Apart.DISJOINT
-        unsayable |= both is Apart.UNSAYABLE
-        found[name] = condition if isinstance(both, Apart) else both
-    return Apart.UNSAYABLE if unsayable else tuple(sorted(found.items()))
+        if both is NoMeeting.DISJOINT:
+            return NoMeeting.DISJOINT
+        unsayable |= both is NoMeeting.UNSAYABLE
+        found[name] = condition if isinstance(both, NoMeeting) else both
+    return NoMeeting.UNSAYABLE if unsayable else tuple(sorted(found.items()))
 
 
-def _both(one: ValueMatch, other: ValueMatch) -> ValueMatch | Apart:
+def _both(one: ValueMatch, other: ValueMatch) -> ValueMatch | NoMeeting:
     if one == other or other == _ANY:
         return one
     if one == _ANY:
         return other
     if one.is_expression and other.is_expression:
-        return Apart.UNSAYABLE
+        return NoMeeting.UNSAYABLE
     if not one.is_expression and not other.is_expression:
-        return Apart.DISJOINT
+        return NoMeeting.DISJOINT
     exact, expression = (other, one) if one.is_expression else (one, other)
-    return exact if fullmatch(expression.value, exact.value) else Apart.DISJOINT
+    return exact if fullmatch(expression.value, exact.value) else NoMeeting.DISJOINT
 
 
 _ANY = ValueMatch(ANYTHING, True)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
-from gitmesh_gatewayapi.conditions import ANYTHING, Apart, RouteMatch, ValueMatch, meet, values
+from gitmesh_gatewayapi.conditions import ANYTHING, NoMeeting, RouteMatch, ValueMatch, meet, values
 from gitmesh_gatewayapi.remarks import Remarks
 
 Side = Literal["headers", "query"]
@@ -47,18 +47,18 @@ def meant(match: RequestMatch, origin: Origin, remarks: Remarks) -> Meant | None
     path, exact = _path(match.path, origin, remarks)
     authority = [] if match.authority is None else [NamedCondition(name=_HOST, condition=match.authority)]
     headers = [*match.headers, *authority]
-    wanted: RouteMatch | Apart = RouteMatch(path=path, exact=exact, method=match.method)
+    wanted: RouteMatch | NoMeeting = RouteMatch(path=path, exact=exact, method=match.method)
     for one in _singly(headers, "headers", origin, remarks, invert=False):
-        wanted = wanted if isinstance(wanted, Apart) else meet(wanted, one)
+        wanted = wanted if isinstance(wanted, NoMeeting) else meet(wanted, one)
     for one in _singly(match.query, "query", origin, remarks, invert=False):
-        wanted = wanted if isinstance(wanted, Apart) else meet(wanted, one)
+        wanted = wanted if isinstance(wanted, NoMeeting) else meet(wanted, one)
     never = (
         *_singly(headers, "headers", origin, remarks, invert=True),
         *_singly(match.query, "query", origin, remarks, invert=True),
     )
-    if wanted is Apart.UNSAYABLE:
+    if wanted is NoMeeting.UNSAYABLE:
         remarks.unsupported("an HTTPRoute has room for one condition on each name, not for two", origin)
-    if isinstance(wanted, Apart) or len(remarks.found) > before:
+    if isinstance(wanted, NoMeeting) or len(remarks.found) > before:
         return None
     if max(len(wanted.headers), len(wanted.query)) > MAX_VALUES:
         remarks.unsupported(

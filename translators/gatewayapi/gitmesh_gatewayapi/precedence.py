@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from gitmesh_gatewayapi.conditions import EVERYTHING, Apart, RouteMatch, meet, within
+from gitmesh_gatewayapi.conditions import EVERYTHING, NoMeeting, RouteMatch, meet, within
 
 MAX_WORK = 256
 """Matches that one port of a destination may need before the needless ones are left out."""
@@ -69,9 +69,9 @@ def _without_never(rows: Sequence[ListedMatch]) -> list[ListedMatch] | TooMany |
         carved = [row]
         for never in reversed(row.never):
             hidden = meet(row.match, never)
-            for other in reversed(behind) if hidden is not Apart.DISJOINT else ():
-                both = hidden if isinstance(hidden, Apart) else meet(hidden, other.match)
-                if both is Apart.UNSAYABLE:
+            for other in reversed(behind) if hidden is not NoMeeting.DISJOINT else ():
+                both = hidden if isinstance(hidden, NoMeeting) else meet(hidden, other.match)
+                if both is NoMeeting.UNSAYABLE:
                     return Unsayable((row.action, other.action))
                 if isinstance(both, RouteMatch):
                     carved.insert(0, ListedMatch(match=both, action=other.action))
@@ -97,7 +97,7 @@ def _closed(rows: Sequence[ListedMatch]) -> list[Placed] | TooMany | Unsayable:
             if position == its or first.rank >= second.rank:
                 continue
             both = meet(first, second)
-            if both is Apart.UNSAYABLE:
+            if both is NoMeeting.UNSAYABLE:
                 return Unsayable((rows[min(position, its)].action, rows[max(position, its)].action))
             if isinstance(both, RouteMatch):
                 left.append((both, before))
@@ -129,6 +129,6 @@ def _stands_in(wider: Placed, one: Placed, others: Sequence[Placed]) -> bool:
     return not any(
         other.action != one.action
         and wider.match.rank <= other.match.rank <= one.match.rank
-        and meet(other.match, one.match) is not Apart.DISJOINT
+        and meet(other.match, one.match) is not NoMeeting.DISJOINT
         for other in others
     )

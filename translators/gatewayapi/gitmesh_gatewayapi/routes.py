@@ -16,7 +16,7 @@ from msgspec import Struct
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import DestinationUnit, Route
-from gitmesh_gatewayapi.conditions import EVERYTHING, Apart, RouteMatch, Values, meet
+from gitmesh_gatewayapi.conditions import EVERYTHING, NoMeeting, RouteMatch, Values, meet
 from gitmesh_gatewayapi.matches import meant
 from gitmesh_gatewayapi.precedence import ListedMatch, Placed, TooMany, Unsayable, most_specific
 from gitmesh_gatewayapi.remarks import Dialect, Remark, Remarks
@@ -162,7 +162,7 @@ def _bound_together(ruled: Sequence[_Ruled]) -> list[list[_Ruled]]:
 
 def _tied(one: _Ruled, other: _Ruled) -> bool:
     return any(
-        mine.match.rank == theirs.match.rank and meet(mine.match, theirs.match) is not Apart.DISJOINT
+        mine.match.rank == theirs.match.rank and meet(mine.match, theirs.match) is not NoMeeting.DISJOINT
         for mine in one.placed
         for theirs in other.placed
     )

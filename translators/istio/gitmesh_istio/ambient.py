@@ -18,25 +18,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace as with_fields
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity
 from gitmesh.model.facts import Service
-from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, Caller, DestinationUnit, Exemption, Grant, Operation
-from gitmesh_istio.names import sorted_unique, waypoint_name
+from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.operations import asks_http, open_ports, targets_of
 from gitmesh_istio.scope import Notes
-from gitmesh_istio.security import Decision, Door, Rule, access_objects, allowing, at_pods, denying
+from gitmesh_istio.security import Decision, Door, Rule, access_objects, allowing, denying
 from gitmesh_istio.waypoints import Binding, binding, gateways_come_by
 
 MAX_TARGETS = 16
 """targetRefs of one object (CRD)."""
 _MOST_NAMED = 8
+_Behind: TypeAlias = Mapping[int, frozenset[int]]
+"""Port of a Service -> the ports of pods behind it."""
 
 
 def is_ambient(unit: DestinationUnit) -> bool:
@@ -75,7 +77,7 @@ def access_policies(
     decided = _decided_at_pods(unit, access, beside, notes)
     return (
         *_at_waypoints(unit, access, beside, decided.allow, version, notes),
-        *access_objects(decided.allow, decided.deny, at_pods(unit.service), version),
+        *access_objects(decided.allow, decided.deny, Door(service=unit.service), version, notes),
     )
 
 
@@ -166,21 +168,14 @@ def _at_waypoints(
     if not beside.allowed:
         allow = None
     return (
-        *access_objects(None, deny, _door(unit.service, beside.denied), version),
-        *access_objects(allow, None, _door(unit.service, beside.allowed), version),
+        *access_objects(None, deny, _door(unit.service, beside.denied), version, notes),
+        *access_objects(allow, None, _door(unit.service, beside.allowed), version, notes),
     )
 
 
 def _door(service: Service, targets: Sequence[Service]) -> Door:
-    """At the waypoints of these Services. Objects there are written before those at the pods, which then let
-    the waypoint through, and Denies first of all."""
-    names = sorted(target.name for target in targets)
-    return Door(
-        namespace=service.namespace,
-        target={"targetRefs": [{"group": "", "kind": "Service", "name": name} for name in names]},
-        names={"allow": waypoint_name(service.name, "allow"), "deny": waypoint_name(service.name, "deny")},
-        phases={"allow": Phase.DENY, "deny": Phase.TRUST},
-    )
+    """At the waypoints of these Services."""
+    return Door(service=service, targets=tuple(sorted(target.name for target in targets)))
 
 
 def _on_every_port(rule: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,39 +195,51 @@ def _in_service_ports(unit: DestinationUnit, access: Access, notes: Notes) -> tu
     """The same destination as a waypoint sees it: its pods' ports are those of the Service, and callers have
     no addresses there."""
     service = unit.service
+    behind = {port.number: frozenset(targets_of(port, unit)) for port in service.ports if port.seen}
+    guarded = {number for number, found in behind.items() if not found or found & set(access.guarded)}
+    closed = access.governed and guarded.issuperset(behind)
     seen = tuple(replace(port, target=port.number) for port in service.ports)
-    numbers = tuple(sorted({port.number for port in seen if port.seen}))
-    guarded = {
-        port.number
-        for port in service.ports
-        if not (found := targets_of(port, unit)) or set(found) & set(access.guarded)
-    }
-    closed = access.governed and guarded.issuperset(numbers)
     return replace(unit, service=replace(service, ports=seen)), replace(
         access,
-        allows=tuple(_told_at_waypoint(grant, notes, denies=False) for grant in access.allows),
-        denies=tuple(_told_at_waypoint(grant, notes, denies=True) for grant in access.denies),
-        targets=numbers,
+        allows=tuple(_told_at_waypoint(grant, behind, notes, denies=False) for grant in access.allows),
+        denies=tuple(_told_at_waypoint(grant, behind, notes, denies=True) for grant in access.denies),
+        targets=tuple(sorted(behind)),
         unresolved_targets=(),
         guarded=tuple(sorted(guarded)),
         # Nothing is left open that a rule of its own would have to leave so.
         default="Deny" if closed else access.default,
-        exempt=access.exempt and _exempt_at_waypoint(access.exempt, numbers, notes),
+        exempt=access.exempt and _exempt_at_waypoint(access.exempt, behind, notes),
         mixed=(),
+        apart=(),
     )
 
 
-def _exempt_at_waypoint(exempt: Exemption, numbers: Sequence[int], notes: Notes) -> Exemption | None:
+def _exempt_at_waypoint(exempt: Exemption, behind: _Behind, notes: Notes) -> Exemption | None:
     callers = tuple(_without_addresses(exempt.callers, exempt.origin, notes, denies=False))
     if exempt.callers and not callers:
         return None
-    return replace(exempt, targets=exempt.ports or tuple(numbers), callers=callers)
+    numbers = _leading_to(exempt.targets, behind, denies=False) if exempt.targets else set(behind)
+    return replace(exempt, targets=tuple(sorted({*exempt.ports, *numbers})), callers=callers)
 
 
-def _told_at_waypoint(grant: Grant, notes: Notes, *, denies: bool) -> Grant:
-    operations = tuple(with_fields(one, targets=one.ports, unresolved_ports=()) for one in grant.operations)
+def _told_at_waypoint(grant: Grant, behind: _Behind, notes: Notes, *, denies: bool) -> Grant:
+    operations = tuple(
+        with_fields(
+            one,
+            targets=tuple(sorted({*one.ports, *_leading_to(one.targets, behind, denies=denies)})),
+            unresolved_ports=(),
+        )
+        for one in grant.operations
+    )
     callers = tuple(_without_addresses(grant.callers, grant.origin, notes, denies=denies))
     return replace(grant, operations=operations, callers=callers)
+
+
+def _leading_to(targets: Iterable[int], behind: _Behind, *, denies: bool) -> set[int]:
+    """The ports of the Service that lead to some of these ports of pods, or, to be allowed, to no others:
+    access is decided by pods' ports, whichever of the Service leads there."""
+    wanted = set(targets)
+    return {number for number, found in behind.items() if found & wanted and (denies or found <= wanted)}
 
 
 def _without_addresses(
@@ -273,7 +280,7 @@ def _decided_at_pods(unit: DestinationUnit, access: Access, beside: _Beside, not
         deny = Decision([*(deny.rules if deny else ()), shut], deny.given if deny else [origin])
     if allow is not None and ports and beside.principals:
         through: Rule = ({"from": [{"source": {"principals": beside.principals}}], **to}, origin)
-        allow = Decision([*allow.rules, through], allow.given)
+        allow = replace(allow, rules=[*allow.rules, through])
     return _AtPods(allow, deny)
 
 

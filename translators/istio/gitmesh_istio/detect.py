@@ -16,8 +16,9 @@ from gitmesh.model.facts import Mesh, PortRange
 from gitmesh.model.objects import Body
 from gitmesh.ports import ControlObjects, Membership, PodFact
 from gitmesh_istio.ignored import ignored_namespaces, ignores, is_scoped
-from gitmesh_istio.kinds import EXPORTS
+from gitmesh_istio.kinds import DEFAULT_REVISION, EXPORTS, REVISION
 from gitmesh_istio.names import DEFAULT_DOMAIN
+from gitmesh_istio.probes import INJECTOR, PROXY, plain_probes, probe_settings
 from gitmesh_istio.reading import settings_of
 from gitmesh_istio.verdict import analysis, validation
 from gitmesh_istio.waypoints import waypoint_settings
@@ -26,8 +27,6 @@ TRANSLATOR = "istio"
 HOMES = ("istio-system",)
 """Where istiod lives unless it was told otherwise."""
 NAMING = frozenset({"clusterDomain"})
-DEFAULT_REVISION = "default"
-PROXY = "istio-proxy"
 _REDIRECTORS = ("istio-init", "istio-validation")
 """The init container that redirects to the proxy, or that checks what Istio's CNI plugin has redirected."""
 _GATEWAYS = frozenset({"ingressgateway", "egressgateway", "eastwestgateway"})
@@ -36,7 +35,6 @@ _OTHER_CONFIGMAPS = re.compile(
 )
 _TAG = re.compile(r"(\d+\.\d+(?:\.\d+)?(?:-(?!distroless|debug)[0-9A-Za-z.-]+?)?)(?:-distroless|-debug)?\Z")
 _LAST_PORT, _DIGITS = 65535, 5
-_REVISION = "istio.io/rev"
 _ROLES = frozenset({"waypoint", "ztunnel"})
 """Arguments by which a proxy is ambient's own, and no pod's."""
 _MODE, _REDIRECTED = "istio.io/dataplane-mode", "ambient.istio.io/redirection"
@@ -49,7 +47,11 @@ def mesh_name(revision: str) -> str:
 
 
 def configmaps(namespace: str, name: str) -> bool:  # noqa: ARG001 - the port gives both; MeshConfig may live in any namespace
-    """Whether this may be a revision's MeshConfig: `istio` or `istio-<revision>`."""
+    """Whether this may be a revision's MeshConfig, `istio` or `istio-<revision>`, or its injector's settings.
+    Those a cluster is not asked for: what the injector has done stands on the pods.
+    """
+    if name == INJECTOR or name.startswith(f"{INJECTOR}-"):
+        return True
     return name == "istio" or (name.startswith("istio-") and not _OTHER_CONFIGMAPS.match(name))
 
 
@@ -108,6 +110,7 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
         str(e.get("name")): str(e.get("value")) for e in container.get("env") or () if isinstance(e, Mapping)
     }
     settings = {**_settings(config, container), **analysis(environment), **validation(objects.validators)}
+    settings |= probe_settings(objects.configmaps, namespace, name)
     if is_scoped(version, environment):
         settings |= ignored_namespaces(config.get("discoverySelectors"), objects.namespaces)
     ambient = ztunnel or environment.get("PILOT_ENABLE_AMBIENT") == "true"
@@ -136,7 +139,7 @@ def _assumed(config: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[s
 
 
 def _revision(deployment: Body) -> str:
-    return str(_mapping(_meta(deployment).get("labels")).get("istio.io/rev", DEFAULT_REVISION))
+    return str(_mapping(_meta(deployment).get("labels")).get(REVISION, DEFAULT_REVISION))
 
 
 def _settings(config: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, str]:
@@ -186,7 +189,7 @@ def _version(image: str, labels: Mapping[str, str]) -> str:
 def injects(injectors: Sequence[Body], mesh: Mesh) -> bool:
     """Whether the injector of the mesh's revision, or a tag that points to it, is registered."""
     return any(
-        _mapping(_meta(one).get("labels")).get(_REVISION) == (mesh.revision or DEFAULT_REVISION)
+        _mapping(_meta(one).get("labels")).get(REVISION) == (mesh.revision or DEFAULT_REVISION)
         for one in injectors
     ) or any(
         str(_meta(one).get("name", "")) == f"istio-sidecar-injector{mesh.name.removeprefix('istio')}"
@@ -211,7 +214,13 @@ def member(pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[M
     gateway = _is_gateway(pod)
     if mesh is None or (ignores(mesh, pod.namespace) and not gateway):
         return None
-    return Membership(mesh=mesh.name, gateway=gateway, native_sidecar=native, unguarded=_unguarded(pod))
+    return Membership(
+        mesh=mesh.name,
+        gateway=gateway,
+        native_sidecar=native,
+        unguarded=_unguarded(pod),
+        probes=plain_probes(pod, mesh),
+    )
 
 
 def _ambient_member(
@@ -287,8 +296,8 @@ def _revisions(pod: PodFact, namespace_labels: Mapping[str, str]) -> Iterable[st
     except ValueError:
         status = {}
     yield str(_mapping(status).get("revision") or "")
-    yield pod.labels.get("istio.io/rev", "")
-    yield namespace_labels.get("istio.io/rev", "")
+    yield pod.labels.get(REVISION, "")
+    yield namespace_labels.get(REVISION, "")
     yield DEFAULT_REVISION if namespace_labels.get("istio-injection") == "enabled" else ""
 
 

@@ -9,6 +9,8 @@ rules make up for it:
   so that other ports
    keep their default. If some guarded port is not known, the rule is left out: the pod is closed there
    (Narrowed). Where the default is Deny there is no such rule.
+   On pods that can be told apart and have fewer guarded ports, another object, for these pods alone, admits
+   what is guarded on the others only.
 3. What the default of Deny exempts is admitted on ports that no Allow guards.
 4. A governed destination of which no grant can be said still gets its object: absence would be open. Without
   rules it denies all;
@@ -21,60 +23,104 @@ all the same: the mode is another object, which may come later, go earlier, or b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Mesh, Service
+from gitmesh.model.facts import ClusterFacts, Mesh, Service
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, DestinationUnit, Exemption, Grant, Operation
+from gitmesh.model.units import Access, Apart, DestinationUnit, Exemption, Grant, Operation
 from gitmesh_istio import callers, operations
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY
-from gitmesh_istio.names import access_name
+from gitmesh_istio.names import Labels, access_name, waypoint_name
 from gitmesh_istio.scope import Notes, Part, fragment
 
 MAX_RULES = 512
 """Rules of one object, and sources of one rule, that the CRD takes."""
 
 Rule: TypeAlias = tuple[dict[str, Any], Origin]
+
+
 Role: TypeAlias = Literal["allow", "deny"]
 
 
 class Decision(Struct, frozen=True):
-    """What an object says, and where that was asked for."""
+    """What an object says, and where that was asked for. `rest` are the rules of an ALLOW that leave other
+    ports as they are; on the pods that are `apart` they leave more ports so."""
 
     rules: Sequence[Rule]
     given: Sequence[Origin]
+    rest: Sequence[Rule] = ()
+    apart: tuple[Apart, ...] = ()
 
 
 class Door(Struct, frozen=True, kw_only=True):
-    """Where access is decided: what the objects name there, and for each role their name and phase."""
+    """Where access is decided: at the pods that a Service selects, or, with names of Services as `targets`,
+    at their waypoints."""
 
-    namespace: str
-    target: Mapping[str, Any]
-    names: Mapping[Role, str]
-    phases: Mapping[Role, Phase]
+    service: Service
+    targets: tuple[str, ...] = ()
 
+    def phase(self, role: Role) -> Phase:
+        """When an object there is written: at waypoints before those at the pods, which then let the waypoint
+        through, and Denies first of all."""
+        if self.targets:
+            return Phase.DENY if role == "allow" else Phase.TRUST
+        return Phase.ALLOW if role == "allow" else Phase.DENY
 
-def at_pods(service: Service) -> Door:
-    """At the pods of a Service: their sidecars, or the ztunnels of their nodes."""
-    return Door(
-        namespace=service.namespace,
-        target={"selector": {"matchLabels": dict(sorted(service.selector.items()))}},
-        names={"allow": access_name(service.name, "allow"), "deny": access_name(service.name, "deny")},
-        phases={"allow": Phase.ALLOW, "deny": Phase.DENY},
-    )
+    def about(self, pods: Labels) -> dict[str, Any]:
+        """What an object names there, `pods` by labels of their own."""
+        if self.targets:
+            return {"targetRefs": [{"group": "", "kind": "Service", "name": name} for name in self.targets]}
+        return {"selector": {"matchLabels": dict(sorted({**self.service.selector, **dict(pods)}.items()))}}
+
+    def name(self, role: Role, pods: Labels) -> str:
+        """The name of an object there."""
+        if self.targets:
+            return waypoint_name(self.service.name, role)
+        more = tuple(sorted(dict(pods).items() - self.service.selector.items()))
+        return access_name(self.service.name, role, more)
 
 
 def access_objects(
-    allow: Decision | None, deny: Decision | None, door: Door, version: str
+    allow: Decision | None, deny: Decision | None, door: Door, version: str, notes: Notes
 ) -> tuple[Fragment, ...]:
-    """The objects of a door, each where something is decided."""
-    decided: tuple[tuple[Role, Decision | None], ...] = (("allow", allow), ("deny", deny))
-    return tuple(_object(role, decision, door, version) for role, decision in decided if decision is not None)
+    """The objects of a door, each where something is decided: an ALLOW for all pods, and one for each kind of
+    pods that are told apart.
+    """
+    made: list[Fragment] = []
+    if allow is not None:
+        wanted: dict[Labels, list[Rule]] = {(): [*allow.rules, *allow.rest]}
+        wanted |= {part.labels: [*allow.rules, *_but(part.guarded, allow.rest)] for part in allow.apart}
+        made += (
+            _object("allow", _at_most(rules, notes), allow.given, door, version, pods)
+            for pods, rules in wanted.items()
+        )
+    if deny is not None:
+        made.append(_object("deny", _all_or(deny.rules, notes), deny.given, door, version))
+    return tuple(made)
+
+
+def _at_most(rules: Sequence[Rule], notes: Notes) -> Sequence[Rule]:
+    """As many rules of an ALLOW as an object takes."""
+    if len(rules) <= MAX_RULES:
+        return rules
+    left_out = len(rules) - MAX_RULES
+    text = f"an AuthorizationPolicy takes {MAX_RULES} rules: the last {left_out} are left out"
+    notes.add("GM304", text, rules[-1][1])
+    return _in_order(rules)[:MAX_RULES]
+
+
+def _all_or(rules: Sequence[Rule], notes: Notes) -> Sequence[Rule]:
+    """The rules of a DENY, or one for everything where an object does not take them."""
+    if len(rules) <= MAX_RULES:
+        return rules
+    text = f"an AuthorizationPolicy takes {MAX_RULES} rules: everything is denied instead"
+    notes.add("GM304", text, rules[-1][1])
+    return [({}, rules[0][1])]
 
 
 def _meshes(unit: DestinationUnit, notes: Notes) -> tuple[Mesh, ...]:
@@ -83,23 +129,25 @@ def _meshes(unit: DestinationUnit, notes: Notes) -> tuple[Mesh, ...]:
     return own or notes.scope.meshes
 
 
+def access_names(place: tuple[str, str], facts: ClusterFacts) -> tuple[str, ...]:
+    """The names of all access objects that the destination (namespace, name) may own."""
+    service, name = facts.service_index.get(place), place[1]
+    pods = [facts.telling(workload) for workload in facts.behind(service)] if service else []
+    more = [tuple(sorted(labels.items() - service.selector.items())) for labels in pods] if service else []
+    parts = (access_name(name, "allow", labels) for labels in more)
+    return tuple(dict.fromkeys((access_name(name, "allow"), access_name(name, "deny"), *parts)))
+
+
 def allowing(unit: DestinationUnit, access: Access, notes: Notes) -> Decision | None:
-    """What the ALLOW object says; None where there is none."""
+    """What the ALLOW objects say; None where there are none."""
     rules = [rule for grant in access.allows for rule in _grant_rules(grant, unit, access, notes)]
     if access.exempt is not None and access.default == "Deny":
         rules += _exempt_rules(access.exempt, unit, access, notes)
-    if access.governed and access.default != "Deny":
-        rules += _rest_rules(access, notes)
+    rest = _rest_rules(access, notes) if access.governed and access.default != "Deny" else []
     if not access.governed and not rules:
         return None
-    if len(rules) > MAX_RULES:
-        notes.add(
-            "GM304",
-            f"an AuthorizationPolicy takes {MAX_RULES} rules: the last {len(rules) - MAX_RULES} are left out",
-            rules[-1][1],
-        )
-        rules = _in_order(rules)[:MAX_RULES]
-    return Decision(rules, [grant.origin for grant in access.allows] or [origin for _, origin in rules])
+    given = [grant.origin for grant in access.allows] or [origin for _, origin in rules]
+    return Decision(rules, given, rest, access.apart)
 
 
 def denying(unit: DestinationUnit, access: Access, notes: Notes) -> Decision | None:
@@ -114,13 +162,6 @@ def denying(unit: DestinationUnit, access: Access, notes: Notes) -> Decision | N
         rules += [(_rule(sources, one), grant.origin) for one in asked if sources]
     if not rules:
         return None
-    if len(rules) > MAX_RULES:
-        notes.add(
-            "GM304",
-            f"an AuthorizationPolicy takes {MAX_RULES} rules: everything is denied instead",
-            rules[-1][1],
-        )
-        rules = [({}, rules[0][1])]
     return Decision(rules, [grant.origin for grant in access.denies])
 
 
@@ -170,8 +211,14 @@ def _rest_rules(access: Access, notes: Notes) -> list[Rule]:
             origin,
         )
         return []
-    guarded = [str(port) for port in sorted(set(access.guarded))]
-    return [({"to": [{"operation": {"notPorts": guarded}}]} if guarded else {}, origin)]
+    return _but(access.guarded, [({}, origin)])
+
+
+def _but(guarded: Sequence[int], rules: Sequence[Rule]) -> list[Rule]:
+    """In place of each of the rules one that admits everything on all ports but the guarded ones."""
+    ports = [str(port) for port in sorted(set(guarded))]
+    rule: dict[str, Any] = {"to": [{"operation": {"notPorts": ports}}]} if ports else {}
+    return [(rule, origin) for _, origin in rules]
 
 
 def _rule(sources: Sequence[callers.Source], asked: operations.Asked) -> dict[str, Any]:
@@ -195,14 +242,23 @@ def _in_order(rules: Sequence[Rule]) -> list[Rule]:
     return [unique[key] for key in sorted(unique)]
 
 
-def _object(role: Role, decision: Decision, door: Door, version: str) -> Fragment:
-    """An ALLOW without rules admits nothing (authorization_policy.proto)."""
-    ordered, given = _in_order(decision.rules), decision.given
-    spec: dict[str, Any] = {**door.target, "action": role.upper()}
+def _object(
+    role: Role,
+    rules: Sequence[Rule],
+    given: Sequence[Origin],
+    door: Door,
+    version: str,
+    pods: Labels = (),
+) -> Fragment:
+    """The object for all pods, or for those with these labels. An ALLOW without rules admits nothing
+    (authorization_policy.proto).
+    """
+    ordered = _in_order(rules)
+    spec: dict[str, Any] = {**door.about(pods), "action": role.upper()}
     if ordered:
         spec["rules"] = [rule for rule, _ in ordered]
     origins = {f"rules[{number}]": origin for number, (_, origin) in enumerate(ordered)}
     if given:
         origins[""] = min(given)
-    place, policies = (door.namespace, door.names[role]), [origin.policy for origin in given]
-    return fragment(AUTHORIZATION_POLICY, place, version, door.phases[role], Part(spec, origins), policies)
+    place, policies = (door.service.namespace, door.name(role, pods)), [origin.policy for origin in given]
+    return fragment(AUTHORIZATION_POLICY, place, version, door.phase(role), Part(spec, origins), policies)
