@@ -32,6 +32,8 @@ from gitmesh.planning.remembering import known_elsewhere, known_meshes, remember
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
 from gitmesh.planning.withheld import left, withheld
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
+from gitmesh.reasoning.detours import detours
+from gitmesh.reasoning.probes import cut_off
 from gitmesh.resolution.pod_labels import rolling_labels
 from gitmesh.resolution.resolve import resolve
 
@@ -304,7 +306,7 @@ class _Run:
     ) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
         resolution = resolve(revisions.policies, facts, self.options.clusters, self.memo.resolved)
         builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
-        all_said = (*resolution.diagnostics, *said)
+        all_said = (*resolution.diagnostics, *said, *_seen_together(builds, facts))
         if all(known is not None and known.complete for known in facts.values()):
             all_said = (*all_said, *dropped(revisions.policies, builds, [*self.said, *all_said]))
         return builds, (*all_said, *withheld(revisions.policies, builds, [*self.said, *all_said]))
@@ -355,11 +357,9 @@ class _Run:
         )
 
         def work(cluster: Cluster) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
-            known = facts[cluster.name]
-            assert known is not None  # a build exists only where facts do
             return converge(
                 cluster,
-                known,
+                _known(facts[cluster.name]),
                 builds[cluster.name],
                 self.stored[cluster.name],
                 cycle,
@@ -367,6 +367,21 @@ class _Run:
             )
 
         return work
+
+
+def _seen_together(
+    builds: Mapping[str, Build], facts: Mapping[str, ClusterFacts | None]
+) -> Iterator[Diagnostic]:
+    """What only all units of a cluster together show."""
+    for name, built in builds.items():
+        yield from detours(_known(facts[name]), built)
+        yield from cut_off(_known(facts[name]), built)
+
+
+def _known(facts: ClusterFacts | None) -> ClusterFacts:
+    """Those of a cluster with a build, which exists only where facts do."""
+    assert facts is not None
+    return facts
 
 
 def _caveats(facts: ClusterFacts) -> Iterator[Diagnostic]:

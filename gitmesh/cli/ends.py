@@ -112,6 +112,7 @@ def _running(workloads: list[Workload], facts: ClusterFacts, ip: str) -> Client:
         trust_domain=own.trust_domain if own else None,
         labels=dict(sorted(common)),
         mesh=own.name if own else "",
+        router=own is not None and all(one.router for one in workloads if one.mesh),
         ip=ip,
     )
 

@@ -100,6 +100,7 @@ def _workload(key: WorkloadKey, one: TemplatePods, selectors: Selectors) -> Work
         localities=tuple(sorted(one.localities)),
         pods=one.pods,
         unguarded=member.unguarded if member else (),
+        probes=member.probes if member else (),
     )
 
 

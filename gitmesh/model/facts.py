@@ -87,6 +87,14 @@ Shape: TypeAlias = tuple[WorkloadKey, tuple[object, ...]]
 """A workload, and all that its pods of one shape agree in."""
 
 
+class Probe(Struct, frozen=True, kw_only=True, order=True):
+    """A probe by which a kubelet asks a container port by HTTP, without query, or by gRPC."""
+
+    port: int
+    path: str = ""
+    grpc: bool = False
+
+
 class Workload(Struct, frozen=True, kw_only=True):
     """The pods of one shape of one controller (or one bare pod): Deployment, StatefulSet, DaemonSet,
     ReplicaSet, Job or Pod. They agree in everything that is said here; a controller whose pods do not has
@@ -96,7 +104,8 @@ class Workload(Struct, frozen=True, kw_only=True):
     maps container port names to numbers; `mesh` names the mesh whose proxy the pods carry ("" = none).
     `router` marks a proxy that is set up as a gateway's, by what the pods say of themselves, `gateway` one
     that is a gateway by more than that: it is in a control plane's namespace, or a programmed Gateway owns
-    it. `unguarded` are the container ports whose requests the proxy does not see.
+    it. `unguarded` are the container ports whose requests the proxy does not see. `probes` are those of the
+    kubelet that come to the proxy as any other client's requests do.
     """
 
     kind: str
@@ -113,6 +122,7 @@ class Workload(Struct, frozen=True, kw_only=True):
     localities: tuple[str, ...] = ()
     pods: int = 0
     unguarded: tuple[PortRange, ...] = ()
+    probes: tuple[Probe, ...] = ()
 
     @property
     def key(self) -> WorkloadKey:
@@ -132,7 +142,15 @@ class Workload(Struct, frozen=True, kw_only=True):
             self.router,
             self.native_sidecar,
             self.unguarded,
+            self.probes,
         )
+
+    @property
+    def routed(self) -> bool:
+        """Whether policies decide how its own requests go: it has a proxy, and not one that is a gateway's,
+        which has routes of its own.
+        """
+        return bool(self.mesh) and not self.router
 
     def numbers(self, port: str) -> frozenset[int]:
         """The number of a container port's name; none where the pods have no such port."""

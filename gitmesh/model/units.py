@@ -266,6 +266,18 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
         return UnitKey(kind="Destination", namespace=self.service.namespace, name=self.service.name)
 
 
+class RootReader(Struct, frozen=True, kw_only=True, order=True):
+    """Another mesh that reads the root namespace of one, and so what is mesh-wide there. `alike`: the same
+    VirtualMesh decides for both, so that one object is for both; `mtls` and `denied` say whether its
+    VirtualMesh, whichever that is, wants a mode of mTLS and a default of Deny for it.
+    """
+
+    mesh: str
+    alike: bool = False
+    mtls: bool = False
+    denied: bool = False
+
+
 class MeshUnit(Struct, frozen=True, kw_only=True):
     """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads,
     `doubtful` those that are set up as gateways and that neither a policy nor the cluster says to be some.
@@ -273,7 +285,8 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
     `guarded` maps a workload's key to its ports that some enforced Allow governs, where there are any;
     `neighbours` are the other workloads with a proxy in the gateways' namespaces. An object for a gateway
     must not open either. Where some are doubtful, `vouched` are (namespace, ServiceAccount) of the gateways
-    that the clusters of the VirtualMesh vouch for, in all of them.
+    that the clusters of the VirtualMesh vouch for, in all of them. `readers` are the other meshes of its
+    translator that share its root namespace.
     """
 
     cluster: str
@@ -285,7 +298,7 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
     vouched: tuple[tuple[str, str], ...] = ()
     access_default: Decided | None = None
     mtls: Decided | None = None
-    alone: bool = True
+    readers: tuple[RootReader, ...] = ()
     policies: tuple[str, ...] = ()
     digest: str = ""
 

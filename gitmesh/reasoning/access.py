@@ -20,7 +20,7 @@ from gitmesh.reasoning.operations import holds
 from gitmesh.reasoning.questions import Client, Known, Pair, Question
 from gitmesh.reasoning.routing import tls_of
 
-__all__ = ["Admission", "Answer", "Basis", "Refused", "Ruling", "can"]
+__all__ = ["Admission", "Answer", "Basis", "Led", "Refused", "Ruling", "can"]
 
 
 class Answer(StrEnum):
@@ -73,13 +73,27 @@ class Ruling(Struct, frozen=True, kw_only=True):
 
 class Admission(Struct, frozen=True, kw_only=True):
     """The answer for a request; `pods` gives the ruling of each workload's pods at their container port,
-    shape by shape.
+    shape by shape. `led` is the answer of each place to which a policy leads a share of such requests, where
+    that is elsewhere.
     """
 
     answer: Answer
     pods: tuple[tuple[Workload, int, Ruling], ...] = ()
     ruling: Ruling | None = None
     """Where there are no pods to ask about."""
+    led: tuple[Led, ...] = ()
+
+
+class Led(Struct, frozen=True, kw_only=True):
+    """A port of a Service, or those of its pods with the labels of a subset, to which `origin` leads
+    requests; None: as called.
+    """
+
+    service: tuple[str, str]
+    port: int
+    subset: tuple[tuple[str, str], ...] = ()
+    origin: Origin | None = None
+    admission: Admission
 
 
 def can(question: Question, known: Known) -> Admission:

@@ -79,6 +79,7 @@ def _client(workload: Workload, facts: ClusterFacts) -> Client:
         trust_domain=mesh.trust_domain if mesh else None,
         labels=workload.labels,
         mesh=mesh.name if mesh else "",
+        router=mesh is not None and workload.router,
     )
 
 

@@ -18,7 +18,7 @@ ServiceKey = tuple[str, str]
 
 class Client(Struct, frozen=True, kw_only=True):
     """Who calls. `trust_domain` None: it shows no identity; `mesh` "": it has no proxy, so nothing is routed
-    for it.
+    for it; `router`: its proxy is a gateway's, which has routes of its own.
 
     `ip` "" means that the address is not known: what depends on it is then not decided.
     """
@@ -28,6 +28,7 @@ class Client(Struct, frozen=True, kw_only=True):
     trust_domain: str | None = None
     labels: Mapping[str, str] = {}
     mesh: str = ""
+    router: bool = False
     ip: str = ""
 
 

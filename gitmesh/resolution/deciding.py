@@ -233,7 +233,13 @@ class _Cluster:
         strict: Mapping[str, Origin],
     ) -> Done:
         policies = [
-            Acting(policy=marked.policy, form=form, slots=marked.slots, parts=marked.parts)
+            Acting(
+                policy=marked.policy,
+                form=form,
+                slots=marked.slots,
+                parts=marked.parts,
+                idle=self.scene.selections[marked.policy.id].idle.get(self.name, frozenset()),
+            )
             for marked, form in acting
         ]
         traffic = self._traffic(service, policies, strict)

@@ -49,12 +49,15 @@ MOST_CONFLICTS = 100
 
 
 class Acting(Struct, frozen=True, kw_only=True):
-    """A TrafficPolicy that selects the destination, the form by which it does, and its values by slot."""
+    """A TrafficPolicy that selects the destination, the form by which it does, and its values by slot; `idle`
+    are the items of its `sources` that act on nobody here.
+    """
 
     policy: Policy
     form: int
     slots: Mapping[Slot, Any]
     parts: Parts = NO_PARTS
+    idle: frozenset[int] = frozenset()
 
 
 class Need(Struct, frozen=True, kw_only=True):
@@ -147,7 +150,13 @@ class _Destination:
         missing: set[int | str] = set()
         port = partial(self._port, missing=missing)
         for number, rule in rules_of(
-            acting.policy, acting.slots, acting.form, self.cluster, port, parts=acting.parts
+            acting.policy,
+            acting.slots,
+            acting.form,
+            self.cluster,
+            port,
+            parts=acting.parts,
+            idle=acting.idle,
         ):
             path = () if number is None else ("matches", number)
             if isinstance(rule, Rule):

@@ -129,6 +129,23 @@ class Index:
         return self._selecting.get(workload.shape, ())
 
     @cached_property
+    def carrying(self) -> Mapping[tuple[str, str], list[Workload]]:
+        """Label -> the workloads of any namespace that carry it."""
+        index: dict[tuple[str, str], list[Workload]] = {}
+        for workload in self.facts.workloads:
+            for pair in workload.labels.items():
+                index.setdefault(pair, []).append(workload)
+        return index
+
+    @cached_property
+    def running_as(self) -> Mapping[str, list[Workload]]:
+        """Name of a ServiceAccount -> the workloads of any namespace that run as one of that name."""
+        index: dict[str, list[Workload]] = {}
+        for workload in self.facts.workloads:
+            index.setdefault(workload.service_account, []).append(workload)
+        return index
+
+    @cached_property
     def _selecting(self) -> Mapping[Shape, list[Service]]:
         index: dict[Shape, list[Service]] = {}
         for service in sorted(self.facts.services, key=lambda one: one.key):

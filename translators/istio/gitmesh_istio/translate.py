@@ -104,7 +104,7 @@ def _of_mesh(unit: MeshUnit, scope: Scope) -> Translation:
     stays: dict[ObjectKey, Diagnostic] = {}
     if default is not None and default.value == "Deny":
         version = _version(AUTHORIZATION_POLICY, default.origin, notes)
-        denying = meshwide.default_deny(unit, default.origin, version, doors)
+        denying = meshwide.default_deny(unit, default.origin, version, notes, doors)
         made += denying.fragments
         stays = {_key(AUTHORIZATION_POLICY, place): said for place, said in denying.stays.items()}
     for one in made:
