@@ -196,7 +196,7 @@ class Exemption(Struct, frozen=True, kw_only=True):
     origin: Origin
 
 
-class Apart(Struct, frozen=True, kw_only=True):
+class PodsApart(Struct, frozen=True, kw_only=True):
     """Some pods of a destination, by `labels` that they all have, on which fewer ports are `guarded` than on
     all of its pods together: an Allow of another Service guards the others, and selects none of these."""
 
@@ -224,7 +224,7 @@ class Access(Struct, frozen=True, kw_only=True):
     default: Literal["Deny", "Allow", "MeshDefault"] = "MeshDefault"
     exempt: Exemption | None = None
     mixed: tuple[int, ...] = ()
-    apart: tuple[Apart, ...] = ()
+    apart: tuple[PodsApart, ...] = ()
 
     def closes(self, labels: Mapping[str, str], port: int) -> bool:
         """Whether pods of the destination with these labels are closed at a port that no Allow governs

@@ -139,7 +139,8 @@ def _whole(answer: Answer, basis: Basis, text: str) -> Admission:
 _NAMELESS = frozenset({"Disable", "Simple"})
 """Modes of `tls` with which a client shows no identity."""
 
-_CLOSED = "its number is guarded on other pods of a Service, from which no label tells these pods apart"
+_CLOSED = "no policy selects it, but an Allow for other ports of these pods closes it as well"
+
 _Said = tuple[frozenset[int], Access]
 """The Service ports by which a destination reaches the pair, and its access decision."""
 
@@ -268,7 +269,9 @@ class _Asked:
         )
 
     def _asked(self, grant: Grant, ports: frozenset[int], deny: bool) -> Iterator[tuple[bool | None, Origin]]:
-        """For each rule of the grant whether it means the request, None where that hangs on the address."""
+        """For each rule of the grant whether it means the request, None where that hangs on the address; a
+        destination without the pods' port means none.
+        """
         meant = self._means(grant.callers, deny) if ports else False
         if meant is not False:
             asked = grant.operations or (Operation(),)
@@ -297,11 +300,11 @@ class _Asked:
                 text=text,
                 deciding=(decided.origin,) if decided else (),
             )
-        if self.mesh and self.pair.workload in self.mesh.gateways:
+        if self.pair.gateway:
             return Ruling(
                 answer=Answer.ALLOWED, basis=Basis.GATEWAY, text="a default of Deny never covers a gateway"
             )
-        if self.mesh and self.pair.workload in self.mesh.doubtful:
+        if self.pair.gateway is None:
             text = (
                 "it calls itself a gateway, and nothing says that it is one: closed, unless it was open"
                 " before"

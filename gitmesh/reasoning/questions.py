@@ -69,20 +69,23 @@ class Pair(Struct, frozen=True):
     """A container port of pods of one shape, and the Services that reach it, each with the Service ports by
     which it does. `closing` are other Services with these pods whose Allows close the port here because it is
     guarded on others, with the Service ports that have its number there: what they admit, they admit here.
+    `gateway` says whether a default of Deny spares the pods, None where that is in doubt.
     """
 
     workload: Workload
     number: int
     reached: Reached
-    closing: Reached = ()
+    closing: Reached
+    gateway: bool | None
 
     @property
     def ground(self) -> object:
         """All that a decision about these pods can hang on: equal for shapes that are decided alike."""
-        one = self.workload
-        services = tuple((service.key, ports) for service, ports in (*self.reached, *self.closing))
-        proxy = (one.mesh, one.router, one.gateway, one.service_account, one.guards(self.number))
-        return one.key, self.number, proxy, len(self.reached), services
+        proxy = (self.workload.mesh, self.gateway, self.workload.guards(self.number))
+        reached, closing = (
+            tuple((service.key, ports) for service, ports in found) for found in (self.reached, self.closing)
+        )
+        return self.workload.key, self.number, proxy, reached, closing
 
 
 class Known:
@@ -104,6 +107,10 @@ class Known:
             unit.service.key: self._decided(unit) for unit in found if isinstance(unit, DestinationUnit)
         }
         self.meshes = {unit.mesh.name: unit for unit in found if isinstance(unit, MeshUnit)}
+        self._gateways: dict[Shape, bool | None] = {
+            **{one.shape: None for unit in self.meshes.values() for one in unit.doubtful},
+            **{one.shape: True for unit in self.meshes.values() for one in unit.gateways},
+        }
         self._pairs: dict[tuple[Shape, int], Pair] = {}
         self._behind: dict[tuple[ServiceKey, int], tuple[Pair, ...]] = {}
 
@@ -149,7 +156,8 @@ class Known:
             reached = tuple((one, ports) for one, ports in services if ports)
             beside = (one for one, ports in services if not ports)
             closing = tuple(self._closing(beside, workload, number))
-            self._pairs[place] = Pair(workload, number, reached, closing)
+            gateway = self._gateways.get(workload.shape, False)
+            self._pairs[place] = Pair(workload, number, reached, closing, gateway)
         return self._pairs[place]
 
     def _closing(

@@ -144,7 +144,7 @@ def _mesh(pair: Pair, mesh: MeshUnit | None, known: Known) -> tuple[str, str, bo
         return ("", "", False, False, held) if held else None
     mode = mesh.mtls.value.mode if mesh.mtls else ""
     default = str(mesh.access_default.value) if mesh.access_default else ""
-    return mode, default, pair.workload in mesh.gateways, pair.workload in mesh.doubtful, held
+    return mode, default, pair.gateway is True, pair.gateway is None, held
 
 
 def _tls(key: ServiceKey, port: int, known: Known) -> TlsChain:

@@ -16,9 +16,9 @@ from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
 from gitmesh.model.facts import Service, ServicePort, by_controller
 from gitmesh.model.policies import Policy, YamlPath
-from gitmesh.model.units import Access, Apart, Exemption, Grant, NamedCondition, Operation, TextCondition
+from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, PodsApart, TextCondition
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.resolution.guards import Guards
+from gitmesh.resolution.guards import GuardedPorts
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, all_targets, all_targets_of, port_of, targets
 from gitmesh.resolution.situation import Situation, about, narrowed, no_selector, outside, shared
@@ -59,7 +59,7 @@ class _Decision:
         )
         self._doubt(unresolved)
         self._unsure()
-        guards = Guards(at_hand, self.index, governed=bool(allows))
+        guards = GuardedPorts(at_hand, self.index, governed=bool(allows))
         guarded = guards.numbers(at_hand.service.selector)
         default = _default(at_hand.owners)
         access = Access(
@@ -102,7 +102,7 @@ class _Decision:
             )
             self._hold(about("GM216", text, policy, self.situation, "destinations"))
 
-    def _apart(self, guards: Guards) -> tuple[Apart, ...]:
+    def _apart(self, guards: GuardedPorts) -> tuple[PodsApart, ...]:
         """The pods that are told apart; what is closed on others that are not is told."""
         parts, closed = guards.apart()
         shown = {
@@ -196,7 +196,7 @@ class _Decision:
         self.found.append(diagnostic)
         self.held = True
 
-    def _mixed(self, own: Collection[int], default: Default, guards: Guards) -> Iterator[int]:
+    def _mixed(self, own: Collection[int], default: Default, guards: GuardedPorts) -> Iterator[int]:
         """Target ports that some pods have not behind this Service, and that are not open there. On pods of
         one controller, as in the middle of a rollout, another's number is no port at all unless they say so.
         """
