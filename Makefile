@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test e2e lab lab-up lab-down lab-forge-up lab-forge-down lint types contracts check bench lock docs build image clean
+.PHONY: help demo test faults faults-long e2e lab lab-up lab-down lab-forge-up lab-forge-down lint types contracts check bench lock docs build image clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -20,8 +20,14 @@ $(STAMP): pyproject.toml requirements/dev.txt
 demo: $(STAMP) ## See GitMesh do its main job: no cluster, no network
 	@$(BIN)/gitmesh demo
 
-test: $(STAMP) ## Everything but end-to-end tests; real API servers where `make lab` has built them
-	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not e2e"
+test: $(STAMP) ## Everything but end-to-end tests and faults; real API servers where `make lab` has built them
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not e2e and not faults"
+
+faults: $(STAMP) ## Agents that are killed, lied to and cut off, judged from outside (8 minutes); needs `make lab`
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m faults tests/faults
+
+faults-long: $(STAMP) ## The long form, for hours; it goes on where it was ended
+	@$(BIN)/python -m tests.faults
 
 e2e: $(STAMP) ## End-to-end tests, the long ones, on a real Istio; needs `make lab`, root, iproute2 and iptables
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m e2e --ignore=tests/e2e
