@@ -12,9 +12,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from tests.faults.calls import Asked, Fault, Script
 from tests.faults.judge import STATUS, LawBrokenError
 from tests.faults.past import Past, View, lists, never, whole
-from tests.faults.proxy import Asked, Fault, Script
 from tests.faults.scene import PATIENCE, TIMEOUT, Scene
 from tests.faults.steps import STEPS, Killer, Step
 

@@ -8,8 +8,8 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable
 
+from tests.faults.calls import Asked, Replied
 from tests.faults.judge import KINDS
-from tests.faults.proxy import Asked, Replied
 
 View = Callable[[str], int]
 """The moment from which a path is answered."""

@@ -21,8 +21,9 @@ from gitmesh.adapters.kube.client import Client
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.model.facts import ClusterFacts
+from tests.faults.calls import Server
 from tests.faults.judge import KINDS, USER, Judge, LawBrokenError
-from tests.faults.proxy import FaultProxy, Server
+from tests.faults.proxy import FaultProxy
 from tests.faults.revisions import Key, Revision, World, draw
 from tests.lab.apiserver import ApiServer
 from tests.lab.build import Binaries

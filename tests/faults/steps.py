@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tests.faults.calls import Asked, Replied, Script
 from tests.faults.judge import KINDS, LEDGER
-from tests.faults.proxy import Asked, Replied, Script
 
 _DEAD = Replied(503, (), b"")
 
