@@ -77,7 +77,7 @@ def run(manifests: Path, kubeconfig: Path) -> int:
     cluster = KubeCluster(
         "bench", Client(read_kubeconfig(kubeconfig), timeout=60, user_agent="gitmesh-bench"), (mesh,)
     )
-    cluster.prefetch(OneKind.resources)  # as a cycle does: the server answers while policies are translated
+    cluster.prefetch(OneKind.resources)  # as a cycle does: the server answers meanwhile
     ledger = cluster.load(INSTANCE)
     from gitmesh.planning.converge import Cycle, converge
     from gitmesh.planning.guard import Consent
@@ -92,7 +92,9 @@ def run(manifests: Path, kubeconfig: Path) -> int:
         now=0.0,
         clock=time.monotonic,
     )
-    result, said = converge(cluster, ClusterFacts(cluster="bench"), built, ledger, cycle, {})
+    observed = cluster.observe(OneKind.resources)
+    facts = ClusterFacts(cluster="bench")
+    result, said = converge(cluster, facts, built, ledger, observed, cycle, {})
     cluster.close()
     assert result.plan is not None
     print({action.value: count for action, count in result.plan.counts().items() if count}, *said)

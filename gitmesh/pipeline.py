@@ -20,6 +20,7 @@ from gitmesh.model.config import PruneConfig
 from gitmesh.model.facts import ClusterFacts, Remembered
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.manifests import Build
+from gitmesh.model.plan import Observed
 from gitmesh.model.policies import Policy
 from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.model.virtualmesh import AdoptionSpec
@@ -29,6 +30,7 @@ from gitmesh.planning.converge import Cycle, converge, kinds_of
 from gitmesh.planning.guard import Consent
 from gitmesh.planning.remembering import known_elsewhere, known_meshes, remembered
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
+from gitmesh.planning.strangers import whose, with_strangers
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.resolution.resolve import resolve
 
@@ -137,6 +139,7 @@ class _Run:
         self.said: list[Diagnostic] = []
         self.seconds: dict[str, float] = {}
         self.stored: dict[str, Stored] = {}
+        self.observed: dict[str, Observed] = {}
         self.unreachable: set[str] = set()
         self.changed: set[str] = set()
 
@@ -229,6 +232,7 @@ class _Run:
         After a restart its meshes are what the ledgers of the others remember: enough to know whose
         identities are whose.
         """
+        fresh: dict[str, ClusterFacts] = {}
         for name, facts in self._asked(self._read).items():
             pinned = self.stored[name].ledger.cluster_uid if name in self.stored else ""
             if pinned and facts.uid and pinned != facts.uid:
@@ -239,8 +243,12 @@ class _Run:
                 )
                 self.said.append(finding("GM506", text, cluster=name))
             else:  # what another cluster says of its callers is no word on this one's
-                self.memo.facts[name] = facts
+                fresh[name] = facts
                 self.said += _caveats(facts)
+        whole = self._asked(lambda cluster: self._observed(cluster, fresh[cluster.name]), frozenset(fresh))
+        self.memo.facts.update(whole)
+        for name in fresh.keys() - whole.keys():
+            self.memo.facts.setdefault(name, fresh[name])
         found = {
             name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)
         }
@@ -257,9 +265,14 @@ class _Run:
 
     def _read(self, cluster: Cluster) -> ClusterFacts:
         facts = cluster.facts(self._remembered(cluster))
-        if self._is_planned(cluster.name):
-            cluster.prefetch(kinds_of(facts, self.translators))
+        cluster.prefetch(kinds_of(facts, self.translators))
         return facts
+
+    def _observed(self, cluster: Cluster, facts: ClusterFacts) -> ClusterFacts:
+        """The facts with what others wrote among the live objects; these are read once a cycle."""
+        observed = self.observed[cluster.name] = cluster.observe(kinds_of(facts, self.translators))
+        stored = self.stored.get(cluster.name) or whose(cluster, self.options.instance)
+        return with_strangers(facts, observed, stored, self.translators, self.memo.of(cluster.name))
 
     def _remembered(self, cluster: Cluster) -> Remembered:
         """What is known of a cluster from before: by its ledger, or, where none is written, by this
@@ -358,6 +371,7 @@ class _Run:
                 known,
                 builds[cluster.name],
                 self.stored[cluster.name],
+                self.observed[cluster.name],
                 cycle,
                 self.memo.of(cluster.name),
             )

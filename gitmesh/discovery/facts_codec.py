@@ -15,6 +15,7 @@ from gitmesh.codec import CodecError, closed, decode, encode
 from gitmesh.discovery.naming import usable
 from gitmesh.model.facts import Caveat, ClusterFacts, Mesh, Service, Workload
 from gitmesh.model.objects import ApiKind, canonical
+from gitmesh.model.strangers import Stranger
 
 API_VERSION = "gitmesh.io/v1alpha1"
 
@@ -28,6 +29,7 @@ _MEMBERS: tuple[tuple[str, str, Any], ...] = (
     ("seen", "seen", tuple[str, ...]),
     ("caveats", "caveats", tuple[Caveat, ...]),
     ("unusable", "unusable", tuple[str, ...]),
+    ("strangers", "strangers", tuple[Stranger, ...]),
 )
 """(key in the document, field of ClusterFacts, type); omitted where empty."""
 _KEYS = frozenset({"name", "uid", "complete", "serviceAccounts", *(key for key, _, _ in _MEMBERS)})

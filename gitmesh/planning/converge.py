@@ -63,11 +63,13 @@ def converge(
     facts: ClusterFacts,
     built: Build,
     stored: Stored,
+    observed: Observed,
     cycle: Cycle,
     memo: MutableMapping[Any, Any],
 ) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
-    """Bring one cluster to its build, or say what that would take. Raises ClusterError."""
-    observed, said = _observe(cluster, facts, stored.ledger, cycle)
+    """Bring one cluster to its build, or say what that would take; `observed` is what was live when its facts
+    were read. Raises ClusterError."""
+    observed, said = _believed(cluster, facts, stored.ledger, observed, cycle)
     adapted = _adapted(built, observed, facts, stored, cycle, memo)
     built = adapted.built
     said += adapted.diagnostics
@@ -128,15 +130,13 @@ def kinds_of(facts: ClusterFacts, translators: Mapping[str, Translator]) -> tupl
     return tuple(facts.kind_index.get((kind.group, kind.kind), kind) for kind in written)
 
 
-def _observe(
-    cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle
+def _believed(
+    cluster: Cluster, facts: ClusterFacts, ledger: Ledger, observed: Observed, cycle: Cycle
 ) -> tuple[Observed, list[Diagnostic]]:
-    kinds = kinds_of(facts, cycle.translators)
-    observed = cluster.observe(kinds)
     if not vanished(observed, ledger):
         return observed, []
     # All gone at once is more likely a wrong answer than a wish: only a second reading is believed (K11).
-    observed = cluster.observe(kinds)
+    observed = cluster.observe(kinds_of(facts, cycle.translators))
     if not vanished(observed, ledger):
         return observed, []
     text = (

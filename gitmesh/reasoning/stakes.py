@@ -13,8 +13,20 @@ from msgspec import Struct
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.facts import ServicePort
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.strangers import ForeignGuard
 from gitmesh.model.traffic import Tls
-from gitmesh.model.units import Access, Caller, Decided, Grant, MeshUnit, Operation, SourceCondition
+from gitmesh.model.units import (
+    Access,
+    Caller,
+    Decided,
+    DestinationUnit,
+    Grant,
+    MeshUnit,
+    Operation,
+    SourceCondition,
+)
+from gitmesh.reasoning.foreign import guards_of
 from gitmesh.reasoning.questions import Known, Pair, ServiceKey
 
 _Grants = frozenset[tuple[tuple[Caller, ...], frozenset[Operation]]]
@@ -39,13 +51,15 @@ class AccessStake(Struct, frozen=True, kw_only=True):
 
 
 class PairStake(Struct, frozen=True, kw_only=True):
-    """Pods and a port behind a port of the destination; `mesh` are the modes and defaults of their mesh."""
+    """Pods and a port behind a port of the destination; `mesh` are the modes and defaults of their mesh,
+    `foreign` is what strangers say of them."""
 
     workload: tuple[str, str, str]
     number: int
     proxied: tuple[str, bool, bool]
     mesh: tuple[str, str, bool, bool, bool] | None
     reached: tuple[tuple[frozenset[int], AccessStake | None, bool], ...]
+    foreign: tuple[tuple[ObjectKey, ForeignGuard, bool], ...] = ()
 
 
 class Stake(Struct, frozen=True, kw_only=True):
@@ -74,9 +88,12 @@ class Stake(Struct, frozen=True, kw_only=True):
     @property
     def disabled(self) -> bool:
         """Whether mTLS is disabled for some of its pods."""
-        return any(
-            pair.mesh is not None and pair.mesh[0] == "Disabled" for _, pairs in self.pairs for pair in pairs
-        )
+        return any(_is_disabled(pair) for _, pairs in self.pairs for pair in pairs)
+
+
+def _is_disabled(pair: PairStake) -> bool:
+    theirs = (mode for _, guard, _ in pair.foreign for mode in (guard.mode, *guard.ports.values()))
+    return (pair.mesh is not None and pair.mesh[0] == "Disabled") or "Disabled" in theirs
 
 
 def stake(key: ServiceKey, known: Known) -> Stake:
@@ -125,6 +142,7 @@ def _pair(pair: Pair, known: Known) -> PairStake:
         reached=tuple(
             (ports, _access(one.key, known), known.holds(one.key, "access")) for one, ports in pair.reached
         ),
+        foreign=tuple(guards_of(workload, known.index.facts)),
     )
 
 
@@ -140,7 +158,15 @@ def _mesh(pair: Pair, mesh: MeshUnit | None, known: Known) -> tuple[str, str, bo
 def _tls(key: ServiceKey, port: int, known: Known) -> TlsChain:
     unit = known.refused.get(key) or known.destinations.get(key)
     settings = unit.settings.get(port, unit.settings.get(0, {})) if unit else {}
-    return tuple(_chain(settings.get("tls")))
+    chain = tuple(_chain(settings.get("tls")))
+    return (*_overridden(key, unit), *chain) if unit and chain else chain
+
+
+def _overridden(key: ServiceKey, unit: DestinationUnit) -> Iterator[tuple[SourceCondition, Tls | None]]:
+    """Clients that take what somebody else says of connections in place of ours."""
+    for one in unit.around.overrides:
+        if one.of == "settings" and one.service == key:
+            yield SourceCondition(namespaces=(one.namespace,)), None
 
 
 def _chain(decided: Decided | None) -> Iterator[tuple[SourceCondition, Tls | None]]:

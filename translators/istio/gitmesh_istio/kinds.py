@@ -29,6 +29,11 @@ EXPORTS = {
 `exportTo`; unset is `*`.
 """
 
+AUTO_MTLS = "enableAutoMtls"
+"""The field of MeshConfig, and of Mesh.settings where it is off: clients then use mTLS only where a
+DestinationRule says so.
+"""
+
 SWITCHES = frozenset({"istio.io/rev", "istio.io/dry-run", "internal.istio.io/route-semantics"})
 """Only control planes of that revision read the object; it is tried out and not enforced; its routes are a
 gateway's.
