@@ -244,11 +244,12 @@ class _Run:
                 self.said.append(finding("GM506", text, cluster=name))
             else:  # what another cluster says of its callers is no word on this one's
                 fresh[name] = facts
-                self.said += _caveats(facts)
         whole = self._asked(lambda cluster: self._observed(cluster, fresh[cluster.name]), frozenset(fresh))
         self.memo.facts.update(whole)
         for name in fresh.keys() - whole.keys():
             self.memo.facts.setdefault(name, fresh[name])
+        for _, facts in sorted({**fresh, **whole}.items()):
+            self.said += _caveats(facts)
         found = {
             name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)
         }

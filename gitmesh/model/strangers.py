@@ -26,14 +26,12 @@ class NamedSubset(Struct, frozen=True, kw_only=True, order=True):
 class ForeignSource(Struct, frozen=True, kw_only=True):
     """Who is meant: all that is given must hold, one value of each will do, and none of `no_...`. Values are
     textual with a `*` at an end; principals are `<trust domain>/ns/<namespace>/sa/<name>`. `unsure`: it asks
-    for more, which is not known here."""
+    for more, which is not known here; facts hold no addresses."""
 
     principals: tuple[str, ...] = ()
     no_principals: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
     no_namespaces: tuple[str, ...] = ()
-    ip_blocks: tuple[str, ...] = ()
-    no_ip_blocks: tuple[str, ...] = ()
     unsure: bool = False
 
 

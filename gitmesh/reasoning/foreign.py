@@ -1,5 +1,5 @@
 """What strangers' objects say of who may call some pods. Three values: what hangs on something that facts do
-not hold (conditions whose values may be secrets, an address) is None.
+not hold (conditions whose values may be secrets, addresses) is None.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from msgspec import Struct
 from gitmesh.model.facts import ClusterFacts, Workload
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.strangers import ForeignGuard, ForeignOperation, ForeignRule, ForeignSource
-from gitmesh.reasoning.callers import is_inside
 from gitmesh.reasoning.operations import is_host, like
 from gitmesh.reasoning.questions import Client, Pair, Question
 
@@ -119,7 +118,6 @@ def _from(one: ForeignSource, asked: _Request) -> bool | None:
         (
             _listed(one.principals, one.no_principals, principal if named else None, like),
             _listed(one.namespaces, one.no_namespaces, client.namespace if named else None, like),
-            _at(one, client.ip),
             None if one.unsure else True,
         )
     )
@@ -154,14 +152,3 @@ def _listed(
     return (not wanted or any(fits(one, value) for one in wanted)) and not any(
         fits(one, value) for one in unwanted
     )
-
-
-def _at(one: ForeignSource, ip: str) -> bool | None:
-    if not (one.ip_blocks or one.no_ip_blocks):
-        return True
-    if not ip:
-        return None
-    try:
-        return (not one.ip_blocks or is_inside(ip, one.ip_blocks)) and not is_inside(ip, one.no_ip_blocks)
-    except ValueError:  # a stranger's text that is no network
-        return None

@@ -24,7 +24,8 @@ __all__ = ["Found", "Routing", "route", "tls_of"]
 
 class Found(StrEnum):
     """Whether there is a decision: `NoProxy`, no proxy of the client's takes it; `NotHttp`, proxies see no
-    requests on the port; `Foreign`, the client follows routes of somebody else's.
+    requests on the port; `Foreign`, routes of somebody else's are for the same,
+    and the client follows them, or may.
     """
 
     DECIDED = "Decided"
@@ -43,7 +44,7 @@ class Routing(Struct, frozen=True, kw_only=True):
     `replacePrefixMatch` replaces the prefix of; `rules` are the rules that take part, greatest first;
     `headers` says who changes each (side, header name), and `items` where each item of `split` and `mirror`
     stands. `ended` are fields that a policy leaves to the mesh, and where. `follows` are objects of others
-    that the client follows in place of ours: what is told then does not come from them.
+    that the client follows, or may, in place of ours: what is told then does not come from them.
     """
 
     found: Found
@@ -68,8 +69,9 @@ def route(question: Question, known: Known) -> Routing:
         return Routing(found=Found.HELD)
     unit = known.destinations.get(service.key)
     overrides = _overrides(unit, question) if unit else ()
-    follows = tuple(sorted({one.by for one in overrides}))
-    if question.http and any(one.of == "routes" for one in overrides):
+    contenders = [one.by for one in unit.around.contenders if one.of == "routes"] if unit else []
+    follows = tuple(sorted({*contenders, *(one.by for one in overrides)}))
+    if question.http and (contenders or any(one.of == "routes" for one in overrides)):
         return Routing(found=Found.FOREIGN, follows=follows)
     connection = _connection(unit, question) if unit else {}
     taken = _taken(unit, question) if unit and question.http else None

@@ -39,7 +39,7 @@ _WHY_NOT: Mapping[Found, str] = {
     Found.HELD: (
         "errors or missing facts hold the destination: the last good objects stay in force, whatever they say"
     ),
-    Found.FOREIGN: "the client follows routes that are not ours, whatever they say",
+    Found.FOREIGN: "routes that are not ours are for the same, so what policies say may not act",
 }
 OWN = "(the mesh's own)"
 """What is shown for a field that no policy sets."""
@@ -105,9 +105,7 @@ def blocks(blocks: Mapping[str, tuple[str, ...]], silent: Iterable[str], paint: 
 def _routing(found: Routing) -> Iterator[str]:
     if found.found is not Found.DECIDED:
         yield f"  {_WHY_NOT[found.found]}"
-    yield from (
-        f"  follows {printable(str(key))}, which is not ours, in place of ours" for key in found.follows
-    )
+    yield from (f"  beside {printable(str(key))}, which is not ours" for key in found.follows)
     if found.found in (Found.DECIDED, Found.NOT_HTTP):
         yield from table(("FIELD", "VALUE", "SET BY"), _rows(found), indent=2)
 

@@ -14,6 +14,7 @@ from gitmesh.adapters.fleet import LocalFleet
 from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.discovery.facts_codec import dump_facts, load_facts
+from gitmesh.model.objects import ObjectKey
 from gitmesh.model.report import Report, Stage
 from gitmesh.model.units import DestinationUnit
 from gitmesh.pipeline import Memo, Options, run
@@ -333,6 +334,7 @@ def test_routes_that_other_clients_see_hold_ours(shop: Folders, spec: dict[str, 
     report = shop.settle()
     assert not written(shop, ROUTE)
     assert "VirtualService desk/theirs claims the host" in told(report).message
+    assert routed(shop, "yard").found is Found.FOREIGN
 
 
 UNCONCERNED: list[dict[str, Any]] = [
@@ -514,7 +516,6 @@ ADMITTED: list[tuple[Body, str, Answer]] = [
     (theirs(rules=[{"from": [{"source": {"namespaces": ["de*"]}}]}]), "desk", Answer.ALLOWED),
     (theirs(rules=[{"from": [{"source": {"notNamespaces": ["desk"]}}]}]), "desk", Answer.DENIED),
     (theirs(rules=[{"from": [{"source": {"ipBlocks": ["10.0.0.0/8"]}}]}]), "desk", Answer.UNKNOWN),
-    (theirs(rules=[{"from": [{"source": {"ipBlocks": ["nonsense"]}}]}]), "desk", Answer.UNKNOWN),
     (theirs(action="DENY", rules=[{}]), "web", Answer.DENIED),
     (theirs(action="DENY", rules=[admits("desk")]), "web", Answer.ALLOWED),
     (
@@ -626,9 +627,33 @@ def test_ours_are_no_facts_and_marks_alone_make_nothing_ours(shop: Folders) -> N
 
 def test_facts_hold_no_values_of_conditions(shop: Folders) -> None:
     secret = {"key": "request.headers[x-token]", "values": ["hunter2"]}
-    shop.put("east", "theirs", theirs(rules=[admits("desk", when=[secret])]))
+    near = {"from": [{"source": {"ipBlocks": ["10.9.8.0/24"]}}]}
+    shop.put("east", "theirs", theirs(rules=[admits("desk", when=[secret]), near]))
+    shop.commit(WEB_ONLY)
     facts = shop.run(Stage.PLAN).clusters["east"].facts
+    assert facts is not None
+    assert [one.name for one in facts.strangers] == ["theirs"]
     assert "hunter2" not in str(facts)
+    assert "10.9.8" not in str(facts)
+
+
+def test_an_object_that_a_translator_falls_over_is_told_and_hides_no_other(
+    shop: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator = load_translators()["istio"]
+    reduced = translator.reduced
+
+    def falls(key: ObjectKey, body: Body, meshes: Any) -> Any:
+        if key.name == "odd":
+            raise ValueError("no such shape")
+        return reduced(key, body, meshes)
+
+    monkeypatch.setattr(translator, "reduced", falls)
+    shop.put("east", "theirs", rule("*", "yard", "odd"), rule("*"))
+    shop.commit(canary())
+    report = shop.settle()
+    assert "DestinationRule yard/odd" in said(report, "GM313")[0].message
+    assert [match["sourceNamespace"] for match in rows(shop)[0]["match"]] == ["desk"]
 
 
 # --- saved, and much of it

@@ -1,5 +1,5 @@
 """Somebody else's object -> what facts keep of it: whom it is for, who sees it, and what it does. No values
-that may be secrets: conditions on headers and claims are only counted.
+that may be secrets, and no addresses: that there are conditions on headers, claims and addresses is kept.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def reduced(key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | No
 
 def _virtual_service(key: ObjectKey, spec: Mapping[str, Any], meshes: Sequence[Mesh]) -> Stranger | None:
     """Only sidecars are clients here; gateways take a VirtualService that names them."""
-    gateways = spec.get("gateways")
+    gateways = _strings(spec.get("gateways"))
     shown = shown_to(key.kind, spec, key.namespace, meshes)
     hosts = _full(_strings(spec.get("hosts")), key, meshes)
     if not hosts or not shown or (gateways and "mesh" not in gateways):
@@ -135,8 +135,6 @@ _SOURCE = {
     "notPrincipals": "no_principals",
     "namespaces": "namespaces",
     "notNamespaces": "no_namespaces",
-    "ipBlocks": "ip_blocks",
-    "notIpBlocks": "no_ip_blocks",
 }
 _OPERATION = {
     "ports": "ports",
