@@ -111,7 +111,7 @@ Subject: TypeAlias = Literal["routes", "settings"]
 
 class Override(Struct, frozen=True, kw_only=True, order=True):
     """Clients of a namespace follow the object `by` in place of ours for a Service (namespace, name).
-    `subsets` are those that they find there."""
+    `subsets` are those that they find there, of those that matter."""
 
     of: Subject
     service: tuple[str, str]

@@ -21,10 +21,12 @@ workloads. That concerns clients of the namespace alone."""
 
 
 class Taken(Struct, frozen=True, kw_only=True):
-    """The rules for one host in one namespace: to clients they are one. `everywhere`: all clients see it."""
+    """The rules for one host in one namespace: to clients they are one. `subsets` by name; `everywhere`: all
+    clients see it.
+    """
 
     by: ObjectKey
-    subsets: tuple[NamedSubset, ...]
+    subsets: Mapping[str, NamedSubset]
     sets: tuple[str, ...]
     tls: str
     everywhere: bool
@@ -129,7 +131,7 @@ def _taken(rules: Sequence[Stranger]) -> Taken | None:
             subsets.setdefault(subset.name, subset)
     return Taken(
         by=min(rule.key for rule in rules),
-        subsets=tuple(subsets[name] for name in sorted(subsets)),
+        subsets=subsets,
         sets=tuple(sorted({one for rule in rules for one in rule.sets})),
         tls=next((rule.tls for rule in rules if rule.tls), ""),
         everywhere=any(EVERYBODY in rule.shown for rule in rules),

@@ -5,7 +5,7 @@ follows one, by where it is and what is shown to it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.strangers import (
@@ -21,7 +21,7 @@ from gitmesh.model.units import DestinationUnit
 from gitmesh_istio.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
 from gitmesh_istio.lookup import Lookup
 from gitmesh_istio.meshwide import root_of
-from gitmesh_istio.names import cluster_domain, host
+from gitmesh_istio.names import cluster_domain, host, subset_name
 
 _Place = tuple[str, str]
 """(namespace, name) of a Service."""
@@ -35,6 +35,18 @@ def surroundings(facts: ClusterFacts, meshes: Sequence[Mesh]) -> Callable[[Desti
 
 def _nobody(_: DestinationUnit) -> Around:
     return ALONE
+
+
+def _wanted(unit: DestinationUnit) -> Mapping[_Place, set[str]]:
+    """The Services whose DestinationRules matter to the unit, each with the names of the subsets that do."""
+    found: dict[_Place, set[str]] = {}
+    if unit.settings or unit.subsets:
+        found[unit.service.key] = {subset_name(subset.labels) for subset in unit.subsets}
+    for route in unit.routes:
+        for target in (*route.targets, *route.mirrors):
+            if target.subset:
+                found.setdefault(target.service.key, set()).add(subset_name(target.subset))
+    return found
 
 
 class _Surroundings:
@@ -59,16 +71,10 @@ class _Surroundings:
 
     def of(self, unit: DestinationUnit) -> Around:
         """What stands around one destination, and around those whose subsets its routes lead to."""
-        place = unit.service.key
-        led_to = {
-            target.service.key
-            for route in unit.routes
-            for target in (*route.targets, *route.mirrors)
-            if target.subset
-        }
+        place, wanted = unit.service.key, _wanted(unit)
         routed = list(self._routes(place)) if unit.routes else []
-        own = [place] if unit.settings or unit.subsets else []
-        settings = [one for each in sorted({*own, *led_to}) for one in self._settings(each)]
+        own = bool(unit.settings or unit.subsets)
+        settings = [one for each, names in sorted(wanted.items()) for one in self._settings(each, names)]
         overrides = [one for one in (*routed, *settings) if isinstance(one, Override)]
         contenders = [one for one in routed if isinstance(one, Contender)]
         contenders += self._same(place) if own else []
@@ -101,12 +107,11 @@ class _Surroundings:
         if contender:
             yield contender
 
-    def _settings(self, place: _Place) -> Iterator[Override]:
+    def _settings(self, place: _Place, names: Iterable[str]) -> Iterator[Override]:
         for namespace, taken in self._rules.local(self._name(place)).items():
             if namespace != place[0]:
-                yield Override(
-                    of="settings", service=place, namespace=namespace, by=taken.by, subsets=taken.subsets
-                )
+                there = tuple(taken.subsets[name] for name in sorted(names) if name in taken.subsets)
+                yield Override(of="settings", service=place, namespace=namespace, by=taken.by, subsets=there)
 
     def _same(self, place: _Place) -> list[Contender]:
         """Rules for the host in the Service's namespace are merged with ours: the oldest one's settings
@@ -124,7 +129,7 @@ class _Surroundings:
         for namespace in dict.fromkeys((place[0], *self._roots)):
             taken = self._rules.exported(name, namespace)
             if taken:
-                names = tuple(one.name for one in taken.subsets)
+                names = tuple(sorted(taken.subsets))
                 yield Displaced(by=taken.by, sets=taken.sets, tls=taken.tls, subsets=names)
             if taken and taken.everywhere:
                 return
