@@ -92,9 +92,7 @@ def run(manifests: Path, kubeconfig: Path) -> int:
         now=0.0,
         clock=time.monotonic,
     )
-    observed = cluster.observe(OneKind.resources)
-    facts = ClusterFacts(cluster="bench")
-    result, said = converge(cluster, facts, built, ledger, observed, cycle, {})
+    result, said = converge(cluster, ClusterFacts(cluster="bench"), built, ledger, cycle, {})
     cluster.close()
     assert result.plan is not None
     print({action.value: count for action, count in result.plan.counts().items() if count}, *said)

@@ -24,13 +24,14 @@ from gitmesh.model.plan import Observed
 from gitmesh.model.policies import Policy
 from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.model.virtualmesh import AdoptionSpec
-from gitmesh.planning.build import build, dropped, withheld
+from gitmesh.planning.build import build, dropped
 from gitmesh.planning.choosing import choose
 from gitmesh.planning.converge import Cycle, converge, kinds_of
 from gitmesh.planning.guard import Consent
 from gitmesh.planning.remembering import known_elsewhere, known_meshes, remembered
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
 from gitmesh.planning.strangers import whose, with_strangers
+from gitmesh.planning.withheld import left, withheld
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.resolution.resolve import resolve
 
@@ -330,6 +331,7 @@ class _Run:
             self.said += said
             if result.ledger is not None:
                 self.memo.ledgers[name] = result.ledger
+        self.said += left(revisions.policies, results, self.said)
         for name in self.unreachable:
             results[name] = replace(
                 results[name], state=State.HELD if name in self.changed else State.UNREACHABLE
@@ -362,6 +364,7 @@ class _Run:
                 if known is not None
             },
             holding=tuple(one for one in self.said if one.hold),
+            observed=self.observed,
         )
 
         def work(cluster: Cluster) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
@@ -372,7 +375,6 @@ class _Run:
                 known,
                 builds[cluster.name],
                 self.stored[cluster.name],
-                self.observed[cluster.name],
                 cycle,
                 self.memo.of(cluster.name),
             )

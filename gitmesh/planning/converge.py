@@ -20,7 +20,7 @@ from gitmesh.planning.diff import diff
 from gitmesh.planning.fights import heals
 from gitmesh.planning.guard import Consent, vanished
 from gitmesh.planning.leaving import unfinished
-from gitmesh.planning.ledgers import intend, rebuilt, record
+from gitmesh.planning.ledgers import as_found, intend, rebuilt, record, unseen
 from gitmesh.planning.ownership import behind
 from gitmesh.planning.remembering import holds_of
 from gitmesh.planning.verdicts import TAKEN_WITH_WARNING, Evidence, brief, verdicts
@@ -44,7 +44,8 @@ class Cycle(Struct, frozen=True, kw_only=True):
     cycle came to the clusters; `wall` is in seconds since the epoch; `apply` is false for a mere plan.
 
     `meshes` are those of every managed cluster, for the ledgers to remember. `holding` are the findings so
-    far that stand for holds.
+    far that stand for holds. `observed` is by cluster what was live when its facts were read; where it is not
+    given it is read now.
     """
 
     translators: Mapping[str, Translator]
@@ -56,6 +57,7 @@ class Cycle(Struct, frozen=True, kw_only=True):
     wall: int = 0
     meshes: Mapping[str, tuple[Mesh, ...]] = {}
     holding: tuple[Diagnostic, ...] = ()
+    observed: Mapping[str, Observed] = {}
 
 
 def converge(
@@ -63,13 +65,11 @@ def converge(
     facts: ClusterFacts,
     built: Build,
     stored: Stored,
-    observed: Observed,
     cycle: Cycle,
     memo: MutableMapping[Any, Any],
 ) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
-    """Bring one cluster to its build, or say what that would take; `observed` is what was live when its facts
-    were read. Raises ClusterError."""
-    observed, said = _believed(cluster, facts, stored.ledger, observed, cycle)
+    """Bring one cluster to its build, or say what that would take. Raises ClusterError."""
+    observed, said = _observe(cluster, facts, stored.ledger, cycle, memo)
     adapted = _adapted(built, observed, facts, stored, cycle, memo)
     built = adapted.built
     said += adapted.diagnostics
@@ -130,13 +130,19 @@ def kinds_of(facts: ClusterFacts, translators: Mapping[str, Translator]) -> tupl
     return tuple(facts.kind_index.get((kind.group, kind.kind), kind) for kind in written)
 
 
-def _believed(
-    cluster: Cluster, facts: ClusterFacts, ledger: Ledger, observed: Observed, cycle: Cycle
+def _observe(
+    cluster: Cluster,
+    facts: ClusterFacts,
+    ledger: Ledger,
+    cycle: Cycle,
+    memo: MutableMapping[Any, Any],
 ) -> tuple[Observed, list[Diagnostic]]:
-    if not vanished(observed, ledger):
-        return observed, []
-    # All gone at once is more likely a wrong answer than a wish: only a second reading is believed (K11).
-    observed = cluster.observe(kinds_of(facts, cycle.translators))
+    kinds = kinds_of(facts, cycle.translators)
+    observed = cycle.observed.get(cluster.name) or cluster.observe(kinds)
+    if vanished(observed, ledger):
+        # All gone at once is more likely a wrong answer than a wish: a second reading is asked for (K11).
+        observed = cluster.observe(kinds)
+    observed = _with_unseen(cluster, observed, ledger, memo)
     if not vanished(observed, ledger):
         return observed, []
     text = (
@@ -144,6 +150,21 @@ def _believed(
         " again"
     )
     return observed, [finding("GM409", text, cluster=cluster.name, severity=Severity.WARNING)]
+
+
+def _with_unseen(
+    cluster: Cluster, observed: Observed, ledger: Ledger, memo: MutableMapping[Any, Any]
+) -> Observed:
+    """The reading with what the cluster says of each object of ours that it does not show: a list may be from
+    before our own write (law 3). It is asked once while neither list nor ledger moves."""
+    missing = unseen(ledger, observed)
+    asked = memo.get("unseen")
+    if not missing or (asked and asked[0] is observed and asked[1] == missing):
+        return observed
+    found = as_found(observed, missing, cluster.find(missing))
+    if found is observed:
+        memo["unseen"] = (observed, missing)
+    return found
 
 
 def _adapted(

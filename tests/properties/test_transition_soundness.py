@@ -16,7 +16,7 @@ from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import decode
 from gitmesh.model.plan import SETTLE, Change, Live
 from gitmesh.model.report import State
-from gitmesh.planning.converge import Cycle, converge, kinds_of
+from gitmesh.planning.converge import Cycle, converge
 from gitmesh.planning.guard import Consent
 from gitmesh.planning.revisions import Revisions
 from tests.properties.test_access_soundness import WEST, calls, speaks
@@ -52,7 +52,6 @@ class Watched(MemoryCluster):
 def move(cluster: Watched, found: Rendered) -> None:
     """Ticks until nothing is left to write, so short that steps which proxies must learn of take several."""
     memo: dict[Any, Any] = {}
-    kinds = kinds_of(cluster.current_facts, translators())
     for tick in range(TICKS):
         before, now = len(cluster.states), tick * SETTLE / 2
         consent = Consent(prune_approved=True)
@@ -64,9 +63,8 @@ def move(cluster: Watched, found: Rendered) -> None:
             now=now,
             clock=partial(float, now),
         )
-        stored, observed = cluster.load("golden"), cluster.observe(kinds)
         result, _ = converge(
-            cluster, cluster.current_facts, found.builds[cluster.name], stored, observed, cycle, memo
+            cluster, cluster.current_facts, found.builds[cluster.name], cluster.load("golden"), cycle, memo
         )
         assert all(outcome.ok for outcome in result.outcomes)
         if len(cluster.states) == before and result.state is not State.PENDING:
