@@ -23,13 +23,14 @@ __all__ = ["Found", "Routing", "route", "tls_of"]
 
 
 class Found(StrEnum):
-    """Whether there is a decision: `NoProxy`, no proxy of the client's takes it; `NotHttp`, proxies see no
-    requests on the port; `Foreign`, routes of somebody else's are for the same,
-    and the client follows them, or may.
+    """Whether there is a decision: `NoProxy`, no proxy of the client's takes it; `Gateway`, the client has
+    routes of its own; `NotHttp`, proxies see no requests on the port; `Foreign`, routes of somebody else's
+    are for the same, and the client follows them, or may.
     """
 
     DECIDED = "Decided"
     NO_PROXY = "NoProxy"
+    GATEWAY = "Gateway"
     NOT_HTTP = "NotHttp"
     HELD = "Held"
     FOREIGN = "Foreign"
@@ -71,9 +72,12 @@ def route(question: Question, known: Known) -> Routing:
     overrides = _overrides(unit, question) if unit else ()
     contenders = [one.by for one in unit.around.contenders if one.of == "routes"] if unit else []
     follows = tuple(sorted({*contenders, *(one.by for one in overrides)}))
+    connection = _connection(unit, question) if unit else {}
+    if question.client.router:
+        ended = _ended(unit, replace(question, http=False), connection) if unit else {}
+        return Routing(found=Found.GATEWAY, connection=connection, ended=ended)
     if question.http and (contenders or any(one.of == "routes" for one in overrides)):
         return Routing(found=Found.FOREIGN, follows=follows)
-    connection = _connection(unit, question) if unit else {}
     taken = _taken(unit, question) if unit and question.http else None
     ended = _ended(unit, question, {*connection, *(taken.fields if taken else ())}) if unit else {}
     if not question.http:

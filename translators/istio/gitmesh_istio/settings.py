@@ -54,9 +54,9 @@ def _is_by_hand(unit: DestinationUnit, theirs: Displaced | None, notes: Notes) -
     """
     if unit.around.plaintext or not _is_auto_off(notes):
         return False
-    proxied = [bool(one.mesh) and not one.bare for one in unit.workloads]
+    proxied = [bool(one.mesh) for one in unit.workloads]
     if theirs:
-        return not proxied or any(one.mesh for one in unit.workloads)
+        return not proxied or any(proxied)
     return bool(proxied) and all(proxied)
 
 
