@@ -363,6 +363,18 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "GM224",
+        "PutOutOfForce",
+        "warning",
+        "An object of ours puts settings of somebody else's out of force.",
+        (
+            "Clients take one object for a destination whole, and ours is nearer to it or more exact than the"
+            " other."
+        ),
+        "Say in a policy what shall go on, or accept that it ends.",
+        "",
+    ),
+    (
         "GM301",
         "Unsupported",
         "error",
@@ -515,6 +527,18 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
             " settings leave probes as they are; or probe by exec."
         ),
     ),
+    (
+        "GM320",
+        "NeedsMeshConfig",
+        "error",
+        "A setting of the mesh itself stands in the way.",
+        (
+            "Where MeshConfig switches automatic mTLS off, clients use TLS only as a DestinationRule says."
+            " Ours stands before those of others, and cannot take over certificates that they name."
+        ),
+        "Set `tls` in a TrafficPolicy for the destination, or switch enableAutoMtls on.",
+        "",
+    ),
     # --- planning
     (
         "GM401",
@@ -522,9 +546,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "warning",
         "An object of the same name, or for the same host, belongs to somebody else.",
         (
-            "GitMesh changes only its own objects. An error where it decides who may call: then the policy is"
-            " not enforced. Objects with our marks are told together: they bear another name of the cluster"
-            " or instance, or were restored from a backup."
+            "GitMesh changes only its own objects. One that only the clients of its namespace follow holds"
+            " nothing: it is told whom it concerns. An error where it decides who may call: then the policy"
+            " is not enforced. Objects with our marks are told together: they bear another name of the"
+            " cluster or instance, or were restored from a backup."
         ),
         "Annotate the object with gitmesh.io/adopt: <instance>, name it in an Adoption, or remove it.",
         "",

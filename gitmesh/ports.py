@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from gitmesh.model.plan import Live, Observed, Outcome, Plan
     from gitmesh.model.report import Heard, Report
     from gitmesh.model.snapshot import Snapshot
-    from gitmesh.model.units import Unit, UnitKey
+    from gitmesh.model.strangers import Around, Stranger
+    from gitmesh.model.units import DestinationUnit, Unit, UnitKey
 
 
 class Source(Protocol):
@@ -70,7 +71,7 @@ class Cluster(Protocol):
         """
 
     def prefetch(self, kinds: Sequence[ApiKind]) -> None:
-        """Begin to read what `observe` will be asked for: a server answers while policies are translated.
+        """Begin to read what `observe` will be asked for: servers answer while other clusters are read.
         Reports nothing itself.
         """
 
@@ -240,8 +241,8 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class Claim(Struct, frozen=True, kw_only=True, order=True):
-    """What the foreign object `by` does to our object `on`: GM401, it claims the same host (ours is not
-    created beside it), or GM403, it admits more than ours does."""
+    """What the foreign object `by` does to our object `on`: GM401, it is for the same as ours, which is not
+    created beside it, or GM403, it admits more than ours does."""
 
     by: ObjectKey
     on: ObjectKey
@@ -298,6 +299,16 @@ class Translator(Protocol):
     ) -> Membership | None:
         """The mesh that the pod is in, if it is one of this kind."""
 
+    def reduced(self, key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | None:
+        """Somebody else's object of its kinds as facts keep it; None where it does nothing to anybody."""
+
+    def surroundings(
+        self, facts: ClusterFacts, meshes: Sequence[Mesh]
+    ) -> Callable[[DestinationUnit], Around]:
+        """What stands around each destination, by the mesh's own order of lookup. Called once for a cluster,
+        so that strangers are indexed once; what it answers is all that `translate` may read of them.
+        """
+
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         """The objects of one unit, for the cluster's meshes of this kind. Pure; reads served schemas from
         facts only.
@@ -328,8 +339,8 @@ class Translator(Protocol):
     def foreign(
         self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]
     ) -> tuple[Claim, ...]:
-        """What foreign live objects do to our desired ones, sorted. One call for a cluster, so that ours are
-        indexed once.
+        """What foreign live objects do to our desired ones that decide who may call, sorted. One call for a
+        cluster, so that ours are indexed once.
         """
 
     def beside(

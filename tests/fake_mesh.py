@@ -13,6 +13,7 @@ from gitmesh.model.manifests import Fragment, Manifest, Phase, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Heard
+from gitmesh.model.strangers import ALONE, Around, Stranger
 from gitmesh.model.units import DestinationUnit, Unit, UnitKey
 from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Support, Versions
 
@@ -60,6 +61,14 @@ class FakeMesh:
         self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]
     ) -> Membership | None:
         return Membership(mesh="fake")
+
+    def reduced(self, key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | None:
+        return None
+
+    def surroundings(
+        self, facts: ClusterFacts, meshes: Sequence[Mesh]
+    ) -> Callable[[DestinationUnit], Around]:
+        return lambda _: ALONE
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         if not isinstance(unit, DestinationUnit):

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.model.objects import ApiKind
+from gitmesh.model.strangers import ForeignGuard, Stranger
 
 _NOT_HTTP = frozenset({"tcp", "udp", "sctp", "tls", "https", "mongo", "redis", "mysql", "kubernetes.io/wss"})
 
@@ -248,7 +249,8 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     identifies the cluster (kube-system's uid) so that a repointed configuration is noticed. `seen` are the
     kinds that had objects, of those whose sudden emptiness is not believed. `caveats` are what must be said
     of the reading, and what is held for it. `unusable` names objects that were left out, as no object can
-    have their names. `digest` identifies the content; equal digests mean equal facts.
+    have their names. `strangers` are objects of a mesh that are not ours, by key. `digest` identifies the
+    content; equal digests mean equal facts.
     """
 
     cluster: str
@@ -264,6 +266,7 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     seen: tuple[str, ...] = ()
     caveats: tuple[Caveat, ...] = ()
     unusable: tuple[str, ...] = ()
+    strangers: tuple[Stranger, ...] = ()
     digest: str = ""
 
     @property
@@ -302,6 +305,15 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
         index: dict[str, list[Service]] = {}
         for service in self.services:
             index.setdefault(service.namespace, []).append(service)
+        return {namespace: tuple(found) for namespace, found in index.items()}
+
+    @cached_property
+    def guards_by_namespace(self) -> Mapping[str, tuple[tuple[Stranger, ForeignGuard], ...]]:
+        """namespace ("" = all) -> what strangers say of who may call its pods."""
+        index: dict[str, list[tuple[Stranger, ForeignGuard]]] = {}
+        for stranger in self.strangers:
+            for guard in stranger.guards:
+                index.setdefault(guard.namespace, []).append((stranger, guard))
         return {namespace: tuple(found) for namespace, found in index.items()}
 
     @cached_property

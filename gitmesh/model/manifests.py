@@ -52,7 +52,8 @@ class Fragment(Struct, frozen=True, kw_only=True):
 
     `fields` maps dotted paths below spec (`spec.http[0].timeout`) to where they come from, for provenance.
     `policies` are the ids of all policies behind it (a superset of those in `fields`). `apart`: where it
-    cannot be written, the other objects of its unit are written all the same.
+    cannot be written, the other objects of its unit are written all the same. `contested` says who has
+    objects for the same: it is not created beside them.
     """
 
     key: ObjectKey
@@ -63,6 +64,7 @@ class Fragment(Struct, frozen=True, kw_only=True):
     fields: Mapping[str, Origin] = {}
     policies: tuple[str, ...] = ()
     apart: bool = False
+    contested: tuple[str, ...] = ()
 
 
 class Translation(Struct, frozen=True, kw_only=True):
@@ -84,7 +86,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """A desired object with GitMesh's labels and annotations on it.
 
     `body` is canonical JSON of the whole object, `digest` a short hash of it, as the ledger keeps it.
-    `forbidden` are labels and annotations that must not stand on it unless `body` has them.
+    `forbidden` are labels and annotations that must not stand on it unless `body` has them. `contested` is
+    the fragment's.
     """
 
     key: ObjectKey
@@ -96,6 +99,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     units: tuple[UnitKey, ...] = ()
     fields: Mapping[str, Origin] = {}
     forbidden: frozenset[str] = frozenset()
+    contested: tuple[str, ...] = ()
 
 
 class Build(Struct, frozen=True, kw_only=True):

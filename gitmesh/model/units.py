@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from gitmesh.model.facts import Mesh, Service, Workload
 from gitmesh.model.policies import Origin
+from gitmesh.model.strangers import ALONE, Around
 
 Half: TypeAlias = Literal["", "routing", "access"]
 HALVES: tuple[Half, ...] = ("routing", "access")
@@ -246,7 +247,8 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
     `settings` maps a Service port number (0 = the whole destination) to connection fields; a port's settings
     already include those of the whole destination that it does not override. `meshes` names the meshes of its
     pods. `ended` are the rules that leave fields to the mesh, greatest first: of a field that nothing decides
-    for a request, the first one that means it is why.
+    for a request, the first one that means it is why. `around` is what others wrote for it; it is no part of
+    the decision, nor of its digest.
     """
 
     cluster: str
@@ -260,6 +262,7 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
     access: Access | None = None
     policies: tuple[str, ...] = ()
     digest: str = ""
+    around: Around = ALONE
 
     @property
     def key(self) -> UnitKey:

@@ -15,10 +15,12 @@ from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.base import Disabled
 from gitmesh.model.manifests import SECURITY, Build, Fragment, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical, digest
+from gitmesh.model.strangers import ALONE
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPolicySpec
 from gitmesh.model.units import MeshUnit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.planning.ownership import claims, marks
+from gitmesh.planning.surroundings import surrounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping, Sequence
@@ -66,7 +68,8 @@ def _build_cluster(
     instance: str,
     memo: MutableMapping[Any, Any],
 ) -> tuple[Build, list[Diagnostic]]:
-    units, waiting = resolution.units.get(cluster, ()), resolution.held.get(cluster, ())
+    waiting = resolution.held.get(cluster, ())
+    units = surrounded(resolution.units.get(cluster, ()), facts, translators)
     found = _Collected(cluster, set(waiting), set(resolution.waiting.get(cluster, ())))
     if units and not facts.meshes:
         found.said.append(
@@ -233,7 +236,7 @@ def _built(
 ) -> Built:
     context, memo = remembered
     slot = (unit.cluster, translator.name, unit.key)
-    inputs = (unit.digest, context, instance)
+    inputs = (unit.digest, getattr(unit, "around", ALONE), context, instance)
     found = memo.get(slot)
     if found is None or found[0] != inputs:
         found = memo[slot] = (inputs, _translate(unit, translator, meshes, facts, instance))
@@ -306,6 +309,7 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozense
         units=() if fragment.apart else (_half_of(unit.key, fragment.phase),),
         fields=fragment.fields,
         forbidden=forbidden,
+        contested=fragment.contested,
     )
 
 

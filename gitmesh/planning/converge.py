@@ -44,7 +44,8 @@ class Cycle(Struct, frozen=True, kw_only=True):
     cycle came to the clusters; `wall` is in seconds since the epoch; `apply` is false for a mere plan.
 
     `meshes` are those of every managed cluster, for the ledgers to remember. `holding` are the findings so
-    far that stand for holds.
+    far that stand for holds. `observed` is by cluster what was live when its facts were read; where it is not
+    given it is read now.
     """
 
     translators: Mapping[str, Translator]
@@ -56,6 +57,7 @@ class Cycle(Struct, frozen=True, kw_only=True):
     wall: int = 0
     meshes: Mapping[str, tuple[Mesh, ...]] = {}
     holding: tuple[Diagnostic, ...] = ()
+    observed: Mapping[str, Observed] = {}
 
 
 def converge(
@@ -136,7 +138,7 @@ def _observe(
     memo: MutableMapping[Any, Any],
 ) -> tuple[Observed, list[Diagnostic]]:
     kinds = kinds_of(facts, cycle.translators)
-    observed = cluster.observe(kinds)
+    observed = cycle.observed.get(cluster.name) or cluster.observe(kinds)
     if vanished(observed, ledger):
         # All gone at once is more likely a wrong answer than a wish: a second reading is asked for (K11).
         observed = cluster.observe(kinds)

@@ -15,7 +15,9 @@ from msgspec import Struct
 from gitmesh.model.facts import Service, Workload
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, Caller, Exemption, Grant, Operation
+from gitmesh.reasoning import foreign
 from gitmesh.reasoning.callers import is_meant
+from gitmesh.reasoning.foreign import ForeignWord
 from gitmesh.reasoning.operations import holds
 from gitmesh.reasoning.questions import Client, Known, Pair, Question
 from gitmesh.reasoning.routing import tls_of
@@ -48,6 +50,7 @@ class Basis(StrEnum):
     GATEWAY = "Gateway"
     EXEMPT = "Exempt"
     DEFAULT = "Default"
+    FOREIGN = "Foreign"
     HELD = "Held"
     ADDRESS = "Address"
 
@@ -152,7 +155,8 @@ class _Asked:
         self.question, self.known, self.pair = question, known, pair
         self.mesh = known.meshes.get(pair.workload.mesh)
         self.client = question.client
-        mode = self.mesh.mtls.value.mode if self.mesh and self.mesh.mtls else ""
+        own = self.mesh.mtls.value.mode if self.mesh and self.mesh.mtls else ""
+        mode, self.mode_by = foreign.mode_of(pair, known.index.facts, own)
         self.strict, self.disabled = mode == "Strict", mode == "Disabled"
         self.tls = tls_of(question, known)
         if self.disabled or (self.tls is not None and self.tls.value.mode in _NAMELESS):
@@ -188,15 +192,54 @@ class _Asked:
             self._refused_plain()
             or self._own_certificate()
             or self._denied()
+            or self._denied_by_others()
             or self._unknown()
-            or self._allowed(self.said, Basis.NO_ALLOW, "no Allow admits it")
-            or self._allowed(self.closing, Basis.CLOSED, _CLOSED)
-            or self._default()
+            or self._beside_others(
+                self._allowed(self.said, Basis.NO_ALLOW, "no Allow admits it")
+                or self._allowed(self.closing, Basis.CLOSED, _CLOSED)
+                or self._default()
+            )
         )
 
+    def _words(self, action: str) -> tuple[ForeignWord, ...]:
+        facts = self.known.index.facts
+        return foreign.words(action, self.pair, self.question, self.client, facts)
+
+    def _denied_by_others(self) -> Ruling | None:
+        words = self._words("Deny")
+        for meets, answer, says in ((True, Answer.DENIED, "refuses"), (None, Answer.UNKNOWN, "may refuse")):
+            if by := next((word.by for word in words if word.meets is meets), None):
+                return Ruling(answer=answer, basis=Basis.FOREIGN, text=f"{by}, which is not ours, {says} it")
+        return None
+
+    def _beside_others(self, own: Ruling) -> Ruling:
+        """Allows of all add up, and one of anybody's closes what none admits: what others close may stay open
+        only where an object of ours opens it."""
+        opened = own.answer is Answer.ALLOWED and own.basis is not Basis.DEFAULT
+        if opened or not (words := self._words("Allow")):
+            return own
+        if by := next((word.by for word in words if word.meets), None):
+            text = f"{by}, which is not ours, admits it"
+            return Ruling(answer=Answer.ALLOWED, basis=Basis.FOREIGN, text=text)
+        if by := next((word.by for word in words if word.meets is None), None):
+            text = f"{by}, which is not ours, may admit it"
+            return Ruling(answer=Answer.UNKNOWN, basis=Basis.FOREIGN, text=f"{text}; else: {own.text}")
+        if own.answer is not Answer.ALLOWED:
+            return own
+        by = next((word.by for word in words if word.selects), None)
+        text = (
+            f"{by or words[0].by}, which is not ours, {'closes' if by else 'may close'} what no Allow admits"
+        )
+        return Ruling(answer=Answer.DENIED if by else Answer.UNKNOWN, basis=Basis.FOREIGN, text=text)
+
     def _refused_plain(self) -> Ruling | None:
+        if not self.strict or self.client.trust_domain is not None:
+            return None
+        if self.mode_by is not None:
+            text = f"{self.mode_by}, which is not ours, refuses clients without identity: its mode is Strict"
+            return Ruling(answer=Answer.DENIED, basis=Basis.MTLS, text=text)
         mtls = self.mesh.mtls if self.mesh else None
-        if mtls is None or not self.strict or self.client.trust_domain is not None:
+        if mtls is None:
             return None
         text = "mTLS is Strict, which refuses a client that shows no identity"
         if self.tls is not None:

@@ -187,7 +187,10 @@ class Destination:
                 ):
                     if rules not in answers:
                         question = _question(self._key, port, client, sample)
-                        answers[rules] = question, tuple(can(question, side) for side in self._sides)
+                        answers[rules] = (
+                            question,
+                            tuple(can(question, side) for side in self._sides),
+                        )
                     question, found = answers[rules]
                     yield Cell(port=port, client=number, request=request, question=question, answers=found)
 
@@ -264,4 +267,5 @@ def _question(key: ServiceKey, port: int, client: Client, sample: Sample) -> Que
         headers=sample.headers,
         authority=sample.authority,
         http=sample.http,
+        sample=True,
     )

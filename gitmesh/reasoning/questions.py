@@ -34,7 +34,9 @@ class Client(Struct, frozen=True, kw_only=True):
 
 class Question(Struct, frozen=True, kw_only=True):
     """A request of a client to a Service (namespace, name), `port` a Service port number. Header names in
-    lower case, the path without query. `http` false: a connection in which proxies see no requests."""
+    lower case, the path without query. `http` false: a connection in which proxies see no requests. `sample`:
+    it stands for others that policies do not tell apart; what strangers' conditions might is then not known.
+    """
 
     client: Client
     service: ServiceKey
@@ -45,6 +47,7 @@ class Question(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     authority: str = ""
     http: bool = True
+    sample: bool = False
 
     def request(self) -> Request:
         """As matches see it."""

@@ -10,7 +10,9 @@ from gitmesh_istio.foreign import foreign, phase
 from gitmesh_istio.kinds import RESOURCES as resources  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import SWITCHES as switches  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.links import between, links
+from gitmesh_istio.overrides import surroundings
 from gitmesh_istio.steps import steps
+from gitmesh_istio.strangers import reduced
 from gitmesh_istio.support import SUPPORTS as supports  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.translate import claims, translate
 from gitmesh_istio.verdict import verdict
@@ -32,11 +34,13 @@ __all__ = [
     "name",
     "naming",
     "phase",
+    "reduced",
     "resources",
     "guarded",
     "retain",
     "steps",
     "supports",
+    "surroundings",
     "switches",
     "translate",
     "verdict",

@@ -28,6 +28,7 @@ from gitmesh_istio.kinds import DESTINATION_RULE
 from gitmesh_istio.names import host, sorted_unique, subset_name
 from gitmesh_istio.places import part_origins
 from gitmesh_istio.scope import Notes, Part, below, fragment
+from gitmesh_istio.settings import mutual, note_displaced
 
 _ALGORITHMS = {
     "RoundRobin": "ROUND_ROBIN",
@@ -49,7 +50,7 @@ def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragm
     service = unit.service
     spec: dict[str, Any] = {"host": host(service.namespace, service.name, notes.scope.domain)}
     origins: dict[str, Origin] = {}
-    traffic = _traffic_policy(unit, notes)
+    traffic = mutual(_traffic_policy(unit, notes), unit, notes)
     if traffic.value:
         spec["trafficPolicy"] = traffic.value
         origins.update(below("trafficPolicy", traffic.origins))
@@ -64,6 +65,7 @@ def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragm
     spec |= notes.scope.exported(DESTINATION_RULE.kind)
     if origins:
         origins[""] = min(origins.values())
+        note_displaced(spec, unit, origins[""], notes)
     taking_part = {origin.policy for subset in unit.subsets for origin in subset.origins}
     place = (service.namespace, service.name)
     return fragment(DESTINATION_RULE, place, version, Phase.DESTINATION, Part(spec, origins), taking_part)

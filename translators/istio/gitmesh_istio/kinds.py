@@ -29,6 +29,11 @@ EXPORTS = {
 `exportTo`; unset is `*`.
 """
 
+AUTO_MTLS = "enableAutoMtls"
+"""The field of MeshConfig, and of Mesh.settings where it is off: clients then use mTLS only where a
+DestinationRule says so.
+"""
+
 REVISION = "istio.io/rev"
 """Of an object: the revision that alone reads it; of a control plane, pod or namespace: whose it is."""
 DEFAULT_REVISION = "default"

@@ -17,6 +17,7 @@ from gitmesh.model.units import DestinationUnit, Half, MeshUnit, Unit, UnitKey
 from gitmesh_istio import meshwide
 from gitmesh_istio.destination import destination_rule
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
+from gitmesh_istio.precedence import contested, note_overrides
 from gitmesh_istio.routing import virtual_service
 from gitmesh_istio.scope import Notes, Scope, note_ignored, note_unserved, served_version
 from gitmesh_istio.security import access_names, authorization
@@ -153,8 +154,9 @@ def _traffic(unit: DestinationUnit, notes: Notes) -> tuple[Fragment, ...]:
             else served_version(DESTINATION_RULE, notes.scope.facts)
         )
         rule = destination_rule(unit, version, notes)
-        made += [rule] if rule is not None else []
+        made += [contested(rule, unit)] if rule is not None else []
     if unit.routes:
         version = _version(VIRTUAL_SERVICE, unit.routes[0].origins[0], notes)
-        made.append(virtual_service(unit, version, notes))
+        made.append(contested(virtual_service(unit, version, notes), unit))
+    note_overrides(unit, notes)
     return tuple(made)
