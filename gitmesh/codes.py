@@ -384,6 +384,19 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "GM305",
+        "NoEffect",
+        "info",
+        "A routing field is left out on a Service where it can have no effect.",
+        (
+            "A broad selector lays it there: HTTP fields on ports that are not HTTP, load balancing on a"
+            " headless Service, connection fields on an ExternalName Service, anything on a Service of which"
+            " proxies see nothing. On a Service that is named exactly it is an error (GM301)."
+        ),
+        "Nothing, or select only the Services that are meant.",
+        "",
+    ),
+    (
         "GM308",
         "Unenforced",
         "error",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gitmesh.model.plan import Live, Observed, Outcome, Plan
     from gitmesh.model.report import Heard, Report
     from gitmesh.model.snapshot import Snapshot
-    from gitmesh.model.units import Unit, UnitKey
+    from gitmesh.model.units import Laid, Unit, UnitKey
 
 
 class Source(Protocol):
@@ -290,6 +290,11 @@ class Translator(Protocol):
         self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]
     ) -> Membership | None:
         """The mesh that the pod is in, if it is one of this kind."""
+
+    def inert(self, laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
+        """Why a routing field can have no effect where it is laid, though the mesh would take it; "" where it
+        can. Pure. The core leaves it out there, or holds the routing of a Service that is named exactly.
+        """
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         """The objects of one unit, for the cluster's meshes of this kind. Pure; reads served schemas from

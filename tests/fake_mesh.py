@@ -13,7 +13,7 @@ from gitmesh.model.manifests import Fragment, Manifest, Phase, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Heard
-from gitmesh.model.units import DestinationUnit, Unit, UnitKey
+from gitmesh.model.units import DestinationUnit, Laid, Unit, UnitKey
 from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Support, Versions
 
 GROUP = "fake.test"
@@ -60,6 +60,9 @@ class FakeMesh:
         self, pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[Mesh]
     ) -> Membership | None:
         return Membership(mesh="fake")
+
+    def inert(self, laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
+        return ""
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         if not isinstance(unit, DestinationUnit):

@@ -39,7 +39,11 @@ class ServicePort(Struct, frozen=True, kw_only=True, order=True):
 
 
 class Service(Struct, frozen=True, kw_only=True):
-    """A Service: what a destination is. `selector` empty means that its endpoints are made by hand."""
+    """A Service: what a destination is. `selector` empty means that its endpoints are made by hand.
+
+    `alias` is the full name that an ExternalName Service stands for, where it has the form of a Service's
+    (`stock.depot.svc.cluster.local`), in lower case; "" for a host elsewhere, whose address is no fact.
+    """
 
     namespace: str
     name: str
@@ -48,6 +52,7 @@ class Service(Struct, frozen=True, kw_only=True):
     ports: tuple[ServicePort, ...] = ()
     type: str = "ClusterIP"
     headless: bool = False
+    alias: str = ""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Mesh, Service, Workload
+from gitmesh.model.facts import Mesh, Service, ServicePort, Workload
 from gitmesh.model.policies import Origin
 
 Half: TypeAlias = Literal["", "routing", "access"]
@@ -99,6 +99,19 @@ class Target(Struct, frozen=True, kw_only=True):
     service: Service
     port: int = 0
     subset: tuple[tuple[str, str], ...] = ()
+
+
+class Laid(Struct, frozen=True, kw_only=True):
+    """A field of a TrafficPolicy where a policy lays it: on these ports of a Service, none if it has none.
+
+    `field` is the policy model's name, `value` the model's value. Each item of `split` and `mirror` is laid
+    by itself, too: its value is then the `Target` that it sends requests to.
+    """
+
+    field: str
+    value: object
+    service: Service
+    ports: tuple[ServicePort, ...]
 
 
 class Route(Struct, frozen=True, kw_only=True):
