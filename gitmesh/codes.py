@@ -348,6 +348,18 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "GM222",
+        "NonHttpUnsaid",
+        "error",
+        "A Deny of requests meets ports that may carry something else, and does not say what becomes of it.",
+        (
+            "A broad selector leads the rule to ports that are not HTTP, or that declare no protocol. Who may"
+            " call that destination is held."
+        ),
+        "Say nonHTTP: Deny or Ignore in the rule, name its ports, or declare the protocol of the port.",
+        "",
+    ),
+    (
         "GM301",
         "Unsupported",
         "error",

@@ -37,6 +37,11 @@ class ServicePort(Struct, frozen=True, kw_only=True, order=True):
         """Whether a proxy sees requests on it; a port without a protocol is sniffed, so it may."""
         return self.protocol not in _NOT_HTTP
 
+    @property
+    def raw(self) -> bool:
+        """Whether a proxy may see connections without requests on it; where it sniffs, it may see either."""
+        return self.seen and (not self.http or not self.protocol)
+
 
 class Service(Struct, frozen=True, kw_only=True):
     """A Service: what a destination is. `selector` empty means that its endpoints are made by hand.

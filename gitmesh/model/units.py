@@ -177,8 +177,9 @@ class Caller(Struct, frozen=True, kw_only=True):
 class Operation:
     """Requests that one rule of an AccessPolicy means; empty = any. `ports` are Service port numbers,
     `targets` the workload port numbers behind them (empty = every governed port of the destination); paths
-    and hosts in the policy's own `*` notation. `origin` is the rule; it takes no part in comparisons, as
-    rules that say the same are one.
+    and hosts in the policy's own `*` notation. `raw`: it means connections without requests, too, though it
+    asks for what only a request has. `origin` is the rule; it takes no part in comparisons, as rules that say
+    the same are one.
     """
 
     paths: tuple[str, ...] = ()
@@ -188,7 +189,13 @@ class Operation:
     headers: tuple[NamedCondition, ...] = ()
     ports: tuple[int, ...] = ()
     unresolved_ports: tuple[str, ...] = ()
+    raw: bool = False
     origin: Origin | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def asks_http(self) -> bool:
+        """Whether it asks for what only a request has."""
+        return bool(self.paths or self.methods or self.hosts or self.headers)
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -216,7 +223,8 @@ class Access(Struct, frozen=True, kw_only=True):
     enforced Allow governs, its own or that of another Service that can share the pods; the rest keeps
     `default`. `governed` says whether an Allow selects this destination. `mixed` are targets that only some
     of its workloads have, while the same number on another one is denied or governed apart: an Allow, which
-    names pods and ports but no pairs, must not open it.
+    names pods and ports but no pairs, must not open it. `spoken` has, for each target, the ports of every
+    Service that reach it or could; they need not say the same of what it carries.
     """
 
     allows: tuple[Grant, ...] = ()
@@ -228,6 +236,7 @@ class Access(Struct, frozen=True, kw_only=True):
     default: Literal["Deny", "Allow", "MeshDefault"] = "MeshDefault"
     exempt: Exemption | None = None
     mixed: tuple[int, ...] = ()
+    spoken: Mapping[int, tuple[ServicePort, ...]] = {}
 
 
 class DestinationUnit(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.model.facts import Workload
 from gitmesh.model.policies import Origin
@@ -24,7 +25,9 @@ __all__ = ["Admission", "Answer", "Basis", "Refused", "Ruling", "can"]
 
 
 class Answer(StrEnum):
-    """`Depends`: some pods behind the destination admit the request, others do not."""
+    """`Depends`: some pods behind the destination admit the request and others do not, or they do as long as
+    the connection is HTTP, or is not.
+    """
 
     ALLOWED = "Allowed"
     DENIED = "Denied"
@@ -97,9 +100,7 @@ def can(question: Question, known: Known) -> Admission:
     if not pairs:
         return _whole(Answer.UNKNOWN, Basis.NO_PODS, "no pods are behind this port of the Service")
     pods = tuple(
-        (pair.workload, pair.number, ruling)
-        for pair in pairs
-        for ruling in _rulings(_Asked(question, known, pair))
+        (pair.workload, pair.number, ruling) for pair in pairs for ruling in _rulings(question, known, pair)
     )
     answers = {ruling.answer for _, _, ruling in pods}
     if len(answers) == 1:
@@ -111,11 +112,18 @@ def _whole(answer: Answer, basis: Basis, text: str) -> Admission:
     return Admission(answer=answer, ruling=Ruling(answer=answer, basis=basis, text=text))
 
 
-def _rulings(asked: _Asked) -> Iterator[Ruling]:
-    """One for the pods of a workload, and another for those among them that carry no proxy."""
-    yield asked.ruling()
-    if bare := asked.pair.workload.bare:
-        text = f"{bare} of its {asked.pair.workload.pods} pods carry no proxy, so nothing guards them"
+def _rulings(question: Question, known: Known, pair: Pair) -> Iterator[Ruling]:
+    """One for the pods of a workload, another where the connection may be no HTTP and that is answered
+    otherwise, and another for those pods that carry no proxy.
+    """
+    asked = _Asked(question, known, pair).ruling()
+    yield asked
+    if question.sniffed:
+        other = _Asked(replace(question, http=False), known, pair).ruling()
+        if other.answer is not asked.answer:
+            yield replace(other, text=f"where the connection is not HTTP: {other.text}")
+    if bare := pair.workload.bare:
+        text = f"{bare} of its {pair.workload.pods} pods carry no proxy, so nothing guards them"
         yield Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text=text)
 
 

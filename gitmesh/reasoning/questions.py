@@ -33,7 +33,8 @@ class Client(Struct, frozen=True, kw_only=True):
 
 class Question(Struct, frozen=True, kw_only=True):
     """A request of a client to a Service (namespace, name), `port` a Service port number. Header names in
-    lower case, the path without query. `http` false: a connection in which proxies see no requests."""
+    lower case, the path without query. `http` false: a connection in which proxies see no requests;
+    `sniffed`: they may see one, or none."""
 
     client: Client
     service: ServiceKey
@@ -44,6 +45,7 @@ class Question(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     authority: str = ""
     http: bool = True
+    sniffed: bool = False
 
     def request(self) -> Request:
         """As matches see it."""

@@ -170,6 +170,7 @@ class _Cluster:
             governed=tuple(other for other in self.index.compatible(service) if other.key in self.governed),
             neighbours=tuple(Neighbour(service=s, policies=self._access_ids(s)) for s in neighbours),
             owners=owners,
+            named=frozenset(marked.policy.id for marked, form in policies if form == BY_NAME),
         )
 
     def _access_ids(self, service: Service) -> frozenset[str]:

@@ -95,7 +95,9 @@ class LaidOn:
     def _say(
         self, code: str, text: str, policy: Policy, field: str, mesh: str = "", detail: str = ""
     ) -> None:
-        place = {"cluster": self.cluster, "mesh": mesh, "field": policy.origin(field).field}
-        said = finding(code, text, at=policy.at(field), policy=policy.id, detail=detail, **place)
+        at, name = policy.at(field), policy.origin(field).field
+        said = finding(
+            code, text, at=at, policy=policy.id, field=name, cluster=self.cluster, mesh=mesh, detail=detail
+        )
         if said not in self.found:
             self.found.append(said)

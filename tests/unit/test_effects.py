@@ -8,22 +8,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from msgspec import Struct
 
-from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort
-from gitmesh.model.objects import decode
 from gitmesh.model.policies import Policy
 from gitmesh.model.report import State
-from gitmesh.planning.build import build, dropped
-from gitmesh.reasoning.questions import Known
-from gitmesh.reasoning.routing import Found, Routing, route
+from gitmesh.reasoning.routing import Found, Routing
 from gitmesh.resolution.resolve import resolve
 from gitmesh.status.states import overall
-from tests.asking import asked
 from tests.factories import access, facts, service, traffic, workload
 from tests.fake_mesh import FakeMesh
-from tests.rendered import translators
+from tests.outcome import Outcome
+from tests.outcome import outcome as outcome_in
 
 BROAD: list[dict[str, Any]] = [{"namespaces": ["shop"]}]
 V1, V2 = ({"name": "index", "subset": {"version": version}} for version in ("v1", "v2"))
@@ -53,31 +48,8 @@ def world(*more: Service | Mesh) -> ClusterFacts:
     return facts("east", INDEX, STOCK, ALIAS, PLAIN, *PODS, *more)
 
 
-class Outcome(Struct):
-    """What policies come to in a cluster."""
-
-    findings: tuple[Diagnostic, ...]
-    bodies: dict[tuple[str, str], Any]
-    known: Known
-
-    def codes(self) -> list[tuple[str, str]]:
-        return sorted((one.code, one.field) for one in self.findings)
-
-    def routed(self, to: str = "index", **more: Any) -> Routing:
-        return route(asked(to=to, **more), self.known)
-
-
 def outcome(*policies: Policy, of: ClusterFacts | None = None) -> Outcome:
-    known = of or world()
-    resolution = resolve(policies, {"east": known}, {"east": {}}, translators=translators())
-    builds, said = build(resolution, {"east": known}, translators(), "test", {})
-    built = builds["east"]
-    found = (*resolution.diagnostics, *said)
-    return Outcome(
-        findings=(*found, *dropped(policies, builds, found)),
-        bodies={(key.kind, key.name): decode(one.body)["spec"] for key, one in built.manifests.items()},
-        known=Known(known, built.units, built.held_units, built.refused),
-    )
+    return outcome_in(of or world(), *policies)
 
 
 # --- headless Services: the client chooses the pod
