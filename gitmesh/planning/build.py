@@ -21,7 +21,7 @@ from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.planning.ownership import claims, marks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
     from gitmesh.model.facts import ClusterFacts, Mesh
     from gitmesh.model.policies import Policy
@@ -316,27 +316,6 @@ def _half_of(unit: UnitKey, phase: Phase) -> UnitKey:
     if unit.kind == "Mesh":
         return unit
     return replace(unit, half="access" if phase in SECURITY else "routing")
-
-
-def withheld(
-    policies: Sequence[Policy], builds: Mapping[str, Build], said: Iterable[Diagnostic]
-) -> Iterator[Diagnostic]:
-    """Law 1: a policy that is not in force in a cluster has a finding that says so, though what holds it is
-    another policy's fault.
-    """
-    told = {
-        (diagnostic.policy, cluster)
-        for diagnostic in said
-        for cluster in ((diagnostic.cluster,) if diagnostic.cluster else builds)
-    }
-    for cluster, built in sorted(builds.items()):
-        for policy in policies:
-            if not built.doubtful and policy.id in built.waiting and (policy.id, cluster) not in told:
-                text = (
-                    f"{policy.id} is not in force as it stands in cluster {cluster}: what it acts on is held"
-                    " by other findings"
-                )
-                yield finding("GM314", text, at=policy.location, policy=policy.id, cluster=cluster)
 
 
 def dropped(

@@ -10,8 +10,8 @@ from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec, AccessRule
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Policy
-from gitmesh.resolution.index import Index, targets
-from gitmesh.resolution.situation import Situation, about, all_targets
+from gitmesh.resolution.index import Index, all_targets, targets
+from gitmesh.resolution.situation import Situation, about
 
 
 def beside_http(
@@ -49,10 +49,10 @@ def spoken(situation: Situation, index: Index) -> Mapping[int, tuple[ServicePort
     """Target port -> the ports of every Service by which it is reached, or could be: of another Service whose
     selector the same pods could meet.
     """
-    own = all_targets(situation.service, situation.workloads)
+    own = all_targets(situation.service, situation.bearers)
     found: dict[int, set[ServicePort]] = {number: set() for number in sorted(own)}
     for service in (situation.service, *index.compatible(situation.service)):
         for port in service.ports if own else ():
-            for number in targets(port, situation.workloads) & own:
+            for number in targets(port, situation.bearers) & own:
                 found[number].add(port)
     return {number: tuple(sorted(ports, key=repr)) for number, ports in found.items()}

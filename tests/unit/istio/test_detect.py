@@ -172,7 +172,7 @@ def test_what_istiod_was_told_of_services_without_a_cluster_of_endpoints(
         ("istio", True),
         ("istio-canary", True),
         ("istio-ca-root-cert", False),
-        ("istio-sidecar-injector", False),
+        ("istio-sidecar-injector", True),
         ("web", False),
     ],
 )
