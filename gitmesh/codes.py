@@ -363,6 +363,18 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "GM222",
+        "NonHttpUnsaid",
+        "error",
+        "A Deny of requests meets ports that may carry something else, and does not say what becomes of it.",
+        (
+            "A broad selector leads the rule to ports that are not HTTP, or that declare no protocol. Who may"
+            " call that destination is held."
+        ),
+        "Say nonHTTP: Deny or Ignore in the rule, name its ports, or declare the protocol of the port.",
+        "",
+    ),
+    (
         "GM224",
         "PutOutOfForce",
         "warning",
@@ -408,6 +420,19 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "The mesh can only express something stricter than the policy; that was emitted.",
         "The security law: never admit more.",
         "Change the policy to what the mesh can express.",
+        "",
+    ),
+    (
+        "GM305",
+        "NoEffect",
+        "info",
+        "A routing field is left out on a Service where it can have no effect.",
+        (
+            "A broad selector lays it there: HTTP fields on ports that are not HTTP, load balancing on a"
+            " headless Service, connection fields on an ExternalName Service, anything on a Service of which"
+            " proxies see nothing. On a Service that is named exactly it is an error (GM301)."
+        ),
+        "Nothing, or select only the Services that are meant.",
         "",
     ),
     (

@@ -318,7 +318,9 @@ class _Run:
     def _build(
         self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None]
     ) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
-        resolution = resolve(revisions.policies, facts, self.options.clusters, self.memo.resolved)
+        resolution = resolve(
+            revisions.policies, facts, self.options.clusters, self.memo.resolved, self.translators
+        )
         builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
         all_said = (*resolution.diagnostics, *said, *_seen_together(builds, facts))
         if all(known is not None and known.complete for known in facts.values()):

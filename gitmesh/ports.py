@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gitmesh.model.report import Heard, Report
     from gitmesh.model.snapshot import Snapshot
     from gitmesh.model.strangers import Around, Stranger
-    from gitmesh.model.units import DestinationUnit, Unit, UnitKey
+    from gitmesh.model.units import DestinationUnit, Laid, Unit, UnitKey
 
 
 class Source(Protocol):
@@ -307,6 +307,11 @@ class Translator(Protocol):
     ) -> Callable[[DestinationUnit], Around]:
         """What stands around each destination, by the mesh's own order of lookup. Called once for a cluster,
         so that strangers are indexed once; what it answers is all that `translate` may read of them.
+        """
+
+    def inert(self, laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
+        """Why a routing field can have no effect where it is laid, though the mesh would take it; "" where it
+        can. Pure. The core leaves it out there, or holds the routing of a Service that is named exactly.
         """
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:

@@ -14,7 +14,7 @@ from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Heard
 from gitmesh.model.strangers import ALONE, Around, Stranger
-from gitmesh.model.units import DestinationUnit, Unit, UnitKey
+from gitmesh.model.units import DestinationUnit, Laid, Unit, UnitKey
 from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Support, Versions
 
 GROUP = "fake.test"
@@ -69,6 +69,9 @@ class FakeMesh:
         self, facts: ClusterFacts, meshes: Sequence[Mesh]
     ) -> Callable[[DestinationUnit], Around]:
         return lambda _: ALONE
+
+    def inert(self, laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
+        return ""
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         if not isinstance(unit, DestinationUnit):

@@ -67,7 +67,7 @@ def rendered(
     policies, found = parse(snapshot_of(files))
     clusters = {**(unmanaged or {}), **{name: known.labels for name, known in facts.items()}}
     static = (*found, *check(policies, clusters))
-    resolution = resolve(policies, facts, clusters)
+    resolution = resolve(policies, facts, clusters, translators=translators())
     builds, said = build(resolution, facts, translators(), "golden", {})
     all_said = (*static, *resolution.diagnostics, *said)
     lost = dropped(policies, builds, all_said)

@@ -39,9 +39,18 @@ class ServicePort(Struct, frozen=True, kw_only=True, order=True):
         """Whether a proxy sees requests on it; a port without a protocol is sniffed, so it may."""
         return self.protocol not in _NOT_HTTP
 
+    @property
+    def raw(self) -> bool:
+        """Whether a proxy may see connections without requests on it; where it sniffs, it may see either."""
+        return self.seen and (not self.http or not self.protocol)
+
 
 class Service(Struct, frozen=True, kw_only=True):
-    """A Service: what a destination is. `selector` empty means that its endpoints are made by hand."""
+    """A Service: what a destination is. `selector` empty means that its endpoints are made by hand.
+
+    `alias` is the full name that an ExternalName Service stands for, where it has the form of a Service's
+    (`stock.depot.svc.cluster.local`), in lower case; "" for a host elsewhere, whose address is no fact.
+    """
 
     namespace: str
     name: str
@@ -50,6 +59,7 @@ class Service(Struct, frozen=True, kw_only=True):
     ports: tuple[ServicePort, ...] = ()
     type: str = "ClusterIP"
     headless: bool = False
+    alias: str = ""
 
     @property
     def key(self) -> tuple[str, str]:

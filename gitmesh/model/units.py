@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Mesh, Service, Workload
+from gitmesh.model.facts import Mesh, Service, ServicePort, Workload
 from gitmesh.model.policies import Origin
 from gitmesh.model.strangers import ALONE, Around
 
@@ -102,6 +102,19 @@ class Target(Struct, frozen=True, kw_only=True):
     subset: tuple[tuple[str, str], ...] = ()
 
 
+class Laid(Struct, frozen=True, kw_only=True):
+    """A field of a TrafficPolicy where a policy lays it: on these ports of a Service, none if it has none.
+
+    `field` is the policy model's name, `value` the model's value. Each item of `split` and `mirror` is laid
+    by itself, too: its value is then the `Target` that it sends requests to.
+    """
+
+    field: str
+    value: object
+    service: Service
+    ports: tuple[ServicePort, ...]
+
+
 class Route(Struct, frozen=True, kw_only=True):
     """One row of a first-match list: requests that `match`, and the value of every field that some rule sets
     for them.
@@ -165,8 +178,9 @@ class Caller(Struct, frozen=True, kw_only=True):
 class Operation:
     """Requests that one rule of an AccessPolicy means; empty = any. `ports` are Service port numbers,
     `targets` the workload port numbers behind them (empty = every governed port of the destination); paths
-    and hosts in the policy's own `*` notation. `origin` is the rule; it takes no part in comparisons, as
-    rules that say the same are one.
+    and hosts in the policy's own `*` notation. `raw`: it means connections without requests, too, though it
+    asks for what only a request has. `origin` is the rule; it takes no part in comparisons, as rules that say
+    the same are one.
     """
 
     paths: tuple[str, ...] = ()
@@ -176,7 +190,13 @@ class Operation:
     headers: tuple[NamedCondition, ...] = ()
     ports: tuple[int, ...] = ()
     unresolved_ports: tuple[str, ...] = ()
+    raw: bool = False
     origin: Origin | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def asks_http(self) -> bool:
+        """Whether it asks for what only a request has."""
+        return bool(self.paths or self.methods or self.hosts or self.headers)
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -213,7 +233,8 @@ class Access(Struct, frozen=True, kw_only=True):
     `default`. `governed` says whether an Allow selects this destination. `mixed` are targets that only some
     of its workloads have, while the same number on another one is denied or governed apart: an Allow, which
     names pods and ports but no pairs, must not open it. `apart` are pods on which ports keep `default` that
-    are guarded on others.
+    are guarded on others. `spoken` has, for each target, the ports of every Service that reach it or could;
+    they need not say the same of what it carries.
     """
 
     allows: tuple[Grant, ...] = ()
@@ -226,6 +247,7 @@ class Access(Struct, frozen=True, kw_only=True):
     exempt: Exemption | None = None
     mixed: tuple[int, ...] = ()
     apart: tuple[PodsApart, ...] = ()
+    spoken: Mapping[int, tuple[ServicePort, ...]] = {}
 
     def closes(self, labels: Mapping[str, str], port: int) -> bool:
         """Whether pods of the destination with these labels are closed at a port that no Allow governs

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.model.facts import Service, Workload
 from gitmesh.model.policies import Origin
@@ -26,7 +27,9 @@ __all__ = ["Admission", "Answer", "Basis", "Led", "Refused", "Ruling", "can"]
 
 
 class Answer(StrEnum):
-    """`Depends`: some pods behind the destination admit the request, others do not."""
+    """`Depends`: some pods behind the destination admit the request and others do not, or they do as long as
+    the connection is HTTP, or is not.
+    """
 
     ALLOWED = "Allowed"
     DENIED = "Denied"
@@ -118,11 +121,11 @@ def can(question: Question, known: Known) -> Admission:
     pairs = known.behind(service, question.port)
     if not pairs:
         return _whole(Answer.UNKNOWN, Basis.NO_PODS, _no_pods(known, service))
-    rulings: dict[object, Ruling] = {}
+    rulings: dict[object, tuple[Ruling, ...]] = {}
     for pair in pairs:
         if pair.ground not in rulings:
-            rulings[pair.ground] = _Asked(question, known, pair).ruling()
-    pods = tuple((pair.workload, pair.number, rulings[pair.ground]) for pair in pairs)
+            rulings[pair.ground] = tuple(_rulings(question, known, pair))
+    pods = tuple((pair.workload, pair.number, ruling) for pair in pairs for ruling in rulings[pair.ground])
     answers = {ruling.answer for _, _, ruling in pods}
     if len(answers) == 1:
         return Admission(answer=answers.pop(), pods=pods)
@@ -137,6 +140,18 @@ def _no_pods(known: Known, service: Service) -> str:
 
 def _whole(answer: Answer, basis: Basis, text: str) -> Admission:
     return Admission(answer=answer, ruling=Ruling(answer=answer, basis=basis, text=text))
+
+
+def _rulings(question: Question, known: Known, pair: Pair) -> Iterator[Ruling]:
+    """One for the pods of a pair, and another where the connection may be no HTTP and that is answered
+    otherwise.
+    """
+    asked = _Asked(question, known, pair).ruling()
+    yield asked
+    if question.sniffed:
+        other = _Asked(replace(question, http=False), known, pair).ruling()
+        if other.answer is not asked.answer:
+            yield replace(other, text=f"where the connection is not HTTP: {other.text}")
 
 
 _NAMELESS = frozenset({"Disable", "Simple"})

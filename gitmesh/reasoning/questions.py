@@ -34,8 +34,9 @@ class Client(Struct, frozen=True, kw_only=True):
 
 class Question(Struct, frozen=True, kw_only=True):
     """A request of a client to a Service (namespace, name), `port` a Service port number. Header names in
-    lower case, the path without query. `http` false: a connection in which proxies see no requests. `sample`:
-    it stands for others that policies do not tell apart; what strangers' conditions might is then not known.
+    lower case, the path without query. `http` false: a connection in which proxies see no requests;
+    `sniffed`: they may see one, or none. `sample`: it stands for others that policies do not tell apart; what
+    strangers' conditions might is then not known.
     """
 
     client: Client
@@ -48,6 +49,7 @@ class Question(Struct, frozen=True, kw_only=True):
     authority: str = ""
     http: bool = True
     sample: bool = False
+    sniffed: bool = False
 
     def request(self) -> Request:
         """As matches see it."""

@@ -22,6 +22,7 @@ from gitmesh.resolution.guards import GuardedPorts
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, all_targets, all_targets_of, port_of, targets
 from gitmesh.resolution.situation import Situation, about, narrowed, no_selector, outside, shared
+from gitmesh.resolution.sniffing import beside_http, spoken
 
 Default: TypeAlias = Literal["Deny", "Allow", "MeshDefault"]
 _MOST_SHOWN = 8
@@ -47,7 +48,7 @@ class _Decision:
     def __init__(self, situation: Situation, trust: Trust, index: Index) -> None:
         self.situation, self.trust, self.index = situation, trust, index
         self.found: list[Diagnostic] = []
-        self.held = False
+        self.held = self.asks_http = False
 
     def resolved(self) -> Resolved:
         at_hand = self.situation
@@ -73,6 +74,7 @@ class _Decision:
             exempt=self._exemption(guarded) if default == "Deny" and not allows else None,
             mixed=tuple(sorted(set(self._mixed(own, default, guards)))),
             apart=self._apart(guards) if allows and default != "Deny" and not unresolved else (),
+            spoken=spoken(at_hand, self.index) if self.asks_http else {},
         )
         self.found += [*outside(at_hand), *shared(at_hand)]
         return Resolved(access=access, diagnostics=tuple(self.found), held=self.held)
@@ -164,6 +166,10 @@ class _Decision:
             unresolved |= set() if found else {str(port.target)}
         if _spec(policy).action == "Allow":
             numbers -= self._ambiguous(policy, ("rules", number, "ports"), ports)
+        self.asks_http |= rule.asks_http
+        for said in beside_http(policy, number, rule, self.situation, ports):
+            self.found.append(said)
+            self.held |= said.is_error
         return Operation(
             paths=tuple(sorted(set(rule.paths or ()))),
             methods=tuple(sorted(set(rule.methods or ()))),
@@ -172,6 +178,7 @@ class _Decision:
             headers=tuple(sorted({_header(header) for header in rule.headers or ()})),
             ports=tuple(sorted({port.number for port in ports})),
             unresolved_ports=tuple(sorted(unresolved)),
+            raw=_spec(policy).action == "Deny" and rule.asks_http and rule.non_http != "Ignore",
             origin=policy.origin("rules", number),
         )
 

@@ -18,6 +18,7 @@ from gitmesh.model.units import Access, DestinationUnit, Half
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.destinations import Acting, Traffic, resolve_traffic
+from gitmesh.resolution.effects import Effects
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.precedence import BY_NAME
 from gitmesh.resolution.scene import Marked, Remembered, Scene, ServiceKey
@@ -75,6 +76,7 @@ class _Cluster:
         }
         self.governed = scene.governed.get(name, frozenset())
         self.crowded = scene.crowded.get(name, {})
+        self.effects = Effects(index.facts, scene.translators)
         self.around = self._around()
 
     def _around(self) -> object:
@@ -169,6 +171,7 @@ class _Cluster:
             governed=tuple(other for other in self.index.compatible(service) if other.key in self.governed),
             neighbours=tuple(Neighbour(service=s, policies=self._access_ids(s)) for s in neighbours),
             owners=owners,
+            named=frozenset(marked.policy.id for marked, form in policies if form == BY_NAME),
         )
 
     def _access_ids(self, service: Service) -> frozenset[str]:
@@ -206,7 +209,7 @@ class _Cluster:
         crowded = self._crowded(service, policies)
         if crowded is not None:
             return crowded
-        traffic = resolve_traffic(self.name, service, policies, self.index)
+        traffic = resolve_traffic(self.name, service, policies, self.index, self.effects)
         if not strict or not traffic.settings:
             return traffic
         named = {one.policy.id for one in policies if one.form == BY_NAME}

@@ -17,6 +17,7 @@ from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import HALVES, DestinationUnit, Half, Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.ports import Translator
 from gitmesh.resolution.bounds import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
 from gitmesh.resolution.deciding import Done, destinations
 from gitmesh.resolution.destinations import RuleId
@@ -48,19 +49,23 @@ class Resolution(Struct, frozen=True, kw_only=True):
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
+_NO_TRANSLATORS: Mapping[str, Translator] = {}
+
+
 def resolve(
     policies: Sequence[Policy],
     facts: Mapping[str, ClusterFacts | None],
     clusters: Mapping[str, Mapping[str, str]],
     memo: MutableMapping[Any, Any] | None = None,
+    translators: Mapping[str, Translator] = _NO_TRANSLATORS,
 ) -> Resolution:
     """Decide, for every unit, what all policies together say of it.
 
     `facts` maps each managed cluster to what is known of it (None = unknown, never empty); `clusters` maps
     every configured cluster to its labels. `memo` keeps results between calls, so that a small change costs
-    little.
+    little. `translators` say what has no effect on their meshes: the same ones in every call with one `memo`.
     """
-    return _Run(policies, facts, clusters, {} if memo is None else memo).resolution()
+    return _Run(policies, facts, clusters, {} if memo is None else memo, translators).resolution()
 
 
 _MEMORIES = ("index", "policy", "select", "destination", "unit")
@@ -75,7 +80,9 @@ class _Run:
         facts: Mapping[str, ClusterFacts | None],
         clusters: Mapping[str, Mapping[str, str]],
         memo: MutableMapping[Any, Any],
+        translators: Mapping[str, Translator],
     ) -> None:
+        self.translators = translators
         self.memo = {name: Remembered(memo, name) for name in _MEMORIES}
         self.world = World(
             {name: None if known is None else self._index(name, known) for name, known in facts.items()}
@@ -105,6 +112,7 @@ class _Run:
             acting=acting,
             governed=_governed(marked, selections),
             crowded=_crowded(acting),
+            translators=self.translators,
             domains=tuple(
                 (c, i and tuple((m.name, m.trust_domain) for m in i.facts.meshes)) for c, i in indexes
             ),

@@ -72,6 +72,22 @@ def test_outlier_detection() -> None:
     }
 
 
+def test_what_is_omitted_of_outlier_detection_is_written_out() -> None:
+    """Istio's own defaults are its own: what the policy API means is the same on every mesh."""
+    whole = {
+        "consecutive5xxErrors": 5,
+        "interval": "10s",
+        "baseEjectionTime": "30s",
+        "maxEjectionPercent": 10,
+        "minHealthPercent": 0,
+    }
+    assert traffic_policy(outlierDetection={})["outlierDetection"] == whole
+    assert traffic_policy(outlierDetection={"interval": "1s"})["outlierDetection"] == {
+        **whole,
+        "interval": "1s",
+    }
+
+
 @pytest.mark.parametrize(
     "field",
     [{"outlierDetection": {"maxEjectionPercent": 0}}, {"connectionPool": {"http": {"maxRetries": 0}}}],

@@ -263,27 +263,9 @@ def test_cross_product_of_matches_is_bounded() -> None:
     assert codes(translated(unit(route(match, timeout="1s")))) == ["GM301"]
 
 
-@pytest.mark.parametrize(
-    "port",
-    [ServicePort(number=80, protocol=p) for p in ("tcp", "tls", "https", "mongo")]
-    + [ServicePort(number=3306)],
-)
-def test_routes_on_ports_that_are_not_http_would_be_ignored(port: ServicePort) -> None:
-    translation = translated(unit(route(timeout="1s"), of=service(ports=[port])))
-    assert (codes(translation), bool(translation.held)) == (["GM301"], True)
-
-
 @pytest.mark.parametrize("protocol", ["", "http", "http2", "grpc", "grpc-web"])
 def test_http_and_sniffed_ports_take_routes(protocol: str) -> None:
     assert http(route(timeout="1s"), of=service(ports=[ServicePort(number=80, protocol=protocol)]))
-
-
-def test_mixed_ports_take_routes_for_the_http_ones() -> None:
-    ports = [ServicePort(number=80, protocol="http"), ServicePort(number=90, protocol="tcp")]
-    assert http(route(timeout="1s"), of=service(ports=ports))
-    assert codes(translated(unit(route(RequestMatch(port=90), timeout="1s"), of=service(ports=ports)))) == [
-        "GM301"
-    ]
 
 
 # --- rewrites

@@ -6,6 +6,7 @@ from gitmesh_istio.beside import beside, guarded, retain
 from gitmesh_istio.detect import HOMES as homes  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.detect import NAMING as naming  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.detect import configmaps, configured_by, detect, injects, member
+from gitmesh_istio.effects import inert
 from gitmesh_istio.foreign import foreign, phase
 from gitmesh_istio.kinds import RESOURCES as resources  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import SWITCHES as switches  # noqa: N811 - the port's name is in lower case
@@ -28,6 +29,7 @@ __all__ = [
     "detect",
     "foreign",
     "homes",
+    "inert",
     "injects",
     "links",
     "member",

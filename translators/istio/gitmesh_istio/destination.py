@@ -123,14 +123,13 @@ def _setting(decided: Decided, given: Mapping[str, Decided], notes: Notes) -> tu
 def _outlier(outlier: OutlierDetection, origin: Origin, notes: Notes) -> dict[str, Any]:
     if outlier.max_ejection_percent == 0:
         notes.add("GM301", "Istio reads maxEjectionPercent: 0 as its default of 10", origin)
-    given = {
+    return {
         "consecutive5xxErrors": outlier.consecutive_errors,
-        "interval": _duration(outlier.interval),
-        "baseEjectionTime": _duration(outlier.base_ejection_time),
+        "interval": format_duration(outlier.interval),
+        "baseEjectionTime": format_duration(outlier.base_ejection_time),
         "maxEjectionPercent": outlier.max_ejection_percent,
         "minHealthPercent": outlier.min_health_percent,
     }
-    return _present(given)
 
 
 def _pool(pool: ConnectionPool, origin: Origin, notes: Notes) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 from gitmesh.model.facts import Mesh, PortRange
 from gitmesh.model.objects import Body
 from gitmesh.ports import ControlObjects, Membership, PodFact
+from gitmesh_istio.effects import told
 from gitmesh_istio.ignored import ignored_namespaces, ignores, is_scoped
 from gitmesh_istio.kinds import AUTO_MTLS, DEFAULT_REVISION, EXPORTS, REVISION
 from gitmesh_istio.names import DEFAULT_DOMAIN
@@ -105,7 +106,12 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
     environment = {
         str(e.get("name")): str(e.get("value")) for e in container.get("env") or () if isinstance(e, Mapping)
     }
-    settings = {**_settings(config, container), **analysis(environment), **validation(objects.validators)}
+    settings = {
+        **_settings(config, container),
+        **told(environment),
+        **analysis(environment),
+        **validation(objects.validators),
+    }
     settings |= probe_settings(objects.configmaps, namespace, name)
     if is_scoped(version, environment):
         settings |= ignored_namespaces(config.get("discoverySelectors"), objects.namespaces)

@@ -94,7 +94,7 @@ def _rows(route: Route, unit: DestinationUnit, notes: Notes) -> Iterable[_Row]:
     """
     origin = _origin(route)
     ports = (route.match.port,) if route.match.port else _ports_to_tell(_targets(route, unit), unit)
-    for choice, port in itertools.product(choices(route.match, unit.service, origin, notes), ports):
+    for choice, port in itertools.product(choices(route.match, origin, notes), ports):
         body = {**choice.body, "port": port} if port else dict(choice.body)
         yield _Row(
             matches=((body, origin),), action=action(route, choice, Forward(unit.service, port), notes)

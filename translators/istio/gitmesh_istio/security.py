@@ -101,10 +101,9 @@ def _deny(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> 
     for grant in access.denies:
         sources = callers.denied(grant.callers, _meshes(unit, notes), grant.origin, notes)
         asked = [
-            operations.denied(o, unit, access, grant.origin, notes)
-            for o in grant.operations or (Operation(),)
+            operations.denied(o, access, grant.origin, notes) for o in grant.operations or (Operation(),)
         ]
-        rules += [(_rule(sources, one), grant.origin) for one in asked if sources]
+        rules += [(_rule(sources, one), grant.origin) for one in asked if one is not None and sources]
     if not rules:
         return None
     if len(rules) > MAX_RULES:

@@ -107,6 +107,11 @@ SUPPORTS: Mapping[str, Support] = {
         "*suffix hosts with any port cannot be said", f"{_RULES}.to.operation.hosts", side=_SERVER
     ),
     "AccessPolicy.rules.headers": _full(f"{_RULES}.when", side=_SERVER, note="not an empty value"),
+    "AccessPolicy.rules.nonHTTP": _partial(
+        "with Ignore a Deny still denies what is not HTTP on a port that may carry HTTP, too",
+        f"{_RULES}.to.operation.ports",
+        side=_SERVER,
+    ),
     "AccessPolicy.action": _full("AuthorizationPolicy:spec.action", side=_SERVER),
     "VirtualMesh.mtls.mode": _full("PeerAuthentication:spec.mtls.mode", side=_SERVER),
     "VirtualMesh.accessDefault": _full("AuthorizationPolicy:spec.rules", side=_SERVER),
