@@ -615,6 +615,18 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Change the other object, or let a policy use it, too.",
         "",
     ),
+    (
+        "GM413",
+        "GrantStays",
+        "error",
+        "A withdrawn grant stays, as its object is held and nobody knows whose rules are whose.",
+        (
+            "Errors of one policy hold the object. Which of its rules are that policy's the ledger says since"
+            " schema 3; of an object that an older version wrote it is not known."
+        ),
+        "Mend the errors of the policy, or take it out; then the object becomes what the others say.",
+        "",
+    ),
     # --- clusters
     (
         "GM501",

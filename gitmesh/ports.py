@@ -344,6 +344,14 @@ class Translator(Protocol):
         (digests of list items; None = they cannot be told apart), beside what is wanted. It is never wider
         than that part and what is wanted. None = only the live object as it is can be that."""
 
+    def narrowed(
+        self, live: Body | None, wanted: Body | None, parts: frozenset[str] | None
+    ) -> Mapping[str, Any] | None:
+        """The spec of an object of ours that is held, made as narrow as is certain: what it closes stays and
+        what `wanted` closes comes; what it opens stays as far as `wanted` opens it, too, or it is of `parts`
+        (digests of list items; None = they cannot be told apart). `live` None: it is not there, and comes
+        only to close. None = it stays as it is."""
+
     def guarded(self, live: Live) -> Mapping[str, str] | None:
         """The labels of the pods of its namespace about which a live object of ours decides who may call
         them; None for any other object, and for one that is about all pods."""

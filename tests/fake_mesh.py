@@ -125,6 +125,11 @@ class FakeMesh:
     ) -> Mapping[str, Any] | None:
         return None
 
+    def narrowed(
+        self, live: Body | None, wanted: Body | None, parts: frozenset[str] | None
+    ) -> Mapping[str, Any] | None:
+        return None
+
     def guarded(self, live: Live) -> Mapping[str, str] | None:
         return None
 

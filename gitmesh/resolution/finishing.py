@@ -73,6 +73,19 @@ class Finished:
             if (unit := self._unit(index, key, tuple(needs.get(key, ())), remembered))
         ]
 
+    def narrowing(self) -> Iterator[DestinationUnit]:
+        """Access that is held for errors of some policies, as all others have it."""
+        for key in sorted(self.held["access"] & self.done.keys()):
+            done = self.done[key]
+            if done.sound is not None and done.withheld:
+                unit = replace(
+                    done.unit.without("routing"),
+                    access=done.sound,
+                    policies=tuple(sorted(done.guarding)),
+                    withheld=tuple(sorted(done.withheld)),
+                )
+                yield replace(unit, digest=digest(unit))
+
     def _needs(self) -> dict[ServiceKey, list[Subset]]:
         origins: dict[tuple[ServiceKey, tuple[tuple[str, str], ...]], set[Origin]] = {}
         for key, one in self.done.items():
@@ -112,11 +125,11 @@ def _finished(
         done.unit,
         {*done.traffic.policies, *(origin.policy for subset in subsets for origin in subset.origins)},
     )
+    for half in sorted(held):
+        unit = unit.without(half)
     if "routing" in held:
-        unit, subsets, policies = replace(unit, routes=(), settings={}), (), set()
-    if "access" in held:
-        unit = replace(unit, access=None)
-    else:
+        subsets, policies = (), set()
+    if "access" not in held:
         policies |= done.guarding
     return replace(
         unit,

@@ -24,7 +24,8 @@ class Situation(Struct, frozen=True, kw_only=True):
     """Everything that the decision depends on.
 
     `policies` select the destination; `governed` are other Services that an Allow selects and whose pods this
-    one's may be; `owners` are the VirtualMeshes of the meshes of its pods, None for a mesh without one.
+    one's may be; `owners` are the VirtualMeshes of the meshes of its pods, None for a mesh without one;
+    `broken` are those of the policies that name something which is not there.
     """
 
     cluster: str
@@ -34,6 +35,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     governed: tuple[Service, ...]
     neighbours: tuple[Neighbour, ...]
     owners: tuple[Policy | None, ...]
+    broken: frozenset[str] = frozenset()
 
 
 def all_targets(service: Service, workloads: Sequence[Workload]) -> frozenset[int]:

@@ -129,9 +129,13 @@ def _access(unit: DestinationUnit, scope: Scope) -> Translation:
     notes, access = Notes(scope), unit.access
     origins = [] if access is None else [grant.origin for grant in (*access.allows, *access.denies)]
     origins += [access.exempt.origin] if access is not None and access.exempt else []
-    if access is None or not origins:
+    if access is None or not (origins or access.governed):
         return Translation()
-    version = _version(AUTHORIZATION_POLICY, min(origins), notes)
+    version = (
+        _version(AUTHORIZATION_POLICY, min(origins), notes)
+        if origins
+        else served_version(AUTHORIZATION_POLICY, scope.facts)
+    )
     made = authorization(unit, access, version, notes)
     _note_ignored(made, notes)
     return _served(made, notes, held=not version)
