@@ -77,6 +77,11 @@ class Cluster(Protocol):
     def observe(self, kinds: Sequence[ApiKind]) -> Observed:
         """Every live object of these kinds, ours or not."""
 
+    def find(self, keys: Sequence[ObjectKey]) -> Mapping[ObjectKey, Live]:
+        """Those of these objects that are there now, each asked for by name, of kinds that `observe` found:
+        what answers a list may be a while behind.
+        """
+
     def predict(self, plan: Plan) -> Plan:
         """Drop the updates that the cluster itself says change nothing (a server's dry run of what
         differs).

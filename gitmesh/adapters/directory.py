@@ -92,6 +92,10 @@ class DirectoryCluster:
             known = self._observed = (self._tree.generation, wanted, self._observe(wanted))
         return known[2]
 
+    def find(self, keys: Sequence[ObjectKey]) -> dict[ObjectKey, Live]:
+        """Those of them that `observe` read: files are no older than their reading."""
+        return {key: self._tree.homes[key][0][1] for key in keys if key in self._tree.homes}
+
     def predict(self, plan: Plan) -> Plan:
         """The plan as it is: files have no defaults."""
         return plan

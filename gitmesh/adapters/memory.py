@@ -31,9 +31,9 @@ class MemoryCluster:
     """Satisfies `ports.Cluster`. `facts` are what `facts()` returns (`current_facts` changes them); `objects`
     are live already.
 
-    `before(operation, key)` is called ahead of every operation (`facts`, `prefetch`, `observe`, `load`,
-    `save`, and `create`, `update`, `adopt`, `delete` with the object's key); what it raises (ClusterError,
-    StepError) is what the cluster answers.
+    `before(operation, key)` is called ahead of every operation (`facts`, `prefetch`, `observe`, `find`,
+    `load`, `save`, and `create`, `update`, `adopt`, `delete` with the object's key); what it raises
+    (ClusterError, StepError) is what the cluster answers.
     """
 
     def __init__(
@@ -84,6 +84,11 @@ class MemoryCluster:
         wanted = {(kind.group, kind.kind) for kind in kinds}
         live = {key: self.objects[key] for key in sorted(self.objects) if (key.group, key.kind) in wanted}
         return Observed(cluster=self.name, live=live)
+
+    def find(self, keys: Sequence[ObjectKey]) -> dict[ObjectKey, Live]:
+        """Those of them that are there."""
+        self._before("find", None)
+        return {key: self.objects[key] for key in keys if key in self.objects}
 
     def predict(self, plan: Plan) -> Plan:
         """The plan as it is: memory has no defaults."""

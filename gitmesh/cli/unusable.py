@@ -12,8 +12,8 @@ from msgspec import Struct
 from gitmesh.errors import ClusterError, SourceError
 from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts, Remembered
 from gitmesh.model.ledger import Ledger, Stored
-from gitmesh.model.objects import ApiKind
-from gitmesh.model.plan import SETTLE, Observed, Outcome, Plan
+from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.model.plan import SETTLE, Live, Observed, Outcome, Plan
 from gitmesh.model.snapshot import Snapshot
 
 
@@ -71,6 +71,10 @@ class UnusableCluster(Struct):
         """There is nothing to read."""
 
     def observe(self, kinds: Sequence[ApiKind]) -> Observed:  # noqa: ARG002  the port's signature
+        """Raises ClusterError."""
+        self._fail()
+
+    def find(self, keys: Sequence[ObjectKey]) -> Mapping[ObjectKey, Live]:  # noqa: ARG002  the port's signature
         """Raises ClusterError."""
         self._fail()
 

@@ -20,7 +20,7 @@ from gitmesh.planning.diff import diff
 from gitmesh.planning.fights import heals
 from gitmesh.planning.guard import Consent, vanished
 from gitmesh.planning.leaving import unfinished
-from gitmesh.planning.ledgers import intend, rebuilt, record
+from gitmesh.planning.ledgers import as_found, intend, rebuilt, record, unseen
 from gitmesh.planning.ownership import behind
 from gitmesh.planning.remembering import holds_of
 from gitmesh.planning.verdicts import TAKEN_WITH_WARNING, Evidence, brief, verdicts
@@ -67,7 +67,7 @@ def converge(
     memo: MutableMapping[Any, Any],
 ) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
     """Bring one cluster to its build, or say what that would take. Raises ClusterError."""
-    observed, said = _observe(cluster, facts, stored.ledger, cycle)
+    observed, said = _observe(cluster, facts, stored.ledger, cycle, memo)
     adapted = _adapted(built, observed, facts, stored, cycle, memo)
     built = adapted.built
     said += adapted.diagnostics
@@ -129,14 +129,18 @@ def kinds_of(facts: ClusterFacts, translators: Mapping[str, Translator]) -> tupl
 
 
 def _observe(
-    cluster: Cluster, facts: ClusterFacts, ledger: Ledger, cycle: Cycle
+    cluster: Cluster,
+    facts: ClusterFacts,
+    ledger: Ledger,
+    cycle: Cycle,
+    memo: MutableMapping[Any, Any],
 ) -> tuple[Observed, list[Diagnostic]]:
     kinds = kinds_of(facts, cycle.translators)
     observed = cluster.observe(kinds)
-    if not vanished(observed, ledger):
-        return observed, []
-    # All gone at once is more likely a wrong answer than a wish: only a second reading is believed (K11).
-    observed = cluster.observe(kinds)
+    if vanished(observed, ledger):
+        # All gone at once is more likely a wrong answer than a wish: a second reading is asked for (K11).
+        observed = cluster.observe(kinds)
+    observed = _with_unseen(cluster, observed, ledger, memo)
     if not vanished(observed, ledger):
         return observed, []
     text = (
@@ -144,6 +148,21 @@ def _observe(
         " again"
     )
     return observed, [finding("GM409", text, cluster=cluster.name, severity=Severity.WARNING)]
+
+
+def _with_unseen(
+    cluster: Cluster, observed: Observed, ledger: Ledger, memo: MutableMapping[Any, Any]
+) -> Observed:
+    """The reading with what the cluster says of each object of ours that it does not show: a list may be from
+    before our own write (law 3). It is asked once while neither list nor ledger moves."""
+    missing = unseen(ledger, observed)
+    asked = memo.get("unseen")
+    if not missing or (asked and asked[0] is observed and asked[1] == missing):
+        return observed
+    found = as_found(observed, missing, cluster.find(missing))
+    if found is observed:
+        memo["unseen"] = (observed, missing)
+    return found
 
 
 def _adapted(

@@ -1,7 +1,8 @@
 """How the ledger follows a plan: the intent before the first write, the truth after the last answer.
 
 A kill at any step leaves no object of ours unknown: intents are saved before writes, and an entry goes only
-when the cluster confirmed the deletion (reliability, property 8).
+when the cluster confirmed the deletion (reliability, property 8), or says of the object itself that it is not
+there: a list may be from before our own write.
 """
 
 from __future__ import annotations
@@ -126,16 +127,31 @@ def _gone(ledger: Ledger, observed: Observed, built: Build, plan: Plan) -> list[
     planned = {change.key for change in plan.writes}
     return [
         key
+        for key in unseen(ledger, observed)
+        if key not in built.manifests and key not in built.held and key not in planned
+    ]
+
+
+def unseen(ledger: Ledger, observed: Observed) -> list[ObjectKey]:
+    """The objects of the ledger that a reading does not show, or shows another in place of."""
+    return [
+        key
         for key, entry in ledger.entries.items()
-        if key not in built.manifests
-        and key not in built.held
-        and key not in planned
-        and (key.group, key.kind) not in observed.missing_kinds
+        if key[:2] not in observed.missing_kinds
         and (
             (live := observed.live.get(key)) is None
             or not _known(live, entry, observed.cluster, ledger.instance)
         )
     ]
+
+
+def as_found(observed: Observed, keys: Iterable[ObjectKey], found: Mapping[ObjectKey, Live]) -> Observed:
+    """A reading in which these objects are as they were found by name; itself where that is what it says."""
+    moved = {key for key in keys if found.get(key) is not observed.live.get(key)}
+    if not moved:
+        return observed
+    live = {key: one for key, one in observed.live.items() if key not in moved}
+    return replace(observed, live={**live, **{key: found[key] for key in sorted(moved & found.keys())}})
 
 
 def _known(live: Live, entry: Entry, cluster: str, instance: str) -> bool:

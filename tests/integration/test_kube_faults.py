@@ -264,12 +264,13 @@ def test_K25_a_date_that_is_none_is_no_clock(date: str) -> None:
     ],
 )
 def test_X11_a_ledger_of_another_shape_is_a_damaged_one(content: dict[str, object]) -> None:
-    body = {"metadata": {"name": "gitmesh-x", "uid": "1", "resourceVersion": "2"}, **content}
+    metadata = {"name": "gitmesh-x", "namespace": "gitmesh-system", "uid": "1", "resourceVersion": "2"}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **content}
     with facing(says(200, json.dumps(body).encode())) as (client, _):
         assert LedgerStore(client).load("x").corrupt
 
 
-NOT_THERE = b'{"kind": "Status", "reason": "NotFound", "message": "configmaps \\"gitmesh-x\\" not found"}'
+NOT_THERE = b'{"kind": "Status", "reason": "NotFound", "details": {"name": "gitmesh-x"}}'
 
 
 @pytest.mark.parametrize("body", [b"<html>404</html>", b"404 page not found", b"{}", b""])

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gitmesh.adapters.kube import managed, writes
 from gitmesh.adapters.kube.client import Answer, Client, Identity
-from gitmesh.adapters.kube.errors import ApiError, api_error, clean
+from gitmesh.adapters.kube.errors import ApiError, api_error, clean, unrelated
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection
 from gitmesh.adapters.writing import finalizers_of
@@ -133,7 +133,7 @@ class Applier:
         theirs unless it is adopted.
         """
         answer = self._get(change)
-        raw, (uid, at) = answer.json(), answer.identity()
+        raw, (uid, at) = answer.json(), answer.identity(change.key)
         if (uid, at) != (change.uid, change.resource_version):
             return _failed(change, "it was changed since the plan was made", "GM505")
         claims = managed.taken_over(
@@ -143,7 +143,7 @@ class Applier:
             moved = self._client.send(
                 writes.claims_request(self._kind(change), change.version, change.key, at, claims)
             )
-            at = moved.identity().version
+            at = moved.identity(change.key).version
         return self._put(change, desired, at)
 
     def _recheck(self, change: Change, desired: Body) -> Outcome:
@@ -160,7 +160,9 @@ class Applier:
         return _failed(change, f"{what} since the plan was made", "GM505")
 
     def _done(self, change: Change, desired: Body, answer: Answer) -> Outcome:
-        raw, written = answer.json(), answer.identity()
+        raw, written = answer.json(), answer.identity(change.key)
+        if change.uid and written.uid != change.uid and change.action is not Action.CREATE:
+            raise unrelated(str(answer.request), answer.body)
         self._written[change.key] = written
         done = Outcome(
             key=change.key, action=change.action, ok=True, uid=written.uid, warnings=answer.warnings
@@ -185,19 +187,19 @@ class Applier:
             return replace(done, message="it was gone already")
         if answer.status == 409:
             return self._not_deleted(change, done, api_error(str(request), answer.status, answer.body))
+        if answer.is_deleted(written.uid):
+            return done
         metadata = mapping(answer.json().get("metadata"))
-        return (
-            replace(_failed(change, waits(finalizers_of(metadata)), "GM505"), pending=True)
-            if metadata.get("finalizers")
-            else done
-        )
+        if answer.identity(change.key).uid != written.uid or "deletionTimestamp" not in metadata:
+            raise unrelated(str(request), answer.body)  # the next reading tells what became of it
+        return replace(_failed(change, waits(finalizers_of(metadata)), "GM505"), pending=True)
 
     def _not_deleted(self, change: Change, done: Outcome, error: ApiError) -> Outcome:
         """A precondition failed: ours is gone, replaced by another object, or changed."""
         answer = self._get(change)
         if answer.is_absent:
             return replace(done, message="it was gone already")
-        if answer.identity().uid != change.uid:
+        if answer.identity(change.key).uid != change.uid:
             return replace(done, message="somebody replaced it by another object, which is left alone")
         return _failed(change, "it was changed since the plan was made, and not deleted", "GM505", error.text)
 

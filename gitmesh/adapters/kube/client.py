@@ -14,7 +14,14 @@ import orjson
 from msgspec import Struct
 
 from gitmesh.adapters.kube.deadline import Closing, Deadline
-from gitmesh.adapters.kube.errors import api_error, clean, is_schema_error, is_status, no_object
+from gitmesh.adapters.kube.errors import (
+    api_error,
+    clean,
+    is_schema_error,
+    no_object,
+    status_details,
+    unrelated,
+)
 from gitmesh.adapters.kube.message import MessageError, TooLargeError
 from gitmesh.adapters.kube.pacing import ATTEMPTS, RETRIED, Slots, backoff, retry_after
 from gitmesh.adapters.kube.together import together
@@ -22,12 +29,14 @@ from gitmesh.adapters.kube.transport import Pool
 from gitmesh.adapters.kube.wire import UnreachableError
 from gitmesh.confidential import Confidential
 from gitmesh.errors import ClusterError
+from gitmesh.model.objects import mapping, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from gitmesh.adapters.kube.access import Access
     from gitmesh.adapters.kube.credentials import Endpoint
+    from gitmesh.model.objects import ObjectKey
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -74,10 +83,16 @@ class Answer(Confidential, frozen=True, kw_only=True):
 
     @property
     def is_absent(self) -> bool:
-        """Whether the API server says that there is no such object; the 404 of a proxy or of a wrong address
-        says nothing of the kind.
+        """Whether the API server says that there is no such object. The 404 of a proxy or of a wrong address
+        says nothing of the kind, nor does that of a path which is not served: the object may be there in
+        another version.
         """
-        return self.status == 404 and is_status(self.body)
+        return self.status == 404 and status_details(self.body).get("name") == self._asked_name
+
+    @property
+    def _asked_name(self) -> str:
+        """The name of the object that a request for one object asks about."""
+        return self.request.path.rpartition("/")[2]
 
     def json(self) -> dict[str, Any]:
         """The object of a 2xx. Raises ApiError for other statuses and ClusterError for what is no JSON
@@ -93,19 +108,27 @@ class Answer(Confidential, frozen=True, kw_only=True):
             raise no_object(str(self.request), self.body)
         return content
 
-    def identity(self) -> Identity:
-        """uid and resourceVersion of the object that the answer is. Raises ApiError as `json`, ClusterError
-        for other shapes.
+    def identity(self, key: ObjectKey) -> Identity:
+        """uid and resourceVersion of the object that was asked about. Raises ApiError as `json`, ClusterError
+        for an answer that is not this object: it says nothing of it.
         """
-        metadata = self.json().get("metadata")
-        uid, version = (
-            (metadata.get("uid"), metadata.get("resourceVersion"))
-            if isinstance(metadata, dict)
-            else (None, None)
-        )
-        if not isinstance(uid, str) or not isinstance(version, str):
-            raise ClusterError("the answer is no Kubernetes object", detail=str(self.request))
+        content = self.json()
+        metadata = mapping(content.get("metadata"))
+        found = (text(content.get("kind")), text(metadata.get("namespace")), text(metadata.get("name")))
+        group = text(content.get("apiVersion")).rpartition("/")[0]
+        uid, version = text(metadata.get("uid")), text(metadata.get("resourceVersion"))
+        if (group, *found) != key or not uid or not version:
+            raise unrelated(str(self.request), self.body)
         return Identity(uid, version)
+
+    def is_deleted(self, uid: str) -> bool:
+        """Whether the API server says that the object of this uid, whose deletion was asked for, is gone."""
+        details = status_details(self.body)
+        return (
+            self.json().get("status") == "Success"
+            and details.get("name") == self._asked_name
+            and details.get("uid") in (None, uid)
+        )
 
 
 class _Session(NamedTuple):

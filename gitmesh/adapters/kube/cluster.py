@@ -138,6 +138,11 @@ class KubeCluster:
             self._observed = last
         return last
 
+    def find(self, keys: Sequence[ObjectKey]) -> dict[ObjectKey, Live]:
+        """Those of these objects that are there, each read from the quorum."""
+        served = self._kinds
+        return self._live.find([(served[key[:2]], key) for key in keys if key[:2] in served])
+
     def _read(self, kinds: Sequence[ApiKind]) -> Reading:
         begun = self._begun
         if begun is None or begun.kinds != tuple(kinds):

@@ -115,9 +115,9 @@ def is_schema_error(status: int, body: bytes) -> bool:
     return status == 500 and not api_error("", status, body).retryable
 
 
-def is_status(body: bytes) -> bool:
-    """Whether an answer is the Status object with which an API server refuses."""
-    return _status(body) is not None
+def status_details(body: bytes) -> Mapping[str, Any]:
+    """Which object a Status is about (`name`, `uid`, ...); empty for any other answer."""
+    return mapping((_status(body) or {}).get("details"))
 
 
 def no_object(what: str, body: bytes) -> ClusterError:
@@ -128,6 +128,14 @@ def no_object(what: str, body: bytes) -> ClusterError:
             "a web page came, and no answer of an API server", hint=_PROXY, detail=f"{what}: {words}"
         )
     return ClusterError("the answer is not JSON", hint=_PROXY, detail=f"{what}: {words}")
+
+
+def unrelated(what: str, body: bytes) -> ClusterError:
+    """For a 2xx that is not about the object that was asked about: whether anything was done is not known."""
+    words = clean(body[:256].decode(errors="replace"), 120)
+    return ClusterError(
+        "the answer is not about the object that was asked about", hint=_PROXY, detail=f"{what}: {words}"
+    )
 
 
 def _known(status: int, reason: str, message: str, causes: tuple[Cause, ...]) -> _Known:

@@ -11,6 +11,7 @@ from gitmesh.adapters.kube import managed
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection
+from gitmesh.adapters.kube.writes import get_request
 from gitmesh.adapters.writing import finalizers_of
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical
 from gitmesh.model.plan import Live
@@ -40,6 +41,7 @@ class LiveObjects:
         self._client = client
         self._known: dict[ObjectKey, Live] = {}
         self._shared: set[ObjectKey] = set()
+        self._served: dict[tuple[str, str], str] = {}
 
     def read(self, kinds: Sequence[ApiKind]) -> Reading:
         """All that is there now. Raises ClusterError."""
@@ -51,6 +53,24 @@ class LiveObjects:
         self._known = found
         self._shared &= found.keys()
         return Reading(found, missing)
+
+    def find(self, asked: Sequence[tuple[ApiKind, ObjectKey]]) -> dict[ObjectKey, Live]:
+        """Those of these objects that are there, of kinds that `read` found served. Raises ClusterError."""
+        found: dict[ObjectKey, Live] = {}
+        for (_, key), live in zip(asked, self._client.each(self._one, asked), strict=True):
+            self._known.pop(key, None)
+            if live is not None:
+                found[key] = self._known[key] = live
+        return found
+
+    def _one(self, asked: tuple[ApiKind, ObjectKey]) -> Live | None:
+        kind, key = asked
+        version = self._served[key[:2]]
+        answer = self._client.send(get_request(kind, version, key))
+        if answer.is_absent:
+            return None
+        raw, _ = answer.json(), answer.identity(key)
+        return self._take(kind, version, raw)
 
     def known(self, key: ObjectKey) -> Live | None:
         """The object as last read."""
@@ -65,12 +85,17 @@ class LiveObjects:
         """All objects in the first version that is served; None if none is."""
         for version in kind.versions:
             try:
-                return everything(self._client, collection(kind, version), partial(self._take, kind, version))
+                listed = everything(
+                    self._client, collection(kind, version), partial(self._take, kind, version)
+                )
             except ApiError as error:
                 if (
                     error.status != 404 or error.code != "GM504"
                 ):  # a proxy's page is no word on what is served
                     raise
+            else:
+                self._served[kind.group, kind.kind] = version
+                return listed
         return None
 
     def _take(self, kind: ApiKind, version: str, raw: Mapping[str, Any]) -> Live | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.client import Answer, Client, Request
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.message import GZIP
 from gitmesh.adapters.kube.paths import collection, item
@@ -43,11 +43,11 @@ class LedgerStore:
 
     def load(self, instance: str) -> Stored:
         """The ledger, an empty one if there is none, `corrupt` if it cannot be read. Raises ClusterError."""
-        answer = self._client.send(Request(method="GET", path=item(_KIND, "v1", ledger_key(instance))))
+        answer = self._get(instance)
         if answer.is_absent:
             return Stored(ledger=Ledger(instance=instance))
         raw = answer.json()
-        version = answer.identity().version
+        version = answer.identity(ledger_key(instance)).version
         if self._last is None or self._last.version != version or self._last.ledger.instance != instance:
             self._last = _stored(raw, instance, version)
         return self._last
@@ -56,23 +56,25 @@ class LedgerStore:
         """Write it if `version` is still the one that was read. Raises ClusterError, on a lost race too."""
         content = _content(ledger)
         answer = self._client.send(_request(ledger.instance, content, version))
-        if answer.status == 409:
-            saved = self._ours_after_all(ledger.instance, content)
-        else:
-            try:
-                saved = answer.identity().version
-            except ApiError as error:
-                raise _explained(error) from None
+        if answer.status == 409:  # perhaps by our own write, whose answer was lost on its way
+            answer = self._get(ledger.instance)
+        try:
+            saved = _saved(answer, ledger.instance, content)
+        except ApiError as error:
+            raise _explained(error) from None
         self._last = Stored(ledger=ledger, version=saved)
         return saved
 
-    def _ours_after_all(self, instance: str, content: Mapping[str, Any]) -> str:
-        """The version, if what is there is what we wrote: an answer of ours was lost on its way."""
-        answer = self._client.send(Request(method="GET", path=item(_KIND, "v1", ledger_key(instance))))
-        raw = answer.json()
-        if all((raw.get(part) or {}) == content.get(part, {}) for part in ("data", "binaryData")):
-            return answer.identity().version
+    def _get(self, instance: str) -> Answer:
+        return self._client.send(Request(method="GET", path=item(_KIND, "v1", ledger_key(instance))))
+
+
+def _saved(answer: Answer, instance: str, content: Mapping[str, Any]) -> str:
+    """The version, if what is there is what we wrote."""
+    raw, version = answer.json(), answer.identity(ledger_key(instance)).version
+    if any((raw.get(part) or {}) != content.get(part, {}) for part in ("data", "binaryData")):
         raise lost_race(f"{NAMESPACE}/gitmesh-{instance}")
+    return version
 
 
 def _request(instance: str, content: Mapping[str, Any], version: str) -> Request:

@@ -1,0 +1,150 @@
+"""Lists from before our own write: what they lack, or show as it was, is asked for by name before anything is
+decided by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from gitmesh.adapters.memory import MemoryCluster
+from gitmesh.errors import ClusterError
+from gitmesh.model.ledger import Ledger
+from gitmesh.model.objects import ApiKind, ObjectKey, decode
+from gitmesh.model.plan import Live, Observed
+from tests.unit.test_pipeline import World, actions, codes, facts, slow
+
+
+class Lagging(MemoryCluster):
+    """A cluster whose lists may be those of a while ago (`past`); by name, objects are as they are."""
+
+    past: dict[ObjectKey, Live] | None = None
+
+    def observe(self, kinds: Sequence[ApiKind]) -> Observed:
+        now = self.objects
+        try:
+            self.objects = now if self.past is None else self.past
+            return super().observe(kinds)
+        finally:
+            self.objects = now
+
+
+@pytest.fixture
+def world() -> World:
+    made = World()
+    made.clusters["east"] = Lagging("east", facts=facts("east"), before=made._before("east"))
+    return made
+
+
+def lagging(world: World) -> Lagging:
+    found = world.clusters["east"]
+    assert isinstance(found, Lagging)
+    return found
+
+
+def ledger(world: World) -> Ledger:
+    return world.east.load("shop").ledger
+
+
+def entries(world: World) -> set[str]:
+    return {key.name for key in ledger(world).entries}
+
+
+def test_an_object_that_an_older_list_lacks_is_not_forgotten_but_pruned(world: World) -> None:
+    """Created by the last cycle, wanted no more in this one, and in no list yet."""
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.run()
+    lagging(world).past = {}
+    world.commit(slow("b", "ratings"))
+    world.run()
+    assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
+
+
+def test_an_object_that_an_older_list_lacks_is_not_created_again_nor_told_as_gone(world: World) -> None:
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.run()
+    before = ledger(world)
+    lagging(world).past = {}
+    report = world.run()
+    assert set(actions(report).values()) == {"keep"}
+    assert "GM409" not in codes(report)
+    assert ledger(world) == before
+    assert not {"create", "update", "save"} & set(world.operations())
+
+
+def test_a_predecessor_in_an_older_list_is_no_stranger(world: World) -> None:
+    """Somebody deleted ours, we made it again, and the list still shows the one of before, with its uid."""
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.run()
+    before = dict(world.east.objects)
+    (key,) = [key for key in before if key.name == "reviews"]
+    del world.east.objects[key]
+    world.run()
+    assert world.east.objects[key].uid != before[key].uid
+    lagging(world).past = before
+    report = world.run()
+    assert actions(report) == {"reviews": "keep", "ratings": "keep"}
+    world.commit(slow("b", "ratings"))
+    world.run()
+    assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
+
+
+def test_an_intent_whose_object_came_after_the_list_is_found(world: World) -> None:
+    """Killed between the creation and the ledger: the entry has no uid, and the list is from before."""
+
+    def dies(operation: str, _key: ObjectKey | None) -> None:
+        if operation == "save" and world.live():
+            raise ClusterError("killed")
+
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.hooks["east"] = dies
+    world.run()
+    assert all(not entry.uid for entry in ledger(world).entries.values())
+    world.hooks.clear()
+    lagging(world).past = {}
+    world.commit(slow("b", "ratings"))
+    world.run()
+    assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
+
+
+def test_what_is_gone_is_forgotten_and_asked_for_no_more(world: World) -> None:
+    """The counter-proof: a list that is right about an absence."""
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.run()
+    (key,) = [key for key in world.east.objects if key.name == "reviews"]
+    del world.east.objects[key]
+    world.commit(slow("b", "ratings"))
+    world.run()
+    assert "find" in world.operations()
+    assert entries(world) == {"ratings"}
+    world.run()
+    assert "find" not in world.operations()
+
+
+def test_what_somebody_replaced_is_asked_for_once_while_nothing_moves(world: World) -> None:
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.run()
+    (key,) = [key for key in world.east.objects if key.name == "reviews"]
+    theirs = decode(world.east.objects[key].body)
+    del world.east.objects[key]
+    world.east.put(theirs)
+    report = world.run()
+    assert actions(report)["reviews"] == "conflict"
+    assert "find" in world.operations()
+
+
+def test_a_cluster_that_does_not_answer_by_name_decides_nothing(world: World) -> None:
+    def refuses(operation: str, _key: ObjectKey | None) -> None:
+        if operation == "find":
+            raise ClusterError("no answer")
+
+    world.commit(slow("a"), slow("b", "ratings"))
+    world.run()
+    before = ledger(world)
+    lagging(world).past = {}
+    world.hooks["east"] = refuses
+    world.commit(slow("b", "ratings"))
+    report = world.run()
+    assert "GM501" in codes(report)
+    assert (ledger(world), world.live()) == (before, ["ratings", "reviews"])
