@@ -617,12 +617,13 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
     ),
     (
         "GM413",
-        "GrantStays",
+        "StaysWithdrawn",
         "error",
-        "A withdrawn grant stays, as its object is held and nobody knows whose rules are whose.",
+        "What policies said of an object that is held stays, though they say it no more.",
         (
-            "Errors of one policy hold the object. Which of its rules are that policy's the ledger says since"
-            " schema 3; of an object that an older version wrote it is not known."
+            "Errors of one policy hold it. A Deny goes when they are mended, as more would be admitted"
+            " at once: a warning. A grant goes, unless the ledger, which an older version wrote, does not"
+            " know whose rules are whose."
         ),
         "Mend the errors of the policy, or take it out; then the object becomes what the others say.",
         "",

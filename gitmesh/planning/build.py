@@ -80,8 +80,10 @@ def _build_cluster(
         for key in waiting:
             found.held.update(work.claims(key))
         for held in resolution.narrowing.get(cluster, ()):
-            if not facts.held and not _hangs_on_the_unknown(held, facts):
-                found.narrowing.update(work.narrowing(held))
+            doubtful = facts.held or _hangs_on_the_unknown(held, facts)
+            narrowing = {} if doubtful else work.narrowing(held)
+            found.narrowing.update(narrowing)
+            found.waiting.update(() if narrowing else held.policies)
     found.decide()
     # What a mesh that is not found may own is unknown: its mesh-wide deny must not be pruned for that.
     known = all(key.kind != "Mesh" or facts.mesh(key.name) for key in waiting)
@@ -257,8 +259,8 @@ def dropped(
     seen |= {
         policy
         for built in builds.values()
-        for manifest in built.manifests.values()
-        for policy in manifest.policies
+        for manifest in (*built.manifests.values(), *(one.wanted for one in built.narrowing.values()))
+        for policy in (manifest.policies if manifest else ())
     }
     lost = [policy for policy in policies if policy.id not in seen and _wants_objects(policy)]
     told = _without_mesh(builds) if lost else frozenset()

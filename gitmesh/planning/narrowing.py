@@ -7,15 +7,23 @@ of a policy, and narrow nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.objects import canonical, decode, digest
+from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.model.manifests import Phase
+from gitmesh.model.objects import decode
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.ownership import is_ours, policies_of, writers
-from gitmesh.planning.retaining import as_manifest, items_of, parts_of_absent, with_owners, with_spec
+from gitmesh.planning.retaining import (
+    as_manifest,
+    parts_in,
+    parts_of_absent,
+    spec_of,
+    with_owners,
+    with_spec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,11 +72,8 @@ class _Narrowing:
         """The object as it is to be; None where it stays as it is, or away."""
         translator = self.by_kind[key[:2]]
         wanted = decode(one.wanted.body) if one.wanted else None
-        if live is None:
-            spec = translator.narrowed(None, wanted, frozenset())
-            return with_spec(one.wanted, spec) if one.wanted and spec is not None else None
-        if live.deleting or not is_ours(live, self.cluster, self.ledger, rebuilt=not self.ledger.entries):
-            return None
+        if live is None or live.deleting or not self._is_ours(live):
+            return one.wanted if translator.narrowed(None, wanted, frozenset()) is not None else None
         behind = frozenset(policies_of(live))
         withheld = one.withheld | self._unread(behind)
         if wanted is None and withheld.isdisjoint(behind):
@@ -77,9 +82,13 @@ class _Narrowing:
         owners = self._owners(live, behind, withheld)
         body = decode(live.body)
         spec = translator.narrowed(body, wanted, None if owners is None else frozenset(owners))
-        if owners is None:
-            self._tell(live, one, behind - withheld)
-        if spec is None or spec == body.get("spec"):
+        denies = translator.phase(live) is Phase.DENY
+        if spec is None:
+            self._tell_grants(live, one, behind - withheld)
+        elif denies and owners is not None:
+            self._tell_denies(live, one, parts_in(spec) - parts_in(spec_of(wanted)) - owners.keys())
+        # A Deny is all that is wanted of it, and more; an Allow is not, so it is held where it stays.
+        if spec is None or (spec == spec_of(body) and not (denies and wanted)):
             return None
         policies = (*(one.wanted.policies if one.wanted else ()), *(behind & withheld))
         made = with_spec(one.wanted or as_manifest(live, translator), spec, tuple(sorted({*policies})))
@@ -97,9 +106,10 @@ class _Narrowing:
         """
         entry = self.ledger.entries.get(live.key)
         if entry is None or not entry.parts:
-            mine, items = tuple(sorted(behind & withheld)), items_of(live)
+            mine = tuple(sorted(behind & withheld))
+            items = parts_in(spec_of(decode(live.body)))
             if behind <= withheld:
-                return dict.fromkeys((digest(canonical(item)) for item in items), mine)
+                return dict.fromkeys(items, mine)
             return None if mine and items else {}
         return self._known(entry, withheld)
 
@@ -115,15 +125,27 @@ class _Narrowing:
                     found[part] = (*found.get(part, ()), policy)
         return found
 
-    def _tell(self, live: Live, one: Narrowing, others: frozenset[str]) -> None:
+    def _is_ours(self, live: Live) -> bool:
+        return is_ours(live, self.cluster, self.ledger, rebuilt=not self.ledger.entries)
+
+    def _tell_grants(self, live: Live, one: Narrowing, others: frozenset[str]) -> None:
         """Grants that are withdrawn and stay, as nobody knows which they are."""
         withdrawn = sorted(others.difference(one.wanted.policies if one.wanted else ()))
-        named = [self.policies[name] for name in sorted(one.withheld & self.policies.keys())]
-        if not withdrawn or not named:
-            return
         text = (
-            f"{live.key} in {self.cluster} stays as it is, with what {', '.join(withdrawn)} said: it is not"
-            f" known which of its rules are those of {named[0].id}, whose errors hold it"
+            f"{live.key} in {self.cluster} stays as it is, with what {', '.join(withdrawn)} granted: it is"
+            " not known which of its rules are whose"
         )
-        at, policy = named[0].location, named[0].id
-        self.told.append(finding("GM413", text, at=at, policy=policy, cluster=self.cluster))
+        if withdrawn:
+            self._tell(text, one, Severity.ERROR)
+
+    def _tell_denies(self, live: Live, one: Narrowing, staying: frozenset[str]) -> None:
+        """Denies that are withdrawn and stay, as without them more would be admitted."""
+        if staying:
+            text = f"{live.key} in {self.cluster} goes on to deny what policies in force no longer deny"
+            self._tell(text, one, Severity.WARNING)
+
+    def _tell(self, text: str, one: Narrowing, severity: Severity) -> None:
+        for policy in (self.policies[name] for name in sorted(one.withheld & self.policies.keys())[:1]):
+            text = f"{text}, until the errors of {policy.id} are mended"
+            given: dict[str, Any] = {"policy": policy.id, "cluster": self.cluster, "severity": severity}
+            self.told.append(finding("GM413", text, at=policy.location, **given))

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
 from gitmesh.model.manifests import SECURITY, Manifest
-from gitmesh.model.objects import canonical, decode, digest
+from gitmesh.model.objects import Body, canonical, decode, digest, mapping
 from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.ownership import POLICIES, is_marked, policies_of, writers
 
@@ -153,10 +153,14 @@ def with_owners(
     return replace(manifest, fields=dict(sorted(fields.items())), owners=told)
 
 
-def items_of(live: Live) -> tuple[Mapping[str, Any], ...]:
-    """The items of the lists in the spec of a live object."""
-    spec = decode(live.body).get("spec")
-    return tuple(item for _, item in _items(spec)) if isinstance(spec, dict) else ()
+def spec_of(body: Body | None) -> Mapping[str, Any]:
+    """The spec of an object; empty where there is none."""
+    return mapping(body.get("spec")) if body is not None else {}
+
+
+def parts_in(spec: Mapping[str, Any]) -> frozenset[str]:
+    """The digests of the items of lists in a spec."""
+    return frozenset(digest(canonical(item)) for _, item in _items(spec))
 
 
 def _items(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -101,8 +101,12 @@ class _Decision:
         governed = any(grant.origin.policy not in self.withheld for grant in access.allows)
         guarded = self._guarded(governed)
         exempt = self._exemption(guarded) if access.default == "Deny" and not governed else None
-        known = replace(access, guarded=tuple(sorted(guarded)), exempt=exempt)
-        return known.without(self.withheld)
+        known = replace(access, guarded=tuple(sorted(guarded)), exempt=exempt).without(self.withheld)
+        withheld = [one.origin() for one in self.situation.policies if one.id in self.withheld]
+        if known.governed or not withheld or guarded.isdisjoint(known.targets):
+            return known
+        # Other Services govern ports of its pods: what nobody grants on this one any more goes there, too.
+        return replace(known, governed=True, allows=(Grant(callers=(), operations=(), origin=min(withheld)),))
 
     def _doubt(self, unresolved: Sequence[str]) -> None:
         """Named ports that no pod has: where pods may not all have been read, their numbers are unknown, not

@@ -8,7 +8,8 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.policies import Origin
+from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.units import HALVES, DestinationUnit, Half, Subset, UnitKey
 from gitmesh.resolution.deciding import Done, bare, digest
 from gitmesh.resolution.destinations import Need
@@ -85,6 +86,20 @@ class Finished:
                     withheld=tuple(sorted(done.withheld)),
                 )
                 yield replace(unit, digest=digest(unit))
+
+    def comes(self, policy: Policy, key: ServiceKey) -> bool:
+        """Whether what the policy says of the destination comes though its access is held: a new Deny of a
+        policy without errors does."""
+        done = self.done.get(key)
+        spec = policy.spec
+        return (
+            isinstance(spec, AccessPolicySpec)
+            and spec.action == "Deny"
+            and done is not None
+            and done.sound is not None
+            and bool(done.withheld)
+            and policy.id not in done.withheld
+        )
 
     def _needs(self) -> dict[ServiceKey, list[Subset]]:
         origins: dict[tuple[ServiceKey, tuple[tuple[str, str], ...]], set[Origin]] = {}

@@ -195,6 +195,7 @@ class _Run:
             for half in HALVES
             for key in finished.held[half]
             for marked, _ in acting.get(key, ())
+            if not finished.comes(marked.policy, key)
         )
         claimed = self.scene.members.claimed
         meshes = (

@@ -116,11 +116,12 @@ def test_a_new_deny_comes_beside_a_faulty_allow(world: Folders, fault: dict[str,
 
 def test_a_new_deny_comes_beside_a_faulty_one_whose_old_part_stays(world: Folders) -> None:
     committed(world, WEB, API, deny("no-api", "db", "api"))
-    faulty = deny("no-api", "db", "db", rules=NO_PORT)
+    faulty, faulty_id = deny("no-api", "db", "db", rules=NO_PORT), "AccessPolicy/shop/no-api"
     committed(world, WEB, API, faulty, deny("no-web", "db", "web"))
     assert denied(world) == {"api", "web"}
-    committed(world, WEB, API, faulty)
+    report = committed(world, WEB, API, faulty)
     assert denied(world) == {"api", "web"}, "a Deny that goes would open: it waits for the fault"
+    assert [(one.severity, one.policy) for one in said(report, "GM413")] == [("warning", faulty_id)]
     committed(world, WEB, API, deny("no-api", "db", "api"))
     assert denied(world) == {"api"}
 
@@ -159,6 +160,16 @@ def test_a_faulty_allow_that_never_was_in_force_keeps_nothing_of_others(world: F
 def test_beside_a_faulty_deny_the_last_allow_stays_as_without_it_everybody_may_call(world: Folders) -> None:
     committed(world, deny("odd", "db", "db", rules=NO_PORT))
     assert admitted(world) == {"web", "api"}
+
+
+def test_but_not_on_ports_that_another_service_of_the_pods_governs(tmp_path: Path) -> None:
+    world = Folders(tmp_path, ("east",))
+    more = service("more")
+    more["spec"]["selector"] = {"app": "db"}
+    world.put("east", "services", service("web"), service("api"), service("db"), more)
+    committed(world, allow("web", "more", "web"), API, allow("api-too", "more", "api"))
+    committed(world, deny("odd", "db", "db", rules=NO_PORT), allow("web", "more", "web"))
+    assert (admitted(world), rests(world)) == (set(), [["8080"]])
 
 
 def test_but_not_under_a_default_of_deny(world: Folders) -> None:
