@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Remembered
+    from gitmesh.model.features import Supports
     from gitmesh.model.forge import Comment, CommitStatus, PullRequest
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.links import Links, Ref
@@ -163,20 +164,6 @@ class Forge(Protocol):
         """Set one context's status of a commit."""
 
 
-class Support(Struct, frozen=True, kw_only=True):
-    """What a mesh can do with one feature. `level` is full, partial or none; `note` says what differs.
-
-    `since` is the first mesh version, `needs` the CRD field ("VirtualService:spec.http.mirrors") that must be
-    served.
-    """
-
-    level: str
-    note: str = ""
-    side: str = "client"
-    since: str = ""
-    needs: str = ""
-
-
 class PodFact(Struct, frozen=True, kw_only=True):
     """A pod as translators see it for detection: containers and initContainers as (name, image) pairs; `args`
     by their names.
@@ -272,8 +259,9 @@ class Translator(Protocol):
     """
     naming: frozenset[str]
     """The keys of `Mesh.settings` on which the names in objects depend: ledgers remember them."""
-    supports: Mapping[str, Support]
-    """Feature (`TrafficPolicy.retries.backoff`) -> support. The docs' matrix and the honesty check read it.
+    supports: Supports
+    """What the mesh can do with every feature. The core compares with it what policies ask for, and the docs
+    print it.
     """
 
     def configmaps(self, namespace: str, name: str) -> bool:

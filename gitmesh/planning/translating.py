@@ -16,6 +16,7 @@ from gitmesh.model.manifests import SECURITY, Fragment, Manifest, Narrowing, Pha
 from gitmesh.model.objects import ObjectKey, canonical, digest
 from gitmesh.model.units import DestinationUnit, UnitKey
 from gitmesh.planning.ownership import claims, marks
+from gitmesh.planning.supporting import unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
@@ -77,6 +78,16 @@ class Translating(Struct, frozen=True, kw_only=True):
         }
 
     def _translated(self, unit: Unit) -> Built:
+        """Without the routing of a unit that asks for what the mesh does not have."""
+        if not isinstance(unit, DestinationUnit):
+            return self._asked(unit)
+        lacking = unsupported(unit, self.translator, self.meshes, self.facts)
+        if not lacking:
+            return self._asked(unit)
+        held = Built(diagnostics=lacking, held=self.claims(unit.key, "routing"), halves=("routing",))
+        return _together([held, self._asked(unit.without("routing"))])
+
+    def _asked(self, unit: Unit) -> Built:
         try:
             translation = self.translator.translate(unit, self.meshes, self.facts)
         except Exception as error:  # noqa: BLE001 - a plug-in's defect on one unit must not end the work on all others
@@ -96,7 +107,7 @@ class Translating(Struct, frozen=True, kw_only=True):
         """A defect holds its own half alone, since an error in routing never holds access."""
         halves = unit.halves if isinstance(unit, DestinationUnit) else ()
         if isinstance(unit, DestinationUnit) and len(halves) > 1:
-            return _together([self._translated(unit.without(half)) for half in halves])
+            return _together([self._asked(unit.without(half)) for half in halves])
         half = halves[0] if halves else ""
         return Built(
             diagnostics=(_defect(unit, self.translator, error),),

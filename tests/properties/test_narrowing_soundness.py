@@ -179,7 +179,8 @@ def revisions(draw: st.DrawFn) -> tuple[Documents, Documents, Documents]:
     assume(new)
     faulty = draw(st.sampled_from(new))
     before = [one for one in old if one["metadata"] == faulty["metadata"]]
-    broken = {**faulty, "spec": {**faulty["spec"], **draw(st.sampled_from(FAULTS))}}
+    spec = (before or [faulty])[0]["spec"]  # what it says already is what stays; it acts where it did
+    broken = {**faulty, "spec": {**spec, **draw(st.sampled_from(FAULTS))}}
     others = [one for one in new if one is not faulty]
     return [*old, *mesh], [broken, *others, *mesh], [*before, *others, *mesh]
 

@@ -21,7 +21,6 @@ from gitmesh_istio.names import access_name
 from gitmesh_istio.routing import virtual_service
 from gitmesh_istio.scope import Notes, Scope, note_ignored, note_unserved, served_version
 from gitmesh_istio.security import authorization
-from gitmesh_istio.support import SUPPORTS
 
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
@@ -33,7 +32,7 @@ def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Transl
         if isinstance(unit, MeshUnit)
         else ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
     )
-    scope = Scope(facts=facts, meshes=tuple(meshes), label=label, supports=SUPPORTS)
+    scope = Scope(facts=facts, meshes=tuple(meshes), label=label)
     if isinstance(unit, MeshUnit):
         return _of_mesh(unit, scope) if unit.mesh in meshes else Translation()
     parts: dict[Half, Translation] = {"routing": _routing(unit, scope), "access": _access(unit, scope)}
