@@ -23,12 +23,13 @@ from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Policy
 from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.model.virtualmesh import AdoptionSpec
-from gitmesh.planning.build import build, dropped, withheld
+from gitmesh.planning.build import build, dropped
 from gitmesh.planning.choosing import choose
 from gitmesh.planning.converge import Cycle, converge, kinds_of
 from gitmesh.planning.guard import Consent
 from gitmesh.planning.remembering import known_elsewhere, known_meshes, remembered
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
+from gitmesh.planning.withheld import left, withheld
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.resolution.resolve import resolve
 
@@ -316,6 +317,7 @@ class _Run:
             self.said += said
             if result.ledger is not None:
                 self.memo.ledgers[name] = result.ledger
+        self.said += left(revisions.policies, results, self.said)
         for name in self.unreachable:
             results[name] = replace(
                 results[name], state=State.HELD if name in self.changed else State.UNREACHABLE

@@ -20,7 +20,7 @@ from gitmesh.planning.ownership import claims
 from gitmesh.planning.translating import Built, Translating, sound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
     from gitmesh.model.facts import ClusterFacts
     from gitmesh.model.policies import Policy
@@ -227,27 +227,6 @@ def _at_work(
                 context=repr((name, meshes, kinds)),
                 memo=memo,
             )
-
-
-def withheld(
-    policies: Sequence[Policy], builds: Mapping[str, Build], said: Iterable[Diagnostic]
-) -> Iterator[Diagnostic]:
-    """Law 1: a policy that is not in force in a cluster has a finding that says so, though what holds it is
-    another policy's fault.
-    """
-    told = {
-        (diagnostic.policy, cluster)
-        for diagnostic in said
-        for cluster in ((diagnostic.cluster,) if diagnostic.cluster else builds)
-    }
-    for cluster, built in sorted(builds.items()):
-        for policy in policies:
-            if not built.doubtful and policy.id in built.waiting and (policy.id, cluster) not in told:
-                text = (
-                    f"{policy.id} is not in force as it stands in cluster {cluster}: what it acts on is held"
-                    " by other findings"
-                )
-                yield finding("GM314", text, at=policy.location, policy=policy.id, cluster=cluster)
 
 
 def dropped(

@@ -84,6 +84,21 @@ def test_held_access_keeps_no_route_from_being_written(world: Folders) -> None:
     assert "shop/virtualservice.networking.istio.io/db.yaml" in world.live("east")
 
 
+def test_who_waits_for_an_object_that_another_policy_keeps_says_so(world: Folders) -> None:
+    """`slow` names what is not there, so the route that it was for stays, and `quick`, which wants to change
+    that route, waits with it."""
+    slow = {"timeout": "5s", "priority": 1}
+    world.commit(NO_WEB, document("TrafficPolicy", "slow", destinations=[{"name": "db"}], **slow))
+    world.settle()
+    quick = document("TrafficPolicy", "quick", destinations=[{"name": "db"}], timeout="1s")
+    world.commit(NO_WEB, document("TrafficPolicy", "slow", destinations=[{"name": "bd"}], **slow), quick)
+    report = world.settle()
+    assert "5s" in world.live("east")["shop/virtualservice.networking.istio.io/db.yaml"]
+    assert state(report, "TrafficPolicy/shop/quick") is State.HELD
+    assert {one.policy for one in said(report, "GM314")} == {"TrafficPolicy/shop/quick"}
+    assert all(one.at and one.at.line > 1 for one in said(report, "GM314"))
+
+
 def test_what_selects_nothing_anywhere_is_not_synced(world: Folders) -> None:
     nothing = document("TrafficPolicy", "nothing", destinations=[{"labels": {"app": "ghost"}}], timeout="5s")
     world.commit(nothing, NO_WEB)

@@ -1,0 +1,66 @@
+"""Law 1: a policy that is not in force as it stands in a cluster has a finding that says so, also where what
+holds it is another policy's fault.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.plan import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from gitmesh.model.manifests import Build
+    from gitmesh.model.plan import Change
+    from gitmesh.model.policies import Policy
+    from gitmesh.model.report import ClusterResult
+
+_LEFT = frozenset({Action.HELD, Action.CONFLICT})
+
+
+def withheld(
+    policies: Sequence[Policy], builds: Mapping[str, Build], said: Iterable[Diagnostic]
+) -> Iterator[Diagnostic]:
+    """The policies that wait in a build and have no finding there."""
+    waiting = {name: built.waiting for name, built in builds.items() if not built.doubtful}
+    return _untold(policies, waiting, said, "what it acts on is held by other findings")
+
+
+def left(
+    policies: Sequence[Policy], results: Mapping[str, ClusterResult], said: Iterable[Diagnostic]
+) -> Iterator[Diagnostic]:
+    """The policies behind an object that the plan leaves as it is, and that have no finding there."""
+    waiting = {
+        name: frozenset(policy for change in result.plan.changes for policy in _behind(change, result.build))
+        for name, result in results.items()
+        if result.plan and result.build and not result.build.doubtful
+    }
+    return _untold(policies, waiting, said, "an object that it wants is left as it is by other findings")
+
+
+def _behind(change: Change, built: Build) -> tuple[str, ...]:
+    """The policies that want an object which is left as it is."""
+    manifest = built.manifests.get(change.key) if change.action in _LEFT else None
+    return manifest.policies if manifest else ()
+
+
+def _untold(
+    policies: Sequence[Policy],
+    waiting: Mapping[str, frozenset[str]],
+    said: Iterable[Diagnostic],
+    why: str,
+) -> Iterator[Diagnostic]:
+    if not any(waiting.values()):
+        return
+    told = {
+        (diagnostic.policy, cluster)
+        for diagnostic in said
+        for cluster in ((diagnostic.cluster,) if diagnostic.cluster else waiting)
+    }
+    for cluster, names in sorted(waiting.items()):
+        for policy in policies:
+            if policy.id in names and (policy.id, cluster) not in told:
+                text = f"{policy.id} is not in force as it stands in cluster {cluster}: {why}"
+                yield finding("GM314", text, at=policy.location, policy=policy.id, cluster=cluster)
