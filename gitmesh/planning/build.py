@@ -17,6 +17,7 @@ from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPoli
 from gitmesh.model.units import MeshUnit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.planning.ownership import claims
+from gitmesh.planning.supporting import lacks
 from gitmesh.planning.translating import Built, Translating, sound
 
 if TYPE_CHECKING:
@@ -224,6 +225,7 @@ def _at_work(
                 meshes=meshes,
                 facts=facts,
                 instance=instance,
+                lacking=lacks(translator, meshes, facts),
                 context=repr((name, meshes, kinds)),
                 memo=memo,
             )

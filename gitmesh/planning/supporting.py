@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.base import Disabled
-from gitmesh.model.features import Support, support_of
+from gitmesh.model.features import FEATURES, Support, support_of
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, SourceCondition
@@ -28,27 +28,68 @@ _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _POLICY = "TrafficPolicy"
 
 
-class Wish(Struct, frozen=True, kw_only=True, order=True):
-    """A feature that a policy asks for, and where."""
+Wish: TypeAlias = tuple[str, Origin]
+"""A feature that a policy asks for, and where."""
+
+
+class Lack(Struct, frozen=True, kw_only=True):
+    """A feature that is not there, as a finding says it. `mesh` is the one that lacks it where it is for the
+    proxies of those who are called, "" = it concerns every destination.
+    """
 
     feature: str
-    origin: Origin
+    mesh: str = ""
+    code: str
+    text: str
+
+
+def lacks(translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts) -> tuple[Lack, ...]:
+    """What of the features of routing the cluster's meshes do not have, none at all or not in this version or
+    schema. A version or schema that is not known is no reason.
+    """
+    found: list[Lack] = []
+    for feature in FEATURES:
+        if feature.startswith(f"{_POLICY}."):
+            found += _lacks(feature, support_of(translator.supports, feature), translator, meshes, facts)
+    return tuple(found)
+
+
+def _lacks(
+    feature: str, support: Support, translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts
+) -> Iterator[Lack]:
+    if support.level == "none":
+        yield Lack(feature=feature, code="GM301", text=support.note)
+        return
+    needed = f"{translator.name.title()} {support.since}"
+    for mesh in meshes:
+        if (version := _version(mesh.version)) and version < _version(support.since):
+            text = f"{feature} needs {needed}; mesh {mesh.name} is {mesh.version}"
+            where = mesh.name if support.side == "server" else ""
+            yield Lack(feature=feature, mesh=where, code="GM302", text=text)
+    kind, _, path = support.needs.partition(":")
+    groups = {resource.kind: resource.group for resource in translator.resources}
+    served = facts.kind_index.get((groups[kind], kind)) if kind else None
+    if served is not None and not served.serves(path):
+        text = f"{feature} needs {kind}.{path}, which the cluster's CRD does not have"
+        yield Lack(feature=feature, code="GM302", text=text)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """The numbers of a version; none of what is no version."""
+    match = _VERSION.match(text)
+    return tuple(int(part or 0) for part in match.groups()) if match else ()
 
 
 def unsupported(
-    unit: DestinationUnit, translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts
+    unit: DestinationUnit, lacking: Sequence[Lack], meshes: Sequence[Mesh]
 ) -> tuple[Diagnostic, ...]:
-    """A finding on each thing of the unit's routing that its mesh does not have, none at all or not in this
-    version or schema. A version or schema that is not known is no reason.
-    """
+    """A finding on each thing that the unit's routing asks for in vain."""
+    # Of several reasons the first is told.
+    vain = {one.feature: one for one in reversed(lacking) if one.mesh in ("", *unit.meshes)}
     found: dict[Diagnostic, None] = {}
-    for wish in sorted(set(wishes(unit))):
-        support = support_of(translator.supports, wish.feature)
-        concerned = meshes if support.side == "client" else [one for one in meshes if one.name in unit.meshes]
-        lacking = _lacking(wish, support, translator, concerned, facts)
-        if lacking is not None:
-            code, text = lacking
-            found[_told(code, text, wish.origin, unit, meshes)] = None
+    for feature, origin in wishes(unit) if vain else ():
+        if feature in vain:
+            found[_told(vain[feature].code, vain[feature].text, origin, unit, meshes)] = None
     return tuple(found)
 
 
@@ -57,30 +98,6 @@ def _told(code: str, text: str, origin: Origin, unit: DestinationUnit, meshes: S
     return finding(
         code, text, at=origin.at, policy=origin.policy, field=origin.field, cluster=unit.cluster, mesh=label
     )
-
-
-def _lacking(
-    wish: Wish, support: Support, translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts
-) -> tuple[str, str] | None:
-    """Code and text of what is lacking; None where nothing is."""
-    if support.level == "none":
-        return "GM301", support.note
-    for mesh in meshes:
-        if (version := _version(mesh.version)) and version < _version(support.since):
-            needed = f"{translator.name.title()} {support.since}"
-            return "GM302", f"{wish.feature} needs {needed}; mesh {mesh.name} is {mesh.version}"
-    kind, _, path = support.needs.partition(":")
-    groups = {resource.kind: resource.group for resource in translator.resources}
-    served = facts.kind_index.get((groups[kind], kind)) if kind else None
-    if served is not None and not served.serves(path):
-        return "GM302", f"{wish.feature} needs {kind}.{path}, which the cluster's CRD does not have"
-    return None
-
-
-def _version(text: str) -> tuple[int, ...]:
-    """The numbers of a version; none of what is no version."""
-    match = _VERSION.match(text)
-    return tuple(int(part or 0) for part in match.groups()) if match else ()
 
 
 def wishes(unit: DestinationUnit) -> Iterator[Wish]:
@@ -97,7 +114,7 @@ def wishes(unit: DestinationUnit) -> Iterator[Wish]:
 
 
 def _wish(feature: str, origin: Origin) -> Wish:
-    return Wish(feature=f"{_POLICY}.{feature}", origin=origin)
+    return f"{_POLICY}.{feature}", origin
 
 
 def _of_match(route: Route) -> Iterator[Wish]:

@@ -16,7 +16,7 @@ from gitmesh.model.manifests import SECURITY, Fragment, Manifest, Narrowing, Pha
 from gitmesh.model.objects import ObjectKey, canonical, digest
 from gitmesh.model.units import DestinationUnit, UnitKey
 from gitmesh.planning.ownership import claims, marks
-from gitmesh.planning.supporting import unsupported
+from gitmesh.planning.supporting import Lack, unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
@@ -37,14 +37,15 @@ class Built(Struct, frozen=True, kw_only=True):
 
 
 class Translating(Struct, frozen=True, kw_only=True):
-    """One translator in one cluster: its `meshes`, and a text that changes with what it may read of the
-    facts. `memo` keeps translations.
+    """One translator in one cluster: its `meshes`, what they lack, and a text that changes with what it may
+    read of the facts. `memo` keeps translations.
     """
 
     translator: Translator
     meshes: tuple[Mesh, ...]
     facts: ClusterFacts
     instance: str
+    lacking: tuple[Lack, ...]
     context: str
     memo: MutableMapping[Any, Any]
 
@@ -81,7 +82,7 @@ class Translating(Struct, frozen=True, kw_only=True):
         """Without the routing of a unit that asks for what the mesh does not have."""
         if not isinstance(unit, DestinationUnit):
             return self._asked(unit)
-        lacking = unsupported(unit, self.translator, self.meshes, self.facts)
+        lacking = unsupported(unit, self.lacking, self.meshes)
         if not lacking:
             return self._asked(unit)
         held = Built(diagnostics=lacking, held=self.claims(unit.key, "routing"), halves=("routing",))

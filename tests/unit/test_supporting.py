@@ -122,4 +122,4 @@ def test_every_feature_is_seen_where_it_is_asked_for(feature: str) -> None:
 
 def _asked(kind: str, spec: Mapping[str, Any]) -> set[str]:
     units = resolve([policy(kind, "p", **spec)], facts(""), {"east": {}}).units["east"]
-    return {wish.feature for unit in units if unit.key.kind == "Destination" for wish in wishes(unit)}  # type: ignore[arg-type]  # of that kind
+    return {feature for unit in units if unit.key.kind == "Destination" for feature, _ in wishes(unit)}  # type: ignore[arg-type]  # of that kind
