@@ -23,6 +23,7 @@ from gitmesh.planning.retaining import (
     spec_of,
     with_owners,
     with_spec,
+    without_items,
 )
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class _Narrowing:
         self.cluster, self.ledger, self.revisions = built.cluster, ledger, revisions
         self.by_kind = writers(translators)
         self.policies = {policy.id: policy for policy in revisions.policies}
+        self._exempting = frozenset(
+            policy.id for policy in revisions.policies if policy.kind == "VirtualMesh"
+        )
         self.told: list[Diagnostic] = []
 
     def narrowed(self, key: ObjectKey, one: Narrowing, live: Live | None) -> Manifest | None:
@@ -80,6 +84,8 @@ class _Narrowing:
             # Nobody decides who may call: all may as far as is wanted, so what is live is the narrower.
             return None
         owners = self._owners(live, behind, withheld)
+        # An Allow ends what a default exempts, a withheld one too: that is no wish where it is not live.
+        wanted = decode(without_items(one.wanted, self._exempting - behind).body) if one.wanted else None
         body = decode(live.body)
         spec = translator.narrowed(body, wanted, None if owners is None else frozenset(owners))
         denies = translator.phase(live) is Phase.DENY

@@ -139,6 +139,21 @@ def with_spec(
     )
 
 
+def without_items(manifest: Manifest, policies: frozenset[str]) -> Manifest:
+    """The manifest without the items of lists that come from these policies."""
+    spec = decode(manifest.body)["spec"]
+    gone = {
+        path for path, origin in manifest.fields.items() if _ITEM.match(path) and origin.policy in policies
+    }
+    if not gone:
+        return manifest
+    kept = {name: [] if isinstance(value, list) else value for name, value in spec.items()}
+    for path, item in _items(spec):
+        if path not in gone and (place := _ITEM.match(path)):
+            kept[place[1]].append(item)
+    return with_spec(manifest, {name: value for name, value in kept.items() if value != []})
+
+
 def with_owners(
     manifest: Manifest, owners: Mapping[str, tuple[str, ...]], policies: Mapping[str, Policy]
 ) -> Manifest:

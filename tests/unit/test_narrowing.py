@@ -193,6 +193,16 @@ def test_what_the_default_exempts_stays_for_a_held_destination(tmp_path: Path) -
         assert world.spec("east", "db-allow") == before
 
 
+def test_what_the_default_would_exempt_is_no_grant_while_an_allow_is_held(world: Folders) -> None:
+    """Without an Allow the port is exempt; the faulty one's part is live, so it is not."""
+    closed = virtual_mesh(accessDefault="Deny", accessExempt={"ports": [80]})
+    everybody = allow("all", "db", sources=[{"all": True}])
+    committed(world, API, everybody, closed)
+    committed(world, allow("api", "db", "api", rules=NO_PORT), closed)
+    assert len(world.spec("east", "db-allow")["rules"]) == 1
+    assert admitted(world) == {"api"}
+
+
 def _two_ports() -> dict[str, Any]:
     ports = [
         {"name": "http", "port": 80, "targetPort": 8080},
