@@ -300,8 +300,11 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "UnknownFacts",
         "warning",
         "The facts of a cluster are unknown, so what depends on them is held.",
-        "The cluster did not answer and no earlier facts are known.",
-        "See the finding on the cluster.",
+        (
+            "The cluster did not answer and no earlier facts are known, or an older version saved them and"
+            " left out labels that a Service selects by."
+        ),
+        "See the finding on the cluster; save the facts again with this version.",
         "",
     ),
     (
@@ -348,10 +351,22 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "GM221",
+        "LedRound",
+        "warning",
+        "Requests to a destination are led to another one, where it is decided otherwise who may call.",
+        (
+            "Split and mirror act at the client, so the proxies of the destination that was called never see"
+            " what goes elsewhere: its AccessPolicies do not act on it, and those of the other one do."
+        ),
+        "Let the AccessPolicies select both destinations alike, or split by the subsets of one Service.",
+        "",
+    ),
+    (
         "GM301",
         "Unsupported",
         "error",
-        "The mesh cannot express this field; nothing is emitted for the destination.",
+        "The mesh cannot express this field; nothing is emitted for what needs it.",
         "See the support matrix in docs/support.md.",
         "Remove the field, or restrict the policy to clusters whose mesh supports it.",
         "",
@@ -478,6 +493,26 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         (
             "Declare it in the VirtualMesh: gateways: [{namespaces: [NAMESPACE]}], with a label or"
             " ServiceAccount beside it."
+        ),
+    ),
+    (
+        "GM316",
+        "ProbeRefused",
+        "warning",
+        "Probes of the kubelet are refused, so pods are never ready, or restart for ever.",
+        (
+            "The kubelet shows no identity and speaks no mTLS. Its probes come to the proxies as they are"
+            " where the mesh's injector was told not to rewrite them."
+        ),
+        (
+            "Let the injector rewrite them and restart the pods (Istio: not the annotation"
+            " sidecar.istio.io/rewriteAppHTTPProbers: 'false'), probe by exec, or admit them on a port and"
+            " path of their own."
+        ),
+        (
+            "Let the mesh rewrite the probes: remove the pods' annotation"
+            " sidecar.istio.io/rewriteAppHTTPProbers: 'false', or set it to 'true' where the injector's own"
+            " settings leave probes as they are; or probe by exec."
         ),
     ),
     # --- planning

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from msgspec import Struct, field
@@ -31,6 +32,9 @@ from gitmesh.planning.remembering import known_elsewhere, known_meshes, remember
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
 from gitmesh.planning.withheld import left, withheld
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
+from gitmesh.reasoning.detours import detours
+from gitmesh.reasoning.probes import cut_off
+from gitmesh.resolution.pod_labels import rolling_labels
 from gitmesh.resolution.resolve import resolve
 
 
@@ -150,7 +154,7 @@ class _Run:
         if not revisions.in_force:
             return self._finish(revisions, self._untouched(revisions))
         with self._phase("discover", "reading the clusters"):
-            facts = self._facts()
+            facts = self._facts(rolling_labels(revisions.policies))
         with self._phase("build", "translating the policies"):
             builds = self._builds(revisions, facts)
         with self._phase("converge", "comparing with the clusters"):
@@ -223,14 +227,14 @@ class _Run:
                 )
         return {name: answer for name, answer in answers.items() if not isinstance(answer, ClusterError)}
 
-    def _facts(self) -> dict[str, ClusterFacts | None]:
+    def _facts(self, named: frozenset[str]) -> dict[str, ClusterFacts | None]:
         """Fresh facts; the last known ones of a cluster that does not answer; None where nothing was ever
         known.
 
-        After a restart its meshes are what the ledgers of the others remember: enough to know whose
-        identities are whose.
+        `named` are labels by which policies select pods. After a restart its meshes are what the ledgers of
+        the others remember: enough to know whose identities are whose.
         """
-        for name, facts in self._asked(self._read).items():
+        for name, facts in self._asked(partial(self._read, named)).items():
             pinned = self.stored[name].ledger.cluster_uid if name in self.stored else ""
             if pinned and facts.uid and pinned != facts.uid:
                 self._leave_out(name, changed=True)
@@ -256,8 +260,8 @@ class _Run:
         if changed:
             self.changed.add(name)
 
-    def _read(self, cluster: Cluster) -> ClusterFacts:
-        facts = cluster.facts(self._remembered(cluster))
+    def _read(self, named: frozenset[str], cluster: Cluster) -> ClusterFacts:
+        facts = cluster.facts(replace(self._remembered(cluster), named=named))
         if self._is_planned(cluster.name):
             cluster.prefetch(kinds_of(facts, self.translators))
         return facts
@@ -302,7 +306,7 @@ class _Run:
     ) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
         resolution = resolve(revisions.policies, facts, self.options.clusters, self.memo.resolved)
         builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
-        all_said = (*resolution.diagnostics, *said)
+        all_said = (*resolution.diagnostics, *said, *_seen_together(builds, facts))
         if all(known is not None and known.complete for known in facts.values()):
             all_said = (*all_said, *dropped(revisions.policies, builds, [*self.said, *all_said]))
         return builds, (*all_said, *withheld(revisions.policies, builds, [*self.said, *all_said]))
@@ -353,11 +357,9 @@ class _Run:
         )
 
         def work(cluster: Cluster) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
-            known = facts[cluster.name]
-            assert known is not None  # a build exists only where facts do
             return converge(
                 cluster,
-                known,
+                _known(facts[cluster.name]),
                 builds[cluster.name],
                 self.stored[cluster.name],
                 cycle,
@@ -365,6 +367,21 @@ class _Run:
             )
 
         return work
+
+
+def _seen_together(
+    builds: Mapping[str, Build], facts: Mapping[str, ClusterFacts | None]
+) -> Iterator[Diagnostic]:
+    """What only all units of a cluster together show."""
+    for name, built in builds.items():
+        yield from detours(_known(facts[name]), built)
+        yield from cut_off(_known(facts[name]), built)
+
+
+def _known(facts: ClusterFacts | None) -> ClusterFacts:
+    """Those of a cluster with a build, which exists only where facts do."""
+    assert facts is not None
+    return facts
 
 
 def _caveats(facts: ClusterFacts) -> Iterator[Diagnostic]:

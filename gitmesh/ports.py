@@ -13,7 +13,7 @@ from gitmesh.model.facts import NOTHING_REMEMBERED
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Remembered
+    from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Probe, Remembered
     from gitmesh.model.features import Supports
     from gitmesh.model.forge import Comment, CommitStatus, PullRequest
     from gitmesh.model.ledger import Ledger, Stored
@@ -166,7 +166,7 @@ class Forge(Protocol):
 
 class PodFact(Struct, frozen=True, kw_only=True):
     """A pod as translators see it for detection: containers and initContainers as (name, image) pairs; `args`
-    by their names.
+    by their names, and so are the `probes` of each that come over the network, but for those by TCP.
     """
 
     namespace: str
@@ -177,6 +177,7 @@ class PodFact(Struct, frozen=True, kw_only=True):
     containers: tuple[tuple[str, str], ...] = ()
     init_containers: tuple[tuple[str, str], ...] = ()
     args: Mapping[str, tuple[str, ...]] = {}
+    probes: Mapping[str, tuple[Probe, ...]] = {}
 
 
 class ControlObjects(Struct, frozen=True, kw_only=True):
@@ -196,14 +197,15 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
 
 
 class Membership(Struct, frozen=True, kw_only=True):
-    """Which mesh a pod is in, whether its proxy is a gateway or a native sidecar, and the ports whose
-    requests it does not see.
+    """Which mesh a pod is in, whether its proxy is a gateway or a native sidecar, the ports whose requests it
+    does not see, and the kubelet's probes that come to it as any other client's requests do.
     """
 
     mesh: str
     gateway: bool = False
     native_sidecar: bool = False
     unguarded: tuple[PortRange, ...] = ()
+    probes: tuple[Probe, ...] = ()
 
 
 Versions: TypeAlias = "tuple[Body | None, ...]"

@@ -197,6 +197,14 @@ class Exemption(Struct, frozen=True, kw_only=True):
     origin: Origin
 
 
+class Apart(Struct, frozen=True, kw_only=True):
+    """Some pods of a destination, by `labels` that they all have, on which fewer ports are `guarded` than on
+    all of its pods together: an Allow of another Service guards the others, and selects none of these."""
+
+    labels: tuple[tuple[str, str], ...]
+    guarded: tuple[int, ...] = ()
+
+
 class Access(Struct, frozen=True, kw_only=True):
     """The access decision of one destination.
 
@@ -204,7 +212,8 @@ class Access(Struct, frozen=True, kw_only=True):
     enforced Allow governs, its own or that of another Service that can share the pods; the rest keeps
     `default`. `governed` says whether an Allow selects this destination. `mixed` are targets that only some
     of its workloads have, while the same number on another one is denied or governed apart: an Allow, which
-    names pods and ports but no pairs, must not open it.
+    names pods and ports but no pairs, must not open it. `apart` are pods on which ports keep `default` that
+    are guarded on others.
     """
 
     allows: tuple[Grant, ...] = ()
@@ -216,6 +225,19 @@ class Access(Struct, frozen=True, kw_only=True):
     default: Literal["Deny", "Allow", "MeshDefault"] = "MeshDefault"
     exempt: Exemption | None = None
     mixed: tuple[int, ...] = ()
+    apart: tuple[Apart, ...] = ()
+
+    def closes(self, labels: Mapping[str, str], port: int) -> bool:
+        """Whether pods of the destination with these labels are closed at a port that no Allow governs
+        there: an Allow of this destination closes every port of its pods that it does not leave open."""
+        if not self.governed or self.default == "Deny":
+            return False
+        if self.unresolved_targets:
+            return True
+        return port in self.guarded and not any(
+            port not in part.guarded and all(labels.get(key) == value for key, value in part.labels)
+            for part in self.apart
+        )
 
     def without(self, policies: Collection[str]) -> Access:
         """The decision without what these policies grant, deny and exempt. A destination that one of their
@@ -277,6 +299,18 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
         return replace(self, routes=(), settings={}, subsets=(), ended=())
 
 
+class RootReader(Struct, frozen=True, kw_only=True, order=True):
+    """Another mesh that reads the root namespace of one, and so what is mesh-wide there. `alike`: the same
+    VirtualMesh decides for both, so that one object is for both; `mtls` and `denied` say whether its
+    VirtualMesh, whichever that is, wants a mode of mTLS and a default of Deny for it.
+    """
+
+    mesh: str
+    alike: bool = False
+    mtls: bool = False
+    denied: bool = False
+
+
 class MeshUnit(Struct, frozen=True, kw_only=True):
     """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads,
     `doubtful` those that are set up as gateways and that neither a policy nor the cluster says to be some.
@@ -284,7 +318,8 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
     `guarded` maps a workload's key to its ports that some enforced Allow governs, where there are any;
     `neighbours` are the other workloads with a proxy in the gateways' namespaces. An object for a gateway
     must not open either. Where some are doubtful, `vouched` are (namespace, ServiceAccount) of the gateways
-    that the clusters of the VirtualMesh vouch for, in all of them.
+    that the clusters of the VirtualMesh vouch for, in all of them. `readers` are the other meshes of its
+    translator that share its root namespace.
     """
 
     cluster: str
@@ -296,7 +331,7 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
     vouched: tuple[tuple[str, str], ...] = ()
     access_default: Decided | None = None
     mtls: Decided | None = None
-    alone: bool = True
+    readers: tuple[RootReader, ...] = ()
     policies: tuple[str, ...] = ()
     digest: str = ""
 

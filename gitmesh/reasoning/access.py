@@ -7,12 +7,12 @@ given) is `Unknown`, unless what is known decides already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Workload
+from gitmesh.model.facts import Service, Workload
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, Caller, Exemption, Grant, Operation
 from gitmesh.reasoning.callers import is_meant
@@ -20,7 +20,7 @@ from gitmesh.reasoning.operations import holds
 from gitmesh.reasoning.questions import Client, Known, Pair, Question
 from gitmesh.reasoning.routing import tls_of
 
-__all__ = ["Admission", "Answer", "Basis", "Refused", "Ruling", "can"]
+__all__ = ["Admission", "Answer", "Basis", "Led", "Refused", "Ruling", "can"]
 
 
 class Answer(StrEnum):
@@ -33,7 +33,9 @@ class Answer(StrEnum):
 
 
 class Basis(StrEnum):
-    """What decided."""
+    """What decided. `Closed`: no policy means these pods, but an Allow for others closes the port here as
+    well.
+    """
 
     NO_SELECTOR = "NoSelector"
     NO_PODS = "NoPods"
@@ -42,6 +44,7 @@ class Basis(StrEnum):
     DENY = "Deny"
     ALLOW = "Allow"
     NO_ALLOW = "NoAllow"
+    CLOSED = "Closed"
     GATEWAY = "Gateway"
     EXEMPT = "Exempt"
     DEFAULT = "Default"
@@ -69,12 +72,28 @@ class Ruling(Struct, frozen=True, kw_only=True):
 
 
 class Admission(Struct, frozen=True, kw_only=True):
-    """The answer for a request; `pods` gives the ruling of each workload's pods at their container port."""
+    """The answer for a request; `pods` gives the ruling of each workload's pods at their container port,
+    shape by shape. `led` is the answer of each place to which a policy leads a share of such requests, where
+    that is elsewhere.
+    """
 
     answer: Answer
     pods: tuple[tuple[Workload, int, Ruling], ...] = ()
     ruling: Ruling | None = None
     """Where there are no pods to ask about."""
+    led: tuple[Led, ...] = ()
+
+
+class Led(Struct, frozen=True, kw_only=True):
+    """A port of a Service, or those of its pods with the labels of a subset, to which `origin` leads
+    requests; None: as called.
+    """
+
+    service: tuple[str, str]
+    port: int
+    subset: tuple[tuple[str, str], ...] = ()
+    origin: Origin | None = None
+    admission: Admission
 
 
 def can(question: Question, known: Known) -> Admission:
@@ -95,33 +114,32 @@ def can(question: Question, known: Known) -> Admission:
         return _whole(Answer.ALLOWED, Basis.NO_PROXY, text)
     pairs = known.behind(service, question.port)
     if not pairs:
-        return _whole(Answer.UNKNOWN, Basis.NO_PODS, "no pods are behind this port of the Service")
-    pods = tuple(
-        (pair.workload, pair.number, ruling)
-        for pair in pairs
-        for ruling in _rulings(_Asked(question, known, pair))
-    )
+        return _whole(Answer.UNKNOWN, Basis.NO_PODS, _no_pods(known, service))
+    rulings: dict[object, Ruling] = {}
+    for pair in pairs:
+        if pair.ground not in rulings:
+            rulings[pair.ground] = _Asked(question, known, pair).ruling()
+    pods = tuple((pair.workload, pair.number, rulings[pair.ground]) for pair in pairs)
     answers = {ruling.answer for _, _, ruling in pods}
     if len(answers) == 1:
         return Admission(answer=answers.pop(), pods=pods)
     return Admission(answer=Answer.UNKNOWN if Answer.UNKNOWN in answers else Answer.DEPENDS, pods=pods)
 
 
+def _no_pods(known: Known, service: Service) -> str:
+    if keys := known.index.unsure(service):
+        return f"its pods are unknown: the facts leave out labels by which it selects ({', '.join(keys)})"
+    return "no pods are behind this port of the Service"
+
+
 def _whole(answer: Answer, basis: Basis, text: str) -> Admission:
     return Admission(answer=answer, ruling=Ruling(answer=answer, basis=basis, text=text))
-
-
-def _rulings(asked: _Asked) -> Iterator[Ruling]:
-    """One for the pods of a workload, and another for those among them that carry no proxy."""
-    yield asked.ruling()
-    if bare := asked.pair.workload.bare:
-        text = f"{bare} of its {asked.pair.workload.pods} pods carry no proxy, so nothing guards them"
-        yield Ruling(answer=Answer.ALLOWED, basis=Basis.NO_PROXY, text=text)
 
 
 _NAMELESS = frozenset({"Disable", "Simple"})
 """Modes of `tls` with which a client shows no identity."""
 
+_CLOSED = "its number is guarded on other pods of a Service, from which no label tells these pods apart"
 _Said = tuple[frozenset[int], Access]
 """The Service ports by which a destination reaches the pair, and its access decision."""
 
@@ -145,6 +163,8 @@ class _Asked:
             )
         units = ((ports, known.destinations.get(service.key)) for service, ports in pair.reached)
         self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit and unit.access]
+        closing = ((ports, known.destinations[service.key].access) for service, ports in pair.closing)
+        self.closing: list[_Said] = [(ports, access) for ports, access in closing if access]
         self.held = known.holds_mesh(pair.workload.mesh) or any(
             known.holds(service.key, "access") for service, _ in pair.reached
         )
@@ -168,7 +188,8 @@ class _Asked:
             or self._own_certificate()
             or self._denied()
             or self._unknown()
-            or self._allowed()
+            or self._allowed(self.said, Basis.NO_ALLOW, "no Allow admits it")
+            or self._allowed(self.closing, Basis.CLOSED, _CLOSED)
             or self._default()
         )
 
@@ -227,27 +248,28 @@ class _Asked:
         )
         return Ruling(answer=Answer.UNKNOWN, basis=Basis.HELD, text=text)
 
-    def _allowed(self) -> Ruling | None:
-        grants = [(ports, one) for ports, access in self.said for one in access.allows]
+    def _allowed(self, said: Sequence[_Said], basis: Basis, otherwise: str) -> Ruling | None:
+        """What these Allows admit, and that they close the port for others."""
+        grants = [(ports, one) for ports, access in said for one in access.allows]
         asked = [(meets, origin) for ports, one in grants for meets, origin in self._asked(one, ports, False)]
         found = _origins(origin for meets, origin in asked if meets)
         if found:
             return Ruling(answer=Answer.ALLOWED, basis=Basis.ALLOW, text="an Allow admits it", deciding=found)
         unsure = self._address(origin for meets, origin in asked if meets is None)
-        if unsure or not any(access.governed for _, access in self.said):
+        if unsure or not any(access.governed for _, access in said):
             return unsure
         tried = {one.origin: Refused(origin=one.origin, why=self._why_not(one)) for _, one in grants}
-        text = f"no Allow admits it{self._without_identity()}"
+        text = f"{otherwise}{self._without_identity()}"
         return Ruling(
             answer=Answer.DENIED,
-            basis=Basis.NO_ALLOW,
+            basis=basis,
             text=text,
             tried=tuple(tried[origin] for origin in sorted(tried)),
         )
 
     def _asked(self, grant: Grant, ports: frozenset[int], deny: bool) -> Iterator[tuple[bool | None, Origin]]:
         """For each rule of the grant whether it means the request, None where that hangs on the address."""
-        meant = self._means(grant.callers, deny)
+        meant = self._means(grant.callers, deny) if ports else False
         if meant is not False:
             asked = grant.operations or (Operation(),)
             yield from (

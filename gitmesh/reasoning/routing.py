@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.policies import Origin
@@ -20,12 +21,13 @@ __all__ = ["Found", "Routing", "route", "tls_of"]
 
 
 class Found(StrEnum):
-    """Whether there is a decision: `NoProxy`, no proxy of the client's takes it; `NotHttp`, proxies see no
-    requests on the port.
+    """Whether there is a decision: `NoProxy`, no proxy of the client's takes it; `Gateway`, the client has
+    routes of its own; `NotHttp`, proxies see no requests on the port.
     """
 
     DECIDED = "Decided"
     NO_PROXY = "NoProxy"
+    GATEWAY = "Gateway"
     NOT_HTTP = "NotHttp"
     HELD = "Held"
 
@@ -62,6 +64,9 @@ def route(question: Question, known: Known) -> Routing:
         return Routing(found=Found.HELD)
     unit = known.destinations.get(service.key)
     connection = _connection(unit, question) if unit else {}
+    if question.client.router:
+        ended = _ended(unit, replace(question, http=False), connection) if unit else {}
+        return Routing(found=Found.GATEWAY, connection=connection, ended=ended)
     taken = _taken(unit, question) if unit and question.http else None
     ended = _ended(unit, question, {*connection, *(taken.fields if taken else ())}) if unit else {}
     if not question.http:

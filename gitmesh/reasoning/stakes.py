@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from gitmesh.model.base import Disabled
-from gitmesh.model.facts import ServicePort
+from gitmesh.model.facts import ServicePort, WorkloadKey
 from gitmesh.model.traffic import Tls
 from gitmesh.model.units import Access, Caller, Decided, Grant, MeshUnit, Operation, SourceCondition
 from gitmesh.reasoning.questions import Known, Pair, ServiceKey
@@ -39,13 +39,21 @@ class AccessStake(Struct, frozen=True, kw_only=True):
 
 
 class PairStake(Struct, frozen=True, kw_only=True):
-    """Pods and a port behind a port of the destination; `mesh` are the modes and defaults of their mesh."""
+    """Pods and a port behind a port of the destination, of shapes that are decided alike but once; `mesh` are
+    the modes and defaults of their mesh.
+    """
 
-    workload: tuple[str, str, str]
+    workload: WorkloadKey
     number: int
-    proxied: tuple[str, bool, bool]
+    proxied: tuple[str, bool]
     mesh: tuple[str, str, bool, bool, bool] | None
     reached: tuple[tuple[frozenset[int], AccessStake | None, bool], ...]
+    closing: tuple[tuple[frozenset[int], AccessStake | None], ...]
+
+    def accesses(self) -> Iterator[AccessStake]:
+        """Every decision that acts here."""
+        yield from (one for _, one, _ in self.reached if one)
+        yield from (one for _, one in self.closing if one)
 
 
 class Stake(Struct, frozen=True, kw_only=True):
@@ -61,7 +69,7 @@ class Stake(Struct, frozen=True, kw_only=True):
     def accesses(self, port: int = 0) -> Iterator[AccessStake]:
         """Every decision that acts on its pods, or on those behind one of its ports."""
         pairs = (pair for number, pairs in self.pairs for pair in pairs if port in (0, number))
-        yield from (one for pair in pairs for _, one, _ in pair.reached if one)
+        yield from (one for pair in pairs for one in pair.accesses())
 
     @property
     def size(self) -> int:
@@ -89,7 +97,8 @@ def stake(key: ServiceKey, known: Known) -> Stake:
         own=_access(key, known),
         held=known.holds(key, "access"),
         pairs=tuple(
-            (number, tuple(_pair(one, known) for one in known.behind(service, number))) for number in numbers
+            (number, tuple(dict.fromkeys(_pair(one, known) for one in known.behind(service, number))))
+            for number in numbers
         ),
         tls=tuple((number, chain) for number in numbers if (chain := _tls(key, number, known))),
     )
@@ -120,11 +129,12 @@ def _pair(pair: Pair, known: Known) -> PairStake:
     return PairStake(
         workload=workload.key,
         number=pair.number,
-        proxied=(workload.mesh, workload.guards(pair.number), bool(workload.bare)),
+        proxied=(workload.mesh, workload.guards(pair.number)),
         mesh=_mesh(pair, known.meshes.get(workload.mesh), known),
         reached=tuple(
             (ports, _access(one.key, known), known.holds(one.key, "access")) for one, ports in pair.reached
         ),
+        closing=tuple((ports, _access(one.key, known)) for one, ports in pair.closing),
     )
 
 

@@ -51,7 +51,7 @@ class Done(Struct, frozen=True, kw_only=True):
 
 def bare(cluster: str, service: Service, index: Index, **decided: Any) -> DestinationUnit:
     """The unit of a Service with its facts and what was decided."""
-    workloads, meshes = index.behind(service), index.meshes_behind(service)
+    workloads, meshes = index.bearing(service), index.meshes_behind(service)
     return DestinationUnit(cluster=cluster, service=service, workloads=workloads, meshes=meshes, **decided)
 
 
@@ -170,6 +170,7 @@ class _Cluster:
             cluster=self.name,
             service=service,
             workloads=self.index.behind(service),
+            bearers=self.index.bearing(service),
             policies=tuple(marked.policy for marked, _ in policies),
             governed=tuple(other for other in self.index.compatible(service) if other.key in self.governed),
             neighbours=tuple(Neighbour(service=s, policies=self._access_ids(s)) for s in neighbours),
@@ -256,7 +257,13 @@ class _Cluster:
         strict: Mapping[str, Origin],
     ) -> Done:
         policies = [
-            Acting(policy=marked.policy, form=form, slots=marked.slots, parts=marked.parts)
+            Acting(
+                policy=marked.policy,
+                form=form,
+                slots=marked.slots,
+                parts=marked.parts,
+                idle=self.scene.selections[marked.policy.id].idle.get(self.name, frozenset()),
+            )
             for marked, form in acting
         ]
         traffic = self._traffic(service, policies, strict)

@@ -49,12 +49,15 @@ MOST_CONFLICTS = 100
 
 
 class Acting(Struct, frozen=True, kw_only=True):
-    """A TrafficPolicy that selects the destination, the form by which it does, and its values by slot."""
+    """A TrafficPolicy that selects the destination, the form by which it does, and its values by slot; `idle`
+    are the items of its `sources` that act on nobody here.
+    """
 
     policy: Policy
     form: int
     slots: Mapping[Slot, Any]
     parts: Parts = NO_PARTS
+    idle: frozenset[int] = frozenset()
 
 
 class Need(Struct, frozen=True, kw_only=True):
@@ -147,7 +150,13 @@ class _Destination:
         missing: set[int | str] = set()
         port = partial(self._port, missing=missing)
         for number, rule in rules_of(
-            acting.policy, acting.slots, acting.form, self.cluster, port, parts=acting.parts
+            acting.policy,
+            acting.slots,
+            acting.form,
+            self.cluster,
+            port,
+            parts=acting.parts,
+            idle=acting.idle,
         ):
             path = () if number is None else ("matches", number)
             if isinstance(rule, Rule):
@@ -297,10 +306,8 @@ class _Destination:
         labels: tuple[tuple[str, str], ...],
     ) -> None:
         self.needs.append(Need(service=service.key, labels=labels, origin=policy.origin(*path)))
-        wanted = dict(labels).items()
-        if self.index.facts.complete and not any(
-            wanted <= w.labels.items() for w in self.index.behind(service)
-        ):
+        wanted = dict(labels)
+        if self.index.facts.complete and not any(w.may_carry(wanted) for w in self.index.behind(service)):
             shown = ", ".join(f"{key}={value}" for key, value in labels)
             self._say(
                 "GM209",

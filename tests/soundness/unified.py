@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Shape, Workload
 from tests.soundness.requests import Call, Client, Request
 
 Document = Mapping[str, Any]
@@ -93,7 +93,7 @@ class Unified:
     policies: Sequence[Document]
     world: Mapping[str, ClusterFacts]
     closed: bool = False
-    _pairs: dict[tuple[str, str, str, int], Pair] = field(default_factory=dict)
+    _pairs: dict[tuple[str, Shape, int], Pair] = field(default_factory=dict)
     _owners: dict[tuple[str, str], Document | None] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[Document]:
@@ -118,7 +118,7 @@ class Unified:
 
     def pair(self, cluster: str, workload: Workload, port: int) -> Pair:
         """What is said of a container port, which all Services share that reach it."""
-        place = (cluster, workload.namespace, workload.name, port)
+        place = (cluster, workload.shape, port)
         if place not in self._pairs:
             self._pairs[place] = self._find_pair(cluster, workload, port)
         return self._pairs[place]

@@ -152,7 +152,7 @@ def test_ambient_by_environment() -> None:
         ("istio", True),
         ("istio-canary", True),
         ("istio-ca-root-cert", False),
-        ("istio-sidecar-injector", False),
+        ("istio-sidecar-injector", True),
         ("web", False),
     ],
 )

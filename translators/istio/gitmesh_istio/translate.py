@@ -17,10 +17,9 @@ from gitmesh.model.units import DestinationUnit, Half, MeshUnit, Unit, UnitKey
 from gitmesh_istio import meshwide
 from gitmesh_istio.destination import destination_rule
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
-from gitmesh_istio.names import access_name
 from gitmesh_istio.routing import virtual_service
 from gitmesh_istio.scope import Notes, Scope, note_ignored, note_unserved, served_version
-from gitmesh_istio.security import authorization
+from gitmesh_istio.security import access_names, authorization
 
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
@@ -55,12 +54,13 @@ def _served(fragments: Sequence[Fragment], notes: Notes, *, held: bool) -> Trans
 
 
 def claims(unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
-    """Every object that the unit, or the half of it, may own. `facts` tell the workloads of a mesh."""
+    """Every object that the unit, or the half of it, may own. `facts` tell the workloads of a mesh, and the
+    pods of a destination.
+    """
     if unit.kind == "Destination":
         place = (unit.namespace, unit.name)
         access = tuple(
-            _key(AUTHORIZATION_POLICY, (unit.namespace, access_name(unit.name, role)))
-            for role in ("allow", "deny")
+            _key(AUTHORIZATION_POLICY, (unit.namespace, name)) for name in access_names(place, facts)
         )
         routing = (_key(VIRTUAL_SERVICE, place), _key(DESTINATION_RULE, place))
         return {"": (*routing, *access), "routing": routing, "access": access}[unit.half]
@@ -103,7 +103,7 @@ def _of_mesh(unit: MeshUnit, scope: Scope) -> Translation:
     stays: dict[ObjectKey, Diagnostic] = {}
     if default is not None and default.value == "Deny":
         version = _version(AUTHORIZATION_POLICY, default.origin, notes)
-        denying = meshwide.default_deny(unit, default.origin, version, doors)
+        denying = meshwide.default_deny(unit, default.origin, version, notes, doors)
         made += denying.fragments
         stays = {_key(AUTHORIZATION_POLICY, place): said for place, said in denying.stays.items()}
     for one in made:
