@@ -700,6 +700,19 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Change the other object, or let a policy use it, too.",
         "",
     ),
+    (
+        "GM413",
+        "StaysWithdrawn",
+        "error",
+        "What policies said of an object that is held stays, though they say it no more.",
+        (
+            "Errors of one policy hold it. A Deny goes when they are mended, as more would be admitted"
+            " at once: a warning. A grant goes, unless the ledger, which an older version wrote, does not"
+            " know whose rules are whose."
+        ),
+        "Mend the errors of the policy, or take it out; then the object becomes what the others say.",
+        "",
+    ),
     # --- clusters
     (
         "GM501",

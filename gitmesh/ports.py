@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Probe, Remembered
+    from gitmesh.model.features import Supports
     from gitmesh.model.forge import Comment, CommitStatus, PullRequest
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.links import Links, Ref
@@ -164,20 +165,6 @@ class Forge(Protocol):
         """Set one context's status of a commit."""
 
 
-class Support(Struct, frozen=True, kw_only=True):
-    """What a mesh can do with one feature. `level` is full, partial or none; `note` says what differs.
-
-    `since` is the first mesh version, `needs` the CRD field ("VirtualService:spec.http.mirrors") that must be
-    served.
-    """
-
-    level: str
-    note: str = ""
-    side: str = "client"
-    since: str = ""
-    needs: str = ""
-
-
 class PodFact(Struct, frozen=True, kw_only=True):
     """A pod as translators see it for detection: containers and initContainers as (name, image) pairs; `args`
     by their names, and so are the `probes` of each that come over the network, but for those by TCP.
@@ -275,8 +262,9 @@ class Translator(Protocol):
     """
     naming: frozenset[str]
     """The keys of `Mesh.settings` on which the names in objects depend: ledgers remember them."""
-    supports: Mapping[str, Support]
-    """Feature (`TrafficPolicy.retries.backoff`) -> support. The docs' matrix and the honesty check read it.
+    supports: Supports
+    """What the mesh can do with every feature. The core compares with it what policies ask for, and the docs
+    print it.
     """
 
     def configmaps(self, namespace: str, name: str) -> bool:
@@ -366,6 +354,14 @@ class Translator(Protocol):
         """The spec of an object of ours in which a part stays that nobody knows now: what is live of `parts`
         (digests of list items; None = they cannot be told apart), beside what is wanted. It is never wider
         than that part and what is wanted. None = only the live object as it is can be that."""
+
+    def narrowed(
+        self, live: Body | None, wanted: Body | None, parts: frozenset[str] | None
+    ) -> Mapping[str, Any] | None:
+        """The spec of an object of ours that is held, made as narrow as is certain: what it closes stays and
+        what `wanted` closes comes; what it opens stays as far as `wanted` opens it, too, or it is of `parts`
+        (digests of list items; None = they cannot be told apart). `live` None: it is not there, and comes
+        only to close. None = it stays as it is."""
 
     def guarded(self, live: Live) -> Mapping[str, str] | None:
         """The labels of the pods of its namespace about which a live object of ours decides who may call

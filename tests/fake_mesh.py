@@ -5,9 +5,10 @@ strangers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.features import FEATURES, Support, Supports
 from gitmesh.model.links import Links, Ref
 from gitmesh.model.manifests import Fragment, Manifest, Phase, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
@@ -15,9 +16,14 @@ from gitmesh.model.plan import Live
 from gitmesh.model.report import Heard
 from gitmesh.model.strangers import ALONE, Around, Stranger
 from gitmesh.model.units import DestinationUnit, Laid, Unit, UnitKey
-from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Support, Versions
+from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Versions
 
 GROUP = "fake.test"
+
+
+def supported(others: Mapping[str, Support]) -> Supports:
+    """A table in which everything is supported, but what is given."""
+    return cast(Supports, {**dict.fromkeys(FEATURES, Support(level="full")), **others})
 
 
 class FakeMesh:
@@ -28,7 +34,7 @@ class FakeMesh:
     name = "fake"
     resources: Sequence[ApiKind] = (ApiKind(group=GROUP, kind="Rule", plural="rules", versions=("v1",)),)
     switches = frozenset({"fake/ignored"})
-    supports: Mapping[str, Support] = {}
+    supports = supported({})
     homes: Sequence[str] = ("istio-system", "fake-system")
     naming: frozenset[str] = frozenset()
 
@@ -134,6 +140,11 @@ class FakeMesh:
 
     def retain(
         self, live: Body, wanted: Body | None, parts: frozenset[str] | None
+    ) -> Mapping[str, Any] | None:
+        return None
+
+    def narrowed(
+        self, live: Body | None, wanted: Body | None, parts: frozenset[str] | None
     ) -> Mapping[str, Any] | None:
         return None
 

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.model.facts import Mesh, Service, ServicePort, Workload
 from gitmesh.model.policies import Origin
@@ -261,6 +262,23 @@ class Access(Struct, frozen=True, kw_only=True):
             for part in self.apart
         )
 
+    def without(self, policies: Collection[str]) -> Access:
+        """The decision without what these policies grant, deny and exempt. A destination that one of their
+        Allows selects stays governed, and so is one that a default closes: nothing is left there of what
+        nobody grants any more.
+        """
+        exempt = self.exempt
+        return replace(
+            self,
+            allows=tuple(
+                replace(one, callers=(), operations=()) if one.origin.policy in policies else one
+                for one in self.allows
+            ),
+            denies=tuple(one for one in self.denies if one.origin.policy not in policies),
+            governed=self.governed or self.default == "Deny",
+            exempt=None if exempt is not None and exempt.origin.policy in policies else exempt,
+        )
+
 
 class DestinationUnit(Struct, frozen=True, kw_only=True):
     """One Service of one cluster, and everything that policies say of it.
@@ -269,8 +287,9 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
     `settings` maps a Service port number (0 = the whole destination) to connection fields; a port's settings
     already include those of the whole destination that it does not override. `meshes` names the meshes of its
     pods. `ended` are the rules that leave fields to the mesh, greatest first: of a field that nothing decides
-    for a request, the first one that means it is why. `around` is what others wrote for it; it is no part of
-    the decision, nor of its digest.
+    for a request, the first one that means it is why. `withheld` are policies whose part of the access
+    decision cannot be told for an error of theirs: it is decided as all the others say, and narrows at most.
+    `around` is what others wrote for it; it is no part of the decision, nor of its digest.
     """
 
     cluster: str
@@ -283,12 +302,26 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
     subsets: tuple[Subset, ...] = ()
     access: Access | None = None
     policies: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
     digest: str = ""
     around: Around = ALONE
 
     @property
     def key(self) -> UnitKey:
         return UnitKey(kind="Destination", namespace=self.service.namespace, name=self.service.name)
+
+    @property
+    def halves(self) -> tuple[Half, ...]:
+        """Those in which anything is said."""
+        routing = bool(self.routes or self.settings or self.subsets)
+        said: dict[Half, bool] = {"routing": routing, "access": self.access is not None}
+        return tuple(half for half in HALVES if said[half])
+
+    def without(self, half: Half) -> DestinationUnit:
+        """The unit with nothing said in one half."""
+        if half == "access":
+            return replace(self, access=None)
+        return replace(self, routes=(), settings={}, subsets=(), ended=())
 
 
 class RootReader(Struct, frozen=True, kw_only=True, order=True):

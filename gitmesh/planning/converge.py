@@ -182,7 +182,7 @@ def _adapted(
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held
     same, equal = (
         (built, observed, facts),
-        (absent, ledger.approved, ledger.entries if absent else None, unwanted),
+        (absent, ledger.approved, ledger.entries if absent or _may_narrow(built) else None, unwanted),
     )
     found = memo.get("adapted")
     if (
@@ -193,6 +193,13 @@ def _adapted(
         found = memo["adapted"] = (same, equal, _adapt(built, observed, facts, stored, cycle))
     made: Adapted = found[2]
     return made
+
+
+def _may_narrow(built: Build) -> bool:
+    """Whether held objects of the build may become narrower, for which the ledger knows whose rules are
+    whose.
+    """
+    return bool(built.narrowing or built.pending or built.gone)
 
 
 def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle) -> Adapted:
@@ -211,6 +218,10 @@ def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored
         from gitmesh.planning.unserved import stand
 
         made = made.then(stand(made.built, observed, facts, ledger, revisions, translators))
+    if made.built.narrowing:
+        from gitmesh.planning.narrowing import narrow
+
+        made = made.then(narrow(made.built, observed, ledger, revisions, translators))
     from gitmesh.planning.beside import beside
 
     return made.then(beside(made.built, observed, facts, ledger, translators))

@@ -37,7 +37,8 @@ class Resolution(Struct, frozen=True, kw_only=True):
     `refused` are, by cluster, destinations of which routing is held for nothing but connections that their
     pods would refuse. `pending` are, by cluster, the policies that name what is not there, or may not be
     there: they withdraw nothing. `gone` are findings on destinations that one cluster lacks and another has,
-    for where something of ours is left of them.
+    for where something of ours is left of them. `narrowing` are, by cluster, destinations whose access errors
+    of some policies hold, decided as the others say.
     """
 
     units: Mapping[str, tuple[Unit, ...]] = {}
@@ -46,6 +47,7 @@ class Resolution(Struct, frozen=True, kw_only=True):
     waiting: Mapping[str, frozenset[str]] = {}
     pending: Mapping[str, frozenset[str]] = {}
     gone: tuple[Diagnostic, ...] = ()
+    narrowing: Mapping[str, tuple[DestinationUnit, ...]] = {}
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -146,6 +148,7 @@ class _Run:
         units: dict[str, tuple[Unit, ...]] = {}
         held: dict[str, tuple[UnitKey, ...]] = {}
         refused: dict[str, tuple[DestinationUnit, ...]] = {}
+        narrowing: dict[str, tuple[DestinationUnit, ...]] = {}
         found = [*self.scene.members.diagnostics, *self._unknown()]
         found += [
             diagnostic for selection in self.scene.selections.values() for diagnostic in selection.diagnostics
@@ -166,6 +169,7 @@ class _Run:
             units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
             held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
             refused[cluster] = tuple(one.unit for one in done.values() if one.refused)
+            narrowing[cluster] = tuple(finished.narrowing())
             waiting[cluster] = self._waiting(cluster, finished)
             found += finished.found
             decided += done.values()
@@ -178,6 +182,7 @@ class _Run:
             waiting=waiting,
             pending=self._pending(),
             gone=gone,
+            narrowing=narrowing,
             diagnostics=said,
         )
 
@@ -198,6 +203,7 @@ class _Run:
             for half in HALVES
             for key in finished.held[half]
             for marked, _ in acting.get(key, ())
+            if not finished.comes(marked.policy, key)
         )
         claimed = self.scene.members.claimed
         meshes = (

@@ -14,7 +14,8 @@ Spec = Mapping[str, Any]
 TO_REVIEWS: Spec = {"destinations": [{"name": "reviews", "namespaces": ["shop"]}]}
 TIMEOUT: Spec = {**TO_REVIEWS, "timeout": "7s"}
 V1: Spec = {"name": "reviews", "subset": {"version": "v1"}}
-OTHER: Spec = {"name": "ratings", "namespace": "shop", "port": 80}
+RATINGS: Spec = {"name": "ratings", "namespace": "shop"}
+OTHER: Spec = {**RATINGS, "port": 80}
 DENYING: Spec = {
     "action": "Deny",
     "sources": [{"all": True}],
@@ -84,7 +85,7 @@ SAMPLES: Mapping[str, tuple[str, Spec, Spec]] = {
         "split", [{"destination": V1}], [{"destination": {"name": "reviews"}}]
     ),
     "TrafficPolicy.split.destination.port": _field(
-        "split", [{"destination": {**OTHER, "port": 9090}}], [{"destination": OTHER}]
+        "split", [{"destination": {**OTHER, "port": 9090}}], [{"destination": RATINGS}]
     ),
     "TrafficPolicy.split.headers": _field(
         "split",

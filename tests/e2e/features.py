@@ -10,9 +10,13 @@ from collections.abc import Mapping
 
 from gitmesh_istio.support import SUPPORTS
 
+from gitmesh.model.features import FEATURES as NAMES
+from gitmesh.model.features import support_of
+
 FEATURES: Mapping[str, str] = {
     name: "; ".join(part for part in (support.level, support.note) if part)
-    for name, support in sorted(SUPPORTS.items())
+    for name in NAMES
+    for support in (support_of(SUPPORTS, name),)
 }
 """Field of the policy API -> what Istio can do with it."""
 

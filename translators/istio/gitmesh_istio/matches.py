@@ -52,7 +52,7 @@ def choices(match: RequestMatch, origin: Origin, notes: Notes) -> tuple[Choice, 
     common = _common(match)
     headers = _headers(match.headers, origin, notes)
     query = _by_name(match.query, "query parameter", origin, notes)
-    sources = _sources(match.source, origin, notes)
+    sources = _sources(match.source)
     paths = _paths(match.path)
     if any(diagnostic.is_error for diagnostic in notes.found[before:]):
         return ()
@@ -123,11 +123,8 @@ def _segments(base: str, case: Mapping[str, Any]) -> tuple[Choice, ...]:
     )
 
 
-def _sources(source: SourceCondition, origin: Origin, notes: Notes) -> tuple[dict[str, Any], ...]:
-    if source.service_accounts:
-        notes.add(
-            "GM301", "Istio routes cannot select clients by ServiceAccount; use labels or namespaces", origin
-        )
+def _sources(source: SourceCondition) -> tuple[dict[str, Any], ...]:
+    assert not source.service_accounts, "not supported: left out, the route would be for every client"
     labels = {"sourceLabels": dict(source.labels)} if source.labels else {}
     if not source.namespaces:
         return (labels,)

@@ -23,8 +23,11 @@ all the same: the mode is another object, which may come later, go earlier, or b
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, TypeAlias
+
+from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Phase
@@ -218,6 +221,16 @@ def _object(
     more = tuple(sorted(dict(pods).items() - selector.items()))
     place = (unit.service.namespace, access_name(unit.service.name, role, more))
     phase = Phase.ALLOW if role == "allow" else Phase.DENY
-    return fragment(
+    made = fragment(
         AUTHORIZATION_POLICY, place, version, phase, Part(spec, origins), [origin.policy for origin in given]
     )
+    return replace(made, owners=_owners(rules, ordered))
+
+
+def _owners(rules: Sequence[Rule], ordered: Sequence[Rule]) -> dict[str, tuple[str, ...]]:
+    """The policies of each rule that several say."""
+    found: dict[bytes, set[str]] = defaultdict(set)
+    for rule, origin in rules:
+        found[canonical(rule)].add(origin.policy)
+    behind = ((number, found[canonical(rule)]) for number, (rule, _) in enumerate(ordered))
+    return {f"spec.rules[{number}]": tuple(sorted(names)) for number, names in behind if len(names) > 1}

@@ -21,7 +21,6 @@ from gitmesh_istio.precedence import contested, note_overrides
 from gitmesh_istio.routing import virtual_service
 from gitmesh_istio.scope import Notes, Scope, note_ignored, note_unserved, served_version
 from gitmesh_istio.security import access_names, authorization
-from gitmesh_istio.support import SUPPORTS
 
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
@@ -33,7 +32,7 @@ def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Transl
         if isinstance(unit, MeshUnit)
         else ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
     )
-    scope = Scope(facts=facts, meshes=tuple(meshes), label=label, supports=SUPPORTS)
+    scope = Scope(facts=facts, meshes=tuple(meshes), label=label)
     if isinstance(unit, MeshUnit):
         return _of_mesh(unit, scope) if unit.mesh in meshes else Translation()
     parts: dict[Half, Translation] = {"routing": _routing(unit, scope), "access": _access(unit, scope)}
@@ -130,9 +129,13 @@ def _access(unit: DestinationUnit, scope: Scope) -> Translation:
     notes, access = Notes(scope), unit.access
     origins = [] if access is None else [grant.origin for grant in (*access.allows, *access.denies)]
     origins += [access.exempt.origin] if access is not None and access.exempt else []
-    if access is None or not origins:
+    if access is None or not (origins or access.governed):
         return Translation()
-    version = _version(AUTHORIZATION_POLICY, min(origins), notes)
+    version = (
+        _version(AUTHORIZATION_POLICY, min(origins), notes)
+        if origins
+        else served_version(AUTHORIZATION_POLICY, scope.facts)
+    )
     made = authorization(unit, access, version, notes)
     _note_ignored(made, notes)
     return _served(made, notes, held=not version)
