@@ -713,6 +713,18 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Mend the errors of the policy, or take it out; then the object becomes what the others say.",
         "",
     ),
+    (
+        "GM415",
+        "Nameless",
+        "warning",
+        "An object of somebody else takes away the identities by which policies decide who may call.",
+        (
+            "Where mTLS is switched off nobody shows an identity: an Allow by ServiceAccount, namespace or"
+            " cluster admits nobody there, and a Deny by one denies everybody."
+        ),
+        "Remove the other object, or let the policies decide by ipBlocks.",
+        "",
+    ),
     # --- clusters
     (
         "GM501",

@@ -229,7 +229,7 @@ class Step(Struct, frozen=True, kw_only=True):
 
 class Claim(Struct, frozen=True, kw_only=True, order=True):
     """What the foreign object `by` does to our object `on`: GM401, it is for the same as ours, which is not
-    created beside it, or GM403, it admits more than ours does."""
+    created beside it, GM403, it admits more than ours does, or GM415, ours decides by what it takes away."""
 
     by: ObjectKey
     on: ObjectKey

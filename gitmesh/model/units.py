@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -249,6 +250,24 @@ class Access(Struct, frozen=True, kw_only=True):
     mixed: tuple[int, ...] = ()
     apart: tuple[PodsApart, ...] = ()
     spoken: Mapping[int, tuple[ServicePort, ...]] = {}
+
+    @property
+    def spread(self) -> tuple[Grant, ...]:
+        """Its Denies of which the port numbers are not all known, as they act: on every port of the pods."""
+        found = (
+            (grant, tuple(filter(self.spreads, grant.operations or (Operation(),)))) for grant in self.denies
+        )
+        return tuple(
+            replace(grant, operations=tuple(dataclasses.replace(one, ports=()) for one in operations))
+            for grant, operations in found
+            if operations
+        )
+
+    def spreads(self, operation: Operation) -> bool:
+        """Whether a Deny of these requests acts on every port of the pods: more must not be admitted, and
+        which its own ports are is not known."""
+        known = operation.targets and not operation.unresolved_ports
+        return not known and bool(self.unresolved_targets or not self.targets)
 
     def closes(self, labels: Mapping[str, str], port: int) -> bool:
         """Whether pods of the destination with these labels are closed at a port that no Allow governs

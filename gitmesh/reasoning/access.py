@@ -159,6 +159,7 @@ _NAMELESS = frozenset({"Disable", "Simple"})
 
 _CLOSED = "no policy selects it, but an Allow for other ports of these pods closes it as well"
 
+_UNKNOWN_PORT = frozenset({0})
 _Said = tuple[frozenset[int], Access]
 """The Service ports by which a destination reaches the pair, and its access decision."""
 
@@ -185,6 +186,8 @@ class _Asked:
         self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit and unit.access]
         closing = ((ports, known.destinations[service.key].access) for service, ports in pair.closing)
         self.closing: list[_Said] = [(ports, access) for ports, access in closing if access]
+        spreading = (known.destinations[service.key].access for service in pair.spreading)
+        self.spread = [grant for access in spreading if access for grant in access.spread]
         self.held = known.holds_mesh(pair.workload.mesh) or any(
             known.holds(service.key, "access") for service, _ in pair.reached
         )
@@ -273,12 +276,9 @@ class _Asked:
         return Ruling(answer=Answer.UNKNOWN, basis=Basis.MTLS, text=text, deciding=(self.tls.origin,))
 
     def _denied(self) -> Ruling | None:
-        asked = [
-            (meets, origin)
-            for ports, access in self.said
-            for one in access.denies
-            for meets, origin in self._asked(one, ports, True)
-        ]
+        denies = [(ports, one) for ports, access in self.said for one in access.denies]
+        denies += [(_UNKNOWN_PORT, one) for one in self.spread]
+        asked = [(meets, origin) for ports, one in denies for meets, origin in self._asked(one, ports, True)]
         found = _origins(origin for meets, origin in asked if meets)
         if found:
             return Ruling(

@@ -74,6 +74,7 @@ class Pair(Struct, frozen=True):
     """A container port of pods of one shape, and the Services that reach it, each with the Service ports by
     which it does. `closing` are other Services with these pods whose Allows close the port here because it is
     guarded on others, with the Service ports that have its number there: what they admit, they admit here.
+    `spreading` are Services with these pods of which a Deny acts on every port, as its own are not known.
     `gateway` says whether a default of Deny spares the pods, None where that is in doubt.
     """
 
@@ -82,6 +83,7 @@ class Pair(Struct, frozen=True):
     reached: Reached
     closing: Reached
     gateway: bool | None
+    spreading: tuple[Service, ...] = ()
 
     @property
     def ground(self) -> object:
@@ -90,7 +92,8 @@ class Pair(Struct, frozen=True):
         reached, closing = (
             tuple((service.key, ports) for service, ports in found) for found in (self.reached, self.closing)
         )
-        return self.workload.key, self.number, proxy, reached, closing
+        spreading = tuple(service.key for service in self.spreading)
+        return self.workload.key, self.number, proxy, reached, closing, spreading
 
 
 class Known:
@@ -162,8 +165,13 @@ class Known:
             beside = (one for one, ports in services if not ports)
             closing = tuple(self._closing(beside, workload, number))
             gateway = self._gateways.get(workload.shape, False)
-            self._pairs[place] = Pair(workload, number, reached, closing, gateway)
+            spreading = tuple(one for one, _ in services if self._spreads(one))
+            self._pairs[place] = Pair(workload, number, reached, closing, gateway, spreading)
         return self._pairs[place]
+
+    def _spreads(self, service: Service) -> bool:
+        unit = self.destinations.get(service.key)
+        return bool(unit and unit.access and unit.access.spread)
 
     def _closing(
         self, services: Iterable[Service], workload: Workload, number: int

@@ -61,12 +61,14 @@ class PairStake(Struct, frozen=True, kw_only=True):
     mesh: tuple[str, str, bool, bool, bool] | None
     reached: tuple[tuple[frozenset[int], AccessStake | None, bool], ...]
     closing: tuple[tuple[frozenset[int], AccessStake | None], ...]
+    spreading: tuple[AccessStake | None, ...] = ()
     foreign: tuple[tuple[ObjectKey, ForeignGuard, bool], ...] = ()
 
     def accesses(self) -> Iterator[AccessStake]:
         """Every decision that acts here."""
         yield from (one for _, one, _ in self.reached if one)
         yield from (one for _, one in self.closing if one)
+        yield from filter(None, self.spreading)
 
 
 class Stake(Struct, frozen=True, kw_only=True):
@@ -151,6 +153,7 @@ def _pair(pair: Pair, known: Known) -> PairStake:
             (ports, _access(one.key, known), known.holds(one.key, "access")) for one, ports in pair.reached
         ),
         closing=tuple((ports, _access(one.key, known)) for one, ports in pair.closing),
+        spreading=tuple(_access(one.key, known) for one in pair.spreading),
         foreign=tuple(guards_of(workload, known.index.facts)),
     )
 

@@ -194,8 +194,8 @@ class _Decision:
             ports.add(port)
             numbers |= found
             unresolved |= set() if found else {str(port.target)}
-        if _spec(policy).action == "Allow":
-            numbers -= self._ambiguous(policy, ("rules", number, "ports"), ports)
+        ambiguous = self._ambiguous(policy, ("rules", number, "ports"), ports)
+        numbers -= ambiguous if _spec(policy).action == "Allow" else frozenset()
         self.asks_http |= rule.asks_http
         for said in beside_http(policy, number, rule, self.situation, ports):
             if said.is_error:
@@ -216,7 +216,7 @@ class _Decision:
 
     def _ambiguous(self, policy: Policy, path: YamlPath, ports: Collection[ServicePort]) -> frozenset[int]:
         """Target numbers of the ports that on some other pod are behind another port: meshes name pods and
-        numbers, but no pairs.
+        numbers, but no pairs. An Allow opens them on none, a Deny closes them on all.
         """
         wanted = all_targets_of(ports, self.situation.bearers)
         meshed = [workload for workload in self.situation.workloads if workload.mesh]
@@ -224,10 +224,8 @@ class _Decision:
         found = wanted & frozenset().union(*others) if ports else frozenset()
         if found:
             shown = ", ".join(str(number) for number in sorted(found))
-            text = (
-                f"workload port {shown} is behind another port of the Service on other pods, and is opened on"
-                " none"
-            )
+            done = "opened on none" if _spec(policy).action == "Allow" else "denied on these, too"
+            text = f"workload port {shown} is behind another port of the Service on other pods, and is {done}"
             self.found.append(about("GM304", text, policy, self.situation, *path))
         return found
 

@@ -114,6 +114,44 @@ def test_another_mesh_wide_peer_authentication() -> None:
     assert hit(live("PeerAuthentication", "istio-system", mtls={"mode": "DISABLE"})) == [("GM401", "default")]
 
 
+NAMING = ours(
+    "AuthorizationPolicy",
+    "reviews-allow",
+    "shop",
+    action="ALLOW",
+    selector={"matchLabels": {"app": "reviews"}},
+    rules=[{"from": [{"source": {"principals": ["cluster.local/ns/shop/sa/web"]}}]}],
+)
+EVERYBODY = ours(
+    "AuthorizationPolicy",
+    "ratings-deny",
+    "shop",
+    action="DENY",
+    selector={"matchLabels": {"app": "ratings"}},
+    rules=[{"to": [{"operation": {"ports": ["8080"]}}]}],
+)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "spec", "taken"),
+    [
+        ("shop", {"mtls": {"mode": "DISABLE"}}, True),
+        ("istio-system", {"mtls": {"mode": "DISABLE"}}, True),
+        ("shop", {"portLevelMtls": {"8080": {"mode": "DISABLE"}}}, True),
+        ("shop", {"selector": {"matchLabels": {"app": "reviews"}}, "mtls": {"mode": "DISABLE"}}, True),
+        ("shop", {"selector": {"matchLabels": {"app": "ratings"}}, "mtls": {"mode": "DISABLE"}}, False),
+        ("shop", {"mtls": {"mode": "PERMISSIVE"}}, False),
+        ("far", {"mtls": {"mode": "DISABLE"}}, False),
+    ],
+)
+def test_a_mode_that_takes_identities_away_is_told(namespace: str, spec: dict[str, Any], taken: bool) -> None:
+    """An Allow of identities then admits nobody; what looks at no identity is as it was."""
+    found = gitmesh_istio.foreign(
+        [live("PeerAuthentication", namespace, **spec)], dict((NAMING, EVERYBODY)), (MESH,)
+    )
+    assert [(claim.code, claim.on.name) for claim in found] == ([("GM415", "reviews-allow")] if taken else [])
+
+
 APP: dict[str, Any] = {"selector": {"matchLabels": {"app": "x"}}}
 
 
@@ -171,7 +209,13 @@ def test_an_allow_where_only_the_default_denies_widens() -> None:
         ("GM403", "gitmesh-default-deny")
     ]
     assert widened("edge") == [("GM403", "gitmesh-default-deny")]
-    assert widened("shop") == [("GM403", "reviews-allow")], "one finding names it well enough"
+    both = [("GM403", "reviews-allow"), ("GM403", "gitmesh-default-deny")]
+    assert sorted(widened("shop")) == sorted(both), "pods that no Allow of ours selects are opened, too"
+    assert sorted(widened("istio-system")) == sorted(both)
+    guarded = {"app": "reviews", "version": "v1"}
+    assert widened("shop", selector={"matchLabels": guarded}) == [("GM403", "reviews-allow")], (
+        "all its pods are those of an Allow of ours"
+    )
     assert widened("edge", selector={"matchLabels": {"istio": "x"}}) == [], (
         "a default of Deny does not cover gateways"
     )

@@ -10,18 +10,20 @@ from typing import Any
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Manifest, Phase
-from gitmesh.model.objects import ObjectKey, decode, mapping
+from gitmesh.model.objects import ObjectKey, decode, listed, mapping
 from gitmesh.model.plan import Live
 from gitmesh.ports import Claim
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import DEFAULT_DENY, GATEWAY_SUFFIX, root_of
 from gitmesh_istio.reading import is_enforced_allow, mode_of, selector_of, spec_of
 
+_OF_IDENTITY = frozenset({"principals", "notPrincipals", "namespaces", "notNamespaces"})
+
 
 def foreign(
     lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]
 ) -> tuple[Claim, ...]:
-    """What the foreign live objects do to our desired ones: say the same, or admit more."""
+    """What foreign live objects do to our desired ones: say the same, admit more, take identities away."""
     index = _Ours(ours, meshes)
     found = [claim for live in lives for claim in index.claims(live)]
     return tuple(sorted(found))
@@ -36,6 +38,7 @@ class _Ours:
         self.gateways: list[tuple[str, Mapping[str, str]]] = []
         self.peers: dict[ObjectKey, str] = {}
         self.defaults: list[ObjectKey] = []
+        self.naming: dict[str, list[tuple[ObjectKey, Mapping[str, str]]]] = defaultdict(list)
         for key, manifest in sorted(ours.items()):
             self._add(key, spec_of(decode(manifest.body)))
 
@@ -50,12 +53,16 @@ class _Ours:
             self.gateways.append((key.namespace, selector_of(spec)))
         elif spec.get("action") == "ALLOW" and spec.get("rules") != [{}]:
             self.guards[key.namespace].append((key, selector_of(spec)))
+        if key.kind == AUTHORIZATION_POLICY.kind and any(map(_names_callers, listed(spec.get("rules")))):
+            self.naming[key.namespace].append((key, selector_of(spec)))
 
     def claims(self, live: Live) -> Iterable[Claim]:
         spec = spec_of(decode(live.body))
         if live.key.kind == AUTHORIZATION_POLICY.kind:
             return self._widening(live, spec)
-        return self._peer(live, spec) if live.key.kind == PEER_AUTHENTICATION.kind else ()
+        if live.key.kind == PEER_AUTHENTICATION.kind:
+            return (*self._peer(live, spec), *self._nameless(live, spec))
+        return ()
 
     def _peer(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
         """Of two for a whole mesh Istio takes the older, in the root namespace none with a selector;
@@ -77,34 +84,52 @@ class _Ours:
                 if key.namespace == live.key.namespace
             )
 
+    def _nameless(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
+        """Without mTLS nobody shows an identity: who is admitted by one is not, and a Deny of identities is
+        one of everybody. In the root namespace it counts for the whole mesh, or not at all.
+        """
+        selector = selector_of(spec)
+        if "DISABLE" not in _modes(spec) or (selector and live.key.namespace in self.roots):
+            return
+        for key in self._meant(self.naming, live.key.namespace, selector):
+            text = f"{live.key} switches mTLS off where {key} decides by identity: nobody shows one there"
+            yield Claim(by=live.key, on=key, code="GM415", text=text)
+
     def _widening(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
         """Every ALLOW adds to the others; one without rules admits nothing, one on trial is not enforced."""
         if not spec.get("rules") or not is_enforced_allow(live):
             return
-        for key in self._guards(live.key.namespace, selector_of(spec)) or self._defaults(
-            live.key.namespace, selector_of(spec)
-        ):
+        place, wanted = live.key.namespace, selector_of(spec)
+        for key in (*self._meant(self.guards, place, wanted), *self._defaults(place, wanted)):
             yield Claim(
                 by=live.key, on=key, code="GM403", text=f"{live.key} may admit callers that {key} does not"
             )
 
-    def _guards(self, namespace: str, wanted: Mapping[str, str]) -> list[ObjectKey]:
-        """Our Allows whose pods an object with this selector may select; one in the root namespace selects
-        everywhere.
+    def _meant(
+        self,
+        guards: Mapping[str, Sequence[tuple[ObjectKey, Mapping[str, str]]]],
+        namespace: str,
+        wanted: Mapping[str, str],
+    ) -> list[ObjectKey]:
+        """Of such objects of ours those whose pods an object with this selector may select; one in the root
+        namespace selects everywhere.
         """
-        places = list(self.guards.values()) if namespace in self.roots else [self.guards.get(namespace, [])]
+        places = list(guards.values()) if namespace in self.roots else [guards.get(namespace, ())]
         return [
             key
-            for guards in places
-            for key, selector in guards
+            for found in places
+            for key, selector in found
             if all(selector.get(name, value) == value for name, value in wanted.items())
         ]
 
     def _defaults(self, namespace: str, wanted: Mapping[str, str]) -> list[ObjectKey]:
         """The default denies that it may undo: all, unless it selects a gateway, which a default never
-        covers.
+        covers, or no other pods than those of an Allow of ours.
         """
         everywhere = namespace in self.roots
+        governed = () if everywhere else self.guards.get(namespace, ())
+        if any(selector.items() <= wanted.items() for _, selector in governed):
+            return []
         opened = (selector for place, selector in self.gateways if everywhere or place == namespace)
         return (
             [] if wanted and any(wanted.items() <= selector.items() for selector in opened) else self.defaults
@@ -112,8 +137,19 @@ class _Ours:
 
 
 def _admits_plaintext(spec: Mapping[str, Any]) -> bool:
+    return not _modes(spec).isdisjoint(("PERMISSIVE", "DISABLE"))
+
+
+def _modes(spec: Mapping[str, Any]) -> frozenset[str]:
+    """Every mode that it sets, for all ports or for one."""
     parts = (spec.get("mtls"), *mapping(spec.get("portLevelMtls")).values())
-    return any(mode_of(part) in ("PERMISSIVE", "DISABLE") for part in parts)
+    return frozenset(map(mode_of, parts))
+
+
+def _names_callers(rule: Mapping[str, Any]) -> bool:
+    """Whether a rule means callers by an identity that they show."""
+    sources = (mapping(mapping(one).get("source")) for one in listed(rule.get("from")))
+    return any(not _OF_IDENTITY.isdisjoint(source) for source in sources)
 
 
 def phase(live: Live) -> Phase:

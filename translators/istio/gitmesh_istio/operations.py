@@ -93,7 +93,7 @@ def _denied_ports(operation: Operation, access: Access, origin: Origin, notes: N
     """Target ports of the Deny; () = every port of the pods, where some are not known."""
     if operation.targets and not operation.unresolved_ports:
         return operation.targets
-    if access.unresolved_targets or not access.targets:
+    if access.spreads(operation):
         unknown = ", ".join(access.unresolved_targets) or "all of them"
         notes.add(
             "GM304",
