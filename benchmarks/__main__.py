@@ -10,11 +10,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import agent, commands, forge, kube, review
+from benchmarks import agent, commands, forge, kube, pods, review
 
 PARTS = {
     "commands": commands.report,
     "agent": agent.report,
+    "pods": pods.report,
     "review": review.report,
     "forge": forge.report,
     "kube": kube.report,

@@ -300,8 +300,11 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "UnknownFacts",
         "warning",
         "The facts of a cluster are unknown, so what depends on them is held.",
-        "The cluster did not answer and no earlier facts are known.",
-        "See the finding on the cluster.",
+        (
+            "The cluster did not answer and no earlier facts are known, or an older version saved them and"
+            " left out labels that a Service selects by."
+        ),
+        "See the finding on the cluster; save the facts again with this version.",
         "",
     ),
     (
@@ -348,10 +351,46 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "GM221",
+        "LedRound",
+        "warning",
+        "Requests to a destination are led to another one, where it is decided otherwise who may call.",
+        (
+            "Split and mirror act at the client, so the proxies of the destination that was called never see"
+            " what goes elsewhere: its AccessPolicies do not act on it, and those of the other one do."
+        ),
+        "Let the AccessPolicies select both destinations alike, or split by the subsets of one Service.",
+        "",
+    ),
+    (
+        "GM222",
+        "NonHttpUnsaid",
+        "error",
+        "A Deny of requests meets ports that may carry something else, and does not say what becomes of it.",
+        (
+            "A broad selector leads the rule to ports that are not HTTP, or that declare no protocol. Who may"
+            " call that destination is held."
+        ),
+        "Say nonHTTP: Deny or Ignore in the rule, name its ports, or declare the protocol of the port.",
+        "",
+    ),
+    (
+        "GM224",
+        "PutOutOfForce",
+        "warning",
+        "An object of ours puts settings of somebody else's out of force.",
+        (
+            "Clients take one object for a destination whole, and ours is nearer to it or more exact than the"
+            " other."
+        ),
+        "Say in a policy what shall go on, or accept that it ends.",
+        "",
+    ),
+    (
         "GM301",
         "Unsupported",
         "error",
-        "The mesh cannot express this field; nothing is emitted for the destination.",
+        "The mesh cannot express this field; nothing is emitted for what needs it.",
         "See the support matrix in docs/support.md.",
         "Remove the field, or restrict the policy to clusters whose mesh supports it.",
         "",
@@ -381,6 +420,19 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "The mesh can only express something stricter than the policy; that was emitted.",
         "The security law: never admit more.",
         "Change the policy to what the mesh can express.",
+        "",
+    ),
+    (
+        "GM305",
+        "NoEffect",
+        "info",
+        "A routing field is left out on a Service where it can have no effect.",
+        (
+            "A broad selector lays it there: HTTP fields on ports that are not HTTP, load balancing on a"
+            " headless Service, connection fields on an ExternalName Service, anything on a Service of which"
+            " proxies see nothing. On a Service that is named exactly it is an error (GM301)."
+        ),
+        "Nothing, or select only the Services that are meant.",
         "",
     ),
     (
@@ -480,6 +532,38 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
             " ServiceAccount beside it."
         ),
     ),
+    (
+        "GM316",
+        "ProbeRefused",
+        "warning",
+        "Probes of the kubelet are refused, so pods are never ready, or restart for ever.",
+        (
+            "The kubelet shows no identity and speaks no mTLS. Its probes come to the proxies as they are"
+            " where the mesh's injector was told not to rewrite them."
+        ),
+        (
+            "Let the injector rewrite them and restart the pods (Istio: not the annotation"
+            " sidecar.istio.io/rewriteAppHTTPProbers: 'false'), probe by exec, or admit them on a port and"
+            " path of their own."
+        ),
+        (
+            "Let the mesh rewrite the probes: remove the pods' annotation"
+            " sidecar.istio.io/rewriteAppHTTPProbers: 'false', or set it to 'true' where the injector's own"
+            " settings leave probes as they are; or probe by exec."
+        ),
+    ),
+    (
+        "GM320",
+        "NeedsMeshConfig",
+        "error",
+        "A setting of the mesh itself stands in the way.",
+        (
+            "Where MeshConfig switches automatic mTLS off, clients use TLS only as a DestinationRule says."
+            " Ours stands before those of others, and cannot take over certificates that they name."
+        ),
+        "Set `tls` in a TrafficPolicy for the destination, or switch enableAutoMtls on.",
+        "",
+    ),
     # --- planning
     (
         "GM401",
@@ -487,9 +571,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "warning",
         "An object of the same name, or for the same host, belongs to somebody else.",
         (
-            "GitMesh changes only its own objects. An error where it decides who may call: then the policy is"
-            " not enforced. Objects with our marks are told together: they bear another name of the cluster"
-            " or instance, or were restored from a backup."
+            "GitMesh changes only its own objects. One that only the clients of its namespace follow holds"
+            " nothing: it is told whom it concerns. An error where it decides who may call: then the policy"
+            " is not enforced. Objects with our marks are told together: they bear another name of the"
+            " cluster or instance, or were restored from a backup."
         ),
         "Annotate the object with gitmesh.io/adopt: <instance>, name it in an Adoption, or remove it.",
         "",
@@ -613,6 +698,19 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "An object of somebody else uses what goes with this change.",
         "Ours provides what the policies want, and nobody else can keep it there.",
         "Change the other object, or let a policy use it, too.",
+        "",
+    ),
+    (
+        "GM413",
+        "StaysWithdrawn",
+        "error",
+        "What policies said of an object that is held stays, though they say it no more.",
+        (
+            "Errors of one policy hold it. A Deny goes when they are mended, as more would be admitted"
+            " at once: a warning. A grant goes, unless the ledger, which an older version wrote, does not"
+            " know whose rules are whose."
+        ),
+        "Mend the errors of the policy, or take it out; then the object becomes what the others say.",
         "",
     ),
     # --- clusters

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from msgspec import Struct, field
@@ -20,6 +21,7 @@ from gitmesh.model.config import PruneConfig
 from gitmesh.model.facts import ClusterFacts, Remembered
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.manifests import Build
+from gitmesh.model.plan import Observed
 from gitmesh.model.policies import Policy
 from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.model.virtualmesh import AdoptionSpec
@@ -29,8 +31,12 @@ from gitmesh.planning.converge import Cycle, converge, kinds_of
 from gitmesh.planning.guard import Consent
 from gitmesh.planning.remembering import known_elsewhere, known_meshes, remembered
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
+from gitmesh.planning.strangers import whose, with_strangers
 from gitmesh.planning.withheld import left, withheld
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
+from gitmesh.reasoning.detours import detours
+from gitmesh.reasoning.probes import cut_off
+from gitmesh.resolution.pod_labels import rolling_labels
 from gitmesh.resolution.resolve import resolve
 
 
@@ -138,6 +144,7 @@ class _Run:
         self.said: list[Diagnostic] = []
         self.seconds: dict[str, float] = {}
         self.stored: dict[str, Stored] = {}
+        self.observed: dict[str, Observed] = {}
         self.unreachable: set[str] = set()
         self.changed: set[str] = set()
 
@@ -150,7 +157,7 @@ class _Run:
         if not revisions.in_force:
             return self._finish(revisions, self._untouched(revisions))
         with self._phase("discover", "reading the clusters"):
-            facts = self._facts()
+            facts = self._facts(rolling_labels(revisions.policies))
         with self._phase("build", "translating the policies"):
             builds = self._builds(revisions, facts)
         with self._phase("converge", "comparing with the clusters"):
@@ -223,14 +230,15 @@ class _Run:
                 )
         return {name: answer for name, answer in answers.items() if not isinstance(answer, ClusterError)}
 
-    def _facts(self) -> dict[str, ClusterFacts | None]:
+    def _facts(self, named: frozenset[str]) -> dict[str, ClusterFacts | None]:
         """Fresh facts; the last known ones of a cluster that does not answer; None where nothing was ever
         known.
 
-        After a restart its meshes are what the ledgers of the others remember: enough to know whose
-        identities are whose.
+        `named` are labels by which policies select pods. After a restart its meshes are what the ledgers of
+        the others remember: enough to know whose identities are whose.
         """
-        for name, facts in self._asked(self._read).items():
+        fresh: dict[str, ClusterFacts] = {}
+        for name, facts in self._asked(partial(self._read, named)).items():
             pinned = self.stored[name].ledger.cluster_uid if name in self.stored else ""
             if pinned and facts.uid and pinned != facts.uid:
                 self._leave_out(name, changed=True)
@@ -240,8 +248,13 @@ class _Run:
                 )
                 self.said.append(finding("GM506", text, cluster=name))
             else:  # what another cluster says of its callers is no word on this one's
-                self.memo.facts[name] = facts
-                self.said += _caveats(facts)
+                fresh[name] = facts
+        whole = self._asked(lambda cluster: self._observed(cluster, fresh[cluster.name]), frozenset(fresh))
+        self.memo.facts.update(whole)
+        for name in fresh.keys() - whole.keys():
+            self.memo.facts.setdefault(name, fresh[name])
+        for _, facts in sorted({**fresh, **whole}.items()):
+            self.said += _caveats(facts)
         found = {
             name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)
         }
@@ -256,11 +269,16 @@ class _Run:
         if changed:
             self.changed.add(name)
 
-    def _read(self, cluster: Cluster) -> ClusterFacts:
-        facts = cluster.facts(self._remembered(cluster))
-        if self._is_planned(cluster.name):
-            cluster.prefetch(kinds_of(facts, self.translators))
+    def _read(self, named: frozenset[str], cluster: Cluster) -> ClusterFacts:
+        facts = cluster.facts(replace(self._remembered(cluster), named=named))
+        cluster.prefetch(kinds_of(facts, self.translators))
         return facts
+
+    def _observed(self, cluster: Cluster, facts: ClusterFacts) -> ClusterFacts:
+        """The facts with what others wrote among the live objects; these are read once a cycle."""
+        observed = self.observed[cluster.name] = cluster.observe(kinds_of(facts, self.translators))
+        stored = self.stored.get(cluster.name) or whose(cluster, self.options.instance)
+        return with_strangers(facts, observed, stored, self.translators, self.memo.of(cluster.name))
 
     def _remembered(self, cluster: Cluster) -> Remembered:
         """What is known of a cluster from before: by its ledger, or, where none is written, by this
@@ -300,9 +318,11 @@ class _Run:
     def _build(
         self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None]
     ) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
-        resolution = resolve(revisions.policies, facts, self.options.clusters, self.memo.resolved)
+        resolution = resolve(
+            revisions.policies, facts, self.options.clusters, self.memo.resolved, self.translators
+        )
         builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
-        all_said = (*resolution.diagnostics, *said)
+        all_said = (*resolution.diagnostics, *said, *_seen_together(builds, facts))
         if all(known is not None and known.complete for known in facts.values()):
             all_said = (*all_said, *dropped(revisions.policies, builds, [*self.said, *all_said]))
         return builds, (*all_said, *withheld(revisions.policies, builds, [*self.said, *all_said]))
@@ -350,14 +370,13 @@ class _Run:
                 if known is not None
             },
             holding=tuple(one for one in self.said if one.hold),
+            observed=self.observed,
         )
 
         def work(cluster: Cluster) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:
-            known = facts[cluster.name]
-            assert known is not None  # a build exists only where facts do
             return converge(
                 cluster,
-                known,
+                _known(facts[cluster.name]),
                 builds[cluster.name],
                 self.stored[cluster.name],
                 cycle,
@@ -365,6 +384,21 @@ class _Run:
             )
 
         return work
+
+
+def _seen_together(
+    builds: Mapping[str, Build], facts: Mapping[str, ClusterFacts | None]
+) -> Iterator[Diagnostic]:
+    """What only all units of a cluster together show."""
+    for name, built in builds.items():
+        yield from detours(_known(facts[name]), built)
+        yield from cut_off(_known(facts[name]), built)
+
+
+def _known(facts: ClusterFacts | None) -> ClusterFacts:
+    """Those of a cluster with a build, which exists only where facts do."""
+    assert facts is not None
+    return facts
 
 
 def _caveats(facts: ClusterFacts) -> Iterator[Diagnostic]:

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from gitmesh.adapters.git.process import git_version
 from gitmesh.codes import CODES
 from gitmesh.errors import ClusterError, SourceError
-from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.facts import ClusterFacts, by_controller
 from gitmesh.model.ledger import NAMESPACE
 from gitmesh.model.snapshot import Snapshot
 from gitmesh.parsing.parse import parse
@@ -121,7 +121,8 @@ def _cluster(cluster: Cluster, translators: Mapping[str, Translator], instance: 
 
 
 def _reached(subject: str, facts: ClusterFacts, enforce: bool, unread: str) -> Check:
-    sizes = f"{counted(len(facts.services), 'service')}, {counted(len(facts.workloads), 'workload')}"
+    workloads = len(by_controller(facts.workloads))
+    sizes = f"{counted(len(facts.services), 'service')}, {counted(workloads, 'workload')}"
     mode = "" if enforce else ", mode Observe: nothing will be written"
     if not facts.complete:
         return Check(

@@ -10,7 +10,7 @@ from typing import TypeVar
 import click
 
 from gitmesh.diagnostics import suggest
-from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload, by_controller
 from gitmesh.reasoning.questions import Client
 from gitmesh.resolution.index import port_of
 
@@ -78,7 +78,8 @@ def named_client(text: str, ip: str, facts: ClusterFacts) -> Client | None:
     sure = text.startswith(ACCOUNT)
     workloads = [] if sure else [one for one in facts.workloads if _named(text, one.namespace, one.name)]
     if workloads:
-        return _running([_only(workloads, text, facts.cluster)], facts, ip)
+        meant = _only([shapes[0] for shapes in by_controller(workloads).values()], text, facts.cluster)
+        return _running([one for one in workloads if one.key == meant.key], facts, ip)
     return _account(text.removeprefix(ACCOUNT), facts, ip)
 
 
@@ -92,25 +93,26 @@ def _account(text: str, facts: ClusterFacts, ip: str) -> Client | None:
     if not found:
         return None
     workloads = [one for one in facts.workloads if (one.namespace, one.service_account) == found[0]]
-    mesh = next((one.mesh for one in workloads if one.mesh), "")
     if workloads:
-        return _running(workloads, facts, ip, mesh)
+        return _running(workloads, facts, ip)
     namespace, name = found[0]
     own = facts.meshes[0] if facts.meshes else None
     domain, label = (own.trust_domain, own.name) if own else (None, "")
     return Client(namespace=namespace, service_account=name, trust_domain=domain, mesh=label, ip=ip)
 
 
-def _running(workloads: list[Workload], facts: ClusterFacts, ip: str, mesh: str = "") -> Client:
-    first = workloads[0]
+def _running(workloads: list[Workload], facts: ClusterFacts, ip: str) -> Client:
+    """A pod of these; one with a proxy, if there is one."""
+    first = next((one for one in workloads if one.mesh), workloads[0])
     common = set(first.labels.items()).intersection(*(one.labels.items() for one in workloads))
-    own = facts.mesh(mesh or first.mesh)
+    own = facts.mesh(first.mesh)
     return Client(
         namespace=first.namespace,
         service_account=first.service_account,
         trust_domain=own.trust_domain if own else None,
         labels=dict(sorted(common)),
         mesh=own.name if own else "",
+        router=own is not None and all(one.router for one in workloads if one.mesh),
         ip=ip,
     )
 

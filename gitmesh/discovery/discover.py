@@ -5,8 +5,8 @@ served kinds.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
 
@@ -16,7 +16,15 @@ from gitmesh.discovery.facts_codec import with_digest
 from gitmesh.discovery.naming import is_subdomain
 from gitmesh.discovery.reducer import NO_OWNER
 from gitmesh.discovery.rows import NamespaceRow, PodRow, PodShape, Reduced, Rows
-from gitmesh.model.facts import NOTHING_REMEMBERED, ROLLING_LABELS, ClusterFacts, Mesh, Remembered, Workload
+from gitmesh.discovery.shapes import Selectors, TemplatePods, by_shape
+from gitmesh.model.facts import (
+    NOTHING_REMEMBERED,
+    ClusterFacts,
+    Mesh,
+    Remembered,
+    Workload,
+    WorkloadKey,
+)
 from gitmesh.model.objects import ApiKind
 from gitmesh.ports import Membership, PodFact, Translator
 
@@ -55,7 +63,8 @@ def assemble(
     meshes, said = settled(cluster, detected.meshes, detected.elsewhere, remembered, homes)
     pods_in = sorted_rows.pods_in(remembered.namespaces - detected.homes)
     seen, emptiness = emptied(cluster, sorted_rows.counts(), unread, pods_in, remembered)
-    workloads = _workloads(sorted_rows, _Members(translators, meshes, sorted_rows, detected.homes))
+    members = _Members(translators, meshes, sorted_rows, detected.homes)
+    workloads = _workloads(sorted_rows, members, remembered.named)
     whole = complete and SPARED.issuperset(unread)
     if whole and not emptiness:
         gone = gone_for_good(said, workloads, hooked(sorted_rows, translators, meshes, unread))
@@ -107,14 +116,14 @@ class _Members:
         answers = (translator.member(pod, labels, meshes) for translator, meshes in self._translators)
         return next((answer for answer in answers if answer is not None), None)
 
-    def is_gateway(self, workload: tuple[str, str, str]) -> bool:
+    def is_gateway(self, workload: WorkloadKey) -> bool:
         """Whether pods that are set up as a gateway's are one's: what they say of themselves is no
         authority.
         """
         return workload[1] in self._homes or workload in self._owned
 
 
-def _owned_by_gateways(rows: Rows) -> frozenset[tuple[str, str, str]]:
+def _owned_by_gateways(rows: Rows) -> frozenset[WorkloadKey]:
     """The workloads that a controller made for a Gateway of the Gateway API that it has programmed."""
     programmed = {(row.namespace, row.name) for row in rows.gateways}
     return frozenset(
@@ -134,42 +143,57 @@ def _pod_fact(namespace: str, name: str, shape: PodShape) -> PodFact:
         containers=tuple((c.name, c.image) for c in shape.containers),
         init_containers=tuple((c.name, c.image) for c in shape.init_containers),
         args={c.name: c.args for c in (*shape.containers, *shape.init_containers)},
+        probes={c.name: c.probes for c in (*shape.containers, *shape.init_containers) if c.probes},
     )
 
 
 class _Group(Struct):
-    """The pods of one workload: how many there are of each shape, and on which nodes."""
+    """The pods of one workload: how many there are of each template, and on which nodes."""
 
-    shapes: Counter[PodShape] = field(default_factory=Counter)
-    nodes: set[str] = set()
+    pods: Counter[PodShape] = field(default_factory=Counter)
+    nodes: dict[PodShape, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
-def _workloads(rows: Rows, members: _Members) -> tuple[Workload, ...]:
+def _workloads(rows: Rows, members: _Members, named: frozenset[str]) -> tuple[Workload, ...]:
+    groups = _groups(rows)
+    for row in rows.controllers:
+        if row.template is not None and (key := (row.kind, row.namespace, row.name)) not in groups:
+            groups[key] = _Group(pods=Counter({row.template: 0}))
+    localities = {row.name: row.locality for row in rows.nodes}
+    selectors = Selectors(((one.namespace, one.selector) for one in rows.services), named)
+    made = (
+        workload
+        for key, group in groups.items()
+        for workload in by_shape(key, _template_pods(key, group, localities, members), selectors)
+    )
+    return tuple(sorted(made, key=lambda workload: workload.shape))
+
+
+def _groups(rows: Rows) -> dict[WorkloadKey, _Group]:
     replica_sets = {
         (row.namespace, row.name): row.owner for row in rows.controllers if row.kind == "ReplicaSet"
     }
-    groups: dict[tuple[str, str, str], _Group] = {}
+    groups: dict[WorkloadKey, _Group] = {}
     for pod in rows.pods:
         kind, name = _controller_of(pod, replica_sets)
         group = groups.setdefault((kind, pod.namespace, name), _Group())
-        group.shapes[pod.shape] += 1
-        group.nodes.add(pod.node)
-    idle = {
-        (row.kind, row.namespace, row.name): row.template
-        for row in rows.controllers
-        if row.template is not None
-    }
-    localities = {row.name: row.locality for row in rows.nodes}
-    made = [
-        _workload(key, group.shapes, sum(group.shapes.values()), group.nodes, localities, members)
-        for key, group in groups.items()
-    ]
-    made += [
-        _workload(key, {shape: 1}, 0, (), localities, members)
-        for key, shape in idle.items()
-        if key not in groups
-    ]
-    return tuple(sorted(made, key=lambda workload: workload.key))
+        group.pods[pod.shape] += 1
+        group.nodes[pod.shape].add(pod.node)
+    return groups
+
+
+def _template_pods(
+    key: WorkloadKey, group: _Group, localities: Mapping[str, str], members: _Members
+) -> Iterator[TemplatePods]:
+    _, namespace, name = key
+    for template, pods in group.pods.items():
+        yield TemplatePods(
+            template=template,
+            pods=pods,
+            localities=frozenset(localities[node] for node in group.nodes[template] if node in localities),
+            member=members.of(namespace, name, template),
+            is_gateway=members.is_gateway(key),
+        )
 
 
 def _controller_of(pod: PodRow, replica_sets: Mapping[tuple[str, str], tuple[str, str]]) -> tuple[str, str]:
@@ -194,83 +218,3 @@ def _controller_of(pod: PodRow, replica_sets: Mapping[tuple[str, str], tuple[str
         if stem and dict(pod.shape.labels).get("pod-template-hash") == suffix
         else pod.owner
     )
-
-
-def _workload(
-    key: tuple[str, str, str],
-    shapes: Mapping[PodShape, int],
-    pods: int,
-    nodes: Iterable[str],
-    localities: Mapping[str, str],
-    members: _Members,
-) -> Workload:
-    kind, namespace, name = key
-    known = [
-        (answer, count) for shape, count in shapes.items() if (answer := members.of(namespace, name, shape))
-    ]
-    mesh = _commonest((answer.mesh, count) for answer, count in known)
-    chosen = [answer for answer, _ in known if answer.mesh == mesh]
-    ports, further = _named_ports(shapes)
-    router = any(answer.gateway for answer in chosen)
-    return Workload(
-        kind=kind,
-        namespace=namespace,
-        name=name,
-        labels=_common_labels(shapes),
-        differing=_differing_keys(shapes),
-        service_account=_commonest((shape.service_account, count) for shape, count in shapes.items()),
-        ports=ports,
-        further=further,
-        mesh=mesh,
-        gateway=router and members.is_gateway(key),
-        router=router,
-        native_sidecar=bool(chosen) and all(answer.native_sidecar for answer in chosen),
-        localities=tuple(sorted({localities[node] for node in nodes if node in localities})),
-        pods=pods,
-        bare=pods - sum(count for _, count in known) if known else 0,
-        unguarded=tuple(sorted({ports for answer, _ in known for ports in answer.unguarded})),
-    )
-
-
-def _commonest(counted: Iterable[tuple[str, int]]) -> str:
-    """The value with the greatest count, the least value among equals; "" of nothing."""
-    totals: Counter[str] = Counter()
-    for value, count in counted:
-        totals[value] += count
-    return min(totals, key=lambda value: (-totals[value], value), default="")
-
-
-def _common_labels(shapes: Iterable[PodShape]) -> dict[str, str]:
-    common = set.intersection(*(set(shape.labels) for shape in shapes))
-    return {key: value for key, value in sorted(common) if key not in ROLLING_LABELS}
-
-
-def _differing_keys(shapes: Collection[PodShape]) -> tuple[str, ...]:
-    """Keys of labels that some pods have and others have not, or have with another value."""
-    counted = Counter(pair for shape in shapes for pair in shape.labels)
-    return tuple(
-        sorted(
-            {key for (key, _), count in counted.items() if count < len(shapes) and key not in ROLLING_LABELS}
-        )
-    )
-
-
-def _named_ports(shapes: Mapping[PodShape, int]) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
-    """Container port names of containers and native sidecars with the number that the commonest template
-    gives, and the names that pods give other numbers with those."""
-    ports: dict[str, int] = {}
-    numbers: dict[str, set[int]] = {}
-    for shape in (
-        sorted(shapes, key=lambda shape: (shapes[shape], repr(shape))) if len(shapes) > 1 else shapes
-    ):
-        sidecars = (container for container in shape.init_containers if container.sidecar)
-        own = dict(pair for container in (*sidecars, *shape.containers) for pair in container.ports)
-        ports.update(own)
-        for name, number in own.items():
-            numbers.setdefault(name, set()).add(number)
-    further = {
-        name: tuple(sorted(found - {ports[name]}))
-        for name, found in sorted(numbers.items())
-        if len(found) > 1
-    }
-    return dict(sorted(ports.items())), further

@@ -12,9 +12,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from gitmesh.codec import CodecError, closed, decode, encode
+from gitmesh.discovery.averaged import AveragedWorkload, as_shapes
 from gitmesh.discovery.naming import usable
 from gitmesh.model.facts import Caveat, ClusterFacts, Mesh, Service, Workload
 from gitmesh.model.objects import ApiKind, canonical
+from gitmesh.model.strangers import Stranger
 
 API_VERSION = "gitmesh.io/v1alpha1"
 
@@ -28,9 +30,15 @@ _MEMBERS: tuple[tuple[str, str, Any], ...] = (
     ("seen", "seen", tuple[str, ...]),
     ("caveats", "caveats", tuple[Caveat, ...]),
     ("unusable", "unusable", tuple[str, ...]),
+    ("strangers", "strangers", tuple[Stranger, ...]),
 )
 """(key in the document, field of ClusterFacts, type); omitted where empty."""
-_KEYS = frozenset({"name", "uid", "complete", "serviceAccounts", *(key for key, _, _ in _MEMBERS)})
+_BY_SHAPE = ("podsBy", "shape")
+"""What a document says whose workloads are pods of one shape each. Where it does not, they are averages of
+older versions."""
+_KEYS = frozenset(
+    {"name", "uid", "complete", "serviceAccounts", _BY_SHAPE[0], *(key for key, _, _ in _MEMBERS)}
+)
 
 
 def dump_facts(facts: Mapping[str, ClusterFacts]) -> dict[str, Any]:
@@ -78,6 +86,8 @@ def _dump(facts: ClusterFacts) -> dict[str, Any]:
         value = getattr(facts, name)
         if value:
             body[key] = encode(value)
+    if facts.workloads:
+        body[_BY_SHAPE[0]] = _BY_SHAPE[1]
     return body
 
 
@@ -93,7 +103,11 @@ def _load(document: object, path: str) -> ClusterFacts:
     body = closed(document, _KEYS, path)
     if not body.get("name"):
         raise CodecError(f"{path}.name", "the name of the cluster is missing")
-    members = {name: decode(kind, body[key], f"{path}.{key}") for key, name, kind in _MEMBERS if key in body}
+    members = {
+        name: decode(kind, body[key], f"{path}.{key}")
+        for key, name, kind in _MEMBERS
+        if key in body and key != "workloads"
+    }
     accounts = decode(
         Mapping[str, tuple[str, ...]], body.get("serviceAccounts", {}), f"{path}.serviceAccounts"
     )
@@ -105,6 +119,19 @@ def _load(document: object, path: str) -> ClusterFacts:
             service_accounts=frozenset(
                 (namespace, name) for namespace, names in accounts.items() for name in names
             ),
+            workloads=_workloads(body, path),
             **members,
         )
     )
+
+
+def _workloads(body: Mapping[str, Any], path: str) -> tuple[Workload, ...]:
+    name, by_shape = _BY_SHAPE
+    listed, place = body.get("workloads", []), f"{path}.workloads"
+    if name not in body:
+        averages = decode(tuple[AveragedWorkload, ...], listed, place)
+        return tuple(shape for one in averages for shape in as_shapes(one))
+    if body[name] != by_shape:
+        raise CodecError(f"{path}.{name}", f"expected {by_shape!r}")
+    found: tuple[Workload, ...] = decode(tuple[Workload, ...], listed, place)
+    return found

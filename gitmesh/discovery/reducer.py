@@ -24,7 +24,7 @@ from gitmesh.discovery.rows import (
     Reduced,
     ValidatorRow,
 )
-from gitmesh.model.facts import Service, ServicePort
+from gitmesh.model.facts import Probe, Service, ServicePort
 from gitmesh.model.objects import Body, listed, mapping, text
 from gitmesh.ports import Translator
 
@@ -61,6 +61,8 @@ _APP_PROTOCOLS = {"kubernetes.io/h2c": "http2", "kubernetes.io/ws": "http", "kub
 """Standard values of appProtocol (Kubernetes, Service, 'Application protocol')."""
 _TRANSPORTS = {"UDP": "udp", "SCTP": "sctp"}
 
+
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 NO_OWNER = ("", "")
 
@@ -167,6 +169,7 @@ class Reducer:
             ports=self.share(tuple(filter(None, map(_service_port, listed(spec.get("ports")))))),
             type=intern(text(spec.get("type")) or "ClusterIP"),
             headless=spec.get("clusterIP") == "None",
+            alias=_alias(spec),
         )
 
     def _pod(self, body: Body, metadata: Body) -> PodRow | None:
@@ -278,13 +281,26 @@ def _telling(annotation: tuple[str, str]) -> bool:
 
 def _container(body: Body) -> Container:
     strings = [*strings_of(body.get("command")), *strings_of(body.get("args"))]
+    ports = tuple(_named_ports(listed(body.get("ports"))))
     return Container(
         intern(text(body.get("name"))),
         intern(text(body.get("image"))),
         tuple(intern(argument) for argument in strings),
-        tuple(_named_ports(listed(body.get("ports")))),
+        ports,
         body.get("restartPolicy") == "Always",
+        tuple(sorted({probe for name in _PROBES if (probe := _probe(mapping(body.get(name)), dict(ports)))})),
     )
+
+
+def _probe(body: Body, ports: Mapping[str, int]) -> Probe | None:
+    """One that asks the pod itself by HTTP or gRPC; None for any other, and where its port is not known."""
+    asked, by_grpc = mapping(body.get("httpGet")), mapping(body.get("grpc"))
+    port = (asked or by_grpc).get("port")
+    number = ports.get(port) if isinstance(port, str) else port
+    if type(number) is not int or text(asked.get("host")):
+        return None
+    path = "" if not asked else text(asked.get("path")).partition("?")[0] or "/"
+    return Probe(port=number, path=intern(path), grpc=not asked)
 
 
 def strings_of(value: object) -> list[str]:
@@ -306,6 +322,15 @@ def _env(container: Body) -> Pairs:
         for e in listed(container.get("env"))
         if text(e.get("value"))
     )
+
+
+def _alias(spec: Body) -> str:
+    """The Service that an ExternalName Service names; a host elsewhere is an address, which facts leave
+    out.
+    """
+    name = text(spec.get("externalName")).lower().rstrip(".")
+    named = text(spec.get("type")) == "ExternalName" and name.split(".")[2:3] == ["svc"]
+    return intern(name) if named else ""
 
 
 def _service_port(port: Body) -> ServicePort | None:

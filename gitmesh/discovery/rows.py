@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Service
+from gitmesh.model.facts import Probe, Service
 from gitmesh.model.objects import ApiKind, Body
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -77,6 +77,7 @@ class Container(Struct, frozen=True):
     args: tuple[str, ...] = ()
     ports: tuple[tuple[str, int], ...] = ()
     sidecar: bool = False
+    probes: tuple[Probe, ...] = ()
 
 
 class PodShape(Struct, frozen=True):

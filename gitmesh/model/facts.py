@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from typing import TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.model.objects import ApiKind
+from gitmesh.model.strangers import ForeignGuard, Stranger
 
 _NOT_HTTP = frozenset({"tcp", "udp", "sctp", "tls", "https", "mongo", "redis", "mysql", "kubernetes.io/wss"})
 
@@ -37,9 +39,18 @@ class ServicePort(Struct, frozen=True, kw_only=True, order=True):
         """Whether a proxy sees requests on it; a port without a protocol is sniffed, so it may."""
         return self.protocol not in _NOT_HTTP
 
+    @property
+    def raw(self) -> bool:
+        """Whether a proxy may see connections without requests on it; where it sniffs, it may see either."""
+        return self.seen and (not self.http or not self.protocol)
+
 
 class Service(Struct, frozen=True, kw_only=True):
-    """A Service: what a destination is. `selector` empty means that its endpoints are made by hand."""
+    """A Service: what a destination is. `selector` empty means that its endpoints are made by hand.
+
+    `alias` is the full name that an ExternalName Service stands for, where it has the form of a Service's
+    (`stock.depot.svc.cluster.local`), in lower case; "" for a host elsewhere, whose address is no fact.
+    """
 
     namespace: str
     name: str
@@ -48,6 +59,7 @@ class Service(Struct, frozen=True, kw_only=True):
     ports: tuple[ServicePort, ...] = ()
     type: str = "ClusterIP"
     headless: bool = False
+    alias: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -66,63 +78,114 @@ ROLLING_LABELS = frozenset(
     {
         "apps.kubernetes.io/pod-index",
         "batch.kubernetes.io/controller-uid",
+        "batch.kubernetes.io/job-completion-index",
+        "batch.kubernetes.io/job-name",
         "controller-revision-hash",
         "controller-uid",
+        "job-name",
         "pod-template-generation",
         "pod-template-hash",
+        "rollouts-pod-template-hash",
         "statefulset.kubernetes.io/pod-name",
     }
 )
-"""Labels that controllers set anew with each rollout: facts leave them out, and should not change with them.
-"""
+"""Labels that controllers set anew with each rollout or for each pod. Facts keep one only where a selector
+names it, so that they do not change with every rollout (`Workload.dropped`)."""
+
+WorkloadKey: TypeAlias = tuple[str, str, str]
+"""(kind, namespace, name)."""
+Shape: TypeAlias = tuple[WorkloadKey, tuple[object, ...]]
+"""A workload, and all that its pods of one shape agree in."""
+
+
+class Probe(Struct, frozen=True, kw_only=True, order=True):
+    """A probe by which a kubelet asks a container port by HTTP, without query, or by gRPC."""
+
+    port: int
+    path: str = ""
+    grpc: bool = False
 
 
 class Workload(Struct, frozen=True, kw_only=True):
-    """Pods of one controller (or one bare pod): Deployment, StatefulSet, DaemonSet, ReplicaSet, Job or Pod.
+    """The pods of one shape of one controller (or one bare pod): Deployment, StatefulSet, DaemonSet,
+    ReplicaSet, Job or Pod. They agree in everything that is said here; a controller whose pods do not has
+    several. One without pods has the shape of its template.
 
-    `labels` are those that all of its pods share, `differing` the keys of others; `ports` maps container port
-    names to numbers, as most of its pods have them, `further` to those that others have, as in the middle of
-    a rollout; `mesh` names the mesh whose proxy the pods carry ("" = none). `router` marks a proxy that is
-    set up as a gateway's, by what the pods say of themselves, `gateway` one that is a gateway by more than
-    that: it is in a control plane's namespace, or a programmed Gateway owns it. Nothing guards `bare`, which
-    counts the pods that carry no proxy although others do, nor `unguarded`, the container ports whose
-    requests some pod's proxy does not see.
+    `dropped` are the keys of labels of which the values are not kept: `labels` says nothing of them. `ports`
+    maps container port names to numbers; `mesh` names the mesh whose proxy the pods carry ("" = none).
+    `router` marks a proxy that is set up as a gateway's, by what the pods say of themselves, `gateway` one
+    that is a gateway by more than that: it is in a control plane's namespace, or a programmed Gateway owns
+    it. `unguarded` are the container ports whose requests the proxy does not see. `probes` are those of the
+    kubelet that come to the proxy as any other client's requests do.
     """
 
     kind: str
     namespace: str
     name: str
     labels: Mapping[str, str] = {}
-    differing: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     service_account: str = "default"
     ports: Mapping[str, int] = {}
-    further: Mapping[str, tuple[int, ...]] = {}
     mesh: str = ""
     gateway: bool = False
     router: bool = False
     native_sidecar: bool = False
     localities: tuple[str, ...] = ()
     pods: int = 0
-    bare: int = 0
     unguarded: tuple[PortRange, ...] = ()
+    probes: tuple[Probe, ...] = ()
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        """(kind, namespace, name)."""
+    def key(self) -> WorkloadKey:
+        """(kind, namespace, name) of the controller."""
         return (self.kind, self.namespace, self.name)
 
+    @property
+    def shape(self) -> Shape:
+        """What tells these pods from all others, as something to look up by."""
+        return self.key, (
+            tuple(sorted(self.labels.items())),
+            self.dropped,
+            self.service_account,
+            tuple(sorted(self.ports.items())),
+            self.mesh,
+            self.gateway,
+            self.router,
+            self.native_sidecar,
+            self.unguarded,
+            self.probes,
+        )
+
+    @property
+    def routed(self) -> bool:
+        """Whether policies decide how its own requests go: it has a proxy, and not one that is a gateway's,
+        which has routes of its own.
+        """
+        return bool(self.mesh) and not self.router
+
     def numbers(self, port: str) -> frozenset[int]:
-        """The numbers of a container port's name, on whichever of its pods."""
-        return frozenset(self.further.get(port, ())).union((self.ports[port],) if port in self.ports else ())
+        """The number of a container port's name; none where the pods have no such port."""
+        return frozenset((self.ports[port],) if port in self.ports else ())
 
     def may_carry(self, wanted: Mapping[str, str]) -> bool:
-        """Whether some of its pods may have all of these labels."""
-        unknown = ROLLING_LABELS.union(self.differing)
-        return all(self.labels.get(key) == value or key in unknown for key, value in wanted.items())
+        """Whether the pods may have all of these labels, of which some may not be known."""
+        return all(self.labels.get(key) == value or key in self.dropped for key, value in wanted.items())
+
+    def may_come_to_carry(self, wanted: Mapping[str, str]) -> bool:
+        """Whether a pod that their controller makes next may have all of these labels."""
+        return all(self.labels.get(key) == value or key in ROLLING_LABELS for key, value in wanted.items())
 
     def guards(self, port: int) -> bool:
         """Whether the proxies see what comes to a container port."""
         return not any(ports.first <= port <= ports.last for ports in self.unguarded)
+
+
+def by_controller(workloads: Iterable[Workload]) -> Mapping[WorkloadKey, tuple[Workload, ...]]:
+    """The shapes of each controller: people know controllers, not shapes. In the order given."""
+    found: dict[WorkloadKey, list[Workload]] = {}
+    for workload in workloads:
+        found.setdefault(workload.key, []).append(workload)
+    return {key: tuple(shapes) for key, shapes in found.items()}
 
 
 class Mesh(Struct, frozen=True, kw_only=True):
@@ -175,7 +238,7 @@ class Remembered(Struct, frozen=True, kw_only=True):
 
     `meshes` were there, with the values on which names of others depend; `kinds` had objects; `namespaces`
     have objects of ours; `held` are the ids of the holds of the last cycle, `approved` those whose facts
-    somebody confirmed.
+    somebody confirmed. `named` are the ROLLING_LABELS by which policies select pods, which are to be kept.
     """
 
     meshes: tuple[Mesh, ...] = ()
@@ -183,6 +246,7 @@ class Remembered(Struct, frozen=True, kw_only=True):
     namespaces: frozenset[str] = frozenset()
     held: frozenset[str] = frozenset()
     approved: frozenset[str] = frozenset()
+    named: frozenset[str] = frozenset()
 
 
 NOTHING_REMEMBERED = Remembered()
@@ -195,7 +259,8 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     identifies the cluster (kube-system's uid) so that a repointed configuration is noticed. `seen` are the
     kinds that had objects, of those whose sudden emptiness is not believed. `caveats` are what must be said
     of the reading, and what is held for it. `unusable` names objects that were left out, as no object can
-    have their names. `digest` identifies the content; equal digests mean equal facts.
+    have their names. `strangers` are objects of a mesh that are not ours, by key. `digest` identifies the
+    content; equal digests mean equal facts.
     """
 
     cluster: str
@@ -211,6 +276,7 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     seen: tuple[str, ...] = ()
     caveats: tuple[Caveat, ...] = ()
     unusable: tuple[str, ...] = ()
+    strangers: tuple[Stranger, ...] = ()
     digest: str = ""
 
     @property
@@ -252,12 +318,34 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
         return {namespace: tuple(found) for namespace, found in index.items()}
 
     @cached_property
+    def guards_by_namespace(self) -> Mapping[str, tuple[tuple[Stranger, ForeignGuard], ...]]:
+        """namespace ("" = all) -> what strangers say of who may call its pods."""
+        index: dict[str, list[tuple[Stranger, ForeignGuard]]] = {}
+        for stranger in self.strangers:
+            for guard in stranger.guards:
+                index.setdefault(guard.namespace, []).append((stranger, guard))
+        return {namespace: tuple(found) for namespace, found in index.items()}
+
+    @cached_property
     def kind_index(self) -> Mapping[tuple[str, str], ApiKind]:
         """(group, kind) -> what the cluster serves of it."""
         return {(kind.group, kind.kind): kind for kind in self.kinds}
 
+    @cached_property
+    def _selecting_keys(self) -> Mapping[str, frozenset[str]]:
+        """namespace -> the keys of labels by which its Services select."""
+        return {
+            namespace: frozenset(key for service in services for key in service.selector)
+            for namespace, services in self.services_by_namespace.items()
+        }
+
+    def telling(self, workload: Workload) -> Mapping[str, str]:
+        """The labels by which the Services of its namespace tell the pods from others."""
+        keys = self._selecting_keys.get(workload.namespace, frozenset())
+        return {key: value for key, value in sorted(workload.labels.items()) if key in keys}
+
     def behind(self, service: Service) -> tuple[Workload, ...]:
-        """The workloads whose pods the Service selects; none for a Service without selector."""
+        """The workloads, shape by shape, whose pods the Service selects; none without a selector."""
         if not service.selector:
             return ()
         wanted = service.selector.items()
@@ -278,5 +366,5 @@ def meaning(facts: ClusterFacts) -> ClusterFacts:
     """Facts that decide alike are equal so: how many pods there are says no more than whether there are
     any.
     """
-    counted = (replace(one, pods=min(one.pods, 1), bare=min(one.bare, 1)) for one in facts.workloads)
+    counted = (replace(one, pods=min(one.pods, 1)) for one in facts.workloads)
     return replace(facts, workloads=tuple(counted), digest="")

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from gitmesh.model.facts import Mesh, Service, Workload
+from gitmesh.model.facts import Mesh, Service, ServicePort, Workload
 from gitmesh.model.policies import Origin
+from gitmesh.model.strangers import ALONE, Around
 
 Half: TypeAlias = Literal["", "routing", "access"]
 HALVES: tuple[Half, ...] = ("routing", "access")
@@ -101,6 +103,19 @@ class Target(Struct, frozen=True, kw_only=True):
     subset: tuple[tuple[str, str], ...] = ()
 
 
+class Laid(Struct, frozen=True, kw_only=True):
+    """A field of a TrafficPolicy where a policy lays it: on these ports of a Service, none if it has none.
+
+    `field` is the policy model's name, `value` the model's value. Each item of `split` and `mirror` is laid
+    by itself, too: its value is then the `Target` that it sends requests to.
+    """
+
+    field: str
+    value: object
+    service: Service
+    ports: tuple[ServicePort, ...]
+
+
 class Route(Struct, frozen=True, kw_only=True):
     """One row of a first-match list: requests that `match`, and the value of every field that some rule sets
     for them.
@@ -164,8 +179,9 @@ class Caller(Struct, frozen=True, kw_only=True):
 class Operation:
     """Requests that one rule of an AccessPolicy means; empty = any. `ports` are Service port numbers,
     `targets` the workload port numbers behind them (empty = every governed port of the destination); paths
-    and hosts in the policy's own `*` notation. `origin` is the rule; it takes no part in comparisons, as
-    rules that say the same are one.
+    and hosts in the policy's own `*` notation. `raw`: it means connections without requests, too, though it
+    asks for what only a request has. `origin` is the rule; it takes no part in comparisons, as rules that say
+    the same are one.
     """
 
     paths: tuple[str, ...] = ()
@@ -175,7 +191,13 @@ class Operation:
     headers: tuple[NamedCondition, ...] = ()
     ports: tuple[int, ...] = ()
     unresolved_ports: tuple[str, ...] = ()
+    raw: bool = False
     origin: Origin | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def asks_http(self) -> bool:
+        """Whether it asks for what only a request has."""
+        return bool(self.paths or self.methods or self.hosts or self.headers)
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -196,6 +218,14 @@ class Exemption(Struct, frozen=True, kw_only=True):
     origin: Origin
 
 
+class PodsApart(Struct, frozen=True, kw_only=True):
+    """Some pods of a destination, by `labels` that they all have, on which fewer ports are `guarded` than on
+    all of its pods together: an Allow of another Service guards the others, and selects none of these."""
+
+    labels: tuple[tuple[str, str], ...]
+    guarded: tuple[int, ...] = ()
+
+
 class Access(Struct, frozen=True, kw_only=True):
     """The access decision of one destination.
 
@@ -203,7 +233,9 @@ class Access(Struct, frozen=True, kw_only=True):
     enforced Allow governs, its own or that of another Service that can share the pods; the rest keeps
     `default`. `governed` says whether an Allow selects this destination. `mixed` are targets that only some
     of its workloads have, while the same number on another one is denied or governed apart: an Allow, which
-    names pods and ports but no pairs, must not open it.
+    names pods and ports but no pairs, must not open it. `apart` are pods on which ports keep `default` that
+    are guarded on others. `spoken` has, for each target, the ports of every Service that reach it or could;
+    they need not say the same of what it carries.
     """
 
     allows: tuple[Grant, ...] = ()
@@ -215,6 +247,37 @@ class Access(Struct, frozen=True, kw_only=True):
     default: Literal["Deny", "Allow", "MeshDefault"] = "MeshDefault"
     exempt: Exemption | None = None
     mixed: tuple[int, ...] = ()
+    apart: tuple[PodsApart, ...] = ()
+    spoken: Mapping[int, tuple[ServicePort, ...]] = {}
+
+    def closes(self, labels: Mapping[str, str], port: int) -> bool:
+        """Whether pods of the destination with these labels are closed at a port that no Allow governs
+        there: an Allow of this destination closes every port of its pods that it does not leave open."""
+        if not self.governed or self.default == "Deny":
+            return False
+        if self.unresolved_targets:
+            return True
+        return port in self.guarded and not any(
+            port not in part.guarded and all(labels.get(key) == value for key, value in part.labels)
+            for part in self.apart
+        )
+
+    def without(self, policies: Collection[str]) -> Access:
+        """The decision without what these policies grant, deny and exempt. A destination that one of their
+        Allows selects stays governed, and so is one that a default closes: nothing is left there of what
+        nobody grants any more.
+        """
+        exempt = self.exempt
+        return replace(
+            self,
+            allows=tuple(
+                replace(one, callers=(), operations=()) if one.origin.policy in policies else one
+                for one in self.allows
+            ),
+            denies=tuple(one for one in self.denies if one.origin.policy not in policies),
+            governed=self.governed or self.default == "Deny",
+            exempt=None if exempt is not None and exempt.origin.policy in policies else exempt,
+        )
 
 
 class DestinationUnit(Struct, frozen=True, kw_only=True):
@@ -224,7 +287,9 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
     `settings` maps a Service port number (0 = the whole destination) to connection fields; a port's settings
     already include those of the whole destination that it does not override. `meshes` names the meshes of its
     pods. `ended` are the rules that leave fields to the mesh, greatest first: of a field that nothing decides
-    for a request, the first one that means it is why.
+    for a request, the first one that means it is why. `withheld` are policies whose part of the access
+    decision cannot be told for an error of theirs: it is decided as all the others say, and narrows at most.
+    `around` is what others wrote for it; it is no part of the decision, nor of its digest.
     """
 
     cluster: str
@@ -237,11 +302,38 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
     subsets: tuple[Subset, ...] = ()
     access: Access | None = None
     policies: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
     digest: str = ""
+    around: Around = ALONE
 
     @property
     def key(self) -> UnitKey:
         return UnitKey(kind="Destination", namespace=self.service.namespace, name=self.service.name)
+
+    @property
+    def halves(self) -> tuple[Half, ...]:
+        """Those in which anything is said."""
+        routing = bool(self.routes or self.settings or self.subsets)
+        said: dict[Half, bool] = {"routing": routing, "access": self.access is not None}
+        return tuple(half for half in HALVES if said[half])
+
+    def without(self, half: Half) -> DestinationUnit:
+        """The unit with nothing said in one half."""
+        if half == "access":
+            return replace(self, access=None)
+        return replace(self, routes=(), settings={}, subsets=(), ended=())
+
+
+class RootReader(Struct, frozen=True, kw_only=True, order=True):
+    """Another mesh that reads the root namespace of one, and so what is mesh-wide there. `alike`: the same
+    VirtualMesh decides for both, so that one object is for both; `mtls` and `denied` say whether its
+    VirtualMesh, whichever that is, wants a mode of mTLS and a default of Deny for it.
+    """
+
+    mesh: str
+    alike: bool = False
+    mtls: bool = False
+    denied: bool = False
 
 
 class MeshUnit(Struct, frozen=True, kw_only=True):
@@ -251,7 +343,8 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
     `guarded` maps a workload's key to its ports that some enforced Allow governs, where there are any;
     `neighbours` are the other workloads with a proxy in the gateways' namespaces. An object for a gateway
     must not open either. Where some are doubtful, `vouched` are (namespace, ServiceAccount) of the gateways
-    that the clusters of the VirtualMesh vouch for, in all of them.
+    that the clusters of the VirtualMesh vouch for, in all of them. `readers` are the other meshes of its
+    translator that share its root namespace.
     """
 
     cluster: str
@@ -263,7 +356,7 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
     vouched: tuple[tuple[str, str], ...] = ()
     access_default: Decided | None = None
     mtls: Decided | None = None
-    alone: bool = True
+    readers: tuple[RootReader, ...] = ()
     policies: tuple[str, ...] = ()
     digest: str = ""
 

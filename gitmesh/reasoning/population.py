@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from msgspec import Struct
 
 from gitmesh.model.comparison import NAMELESS
 from gitmesh.model.facts import ClusterFacts, Workload
 from gitmesh.reasoning.questions import Client
+from gitmesh.reasoning.strangers import key_of
 
 
 class Resident(Struct, frozen=True, kw_only=True):
@@ -54,16 +56,19 @@ def _among(
 
 
 def _own(facts: ClusterFacts) -> Iterator[Resident]:
-    for one in facts.workloads:
-        account, workload = f"{one.namespace}/{one.service_account}", f"{one.namespace}/{one.name}"
-        if one.mesh:
-            yield Resident(client=_client(one, facts), account=account, workload=workload)
-        if one.bare or not one.mesh:
-            bare = Client(namespace=one.namespace, service_account=one.service_account, labels=one.labels)
-            yield Resident(client=bare, account=f"{workload} {NAMELESS}", workload=f"{workload} {NAMELESS}")
+    residents = map(partial(_resident, facts), facts.workloads)
+    yield from {(key_of(one.client), one.account, one.workload): one for one in residents}.values()
     for namespace, name, domain, mesh in _idle(facts):
         client = Client(namespace=namespace, service_account=name, trust_domain=domain, mesh=mesh)
         yield Resident(client=client, account=f"{namespace}/{name}", workload=f"{namespace}/{name}")
+
+
+def _resident(facts: ClusterFacts, one: Workload) -> Resident:
+    account, workload = f"{one.namespace}/{one.service_account}", f"{one.namespace}/{one.name}"
+    if one.mesh:
+        return Resident(client=_client(one, facts), account=account, workload=workload)
+    bare = Client(namespace=one.namespace, service_account=one.service_account, labels=one.labels)
+    return Resident(client=bare, account=f"{workload} {NAMELESS}", workload=f"{workload} {NAMELESS}")
 
 
 def _client(workload: Workload, facts: ClusterFacts) -> Client:
@@ -74,6 +79,7 @@ def _client(workload: Workload, facts: ClusterFacts) -> Client:
         trust_domain=mesh.trust_domain if mesh else None,
         labels=workload.labels,
         mesh=mesh.name if mesh else "",
+        router=mesh is not None and workload.router,
     )
 
 

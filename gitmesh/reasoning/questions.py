@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.facts import ClusterFacts, Service, Workload
+from gitmesh.model.facts import ClusterFacts, Service, Shape, Workload
 from gitmesh.model.units import DestinationUnit, Half, MeshUnit, Unit, UnitKey
 from gitmesh.resolution.index import Index, targets
 from gitmesh.resolution.matching import Request
@@ -18,7 +18,7 @@ ServiceKey = tuple[str, str]
 
 class Client(Struct, frozen=True, kw_only=True):
     """Who calls. `trust_domain` None: it shows no identity; `mesh` "": it has no proxy, so nothing is routed
-    for it.
+    for it; `router`: its proxy is a gateway's, which has routes of its own.
 
     `ip` "" means that the address is not known: what depends on it is then not decided.
     """
@@ -28,12 +28,16 @@ class Client(Struct, frozen=True, kw_only=True):
     trust_domain: str | None = None
     labels: Mapping[str, str] = {}
     mesh: str = ""
+    router: bool = False
     ip: str = ""
 
 
 class Question(Struct, frozen=True, kw_only=True):
     """A request of a client to a Service (namespace, name), `port` a Service port number. Header names in
-    lower case, the path without query. `http` false: a connection in which proxies see no requests."""
+    lower case, the path without query. `http` false: a connection in which proxies see no requests;
+    `sniffed`: they may see one, or none. `sample`: it stands for others that policies do not tell apart; what
+    strangers' conditions might is then not known.
+    """
 
     client: Client
     service: ServiceKey
@@ -44,6 +48,8 @@ class Question(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     authority: str = ""
     http: bool = True
+    sample: bool = False
+    sniffed: bool = False
 
     def request(self) -> Request:
         """As matches see it."""
@@ -60,14 +66,31 @@ class Question(Struct, frozen=True, kw_only=True):
         )
 
 
+Reached = tuple[tuple[Service, frozenset[int]], ...]
+"""Services, each with some of its ports."""
+
+
 class Pair(Struct, frozen=True):
-    """A container port of a workload's pods, and the Services that reach it, each with the Service ports by
-    which it does.
+    """A container port of pods of one shape, and the Services that reach it, each with the Service ports by
+    which it does. `closing` are other Services with these pods whose Allows close the port here because it is
+    guarded on others, with the Service ports that have its number there: what they admit, they admit here.
+    `gateway` says whether a default of Deny spares the pods, None where that is in doubt.
     """
 
     workload: Workload
     number: int
-    reached: tuple[tuple[Service, frozenset[int]], ...]
+    reached: Reached
+    closing: Reached
+    gateway: bool | None
+
+    @property
+    def ground(self) -> object:
+        """All that a decision about these pods can hang on: equal for shapes that are decided alike."""
+        proxy = (self.workload.mesh, self.gateway, self.workload.guards(self.number))
+        reached, closing = (
+            tuple((service.key, ports) for service, ports in found) for found in (self.reached, self.closing)
+        )
+        return self.workload.key, self.number, proxy, reached, closing
 
 
 class Known:
@@ -89,7 +112,12 @@ class Known:
             unit.service.key: self._decided(unit) for unit in found if isinstance(unit, DestinationUnit)
         }
         self.meshes = {unit.mesh.name: unit for unit in found if isinstance(unit, MeshUnit)}
-        self._pairs: dict[tuple[tuple[str, str, str], int], Pair] = {}
+        self._gateways: dict[Shape, bool | None] = {
+            **{one.shape: None for unit in self.meshes.values() for one in unit.doubtful},
+            **{one.shape: True for unit in self.meshes.values() for one in unit.gateways},
+        }
+        self._pairs: dict[tuple[Shape, int], Pair] = {}
+        self._behind: dict[tuple[ServiceKey, int], tuple[Pair, ...]] = {}
 
     def _decided(self, unit: DestinationUnit) -> DestinationUnit:
         """The unit without a half that is held."""
@@ -109,22 +137,40 @@ class Known:
         return UnitKey(kind="Mesh", namespace="", name=name) in self._held
 
     def behind(self, service: Service, port: int) -> tuple[Pair, ...]:
-        """The (workload, container port) pairs behind a port of a Service; a named target may be none."""
-        found = [one for one in service.ports if one.number == port]
-        workloads = self.index.behind(service)
-        return tuple(
-            self._pair(w, number) for one in found for w in workloads for number in sorted(targets(one, [w]))
-        )
+        """The (pods, container port) pairs behind a port of a Service, shape by shape; a named target may be
+        none.
+        """
+        place = (service.key, port)
+        if place not in self._behind:
+            found = [one for one in service.ports if one.number == port]
+            self._behind[place] = tuple(
+                self._pair(workload, number)
+                for one in found
+                for workload in self.index.behind(service)
+                for number in sorted(targets(one, [workload]))
+            )
+        return self._behind[place]
 
     def _pair(self, workload: Workload, number: int) -> Pair:
-        place = (workload.key, number)
+        place = (workload.shape, number)
         if place not in self._pairs:
-            services = sorted(self.index.services_of.get(workload.key, ()), key=lambda service: service.key)
-            ports = (
-                (s, frozenset(p.number for p in s.ports if number in targets(p, [workload])))
-                for s in services
-            )
-            self._pairs[place] = Pair(
-                workload, number, tuple((service, numbers) for service, numbers in ports if numbers)
-            )
+            services = [
+                (one, frozenset(port.number for port in one.ports if number in targets(port, [workload])))
+                for one in self.index.selecting(workload)
+            ]
+            reached = tuple((one, ports) for one, ports in services if ports)
+            beside = (one for one, ports in services if not ports)
+            closing = tuple(self._closing(beside, workload, number))
+            gateway = self._gateways.get(workload.shape, False)
+            self._pairs[place] = Pair(workload, number, reached, closing, gateway)
         return self._pairs[place]
+
+    def _closing(
+        self, services: Iterable[Service], workload: Workload, number: int
+    ) -> Iterator[tuple[Service, frozenset[int]]]:
+        for service in services:
+            unit = self.destinations.get(service.key)
+            access = unit.access if unit else None
+            if unit and access and access.closes(workload.labels, number):
+                ports = () if number in access.mixed else service.ports
+                yield service, frozenset(p.number for p in ports if number in targets(p, unit.workloads))

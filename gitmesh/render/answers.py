@@ -10,13 +10,13 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from gitmesh.model.base import Model, spell_duration
-from gitmesh.model.facts import Workload
+from gitmesh.model.facts import Workload, WorkloadKey, by_controller
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin
 from gitmesh.model.report import Report
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, ROUTING_FIELDS
 from gitmesh.model.units import Decided, Target
-from gitmesh.reasoning.access import Admission, Answer, Ruling
+from gitmesh.reasoning.access import Admission, Answer, Led, Ruling
 from gitmesh.reasoning.questions import Client, Question
 from gitmesh.reasoning.routing import Found, Routing
 from gitmesh.render.document import Document, document, findings, origins, summary_document
@@ -35,10 +35,15 @@ ROLES: Mapping[Answer, Role] = {
 """How answers look."""
 _WHY_NOT: Mapping[Found, str] = {
     Found.NO_PROXY: "the client has no proxy, so nothing that policies say of routes acts on it",
+    Found.GATEWAY: (
+        "the client is a gateway, which has routes of its own: no policy says how its requests go, but for"
+        " their connections"
+    ),
     Found.NOT_HTTP: "the port is not HTTP, so proxies see no requests on it",
     Found.HELD: (
         "errors or missing facts hold the destination: the last good objects stay in force, whatever they say"
     ),
+    Found.FOREIGN: "routes that are not ours are for the same, so what policies say may not act",
 }
 OWN = "(the mesh's own)"
 """What is shown for a field that no policy sets."""
@@ -60,14 +65,27 @@ def admissions_text(asked: Asked[Admission], paint: Paint = plain) -> str:
     told = {}
     for name, found in asked.answers.items():
         verdict = paint(ROLES[found.answer], found.answer.value)
-        told[name] = (f"{verdict}  {_question(asked.questions[name])}", *_rulings(found, paint))
+        told[name] = (f"{verdict}  {_question(asked.questions[name])}", *_reasons(found, paint))
     return blocks(told, asked.silent, paint)
+
+
+def _reasons(found: Admission, paint: Paint) -> Iterator[str]:
+    """Why, for each place that serves a share of the requests."""
+    if not found.led:
+        yield from _rulings(found, paint)
+    for one in found.led:
+        verdict = paint(ROLES[one.admission.answer], one.admission.answer.value)
+        by = f", led there by {place(one.origin)}" if one.origin else ""
+        target = _place(one.service, one.port, one.subset)
+        yield f"  {verdict}  {printable(target)}{by}"
+        yield from (f"  {line}" for line in _rulings(one.admission, paint))
 
 
 def _rulings(found: Admission, paint: Paint) -> Iterator[str]:
     groups: dict[Ruling, list[str]] = {found.ruling: []} if found.ruling else {}
-    for workload, port, ruling in found.pods:
-        groups.setdefault(ruling, []).append(f"{workload.name}:{port}")
+    for one in _together(found):
+        apart = "".join(f" {key}={value}" for key, value in one.labels.items())
+        groups.setdefault(one.ruling, []).append(f"{one.workload.name}:{one.port}{apart}")
     for ruling, pods in groups.items():
         mixed = f"{ruling.answer.value}, " if len(groups) > 1 else ""
         yield f"  {mixed}{ruling.text}" + (
@@ -75,6 +93,31 @@ def _rulings(found: Admission, paint: Paint) -> Iterator[str]:
         )
         yield from (f"    {place(origin)}" for origin in ruling.deciding)
         yield from (f"    tried {place(one.origin)}: {printable(one.why)}" for one in ruling.tried)
+
+
+class _Pods(Struct, frozen=True, kw_only=True):
+    """Pods of one workload that are decided alike. `labels` are those that they share and others of the
+    workload have not."""
+
+    workload: Workload
+    port: int
+    ruling: Ruling
+    labels: Mapping[str, str]
+
+
+def _together(found: Admission) -> Iterator[_Pods]:
+    """People know workloads: what is decided of their shapes is told once, with what tells them apart."""
+    groups: dict[tuple[WorkloadKey, int, Ruling], list[Workload]] = {}
+    for workload, port, ruling in found.pods:
+        groups.setdefault((workload.key, port, ruling), []).append(workload)
+    every = by_controller(workload for workload, _, _ in found.pods)
+    for (key, port, ruling), shapes in groups.items():
+        labels = dict(sorted(_shared(shapes) - _shared(every[key])))
+        yield _Pods(workload=shapes[0], port=port, ruling=ruling, labels=labels)
+
+
+def _shared(shapes: Sequence[Workload]) -> set[tuple[str, str]]:
+    return set(shapes[0].labels.items()).intersection(*(one.labels.items() for one in shapes))
 
 
 def routings_text(asked: Asked[Routing], paint: Paint = plain) -> str:
@@ -104,7 +147,8 @@ def blocks(blocks: Mapping[str, tuple[str, ...]], silent: Iterable[str], paint: 
 def _routing(found: Routing) -> Iterator[str]:
     if found.found is not Found.DECIDED:
         yield f"  {_WHY_NOT[found.found]}"
-    if found.found in (Found.DECIDED, Found.NOT_HTTP):
+    yield from (f"  beside {printable(str(key))}, which is not ours" for key in found.follows)
+    if found.found in (Found.DECIDED, Found.NOT_HTTP, Found.GATEWAY):
         yield from table(("FIELD", "VALUE", "SET BY"), _rows(found), indent=2)
 
 
@@ -154,9 +198,12 @@ _SEVERAL: Mapping[str, Callable[[Decided, Routing], Iterator[str]]] = {"split": 
 
 
 def _target(target: Target) -> str:
-    port = f":{target.port}" if target.port else ""
-    subset = "".join(f" {key}={value}" for key, value in target.subset)
-    return f"{target.service.namespace}/{target.service.name}{port}{subset}"
+    return _place(target.service.key, target.port, target.subset)
+
+
+def _place(service: tuple[str, str], port: int, subset: Iterable[tuple[str, str]]) -> str:
+    shown = "".join(f" {key}={value}" for key, value in subset)
+    return f"{'/'.join(service)}{f':{port}' if port else ''}{shown}"
 
 
 def _header_rows(decided: Decided, who: Mapping[tuple[str, str], Origin]) -> Iterator[tuple[str, str, str]]:
@@ -194,21 +241,33 @@ def admissions_document(asked: Asked[Admission]) -> Document:
             "answer": found.answer.value,
             **_asked(asked.questions[name]),
             "pods": list(_pods(found)),
+            "led": [_led(one) for one in found.led],
         }
         for name, found in asked.answers.items()
     ]
     return answers_document(asked, "Admission", clusters, "answer")
 
 
+def _led(one: Led) -> Document:
+    return {
+        "destination": _place_document(one.service, one.port, one.subset),
+        "answer": one.admission.answer.value,
+        "by": origins([one.origin])[0] if one.origin else None,
+        "pods": list(_pods(one.admission)),
+    }
+
+
 def _pods(found: Admission) -> Iterator[Document]:
-    for workload, port, ruling in found.pods:
-        yield {"workload": _workload(workload), "port": port, **_ruling(ruling)}
+    for one in _together(found):
+        yield {"workload": _workload(one), "port": one.port, **_ruling(one.ruling)}
     if found.ruling:
         yield _ruling(found.ruling)
 
 
-def _workload(workload: Workload) -> Document:
-    return {"kind": workload.kind, "namespace": workload.namespace, "name": workload.name}
+def _workload(pods: _Pods) -> Document:
+    one = pods.workload
+    told = {"kind": one.kind, "namespace": one.namespace, "name": one.name}
+    return {**told, "labels": dict(pods.labels)} if pods.labels else told
 
 
 def _ruling(ruling: Ruling) -> Document:
@@ -237,6 +296,7 @@ def routings_document(asked: Asked[Routing]) -> Document:
                 for (side, header), who in sorted(found.headers.items())
             ],
             "connection": _fields(found.connection),
+            "follows": [str(key) for key in found.follows],
             "disabled": {camel(name): origins([origin])[0] for name, origin in sorted(found.ended.items())},
         }
         for name, found in asked.answers.items()
@@ -245,13 +305,12 @@ def routings_document(asked: Asked[Routing]) -> Document:
 
 
 def _target_document(target: Target) -> Document:
-    service = target.service
-    return {
-        "namespace": service.namespace,
-        "name": service.name,
-        "port": target.port,
-        "subset": dict(target.subset),
-    }
+    return _place_document(target.service.key, target.port, target.subset)
+
+
+def _place_document(service: tuple[str, str], port: int, subset: Iterable[tuple[str, str]]) -> Document:
+    namespace, name = service
+    return {"namespace": namespace, "name": name, "port": port, "subset": dict(subset)}
 
 
 def answers_document(asked: Asked[A], kind: Any, clusters: Sequence[Document], key: str) -> Document:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gitmesh.model.facts import ClusterFacts, Workload
+from gitmesh.model.facts import ClusterFacts, Workload, by_controller
 from gitmesh.model.report import Report, Stage
 from gitmesh.render.escape import printable
 from gitmesh.render.findings import findings_text
@@ -44,7 +44,7 @@ def facts_text(facts: Iterable[ClusterFacts], *, paint: Paint = plain) -> str:
 def _cluster_facts(facts: ClusterFacts, paint: Paint) -> str:
     totals = (
         counted(len(facts.services), "service"),
-        counted(len(facts.workloads), "workload"),
+        counted(len(by_controller(facts.workloads)), "workload"),
         counted(len(facts.namespaces), "namespace"),
     )
     partly = "" if facts.complete else paint("warning", " (incomplete: a part could not be read)")
@@ -63,7 +63,7 @@ def _meshes(facts: ClusterFacts) -> list[str]:
             f"  mesh {mesh.name} {mesh.version or '(version unknown)'}, trust domain"
             f" {mesh.trust_domain or '(unknown)'}, "
         )
-        + counted(sum(w.mesh == mesh.name for w in facts.workloads), "workload")
+        + counted(len(by_controller(w for w in facts.workloads if w.mesh == mesh.name)), "workload")
         for mesh in facts.meshes
     ]
 
@@ -72,18 +72,19 @@ def _service_row(facts: ClusterFacts, index: int) -> tuple[str, ...]:
     service = facts.services[index]
     behind = facts.behind(service)
     ports = ",".join(f"{port.number}{'/' + port.protocol if port.protocol else ''}" for port in service.ports)
-    meshes: dict[str, None] = dict.fromkeys(workload.mesh or "none" for workload in behind)
+    meshes = dict.fromkeys(w.mesh or "none" for w in behind)
     return (
         f"{service.namespace}/{service.name}",
         ports or "-",
-        ",".join(map(_workload, behind)) or "-",
+        ",".join(map(_workload, by_controller(behind).values())) or "-",
         ",".join(meshes) or "-",
     )
 
 
-def _workload(workload: Workload) -> str:
-    bare = f", {workload.bare} without proxy" if workload.bare else ""
-    return f"{workload.name}({workload.pods}{bare})"
+def _workload(shapes: Sequence[Workload]) -> str:
+    outside = sum(one.pods for one in shapes if not one.mesh) if any(one.mesh for one in shapes) else 0
+    bare = f", {outside} without proxy" if outside else ""
+    return f"{shapes[0].name}({sum(one.pods for one in shapes)}{bare})"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, indent: int = 0) -> list[str]:

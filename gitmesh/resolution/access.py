@@ -11,36 +11,36 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
-from gitmesh.model.facts import Service, ServicePort, Workload
+from gitmesh.model.facts import Service, ServicePort, by_controller
 from gitmesh.model.policies import Policy, YamlPath
-from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, TextCondition
+from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, PodsApart, TextCondition
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.resolution.guards import GuardedPorts
 from gitmesh.resolution.identities import Trust
-from gitmesh.resolution.index import Index, port_of, targets
-from gitmesh.resolution.situation import (
-    Situation,
-    about,
-    all_targets,
-    all_targets_of,
-    narrowed,
-    no_selector,
-    outside,
-    shared,
-)
+from gitmesh.resolution.index import Index, all_targets, all_targets_of, port_of, targets
+from gitmesh.resolution.situation import Situation, about, narrowed, no_selector, outside, shared
+from gitmesh.resolution.sniffing import beside_http, spoken
 
 Default: TypeAlias = Literal["Deny", "Allow", "MeshDefault"]
+_MOST_SHOWN = 8
 _STRICTEST: tuple[Default, ...] = ("Deny", "MeshDefault", "Allow")
 
 
 class Resolved(Struct, frozen=True, kw_only=True):
-    """The decision, None where there is nothing to guard; `held` where it cannot be made."""
+    """The decision, None where there is nothing to guard; `held` where it cannot be made. `withheld` are the
+    policies whose own errors are why, `sound` is the decision that all others come to: None where what is not
+    known concerns them, too.
+    """
 
     access: Access | None
     diagnostics: tuple[Diagnostic, ...] = ()
     held: bool = False
+    withheld: frozenset[str] = frozenset()
+    sound: Access | None = None
 
 
 def resolve_access(situation: Situation, trust: Trust, index: Index) -> Resolved:
@@ -54,18 +54,21 @@ class _Decision:
     def __init__(self, situation: Situation, trust: Trust, index: Index) -> None:
         self.situation, self.trust, self.index = situation, trust, index
         self.found: list[Diagnostic] = []
-        self.held = False
+        self.withheld = set(situation.broken)
+        self.doubtful = self.asks_http = False
 
     def resolved(self) -> Resolved:
         at_hand = self.situation
         allows = tuple(self._grant(policy) for policy in at_hand.policies if _spec(policy).action == "Allow")
         denies = tuple(self._grant(policy) for policy in at_hand.policies if _spec(policy).action == "Deny")
-        own = all_targets(at_hand.service, at_hand.workloads)
+        own = all_targets(at_hand.service, at_hand.bearers)
         unresolved = tuple(
-            sorted({str(p.target) for p in at_hand.service.ports if not targets(p, at_hand.workloads)})
+            sorted({str(p.target) for p in at_hand.service.ports if not targets(p, at_hand.bearers)})
         )
         self._doubt(unresolved)
-        guarded = self._guarded(bool(allows))
+        self._unsure()
+        guards = GuardedPorts(at_hand, self.index, governed=bool(allows))
+        guarded = guards.numbers(at_hand.service.selector)
         default = _default(at_hand.owners)
         access = Access(
             allows=allows,
@@ -76,10 +79,33 @@ class _Decision:
             guarded=tuple(sorted(guarded)),
             default=default,
             exempt=self._exemption(guarded) if default == "Deny" and not allows else None,
-            mixed=tuple(sorted(set(self._mixed(own, default)))),
+            mixed=tuple(sorted(set(self._mixed(own, default, guards)))),
+            apart=self._apart(guards) if allows and default != "Deny" and not unresolved else (),
+            spoken=spoken(at_hand, self.index) if self.asks_http else {},
         )
         self.found += [*outside(at_hand), *shared(at_hand)]
-        return Resolved(access=access, diagnostics=tuple(self.found), held=self.held)
+        return Resolved(
+            access=access,
+            diagnostics=tuple(self.found),
+            held=self.doubtful or not self.withheld <= at_hand.broken,
+            withheld=frozenset(self.withheld),
+            sound=self._sound(access) if self.withheld and not self.doubtful else None,
+        )
+
+    def _sound(self, access: Access) -> Access:
+        """The decision as all but the withheld policies make it. An Allow that is withheld ends no exemption;
+        where another one is withdrawn it governs the destination all the same.
+        """
+        governed = any(grant.origin.policy not in self.withheld for grant in access.allows)
+        guards = GuardedPorts(self.situation, self.index, governed=governed)
+        guarded = guards.numbers(self.situation.service.selector)
+        exempt = self._exemption(guarded) if access.default == "Deny" and not governed else None
+        known = replace(access, guarded=tuple(sorted(guarded)), exempt=exempt).without(self.withheld)
+        withheld = [one.origin() for one in self.situation.policies if one.id in self.withheld]
+        if known.governed or not withheld or guarded.isdisjoint(known.targets):
+            return known
+        # Other Services govern ports of its pods: what nobody grants on this one any more goes there, too.
+        return replace(known, governed=True, allows=(Grant(callers=(), operations=(), origin=min(withheld)),))
 
     def _doubt(self, unresolved: Sequence[str]) -> None:
         """Named ports that no pod has: where pods may not all have been read, their numbers are unknown, not
@@ -87,18 +113,49 @@ class _Decision:
         """
         if not unresolved or self.index.facts.complete:
             return
+        self.doubtful = bool(self.situation.policies)
         for policy in self.situation.policies:
             text = (
                 f"the numbers of {', '.join(unresolved)} are unknown while the facts of cluster"
                 f" {self.situation.cluster} are incomplete"
             )
-            self._hold(about("GM216", text, policy, self.situation, "destinations"))
+            self.found.append(about("GM216", text, policy, self.situation, "destinations"))
+
+    def _unsure(self) -> None:
+        """Labels that the Service selects by and that facts of an older version left out: which pods are
+        behind it is unknown, not none.
+        """
+        keys = self.index.unsure(self.situation.service)
+        self.doubtful |= bool(keys and self.situation.policies)
+        for policy in self.situation.policies if keys else ():
+            text = (
+                f"the facts of cluster {self.situation.cluster} leave out labels by which Service"
+                f" {'/'.join(self.situation.service.key)} selects ({', '.join(keys)}): its pods are unknown"
+            )
+            self.found.append(about("GM216", text, policy, self.situation, "destinations"))
+
+    def _apart(self, guards: GuardedPorts) -> tuple[PodsApart, ...]:
+        """The pods that are told apart; what is closed on others that are not is told."""
+        parts, closed = guards.apart()
+        shown = {
+            f"port {', '.join(map(str, sorted(one.numbers)))} of {one.workload.kind}"
+            f" {one.workload.namespace}/{one.workload.name}": None
+            for one in closed
+        }
+        for policy in self.situation.policies if shown else ():
+            if _spec(policy).action == "Allow":
+                text = (
+                    f"this closes {'; '.join(list(shown)[:_MOST_SHOWN])} to everybody: the number is guarded"
+                    " on other pods of the Service, and no label tells these apart"
+                )
+                self.found.append(about("GM304", text, policy, self.situation, "destinations"))
+        return parts
 
     def _grant(self, policy: Policy) -> Grant:
         spec = _spec(policy)
         who = self.trust.identities(spec.sources, policy.namespace, deny=spec.action == "Deny")
         for cluster in who.unknown:
-            self._hold(
+            self._withhold(
                 finding(
                     "GM216",
                     f"the identities of a cluster cannot be told apart while the facts of cluster {cluster}"
@@ -123,7 +180,7 @@ class _Decision:
         for position, reference in enumerate(rule.ports or ()):
             port = port_of(self.situation.service, reference)
             if port is None:
-                self._hold(
+                self._withhold(
                     missing_port(
                         policy,
                         ("rules", number, "ports", position),
@@ -133,12 +190,18 @@ class _Decision:
                     )
                 )
                 continue
-            found = targets(port, self.situation.workloads)
+            found = targets(port, self.situation.bearers)
             ports.add(port)
             numbers |= found
             unresolved |= set() if found else {str(port.target)}
         if _spec(policy).action == "Allow":
             numbers -= self._ambiguous(policy, ("rules", number, "ports"), ports)
+        self.asks_http |= rule.asks_http
+        for said in beside_http(policy, number, rule, self.situation, ports):
+            if said.is_error:
+                self._withhold(said)
+            else:
+                self.found.append(said)
         return Operation(
             paths=tuple(sorted(set(rule.paths or ()))),
             methods=tuple(sorted(set(rule.methods or ()))),
@@ -147,6 +210,7 @@ class _Decision:
             headers=tuple(sorted({_header(header) for header in rule.headers or ()})),
             ports=tuple(sorted({port.number for port in ports})),
             unresolved_ports=tuple(sorted(unresolved)),
+            raw=_spec(policy).action == "Deny" and rule.asks_http and rule.non_http != "Ignore",
             origin=policy.origin("rules", number),
         )
 
@@ -154,7 +218,7 @@ class _Decision:
         """Target numbers of the ports that on some other pod are behind another port: meshes name pods and
         numbers, but no pairs.
         """
-        wanted = all_targets_of(ports, self.situation.workloads)
+        wanted = all_targets_of(ports, self.situation.bearers)
         meshed = [workload for workload in self.situation.workloads if workload.mesh]
         others = (all_targets(self.situation.service, [w]) - all_targets_of(ports, [w]) for w in meshed)
         found = wanted & frozenset().union(*others) if ports else frozenset()
@@ -167,33 +231,22 @@ class _Decision:
             self.found.append(about("GM304", text, policy, self.situation, *path))
         return found
 
-    def _hold(self, diagnostic: Diagnostic) -> None:
+    def _withhold(self, diagnostic: Diagnostic) -> None:
+        """Note an error for which the part of its policy, and no other, cannot be told."""
         self.found.append(diagnostic)
-        self.held = True
+        self.withheld.add(diagnostic.policy)
 
-    def _guarded(self, governed: bool) -> frozenset[int]:
-        """Ports that an Allow governs on this Service, or on another that could have the same pods: what is
-        bound to arrive later, such as a pod that both select, must not find a door open."""
-        services = [*([self.situation.service] if governed else []), *self.situation.governed]
-        mine = self.situation.workloads
-        return frozenset(
-            number
-            for service in services
-            for number in all_targets(service, (*mine, *self.index.behind(service)))
-        )
-
-    def _mixed(self, own: Collection[int], default: Default) -> Iterator[int]:
-        """Target ports that some workload has not behind this Service, and that are not open there."""
-        for workload in self.situation.workloads:
-            governed = {
-                number
-                for service in self.index.services_of.get(workload.key, ())
-                if service in self.situation.governed
-                for number in all_targets(service, [workload])
-            }
-            lacking = set(own) - all_targets(self.situation.service, [workload]) if workload.mesh else set()
-            lacking |= _elsewhere(self.situation.service, workload)
-            yield from lacking if default == "Deny" else lacking & governed
+    def _mixed(self, own: Collection[int], default: Default, guards: GuardedPorts) -> Iterator[int]:
+        """Target ports that some pods have not behind this Service, and that are not open there. On pods of
+        one controller, as in the middle of a rollout, another's number is no port at all unless they say so.
+        """
+        service = self.situation.service
+        for shapes in by_controller(w for w in self.situation.workloads if w.mesh).values():
+            kin = all_targets(service, shapes)
+            for workload in shapes:
+                lacking = frozenset(own) - all_targets(service, [workload])
+                lacking -= kin - guards.there(workload)
+                yield from lacking if default == "Deny" else lacking & guards.of_others(workload)
 
     def _exemption(self, guarded: frozenset[int]) -> Exemption | None:
         owners = {
@@ -214,35 +267,22 @@ class _Decision:
         ports = [
             port for reference in exempt.ports or () if (port := port_of(self.situation.service, reference))
         ]
-        numbers = all_targets_of(ports, self.situation.workloads) - self._ambiguous(
+        numbers = all_targets_of(ports, self.situation.bearers) - self._ambiguous(
             owner, ("access_exempt", "ports"), ports
         )
         if exempt.ports is None and guarded:
-            numbers = all_targets(self.situation.service, self.situation.workloads)
+            numbers = all_targets(self.situation.service, self.situation.bearers)
         if (exempt.ports is not None or guarded) and not numbers - guarded:
             return None
         who = self.trust.identities(exempt.sources, owner.namespace, deny=False) if exempt.sources else None
         if who and who.unknown:
-            self.held = True
+            self.withheld.add(owner.id)
         return Exemption(
             ports=tuple(sorted({port.number for port in ports})),
             targets=tuple(sorted(numbers - guarded)),
             callers=who.callers if who else (),
             origin=owner.origin("access_exempt"),
         )
-
-
-def _elsewhere(service: Service, workload: Workload) -> frozenset[int]:
-    """Of a port name with several numbers, as in the middle of a rollout, those that on other pods of the
-    workload are another port, which the Service does not reach."""
-    if not workload.further:
-        return frozenset()
-    reached = {port.target for port in service.ports}
-    several = frozenset(
-        number for name in reached & workload.further.keys() for number in workload.numbers(str(name))
-    )
-    others = (workload.numbers(name) for name in (workload.ports.keys() | workload.further.keys()) - reached)
-    return several.intersection(frozenset().union(*others))
 
 
 def missing_port(

@@ -4,12 +4,12 @@ behind Services.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from msgspec import Struct
 
-from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
+from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts, Service, ServicePort, Shape, Workload
 from gitmesh.model.selectors import DestinationSelector
 
 Key = tuple[str, str]
@@ -71,17 +71,50 @@ class Index:
         return index
 
     def behind(self, service: Service) -> tuple[Workload, ...]:
-        """The workloads whose pods the Service selects, sorted; none for a Service without selector."""
+        """The workloads, shape by shape, whose pods the Service selects, sorted; none for a Service without
+        selector.
+        """
         if service.key not in self._behind:
-            self._behind[service.key] = tuple(sorted(self._find_behind(service), key=lambda w: w.key))
+            found = self._carrying(service.namespace, service.selector)
+            self._behind[service.key] = tuple(sorted(found, key=lambda w: w.shape))
         return self._behind[service.key]
 
-    def _find_behind(self, service: Service) -> Iterator[Workload]:
-        if not service.selector:
-            return iter(())
-        wanted = service.selector.items()
-        pairs = (self._workloads_by_label.get((service.namespace, *pair), []) for pair in sorted(wanted))
-        return (workload for workload in min(pairs, key=len) if wanted <= workload.labels.items())
+    def _carrying(self, namespace: str, wanted: Mapping[str, str]) -> Iterator[Workload]:
+        """The workloads that have all of these labels; none where none are wanted."""
+        pairs = (self._workloads_by_label.get((namespace, *pair), []) for pair in sorted(wanted.items()))
+        return (w for w in min(pairs, key=len, default=[]) if wanted.items() <= w.labels.items())
+
+    def bearing(self, service: Service) -> tuple[Workload, ...]:
+        """The workloads whose ports are those of the Service: its own, or, while it has no pods, those of
+        which its pods may be next, as when the only pod of a StatefulSet with some name is made anew.
+        """
+        found = self.behind(service)
+        if found or ROLLING_LABELS.isdisjoint(service.selector):
+            return found
+        lasting = {key: value for key, value in service.selector.items() if key not in ROLLING_LABELS}
+        return tuple(sorted(self._carrying(service.namespace, lasting), key=lambda w: w.shape))
+
+    def unsure(self, service: Service) -> tuple[str, ...]:
+        """The keys of labels by which the Service selects and that decide whether it means some pods, while
+        the facts have no values of them. Sorted; none but in facts of older versions.
+        """
+        return tuple(
+            sorted(
+                key
+                for key in service.selector
+                for w in self._dropping.get((service.namespace, key), ())
+                if w.may_carry(service.selector)
+            )
+        )
+
+    @cached_property
+    def _dropping(self) -> Mapping[Key, list[Workload]]:
+        """(namespace, key of a label) -> the workloads with pods of which its value is not known."""
+        index: dict[Key, list[Workload]] = {}
+        for workload in self.facts.workloads:
+            for key in workload.dropped if workload.pods else ():
+                index.setdefault((workload.namespace, key), []).append(workload)
+        return index
 
     @cached_property
     def _workloads_by_label(self) -> Mapping[tuple[str, str, str], list[Workload]]:
@@ -91,34 +124,46 @@ class Index:
                 index.setdefault((workload.namespace, key, value), []).append(workload)
         return index
 
+    def selecting(self, workload: Workload) -> Sequence[Service]:
+        """The Services that select these pods, sorted."""
+        return self._selecting.get(workload.shape, ())
+
     @cached_property
-    def services_of(self) -> Mapping[tuple[str, str, str], list[Service]]:
-        """Workload -> the Services that select its pods."""
-        index: dict[tuple[str, str, str], list[Service]] = {}
-        for service in self.facts.services:
-            for workload in self.behind(service):
-                index.setdefault(workload.key, []).append(service)
+    def carrying(self) -> Mapping[tuple[str, str], list[Workload]]:
+        """Label -> the workloads of any namespace that carry it."""
+        index: dict[tuple[str, str], list[Workload]] = {}
+        for workload in self.facts.workloads:
+            for pair in workload.labels.items():
+                index.setdefault(pair, []).append(workload)
         return index
 
-    def sharing(self, service: Service) -> tuple[Service, ...]:
-        """Other Services that select some pod of this one's, sorted."""
-        found = {
-            s.key: s for workload in self.behind(service) for s in self.services_of.get(workload.key, ())
-        }
-        return tuple(found[key] for key in sorted(found) if key != service.key)
+    @cached_property
+    def running_as(self) -> Mapping[str, list[Workload]]:
+        """Name of a ServiceAccount -> the workloads of any namespace that run as one of that name."""
+        index: dict[str, list[Workload]] = {}
+        for workload in self.facts.workloads:
+            index.setdefault(workload.service_account, []).append(workload)
+        return index
+
+    @cached_property
+    def _selecting(self) -> Mapping[Shape, list[Service]]:
+        index: dict[Shape, list[Service]] = {}
+        for service in sorted(self.facts.services, key=lambda one: one.key):
+            for workload in self.behind(service):
+                index.setdefault(workload.shape, []).append(service)
+        return index
 
     def sharing_ports(self, service: Service) -> tuple[Service, ...]:
-        """Of those, the ones that reach a pod's port which this one reaches too."""
+        """Other Services that reach a port of some pod which this one reaches too, sorted."""
         if service.key not in self._sharing:
-            mine = self.targets(service)
-            self._sharing[service.key] = tuple(
-                other for other in self.sharing(service) if mine & self.targets(other)
-            )
+            found = {
+                other.key: other
+                for workload in self.behind(service)
+                for other in self.selecting(workload)
+                if all_targets(service, [workload]) & all_targets(other, [workload])
+            }
+            self._sharing[service.key] = tuple(found[key] for key in sorted(found) if key != service.key)
         return self._sharing[service.key]
-
-    def targets(self, service: Service) -> frozenset[int]:
-        """Every workload port number behind a Service."""
-        return frozenset(number for port in service.ports for number in targets(port, self.behind(service)))
 
     def meshes_behind(self, service: Service) -> tuple[str, ...]:
         """The meshes of its pods, sorted."""
@@ -228,3 +273,14 @@ def targets(port: ServicePort, workloads: Iterable[Workload]) -> frozenset[int]:
     if isinstance(port.target, int):
         return frozenset([port.target or port.number])
     return frozenset(number for workload in workloads for number in workload.numbers(port.target))
+
+
+def all_targets(service: Service, workloads: Iterable[Workload]) -> frozenset[int]:
+    """Every workload port number behind a Service."""
+    return all_targets_of(service.ports, workloads)
+
+
+def all_targets_of(ports: Iterable[ServicePort], workloads: Iterable[Workload]) -> frozenset[int]:
+    """Every workload port number behind some ports of a Service."""
+    known = tuple(workloads)
+    return frozenset(number for port in ports for number in targets(port, known))

@@ -4,7 +4,7 @@ conflicts, who is shadowed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Literal, TypeAlias
 
@@ -184,9 +184,10 @@ def rules_of(
     port: Callable[[int | str], int],
     *,
     parts: Parts = NO_PARTS,
+    idle: Collection[int] = (),
 ) -> Iterator[tuple[int | None, Rule | Conjunction]]:
     """The policy's rules for clients of `cluster`; `destination` is the form by which it selects the
-    destination.
+    destination; of `idle` items of its `sources` there are none.
 
     `port` gives the Service port number of a match's port. A match that is no rule (nothing can meet it, or
     no mesh can say it) comes as what `normal` made of it.
@@ -194,8 +195,8 @@ def rules_of(
     spec = policy.spec
     assert isinstance(spec, TrafficPolicySpec)
     for number, match in enumerate(spec.matches) if spec.matches else ((None, None),):
-        for source in spec.sources or (None,):
-            if source is not None and source.clusters and cluster not in source.clusters:
+        for place, source in enumerate(spec.sources or (None,)):
+            if source is not None and (place in idle or (source.clusters and cluster not in source.clusters)):
                 continue
             request = normal(request_match(match, source, port))
             if isinstance(request, RequestMatch):

@@ -15,6 +15,7 @@ from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import DestinationSelector, IdentitySelector, ServiceAccountRef, WorkloadSelector
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import UnitKey
+from gitmesh.resolution.clients import is_idle, out_of_reach, unreached
 from gitmesh.resolution.index import Index, World
 from gitmesh.resolution.precedence import destination_form
 
@@ -29,14 +30,16 @@ class Selection(Struct, frozen=True, kw_only=True):
 
     `held` are destinations named exactly that are missing or may exist unseen, `pending` the clusters where a
     destination names what is not there. `broken`: the policy itself names something that is not there, so
-    that every unit it acts on is held. `gone` says of clusters that lack a destination which others have that
-    what the policy does there is not withdrawn unseen.
+    that every unit it acts on is held. `idle` are, by cluster, the items of `sources` of a TrafficPolicy that
+    act on nobody there. `gone` says of clusters that lack a destination which others have that what the
+    policy does there is not withdrawn unseen.
     """
 
     services: Mapping[str, Mapping[tuple[str, str], int]] = {}
     held: tuple[tuple[str, UnitKey], ...] = ()
     pending: frozenset[str] = frozenset()
     broken: bool = False
+    idle: Mapping[str, frozenset[int]] = {}
     gone: tuple[Diagnostic, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
@@ -58,8 +61,10 @@ def select(policy: Policy, world: World) -> Selection:
         found += one.findings()
         gone += one.gone() if isinstance(spec, AccessPolicySpec) else ()
     missing = tuple(_missing_accounts(policy, spec, world))
+    idle, unseen = _idle(policy, spec, world, services)
     said = (
         *found,
+        *unseen,
         *_elsewhere(policy, spec, world),
         *missing,
         *_empty_namespaces(policy, spec.sources or (), world),
@@ -69,9 +74,30 @@ def select(policy: Policy, world: World) -> Selection:
         held=tuple(sorted(held)),
         pending=frozenset(pending),
         broken=bool(missing),
+        idle=idle,
         gone=tuple(gone),
         diagnostics=said,
     )
+
+
+def _idle(
+    policy: Policy,
+    spec: TrafficPolicySpec | AccessPolicySpec,
+    world: World,
+    services: Mapping[str, Mapping[tuple[str, str], int]],
+) -> tuple[Mapping[str, frozenset[int]], list[Diagnostic]]:
+    """The items of `sources` that act on nobody, by cluster, and what is said of those and of others that act
+    on nobody yet.
+    """
+    idle: dict[str, frozenset[int]] = {}
+    found: list[Diagnostic] = []
+    for number, item in enumerate(spec.sources or () if isinstance(spec, TrafficPolicySpec) else ()):
+        for cluster, index in world.known(item.clusters):
+            clients = out_of_reach(item, index) if services.get(cluster) else ()
+            found += [unreached(policy, number, clients, cluster)] if clients else []
+            if is_idle(clients):
+                idle[cluster] = idle.get(cluster, frozenset()) | {number}
+    return idle, found
 
 
 def _elsewhere(

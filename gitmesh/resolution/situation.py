@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.access import AccessPolicySpec
-from gitmesh.model.facts import Service, ServicePort, Workload
+from gitmesh.model.facts import Service, ServicePort, Workload, WorkloadKey, by_controller
 from gitmesh.model.policies import Policy
-from gitmesh.resolution.index import targets
+from gitmesh.resolution.index import all_targets
 
 
 class Neighbour(Struct, frozen=True, kw_only=True):
@@ -23,27 +23,22 @@ class Neighbour(Struct, frozen=True, kw_only=True):
 class Situation(Struct, frozen=True, kw_only=True):
     """Everything that the decision depends on.
 
-    `policies` select the destination; `governed` are other Services that an Allow selects and whose pods this
+    `workloads` are its pods, `bearers` the workloads whose ports are those of its pods, also while it has
+    none; `policies` select the destination, `named` are those of them that name it, `broken` those that name
+    something which is not there; `governed` are other Services that an Allow selects and whose pods this
     one's may be; `owners` are the VirtualMeshes of the meshes of its pods, None for a mesh without one.
     """
 
     cluster: str
     service: Service
     workloads: tuple[Workload, ...]
+    bearers: tuple[Workload, ...]
     policies: tuple[Policy, ...]
     governed: tuple[Service, ...]
     neighbours: tuple[Neighbour, ...]
     owners: tuple[Policy | None, ...]
-
-
-def all_targets(service: Service, workloads: Sequence[Workload]) -> frozenset[int]:
-    """Every workload port number behind a Service."""
-    return all_targets_of(service.ports, workloads)
-
-
-def all_targets_of(ports: Iterable[ServicePort], workloads: Sequence[Workload]) -> frozenset[int]:
-    """Every workload port number behind some ports of a Service."""
-    return frozenset(number for port in ports for number in targets(port, workloads))
+    named: frozenset[str] = frozenset()
+    broken: frozenset[str] = frozenset()
 
 
 def about(
@@ -79,18 +74,14 @@ def outside(situation: Situation) -> Iterator[Diagnostic]:
     """Pods without a proxy, and ports that proxies do not see."""
     behind = f"behind Service {situation.service.namespace}/{situation.service.name}"
     texts = []
-    if outside := [
-        _pods(workload)
-        for workload in situation.workloads
-        if workload.pods and (not workload.mesh or workload.bare)
-    ]:
-        texts.append(
-            (
-                f"{behind} these are in no mesh: {', '.join(outside)}",
-                ", ".join(filter(None, map(_count, situation.workloads))),
-            )
-        )
-    if unseen := [text for workload in situation.workloads if (text := _unseen(situation.service, workload))]:
+    shapes = by_controller(workload for workload in situation.workloads if workload.pods)
+    if bare := {key: found for key, found in shapes.items() if not all(one.mesh for one in found)}:
+        shown = ", ".join(_pods(key, found) for key, found in bare.items())
+        counts = ", ".join(filter(None, (_count(key, found) for key, found in bare.items())))
+        texts.append((f"{behind} these are in no mesh: {shown}", counts))
+    if unseen := dict.fromkeys(
+        filter(None, (_unseen(situation.service, one) for one in situation.workloads))
+    ):
         texts.append((f"{behind} the proxies do not see {'; '.join(unseen)}", ""))
     for text, detail in texts:
         yield from (
@@ -132,18 +123,18 @@ def _is_meant(port: ServicePort, policy: Policy) -> bool:
     )
 
 
-def _pods(workload: Workload) -> str:
-    return (
-        f"{workload.kind}"
-        f" {workload.namespace}/{workload.name}{' (some of its pods)' if workload.bare else ''}"
-    )
+def _pods(key: WorkloadKey, shapes: Sequence[Workload]) -> str:
+    kind, namespace, name = key
+    some = " (some of its pods)" if any(one.mesh for one in shapes) else ""
+    return f"{kind} {namespace}/{name}{some}"
 
 
-def _count(workload: Workload) -> str:
+def _count(key: WorkloadKey, shapes: Sequence[Workload]) -> str:
     """How many of its pods carry no proxy although others do: a number that moves while a workload grows or
     rolls.
     """
-    return f"{workload.bare} of {workload.pods} pods of {workload.name}" if workload.bare else ""
+    bare, pods = sum(one.pods for one in shapes if not one.mesh), sum(one.pods for one in shapes)
+    return f"{bare} of {pods} pods of {key[2]}" if bare < pods else ""
 
 
 def _unseen(service: Service, workload: Workload) -> str:

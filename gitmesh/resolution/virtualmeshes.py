@@ -9,13 +9,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding, suggest
-from gitmesh.model.facts import Mesh, Workload
+from gitmesh.model.facts import Mesh, Workload, by_controller
 from gitmesh.model.objects import is_label
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import WorkloadSelector
-from gitmesh.model.units import Decided, MeshUnit, UnitKey
+from gitmesh.model.units import Decided, MeshUnit, RootReader, UnitKey
 from gitmesh.model.virtualmesh import MeshRef, MeshSelector, VirtualMeshSpec
-from gitmesh.resolution.index import Index, Key, World, targets
+from gitmesh.resolution.index import Index, Key, World, all_targets
 
 MeshId = tuple[str, str]
 """(cluster, mesh name)."""
@@ -95,7 +95,11 @@ def _root(mesh: MeshId, world: World) -> str:
     cluster, name = mesh
     index = world.indexes[cluster]
     known = index.facts.mesh(name) if index else None
-    return (known.root_namespace or known.namespace) if known else ""
+    return _root_of(known) if known else ""
+
+
+def _root_of(mesh: Mesh) -> str:
+    return mesh.root_namespace or mesh.namespace
 
 
 def _homeless(mesh: MeshId, policy: Policy, number: int, root: str) -> Diagnostic:
@@ -225,10 +229,7 @@ def mesh_units(
     )
     held = membership.held | membership.homeless
     wanted = ((mesh, policy) for mesh, policy in owned if policy and (cluster, mesh.name) not in held)
-    return tuple(
-        _unit(cluster, index, mesh, policy, governed, membership.vouched[policy.id])
-        for mesh, policy in wanted
-    )
+    return tuple(_unit(cluster, index, mesh, policy, governed, membership) for mesh, policy in wanted)
 
 
 def _unit(
@@ -237,31 +238,46 @@ def _unit(
     mesh: Mesh,
     policy: Policy,
     governed: Collection[Key],
-    vouched: tuple[tuple[str, str], ...],
+    membership: Membership,
 ) -> MeshUnit:
     spec = _spec(policy)
-    own = sorted((w for w in index.facts.workloads if w.mesh == mesh.name), key=lambda w: w.key)
+    own = sorted((w for w in index.facts.workloads if w.mesh == mesh.name), key=lambda w: w.shape)
     gateways = [w for w in own if _is_gateway(w, spec, cluster)]
     places = {gateway.namespace for gateway in gateways}
     around = sorted(
-        (w for w in index.facts.workloads if w.mesh and w.namespace in places), key=lambda w: w.key
+        (w for w in index.facts.workloads if w.mesh and w.namespace in places), key=lambda w: w.shape
     )
-    guarded = {workload.key: _guarded(workload, index, governed) for workload in around}
+    guarded = {key: _guarded(shapes, index, governed) for key, shapes in by_controller(around).items()}
     doubtful = tuple(w for w in own if w.router and w not in gateways and spec.gateways is None)
     unit = MeshUnit(
         cluster=cluster,
         mesh=mesh,
         gateways=tuple(gateways),
         doubtful=doubtful,
-        vouched=vouched if doubtful else (),
+        vouched=membership.vouched[policy.id] if doubtful else (),
         guarded={key: ports for key, ports in guarded.items() if ports},
         neighbours=tuple(workload for workload in around if workload not in gateways),
         access_default=Decided(value=spec.access_default, origin=policy.origin("access_default")),
         mtls=None if spec.mtls is None else Decided(value=spec.mtls, origin=policy.origin("mtls", "mode")),
-        alone=sum(other.root_namespace == mesh.root_namespace for other in index.facts.meshes) == 1,
+        readers=tuple(sorted(_readers(cluster, index, mesh, membership))),
         policies=(policy.id,),
     )
     return replace(unit, digest=sha256(repr(unit).encode()).hexdigest())
+
+
+def _readers(cluster: str, index: Index, mesh: Mesh, membership: Membership) -> Iterator[RootReader]:
+    """The other meshes that read what is mesh-wide for this one."""
+    own = membership.owner[cluster, mesh.name]
+    for other in index.facts.meshes_of(mesh.translator):
+        if other.name != mesh.name and _root_of(other) == _root_of(mesh):
+            owner = membership.owner.get((cluster, other.name))
+            spec = _spec(owner) if owner else None
+            yield RootReader(
+                mesh=other.name,
+                alike=owner is own,
+                mtls=spec is not None and spec.mtls is not None,
+                denied=spec is not None and spec.access_default == "Deny",
+            )
 
 
 def _is_gateway(workload: Workload, spec: VirtualMeshSpec, cluster: str) -> bool:
@@ -282,14 +298,10 @@ def _means(item: WorkloadSelector, workload: Workload, cluster: str) -> bool:
     )
 
 
-def _guarded(workload: Workload, index: Index, governed: Collection[Key]) -> tuple[int, ...]:
-    """Ports of the workload that an Allow governs."""
-    services = (service for service in index.services_of.get(workload.key, ()) if service.key in governed)
-    return tuple(
-        sorted(
-            {number for service in services for port in service.ports for number in targets(port, [workload])}
-        )
-    )
+def _guarded(shapes: Sequence[Workload], index: Index, governed: Collection[Key]) -> tuple[int, ...]:
+    """Ports of the workload that an Allow governs, on whichever of its pods."""
+    pairs = ((one, service) for one in shapes for service in index.selecting(one) if service.key in governed)
+    return tuple(sorted({number for one, service in pairs for number in all_targets(service, [one])}))
 
 
 def held_keys(cluster: str, membership: Membership) -> tuple[UnitKey, ...]:

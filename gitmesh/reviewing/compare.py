@@ -175,12 +175,7 @@ def _doubtful(
     keys |= {unit.key for unit in (*before.refused, *after.refused)}
     known = index.facts.service_index
     services = [known[key.namespace, key.name] for key in keys if (key.namespace, key.name) in known]
-    beside = {
-        one.key
-        for service in services
-        for w in index.behind(service)
-        for one in index.services_of.get(w.key, ())
-    }
+    beside = {one.key for service in services for w in index.behind(service) for one in index.selecting(w)}
     return beside | {service.key for service in services}
 
 

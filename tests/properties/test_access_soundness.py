@@ -5,6 +5,7 @@ admit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 import yaml
@@ -12,8 +13,12 @@ from hypothesis import assume, given, note
 
 from gitmesh.model.facts import ClusterFacts, Workload
 from gitmesh.model.objects import decode
+from gitmesh.parsing.parse import parse
+from gitmesh.reasoning.access import Answer, Basis, Ruling, can
+from tests.factories import snapshot_of
 from tests.rendered import Rendered, rendered
 from tests.soundness.access_documents import as_files, policy_sets
+from tests.soundness.calculator import admits, known
 from tests.soundness.istio import Istio
 from tests.soundness.profile import searching
 from tests.soundness.requests import Call
@@ -131,6 +136,37 @@ def test_what_no_finding_explains_is_the_same(
                 for call in calls(world, cluster, workload):
                     if call.port in reached and speaks(facts, call):
                         assert istio.admitted(call) == unified.admitted(call), f"not the same: {call}"
+
+
+@searching(100)
+@given(worlds(), policy_sets())
+def test_what_is_closed_or_open_by_itself_is_so(
+    world: dict[str, ClusterFacts], policies: list[dict[str, Any]]
+) -> None:
+    """Where no policy means the pods, the calculator says what the objects for others make of them."""
+    found = render(policies, world)
+    note(shown(policies, found))
+    labels = {**WEST, **{name: facts.labels for name, facts in world.items()}}
+    unified = Unified(policies, world)
+    calculators = known(parse(snapshot_of(as_files(policies)))[0], world, labels)
+    for cluster, facts in world.items():
+        istio = istio_of(found, cluster, facts)
+        for service in facts.services:
+            for port, caller, request in product(service.ports, clients(world), REQUESTS):
+                answer = can(admits(caller, service.key, port.number, request), calculators[cluster])
+                for workload, number, ruling in answer.pods:
+                    call = Call(
+                        client=caller, cluster=cluster, workload=workload, port=number, request=request
+                    )
+                    open_ = told_open(ruling) and not explained(found, unified, cluster, workload)
+                    itself = open_ or ruling.basis is Basis.CLOSED
+                    if itself and speaks(facts, call) and not held(found, cluster, facts, workload):
+                        assert istio.admitted(call) == open_, f"{call} {ruling}"
+
+
+def told_open(ruling: Ruling) -> bool:
+    """Whether nothing is said, so nothing is refused."""
+    return ruling.basis is Basis.DEFAULT and ruling.answer is Answer.ALLOWED
 
 
 @searching(100)

@@ -68,7 +68,7 @@ def admitted_alike(world: dict[str, ClusterFacts], policies: list[dict[str, Any]
             for port, caller, request in itertools.product(service.ports, clients(world), REQUESTS_OF_ACCESS):
                 answer = can(admits(caller, service.key, port.number, request), calculators[cluster])
                 for workload, number, ruling in answer.pods:
-                    if ruling.basis is not Basis.HELD:
+                    if ruling.basis not in (Basis.HELD, Basis.CLOSED):  # what no policy says
                         call = Call(
                             client=caller, cluster=cluster, workload=workload, port=number, request=request
                         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
-from gitmesh.model.facts import Mesh
+from gitmesh.model.facts import Mesh, Shape
 from tests.soundness.requests import Call
 
 Body = Mapping[str, Any]
@@ -32,7 +32,7 @@ class Istio:
 
     objects: Sequence[Body]
     meshes: Sequence[Mesh]
-    _acting: dict[tuple[str, str, str], tuple[Body, ...]] = field(default_factory=dict)
+    _acting: dict[tuple[str, Shape], tuple[Body, ...]] = field(default_factory=dict)
 
     def admitted(self, call: Call) -> bool:
         """DENY, then ALLOW, then yes. A pod without proxy admits everything."""
@@ -52,7 +52,7 @@ class Istio:
 
     def _on(self, kind: str, mesh: Mesh, call: Call) -> tuple[Body, ...]:
         """The objects of a kind that act on the pod."""
-        place = (kind, call.workload.namespace, call.workload.name)
+        place = (kind, call.workload.shape)
         if place not in self._acting:
             self._acting[place] = tuple(o for o in self.objects if o["kind"] == kind and _acts(o, mesh, call))
         return self._acting[place]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Shape, Workload
 from tests.soundness.requests import Call, Client, Request
 
 Document = Mapping[str, Any]
@@ -93,7 +93,7 @@ class Unified:
     policies: Sequence[Document]
     world: Mapping[str, ClusterFacts]
     closed: bool = False
-    _pairs: dict[tuple[str, str, str, int], Pair] = field(default_factory=dict)
+    _pairs: dict[tuple[str, Shape, int], Pair] = field(default_factory=dict)
     _owners: dict[tuple[str, str], Document | None] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[Document]:
@@ -118,7 +118,7 @@ class Unified:
 
     def pair(self, cluster: str, workload: Workload, port: int) -> Pair:
         """What is said of a container port, which all Services share that reach it."""
-        place = (cluster, workload.namespace, workload.name, port)
+        place = (cluster, workload.shape, port)
         if place not in self._pairs:
             self._pairs[place] = self._find_pair(cluster, workload, port)
         return self._pairs[place]
@@ -153,7 +153,7 @@ class Unified:
         ):
             return False
         rules = policy["spec"].get("rules")
-        return rules is None or any(_rule(rule, ports, call.request) for rule in rules)
+        return rules is None or any(_rule(rule, ports, call.request, action) for rule in rules)
 
     def _default(self, call: Call, client: Client, pair: Pair) -> bool:
         owner = self.owner(call.cluster, call.workload.mesh)
@@ -286,13 +286,13 @@ def _names(references: Iterable[int | str], ports: Iterable[ServicePort]) -> boo
     return any(reference in (port.number, port.name) for port in ports for reference in references)
 
 
-def _rule(rule: Document, ports: Sequence[ServicePort], request: Request) -> bool:
+def _rule(rule: Document, ports: Sequence[ServicePort], request: Request, action: str) -> bool:
     if "ports" in rule and not _names(rule["ports"], ports):
         return False
     if rule.keys() <= {"ports"}:
         return True
     if not request.http:
-        return False
+        return action == "Deny" and rule.get("nonHTTP") != "Ignore"
     if "methods" in rule and request.method not in rule["methods"]:
         return False
     if "paths" in rule and not any(pattern(p, request.path) for p in rule["paths"]):

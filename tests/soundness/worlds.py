@@ -1,5 +1,5 @@
-"""Random small worlds: clusters with Services that share pods, named target ports, pods without proxy,
-gateways, trust domains.
+"""Random small worlds: clusters with Services that share pods, controllers whose pods differ, named target
+ports, pods without proxy, gateways, trust domains.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def clusters(draw: st.DrawFn, name: str, domains: tuple[str, ...]) -> ClusterFac
     """One cluster; sometimes its two revisions of Istio share a root namespace."""
     domain = draw(st.sampled_from(domains))
     names = draw(st.sampled_from((("istio",), ("istio",), ("istio",), ("istio", "istio-next"))))
-    found = draw(st.lists(_workloads, min_size=1, max_size=3, unique_by=lambda w: (w.namespace, w.name)))
+    found = draw(st.lists(_workloads, min_size=1, max_size=3, unique_by=lambda w: w.shape))
     return ClusterFacts(
         cluster=name,
         labels={"region": name},
@@ -91,7 +91,7 @@ def clusters(draw: st.DrawFn, name: str, domains: tuple[str, ...]) -> ClusterFac
             )
             for each in names
         ),
-        workloads=tuple(sorted((_proxied(w, names) for w in found), key=lambda w: w.key)),
+        workloads=tuple(sorted((_proxied(w, names) for w in found), key=lambda w: w.shape)),
         services=tuple(
             sorted(
                 draw(st.lists(_services, min_size=1, max_size=3, unique_by=lambda s: s.key)),

@@ -171,7 +171,9 @@ def test_workloads_outside_the_mesh_are_unenforced() -> None:
 @pytest.mark.parametrize(("pods", "bare"), [(3, 1), (4, 2)])
 def test_pods_without_a_proxy_beside_others_with_one_are_unenforced(pods: int, bare: int) -> None:
     """How many they are is no part of what is said: it moves while a workload grows."""
-    resolution = resolved([access("a")], facts("east", service(), workload(pods=pods, bare=bare)))
+    resolution = resolved(
+        [access("a")], facts("east", service(), workload(pods=pods - bare), workload(pods=bare, mesh=""))
+    )
     (said,) = resolution.diagnostics
     assert (said.code, said.detail) == ("GM308", f"{bare} of {pods} pods of reviews")
     assert (

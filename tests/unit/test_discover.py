@@ -69,6 +69,7 @@ def test_bookshop_is_discovered_whole() -> None:
         service_account="reviews",
         ports={"http": 9080},
         mesh="istio",
+        dropped=("pod-template-hash",),
         localities=("eu/eu-1/rack", "eu/eu-2"),
         pods=2,
     )
@@ -121,14 +122,23 @@ def test_finished_pods_are_no_workload() -> None:
     assert not discovered([thing("v1", "Pod", "p", spec={}, status={"phase": "Succeeded"})]).workloads
 
 
-def test_labels_are_those_that_all_pods_share() -> None:
+def test_pods_of_a_controller_that_differ_in_labels_are_shapes_of_it() -> None:
     def pod(name: str, **labels: str) -> dict[str, Any]:
         return thing(
             "v1", "Pod", name, owner=("StatefulSet", "db"), labels=labels, spec=app_spec("db", proxy=False)
         )
 
-    facts = discovered([pod("db-0", app="db", role="main"), pod("db-1", app="db", role="copy")])
-    assert facts.workloads[0].labels == {"app": "db"}
+    facts = discovered(
+        [
+            pod("db-0", app="db", role="main"),
+            pod("db-1", app="db", role="copy"),
+            pod("db-2", app="db", role="copy"),
+        ]
+    )
+    assert [(w.key, w.labels, w.pods) for w in facts.workloads] == [
+        (("StatefulSet", "bookshop", "db"), {"app": "db", "role": role}, pods)
+        for role, pods in (("copy", 2), ("main", 1))
+    ]
 
 
 def test_gateway_and_native_sidecar() -> None:
@@ -149,7 +159,7 @@ def test_gateway_and_native_sidecar() -> None:
     assert (new.mesh, new.router, new.native_sidecar, new.ports) == ("istio", False, True, {"metrics": 15090})
 
 
-def test_pods_of_a_workload_that_lack_the_proxy_of_the_others_are_counted() -> None:
+def test_pods_of_a_workload_that_lack_the_proxy_of_the_others_are_a_shape() -> None:
     def pod(name: str, *, proxy: bool, **annotations: str) -> dict[str, Any]:
         body = thing("v1", "Pod", name, owner=("StatefulSet", "db"), spec=app_spec("db", proxy=proxy))
         return {**body, "metadata": {**body["metadata"], "annotations": annotations}}
@@ -160,10 +170,12 @@ def test_pods_of_a_workload_that_lack_the_proxy_of_the_others_are_counted() -> N
         pod("db-2", proxy=False),
         pod("db-3", proxy=True, unseen="9090"),
     ]
-    db = workload(discovered([*control_plane(), *pods]), "db")
-    assert (db.mesh, db.pods, db.bare, db.unguarded) == ("istio", 4, 2, (PortRange(first=9090, last=9090),))
-    outside = workload(discovered([*control_plane(), pods[1]]), "db")
-    assert (outside.mesh, outside.pods, outside.bare) == ("", 1, 0)
+    found = discovered([*control_plane(), *pods]).workloads
+    assert [(db.mesh, db.pods, db.unguarded) for db in found if db.name == "db"] == [
+        ("", 2, ()),
+        ("istio", 1, ()),
+        ("istio", 1, (PortRange(first=9090, last=9090),)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -197,6 +209,25 @@ def test_headless_and_external_services() -> None:
         ("a", True, "ClusterIP"),
         ("b", False, "ExternalName"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "alias"),
+    [
+        (
+            {"type": "ExternalName", "externalName": "Stock.depot.svc.cluster.local."},
+            "stock.depot.svc.cluster.local",
+        ),
+        ({"type": "ExternalName", "externalName": "stock.depot.svc"}, "stock.depot.svc"),
+        ({"type": "ExternalName", "externalName": "db.internal.example.com"}, ""),
+        ({"type": "ClusterIP", "externalName": "stock.depot.svc.cluster.local"}, ""),
+        ({"type": "ExternalName", "externalName": 5}, ""),
+    ],
+)
+def test_of_an_external_name_only_that_of_a_service_is_a_fact(spec: dict[str, Any], alias: str) -> None:
+    """Addresses of other hosts are published nowhere."""
+    facts = discovered([thing("v1", "Service", "b", spec=spec)])
+    assert facts.services[0].alias == alias
 
 
 def test_a_label_hides_nothing_from_the_facts() -> None:

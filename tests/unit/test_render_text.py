@@ -299,16 +299,11 @@ def test_facts_name_meshes_services_and_workloads() -> None:
                 ports=(ServicePort(number=80, protocol="http"),),
             ),
         ),
-        workloads=(
+        workloads=tuple(
             Workload(
-                kind="Deployment",
-                namespace="shop",
-                name="reviews-v1",
-                labels=reviews,
-                mesh="istio",
-                pods=2,
-                bare=1,
-            ),
+                kind="Deployment", namespace="shop", name="reviews-v1", labels=reviews, mesh=mesh, pods=1
+            )
+            for mesh in ("", "istio")
         ),
         meshes=(Mesh(translator="istio", name="istio", version="1.30.3", trust_domain="east.example"),),
     )
@@ -316,7 +311,7 @@ def test_facts_name_meshes_services_and_workloads() -> None:
         "east: 1 service, 1 workload, 1 namespace",
         "  mesh istio 1.30.3, trust domain east.example, 1 workload",
         "  SERVICE       PORTS    WORKLOADS                       MESH",
-        "  shop/reviews  80/http  reviews-v1(2, 1 without proxy)  istio",
+        "  shop/reviews  80/http  reviews-v1(2, 1 without proxy)  none,istio",
     ]
 
 

@@ -8,7 +8,7 @@ from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.base import Disabled
 from gitmesh.model.facts import ClusterFacts, Mesh, ServicePort
 from gitmesh.model.policies import Policy
-from gitmesh.model.units import DestinationUnit, MeshUnit, SourceCondition
+from gitmesh.model.units import DestinationUnit, MeshUnit, RootReader, SourceCondition
 from gitmesh.resolution.resolve import Resolution, resolve
 from tests.factories import access, facts, policy, service, shop, traffic, workload
 
@@ -319,10 +319,15 @@ def test_mesh_unit() -> None:
     assert isinstance(unit, MeshUnit)
     assert unit.access_default
     assert unit.mtls
-    assert (unit.access_default.value, unit.mtls.value.mode, unit.alone, [g.name for g in unit.gateways]) == (
+    assert (
+        unit.access_default.value,
+        unit.mtls.value.mode,
+        unit.readers,
+        [g.name for g in unit.gateways],
+    ) == (
         "Deny",
         "Strict",
-        True,
+        (),
         ["gw"],
     )
 
@@ -341,12 +346,30 @@ def test_a_mesh_knows_which_ports_of_its_gateways_an_allow_governs_and_who_stand
     assert [w.name for w in unit.neighbours] == ["other"]
 
 
-def test_mesh_that_shares_its_root_namespace_is_not_alone() -> None:
+def _sharing(*policies: Policy) -> dict[str, tuple[RootReader, ...]]:
+    """By mesh, who reads its root namespace too, of three meshes of which two share one."""
     meshes = [
-        Mesh(translator="istio", name=name, root_namespace="istio-system") for name in ("istio", "istio-2")
+        Mesh(translator="istio", name="istio", root_namespace="istio-system"),
+        Mesh(translator="istio", name="istio-2", namespace="istio-system"),
+        Mesh(translator="istio", name="istio-3", root_namespace="elsewhere"),
+        Mesh(translator="other", name="other", root_namespace="istio-system"),
     ]
-    resolution = resolved([policy("VirtualMesh", "vm", meshes=[{"cluster": "east"}])], facts("east", *meshes))
-    assert [unit.alone for unit in resolution.units["east"] if isinstance(unit, MeshUnit)] == [False, False]
+    found = resolved(list(policies), facts("east", *meshes)).units["east"]
+    return {unit.mesh.name: unit.readers for unit in found if isinstance(unit, MeshUnit)}
+
+
+def test_a_mesh_knows_who_else_reads_its_root_namespace_and_what_is_decided_for_them() -> None:
+    mtls: dict[str, Any] = {"mtls": {"mode": "Strict"}}
+    both = policy("VirtualMesh", "vm", meshes=[{"selector": {"all": True}}], **mtls)
+    one = policy("VirtualMesh", "vm", meshes=[{"cluster": "east", "name": "istio"}], **mtls)
+    two = policy("VirtualMesh", "b", meshes=[{"cluster": "east", "name": "istio-2"}], accessDefault="Deny")
+    assert _sharing(both)["istio"] == (RootReader(mesh="istio-2", alike=True, mtls=True),)
+    assert _sharing(both)["istio-3"] == _sharing(both)["other"] == ()
+    assert _sharing(one) == {"istio": (RootReader(mesh="istio-2"),)}
+    assert _sharing(one, two) == {
+        "istio": (RootReader(mesh="istio-2", denied=True),),
+        "istio-2": (RootReader(mesh="istio", mtls=True),),
+    }
 
 
 def test_unknown_mesh_and_mesh_in_two() -> None:

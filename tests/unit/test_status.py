@@ -235,10 +235,12 @@ class TestTree:
         self, pods: int, bare: int, is_shown: bool
     ) -> None:
         def seen(pods: int, bare: int) -> Report:
-            one = Workload(
-                kind="Deployment", namespace="shop", name="reviews", mesh="istio", pods=pods, bare=bare
+            shapes = tuple(
+                Workload(kind="Deployment", namespace="shop", name="reviews", mesh=mesh, pods=count)
+                for mesh, count in (("istio", pods), ("", bare))
+                if count or mesh
             )
-            return report(replace(cluster("east"), facts=ClusterFacts(cluster="east", workloads=(one,))))
+            return report(replace(cluster("east"), facts=ClusterFacts(cluster="east", workloads=shapes)))
 
         memo = StatusMemo()
         before = status_tree(seen(3, 0), memo)["facts/east.yaml"]

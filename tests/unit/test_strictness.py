@@ -58,7 +58,7 @@ def test_what_every_pod_of_a_named_destination_refuses_is_an_error_and_held(mode
         ),
         (
             traffic("plain", tls={"mode": "Disable"}),
-            facts("east", service(), workload(), workload("v2", labels={"app": "reviews"}, bare=1)),
+            facts("east", service(), workload(), workload(mesh="")),
         ),
     ],
 )

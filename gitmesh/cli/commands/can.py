@@ -7,15 +7,16 @@ from typing import Any
 import click
 
 from gitmesh.cli import asking, differing, options, tables
-from gitmesh.reasoning.access import can
+from gitmesh.reasoning.serving import served
 from gitmesh.render.answers import admissions_document, admissions_text
 
 HELP = f"""Say whether the policies admit a request, and which lines decide.
 
 {asking.WORDS}
 
-The answer is what the policies mean: Allowed, Denied, Depends (on which pod answers) or Unknown. What a
-mesh cannot express of them is a finding, on stderr.
+The answer is what the policies mean: Allowed, Denied, Depends (on who answers) or Unknown. What a
+mesh cannot express of them is a finding, on stderr. A split, a redirect and a rewrite are followed to
+whoever serves the request.
 
 With '*' (in quotes) for SRC the answer is a table of everybody who can call DST, as of `gitmesh who-can`;
 with '*' for DST, of every destination in the cluster. {tables.WORDS}
@@ -55,4 +56,4 @@ def command(base: str | None, **given: Any) -> int:
         return tables.answer(given)
     expected = given["expect"]
     met = None if expected is None else lambda found: tables.meets(found.answer, expected)
-    return asking.answer(given, can, admissions_text, admissions_document, met=met)
+    return asking.answer(given, served, admissions_text, admissions_document, met=met)

@@ -1,4 +1,4 @@
-"""Objects of others that stand in the way, and deletion phases."""
+"""Objects of others beside those of ours that decide who may call, and deletion phases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import DELETE_ORDER, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Live
-from tests.unit.istio.units import HOST, MESH
+from tests.unit.istio.units import MESH
 
 GROUPS = {
     "VirtualService": "networking",
@@ -50,8 +50,6 @@ def ours(kind: str, name: str, namespace: str = "shop", **spec: Any) -> tuple[Ob
     )
 
 
-SERVICE = ours("VirtualService", "reviews", hosts=[HOST])
-RULE = ours("DestinationRule", "reviews", host=HOST)
 GUARD = ours(
     "AuthorizationPolicy",
     "reviews-allow",
@@ -67,39 +65,11 @@ GATEWAY = ours(
     rules=[{}],
 )
 PEER = ours("PeerAuthentication", "default", "istio-system", mtls={"mode": "STRICT"})
-OURS = dict((SERVICE, RULE, GUARD, GATEWAY, PEER))
+OURS = dict((GUARD, GATEWAY, PEER))
 
 
 def hit(theirs: Live, *meshes: Mesh) -> list[tuple[str, str]]:
     return [(claim.code, claim.on.name) for claim in gitmesh_istio.foreign([theirs], OURS, meshes or (MESH,))]
-
-
-@pytest.mark.parametrize(
-    "host",
-    [HOST, HOST.upper(), "reviews", "reviews.shop", "reviews.shop.svc", "*.shop.svc.cluster.local", "*"],
-)
-def test_virtual_service_that_claims_our_host(host: str) -> None:
-    assert hit(live("VirtualService", hosts=["other", host])) == [("GM401", "reviews")]
-    assert hit(live("VirtualService", hosts=[host], gateways=["edge", "mesh"])) == [("GM401", "reviews")]
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [
-        {"hosts": ["reviews"], "namespace": "far"},
-        {"hosts": [HOST], "gateways": ["edge"]},
-        {"hosts": ["ratings", "*.far.svc.cluster.local"]},
-        {"hosts": None},
-    ],
-)
-def test_virtual_service_that_does_not(spec: dict[str, Any]) -> None:
-    assert hit(live("VirtualService", **spec)) == []
-
-
-def test_destination_rule_of_the_same_host() -> None:
-    assert hit(live("DestinationRule", host="reviews")) == [("GM401", "reviews")]
-    assert hit(live("DestinationRule", "far", host=HOST)) == [("GM401", "reviews")]
-    assert hit(live("DestinationRule", host="*.shop.svc.cluster.local")) == []
 
 
 ADMITS: dict[str, Any] = {"action": "ALLOW", "rules": [{}]}

@@ -10,7 +10,7 @@ from gitmesh.diagnostics import Severity
 from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh.model.units import Decided, MeshUnit, UnitKey
+from gitmesh.model.units import Decided, MeshUnit, RootReader, UnitKey
 from gitmesh.model.virtualmesh import Mtls
 from tests.unit.istio.units import (
     MESH,
@@ -35,14 +35,14 @@ GATEWAY = workload(
 
 
 def mesh_unit(
-    mode: str = "", default: str = "MeshDefault", mesh: Mesh = MESH, alone: bool = True
+    mode: str = "", default: str = "MeshDefault", mesh: Mesh = MESH, readers: tuple[RootReader, ...] = ()
 ) -> MeshUnit:
     mtls = (
         Decided(value=Mtls.model_validate({"mode": mode}), origin=origin("spec.mtls.mode")) if mode else None
     )
     access = Decided(value=default, origin=origin("spec.accessDefault"))
     return MeshUnit(
-        cluster="east", mesh=mesh, gateways=(GATEWAY,), access_default=access, mtls=mtls, alone=alone
+        cluster="east", mesh=mesh, gateways=(GATEWAY,), access_default=access, mtls=mtls, readers=readers
     )
 
 
@@ -80,6 +80,24 @@ def test_a_gateway_that_cannot_be_opened_is_an_error_and_holds_nothing_else() ->
     assert translation.diagnostics[0].severity is Severity.ERROR
     assert [made.key.name for made in translation.fragments] == ["gitmesh-default-deny"]
     assert [key.name for key in translation.stays] == ["edge-gitmesh-gateway"]
+
+
+def test_a_gateway_whose_pods_differ_is_opened_once_by_what_they_share() -> None:
+    shapes = tuple(
+        replace(GATEWAY, labels={**GATEWAY.labels, "track": track}) for track in ("canary", "stable")
+    )
+    opened = only(
+        translated(replace(mesh_unit(default="Deny"), gateways=shapes)),
+        "AuthorizationPolicy",
+        "edge-gitmesh-gateway",
+    )
+    assert opened.spec["selector"]["matchLabels"] == {"istio": "ingressgateway"}
+    apart = tuple(replace(GATEWAY, labels={"track": track}) for track in ("canary", "stable"))
+    translation = translated(replace(mesh_unit(default="Deny"), gateways=apart))
+    assert (codes(translation), [key.name for key in translation.stays]) == (
+        ["GM315"],
+        ["edge-gitmesh-gateway"],
+    )
 
 
 IGNORING = replace(MESH, settings={"ignoredNamespaces": "istio-system"})
@@ -145,11 +163,51 @@ def test_root_namespace_of_mesh_config() -> None:
     )
 
 
-def test_revisions_that_share_a_root_namespace_are_told() -> None:
-    canary = replace(MESH, name="istio-canary", revision="canary")
-    translation = translated(mesh_unit("Strict", alone=False), MESH, canary)
-    assert codes(translation) == ["GM303"]
-    assert "istio-canary" in translation.diagnostics[0].message
+GREEN = replace(MESH, name="istio-green", revision="green")
+
+
+@pytest.mark.parametrize(("mesh", "label"), [(GREEN, "green"), (MESH, "default")])
+def test_what_is_mesh_wide_is_for_the_revision_alone_where_another_one_reads_it(
+    mesh: Mesh, label: str
+) -> None:
+    readers = (RootReader(mesh="istio-blue"),)
+    translation = translated(
+        mesh_unit("Strict", "Deny", mesh, readers), mesh, replace(MESH, name="istio-blue")
+    )
+    assert codes(translation) == []
+    assert {made.key.name: made.labels for made in translation.fragments} == {
+        "default": {"istio.io/rev": label},
+        "gitmesh-default-deny": {"istio.io/rev": label},
+        "edge-gitmesh-gateway": {},
+    }
+
+
+def test_what_is_mesh_wide_is_for_all_where_all_are_selected_alike() -> None:
+    readers = (RootReader(mesh="istio-blue", alike=True, mtls=True, denied=True),)
+    translation = translated(mesh_unit("Strict", "Deny", GREEN, readers), GREEN)
+    assert (codes(translation), [made.labels for made in translation.fragments]) == ([], [{}, {}, {}])
+
+
+@pytest.mark.parametrize(
+    "readers",
+    [
+        (RootReader(mesh="istio-blue", mtls=True),),
+        (RootReader(mesh="istio-blue"), RootReader(mesh="istio-red", alike=True, mtls=True)),
+    ],
+)
+def test_one_object_cannot_be_for_some_revisions_of_several(readers: tuple[RootReader, ...]) -> None:
+    translation = translated(mesh_unit("Strict", mesh=GREEN, readers=readers), GREEN)
+    assert (codes(translation), bool(translation.held)) == (["GM301"], True)
+    assert translation.fragments == ()
+
+
+def test_revisions_of_which_each_wants_another_object_share_the_namespace() -> None:
+    readers = (RootReader(mesh="istio-blue", denied=True),)
+    translation = translated(mesh_unit("Strict", mesh=GREEN, readers=readers), GREEN)
+    assert (codes(translation), [made.labels for made in translation.fragments]) == (
+        [],
+        [{"istio.io/rev": "green"}],
+    )
 
 
 def test_a_mesh_of_another_translator_is_none_of_ours() -> None:

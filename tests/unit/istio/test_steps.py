@@ -144,3 +144,52 @@ def test_access_waits_as_long_as_permissive_does_on_its_way_to_strict() -> None:
 )
 def test_a_mode_that_was_not_the_opposite_one_is_left_at_once(past: str, new: str) -> None:
     assert changing_after(past, old="PERMISSIVE", new=new) == {}
+
+
+def peer_for(revision: str, mode: str) -> Body:
+    """A mode for a revision alone, "" = for all."""
+    labels = {"istio.io/rev": revision} if revision else {}
+    metadata = {"namespace": PEER.namespace, "name": PEER.name, "labels": labels}
+    return {"metadata": metadata, "spec": {"mtls": {"mode": mode}}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (peer_for("", "STRICT"), peer_for("green", "STRICT")),
+        (peer_for("", "DISABLE"), peer_for("green", "DISABLE")),
+        (peer_for("", "STRICT"), peer_for("green", "PERMISSIVE")),
+    ],
+)
+def test_a_revision_is_left_out_when_access_has_changed(before: Body, after: Body) -> None:
+    """Without a mode of its own it is permissive again, which is wider."""
+    (step,) = steps({PEER: (before, after), ALLOW: (body(), None)})[PEER]
+    assert step.spec is None
+    assert steps({PEER: (before, after)}) == {}
+
+
+@pytest.mark.parametrize("mode", ["STRICT", "DISABLE"])
+def test_a_revision_is_taken_in_at_once(mode: str) -> None:
+    """From permissive to a mode, before access changes; those that had the mode keep it."""
+    assert steps({PEER: (peer_for("green", mode), peer_for("", mode)), ALLOW: (body(), None)}) == {}
+
+
+def test_what_closes_for_a_revision_never_waits_for_what_opens_for_another() -> None:
+    moved = (peer_for("green", "STRICT"), peer_for("blue", "STRICT"))
+    assert steps({PEER: moved, ALLOW: (body(), None)}) == {}
+
+
+def test_a_mode_for_another_revision_is_none_of_its_past() -> None:
+    assert steps({PEER: (peer_for("green", "DISABLE"), peer_for("blue", "STRICT"))}) == {}
+    (step,) = steps({PEER: (peer_for("green", "DISABLE"), peer_for("", "STRICT"))})[PEER]
+    assert step.spec == {"mtls": {"mode": "PERMISSIVE"}}
+
+
+def test_a_revision_that_a_proxy_may_still_know_is_among_the_readers() -> None:
+    """It read DISABLE until a moment ago, and is to read STRICT."""
+
+    def known(group: str, kind: str) -> Iterable[Versions]:
+        return [(peer_for("blue", "STRICT"), peer_for("green", "DISABLE"))] if kind == PEER.kind else ()
+
+    (step,) = gitmesh_istio.steps({PEER: (peer_for("blue", "STRICT"), peer_for("", "STRICT"))}, known)[PEER]
+    assert step.spec is None

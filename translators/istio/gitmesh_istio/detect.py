@@ -15,9 +15,11 @@ from typing import Any
 from gitmesh.model.facts import Mesh, PortRange
 from gitmesh.model.objects import Body
 from gitmesh.ports import ControlObjects, Membership, PodFact
+from gitmesh_istio.effects import told
 from gitmesh_istio.ignored import ignored_namespaces, ignores, is_scoped
-from gitmesh_istio.kinds import EXPORTS
+from gitmesh_istio.kinds import AUTO_MTLS, DEFAULT_REVISION, EXPORTS, REVISION
 from gitmesh_istio.names import DEFAULT_DOMAIN
+from gitmesh_istio.probes import INJECTOR, PROXY, plain_probes, probe_settings
 from gitmesh_istio.reading import settings_of
 from gitmesh_istio.verdict import analysis, validation
 
@@ -25,8 +27,6 @@ TRANSLATOR = "istio"
 HOMES = ("istio-system",)
 """Where istiod lives unless it was told otherwise."""
 NAMING = frozenset({"clusterDomain"})
-DEFAULT_REVISION = "default"
-PROXY = "istio-proxy"
 _REDIRECTORS = ("istio-init", "istio-validation")
 """The init container that redirects to the proxy, or that checks what Istio's CNI plugin has redirected."""
 _GATEWAYS = frozenset({"ingressgateway", "egressgateway", "eastwestgateway"})
@@ -35,7 +35,6 @@ _OTHER_CONFIGMAPS = re.compile(
 )
 _TAG = re.compile(r"(\d+\.\d+(?:\.\d+)?(?:-(?!distroless|debug)[0-9A-Za-z.-]+?)?)(?:-distroless|-debug)?\Z")
 _LAST_PORT, _DIGITS = 65535, 5
-_REVISION = "istio.io/rev"
 _VERSION_LABELS = ("operator.istio.io/version", "app.kubernetes.io/version")
 
 
@@ -45,7 +44,11 @@ def mesh_name(revision: str) -> str:
 
 
 def configmaps(namespace: str, name: str) -> bool:  # noqa: ARG001 - the port gives both; MeshConfig may live in any namespace
-    """Whether this may be a revision's MeshConfig: `istio` or `istio-<revision>`."""
+    """Whether this may be a revision's MeshConfig, `istio` or `istio-<revision>`, or its injector's settings.
+    Those a cluster is not asked for: what the injector has done stands on the pods.
+    """
+    if name == INJECTOR or name.startswith(f"{INJECTOR}-"):
+        return True
     return name == "istio" or (name.startswith("istio-") and not _OTHER_CONFIGMAPS.match(name))
 
 
@@ -103,7 +106,13 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
     environment = {
         str(e.get("name")): str(e.get("value")) for e in container.get("env") or () if isinstance(e, Mapping)
     }
-    settings = {**_settings(config, container), **analysis(environment), **validation(objects.validators)}
+    settings = {
+        **_settings(config, container),
+        **told(environment),
+        **analysis(environment),
+        **validation(objects.validators),
+    }
+    settings |= probe_settings(objects.configmaps, namespace, name)
     if is_scoped(version, environment):
         settings |= ignored_namespaces(config.get("discoverySelectors"), objects.namespaces)
     return Mesh(
@@ -129,7 +138,7 @@ def _assumed(config: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[s
 
 
 def _revision(deployment: Body) -> str:
-    return str(_mapping(_meta(deployment).get("labels")).get("istio.io/rev", DEFAULT_REVISION))
+    return str(_mapping(_meta(deployment).get("labels")).get(REVISION, DEFAULT_REVISION))
 
 
 def _settings(config: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, str]:
@@ -142,7 +151,8 @@ def _settings(config: Mapping[str, Any], container: Mapping[str, Any]) -> dict[s
         for key in EXPORTS.values()
         if isinstance(value := config.get(key), list) and value
     }
-    return {**settings, **hidden, **({"trustDomainAliases": ",".join(names)} if names else {})}
+    plain = {AUTO_MTLS: "false"} if config.get(AUTO_MTLS) is False else {}
+    return {**settings, **hidden, **plain, **({"trustDomainAliases": ",".join(names)} if names else {})}
 
 
 def _domains(container: Mapping[str, Any]) -> list[str]:
@@ -179,7 +189,7 @@ def _version(image: str, labels: Mapping[str, str]) -> str:
 def injects(injectors: Sequence[Body], mesh: Mesh) -> bool:
     """Whether the injector of the mesh's revision, or a tag that points to it, is registered."""
     return any(
-        _mapping(_meta(one).get("labels")).get(_REVISION) == (mesh.revision or DEFAULT_REVISION)
+        _mapping(_meta(one).get("labels")).get(REVISION) == (mesh.revision or DEFAULT_REVISION)
         for one in injectors
     ) or any(
         str(_meta(one).get("name", "")) == f"istio-sidecar-injector{mesh.name.removeprefix('istio')}"
@@ -202,7 +212,13 @@ def member(pod: PodFact, namespace_labels: Mapping[str, str], meshes: Sequence[M
     gateway = _is_gateway(pod)
     if mesh is None or (ignores(mesh, pod.namespace) and not gateway):
         return None
-    return Membership(mesh=mesh.name, gateway=gateway, native_sidecar=native, unguarded=_unguarded(pod))
+    return Membership(
+        mesh=mesh.name,
+        gateway=gateway,
+        native_sidecar=native,
+        unguarded=_unguarded(pod),
+        probes=plain_probes(pod, mesh),
+    )
 
 
 def _unguarded(pod: PodFact) -> tuple[PortRange, ...]:
@@ -263,8 +279,8 @@ def _revisions(pod: PodFact, namespace_labels: Mapping[str, str]) -> Iterable[st
     except ValueError:
         status = {}
     yield str(_mapping(status).get("revision") or "")
-    yield pod.labels.get("istio.io/rev", "")
-    yield namespace_labels.get("istio.io/rev", "")
+    yield pod.labels.get(REVISION, "")
+    yield namespace_labels.get(REVISION, "")
     yield DEFAULT_REVISION if namespace_labels.get("istio-injection") == "enabled" else ""
 
 

@@ -1,5 +1,5 @@
-"""Somebody else's objects that stand in the way of ours, and where objects stand in the order of
-deletions.
+"""Somebody else's objects beside those of ours that decide who may call, and where objects stand in the order
+of deletions.
 """
 
 from __future__ import annotations
@@ -15,16 +15,13 @@ from gitmesh.model.plan import Live
 from gitmesh.ports import Claim
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import DEFAULT_DENY, GATEWAY_SUFFIX, root_of
-from gitmesh_istio.names import cluster_domain, full_host, host_matches
 from gitmesh_istio.reading import is_enforced_allow, mode_of, selector_of, spec_of
-
-_HOSTED = (VIRTUAL_SERVICE.kind, DESTINATION_RULE.kind)
 
 
 def foreign(
     lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]
 ) -> tuple[Claim, ...]:
-    """What the foreign live objects do to our desired ones: claim a host of ours, or admit more."""
+    """What the foreign live objects do to our desired ones: say the same, or admit more."""
     index = _Ours(ours, meshes)
     found = [claim for live in lives for claim in index.claims(live)]
     return tuple(sorted(found))
@@ -34,9 +31,7 @@ class _Ours:
     """Our desired objects, indexed by what a foreign one can clash with."""
 
     def __init__(self, ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> None:
-        self.domain = cluster_domain(meshes)
         self.roots = frozenset(root_of(mesh) for mesh in meshes)
-        self.hosts: dict[tuple[str, str], ObjectKey] = {}
         self.guards: dict[str, list[tuple[ObjectKey, Mapping[str, str]]]] = defaultdict(list)
         self.gateways: list[tuple[str, Mapping[str, str]]] = []
         self.peers: dict[ObjectKey, str] = {}
@@ -45,11 +40,10 @@ class _Ours:
             self._add(key, spec_of(decode(manifest.body)))
 
     def _add(self, key: ObjectKey, spec: Mapping[str, Any]) -> None:
-        if key.kind in _HOSTED:
-            for host in _hosts(spec):
-                self.hosts[key.kind, host] = key
-        elif key.kind == PEER_AUTHENTICATION.kind:
+        if key.kind == PEER_AUTHENTICATION.kind:
             self.peers[key] = mode_of(spec.get("mtls"))
+        elif key.kind != AUTHORIZATION_POLICY.kind:
+            return
         elif key.name == DEFAULT_DENY:
             self.defaults.append(key)
         elif key.name.endswith(GATEWAY_SUFFIX):
@@ -59,8 +53,6 @@ class _Ours:
 
     def claims(self, live: Live) -> Iterable[Claim]:
         spec = spec_of(decode(live.body))
-        if live.key.kind in _HOSTED:
-            return self._hosted(live, spec)
         if live.key.kind == AUTHORIZATION_POLICY.kind:
             return self._widening(live, spec)
         return self._peer(live, spec) if live.key.kind == PEER_AUTHENTICATION.kind else ()
@@ -84,29 +76,6 @@ class _Ours:
                 for key in self.peers
                 if key.namespace == live.key.namespace
             )
-
-    def _hosted(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
-        """Sidecars take one VirtualService for each host, and of DestinationRules the oldest
-        trafficPolicy.
-        """
-        gateways = spec.get("gateways")
-        if live.key.kind == VIRTUAL_SERVICE.kind and gateways and "mesh" not in gateways:
-            return
-        for given in _hosts(spec):
-            pattern = full_host(given, live.key.namespace, self.domain)
-            for key in self._meant(live.key.kind, pattern):
-                yield Claim(
-                    by=live.key, on=key, code="GM401", text=f"{live.key} claims the host {given} of {key}"
-                )
-
-    def _meant(self, kind: str, pattern: str) -> Iterable[ObjectKey]:
-        if not pattern.startswith("*"):
-            return (self.hosts[kind, pattern],) if (kind, pattern) in self.hosts else ()
-        if kind == DESTINATION_RULE.kind:
-            return ()  # the more specific host wins: ours
-        return (
-            key for (other, host), key in self.hosts.items() if other == kind and host_matches(pattern, host)
-        )
 
     def _widening(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
         """Every ALLOW adds to the others; one without rules admits nothing, one on trial is not enforced."""
@@ -140,11 +109,6 @@ class _Ours:
         return (
             [] if wanted and any(wanted.items() <= selector.items() for selector in opened) else self.defaults
         )
-
-
-def _hosts(spec: Mapping[str, Any]) -> list[str]:
-    given = spec.get("hosts", [spec["host"]] if isinstance(spec.get("host"), str) else [])
-    return [host for host in given if isinstance(host, str)] if isinstance(given, list) else []
 
 
 def _admits_plaintext(spec: Mapping[str, Any]) -> bool:

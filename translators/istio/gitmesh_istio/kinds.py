@@ -19,7 +19,6 @@ AUTHORIZATION_POLICY = _resource("security", "AuthorizationPolicy", "authorizati
 PEER_AUTHENTICATION = _resource("security", "PeerAuthentication", "peerauthentications")
 
 RESOURCES = (VIRTUAL_SERVICE, DESTINATION_RULE, AUTHORIZATION_POLICY, PEER_AUTHENTICATION)
-GROUPS = {resource.kind: resource.group for resource in RESOURCES}
 
 EXPORTS = {
     VIRTUAL_SERVICE.kind: "defaultVirtualServiceExportTo",
@@ -29,7 +28,16 @@ EXPORTS = {
 `exportTo`; unset is `*`.
 """
 
-SWITCHES = frozenset({"istio.io/rev", "istio.io/dry-run", "internal.istio.io/route-semantics"})
+AUTO_MTLS = "enableAutoMtls"
+"""The field of MeshConfig, and of Mesh.settings where it is off: clients then use mTLS only where a
+DestinationRule says so.
+"""
+
+REVISION = "istio.io/rev"
+"""Of an object: the revision that alone reads it; of a control plane, pod or namespace: whose it is."""
+DEFAULT_REVISION = "default"
+"""What a revision without a name is called there."""
+SWITCHES = frozenset({REVISION, "istio.io/dry-run", "internal.istio.io/route-semantics"})
 """Only control planes of that revision read the object; it is tried out and not enforced; its routes are a
 gateway's.
 """

@@ -4,23 +4,26 @@ namespace.
 An AuthorizationPolicy with an empty spec allows nothing, everywhere: the default deny. It would cut off
 gateways, which the default never covers; so each gets an object that allows all, written before the default
 deny and deleted after it.
+
+Every revision that reads the root namespace reads what is mesh-wide there, unless a label names the one that
+it is for (pkg/config/model.go, ObjectInRevision).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.model.facts import ClusterFacts, Mesh, Workload
+from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts, Mesh, Workload, by_controller
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, MeshUnit
+from gitmesh.model.units import Decided, MeshUnit, RootReader
 from gitmesh.model.virtualmesh import Mtls
-from gitmesh_istio.kinds import AUTHORIZATION_POLICY, PEER_AUTHENTICATION
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DEFAULT_REVISION, PEER_AUTHENTICATION, REVISION
 from gitmesh_istio.names import MESH_WIDE
 from gitmesh_istio.scope import Notes, Part, fragment
 
@@ -29,8 +32,6 @@ DEFAULT_DENY = f"{MESH_WIDE}-deny"
 GATEWAY_SUFFIX = "-gitmesh-gateway"
 PEER_DEFAULT = "default"
 _MODES = {"Strict": "STRICT", "Permissive": "PERMISSIVE", "Disabled": "DISABLE"}
-_PASSING_LABELS = frozenset({"pod-template-hash", "controller-revision-hash", "pod-template-generation"})
-"""Labels that change with every rollout."""
 
 
 def root_of(mesh: Mesh) -> str:
@@ -53,9 +54,9 @@ def may_be_opened(facts: ClusterFacts, mesh: Mesh) -> Iterable[tuple[str, str]]:
 def mtls(unit: MeshUnit, decided: Decided, version: str, notes: Notes) -> Fragment:
     """PeerAuthentication `default` of the root namespace."""
     value: Mtls = decided.value
-    _note_neighbours(unit, decided.origin, notes)
     spec = Part({"mtls": {"mode": _MODES[value.mode]}}, {"": decided.origin, "mtls.mode": decided.origin})
-    return fragment(PEER_AUTHENTICATION, (root_of(unit.mesh), PEER_DEFAULT), version, Phase.TRUST, spec)
+    made = fragment(PEER_AUTHENTICATION, (root_of(unit.mesh), PEER_DEFAULT), version, Phase.TRUST, spec)
+    return _scoped(made, unit, lambda reader: reader.mtls, decided.origin, notes)
 
 
 class DefaultDeny(Struct, frozen=True, kw_only=True):
@@ -67,25 +68,28 @@ class DefaultDeny(Struct, frozen=True, kw_only=True):
     stays: Mapping[tuple[str, str], Diagnostic]
 
 
-def default_deny(unit: MeshUnit, origin: Origin, version: str, notes: Notes) -> DefaultDeny:
+def default_deny(unit: MeshUnit, origin: Origin, version: str, notes: Notes, doors: Notes) -> DefaultDeny:
     """The default deny, and one object for each gateway. What only calls itself a gateway, or cannot be told
     from other pods, is not opened anew; where it is open already it stays so with an error, for closing it
-    would cut off whoever comes through it.
+    would cut off whoever comes through it. What is said of the `doors` holds nothing.
     """
-    _note_neighbours(unit, origin, notes)
-    opened = {gateway_place(gateway): _gateway(gateway, unit, origin, version) for gateway in unit.gateways}
+    opened = {
+        gateway_place(shapes[0]): _gateway(shapes, unit, origin, version)
+        for shapes in by_controller(unit.gateways).values()
+    }
     place = (root_of(unit.mesh), DEFAULT_DENY)
-    deny = fragment(AUTHORIZATION_POLICY, place, version, Phase.DEFAULT_DENY, Part({}, {"": origin}))
-    stays = {place: made for place, made in opened.items() if isinstance(made, str)}
+    made = fragment(AUTHORIZATION_POLICY, place, version, Phase.DEFAULT_DENY, Part({}, {"": origin}))
+    deny = _scoped(made, unit, lambda reader: reader.denied, origin, notes)
+    stays = {door: why for door, why in opened.items() if isinstance(why, str)}
     stays |= {
         gateway_place(one): f"{_called(one)} calls itself a gateway, and nothing says that it is one"
         for one in unit.doubtful
     }
     line = _line(unit)
-    _note_closed(unit, stays, origin, notes, line)
+    _note_closed(unit, stays, origin, doors, line)
     return DefaultDeny(
-        fragments=(*(made for made in opened.values() if not isinstance(made, str)), deny),
-        stays={place: _stays(text, line, origin, notes) for place, text in stays.items()},
+        fragments=(*(one for one in opened.values() if not isinstance(one, str)), deny),
+        stays={place: _stays(text, line, origin, doors) for place, text in stays.items()},
     )
 
 
@@ -93,11 +97,13 @@ def _called(gateway: Workload) -> str:
     return f"{gateway.kind} {gateway.namespace}/{gateway.name}"
 
 
-def _gateway(gateway: Workload, unit: MeshUnit, origin: Origin, version: str) -> Fragment | str:
-    """Opens the gateway, but not its ports that an Allow governs: those have rules of their own. A text where
-    it cannot be opened.
+def _gateway(shapes: Sequence[Workload], unit: MeshUnit, origin: Origin, version: str) -> Fragment | str:
+    """Opens the gateway, by the labels that all of its pods have, but not its ports that an Allow governs:
+    those have rules of their own. A text where it cannot be opened.
     """
-    labels = {key: value for key, value in sorted(gateway.labels.items()) if key not in _PASSING_LABELS}
+    gateway = shapes[0]
+    shared = set(gateway.labels.items()).intersection(*(one.labels.items() for one in shapes))
+    labels = {key: value for key, value in sorted(shared) if key not in ROLLING_LABELS}
     if not labels:
         return f"gateway {_called(gateway)} has no labels to open it by"
     meant = [
@@ -106,7 +112,7 @@ def _gateway(gateway: Workload, unit: MeshUnit, origin: Origin, version: str) ->
         if w.namespace == gateway.namespace and w.may_carry(labels)
     ]
     if others := [w for w in meant if w not in unit.gateways]:
-        named = ", ".join(map(_called, others[:_MOST_NAMED]))
+        named = ", ".join(list(dict.fromkeys(map(_called, others)))[:_MOST_NAMED])
         return (
             f"gateway {_called(gateway)} has no labels of its own: what opens it would open {named} as well"
         )
@@ -133,9 +139,10 @@ def _note_closed(
     """
     if stays:
         texts = sorted(stays.values())
+        doubtful = {gateway_place(one) for one in unit.doubtful}
         more = f"; and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
         text = f"not opened anew under a default of Deny: {'; '.join(texts[:_MOST_NAMED])}{more}"
-        notes.add("GM315", text, origin, Severity.ERROR if len(stays) > len(unit.doubtful) else None, line)
+        notes.add("GM315", text, origin, Severity.ERROR if len(stays) > len(doubtful) else None, line)
 
 
 def _stays(text: str, line: str, origin: Origin, notes: Notes) -> Diagnostic:
@@ -171,17 +178,22 @@ def _item(namespace: str, account: str) -> str:
     return f"{{namespaces: [{namespace}]{f', serviceAccounts: [{account}]' if account else ''}}}"
 
 
-def _note_neighbours(unit: MeshUnit, origin: Origin, notes: Notes) -> None:
-    """Revisions that share a root namespace share its objects."""
-    if unit.alone:
-        return
-    root = root_of(unit.mesh)
-    others = sorted(
-        mesh.name for mesh in notes.scope.meshes if mesh.name != unit.mesh.name and root_of(mesh) == root
-    )
+def _scoped(
+    made: Fragment, unit: MeshUnit, wants: Callable[[RootReader], bool], origin: Origin, notes: Notes
+) -> Fragment:
+    """The object for the unit's revision alone, where another mesh that is decided otherwise reads it too. As
+    it has one name and one label, no further revision can then have one; that is an error.
+    """
+    strange = [reader.mesh for reader in unit.readers if not reader.alike]
+    if not strange:
+        return made
+    others = [reader.mesh for reader in unit.readers if wants(reader)]
     if others:
-        notes.add(
-            "GM303",
-            f"objects in namespace {root} act on mesh {', '.join(others)} too, which shares it",
-            origin,
+        text = (
+            f"{made.key.kind} {made.key.namespace}/{made.key.name} can be for every mesh that reads namespace"
+            f" {made.key.namespace} or for one, and not as {', '.join(strange)} beside it is decided: it is"
+            f" wanted for {unit.mesh.name} and {', '.join(others)}"
         )
+        hint = f"Select one mesh of namespace {made.key.namespace}, or all in one VirtualMesh."
+        notes.add("GM301", text, origin, hint=hint)
+    return replace(made, labels={REVISION: unit.mesh.revision or DEFAULT_REVISION})

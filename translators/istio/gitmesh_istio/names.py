@@ -54,12 +54,15 @@ def host_matches(pattern: str, name: str) -> bool:
     return pattern == name or (pattern.startswith("*") and name.endswith(pattern[1:]))
 
 
-def access_name(service: str, role: str) -> str:
-    """The AuthorizationPolicy of a Service, `role` allow or deny.
+def access_name(service: str, role: str, pods: Labels = ()) -> str:
+    """The AuthorizationPolicy of a Service, `role` allow or deny; of some of its pods, which have these
+    labels beside those that the Service selects by.
 
-    One Service name would give the mesh-wide default deny its name; a dot, which no Service has, keeps them
-    apart.
+    One Service name would give the mesh-wide default deny its name, and others would be a Service and its
+    pods; a dot, which no Service has, keeps them apart.
     """
+    if pods:
+        return f"{service}.{subset_name(pods)}-{role}"
     return f"{service}.service-{role}" if service == MESH_WIDE else f"{service}-{role}"
 
 

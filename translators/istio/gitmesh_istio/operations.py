@@ -51,7 +51,6 @@ def allowed(
             " admitted",
             origin,
         )
-    _note_tcp(operation, ports, unit, "admits nothing there", origin, notes)
     return Asked(operation=_operation(ports, paths, operation.methods, hosts), when=_when(headers))
 
 
@@ -68,11 +67,13 @@ def open_ports(ports: Iterable[int], access: Access, origin: Origin, notes: Note
     return set(ports) - mixed
 
 
-def denied(
-    operation: Operation, unit: DestinationUnit, access: Access, origin: Origin, notes: Notes
-) -> Asked:
-    """At least the requests of the operation."""
+def denied(operation: Operation, access: Access, origin: Origin, notes: Notes) -> Asked | None:
+    """At least the requests of the operation; None where there are none."""
     ports = _denied_ports(operation, access, origin, notes)
+    if ports and operation.asks_http and not operation.raw:
+        ports = _of_requests(ports, access, operation.origin or origin, notes)
+        if not ports:
+            return None
     paths = _paths(operation.paths, "is denied with every other path", origin, notes)
     if len(paths) < len(operation.paths):
         paths = ()
@@ -85,7 +86,6 @@ def denied(
     headers = [
         c for c in operation.headers if _sayable(c, "the Deny holds without that condition", origin, notes)
     ]
-    _note_tcp(operation, ports or access.targets, unit, "denies everything there", origin, notes)
     return Asked(operation=_operation(ports, paths, operation.methods, hosts), when=_when(headers))
 
 
@@ -177,28 +177,28 @@ def _pattern(header: NamedCondition) -> str:
     return wrap[header.condition.form].replace("{}", header.condition.value)
 
 
-def _note_tcp(
-    operation: Operation, ports: Sequence[int], unit: DestinationUnit, then: str, origin: Origin, notes: Notes
-) -> None:
-    """On a port that is not HTTP Istio drops an Allow with HTTP fields, and drops the HTTP fields of a Deny
-    (authz/model).
+def _of_requests(ports: tuple[int, ...], access: Access, origin: Origin, notes: Notes) -> tuple[int, ...]:
+    """Of these ports those on which a Deny that leaves the rest alone has something to deny: where no Service
+    says HTTP there are no requests. Where a port may carry either, Istio drops the HTTP fields of a DENY rule
+    from what is no HTTP (pilot/pkg/security/authz/model), so the rest is denied with it.
     """
-    if not (operation.paths or operation.methods or operation.hosts or operation.headers):
-        return
-    spoken = {target: is_http(port) for port in unit.service.ports for target in _targets(port, unit)}
-    raw = sorted(port for port in set(ports) if not spoken.get(port, True))
-    if raw:
-        shown = ", ".join(str(port) for port in raw)
+    carried = {port: access.spoken.get(port, ()) for port in ports}
+    silent = {port for port, said in carried.items() if said and not any(map(is_http, said))}
+    either = [port for port in ports if port not in silent and any(one.raw for one in carried[port])]
+    if either:
         notes.add(
             "GM304",
-            f"workload port {shown} is not HTTP, so a rule with paths, methods, hosts or headers {then}",
+            f"Istio cannot spare what is not HTTP on workload port {_listed(either)}: it is denied, too",
             origin,
         )
-
-
-def _targets(port: ServicePort, unit: DestinationUnit) -> tuple[int, ...]:
-    if isinstance(port.target, str):
-        return tuple(
-            sorted({number for workload in unit.workloads for number in workload.numbers(port.target)})
+    if silent.issuperset(ports):
+        notes.add(
+            "GM215",
+            f"workload port {_listed(silent)} carries no requests, so with nonHTTP: Ignore nothing is denied",
+            origin,
         )
-    return (port.target or port.number,)
+    return tuple(port for port in ports if port not in silent)
+
+
+def _listed(ports: Iterable[int]) -> str:
+    return ", ".join(str(port) for port in sorted(ports))

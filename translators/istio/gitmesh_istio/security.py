@@ -9,6 +9,8 @@ rules make up for it:
   so that other ports
    keep their default. If some guarded port is not known, the rule is left out: the pod is closed there
    (Narrowed). Where the default is Deny there is no such rule.
+   On pods that can be told apart and have fewer guarded ports, another object, for these pods alone, admits
+   what is guarded on the others only.
 3. What the default of Deny exempts is admitted on ports that no Allow guards.
 4. A governed destination of which no grant can be said still gets its object: absence would be open. Without
   rules it denies all;
@@ -21,17 +23,20 @@ all the same: the mode is another object, which may come later, go earlier, or b
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from gitmesh.model.facts import Mesh
+from msgspec.structs import replace
+
+from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, DestinationUnit, Exemption, Grant, Operation
 from gitmesh_istio import callers, operations
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY
-from gitmesh_istio.names import access_name
+from gitmesh_istio.names import Labels, access_name
 from gitmesh_istio.scope import Notes, Part, fragment
 
 MAX_RULES = 512
@@ -47,7 +52,7 @@ def authorization(unit: DestinationUnit, access: Access, version: str, notes: No
     """
     if not unit.service.selector:
         return ()
-    made = (_allow(unit, access, version, notes), _deny(unit, access, version, notes))
+    made = (*_allow(unit, access, version, notes), _deny(unit, access, version, notes))
     return tuple(found for found in made if found is not None)
 
 
@@ -57,23 +62,41 @@ def _meshes(unit: DestinationUnit, notes: Notes) -> tuple[Mesh, ...]:
     return own or notes.scope.meshes
 
 
-def _allow(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> Fragment | None:
+def access_names(place: tuple[str, str], facts: ClusterFacts) -> tuple[str, ...]:
+    """The names of all access objects that the destination (namespace, name) may own."""
+    service, name = facts.service_index.get(place), place[1]
+    pods = [facts.telling(workload) for workload in facts.behind(service)] if service else []
+    more = [tuple(sorted(labels.items() - service.selector.items())) for labels in pods] if service else []
+    parts = (access_name(name, "allow", labels) for labels in more)
+    return tuple(dict.fromkeys((access_name(name, "allow"), access_name(name, "deny"), *parts)))
+
+
+def _allow(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> tuple[Fragment, ...]:
+    """The object for all pods, and one for each kind of pods that are told apart."""
     rules = [rule for grant in access.allows for rule in _grant_rules(grant, unit, access, notes)]
     if access.exempt is not None and access.default == "Deny":
         rules += _exempt_rules(access.exempt, unit, access, notes)
-    if access.governed and access.default != "Deny":
-        rules += _rest_rules(access, notes)
+    rest = _rest_rules(access, notes) if access.governed and access.default != "Deny" else []
     if not access.governed and not rules:
-        return None
-    if len(rules) > MAX_RULES:
-        notes.add(
-            "GM304",
-            f"an AuthorizationPolicy takes {MAX_RULES} rules: the last {len(rules) - MAX_RULES} are left out",
-            rules[-1][1],
-        )
-        rules = _in_order(rules)[:MAX_RULES]
+        return ()
     given = [grant.origin for grant in access.allows] or [origin for _, origin in rules]
-    return _object(unit, "allow", rules, given, version)
+    wanted: dict[Labels, list[Rule]] = {(): [*rules, *rest]}
+    wanted |= {part.labels: [*rules, *_but(part.guarded, rest)] for part in access.apart}
+    return tuple(
+        _object(unit, "allow", _at_most(MAX_RULES, found, notes), given, version, pods)
+        for pods, found in wanted.items()
+    )
+
+
+def _at_most(most: int, rules: list[Rule], notes: Notes) -> list[Rule]:
+    if len(rules) <= most:
+        return rules
+    notes.add(
+        "GM304",
+        f"an AuthorizationPolicy takes {most} rules: the last {len(rules) - most} are left out",
+        rules[-1][1],
+    )
+    return _in_order(rules)[:most]
 
 
 def _deny(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> Fragment | None:
@@ -81,10 +104,9 @@ def _deny(unit: DestinationUnit, access: Access, version: str, notes: Notes) -> 
     for grant in access.denies:
         sources = callers.denied(grant.callers, _meshes(unit, notes), grant.origin, notes)
         asked = [
-            operations.denied(o, unit, access, grant.origin, notes)
-            for o in grant.operations or (Operation(),)
+            operations.denied(o, access, grant.origin, notes) for o in grant.operations or (Operation(),)
         ]
-        rules += [(_rule(sources, one), grant.origin) for one in asked if sources]
+        rules += [(_rule(sources, one), grant.origin) for one in asked if one is not None and sources]
     if not rules:
         return None
     if len(rules) > MAX_RULES:
@@ -143,8 +165,14 @@ def _rest_rules(access: Access, notes: Notes) -> list[Rule]:
             origin,
         )
         return []
-    guarded = [str(port) for port in sorted(set(access.guarded))]
-    return [({"to": [{"operation": {"notPorts": guarded}}]} if guarded else {}, origin)]
+    return _but(access.guarded, [({}, origin)])
+
+
+def _but(guarded: Sequence[int], rules: Sequence[Rule]) -> list[Rule]:
+    """In place of each of the rules one that admits everything on all ports but the guarded ones."""
+    ports = [str(port) for port in sorted(set(guarded))]
+    rule: dict[str, Any] = {"to": [{"operation": {"notPorts": ports}}]} if ports else {}
+    return [(rule, origin) for _, origin in rules]
 
 
 def _rule(sources: Sequence[callers.Source], asked: operations.Asked) -> dict[str, Any]:
@@ -169,12 +197,20 @@ def _in_order(rules: Sequence[Rule]) -> list[Rule]:
 
 
 def _object(
-    unit: DestinationUnit, role: str, rules: Sequence[Rule], given: Sequence[Origin], version: str
+    unit: DestinationUnit,
+    role: str,
+    rules: Sequence[Rule],
+    given: Sequence[Origin],
+    version: str,
+    pods: Labels = (),
 ) -> Fragment:
-    """An ALLOW without rules admits nothing (authorization_policy.proto)."""
+    """The object for the destination's pods, of all or of those with these labels. An ALLOW without rules
+    admits nothing (authorization_policy.proto).
+    """
     ordered = _in_order(rules)
+    selector = unit.service.selector
     spec: dict[str, Any] = {
-        "selector": {"matchLabels": dict(sorted(unit.service.selector.items()))},
+        "selector": {"matchLabels": dict(sorted({**selector, **dict(pods)}.items()))},
         "action": role.upper(),
     }
     if ordered:
@@ -182,8 +218,19 @@ def _object(
     origins = {f"rules[{number}]": origin for number, (_, origin) in enumerate(ordered)}
     if given:
         origins[""] = min(given)
-    place = (unit.service.namespace, access_name(unit.service.name, role))
+    more = tuple(sorted(dict(pods).items() - selector.items()))
+    place = (unit.service.namespace, access_name(unit.service.name, role, more))
     phase = Phase.ALLOW if role == "allow" else Phase.DENY
-    return fragment(
+    made = fragment(
         AUTHORIZATION_POLICY, place, version, phase, Part(spec, origins), [origin.policy for origin in given]
     )
+    return replace(made, owners=_owners(rules, ordered))
+
+
+def _owners(rules: Sequence[Rule], ordered: Sequence[Rule]) -> dict[str, tuple[str, ...]]:
+    """The policies of each rule that several say."""
+    found: dict[bytes, set[str]] = defaultdict(set)
+    for rule, origin in rules:
+        found[canonical(rule)].add(origin.policy)
+    behind = ((number, found[canonical(rule)]) for number, (rule, _) in enumerate(ordered))
+    return {f"spec.rules[{number}]": tuple(sorted(names)) for number, names in behind if len(names) > 1}

@@ -1,20 +1,24 @@
-"""Changes of access and mTLS that one write would make wider in between (design law 2)."""
+"""Changes of access and mTLS that one write would make wider in between (design law 2).
+
+A mode is what a revision reads in an object: one that is labelled for another revision says nothing to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from gitmesh.model.manifests import Phase
-from gitmesh.model.objects import Body, ObjectKey, canonical
+from gitmesh.model.objects import Body, ObjectKey, canonical, mapping, text
 from gitmesh.ports import Step, Versions
-from gitmesh_istio.kinds import AUTHORIZATION_POLICY, PEER_AUTHENTICATION
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY, PEER_AUTHENTICATION, REVISION
 from gitmesh_istio.meshwide import DEFAULT_DENY
 from gitmesh_istio.reading import mode_of, namespace_of, rules_of, spec_of
 
 Changed: TypeAlias = Mapping[ObjectKey, tuple[Body | None, Body | None]]
 KnownOf: TypeAlias = Callable[[str, str], Iterable[Versions]]
-Modes: TypeAlias = Mapping[ObjectKey, frozenset[str]]
+Modes: TypeAlias = Mapping[tuple[ObjectKey, str], frozenset[str]]
+"""Of an object, by the revision that reads it; "" is every one that no label names."""
 
 _DENY, _ALLOW = "-deny", "-allow"
 _WIDEST = "PERMISSIVE"
@@ -103,10 +107,14 @@ def _mode_steps(key: ObjectKey, after: Body, changed: Changed, modes: Modes) -> 
     and STRICT both must be taken for as long as a client or a server may still work by the mode before, as
     they learn of a mode at different times; on the way to STRICT it is access that waits.
     """
-    old, new = _mode(changed[key][0]), _mode(after)
-    between = _OPPOSITE.get(new) in modes[key]
-    widens = old != _WIDEST and (between or new == _WIDEST) and not _passes_permissive(changed, modes)
-    if widens and any(key.kind == AUTHORIZATION_POLICY.kind for key in changed):
+    before = changed[key][0]
+    read = [
+        (_mode(before, revision), _mode(after, revision), known)
+        for (mine, revision), known in sorted(modes.items(), key=lambda item: item[0])
+        if mine == key
+    ]
+    turned = [(old, new) for old, new, known in read if _OPPOSITE.get(new) in known]
+    if _waits(read, turned) and not _passes_permissive(changed, modes) and _changes_access(changed):
         return (
             Step(
                 phase=Phase.TRUST,
@@ -114,7 +122,10 @@ def _mode_steps(key: ObjectKey, after: Body, changed: Changed, modes: Modes) -> 
                 note=f"{_WIDEST} admits more, so it waits until access has changed",
             ),
         )
-    if between and old == _WIDEST:
+    if not turned:
+        return ()
+    old, new = min(turned, key=lambda pair: pair[0] == _WIDEST)
+    if old == _WIDEST:
         return (
             Step(
                 phase=Phase.TRUST,
@@ -122,34 +133,59 @@ def _mode_steps(key: ObjectKey, after: Body, changed: Changed, modes: Modes) -> 
                 note=f"{_WIDEST} stays until the proxies have left {_OPPOSITE[new]}",
             ),
         )
-    if between:
-        note = f"from {old} to {new} through {_WIDEST}, a step a tick"
-        return (Step(phase=Phase.TRUST, spec={**after["spec"], "mtls": {"mode": _WIDEST}}, note=note),)
-    return ()
+    note = f"from {old} to {new} through {_WIDEST}, a step a tick"
+    return (Step(phase=Phase.TRUST, spec={**after["spec"], "mtls": {"mode": _WIDEST}}, note=note),)
+
+
+def _waits(read: Sequence[tuple[str, str, frozenset[str]]], turned: Sequence[tuple[str, str]]) -> bool:
+    """Whether some revision enters the widest mode with the next write, and none leaves it: what closes never
+    waits.
+    """
+    if turned:
+        return any(old != _WIDEST for old, _ in turned)
+    changed = [(old, new) for old, new, _ in read if _WIDEST in (old, new) and old != new]
+    return bool(changed) and all(new == _WIDEST for _, new in changed)
+
+
+def _changes_access(changed: Changed) -> bool:
+    return any(key.kind == AUTHORIZATION_POLICY.kind for key in changed)
 
 
 def _passes_permissive(changed: Changed, modes: Modes) -> bool:
     """Whether mTLS is on its way from none to strict, so that plaintext is still admitted, and is not meant
     to be.
     """
-    return any(_mode(changed[key][1]) == "STRICT" and "DISABLE" in known for key, known in modes.items())
+    return any(
+        _mode(changed[key][1], revision) == "STRICT" and "DISABLE" in known
+        for (key, revision), known in modes.items()
+    )
 
 
 def _modes(changed: Changed, known: KnownOf) -> Modes:
     """What proxies may work by until they have learnt of a mode that is written."""
-    keys = [
-        key
-        for key, (_, after) in changed.items()
+    bodies = {
+        key: [before]
+        for key, (before, after) in changed.items()
         if key.kind == PEER_AUTHENTICATION.kind and after is not None
-    ]
-    found = {key: {_mode(changed[key][0])} for key in keys}
-    for versions in known(PEER_AUTHENTICATION.group, PEER_AUTHENTICATION.kind) if keys else ():
+    }
+    for versions in known(PEER_AUTHENTICATION.group, PEER_AUTHENTICATION.kind) if bodies else ():
         place = next((namespace_of(body), body["metadata"]["name"]) for body in versions if body)
-        for key in keys:
-            found[key] |= set(map(_mode, versions)) if place == (key.namespace, key.name) else set()
-    return {key: frozenset(modes) for key, modes in found.items()}
+        for key, found in bodies.items():
+            found += versions if place == (key.namespace, key.name) else ()
+    return {
+        (key, revision): frozenset(_mode(body, revision) for body in found)
+        for key, found in bodies.items()
+        for revision in {"", *map(_revision, (*found, changed[key][1]))}
+    }
 
 
-def _mode(body: Body | None) -> str:
-    """The mode of an object, or of the mesh where there is none."""
-    return _WIDEST if body is None else mode_of(spec_of(body).get("mtls"))
+def _mode(body: Body | None, revision: str) -> str:
+    """The mode of an object for who reads it, or of the mesh where there is none."""
+    if body is None or _revision(body) not in ("", revision):
+        return _WIDEST
+    return mode_of(spec_of(body).get("mtls"))
+
+
+def _revision(body: Body | None) -> str:
+    """The revision that alone reads an object; "" where all do."""
+    return text(mapping(mapping(mapping(body).get("metadata")).get("labels")).get(REVISION))

@@ -17,11 +17,10 @@ from gitmesh.model.units import DestinationUnit, Half, MeshUnit, Unit, UnitKey
 from gitmesh_istio import meshwide
 from gitmesh_istio.destination import destination_rule
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
-from gitmesh_istio.names import access_name
+from gitmesh_istio.precedence import contested, note_overrides
 from gitmesh_istio.routing import virtual_service
 from gitmesh_istio.scope import Notes, Scope, note_ignored, note_unserved, served_version
-from gitmesh_istio.security import authorization
-from gitmesh_istio.support import SUPPORTS
+from gitmesh_istio.security import access_names, authorization
 
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
@@ -33,7 +32,7 @@ def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Transl
         if isinstance(unit, MeshUnit)
         else ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
     )
-    scope = Scope(facts=facts, meshes=tuple(meshes), label=label, supports=SUPPORTS)
+    scope = Scope(facts=facts, meshes=tuple(meshes), label=label)
     if isinstance(unit, MeshUnit):
         return _of_mesh(unit, scope) if unit.mesh in meshes else Translation()
     parts: dict[Half, Translation] = {"routing": _routing(unit, scope), "access": _access(unit, scope)}
@@ -56,12 +55,13 @@ def _served(fragments: Sequence[Fragment], notes: Notes, *, held: bool) -> Trans
 
 
 def claims(unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
-    """Every object that the unit, or the half of it, may own. `facts` tell the workloads of a mesh."""
+    """Every object that the unit, or the half of it, may own. `facts` tell the workloads of a mesh, and the
+    pods of a destination.
+    """
     if unit.kind == "Destination":
         place = (unit.namespace, unit.name)
         access = tuple(
-            _key(AUTHORIZATION_POLICY, (unit.namespace, access_name(unit.name, role)))
-            for role in ("allow", "deny")
+            _key(AUTHORIZATION_POLICY, (unit.namespace, name)) for name in access_names(place, facts)
         )
         routing = (_key(VIRTUAL_SERVICE, place), _key(DESTINATION_RULE, place))
         return {"": (*routing, *access), "routing": routing, "access": access}[unit.half]
@@ -104,7 +104,7 @@ def _of_mesh(unit: MeshUnit, scope: Scope) -> Translation:
     stays: dict[ObjectKey, Diagnostic] = {}
     if default is not None and default.value == "Deny":
         version = _version(AUTHORIZATION_POLICY, default.origin, notes)
-        denying = meshwide.default_deny(unit, default.origin, version, doors)
+        denying = meshwide.default_deny(unit, default.origin, version, notes, doors)
         made += denying.fragments
         stays = {_key(AUTHORIZATION_POLICY, place): said for place, said in denying.stays.items()}
     for one in made:
@@ -129,9 +129,13 @@ def _access(unit: DestinationUnit, scope: Scope) -> Translation:
     notes, access = Notes(scope), unit.access
     origins = [] if access is None else [grant.origin for grant in (*access.allows, *access.denies)]
     origins += [access.exempt.origin] if access is not None and access.exempt else []
-    if access is None or not origins:
+    if access is None or not (origins or access.governed):
         return Translation()
-    version = _version(AUTHORIZATION_POLICY, min(origins), notes)
+    version = (
+        _version(AUTHORIZATION_POLICY, min(origins), notes)
+        if origins
+        else served_version(AUTHORIZATION_POLICY, scope.facts)
+    )
     made = authorization(unit, access, version, notes)
     _note_ignored(made, notes)
     return _served(made, notes, held=not version)
@@ -153,8 +157,9 @@ def _traffic(unit: DestinationUnit, notes: Notes) -> tuple[Fragment, ...]:
             else served_version(DESTINATION_RULE, notes.scope.facts)
         )
         rule = destination_rule(unit, version, notes)
-        made += [rule] if rule is not None else []
+        made += [contested(rule, unit)] if rule is not None else []
     if unit.routes:
         version = _version(VIRTUAL_SERVICE, unit.routes[0].origins[0], notes)
-        made.append(virtual_service(unit, version, notes))
+        made.append(contested(virtual_service(unit, version, notes), unit))
+    note_overrides(unit, notes)
     return tuple(made)

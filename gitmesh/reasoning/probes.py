@@ -1,0 +1,119 @@
+"""Probes of the kubelet that a mesh refuses, though nothing is meant to keep it out: it shows no identity,
+and speaks no mTLS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.facts import ClusterFacts, Probe, Workload
+from gitmesh.model.manifests import Build
+from gitmesh.model.policies import Origin
+from gitmesh.model.units import MeshUnit
+from gitmesh.reasoning.access import Answer, Basis, Ruling, can
+from gitmesh.reasoning.questions import Client, Known, Question
+from gitmesh.resolution.index import targets
+
+CUT_OFF = "GM316"
+_MOST_NAMED = 8
+_WHY = {
+    Basis.DENY: "a Deny means its requests",
+    Basis.NO_ALLOW: "no Allow admits it",
+    Basis.CLOSED: "an Allow for other ports of the pods closes it",
+    Basis.DEFAULT: "a default of Deny refuses it",
+}
+_GRPC = "/grpc.health.v1.Health/Check"
+
+
+class _Refusal(Struct, frozen=True, order=True):
+    """What keeps the kubelet from a port of a workload's pods."""
+
+    origin: Origin
+    why: str
+    workload: str
+    port: int
+
+
+def cut_off(facts: ClusterFacts, built: Build) -> tuple[Diagnostic, ...]:
+    """The findings on what refuses probes in a cluster, each at the line that does."""
+    probed = [one for one in facts.workloads if one.mesh and any(one.guards(p.port) for p in one.probes)]
+    if not probed:
+        return ()
+    # Who is refused for want of mTLS is refused by access, too, or not: each is told at its own line.
+    units = [replace(unit, mtls=None) if isinstance(unit, MeshUnit) else unit for unit in built.units]
+    known = Known(facts, units, built.held_units)
+    strict = {
+        unit.mesh.name: unit.mtls.origin
+        for unit in built.units
+        if isinstance(unit, MeshUnit) and unit.mtls is not None and unit.mtls.value.mode == "Strict"
+    }
+    found: dict[tuple[Origin, str], set[_Refusal]] = {}
+    for workload in probed:
+        for probe in workload.probes:
+            if workload.guards(probe.port):
+                for one in (*_by_mode(workload, probe, strict), *_by_access(workload, probe, known)):
+                    found.setdefault((one.origin, one.why), set()).add(one)
+    return tuple(_told(sorted(found[key]), facts.cluster) for key in sorted(found))
+
+
+def _by_mode(workload: Workload, probe: Probe, strict: dict[str, Origin]) -> Iterator[_Refusal]:
+    if workload.mesh in strict:
+        yield _refusal(workload, probe, strict[workload.mesh], "mTLS Strict takes no plain text")
+
+
+def _by_access(workload: Workload, probe: Probe, known: Known) -> Iterator[_Refusal]:
+    for ruling in _rulings(workload, probe, known):
+        lines = (*ruling.deciding, *(tried.origin for tried in ruling.tried))
+        if ruling.answer is Answer.DENIED and ruling.basis in _WHY and lines:
+            yield _refusal(workload, probe, lines[0], _WHY[ruling.basis])
+
+
+def _rulings(workload: Workload, probe: Probe, known: Known) -> Iterator[Ruling]:
+    """What is decided of the probe; through which Service it could have come makes no difference."""
+    for service in known.index.selecting(workload):
+        for port in service.ports:
+            if probe.port in targets(port, [workload]):
+                asked = Question(
+                    client=Client(),
+                    service=service.key,
+                    port=port.number,
+                    method="POST" if probe.grpc else "GET",
+                    path=_GRPC if probe.grpc else probe.path,
+                    http=port.http,
+                )
+                pods = can(asked, known).pods
+                yield from (ruling for one, number, ruling in pods if (one, number) == (workload, probe.port))
+                return
+    yield from _unreached(workload, known)
+
+
+def _unreached(workload: Workload, known: Known) -> Iterator[Ruling]:
+    """A port for which no Service is: only a default of Deny closes it."""
+    mesh = known.meshes.get(workload.mesh)
+    default = mesh.access_default if mesh else None
+    if mesh and default and default.value == "Deny" and workload not in (*mesh.gateways, *mesh.doubtful):
+        yield Ruling(answer=Answer.DENIED, basis=Basis.DEFAULT, text="", deciding=(default.origin,))
+
+
+def _refusal(workload: Workload, probe: Probe, origin: Origin, why: str) -> _Refusal:
+    name = f"{workload.kind} {workload.namespace}/{workload.name}"
+    return _Refusal(origin=origin, why=why, workload=name, port=probe.port)
+
+
+def _told(refusals: list[_Refusal], cluster: str) -> Diagnostic:
+    first = refusals[0]
+    places = [f"port {one.port} of {one.workload}" for one in refusals]
+    more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
+    text = f"the kubelet's probes of {', '.join(places[:_MOST_NAMED])}{more} fail: {first.why}"
+    return finding(
+        CUT_OFF,
+        text,
+        at=first.origin.at,
+        policy=first.origin.policy,
+        field=first.origin.field,
+        cluster=cluster,
+    )

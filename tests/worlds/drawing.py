@@ -1,0 +1,313 @@
+"""A world of a seed: a cluster with controllers whose pods differ, Services of many kinds over them, other
+people's mesh objects, policies, and what happens to all of it. The same for the same seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from tests.worlds.objects import ROOT, Object, account, control_plane, istio, namespace, pod, policy, service
+
+NAMESPACES = ("shop", "bank")
+ACCOUNTS = ("default", "web")
+_APPS = ("a", "b")
+_ROLES = ("leader", "follower")
+_VERSIONS = ("v1", "v2")
+_MEMBERS = 3
+_PORTS: tuple[Object, ...] = (
+    {"name": "http", "port": 80, "targetPort": 8080},
+    {"name": "http", "port": 80, "targetPort": "web"},
+    {"name": "http-admin", "port": 81, "targetPort": "admin"},
+    {"name": "tcp-peer", "port": 82, "targetPort": 7070},
+    {"name": "amqp", "port": 83, "targetPort": 8080},
+    {"name": "grpc-more", "port": 84, "targetPort": 7070},
+    {"name": "dns", "port": 53, "targetPort": 5353, "protocol": "UDP"},
+)
+_NAMED: tuple[Mapping[str, int], ...] = (
+    {"web": 8080, "admin": 9090},
+    {"web": 8080},
+    {"web": 9090, "admin": 8080},
+    {},
+)
+_SETTINGS = ("", "", "", "enableAutoMtls: false\n", "trustDomain: shop.example\n")
+
+
+@dataclass(frozen=True)
+class World:
+    """A moment: everything that others have in the cluster, and the policies in force."""
+
+    objects: tuple[Object, ...]
+    policies: tuple[Object, ...]
+    story: str = "as it began"
+
+
+def history(seed: int, steps: int = 2) -> list[World]:
+    """The worlds of a seed, one after the other."""
+    random = Random(seed)
+    found = [_world(random)]
+    for _ in range(random.randint(0, steps)):
+        found.append(random.choice(_EVENTS)(random, found[-1]))
+    return found
+
+
+def _world(random: Random) -> World:
+    places = [namespace(ROOT), *(namespace(name, {"istio-injection": "enabled"}) for name in NAMESPACES)]
+    accounts = [account(name, place) for place in NAMESPACES for name in ACCOUNTS]
+    controllers = [part for app in _APPS for part in _controller(random, app)]
+    services = [_service(random, name) for name in ("r", "s", "t")[: random.randint(1, 3)]]
+    others = [_stranger(random, number) for number in range(random.choice((0, 0, 1, 1, 2)))]
+    fixed = (*places, *control_plane(random.choice(_SETTINGS)), *accounts)
+    return World((*fixed, *controllers, *services, *others), tuple(_policies(random)))
+
+
+# --- pods
+
+
+def _controller(random: Random, app: str) -> list[Object]:
+    """The pods of one controller: a StatefulSet with roles, a Deployment in a rollout, or bare pods."""
+    place = random.choice(("shop", "shop", "bank"))
+    kind = random.choice(("StatefulSet", "Deployment", ""))
+    ports = random.choice(_NAMED)
+    rolling = random.choice(_NAMED) if random.randrange(3) == 0 else ports
+    bare = random.randrange(8) == 0
+    own = random.choice(ACCOUNTS)
+    pods = []
+    for number in range(random.randint(1, _MEMBERS)):
+        labels = {"app": app, **_labels(random, kind, app, number)}
+        owner = (kind, app) if kind == "StatefulSet" else ("ReplicaSet", f"{app}-5d9") if kind else ("", "")
+        proxy = not bare or (number > 0 and bool(random.randrange(2)))
+        given = rolling if number else ports
+        pods.append(
+            pod(f"{app}-{number}", place, labels, given, owner=owner, service_account=own, proxy=proxy)
+        )
+    return pods
+
+
+def _labels(random: Random, kind: str, app: str, number: int) -> dict[str, str]:
+    if kind == "StatefulSet":
+        name = {"statefulset.kubernetes.io/pod-name": f"{app}-{number}"}
+        return {**name, **({"role": _ROLES[min(number, 1)]} if random.randrange(2) else {})}
+    if kind == "Deployment":
+        return {"pod-template-hash": "5d9", "version": random.choice(_VERSIONS)}
+    return {"version": random.choice(_VERSIONS)} if random.randrange(2) else {}
+
+
+# --- Services
+
+
+def _service(random: Random, name: str) -> Object:
+    place = random.choice(("shop", "shop", "bank"))
+    count = random.randint(1, 2)
+    ports = {one["port"]: one for one in random.sample(_PORTS, count)}
+    form = random.randrange(12)
+    if form == 0:
+        return service(name, place, {}, [], type="ExternalName", externalName="db.example.com")
+    if form == 1:
+        return service(name, place, {}, list(ports.values()))
+    headless: dict[str, Any] = {"clusterIP": "None"} if form == 2 else {}
+    return service(name, place, _selector(random), list(ports.values()), **headless)
+
+
+def _selector(random: Random) -> dict[str, str]:
+    app = random.choice(_APPS)
+    more: tuple[dict[str, str], ...] = (
+        {},
+        {},
+        {"role": random.choice(_ROLES)},
+        {"version": random.choice(_VERSIONS)},
+        {"statefulset.kubernetes.io/pod-name": f"{app}-{random.randrange(2)}"},
+    )
+    return {"app": app, **random.choice(more)}
+
+
+# --- other people's objects
+
+
+def _stranger(random: Random, number: int) -> Object:
+    return random.choice((_foreign_access, _foreign_access, _foreign_mtls, _foreign_rule, _foreign_route))(
+        random, f"theirs-{number}"
+    )
+
+
+def _foreign_access(random: Random, name: str) -> Object:
+    place = random.choice((*NAMESPACES, ROOT))
+    selector = random.choice(({}, {}, {"selector": {"matchLabels": {"app": random.choice(_APPS)}}}))
+    principal = f"cluster.local/ns/{random.choice(NAMESPACES)}/sa/{random.choice(ACCOUNTS)}"
+    sources = random.choice(([], [{"source": {"principals": [principal]}}]))
+    ports = random.choice(([], [{"operation": {"ports": ["8080"]}}]))
+    rule = {**({"from": sources} if sources else {}), **({"to": ports} if ports else {})}
+    action = random.choice(("ALLOW", "ALLOW", "DENY"))
+    rules: dict[str, Any] = {} if random.randrange(3) == 0 else {"rules": [rule]}
+    return istio("AuthorizationPolicy", name, place, {**selector, "action": action, **rules})
+
+
+def _foreign_mtls(random: Random, name: str) -> Object:
+    mode = random.choice(("STRICT", "PERMISSIVE", "DISABLE"))
+    return istio("PeerAuthentication", name, random.choice(NAMESPACES), {"mtls": {"mode": mode}})
+
+
+def _host(random: Random) -> str:
+    return f"{random.choice('rst')}.{random.choice(NAMESPACES)}.svc.cluster.local"
+
+
+def _foreign_rule(random: Random, name: str) -> Object:
+    host = random.choice((_host(random), f"*.{random.choice(NAMESPACES)}.svc.cluster.local", "*.local"))
+    settings = random.choice(
+        (
+            {"trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}},
+            {"trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}},
+            {"subsets": [{"name": "version-v1", "labels": {"version": "v1"}}]},
+        )
+    )
+    shown = random.choice(({}, {"exportTo": ["."]}))
+    return istio(
+        "DestinationRule", name, random.choice((*NAMESPACES, ROOT)), {"host": host, **settings, **shown}
+    )
+
+
+def _foreign_route(random: Random, name: str) -> Object:
+    host = _host(random)
+    shown = random.choice(({}, {"exportTo": ["."]}))
+    http = [{"route": [{"destination": {"host": host}}], "timeout": "6s"}]
+    return istio("VirtualService", name, random.choice(NAMESPACES), {"hosts": [host], "http": http, **shown})
+
+
+# --- policies
+
+
+def _destination(random: Random) -> Object:
+    return random.choice(
+        (
+            {"name": random.choice("rst"), "namespaces": [random.choice(NAMESPACES)]},
+            {"name": random.choice("rst"), "namespaces": [random.choice(NAMESPACES)]},
+            {"namespaces": [random.choice(NAMESPACES)]},
+            {"all": True},
+        )
+    )
+
+
+def _sources(random: Random) -> list[Object]:
+    return [
+        random.choice(
+            (
+                {
+                    "serviceAccounts": [
+                        {"name": random.choice(ACCOUNTS), "namespace": random.choice(NAMESPACES)}
+                    ]
+                },
+                {"namespaces": [random.choice(NAMESPACES)]},
+                {"authenticated": True},
+                {"all": True},
+            )
+        )
+    ]
+
+
+def _rules(random: Random) -> Object:
+    return random.choice(
+        (
+            {},
+            {},
+            {},
+            {"rules": [{"methods": ["GET"]}]},
+            {"rules": [{"paths": ["/api*"]}]},
+            {"rules": [{"ports": [random.choice((80, 81, 82))]}]},
+        )
+    )
+
+
+def _access(random: Random, name: str) -> Object:
+    spec = {
+        "action": random.choice(("Allow", "Allow", "Deny")),
+        "sources": _sources(random),
+        "destinations": [_destination(random)],
+        **_rules(random),
+    }
+    return policy("AccessPolicy", name, "shop", spec)
+
+
+def _split(random: Random) -> Object:
+    place = {"name": random.choice("rst"), "namespace": random.choice(NAMESPACES)}
+    version = {"subset": {"version": random.choice(_VERSIONS)}}
+    return {"split": [{"weight": 1, "destination": place | random.choice(({}, version))}]}
+
+
+def _traffic(random: Random, name: str) -> Object:
+    fields = random.choice(
+        (
+            {"timeout": "2s"},
+            {"outlierDetection": {"consecutiveErrors": 3}},
+            {"loadBalancing": {"algorithm": "Random"}},
+            {"timeout": "3s", "retries": {"attempts": 1}},
+            _split(random),
+        )
+    )
+    return policy("TrafficPolicy", name, "shop", {"destinations": [_destination(random)], **fields})
+
+
+def _mesh(random: Random) -> Object:
+    spec: Object = {"meshes": [{"selector": {"all": True}}]}
+    mode, default = random.choice((None, "Strict", "Permissive")), random.choice((None, "Deny", "Allow"))
+    spec |= {"mtls": {"mode": mode}} if mode else {}
+    spec |= {"accessDefault": default} if default or not mode else {}
+    if spec.get("accessDefault", "") is None:
+        spec["accessDefault"] = "Allow"
+    return policy("VirtualMesh", "all", ROOT, spec)
+
+
+def _policies(random: Random) -> list[Object]:
+    access = [_access(random, f"access-{number}") for number in range(random.randint(0, 3))]
+    traffic = [_traffic(random, f"traffic-{number}") for number in range(random.randint(0, 2))]
+    mesh = [_mesh(random)] if random.randrange(2) or not (access or traffic) else []
+    return [*access, *traffic, *mesh]
+
+
+# --- what happens
+
+
+def _kept(world: World, *, without: Callable[[Object], bool]) -> tuple[Object, ...]:
+    return tuple(one for one in world.objects if not without(one))
+
+
+def _rollout(random: Random, world: World) -> World:
+    """The pods of one controller come anew, with other ports or labels."""
+    app = random.choice(_APPS)
+    rest = _kept(world, without=lambda one: one["kind"] == "Pod" and one["metadata"]["name"].startswith(app))
+    return replace(world, objects=(*rest, *_controller(random, app)), story=f"{app} is rolled out")
+
+
+def _stranger_comes(random: Random, world: World) -> World:
+    return replace(
+        world, objects=(*world.objects, _stranger(random, random.randrange(3, 99))), story="a stranger comes"
+    )
+
+
+def _strangers_go(random: Random, world: World) -> World:
+    rest = _kept(world, without=lambda one: one["metadata"]["name"].startswith("theirs"))
+    return replace(world, objects=rest, story="the strangers go")
+
+
+def _service_changes(random: Random, world: World) -> World:
+    name = random.choice("rst")
+    rest = _kept(world, without=lambda one: one["kind"] == "Service" and one["metadata"]["name"] == name)
+    return replace(world, objects=(*rest, _service(random, name)), story=f"Service {name} comes anew")
+
+
+def _policies_change(random: Random, world: World) -> World:
+    new = _policies(random)
+    names = {one["metadata"]["name"] for one in new}
+    kept = [one for one in world.policies if one["metadata"]["name"] not in names and random.randrange(2)]
+    return replace(world, policies=(*kept, *new), story="other policies")
+
+
+_EVENTS: tuple[Callable[[Random, World], World], ...] = (
+    _rollout,
+    _stranger_comes,
+    _strangers_go,
+    _service_changes,
+    _policies_change,
+    _policies_change,
+)

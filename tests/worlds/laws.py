@@ -1,0 +1,126 @@
+"""What must hold in every world at rest, judged by readings of policies and of Istio that know nothing of the
+product. A law yields what is wrong, a line each; nothing where all is well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from gitmesh.model.report import State
+from gitmesh.reasoning.access import Answer, can
+from gitmesh.status.states import policy_states
+from tests.soundness.calculator import admits
+from tests.soundness.requests import Call
+from tests.soundness.unified import pairs
+from tests.worlds.judge import Judge, is_held, name_of
+from tests.worlds.playing import CLUSTER
+from tests.worlds.routing_laws import routes_lead_somewhere, treated_as_decided
+from tests.worlds.truth import PORTS, clients, spoken_at
+
+Law = Callable[["Judge"], Iterator[str]]
+
+
+_NO_ANSWER = frozenset({"GM209", "GM310"})
+"""Findings that explain no refusal: a selector finds nothing, paths are compared as the mesh normalises them.
+"""
+
+
+def never_wider(judge: Judge) -> Iterator[str]:
+    """Nobody is admitted whom neither the policies nor strangers admit; where only strangers do, or a policy
+    could not be put in force, an error or a warning says so.
+    """
+    for pod in judge.guarded:
+        told = any(map(is_held, judge.about(pod)))
+        for call in judge.calls(pod):
+            if not judge.now.admitted(call):
+                continue
+            if not judge.unified.admitted(call) and not told:
+                yield f"admitted though no policy says so, and nothing tells it: {shown(call)}"
+            if not judge.theirs.admitted(call) and not judge.granted(call) and not told:
+                yield f"closed by a stranger and opened by an object of ours: {shown(call)}"
+
+
+def never_narrower(judge: Judge) -> Iterator[str]:
+    """Who is admitted by policies and strangers is admitted, or a finding tells it."""
+    for pod in judge.guarded:
+        reached = {n for s in judge.facts.services for _, w, n in pairs(s, judge.facts) if w == pod}
+        told = any(one.code not in _NO_ANSWER for one in judge.about(pod))
+        for call in judge.calls(pod):
+            if (
+                not told
+                and call.port in reached
+                and judge.unified.admitted(call)
+                and judge.theirs.admitted(call)
+                and not judge.now.admitted(call)
+            ):
+                yield f"refused though the policies admit it, and nothing tells it: {shown(call)}"
+
+
+def open_pods_are_told(judge: Judge) -> Iterator[str]:
+    """Where a policy closes a port of a pod without a proxy, an error says that nothing guards it."""
+    for pod in (pod for pod in judge.facts.workloads if not pod.mesh):
+        closing = [
+            policy
+            for port in PORTS
+            for policy, _ in judge.unified.pair(CLUSTER, pod, port).selecting
+            if any(not judge.unified.admitted(call) for call in judge.calls(pod) if call.port == port)
+        ]
+        for policy in closing:
+            if not any(map(is_held, judge.said_of(policy))):
+                yield f"{name_of(policy)} closes {pod.namespace}/{pod.name}, which has no proxy: not told"
+
+
+def in_force_or_told(judge: Judge) -> Iterator[str]:
+    """A policy that is not Synced has a finding."""
+    states = policy_states(judge.moment.report)
+    for policy in judge.moment.world.policies:
+        state = states.get(name_of(policy))
+        if state is not State.SYNCED and not judge.said_of(policy) and not judge.told_at_large:
+            yield f"{name_of(policy)} is {state}, and no finding says why"
+
+
+def calculator_agrees(judge: Judge) -> Iterator[str]:
+    """What `can` says of a Service's port is what happens at its pods; where it cannot say, a hold or a
+    stranger is why.
+    """
+    if judge.moment.result.state in (State.HELD, State.UNREACHABLE) or judge.moment.theirs:
+        return
+    calculator = judge.calculator
+    for service in judge.facts.services:
+        for port in service.ports:
+            reached = [(w, n) for p, w, n in pairs(service, judge.facts) if p == port and p.seen]
+            for client in clients(judge.moment.world) if reached else ():
+                for request in spoken_at(port):
+                    calls = [
+                        Call(client=client, cluster=CLUSTER, workload=w, port=n, request=request)
+                        for w, n in reached
+                    ]
+                    happens = {judge.now.admitted(call) for call in calls}
+                    says = can(admits(client, service.key, port.number, request), calculator).answer
+                    if says is not _ANSWERS[frozenset(happens)]:
+                        yield f"can says {says} of {service.key}:{port.number}: {shown(calls[0])}"
+
+
+_ANSWERS = {
+    frozenset({True}): Answer.ALLOWED,
+    frozenset({False}): Answer.DENIED,
+    frozenset({True, False}): Answer.DEPENDS,
+}
+
+
+def shown(call: Call) -> str:
+    """A call in a line."""
+    who = call.client.principal or "nobody"
+    what = f"{call.request.method} {call.request.path}" if call.request.http else "TCP"
+    return f"{who} -> {call.workload.namespace}/{call.workload.name}:{call.port} {what}"
+
+
+LAWS: tuple[Law, ...] = (
+    never_wider,
+    never_narrower,
+    open_pods_are_told,
+    routes_lead_somewhere,
+    treated_as_decided,
+    in_force_or_told,
+    calculator_agrees,
+)

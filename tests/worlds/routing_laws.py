@@ -1,0 +1,116 @@
+"""Laws of how requests go: what Istio does for a client of each namespace is what the policies say, or a
+finding tells the difference.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+from gitmesh.model.facts import Service, Workload
+from tests.soundness.istio_connection import connected
+from tests.soundness.istio_routing import done, host
+from tests.soundness.unified import Document
+from tests.soundness.unified_routing import AmbiguousError, Asked, Decision, decided
+from tests.worlds.judge import Judge
+from tests.worlds.objects import Object
+from tests.worlds.playing import is_ours
+from tests.worlds.resolving import leads_to, seen_routes, taken_rule
+from tests.worlds.truth import REQUESTS
+
+_FIELDS = ("timeout", "outlierDetection", "loadBalancing")
+"""What is compared; where requests go is a law of its own."""
+_HTTP = next(request for request in REQUESTS if request.http)
+
+
+def routes_lead_somewhere(judge: Judge) -> Iterator[str]:
+    """Whatever a route of ours names is there for every client that follows it."""
+    for route in (one for one in judge.moment.ours if one["kind"] == "VirtualService"):
+        for named, subset in leads_to(route):
+            for client in _clients(judge):
+                found = taken_rule(judge.moment.live, named, client.namespace)
+                known = {one["name"] for one in (found or {}).get("spec", {}).get("subsets", ())}
+                if subset and subset not in known and not judge.told_of(route):
+                    who = f"{client.namespace}/{client.name}"
+                    yield f"{route['metadata']['name']} leads {who} to {named} {subset}, which is not there"
+
+
+def treated_as_decided(judge: Judge) -> Iterator[str]:
+    """Each client's requests get the timeout and connection settings that the policies decide."""
+    for service in judge.facts.services:
+        for port in (port for port in service.ports if port.seen):
+            for client in _clients(judge):
+                asked = Asked(
+                    client=client, facts=judge.facts, service=service, port=port.number, request=_HTTP
+                )
+                try:
+                    wanted = _decided(judge, asked)
+                except AmbiguousError:
+                    continue
+                happens = _happens(judge, asked)
+                for field in _FIELDS:
+                    if wanted.get(field) != happens.get(field) and not _told(judge, service):
+                        text = f"{field} is {happens.get(field)}, decided is {wanted.get(field)}"
+                        yield f"{client.namespace} -> {service.key}:{port.number}: {text}"
+
+
+def _decided(judge: Judge, asked: Asked) -> Decision:
+    """What is decided of the fields that are compared; a timeout is nothing to connections, where the Service
+    has requests beside them.
+    """
+    policies = [
+        {**one, "spec": {name: value for name, value in one["spec"].items() if name != "split"}}
+        for one in judge.unified.of_kind("TrafficPolicy")
+    ]
+    found = decided(policies, asked)
+    ports = {port.number: port.http for port in asked.service.ports}
+    if not ports[asked.port] and any(ports.values()):
+        found.pop("timeout", None)
+    return found
+
+
+def _clients(judge: Judge) -> list[Workload]:
+    """A pod with a proxy in each namespace that has one."""
+    return list({pod.namespace: pod for pod in judge.guarded}.values())
+
+
+def _happens(judge: Judge, asked: Asked) -> Decision:
+    """What Istio does; what a stranger's object says is not read, as a finding must tell of it."""
+    own = host(*asked.service.key)
+    seen = seen_routes(judge.moment.live, own, asked.client.namespace)
+    routes = [_treatment(one) for one in seen if is_ours(one)]
+    rule = taken_rule(judge.moment.live, own, asked.client.namespace)
+    rules = [rule] if rule is not None and is_ours(rule) else []
+    http = asked.service.ports and any(p.number == asked.port and p.http for p in asked.service.ports)
+    return {**(done([*routes, *rules], asked) if http else {}), **connected(rules, asked, own)}
+
+
+def _treatment(route: Object) -> Object:
+    """A VirtualService of which only the treatment is looked at, not where it leads."""
+    found = copy.deepcopy(route)
+    for rule in found["spec"].get("http", ()):
+        if "route" in rule:
+            rule["route"] = [{"destination": {"host": found["spec"]["hosts"][0]}}]
+    return found
+
+
+def _told(judge: Judge, service: Service) -> bool:
+    """Whether a finding speaks of a policy on the destination."""
+    acting = [
+        policy
+        for policy in judge.unified.of_kind("TrafficPolicy")
+        if any(_selects(item, policy, service) for item in policy["spec"]["destinations"])
+    ]
+    kept = [one for one in judge.moment.ours if one["metadata"]["name"] == service.name]
+    return (
+        judge.told_at_large
+        or any(judge.said_of(policy) for policy in acting)
+        or any(map(judge.told_of, kept))
+    )
+
+
+def _selects(item: Document, policy: Document, service: Service) -> bool:
+    namespaces = item.get(
+        "namespaces", [policy["metadata"]["namespace"]] if "name" in item else [service.namespace]
+    )
+    return item.get("name", service.name) == service.name and service.namespace in namespaces

@@ -1,0 +1,115 @@
+"""What really is in a world, pod by pod, read from its objects without any of the product's discovery."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from tests.soundness.requests import Client, Request
+from tests.soundness.unified import pairs
+from tests.worlds.drawing import ACCOUNTS, NAMESPACES, World
+from tests.worlds.objects import ROOT, Object
+from tests.worlds.playing import CLUSTER
+
+_PROTOCOLS = {"http": "http", "grpc": "grpc", "tcp": "tcp"}
+PORTS = (8080, 9090, 7070, 15999)
+"""Every container port that a Service of a world may reach, and one that none does."""
+REQUESTS = (
+    Request(path="/api/x", method="GET", host="r.shop"),
+    Request(path="/x", method="POST", host="r.shop:80"),
+    Request(http=False),
+)
+
+
+def truth(world: World) -> ClusterFacts:
+    """Facts in which each pod is a workload of its own."""
+    domain = trust_domain(world)
+    mesh = Mesh(translator="istio", name="istio", root_namespace=ROOT, namespace=ROOT, trust_domain=domain)
+    return ClusterFacts(
+        cluster=CLUSTER,
+        meshes=(mesh,),
+        workloads=tuple(map(_pod, _of_kind(world, "Pod"))),
+        services=tuple(map(_service, _newest(_of_kind(world, "Service")))),
+        service_accounts=frozenset((place, name) for place in NAMESPACES for name in ACCOUNTS),
+    )
+
+
+def _of_kind(world: World, kind: str) -> list[Object]:
+    return [one for one in world.objects if one["kind"] == kind]
+
+
+def _newest(objects: Iterable[Object]) -> Iterable[Object]:
+    return {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in objects}.values()
+
+
+def settings(world: World) -> str:
+    """MeshConfig as it stands."""
+    return next((one["data"]["mesh"] for one in world.objects if one["kind"] == "ConfigMap"), "")
+
+
+def trust_domain(world: World) -> str:
+    """What MeshConfig says, or Istio's own default."""
+    found = re.search(r"trustDomain: (\S+)", settings(world))
+    return found[1] if found else "cluster.local"
+
+
+def _pod(body: Object) -> Workload:
+    containers = body["spec"]["containers"]
+    return Workload(
+        kind="Pod",
+        namespace=body["metadata"]["namespace"],
+        name=body["metadata"]["name"],
+        labels=body["metadata"]["labels"],
+        service_account=body["spec"]["serviceAccountName"],
+        ports={port["name"]: port["containerPort"] for port in containers[0]["ports"]},
+        mesh="istio" if any(one["name"] == "istio-proxy" for one in containers) else "",
+        pods=1,
+    )
+
+
+def _service(body: Object) -> Service:
+    spec = body["spec"]
+    return Service(
+        namespace=body["metadata"]["namespace"],
+        name=body["metadata"]["name"],
+        selector=spec["selector"],
+        ports=tuple(map(_port, spec["ports"])),
+        type=spec.get("type", "ClusterIP"),
+        headless=spec.get("clusterIP") == "None",
+    )
+
+
+def _port(port: Mapping[str, Any]) -> ServicePort:
+    protocol = "udp" if port.get("protocol") == "UDP" else _PROTOCOLS.get(port["name"].partition("-")[0], "")
+    return ServicePort(number=port["port"], name=port["name"], target=port["targetPort"], protocol=protocol)
+
+
+def clients(world: World) -> tuple[Client, ...]:
+    """Every account, one that shows no identity, and one of a stranger's trust domain."""
+    domain = trust_domain(world)
+    known = [(place, name, domain) for place in NAMESPACES for name in ACCOUNTS]
+    others: list[tuple[str, str, str | None]] = [("shop", "web", None), ("shop", "web", "evil.example")]
+    return tuple(
+        Client(cluster=CLUSTER, namespace=place, account=name, trust_domain=whose)
+        for place, name, whose in (*known, *others)
+    )
+
+
+def spoken(facts: ClusterFacts, pod: Workload, port: int) -> Iterator[Request]:
+    """The requests that the pod's proxy may see at a container port, as its Services declare it."""
+    said = [
+        one.protocol
+        for service in facts.services
+        for one, workload, number in pairs(service, facts)
+        if (workload, number) == (pod, port) and one.seen
+    ]
+    http = not said or any(protocol != "tcp" for protocol in said)
+    raw = not said or any(protocol in ("tcp", "") for protocol in said)
+    return (request for request in REQUESTS if (http if request.http else raw))
+
+
+def spoken_at(port: ServicePort) -> Iterator[Request]:
+    """The requests that a Service's port may carry."""
+    return (one for one in REQUESTS if (port.protocol != "tcp" if one.http else port.protocol in ("tcp", "")))
