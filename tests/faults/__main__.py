@@ -42,14 +42,14 @@ def main(arguments: Sequence[str]) -> int:
         tempfile.TemporaryDirectory(prefix="gitmesh-lab-faults-") as folder,
         scene(binaries, Path(folder) / "scene") as found,
     ):
-        for name, seed in _portions(names, options.state, options.seed):
-            if not _play(found, name, seed, None if options.seed else options.state):
+        for name, seed in portions(names, options.state, options.seed):
+            if not play(found, name, seed, None if options.seed else options.state):
                 return 1
-    print(_summary(options.state))
+    print(summary(options.state))
     return 0
 
 
-def _portions(names: Sequence[str], state: Path, seed: str | None) -> Iterator[tuple[str, str]]:
+def portions(names: Sequence[str], state: Path, seed: str | None) -> Iterator[tuple[str, str]]:
     """(campaign, seed), one of each campaign in turn, until each has its long form's count."""
     if seed is not None:
         yield from ((name, seed) for name in names)
@@ -59,7 +59,8 @@ def _portions(names: Sequence[str], state: Path, seed: str | None) -> Iterator[t
             yield name, str(1 + sum(row["campaign"] == name for row in _rows(state)))
 
 
-def _play(found: Scene, name: str, seed: str, state: Path | None) -> bool:
+def play(found: Scene, name: str, seed: str, state: Path | None) -> bool:
+    """One portion, written down in `state` where there is one; whether all laws held."""
     campaign, short, _ = CAMPAIGNS[name]
     try:
         done = campaign(found, short, seed)
@@ -69,15 +70,24 @@ def _play(found: Scene, name: str, seed: str, state: Path | None) -> bool:
     if state is not None:
         state.parent.mkdir(parents=True, exist_ok=True)
         with state.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"campaign": name, "seed": seed, "done": dict(done)}) + "\n")
+            file.write(
+                "\n" * _is_cut_off(state)
+                + json.dumps({"campaign": name, "seed": seed, "done": dict(done)})
+                + "\n"
+            )
     print(f"{name}, seed {seed}: {dict(sorted(done.items()))}", flush=True)
     return True
+
+
+def _is_cut_off(state: Path) -> bool:
+    """Whether its last line was not written whole."""
+    return not state.read_bytes().endswith(b"\n") if state.stat().st_size else False
 
 
 def _rows(state: Path) -> list[dict[str, Any]]:
     """The portions that were played; a line that was cut off is none."""
     text = state.read_text(encoding="utf-8") if state.exists() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return [json.loads(line) for line in text.splitlines() if line.endswith("}}")]
 
 
 def _done(state: Path, name: str) -> Counter[str]:
@@ -88,7 +98,8 @@ def _done(state: Path, name: str) -> Counter[str]:
     return found
 
 
-def _summary(state: Path) -> str:
+def summary(state: Path) -> str:
+    """What was done, of how much, in how many seeds."""
     lines = []
     for name, (_, _, long) in CAMPAIGNS.items():
         rows = [row for row in _rows(state) if row["campaign"] == name]

@@ -40,6 +40,7 @@ INTERVAL = 0.2
 PATIENCE = 90.0
 """Seconds after which a cluster that does not converge without faults is lost."""
 _POLL = 0.1
+_DEFECT = "defect of GitMesh"
 _BY_HAND = {
     "apiVersion": "networking.istio.io/v1",
     "kind": "VirtualService",
@@ -83,11 +84,14 @@ class Scene:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[Agent]:
-        """An agent within the block; killed at its end."""
+        """An agent within the block; killed at its end. Of what it says one thing counts: a defect."""
         with self.shop.agent() as agent:
             self._agent = agent
             yield agent
         self._agent = None
+        if _DEFECT in agent.log:
+            line = next(line for line in agent.log.splitlines() if _DEFECT in line)
+            raise LawBrokenError(f"a defect: {line[:2000]}")
 
     def kill(self) -> None:
         """SIGKILL to the agent at work, from any thread."""
