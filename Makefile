@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test coverage worlds e2e lab lab-up lab-down lab-forge-up lab-forge-down lint types contracts check bench lock docs build image clean
+.PHONY: help demo test faults faults-long worlds coverage e2e lab lab-up lab-down lab-forge-up lab-forge-down lint types contracts check bench lock docs build image clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -20,16 +20,22 @@ $(STAMP): pyproject.toml requirements/dev.txt
 demo: $(STAMP) ## See GitMesh do its main job: no cluster, no network
 	@$(BIN)/gitmesh demo
 
-test: $(STAMP) ## Everything but end-to-end tests; real API servers where `make lab` has built them
-	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not e2e and not worlds"
+test: $(STAMP) ## Everything but end-to-end tests, faults and worlds; real API servers where `make lab` has built them
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not e2e and not faults and not worlds"
 
 coverage: $(STAMP) ## What the tests of values reach; fails below where it stands
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -n 3 --dist worksteal -m "not e2e and not worlds and not lab" tests/unit tests/golden tests/contract tests/properties
+	@$(BIN)/coverage run -m pytest -n 3 --dist worksteal -m "not e2e and not faults and not worlds and not lab" tests/unit tests/golden tests/contract tests/properties
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report | tail -n 30
 
 worlds: $(STAMP) ## 5,000 small clusters drawn at random, judged apart from the product (tests/worlds/README.md)
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m worlds tests/worlds
+
+faults: $(STAMP) ## Agents that are killed, lied to and cut off, judged from outside (8 minutes); needs `make lab`
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m faults tests/faults
+
+faults-long: $(STAMP) ## The long form, for hours; it goes on where it was ended
+	@$(BIN)/python -m tests.faults
 
 e2e: $(STAMP) ## End-to-end tests, the long ones, on a real Istio; needs `make lab`, root, iproute2 and iptables
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m e2e --ignore=tests/e2e

@@ -77,7 +77,7 @@ def run(manifests: Path, kubeconfig: Path) -> int:
     cluster = KubeCluster(
         "bench", Client(read_kubeconfig(kubeconfig), timeout=60, user_agent="gitmesh-bench"), (mesh,)
     )
-    cluster.prefetch(OneKind.resources)  # as a cycle does: the server answers while policies are translated
+    cluster.prefetch(OneKind.resources)  # as a cycle does: the server answers meanwhile
     ledger = cluster.load(INSTANCE)
     from gitmesh.planning.converge import Cycle, converge
     from gitmesh.planning.guard import Consent

@@ -363,6 +363,30 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "",
     ),
     (
+        "GM222",
+        "NonHttpUnsaid",
+        "error",
+        "A Deny of requests meets ports that may carry something else, and does not say what becomes of it.",
+        (
+            "A broad selector leads the rule to ports that are not HTTP, or that declare no protocol. Who may"
+            " call that destination is held."
+        ),
+        "Say nonHTTP: Deny or Ignore in the rule, name its ports, or declare the protocol of the port.",
+        "",
+    ),
+    (
+        "GM224",
+        "PutOutOfForce",
+        "warning",
+        "An object of ours puts settings of somebody else's out of force.",
+        (
+            "Clients take one object for a destination whole, and ours is nearer to it or more exact than the"
+            " other."
+        ),
+        "Say in a policy what shall go on, or accept that it ends.",
+        "",
+    ),
+    (
         "GM301",
         "Unsupported",
         "error",
@@ -396,6 +420,19 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "The mesh can only express something stricter than the policy; that was emitted.",
         "The security law: never admit more.",
         "Change the policy to what the mesh can express.",
+        "",
+    ),
+    (
+        "GM305",
+        "NoEffect",
+        "info",
+        "A routing field is left out on a Service where it can have no effect.",
+        (
+            "A broad selector lays it there: HTTP fields on ports that are not HTTP, load balancing on a"
+            " headless Service, connection fields on an ExternalName Service, anything on a Service of which"
+            " proxies see nothing. On a Service that is named exactly it is an error (GM301)."
+        ),
+        "Nothing, or select only the Services that are meant.",
         "",
     ),
     (
@@ -558,6 +595,18 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Route to Services of the destination's own namespace.",
         "",
     ),
+    (
+        "GM320",
+        "NeedsMeshConfig",
+        "error",
+        "A setting of the mesh itself stands in the way.",
+        (
+            "Where MeshConfig switches automatic mTLS off, clients use TLS only as a DestinationRule says."
+            " Ours stands before those of others, and cannot take over certificates that they name."
+        ),
+        "Set `tls` in a TrafficPolicy for the destination, or switch enableAutoMtls on.",
+        "",
+    ),
     # --- planning
     (
         "GM401",
@@ -565,9 +614,10 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "warning",
         "An object of the same name, or for the same host, belongs to somebody else.",
         (
-            "GitMesh changes only its own objects. An error where it decides who may call: then the policy is"
-            " not enforced. Objects with our marks are told together: they bear another name of the cluster"
-            " or instance, or were restored from a backup."
+            "GitMesh changes only its own objects. One that only the clients of its namespace follow holds"
+            " nothing: it is told whom it concerns. An error where it decides who may call: then the policy"
+            " is not enforced. Objects with our marks are told together: they bear another name of the"
+            " cluster or instance, or were restored from a backup."
         ),
         "Annotate the object with gitmesh.io/adopt: <instance>, name it in an Adoption, or remove it.",
         "",
@@ -691,6 +741,31 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "An object of somebody else uses what goes with this change.",
         "Ours provides what the policies want, and nobody else can keep it there.",
         "Change the other object, or let a policy use it, too.",
+        "",
+    ),
+    (
+        "GM413",
+        "StaysWithdrawn",
+        "error",
+        "What policies said of an object that is held stays, though they say it no more.",
+        (
+            "Errors of one policy hold it. A Deny goes when they are mended, as more would be admitted"
+            " at once: a warning. A grant goes, unless the ledger, which an older version wrote, does not"
+            " know whose rules are whose."
+        ),
+        "Mend the errors of the policy, or take it out; then the object becomes what the others say.",
+        "",
+    ),
+    (
+        "GM415",
+        "Nameless",
+        "warning",
+        "An object of somebody else takes away the identities by which policies decide who may call.",
+        (
+            "Where mTLS is switched off nobody shows an identity: an Allow by ServiceAccount, namespace or"
+            " cluster admits nobody there, and a Deny by one denies everybody."
+        ),
+        "Remove the other object, or let the policies decide by ipBlocks.",
         "",
     ),
     # --- clusters

@@ -16,6 +16,7 @@ import click
 from gitmesh.cli.main import cli
 from gitmesh.codes import CODES, Code
 from gitmesh.model.examples import EXAMPLES
+from gitmesh.model.features import FEATURES, support_of
 from gitmesh.model.kinds import FUTURE_FIELDS, FUTURE_KINDS, KINDS
 from gitmesh.parsing.schema import fields
 from gitmesh.plugins import load_translators
@@ -78,13 +79,12 @@ def _code(code: Code) -> Iterator[str]:
 
 def support_page(translators: Mapping[str, Translator]) -> str:
     """What each mesh can express, from the tables that decide it."""
-    features = sorted({feature for translator in translators.values() for feature in translator.supports})
     lines = ["What a mesh cannot express is a finding at the policy's line, never silence.", ""]
     lines += [f"| Feature | {' | '.join(translators)} |", f"|---|{'---|' * len(translators)}"]
     lines += [
         f"| `{feature}` |"
         f" {' | '.join(_support(translator, feature) for translator in translators.values())} |"
-        for feature in features
+        for feature in FEATURES
     ]
     lines += [
         "",
@@ -94,9 +94,7 @@ def support_page(translators: Mapping[str, Translator]) -> str:
 
 
 def _support(translator: Translator, feature: str) -> str:
-    support = translator.supports.get(feature)
-    if support is None:
-        return "-"
+    support = support_of(translator.supports, feature)
     since = f"from {support.since}" if support.since else ""
     return _cell("; ".join(part for part in (support.level, since, support.note) if part))
 

@@ -21,6 +21,8 @@ from gitmesh.model.config import PruneConfig
 from gitmesh.model.facts import ClusterFacts, Remembered
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.manifests import Build
+from gitmesh.model.objects import ApiKind
+from gitmesh.model.plan import Observed
 from gitmesh.model.policies import Policy
 from gitmesh.model.report import ClusterResult, Report, Stage, State
 from gitmesh.model.virtualmesh import AdoptionSpec
@@ -30,6 +32,7 @@ from gitmesh.planning.converge import Cycle, converge, kinds_of
 from gitmesh.planning.guard import Consent
 from gitmesh.planning.remembering import known_elsewhere, known_meshes, remembered
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
+from gitmesh.planning.strangers import whose, with_strangers
 from gitmesh.planning.withheld import left, withheld
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.reasoning.detours import detours
@@ -142,6 +145,7 @@ class _Run:
         self.said: list[Diagnostic] = []
         self.seconds: dict[str, float] = {}
         self.stored: dict[str, Stored] = {}
+        self.observed: dict[str, Observed] = {}
         self.unreachable: set[str] = set()
         self.changed: set[str] = set()
 
@@ -234,6 +238,7 @@ class _Run:
         `named` are labels by which policies select pods. After a restart its meshes are what the ledgers of
         the others remember: enough to know whose identities are whose.
         """
+        fresh: dict[str, ClusterFacts] = {}
         for name, facts in self._asked(partial(self._read, named)).items():
             pinned = self.stored[name].ledger.cluster_uid if name in self.stored else ""
             if pinned and facts.uid and pinned != facts.uid:
@@ -244,8 +249,13 @@ class _Run:
                 )
                 self.said.append(finding("GM506", text, cluster=name))
             else:  # what another cluster says of its callers is no word on this one's
-                self.memo.facts[name] = facts
-                self.said += _caveats(facts)
+                fresh[name] = facts
+        whole = self._asked(lambda cluster: self._observed(cluster, fresh[cluster.name]), frozenset(fresh))
+        self.memo.facts.update(whole)
+        for name in fresh.keys() - whole.keys():
+            self.memo.facts.setdefault(name, fresh[name])
+        for _, facts in sorted({**fresh, **whole}.items()):
+            self.said += _caveats(facts)
         found = {
             name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)
         }
@@ -262,10 +272,18 @@ class _Run:
 
     def _read(self, named: frozenset[str], cluster: Cluster) -> ClusterFacts:
         facts = cluster.facts(replace(self._remembered(cluster), named=named))
-        if self._is_planned(cluster.name):
-            stored = self.stored.get(cluster.name)
-            cluster.prefetch(kinds_of(facts, self.translators, stored.ledger if stored else None))
+        cluster.prefetch(self._kinds(facts))
         return facts
+
+    def _observed(self, cluster: Cluster, facts: ClusterFacts) -> ClusterFacts:
+        """The facts with what others wrote among the live objects; these are read once a cycle."""
+        observed = self.observed[cluster.name] = cluster.observe(self._kinds(facts))
+        stored = self.stored.get(cluster.name) or whose(cluster, self.options.instance)
+        return with_strangers(facts, observed, stored, self.translators, self.memo.of(cluster.name))
+
+    def _kinds(self, facts: ClusterFacts) -> tuple[ApiKind, ...]:
+        stored = self.stored.get(facts.cluster)
+        return kinds_of(facts, self.translators, stored.ledger if stored else None)
 
     def _remembered(self, cluster: Cluster) -> Remembered:
         """What is known of a cluster from before: by its ledger, or, where none is written, by this
@@ -305,7 +323,9 @@ class _Run:
     def _build(
         self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None]
     ) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
-        resolution = resolve(revisions.policies, facts, self.options.clusters, self.memo.resolved)
+        resolution = resolve(
+            revisions.policies, facts, self.options.clusters, self.memo.resolved, self.translators
+        )
         builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
         all_said = (*resolution.diagnostics, *said, *_seen_together(builds, facts))
         if all(known is not None and known.complete for known in facts.values()):
@@ -355,6 +375,7 @@ class _Run:
                 if known is not None
             },
             holding=tuple(one for one in self.said if one.hold),
+            observed=self.observed,
         )
 
         def work(cluster: Cluster) -> tuple[ClusterResult, tuple[Diagnostic, ...]]:

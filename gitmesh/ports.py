@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Probe, Remembered
+    from gitmesh.model.features import Supports
     from gitmesh.model.forge import Comment, CommitStatus, PullRequest
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.links import Links, Ref
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from gitmesh.model.plan import Live, Observed, Outcome, Plan
     from gitmesh.model.report import Heard, Report
     from gitmesh.model.snapshot import Snapshot
-    from gitmesh.model.units import Unit, UnitKey
+    from gitmesh.model.strangers import Around, Stranger
+    from gitmesh.model.units import DestinationUnit, Laid, Unit, UnitKey
 
 
 class Source(Protocol):
@@ -70,7 +72,7 @@ class Cluster(Protocol):
         """
 
     def prefetch(self, kinds: Sequence[ApiKind]) -> None:
-        """Begin to read what `observe` will be asked for: a server answers while policies are translated.
+        """Begin to read what `observe` will be asked for: servers answer while other clusters are read.
         Reports nothing itself.
         """
 
@@ -163,20 +165,6 @@ class Forge(Protocol):
         """Set one context's status of a commit."""
 
 
-class Support(Struct, frozen=True, kw_only=True):
-    """What a mesh can do with one feature. `level` is full, partial or none; `note` says what differs.
-
-    `since` is the first mesh version, `needs` the CRD field ("VirtualService:spec.http.mirrors") that must be
-    served.
-    """
-
-    level: str
-    note: str = ""
-    side: str = "client"
-    since: str = ""
-    needs: str = ""
-
-
 class PodFact(Struct, frozen=True, kw_only=True):
     """A pod as translators see it for detection: containers and initContainers as (name, image) pairs; `args`
     by their names, and so are the `probes` of each that come over the network, but for those by TCP.
@@ -244,8 +232,8 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class Claim(Struct, frozen=True, kw_only=True, order=True):
-    """What the foreign object `by` does to our object `on`: GM401, it claims the same host (ours is not
-    created beside it), or GM403, it admits more than ours does."""
+    """What the foreign object `by` does to our object `on`: GM401, it is for the same as ours, which is not
+    created beside it, GM403, it admits more than ours does, or GM415, ours decides by what it takes away."""
 
     by: ObjectKey
     on: ObjectKey
@@ -278,8 +266,9 @@ class Translator(Protocol):
     """
     naming: frozenset[str]
     """The keys of `Mesh.settings` on which the names in objects depend: ledgers remember them."""
-    supports: Mapping[str, Support]
-    """Feature (`TrafficPolicy.retries.backoff`) -> support. The docs' matrix and the honesty check read it.
+    supports: Supports
+    """What the mesh can do with every feature. The core compares with it what policies ask for, and the docs
+    print it.
     """
 
     def configmaps(self, namespace: str, name: str) -> bool:
@@ -305,6 +294,21 @@ class Translator(Protocol):
     def writes(self, facts: ClusterFacts) -> Sequence[ApiKind]:
         """Of `resources` those that it may write in such a cluster: only these are read, and no right on
         others is needed."""
+
+    def reduced(self, key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | None:
+        """Somebody else's object of its kinds as facts keep it; None where it does nothing to anybody."""
+
+    def surroundings(
+        self, facts: ClusterFacts, meshes: Sequence[Mesh]
+    ) -> Callable[[DestinationUnit], Around]:
+        """What stands around each destination, by the mesh's own order of lookup. Called once for a cluster,
+        so that strangers are indexed once; what it answers is all that `translate` may read of them.
+        """
+
+    def inert(self, laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
+        """Why a routing field can have no effect where it is laid, though the mesh would take it; "" where it
+        can. Pure. The core leaves it out there, or holds the routing of a Service that is named exactly.
+        """
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         """The objects of one unit, for the cluster's meshes of this kind. Pure; reads served schemas from
@@ -336,8 +340,8 @@ class Translator(Protocol):
     def foreign(
         self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]
     ) -> tuple[Claim, ...]:
-        """What foreign live objects do to our desired ones, sorted. One call for a cluster, so that ours are
-        indexed once.
+        """What foreign live objects do to our desired ones that decide who may call, sorted. One call for a
+        cluster, so that ours are indexed once.
         """
 
     def beside(
@@ -358,6 +362,14 @@ class Translator(Protocol):
         """The spec of an object of ours in which a part stays that nobody knows now: what is live of `parts`
         (digests of list items; None = they cannot be told apart), beside what is wanted. It is never wider
         than that part and what is wanted. None = only the live object as it is can be that."""
+
+    def narrowed(
+        self, live: Body | None, wanted: Body | None, parts: frozenset[str] | None
+    ) -> Mapping[str, Any] | None:
+        """The spec of an object of ours that is held, made as narrow as is certain: what it closes stays and
+        what `wanted` closes comes; what it opens stays as far as `wanted` opens it, too, or it is of `parts`
+        (digests of list items; None = they cannot be told apart). `live` None: it is not there, and comes
+        only to close. None = it stays as it is."""
 
     def guarded(self, live: Live) -> Mapping[str, str] | None:
         """The labels of the pods of its namespace about which a live object of ours decides who may call

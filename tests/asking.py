@@ -9,6 +9,7 @@ from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Policy
 from gitmesh.reasoning.questions import Client, Known, Question
 from gitmesh.resolution.resolve import resolve
+from tests.rendered import translators
 
 
 def known(
@@ -16,7 +17,8 @@ def known(
 ) -> Mapping[str, Known]:
     """What is decided for each cluster; of the clusters `unknown` nothing is known."""
     world: dict[str, ClusterFacts | None] = {**{one.cluster: one for one in facts}, **dict.fromkeys(unknown)}
-    resolution = resolve(policies, world, {name: one.labels if one else {} for name, one in world.items()})
+    labels = {name: one.labels if one else {} for name, one in world.items()}
+    resolution = resolve(policies, world, labels, translators=translators())
     return {
         one.cluster: Known(
             one, resolution.units[one.cluster], resolution.held[one.cluster], resolution.refused[one.cluster]

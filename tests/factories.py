@@ -79,7 +79,7 @@ def service(name: str = "reviews", namespace: str = "shop", **fields: Any) -> Se
     defaults = {
         "selector": {"app": name},
         "labels": {"app": name},
-        "ports": (ServicePort(number=80, name="http", target=8080),),
+        "ports": (ServicePort(number=80, name="http", target=8080, protocol="http"),),
     }
     return Service(namespace=namespace, name=name, **{**defaults, **fields})
 

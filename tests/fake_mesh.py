@@ -5,18 +5,25 @@ strangers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.features import FEATURES, Support, Supports
 from gitmesh.model.links import Links, Ref
 from gitmesh.model.manifests import Fragment, Manifest, Phase, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Heard
-from gitmesh.model.units import DestinationUnit, Unit, UnitKey
-from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Support, Versions
+from gitmesh.model.strangers import ALONE, Around, Stranger
+from gitmesh.model.units import DestinationUnit, Laid, Unit, UnitKey
+from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Versions
 
 GROUP = "fake.test"
+
+
+def supported(others: Mapping[str, Support]) -> Supports:
+    """A table in which everything is supported, but what is given."""
+    return cast(Supports, {**dict.fromkeys(FEATURES, Support(level="full")), **others})
 
 
 class FakeMesh:
@@ -27,7 +34,7 @@ class FakeMesh:
     name = "fake"
     resources: Sequence[ApiKind] = (ApiKind(group=GROUP, kind="Rule", plural="rules", versions=("v1",)),)
     switches = frozenset({"fake/ignored"})
-    supports: Mapping[str, Support] = {}
+    supports = supported({})
     homes: Sequence[str] = ("istio-system", "fake-system")
     naming: frozenset[str] = frozenset()
 
@@ -63,6 +70,17 @@ class FakeMesh:
 
     def writes(self, facts: ClusterFacts) -> Sequence[ApiKind]:
         return self.resources
+
+    def reduced(self, key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | None:
+        return None
+
+    def surroundings(
+        self, facts: ClusterFacts, meshes: Sequence[Mesh]
+    ) -> Callable[[DestinationUnit], Around]:
+        return lambda _: ALONE
+
+    def inert(self, laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
+        return ""
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         if not isinstance(unit, DestinationUnit):
@@ -125,6 +143,11 @@ class FakeMesh:
 
     def retain(
         self, live: Body, wanted: Body | None, parts: frozenset[str] | None
+    ) -> Mapping[str, Any] | None:
+        return None
+
+    def narrowed(
+        self, live: Body | None, wanted: Body | None, parts: frozenset[str] | None
     ) -> Mapping[str, Any] | None:
         return None
 

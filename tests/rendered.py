@@ -60,15 +60,18 @@ def rendered(
     files: Mapping[str, str],
     facts: Mapping[str, ClusterFacts],
     unmanaged: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    by: Mapping[str, Translator] | None = None,
 ) -> Rendered:
     """Render policy files for clusters with these facts; `unmanaged` are other configured clusters, with
-    their labels.
+    their labels; `by` these translators, or those that are installed.
     """
     policies, found = parse(snapshot_of(files))
     clusters = {**(unmanaged or {}), **{name: known.labels for name, known in facts.items()}}
     static = (*found, *check(policies, clusters))
-    resolution = resolve(policies, facts, clusters)
-    builds, said = build(resolution, facts, translators(), "golden", {})
+    using = translators() if by is None else by
+    resolution = resolve(policies, facts, clusters, translators=using)
+    builds, said = build(resolution, facts, using, "golden", {})
     all_said = (*static, *resolution.diagnostics, *said)
     lost = dropped(policies, builds, all_said)
     manifests = tuple(

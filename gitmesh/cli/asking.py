@@ -304,4 +304,5 @@ def _question(want: Wanted, client: Client, service: Service, port: ServicePort)
         headers=want.headers,
         authority=want.authority or (host if port.number == 80 else f"{host}:{port.number}"),
         http=port.http,
+        sniffed=port.http and port.raw,
     )

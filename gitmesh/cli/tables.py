@@ -23,7 +23,8 @@ from gitmesh.render.answers import Asked, client_text
 
 ANY = "*"
 WORDS = """A table tells all requests, folded to those of which the same is said. With --method, --path,
---header or --authority it tells that one request."""
+--header or --authority it tells that one request. What a split leads to a Service that decides otherwise
+is a row of its own; `can SRC DST` follows it."""
 """What the help of the commands says of tables."""
 
 

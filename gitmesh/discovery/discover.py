@@ -16,7 +16,7 @@ from gitmesh.discovery.facts_codec import with_digest
 from gitmesh.discovery.naming import is_subdomain
 from gitmesh.discovery.reducer import NO_OWNER
 from gitmesh.discovery.rows import NamespaceRow, PodRow, PodShape, Reduced, Rows
-from gitmesh.discovery.shapes import Selectors, Standing, by_shape
+from gitmesh.discovery.shapes import Selectors, TemplatePods, by_shape
 from gitmesh.model.facts import (
     NOTHING_REMEMBERED,
     ClusterFacts,
@@ -164,7 +164,7 @@ def _workloads(rows: Rows, members: _Members, named: frozenset[str]) -> tuple[Wo
     made = (
         workload
         for key, group in groups.items()
-        for workload in by_shape(key, _standing(key, group, localities, members), selectors)
+        for workload in by_shape(key, _template_pods(key, group, localities, members), selectors)
     )
     return tuple(sorted(made, key=lambda workload: workload.shape))
 
@@ -182,12 +182,12 @@ def _groups(rows: Rows) -> dict[WorkloadKey, _Group]:
     return groups
 
 
-def _standing(
+def _template_pods(
     key: WorkloadKey, group: _Group, localities: Mapping[str, str], members: _Members
-) -> Iterator[Standing]:
+) -> Iterator[TemplatePods]:
     _, namespace, name = key
     for template, pods in group.pods.items():
-        yield Standing(
+        yield TemplatePods(
             template=template,
             pods=pods,
             localities=frozenset(localities[node] for node in group.nodes[template] if node in localities),

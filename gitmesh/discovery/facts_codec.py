@@ -16,6 +16,7 @@ from gitmesh.discovery.averaged import AveragedWorkload, as_shapes
 from gitmesh.discovery.naming import usable
 from gitmesh.model.facts import Caveat, ClusterFacts, Mesh, Service, Workload
 from gitmesh.model.objects import ApiKind, canonical
+from gitmesh.model.strangers import Stranger
 
 API_VERSION = "gitmesh.io/v1alpha1"
 
@@ -29,6 +30,7 @@ _MEMBERS: tuple[tuple[str, str, Any], ...] = (
     ("seen", "seen", tuple[str, ...]),
     ("caveats", "caveats", tuple[Caveat, ...]),
     ("unusable", "unusable", tuple[str, ...]),
+    ("strangers", "strangers", tuple[Stranger, ...]),
 )
 """(key in the document, field of ClusterFacts, type); omitted where empty."""
 _BY_SHAPE = ("podsBy", "shape")

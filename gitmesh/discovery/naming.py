@@ -33,6 +33,11 @@ def usable(facts: ClusterFacts) -> ClusterFacts:
             if not _is_workload(one)
         ),
         *(f"ServiceAccount {_shown(*key)}" for key in facts.service_accounts if not is_placed(*key)),
+        *(
+            f"{one.kind[:_SHOWN]} {_shown(one.namespace, one.name)}"
+            for one in facts.strangers
+            if not is_placed(one.namespace, one.name)
+        ),
     ]
     if not bad:
         return facts
@@ -42,6 +47,7 @@ def usable(facts: ClusterFacts) -> ClusterFacts:
         services=tuple(filter(_is_service, facts.services)),
         workloads=tuple(filter(_is_workload, facts.workloads)),
         service_accounts=frozenset(key for key in facts.service_accounts if is_placed(*key)),
+        strangers=tuple(one for one in facts.strangers if is_placed(one.namespace, one.name)),
         unusable=tuple(sorted({*facts.unusable, *bad})),
     )
 

@@ -185,6 +185,7 @@ class Reducer:
             ports=self.share(tuple(filter(None, map(_service_port, listed(spec.get("ports")))))),
             type=intern(text(spec.get("type")) or "ClusterIP"),
             headless=spec.get("clusterIP") == "None",
+            alias=_alias(spec),
             conditions=_own_conditions(body),
         )
 
@@ -338,6 +339,15 @@ def _env(container: Body) -> Pairs:
         for e in listed(container.get("env"))
         if text(e.get("value"))
     )
+
+
+def _alias(spec: Body) -> str:
+    """The Service that an ExternalName Service names; a host elsewhere is an address, which facts leave
+    out.
+    """
+    name = text(spec.get("externalName")).lower().rstrip(".")
+    named = text(spec.get("type")) == "ExternalName" and name.split(".")[2:3] == ["svc"]
+    return intern(name) if named else ""
 
 
 def _service_port(port: Body) -> ServicePort | None:

@@ -56,7 +56,7 @@ class Selectors:
         return self._everywhere.union(here)
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class TemplatePods(Struct, frozen=True, kw_only=True):
     """What is known of the pods of one template: how many there are, where, and which mesh they are in."""
 
     template: PodShape
@@ -66,10 +66,10 @@ class Standing(Struct, frozen=True, kw_only=True):
     is_gateway: bool
 
 
-def by_shape(key: WorkloadKey, standing: Iterable[Standing], selectors: Selectors) -> Iterator[Workload]:
+def by_shape(key: WorkloadKey, templates: Iterable[TemplatePods], selectors: Selectors) -> Iterator[Workload]:
     """The shapes of one controller."""
     found: dict[Shape, Workload] = {}
-    for one in standing:
+    for one in templates:
         workload = _workload(key, one, selectors)
         other = found.get(workload.shape)
         found[workload.shape] = workload if other is None else _together(other, workload)
@@ -81,7 +81,7 @@ def _together(one: Workload, other: Workload) -> Workload:
     return replace(one, pods=one.pods + other.pods, localities=localities)
 
 
-def _workload(key: WorkloadKey, one: Standing, selectors: Selectors) -> Workload:
+def _workload(key: WorkloadKey, one: TemplatePods, selectors: Selectors) -> Workload:
     kind, namespace, name = key
     labels, dropped = _labels(kind, namespace, one, selectors)
     member = one.member
@@ -106,7 +106,7 @@ def _workload(key: WorkloadKey, one: Standing, selectors: Selectors) -> Workload
 
 
 def _labels(
-    kind: str, namespace: str, one: Standing, selectors: Selectors
+    kind: str, namespace: str, one: TemplatePods, selectors: Selectors
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """The labels that are kept, and the keys of those that are not; without pods nobody knows what their
     controller will add."""

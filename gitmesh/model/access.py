@@ -64,6 +64,24 @@ class AccessRule(Model):
     headers: SomeOf[HeaderRule] | None = Field(
         None, description="Conditions on headers, all of which must hold."
     )
+    non_http: Literal["Deny", "Ignore"] | None = Field(
+        None,
+        description="Of a Deny with paths, methods, hosts or headers: what becomes of connections that are"
+        " not HTTP, where a port carries them or may. Omitted: Deny; under a broad selector it must be said.",
+    )
+
+    @property
+    def asks_http(self) -> bool:
+        """Whether it asks for what only a request has."""
+        return bool(self.paths or self.methods or self.hosts or self.headers)
+
+    @model_validator(mode="after")
+    def _about_requests(self) -> Self:
+        if self.non_http is not None and not self.asks_http:
+            raise ValueError(
+                "nonHTTP goes with paths, methods, hosts or headers; without them every connection is meant"
+            )
+        return self
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
@@ -85,3 +103,9 @@ class AccessPolicySpec(Model):
     rules: SomeOf[AccessRule] | None = Field(
         None, description="Requests that are meant; omitted: every request. OR between items."
     )
+
+    @model_validator(mode="after")
+    def _of_a_deny(self) -> Self:
+        if self.action == "Allow" and any(rule.non_http is not None for rule in self.rules or ()):
+            raise ValueError("nonHTTP goes with action Deny; an Allow of requests admits nothing else")
+        return self

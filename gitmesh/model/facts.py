@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.model.objects import ApiKind
+from gitmesh.model.strangers import ForeignGuard, Stranger
 
 _NOT_HTTP = frozenset({"tcp", "udp", "sctp", "tls", "https", "mongo", "redis", "mysql", "kubernetes.io/wss"})
 
@@ -38,9 +39,17 @@ class ServicePort(Struct, frozen=True, kw_only=True, order=True):
         """Whether a proxy sees requests on it; a port without a protocol is sniffed, so it may."""
         return self.protocol not in _NOT_HTTP
 
+    @property
+    def raw(self) -> bool:
+        """Whether a proxy may see connections without requests on it; where it sniffs, it may see either."""
+        return self.seen and (not self.http or not self.protocol)
+
 
 class Service(Struct, frozen=True, kw_only=True):
     """A Service: what a destination is. `selector` empty means that its endpoints are made by hand.
+
+    `alias` is the full name that an ExternalName Service stands for, where it has the form of a Service's
+    (`stock.depot.svc.cluster.local`), in lower case; "" for a host elsewhere, whose address is no fact.
     `conditions` are those of its status that a controller of a name of its own wrote (`example.com/Bound`):
     type -> True, False or Unknown.
     """
@@ -52,6 +61,7 @@ class Service(Struct, frozen=True, kw_only=True):
     ports: tuple[ServicePort, ...] = ()
     type: str = "ClusterIP"
     headless: bool = False
+    alias: str = ""
     conditions: Mapping[str, str] = {}
 
     @property
@@ -259,7 +269,8 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     identifies the cluster (kube-system's uid) so that a repointed configuration is noticed. `seen` are the
     kinds that had objects, of those whose sudden emptiness is not believed. `caveats` are what must be said
     of the reading, and what is held for it. `unusable` names objects that were left out, as no object can
-    have their names. `digest` identifies the content; equal digests mean equal facts.
+    have their names. `strangers` are objects of a mesh that are not ours, by key. `digest` identifies the
+    content; equal digests mean equal facts.
     """
 
     cluster: str
@@ -275,6 +286,7 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     seen: tuple[str, ...] = ()
     caveats: tuple[Caveat, ...] = ()
     unusable: tuple[str, ...] = ()
+    strangers: tuple[Stranger, ...] = ()
     digest: str = ""
 
     @property
@@ -327,6 +339,15 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
         index: dict[str, list[Service]] = {}
         for service in self.services:
             index.setdefault(service.namespace, []).append(service)
+        return {namespace: tuple(found) for namespace, found in index.items()}
+
+    @cached_property
+    def guards_by_namespace(self) -> Mapping[str, tuple[tuple[Stranger, ForeignGuard], ...]]:
+        """namespace ("" = all) -> what strangers say of who may call its pods."""
+        index: dict[str, list[tuple[Stranger, ForeignGuard]]] = {}
+        for stranger in self.strangers:
+            for guard in stranger.guards:
+                index.setdefault(guard.namespace, []).append((stranger, guard))
         return {namespace: tuple(found) for namespace, found in index.items()}
 
     @cached_property

@@ -51,8 +51,10 @@ class Fragment(Struct, frozen=True, kw_only=True):
     """One object as a translator wants it: identity, API version, spec, extra labels.
 
     `fields` maps dotted paths below spec (`spec.http[0].timeout`) to where they come from, for provenance.
-    `policies` are the ids of all policies behind it (a superset of those in `fields`). `apart`: where it
-    cannot be written, the other objects of its unit are written all the same.
+    `policies` are the ids of all policies behind it (a superset of those in `fields`). `owners` are, by such
+    a path, the policies behind an item of a list where several say the same. `apart`: where it cannot be
+    written, the other objects of its unit are written all the same. `contested` says who has objects for the
+    same: it is not created beside them.
     """
 
     key: ObjectKey
@@ -61,8 +63,10 @@ class Fragment(Struct, frozen=True, kw_only=True):
     spec: Mapping[str, Any]
     labels: Mapping[str, str] = {}
     fields: Mapping[str, Origin] = {}
+    owners: Mapping[str, tuple[str, ...]] = {}
     policies: tuple[str, ...] = ()
     apart: bool = False
+    contested: tuple[str, ...] = ()
 
 
 class Translation(Struct, frozen=True, kw_only=True):
@@ -84,7 +88,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """A desired object with GitMesh's labels and annotations on it.
 
     `body` is canonical JSON of the whole object, `digest` a short hash of it, as the ledger keeps it.
-    `forbidden` are labels and annotations that must not stand on it unless `body` has them.
+    `fields`, `owners` and `contested` are the fragment's. `forbidden` are labels and annotations that must
+    not stand on it unless `body` has them.
     """
 
     key: ObjectKey
@@ -95,7 +100,17 @@ class Manifest(Struct, frozen=True, kw_only=True):
     policies: tuple[str, ...]
     units: tuple[UnitKey, ...] = ()
     fields: Mapping[str, Origin] = {}
+    owners: Mapping[str, tuple[str, ...]] = {}
     forbidden: frozenset[str] = frozenset()
+    contested: tuple[str, ...] = ()
+
+
+class Narrowing(Struct, frozen=True, kw_only=True):
+    """An object that decides who may call and that is held for errors of the `withheld` policies: `wanted` is
+    what all others make of it, None where they say nothing of it."""
+
+    wanted: Manifest | None
+    withheld: frozenset[str]
 
 
 class Build(Struct, frozen=True, kw_only=True):
@@ -108,7 +123,8 @@ class Build(Struct, frozen=True, kw_only=True):
     themselves are in doubt, but for what is `decided`: nobody's doubt keeps that from being deleted.
     `pending` are policies that name what is not there: what they did before stays; `gone` are findings on
     policies whose destination the cluster lacks while others have it: what they did stays too, and is then
-    told. `stays` are objects that nobody wants and that stay where they are live, with a finding.
+    told. `stays` are objects that nobody wants and that stay where they are live, with a finding. `narrowing`
+    are those of the held objects that may become narrower all the same.
     """
 
     cluster: str
@@ -125,3 +141,4 @@ class Build(Struct, frozen=True, kw_only=True):
     stays: Mapping[ObjectKey, Diagnostic] = {}
     pending: frozenset[str] = frozenset()
     gone: tuple[Diagnostic, ...] = ()
+    narrowing: Mapping[ObjectKey, Narrowing] = {}

@@ -362,18 +362,16 @@ class Mirror(Model):
 
 
 class OutlierDetection(Model):
-    """Eject pods that fail."""
+    """Eject pods that fail. What is omitted means the same on every mesh, whatever the mesh's own default."""
 
-    consecutive_errors: Positive | None = Field(
-        None, description="5xx answers in a row after which a pod is ejected."
+    consecutive_errors: Positive = Field(5, description="5xx answers in a row after which a pod is ejected.")
+    interval: Millis = Field(10_000, description="Time between two looks.")
+    base_ejection_time: Millis = Field(30_000, description="Least time out; grows with each ejection.")
+    max_ejection_percent: Annotated[int, Field(ge=0, le=100)] = Field(
+        10, description="Greatest share of pods out at once."
     )
-    interval: Millis | None = Field(None, description="Time between two looks.")
-    base_ejection_time: Millis | None = Field(None, description="Least time out; grows with each ejection.")
-    max_ejection_percent: Annotated[int, Field(ge=0, le=100)] | None = Field(
-        None, description="Greatest share of pods out at once."
-    )
-    min_health_percent: Annotated[int, Field(ge=0, le=100)] | None = Field(
-        None, description="Below this share of healthy pods nobody is ejected."
+    min_health_percent: Annotated[int, Field(ge=0, le=100)] = Field(
+        0, description="Below this share of healthy pods nobody is ejected."
     )
 
 

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from gitmesh.model.facts import Mesh, Service, Workload
+from gitmesh.model.facts import Mesh, Service, ServicePort, Workload
 from gitmesh.model.policies import Origin
+from gitmesh.model.strangers import ALONE, Around
 
 Half: TypeAlias = Literal["", "routing", "access"]
 HALVES: tuple[Half, ...] = ("routing", "access")
@@ -101,6 +104,19 @@ class Target(Struct, frozen=True, kw_only=True):
     subset: tuple[tuple[str, str], ...] = ()
 
 
+class Laid(Struct, frozen=True, kw_only=True):
+    """A field of a TrafficPolicy where a policy lays it: on these ports of a Service, none if it has none.
+
+    `field` is the policy model's name, `value` the model's value. Each item of `split` and `mirror` is laid
+    by itself, too: its value is then the `Target` that it sends requests to.
+    """
+
+    field: str
+    value: object
+    service: Service
+    ports: tuple[ServicePort, ...]
+
+
 class Route(Struct, frozen=True, kw_only=True):
     """One row of a first-match list: requests that `match`, and the value of every field that some rule sets
     for them.
@@ -164,8 +180,9 @@ class Caller(Struct, frozen=True, kw_only=True):
 class Operation:
     """Requests that one rule of an AccessPolicy means; empty = any. `ports` are Service port numbers,
     `targets` the workload port numbers behind them (empty = every governed port of the destination); paths
-    and hosts in the policy's own `*` notation. `origin` is the rule; it takes no part in comparisons, as
-    rules that say the same are one.
+    and hosts in the policy's own `*` notation. `raw`: it means connections without requests, too, though it
+    asks for what only a request has. `origin` is the rule; it takes no part in comparisons, as rules that say
+    the same are one.
     """
 
     paths: tuple[str, ...] = ()
@@ -175,7 +192,13 @@ class Operation:
     headers: tuple[NamedCondition, ...] = ()
     ports: tuple[int, ...] = ()
     unresolved_ports: tuple[str, ...] = ()
+    raw: bool = False
     origin: Origin | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def asks_http(self) -> bool:
+        """Whether it asks for what only a request has."""
+        return bool(self.paths or self.methods or self.hosts or self.headers)
 
 
 class Grant(Struct, frozen=True, kw_only=True):
@@ -196,7 +219,7 @@ class Exemption(Struct, frozen=True, kw_only=True):
     origin: Origin
 
 
-class Apart(Struct, frozen=True, kw_only=True):
+class PodsApart(Struct, frozen=True, kw_only=True):
     """Some pods of a destination, by `labels` that they all have, on which fewer ports are `guarded` than on
     all of its pods together: an Allow of another Service guards the others, and selects none of these."""
 
@@ -212,7 +235,8 @@ class Access(Struct, frozen=True, kw_only=True):
     `default`. `governed` says whether an Allow selects this destination. `mixed` are targets that only some
     of its workloads have, while the same number on another one is denied or governed apart: an Allow, which
     names pods and ports but no pairs, must not open it. `apart` are pods on which ports keep `default` that
-    are guarded on others.
+    are guarded on others. `spoken` has, for each target, the ports of every Service that reach it or could;
+    they need not say the same of what it carries.
     """
 
     allows: tuple[Grant, ...] = ()
@@ -224,7 +248,26 @@ class Access(Struct, frozen=True, kw_only=True):
     default: Literal["Deny", "Allow", "MeshDefault"] = "MeshDefault"
     exempt: Exemption | None = None
     mixed: tuple[int, ...] = ()
-    apart: tuple[Apart, ...] = ()
+    apart: tuple[PodsApart, ...] = ()
+    spoken: Mapping[int, tuple[ServicePort, ...]] = {}
+
+    @property
+    def spread(self) -> tuple[Grant, ...]:
+        """Its Denies of which the port numbers are not all known, as they act: on every port of the pods."""
+        found = (
+            (grant, tuple(filter(self.spreads, grant.operations or (Operation(),)))) for grant in self.denies
+        )
+        return tuple(
+            replace(grant, operations=tuple(dataclasses.replace(one, ports=()) for one in operations))
+            for grant, operations in found
+            if operations
+        )
+
+    def spreads(self, operation: Operation) -> bool:
+        """Whether a Deny of these requests acts on every port of the pods: more must not be admitted, and
+        which its own ports are is not known."""
+        known = operation.targets and not operation.unresolved_ports
+        return not known and bool(self.unresolved_targets or not self.targets)
 
     def closes(self, labels: Mapping[str, str], port: int) -> bool:
         """Whether pods of the destination with these labels are closed at a port that no Allow governs
@@ -238,6 +281,23 @@ class Access(Struct, frozen=True, kw_only=True):
             for part in self.apart
         )
 
+    def without(self, policies: Collection[str]) -> Access:
+        """The decision without what these policies grant, deny and exempt. A destination that one of their
+        Allows selects stays governed, and so is one that a default closes: nothing is left there of what
+        nobody grants any more.
+        """
+        exempt = self.exempt
+        return replace(
+            self,
+            allows=tuple(
+                replace(one, callers=(), operations=()) if one.origin.policy in policies else one
+                for one in self.allows
+            ),
+            denies=tuple(one for one in self.denies if one.origin.policy not in policies),
+            governed=self.governed or self.default == "Deny",
+            exempt=None if exempt is not None and exempt.origin.policy in policies else exempt,
+        )
+
 
 class DestinationUnit(Struct, frozen=True, kw_only=True):
     """One Service of one cluster, and everything that policies say of it.
@@ -248,6 +308,9 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
     pods. `sharing` are other Services that reach a pod's port which this one reaches too, where access is
     decided, each with whether an Allow selects it. `ended` are the rules that leave fields to the mesh,
     greatest first: of a field that nothing decides for a request, the first one that means it is why.
+    `withheld` are policies whose part of the access decision cannot be told for an error of theirs: it is
+    decided as all the others say, and narrows at most. `around` is what others wrote for it; it is no part of
+    the decision, nor of its digest.
     """
 
     cluster: str
@@ -261,11 +324,26 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
     access: Access | None = None
     sharing: tuple[tuple[Service, bool], ...] = ()
     policies: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
     digest: str = ""
+    around: Around = ALONE
 
     @property
     def key(self) -> UnitKey:
         return UnitKey(kind="Destination", namespace=self.service.namespace, name=self.service.name)
+
+    @property
+    def halves(self) -> tuple[Half, ...]:
+        """Those in which anything is said."""
+        routing = bool(self.routes or self.settings or self.subsets)
+        said: dict[Half, bool] = {"routing": routing, "access": self.access is not None}
+        return tuple(half for half in HALVES if said[half])
+
+    def without(self, half: Half) -> DestinationUnit:
+        """The unit with nothing said in one half."""
+        if half == "access":
+            return replace(self, access=None)
+        return replace(self, routes=(), settings={}, subsets=(), ended=())
 
 
 class RootReader(Struct, frozen=True, kw_only=True, order=True):

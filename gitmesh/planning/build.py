@@ -1,7 +1,5 @@
-"""Units -> desired objects per cluster: calls the translators, merges fragments, and holds them to honesty.
-
-Called by pipeline; no I/O. A translation is remembered by what it depends on, so a one-policy change costs
-what it affects.
+"""Units -> desired objects per cluster: what all units come to together, and what is held. Called by
+pipeline; no I/O.
 """
 
 from __future__ import annotations
@@ -13,31 +11,24 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.base import Disabled
-from gitmesh.model.manifests import SECURITY, Build, Fragment, Manifest, Phase
-from gitmesh.model.objects import ObjectKey, canonical, digest
+from gitmesh.model.manifests import Build, Manifest, Narrowing
+from gitmesh.model.objects import ObjectKey
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPolicySpec
 from gitmesh.model.units import MeshUnit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.planning.ownership import claims, marks
+from gitmesh.planning.ownership import claims
+from gitmesh.planning.supporting import lacks
+from gitmesh.planning.surroundings import surrounded
+from gitmesh.planning.translating import Built, Translating, sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
-    from gitmesh.model.facts import ClusterFacts, Mesh
+    from gitmesh.model.facts import ClusterFacts
     from gitmesh.model.policies import Policy
-    from gitmesh.model.units import Half, Unit
+    from gitmesh.model.units import Unit
     from gitmesh.ports import Translator
     from gitmesh.resolution.resolve import Resolution
-
-
-class Built(Struct, frozen=True, kw_only=True):
-    """One unit's objects in one cluster, with what was said of them and what keeps its live objects."""
-
-    manifests: tuple[Manifest, ...] = ()
-    diagnostics: tuple[Diagnostic, ...] = ()
-    held: tuple[ObjectKey, ...] = ()
-    halves: tuple[Half, ...] = ()
-    stays: Mapping[ObjectKey, Diagnostic] = {}
 
 
 def build(
@@ -66,7 +57,8 @@ def _build_cluster(
     instance: str,
     memo: MutableMapping[Any, Any],
 ) -> tuple[Build, list[Diagnostic]]:
-    units, waiting = resolution.units.get(cluster, ()), resolution.held.get(cluster, ())
+    waiting = resolution.held.get(cluster, ())
+    units = surrounded(resolution.units.get(cluster, ()), facts, translators)
     found = _Collected(cluster, set(waiting), set(resolution.waiting.get(cluster, ())))
     if units and not facts.meshes:
         found.said.append(
@@ -76,18 +68,25 @@ def _build_cluster(
                 cluster=cluster,
             )
         )
-    for translator, meshes, context in _at_work(facts, translators):
+    for work in _at_work(facts, translators, instance, memo):
         for unit in units:
             if facts.held:
-                found.hold(unit, claims(translator, unit.key, meshes, facts))
+                found.hold(unit, work.claims(unit.key))
                 continue
-            built = _built(unit, translator, meshes, facts, instance, (context, memo))
+            built = work.built(unit)
             if _hangs_on_the_unknown(unit, facts):
-                found.doubt(unit, claims(translator, unit.key, meshes, facts), built)
+                found.doubt(unit, work.claims(unit.key), built)
             else:
                 found.add(unit, built)
+                if (others := sound(unit, built)) is not None:
+                    found.narrowing.update(work.narrowing(others))
         for key in waiting:
-            found.held.update(claims(translator, key, meshes, facts))
+            found.held.update(work.claims(key))
+        for held in resolution.narrowing.get(cluster, ()):
+            doubtful = facts.held or _hangs_on_the_unknown(held, facts)
+            narrowing = {} if doubtful else work.narrowing(held)
+            found.narrowing.update(narrowing)
+            found.waiting.update(() if narrowing else held.policies)
     found.decide()
     # What a mesh that is not found may own is unknown: its mesh-wide deny must not be pruned for that.
     known = all(key.kind != "Mesh" or facts.mesh(key.name) for key in waiting)
@@ -106,6 +105,7 @@ def _build_cluster(
         stays=found.stays,
         pending=resolution.pending.get(cluster, frozenset()),
         gone=tuple(one for one in resolution.gone if one.cluster == cluster),
+        narrowing=found.narrowing,
     )
     return made, found.said
 
@@ -125,17 +125,18 @@ def _decided(facts: ClusterFacts, translators: Mapping[str, Translator]) -> froz
     """
     if not facts.held_meshes:
         return frozenset()
-    sound = [
+    apart = [
         one.key
         for one in facts.services
         if (pods := facts.behind(one)) and not any(pod.mesh in facts.held_meshes for pod in pods)
     ]
-    keys = [UnitKey(kind="Destination", namespace=namespace, name=name) for namespace, name in sound]
+    keys = [UnitKey(kind="Destination", namespace=namespace, name=name) for namespace, name in apart]
     return frozenset(
         claim
-        for one, meshes, _ in _at_work(facts, translators)
+        for name, translator in translators.items()
+        if (meshes := facts.meshes_of(name))
         for key in keys
-        for claim in claims(one, key, meshes, facts)
+        for claim in claims(translator, key, meshes, facts)
     )
 
 
@@ -149,6 +150,7 @@ class _Collected(Struct):
     held: set[ObjectKey] = set()
     doubted: dict[ObjectKey, set[bytes]] = {}
     stays: dict[ObjectKey, Diagnostic] = {}
+    narrowing: dict[ObjectKey, Narrowing] = {}
     said: list[Diagnostic] = []
 
     def hold(self, unit: Unit, objects: Iterable[ObjectKey]) -> None:
@@ -211,111 +213,24 @@ class _Collected(Struct):
 
 
 def _at_work(
-    facts: ClusterFacts, translators: Mapping[str, Translator]
-) -> Iterable[tuple[Translator, tuple[Mesh, ...], str]]:
-    """The translators that have a mesh here, their meshes, and a text that changes with what they may read of
-    the facts.
-    """
-    for name, translator in translators.items():
-        meshes = facts.meshes_of(name)
-        if meshes:
-            kinds = [(kind.group, kind.kind, kind.versions, hash(kind.fields)) for kind in facts.kinds]
-            yield translator, meshes, repr((name, meshes, kinds, facts.is_ambient, facts.proxied))
-
-
-def _built(
-    unit: Unit,
-    translator: Translator,
-    meshes: Sequence[Mesh],
     facts: ClusterFacts,
+    translators: Mapping[str, Translator],
     instance: str,
-    remembered: tuple[str, MutableMapping[Any, Any]],
-) -> Built:
-    context, memo = remembered
-    slot = (unit.cluster, translator.name, unit.key)
-    inputs = (unit.digest, context, instance)
-    found = memo.get(slot)
-    if found is None or found[0] != inputs:
-        found = memo[slot] = (inputs, _translate(unit, translator, meshes, facts, instance))
-    built: Built = found[1]
-    return built
-
-
-def _translate(
-    unit: Unit, translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts, instance: str
-) -> Built:
-    try:
-        translation = translator.translate(unit, meshes, facts)
-    except Exception as error:  # noqa: BLE001 - a plug-in's defect on one unit must not end the work on all others
-        return Built(
-            diagnostics=(_defect(unit, translator, error),),
-            held=claims(translator, unit.key, meshes, facts),
-            halves=("",),
-        )
-    manifests = tuple(
-        _manifest(fragment, unit, instance, translator.switches) for fragment in translation.fragments
-    )
-    held = tuple(
-        key
-        for half in translation.held
-        for key in claims(translator, replace(unit.key, half=half), meshes, facts)
-    )
-    return Built(
-        manifests=manifests,
-        diagnostics=translation.diagnostics,
-        held=held,
-        halves=translation.held,
-        stays=translation.stays,
-    )
-
-
-def _defect(unit: Unit, translator: Translator, error: Exception) -> Diagnostic:
-    """The finding on a unit that its translator fell over; the policies' own findings come from elsewhere."""
-    name = f"{unit.key.namespace}/{unit.key.name}".strip("/")
-    text = (
-        f"translator {translator.name} fell over {unit.key.kind.lower()} {name} of cluster {unit.cluster}:"
-        " its objects are left as they are"
-    )
-    policy = unit.policies[0] if unit.policies else ""
-    return finding(
-        "GM313", text, policy=policy, cluster=unit.cluster, detail=f"{type(error).__name__}: {error}"
-    )
-
-
-def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozenset[str]) -> Manifest:
-    policies = tuple(sorted(fragment.policies or unit.policies))
-    labels, annotations = marks(unit.cluster, instance, fragment.key, policies)
-    metadata: dict[str, Any] = {
-        "name": fragment.key.name,
-        "labels": {**fragment.labels, **labels},
-        "annotations": annotations,
-    }
-    if fragment.key.namespace:
-        metadata["namespace"] = fragment.key.namespace
-    api_version = f"{fragment.key.group}/{fragment.version}" if fragment.key.group else fragment.version
-    body = canonical(
-        {"apiVersion": api_version, "kind": fragment.key.kind, "metadata": metadata, "spec": fragment.spec}
-    )
-    return Manifest(
-        key=fragment.key,
-        version=fragment.version,
-        phase=fragment.phase,
-        body=body,
-        digest=digest(body),
-        policies=policies,
-        units=() if fragment.apart else (_half_of(unit.key, fragment.phase),),
-        fields=fragment.fields,
-        forbidden=forbidden,
-    )
-
-
-def _half_of(unit: UnitKey, phase: Phase) -> UnitKey:
-    """The half of a destination that an object is for, so that a failed write stops no object of the other
-    half.
-    """
-    if unit.kind == "Mesh":
-        return unit
-    return replace(unit, half="access" if phase in SECURITY else "routing")
+    memo: MutableMapping[Any, Any],
+) -> Iterable[Translating]:
+    """The translators that have a mesh here."""
+    for name, translator in translators.items():
+        if meshes := facts.meshes_of(name):
+            kinds = [(kind.group, kind.kind, kind.versions, hash(kind.fields)) for kind in facts.kinds]
+            yield Translating(
+                translator=translator,
+                meshes=meshes,
+                facts=facts,
+                instance=instance,
+                lacking=lacks(translator, meshes, facts),
+                context=repr((name, meshes, kinds, facts.is_ambient, facts.proxied)),
+                memo=memo,
+            )
 
 
 def dropped(
@@ -327,8 +242,8 @@ def dropped(
     seen |= {
         policy
         for built in builds.values()
-        for manifest in built.manifests.values()
-        for policy in manifest.policies
+        for manifest in (*built.manifests.values(), *(one.wanted for one in built.narrowing.values()))
+        for policy in (manifest.policies if manifest else ())
     }
     lost = [policy for policy in policies if policy.id not in seen and _wants_objects(policy)]
     told = _without_mesh(builds) if lost else frozenset()

@@ -44,7 +44,8 @@ class Cycle(Struct, frozen=True, kw_only=True):
     cycle came to the clusters; `wall` is in seconds since the epoch; `apply` is false for a mere plan.
 
     `meshes` are those of every managed cluster, for the ledgers to remember. `holding` are the findings so
-    far that stand for holds.
+    far that stand for holds. `observed` is by cluster what was live when its facts were read; where it is not
+    given it is read now.
     """
 
     translators: Mapping[str, Translator]
@@ -56,6 +57,7 @@ class Cycle(Struct, frozen=True, kw_only=True):
     wall: int = 0
     meshes: Mapping[str, tuple[Mesh, ...]] = {}
     holding: tuple[Diagnostic, ...] = ()
+    observed: Mapping[str, Observed] = {}
 
 
 def converge(
@@ -146,7 +148,7 @@ def _observe(
     memo: MutableMapping[Any, Any],
 ) -> tuple[Observed, list[Diagnostic]]:
     kinds = kinds_of(facts, cycle.translators, ledger)
-    observed = cluster.observe(kinds)
+    observed = cycle.observed.get(cluster.name) or cluster.observe(kinds)
     if vanished(observed, ledger):
         # All gone at once is more likely a wrong answer than a wish: a second reading is asked for (K11).
         observed = cluster.observe(kinds)
@@ -190,7 +192,7 @@ def _adapted(
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held
     same, equal = (
         (built, observed, facts),
-        (absent, ledger.approved, ledger.entries if absent else None, unwanted),
+        (absent, ledger.approved, ledger.entries if absent or _may_narrow(built) else None, unwanted),
     )
     found = memo.get("adapted")
     if (
@@ -201,6 +203,13 @@ def _adapted(
         found = memo["adapted"] = (same, equal, _adapt(built, observed, facts, stored, cycle))
     made: Adapted = found[2]
     return made
+
+
+def _may_narrow(built: Build) -> bool:
+    """Whether held objects of the build may become narrower, for which the ledger knows whose rules are
+    whose.
+    """
+    return bool(built.narrowing or built.pending or built.gone)
 
 
 def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle) -> Adapted:
@@ -219,6 +228,10 @@ def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored
         from gitmesh.planning.unserved import stand
 
         made = made.then(stand(made.built, observed, facts, ledger, revisions, translators))
+    if made.built.narrowing:
+        from gitmesh.planning.narrowing import narrow
+
+        made = made.then(narrow(made.built, observed, ledger, revisions, translators))
     from gitmesh.planning.beside import beside
 
     return made.then(beside(made.built, observed, facts, ledger, translators))

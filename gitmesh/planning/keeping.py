@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from gitmesh.model.manifests import Build
+from gitmesh.model.manifests import Build, Narrowing
 from gitmesh.model.units import HALVES, UnitKey
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.ownership import claims, is_ours, policies_of
@@ -56,12 +56,32 @@ def keep_back(
     lost_by = {unit: meshwide if unit.kind == "Mesh" else losing.keys() for unit in claimed}
     concerned = {unit for unit, keys in claimed.items() if not lost_by[unit].isdisjoint(keys)}
     units = _with_dependants(concerned, built.units)
+    narrowing = {**_narrowing(losing, units, claimed, built), **built.narrowing}
     held = built.held.union(losing, *(claimed.get(unit, ()) for unit in units))
     said = tuple(one for one in gone if any(one.policy in lost for lost in losing.values()))
     waits = built.waiting.union(*losing.values())
-    return Adapted(
-        built=replace(built, held=held, held_units=built.held_units | units, waiting=waits), diagnostics=said
-    )
+    made = replace(built, held=held, held_units=built.held_units | units, waiting=waits, narrowing=narrowing)
+    return Adapted(built=made, diagnostics=said)
+
+
+def _narrowing(
+    losing: Mapping[ObjectKey, frozenset[str]],
+    units: Iterable[UnitKey],
+    claimed: Mapping[UnitKey, frozenset[ObjectKey]],
+    built: Build,
+) -> dict[ObjectKey, Narrowing]:
+    """What may become narrower of the objects that are held for this alone: nothing is wanted of one whose
+    Service is not there."""
+    withheld: dict[ObjectKey, frozenset[str]] = dict(losing)
+    for unit in units:
+        mine = claimed.get(unit, frozenset()) if unit.half == "access" else frozenset()
+        lost = frozenset[str]().union(*(losing[key] for key in mine & losing.keys()))
+        withheld |= dict.fromkeys(mine, lost)
+    return {
+        key: Narrowing(wanted=built.manifests.get(key), withheld=lost)
+        for key, lost in withheld.items()
+        if key not in built.held
+    }
 
 
 def _lost(live: Live, built: Build, waiting: frozenset[str]) -> frozenset[str]:

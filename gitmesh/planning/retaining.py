@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
 from gitmesh.model.manifests import SECURITY, Manifest
-from gitmesh.model.objects import canonical, decode, digest
+from gitmesh.model.objects import Body, canonical, decode, digest, mapping
 from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.ownership import POLICIES, is_marked, policies_of, writers
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gitmesh.model.manifests import Build
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Live, Observed
+    from gitmesh.model.policies import Policy
     from gitmesh.planning.revisions import Revisions
     from gitmesh.ports import Translator
 
@@ -67,23 +68,22 @@ def _lost(live: Live, entry: Entry | None, revisions: Revisions) -> frozenset[st
     sources in force, and so were withdrawn."""
     missing = frozenset(policies_of(live)) - revisions.homes.keys()
     if not missing or (
-        entry is not None and entry.sources and _in_force(revisions).issuperset(entry.sources)
+        entry is not None and entry.sources and revisions.in_force_sources.issuperset(entry.sources)
     ):
         return frozenset()
     return missing
-
-
-def _in_force(revisions: Revisions) -> frozenset[str]:
-    return frozenset(revisions.sources) - revisions.absent
 
 
 def _parts(entry: Entry | None, revisions: Revisions) -> frozenset[str] | None:
     """The digests of the rules that absent sources made; None where they cannot be told from those of
     others.
     """
-    if entry is None or not entry.parts:
-        return None
-    in_force = _in_force(revisions)
+    return None if entry is None or not entry.parts else parts_of_absent(entry, revisions)
+
+
+def parts_of_absent(entry: Entry, revisions: Revisions) -> frozenset[str]:
+    """The digests of an object's rules that sources made which are not in force."""
+    in_force = revisions.in_force_sources
     return frozenset(
         part
         for source, policies in entry.parts.items()
@@ -109,7 +109,7 @@ def _kept(
     if spec is None:
         return None
     policies = tuple(sorted({*(manifest.policies if manifest else ()), *lost}))
-    return with_spec(manifest or _as_manifest(live, translator), spec, policies)
+    return with_spec(manifest or as_manifest(live, translator), spec, policies)
 
 
 def with_spec(
@@ -122,17 +122,67 @@ def with_spec(
     given = manifest.policies if policies is None else policies
     annotations = {**body["metadata"].get("annotations", {}), POLICIES: ",".join(given)}
     content = canonical({**body, "metadata": {**body["metadata"], "annotations": annotations}, "spec": spec})
+    places = {_item(body["spec"], path): path for path in manifest.fields if _ITEM.match(path)}
     moved = {path: origin for path, origin in manifest.fields.items() if not _ITEM.match(path)}
-    origins = {
-        _item(body["spec"], path): origin for path, origin in manifest.fields.items() if _ITEM.match(path)
+    owners: dict[str, tuple[str, ...]] = {}
+    for path, item in _items(spec):
+        if before := places.get(canonical(item)):
+            moved[path] = manifest.fields[before]
+            owners |= {path: manifest.owners[before]} if before in manifest.owners else {}
+    return replace(
+        manifest,
+        body=content,
+        digest=digest(content),
+        policies=given,
+        fields=dict(sorted(moved.items())),
+        owners=owners,
+    )
+
+
+def without_items(manifest: Manifest, policies: frozenset[str]) -> Manifest:
+    """The manifest without the items of lists that come from these policies."""
+    spec = decode(manifest.body)["spec"]
+    gone = {
+        path for path, origin in manifest.fields.items() if _ITEM.match(path) and origin.policy in policies
     }
+    if not gone:
+        return manifest
+    kept = {name: [] if isinstance(value, list) else value for name, value in spec.items()}
+    for path, item in _items(spec):
+        if path not in gone and (place := _ITEM.match(path)):
+            kept[place[1]].append(item)
+    return with_spec(manifest, {name: value for name, value in kept.items() if value != []})
+
+
+def with_owners(
+    manifest: Manifest, owners: Mapping[str, tuple[str, ...]], policies: Mapping[str, Policy]
+) -> Manifest:
+    """The manifest with these policies behind items of lists, too, by the items' digests."""
+    fields, told = dict(manifest.fields), dict(manifest.owners)
+    for path, item in _items(decode(manifest.body)["spec"]):
+        mine = [policies[name] for name in owners.get(digest(canonical(item)), ()) if name in policies]
+        if mine:
+            known = told.get(path, (fields[path].policy,) if path in fields else ())
+            told[path] = tuple(sorted({*known, *(policy.id for policy in mine)}))
+            fields.setdefault(path, mine[0].origin())
+    return replace(manifest, fields=dict(sorted(fields.items())), owners=told)
+
+
+def spec_of(body: Body | None) -> Mapping[str, Any]:
+    """The spec of an object; empty where there is none."""
+    return mapping(body.get("spec")) if body is not None else {}
+
+
+def parts_in(spec: Mapping[str, Any]) -> frozenset[str]:
+    """The digests of the items of lists in a spec."""
+    return frozenset(digest(canonical(item)) for _, item in _items(spec))
+
+
+def _items(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each item of a list right in the spec, and the path to it."""
     for name, items in spec.items():
         for number, item in enumerate(items) if isinstance(items, list) else ():
-            if origin := origins.get(canonical(item)):
-                moved[f"spec.{name}[{number}]"] = origin
-    return replace(
-        manifest, body=content, digest=digest(content), policies=given, fields=dict(sorted(moved.items()))
-    )
+            yield f"spec.{name}[{number}]", item
 
 
 def _item(spec: Mapping[str, Any], path: str) -> bytes:
@@ -146,7 +196,7 @@ def _item(spec: Mapping[str, Any], path: str) -> bytes:
     )
 
 
-def _as_manifest(live: Live, translator: Translator) -> Manifest:
+def as_manifest(live: Live, translator: Translator) -> Manifest:
     """A live object of ours as what is wanted."""
     body = decode(live.body)
     return Manifest(
@@ -170,8 +220,9 @@ def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Parts:
     found: dict[str, dict[str, set[str]]] = {}
     for path, origin in manifest.fields.items():
         if _ITEM.match(path) and origin.policy in homes:
-            mine = found.setdefault(homes[origin.policy], {})
-            mine.setdefault(origin.policy, set()).add(digest(_item(spec, path)))
+            for policy in manifest.owners.get(path, (origin.policy,)):
+                mine = found.setdefault(homes.get(policy, ""), {})
+                mine.setdefault(policy, set()).add(digest(_item(spec, path)))
     return {
         source: {policy: tuple(sorted(parts)) for policy, parts in sorted(policies.items())}
         for source, policies in sorted(found.items())

@@ -42,6 +42,11 @@ class Revisions(Struct, frozen=True, kw_only=True, dict=True):
         """Source -> commit in force."""
         return {name: result.accepted for name, result in self.sources.items()}
 
+    @property
+    def in_force_sources(self) -> frozenset[str]:
+        """The sources of which everything is in force that should be."""
+        return frozenset(self.sources) - self.absent
+
     @cached_property
     def homes(self) -> Mapping[str, str]:
         """Policy -> the source that it is in."""

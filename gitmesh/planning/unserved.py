@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding, hold_id
 from gitmesh.model.access import AccessPolicySpec
-from gitmesh.model.manifests import SECURITY
+from gitmesh.model.manifests import SECURITY, Narrowing
 from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.ownership import is_ours, policies_of, writers
 
@@ -58,9 +58,17 @@ def stand(
     }
     if not doubted:
         return Adapted(built=built)
-    held = built.held.union(live.key for those in doubted.values() for live in those)
+    kept = {live.key: live for those in doubted.values() for live in those}
+    narrowing = {**built.narrowing, **{key: _narrowing(live, revisions) for key, live in kept.items()}}
     told = tuple(_told(built.cluster, name, those, revisions) for name, those in doubted.items())
-    return Adapted(built=replace(built, held=held), diagnostics=told)
+    made = replace(built, held=built.held.union(kept), narrowing=narrowing)
+    return Adapted(built=made, diagnostics=told)
+
+
+def _narrowing(live: Live, revisions: Revisions) -> Narrowing:
+    """What policies said that are no more goes in spite of it."""
+    behind = frozenset(policies_of(live))
+    return Narrowing(wanted=None, withheld=behind & revisions.homes.keys())
 
 
 def _guards(live: Live, facts: ClusterFacts, revisions: Revisions, translator: Translator) -> bool:

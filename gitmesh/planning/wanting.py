@@ -204,7 +204,11 @@ class Wanting:
 
     def _foreign_claims(self) -> dict[ObjectKey, tuple[str, str]]:
         """Our objects that a foreign one stands in the way of, with code and text."""
-        blocked: dict[ObjectKey, tuple[str, str]] = {}
+        blocked: dict[ObjectKey, tuple[str, str]] = {
+            key: ("GM401", f"in {self.cluster}, {manifest.contested[0]}; it is not ours")
+            for key, manifest in self.built.manifests.items()
+            if manifest.contested
+        }
         strangers = [
             live
             for key in sorted(self.observed.live.keys() - self.built.manifests.keys())

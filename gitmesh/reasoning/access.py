@@ -11,11 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.model.facts import Service, Workload
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, Caller, Exemption, Grant, Operation
+from gitmesh.reasoning import foreign
 from gitmesh.reasoning.callers import is_meant
+from gitmesh.reasoning.foreign import ForeignWord
 from gitmesh.reasoning.operations import holds
 from gitmesh.reasoning.questions import Client, Known, Pair, Question
 from gitmesh.reasoning.routing import tls_of
@@ -24,7 +27,9 @@ __all__ = ["Admission", "Answer", "Basis", "Led", "Refused", "Ruling", "can"]
 
 
 class Answer(StrEnum):
-    """`Depends`: some pods behind the destination admit the request, others do not."""
+    """`Depends`: some pods behind the destination admit the request and others do not, or they do as long as
+    the connection is HTTP, or is not.
+    """
 
     ALLOWED = "Allowed"
     DENIED = "Denied"
@@ -48,6 +53,7 @@ class Basis(StrEnum):
     GATEWAY = "Gateway"
     EXEMPT = "Exempt"
     DEFAULT = "Default"
+    FOREIGN = "Foreign"
     HELD = "Held"
     ADDRESS = "Address"
 
@@ -115,11 +121,11 @@ def can(question: Question, known: Known) -> Admission:
     pairs = known.behind(service, question.port)
     if not pairs:
         return _whole(Answer.UNKNOWN, Basis.NO_PODS, _no_pods(known, service))
-    rulings: dict[object, Ruling] = {}
+    rulings: dict[object, tuple[Ruling, ...]] = {}
     for pair in pairs:
         if pair.ground not in rulings:
-            rulings[pair.ground] = _Asked(question, known, pair).ruling()
-    pods = tuple((pair.workload, pair.number, rulings[pair.ground]) for pair in pairs)
+            rulings[pair.ground] = tuple(_rulings(question, known, pair))
+    pods = tuple((pair.workload, pair.number, ruling) for pair in pairs for ruling in rulings[pair.ground])
     answers = {ruling.answer for _, _, ruling in pods}
     if len(answers) == 1:
         return Admission(answer=answers.pop(), pods=pods)
@@ -136,10 +142,24 @@ def _whole(answer: Answer, basis: Basis, text: str) -> Admission:
     return Admission(answer=answer, ruling=Ruling(answer=answer, basis=basis, text=text))
 
 
+def _rulings(question: Question, known: Known, pair: Pair) -> Iterator[Ruling]:
+    """One for the pods of a pair, and another where the connection may be no HTTP and that is answered
+    otherwise.
+    """
+    asked = _Asked(question, known, pair).ruling()
+    yield asked
+    if question.sniffed:
+        other = _Asked(replace(question, http=False), known, pair).ruling()
+        if other.answer is not asked.answer:
+            yield replace(other, text=f"where the connection is not HTTP: {other.text}")
+
+
 _NAMELESS = frozenset({"Disable", "Simple"})
 """Modes of `tls` with which a client shows no identity."""
 
-_CLOSED = "its number is guarded on other pods of a Service, from which no label tells these pods apart"
+_CLOSED = "no policy selects it, but an Allow for other ports of these pods closes it as well"
+
+_UNKNOWN_PORT = frozenset({0})
 _Said = tuple[frozenset[int], Access]
 """The Service ports by which a destination reaches the pair, and its access decision."""
 
@@ -151,7 +171,8 @@ class _Asked:
         self.question, self.known, self.pair = question, known, pair
         self.mesh = known.meshes.get(pair.workload.mesh)
         self.client = question.client
-        mode = self.mesh.mtls.value.mode if self.mesh and self.mesh.mtls else ""
+        own = self.mesh.mtls.value.mode if self.mesh and self.mesh.mtls else ""
+        mode, self.mode_by = foreign.mode_of(pair, known.index.facts, own)
         self.strict, self.disabled = mode == "Strict", mode == "Disabled"
         self.tls = tls_of(question, known)
         if self.disabled or (self.tls is not None and self.tls.value.mode in _NAMELESS):
@@ -165,6 +186,8 @@ class _Asked:
         self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit and unit.access]
         closing = ((ports, known.destinations[service.key].access) for service, ports in pair.closing)
         self.closing: list[_Said] = [(ports, access) for ports, access in closing if access]
+        spreading = (known.destinations[service.key].access for service in pair.spreading)
+        self.spread = [grant for access in spreading if access for grant in access.spread]
         self.held = known.holds_mesh(pair.workload.mesh) or any(
             known.holds(service.key, "access") for service, _ in pair.reached
         )
@@ -187,15 +210,54 @@ class _Asked:
             self._refused_plain()
             or self._own_certificate()
             or self._denied()
+            or self._denied_by_others()
             or self._unknown()
-            or self._allowed(self.said, Basis.NO_ALLOW, "no Allow admits it")
-            or self._allowed(self.closing, Basis.CLOSED, _CLOSED)
-            or self._default()
+            or self._beside_others(
+                self._allowed(self.said, Basis.NO_ALLOW, "no Allow admits it")
+                or self._allowed(self.closing, Basis.CLOSED, _CLOSED)
+                or self._default()
+            )
         )
 
+    def _words(self, action: str) -> tuple[ForeignWord, ...]:
+        facts = self.known.index.facts
+        return foreign.words(action, self.pair, self.question, self.client, facts)
+
+    def _denied_by_others(self) -> Ruling | None:
+        words = self._words("Deny")
+        for meets, answer, says in ((True, Answer.DENIED, "refuses"), (None, Answer.UNKNOWN, "may refuse")):
+            if by := next((word.by for word in words if word.meets is meets), None):
+                return Ruling(answer=answer, basis=Basis.FOREIGN, text=f"{by}, which is not ours, {says} it")
+        return None
+
+    def _beside_others(self, own: Ruling) -> Ruling:
+        """Allows of all add up, and one of anybody's closes what none admits: what others close may stay open
+        only where an object of ours opens it."""
+        opened = own.answer is Answer.ALLOWED and own.basis is not Basis.DEFAULT
+        if opened or not (words := self._words("Allow")):
+            return own
+        if by := next((word.by for word in words if word.meets), None):
+            text = f"{by}, which is not ours, admits it"
+            return Ruling(answer=Answer.ALLOWED, basis=Basis.FOREIGN, text=text)
+        if by := next((word.by for word in words if word.meets is None), None):
+            text = f"{by}, which is not ours, may admit it"
+            return Ruling(answer=Answer.UNKNOWN, basis=Basis.FOREIGN, text=f"{text}; else: {own.text}")
+        if own.answer is not Answer.ALLOWED:
+            return own
+        by = next((word.by for word in words if word.selects), None)
+        text = (
+            f"{by or words[0].by}, which is not ours, {'closes' if by else 'may close'} what no Allow admits"
+        )
+        return Ruling(answer=Answer.DENIED if by else Answer.UNKNOWN, basis=Basis.FOREIGN, text=text)
+
     def _refused_plain(self) -> Ruling | None:
+        if not self.strict or self.client.trust_domain is not None:
+            return None
+        if self.mode_by is not None:
+            text = f"{self.mode_by}, which is not ours, refuses clients without identity: its mode is Strict"
+            return Ruling(answer=Answer.DENIED, basis=Basis.MTLS, text=text)
         mtls = self.mesh.mtls if self.mesh else None
-        if mtls is None or not self.strict or self.client.trust_domain is not None:
+        if mtls is None:
             return None
         text = "mTLS is Strict, which refuses a client that shows no identity"
         if self.tls is not None:
@@ -214,12 +276,9 @@ class _Asked:
         return Ruling(answer=Answer.UNKNOWN, basis=Basis.MTLS, text=text, deciding=(self.tls.origin,))
 
     def _denied(self) -> Ruling | None:
-        asked = [
-            (meets, origin)
-            for ports, access in self.said
-            for one in access.denies
-            for meets, origin in self._asked(one, ports, True)
-        ]
+        denies = [(ports, one) for ports, access in self.said for one in access.denies]
+        denies += [(_UNKNOWN_PORT, one) for one in self.spread]
+        asked = [(meets, origin) for ports, one in denies for meets, origin in self._asked(one, ports, True)]
         found = _origins(origin for meets, origin in asked if meets)
         if found:
             return Ruling(
@@ -268,7 +327,9 @@ class _Asked:
         )
 
     def _asked(self, grant: Grant, ports: frozenset[int], deny: bool) -> Iterator[tuple[bool | None, Origin]]:
-        """For each rule of the grant whether it means the request, None where that hangs on the address."""
+        """For each rule of the grant whether it means the request, None where that hangs on the address; a
+        destination without the pods' port means none.
+        """
         meant = self._means(grant.callers, deny) if ports else False
         if meant is not False:
             asked = grant.operations or (Operation(),)
@@ -297,11 +358,11 @@ class _Asked:
                 text=text,
                 deciding=(decided.origin,) if decided else (),
             )
-        if self.mesh and self.pair.workload in self.mesh.gateways:
+        if self.pair.gateway:
             return Ruling(
                 answer=Answer.ALLOWED, basis=Basis.GATEWAY, text="a default of Deny never covers a gateway"
             )
-        if self.mesh and self.pair.workload in self.mesh.doubtful:
+        if self.pair.gateway is None:
             text = (
                 "it calls itself a gateway, and nothing says that it is one: closed, unless it was open"
                 " before"

@@ -187,7 +187,10 @@ class Destination:
                 ):
                     if rules not in answers:
                         question = _question(self._key, port, client, sample)
-                        answers[rules] = question, tuple(can(question, side) for side in self._sides)
+                        answers[rules] = (
+                            question,
+                            tuple(can(question, side) for side in self._sides),
+                        )
                     question, found = answers[rules]
                     yield Cell(port=port, client=number, request=request, question=question, answers=found)
 
@@ -232,8 +235,10 @@ def _sent(request: Sample, key: ServiceKey, ports: Iterable[ServicePort], number
     """
     namespace, name = key
     host = f"{name}.{namespace}{'' if number == 80 else f':{number}'}"
-    http = any(port.http for port in ports if port.number == number)
-    return replace(request, http=http, authority=request.authority or host)
+    asked = [port for port in ports if port.number == number]
+    http = any(port.http for port in asked)
+    sniffed = http and any(port.raw for port in asked)
+    return replace(request, http=http, sniffed=sniffed, authority=request.authority or host)
 
 
 def _requests(ports: Iterable[ServicePort], number: int, stakes: Iterable[Stake]) -> Requests:
@@ -249,9 +254,7 @@ def _requests(ports: Iterable[ServicePort], number: int, stakes: Iterable[Stake]
         for rule in rules
     )
     http = any(port.http for port in seen)
-    return Requests(
-        rules, http=http, raw=not http or any(not port.http or not port.protocol for port in seen)
-    )
+    return Requests(rules, http=http, raw=not http or any(port.raw for port in seen))
 
 
 def _question(key: ServiceKey, port: int, client: Client, sample: Sample) -> Question:
@@ -264,4 +267,6 @@ def _question(key: ServiceKey, port: int, client: Client, sample: Sample) -> Que
         headers=sample.headers,
         authority=sample.authority,
         http=sample.http,
+        sample=True,
+        sniffed=sample.sniffed,
     )

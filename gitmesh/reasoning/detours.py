@@ -4,8 +4,8 @@ of the Service that was called never sees them.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -13,43 +13,25 @@ from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, Caller, DestinationUnit, MeshUnit, Operation, Route, Target
+from gitmesh.model.units import Access, DestinationUnit, MeshUnit, Route, Target, Unit
 from gitmesh.reasoning.arriving import leads
+from gitmesh.reasoning.guards import Guarding, default_of
 from gitmesh.reasoning.population import population
-from gitmesh.reasoning.questions import Known, Pair, Question, ServiceKey
+from gitmesh.reasoning.questions import Client, Known, Question, ServiceKey
 from gitmesh.reasoning.serving import served_by
 from gitmesh.resolution.matching import source_holds
 
 LED_ROUND = "GM221"
 _MOST_NAMED = 8
+_MOST_ASKED = 20_000
+"""Clients that are looked at in all, to tell whether a line that means some of them leads anybody round."""
 
-_Rules = frozenset[tuple[frozenset[Caller], Operation]]
 
-
-class Guard(Struct, frozen=True):
-    """Who may call some pods at a port, whatever the places that it comes from. `allows` None: everybody;
-    `disabled`: nobody shows an identity there.
+class Detour(Struct, frozen=True, order=True):
+    """A line of a split or a mirror (`field`) that leads from one Service to another; `about` are the
+    policies that guard one of them alone, `unknown`: what decides at one of them is held.
     """
 
-    allows: _Rules | None = None
-    denies: _Rules = frozenset()
-    disabled: bool = False
-
-
-OPEN = Guard()
-
-
-class Guards(Struct, frozen=True):
-    """The guards of what is behind a port of a Service, and the policies that they come from; `unknown`:
-    something that decides there is held.
-    """
-
-    found: frozenset[Guard]
-    policies: frozenset[str]
-    unknown: bool
-
-
-class _Detour(Struct, frozen=True, order=True):
     origin: Origin
     field: str
     called: ServiceKey
@@ -60,105 +42,61 @@ class _Detour(Struct, frozen=True, order=True):
 
 def detours(facts: ClusterFacts, built: Build) -> tuple[Diagnostic, ...]:
     """The findings on the splits and mirrors of a cluster, at the lines that lead round."""
-    leading = [
-        unit for unit in built.units if isinstance(unit, DestinationUnit) and any(map(_goes_on, unit.routes))
-    ]
-    if not leading:
+    leading = [unit for unit in built.units if isinstance(unit, DestinationUnit) and _leads_on(unit)]
+    if not leading or not (built.held_units or any(map(_guards, built.units))):
         return ()
-    known = _Guarding(Known(facts, built.units, built.held_units))
-    found = {
-        detour
-        for unit in leading
-        if (decided := known.known.destinations.get(unit.service.key))
-        for detour in known.detours(decided)
-    }
-    by_line: dict[tuple[Origin, str], list[_Detour]] = {}
+    found_by = _Leading(Known(facts, built.units, built.held_units))
+    found = {detour for unit in leading for detour in found_by.detours(unit.service.key)}
+    by_line: dict[tuple[Origin, str], list[Detour]] = {}
     for detour in sorted(found):
         by_line.setdefault((detour.origin, detour.field), []).append(detour)
     return tuple(_told(detours, facts.cluster) for detours in by_line.values())
 
 
-def _goes_on(route: Route) -> bool:
-    return bool(route.targets or route.mirrors)
+def led_round(key: ServiceKey, known: Known) -> tuple[Detour, ...]:
+    """By which lines requests to a Service are led round, sorted."""
+    return tuple(sorted({detour for detour in _Leading(known).detours(key) if detour.field == "split"}))
 
 
-class _Guarding:
-    """The guards of one cluster, each found once."""
+def _leads_on(unit: DestinationUnit) -> bool:
+    targets = (target for route in unit.routes for target in (*route.targets, *route.mirrors))
+    return any(target.service.key != unit.service.key for target in targets)
+
+
+def _guards(unit: Unit) -> bool:
+    """Whether it decides who may call at all."""
+    return any(default_of(unit)) if isinstance(unit, MeshUnit) else unit.access is not None
+
+
+class _Leading:
+    """The lines of one cluster that lead from one Service to another."""
 
     def __init__(self, known: Known) -> None:
-        self.known = known
-        self._guards: dict[tuple[ServiceKey, int], Guards] = {}
+        self.known, self.guarding = known, Guarding(known)
+        self._left = _MOST_ASKED
 
-    def detours(self, unit: DestinationUnit) -> Iterator[_Detour]:
-        for route in unit.routes:
+    def detours(self, key: ServiceKey) -> Iterator[Detour]:
+        """The lines that lead round from a Service."""
+        unit = self.known.destinations.get(key)
+        for route in unit.routes if unit else ():
             for field, targets in (("split", _shares(route)), ("mirror", _copies(route))):
                 for target, origin in targets:
-                    if target.service.key != unit.service.key and "redirect" not in route.fields:
+                    if unit and target.service.key != key and "redirect" not in route.fields:
                         yield from self._of(unit.service, route, field, target, origin)
 
     def _of(
         self, service: Service, route: Route, field: str, target: Target, origin: Origin
-    ) -> Iterator[_Detour]:
+    ) -> Iterator[Detour]:
         for port in service.ports:
             if port.http and route.match.port in (0, port.number):
-                called = self.guards(service, port.number)
-                led = self.guards(target.service, target.port or port.number)
+                called = self.guarding.guards(service, port.number)
+                led = self.guarding.guards(target.service, target.port or port.number)
                 unknown = called.unknown or led.unknown
                 if unknown or not (
                     led.found <= called.found or self._alike(service, route, target, port.number)
                 ):
                     about = tuple(sorted(called.policies ^ led.policies))
-                    yield _Detour(origin, field, service.key, target.service.key, about, unknown)
-
-    def guards(self, service: Service, port: int) -> Guards:
-        """What is behind a port of a Service."""
-        place = (service.key, port)
-        if place not in self._guards:
-            self._guards[place] = self._find(service, port)
-        return self._guards[place]
-
-    def _find(self, service: Service, port: int) -> Guards:
-        if not service.selector:
-            return Guards(frozenset({OPEN}), frozenset(), False)
-        pairs = self.known.behind(service, port)
-        if not pairs:
-            return self._without_pods(service, port)
-        held = any(
-            self.known.holds_mesh(pair.workload.mesh)
-            or any(self.known.holds(one.key, "access") for one, _ in pair.reached)
-            for pair in pairs
-        )
-        found = {guard for pair in pairs for guard in self._behind(pair)}
-        policies = {name for pair in pairs for name in self._policies(pair)}
-        return Guards(frozenset(found), frozenset(policies), held)
-
-    def _without_pods(self, service: Service, port: int) -> Guards:
-        """What would guard pods that are still to come, in any mesh of the cluster."""
-        said = self._said(((service, frozenset({port})),))
-        meshes = tuple(self.known.meshes.values()) or (None,)
-        found = frozenset(_guard(said, mesh, spared=False) for mesh in meshes)
-        named = {name for _, access in said for name in _names(access)}
-        defaults = {name for mesh in meshes if not _governed(said) for name in _default(mesh)}
-        return Guards(found, frozenset(named | defaults), self.known.holds(service.key, "access"))
-
-    def _behind(self, pair: Pair) -> Iterator[Guard]:
-        workload = pair.workload
-        if not workload.mesh or not workload.guards(pair.number):
-            yield OPEN
-        else:
-            mesh = self.known.meshes.get(workload.mesh)
-            spared = mesh is not None and workload in (*mesh.gateways, *mesh.doubtful)
-            yield _guard(self._said(pair.reached), mesh, spared=spared)
-
-    def _policies(self, pair: Pair) -> Iterator[str]:
-        said = self._said(pair.reached)
-        yield from (name for _, access in said for name in _names(access))
-        if not _governed(said):
-            yield from _default(self.known.meshes.get(pair.workload.mesh))
-
-    def _said(self, reached: Iterable[tuple[Service, frozenset[int]]]) -> list[tuple[frozenset[int], Access]]:
-        units = ((ports, self.known.destinations.get(service.key)) for service, ports in reached)
-        return [(ports, unit.access) for ports, unit in units if unit and unit.access]
+                    yield Detour(origin, field, service.key, target.service.key, about, unknown)
 
     def _alike(self, service: Service, route: Route, target: Target, port: int) -> bool:
         """Whether the clients that the route means are known, and every one of them is answered alike at both
@@ -166,20 +104,33 @@ class _Guarding:
         """
         source = route.match.source
         pairs = (*self.known.behind(service, port), *self.known.behind(target.service, target.port or port))
-        said = self._said(reached for pair in pairs for reached in pair.reached)
+        said = self.guarding.said(reached for pair in pairs for reached in pair.reached)
         if not any((source.labels, source.namespaces, source.service_accounts)) or any(
             _of_requests(access) for _, access in said
         ):
             return False
-        facts = self.known.index.facts
-        clients = [one.client for one in population(facts.cluster, {facts.cluster: facts})]
-        asked = [Question(client=one, service=service.key, port=port) for one in clients if one.mesh]
-        meant = [one for one in asked if not one.client.router and source_holds(source, one.request())]
+        self._left -= len(self._clients)
+        if self._left < 0:
+            return False
+        asked = [Question(client=one, service=service.key, port=port) for one in self._clients]
+        meant = [one for one in asked if source_holds(source, one.request())]
         return bool(meant) and all(
             served_by(one, service, port, (), self.known).answer
             == served_by(one, target.service, target.port or port, target.subset, self.known).answer
             for one in meant
         )
+
+    @cached_property
+    def _clients(self) -> tuple[Client, ...]:
+        """Those whose requests routes act on, one of each that nothing tells apart."""
+        facts = self.known.index.facts
+        clients = (one.client for one in population(facts.cluster, {facts.cluster: facts}))
+        routed = (one for one in clients if one.mesh and not one.router)
+        return tuple({_same(one): one for one in routed}.values())
+
+
+def _same(client: Client) -> object:
+    return client.namespace, client.service_account, client.mesh, frozenset(client.labels.items())
 
 
 def _shares(route: Route) -> Iterator[tuple[Target, Origin]]:
@@ -194,20 +145,6 @@ def _copies(route: Route) -> Iterator[tuple[Target, Origin]]:
     yield from (lead for item, lead in zip(items, placed, strict=True) if item.percent)
 
 
-def _governed(said: Iterable[tuple[frozenset[int], Access]]) -> bool:
-    return any(access.governed for _, access in said)
-
-
-def _names(access: Access) -> Iterator[str]:
-    yield from (grant.origin.policy for grant in (*access.allows, *access.denies))
-
-
-def _default(mesh: MeshUnit | None) -> Iterator[str]:
-    decided = mesh.access_default if mesh else None
-    if decided is not None and decided.value == "Deny":
-        yield decided.origin.policy
-
-
 def _of_requests(access: Access) -> bool:
     """Whether it looks at more than who calls from where, or at an address, which is not known."""
     grants = (*access.allows, *access.denies)
@@ -216,40 +153,7 @@ def _of_requests(access: Access) -> bool:
     )
 
 
-def _guard(said: list[tuple[frozenset[int], Access]], mesh: MeshUnit | None, *, spared: bool) -> Guard:
-    denies = frozenset(rule for ports, access in said for rule in _rules(access, ports, deny=True))
-    allows: _Rules | None = None
-    if _governed(said):
-        allows = frozenset(rule for ports, access in said for rule in _rules(access, ports, deny=False))
-    elif any(_default(mesh)) and not spared:
-        allows = frozenset(rule for ports, access in said for rule in _exempt(access, ports))
-    if allows is not None and (frozenset({Caller(kind="all")}), Operation()) in allows:
-        allows = None
-    guarded = allows is not None or bool(denies)
-    disabled = guarded and mesh is not None and mesh.mtls is not None and mesh.mtls.value.mode == "Disabled"
-    return Guard(allows, denies, disabled)
-
-
-def _rules(
-    access: Access, ports: frozenset[int], *, deny: bool
-) -> Iterator[tuple[frozenset[Caller], Operation]]:
-    """What is said of these Service ports: which they are is no difference."""
-    for grant in access.denies if deny else access.allows:
-        for one in grant.operations or (Operation(),):
-            if not one.ports or ports & set(one.ports):
-                rest = dataclasses.replace(one, ports=(), targets=(), unresolved_ports=(), origin=None)
-                callers = frozenset(grant.callers)
-                everybody = Caller(kind="all")
-                yield (frozenset({everybody}) if everybody in callers else callers), rest
-
-
-def _exempt(access: Access, ports: frozenset[int]) -> Iterator[tuple[frozenset[Caller], Operation]]:
-    exempt = access.exempt
-    if exempt is not None and (not exempt.ports or ports & set(exempt.ports)):
-        yield frozenset(exempt.callers or (Caller(kind="all"),)), Operation()
-
-
-def _told(detours: list[_Detour], cluster: str) -> Diagnostic:
+def _told(detours: list[Detour], cluster: str) -> Diagnostic:
     first = detours[0]
     pairs = [f"{'/'.join(one.called)} to {'/'.join(one.led)}" for one in detours]
     more = f" and {len(pairs) - _MOST_NAMED} more" if len(pairs) > _MOST_NAMED else ""

@@ -13,21 +13,16 @@ def holds(operation: Operation, ports: frozenset[int], question: Question) -> bo
     """Whether the rule means the request. `ports` are the Service ports by which its destination reaches the
     pods' port.
     """
-    if (operation.ports and not ports & set(operation.ports)) or (asks_http(operation) and not question.http):
+    if operation.ports and not ports & set(operation.ports):
         return False
+    if operation.asks_http and not question.http:
+        return operation.raw
     return (
         (not operation.methods or question.method in operation.methods)
         and (not operation.paths or any(like(pattern, question.path) for pattern in operation.paths))
         and (not operation.hosts or any(is_host(pattern, question.authority) for pattern in operation.hosts))
         and all(named_holds(condition, question.headers) for condition in operation.headers)
     )
-
-
-def asks_http(operation: Operation) -> bool:
-    """Whether the rule asks for what only a request has: it then means no connection in which proxies see
-    none.
-    """
-    return bool(operation.paths or operation.methods or operation.hosts or operation.headers)
 
 
 def like(pattern: str, text: str) -> bool:

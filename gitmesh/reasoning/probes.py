@@ -23,6 +23,7 @@ _MOST_NAMED = 8
 _WHY = {
     Basis.DENY: "a Deny means its requests",
     Basis.NO_ALLOW: "no Allow admits it",
+    Basis.CLOSED: "an Allow for other ports of the pods closes it",
     Basis.DEFAULT: "a default of Deny refuses it",
 }
 _GRPC = "/grpc.health.v1.Health/Check"

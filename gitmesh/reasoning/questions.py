@@ -34,7 +34,10 @@ class Client(Struct, frozen=True, kw_only=True):
 
 class Question(Struct, frozen=True, kw_only=True):
     """A request of a client to a Service (namespace, name), `port` a Service port number. Header names in
-    lower case, the path without query. `http` false: a connection in which proxies see no requests."""
+    lower case, the path without query. `http` false: a connection in which proxies see no requests;
+    `sniffed`: they may see one, or none. `sample`: it stands for others that policies do not tell apart; what
+    strangers' conditions might is then not known.
+    """
 
     client: Client
     service: ServiceKey
@@ -45,6 +48,8 @@ class Question(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     authority: str = ""
     http: bool = True
+    sample: bool = False
+    sniffed: bool = False
 
     def request(self) -> Request:
         """As matches see it."""
@@ -69,20 +74,26 @@ class Pair(Struct, frozen=True):
     """A container port of pods of one shape, and the Services that reach it, each with the Service ports by
     which it does. `closing` are other Services with these pods whose Allows close the port here because it is
     guarded on others, with the Service ports that have its number there: what they admit, they admit here.
+    `spreading` are Services with these pods of which a Deny acts on every port, as its own are not known.
+    `gateway` says whether a default of Deny spares the pods, None where that is in doubt.
     """
 
     workload: Workload
     number: int
     reached: Reached
-    closing: Reached = ()
+    closing: Reached
+    gateway: bool | None
+    spreading: tuple[Service, ...] = ()
 
     @property
     def ground(self) -> object:
         """All that a decision about these pods can hang on: equal for shapes that are decided alike."""
-        one = self.workload
-        services = tuple((service.key, ports) for service, ports in (*self.reached, *self.closing))
-        proxy = (one.mesh, one.router, one.gateway, one.service_account, one.guards(self.number))
-        return one.key, self.number, proxy, len(self.reached), services
+        proxy = (self.workload.mesh, self.gateway, self.workload.guards(self.number))
+        reached, closing = (
+            tuple((service.key, ports) for service, ports in found) for found in (self.reached, self.closing)
+        )
+        spreading = tuple(service.key for service in self.spreading)
+        return self.workload.key, self.number, proxy, reached, closing, spreading
 
 
 class Known:
@@ -104,6 +115,10 @@ class Known:
             unit.service.key: self._decided(unit) for unit in found if isinstance(unit, DestinationUnit)
         }
         self.meshes = {unit.mesh.name: unit for unit in found if isinstance(unit, MeshUnit)}
+        self._gateways: dict[Shape, bool | None] = {
+            **{one.shape: None for unit in self.meshes.values() for one in unit.doubtful},
+            **{one.shape: True for unit in self.meshes.values() for one in unit.gateways},
+        }
         self._pairs: dict[tuple[Shape, int], Pair] = {}
         self._behind: dict[tuple[ServiceKey, int], tuple[Pair, ...]] = {}
 
@@ -149,8 +164,14 @@ class Known:
             reached = tuple((one, ports) for one, ports in services if ports)
             beside = (one for one, ports in services if not ports)
             closing = tuple(self._closing(beside, workload, number))
-            self._pairs[place] = Pair(workload, number, reached, closing)
+            gateway = self._gateways.get(workload.shape, False)
+            spreading = tuple(one for one, _ in services if self._spreads(one))
+            self._pairs[place] = Pair(workload, number, reached, closing, gateway, spreading)
         return self._pairs[place]
+
+    def _spreads(self, service: Service) -> bool:
+        unit = self.destinations.get(service.key)
+        return bool(unit and unit.access and unit.access.spread)
 
     def _closing(
         self, services: Iterable[Service], workload: Workload, number: int

@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from gitmesh.model.units import Operation
 from gitmesh.reasoning.dimensions import HOST, METHOD, PATH, Dimension, dimensions, rule_of
-from gitmesh.reasoning.operations import asks_http
 from gitmesh.reasoning.sentences import sentences
 from gitmesh.reasoning.values import MOST, UntoldError, terms
 
@@ -23,9 +22,12 @@ RAW = "connections that are not HTTP"
 
 
 class Sample(Struct, frozen=True, kw_only=True):
-    """A request of a class; `http` false: a connection in which proxies see no requests."""
+    """A request of a class; `http` false: a connection in which proxies see no requests; `sniffed`: it may be
+    either.
+    """
 
     http: bool = True
+    sniffed: bool = False
     method: str = "GET"
     path: str = "/"
     authority: str = ""
@@ -47,7 +49,7 @@ class Requests:
     """
 
     def __init__(self, operations: Iterable[Operation], *, http: bool, raw: bool) -> None:
-        self._rules = sorted({rule_of(one) for one in operations if asks_http(one)}, key=repr) if http else []
+        self._rules = sorted({rule_of(one) for one in operations if one.asks_http}, key=repr) if http else []
         self._dimensions = tuple(one for one in dimensions(self._rules) if len(one.groups) > 1)
         classes = _classes(self._dimensions, (1 << len(self._rules)) - 1) if http else {}
         self._numbers = {rules: number for number, rules in enumerate(classes)}

@@ -4,14 +4,16 @@ match holds.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitmesh.model.base import Disabled
+from gitmesh.model.objects import ObjectKey
 from gitmesh.model.policies import Origin
+from gitmesh.model.strangers import Override
 from gitmesh.model.traffic import CONNECTION_FIELDS, Tls
 from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, Target
 from gitmesh.reasoning.questions import Known, Question
@@ -22,7 +24,8 @@ __all__ = ["Found", "Routing", "route", "tls_of"]
 
 class Found(StrEnum):
     """Whether there is a decision: `NoProxy`, no proxy of the client's takes it; `Gateway`, the client has
-    routes of its own; `NotHttp`, proxies see no requests on the port.
+    routes of its own; `NotHttp`, proxies see no requests on the port; `Foreign`, routes of somebody else's
+    are for the same, and the client follows them, or may.
     """
 
     DECIDED = "Decided"
@@ -30,6 +33,7 @@ class Found(StrEnum):
     GATEWAY = "Gateway"
     NOT_HTTP = "NotHttp"
     HELD = "Held"
+    FOREIGN = "Foreign"
 
 
 class Routing(Struct, frozen=True, kw_only=True):
@@ -40,7 +44,8 @@ class Routing(Struct, frozen=True, kw_only=True):
     and `mirror`, in the same order; `match` are the requests that are treated so, and what
     `replacePrefixMatch` replaces the prefix of; `rules` are the rules that take part, greatest first;
     `headers` says who changes each (side, header name), and `items` where each item of `split` and `mirror`
-    stands. `ended` are fields that a policy leaves to the mesh, and where.
+    stands. `ended` are fields that a policy leaves to the mesh, and where. `follows` are objects of others
+    that the client follows, or may, in place of ours: what is told then does not come from them.
     """
 
     found: Found
@@ -53,6 +58,7 @@ class Routing(Struct, frozen=True, kw_only=True):
     headers: Mapping[tuple[str, str], Origin] = {}
     items: Mapping[str, tuple[Origin, ...]] = {}
     ended: Mapping[str, Origin] = {}
+    follows: tuple[ObjectKey, ...] = ()
 
 
 def route(question: Question, known: Known) -> Routing:
@@ -63,28 +69,49 @@ def route(question: Question, known: Known) -> Routing:
     if known.holds(service.key, "routing"):
         return Routing(found=Found.HELD)
     unit = known.destinations.get(service.key)
+    overrides = _overrides(unit, question) if unit else ()
+    contenders = [one.by for one in unit.around.contenders if one.of == "routes"] if unit else []
+    follows = tuple(sorted({*contenders, *(one.by for one in overrides)}))
     connection = _connection(unit, question) if unit else {}
     if question.client.router:
         ended = _ended(unit, replace(question, http=False), connection) if unit else {}
         return Routing(found=Found.GATEWAY, connection=connection, ended=ended)
+    if question.http and (contenders or any(one.of == "routes" for one in overrides)):
+        return Routing(found=Found.FOREIGN, follows=follows)
     taken = _taken(unit, question) if unit and question.http else None
     ended = _ended(unit, question, {*connection, *(taken.fields if taken else ())}) if unit else {}
     if not question.http:
-        return Routing(found=Found.NOT_HTTP, connection=connection, ended=ended)
+        return Routing(found=Found.NOT_HTTP, connection=connection, ended=ended, follows=follows)
     if taken is None:
-        return Routing(found=Found.DECIDED, connection=connection, ended=ended)
+        return Routing(found=Found.DECIDED, connection=connection, ended=ended, follows=follows)
     return Routing(
         found=Found.DECIDED,
         request=taken.fields,
         connection=connection,
-        targets=taken.targets,
+        targets=tuple(_found(target, overrides) for target in taken.targets),
         mirrors=taken.mirrors,
         match=taken.match,
         rules=taken.origins,
         headers=taken.header_origins,
         items={name: tuple(item[""] for item in items) for name, items in taken.item_origins.items()},
         ended=ended,
+        follows=follows,
     )
+
+
+def _overrides(unit: DestinationUnit, question: Question) -> tuple[Override, ...]:
+    """What the client follows in place of ours."""
+    return tuple(one for one in unit.around.overrides if one.namespace == question.client.namespace)
+
+
+def _found(target: Target, overrides: Iterable[Override]) -> Target:
+    """Where a share goes: to the whole Service, where the client does not find the subset."""
+    labels = tuple(f"{key}={value}" for key, value in sorted(target.subset))
+    for one in overrides:
+        there = {subset.labels for subset in one.subsets}
+        if labels and one.of == "settings" and one.service == target.service.key and labels not in there:
+            return replace(target, subset=())
+    return target
 
 
 def _taken(unit: DestinationUnit, question: Question) -> Route | None:
@@ -116,6 +143,8 @@ def tls_of(question: Question, known: Known) -> Decided | None:
 
 
 def _connection(unit: DestinationUnit, question: Question) -> Mapping[str, Decided]:
+    if any(one.of == "settings" and one.service == question.service for one in _overrides(unit, question)):
+        return {}
     settings = unit.settings.get(question.port, unit.settings.get(0, {}))
     request = question.request()
     found = ((name, _meant(decided, request)) for name, decided in settings.items())

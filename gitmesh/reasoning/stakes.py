@@ -13,8 +13,20 @@ from msgspec import Struct
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.facts import ServicePort, WorkloadKey
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.strangers import ForeignGuard
 from gitmesh.model.traffic import Tls
-from gitmesh.model.units import Access, Caller, Decided, Grant, MeshUnit, Operation, SourceCondition
+from gitmesh.model.units import (
+    Access,
+    Caller,
+    Decided,
+    DestinationUnit,
+    Grant,
+    MeshUnit,
+    Operation,
+    SourceCondition,
+)
+from gitmesh.reasoning.foreign import guards_of
 from gitmesh.reasoning.questions import Known, Pair, ServiceKey
 
 _Grants = frozenset[tuple[tuple[Caller, ...], frozenset[Operation]]]
@@ -40,7 +52,7 @@ class AccessStake(Struct, frozen=True, kw_only=True):
 
 class PairStake(Struct, frozen=True, kw_only=True):
     """Pods and a port behind a port of the destination, of shapes that are decided alike but once; `mesh` are
-    the modes and defaults of their mesh.
+    the modes and defaults of their mesh, `foreign` is what strangers say of them.
     """
 
     workload: WorkloadKey
@@ -49,11 +61,14 @@ class PairStake(Struct, frozen=True, kw_only=True):
     mesh: tuple[str, str, bool, bool, bool] | None
     reached: tuple[tuple[frozenset[int], AccessStake | None, bool], ...]
     closing: tuple[tuple[frozenset[int], AccessStake | None], ...]
+    spreading: tuple[AccessStake | None, ...] = ()
+    foreign: tuple[tuple[ObjectKey, ForeignGuard, bool], ...] = ()
 
     def accesses(self) -> Iterator[AccessStake]:
         """Every decision that acts here."""
         yield from (one for _, one, _ in self.reached if one)
         yield from (one for _, one in self.closing if one)
+        yield from filter(None, self.spreading)
 
 
 class Stake(Struct, frozen=True, kw_only=True):
@@ -82,9 +97,12 @@ class Stake(Struct, frozen=True, kw_only=True):
     @property
     def disabled(self) -> bool:
         """Whether mTLS is disabled for some of its pods."""
-        return any(
-            pair.mesh is not None and pair.mesh[0] == "Disabled" for _, pairs in self.pairs for pair in pairs
-        )
+        return any(_is_disabled(pair) for _, pairs in self.pairs for pair in pairs)
+
+
+def _is_disabled(pair: PairStake) -> bool:
+    theirs = (mode for _, guard, _ in pair.foreign for mode in (guard.mode, *guard.ports.values()))
+    return (pair.mesh is not None and pair.mesh[0] == "Disabled") or "Disabled" in theirs
 
 
 def stake(key: ServiceKey, known: Known) -> Stake:
@@ -135,6 +153,8 @@ def _pair(pair: Pair, known: Known) -> PairStake:
             (ports, _access(one.key, known), known.holds(one.key, "access")) for one, ports in pair.reached
         ),
         closing=tuple((ports, _access(one.key, known)) for one, ports in pair.closing),
+        spreading=tuple(_access(one.key, known) for one in pair.spreading),
+        foreign=tuple(guards_of(workload, known.index.facts)),
     )
 
 
@@ -144,13 +164,21 @@ def _mesh(pair: Pair, mesh: MeshUnit | None, known: Known) -> tuple[str, str, bo
         return ("", "", False, False, held) if held else None
     mode = mesh.mtls.value.mode if mesh.mtls else ""
     default = str(mesh.access_default.value) if mesh.access_default else ""
-    return mode, default, pair.workload in mesh.gateways, pair.workload in mesh.doubtful, held
+    return mode, default, pair.gateway is True, pair.gateway is None, held
 
 
 def _tls(key: ServiceKey, port: int, known: Known) -> TlsChain:
     unit = known.refused.get(key) or known.destinations.get(key)
     settings = unit.settings.get(port, unit.settings.get(0, {})) if unit else {}
-    return tuple(_chain(settings.get("tls")))
+    chain = tuple(_chain(settings.get("tls")))
+    return (*_overridden(key, unit), *chain) if unit and chain else chain
+
+
+def _overridden(key: ServiceKey, unit: DestinationUnit) -> Iterator[tuple[SourceCondition, Tls | None]]:
+    """Clients that take what somebody else says of connections in place of ours."""
+    for one in unit.around.overrides:
+        if one.of == "settings" and one.service == key:
+            yield SourceCondition(namespaces=(one.namespace,)), None
 
 
 def _chain(decided: Decided | None) -> Iterator[tuple[SourceCondition, Tls | None]]:

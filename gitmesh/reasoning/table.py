@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from gitmesh.reasoning.access import Answer, Ruling
 from gitmesh.reasoning.classes import Askers, Cell, ClassRow, Destination
 from gitmesh.reasoning.clients import Clients, interest
 from gitmesh.reasoning.crowd import Crowd
+from gitmesh.reasoning.detours import led_round
 from gitmesh.reasoning.difference import rulings
 from gitmesh.reasoning.questions import Client, Known, ServiceKey
 from gitmesh.reasoning.requests import Sample
@@ -55,7 +56,8 @@ def callers_of(
     """
     found = stake(key, known)
     try:
-        return _rows(key, known, found, Clients(crowd, interest([found])), only)
+        rows = _rows(key, known, found, Clients(crowd, interest([found])), only)
+        return (*rows, *_led(key, known, found, only))
     except UntoldError as error:
         return (_untold(key, found, ANYBODY, error),)
 
@@ -68,9 +70,28 @@ def rows_of_client(
     """
     found = stake(key, known)
     try:
-        return _rows(key, known, found, _One(client, name), only)
+        rows = _rows(key, known, found, _One(client, name), only)
+        return (*rows, *(_led(key, known, found, only, name) if client.mesh and not client.router else ()))
     except UntoldError as error:
         return (_untold(key, found, name, error),)
+
+
+def _led(
+    key: ServiceKey, known: Known, found: Stake, only: TableScope, name: str = ""
+) -> Iterator[AccessRow]:
+    """A row for each other Service to which a split leads requests, and which decides otherwise."""
+    ports = tuple(sorted({one.number for one in found.ports if not only.ports or one.number in only.ports}))
+    for detour in led_round(key, known):
+        there = "/".join(detour.led)
+        yield AccessRow(
+            service=key,
+            answer=Answer.UNKNOWN if detour.unknown else Answer.DEPENDS,
+            ports=ports,
+            callers=(name or f"whoever may call {there}",),
+            requests=("those that a split leads elsewhere",),
+            why=(f"some requests are led to {there}, where it is decided otherwise who may call",),
+            deciding=(detour.origin,),
+        )
 
 
 class _One:

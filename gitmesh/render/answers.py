@@ -43,6 +43,7 @@ _WHY_NOT: Mapping[Found, str] = {
     Found.HELD: (
         "errors or missing facts hold the destination: the last good objects stay in force, whatever they say"
     ),
+    Found.FOREIGN: "routes that are not ours are for the same, so what policies say may not act",
 }
 OWN = "(the mesh's own)"
 """What is shown for a field that no policy sets."""
@@ -146,6 +147,7 @@ def blocks(blocks: Mapping[str, tuple[str, ...]], silent: Iterable[str], paint: 
 def _routing(found: Routing) -> Iterator[str]:
     if found.found is not Found.DECIDED:
         yield f"  {_WHY_NOT[found.found]}"
+    yield from (f"  beside {printable(str(key))}, which is not ours" for key in found.follows)
     if found.found in (Found.DECIDED, Found.NOT_HTTP, Found.GATEWAY):
         yield from table(("FIELD", "VALUE", "SET BY"), _rows(found), indent=2)
 
@@ -294,6 +296,7 @@ def routings_document(asked: Asked[Routing]) -> Document:
                 for (side, header), who in sorted(found.headers.items())
             ],
             "connection": _fields(found.connection),
+            "follows": [str(key) for key in found.follows],
             "disabled": {camel(name): origins([origin])[0] for name, origin in sorted(found.ended.items())},
         }
         for name, found in asked.answers.items()

@@ -11,17 +11,19 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
 from gitmesh.model.facts import Service, ServicePort, by_controller
 from gitmesh.model.policies import Policy, YamlPath
-from gitmesh.model.units import Access, Apart, Exemption, Grant, NamedCondition, Operation, TextCondition
+from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, PodsApart, TextCondition
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.resolution.guards import Guards
+from gitmesh.resolution.guards import GuardedPorts
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, all_targets, all_targets_of, port_of, targets
 from gitmesh.resolution.situation import Situation, about, narrowed, no_selector, outside, shared
+from gitmesh.resolution.sniffing import beside_http, spoken
 
 Default: TypeAlias = Literal["Deny", "Allow", "MeshDefault"]
 _MOST_SHOWN = 8
@@ -29,11 +31,16 @@ _STRICTEST: tuple[Default, ...] = ("Deny", "MeshDefault", "Allow")
 
 
 class Resolved(Struct, frozen=True, kw_only=True):
-    """The decision, None where there is nothing to guard; `held` where it cannot be made."""
+    """The decision, None where there is nothing to guard; `held` where it cannot be made. `withheld` are the
+    policies whose own errors are why, `sound` is the decision that all others come to: None where what is not
+    known concerns them, too.
+    """
 
     access: Access | None
     diagnostics: tuple[Diagnostic, ...] = ()
     held: bool = False
+    withheld: frozenset[str] = frozenset()
+    sound: Access | None = None
 
 
 def resolve_access(situation: Situation, trust: Trust, index: Index) -> Resolved:
@@ -47,7 +54,8 @@ class _Decision:
     def __init__(self, situation: Situation, trust: Trust, index: Index) -> None:
         self.situation, self.trust, self.index = situation, trust, index
         self.found: list[Diagnostic] = []
-        self.held = False
+        self.withheld = set(situation.broken)
+        self.doubtful = self.asks_http = False
 
     def resolved(self) -> Resolved:
         at_hand = self.situation
@@ -59,7 +67,7 @@ class _Decision:
         )
         self._doubt(unresolved)
         self._unsure()
-        guards = Guards(at_hand, self.index, governed=bool(allows))
+        guards = GuardedPorts(at_hand, self.index, governed=bool(allows))
         guarded = guards.numbers(at_hand.service.selector)
         default = _default(at_hand.owners)
         access = Access(
@@ -73,9 +81,31 @@ class _Decision:
             exempt=self._exemption(guarded) if default == "Deny" and not allows else None,
             mixed=tuple(sorted(set(self._mixed(own, default, guards)))),
             apart=self._apart(guards) if allows and default != "Deny" and not unresolved else (),
+            spoken=spoken(at_hand, self.index) if self.asks_http else {},
         )
         self.found += [*outside(at_hand), *shared(at_hand)]
-        return Resolved(access=access, diagnostics=tuple(self.found), held=self.held)
+        return Resolved(
+            access=access,
+            diagnostics=tuple(self.found),
+            held=self.doubtful or not self.withheld <= at_hand.broken,
+            withheld=frozenset(self.withheld),
+            sound=self._sound(access) if self.withheld and not self.doubtful else None,
+        )
+
+    def _sound(self, access: Access) -> Access:
+        """The decision as all but the withheld policies make it. An Allow that is withheld ends no exemption;
+        where another one is withdrawn it governs the destination all the same.
+        """
+        governed = any(grant.origin.policy not in self.withheld for grant in access.allows)
+        guards = GuardedPorts(self.situation, self.index, governed=governed)
+        guarded = guards.numbers(self.situation.service.selector)
+        exempt = self._exemption(guarded) if access.default == "Deny" and not governed else None
+        known = replace(access, guarded=tuple(sorted(guarded)), exempt=exempt).without(self.withheld)
+        withheld = [one.origin() for one in self.situation.policies if one.id in self.withheld]
+        if known.governed or not withheld or guarded.isdisjoint(known.targets):
+            return known
+        # Other Services govern ports of its pods: what nobody grants on this one any more goes there, too.
+        return replace(known, governed=True, allows=(Grant(callers=(), operations=(), origin=min(withheld)),))
 
     def _doubt(self, unresolved: Sequence[str]) -> None:
         """Named ports that no pod has: where pods may not all have been read, their numbers are unknown, not
@@ -83,26 +113,28 @@ class _Decision:
         """
         if not unresolved or self.index.facts.complete:
             return
+        self.doubtful = bool(self.situation.policies)
         for policy in self.situation.policies:
             text = (
                 f"the numbers of {', '.join(unresolved)} are unknown while the facts of cluster"
                 f" {self.situation.cluster} are incomplete"
             )
-            self._hold(about("GM216", text, policy, self.situation, "destinations"))
+            self.found.append(about("GM216", text, policy, self.situation, "destinations"))
 
     def _unsure(self) -> None:
         """Labels that the Service selects by and that facts of an older version left out: which pods are
         behind it is unknown, not none.
         """
         keys = self.index.unsure(self.situation.service)
+        self.doubtful |= bool(keys and self.situation.policies)
         for policy in self.situation.policies if keys else ():
             text = (
                 f"the facts of cluster {self.situation.cluster} leave out labels by which Service"
                 f" {'/'.join(self.situation.service.key)} selects ({', '.join(keys)}): its pods are unknown"
             )
-            self._hold(about("GM216", text, policy, self.situation, "destinations"))
+            self.found.append(about("GM216", text, policy, self.situation, "destinations"))
 
-    def _apart(self, guards: Guards) -> tuple[Apart, ...]:
+    def _apart(self, guards: GuardedPorts) -> tuple[PodsApart, ...]:
         """The pods that are told apart; what is closed on others that are not is told."""
         parts, closed = guards.apart()
         shown = {
@@ -123,7 +155,7 @@ class _Decision:
         spec = _spec(policy)
         who = self.trust.identities(spec.sources, policy.namespace, deny=spec.action == "Deny")
         for cluster in who.unknown:
-            self._hold(
+            self._withhold(
                 finding(
                     "GM216",
                     f"the identities of a cluster cannot be told apart while the facts of cluster {cluster}"
@@ -148,7 +180,7 @@ class _Decision:
         for position, reference in enumerate(rule.ports or ()):
             port = port_of(self.situation.service, reference)
             if port is None:
-                self._hold(
+                self._withhold(
                     missing_port(
                         policy,
                         ("rules", number, "ports", position),
@@ -162,8 +194,14 @@ class _Decision:
             ports.add(port)
             numbers |= found
             unresolved |= set() if found else {str(port.target)}
-        if _spec(policy).action == "Allow":
-            numbers -= self._ambiguous(policy, ("rules", number, "ports"), ports)
+        ambiguous = self._ambiguous(policy, ("rules", number, "ports"), ports)
+        numbers -= ambiguous if _spec(policy).action == "Allow" else frozenset()
+        self.asks_http |= rule.asks_http
+        for said in beside_http(policy, number, rule, self.situation, ports):
+            if said.is_error:
+                self._withhold(said)
+            else:
+                self.found.append(said)
         return Operation(
             paths=tuple(sorted(set(rule.paths or ()))),
             methods=tuple(sorted(set(rule.methods or ()))),
@@ -172,12 +210,13 @@ class _Decision:
             headers=tuple(sorted({_header(header) for header in rule.headers or ()})),
             ports=tuple(sorted({port.number for port in ports})),
             unresolved_ports=tuple(sorted(unresolved)),
+            raw=_spec(policy).action == "Deny" and rule.asks_http and rule.non_http != "Ignore",
             origin=policy.origin("rules", number),
         )
 
     def _ambiguous(self, policy: Policy, path: YamlPath, ports: Collection[ServicePort]) -> frozenset[int]:
         """Target numbers of the ports that on some other pod are behind another port: meshes name pods and
-        numbers, but no pairs.
+        numbers, but no pairs. An Allow, or an exemption, opens them on none, a Deny closes them on all.
         """
         wanted = all_targets_of(ports, self.situation.bearers)
         meshed = [workload for workload in self.situation.workloads if workload.mesh]
@@ -185,18 +224,18 @@ class _Decision:
         found = wanted & frozenset().union(*others) if ports else frozenset()
         if found:
             shown = ", ".join(str(number) for number in sorted(found))
-            text = (
-                f"workload port {shown} is behind another port of the Service on other pods, and is opened on"
-                " none"
-            )
+            denies = isinstance(policy.spec, AccessPolicySpec) and policy.spec.action == "Deny"
+            done = "denied on these, too" if denies else "opened on none"
+            text = f"workload port {shown} is behind another port of the Service on other pods, and is {done}"
             self.found.append(about("GM304", text, policy, self.situation, *path))
         return found
 
-    def _hold(self, diagnostic: Diagnostic) -> None:
+    def _withhold(self, diagnostic: Diagnostic) -> None:
+        """Note an error for which the part of its policy, and no other, cannot be told."""
         self.found.append(diagnostic)
-        self.held = True
+        self.withheld.add(diagnostic.policy)
 
-    def _mixed(self, own: Collection[int], default: Default, guards: Guards) -> Iterator[int]:
+    def _mixed(self, own: Collection[int], default: Default, guards: GuardedPorts) -> Iterator[int]:
         """Target ports that some pods have not behind this Service, and that are not open there. On pods of
         one controller, as in the middle of a rollout, another's number is no port at all unless they say so.
         """
@@ -236,7 +275,7 @@ class _Decision:
             return None
         who = self.trust.identities(exempt.sources, owner.namespace, deny=False) if exempt.sources else None
         if who and who.unknown:
-            self.held = True
+            self.withheld.add(owner.id)
         return Exemption(
             ports=tuple(sorted({port.number for port in ports})),
             targets=tuple(sorted(numbers - guarded)),

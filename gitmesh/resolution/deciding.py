@@ -18,6 +18,7 @@ from gitmesh.model.units import Access, DestinationUnit, Half
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.destinations import Acting, Traffic, resolve_traffic
+from gitmesh.resolution.effects import Effects
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.precedence import BY_NAME
 from gitmesh.resolution.scene import Marked, Remembered, Scene, ServiceKey
@@ -29,7 +30,8 @@ class Done(Struct, frozen=True, kw_only=True):
     """One destination by itself: without the subsets that others need of it; `digest` is of this part.
 
     `guarding` are the policies behind its access decision; `held` are the halves of which nothing can be
-    decided, `refused`: routing for nothing but connections that its pods would refuse.
+    decided, `refused`: routing for nothing but connections that its pods would refuse. `sound` is what access
+    would be without the part of the `withheld` policies, whose errors hold it; None where nobody can say.
     """
 
     unit: DestinationUnit
@@ -37,6 +39,8 @@ class Done(Struct, frozen=True, kw_only=True):
     guarding: frozenset[str] = frozenset()
     held: frozenset[Half] = frozenset()
     refused: bool = False
+    sound: Access | None = None
+    withheld: frozenset[str] = frozenset()
     diagnostics: tuple[Diagnostic, ...] = ()
     digest: str
 
@@ -75,6 +79,8 @@ class _Cluster:
         }
         self.governed = scene.governed.get(name, frozenset())
         self.crowded = scene.crowded.get(name, {})
+        self.effects = Effects(index.facts, scene.translators)
+        self.broken = frozenset(policy for policy, one in scene.selections.items() if one.broken)
         self.around = self._around()
 
     def _around(self) -> object:
@@ -95,6 +101,8 @@ class _Cluster:
             self.scene.members.held,
             access,
             self.crowded,
+            self.broken,
+            self.scene.members.claimed,
         )
         return self.remembered.get(self.name, inputs) or self.remembered.put(self.name, inputs, object())
 
@@ -169,6 +177,8 @@ class _Cluster:
             governed=tuple(other for other in self.index.compatible(service) if other.key in self.governed),
             neighbours=tuple(Neighbour(service=s, policies=self._access_ids(s)) for s in neighbours),
             owners=owners,
+            named=frozenset(marked.policy.id for marked, form in policies if form == BY_NAME),
+            broken=self.broken.intersection(marked.policy.id for marked, _ in policies),
         )
 
     def _access_ids(self, service: Service) -> frozenset[str]:
@@ -185,11 +195,28 @@ class _Cluster:
             tuple(governed for _, governed in self._sharing(situation.service)),
             tuple(self.scene.marked[owner.id].token if owner else None for owner in situation.owners),
             self._mesh_held(situation.service),
+            self._claiming(situation.service),
+            situation.broken,
         )
 
     def _mesh_held(self, service: Service) -> bool:
         """Whether it is not known what the default of its meshes is."""
         return any((self.name, mesh) in self.scene.members.held for mesh in self.index.meshes_behind(service))
+
+    def _claiming(self, service: Service) -> frozenset[str]:
+        """The VirtualMeshes that claim one of its meshes against each other."""
+        claimed = self.scene.members.claimed
+        meshes = self.index.meshes_behind(service)
+        return frozenset[str]().union(*(claimed.get((self.name, mesh), frozenset()) for mesh in meshes))
+
+    def _without_meshes(self, situation: Situation, access: Resolved) -> Resolved:
+        """What access narrows to while VirtualMeshes hold it that claim a mesh against each other: none of
+        their defaults counts, and what they said stays as it is.
+        """
+        claiming = self._claiming(situation.service)
+        alone = replace(situation, owners=(), broken=situation.broken | claiming)
+        found = resolve_access(alone, self.scene.trust, self.index)
+        return replace(access, held=True, withheld=found.withheld, sound=found.sound)
 
     def _strict(self, service: Service) -> Mapping[str, Origin]:
         """The meshes of its pods that take nothing but their own mTLS, and where that is said."""
@@ -207,7 +234,7 @@ class _Cluster:
         crowded = self._crowded(service, policies)
         if crowded is not None:
             return crowded
-        traffic = resolve_traffic(self.name, service, policies, self.index)
+        traffic = resolve_traffic(self.name, service, policies, self.index, self.effects)
         if not strict or not traffic.settings:
             return traffic
         named = {one.policy.id for one in policies if one.form == BY_NAME}
@@ -247,6 +274,8 @@ class _Cluster:
         access = (
             resolve_access(situation, self.scene.trust, self.index) if situation else Resolved(access=None)
         )
+        if situation and self._mesh_held(service):
+            access = self._without_meshes(situation, access)
         decision, named = _worth_saying(situation, access.access)
         unit = bare(
             self.name,
@@ -263,8 +292,10 @@ class _Cluster:
             unit=unit,
             traffic=traffic,
             guarding=frozenset(named),
-            held=_halves(traffic.held, access.held or (situation is not None and self._mesh_held(service))),
+            held=_halves(traffic.held, access.held),
             refused={one.code for one in traffic.diagnostics if one.is_error} == {REFUSED},
+            sound=access.sound,
+            withheld=access.withheld,
             diagnostics=(*traffic.diagnostics, *access.diagnostics),
             digest=digest(unit),
         )

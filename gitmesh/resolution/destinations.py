@@ -17,9 +17,11 @@ from gitmesh.model.traffic import DestinationRef, Mirror, SplitTarget, TrafficPo
 from gitmesh.model.units import Decided, Ended, Route, Target
 from gitmesh.resolution.access import missing_port
 from gitmesh.resolution.connections import CONNECTION, beyond, settings
+from gitmesh.resolution.effects import Effects, LaidOn
 from gitmesh.resolution.index import Index, World, port_of
 from gitmesh.resolution.items import Items, items_of
 from gitmesh.resolution.matching import Disjoint, Inexpressible
+from gitmesh.resolution.precedence import BY_NAME
 from gitmesh.resolution.routes import (
     MOST_CONJUNCTIONS,
     Row,
@@ -84,15 +86,18 @@ class Traffic(Struct, frozen=True, kw_only=True):
     held: bool = False
 
 
-def resolve_traffic(cluster: str, service: Service, acting: Sequence[Acting], index: Index) -> Traffic:
+def resolve_traffic(
+    cluster: str, service: Service, acting: Sequence[Acting], index: Index, effects: Effects
+) -> Traffic:
     """Decide everything that TrafficPolicies say of the Service in its cluster."""
-    return _Destination(cluster, service, index).resolved(acting)
+    return _Destination(cluster, service, index, effects).resolved(acting)
 
 
 class _Destination:
-    def __init__(self, cluster: str, service: Service, index: Index) -> None:
+    def __init__(self, cluster: str, service: Service, index: Index, effects: Effects) -> None:
         self.cluster, self.service, self.index = cluster, service, index
-        self.found: list[Diagnostic] = []
+        self.laid = LaidOn(cluster, service, effects)
+        self.found = self.laid.found
         self.needs: list[Need] = []
         self.items: dict[tuple[str, str], Items] = {}
         self.unsure = False
@@ -160,7 +165,8 @@ class _Destination:
         ):
             path = () if number is None else ("matches", number)
             if isinstance(rule, Rule):
-                yield rule
+                left = self.laid.left(rule, named=acting.form == BY_NAME)
+                yield from (left,) if left else ()
             elif isinstance(rule, Disjoint):
                 self._say(
                     "GM211",
@@ -267,9 +273,12 @@ class _Destination:
             return None
         port = self._target_port(row, policy, path, reference, service)
         subset = tuple(sorted((reference.subset or {}).items()))
+        target = Target(service=service, port=port or 0, subset=subset)
+        if port is None or not self.laid.reaches(str(path[0]), target, row.match.port, policy):
+            return None
         if subset:
             self._need(policy, (*path, "subset"), service, subset)
-        return None if port is None else Target(service=service, port=port, subset=subset)
+        return target
 
     def _target_port(
         self,

@@ -8,7 +8,8 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.policies import Origin
+from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.units import HALVES, DestinationUnit, Half, Subset, UnitKey
 from gitmesh.resolution.deciding import Done, bare, digest
 from gitmesh.resolution.destinations import Need
@@ -73,6 +74,33 @@ class Finished:
             if (unit := self._unit(index, key, tuple(needs.get(key, ())), remembered))
         ]
 
+    def narrowing(self) -> Iterator[DestinationUnit]:
+        """Access that is held for errors of some policies, as all others have it."""
+        for key in sorted(self.held["access"] & self.done.keys()):
+            done = self.done[key]
+            if done.sound is not None and done.withheld:
+                unit = replace(
+                    done.unit.without("routing"),
+                    access=done.sound,
+                    policies=tuple(sorted(done.guarding)),
+                    withheld=tuple(sorted(done.withheld)),
+                )
+                yield replace(unit, digest=digest(unit))
+
+    def comes(self, policy: Policy, key: ServiceKey) -> bool:
+        """Whether what the policy says of the destination comes though its access is held: a new Deny of a
+        policy without errors does."""
+        done = self.done.get(key)
+        spec = policy.spec
+        return (
+            isinstance(spec, AccessPolicySpec)
+            and spec.action == "Deny"
+            and done is not None
+            and done.sound is not None
+            and bool(done.withheld)
+            and policy.id not in done.withheld
+        )
+
     def _needs(self) -> dict[ServiceKey, list[Subset]]:
         origins: dict[tuple[ServiceKey, tuple[tuple[str, str], ...]], set[Origin]] = {}
         for key, one in self.done.items():
@@ -112,11 +140,11 @@ def _finished(
         done.unit,
         {*done.traffic.policies, *(origin.policy for subset in subsets for origin in subset.origins)},
     )
+    for half in sorted(held):
+        unit = unit.without(half)
     if "routing" in held:
-        unit, subsets, policies = replace(unit, routes=(), settings={}), (), set()
-    if "access" in held:
-        unit = replace(unit, access=None)
-    else:
+        subsets, policies = (), set()
+    if "access" not in held:
         policies |= done.guarding
     return replace(
         unit,

@@ -15,7 +15,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from gitmesh.model.facts import Service, Workload
-from gitmesh.model.units import Apart
+from gitmesh.model.units import PodsApart
 from gitmesh.resolution.index import Index, all_targets
 from gitmesh.resolution.situation import Situation
 
@@ -23,7 +23,7 @@ MOST_APART = 64
 """Kinds of pods of one destination that are told apart; each takes an object of its own."""
 
 
-class Closed(Struct, frozen=True, kw_only=True):
+class ClosedPorts(Struct, frozen=True, kw_only=True):
     """Ports of some pods that are closed though no policy means them, as their pods cannot be told from
     those that a policy means."""
 
@@ -31,7 +31,7 @@ class Closed(Struct, frozen=True, kw_only=True):
     numbers: frozenset[int]
 
 
-class Guards:
+class GuardedPorts:
     """What the Allows of a destination, and of others that may select the same pods, guard. `governed`: it
     has Allows of its own.
     """
@@ -76,11 +76,11 @@ class Guards:
             for number in all_targets(service, [workload])
         )
 
-    def apart(self) -> tuple[tuple[Apart, ...], tuple[Closed, ...]]:
+    def apart(self) -> tuple[tuple[PodsApart, ...], tuple[ClosedPorts, ...]]:
         """The pods on which ports are left open that are guarded on others, and ports that are there and
         closed all the same."""
         found: dict[tuple[tuple[str, str], ...], frozenset[int]] = {}
-        closed: list[Closed] = []
+        closed: list[ClosedPorts] = []
         whole = self.numbers(self._situation.service.selector)
         for workload in self._situation.workloads:
             meant = whole - self._governed(workload, self._services)
@@ -91,6 +91,6 @@ class Guards:
             if meant - guarded and (place in found or len(found) < MOST_APART):
                 found[place] = guarded
             left = self.there(workload) & (meant & guarded if place in found else meant)
-            closed += [Closed(workload=workload, numbers=left)] if left else []
-        parts = (Apart(labels=labels, guarded=tuple(sorted(found[labels]))) for labels in sorted(found))
+            closed += [ClosedPorts(workload=workload, numbers=left)] if left else []
+        parts = (PodsApart(labels=labels, guarded=tuple(sorted(found[labels]))) for labels in sorted(found))
         return tuple(parts), tuple(closed)

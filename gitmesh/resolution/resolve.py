@@ -17,6 +17,7 @@ from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import HALVES, DestinationUnit, Half, Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.ports import Translator
 from gitmesh.resolution.bounds import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
 from gitmesh.resolution.deciding import Done, destinations
 from gitmesh.resolution.destinations import RuleId
@@ -36,7 +37,8 @@ class Resolution(Struct, frozen=True, kw_only=True):
     `refused` are, by cluster, destinations of which routing is held for nothing but connections that their
     pods would refuse. `pending` are, by cluster, the policies that name what is not there, or may not be
     there: they withdraw nothing. `gone` are findings on destinations that one cluster lacks and another has,
-    for where something of ours is left of them.
+    for where something of ours is left of them. `narrowing` are, by cluster, destinations whose access errors
+    of some policies hold, decided as the others say.
     """
 
     units: Mapping[str, tuple[Unit, ...]] = {}
@@ -45,7 +47,11 @@ class Resolution(Struct, frozen=True, kw_only=True):
     waiting: Mapping[str, frozenset[str]] = {}
     pending: Mapping[str, frozenset[str]] = {}
     gone: tuple[Diagnostic, ...] = ()
+    narrowing: Mapping[str, tuple[DestinationUnit, ...]] = {}
     diagnostics: tuple[Diagnostic, ...] = ()
+
+
+_NO_TRANSLATORS: Mapping[str, Translator] = {}
 
 
 def resolve(
@@ -53,14 +59,15 @@ def resolve(
     facts: Mapping[str, ClusterFacts | None],
     clusters: Mapping[str, Mapping[str, str]],
     memo: MutableMapping[Any, Any] | None = None,
+    translators: Mapping[str, Translator] = _NO_TRANSLATORS,
 ) -> Resolution:
     """Decide, for every unit, what all policies together say of it.
 
     `facts` maps each managed cluster to what is known of it (None = unknown, never empty); `clusters` maps
     every configured cluster to its labels. `memo` keeps results between calls, so that a small change costs
-    little.
+    little. `translators` say what has no effect on their meshes: the same ones in every call with one `memo`.
     """
-    return _Run(policies, facts, clusters, {} if memo is None else memo).resolution()
+    return _Run(policies, facts, clusters, {} if memo is None else memo, translators).resolution()
 
 
 _MEMORIES = ("index", "policy", "select", "destination", "unit")
@@ -75,7 +82,9 @@ class _Run:
         facts: Mapping[str, ClusterFacts | None],
         clusters: Mapping[str, Mapping[str, str]],
         memo: MutableMapping[Any, Any],
+        translators: Mapping[str, Translator],
     ) -> None:
+        self.translators = translators
         self.memo = {name: Remembered(memo, name) for name in _MEMORIES}
         self.world = World(
             {name: None if known is None else self._index(name, known) for name, known in facts.items()}
@@ -105,6 +114,7 @@ class _Run:
             acting=acting,
             governed=_governed(marked, selections),
             crowded=_crowded(acting),
+            translators=self.translators,
             domains=tuple(
                 (c, i and tuple((m.name, m.trust_domain) for m in i.facts.meshes)) for c, i in indexes
             ),
@@ -138,6 +148,7 @@ class _Run:
         units: dict[str, tuple[Unit, ...]] = {}
         held: dict[str, tuple[UnitKey, ...]] = {}
         refused: dict[str, tuple[DestinationUnit, ...]] = {}
+        narrowing: dict[str, tuple[DestinationUnit, ...]] = {}
         found = [*self.scene.members.diagnostics, *self._unknown()]
         found += [
             diagnostic for selection in self.scene.selections.values() for diagnostic in selection.diagnostics
@@ -158,6 +169,7 @@ class _Run:
             units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
             held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
             refused[cluster] = tuple(one.unit for one in done.values() if one.refused)
+            narrowing[cluster] = tuple(finished.narrowing())
             waiting[cluster] = self._waiting(cluster, finished)
             found += finished.found
             decided += done.values()
@@ -170,6 +182,7 @@ class _Run:
             waiting=waiting,
             pending=self._pending(),
             gone=gone,
+            narrowing=narrowing,
             diagnostics=said,
         )
 
@@ -190,6 +203,7 @@ class _Run:
             for half in HALVES
             for key in finished.held[half]
             for marked, _ in acting.get(key, ())
+            if not finished.comes(marked.policy, key)
         )
         claimed = self.scene.members.claimed
         meshes = (

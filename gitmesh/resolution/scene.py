@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.policies import Policy
+from gitmesh.ports import Translator
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import World
 from gitmesh.resolution.rules import NO_PARTS, Parts, Slot
@@ -39,7 +40,8 @@ Acting: TypeAlias = Mapping[ServiceKey, list[tuple[Marked, int]]]
 class Scene(Struct, frozen=True, kw_only=True):
     """`acting` is by cluster, `governed` the destinations there that an enforced Allow selects; `domains` are
     the trust domains of every mesh, on which the identities that `trust` finds depend. `crowded` are, by
-    cluster, destinations with more rules than can be compared, which are not decided."""
+    cluster, destinations with more rules than can be compared, which are not decided; `translators` say what
+    has no effect on their meshes."""
 
     world: World
     trust: Trust
@@ -50,6 +52,7 @@ class Scene(Struct, frozen=True, kw_only=True):
     governed: Mapping[str, frozenset[ServiceKey]]
     domains: tuple[Any, ...]
     crowded: Mapping[str, Mapping[ServiceKey, Diagnostic]] = {}
+    translators: Mapping[str, Translator] = {}
 
 
 def places(policy: Policy) -> str:

@@ -24,9 +24,9 @@ class Situation(Struct, frozen=True, kw_only=True):
     """Everything that the decision depends on.
 
     `workloads` are its pods, `bearers` the workloads whose ports are those of its pods, also while it has
-    none; `policies` select the destination; `governed` are other Services that an Allow selects and whose
-    pods this one's may be; `owners` are the VirtualMeshes of the meshes of its pods, None for a mesh without
-    one.
+    none; `policies` select the destination, `named` are those of them that name it, `broken` those that name
+    something which is not there; `governed` are other Services that an Allow selects and whose pods this
+    one's may be; `owners` are the VirtualMeshes of the meshes of its pods, None for a mesh without one.
     """
 
     cluster: str
@@ -37,6 +37,8 @@ class Situation(Struct, frozen=True, kw_only=True):
     governed: tuple[Service, ...]
     neighbours: tuple[Neighbour, ...]
     owners: tuple[Policy | None, ...]
+    named: frozenset[str] = frozenset()
+    broken: frozenset[str] = frozenset()
 
 
 def about(

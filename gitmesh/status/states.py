@@ -15,8 +15,8 @@ from gitmesh.model.report import ClusterResult, Report, State, Verdict, worst
 _VERDICTS = (Verdict.ACCEPTED, Verdict.UNKNOWN, Verdict.WARNED, Verdict.REJECTED)
 _STATES: Mapping[str, State] = {"GM208": State.PENDING, "GM216": State.PENDING, "GM406": State.PENDING}
 """Findings that mean: wait."""
-_IDLE = frozenset({"GM209"})
-"""Findings that a selector finds nothing."""
+_IDLE = frozenset({"GM209", "GM305"})
+"""Findings that a selector finds nothing, or nothing that the policy can act on."""
 _BY_GROUP: Mapping[str, State] = {
     "1": State.INVALID,
     "2": State.HELD,

@@ -14,7 +14,13 @@ Spec = Mapping[str, Any]
 TO_REVIEWS: Spec = {"destinations": [{"name": "reviews", "namespaces": ["shop"]}]}
 TIMEOUT: Spec = {**TO_REVIEWS, "timeout": "7s"}
 V1: Spec = {"name": "reviews", "subset": {"version": "v1"}}
-OTHER: Spec = {"name": "ratings", "namespace": "shop", "port": 80}
+RATINGS: Spec = {"name": "ratings", "namespace": "shop"}
+OTHER: Spec = {**RATINGS, "port": 80}
+DENYING: Spec = {
+    "action": "Deny",
+    "sources": [{"all": True}],
+    "destinations": [{"name": "ratings", "namespaces": ["shop"]}],
+}
 FAILING: Spec = {**TO_REVIEWS, "outlierDetection": {"consecutiveErrors": 3}}
 
 
@@ -79,7 +85,7 @@ SAMPLES: Mapping[str, tuple[str, Spec, Spec]] = {
         "split", [{"destination": V1}], [{"destination": {"name": "reviews"}}]
     ),
     "TrafficPolicy.split.destination.port": _field(
-        "split", [{"destination": {**OTHER, "port": 9090}}], [{"destination": OTHER}]
+        "split", [{"destination": {**OTHER, "port": 9090}}], [{"destination": RATINGS}]
     ),
     "TrafficPolicy.split.headers": _field(
         "split",
@@ -140,6 +146,11 @@ SAMPLES: Mapping[str, tuple[str, Spec, Spec]] = {
     ),
     "AccessPolicy.rules.hosts": _access(rule={"hosts": ["a.example"]}),
     "AccessPolicy.rules.headers": _access(rule={"headers": [{"name": "x", "exact": "1"}]}),
+    "AccessPolicy.rules.nonHTTP": (
+        "AccessPolicy",
+        {**DENYING, "rules": [{"methods": ["PUT"], "nonHTTP": "Ignore"}]},
+        {**DENYING, "rules": [{"methods": ["PUT"]}]},
+    ),
     "AccessPolicy.action": _access(action="Deny"),
     "VirtualMesh.mtls.mode": _mesh({"mtls": {"mode": "Permissive"}}),
     "VirtualMesh.accessDefault": _mesh({"mtls": {"mode": "Strict"}, "accessDefault": "Deny"}),

@@ -10,9 +10,13 @@ from collections.abc import Mapping
 
 from gitmesh_istio.support import SUPPORTS
 
+from gitmesh.model.features import FEATURES as NAMES
+from gitmesh.model.features import support_of
+
 FEATURES: Mapping[str, str] = {
     name: "; ".join(part for part in (support.level, support.note) if part)
-    for name, support in sorted(SUPPORTS.items())
+    for name in NAMES
+    for support in (support_of(SUPPORTS, name),)
 }
 """Field of the policy API -> what Istio can do with it."""
 
@@ -103,6 +107,9 @@ TRAPS: Mapping[str, str] = {
     ),
     "workload-ports": "Access rules of Istio mean the pods' ports, routes mean the Service's.",
     "allow-closes-pod": "One Allow object closes every port of the pods, also those that it does not mean.",
+    "deny-drops-http-fields": (
+        "From a DENY rule Istio drops the HTTP fields where a connection is not HTTP, so all of it is denied."
+    ),
     "empty-allow": "An Allow of which nothing is left must still be there: its absence would be open.",
     "host-with-port": "Istio compares the whole Host header, with the port that a client may have put there.",
     "anonymous-plaintext": (

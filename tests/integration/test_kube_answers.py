@@ -13,10 +13,13 @@ import pytest
 
 from gitmesh.adapters.kube.client import Client
 from gitmesh.adapters.kube.credentials import Endpoint
+from gitmesh.adapters.kube.discovery import Discovery
+from gitmesh.adapters.kube.rights import Right, ask
 from gitmesh.adapters.kube.store import LedgerStore
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Ledger
-from gitmesh.model.plan import Action, Live, Outcome
+from gitmesh.model.objects import canonical
+from gitmesh.model.plan import Action, Live, Outcome, Plan
 from tests.integration.faultserver import FaultServer, Reply, says
 from tests.integration.kube_support import KINDS, body, carry_out, cluster_at, step, vs_key, vs_spec
 
@@ -159,3 +162,51 @@ def test_what_a_list_lacks_is_found_by_name_and_only_an_absence_of_it_counts_as_
     ):
         with pytest.raises(ClusterError):
             found(reply)
+
+
+def test_a_dry_run_counts_only_where_the_answer_is_the_object() -> None:
+    """It fell over `{}`, as a defect of GitMesh."""
+    for content in (*NOT_OURS, made(name="ratings")):
+        with FaultServer(*[NO_OBJECTS] * len(KINDS), answered(content)) as server:
+            cluster = cluster_at(Endpoint(server=server.url))
+            cluster.observe(KINDS)
+            live = Live(
+                key=KEY, uid=UID, body=canonical(body(KEY, vs_spec("other"))), resource_version=VERSION
+            )
+            update = step(Action.UPDATE, KEY, vs_spec("reviews"), live)
+            with pytest.raises(ClusterError):
+                cluster.predict(Plan(cluster="lab", changes=(update,)))
+            cluster.close()
+
+
+def test_a_schema_counts_only_where_the_answer_is_one() -> None:
+    """One that was read from `{}` was taken for a server without schemas for as long as the document's name
+    stayed."""
+    kind = {"resource": "virtualservices", "responseKind": {"kind": "VirtualService"}, "scope": "Namespaced"}
+    group = {"metadata": {"name": KEY.group}, "versions": [{"version": "v1", "resources": [kind]}]}
+    served = answered({"kind": "APIGroupDiscoveryList", "items": [group]})
+    place = f"apis/{KEY.group}/v1"
+    index = answered({"paths": {place: {"serverRelativeURL": f"/openapi/v3/{place}?hash=1"}}})
+    mark = {"group": KEY.group, "version": "v1", "kind": "VirtualService"}
+    schema = {"x-kubernetes-group-version-kind": [mark], "properties": {"spec": {"type": "object"}}}
+    document = answered({"components": {"schemas": {"a": schema}}})
+    empty = answered({})
+    with FaultServer(served, empty, served, index, empty, served, index, document) as server:
+        client = Client(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
+        found = Discovery(client, [KEY.group])
+        for _ in range(2):
+            with pytest.raises(ClusterError):
+                found.kinds()
+        (read,) = found.kinds()
+        client.close()
+    assert "spec" in read.fields
+
+
+def test_a_right_counts_as_refused_only_where_the_answer_says_so() -> None:
+    right = Right(group="", resource="pods", verb="list")
+    with FaultServer(answered({"status": {"allowed": False}}), answered({})) as server:
+        client = Client(Endpoint(server=server.url), timeout=5.0, user_agent="gitmesh-tests")
+        assert not ask(client, [right])[0].allowed
+        with pytest.raises(ClusterError):
+            ask(client, [right])
+        client.close()

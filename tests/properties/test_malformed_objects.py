@@ -14,11 +14,12 @@ from msgspec.structs import replace
 
 from gitmesh.adapters.writing import live_object
 from gitmesh.discovery.discover import assemble
-from gitmesh.discovery.facts_codec import load_facts
+from gitmesh.discovery.facts_codec import dump_facts, load_facts, with_digest
 from gitmesh.discovery.reducer import Reducer
-from gitmesh.model.facts import ClusterFacts
+from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.model.units import DestinationUnit, RequestMatch, Route, Subset
 from gitmesh.ports import Translator, Versions
 from tests.properties.malformed import ODD, malformed
 from tests.rendered import rendered, translators
@@ -42,6 +43,12 @@ def _golden(name: str) -> tuple[ClusterFacts, Mapping[ObjectKey, Manifest]]:
     return facts["east"], {manifest.key: manifest for found in cases for manifest in found}
 
 
+UNIT = DestinationUnit(
+    cluster="east",
+    service=Service(namespace="shop", name="reviews"),
+    subsets=(Subset(labels=(("version", "v1"),)),),
+    routes=(Route(match=RequestMatch(), fields={}),),
+)
 MESHES: Mapping[str, tuple[Translator, ClusterFacts, Mapping[ObjectKey, Manifest]]] = {
     name: (translator, *_golden(name)) for name, translator in translators().items()
 }
@@ -63,6 +70,10 @@ def test_translators_read_live_objects_of_any_shape(name: str, data: st.DataObje
         translator.phase(live)
         translator.verdict(replace(live, status=status, generation=1), facts.meshes)
         translator.foreign([live], ours, facts.meshes)
+        if stranger := translator.reduced(key, body, facts.meshes):
+            beside = with_digest(replace(facts, strangers=(stranger,)))
+            assert load_facts(dump_facts({"east": beside}))["east"].digest == beside.digest
+            translator.surroundings(beside, facts.meshes)(UNIT)
     changed = {key: (body, decode(ours[key].body) if key in ours else None) for key, body in found.items()}
     for answer in translator.steps(changed, known).values():
         assert all(step.spec is None or canonical(step.spec) for step in answer)

@@ -62,6 +62,12 @@ def _document(kind: str, name: str, namespace: str, spec: dict[str, Any]) -> dic
     }
 
 
+def _with_rest(draw: st.DrawFn, rule: dict[str, Any]) -> dict[str, Any]:
+    """A rule of a Deny that says what becomes of what is not HTTP, where it may."""
+    rest = draw(st.sampled_from((None, "Deny", "Ignore"))) if rule.keys() - {"ports"} else None
+    return {**rule, "nonHTTP": rest} if rest else rule
+
+
 @st.composite
 def access_policies(draw: st.DrawFn, name: str) -> dict[str, Any]:
     """One AccessPolicy."""
@@ -73,7 +79,8 @@ def access_policies(draw: st.DrawFn, name: str) -> dict[str, Any]:
     if action is not None:
         spec["action"] = action
     if draw(st.booleans()):
-        spec["rules"] = draw(st.lists(_rules, min_size=1, max_size=2))
+        rules = draw(st.lists(_rules, min_size=1, max_size=2))
+        spec["rules"] = [_with_rest(draw, rule) if action == "Deny" else rule for rule in rules]
     return _document("AccessPolicy", name, draw(st.sampled_from(("shop", "shop", "bank"))), spec)
 
 

@@ -13,6 +13,7 @@ from gitmesh.reasoning.questions import Client, Known, Question
 from gitmesh.reasoning.routing import Found, Routing, route
 from gitmesh.render.answers import spelt
 from gitmesh.resolution.resolve import resolve
+from tests.rendered import translators
 from tests.soundness.requests import Client as Caller
 from tests.soundness.requests import Request
 from tests.soundness.unified_fields import effect, headers
@@ -23,7 +24,7 @@ def known(
     policies: Sequence[Policy], world: Mapping[str, ClusterFacts], labels: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Known]:
     """What is decided for every cluster of the world; `labels` are those of all configured clusters."""
-    resolution = resolve(policies, world, labels)
+    resolution = resolve(policies, world, labels, translators=translators())
     return {
         name: Known(facts, resolution.units[name], resolution.held[name]) for name, facts in world.items()
     }

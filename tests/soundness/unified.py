@@ -153,7 +153,7 @@ class Unified:
         ):
             return False
         rules = policy["spec"].get("rules")
-        return rules is None or any(_rule(rule, ports, call.request) for rule in rules)
+        return rules is None or any(_rule(rule, ports, call.request, action) for rule in rules)
 
     def _default(self, call: Call, client: Client, pair: Pair) -> bool:
         owner = self.owner(call.cluster, call.workload.mesh)
@@ -286,13 +286,13 @@ def _names(references: Iterable[int | str], ports: Iterable[ServicePort]) -> boo
     return any(reference in (port.number, port.name) for port in ports for reference in references)
 
 
-def _rule(rule: Document, ports: Sequence[ServicePort], request: Request) -> bool:
+def _rule(rule: Document, ports: Sequence[ServicePort], request: Request, action: str) -> bool:
     if "ports" in rule and not _names(rule["ports"], ports):
         return False
     if rule.keys() <= {"ports"}:
         return True
     if not request.http:
-        return False
+        return action == "Deny" and rule.get("nonHTTP") != "Ignore"
     if "methods" in rule and request.method not in rule["methods"]:
         return False
     if "paths" in rule and not any(pattern(p, request.path) for p in rule["paths"]):

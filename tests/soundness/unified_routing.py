@@ -24,6 +24,16 @@ OTHERS = ("rewrite", "fault", "timeout", "retries", "cors", "mirror")
 CONNECTION = ("outlierDetection", "connectionPool", "loadBalancing", "tls")
 DISABLED = {"disabled": True}
 NO_MORE_HEADERS = ("headers",)
+OMITTED: Mapping[str, Document] = {
+    "outlierDetection": {
+        "consecutiveErrors": 5,
+        "interval": "10s",
+        "baseEjectionTime": "30s",
+        "maxEjectionPercent": 10,
+        "minHealthPercent": 0,
+    }
+}
+"""What the omitted parts of a field mean."""
 _PATHS = ("regex", "suffix", "stringPrefix", "prefix", "exact")
 _SOURCES = ("clusters", "namespaces", "labels", "serviceAccounts")
 _DESTINATIONS = ("clusters", "namespaces", "labels", "name")
@@ -108,7 +118,7 @@ def _said(policies: Sequence[Document], asked: Asked) -> Iterator[Said]:
 def _fields(spec: Document, place: Place) -> Iterator[tuple[Any, Any]]:
     for name in (*ROUTING, *OTHERS, *CONNECTION):
         if name in spec:
-            value = DISABLED if spec[name] == DISABLED else effect(name, spec[name], place)
+            value = DISABLED if spec[name] == DISABLED else effect(name, _whole(name, spec[name]), place)
             yield (
                 ("routing", value if value == DISABLED else {name: value})
                 if name in ROUTING
@@ -120,6 +130,11 @@ def _fields(spec: Document, place: Place) -> Iterator[tuple[Any, Any]]:
         yield from (
             (("headers", side, name), value) for (side, name), value in headers(spec["headers"]).items()
         )
+
+
+def _whole(name: str, value: Any) -> Any:
+    """The value with its omitted parts, where these have a meaning of their own."""
+    return {**OMITTED[name], **value} if name in OMITTED else value
 
 
 def _form(item: Document, forms: Sequence[str]) -> int:

@@ -24,6 +24,12 @@ HTTP = (ServicePort(number=80, name="http", target=8080, protocol="http"),)
 ACCOUNTS = frozenset(("shop", name) for name in ("default", "web", "cart"))
 REVIEWS = (service(ports=HTTP), workload())
 SHOP = facts("east", *REVIEWS, service_accounts=ACCOUNTS)
+SNIFFED = facts(
+    "east",
+    service(ports=(ServicePort(number=80, target=8080),)),
+    workload(),
+    service_accounts=ACCOUNTS,
+)
 WEB = {"serviceAccounts": [{"name": "web"}]}
 CART = {"serviceAccounts": [{"name": "cart"}]}
 GET = {"methods": ["GET"]}
@@ -242,10 +248,20 @@ def test_ports_of_which_the_same_is_said_are_one_row() -> None:
 
 
 def test_a_port_without_a_protocol_carries_requests_or_none() -> None:
-    world = facts("east", service(), workload(), service_accounts=ACCOUNTS)
-    assert told([access("p")], [access("p", rules=[GET])], world) == [
+    assert told([access("p")], [access("p", rules=[GET])], SNIFFED) == [
         ("Lost", ("anybody",), ("any method but GET", "connections that are not HTTP"))
     ]
+
+
+def test_what_a_deny_of_requests_says_of_the_rest_is_a_difference() -> None:
+    def denying(**said: str) -> list[Policy]:
+        return [access("p", action="Deny", rules=[{**GET, **said}])]
+
+    rest = ("anybody",), ("connections that are not HTTP",)
+    assert told(denying(nonHTTP="Ignore"), denying(), SNIFFED) == [("Lost", *rest)]
+    assert told(denying(nonHTTP="Deny"), denying(nonHTTP="Ignore"), SNIFFED) == [("Gained", *rest)]
+    assert told(denying(), denying(nonHTTP="Deny"), SNIFFED) == []
+    assert told(denying(nonHTTP="Ignore"), denying()) == [], "every port is HTTP"
 
 
 # --- what cannot be told

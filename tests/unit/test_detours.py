@@ -12,8 +12,11 @@ from gitmesh.cli.ends import named_client
 from gitmesh.diagnostics import Severity
 from gitmesh.model.report import Report
 from gitmesh.reasoning.access import Admission, Answer
-from gitmesh.reasoning.questions import Question
+from gitmesh.reasoning.crowd import Crowd
+from gitmesh.reasoning.population import population
+from gitmesh.reasoning.questions import Client, Question
 from gitmesh.reasoning.serving import served
+from gitmesh.reasoning.table import callers_of, rows_of_client
 from tests.folders import Body, Folders, allow, app, deny, said, service, thing, virtual_mesh
 from tests.properties.history import document
 
@@ -214,3 +217,18 @@ def test_the_guard_sees_the_request_as_it_arrives(shop: Folders, change: Body, r
     assert asked(shop.run(), "shop/web", path="/x/y", authority="api").answer is Answer.DENIED
     shop.commit(traffic(**change), allow("inner", "api", "web", rules=[rule]))
     assert asked(shop.run(), "shop/web", path="/x/y", authority="api").answer is Answer.ALLOWED
+
+
+def test_tables_have_a_row_for_what_is_led_round(shop: Folders) -> None:
+    shop.commit(canary(), allow("front-only", "api", "web"))
+    known = known_clusters(shop.run())["east"]
+    crowd = Crowd(population("east", {"east": known.index.facts}))
+    [row] = [row for row in callers_of(("shop", "api"), known, crowd) if row.answer is Answer.DEPENDS]
+    assert row.callers == ("whoever may call shop/api-next",)
+    assert [origin.field for origin in row.deciding] == ["spec.split[1].destination.name"]
+    db = named_client("shop/db", "", known.index.facts)
+    assert db is not None
+    answers = {row.answer.value for row in rows_of_client(db, "shop/db", ("shop", "api"), known)}
+    assert answers == {"Denied", "Depends"}
+    plain = rows_of_client(Client(), "anonymous", ("shop", "api"), known)
+    assert {row.answer.value for row in plain} == {"Denied"}

@@ -211,6 +211,25 @@ def test_headless_and_external_services() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("spec", "alias"),
+    [
+        (
+            {"type": "ExternalName", "externalName": "Stock.depot.svc.cluster.local."},
+            "stock.depot.svc.cluster.local",
+        ),
+        ({"type": "ExternalName", "externalName": "stock.depot.svc"}, "stock.depot.svc"),
+        ({"type": "ExternalName", "externalName": "db.internal.example.com"}, ""),
+        ({"type": "ClusterIP", "externalName": "stock.depot.svc.cluster.local"}, ""),
+        ({"type": "ExternalName", "externalName": 5}, ""),
+    ],
+)
+def test_of_an_external_name_only_that_of_a_service_is_a_fact(spec: dict[str, Any], alias: str) -> None:
+    """Addresses of other hosts are published nowhere."""
+    facts = discovered([thing("v1", "Service", "b", spec=spec)])
+    assert facts.services[0].alias == alias
+
+
 def test_a_label_hides_nothing_from_the_facts() -> None:
     marked = service("reviews")
     for body in marked:

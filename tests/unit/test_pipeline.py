@@ -148,7 +148,7 @@ def actions(report: Report, cluster: str = "east") -> dict[str, Action]:
     ("until", "asked"),
     [
         (Stage.PARSE, []),
-        (Stage.BUILD, ["facts"]),
+        (Stage.BUILD, ["facts", "prefetch", "observe", "load"]),
         (Stage.PLAN, ["load", "facts", "prefetch", "observe"]),
         (Stage.APPLY, ["load", "facts", "prefetch", "observe", "save", "create", "save"]),
     ],

@@ -366,6 +366,24 @@ def test_under_a_default_of_deny_nothing_is_left_open() -> None:
     assert says([*ROLES, *mesh], facts, "reports", "ledger-read") == "Denied"
 
 
+def test_of_pods_that_only_partly_are_gateways_it_depends() -> None:
+    mesh = policies_of(
+        "{apiVersion: gitmesh.io/v1alpha1, kind: VirtualMesh, metadata: {name: all, namespace: shop},"
+        " spec: {meshes: [{selector: {all: true}}], accessDefault: Deny, gateways: [{labels: {role: edge}}]}}"
+    )
+    facts = world(
+        service("web", 80, 8080, "http", app="web"),
+        pod("web-0", "web", {}, {"app": "web", "role": "edge"}),
+        pod("web-1", "web", {}, {"app": "web", "role": "inner"}),
+    )
+    found = answer(mesh, facts, "clerk", "web")
+    assert {(w.labels["role"], ruling.basis.value) for w, _, ruling in found.pods} == {
+        ("edge", "Gateway"),
+        ("inner", "Default"),
+    }
+    assert found.answer.value == "Depends"
+
+
 def test_more_kinds_of_pods_than_can_be_told_apart_are_closed_and_told() -> None:
     crowd = [
         pod(f"l-{number:03d}", "ledger", {"sql": SQL}, {"app": "ledger", "role": f"r{number:03d}"})

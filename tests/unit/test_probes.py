@@ -176,3 +176,18 @@ def test_many_refused_probes_are_one_finding(shop: Folders) -> None:
     shop.put("east", "pod", *pods)
     [told] = refused(shop, virtual_mesh(**STRICT))
     assert "and 4 more" in told.message
+
+
+def test_an_allow_for_other_pods_that_closes_the_probed_port_too_is_told(shop: Folders) -> None:
+    """No label tells the probed pod from one that the guarded Service may get."""
+    meter(shop)
+    admin = service("admin")
+    admin["spec"]["selector"] = {"app": "meter", "tier": "admin"}
+    peers = service("peers")
+    peers["spec"] |= {
+        "selector": {"app": "meter"},
+        "ports": [{"name": "http", "port": 90, "targetPort": 9090}],
+    }
+    shop.put("east", "further", admin, peers)
+    [told] = refused(shop, allow("admins", "admin", "web"), allow("peers", "peers", "web"))
+    assert (told.policy, "port 8080 of Pod shop/meter-0" in told.message) == ("AccessPolicy/shop/peers", True)

@@ -10,6 +10,7 @@ from gitmesh.model.facts import PortRange, ServicePort
 from gitmesh.model.policies import Policy
 from gitmesh.reasoning.access import Admission, Answer, Basis, Ruling, can
 from gitmesh.reasoning.questions import Client
+from gitmesh.resolution.resolve import resolve
 from tests.asking import PLAIN, asked, client, known
 from tests.factories import access, facts, policy, service, shop, workload
 
@@ -270,3 +271,33 @@ def test_a_rule_on_a_port_means_the_port_that_this_pod_has_behind_it() -> None:
     )["east"]
     assert can(asked(port=80), seen).answer is Answer.ALLOWED
     assert can(asked(port=81), seen).answer is Answer.DENIED
+
+
+@pytest.mark.parametrize(("named", "answers"), [("web", "Denied"), ("http", "Allowed")])
+def test_a_deny_of_a_port_that_nobody_knows_acts_on_every_port_of_the_pods(named: str, answers: str) -> None:
+    """Also on those that another Service reaches alone."""
+    other = service(
+        "other",
+        selector={"app": "reviews"},
+        ports=(ServicePort(number=90, name="http", target=named, protocol="http"),),
+    )
+    pods = workload(ports={"http": 9090})
+    world = facts("east", service(), other, pods, service_accounts=ACCOUNTS)
+    deny = access("never", [{"name": "other"}], action="Deny")
+    found = can(asked(client("web")), known([deny], world)["east"])
+    assert found.answer.value == answers
+
+
+def test_a_deny_of_a_port_that_other_pods_have_for_another_is_told() -> None:
+    """A mesh names pods and numbers, but no pairs."""
+    ports = (
+        ServicePort(number=80, name="http", target=8080, protocol="http"),
+        ServicePort(number=81, name="admin", target="admin", protocol="http"),
+    )
+    old = workload("reviews-0", labels={"app": "reviews"}, ports={"admin": 8080})
+    new = workload("reviews-1", labels={"app": "reviews"}, ports={"admin": 9090})
+    deny = access("never", action="Deny", rules=[{"ports": [81]}])
+    for pods, told in (((old, new), True), ((new,), False)):
+        world = facts("east", service(ports=ports), *pods, service_accounts=ACCOUNTS)
+        said = resolve([deny], {"east": world}, {"east": {}}).diagnostics
+        assert any("denied on these, too" in one.message for one in said) is told

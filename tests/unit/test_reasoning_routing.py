@@ -8,6 +8,7 @@ from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Policy
 from gitmesh.reasoning.questions import Client
 from gitmesh.reasoning.routing import Found, Routing, route
+from gitmesh.render.answers import spelt
 from tests.asking import PLAIN, asked, client, known
 from tests.factories import facts, service, shop, traffic, workload
 
@@ -84,6 +85,23 @@ def test_connection_fields_are_those_of_the_port() -> None:
         found = route(asked(port=port), seen)
         assert found.connection["connection_pool"].value.tcp.max_connections == most
         assert found.connection["tls"].origin == whole.origin("tls")
+
+
+def test_what_is_omitted_of_outlier_detection_is_answered_with_what_it_means() -> None:
+    found = answer(traffic("failing", outlierDetection={"consecutiveErrors": 3}))
+    assert spelt(found.connection["outlier_detection"].value) == {
+        "consecutiveErrors": 3,
+        "interval": "10s",
+        "baseEjectionTime": "30s",
+        "maxEjectionPercent": 10,
+        "minHealthPercent": 0,
+    }
+
+
+def test_what_omitted_parts_mean_is_no_other_value() -> None:
+    """Equal rules that say the same, one of them by leaving it out, are no conflict."""
+    one, other = traffic("a", outlierDetection={}), traffic("b", outlierDetection={"interval": "10s"})
+    assert answer(one, other).found is Found.DECIDED
 
 
 def test_only_the_clients_that_a_policy_means_are_routed_by_it() -> None:

@@ -27,16 +27,25 @@ def state(report: Report, policy: str) -> State:
     return policy_states(report)[policy]
 
 
-def test_a_deny_that_waits_for_another_policys_fault_is_held_and_says_so(world: Folders) -> None:
-    world.commit(allow("stranger", "db", "nobody-of-that-name"), NO_WEB)
+def test_an_allow_that_waits_for_another_policys_fault_is_held_and_says_so(world: Folders) -> None:
+    world.commit(allow("stranger", "db", "nobody-of-that-name"), allow("api", "db", "api"))
     report = world.settle()
-    assert DENY not in world.live("east")
-    assert state(report, "AccessPolicy/shop/no-web") is State.HELD
-    assert {one.policy for one in said(report, "GM314")} == {"AccessPolicy/shop/no-web"}
+    assert world.live("east") == {}
+    assert state(report, "AccessPolicy/shop/api") is State.HELD
+    assert {one.policy for one in said(report, "GM314")} == {"AccessPolicy/shop/api"}
     assert all(one.at and one.at.line > 1 for one in said(report, "GM314"))
-    shown = yaml.safe_load(status_tree(report)["policies/AccessPolicy/shop/no-web.yaml"])
+    shown = yaml.safe_load(status_tree(report)["policies/AccessPolicy/shop/api.yaml"])
     assert shown["state"] == "Held"
     assert {cluster["state"] for cluster in shown["clusters"].values()} == {"Held"}
+
+
+def test_a_deny_beside_another_policys_fault_is_written_and_synced(world: Folders) -> None:
+    world.commit(allow("stranger", "db", "nobody-of-that-name"), NO_WEB)
+    report = world.settle()
+    assert DENY in world.live("east")
+    assert state(report, "AccessPolicy/shop/no-web") is State.SYNCED
+    assert said(report, "GM314") == []
+    assert state(report, "AccessPolicy/shop/stranger") is not State.SYNCED
 
 
 def test_a_deny_beside_an_error_in_routing_is_written_and_synced(world: Folders) -> None:
@@ -119,7 +128,7 @@ def test_a_cluster_that_is_only_observed_and_was_never_written_is_pending(tmp_pa
     world.commit(NO_WEB)
     report = world.settle()
     assert (report.clusters["east"].state, report.clusters["west"].state) == (State.PENDING, State.SYNCED)
-    assert state(report, "AccessPolicy/shop/no-web") is State.PENDING
+    assert state(report, "AccessPolicy/shop/no-web") is not State.SYNCED
     assert world.live("east") == {}
 
 
@@ -174,6 +183,12 @@ def test_a_fight_over_a_guard_is_one_status_commit_at_its_beginning_and_one_at_i
 
 
 def test_a_plan_says_the_same_of_what_waits(world: Folders) -> None:
-    world.commit(allow("stranger", "db", "nobody-of-that-name"), NO_WEB, virtual_mesh(accessDefault="Deny"))
+    world.commit(
+        allow("stranger", "db", "nobody-of-that-name"),
+        allow("api", "db", "api"),
+        NO_WEB,
+        virtual_mesh(accessDefault="Deny"),
+    )
     report = world.run(Stage.PLAN)
-    assert state(report, "AccessPolicy/shop/no-web") is State.HELD
+    assert state(report, "AccessPolicy/shop/api") is State.HELD
+    assert state(report, "AccessPolicy/shop/no-web") is not State.SYNCED

@@ -13,7 +13,7 @@ from tests.factories import snapshot_of
 from tests.soundness.calculator import known
 from tests.soundness.istio import Istio
 from tests.soundness.requests import Call
-from tests.soundness.unified import Document, Unified, behind, selects
+from tests.soundness.unified import Document, Unified, behind, pairs, selects
 from tests.worlds.objects import Object
 from tests.worlds.playing import CLUSTER, Moment, json_stream
 from tests.worlds.truth import PORTS, clients, spoken, truth
@@ -40,10 +40,24 @@ class Judge:
 
     def calls(self, pod: Workload) -> Iterator[Call]:
         """Everything that anybody may ask of a pod."""
-        for port in PORTS:
+        for port in (port for port in PORTS if not self._of_kin_alone(pod, port)):
             for request in spoken(self.facts, pod, port):
                 for client in clients(self.moment.world):
                     yield Call(client=client, cluster=CLUSTER, workload=pod, port=port, request=request)
+
+    def _of_kin_alone(self, pod: Workload, port: int) -> bool:
+        """Whether a Service reaches the port on other pods of the controller, and the pod does not have it:
+        in the middle of a rollout the number of the others is no port there.
+        """
+        kin = [one for one in self.guarded if one.labels["app"] == pod.labels["app"]]
+        reached = {
+            (workload.name, number)
+            for service in self.facts.services
+            for _, workload, number in pairs(service, self.facts)
+            if workload in kin and number == port
+        }
+        own = port in pod.ports.values() or (pod.name, port) in reached
+        return bool(reached) and not own
 
     def about(self, pod: Workload) -> list[Diagnostic]:
         """The findings on policies that act on the pod: by their words, or by an object that is there yet."""

@@ -151,7 +151,7 @@ class Applier:
         answer = self._get(change)
         if answer.is_absent:
             return _failed(change, "it was deleted since the plan was made", "GM505")
-        raw = answer.json()
+        raw, _ = answer.json(), answer.identity(change.key)
         if is_same(desired, raw, change.forbidden) and any(
             managed.is_ours(entry) for entry in managed.entries(raw)
         ):

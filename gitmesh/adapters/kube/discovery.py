@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.errors import unrelated
 from gitmesh.adapters.kube.paths import segment
 from gitmesh.discovery.crd import preferred, schema_fields
 from gitmesh.errors import ClusterError
@@ -57,8 +58,15 @@ class Discovery:
 
     def _documents(self) -> Mapping[str, Any]:
         """`apis/<group>/<version>` -> address of its OpenAPI document, which ends in its hash."""
-        found = self._client.send(Request(method="GET", path="/openapi/v3")).json().get("paths")
-        return found if isinstance(found, dict) else {}
+        return self._part("/openapi/v3", "paths")
+
+    def _part(self, path: str, name: str) -> Mapping[str, Any]:
+        """A part that every answer at a path has: without it, it is not the server's. Raises ClusterError."""
+        answer = self._client.send(Request(method="GET", path=path))
+        found = answer.json().get(name)
+        if not isinstance(found, dict):
+            raise unrelated(str(answer.request), answer.body)
+        return found
 
     def _kind(
         self, group: str, kind: str, resources: Mapping[str, Mapping[str, Any]], documents: Mapping[str, Any]
@@ -84,8 +92,8 @@ class Discovery:
         known = self._schemas.get((group, version))
         if known is None or known[0] != address:
             path = f"/openapi/v3/apis/{segment(group)}/{segment(version)}"
-            content = self._client.send(Request(method="GET", path=path)).json()
-            known = self._schemas[group, version] = (address, dict(_kind_fields(content, group, version)))
+            components = self._part(path, "components")
+            known = self._schemas[group, version] = (address, dict(_kind_fields(components, group, version)))
         return known[1]
 
 
@@ -102,9 +110,9 @@ def _resources(content: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[s
 
 
 def _kind_fields(
-    content: Mapping[str, Any], group: str, version: str
+    components: Mapping[str, Any], group: str, version: str
 ) -> Iterator[tuple[str, frozenset[str]]]:
-    for schema in mapping(mapping(content.get("components")).get("schemas")).values():
+    for schema in mapping(components.get("schemas")).values():
         for mark in listed(mapping(schema).get("x-kubernetes-group-version-kind")):
             if (mark.get("group"), mark.get("version")) == (group, version):
                 yield str(mark.get("kind")), schema_fields(schema)

@@ -80,8 +80,8 @@ class EventPublisher:
             return
 
     def _read_uid(self) -> str:
-        content = self._client.send(Request(method="GET", path=item(_DEPLOYMENT, "v1", self._key))).json()
-        return str(content["metadata"]["uid"])
+        answer = self._client.send(Request(method="GET", path=item(_DEPLOYMENT, "v1", self._key)))
+        return answer.identity(self._key).uid
 
     def _post_one(self, what: tuple[str, Diagnostic]) -> None:
         name, diagnostic = what

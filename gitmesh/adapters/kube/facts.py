@@ -167,7 +167,10 @@ class FactReader:
 
     def _config(self, key: ObjectKey) -> list[Reduced]:
         answer = self._client.send(Request(method="GET", path=item(_CONFIGMAP, "v1", key)))
-        row = None if answer.is_absent else self._reducer.reduce(answer.json(), "", "ConfigMap")
+        if answer.is_absent:
+            return []
+        raw, _ = answer.json(), answer.identity(key)
+        row = self._reducer.reduce(raw, "", "ConfigMap")
         return [] if row is None else [row]
 
     def _unread(self) -> Diagnostic:

@@ -83,7 +83,8 @@ class Predictor:
             request = writes.apply_request(kind, change.version, change.key, desired, at, dry=True)
         else:
             request = writes.content_request(kind, change, live, desired)
-        raw = self._client.send(request).json()
+        answer = self._client.send(request)
+        raw, _ = answer.json(), answer.identity(change.key)
         if not _equal(kind, change.version, raw, live):
             return None
         others = managed.appliers(managed.entries(raw), desired, change.forbidden) if applied else {}

@@ -9,8 +9,10 @@ import orjson
 from msgspec import Struct
 
 from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.errors import unrelated
 from gitmesh.adapters.kube.facts import LISTED
 from gitmesh.adapters.kube.store import ledger_key
+from gitmesh.model.objects import mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,8 +85,10 @@ def _ask(client: Client, right: Right) -> Right:
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": {name: value for name, value in attributes.items() if value}},
     }
-    content = client.send(Request(method="POST", path=_REVIEWS, body=orjson.dumps(body))).json()
-    allowed = (content.get("status") or {}).get("allowed") is True
+    answer = client.send(Request(method="POST", path=_REVIEWS, body=orjson.dumps(body)))
+    allowed = mapping(answer.json().get("status")).get("allowed")
+    if not isinstance(allowed, bool):
+        raise unrelated(str(answer.request), answer.body)
     return Right(
         group=right.group,
         resource=right.resource,

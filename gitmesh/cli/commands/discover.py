@@ -10,11 +10,14 @@ import click
 from gitmesh.cli import configuration, console, options, wiring
 from gitmesh.cli.output import dumped
 from gitmesh.cli.session import translators
+from gitmesh.planning.converge import kinds_of
+from gitmesh.planning.strangers import whose, with_strangers
 from gitmesh.render.escape import printable
 
 if TYPE_CHECKING:
     from gitmesh.errors import ClusterError
     from gitmesh.model.facts import ClusterFacts
+    from gitmesh.ports import Cluster
 
 HELP = """Show what runs in the clusters: meshes, Services, the workloads behind them. Reads only.
 
@@ -40,9 +43,17 @@ def command(config_path: Path | None, cluster_globs: tuple[str, ...], form: str,
     """Read the facts of every cluster at once, and print them."""
     setup = configuration.require(config_path)
     only = wiring.chosen_clusters(tuple(setup.clusters), cluster_globs)
+    plugins = translators()
+
+    def read(cluster: Cluster) -> ClusterFacts:
+        facts = cluster.facts()
+        stored = whose(cluster, setup.config.instance)
+        observed = cluster.observe(kinds_of(facts, plugins, stored.ledger))
+        return with_strangers(facts, observed, stored, plugins, {})
+
     with console.progress() as progress:
         progress("reading the clusters")
-        found = wiring.fleet(setup, translators()).each(lambda cluster: cluster.facts(), only or None)
+        found = wiring.fleet(setup, plugins).each(read, only or None)
     facts, failures = _sorted(found)
     for name, error in failures.items():
         console.note(printable(f"{name}: {error.in_full}"))

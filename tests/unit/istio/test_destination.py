@@ -10,7 +10,6 @@ from gitmesh_istio.names import subset_name
 from msgspec.structs import replace
 
 from gitmesh.model.base import Disabled
-from gitmesh.model.facts import Mesh
 from gitmesh.model.units import Decided, SourceCondition
 from tests.unit.istio.units import (
     HOST,
@@ -69,6 +68,22 @@ def test_outlier_detection() -> None:
         "baseEjectionTime": "30s",
         "maxEjectionPercent": 50,
         "minHealthPercent": 0,
+    }
+
+
+def test_what_is_omitted_of_outlier_detection_is_written_out() -> None:
+    """Istio's own defaults are its own: what the policy API means is the same on every mesh."""
+    whole = {
+        "consecutive5xxErrors": 5,
+        "interval": "10s",
+        "baseEjectionTime": "30s",
+        "maxEjectionPercent": 10,
+        "minHealthPercent": 0,
+    }
+    assert traffic_policy(outlierDetection={})["outlierDetection"] == whole
+    assert traffic_policy(outlierDetection={"interval": "1s"})["outlierDetection"] == {
+        **whole,
+        "interval": "1s",
     }
 
 
@@ -173,17 +188,6 @@ def test_failover_goes_from_region_to_region(start: str, end: str) -> None:
         outlierDetection={"consecutiveErrors": 1},
     )
     assert codes(translated(unit(settings={0: fields}))) == ["GM301"]
-
-
-def test_slow_start_needs_istio_1_24() -> None:
-    fields = decided(loadBalancing={"slowStart": "30s"})
-    assert traffic_policy(loadBalancing={"slowStart": "30s"}) == {
-        "loadBalancer": {"warmup": {"duration": "30s"}}
-    }
-    translation = translated(
-        unit(settings={0: fields}), Mesh(translator="istio", name="istio", version="1.23.9")
-    )
-    assert (codes(translation), bool(translation.held)) == (["GM302"], True)
 
 
 @pytest.mark.parametrize(
@@ -293,3 +297,9 @@ def test_subset_names_are_dns_labels(labels: dict[str, str]) -> None:
 )
 def test_different_labels_never_share_a_name(one: dict[str, str], other: dict[str, str]) -> None:
     assert subset_name(tuple(sorted(one.items()))) != subset_name(tuple(sorted(other.items())))
+
+
+def test_slow_start() -> None:
+    assert traffic_policy(loadBalancing={"slowStart": "30s"}) == {
+        "loadBalancer": {"warmup": {"duration": "30s"}}
+    }

@@ -147,6 +147,26 @@ def test_ambient_by_environment() -> None:
 
 
 @pytest.mark.parametrize(
+    ("variable", "value", "setting"),
+    [
+        ("PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES", "true", "headlessIsBalanced"),
+        ("PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES", "1", "headlessIsBalanced"),
+        ("PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES", "false", ""),
+        ("ENABLE_EXTERNAL_NAME_ALIAS", "false", "externalNameHasCluster"),
+        ("ENABLE_EXTERNAL_NAME_ALIAS", "F", "externalNameHasCluster"),
+        ("ENABLE_EXTERNAL_NAME_ALIAS", "true", ""),
+        ("ENABLE_EXTERNAL_NAME_ALIAS", "no", ""),
+    ],
+)
+def test_what_istiod_was_told_of_services_without_a_cluster_of_endpoints(
+    variable: str, value: str, setting: str
+) -> None:
+    [mesh] = detected(istiod(env=[{"name": variable, "value": value}]))
+    told = {key for key in mesh.settings if key in ("headlessIsBalanced", "externalNameHasCluster")}
+    assert told == ({setting} if setting else set())
+
+
+@pytest.mark.parametrize(
     ("name", "wanted"),
     [
         ("istio", True),

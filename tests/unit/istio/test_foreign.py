@@ -1,4 +1,4 @@
-"""Objects of others that stand in the way, and deletion phases."""
+"""Objects of others beside those of ours that decide who may call, and deletion phases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import DELETE_ORDER, Manifest, Phase
 from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Live
-from tests.unit.istio.units import HOST, MESH
+from tests.unit.istio.units import MESH
 
 GROUPS = {
     "VirtualService": "networking",
@@ -50,8 +50,6 @@ def ours(kind: str, name: str, namespace: str = "shop", **spec: Any) -> tuple[Ob
     )
 
 
-SERVICE = ours("VirtualService", "reviews", hosts=[HOST])
-RULE = ours("DestinationRule", "reviews", host=HOST)
 GUARD = ours(
     "AuthorizationPolicy",
     "reviews-allow",
@@ -67,39 +65,11 @@ GATEWAY = ours(
     rules=[{}],
 )
 PEER = ours("PeerAuthentication", "default", "istio-system", mtls={"mode": "STRICT"})
-OURS = dict((SERVICE, RULE, GUARD, GATEWAY, PEER))
+OURS = dict((GUARD, GATEWAY, PEER))
 
 
 def hit(theirs: Live, *meshes: Mesh) -> list[tuple[str, str]]:
     return [(claim.code, claim.on.name) for claim in gitmesh_istio.foreign([theirs], OURS, meshes or (MESH,))]
-
-
-@pytest.mark.parametrize(
-    "host",
-    [HOST, HOST.upper(), "reviews", "reviews.shop", "reviews.shop.svc", "*.shop.svc.cluster.local", "*"],
-)
-def test_virtual_service_that_claims_our_host(host: str) -> None:
-    assert hit(live("VirtualService", hosts=["other", host])) == [("GM401", "reviews")]
-    assert hit(live("VirtualService", hosts=[host], gateways=["edge", "mesh"])) == [("GM401", "reviews")]
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [
-        {"hosts": ["reviews"], "namespace": "far"},
-        {"hosts": [HOST], "gateways": ["edge"]},
-        {"hosts": ["ratings", "*.far.svc.cluster.local"]},
-        {"hosts": None},
-    ],
-)
-def test_virtual_service_that_does_not(spec: dict[str, Any]) -> None:
-    assert hit(live("VirtualService", **spec)) == []
-
-
-def test_destination_rule_of_the_same_host() -> None:
-    assert hit(live("DestinationRule", host="reviews")) == [("GM401", "reviews")]
-    assert hit(live("DestinationRule", "far", host=HOST)) == [("GM401", "reviews")]
-    assert hit(live("DestinationRule", host="*.shop.svc.cluster.local")) == []
 
 
 ADMITS: dict[str, Any] = {"action": "ALLOW", "rules": [{}]}
@@ -142,6 +112,44 @@ def test_policies_that_do_not_widen(namespace: str, spec: dict[str, Any]) -> Non
 
 def test_another_mesh_wide_peer_authentication() -> None:
     assert hit(live("PeerAuthentication", "istio-system", mtls={"mode": "DISABLE"})) == [("GM401", "default")]
+
+
+NAMING = ours(
+    "AuthorizationPolicy",
+    "reviews-allow",
+    "shop",
+    action="ALLOW",
+    selector={"matchLabels": {"app": "reviews"}},
+    rules=[{"from": [{"source": {"principals": ["cluster.local/ns/shop/sa/web"]}}]}],
+)
+EVERYBODY = ours(
+    "AuthorizationPolicy",
+    "ratings-deny",
+    "shop",
+    action="DENY",
+    selector={"matchLabels": {"app": "ratings"}},
+    rules=[{"to": [{"operation": {"ports": ["8080"]}}]}],
+)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "spec", "taken"),
+    [
+        ("shop", {"mtls": {"mode": "DISABLE"}}, True),
+        ("istio-system", {"mtls": {"mode": "DISABLE"}}, True),
+        ("shop", {"portLevelMtls": {"8080": {"mode": "DISABLE"}}}, True),
+        ("shop", {"selector": {"matchLabels": {"app": "reviews"}}, "mtls": {"mode": "DISABLE"}}, True),
+        ("shop", {"selector": {"matchLabels": {"app": "ratings"}}, "mtls": {"mode": "DISABLE"}}, False),
+        ("shop", {"mtls": {"mode": "PERMISSIVE"}}, False),
+        ("far", {"mtls": {"mode": "DISABLE"}}, False),
+    ],
+)
+def test_a_mode_that_takes_identities_away_is_told(namespace: str, spec: dict[str, Any], taken: bool) -> None:
+    """An Allow of identities then admits nobody; what looks at no identity is as it was."""
+    found = gitmesh_istio.foreign(
+        [live("PeerAuthentication", namespace, **spec)], dict((NAMING, EVERYBODY)), (MESH,)
+    )
+    assert [(claim.code, claim.on.name) for claim in found] == ([("GM415", "reviews-allow")] if taken else [])
 
 
 APP: dict[str, Any] = {"selector": {"matchLabels": {"app": "x"}}}
@@ -201,7 +209,13 @@ def test_an_allow_where_only_the_default_denies_widens() -> None:
         ("GM403", "gitmesh-default-deny")
     ]
     assert widened("edge") == [("GM403", "gitmesh-default-deny")]
-    assert widened("shop") == [("GM403", "reviews-allow")], "one finding names it well enough"
+    both = [("GM403", "reviews-allow"), ("GM403", "gitmesh-default-deny")]
+    assert sorted(widened("shop")) == sorted(both), "pods that no Allow of ours selects are opened, too"
+    assert sorted(widened("istio-system")) == sorted(both)
+    guarded = {"app": "reviews", "version": "v1"}
+    assert widened("shop", selector={"matchLabels": guarded}) == [("GM403", "reviews-allow")], (
+        "all its pods are those of an Allow of ours"
+    )
     assert widened("edge", selector={"matchLabels": {"istio": "x"}}) == [], (
         "a default of Deny does not cover gateways"
     )

@@ -9,7 +9,6 @@ from typing import Any
 
 import gitmesh_istio
 import pytest
-from msgspec.structs import replace
 
 from gitmesh.model.facts import Mesh, Service, ServicePort
 from gitmesh.model.manifests import Fragment, Phase
@@ -17,7 +16,6 @@ from gitmesh.model.units import (
     Caller,
     DestinationUnit,
     Exemption,
-    Grant,
     NamedCondition,
     Operation,
     Principal,
@@ -428,14 +426,35 @@ def test_header_with_the_empty_value_closes() -> None:
     ]
 
 
-@pytest.mark.parametrize("target", [8080, "raw"])
-@pytest.mark.parametrize("action", ["allow", "deny"])
-def test_http_fields_on_a_tcp_port_are_narrower_and_said(action: str, target: int | str) -> None:
-    tcp = service(ports=[ServicePort(number=80, target=target, protocol="tcp")])
-    given: tuple[Grant, ...] = (grant(ANYBODY, operations=[Operation(methods=("GET",))]),)
-    one = guarded(given if action == "allow" else (), given if action == "deny" else (), of=tcp)
-    one = replace(one, workloads=tuple(replace(w, ports={"raw": 8080}) for w in one.workloads))
-    assert codes(translated(one)) == ["GM304"]
+SAYS_HTTP = ServicePort(number=80, target=8080, protocol="http")
+SAYS_TCP = ServicePort(number=81, target=8080, protocol="tcp")
+SAYS_NOTHING = ServicePort(number=82, target=8080)
+MYSQL = ServicePort(number=3306, target=8080)
+
+
+@pytest.mark.parametrize(
+    ("spoken", "rest", "written", "said"),
+    [
+        ((SAYS_NOTHING,), True, True, []),
+        ((SAYS_NOTHING,), False, True, ["GM304"]),
+        ((SAYS_HTTP,), False, True, []),
+        ((SAYS_TCP,), True, True, []),
+        ((SAYS_TCP,), False, False, ["GM215"]),
+        ((MYSQL,), False, False, ["GM215"]),
+        ((SAYS_HTTP, SAYS_TCP), False, True, ["GM304"]),
+        ((), False, True, []),
+    ],
+)
+def test_a_deny_of_requests_denies_no_less_than_it_says(
+    spoken: tuple[ServicePort, ...], rest: bool, written: bool, said: list[str]
+) -> None:
+    """What is not HTTP is denied with it unless every Service says that the port carries nothing else."""
+    asked = Operation(methods=("PUT",), raw=rest)
+    one = guarded((), (grant(ANYBODY, operations=[asked]),), spoken={8080: spoken})
+    translation = translated(one)
+    assert codes(translation) == said
+    rules = [fragment.spec["rules"] for fragment in translation.fragments]
+    assert rules == ([[{"to": [{"operation": {"methods": ["PUT"], "ports": ["8080"]}}]}]] if written else [])
 
 
 def test_rules_are_bounded_as_the_crd_is() -> None:

@@ -21,6 +21,7 @@ from tests.unit.istio.units import (
     SLEEP,
     caller,
     codes,
+    decided,
     facts,
     grant,
     guarded,
@@ -35,6 +36,7 @@ USE = "istio.io/use-waypoint"
 WAYPOINT = "cluster.local/ns/shop/sa/waypoint"
 GET = Operation(methods=("GET",))
 SECURITY, ROUTING = "security.istio.io", "gateway.networking.k8s.io"
+NETWORKING = "networking.istio.io"
 PODS = workload(dataplane="ambient")
 
 
@@ -389,15 +391,6 @@ TARGET = {"group": "", "kind": "Service", "name": "reviews"}
 @pytest.mark.parametrize(
     ("other", "code"),
     [
-        (live(key(ROUTING, "HTTPRoute", "theirs"), parentRefs=[PARENT]), "GM401"),
-        (
-            live(key(ROUTING, "HTTPRoute", "theirs", "web"), parentRefs=[{**PARENT, "namespace": "shop"}]),
-            "GM401",
-        ),
-        (live(key(ROUTING, "HTTPRoute", "theirs", "web"), parentRefs=[PARENT]), ""),
-        (live(key(ROUTING, "HTTPRoute", "theirs"), parentRefs=[{"name": "reviews"}]), ""),
-        (live(key("networking.istio.io", "VirtualService", "theirs"), hosts=["reviews"]), "GM401"),
-        (live(key("networking.istio.io", "VirtualService", "theirs"), hosts=["other"]), ""),
         (live(key(SECURITY, "AuthorizationPolicy", "theirs"), targetRefs=[TARGET], rules=[{}]), "GM403"),
         (live(key(SECURITY, "AuthorizationPolicy", "theirs"), targetRefs=[TARGET]), ""),
         (
@@ -420,6 +413,74 @@ TARGET = {"group": "", "kind": "Service", "name": "reviews"}
 def test_strangers_beside_what_stands_at_a_waypoint(other: Live, code: str) -> None:
     found = gitmesh_istio.foreign([other], dict([ROUTE, DOOR]), [MESH])
     assert [claim.code for claim in found] == ([code] if code else [])
+
+
+HTTP, VIRTUAL = "HTTPRoute", "VirtualService"
+SHOP = {"parentRefs": [{**PARENT, "namespace": "shop"}]}
+PRIVATE = {"hosts": ["reviews.shop.svc.cluster.local"], "exportTo": ["."]}
+
+
+@pytest.mark.parametrize(
+    ("at", "spec", "told"),
+    [
+        (key(ROUTING, HTTP, "theirs"), {"parentRefs": [PARENT]}, "beside"),
+        (key(ROUTING, HTTP, "reviews"), {"parentRefs": [PARENT]}, "beside"),
+        (key(ROUTING, HTTP, "reviews.80"), {"parentRefs": [PARENT]}, ""),
+        (key(ROUTING, HTTP, "theirs", "web"), SHOP, ""),
+        (key(ROUTING, HTTP, "theirs", "web"), {"parentRefs": [PARENT, SHOP["parentRefs"][0]]}, ""),
+        (key(ROUTING, HTTP, "theirs", "web"), {"parentRefs": [PARENT]}, ""),
+        (key(ROUTING, HTTP, "theirs"), {"parentRefs": [{"name": "reviews"}]}, ""),
+        (key(ROUTING, HTTP, "theirs", "plain"), SHOP, "clients"),
+        (key(NETWORKING, VIRTUAL, "theirs"), {"hosts": ["reviews"]}, "beside"),
+        (key(NETWORKING, VIRTUAL, "reviews"), {"hosts": ["reviews"]}, "beside"),
+        (key(NETWORKING, VIRTUAL, "theirs"), {"hosts": ["reviews"], "exportTo": ["."]}, "beside"),
+        (key(NETWORKING, VIRTUAL, "theirs", "web"), PRIVATE, ""),
+        (key(NETWORKING, VIRTUAL, "theirs", "plain"), PRIVATE, "clients"),
+        (key(NETWORKING, VIRTUAL, "theirs"), {"hosts": ["other"]}, ""),
+        (key(NETWORKING, VIRTUAL, "theirs"), {"hosts": ["reviews"], "gateways": ["edge"]}, ""),
+    ],
+)
+def test_strangers_routes_beside_those_of_a_waypoint(at: ObjectKey, spec: Body, told: str) -> None:
+    """What the waypoint reads keeps ours away; what only sidecars read is told for their clients; what nobody
+    reads is not."""
+    sidecar = replace(workload(), namespace="plain", name="old")
+    ambient = replace(PODS, namespace="web", name="new")
+    theirs = gitmesh_istio.reduced(at, {"metadata": at._asdict(), "spec": spec}, [mesh()])
+    known = facts(
+        mesh(), services=(bound(),), workloads=(PODS, sidecar, ambient), strangers=(theirs,) if theirs else ()
+    )
+    one = replace(unit(route(timeout="1s"), of=bound()), workloads=(PODS,))
+    around = gitmesh_istio.surroundings(known, known.meshes)(one)
+    assert (len(around.contenders), len(around.overrides)) == (told == "beside", told == "clients")
+    found = gitmesh_istio.translate(replace(one, around=around), known.meshes, known)
+    assert [(made.key.kind, bool(made.contested)) for made in found.fragments] == [(HTTP, told == "beside")]
+    assert codes(found) == (["GM401"] if told == "clients" else [])
+
+
+def test_strangers_routes_of_a_service_with_sidecars_keep_ours_away_too() -> None:
+    at = key(ROUTING, HTTP, "theirs")
+    theirs = gitmesh_istio.reduced(at, {"metadata": at._asdict(), "spec": {"parentRefs": [PARENT]}}, [mesh()])
+    assert theirs is not None
+    known = facts(mesh(), workloads=(workload(), replace(PODS, name="new")), strangers=(theirs,))
+    one = replace(unit(route(timeout="1s"), of=bound()), workloads=(workload(),))
+    assert len(gitmesh_istio.surroundings(known, known.meshes)(one).contenders) == 1
+
+
+def test_settings_in_the_namespace_of_a_waypoint_stand_before_ours() -> None:
+    """The waypoint is the client; pods in ambient are none."""
+    for namespace, told in (("edge", True), ("web", False)):
+        at = key(NETWORKING, "DestinationRule", "theirs", namespace)
+        spec = {"host": "reviews.shop.svc.cluster.local", "trafficPolicy": {"tls": {"mode": "DISABLE"}}}
+        theirs = gitmesh_istio.reduced(at, {"metadata": at._asdict(), "spec": spec}, [mesh()])
+        assert theirs is not None
+        at_edge = mesh(gateway(), gateway("edge"))
+        ambient = replace(PODS, namespace="web", name="new")
+        known = facts(at_edge, workloads=(PODS, ambient), strangers=(theirs,))
+        one = replace(
+            unit(of=bound(), settings={0: decided(outlierDetection={"consecutiveErrors": 3})}),
+            workloads=(PODS,),
+        )
+        assert bool(gitmesh_istio.surroundings(known, known.meshes)(one).overrides) is told
 
 
 def test_a_strangers_allow_at_pods_takes_nothing_from_a_waypoint() -> None:

@@ -2,16 +2,20 @@
 translator (gitmesh.ports.Translator).
 """
 
-from gitmesh_istio.beside import beside, guarded, retain
+from gitmesh_istio.beside import beside, guarded
 from gitmesh_istio.detect import HOMES as homes  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.detect import NAMING as naming  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.detect import configmaps, configured_by, detect, injects, member
+from gitmesh_istio.effects import inert
 from gitmesh_istio.foreign import foreign, phase
 from gitmesh_istio.kinds import SWITCHES as switches  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import WRITTEN as resources  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import writes
 from gitmesh_istio.links import between, links
+from gitmesh_istio.narrowing import narrowed, retain
+from gitmesh_istio.overrides import surroundings
 from gitmesh_istio.steps import steps
+from gitmesh_istio.strangers import reduced
 from gitmesh_istio.support import SUPPORTS as supports  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.translate import claims, translate
 from gitmesh_istio.verdict import verdict
@@ -27,17 +31,21 @@ __all__ = [
     "detect",
     "foreign",
     "homes",
+    "inert",
     "injects",
     "links",
     "member",
     "name",
     "naming",
+    "narrowed",
     "phase",
+    "reduced",
     "resources",
     "guarded",
     "retain",
     "steps",
     "supports",
+    "surroundings",
     "switches",
     "translate",
     "verdict",

@@ -254,7 +254,7 @@ def _retries(retries: Retries, origin: Origin, notes: Notes) -> dict[str, Any]:
                 origin,
             )
         spec["retryOn"] = ",".join(sorted(set(retries.retry_on)))
-    if retries.backoff is not None and notes.served("TrafficPolicy.retries.backoff", origin):
+    if retries.backoff is not None:
         spec["backoff"] = format_duration(retries.backoff)
     return spec
 
@@ -286,8 +286,6 @@ def _cors(cors: Cors, origin: Origin, notes: Notes) -> dict[str, Any]:
 def _mirrors(
     items: Sequence[Mirror], targets: Sequence[Target], port: int, origin: Origin, notes: Notes
 ) -> list[dict[str, Any]]:
-    if not notes.served("TrafficPolicy.mirror", origin):
-        return []
     return [
         {
             "destination": destination(target, port, notes),

@@ -24,12 +24,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity
-from gitmesh.model.facts import Service
+from gitmesh.model.facts import Service, ServicePort
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, Caller, DestinationUnit, Exemption, Grant, Operation
+from gitmesh.model.units import Access, Caller, DestinationUnit, Exemption, Grant
 from gitmesh_istio.names import sorted_unique
-from gitmesh_istio.operations import asks_http, open_ports, targets_of
+from gitmesh_istio.operations import note_silent, open_ports, unseen
 from gitmesh_istio.scope import Notes
 from gitmesh_istio.security import Decision, Door, Rule, access_objects, allowing, denying
 from gitmesh_istio.waypoints import Binding, binding, gateways_come_by
@@ -82,14 +82,20 @@ def access_policies(
 
 
 def _note_unseen(unit: DestinationUnit, access: Access, notes: Notes) -> None:
-    for grants, then in ((access.allows, "is not admitted"), (access.denies, "is denied with every request")):
-        for grant in grants:
-            for operation in filter(asks_http, grant.operations):
-                text = (
-                    f"what tells requests apart {then}: ztunnels see none, and {lacking(unit, notes)}; the"
-                    " rest of the port is decided by who calls"
-                )
-                notes.add("GM317", text, operation.origin or grant.origin)
+    found = [(one, grant.origin, "is not admitted") for grant in access.allows for one in grant.operations]
+    for grant in access.denies:
+        for one in grant.operations:
+            if unseen(one, access) is None:
+                note_silent(one.targets or access.targets, one.origin or grant.origin, notes)
+            else:
+                found.append((one, grant.origin, "is denied with every request"))
+    for operation, origin, then in found:
+        if operation.asks_http:
+            text = (
+                f"what tells requests apart {then}: ztunnels see none, and {lacking(unit, notes)}; the"
+                " rest of the port is decided by who calls"
+            )
+            notes.add("GM317", text, operation.origin or origin)
 
 
 def _of_connections(access: Access) -> Access:
@@ -98,19 +104,20 @@ def _of_connections(access: Access) -> Access:
     return replace(
         access,
         allows=tuple(map(_without_requests, access.allows)),
-        denies=tuple(
-            replace(grant, operations=tuple(map(_blind, grant.operations))) for grant in access.denies
-        ),
+        denies=tuple(found for grant in access.denies if (found := _unseen(grant, access)) is not None),
     )
 
 
 def _without_requests(grant: Grant) -> Grant:
-    left = tuple(one for one in grant.operations if not asks_http(one))
+    left = tuple(one for one in grant.operations if not one.asks_http)
     return replace(grant, operations=left, callers=grant.callers if left or not grant.operations else ())
 
 
-def _blind(operation: Operation) -> Operation:
-    return with_fields(operation, paths=(), methods=(), hosts=(), headers=())
+def _unseen(grant: Grant, access: Access) -> Grant | None:
+    """A Deny of connections; None where it means none."""
+    found = (unseen(one, access) for one in grant.operations)
+    left = tuple(one for one in found if one is not None)
+    return replace(grant, operations=left) if left or not grant.operations else None
 
 
 class _Beside:
@@ -195,7 +202,7 @@ def _in_service_ports(unit: DestinationUnit, access: Access, notes: Notes) -> tu
     """The same destination as a waypoint sees it: its pods' ports are those of the Service, and callers have
     no addresses there."""
     service = unit.service
-    behind = {port.number: frozenset(targets_of(port, unit)) for port in service.ports if port.seen}
+    behind = {port.number: frozenset(_targets_of(port, unit)) for port in service.ports if port.seen}
     guarded = {number for number, found in behind.items() if not found or found & set(access.guarded)}
     closed = access.governed and guarded.issuperset(behind)
     seen = tuple(replace(port, target=port.number) for port in service.ports)
@@ -211,7 +218,22 @@ def _in_service_ports(unit: DestinationUnit, access: Access, notes: Notes) -> tu
         exempt=access.exempt and _exempt_at_waypoint(access.exempt, behind, notes),
         mixed=(),
         apart=(),
+        spoken={number: _spoken(found, access) for number, found in behind.items()},
     )
+
+
+def _targets_of(port: ServicePort, unit: DestinationUnit) -> tuple[int, ...]:
+    """The workload ports behind a Service port, as far as they are known."""
+    if isinstance(port.target, str):
+        return tuple(
+            sorted({number for workload in unit.workloads for number in workload.numbers(port.target)})
+        )
+    return (port.target or port.number,)
+
+
+def _spoken(targets: Iterable[int], access: Access) -> tuple[ServicePort, ...]:
+    """The ports of every Service that lead to these of pods: the decision stands at their waypoints, too."""
+    return tuple(dict.fromkeys(port for target in sorted(targets) for port in access.spoken.get(target, ())))
 
 
 def _exempt_at_waypoint(exempt: Exemption, behind: _Behind, notes: Notes) -> Exemption | None:
@@ -269,7 +291,10 @@ def _decided_at_pods(unit: DestinationUnit, access: Access, beside: _Beside, not
     direct = _of_connections(access) if is_ambient(unit) else access
     allow, deny = allowing(unit, direct, notes), denying(unit, direct, notes)
     origins = [grant.origin for grant in (*access.allows, *access.denies)]
-    origin = min([*origins, *([access.exempt.origin] if access.exempt else [])])
+    origins += [access.exempt.origin] if access.exempt else []
+    if not origins:  # what said something is withheld: nobody is admitted, and no waypoint has to be let in
+        return _AtPods(allow, deny)
+    origin = min(origins)
     ports = [str(port) for port in sorted(open_ports(access.targets, access, origin, notes))]
     to = {"to": [{"operation": {"ports": ports}}]} if ports else {}
     if deny is not None and beside.principals:
@@ -279,8 +304,8 @@ def _decided_at_pods(unit: DestinationUnit, access: Access, beside: _Beside, not
         shut: Rule = ({"from": [{"source": {"principals": beside.shut}}], **to}, origin)
         deny = Decision([*(deny.rules if deny else ()), shut], deny.given if deny else [origin])
     if allow is not None and ports and beside.principals:
-        through: Rule = ({"from": [{"source": {"principals": beside.principals}}], **to}, origin)
-        allow = replace(allow, rules=[*allow.rules, through])
+        through = {"from": [{"source": {"principals": beside.principals}}], **to}
+        allow = replace(allow, rules=[*allow.rules, *((through, one) for one in allow.given)])
     return _AtPods(allow, deny)
 
 
@@ -313,7 +338,7 @@ def _note_past(unit: DestinationUnit, access: Access, bound: Binding, notes: Not
     """Callers that come to the pods without a waypoint, where only that could tell what they may."""
     by_waypoint = gateways_come_by(unit.service, notes.scope.meshes)
     for grant in access.allows:
-        if not any(map(asks_http, grant.operations)):
+        if not any(one.asks_http for one in grant.operations):
             continue
         past = sorted(
             {

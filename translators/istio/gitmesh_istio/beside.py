@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from gitmesh.model.facts import ClusterFacts, Mesh, Workload
 from gitmesh.model.manifests import Manifest
-from gitmesh.model.objects import Body, ObjectKey, canonical, decode, digest
+from gitmesh.model.objects import Body, ObjectKey, decode
 from gitmesh.model.plan import Live
 from gitmesh.ports import Aside
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY
@@ -121,47 +121,3 @@ def guarded(live: Live) -> Mapping[str, str] | None:
         if live.key.kind == AUTHORIZATION_POLICY.kind
         else None
     )
-
-
-def retain(live: Body, wanted: Body | None, parts: frozenset[str] | None) -> Mapping[str, Any] | None:
-    """The spec of an AuthorizationPolicy in which the rules of `parts` stay; other kinds are of one piece.
-
-    A DENY keeps what may not be told apart, and takes new rules. An ALLOW then stays as it is. Known parts
-    stay beside what is wanted, but nothing is opened that was not open: what leaves other ports as they were
-    is as narrow as both.
-    """
-    if live.get("kind") != AUTHORIZATION_POLICY.kind or "selector" not in spec_of(live):
-        return None
-    denies = spec_of(live).get("action") == "DENY"
-    if parts is None and not denies:
-        return None
-    there, new = rules_of(live), rules_of(wanted)
-    kept = [rule for rule in there if parts is None or digest(canonical(rule)) in parts]
-    rules = [*new, *kept] if denies else _allowed(there, new, kept, wanted)
-    unique = {canonical(rule): rule for rule in rules}
-    spec = {name: value for name, value in spec_of(wanted or live).items() if name != "rules"}
-    return {**spec, "rules": [unique[key] for key in sorted(unique)]} if unique else spec
-
-
-def _allowed(
-    there: Sequence[Rule], new: Sequence[Rule], kept: Sequence[Rule], wanted: Body | None
-) -> list[Rule]:
-    """Of an ALLOW: known parts, grants that are live and wanted still, and the narrower of two rests."""
-    live = {canonical(rule) for rule in there}
-    grants = [rule for rule in kept if not is_rest(rule)] + [
-        rule for rule in new if not is_rest(rule) and canonical(rule) in live
-    ]
-    rests = [rule for rule in there if is_rest(rule)]
-    if wanted is not None:
-        rests = [_narrower(one, two) for one in rests for two in new if is_rest(two)]
-    return [*grants, *rests]
-
-
-def _narrower(one: Rule, two: Rule) -> Rule:
-    """What both of two rests admit."""
-    ports = sorted({port for rule in (one, two) for port in _left_out(rule)}, key=int)
-    return {"to": [{"operation": {"notPorts": ports}}]} if ports else {}
-
-
-def _left_out(rule: Rule) -> list[str]:
-    return list(rule["to"][0]["operation"]["notPorts"]) if rule else []

@@ -28,6 +28,7 @@ from gitmesh_istio.kinds import DESTINATION_RULE
 from gitmesh_istio.names import host, sorted_unique, subset_name
 from gitmesh_istio.places import part_origins
 from gitmesh_istio.scope import Notes, Part, below, fragment
+from gitmesh_istio.settings import mutual, note_displaced
 
 _ALGORITHMS = {
     "RoundRobin": "ROUND_ROBIN",
@@ -49,7 +50,7 @@ def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragm
     service = unit.service
     spec: dict[str, Any] = {"host": host(service.namespace, service.name, notes.scope.domain)}
     origins: dict[str, Origin] = {}
-    traffic = _traffic_policy(unit, notes)
+    traffic = mutual(_traffic_policy(unit, notes), unit, notes)
     if traffic.value:
         spec["trafficPolicy"] = traffic.value
         origins.update(below("trafficPolicy", traffic.origins))
@@ -64,6 +65,7 @@ def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragm
     spec |= notes.scope.exported(DESTINATION_RULE.kind)
     if origins:
         origins[""] = min(origins.values())
+        note_displaced(spec, unit, origins[""], notes)
     taking_part = {origin.policy for subset in unit.subsets for origin in subset.origins}
     place = (service.namespace, service.name)
     return fragment(DESTINATION_RULE, place, version, Phase.DESTINATION, Part(spec, origins), taking_part)
@@ -121,14 +123,13 @@ def _setting(decided: Decided, given: Mapping[str, Decided], notes: Notes) -> tu
 def _outlier(outlier: OutlierDetection, origin: Origin, notes: Notes) -> dict[str, Any]:
     if outlier.max_ejection_percent == 0:
         notes.add("GM301", "Istio reads maxEjectionPercent: 0 as its default of 10", origin)
-    given = {
+    return {
         "consecutive5xxErrors": outlier.consecutive_errors,
-        "interval": _duration(outlier.interval),
-        "baseEjectionTime": _duration(outlier.base_ejection_time),
+        "interval": format_duration(outlier.interval),
+        "baseEjectionTime": format_duration(outlier.base_ejection_time),
         "maxEjectionPercent": outlier.max_ejection_percent,
         "minHealthPercent": outlier.min_health_percent,
     }
-    return _present(given)
 
 
 def _pool(pool: ConnectionPool, origin: Origin, notes: Notes) -> dict[str, Any]:
@@ -169,15 +170,15 @@ def _balancer(balancing: LoadBalancing, has_outlier: bool, origin: Origin, notes
     if balancing.algorithm is not None:
         spec["simple"] = _ALGORITHMS[balancing.algorithm]
     if balancing.consistent_hash is not None:
-        spec["consistentHash"] = _hash(balancing.consistent_hash, origin, notes)
+        spec["consistentHash"] = _hash(balancing.consistent_hash)
     if balancing.locality is not None:
         spec["localityLbSetting"] = _locality(balancing.locality, has_outlier, origin, notes)
-    if balancing.slow_start is not None and notes.served("TrafficPolicy.loadBalancing.slowStart", origin):
+    if balancing.slow_start is not None:
         spec["warmup"] = {"duration": format_duration(balancing.slow_start)}
     return spec
 
 
-def _hash(by: ConsistentHash, origin: Origin, notes: Notes) -> dict[str, Any]:
+def _hash(by: ConsistentHash) -> dict[str, Any]:
     spec = _present(
         {"httpHeaderName": by.header, "httpQueryParameterName": by.query_param, "useSourceIp": by.source_ip}
     )
@@ -185,9 +186,7 @@ def _hash(by: ConsistentHash, origin: Origin, notes: Notes) -> dict[str, Any]:
         spec["httpCookie"] = _present(
             {"name": by.cookie.name, "path": by.cookie.path, "ttl": _duration(by.cookie.ttl)}
         )
-    if by.ring_size is not None and notes.served(
-        "TrafficPolicy.loadBalancing.consistentHash.ringSize", origin
-    ):
+    if by.ring_size is not None:
         spec["ringHash"] = {"minimumRingSize": by.ring_size}
     return spec
 

@@ -15,8 +15,9 @@ from typing import Any
 from gitmesh.model.facts import Mesh, PortRange
 from gitmesh.model.objects import Body
 from gitmesh.ports import ControlObjects, Membership, PodFact
+from gitmesh_istio.effects import told
 from gitmesh_istio.ignored import ignored_namespaces, ignores, is_scoped
-from gitmesh_istio.kinds import DEFAULT_REVISION, EXPORTS, REVISION
+from gitmesh_istio.kinds import AUTO_MTLS, DEFAULT_REVISION, EXPORTS, REVISION
 from gitmesh_istio.names import DEFAULT_DOMAIN
 from gitmesh_istio.probes import INJECTOR, PROXY, plain_probes, probe_settings
 from gitmesh_istio.reading import settings_of
@@ -109,7 +110,12 @@ def _mesh(deployment: Body, container: Mapping[str, Any], objects: ControlObject
     environment = {
         str(e.get("name")): str(e.get("value")) for e in container.get("env") or () if isinstance(e, Mapping)
     }
-    settings = {**_settings(config, container), **analysis(environment), **validation(objects.validators)}
+    settings = {
+        **_settings(config, container),
+        **told(environment),
+        **analysis(environment),
+        **validation(objects.validators),
+    }
     settings |= probe_settings(objects.configmaps, namespace, name)
     if is_scoped(version, environment):
         settings |= ignored_namespaces(config.get("discoverySelectors"), objects.namespaces)
@@ -152,7 +158,8 @@ def _settings(config: Mapping[str, Any], container: Mapping[str, Any]) -> dict[s
         for key in EXPORTS.values()
         if isinstance(value := config.get(key), list) and value
     }
-    return {**settings, **hidden, **({"trustDomainAliases": ",".join(names)} if names else {})}
+    plain = {AUTO_MTLS: "false"} if config.get(AUTO_MTLS) is False else {}
+    return {**settings, **hidden, **plain, **({"trustDomainAliases": ",".join(names)} if names else {})}
 
 
 def _domains(container: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,5 @@
-"""Somebody else's objects that stand in the way of ours, and where objects stand in the order of
-deletions.
+"""Somebody else's objects beside those of ours that decide who may call, and where objects stand in the order
+of deletions.
 """
 
 from __future__ import annotations
@@ -12,23 +12,21 @@ from gitmesh_gatewayapi import HTTP_ROUTE
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Manifest, Phase
-from gitmesh.model.objects import Body, ObjectKey, decode, mapping, text
+from gitmesh.model.objects import Body, ObjectKey, decode, listed, mapping, text
 from gitmesh.model.plan import Live
 from gitmesh.ports import Claim
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import DEFAULT_DENY, GATEWAY_SUFFIX, root_of
-from gitmesh_istio.names import cluster_domain, full_host, host, host_matches
 from gitmesh_istio.reading import (
     is_enforced_allow,
     is_enforced_at_waypoint,
     mode_of,
-    parents_of,
     selector_of,
     spec_of,
     targets_of,
 )
 
-_HOSTED = (VIRTUAL_SERVICE.kind, DESTINATION_RULE.kind)
+_OF_IDENTITY = frozenset({"principals", "notPrincipals", "namespaces", "notNamespaces"})
 _PHASES = {
     VIRTUAL_SERVICE.kind: Phase.ROUTE,
     HTTP_ROUTE.kind: Phase.ROUTE,
@@ -39,7 +37,7 @@ _PHASES = {
 def foreign(
     lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]
 ) -> tuple[Claim, ...]:
-    """What the foreign live objects do to our desired ones: claim a host of ours, or admit more."""
+    """What foreign live objects do to our desired ones: say the same, admit more, take identities away."""
     index = _Ours(ours, meshes)
     found = [claim for live in lives for claim in index.claims(live)]
     return tuple(sorted(found))
@@ -49,46 +47,42 @@ class _Ours:
     """Our desired objects, indexed by what a foreign one can clash with."""
 
     def __init__(self, ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]) -> None:
-        self.domain = cluster_domain(meshes)
         self.roots = frozenset(root_of(mesh) for mesh in meshes)
-        self.hosts: dict[tuple[str, str], ObjectKey] = {}
         self.guards: dict[str, list[tuple[ObjectKey, Mapping[str, str]]]] = defaultdict(list)
         self.gateways: list[tuple[str, Mapping[str, str]]] = []
         self.peers: dict[ObjectKey, str] = {}
         self.defaults: list[ObjectKey] = []
-        self.routed: dict[tuple[str, str], list[ObjectKey]] = defaultdict(list)
+        self.naming: dict[str, list[tuple[ObjectKey, Mapping[str, str]]]] = defaultdict(list)
         self.waypoints: dict[tuple[str, str], list[ObjectKey]] = defaultdict(list)
         for key, manifest in sorted(ours.items()):
             self._add(key, spec_of(decode(manifest.body)))
 
     def _add(self, key: ObjectKey, spec: Mapping[str, Any]) -> None:
-        if key.kind in _HOSTED:
-            for name in _hosts(spec):
-                self.hosts[key.kind, name] = key
-        elif key.kind == HTTP_ROUTE.kind:
-            for place in parents_of(spec, key.namespace):
-                self.routed[place].append(key)
-        elif key.kind == PEER_AUTHENTICATION.kind:
+        if key.kind == PEER_AUTHENTICATION.kind:
             self.peers[key] = mode_of(spec.get("mtls"))
-        elif key.name == DEFAULT_DENY:
+        elif key.kind == AUTHORIZATION_POLICY.kind and (targets := targets_of(spec)):
+            for target in targets if spec.get("action") == "ALLOW" else ():
+                self.waypoints[key.namespace, text(target.get("name"))].append(key)
+        elif key.kind == AUTHORIZATION_POLICY.kind:
+            self._add_at_pods(key, spec)
+
+    def _add_at_pods(self, key: ObjectKey, spec: Mapping[str, Any]) -> None:
+        if key.name == DEFAULT_DENY:
             self.defaults.append(key)
         elif key.name.endswith(GATEWAY_SUFFIX):
             self.gateways.append((key.namespace, selector_of(spec)))
-        elif targets := targets_of(spec):
-            for target in targets if spec.get("action") == "ALLOW" else ():
-                self.waypoints[key.namespace, text(target.get("name"))].append(key)
         elif spec.get("action") == "ALLOW" and spec.get("rules") != [{}]:
             self.guards[key.namespace].append((key, selector_of(spec)))
+        if any(map(_names_callers, listed(spec.get("rules")))):
+            self.naming[key.namespace].append((key, selector_of(spec)))
 
     def claims(self, live: Live) -> Iterable[Claim]:
         spec = spec_of(decode(live.body))
-        if live.key.kind in _HOSTED:
-            return self._hosted(live, spec)
-        if live.key.kind == HTTP_ROUTE.kind:
-            return self._routing(live, spec)
         if live.key.kind == AUTHORIZATION_POLICY.kind:
             return (*self._widening(live, spec), *self._widening_at_waypoint(live, spec))
-        return self._peer(live, spec) if live.key.kind == PEER_AUTHENTICATION.kind else ()
+        if live.key.kind == PEER_AUTHENTICATION.kind:
+            return (*self._peer(live, spec), *self._nameless(live, spec))
+        return ()
 
     def _peer(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
         """Of two for a whole mesh Istio takes the older, in the root namespace none with a selector;
@@ -110,52 +104,23 @@ class _Ours:
                 if key.namespace == live.key.namespace
             )
 
-    def _hosted(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
-        """Sidecars take one VirtualService for each host, and of DestinationRules the oldest
-        trafficPolicy.
+    def _nameless(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
+        """Without mTLS nobody shows an identity: who is admitted by one is not, and a Deny of identities is
+        one of everybody. In the root namespace it counts for the whole mesh, or not at all.
         """
-        gateways = spec.get("gateways")
-        if live.key.kind == VIRTUAL_SERVICE.kind and gateways and "mesh" not in gateways:
+        selector = selector_of(spec)
+        if "DISABLE" not in _modes(spec) or (selector and live.key.namespace in self.roots):
             return
-        for given in _hosts(spec):
-            pattern = full_host(given, live.key.namespace, self.domain)
-            for key in self._meant(live.key.kind, pattern):
-                yield Claim(
-                    by=live.key, on=key, code="GM401", text=f"{live.key} claims the host {given} of {key}"
-                )
-
-    def _routing(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
-        """Routes of one Service are merged, and of equally specific matches the older route decides."""
-        for place in parents_of(spec, live.key.namespace):
-            for key in self.routed.get(place, ()):
-                said = f"{live.key} routes requests for Service {'/'.join(place)}, too"
-                yield Claim(by=live.key, on=key, code="GM401", text=said)
-
-    def _meant(self, kind: str, pattern: str) -> Iterable[ObjectKey]:
-        """Ours for the hosts of a pattern; a VirtualService beside HTTPRoutes is undefined (istio.io,
-        'Migrate policies')."""
-        if kind == VIRTUAL_SERVICE.kind:
-            for (namespace, name), keys in self.routed.items():
-                if host_matches(pattern, host(namespace, name, self.domain)):
-                    yield from keys
-        yield from self._hosting(kind, pattern)
-
-    def _hosting(self, kind: str, pattern: str) -> Iterable[ObjectKey]:
-        if not pattern.startswith("*"):
-            return (self.hosts[kind, pattern],) if (kind, pattern) in self.hosts else ()
-        if kind == DESTINATION_RULE.kind:
-            return ()  # the more specific host wins: ours
-        return (
-            key for (other, name), key in self.hosts.items() if other == kind and host_matches(pattern, name)
-        )
+        for key in self._meant(self.naming, live.key.namespace, selector):
+            said = f"{live.key} switches mTLS off where {key} decides by identity: nobody shows one there"
+            yield Claim(by=live.key, on=key, code="GM415", text=said)
 
     def _widening(self, live: Live, spec: Mapping[str, Any]) -> Iterable[Claim]:
         """Every ALLOW adds to the others; one without rules admits nothing, one on trial is not enforced."""
         if not spec.get("rules") or not is_enforced_allow(live):
             return
-        for key in self._guards(live.key.namespace, selector_of(spec)) or self._defaults(
-            live.key.namespace, selector_of(spec)
-        ):
+        place, wanted = live.key.namespace, selector_of(spec)
+        for key in (*self._meant(self.guards, place, wanted), *self._defaults(place, wanted)):
             yield Claim(
                 by=live.key, on=key, code="GM403", text=f"{live.key} may admit callers that {key} does not"
             )
@@ -172,37 +137,51 @@ class _Ours:
                     said = f"{live.key} may admit callers at a waypoint that {key} does not"
                     yield Claim(by=live.key, on=key, code="GM403", text=said)
 
-    def _guards(self, namespace: str, wanted: Mapping[str, str]) -> list[ObjectKey]:
-        """Our Allows whose pods an object with this selector may select; one in the root namespace selects
-        everywhere.
+    def _meant(
+        self,
+        guards: Mapping[str, Sequence[tuple[ObjectKey, Mapping[str, str]]]],
+        namespace: str,
+        wanted: Mapping[str, str],
+    ) -> list[ObjectKey]:
+        """Of such objects of ours those whose pods an object with this selector may select; one in the root
+        namespace selects everywhere.
         """
-        places = list(self.guards.values()) if namespace in self.roots else [self.guards.get(namespace, [])]
+        places = list(guards.values()) if namespace in self.roots else [guards.get(namespace, ())]
         return [
             key
-            for guards in places
-            for key, selector in guards
+            for found in places
+            for key, selector in found
             if all(selector.get(name, value) == value for name, value in wanted.items())
         ]
 
     def _defaults(self, namespace: str, wanted: Mapping[str, str]) -> list[ObjectKey]:
         """The default denies that it may undo: all, unless it selects a gateway, which a default never
-        covers.
+        covers, or no other pods than those of an Allow of ours.
         """
         everywhere = namespace in self.roots
+        governed = () if everywhere else self.guards.get(namespace, ())
+        if any(selector.items() <= wanted.items() for _, selector in governed):
+            return []
         opened = (selector for place, selector in self.gateways if everywhere or place == namespace)
         return (
             [] if wanted and any(wanted.items() <= selector.items() for selector in opened) else self.defaults
         )
 
 
-def _hosts(spec: Mapping[str, Any]) -> list[str]:
-    given = spec.get("hosts", [spec["host"]] if isinstance(spec.get("host"), str) else [])
-    return [host for host in given if isinstance(host, str)] if isinstance(given, list) else []
-
-
 def _admits_plaintext(spec: Mapping[str, Any]) -> bool:
+    return not _modes(spec).isdisjoint(("PERMISSIVE", "DISABLE"))
+
+
+def _modes(spec: Mapping[str, Any]) -> frozenset[str]:
+    """Every mode that it sets, for all ports or for one."""
     parts = (spec.get("mtls"), *mapping(spec.get("portLevelMtls")).values())
-    return any(mode_of(part) in ("PERMISSIVE", "DISABLE") for part in parts)
+    return frozenset(map(mode_of, parts))
+
+
+def _names_callers(rule: Mapping[str, Any]) -> bool:
+    """Whether a rule means callers by an identity that they show."""
+    sources = (mapping(mapping(one).get("source")) for one in listed(rule.get("from")))
+    return any(not _OF_IDENTITY.isdisjoint(source) for source in sources)
 
 
 def phase(live: Live) -> Phase:

@@ -26,7 +26,7 @@ PEER_AUTHENTICATION = _resource("security", "PeerAuthentication", "peerauthentic
 RESOURCES = (VIRTUAL_SERVICE, DESTINATION_RULE, AUTHORIZATION_POLICY, PEER_AUTHENTICATION)
 """Istio's own, which its webhook validates."""
 WRITTEN = (*RESOURCES, HTTP_ROUTE)
-GROUPS = {resource.kind: resource.group for resource in RESOURCES}
+"""What ambient needs, too: the kinds of the port."""
 
 EXPORTS = {
     VIRTUAL_SERVICE.kind: "defaultVirtualServiceExportTo",
@@ -34,6 +34,11 @@ EXPORTS = {
 }
 """Kind -> the field of MeshConfig, and of Mesh.settings, that says which namespaces see an object without
 `exportTo`; unset is `*`.
+"""
+
+AUTO_MTLS = "enableAutoMtls"
+"""The field of MeshConfig, and of Mesh.settings where it is off: clients then use mTLS only where a
+DestinationRule says so.
 """
 
 REVISION = "istio.io/rev"

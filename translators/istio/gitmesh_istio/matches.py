@@ -13,7 +13,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from gitmesh.model.expressions import fullmatch
-from gitmesh.model.facts import Service, ServicePort
+from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh_istio.names import quoted
@@ -46,14 +46,13 @@ class Choice(Struct, frozen=True, kw_only=True):
     body: Mapping[str, Any]
 
 
-def choices(match: RequestMatch, service: Service, origin: Origin, notes: Notes) -> tuple[Choice, ...]:
+def choices(match: RequestMatch, origin: Origin, notes: Notes) -> tuple[Choice, ...]:
     """Every Istio match that together mean this one; empty where it cannot be expressed (noted)."""
     before = len(notes.found)
-    _check_port(match, service, origin, notes)
     common = _common(match)
     headers = _headers(match.headers, origin, notes)
     query = _by_name(match.query, "query parameter", origin, notes)
-    sources = _sources(match.source, origin, notes)
+    sources = _sources(match.source)
     paths = _paths(match.path)
     if any(diagnostic.is_error for diagnostic in notes.found[before:]):
         return ()
@@ -70,18 +69,6 @@ def choices(match: RequestMatch, service: Service, origin: Origin, notes: Notes)
         Choice(shape=path.shape, path=path.path, body={**common, **params, **path.body, **heads, **source})
         for path, heads, source in combined
     )
-
-
-def _check_port(match: RequestMatch, service: Service, origin: Origin, notes: Notes) -> None:
-    meant = [port for port in service.ports if match.port in (0, port.number)]
-    if meant and not any(is_http(port) for port in meant):
-        shown = ", ".join(f"{port.number} ({port.protocol or 'tcp'})" for port in meant)
-        notes.add(
-            "GM301",
-            f"Istio ignores HTTP routes on ports that are not HTTP: {service.namespace}/{service.name} has"
-            f" {shown}",
-            origin,
-        )
 
 
 def _common(match: RequestMatch) -> dict[str, Any]:
@@ -136,11 +123,8 @@ def _segments(base: str, case: Mapping[str, Any]) -> tuple[Choice, ...]:
     )
 
 
-def _sources(source: SourceCondition, origin: Origin, notes: Notes) -> tuple[dict[str, Any], ...]:
-    if source.service_accounts:
-        notes.add(
-            "GM301", "Istio routes cannot select clients by ServiceAccount; use labels or namespaces", origin
-        )
+def _sources(source: SourceCondition) -> tuple[dict[str, Any], ...]:
+    assert not source.service_accounts, "not supported: left out, the route would be for every client"
     labels = {"sourceLabels": dict(source.labels)} if source.labels else {}
     if not source.namespaces:
         return (labels,)

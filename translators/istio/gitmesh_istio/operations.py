@@ -7,6 +7,7 @@ the pods. What cannot be said closes: an Allow loses that alternative, a Deny lo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from msgspec import Struct
@@ -56,7 +57,6 @@ def allowed(
             " admitted",
             origin,
         )
-    _note_tcp(operation, ports, unit, "admits nothing there", origin, notes)
     return Asked(operation=_operation(ports, paths, operation.methods, hosts), when=_when(headers))
 
 
@@ -73,11 +73,13 @@ def open_ports(ports: Iterable[int], access: Access, origin: Origin, notes: Note
     return set(ports) - mixed
 
 
-def denied(
-    operation: Operation, unit: DestinationUnit, access: Access, origin: Origin, notes: Notes
-) -> Asked:
-    """At least the requests of the operation."""
+def denied(operation: Operation, access: Access, origin: Origin, notes: Notes) -> Asked | None:
+    """At least the requests of the operation; None where there are none."""
     ports = _denied_ports(operation, access, origin, notes)
+    if ports and operation.asks_http and not operation.raw:
+        ports = _of_requests(ports, access, operation.origin or origin, notes)
+        if not ports:
+            return None
     paths = _paths(operation.paths, "is denied with every other path", origin, notes)
     if len(paths) < len(operation.paths):
         paths = ()
@@ -90,7 +92,6 @@ def denied(
     headers = [
         c for c in operation.headers if _sayable(c, "the Deny holds without that condition", origin, notes)
     ]
-    _note_tcp(operation, ports or access.targets, unit, "denies everything there", origin, notes)
     return Asked(operation=_operation(ports, paths, operation.methods, hosts), when=_when(headers))
 
 
@@ -98,7 +99,7 @@ def _denied_ports(operation: Operation, access: Access, origin: Origin, notes: N
     """Target ports of the Deny; () = every port of the pods, where some are not known."""
     if operation.targets and not operation.unresolved_ports:
         return operation.targets
-    if access.unresolved_targets or not access.targets:
+    if access.spreads(operation):
         unknown = ", ".join(access.unresolved_targets) or "all of them"
         notes.add(
             "GM304",
@@ -182,29 +183,53 @@ def _pattern(header: NamedCondition) -> str:
     return wrap[header.condition.form].replace("{}", header.condition.value)
 
 
-def _note_tcp(
-    operation: Operation, ports: Sequence[int], unit: DestinationUnit, then: str, origin: Origin, notes: Notes
-) -> None:
-    """On a port that is not HTTP Istio drops an Allow with HTTP fields, and drops the HTTP fields of a Deny
-    (authz/model).
+def unseen(operation: Operation, access: Access) -> Operation | None:
+    """A Deny as it is for who sees no requests: at least what it denies, so every connection to a port that
+    may carry some; None where there are none that it means.
     """
-    if not asks_http(operation):
-        return
-    spoken = {target: is_http(port) for port in unit.service.ports for target in targets_of(port, unit)}
-    raw = sorted(port for port in set(ports) if not spoken.get(port, True))
-    if raw:
-        shown = ", ".join(str(port) for port in raw)
+    blind = replace(operation, paths=(), methods=(), hosts=(), headers=())
+    if operation.raw or not operation.asks_http or access.spreads(operation):
+        return blind
+    exact = operation.targets and not operation.unresolved_ports
+    meant = operation.targets if exact else access.targets
+    silent = _silent(meant, access)
+    if not silent:
+        return blind
+    left = tuple(port for port in meant if port not in silent)
+    return replace(blind, targets=left, unresolved_ports=()) if left else None
+
+
+def _silent(ports: Iterable[int], access: Access) -> set[int]:
+    """Of these ports those that carry no requests, as every Service says that leads there."""
+    carried = {port: access.spoken.get(port, ()) for port in ports}
+    return {port for port, said in carried.items() if said and not any(map(is_http, said))}
+
+
+def _of_requests(ports: tuple[int, ...], access: Access, origin: Origin, notes: Notes) -> tuple[int, ...]:
+    """Of these ports those on which a Deny that leaves the rest alone has something to deny: where no Service
+    says HTTP there are no requests. Where a port may carry either, Istio drops the HTTP fields of a DENY rule
+    from what is no HTTP (pilot/pkg/security/authz/model), so the rest is denied with it.
+    """
+    silent = _silent(ports, access)
+    either = [
+        port for port in ports if port not in silent and any(one.raw for one in access.spoken.get(port, ()))
+    ]
+    if either:
         notes.add(
             "GM304",
-            f"workload port {shown} is not HTTP, so a rule with paths, methods, hosts or headers {then}",
+            f"Istio cannot spare what is not HTTP on workload port {_listed(either)}: it is denied, too",
             origin,
         )
+    if silent.issuperset(ports):
+        note_silent(silent, origin, notes)
+    return tuple(port for port in ports if port not in silent)
 
 
-def targets_of(port: ServicePort, unit: DestinationUnit) -> tuple[int, ...]:
-    """The workload ports behind a Service port, as far as they are known."""
-    if isinstance(port.target, str):
-        return tuple(
-            sorted({number for workload in unit.workloads for number in workload.numbers(port.target)})
-        )
-    return (port.target or port.number,)
+def note_silent(ports: Iterable[int], origin: Origin, notes: Notes) -> None:
+    """Note that a Deny that leaves the rest alone denies nothing: none of its ports carries requests."""
+    text = f"workload port {_listed(ports)} carries no requests, so with nonHTTP: Ignore nothing is denied"
+    notes.add("GM215", text, origin)
+
+
+def _listed(ports: Iterable[int]) -> str:
+    return ", ".join(str(port) for port in sorted(ports))

@@ -24,8 +24,6 @@ def rewrite_path(path: PathRewrite, choice: Choice, origin: Origin, notes: Notes
         return _uri(_replaced(path, choice, origin, notes))
     if choice.shape == "exact":
         return {"uri": path.replace_full_path}
-    if not notes.served("TrafficPolicy.rewrite.path.replaceFullPath", origin):
-        return {}
     return {"uriRegexRewrite": {"match": _WHOLE, "rewrite": path.replace_full_path.replace("\\", "\\\\")}}
 
 
@@ -36,11 +34,7 @@ def redirect_path(path: PathRewrite, choice: Choice, origin: Origin, notes: Note
     new = _replaced(path, choice, origin, notes)
     if choice.shape == "exact" or not new:
         return _uri(new)
-    return (
-        {"prefixRewrite": new}
-        if notes.served("TrafficPolicy.redirect.path.replacePrefixMatch", origin)
-        else {}
-    )
+    return {"prefixRewrite": new}
 
 
 def _uri(new: str) -> dict[str, Any]:

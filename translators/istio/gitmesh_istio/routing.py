@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -26,6 +27,7 @@ from gitmesh_istio.kinds import VIRTUAL_SERVICE
 from gitmesh_istio.matches import choices, is_http
 from gitmesh_istio.names import host
 from gitmesh_istio.scope import Notes, Part, below, fragment
+from gitmesh_istio.unseen import without_unseen
 
 
 class _Row(Struct, frozen=True):
@@ -38,7 +40,7 @@ class _Row(Struct, frozen=True):
 def virtual_service(unit: DestinationUnit, version: str, notes: Notes) -> Fragment:
     """The VirtualService of a destination that has routes."""
     service = unit.service
-    rows = _coalesced(_reachable(row for route in unit.routes for row in _rows(route, unit, notes)))
+    rows = _coalesced(_reachable(row for route in unit.routes for row in _all_rows(route, unit, notes)))
     http = [*(_http(row) for row in rows), *_rest(rows, unit, notes)]
     spec: dict[str, Any] = {
         "hosts": [host(service.namespace, service.name, notes.scope.domain)],
@@ -66,13 +68,33 @@ def _origin(route: Route) -> Origin:
     return route.origins[0] if route.origins else min(decided.origin for decided in route.fields.values())
 
 
+def _all_rows(route: Route, unit: DestinationUnit, notes: Notes) -> Iterable[_Row]:
+    """The rows of a route; before them the same without subsets for clients that do not find these."""
+    for namespaces, without in without_unseen(route, unit.around):
+        yield from (
+            row for row in map(partial(_only, namespaces), _rows(without, unit, notes)) if row.matches
+        )
+    yield from _rows(route, unit, notes)
+
+
+def _only(namespaces: Sequence[str], row: _Row) -> _Row:
+    """The row for clients of these namespaces alone, in no more of its matches than it has."""
+    matches = (
+        ({**body, "sourceNamespace": namespace}, origin)
+        for body, origin in row.matches
+        for namespace in namespaces
+        if body.get("sourceNamespace", namespace) == namespace
+    )
+    return _Row(matches=tuple(matches), action=row.action)
+
+
 def _rows(route: Route, unit: DestinationUnit, notes: Notes) -> Iterable[_Row]:
     """The rows that one route becomes: one for each different action, since rewrites depend on what was
     matched.
     """
     origin = _origin(route)
     ports = (route.match.port,) if route.match.port else _ports_to_tell(_targets(route, unit), unit)
-    for choice, port in itertools.product(choices(route.match, unit.service, origin, notes), ports):
+    for choice, port in itertools.product(choices(route.match, origin, notes), ports):
         body = {**choice.body, "port": port} if port else dict(choice.body)
         yield _Row(
             matches=((body, origin),), action=action(route, choice, Forward(unit.service, port), notes)

@@ -14,10 +14,9 @@ from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
-from gitmesh.ports import Support
 from gitmesh_istio.ignored import ignores
-from gitmesh_istio.kinds import EXPORTS, GROUPS
-from gitmesh_istio.names import cluster_domain, version_of
+from gitmesh_istio.kinds import EXPORTS
+from gitmesh_istio.names import cluster_domain
 
 
 class Scope(Struct, frozen=True, dict=True):
@@ -28,7 +27,6 @@ class Scope(Struct, frozen=True, dict=True):
     facts: ClusterFacts
     meshes: tuple[Mesh, ...]
     label: str
-    supports: Mapping[str, Support]
 
     @cached_property
     def domain(self) -> str:
@@ -41,21 +39,6 @@ class Scope(Struct, frozen=True, dict=True):
         """
         defaults = (mesh.settings.get(EXPORTS[kind], "*") for mesh in self.meshes)
         return {"exportTo": ["*"]} if any("*" not in default.split(",") for default in defaults) else {}
-
-    def refused(self, feature: str) -> str:
-        """Why the cluster cannot take the feature; "" if it can. An unknown version or schema is no
-        reason.
-        """
-        support = self.supports[feature]
-        for mesh in self.meshes:
-            version, since = version_of(mesh.version), version_of(support.since)
-            if version and since and version < since:
-                return f"needs Istio {support.since}; mesh {mesh.name} is {mesh.version}"
-        kind, _, path = support.needs.partition(":")
-        served = self.facts.kind_index.get((GROUPS[kind], kind)) if kind else None
-        if served is not None and not served.serves(path):
-            return f"needs {kind}.{path}, which the cluster's CRD does not have"
-        return ""
 
 
 class Part(Struct, frozen=True):
@@ -100,13 +83,6 @@ class Notes:
         )
         if noted not in self.found:
             self.found.append(noted)
-
-    def served(self, feature: str, origin: Origin) -> bool:
-        """Whether the cluster's Istio has the feature; if not, note GM302."""
-        reason = self.scope.refused(feature)
-        if reason:
-            self.add("GM302", f"{feature} {reason}", origin)
-        return not reason
 
     @property
     def failed(self) -> bool:

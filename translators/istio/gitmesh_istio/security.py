@@ -23,16 +23,18 @@ all the same: the mode is another object, which may come later, go earlier, or b
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Mesh, Service
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, Apart, DestinationUnit, Exemption, Grant, Operation
+from gitmesh.model.units import Access, DestinationUnit, Exemption, Grant, Operation, PodsApart
 from gitmesh_istio import callers, operations
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY
 from gitmesh_istio.names import Labels, access_name, waypoint_name
@@ -54,7 +56,7 @@ class Decision(Struct, frozen=True):
     rules: Sequence[Rule]
     given: Sequence[Origin]
     rest: Sequence[Rule] = ()
-    apart: tuple[Apart, ...] = ()
+    apart: tuple[PodsApart, ...] = ()
 
 
 class Door(Struct, frozen=True, kw_only=True):
@@ -156,10 +158,9 @@ def denying(unit: DestinationUnit, access: Access, notes: Notes) -> Decision | N
     for grant in access.denies:
         sources = callers.denied(grant.callers, _meshes(unit, notes), grant.origin, notes)
         asked = [
-            operations.denied(o, unit, access, grant.origin, notes)
-            for o in grant.operations or (Operation(),)
+            operations.denied(o, access, grant.origin, notes) for o in grant.operations or (Operation(),)
         ]
-        rules += [(_rule(sources, one), grant.origin) for one in asked if sources]
+        rules += [(_rule(sources, one), grant.origin) for one in asked if one is not None and sources]
     if not rules:
         return None
     return Decision(rules, [grant.origin for grant in access.denies])
@@ -261,4 +262,14 @@ def _object(
     if given:
         origins[""] = min(given)
     place, policies = (door.service.namespace, door.name(role, pods)), [origin.policy for origin in given]
-    return fragment(AUTHORIZATION_POLICY, place, version, door.phase(role), Part(spec, origins), policies)
+    made = fragment(AUTHORIZATION_POLICY, place, version, door.phase(role), Part(spec, origins), policies)
+    return replace(made, owners=_owners(rules, ordered))
+
+
+def _owners(rules: Sequence[Rule], ordered: Sequence[Rule]) -> dict[str, tuple[str, ...]]:
+    """The policies of each rule that several say."""
+    found: dict[bytes, set[str]] = defaultdict(set)
+    for rule, origin in rules:
+        found[canonical(rule)].add(origin.policy)
+    behind = ((number, found[canonical(rule)]) for number, (rule, _) in enumerate(ordered))
+    return {f"spec.rules[{number}]": tuple(sorted(names)) for number, names in behind if len(names) > 1}

@@ -7,16 +7,14 @@ none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from gitmesh.ports import Support
+from gitmesh.model.features import Side, Support, Supports
 
 
-def _full(needs: str = "", *, since: str = "", side: str = "client", note: str = "") -> Support:
+def _full(needs: str = "", *, since: str = "", side: Side = "client", note: str = "") -> Support:
     return Support(level="full", note=note, side=side, since=since, needs=needs)
 
 
-def _partial(note: str, needs: str = "", *, since: str = "", side: str = "client") -> Support:
+def _partial(note: str, needs: str = "", *, since: str = "", side: Side = "client") -> Support:
     return Support(level="partial", note=note, side=side, since=since, needs=needs)
 
 
@@ -27,14 +25,16 @@ def _none(note: str) -> Support:
 _HTTP = "VirtualService:spec.http"
 _POLICY = "DestinationRule:spec.trafficPolicy"
 _RULES = "AuthorizationPolicy:spec.rules"
-_SERVER = "server"
+_SERVER: Side = "server"
 
-SUPPORTS: Mapping[str, Support] = {
+SUPPORTS: Supports = {
     "TrafficPolicy.sources.labels": _full(f"{_HTTP}.match.sourceLabels", note="not for connection fields"),
     "TrafficPolicy.sources.namespaces": _full(
         f"{_HTTP}.match.sourceNamespace", note="not for connection fields"
     ),
-    "TrafficPolicy.sources.serviceAccounts": _none("routes select clients by labels and namespace only"),
+    "TrafficPolicy.sources.serviceAccounts": _none(
+        "Istio routes cannot select clients by ServiceAccount; use labels or namespaces"
+    ),
     "TrafficPolicy.matches.path.exact": _full(f"{_HTTP}.match.uri"),
     "TrafficPolicy.matches.path.prefix": _full(f"{_HTTP}.match.uri", note="as an exact and a prefix match"),
     "TrafficPolicy.matches.path.stringPrefix": _full(f"{_HTTP}.match.uri"),
@@ -107,6 +107,11 @@ SUPPORTS: Mapping[str, Support] = {
         "*suffix hosts with any port cannot be said", f"{_RULES}.to.operation.hosts", side=_SERVER
     ),
     "AccessPolicy.rules.headers": _full(f"{_RULES}.when", side=_SERVER, note="not an empty value"),
+    "AccessPolicy.rules.nonHTTP": _partial(
+        "with Ignore a Deny still denies what is not HTTP on a port that may carry HTTP, too",
+        f"{_RULES}.to.operation.ports",
+        side=_SERVER,
+    ),
     "AccessPolicy.action": _full("AuthorizationPolicy:spec.action", side=_SERVER),
     "VirtualMesh.mtls.mode": _full("PeerAuthentication:spec.mtls.mode", side=_SERVER),
     "VirtualMesh.accessDefault": _full("AuthorizationPolicy:spec.rules", side=_SERVER),

@@ -20,10 +20,10 @@ from gitmesh_istio.ambient import access_policies, is_ambient, waypoint_of
 from gitmesh_istio.destination import destination_rule
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.names import waypoint_name
+from gitmesh_istio.precedence import contested, note_overrides
 from gitmesh_istio.routing import virtual_service
 from gitmesh_istio.scope import Notes, Scope, note_ignored, note_unserved, served_version
 from gitmesh_istio.security import access_names
-from gitmesh_istio.support import SUPPORTS
 from gitmesh_istio.waypoint_routes import note_no_waypoint, route_names, waypoint_routes
 
 
@@ -36,7 +36,7 @@ def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Transl
         if isinstance(unit, MeshUnit)
         else ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
     )
-    scope = Scope(facts=facts, meshes=tuple(meshes), label=label, supports=SUPPORTS)
+    scope = Scope(facts=facts, meshes=tuple(meshes), label=label)
     if isinstance(unit, MeshUnit):
         return _of_mesh(unit, scope) if unit.mesh in meshes else Translation()
     parts: dict[Half, Translation] = {"routing": _routing(unit, scope), "access": _access(unit, scope)}
@@ -141,9 +141,13 @@ def _access(unit: DestinationUnit, scope: Scope) -> Translation:
     notes, access = Notes(scope), unit.access
     origins = [] if access is None else [grant.origin for grant in (*access.allows, *access.denies)]
     origins += [access.exempt.origin] if access is not None and access.exempt else []
-    if access is None or not origins:
+    if access is None or not (origins or access.governed):
         return Translation()
-    version = _version(AUTHORIZATION_POLICY, min(origins), notes)
+    version = (
+        _version(AUTHORIZATION_POLICY, min(origins), notes)
+        if origins
+        else served_version(AUTHORIZATION_POLICY, scope.facts)
+    )
     made = access_policies(unit, access, version, notes)
     _note_ignored(made, notes)
     return _served(made, notes, held=not version)
@@ -168,11 +172,17 @@ def _traffic(unit: DestinationUnit, notes: Notes) -> tuple[Fragment, ...]:
             else served_version(DESTINATION_RULE, notes.scope.facts)
         )
         rule = destination_rule(unit, version, notes)
-        made += [rule] if rule is not None else []
-    if unit.routes and is_ambient(unit):
-        version = _version(HTTP_ROUTE, unit.routes[0].origins[0], notes)
-        made += waypoint_routes(unit, version, notes)
-    elif unit.routes:
-        version = _version(VIRTUAL_SERVICE, unit.routes[0].origins[0], notes)
-        made.append(virtual_service(unit, version, notes))
+        made += [contested(rule, unit)] if rule is not None else []
+    made += (contested(route, unit) for route in _routes(unit, notes))
+    note_overrides(unit, notes)
     return tuple(made)
+
+
+def _routes(unit: DestinationUnit, notes: Notes) -> tuple[Fragment, ...]:
+    """What routes requests: for pods in ambient what their waypoint reads."""
+    if not unit.routes:
+        return ()
+    origin = unit.routes[0].origins[0]
+    if is_ambient(unit):
+        return waypoint_routes(unit, _version(HTTP_ROUTE, origin, notes), notes)
+    return (virtual_service(unit, _version(VIRTUAL_SERVICE, origin, notes), notes),)

@@ -114,6 +114,11 @@ def binding(service: Service, meshes: Sequence[Mesh]) -> Binding | None:
     return Binding(namespace=place[0], name=place[1], trouble=trouble)
 
 
+def places(meshes: Sequence[Mesh]) -> set[Place]:
+    """Where there are waypoints."""
+    return {_place(place) for mesh in meshes for place in _pairs(mesh.settings.get(WAYPOINTS, ""))}
+
+
 def gateways_come_by(service: Service, meshes: Sequence[Mesh]) -> bool:
     """Whether gateways send requests for the Service through its waypoint (`ingress-use-waypoint`)."""
     given = service.labels.get(_INGRESS)

@@ -1,0 +1,199 @@
+"""What a unit asks of its mesh, and what of that the mesh does not have (design.md, supports): told at the
+policy's line before translation. Called by translating; no I/O.
+
+Only how requests go is held for it. What a mesh lacks for access its translator closes (security law).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from msgspec import Struct
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.base import Disabled
+from gitmesh.model.features import FEATURES, Support, support_of
+from gitmesh.model.naming import camel
+from gitmesh.model.policies import Origin
+from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, SourceCondition
+
+if TYPE_CHECKING:
+    from gitmesh.model.facts import ClusterFacts, Mesh
+    from gitmesh.ports import Translator
+
+_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+_POLICY = "TrafficPolicy"
+
+
+Wish: TypeAlias = tuple[str, Origin]
+"""A feature that a policy asks for, and where."""
+
+
+class Lack(Struct, frozen=True, kw_only=True):
+    """A feature that is not there, as a finding says it. `mesh` is the one that lacks it where it is for the
+    proxies of those who are called, "" = it concerns every destination.
+    """
+
+    feature: str
+    mesh: str = ""
+    code: str
+    text: str
+
+
+def lacks(translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts) -> tuple[Lack, ...]:
+    """What of the features of routing the cluster's meshes do not have, none at all or not in this version or
+    schema. A version or schema that is not known is no reason.
+    """
+    found: list[Lack] = []
+    for feature in FEATURES:
+        if feature.startswith(f"{_POLICY}."):
+            found += _lacks(feature, support_of(translator.supports, feature), translator, meshes, facts)
+    return tuple(found)
+
+
+def _lacks(
+    feature: str, support: Support, translator: Translator, meshes: Sequence[Mesh], facts: ClusterFacts
+) -> Iterator[Lack]:
+    if support.level == "none":
+        yield Lack(feature=feature, code="GM301", text=support.note)
+        return
+    needed = f"{translator.name.title()} {support.since}"
+    for mesh in meshes:
+        if (version := _version(mesh.version)) and version < _version(support.since):
+            text = f"{feature} needs {needed}; mesh {mesh.name} is {mesh.version}"
+            where = mesh.name if support.side == "server" else ""
+            yield Lack(feature=feature, mesh=where, code="GM302", text=text)
+    kind, _, path = support.needs.partition(":")
+    groups = {resource.kind: resource.group for resource in translator.resources}
+    served = facts.kind_index.get((groups[kind], kind)) if kind else None
+    if served is not None and not served.serves(path):
+        text = f"{feature} needs {kind}.{path}, which the cluster's CRD does not have"
+        yield Lack(feature=feature, code="GM302", text=text)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """The numbers of a version; none of what is no version."""
+    match = _VERSION.match(text)
+    return tuple(int(part or 0) for part in match.groups()) if match else ()
+
+
+def unsupported(
+    unit: DestinationUnit, lacking: Sequence[Lack], meshes: Sequence[Mesh]
+) -> tuple[Diagnostic, ...]:
+    """A finding on each thing that the unit's routing asks for in vain."""
+    # Of several reasons the first is told.
+    vain = {one.feature: one for one in reversed(lacking) if one.mesh in ("", *unit.meshes)}
+    found: dict[Diagnostic, None] = {}
+    for feature, origin in wishes(unit) if vain else ():
+        if feature in vain:
+            found[_told(vain[feature].code, vain[feature].text, origin, unit, meshes)] = None
+    return tuple(found)
+
+
+def _told(code: str, text: str, origin: Origin, unit: DestinationUnit, meshes: Sequence[Mesh]) -> Diagnostic:
+    label = ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
+    return finding(
+        code, text, at=origin.at, policy=origin.policy, field=origin.field, cluster=unit.cluster, mesh=label
+    )
+
+
+def wishes(unit: DestinationUnit) -> Iterator[Wish]:
+    """Everything that the unit's routing asks for, perhaps more than once."""
+    for route in unit.routes:
+        yield from _of_match(route)
+        for name, decided in route.fields.items():
+            yield from _of_field(name, decided, route.match)
+    for settings in unit.settings.values():
+        for name, decided in settings.items():
+            yield from _of_setting(name, decided)
+    for origin in chain.from_iterable(subset.origins for subset in unit.subsets):
+        yield _wish("split.destination.subset", origin)
+
+
+def _wish(feature: str, origin: Origin) -> Wish:
+    return f"{_POLICY}.{feature}", origin
+
+
+def _of_match(route: Route) -> Iterator[Wish]:
+    match = route.match
+    origin = route.origins[0] if route.origins else min(one.origin for one in route.fields.values())
+    given: Mapping[str, object] = {
+        f"path.{match.path.form}" if match.path else "": match.path,
+        "path.ignoreCase": match.path and match.path.ignore_case,
+        "headers": match.headers,
+        "headers.invert": any(one.invert for one in match.headers),
+        "queryParams": match.query,
+        "method": match.method,
+        "port": match.port,
+        "authority": match.authority,
+    }
+    yield from (_wish(f"matches.{name}", origin) for name, value in given.items() if value)
+    yield from _of_sources(match.source, origin)
+
+
+def _of_sources(source: SourceCondition, origin: Origin) -> Iterator[Wish]:
+    given = {
+        "labels": source.labels,
+        "namespaces": source.namespaces,
+        "serviceAccounts": source.service_accounts,
+    }
+    yield from (_wish(f"sources.{name}", origin) for name, value in given.items() if value)
+
+
+def _of_field(name: str, decided: Decided, match: RequestMatch) -> Iterator[Wish]:
+    value, origin = decided.value, decided.origin
+    if isinstance(value, Disabled):
+        return
+    yield _wish(camel(name), origin)
+    if name == "split":
+        parts = _of_split(value)
+    elif name in ("redirect", "rewrite"):
+        parts = _of_path(name, value.path, match)
+    else:
+        parts = iter(["retries.backoff"] if name == "retries" and value.backoff is not None else [])
+    yield from (_wish(part, origin) for part in parts)
+
+
+def _of_split(targets: Sequence[Any]) -> Iterator[str]:
+    if any(target.headers is not None for target in targets):
+        yield "split.headers"
+    references = [target.destination for target in targets]
+    yield from (
+        f"split.destination.{name}"
+        for name in ("subset", "port")
+        if any(getattr(one, name) is not None for one in references)
+    )
+
+
+def _of_path(name: str, path: Any, match: RequestMatch) -> Iterator[str]:
+    """Of an exact path, its prefix is all of it: whatever replaces it is one new path."""
+    if path is None or (match.path is not None and match.path.form == "exact"):
+        return
+    if name == "redirect" and path.replace_prefix_match is not None:
+        yield "redirect.path.replacePrefixMatch"
+    if name == "rewrite" and path.replace_full_path is not None:
+        yield "rewrite.path.replaceFullPath"
+
+
+def _of_setting(name: str, decided: Decided) -> Iterator[Wish]:
+    value, origin = decided.value, decided.origin
+    if decided.otherwise is not None:
+        yield from _of_setting(name, decided.otherwise)
+    if isinstance(value, Disabled):
+        return
+    yield from _of_sources(decided.source, origin)
+    if name != "load_balancing":
+        yield _wish(camel(name), origin)
+        return
+    hashed = value.consistent_hash
+    given = {
+        "algorithm": value.algorithm,
+        "consistentHash": hashed,
+        "consistentHash.ringSize": hashed and hashed.ring_size,
+        "locality": value.locality,
+        "slowStart": value.slow_start,
+    }
+    yield from (_wish(f"loadBalancing.{part}", origin) for part, asked in given.items() if asked is not None)

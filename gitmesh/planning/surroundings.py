@@ -1,0 +1,51 @@
+"""Units with what others wrote around their destinations (design.md, Facts): the translators know what
+objects of their mesh do to each other, here it is asked. Called by build; no I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from gitmesh.model.strangers import ALONE, Around
+from gitmesh.model.units import DestinationUnit, MeshUnit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from gitmesh.model.facts import ClusterFacts
+    from gitmesh.model.units import Unit
+    from gitmesh.ports import Translator
+
+
+def surrounded(
+    units: Sequence[Unit], facts: ClusterFacts, translators: Mapping[str, Translator]
+) -> tuple[Unit, ...]:
+    """The units of a cluster, each destination with its surroundings; the same where there are none."""
+    asked = [
+        one.surroundings(facts, meshes)
+        for name, one in sorted(translators.items())
+        if (meshes := facts.meshes_of(name))
+    ]
+    plain = frozenset(
+        unit.mesh.name
+        for unit in units
+        if isinstance(unit, MeshUnit) and unit.mtls is not None and unit.mtls.value.mode == "Disabled"
+    )
+    return tuple(
+        _surrounded(unit, asked, plain) if isinstance(unit, DestinationUnit) else unit for unit in units
+    )
+
+
+def _surrounded(
+    unit: DestinationUnit, asked: Iterable[Callable[[DestinationUnit], Around]], plain: frozenset[str]
+) -> DestinationUnit:
+    found = [around for one in asked if (around := one(unit)) != ALONE]
+    around = Around(
+        overrides=tuple(sorted(one for each in found for one in each.overrides)),
+        contenders=tuple(sorted(one for each in found for one in each.contenders)),
+        displaced=tuple(one for each in found for one in each.displaced),
+        plaintext=not plain.isdisjoint(unit.meshes),
+    )
+    return unit if around == unit.around else replace(unit, around=around)

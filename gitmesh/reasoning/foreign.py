@@ -1,0 +1,154 @@
+"""What strangers' objects say of who may call some pods. Three values: what hangs on something that facts do
+not hold (conditions whose values may be secrets, addresses) is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from msgspec import Struct
+
+from gitmesh.model.facts import ClusterFacts, Workload
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.strangers import ForeignGuard, ForeignOperation, ForeignRule, ForeignSource
+from gitmesh.reasoning.operations import is_host, like
+from gitmesh.reasoning.questions import Client, Pair, Question
+
+_LAX_FIRST = ("Disabled", "Permissive", "Strict")
+_EVERYWHERE = 2
+
+
+class ForeignWord(Struct, frozen=True, kw_only=True):
+    """What one object says: whether its rules mean the request, and whether it selects the pods for sure."""
+
+    by: ObjectKey
+    meets: bool | None
+    selects: bool
+
+
+def guards_of(workload: Workload, facts: ClusterFacts) -> Iterator[tuple[ObjectKey, ForeignGuard, bool]]:
+    """What may select the workload's pods, and whether it selects all of them."""
+    index = facts.guards_by_namespace
+    for stranger, guard in (*index.get(workload.namespace, ()), *index.get("", ())):
+        if workload.may_carry(guard.selector):
+            yield stranger.key, guard, guard.selector.items() <= workload.labels.items()
+
+
+def words(
+    action: str, pair: Pair, question: Question, client: Client, facts: ClusterFacts
+) -> tuple[ForeignWord, ...]:
+    """What the objects of one action say, Ask as something that may refuse."""
+    return tuple(
+        ForeignWord(by=by, meets=_sure(_meets(guard, pair, question, client), sure), selects=sure)
+        for by, guard, sure in guards_of(pair.workload, facts)
+        if guard.action == action or (action, guard.action) == ("Deny", "Ask")
+    )
+
+
+def _sure(meets: bool | None, sure: bool) -> bool | None:
+    return meets if sure or meets is False else None
+
+
+def mode_of(pair: Pair, facts: ClusterFacts, meshwide: str) -> tuple[str, ObjectKey | None]:
+    """The mode of mTLS of the pods' port, and by which object of a stranger: the narrowest counts, and
+    policies' `meshwide` ("" = they set none) before a stranger's. One that may select only some of the pods
+    counts where it is lax.
+    """
+    found: list[tuple[int, int, ObjectKey]] = []
+    for by, guard, sure in guards_of(pair.workload, facts):
+        mode = guard.ports.get(str(pair.number)) or guard.mode
+        if guard.action == "Mtls" and mode and (sure or mode != "Strict"):
+            width = 0 if guard.selector else 1 if guard.namespace else _EVERYWHERE
+            found.append((width, _LAX_FIRST.index(mode) if mode in _LAX_FIRST else 0, by))
+    if not found or (min(found)[0] == _EVERYWHERE and meshwide):
+        return meshwide, None
+    _, place, by = min(found)
+    return _LAX_FIRST[place], by
+
+
+def _meets(guard: ForeignGuard, pair: Pair, question: Question, client: Client) -> bool | None:
+    if guard.action == "Ask":
+        return None if guard.rules else False
+    asked = _Request(question, client, pair.number, deny=guard.action == "Deny")
+    return _any(_ruled(rule, asked) for rule in guard.rules)
+
+
+class _Request(Struct, frozen=True):
+    question: Question
+    client: Client
+    port: int
+    deny: bool
+
+
+def _ruled(rule: ForeignRule, asked: _Request) -> bool | None:
+    if not (rule.sources or rule.operations or rule.unsure):
+        return True
+    parts = [
+        _any(_from(one, asked) for one in rule.sources) if rule.sources else True,
+        _any(_to(one, asked) for one in rule.operations) if rule.operations else True,
+        None if rule.unsure else True,
+    ]
+    if not asked.question.sample or not (
+        rule.sources or rule.unsure or any(map(_asks_more, rule.operations))
+    ):
+        return _all(parts)
+    return None if not rule.operations or any(_port(one, asked) for one in rule.operations) else False
+
+
+def _asks_more(one: ForeignOperation) -> bool:
+    """Whether it asks for more than a port."""
+    return one != ForeignOperation(ports=one.ports, no_ports=one.no_ports)
+
+
+def _any(found: Iterable[bool | None]) -> bool | None:
+    answers = list(found)
+    return True if True in answers else None if None in answers else False
+
+
+def _all(found: Iterable[bool | None]) -> bool | None:
+    answers = list(found)
+    return False if False in answers else None if None in answers else True
+
+
+def _from(one: ForeignSource, asked: _Request) -> bool | None:
+    client = asked.client
+    named = client.trust_domain is not None
+    principal = f"{client.trust_domain}/ns/{client.namespace}/sa/{client.service_account}"
+    return _all(
+        (
+            _listed(one.principals, one.no_principals, principal if named else None, like),
+            _listed(one.namespaces, one.no_namespaces, client.namespace if named else None, like),
+            None if one.unsure else True,
+        )
+    )
+
+
+def _to(one: ForeignOperation, asked: _Request) -> bool | None:
+    """A Deny with parts that only requests have is wider on what is none: then it is not known."""
+    question = asked.question
+    http = (*one.methods, *one.no_methods, *one.paths, *one.no_paths, *one.hosts, *one.no_hosts)
+    if http and not question.http:
+        return None if asked.deny else False
+    return _all(
+        (
+            _port(one, asked),
+            _listed(one.methods, one.no_methods, question.method, like),
+            _listed(one.paths, one.no_paths, question.path, like),
+            _listed(one.hosts, one.no_hosts, question.authority, is_host),
+        )
+    )
+
+
+def _port(one: ForeignOperation, asked: _Request) -> bool:
+    return _listed(one.ports, one.no_ports, str(asked.port), like)
+
+
+def _listed(
+    wanted: tuple[str, ...], unwanted: tuple[str, ...], value: str | None, fits: Callable[[str, str], bool]
+) -> bool:
+    """Whether a value is one that is wanted and none that is not; None is no value, so none of either."""
+    if value is None:
+        return not wanted
+    return (not wanted or any(fits(one, value) for one in wanted)) and not any(
+        fits(one, value) for one in unwanted
+    )

@@ -1,0 +1,293 @@
+"""A mesh that is none of ours, and translators of it: one that keeps the contract, and those that break a
+clause each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Any, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
+from pydantic import BaseModel
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.features import Support, Supports
+from gitmesh.model.manifests import Fragment, Phase, Translation
+from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.model.policies import Origin
+from gitmesh.model.units import Access, DestinationUnit, Grant, MeshUnit, Operation, Unit, UnitKey
+from tests.fake_mesh import GROUP, FakeMesh, supported
+
+_KINDS = ("Way", "Guard", "Whole")
+
+
+class HonestMesh(FakeMesh):
+    """Writes down what a unit says, a half an object. It copies no requests, and reads no headers for
+    access.
+    """
+
+    name = "honest"
+    resources: Sequence[ApiKind] = tuple(
+        ApiKind(group=GROUP, kind=kind, plural=f"{kind.lower()}s", versions=("v1",)) for kind in _KINDS
+    )
+    supports = supported(
+        {
+            "TrafficPolicy.mirror": Support(level="none", note="it copies no requests"),
+            "TrafficPolicy.sources.serviceAccounts": Support(level="none", note="it does not know who calls"),
+            "AccessPolicy.rules.headers": Support(level="none", note="it reads no headers", side="server"),
+        }
+    )
+
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        if isinstance(unit, MeshUnit):
+            said = {"mtls": _plain(unit.mtls), "default": _plain(unit.access_default)}
+            origins = [one.origin for one in (unit.mtls, unit.access_default) if one]
+            return Translation(fragments=(_fragment("Whole", "", unit.mesh.name, said, origins),))
+        routing = self.routing(unit) if {"routing"} & {*unit.halves} else Translation()
+        access = self.access(unit, unit.access) if unit.access else Translation()
+        return Translation(
+            fragments=(*routing.fragments, *access.fragments),
+            diagnostics=(*routing.diagnostics, *access.diagnostics),
+            held=(*routing.held, *access.held),
+        )
+
+    def routing(self, unit: DestinationUnit) -> Translation:
+        """How requests go."""
+        origins = [origin for route in unit.routes for origin in route.origins]
+        origins += [one.origin for settings in unit.settings.values() for one in settings.values()]
+        origins += [origin for subset in unit.subsets for origin in subset.origins]
+        said = {
+            "routes": [_plain(route) for route in unit.routes],
+            "settings": _plain(unit.settings),
+            "subsets": [_plain(one.labels) for one in unit.subsets],
+        }
+        service = unit.service
+        return Translation(fragments=(_fragment("Way", service.namespace, service.name, said, origins),))
+
+    def access(self, unit: DestinationUnit, access: Access) -> Translation:
+        """Who may call: an Allow without what cannot be said, a Deny with more."""
+        headers = [one for one in (*access.allows, *access.denies) if any(o.headers for o in one.operations)]
+        said = {
+            "allows": sorted(str(_plain(_without_headers(one, drop=True))) for one in access.allows),
+            "denies": sorted(str(_plain(_without_headers(one, drop=False))) for one in access.denies),
+            "exempt": _plain(access.exempt),
+            "default": access.default,
+        }
+        origins = [one.origin for one in (*access.allows, *access.denies)]
+        origins += [access.exempt.origin] if access.exempt else []
+        service = unit.service
+        return Translation(
+            fragments=(_fragment("Guard", service.namespace, service.name, said, origins, Phase.ALLOW),),
+            diagnostics=tuple(_no_headers(one.origin, unit.cluster) for one in headers),
+        )
+
+    def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
+        if unit.kind == "Mesh":
+            return (_key("Whole", "", unit.name),)
+        kinds = {"routing": ("Way",), "access": ("Guard",), "": ("Way", "Guard")}[unit.half]
+        return tuple(_key(kind, unit.namespace, unit.name) for kind in kinds)
+
+
+def _without_headers(grant: Grant, *, drop: bool) -> Grant:
+    kept = [
+        Operation(paths=one.paths, methods=one.methods, targets=one.targets, hosts=one.hosts)
+        if one.headers
+        else one
+        for one in grant.operations
+        if not (drop and one.headers)
+    ]
+    return replace(
+        grant, operations=tuple(kept), callers=grant.callers if kept or not grant.operations else ()
+    )
+
+
+def _no_headers(origin: Origin, cluster: str) -> Diagnostic:
+    text = "it reads no headers: what asks for them is not admitted"
+    return finding("GM301", text, at=origin.at, policy=origin.policy, field=origin.field, cluster=cluster)
+
+
+def _key(kind: str, namespace: str, name: str) -> ObjectKey:
+    return ObjectKey(group=GROUP, kind=kind, namespace=namespace, name=name)
+
+
+def _fragment(
+    kind: str,
+    namespace: str,
+    name: str,
+    spec: Mapping[str, Any],
+    origins: Sequence[Origin],
+    phase: Phase = Phase.ROUTE,
+) -> Fragment:
+    return Fragment(
+        key=_key(kind, namespace, name),
+        version="v1",
+        phase=phase,
+        spec=spec,
+        fields={"spec": min(origins)},
+        policies=tuple(sorted({origin.policy for origin in origins})),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON, without where it was said."""
+    if isinstance(value, Origin):
+        return None
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_none=True)
+    if isinstance(value, Struct | Operation):
+        names = value.__struct_fields__ if isinstance(value, Struct) else Operation.__slots__
+        return {
+            name: _plain(getattr(value, name)) for name in names if "origin" not in name and name != "parts"
+        }
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, tuple | list | frozenset):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+# --- those that lie
+
+
+class Silent(HonestMesh):
+    """Writes nothing."""
+
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        return Translation()
+
+
+class Forgetful(HonestMesh):
+    """Says nothing of a feature."""
+
+    supports = cast(Supports, {k: v for k, v in HonestMesh.supports.items() if k != "TrafficPolicy.cors"})
+
+
+class Unfounded(HonestMesh):
+    """Says of a feature that it is not there, and not why."""
+
+    supports = supported({"TrafficPolicy.cors": Support(level="none")})
+
+
+class Boastful(HonestMesh):
+    """Claims to support what it leaves out."""
+
+    def routing(self, unit: DestinationUnit) -> Translation:
+        routes = tuple(
+            replace(route, fields={k: v for k, v in route.fields.items() if k != "cors"})
+            for route in unit.routes
+        )
+        return super().routing(replace(unit, routes=routes))
+
+
+class Tacit(HonestMesh):
+    """Leaves out what it does not support, and does not say so."""
+
+    def access(self, unit: DestinationUnit, access: Access) -> Translation:
+        return replace(super().access(unit, access), diagnostics=())
+
+
+class Open(HonestMesh):
+    """Writes nothing where it cannot say all, which leaves the destination open."""
+
+    def access(self, unit: DestinationUnit, access: Access) -> Translation:
+        made = super().access(unit, access)
+        return replace(made, fragments=()) if made.diagnostics else made
+
+
+class Tied(HonestMesh):
+    """Holds access for what it cannot say of routing."""
+
+    def routing(self, unit: DestinationUnit) -> Translation:
+        return Translation(held=("",)) if unit.settings else super().routing(unit)
+
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        made = super().translate(unit, meshes, facts)
+        return Translation(held=("",)) if made.held else made
+
+
+class Stray(HonestMesh):
+    """Writes a kind that it does not declare."""
+
+    resources = HonestMesh.resources[1:]
+
+
+class Greedless(HonestMesh):
+    """Claims nothing."""
+
+    def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
+        return ()
+
+
+class Ignored(HonestMesh):
+    """Writes objects that its mesh ignores."""
+
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        made = super().translate(unit, meshes, facts)
+        labels = dict.fromkeys(self.switches, "true")
+        return replace(made, fragments=tuple(replace(one, labels=labels) for one in made.fragments))
+
+
+class Nameless(HonestMesh):
+    """Does not say where anything comes from."""
+
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        made = super().translate(unit, meshes, facts)
+        return replace(made, fragments=tuple(replace(one, fields={}) for one in made.fragments))
+
+
+class Fickle(HonestMesh):
+    """Says another thing each time."""
+
+    _numbers = count()
+
+    def routing(self, unit: DestinationUnit) -> Translation:
+        made = super().routing(unit)
+        spec = {**made.fragments[0].spec, "number": next(self._numbers)}
+        return replace(made, fragments=(replace(made.fragments[0], spec=spec),))
+
+
+class Meddling(HonestMesh):
+    """Changes what it is given."""
+
+    def routing(self, unit: DestinationUnit) -> Translation:
+        made = super().routing(unit)
+        for route in unit.routes:
+            cast("dict[str, Any]", route.fields).clear()
+        return made
+
+
+class Clumsy(HonestMesh):
+    """Falls over a feature."""
+
+    def routing(self, unit: DestinationUnit) -> Translation:
+        if any("cors" in route.fields for route in unit.routes):
+            raise KeyError("cors")
+        return super().routing(unit)
+
+
+class Short(HonestMesh):
+    """Has a member that does not take what it is given."""
+
+    links = HonestMesh.guarded  # type: ignore[assignment]  # that is the lie
+
+
+LIARS: Sequence[tuple[type[HonestMesh], str]] = (
+    (Forgetful, "complete"),
+    (Unfounded, "complete"),
+    (Short, "complete"),
+    (Silent, "sensitive"),
+    (Boastful, "sensitive"),
+    (Tacit, "honest"),
+    (Open, "closed"),
+    (Tied, "apart"),
+    (Stray, "declared"),
+    (Greedless, "claimed"),
+    (Ignored, "in_force"),
+    (Nameless, "explained"),
+    (Fickle, "deterministic"),
+    (Meddling, "pure"),
+    (Clumsy, "steady"),
+)
+"""Each liar, and the clause by which it is found out."""

@@ -1,0 +1,140 @@
+"""Fields that istiod takes and that have no effect for the kind of Service on which they are laid.
+
+- A headless Service is a cluster of type ORIGINAL_DST for sidecars: a request goes to the address that the
+  client has chosen, whatever the subset, the ejected pods or the balancer (pilot/pkg/networking/core,
+  convertResolution; envoyproxy/envoy#17552).
+- An ExternalName Service is an alias since Istio 1.21: it has no cluster of its own, so its requests use that
+  of the Service that it names (upgrade notes of 1.21; buildOutboundClusters).
+- Routes are read on HTTP ports alone, and on a Service without a TCP port proxies see nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort
+from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, LoadBalancing
+from gitmesh.model.units import Laid, Target
+from gitmesh_istio.matches import is_http
+from gitmesh_istio.names import cluster_domain, version_of
+
+BALANCED = "headlessIsBalanced"
+"""Mesh.settings: "true" where istiod sends the endpoints of headless Services, too; else absent."""
+OWN_CLUSTER = "externalNameHasCluster"
+"""Mesh.settings: "true" where istiod was told that an ExternalName Service is no alias; else absent."""
+_TOLD: Mapping[str, tuple[str, frozenset[str]]] = {
+    BALANCED: ("PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES", frozenset({"1", "t", "T", "TRUE", "true", "True"})),
+    OWN_CLUSTER: ("ENABLE_EXTERNAL_NAME_ALIAS", frozenset({"0", "f", "F", "FALSE", "false", "False"})),
+}
+"""The variable of istiod's environment, and the values that mean it (Go's strconv.ParseBool)."""
+_ALIASES_SINCE, _ALIASES_ALWAYS_SINCE = (1, 21, 0), (1, 31, 0)
+"""From the second one on istiod does not read the variable any more."""
+_MOST_ALIASES = 8
+_OF_REQUESTS = ("header", "cookie", "query_param")
+
+
+def told(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The settings that istiod's environment makes."""
+    return {key: "true" for key, (name, values) in _TOLD.items() if environment.get(name) in values}
+
+
+def inert(laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
+    """Why a field can have no effect where it is laid, for the clients of some mesh; "" where it can."""
+    if not any(port.seen for port in laid.ports):
+        return f"proxies see nothing of it, as it has {_shown(laid.ports)}"
+    if isinstance(laid.value, Target):
+        return _unreached(laid, laid.value, meshes, facts)
+    return _not_http(laid) or _of_alias(laid, meshes, facts) or _of_headless(laid, meshes)
+
+
+def _shown(ports: Sequence[ServicePort]) -> str:
+    listed = ", ".join(f"{port.number} ({port.protocol or 'tcp'})" for port in ports)
+    return f"port {listed}" if listed else "no ports"
+
+
+def _not_http(laid: Laid) -> str:
+    if any(is_http(port) for port in laid.ports):
+        return ""
+    if laid.field in REQUEST_FIELDS:
+        return f"Istio routes requests on HTTP ports alone, and it has {_shown(laid.ports)}"
+    if isinstance(laid.value, LoadBalancing) and _by_requests(laid.value):
+        return f"without requests there is nothing to hash, and it has {_shown(laid.ports)}"
+    return ""
+
+
+def _by_requests(balancing: LoadBalancing) -> bool:
+    """Whether it is session affinity by something that only a request has, and nothing else."""
+    by = balancing.consistent_hash
+    return balancing.locality is None and any(getattr(by, name, None) is not None for name in _OF_REQUESTS)
+
+
+def _of_alias(laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
+    if laid.field not in CONNECTION_FIELDS or not _is_alias(laid.service, meshes):
+        return ""
+    instead = _instead(laid.service, meshes, facts)
+    return f"an ExternalName Service is an alias without connections of its own; {instead}"
+
+
+def _of_headless(laid: Laid, meshes: Sequence[Mesh]) -> str:
+    """The balancer that passes through is what a headless Service has anyway."""
+    value, passes = laid.value, LoadBalancing(algorithm="Passthrough")
+    if laid.field not in ("outlier_detection", "load_balancing") or value == passes:
+        return ""
+    if not _is_chosen_by_clients(laid.service, meshes):
+        return ""
+    return "it is headless, so a sidecar sends each request to the address that the client has chosen"
+
+
+def _unreached(laid: Laid, target: Target, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
+    """Why requests, or copies of them, do not reach a target as it is meant."""
+    service, asked = target.service, {port.number for port in laid.ports}
+    if not any(port.seen for port in service.ports if target.port in (0, port.number)):
+        return f"proxies see nothing of it, as it has {_shown(service.ports)}"
+    if _is_alias(service, meshes):
+        instead = _instead(service, meshes, facts)
+        return (
+            f"an ExternalName Service is an alias without subsets of its own; {instead}"
+            if target.subset
+            else ""
+        )
+    if not _is_chosen_by_clients(service, meshes):
+        return ""
+    chosen = "it is headless, so a sidecar sends each request to the address that the client has chosen"
+    if laid.field == "mirror":
+        return f"{chosen}, and a copy has none"
+    if target.subset:
+        return f"{chosen}, whatever its subset"
+    if service.key != laid.service.key:
+        return f"{chosen}, which is one of {laid.service.namespace}/{laid.service.name}"
+    return f"{chosen}, with its port" if target.port and asked != {target.port} else ""
+
+
+def _is_chosen_by_clients(service: Service, meshes: Sequence[Mesh]) -> bool:
+    """Whether some mesh's sidecars leave the choice of a pod to the client."""
+    return service.headless and any(mesh.settings.get(BALANCED) != "true" for mesh in meshes)
+
+
+def _is_alias(service: Service, meshes: Sequence[Mesh]) -> bool:
+    """Whether the Service is a mere alias in some mesh; of an unknown version today's behaviour counts."""
+    return service.type == "ExternalName" and any(map(_aliases, meshes))
+
+
+def _aliases(mesh: Mesh) -> bool:
+    version = version_of(mesh.version) or _ALIASES_ALWAYS_SINCE
+    return version >= _ALIASES_SINCE and (
+        mesh.settings.get(OWN_CLUSTER) != "true" or version >= _ALIASES_ALWAYS_SINCE
+    )
+
+
+def _instead(service: Service, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
+    """What to select in place of an alias: what it leads to in the end."""
+    domain = cluster_domain(meshes)
+    found: Service | None = service
+    for _ in range(_MOST_ALIASES):
+        if found is None or found.type != "ExternalName":
+            break
+        name, namespace, _, rest = (*found.alias.split(".", 3), "", "", "", "")[:4]
+        found = facts.service_index.get((namespace, name)) if rest == domain else None
+    if found is None or found.type == "ExternalName":
+        return "it names no Service of this cluster"
+    return f"select Service {found.namespace}/{found.name}, which it names"

@@ -1,0 +1,168 @@
+"""What others wrote around a destination: of a host's VirtualServices, and of its DestinationRules, a client
+follows one, by where it is and what is shown to it. For pods in ambient that client is their waypoint, which
+reads HTTPRoutes, too; what it does with both kinds for one host is undefined (istio.io, 'Migrate policies').
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from gitmesh_gatewayapi import HTTP_ROUTE
+
+from gitmesh.model.facts import ClusterFacts, Mesh
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.strangers import (
+    ALONE,
+    EVERYBODY,
+    Around,
+    Contender,
+    Displaced,
+    Override,
+    Stranger,
+)
+from gitmesh.model.units import DestinationUnit
+from gitmesh_istio.ambient import is_ambient
+from gitmesh_istio.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
+from gitmesh_istio.lookup import Lookup
+from gitmesh_istio.meshwide import root_of
+from gitmesh_istio.names import cluster_domain, host, subset_name
+from gitmesh_istio.waypoint_routes import route_names
+from gitmesh_istio.waypoints import binding, places
+
+_ROUTING = (VIRTUAL_SERVICE.kind, HTTP_ROUTE.kind)
+_Place = tuple[str, str]
+"""(namespace, name) of a Service."""
+
+
+def surroundings(facts: ClusterFacts, meshes: Sequence[Mesh]) -> Callable[[DestinationUnit], Around]:
+    """What stands around each destination of a cluster."""
+    theirs = [one for one in facts.strangers if one.kind in (DESTINATION_RULE.kind, *_ROUTING)]
+    return _Surroundings(theirs, facts, meshes).of if theirs else _nobody
+
+
+def _nobody(_: DestinationUnit) -> Around:
+    return ALONE
+
+
+def _wanted(unit: DestinationUnit) -> Mapping[_Place, set[str]]:
+    """The Services whose DestinationRules matter to the unit, each with the names of the subsets that do."""
+    found: dict[_Place, set[str]] = {}
+    if unit.settings or unit.subsets:
+        found[unit.service.key] = {subset_name(subset.labels) for subset in unit.subsets}
+    for route in unit.routes:
+        for target in (*route.targets, *route.mirrors):
+            if target.subset:
+                found.setdefault(target.service.key, set()).add(subset_name(target.subset))
+    return found
+
+
+class _Surroundings:
+    """What others wrote in one cluster to route requests and to make connections, indexed once."""
+
+    def __init__(self, theirs: Iterable[Stranger], facts: ClusterFacts, meshes: Sequence[Mesh]) -> None:
+        names = {mesh.name for mesh in meshes}
+        members = [one for one in facts.workloads if one.mesh in names and one.dataplane == "sidecar"]
+        self._meshes, self._facts = meshes, facts
+        self._callers = frozenset(one.namespace for one in members if not one.router)
+        self._domain = cluster_domain(meshes)
+        self._roots = tuple(sorted({root_of(mesh) for mesh in meshes}))
+        self._services: dict[str, list[Stranger]] = defaultdict(list)
+        rules: list[Stranger] = []
+        for one in theirs:
+            if one.kind == DESTINATION_RULE.kind:
+                rules.append(one)
+            else:
+                for name in one.hosts:
+                    self._services[name].append(one)
+        everywhere = {one.namespace for one in members} | {namespace for namespace, _ in places(meshes)}
+        self._rules = Lookup(rules, facts, self._roots, everywhere)
+
+    def of(self, unit: DestinationUnit) -> Around:
+        """What stands around one destination, and around those whose subsets its routes lead to."""
+        place, wanted = unit.service.key, _wanted(unit)
+        routed = list(self._routes(unit)) if unit.routes else []
+        own = bool(unit.settings or unit.subsets)
+        settings = [one for each, names in sorted(wanted.items()) for one in self._settings(each, names)]
+        overrides = [one for one in (*routed, *settings) if isinstance(one, Override)]
+        contenders = [one for one in routed if isinstance(one, Contender)]
+        contenders += self._same(place) if own else []
+        return Around(
+            overrides=tuple(sorted(overrides)),
+            contenders=tuple(sorted(contenders)),
+            displaced=tuple(self._displaced(place)) if own else (),
+        )
+
+    def _name(self, place: _Place) -> str:
+        return host(*place, self._domain)
+
+    def _way(self, unit: DestinationUnit) -> str | None:
+        """The namespace of the waypoint that requests for the destination go through."""
+        bound = binding(unit.service, self._meshes) if is_ambient(unit) else None
+        return None if bound is None or bound.trouble else bound.namespace
+
+    def _ours(self, unit: DestinationUnit) -> set[ObjectKey]:
+        """Where our routes are; who is there already is told with every other object of ours."""
+        namespace, name = unit.service.key
+        kind, names = VIRTUAL_SERVICE, [name]
+        if is_ambient(unit):
+            kind, names = HTTP_ROUTE, list(route_names(unit.service.key, self._facts))
+        return {ObjectKey(kind.group, kind.kind, namespace, one) for one in names}
+
+    def _routes(self, unit: DestinationUnit) -> Iterator[Override | Contender]:
+        """An exact host goes before every wildcard, so only exact ones count (istiod since 1.19). Clients
+        take what is private to their namespace first; of what others show them the oldest, so ours would be
+        the later. What a waypoint reads beside ours is in the way, be it private to its namespace. One of
+        each is enough to tell.
+        """
+        place, name, private = unit.service.key, self._name(unit.service.key), dict[str, Override]()
+        contender: Contender | None = None
+        theirs = self._services.get(name, ())
+        way, ours = (self._way(unit), self._ours(unit)) if theirs else (None, set[ObjectKey]())
+        for one in theirs:
+            if one.key in ours:
+                continue
+            shown = _shown(one, place)
+            elsewhere = shown - {one.namespace}
+            if EVERYBODY in elsewhere or way in shown or not self._callers.isdisjoint(elsewhere):
+                contender = contender or Contender(of="routes", by=one.key, host=name)
+            elif one.namespace in shown and one.namespace in self._callers:
+                taken = Override(of="routes", service=place, namespace=one.namespace, by=one.key)
+                private.setdefault(one.namespace, taken)
+        yield from private.values()
+        if contender:
+            yield contender
+
+    def _settings(self, place: _Place, names: Iterable[str]) -> Iterator[Override]:
+        for namespace, taken in self._rules.local(self._name(place)).items():
+            if namespace != place[0]:
+                there = tuple(taken.subsets[name] for name in sorted(names) if name in taken.subsets)
+                yield Override(of="settings", service=place, namespace=namespace, by=taken.by, subsets=there)
+
+    def _same(self, place: _Place) -> list[Contender]:
+        """Rules for the host in the Service's namespace are merged with ours: the oldest one's settings
+        win.
+        """
+        name = self._name(place)
+        others = (key for key in self._rules.exactly(name, place[0]) if key[2:] != place)
+        return [Contender(of="settings", by=key, host=name) for key in others][:1]
+
+    def _displaced(self, place: _Place) -> Iterator[Displaced]:
+        """What clients would find behind ours, in the order in which they would."""
+        name = self._name(place)
+        if self._rules.exactly(name, place[0]):
+            return  # one for the same: ours is not written beside it
+        for namespace in dict.fromkeys((place[0], *self._roots)):
+            taken = self._rules.exported(name, namespace)
+            if taken:
+                names = tuple(sorted(taken.subsets))
+                yield Displaced(by=taken.by, sets=taken.sets, tls=taken.tls, subsets=names)
+            if taken and taken.everywhere:
+                return
+
+
+def _shown(one: Stranger, place: _Place) -> set[str]:
+    """The namespaces whose clients see what somebody wrote for a Service: an HTTPRoute for one of another
+    namespace is for clients of its own (GEP-1294, consumer routes)."""
+    consumes = one.kind == HTTP_ROUTE.kind and one.namespace != place[0]
+    return {one.namespace} if consumes else set(one.shown)

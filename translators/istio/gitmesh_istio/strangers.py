@@ -1,0 +1,180 @@
+"""Somebody else's object -> what facts keep of it: whom it is for, who sees it, and what it does. No values
+that may be secrets, and no addresses: that there are conditions on headers, claims and addresses is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gitmesh_gatewayapi import HTTP_ROUTE
+
+from gitmesh.model.facts import Mesh
+from gitmesh.model.objects import Body, ObjectKey, listed, mapping, text
+from gitmesh.model.strangers import (
+    EVERYBODY,
+    ForeignGuard,
+    ForeignOperation,
+    ForeignRule,
+    ForeignSource,
+    NamedSubset,
+    Stranger,
+)
+from gitmesh_istio.exports import shown_to
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
+from gitmesh_istio.meshwide import root_of
+from gitmesh_istio.names import cluster_domain, full_host, host
+from gitmesh_istio.reading import mode_of, parents_of, selector_of, spec_of
+
+_ACTIONS = {"ALLOW": "Allow", "DENY": "Deny", "CUSTOM": "Ask"}
+_MODES = {"STRICT": "Strict", "PERMISSIVE": "Permissive", "DISABLE": "Disabled"}
+_DRY_RUN = "istio.io/dry-run"
+
+
+def reduced(key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | None:
+    """An object as facts keep it; None where it does nothing to anybody's clients or pods in the mesh."""
+    spec = spec_of(body)
+    match key.kind:
+        case VIRTUAL_SERVICE.kind:
+            return _virtual_service(key, spec, meshes)
+        case DESTINATION_RULE.kind:
+            return _destination_rule(key, spec, meshes)
+        case HTTP_ROUTE.kind:
+            return _http_route(key, spec, meshes)
+        case AUTHORIZATION_POLICY.kind:
+            return _guarding(key, _authorization(body, spec), meshes)
+        case PEER_AUTHENTICATION.kind:
+            return _guarding(key, _authentication(spec), meshes)
+        case _:
+            return None
+
+
+def _virtual_service(key: ObjectKey, spec: Mapping[str, Any], meshes: Sequence[Mesh]) -> Stranger | None:
+    """Only sidecars are clients here; gateways take a VirtualService that names them."""
+    gateways = _strings(spec.get("gateways"))
+    shown = shown_to(key.kind, spec, key.namespace, meshes)
+    hosts = _full(_strings(spec.get("hosts")), key, meshes)
+    if not hosts or not shown or (gateways and "mesh" not in gateways):
+        return None
+    return Stranger(**key._asdict(), hosts=hosts, shown=shown)
+
+
+def _http_route(key: ObjectKey, spec: Mapping[str, Any], meshes: Sequence[Mesh]) -> Stranger | None:
+    """What has Services as parents. Of those of other namespaces it is shown to its own clients alone, which
+    is told apart where it is looked up (GEP-1294, consumer routes)."""
+    parents, domain = parents_of(spec, key.namespace), cluster_domain(meshes)
+    hosts = tuple(sorted({host(*parent, domain) for parent in parents}))
+    return Stranger(**key._asdict(), hosts=hosts, shown=(EVERYBODY,)) if hosts else None
+
+
+def _destination_rule(key: ObjectKey, spec: Mapping[str, Any], meshes: Sequence[Mesh]) -> Stranger | None:
+    shown = shown_to(key.kind, spec, key.namespace, meshes)
+    hosts = _full([text(spec.get("host"))], key, meshes)
+    if not hosts or not shown:
+        return None
+    policy = mapping(spec.get("trafficPolicy"))
+    return Stranger(
+        **key._asdict(),
+        hosts=hosts,
+        shown=shown,
+        clients=_labels(mapping(spec.get("workloadSelector")).get("matchLabels")),
+        subsets=tuple(sorted(_subset(one) for one in listed(spec.get("subsets")))),
+        sets=tuple(sorted(str(name) for name, value in policy.items() if value)),
+        tls=text(mapping(policy.get("tls")).get("mode")),
+    )
+
+
+def _subset(subset: Mapping[str, Any]) -> NamedSubset:
+    labels = _labels(subset.get("labels"))
+    return NamedSubset(name=text(subset.get("name")), labels=tuple(f"{k}={v}" for k, v in labels.items()))
+
+
+def _full(hosts: Iterable[str], key: ObjectKey, meshes: Sequence[Mesh]) -> tuple[str, ...]:
+    domain = cluster_domain(meshes)
+    return tuple(sorted({full_host(host, key.namespace, domain) for host in hosts if host}))
+
+
+def _guarding(key: ObjectKey, guard: ForeignGuard | None, meshes: Sequence[Mesh]) -> Stranger | None:
+    """What lies in a root namespace is about all pods; a mode of mTLS there only without a selector."""
+    if guard is None:
+        return None
+    everywhere = key.namespace in {root_of(mesh) for mesh in meshes}
+    if everywhere and guard.action == "Mtls" and guard.selector:
+        return None
+    placed = ForeignGuard(
+        action=guard.action,
+        namespace="" if everywhere else key.namespace,
+        selector=guard.selector,
+        rules=guard.rules,
+        mode=guard.mode,
+        ports=guard.ports,
+    )
+    return Stranger(**key._asdict(), guards=(placed,))
+
+
+def _authentication(spec: Mapping[str, Any]) -> ForeignGuard | None:
+    ports = {str(port): mode_of(part) for port, part in mapping(spec.get("portLevelMtls")).items()}
+    known = {port: _MODES[mode] for port, mode in sorted(ports.items()) if mode in _MODES}
+    selector = _labels(selector_of(spec))
+    mode = _MODES.get(mode_of(spec.get("mtls")), "")
+    if not mode and not known:
+        return None
+    # Ports are told of pods alone: without a selector Istio takes none.
+    return ForeignGuard(action="Mtls", selector=selector, mode=mode, ports=known if selector else {})
+
+
+def _authorization(body: Body, spec: Mapping[str, Any]) -> ForeignGuard | None:
+    """None for one that is on trial, only logs, or is for a waypoint."""
+    annotations = mapping(mapping(body.get("metadata")).get("annotations"))
+    action = _ACTIONS.get(text(spec.get("action")) or "ALLOW")
+    if action is None or annotations.get(_DRY_RUN) == "true":
+        return None
+    if spec.get("targetRefs") or spec.get("targetRef"):
+        return None
+    rules = tuple(_rule(rule) for rule in listed(spec.get("rules")))
+    return ForeignGuard(action=action, selector=_labels(selector_of(spec)), rules=rules)
+
+
+def _rule(rule: Mapping[str, Any]) -> ForeignRule:
+    return ForeignRule(
+        sources=tuple(_source(mapping(one.get("source"))) for one in listed(rule.get("from"))),
+        operations=tuple(_operation(mapping(one.get("operation"))) for one in listed(rule.get("to"))),
+        unsure=bool(rule.get("when")),
+    )
+
+
+_SOURCE = {
+    "principals": "principals",
+    "notPrincipals": "no_principals",
+    "namespaces": "namespaces",
+    "notNamespaces": "no_namespaces",
+}
+_OPERATION = {
+    "ports": "ports",
+    "notPorts": "no_ports",
+    "methods": "methods",
+    "notMethods": "no_methods",
+    "paths": "paths",
+    "notPaths": "no_paths",
+    "hosts": "hosts",
+    "notHosts": "no_hosts",
+}
+
+
+def _source(given: Mapping[str, Any]) -> ForeignSource:
+    known = {ours: tuple(_strings(given[name])) for name, ours in _SOURCE.items() if name in given}
+    return ForeignSource(**known, unsure=bool(given.keys() - _SOURCE.keys()))
+
+
+def _operation(given: Mapping[str, Any]) -> ForeignOperation:
+    return ForeignOperation(
+        **{ours: tuple(_strings(given[name])) for name, ours in _OPERATION.items() if name in given}
+    )
+
+
+def _strings(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _labels(value: object) -> dict[str, str]:
+    return {key: item for key, item in sorted(mapping(value).items()) if isinstance(item, str)}
