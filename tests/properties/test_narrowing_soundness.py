@@ -130,7 +130,7 @@ _who = st.sampled_from(
     )
 )
 _where = st.sampled_from(({"name": "r"}, {"name": "r"}, {"name": "s"}, {"namespaces": ["shop"]}))
-_what: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+_what = st.sampled_from(
     (
         {"methods": ["GET"]},
         {"methods": ["GET", "POST"]},
@@ -142,6 +142,10 @@ _what: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
 )
 
 
+_HTTP = frozenset({"methods", "paths"})
+_SAID = {"nonHTTP": "Deny"}
+
+
 @st.composite
 def policies(draw: st.DrawFn, name: str) -> dict[str, Any]:
     """One AccessPolicy."""
@@ -151,14 +155,11 @@ def policies(draw: st.DrawFn, name: str) -> dict[str, Any]:
         "destinations": [draw(_where)],
     }
     if draw(st.booleans()):
-        rules: Documents = draw(st.lists(_what, min_size=1, max_size=2))
-        spec["rules"] = [_sparing_nothing(rule) for rule in rules] if spec["action"] == "Deny" else rules
+        spec["rules"] = draw(st.lists(_what, min_size=1, max_size=2))
+    if spec["action"] == "Deny":  # else it is an error under a broad selector, and not a sound policy
+        spec["rules"] = [{**rule, **_SAID} if rule.keys() & _HTTP else rule for rule in spec.get("rules", ())]
+        spec = {name: value for name, value in spec.items() if value}
     return document("AccessPolicy", name, **spec)
-
-
-def _sparing_nothing(rule: dict[str, Any]) -> dict[str, Any]:
-    """A rule of a Deny that says what becomes of what is not HTTP: one that does not is faulty."""
-    return {**rule, "nonHTTP": "Deny"} if rule.keys() & {"methods", "paths"} else rule
 
 
 _DEFAULTS: tuple[dict[str, Any], ...] = (
