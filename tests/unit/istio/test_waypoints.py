@@ -534,3 +534,63 @@ def test_what_istiod_says_of_a_route(controller: str, kind: str, status: str, an
 
 def test_a_binding_is_said_as_people_know_it() -> None:
     assert str(Binding(namespace="shop", name="waypoint")) == "waypoint shop/waypoint"
+
+
+def _door(action: str, *methods: str) -> Body:
+    rules = [{"to": [{"operation": {"methods": [method], "ports": ["80"]}}]} for method in methods]
+    spec = {"action": action, "targetRefs": [TARGET], "rules": rules}
+    return {"kind": "AuthorizationPolicy", "metadata": {"namespace": "shop", "name": "x"}, "spec": spec}
+
+
+def test_what_is_held_at_a_waypoint_still_narrows() -> None:
+    """A grant that was withdrawn goes, a new one does not come; a new Deny comes, and none goes."""
+    allow = gitmesh_istio.narrowed(_door("ALLOW", "GET", "PUT"), _door("ALLOW", "GET", "POST"), frozenset())
+    deny = gitmesh_istio.narrowed(_door("DENY", "GET"), _door("DENY", "PUT"), frozenset())
+    assert allow == _door("ALLOW", "GET")["spec"]
+    assert deny == _door("DENY", "GET", "PUT")["spec"]
+    assert gitmesh_istio.narrowed(_door("ALLOW", "GET"), None, None) is None
+    retained = gitmesh_istio.retain(_door("DENY", "GET"), _door("DENY", "PUT"), None)
+    assert retained == _door("DENY", "GET", "PUT")["spec"]
+
+
+def _spared(port: ServicePort, *, raw: bool, at: Service | None) -> DestinationUnit:
+    """A Deny of DELETE on a port, which spares what is not HTTP or not."""
+    operation = Operation(methods=("DELETE",), ports=(80,), targets=(8080,), raw=raw)
+    one = guarded(denies=(grant(caller(SLEEP), operations=[operation]),), of=at or service())
+    assert one.access is not None
+    return replace(one, access=replace(one.access, spoken={8080: (port,)}), workloads=(PODS,))
+
+
+@pytest.mark.parametrize("protocol", ["http", "", "tcp"])
+@pytest.mark.parametrize("raw", [True, False])
+def test_for_ztunnels_a_deny_means_every_connection_to_a_port_that_carries_requests(
+    protocol: str, raw: bool
+) -> None:
+    port = ServicePort(number=80, name="x", target=8080, protocol=protocol)
+    found = translated(_spared(port, raw=raw, at=None))
+    if protocol == "tcp" and not raw:
+        assert (codes(found), found.fragments) == (["GM215"], ())
+        return
+    rules = only(found, "AuthorizationPolicy", "reviews-deny").spec["rules"]
+    assert [rule["to"] for rule in rules] == [[{"operation": {"ports": ["8080"]}}]]
+    assert codes(found) == ["GM317"]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "told"), [("http", []), ("", ["GM304"]), ("tcp", ["GM215"])], ids=["http", "any", "tcp"]
+)
+def test_at_a_waypoint_ports_carry_what_is_said_of_those_behind(protocol: str, told: list[str]) -> None:
+    port = ServicePort(number=80, name="x", target=8080, protocol=protocol)
+    found = translated(_spared(port, raw=False, at=bound()))
+    names = {made.key.name for made in found.fragments}
+    assert codes(found) == told
+    assert ("reviews.waypoint-deny" in names) is (protocol != "tcp")
+
+
+def test_a_destination_of_which_everything_is_withheld_is_closed_at_both() -> None:
+    one = at_waypoint(bound())
+    assert one.access is not None
+    closed = replace(one, access=replace(one.access, governed=True, default="Deny"), withheld=("x",))
+    found = translated(closed)
+    assert {made.key.name for made in found.fragments} == {"reviews-allow", "reviews.waypoint-allow"}
+    assert not any("rules" in made.spec for made in found.fragments)
