@@ -139,12 +139,15 @@ class Displaced(Struct, frozen=True, kw_only=True, order=True):
 
 
 class Around(Struct, frozen=True, kw_only=True):
-    """What stands around one destination. `plaintext`: its pods take no mTLS, as a policy says."""
+    """What stands around one destination. `plaintext`: its pods take no mTLS, as a policy says. `ways` are
+    the Services (namespace, name) among it and those that share its pods whose requests come to pods without
+    a proxy of their own through one that sees them, and that decides them as this destination says."""
 
     overrides: tuple[Override, ...] = ()
     contenders: tuple[Contender, ...] = ()
     displaced: tuple[Displaced, ...] = ()
     plaintext: bool = False
+    ways: tuple[tuple[str, str], ...] = ()
 
 
 ALONE = Around()

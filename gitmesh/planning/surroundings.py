@@ -46,6 +46,7 @@ def _surrounded(
         overrides=tuple(sorted(one for each in found for one in each.overrides)),
         contenders=tuple(sorted(one for each in found for one in each.contenders)),
         displaced=tuple(one for each in found for one in each.displaced),
+        ways=tuple(sorted(one for each in found for one in each.ways)),
         plaintext=not plain.isdisjoint(unit.meshes),
     )
     return unit if around == unit.around else replace(unit, around=around)

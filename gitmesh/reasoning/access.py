@@ -19,9 +19,10 @@ from gitmesh.model.units import Access, Caller, Exemption, Grant, Operation
 from gitmesh.reasoning import foreign
 from gitmesh.reasoning.callers import is_meant
 from gitmesh.reasoning.foreign import ForeignWord
-from gitmesh.reasoning.operations import holds
+from gitmesh.reasoning.operations import connects, holds
 from gitmesh.reasoning.questions import Client, Known, Pair, Question
 from gitmesh.reasoning.routing import tls_of
+from gitmesh.reasoning.ways import Way, way_of
 
 __all__ = ["Admission", "Answer", "Basis", "Led", "Refused", "Ruling", "can"]
 
@@ -54,6 +55,7 @@ class Basis(StrEnum):
     EXEMPT = "Exempt"
     DEFAULT = "Default"
     FOREIGN = "Foreign"
+    UNSEEN = "Unseen"
     HELD = "Held"
     ADDRESS = "Address"
 
@@ -146,12 +148,29 @@ def _rulings(question: Question, known: Known, pair: Pair) -> Iterator[Ruling]:
     """One for the pods of a pair, and another where the connection may be no HTTP and that is answered
     otherwise.
     """
-    asked = _Asked(question, known, pair).ruling()
+    asked = _decided(question, known, pair)
     yield asked
     if question.sniffed:
-        other = _Asked(replace(question, http=False), known, pair).ruling()
+        other = _decided(replace(question, http=False), known, pair)
         if other.answer is not asked.answer:
             yield replace(other, text=f"where the connection is not HTTP: {other.text}")
+
+
+def _decided(question: Question, known: Known, pair: Pair) -> Ruling:
+    """As somebody on the way decides who sees the request; else as who sees connections alone."""
+    seen, way = _Asked(question, known, pair).ruling(), way_of(question, known, pair)
+    if way is Way.SEEN:
+        return seen
+    unseen = _Asked(question, known, pair, unseen=True).ruling()
+    if unseen.answer is seen.answer:
+        return unseen
+    if way is Way.UNSEEN:
+        return replace(unseen, text=f"{unseen.text}: nobody on the way to its pods sees requests")
+    text = (
+        "it is not known whether somebody on the way to its pods sees requests; where somebody does:"
+        f" {seen.text}"
+    )
+    return Ruling(answer=Answer.UNKNOWN, basis=Basis.UNSEEN, text=text)
 
 
 _NAMELESS = frozenset({"Disable", "Simple"})
@@ -167,7 +186,8 @@ _Said = tuple[frozenset[int], Access]
 class _Asked:
     """One request at one pair."""
 
-    def __init__(self, question: Question, known: Known, pair: Pair) -> None:
+    def __init__(self, question: Question, known: Known, pair: Pair, *, unseen: bool = False) -> None:
+        self.unseen = unseen
         self.question, self.known, self.pair = question, known, pair
         self.mesh = known.meshes.get(pair.workload.mesh)
         self.client = question.client
@@ -338,8 +358,13 @@ class _Asked:
             yield from (
                 (meant, one.origin or grant.origin)
                 for one in asked
-                if holds(one, ports, self.question) and (deny or self._is_opened(one))
+                if self._holds(one, ports, deny) and (deny or self._is_opened(one))
             )
+
+    def _holds(self, operation: Operation, ports: frozenset[int], deny: bool) -> bool:
+        if self.unseen:
+            return connects(operation, ports, self.question, deny=deny)
+        return holds(operation, ports, self.question)
 
     def _is_opened(self, operation: Operation) -> bool:
         """Whether an Allow of these requests opens the pods' port: not where other pods have the number for

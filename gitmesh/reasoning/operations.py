@@ -25,6 +25,17 @@ def holds(operation: Operation, ports: frozenset[int], question: Question) -> bo
     )
 
 
+def connects(operation: Operation, ports: frozenset[int], question: Question, *, deny: bool) -> bool:
+    """Whether the rule means the connection for who sees no requests: what it asks of them an Allow then
+    admits of none, and a Deny denies of all, where there may be some.
+    """
+    if operation.ports and not ports & set(operation.ports):
+        return False
+    if not operation.asks_http:
+        return True
+    return deny and (operation.raw or question.http or question.sniffed)
+
+
 def like(pattern: str, text: str) -> bool:
     """`exact`, `prefix*`, `*suffix`; `*` alone is any."""
     if pattern.startswith("*"):

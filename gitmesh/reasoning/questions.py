@@ -88,7 +88,8 @@ class Pair(Struct, frozen=True):
     @property
     def ground(self) -> object:
         """All that a decision about these pods can hang on: equal for shapes that are decided alike."""
-        proxy = (self.workload.mesh, self.gateway, self.workload.guards(self.number))
+        workload = self.workload
+        proxy = (workload.mesh, workload.dataplane, self.gateway, workload.guards(self.number))
         reached, closing = (
             tuple((service.key, ports) for service, ports in found) for found in (self.reached, self.closing)
         )

@@ -28,6 +28,7 @@ from gitmesh.model.units import (
 )
 from gitmesh.reasoning.foreign import guards_of
 from gitmesh.reasoning.questions import Known, Pair, ServiceKey
+from gitmesh.reasoning.ways import ways_of
 
 _Grants = frozenset[tuple[tuple[Caller, ...], frozenset[Operation]]]
 TlsChain = tuple[tuple[SourceCondition, Tls | None], ...]
@@ -52,7 +53,8 @@ class AccessStake(Struct, frozen=True, kw_only=True):
 
 class PairStake(Struct, frozen=True, kw_only=True):
     """Pods and a port behind a port of the destination, of shapes that are decided alike but once; `mesh` are
-    the modes and defaults of their mesh, `foreign` is what strangers say of them.
+    the modes and defaults of their mesh, `foreign` is what strangers say of them, `ways` are the Services
+    whose requests are seen on the way to them, by each destination that decides.
     """
 
     workload: WorkloadKey
@@ -63,6 +65,7 @@ class PairStake(Struct, frozen=True, kw_only=True):
     closing: tuple[tuple[frozenset[int], AccessStake | None], ...]
     spreading: tuple[AccessStake | None, ...] = ()
     foreign: tuple[tuple[ObjectKey, ForeignGuard, bool], ...] = ()
+    ways: tuple[tuple[ServiceKey, ...], ...] = ()
 
     def accesses(self) -> Iterator[AccessStake]:
         """Every decision that acts here."""
@@ -155,6 +158,7 @@ def _pair(pair: Pair, known: Known) -> PairStake:
         closing=tuple((ports, _access(one.key, known)) for one, ports in pair.closing),
         spreading=tuple(_access(one.key, known) for one in pair.spreading),
         foreign=tuple(guards_of(workload, known.index.facts)),
+        ways=tuple(ways_of(known, pair)),
     )
 
 

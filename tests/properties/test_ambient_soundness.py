@@ -4,21 +4,27 @@ policies admit.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import given, note
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
 from gitmesh.model.objects import decode
+from gitmesh.reasoning.access import Answer, can
+from gitmesh.reasoning.questions import Known
 from tests.properties.test_access_soundness import calls, explained, held, istio_of, render, shown, speaks
 from tests.rendered import Rendered
 from tests.soundness.access_documents import policy_sets
 from tests.soundness.ambient import USE, WAYPOINTS, Ambient, ambient
+from tests.soundness.calculator import admits
 from tests.soundness.profile import searching
+from tests.soundness.requests import Call
 from tests.soundness.unified import Unified, pairs
-from tests.soundness.worlds import worlds
+from tests.soundness.worlds import REQUESTS, clients, worlds
 
 
 @st.composite
@@ -83,3 +89,34 @@ def test_what_a_waypoint_refuses_a_finding_explains(
                     continue
                 for service, port in ways(facts, workload, call.port):
                     assert mesh.through(call, service, port), f"refused without a finding: {service} {call}"
+
+
+@searching(60)
+@given(ambient_worlds(), policy_sets())
+def test_what_the_calculator_says_is_allowed_pods_take(
+    world: dict[str, ClusterFacts], policies: list[dict[str, Any]]
+) -> None:
+    found = render(policies, world)
+    note(shown(policies, found))
+    for cluster, facts in world.items():
+        mesh, built = ambient_of(found, cluster, facts), found.builds[cluster]
+        calculator = Known(facts, built.units, built.held_units)
+        for service, port in ((one, port) for one in facts.services for port in one.ports):
+            bound = service.labels.get(USE) in WAYPOINTS
+            for caller, request in itertools.product(clients(world), REQUESTS):
+                asked = admits(caller, service.key, port.number, request)
+                question = replace(
+                    asked, client=replace(asked.client, mesh="istio" if caller.trust_domain else "")
+                )
+                for workload, number, ruling in can(question, calculator).pods:
+                    if workload.dataplane != "ambient" or ruling.answer is not Answer.ALLOWED:
+                        continue
+                    call = Call(
+                        client=caller, cluster=cluster, workload=workload, port=number, request=request
+                    )
+                    taken = (
+                        mesh.through(call, service, port)
+                        if bound and question.client.mesh
+                        else mesh.direct(call)
+                    )
+                    assert taken, f"{service.name}:{port.number} {call} {ruling}"

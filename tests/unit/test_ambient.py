@@ -9,7 +9,10 @@ import pytest
 
 from gitmesh.adapters.directory import DirectoryCluster
 from gitmesh.discovery.facts_codec import dump_facts, load_facts
+from gitmesh.model.report import Report
 from gitmesh.plugins import load_translators
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.questions import Client, Known, Question
 from tests.folders import Body, Folders, codes, istiod, said, service, thing
 from tests.properties.history import document
 
@@ -183,3 +186,57 @@ def test_facts_say_how_pods_are_in_the_mesh_and_older_facts_are_read(world: Fold
     for one in saved["clusters"][0]["workloads"]:
         one.pop("dataplane", None)
     assert {one.dataplane for one in load_facts(saved)["east"].workloads} == {"sidecar"}
+
+
+def answer(report: Report, account: str = "web", method: str = "GET", mesh: str = "istio") -> tuple[str, str]:
+    """What the calculator says of a request to `api`, and why."""
+    result = report.clusters["east"]
+    assert result.facts is not None
+    assert result.build is not None
+    known = Known(result.facts, result.build.units, result.build.held_units)
+    domain = result.facts.meshes[0].trust_domain if mesh else None
+    client = Client(namespace="shop", service_account=account, trust_domain=domain, mesh=mesh)
+    question = Question(client=client, service=("shop", "api"), port=80, method=method)
+    found = can(question, known)
+    return found.answer.value, found.pods[0][2].text
+
+
+REFUSING = document(
+    "AccessPolicy",
+    "no-deletes",
+    action="Deny",
+    sources=[{"all": True}],
+    destinations=[{"name": "api"}],
+    rules=[{"methods": ["DELETE"]}],
+)
+
+
+def test_the_calculator_says_that_requests_without_a_waypoint_are_refused(world: Folders) -> None:
+    world.commit(READ)
+    assert answer(world.settle()) == (
+        "Denied",
+        "no Allow admits it: nobody on the way to its pods sees requests",
+    )
+    world.commit(REFUSING)
+    report = world.settle()
+    assert answer(report)[0] == answer(report, method="DELETE")[0] == "Denied"
+
+
+def test_the_calculator_says_what_a_waypoint_decides(world: Folders) -> None:
+    """The counter-proof: with a waypoint each request has its own answer, for who comes through it."""
+    bind(world)
+    world.commit(READ, REFUSING)
+    report = world.settle()
+    assert answer(report)[0] == "Allowed"
+    assert answer(report, method="DELETE")[0] == answer(report, account="db")[0] == "Denied"
+    assert answer(report, mesh="")[0] == "Denied"
+
+
+def test_who_may_come_past_the_waypoint_is_not_guessed(world: Folders) -> None:
+    bind(world)
+    world.put("east", "pods", pod("web", sidecar=True), pod("api"), pod("db"))
+    world.commit(READ)
+    report = world.settle()
+    assert codes(report) == ["GM318"]
+    assert answer(report)[0] == "Unknown"
+    assert answer(report, account="db")[0] == "Denied"

@@ -24,7 +24,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity
-from gitmesh.model.facts import Service, ServicePort
+from gitmesh.model.facts import Mesh, Service, ServicePort
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, Caller, DestinationUnit, Exemption, Grant
@@ -52,6 +52,15 @@ def waypoint_of(unit: DestinationUnit, notes: Notes) -> Binding | None:
     return None if bound is None or bound.trouble else bound
 
 
+def decided_at(unit: DestinationUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
+    """The Services at whose waypoints the destination's decision stands."""
+    if not unit.service.selector:
+        return ()
+    bound = binding(unit.service, meshes)
+    beside = _Beside(unit, None if bound is None or bound.trouble else bound, meshes)
+    return tuple(service for service in beside.denied if service not in beside.held)
+
+
 def lacking(unit: DestinationUnit, notes: Notes) -> str:
     """Why no request for the destination goes through a waypoint, for a finding."""
     bound = binding(unit.service, notes.scope.meshes)
@@ -73,7 +82,7 @@ def access_policies(
         _note_unseen(unit, access, notes)
     elif is_ambient(unit) and bound is not None:
         _note_past(unit, access, bound, notes)
-    beside = _Beside(unit, bound, notes)
+    beside = _Beside(unit, bound, notes.scope.meshes)
     decided = _decided_at_pods(unit, access, beside, notes)
     return (
         *_at_waypoints(unit, access, beside, decided.allow, version, notes),
@@ -126,8 +135,8 @@ class _Beside:
     requests would come past the decision: no Allow is about them, and none of ours can stand for them; the
     pods deny their waypoints, which are `shut`."""
 
-    def __init__(self, unit: DestinationUnit, bound: Binding | None, notes: Notes) -> None:
-        meshes, own = notes.scope.meshes, unit.service
+    def __init__(self, unit: DestinationUnit, bound: Binding | None, meshes: Sequence[Mesh]) -> None:
+        own = unit.service
         found = [
             (service, governed, other.principals(meshes))
             for service, governed in unit.sharing

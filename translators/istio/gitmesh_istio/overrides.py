@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from gitmesh_gatewayapi import HTTP_ROUTE
+from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.objects import ObjectKey
@@ -22,7 +23,7 @@ from gitmesh.model.strangers import (
     Stranger,
 )
 from gitmesh.model.units import DestinationUnit
-from gitmesh_istio.ambient import is_ambient
+from gitmesh_istio.ambient import decided_at, is_ambient
 from gitmesh_istio.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
 from gitmesh_istio.lookup import Lookup
 from gitmesh_istio.meshwide import root_of
@@ -36,9 +37,15 @@ _Place = tuple[str, str]
 
 
 def surroundings(facts: ClusterFacts, meshes: Sequence[Mesh]) -> Callable[[DestinationUnit], Around]:
-    """What stands around each destination of a cluster."""
+    """What stands around each destination of a cluster, and the ways by which requests come to it."""
     theirs = [one for one in facts.strangers if one.kind in (DESTINATION_RULE.kind, *_ROUTING)]
-    return _Surroundings(theirs, facts, meshes).of if theirs else _nobody
+    around = _Surroundings(theirs, facts, meshes).of if theirs else _nobody
+    return (lambda unit: _with_ways(around(unit), unit, meshes)) if facts.is_ambient else around
+
+
+def _with_ways(around: Around, unit: DestinationUnit, meshes: Sequence[Mesh]) -> Around:
+    ways = tuple(sorted(service.key for service in decided_at(unit, meshes))) if is_ambient(unit) else ()
+    return replace(around, ways=ways) if ways else around
 
 
 def _nobody(_: DestinationUnit) -> Around:

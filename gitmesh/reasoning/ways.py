@@ -1,0 +1,47 @@
+"""Who sees a request on its way to pods without a proxy of their own: a proxy in front of them, or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum, auto
+
+from gitmesh.model.units import DestinationUnit
+from gitmesh.reasoning.questions import Known, Pair, Question, ServiceKey
+
+
+class Way(Enum):
+    """Whether somebody sees requests there who decides about them."""
+
+    SEEN = auto()
+    UNSEEN = auto()
+    UNSURE = auto()
+
+
+def way_of(question: Question, known: Known, pair: Pair) -> Way:
+    """How a request comes to the pods. Clients with a proxy of their own, and those without a mesh, come
+    directly; whether it is one with a proxy, an identity alone does not say.
+    """
+    told = list(ways_of(known, pair))
+    if not told:
+        return Way.SEEN
+    if not question.client.mesh or not any(question.service in ways for ways in told):
+        return Way.UNSEEN
+    if not all(question.service in ways for ways in told):
+        return Way.UNSURE
+    client = (question.client.namespace, question.client.service_account)
+    own = any((namespace, account) == client for namespace, account, _ in known.index.facts.proxied)
+    return Way.UNSURE if own else Way.SEEN
+
+
+def ways_of(known: Known, pair: Pair) -> Iterator[tuple[ServiceKey, ...]]:
+    """Of each destination that decides about the pods, and some of whose pods have no proxy of their own, the
+    Services whose requests are seen on the way."""
+    services = (*(one for one, _ in (*pair.reached, *pair.closing)), *pair.spreading)
+    for service in services:
+        unit = known.destinations.get(service.key)
+        if unit is not None and unit.access is not None and _is_unseen(unit):
+            yield unit.around.ways
+
+
+def _is_unseen(unit: DestinationUnit) -> bool:
+    return any(one.mesh and one.dataplane == "ambient" for one in unit.workloads)
