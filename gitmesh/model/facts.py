@@ -333,14 +333,39 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def _selecting_keys(self) -> Mapping[str, frozenset[str]]:
-        """namespace -> the keys of labels by which its Services select."""
+        """namespace -> the keys of labels by which its Services, and Allows of strangers, select."""
         return {
-            namespace: frozenset(key for service in services for key in service.selector)
+            namespace: frozenset(
+                (
+                    *(key for service in services for key in service.selector),
+                    *(key for selector in self._closing(namespace) for key in selector),
+                )
+            )
             for namespace, services in self.services_by_namespace.items()
         }
 
+    def _closing(self, namespace: str) -> tuple[Mapping[str, str], ...]:
+        """The selectors of strangers' Allows that are about pods of the namespace, each once."""
+        found = self._closing_selectors
+        return found[namespace] if namespace in found else found[""]
+
+    @cached_property
+    def _closing_selectors(self) -> Mapping[str, tuple[Mapping[str, str], ...]]:
+        index = self.guards_by_namespace
+        everywhere = index.get("", ())
+        found: dict[str, tuple[Mapping[str, str], ...]] = {}
+        for namespace in {"", *index}:
+            guards = [guard for _, guard in (*(index.get(namespace, ()) if namespace else ()), *everywhere)]
+            allows = (guard.selector for guard in guards if guard.action == "Allow")
+            found[namespace] = tuple({tuple(sorted(one.items())): one for one in allows}.values())
+        return found
+
+    def closed_by_others(self, workload: Workload) -> bool:
+        """Whether an Allow of a stranger may select the pods: it closes every port that none admits."""
+        return any(map(workload.may_carry, self._closing(workload.namespace)))
+
     def telling(self, workload: Workload) -> Mapping[str, str]:
-        """The labels by which the Services of its namespace tell the pods from others."""
+        """The labels by which the Services of its namespace, and strangers, tell the pods from others."""
         keys = self._selecting_keys.get(workload.namespace, frozenset())
         return {key: value for key, value in sorted(workload.labels.items()) if key in keys}
 

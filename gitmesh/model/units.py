@@ -221,7 +221,8 @@ class Exemption(Struct, frozen=True, kw_only=True):
 
 class PodsApart(Struct, frozen=True, kw_only=True):
     """Some pods of a destination, by `labels` that they all have, on which fewer ports are `guarded` than on
-    all of its pods together: an Allow of another Service guards the others, and selects none of these."""
+    all of its pods together: an Allow of another Service guards the others, or a stranger's closes others of
+    the pods, and selects none of these."""
 
     labels: tuple[tuple[str, str], ...]
     guarded: tuple[int, ...] = ()
@@ -235,7 +236,8 @@ class Access(Struct, frozen=True, kw_only=True):
     `default`. `governed` says whether an Allow selects this destination. `mixed` are targets that only some
     of its workloads have, while the same number on another one is denied or governed apart: an Allow, which
     names pods and ports but no pairs, must not open it. `apart` are pods on which ports keep `default` that
-    are guarded on others. `spoken` has, for each target, the ports of every Service that reach it or could;
+    are guarded on others, or closed there by a stranger's Allow (`shut`), beside which nothing of ours opens
+    more than it grants. `spoken` has, for each target, the ports of every Service that reach it or could;
     they need not say the same of what it carries.
     """
 
@@ -249,6 +251,7 @@ class Access(Struct, frozen=True, kw_only=True):
     exempt: Exemption | None = None
     mixed: tuple[int, ...] = ()
     apart: tuple[PodsApart, ...] = ()
+    shut: bool = False
     spoken: Mapping[int, tuple[ServicePort, ...]] = {}
 
     @property
@@ -276,7 +279,7 @@ class Access(Struct, frozen=True, kw_only=True):
             return False
         if self.unresolved_targets:
             return True
-        return port in self.guarded and not any(
+        return (self.shut or port in self.guarded) and not any(
             port not in part.guarded and all(labels.get(key) == value for key, value in part.labels)
             for part in self.apart
         )

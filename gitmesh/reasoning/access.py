@@ -172,7 +172,7 @@ class _Asked:
         self.mesh = known.meshes.get(pair.workload.mesh)
         self.client = question.client
         own = self.mesh.mtls.value.mode if self.mesh and self.mesh.mtls else ""
-        mode, self.mode_by = foreign.mode_of(pair, known.index.facts, own)
+        mode, self.mode_by = foreign.mode_of(pair, own)
         self.strict, self.disabled = mode == "Strict", mode == "Disabled"
         self.tls = tls_of(question, known)
         if self.disabled or (self.tls is not None and self.tls.value.mode in _NAMELESS):
@@ -186,6 +186,8 @@ class _Asked:
         self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit and unit.access]
         closing = ((ports, known.destinations[service.key].access) for service, ports in pair.closing)
         self.closing: list[_Said] = [(ports, access) for ports, access in closing if access]
+        denying = ((ports, known.destinations[service.key].access) for service, ports in pair.denying)
+        self.denying: list[_Said] = [(ports, access) for ports, access in denying if access]
         spreading = (known.destinations[service.key].access for service in pair.spreading)
         self.spread = [grant for access in spreading if access for grant in access.spread]
         self.held = known.holds_mesh(pair.workload.mesh) or any(
@@ -220,8 +222,7 @@ class _Asked:
         )
 
     def _words(self, action: str) -> tuple[ForeignWord, ...]:
-        facts = self.known.index.facts
-        return foreign.words(action, self.pair, self.question, self.client, facts)
+        return foreign.words(action, self.pair, self.question, self.client)
 
     def _denied_by_others(self) -> Ruling | None:
         words = self._words("Deny")
@@ -276,7 +277,7 @@ class _Asked:
         return Ruling(answer=Answer.UNKNOWN, basis=Basis.MTLS, text=text, deciding=(self.tls.origin,))
 
     def _denied(self) -> Ruling | None:
-        denies = [(ports, one) for ports, access in self.said for one in access.denies]
+        denies = [(ports, one) for ports, access in self.denying for one in access.denies]
         denies += [(_UNKNOWN_PORT, one) for one in self.spread]
         asked = [(meets, origin) for ports, one in denies for meets, origin in self._asked(one, ports, True)]
         found = _origins(origin for meets, origin in asked if meets)

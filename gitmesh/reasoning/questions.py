@@ -8,6 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Service, Shape, Workload
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.strangers import ForeignGuard
 from gitmesh.model.units import DestinationUnit, Half, MeshUnit, Unit, UnitKey
 from gitmesh.resolution.index import Index, targets
 from gitmesh.resolution.matching import Request
@@ -70,12 +72,31 @@ Reached = tuple[tuple[Service, frozenset[int]], ...]
 """Services, each with some of its ports."""
 
 
+class ForeignWords(Struct, frozen=True):
+    """What the object `by` of a stranger says of pods; `sure`: it selects all of them."""
+
+    by: ObjectKey
+    guard: ForeignGuard
+    sure: bool
+
+
+def guards_of(workload: Workload, facts: ClusterFacts) -> Iterator[ForeignWords]:
+    """What may select the workload's pods."""
+    index = facts.guards_by_namespace
+    for stranger, guard in (*index.get(workload.namespace, ()), *index.get("", ())):
+        if workload.may_carry(guard.selector):
+            yield ForeignWords(stranger.key, guard, guard.selector.items() <= workload.labels.items())
+
+
 class Pair(Struct, frozen=True):
     """A container port of pods of one shape, and the Services that reach it, each with the Service ports by
     which it does. `closing` are other Services with these pods whose Allows close the port here because it is
     guarded on others, with the Service ports that have its number there: what they admit, they admit here.
-    `spreading` are Services with these pods of which a Deny acts on every port, as its own are not known.
-    `gateway` says whether a default of Deny spares the pods, None where that is in doubt.
+    `denying` are all Services with these pods that deny something, with the Service ports that have the
+    number on some of their pods: a Deny names pods and numbers, but no pairs. `spreading` are Services with
+    these pods of which a Deny acts on every port, as its own are not known.
+    `gateway` says whether a default of Deny spares the pods, None where that is in doubt. `foreign` is what
+    strangers say of who may call them.
     """
 
     workload: Workload
@@ -83,17 +104,21 @@ class Pair(Struct, frozen=True):
     reached: Reached
     closing: Reached
     gateway: bool | None
+    denying: Reached = ()
     spreading: tuple[Service, ...] = ()
+    foreign: tuple[ForeignWords, ...] = ()
 
     @property
     def ground(self) -> object:
         """All that a decision about these pods can hang on: equal for shapes that are decided alike."""
         proxy = (self.workload.mesh, self.gateway, self.workload.guards(self.number))
-        reached, closing = (
-            tuple((service.key, ports) for service, ports in found) for found in (self.reached, self.closing)
+        reached, closing, denying = (
+            tuple((service.key, ports) for service, ports in found)
+            for found in (self.reached, self.closing, self.denying)
         )
         spreading = tuple(service.key for service in self.spreading)
-        return self.workload.key, self.number, proxy, reached, closing, spreading
+        foreign = tuple((one.by, one.sure) for one in self.foreign)
+        return self.workload.key, self.number, proxy, reached, closing, denying, spreading, foreign
 
 
 class Known:
@@ -165,13 +190,25 @@ class Known:
             beside = (one for one, ports in services if not ports)
             closing = tuple(self._closing(beside, workload, number))
             gateway = self._gateways.get(workload.shape, False)
+            denying = tuple(self._denying((one for one, _ in services), number))
             spreading = tuple(one for one, _ in services if self._spreads(one))
-            self._pairs[place] = Pair(workload, number, reached, closing, gateway, spreading)
+            foreign = tuple(guards_of(workload, self.index.facts))
+            self._pairs[place] = Pair(
+                workload, number, reached, closing, gateway, denying, spreading, foreign
+            )
         return self._pairs[place]
 
     def _spreads(self, service: Service) -> bool:
         unit = self.destinations.get(service.key)
         return bool(unit and unit.access and unit.access.spread)
+
+    def _denying(self, services: Iterable[Service], number: int) -> Iterator[tuple[Service, frozenset[int]]]:
+        for service in services:
+            unit = self.destinations.get(service.key)
+            if unit and unit.access and unit.access.denies:
+                ports = (p.number for p in service.ports if number in targets(p, unit.workloads))
+                if found := frozenset(ports):
+                    yield service, found
 
     def _closing(
         self, services: Iterable[Service], workload: Workload, number: int

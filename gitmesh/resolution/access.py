@@ -81,8 +81,10 @@ class _Decision:
             exempt=self._exemption(guarded) if default == "Deny" and not allows else None,
             mixed=tuple(sorted(set(self._mixed(own, default, guards)))),
             apart=self._apart(guards) if allows and default != "Deny" and not unresolved else (),
+            shut=guards.shut,
             spoken=spoken(at_hand, self.index) if self.asks_http else {},
         )
+        self._tell_denied(denies, own, guards)
         self.found += [*outside(at_hand), *shared(at_hand)]
         return Resolved(
             access=access,
@@ -145,11 +147,38 @@ class _Decision:
         for policy in self.situation.policies if shown else ():
             if _spec(policy).action == "Allow":
                 text = (
-                    f"this closes {'; '.join(list(shown)[:_MOST_SHOWN])} to everybody: the number is guarded"
-                    " on other pods of the Service, and no label tells these apart"
+                    f"this closes {'; '.join(list(shown)[:_MOST_SHOWN])} to everybody: the number is guarded,"
+                    " or closed by others, on other pods of the Service, and no label tells these apart"
                 )
                 self.found.append(about("GM304", text, policy, self.situation, "destinations"))
         return parts
+
+    def _tell_denied(self, denies: Sequence[Grant], own: Collection[int], guards: GuardedPorts) -> None:
+        """Numbers that a Deny closes on pods which have them, though not behind this Service: meshes name
+        pods and numbers, but no pairs, and in the middle of a rollout a named port is two numbers.
+        """
+        service = self.situation.service
+        pods = [one for one in self.situation.workloads if one.mesh] if denies else []
+        lacking = [(one, frozenset(own) - all_targets(service, [one])) for one in pods]
+        others = [(one, numbers & guards.there(one)) for one, numbers in lacking if numbers]
+        for grant in denies if others else ():
+            asked = [set(one.targets) if one.ports else set(own) for one in grant.operations]
+            numbers = set[int]().union(*asked) if asked else set(own)
+            shown = {
+                f"port {', '.join(map(str, sorted(found)))} of {one.kind} {one.namespace}/{one.name}": None
+                for one, there in others
+                if (found := there & numbers)
+            }
+            if shown:
+                self._tell_also_denied(grant, tuple(shown))
+
+    def _tell_also_denied(self, grant: Grant, shown: Sequence[str]) -> None:
+        policy = next(one for one in self.situation.policies if one.id == grant.origin.policy)
+        text = (
+            f"this denies {'; '.join(shown[:_MOST_SHOWN])}, too: the number is behind the Service on other of"
+            " its pods"
+        )
+        self.found.append(about("GM304", text, policy, self.situation, "destinations"))
 
     def _grant(self, policy: Policy) -> Grant:
         spec = _spec(policy)
@@ -224,7 +253,8 @@ class _Decision:
         found = wanted & frozenset().union(*others) if ports else frozenset()
         if found:
             shown = ", ".join(str(number) for number in sorted(found))
-            done = "opened on none" if _spec(policy).action == "Allow" else "denied on these, too"
+            denies = isinstance(policy.spec, AccessPolicySpec) and policy.spec.action == "Deny"
+            done = "denied on these, too" if denies else "opened on none"
             text = f"workload port {shown} is behind another port of the Service on other pods, and is {done}"
             self.found.append(about("GM304", text, policy, self.situation, *path))
         return found

@@ -4,7 +4,8 @@ An Allow is written for pods by their labels, and for ports by their numbers; wh
 on all of the pods that it selects. So what leaves other ports as they were must leave out what an Allow of
 another Service guards on some of the same pods, lest it open that door. On the pods that the other Service
 does not mean this would close a port that no policy speaks of: there the port is left open by labels that
-tell these pods apart, and where no label does, it is told.
+tell these pods apart, and where no label does, it is told. So it is with pods that an Allow of a stranger
+closes, and on which ours opens nothing but what it grants.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ MOST_APART = 64
 
 class ClosedPorts(Struct, frozen=True, kw_only=True):
     """Ports of some pods that are closed though no policy means them, as their pods cannot be told from
-    those that a policy means."""
+    those that a policy means or a stranger closes."""
 
     workload: Workload
     numbers: frozenset[int]
@@ -76,21 +77,37 @@ class GuardedPorts:
             for number in all_targets(service, [workload])
         )
 
+    @cached_property
+    def shut(self) -> bool:
+        """Whether a stranger's Allow closes some of the pods."""
+        return any(map(self._index.facts.closed_by_others, self._situation.workloads))
+
+    def _shut(self, labels: Mapping[str, str]) -> bool:
+        """Whether it closes some of those that have these labels."""
+        meant = (one for one in self._situation.workloads if labels.items() <= one.labels.items())
+        return any(map(self._index.facts.closed_by_others, meant))
+
     def apart(self) -> tuple[tuple[PodsApart, ...], tuple[ClosedPorts, ...]]:
-        """The pods on which ports are left open that are guarded on others, and ports that are there and
-        closed all the same."""
+        """The pods on which ports are left open that are guarded on others, or closed there by strangers, and
+        ports that are there and closed all the same."""
         found: dict[tuple[tuple[str, str], ...], frozenset[int]] = {}
         closed: list[ClosedPorts] = []
         whole = self.numbers(self._situation.service.selector)
         for workload in self._situation.workloads:
-            meant = whole - self._governed(workload, self._services)
-            if not meant or (workload.pods and not workload.mesh):
+            there = self.there(workload)
+            meant = (whole | there if self.shut else whole) - self._governed(workload, self._services)
+            if not (meant or self.shut) or self._is_let_be(workload):
                 continue
             labels = self._index.facts.telling(workload)
             place, guarded = tuple(labels.items()), self.numbers(labels)
-            if meant - guarded and (place in found or len(found) < MOST_APART):
+            opens = (self.shut or meant - guarded) and not self._shut(labels)
+            if opens and (place in found or len(found) < MOST_APART):
                 found[place] = guarded
-            left = self.there(workload) & (meant & guarded if place in found else meant)
+            left = there & (meant & guarded if place in found else meant)
             closed += [ClosedPorts(workload=workload, numbers=left)] if left else []
         parts = (PodsApart(labels=labels, guarded=tuple(sorted(found[labels]))) for labels in sorted(found))
         return tuple(parts), tuple(closed)
+
+    def _is_let_be(self, workload: Workload) -> bool:
+        """Whether nothing of ours closes the pods: they have no proxy, or others close them anyway."""
+        return bool(workload.pods and not workload.mesh) or self._index.facts.closed_by_others(workload)

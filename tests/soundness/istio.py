@@ -58,8 +58,8 @@ class Istio:
         return self._acting[place]
 
     def mode(self, mesh: Mesh, call: Call) -> str:
-        """Of the narrowest PeerAuthentication: workload, namespace, root namespace; PERMISSIVE without
-        one.
+        """Of the narrowest PeerAuthentication: workload, where it may name the port, namespace, root
+        namespace; PERMISSIVE without one.
         """
         found = self._on("PeerAuthentication", mesh, call)
         ranked = sorted(
@@ -69,7 +69,10 @@ class Istio:
                 o["metadata"]["namespace"] != call.workload.namespace,
             ),
         )
-        return next((str(o["spec"]["mtls"]["mode"]) for o in ranked if "mtls" in o["spec"]), "PERMISSIVE")
+        said = (
+            o["spec"].get("portLevelMtls", {}).get(str(call.port)) or o["spec"].get("mtls") for o in ranked
+        )
+        return next((str(one["mode"]) for one in said if one), "PERMISSIVE")
 
 
 def _acts(body: Body, mesh: Mesh, call: Call) -> bool:

@@ -508,6 +508,36 @@ def test_every_number_of_a_port_is_guarded_while_it_changes(deny: bool) -> None:
 # --- facts
 
 
+@pytest.mark.parametrize("rules", [None, [{"ports": [80]}]])
+def test_a_number_that_is_another_services_on_some_pods_is_denied_there_and_that_is_told(
+    rules: list[dict[str, Any]] | None,
+) -> None:
+    """A Deny names pods and numbers, no pairs: the calculator says what is so."""
+    facts = world(
+        service("main", 80, "web", "http", app="cart"),
+        service("side", 81, 8080, "http", app="cart", gen="new"),
+        pod("cart-0", "cart", {"web": 8080}, {"app": "cart", "gen": "old"}),
+        pod("cart-1", "cart", {"web": 8081, "side": 8080}, {"app": "cart", "gen": "new"}),
+    )
+    policy = grant("clerk", "main", "clerk", action="Deny", **({"rules": rules} if rules else {}))
+    found = written([policy], facts)
+    assert not admitted(found, facts, "clerk", 8080, gen="new")
+    assert says([policy], facts, "clerk", "side") == "Denied"
+    assert says([policy], facts, "front", "side") == "Allowed"
+    [told] = [one for one in found.findings if one.code == "GM304"]
+    assert "port 8080 of StatefulSet shop/cart" in told.message
+
+
+def test_a_number_that_no_pod_has_otherwise_is_told_of_none() -> None:
+    facts = world(
+        service("main", 80, "web", "http", app="cart"),
+        pod("cart-0", "cart", {"web": 8080}, {"app": "cart", "gen": "old"}),
+        pod("cart-1", "cart", {"web": 8081}, {"app": "cart", "gen": "new"}),
+    )
+    found = written([grant("clerk", "main", "clerk", action="Deny")], facts)
+    assert "GM304" not in codes(found)
+
+
 def test_a_rollout_of_equal_pods_leaves_the_facts_as_they_are() -> None:
     def rolled(generation: str) -> ClusterFacts:
         more = {"controller-revision-hash": generation, "pod-template-hash": generation, POD_NAME: generation}

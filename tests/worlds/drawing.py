@@ -32,6 +32,7 @@ _NAMED: tuple[Mapping[str, int], ...] = (
     {"web": 9090, "admin": 8080},
     {},
 )
+_MODES = ("STRICT", "PERMISSIVE", "DISABLE")
 _SETTINGS = ("", "", "", "enableAutoMtls: false\n", "trustDomain: shop.example\n")
 
 
@@ -134,7 +135,7 @@ def _stranger(random: Random, number: int) -> Object:
 
 def _foreign_access(random: Random, name: str) -> Object:
     place = random.choice((*NAMESPACES, ROOT))
-    selector = random.choice(({}, {}, {"selector": {"matchLabels": {"app": random.choice(_APPS)}}}))
+    selector = random.choice(({}, {}, {"selector": {"matchLabels": _selector(random)}}))
     principal = f"cluster.local/ns/{random.choice(NAMESPACES)}/sa/{random.choice(ACCOUNTS)}"
     sources = random.choice(([], [{"source": {"principals": [principal]}}]))
     ports = random.choice(([], [{"operation": {"ports": ["8080"]}}]))
@@ -145,8 +146,11 @@ def _foreign_access(random: Random, name: str) -> Object:
 
 
 def _foreign_mtls(random: Random, name: str) -> Object:
-    mode = random.choice(("STRICT", "PERMISSIVE", "DISABLE"))
-    return istio("PeerAuthentication", name, random.choice(NAMESPACES), {"mtls": {"mode": mode}})
+    spec: Object = {"mtls": {"mode": random.choice(_MODES)}}
+    if random.randrange(2):
+        spec |= {"selector": {"matchLabels": _selector(random)}}
+        spec |= random.choice(({}, {"portLevelMtls": {"8080": {"mode": random.choice(_MODES)}}}))
+    return istio("PeerAuthentication", name, random.choice(NAMESPACES), spec)
 
 
 def _host(random: Random) -> str:

@@ -83,7 +83,7 @@ def calculator_agrees(judge: Judge) -> Iterator[str]:
     """What `can` says of a Service's port is what happens at its pods; where it cannot say, a hold or a
     stranger is why.
     """
-    if judge.moment.result.state in (State.HELD, State.UNREACHABLE) or judge.moment.theirs:
+    if judge.moment.result.state in (State.HELD, State.UNREACHABLE):
         return
     calculator = judge.calculator
     for service in judge.facts.services:
@@ -97,7 +97,8 @@ def calculator_agrees(judge: Judge) -> Iterator[str]:
                     ]
                     happens = {judge.now.admitted(call) for call in calls}
                     says = can(admits(client, service.key, port.number, request), calculator).answer
-                    if says is not _ANSWERS[frozenset(happens)]:
+                    unsure = says is Answer.UNKNOWN and judge.moment.theirs
+                    if says is not _ANSWERS[frozenset(happens)] and not unsure:
                         yield f"can says {says} of {service.key}:{port.number}: {shown(calls[0])}"
 
 
