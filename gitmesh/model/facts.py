@@ -92,6 +92,8 @@ ROLLING_LABELS = frozenset(
 """Labels that controllers set anew with each rollout or for each pod. Facts keep one only where a selector
 names it, so that they do not change with every rollout (`Workload.dropped`)."""
 
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+"""Labels, sorted."""
 WorkloadKey: TypeAlias = tuple[str, str, str]
 """(kind, namespace, name)."""
 Shape: TypeAlias = tuple[WorkloadKey, tuple[object, ...]]
@@ -238,7 +240,8 @@ class Remembered(Struct, frozen=True, kw_only=True):
 
     `meshes` were there, with the values on which names of others depend; `kinds` had objects; `namespaces`
     have objects of ours; `held` are the ids of the holds of the last cycle, `approved` those whose facts
-    somebody confirmed. `named` are the ROLLING_LABELS by which policies select pods, which are to be kept.
+    somebody confirmed. `named` are the ROLLING_LABELS by which policies select pods, which are to be kept;
+    `selectors` are those of strangers that name some, each with the namespace of its pods ("" = all).
     """
 
     meshes: tuple[Mesh, ...] = ()
@@ -247,6 +250,7 @@ class Remembered(Struct, frozen=True, kw_only=True):
     held: frozenset[str] = frozenset()
     approved: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
+    selectors: frozenset[tuple[str, Pairs]] = frozenset()
 
 
 NOTHING_REMEMBERED = Remembered()

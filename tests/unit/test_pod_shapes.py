@@ -13,14 +13,16 @@ import yaml
 from gitmesh.discovery.discover import assemble
 from gitmesh.discovery.facts_codec import dump_facts, load_facts
 from gitmesh.discovery.reducer import Reducer
+from gitmesh.discovery.shapes import Selectors
 from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts
 from gitmesh.model.policies import Policy
+from gitmesh.pipeline import Memo
 from gitmesh.reasoning.access import Admission, can
 from gitmesh.reasoning.questions import Client, Question
 from tests import factories
 from tests.asking import known
 from tests.factories import access, policies_of, traffic
-from tests.folders import Body, Folders, istiod, thing
+from tests.folders import Body, Folders, allow, authorization, istiod, thing
 from tests.rendered import Rendered, rendered, translators
 from tests.soundness.istio import Istio
 from tests.soundness.requests import Call, Request
@@ -600,6 +602,75 @@ def test_a_label_that_a_policy_names_is_kept(policy: Policy, tmp_path: Path) -> 
 
     assert kept(access("b", "cart")) == [None]
     assert kept(access("b", "cart"), policy) == ["a-0", "a-1"]
+
+
+NAMING: list[tuple[Body, dict[str, list[str | None]]]] = [
+    (
+        authorization("one", "shop", {"selector": {"matchLabels": {"app": "log", POD_NAME: "log-0"}}}),
+        {"log": ["log-0", "log-1"], "db": [None]},
+    ),
+    (
+        authorization("all", "istio-system", {"selector": {"matchLabels": {POD_NAME: "log-0"}}}),
+        {"log": ["log-0", "log-1"], "db": ["db-0", "db-1"]},
+    ),
+    (
+        thing(
+            "PeerAuthentication",
+            "one",
+            "shop",
+            "security.istio.io/v1",
+            spec={"selector": {"matchLabels": {POD_NAME: "db-0", "app": "db"}}, "mtls": {"mode": "DISABLE"}},
+        ),
+        {"log": [None], "db": ["db-0", "db-1"]},
+    ),
+    (
+        thing(
+            "DestinationRule",
+            "one",
+            "shop",
+            "networking.istio.io/v1",
+            spec={"host": "*", "workloadSelector": {"matchLabels": {"app": "db", POD_NAME: "db-0"}}},
+        ),
+        {"log": [None], "db": ["db-0", "db-1"]},
+    ),
+    (
+        authorization("far", "far", {"selector": {"matchLabels": {POD_NAME: "log-0"}}}),
+        {"log": [None], "db": [None]},
+    ),
+]
+
+
+@pytest.mark.parametrize("memo", [None, Memo()], ids=["sync", "agent"])
+@pytest.mark.parametrize(("body", "kept"), NAMING)
+def test_a_label_that_a_stranger_selects_by_is_kept_for_as_long_as_he_does(
+    body: Body, kept: dict[str, list[str | None]], memo: Memo | None, tmp_path: Path
+) -> None:
+    folders = Folders(tmp_path, ("east",), memo=memo and Memo())
+    for name in kept:
+        own = [pod(f"{name}-{n}", name, {"http": 80}, {"app": name, POD_NAME: f"{name}-{n}"}) for n in (0, 1)]
+        folders.put("east", name, *own)
+    folders.commit(allow("web", "web", "api"))
+
+    def found() -> dict[str, list[str | None]]:
+        facts = folders.run().clusters["east"].facts
+        assert facts is not None
+        mine = [w for w in facts.workloads if w.kind == "StatefulSet"]
+        return {name: [w.labels.get(POD_NAME) for w in mine if w.name == name] for name in kept}
+
+    dropped: dict[str, list[str | None]] = {name: [None] for name in kept}
+    assert found() == dropped
+    folders.put("east", "theirs", body)
+    assert found() == kept
+    assert found() == kept
+    folders.drop("east", "theirs")
+    assert found() == dropped
+
+
+def test_of_many_selectors_only_the_labels_count_that_they_name() -> None:
+    crowd = [("shop", {"app": f"a{n}", POD_NAME: "a-0"}) for n in range(2_000)]
+    assert Selectors(crowd).kept("shop", (("app", "other"),)) == {POD_NAME}
+    assert Selectors(crowd[:10]).kept("shop", (("app", "other"),)) == frozenset()
+    assert Selectors(crowd).kept("bank", (("app", "a1"),)) == frozenset()
 
 
 def test_shapes_survive_the_document() -> None:

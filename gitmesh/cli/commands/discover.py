@@ -11,12 +11,12 @@ from gitmesh.cli import configuration, console, options, wiring
 from gitmesh.cli.output import dumped
 from gitmesh.cli.session import translators
 from gitmesh.planning.converge import kinds_of
-from gitmesh.planning.strangers import whose, with_strangers
+from gitmesh.planning.strangers import told_apart, whose
 from gitmesh.render.escape import printable
 
 if TYPE_CHECKING:
     from gitmesh.errors import ClusterError
-    from gitmesh.model.facts import ClusterFacts
+    from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts
     from gitmesh.ports import Cluster
 
 HELP = """Show what runs in the clusters: meshes, Services, the workloads behind them. Reads only.
@@ -48,7 +48,8 @@ def command(config_path: Path | None, cluster_globs: tuple[str, ...], form: str,
     def read(cluster: Cluster) -> ClusterFacts:
         facts = cluster.facts()
         observed = cluster.observe(kinds_of(facts, plugins))
-        return with_strangers(facts, observed, whose(cluster, setup.config.instance), plugins, {})
+        stored = whose(cluster, setup.config.instance)
+        return told_apart(cluster, NOTHING_REMEMBERED, facts, observed, stored, plugins, {})
 
     with console.progress() as progress:
         progress("reading the clusters")
