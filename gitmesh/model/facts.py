@@ -9,7 +9,7 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.objects import ApiKind
+from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.strangers import ForeignGuard, Stranger
 
 _NOT_HTTP = frozenset({"tcp", "udp", "sctp", "tls", "https", "mongo", "redis", "mysql", "kubernetes.io/wss"})
@@ -96,6 +96,7 @@ Pairs: TypeAlias = tuple[tuple[str, str], ...]
 """Labels, sorted."""
 WorkloadKey: TypeAlias = tuple[str, str, str]
 """(kind, namespace, name)."""
+_Closing: TypeAlias = tuple[tuple[ObjectKey, Mapping[str, str]], ...]
 Shape: TypeAlias = tuple[WorkloadKey, tuple[object, ...]]
 """A workload, and all that its pods of one shape agree in."""
 
@@ -342,31 +343,35 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
             namespace: frozenset(
                 (
                     *(key for service in services for key in service.selector),
-                    *(key for selector in self._closing(namespace) for key in selector),
+                    *(key for _, selector in self._closing(namespace) for key in selector),
                 )
             )
             for namespace, services in self.services_by_namespace.items()
         }
 
-    def _closing(self, namespace: str) -> tuple[Mapping[str, str], ...]:
-        """The selectors of strangers' Allows that are about pods of the namespace, each once."""
-        found = self._closing_selectors
+    def _closing(self, namespace: str) -> _Closing:
+        """Strangers' Allows that are about pods of the namespace, with their selectors, one of each."""
+        found = self._closing_by_namespace
         return found[namespace] if namespace in found else found[""]
 
     @cached_property
-    def _closing_selectors(self) -> Mapping[str, tuple[Mapping[str, str], ...]]:
+    def _closing_by_namespace(self) -> Mapping[str, _Closing]:
         index = self.guards_by_namespace
         everywhere = index.get("", ())
-        found: dict[str, tuple[Mapping[str, str], ...]] = {}
+        found: dict[str, _Closing] = {}
         for namespace in {"", *index}:
-            guards = [guard for _, guard in (*(index.get(namespace, ()) if namespace else ()), *everywhere)]
-            allows = (guard.selector for guard in guards if guard.action == "Allow")
-            found[namespace] = tuple({tuple(sorted(one.items())): one for one in allows}.values())
+            theirs = (*(index.get(namespace, ()) if namespace else ()), *everywhere)
+            first: dict[Pairs, tuple[ObjectKey, Mapping[str, str]]] = {}
+            for stranger, guard in theirs:
+                if guard.action == "Allow":
+                    first.setdefault(tuple(sorted(guard.selector.items())), (stranger.key, guard.selector))
+            found[namespace] = tuple(first.values())
         return found
 
-    def closed_by_others(self, workload: Workload) -> bool:
-        """Whether an Allow of a stranger may select the pods: it closes every port that none admits."""
-        return any(map(workload.may_carry, self._closing(workload.namespace)))
+    def closer(self, workload: Workload) -> ObjectKey | None:
+        """A stranger's Allow that may select the pods: it closes every port that none admits."""
+        theirs = self._closing(workload.namespace)
+        return next((key for key, selector in theirs if workload.may_carry(selector)), None)
 
     def telling(self, workload: Workload) -> Mapping[str, str]:
         """The labels by which the Services of its namespace, and strangers, tell the pods from others."""

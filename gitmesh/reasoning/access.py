@@ -23,7 +23,7 @@ from gitmesh.reasoning.operations import holds
 from gitmesh.reasoning.questions import Client, Known, Pair, Question
 from gitmesh.reasoning.routing import tls_of
 
-__all__ = ["Admission", "Answer", "Basis", "Led", "Refused", "Ruling", "can"]
+__all__ = ["Admission", "Answer", "Basis", "Led", "Refused", "Ruling", "can", "ruled"]
 
 
 class Answer(StrEnum):
@@ -132,6 +132,11 @@ def can(question: Question, known: Known) -> Admission:
     return Admission(answer=Answer.UNKNOWN if Answer.UNKNOWN in answers else Answer.DEPENDS, pods=pods)
 
 
+def ruled(question: Question, pair: Pair, known: Known) -> Ruling:
+    """The answer for the pods of one pair, whichever Service leads there."""
+    return _Asked(question, known, pair).ruling()
+
+
 def _no_pods(known: Known, service: Service) -> str:
     if keys := known.index.unsure(service):
         return f"its pods are unknown: the facts leave out labels by which it selects ({', '.join(keys)})"
@@ -172,7 +177,7 @@ class _Asked:
         self.mesh = known.meshes.get(pair.workload.mesh)
         self.client = question.client
         own = self.mesh.mtls.value.mode if self.mesh and self.mesh.mtls else ""
-        mode, self.mode_by = foreign.mode_of(pair, own)
+        mode, self.mode_by = foreign.mode_of(pair.foreign, pair.number, own)
         self.strict, self.disabled = mode == "Strict", mode == "Disabled"
         self.tls = tls_of(question, known)
         if self.disabled or (self.tls is not None and self.tls.value.mode in _NAMELESS):

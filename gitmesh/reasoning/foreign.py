@@ -11,7 +11,7 @@ from msgspec import Struct
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.strangers import ForeignGuard, ForeignOperation, ForeignRule, ForeignSource
 from gitmesh.reasoning.operations import is_host, like
-from gitmesh.reasoning.questions import Client, Pair, Question
+from gitmesh.reasoning.questions import Client, ForeignWords, Pair, Question
 
 _LAX_FIRST = ("Disabled", "Permissive", "Strict")
 _EVERYWHERE = 2
@@ -40,15 +40,15 @@ def _sure(meets: bool | None, sure: bool) -> bool | None:
     return meets if sure or meets is False else None
 
 
-def mode_of(pair: Pair, meshwide: str) -> tuple[str, ObjectKey | None]:
-    """The mode of mTLS of the pods' port, and by which object of a stranger: the narrowest counts, and
-    policies' `meshwide` ("" = they set none) before a stranger's. One that may select only some of the pods
-    counts where it is lax.
+def mode_of(words: Iterable[ForeignWords], number: int, meshwide: str) -> tuple[str, ObjectKey | None]:
+    """The mode of mTLS of a port of the pods that these words are about, and by which object of a stranger:
+    the narrowest counts, and policies' `meshwide` ("" = they set none) before a stranger's. One that may
+    select only some of the pods counts where it is lax.
     """
     found: list[tuple[int, int, ObjectKey]] = []
-    for one in pair.foreign:
+    for one in words:
         guard = one.guard
-        mode = guard.ports.get(str(pair.number)) or guard.mode
+        mode = guard.ports.get(str(number)) or guard.mode
         if guard.action == "Mtls" and mode and (one.sure or mode != "Strict"):
             width = 0 if guard.selector else 1 if guard.namespace else _EVERYWHERE
             found.append((width, _LAX_FIRST.index(mode) if mode in _LAX_FIRST else 0, one.by))

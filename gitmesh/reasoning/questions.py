@@ -172,14 +172,15 @@ class Known:
         if place not in self._behind:
             found = [one for one in service.ports if one.number == port]
             self._behind[place] = tuple(
-                self._pair(workload, number)
+                self.pair(workload, number)
                 for one in found
                 for workload in self.index.behind(service)
                 for number in sorted(targets(one, [workload]))
             )
         return self._behind[place]
 
-    def _pair(self, workload: Workload, number: int) -> Pair:
+    def pair(self, workload: Workload, number: int) -> Pair:
+        """A container port of pods, whether or not a Service reaches it."""
         place = (workload.shape, number)
         if place not in self._pairs:
             services = [

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
 from gitmesh.model.facts import Service, ServicePort, by_controller
-from gitmesh.model.policies import Policy, YamlPath
+from gitmesh.model.policies import Origin, Policy, YamlPath
 from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, PodsApart, TextCondition
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.guards import GuardedPorts
@@ -81,9 +81,10 @@ class _Decision:
             exempt=self._exemption(guarded) if default == "Deny" and not allows else None,
             mixed=tuple(sorted(set(self._mixed(own, default, guards)))),
             apart=self._apart(guards) if allows and default != "Deny" and not unresolved else (),
-            shut=guards.shut,
+            shut_by=guards.shut_by,
             spoken=spoken(at_hand, self.index) if self.asks_http else {},
         )
+        self._tell_shut(access)
         self._tell_denied(denies, own, guards)
         self.found += [*outside(at_hand), *shared(at_hand)]
         return Resolved(
@@ -153,6 +154,20 @@ class _Decision:
                 self.found.append(about("GM304", text, policy, self.situation, "destinations"))
         return parts
 
+    def _tell_shut(self, access: Access) -> None:
+        """What stays closed beside a stranger's Allow, which a default of Deny closes anyway."""
+        if access.shut_by is None or not access.governed or access.default == "Deny":
+            return
+        policy = self._policy(min(grant.origin for grant in access.allows))
+        text = (
+            f"in {self.situation.cluster}, {access.shut_by} decides about the same pods: ports that no policy"
+            " of ours guards stay as it leaves them"
+        )
+        self.found.append(about("GM410", text, policy, self.situation, "destinations"))
+
+    def _policy(self, origin: Origin) -> Policy:
+        return next(one for one in self.situation.policies if one.id == origin.policy)
+
     def _tell_denied(self, denies: Sequence[Grant], own: Collection[int], guards: GuardedPorts) -> None:
         """Numbers that a Deny closes on pods which have them, though not behind this Service: meshes name
         pods and numbers, but no pairs, and in the middle of a rollout a named port is two numbers.
@@ -173,7 +188,7 @@ class _Decision:
                 self._tell_also_denied(grant, tuple(shown))
 
     def _tell_also_denied(self, grant: Grant, shown: Sequence[str]) -> None:
-        policy = next(one for one in self.situation.policies if one.id == grant.origin.policy)
+        policy = self._policy(grant.origin)
         text = (
             f"this denies {'; '.join(shown[:_MOST_SHOWN])}, too: the number is behind the Service on other of"
             " its pods"

@@ -16,6 +16,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from gitmesh.model.facts import Service, Workload
+from gitmesh.model.objects import ObjectKey
 from gitmesh.model.units import PodsApart
 from gitmesh.resolution.index import Index, all_targets
 from gitmesh.resolution.situation import Situation
@@ -78,29 +79,29 @@ class GuardedPorts:
         )
 
     @cached_property
-    def shut(self) -> bool:
-        """Whether a stranger's Allow closes some of the pods."""
-        return any(map(self._index.facts.closed_by_others, self._situation.workloads))
+    def shut_by(self) -> ObjectKey | None:
+        """A stranger's Allow that closes some of the pods."""
+        return self._shut_by({})
 
-    def _shut(self, labels: Mapping[str, str]) -> bool:
-        """Whether it closes some of those that have these labels."""
+    def _shut_by(self, labels: Mapping[str, str]) -> ObjectKey | None:
+        """One that closes some of those that have these labels."""
         meant = (one for one in self._situation.workloads if labels.items() <= one.labels.items())
-        return any(map(self._index.facts.closed_by_others, meant))
+        return next(filter(None, map(self._index.facts.closer, meant)), None)
 
     def apart(self) -> tuple[tuple[PodsApart, ...], tuple[ClosedPorts, ...]]:
         """The pods on which ports are left open that are guarded on others, or closed there by strangers, and
         ports that are there and closed all the same."""
         found: dict[tuple[tuple[str, str], ...], frozenset[int]] = {}
         closed: list[ClosedPorts] = []
-        whole = self.numbers(self._situation.service.selector)
+        whole, shut = self.numbers(self._situation.service.selector), self.shut_by is not None
         for workload in self._situation.workloads:
             there = self.there(workload)
-            meant = (whole | there if self.shut else whole) - self._governed(workload, self._services)
-            if not (meant or self.shut) or self._is_let_be(workload):
+            meant = (whole | there if shut else whole) - self._governed(workload, self._services)
+            if not (meant or shut) or self._is_let_be(workload):
                 continue
             labels = self._index.facts.telling(workload)
             place, guarded = tuple(labels.items()), self.numbers(labels)
-            opens = (self.shut or meant - guarded) and not self._shut(labels)
+            opens = (shut or meant - guarded) and not self._shut_by(labels)
             if opens and (place in found or len(found) < MOST_APART):
                 found[place] = guarded
             left = there & (meant & guarded if place in found else meant)
@@ -110,4 +111,4 @@ class GuardedPorts:
 
     def _is_let_be(self, workload: Workload) -> bool:
         """Whether nothing of ours closes the pods: they have no proxy, or others close them anyway."""
-        return bool(workload.pods and not workload.mesh) or self._index.facts.closed_by_others(workload)
+        return bool(workload.pods and not workload.mesh) or bool(self._index.facts.closer(workload))

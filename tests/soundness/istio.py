@@ -35,9 +35,11 @@ class Istio:
     _acting: dict[tuple[str, Shape], tuple[Body, ...]] = field(default_factory=dict)
 
     def admitted(self, call: Call) -> bool:
-        """DENY, then ALLOW, then yes. A pod without proxy admits everything."""
+        """DENY, then ALLOW, then yes. A pod without proxy admits everything, and so does a port that its
+        proxy does not see.
+        """
         mesh = next((mesh for mesh in self.meshes if mesh.name == call.workload.mesh), None)
-        if mesh is None:
+        if mesh is None or not call.workload.guards(call.port):
             return True
         mode = self.mode(mesh, call)
         principal = None if mode == "DISABLE" else call.client.principal

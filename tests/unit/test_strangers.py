@@ -720,7 +720,9 @@ def test_saved_facts_decide_as_the_cluster_does(shop: Folders) -> None:
     assert {key: one.body for key, one in built.manifests.items()} == {
         key: one.body for key, one in live.build.manifests.items()
     }
-    assert codes(saved) == ["GM401", "GM401"]
+    assert codes(saved) == ["GM401", "GM401", "GM410"]
+    [allowed] = [one for key, one in built.manifests.items() if key.name == "api-allow"]
+    assert "notPorts" not in allowed.body.decode()
 
 
 def test_facts_that_an_older_version_saved_have_no_strangers() -> None:

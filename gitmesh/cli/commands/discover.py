@@ -10,13 +10,14 @@ import click
 from gitmesh.cli import configuration, console, options, wiring
 from gitmesh.cli.output import dumped
 from gitmesh.cli.session import translators
+from gitmesh.model.facts import NOTHING_REMEMBERED
 from gitmesh.planning.converge import kinds_of
 from gitmesh.planning.strangers import told_apart, whose
 from gitmesh.render.escape import printable
 
 if TYPE_CHECKING:
     from gitmesh.errors import ClusterError
-    from gitmesh.model.facts import NOTHING_REMEMBERED, ClusterFacts
+    from gitmesh.model.facts import ClusterFacts
     from gitmesh.ports import Cluster
 
 HELP = """Show what runs in the clusters: meshes, Services, the workloads behind them. Reads only.

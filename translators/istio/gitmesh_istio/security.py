@@ -10,7 +10,7 @@ rules make up for it:
    keep their default. If some guarded port is not known, the rule is left out: the pod is closed there
    (Narrowed). Where the default is Deny there is no such rule.
    On pods that can be told apart and have fewer guarded ports, another object, for these pods alone, admits
-   what is guarded on the others only.
+   what is guarded on the others only. Nor is there such a rule for pods that a stranger's ALLOW closes.
 3. What the default of Deny exempts is admitted on ports that no Allow guards.
 4. A governed destination of which no grant can be said still gets its object: absence would be open. Without
   rules it denies all;
@@ -80,7 +80,7 @@ def _allow(unit: DestinationUnit, access: Access, version: str, notes: Notes) ->
     if not access.governed and not rules:
         return ()
     given = [grant.origin for grant in access.allows] or [origin for _, origin in rules]
-    wanted: dict[Labels, list[Rule]] = {(): [*rules, *rest]}
+    wanted: dict[Labels, list[Rule]] = {(): [*rules, *(rest if access.shut_by is None else ())]}
     wanted |= {part.labels: [*rules, *_but(part.guarded, rest)] for part in access.apart}
     return tuple(
         _object(unit, "allow", _at_most(MAX_RULES, found, notes), given, version, pods)
