@@ -389,10 +389,11 @@ class _Asked:
         )
 
     def _exempted(self) -> Ruling | None:
+        """What is exempt here; what other pods have for another port, or not at all, is opened on none."""
         exempt = [
             access.exempt
             for ports, access in self.said
-            if access.exempt and self._covers(access.exempt, ports)
+            if access.exempt and self.pair.number not in access.mixed and self._covers(access.exempt, ports)
         ]
         asked = [(self._means(one.callers, False) if one.callers else True, one.origin) for one in exempt]
         found = _origins(origin for meets, origin in asked if meets)

@@ -145,6 +145,7 @@ class Known:
             **{one.shape: True for unit in self.meshes.values() for one in unit.gateways},
         }
         self._pairs: dict[tuple[Shape, int], Pair] = {}
+        self._ports: dict[ServiceKey, Mapping[int, frozenset[int]]] = {}
         self._behind: dict[tuple[ServiceKey, int], tuple[Pair, ...]] = {}
 
     def _decided(self, unit: DestinationUnit) -> DestinationUnit:
@@ -206,10 +207,19 @@ class Known:
     def _denying(self, services: Iterable[Service], number: int) -> Iterator[tuple[Service, frozenset[int]]]:
         for service in services:
             unit = self.destinations.get(service.key)
-            if unit and unit.access and unit.access.denies:
-                ports = (p.number for p in service.ports if number in targets(p, unit.workloads))
-                if found := frozenset(ports):
-                    yield service, found
+            if unit and unit.access and unit.access.denies and (ports := self._having(unit).get(number)):
+                yield service, ports
+
+    def _having(self, unit: DestinationUnit) -> Mapping[int, frozenset[int]]:
+        """Container port -> the Service ports that have its number on some of the pods."""
+        key = unit.service.key
+        if key not in self._ports:
+            found: dict[int, set[int]] = {}
+            for port in unit.service.ports:
+                for number in targets(port, unit.workloads):
+                    found.setdefault(number, set()).add(port.number)
+            self._ports[key] = {number: frozenset(ports) for number, ports in found.items()}
+        return self._ports[key]
 
     def _closing(
         self, services: Iterable[Service], workload: Workload, number: int
@@ -218,5 +228,5 @@ class Known:
             unit = self.destinations.get(service.key)
             access = unit.access if unit else None
             if unit and access and access.closes(workload.labels, number):
-                ports = () if number in access.mixed else service.ports
-                yield service, frozenset(p.number for p in ports if number in targets(p, unit.workloads))
+                having = {} if number in access.mixed else self._having(unit)
+                yield service, having.get(number, frozenset())

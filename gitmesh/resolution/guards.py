@@ -101,8 +101,8 @@ class GuardedPorts:
                 continue
             labels = self._index.facts.telling(workload)
             place, guarded = tuple(labels.items()), self.numbers(labels)
-            opens = (shut or meant - guarded) and not self._shut_by(labels)
-            if opens and (place in found or len(found) < MOST_APART):
+            opens = (shut or meant - guarded) and len(found) < MOST_APART
+            if opens and place not in found and not self._shut_by(labels):
                 found[place] = guarded
             left = there & (meant & guarded if place in found else meant)
             closed += [ClosedPorts(workload=workload, numbers=left)] if left else []

@@ -540,6 +540,21 @@ def test_a_number_that_no_pod_has_otherwise_is_told_of_none() -> None:
     assert "GM304" not in codes(found)
 
 
+@pytest.mark.parametrize("ports", [["http-main"], None])
+def test_what_only_some_pods_have_behind_the_service_is_exempt_on_none(ports: list[str] | None) -> None:
+    facts = world(
+        service("main", 80, "web", "http", app="cart"),
+        pod("cart-0", "cart", {"web": 8080}, {"app": "cart", "gen": "old"}, kind="DaemonSet"),
+        pod("bare-0", "bare", {}, {"app": "cart"}),
+    )
+    exempt: dict[str, Any] = {"ports": ports} if ports else {"sources": [{"authenticated": True}]}
+    mesh = {"meshes": [{"selector": {"all": True}}], "accessDefault": "Deny", "accessExempt": exempt}
+    policy = factories.policy("VirtualMesh", "m", **mesh)
+    found = written([policy], facts)
+    assert not admitted(found, facts, "clerk", 8080, gen="old")
+    assert says([policy], facts, "clerk", "main") == "Denied"
+
+
 def test_a_rollout_of_equal_pods_leaves_the_facts_as_they_are() -> None:
     def rolled(generation: str) -> ClusterFacts:
         more = {"controller-revision-hash": generation, "pod-template-hash": generation, POD_NAME: generation}
