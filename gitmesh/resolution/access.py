@@ -307,6 +307,12 @@ class _Decision:
         exempt = _mesh(owner).access_exempt
         if exempt is None:
             return None
+        if shut_by := next(filter(None, map(self.index.facts.closer, self.situation.workloads)), None):
+            # Exempt is what the default does not close, not what others do: an object of ours would open it.
+            name = "/".join(self.situation.service.key)
+            text = f"{shut_by} decides about pods of Service {name}, so nothing is exempt there"
+            self.found.append(about("GM304", text, owner, self.situation, "access_exempt"))
+            return None
         ports = [
             port for reference in exempt.ports or () if (port := port_of(self.situation.service, reference))
         ]

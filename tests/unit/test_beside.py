@@ -201,3 +201,15 @@ def test_a_number_that_is_another_port_on_other_pods_is_not_opened_under_a_defau
     report = world.settle()
     assert [rule["to"] for rule in rules(world)] == [[{"operation": {"ports": ["8080"]}}]]
     assert "8081" in said(report, "GM304")[0].message
+
+
+def test_what_a_default_exempts_is_not_opened_where_somebody_else_closed_it(world: Folders) -> None:
+    world.commit(virtual_mesh(accessDefault="Deny", accessExempt={"ports": [80]}))
+    world.settle()
+    assert ALLOW in world.live("east")
+    world.put("east", "theirs", authorization("db", "shop", {"selector": {"matchLabels": {"app": "db"}}}))
+    report = world.settle()
+    assert ALLOW not in world.live("east")
+    [told] = said(report, "GM304")
+    assert told.policy == "VirtualMesh/shop/all"
+    assert "shop/db decides about pods of Service shop/db" in told.message

@@ -548,8 +548,8 @@ def test_what_only_some_pods_have_behind_the_service_is_exempt_on_none(ports: li
         pod("bare-0", "bare", {}, {"app": "cart"}),
     )
     exempt: dict[str, Any] = {"ports": ports} if ports else {"sources": [{"authenticated": True}]}
-    mesh = {"meshes": [{"selector": {"all": True}}], "accessDefault": "Deny", "accessExempt": exempt}
-    policy = factories.policy("VirtualMesh", "m", **mesh)
+    mesh: dict[str, Any] = {"meshes": [{"selector": {"all": True}}], "accessDefault": "Deny"}
+    policy = factories.policy("VirtualMesh", "m", accessExempt=exempt, **mesh)
     found = written([policy], facts)
     assert not admitted(found, facts, "clerk", 8080, gen="old")
     assert says([policy], facts, "clerk", "main") == "Denied"
