@@ -32,7 +32,7 @@ from gitmesh.planning.converge import Cycle, converge, kinds_of
 from gitmesh.planning.guard import Consent
 from gitmesh.planning.remembering import known_elsewhere, known_meshes, remembered
 from gitmesh.planning.revisions import Revisions, Terms, with_excerpts
-from gitmesh.planning.strangers import whose, with_strangers
+from gitmesh.planning.strangers import asked_before, told_apart, whose
 from gitmesh.planning.withheld import left, withheld
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.reasoning.detours import detours
@@ -250,7 +250,9 @@ class _Run:
                 self.said.append(finding("GM506", text, cluster=name))
             else:  # what another cluster says of its callers is no word on this one's
                 fresh[name] = facts
-        whole = self._asked(lambda cluster: self._observed(cluster, fresh[cluster.name]), frozenset(fresh))
+        whole = self._asked(
+            lambda cluster: self._observed(cluster, named, fresh[cluster.name]), frozenset(fresh)
+        )
         self.memo.facts.update(whole)
         for name in fresh.keys() - whole.keys():
             self.memo.facts.setdefault(name, fresh[name])
@@ -271,27 +273,29 @@ class _Run:
             self.changed.add(name)
 
     def _read(self, named: frozenset[str], cluster: Cluster) -> ClusterFacts:
-        facts = cluster.facts(replace(self._remembered(cluster), named=named))
+        facts = cluster.facts(self._remembered(cluster, named))
         cluster.prefetch(self._kinds(facts))
         return facts
 
-    def _observed(self, cluster: Cluster, facts: ClusterFacts) -> ClusterFacts:
+    def _observed(self, cluster: Cluster, named: frozenset[str], facts: ClusterFacts) -> ClusterFacts:
         """The facts with what others wrote among the live objects; these are read once a cycle."""
         observed = self.observed[cluster.name] = cluster.observe(self._kinds(facts))
         stored = self.stored.get(cluster.name) or whose(cluster, self.options.instance)
-        return with_strangers(facts, observed, stored, self.translators, self.memo.of(cluster.name))
+        asked, memo = self._remembered(cluster, named), self.memo.of(cluster.name)
+        return told_apart(cluster, asked, facts, observed, stored, self.translators, memo)
 
     def _kinds(self, facts: ClusterFacts) -> tuple[ApiKind, ...]:
         stored = self.stored.get(facts.cluster)
         return kinds_of(facts, self.translators, stored.ledger if stored else None)
 
-    def _remembered(self, cluster: Cluster) -> Remembered:
-        """What is known of a cluster from before: by its ledger, or, where none is written, by this
-        process.
+    def _remembered(self, cluster: Cluster, named: frozenset[str]) -> Remembered:
+        """What is known of a cluster from before: by its ledger, or, where none is written, by this process;
+        and what is named of its pods.
         """
         stored = self.stored.get(cluster.name)
         own = stored.ledger if stored and stored.version else self.memo.ledgers.get(cluster.name)
-        return remembered(cluster.name, own, self._ledgers())
+        known = remembered(cluster.name, own, self._ledgers())
+        return replace(known, named=named, selectors=asked_before(self.memo.of(cluster.name)))
 
     def _is_planned(self, name: str) -> bool:
         """Whether this run compares the cluster with its build."""

@@ -64,7 +64,7 @@ def assemble(
     pods_in = sorted_rows.pods_in(remembered.namespaces - detected.homes)
     seen, emptiness = emptied(cluster, sorted_rows.counts(), unread, pods_in, remembered)
     members = _Members(translators, meshes, sorted_rows, detected.homes)
-    workloads = _workloads(sorted_rows, members, remembered.named)
+    workloads = _workloads(sorted_rows, members, remembered)
     whole = complete and SPARED.issuperset(unread)
     if whole and not emptiness:
         gone = gone_for_good(said, workloads, hooked(sorted_rows, translators, meshes, unread))
@@ -154,13 +154,15 @@ class _Group(Struct):
     nodes: dict[PodShape, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
-def _workloads(rows: Rows, members: _Members, named: frozenset[str]) -> tuple[Workload, ...]:
+def _workloads(rows: Rows, members: _Members, remembered: Remembered) -> tuple[Workload, ...]:
     groups = _groups(rows)
     for row in rows.controllers:
         if row.template is not None and (key := (row.kind, row.namespace, row.name)) not in groups:
             groups[key] = _Group(pods=Counter({row.template: 0}))
     localities = {row.name: row.locality for row in rows.nodes}
-    selectors = Selectors(((one.namespace, one.selector) for one in rows.services), named)
+    theirs = ((namespace, dict(pairs)) for namespace, pairs in remembered.selectors)
+    own = ((one.namespace, one.selector) for one in rows.services)
+    selectors = Selectors((*own, *theirs), remembered.named)
     made = (
         workload
         for key, group in groups.items()

@@ -18,13 +18,12 @@ from gitmesh.discovery.rows import (
     InjectorRow,
     NamespaceRow,
     NodeRow,
-    Pairs,
     PodRow,
     PodShape,
     Reduced,
     ValidatorRow,
 )
-from gitmesh.model.facts import Probe, Service, ServicePort
+from gitmesh.model.facts import Pairs, Probe, Service, ServicePort
 from gitmesh.model.objects import Body, listed, mapping, text
 from gitmesh.ports import Translator
 

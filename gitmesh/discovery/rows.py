@@ -9,10 +9,8 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.model.facts import Probe, Service
+from gitmesh.model.facts import Pairs, Probe, Service
 from gitmesh.model.objects import ApiKind, Body
-
-Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class NamespaceRow(Struct, frozen=True):

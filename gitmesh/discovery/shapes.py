@@ -14,14 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.discovery.rows import Pairs, PodShape
-from gitmesh.model.facts import ROLLING_LABELS, Shape, Workload, WorkloadKey
+from gitmesh.discovery.rows import PodShape
+from gitmesh.model.facts import ROLLING_LABELS, Pairs, Shape, Workload, WorkloadKey
 from gitmesh.ports import Membership
 
 _TEMPLATED = frozenset({"pod-template-hash"})
 _COUNTED = frozenset(
     {"apps.kubernetes.io/pod-index", "controller-revision-hash", "statefulset.kubernetes.io/pod-name"}
 )
+_MOST_SELECTORS = 1_000
+"""Selectors of one namespace whose other labels are looked at; of more every pod keeps what they name."""
 _GIVEN: Mapping[str, frozenset[str]] = {
     "Deployment": _TEMPLATED,
     "ReplicaSet": _TEMPLATED,
@@ -33,8 +35,8 @@ Labels')."""
 
 
 class Selectors:
-    """The selectors of a cluster, each with the namespace of the pods that it may mean, that name labels
-    which controllers set anew.
+    """The selectors of a cluster, of Services and of strangers, each with the namespace of the pods that it
+    may mean ("" = all), that name labels which controllers set anew.
     """
 
     def __init__(
@@ -47,10 +49,13 @@ class Selectors:
             if named := ROLLING_LABELS.intersection(selector):
                 others = frozenset(pair for pair in selector.items() if pair[0] not in named)
                 self._naming[namespace].add((named, others))
+        for namespace, naming in self._naming.items():
+            if len(naming) > _MOST_SELECTORS:
+                self._naming[namespace] = {(named, frozenset()) for named, _ in naming}
 
     def kept(self, namespace: str, labels: Pairs) -> frozenset[str]:
         """Of such labels the keys that decide whether some selector means pods with these labels."""
-        naming = self._naming.get(namespace, ())
+        naming = (*self._naming.get(namespace, ()), *self._naming.get("", ()))
         carried = frozenset(labels) if naming else frozenset[tuple[str, str]]()
         here = (key for named, others in naming if others <= carried for key in named)
         return self._everywhere.union(here)

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.model.objects import ApiKind
+from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.strangers import ForeignGuard, Stranger
 
 _NOT_HTTP = frozenset({"tcp", "udp", "sctp", "tls", "https", "mongo", "redis", "mysql", "kubernetes.io/wss"})
@@ -95,8 +95,11 @@ ROLLING_LABELS = frozenset(
 """Labels that controllers set anew with each rollout or for each pod. Facts keep one only where a selector
 names it, so that they do not change with every rollout (`Workload.dropped`)."""
 
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+"""Labels, sorted."""
 WorkloadKey: TypeAlias = tuple[str, str, str]
 """(kind, namespace, name)."""
+_Closing: TypeAlias = tuple[tuple[ObjectKey, Mapping[str, str]], ...]
 Shape: TypeAlias = tuple[WorkloadKey, tuple[object, ...]]
 """A workload, and all that its pods of one shape agree in."""
 
@@ -248,7 +251,8 @@ class Remembered(Struct, frozen=True, kw_only=True):
 
     `meshes` were there, with the values on which names of others depend; `kinds` had objects; `namespaces`
     have objects of ours; `held` are the ids of the holds of the last cycle, `approved` those whose facts
-    somebody confirmed. `named` are the ROLLING_LABELS by which policies select pods, which are to be kept.
+    somebody confirmed. `named` are the ROLLING_LABELS by which policies select pods, which are to be kept;
+    `selectors` are those of strangers that name some, each with the namespace of its pods ("" = all).
     """
 
     meshes: tuple[Mesh, ...] = ()
@@ -257,6 +261,7 @@ class Remembered(Struct, frozen=True, kw_only=True):
     held: frozenset[str] = frozenset()
     approved: frozenset[str] = frozenset()
     named: frozenset[str] = frozenset()
+    selectors: frozenset[tuple[str, Pairs]] = frozenset()
 
 
 NOTHING_REMEMBERED = Remembered()
@@ -357,14 +362,43 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def _selecting_keys(self) -> Mapping[str, frozenset[str]]:
-        """namespace -> the keys of labels by which its Services select."""
+        """namespace -> the keys of labels by which its Services, and Allows of strangers, select."""
         return {
-            namespace: frozenset(key for service in services for key in service.selector)
+            namespace: frozenset(
+                (
+                    *(key for service in services for key in service.selector),
+                    *(key for _, selector in self._closing(namespace) for key in selector),
+                )
+            )
             for namespace, services in self.services_by_namespace.items()
         }
 
+    def _closing(self, namespace: str) -> _Closing:
+        """Strangers' Allows that are about pods of the namespace, with their selectors, one of each."""
+        found = self._closing_by_namespace
+        return found[namespace] if namespace in found else found[""]
+
+    @cached_property
+    def _closing_by_namespace(self) -> Mapping[str, _Closing]:
+        index = self.guards_by_namespace
+        everywhere = index.get("", ())
+        found: dict[str, _Closing] = {}
+        for namespace in {"", *index}:
+            theirs = (*(index.get(namespace, ()) if namespace else ()), *everywhere)
+            first: dict[Pairs, tuple[ObjectKey, Mapping[str, str]]] = {}
+            for stranger, guard in theirs:
+                if guard.action == "Allow":
+                    first.setdefault(tuple(sorted(guard.selector.items())), (stranger.key, guard.selector))
+            found[namespace] = tuple(first.values())
+        return found
+
+    def closer(self, workload: Workload) -> ObjectKey | None:
+        """A stranger's Allow that may select the pods: it closes every port that none admits."""
+        theirs = self._closing(workload.namespace)
+        return next((key for key, selector in theirs if workload.may_carry(selector)), None)
+
     def telling(self, workload: Workload) -> Mapping[str, str]:
-        """The labels by which the Services of its namespace tell the pods from others."""
+        """The labels by which the Services of its namespace, and strangers, tell the pods from others."""
         keys = self._selecting_keys.get(workload.namespace, frozenset())
         return {key: value for key, value in sorted(workload.labels.items()) if key in keys}
 

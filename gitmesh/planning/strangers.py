@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gitmesh.discovery.facts_codec import with_digest
 from gitmesh.errors import ClusterError
-from gitmesh.model.facts import Caveat
+from gitmesh.model.facts import ROLLING_LABELS, Caveat
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.planning.ownership import is_ours, writers
@@ -18,7 +18,7 @@ from gitmesh.planning.ownership import is_ours, writers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
-    from gitmesh.model.facts import ClusterFacts, Mesh
+    from gitmesh.model.facts import ClusterFacts, Mesh, Pairs, Remembered
     from gitmesh.model.plan import Live, Observed
     from gitmesh.model.strangers import Stranger
     from gitmesh.ports import Cluster, Translator
@@ -35,6 +35,42 @@ def whose(cluster: Cluster, instance: str) -> Stored:
         return cluster.load(instance)
     except ClusterError:
         return Stored(ledger=Ledger(instance=instance))
+
+
+def told_apart(
+    cluster: Cluster,
+    remembered: Remembered,
+    facts: ClusterFacts,
+    observed: Observed,
+    stored: Stored,
+    translators: Mapping[str, Translator],
+    memo: MutableMapping[Any, Any],
+) -> ClusterFacts:
+    """The facts with the strangers, read anew where these select pods by labels that were left out for want
+    of anybody who names them. What was asked for then is in `memo` for the next reading. Raises
+    ClusterError.
+    """
+    found = with_strangers(facts, observed, stored, translators, memo)
+    wanted = frozenset(_rolling(found))
+    if wanted == remembered.selectors:
+        return found
+    memo["selectors"] = wanted
+    again = cluster.facts(replace(remembered, selectors=wanted))
+    return with_strangers(again, observed, stored, translators, memo)
+
+
+def asked_before(memo: Mapping[Any, Any]) -> frozenset[tuple[str, Pairs]]:
+    """The strangers' selectors with labels that controllers set anew, as they were."""
+    found: frozenset[tuple[str, Pairs]] = memo.get("selectors", frozenset())
+    return found
+
+
+def _rolling(facts: ClusterFacts) -> Iterator[tuple[str, Pairs]]:
+    for stranger in facts.strangers:
+        guarding = ((guard.namespace, guard.selector) for guard in stranger.guards)
+        for namespace, selector in (*guarding, (stranger.namespace, stranger.clients)):
+            if not ROLLING_LABELS.isdisjoint(selector):
+                yield namespace, tuple(sorted(selector.items()))
 
 
 def with_strangers(

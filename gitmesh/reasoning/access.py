@@ -24,7 +24,7 @@ from gitmesh.reasoning.questions import Client, Known, Pair, Question
 from gitmesh.reasoning.routing import tls_of
 from gitmesh.reasoning.ways import Way, way_of
 
-__all__ = ["Admission", "Answer", "Basis", "Led", "Refused", "Ruling", "can"]
+__all__ = ["Admission", "Answer", "Basis", "Led", "Refused", "Ruling", "can", "ruled"]
 
 
 class Answer(StrEnum):
@@ -134,6 +134,11 @@ def can(question: Question, known: Known) -> Admission:
     return Admission(answer=Answer.UNKNOWN if Answer.UNKNOWN in answers else Answer.DEPENDS, pods=pods)
 
 
+def ruled(question: Question, pair: Pair, known: Known) -> Ruling:
+    """The answer for the pods of one pair, whichever Service leads there."""
+    return _Asked(question, known, pair).ruling()
+
+
 def _no_pods(known: Known, service: Service) -> str:
     if keys := known.index.unsure(service):
         return f"its pods are unknown: the facts leave out labels by which it selects ({', '.join(keys)})"
@@ -192,7 +197,7 @@ class _Asked:
         self.mesh = known.meshes.get(pair.workload.mesh)
         self.client = question.client
         own = self.mesh.mtls.value.mode if self.mesh and self.mesh.mtls else ""
-        mode, self.mode_by = foreign.mode_of(pair, known.index.facts, own)
+        mode, self.mode_by = foreign.mode_of(pair.foreign, pair.number, own)
         self.strict, self.disabled = mode == "Strict", mode == "Disabled"
         self.tls = tls_of(question, known)
         if self.disabled or (self.tls is not None and self.tls.value.mode in _NAMELESS):
@@ -206,6 +211,8 @@ class _Asked:
         self.said: list[_Said] = [(ports, unit.access) for ports, unit in units if unit and unit.access]
         closing = ((ports, known.destinations[service.key].access) for service, ports in pair.closing)
         self.closing: list[_Said] = [(ports, access) for ports, access in closing if access]
+        denying = ((ports, known.destinations[service.key].access) for service, ports in pair.denying)
+        self.denying: list[_Said] = [(ports, access) for ports, access in denying if access]
         spreading = (known.destinations[service.key].access for service in pair.spreading)
         self.spread = [grant for access in spreading if access for grant in access.spread]
         self.held = known.holds_mesh(pair.workload.mesh) or any(
@@ -240,8 +247,7 @@ class _Asked:
         )
 
     def _words(self, action: str) -> tuple[ForeignWord, ...]:
-        facts = self.known.index.facts
-        return foreign.words(action, self.pair, self.question, self.client, facts)
+        return foreign.words(action, self.pair, self.question, self.client)
 
     def _denied_by_others(self) -> Ruling | None:
         words = self._words("Deny")
@@ -296,7 +302,7 @@ class _Asked:
         return Ruling(answer=Answer.UNKNOWN, basis=Basis.MTLS, text=text, deciding=(self.tls.origin,))
 
     def _denied(self) -> Ruling | None:
-        denies = [(ports, one) for ports, access in self.said for one in access.denies]
+        denies = [(ports, one) for ports, access in self.denying for one in access.denies]
         denies += [(_UNKNOWN_PORT, one) for one in self.spread]
         asked = [(meets, origin) for ports, one in denies for meets, origin in self._asked(one, ports, True)]
         found = _origins(origin for meets, origin in asked if meets)
@@ -408,10 +414,11 @@ class _Asked:
         )
 
     def _exempted(self) -> Ruling | None:
+        """What is exempt here; what other pods have for another port, or not at all, is opened on none."""
         exempt = [
             access.exempt
             for ports, access in self.said
-            if access.exempt and self._covers(access.exempt, ports)
+            if access.exempt and self.pair.number not in access.mixed and self._covers(access.exempt, ports)
         ]
         asked = [(self._means(one.callers, False) if one.callers else True, one.origin) for one in exempt]
         found = _origins(origin for meets, origin in asked if meets)

@@ -4,15 +4,14 @@ not hold (conditions whose values may be secrets, addresses) is None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
-from gitmesh.model.facts import ClusterFacts, Workload
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.strangers import ForeignGuard, ForeignOperation, ForeignRule, ForeignSource
 from gitmesh.reasoning.operations import is_host, like
-from gitmesh.reasoning.questions import Client, Pair, Question
+from gitmesh.reasoning.questions import Client, ForeignWords, Pair, Question
 
 _LAX_FIRST = ("Disabled", "Permissive", "Strict")
 _EVERYWHERE = 2
@@ -26,22 +25,14 @@ class ForeignWord(Struct, frozen=True, kw_only=True):
     selects: bool
 
 
-def guards_of(workload: Workload, facts: ClusterFacts) -> Iterator[tuple[ObjectKey, ForeignGuard, bool]]:
-    """What may select the workload's pods, and whether it selects all of them."""
-    index = facts.guards_by_namespace
-    for stranger, guard in (*index.get(workload.namespace, ()), *index.get("", ())):
-        if workload.may_carry(guard.selector):
-            yield stranger.key, guard, guard.selector.items() <= workload.labels.items()
-
-
-def words(
-    action: str, pair: Pair, question: Question, client: Client, facts: ClusterFacts
-) -> tuple[ForeignWord, ...]:
+def words(action: str, pair: Pair, question: Question, client: Client) -> tuple[ForeignWord, ...]:
     """What the objects of one action say, Ask as something that may refuse."""
     return tuple(
-        ForeignWord(by=by, meets=_sure(_meets(guard, pair, question, client), sure), selects=sure)
-        for by, guard, sure in guards_of(pair.workload, facts)
-        if guard.action == action or (action, guard.action) == ("Deny", "Ask")
+        ForeignWord(
+            by=one.by, meets=_sure(_meets(one.guard, pair, question, client), one.sure), selects=one.sure
+        )
+        for one in pair.foreign
+        if one.guard.action == action or (action, one.guard.action) == ("Deny", "Ask")
     )
 
 
@@ -49,17 +40,18 @@ def _sure(meets: bool | None, sure: bool) -> bool | None:
     return meets if sure or meets is False else None
 
 
-def mode_of(pair: Pair, facts: ClusterFacts, meshwide: str) -> tuple[str, ObjectKey | None]:
-    """The mode of mTLS of the pods' port, and by which object of a stranger: the narrowest counts, and
-    policies' `meshwide` ("" = they set none) before a stranger's. One that may select only some of the pods
-    counts where it is lax.
+def mode_of(words: Iterable[ForeignWords], number: int, meshwide: str) -> tuple[str, ObjectKey | None]:
+    """The mode of mTLS of a port of the pods that these words are about, and by which object of a stranger:
+    the narrowest counts, and policies' `meshwide` ("" = they set none) before a stranger's. One that may
+    select only some of the pods counts where it is lax.
     """
     found: list[tuple[int, int, ObjectKey]] = []
-    for by, guard, sure in guards_of(pair.workload, facts):
-        mode = guard.ports.get(str(pair.number)) or guard.mode
-        if guard.action == "Mtls" and mode and (sure or mode != "Strict"):
+    for one in words:
+        guard = one.guard
+        mode = guard.ports.get(str(number)) or guard.mode
+        if guard.action == "Mtls" and mode and (one.sure or mode != "Strict"):
             width = 0 if guard.selector else 1 if guard.namespace else _EVERYWHERE
-            found.append((width, _LAX_FIRST.index(mode) if mode in _LAX_FIRST else 0, by))
+            found.append((width, _LAX_FIRST.index(mode) if mode in _LAX_FIRST else 0, one.by))
     if not found or (min(found)[0] == _EVERYWHERE and meshwide):
         return meshwide, None
     _, place, by = min(found)

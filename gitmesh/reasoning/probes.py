@@ -14,8 +14,9 @@ from gitmesh.model.facts import ClusterFacts, Probe, Workload
 from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import MeshUnit
-from gitmesh.reasoning.access import Answer, Basis, Ruling, can
-from gitmesh.reasoning.questions import Client, Known, Question
+from gitmesh.reasoning.access import Answer, Basis, Ruling, ruled
+from gitmesh.reasoning.foreign import mode_of
+from gitmesh.reasoning.questions import Client, Known, Question, guards_of
 from gitmesh.resolution.index import targets
 
 CUT_OFF = "GM316"
@@ -55,13 +56,19 @@ def cut_off(facts: ClusterFacts, built: Build) -> tuple[Diagnostic, ...]:
     for workload in probed:
         for probe in workload.probes:
             if workload.guards(probe.port):
-                for one in (*_by_mode(workload, probe, strict), *_by_access(workload, probe, known)):
+                for one in (*_by_mode(workload, probe, strict, facts), *_by_access(workload, probe, known)):
                     found.setdefault((one.origin, one.why), set()).add(one)
     return tuple(_told(sorted(found[key]), facts.cluster) for key in sorted(found))
 
 
-def _by_mode(workload: Workload, probe: Probe, strict: dict[str, Origin]) -> Iterator[_Refusal]:
-    if workload.mesh in strict:
+def _by_mode(
+    workload: Workload, probe: Probe, strict: dict[str, Origin], facts: ClusterFacts
+) -> Iterator[_Refusal]:
+    """A stranger's mode for these pods goes before the policies'."""
+    if workload.mesh not in strict:
+        return
+    mode, _ = mode_of(guards_of(workload, facts), probe.port, "Strict")
+    if mode == "Strict":
         yield _refusal(workload, probe, strict[workload.mesh], "mTLS Strict takes no plain text")
 
 
@@ -74,29 +81,22 @@ def _by_access(workload: Workload, probe: Probe, known: Known) -> Iterator[_Refu
 
 def _rulings(workload: Workload, probe: Probe, known: Known) -> Iterator[Ruling]:
     """What is decided of the probe; through which Service it could have come makes no difference."""
-    for service in known.index.selecting(workload):
-        for port in service.ports:
-            if probe.port in targets(port, [workload]):
-                asked = Question(
-                    client=Client(),
-                    service=service.key,
-                    port=port.number,
-                    method="POST" if probe.grpc else "GET",
-                    path=_GRPC if probe.grpc else probe.path,
-                    http=port.http,
-                )
-                pods = can(asked, known).pods
-                yield from (ruling for one, number, ruling in pods if (one, number) == (workload, probe.port))
-                return
-    yield from _unreached(workload, known)
-
-
-def _unreached(workload: Workload, known: Known) -> Iterator[Ruling]:
-    """A port for which no Service is: only a default of Deny closes it."""
-    mesh = known.meshes.get(workload.mesh)
-    default = mesh.access_default if mesh else None
-    if mesh and default and default.value == "Deny" and workload not in (*mesh.gateways, *mesh.doubtful):
-        yield Ruling(answer=Answer.DENIED, basis=Basis.DEFAULT, text="", deciding=(default.origin,))
+    reached = (
+        (service.key, port)
+        for service in known.index.selecting(workload)
+        for port in service.ports
+        if probe.port in targets(port, [workload])
+    )
+    key, port = next(reached, (("", ""), None))
+    asked = Question(
+        client=Client(),
+        service=key,
+        port=port.number if port else 0,
+        method="POST" if probe.grpc else "GET",
+        path=_GRPC if probe.grpc else probe.path,
+        http=port.http if port else True,
+    )
+    yield ruled(asked, known.pair(workload, probe.port), known)
 
 
 def _refusal(workload: Workload, probe: Probe, origin: Origin, why: str) -> _Refusal:

@@ -8,6 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Service, Shape, Workload
+from gitmesh.model.objects import ObjectKey
+from gitmesh.model.strangers import ForeignGuard
 from gitmesh.model.units import DestinationUnit, Half, MeshUnit, Unit, UnitKey
 from gitmesh.resolution.index import Index, targets
 from gitmesh.resolution.matching import Request
@@ -70,12 +72,31 @@ Reached = tuple[tuple[Service, frozenset[int]], ...]
 """Services, each with some of its ports."""
 
 
+class ForeignWords(Struct, frozen=True):
+    """What the object `by` of a stranger says of pods; `sure`: it selects all of them."""
+
+    by: ObjectKey
+    guard: ForeignGuard
+    sure: bool
+
+
+def guards_of(workload: Workload, facts: ClusterFacts) -> Iterator[ForeignWords]:
+    """What may select the workload's pods."""
+    index = facts.guards_by_namespace
+    for stranger, guard in (*index.get(workload.namespace, ()), *index.get("", ())):
+        if workload.may_carry(guard.selector):
+            yield ForeignWords(stranger.key, guard, guard.selector.items() <= workload.labels.items())
+
+
 class Pair(Struct, frozen=True):
     """A container port of pods of one shape, and the Services that reach it, each with the Service ports by
     which it does. `closing` are other Services with these pods whose Allows close the port here because it is
     guarded on others, with the Service ports that have its number there: what they admit, they admit here.
-    `spreading` are Services with these pods of which a Deny acts on every port, as its own are not known.
-    `gateway` says whether a default of Deny spares the pods, None where that is in doubt.
+    `denying` are all Services with these pods that deny something, with the Service ports that have the
+    number on some of their pods: a Deny names pods and numbers, but no pairs. `spreading` are Services with
+    these pods of which a Deny acts on every port, as its own are not known.
+    `gateway` says whether a default of Deny spares the pods, None where that is in doubt. `foreign` is what
+    strangers say of who may call them.
     """
 
     workload: Workload
@@ -83,18 +104,22 @@ class Pair(Struct, frozen=True):
     reached: Reached
     closing: Reached
     gateway: bool | None
+    denying: Reached = ()
     spreading: tuple[Service, ...] = ()
+    foreign: tuple[ForeignWords, ...] = ()
 
     @property
     def ground(self) -> object:
         """All that a decision about these pods can hang on: equal for shapes that are decided alike."""
         workload = self.workload
         proxy = (workload.mesh, workload.dataplane, self.gateway, workload.guards(self.number))
-        reached, closing = (
-            tuple((service.key, ports) for service, ports in found) for found in (self.reached, self.closing)
+        reached, closing, denying = (
+            tuple((service.key, ports) for service, ports in found)
+            for found in (self.reached, self.closing, self.denying)
         )
         spreading = tuple(service.key for service in self.spreading)
-        return self.workload.key, self.number, proxy, reached, closing, spreading
+        foreign = tuple((one.by, one.sure) for one in self.foreign)
+        return self.workload.key, self.number, proxy, reached, closing, denying, spreading, foreign
 
 
 class Known:
@@ -121,6 +146,7 @@ class Known:
             **{one.shape: True for unit in self.meshes.values() for one in unit.gateways},
         }
         self._pairs: dict[tuple[Shape, int], Pair] = {}
+        self._ports: dict[ServiceKey, Mapping[int, frozenset[int]]] = {}
         self._behind: dict[tuple[ServiceKey, int], tuple[Pair, ...]] = {}
 
     def _decided(self, unit: DestinationUnit) -> DestinationUnit:
@@ -148,14 +174,15 @@ class Known:
         if place not in self._behind:
             found = [one for one in service.ports if one.number == port]
             self._behind[place] = tuple(
-                self._pair(workload, number)
+                self.pair(workload, number)
                 for one in found
                 for workload in self.index.behind(service)
                 for number in sorted(targets(one, [workload]))
             )
         return self._behind[place]
 
-    def _pair(self, workload: Workload, number: int) -> Pair:
+    def pair(self, workload: Workload, number: int) -> Pair:
+        """A container port of pods, whether or not a Service reaches it."""
         place = (workload.shape, number)
         if place not in self._pairs:
             services = [
@@ -166,13 +193,34 @@ class Known:
             beside = (one for one, ports in services if not ports)
             closing = tuple(self._closing(beside, workload, number))
             gateway = self._gateways.get(workload.shape, False)
+            denying = tuple(self._denying((one for one, _ in services), number))
             spreading = tuple(one for one, _ in services if self._spreads(one))
-            self._pairs[place] = Pair(workload, number, reached, closing, gateway, spreading)
+            foreign = tuple(guards_of(workload, self.index.facts))
+            self._pairs[place] = Pair(
+                workload, number, reached, closing, gateway, denying, spreading, foreign
+            )
         return self._pairs[place]
 
     def _spreads(self, service: Service) -> bool:
         unit = self.destinations.get(service.key)
         return bool(unit and unit.access and unit.access.spread)
+
+    def _denying(self, services: Iterable[Service], number: int) -> Iterator[tuple[Service, frozenset[int]]]:
+        for service in services:
+            unit = self.destinations.get(service.key)
+            if unit and unit.access and unit.access.denies and (ports := self._having(unit).get(number)):
+                yield service, ports
+
+    def _having(self, unit: DestinationUnit) -> Mapping[int, frozenset[int]]:
+        """Container port -> the Service ports that have its number on some of the pods."""
+        key = unit.service.key
+        if key not in self._ports:
+            found: dict[int, set[int]] = {}
+            for port in unit.service.ports:
+                for number in targets(port, unit.workloads):
+                    found.setdefault(number, set()).add(port.number)
+            self._ports[key] = {number: frozenset(ports) for number, ports in found.items()}
+        return self._ports[key]
 
     def _closing(
         self, services: Iterable[Service], workload: Workload, number: int
@@ -181,5 +229,5 @@ class Known:
             unit = self.destinations.get(service.key)
             access = unit.access if unit else None
             if unit and access and access.closes(workload.labels, number):
-                ports = () if number in access.mixed else service.ports
-                yield service, frozenset(p.number for p in ports if number in targets(p, unit.workloads))
+                having = {} if number in access.mixed else self._having(unit)
+                yield service, having.get(number, frozenset())

@@ -13,8 +13,6 @@ from msgspec import Struct
 
 from gitmesh.model.base import Disabled
 from gitmesh.model.facts import ServicePort, WorkloadKey
-from gitmesh.model.objects import ObjectKey
-from gitmesh.model.strangers import ForeignGuard
 from gitmesh.model.traffic import Tls
 from gitmesh.model.units import (
     Access,
@@ -26,8 +24,7 @@ from gitmesh.model.units import (
     Operation,
     SourceCondition,
 )
-from gitmesh.reasoning.foreign import guards_of
-from gitmesh.reasoning.questions import Known, Pair, ServiceKey
+from gitmesh.reasoning.questions import ForeignWords, Known, Pair, ServiceKey
 from gitmesh.reasoning.ways import ways_of
 
 _Grants = frozenset[tuple[tuple[Caller, ...], frozenset[Operation]]]
@@ -63,14 +60,15 @@ class PairStake(Struct, frozen=True, kw_only=True):
     mesh: tuple[str, str, bool, bool, bool] | None
     reached: tuple[tuple[frozenset[int], AccessStake | None, bool], ...]
     closing: tuple[tuple[frozenset[int], AccessStake | None], ...]
+    denying: tuple[tuple[frozenset[int], AccessStake | None], ...] = ()
     spreading: tuple[AccessStake | None, ...] = ()
-    foreign: tuple[tuple[ObjectKey, ForeignGuard, bool], ...] = ()
+    foreign: tuple[ForeignWords, ...] = ()
     ways: tuple[tuple[ServiceKey, ...], ...] = ()
 
     def accesses(self) -> Iterator[AccessStake]:
         """Every decision that acts here."""
         yield from (one for _, one, _ in self.reached if one)
-        yield from (one for _, one in self.closing if one)
+        yield from (one for _, one in (*self.closing, *self.denying) if one)
         yield from filter(None, self.spreading)
 
 
@@ -104,7 +102,7 @@ class Stake(Struct, frozen=True, kw_only=True):
 
 
 def _is_disabled(pair: PairStake) -> bool:
-    theirs = (mode for _, guard, _ in pair.foreign for mode in (guard.mode, *guard.ports.values()))
+    theirs = (mode for one in pair.foreign for mode in (one.guard.mode, *one.guard.ports.values()))
     return (pair.mesh is not None and pair.mesh[0] == "Disabled") or "Disabled" in theirs
 
 
@@ -156,8 +154,9 @@ def _pair(pair: Pair, known: Known) -> PairStake:
             (ports, _access(one.key, known), known.holds(one.key, "access")) for one, ports in pair.reached
         ),
         closing=tuple((ports, _access(one.key, known)) for one, ports in pair.closing),
+        denying=tuple((ports, _access(one.key, known)) for one, ports in pair.denying),
         spreading=tuple(_access(one.key, known) for one in pair.spreading),
-        foreign=tuple(guards_of(workload, known.index.facts)),
+        foreign=pair.foreign,
         ways=tuple(ways_of(known, pair)),
     )
 

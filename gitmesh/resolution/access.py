@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
 from gitmesh.model.facts import Service, ServicePort, by_controller
-from gitmesh.model.policies import Policy, YamlPath
+from gitmesh.model.policies import Origin, Policy, YamlPath
 from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, PodsApart, TextCondition
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.guards import GuardedPorts
@@ -81,8 +81,11 @@ class _Decision:
             exempt=self._exemption(guarded) if default == "Deny" and not allows else None,
             mixed=tuple(sorted(set(self._mixed(own, default, guards)))),
             apart=self._apart(guards) if allows and default != "Deny" and not unresolved else (),
+            shut_by=guards.shut_by,
             spoken=spoken(at_hand, self.index) if self.asks_http else {},
         )
+        self._tell_shut(access)
+        self._tell_denied(denies, own, guards)
         self.found += [*outside(at_hand), *shared(at_hand)]
         return Resolved(
             access=access,
@@ -145,11 +148,52 @@ class _Decision:
         for policy in self.situation.policies if shown else ():
             if _spec(policy).action == "Allow":
                 text = (
-                    f"this closes {'; '.join(list(shown)[:_MOST_SHOWN])} to everybody: the number is guarded"
-                    " on other pods of the Service, and no label tells these apart"
+                    f"this closes {'; '.join(list(shown)[:_MOST_SHOWN])} to everybody: the number is guarded,"
+                    " or closed by others, on other pods of the Service, and no label tells these apart"
                 )
                 self.found.append(about("GM304", text, policy, self.situation, "destinations"))
         return parts
+
+    def _tell_shut(self, access: Access) -> None:
+        """What stays closed beside a stranger's Allow, which a default of Deny closes anyway."""
+        if access.shut_by is None or not access.governed or access.default == "Deny":
+            return
+        policy = self._policy(min(grant.origin for grant in access.allows))
+        text = (
+            f"in {self.situation.cluster}, {access.shut_by} decides about the same pods: ports that no policy"
+            " of ours guards stay as it leaves them"
+        )
+        self.found.append(about("GM410", text, policy, self.situation, "destinations"))
+
+    def _policy(self, origin: Origin) -> Policy:
+        return next(one for one in self.situation.policies if one.id == origin.policy)
+
+    def _tell_denied(self, denies: Sequence[Grant], own: Collection[int], guards: GuardedPorts) -> None:
+        """Numbers that a Deny closes on pods which have them, though not behind this Service: meshes name
+        pods and numbers, but no pairs, and in the middle of a rollout a named port is two numbers.
+        """
+        service = self.situation.service
+        pods = [one for one in self.situation.workloads if one.mesh] if denies else []
+        lacking = [(one, frozenset(own) - all_targets(service, [one])) for one in pods]
+        others = [(one, numbers & guards.there(one)) for one, numbers in lacking if numbers]
+        for grant in denies if others else ():
+            asked = [set(one.targets) if one.ports else set(own) for one in grant.operations]
+            numbers = set[int]().union(*asked) if asked else set(own)
+            shown = {
+                f"port {', '.join(map(str, sorted(found)))} of {one.kind} {one.namespace}/{one.name}": None
+                for one, there in others
+                if (found := there & numbers)
+            }
+            if shown:
+                self._tell_also_denied(grant, tuple(shown))
+
+    def _tell_also_denied(self, grant: Grant, shown: Sequence[str]) -> None:
+        policy = self._policy(grant.origin)
+        text = (
+            f"this denies {'; '.join(shown[:_MOST_SHOWN])}, too: the number is behind the Service on other of"
+            " its pods"
+        )
+        self.found.append(about("GM304", text, policy, self.situation, "destinations"))
 
     def _grant(self, policy: Policy) -> Grant:
         spec = _spec(policy)
@@ -262,6 +306,12 @@ class _Decision:
         owner = next(iter(owners.values()))
         exempt = _mesh(owner).access_exempt
         if exempt is None:
+            return None
+        if shut_by := next(filter(None, map(self.index.facts.closer, self.situation.workloads)), None):
+            # Exempt is what the default does not close, not what others do: an object of ours would open it.
+            name = "/".join(self.situation.service.key)
+            text = f"{shut_by} decides about pods of Service {name}, so nothing is exempt there"
+            self.found.append(about("GM304", text, owner, self.situation, "access_exempt"))
             return None
         ports = [
             port for reference in exempt.ports or () if (port := port_of(self.situation.service, reference))

@@ -4,7 +4,8 @@ An Allow is written for pods by their labels, and for ports by their numbers; wh
 on all of the pods that it selects. So what leaves other ports as they were must leave out what an Allow of
 another Service guards on some of the same pods, lest it open that door. On the pods that the other Service
 does not mean this would close a port that no policy speaks of: there the port is left open by labels that
-tell these pods apart, and where no label does, it is told.
+tell these pods apart, and where no label does, it is told. So it is with pods that an Allow of a stranger
+closes, and on which ours opens nothing but what it grants.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import cached_property
 from msgspec import Struct
 
 from gitmesh.model.facts import Service, Workload
+from gitmesh.model.objects import ObjectKey
 from gitmesh.model.units import PodsApart
 from gitmesh.resolution.index import Index, all_targets
 from gitmesh.resolution.situation import Situation
@@ -25,7 +27,7 @@ MOST_APART = 64
 
 class ClosedPorts(Struct, frozen=True, kw_only=True):
     """Ports of some pods that are closed though no policy means them, as their pods cannot be told from
-    those that a policy means."""
+    those that a policy means or a stranger closes."""
 
     workload: Workload
     numbers: frozenset[int]
@@ -76,21 +78,37 @@ class GuardedPorts:
             for number in all_targets(service, [workload])
         )
 
+    @cached_property
+    def shut_by(self) -> ObjectKey | None:
+        """A stranger's Allow that closes some of the pods."""
+        return self._shut_by({})
+
+    def _shut_by(self, labels: Mapping[str, str]) -> ObjectKey | None:
+        """One that closes some of those that have these labels."""
+        meant = (one for one in self._situation.workloads if labels.items() <= one.labels.items())
+        return next(filter(None, map(self._index.facts.closer, meant)), None)
+
     def apart(self) -> tuple[tuple[PodsApart, ...], tuple[ClosedPorts, ...]]:
-        """The pods on which ports are left open that are guarded on others, and ports that are there and
-        closed all the same."""
+        """The pods on which ports are left open that are guarded on others, or closed there by strangers, and
+        ports that are there and closed all the same."""
         found: dict[tuple[tuple[str, str], ...], frozenset[int]] = {}
         closed: list[ClosedPorts] = []
-        whole = self.numbers(self._situation.service.selector)
+        whole, shut = self.numbers(self._situation.service.selector), self.shut_by is not None
         for workload in self._situation.workloads:
-            meant = whole - self._governed(workload, self._services)
-            if not meant or (workload.pods and not workload.mesh):
+            there = self.there(workload)
+            meant = (whole | there if shut else whole) - self._governed(workload, self._services)
+            if not (meant or shut) or self._is_let_be(workload):
                 continue
             labels = self._index.facts.telling(workload)
             place, guarded = tuple(labels.items()), self.numbers(labels)
-            if meant - guarded and (place in found or len(found) < MOST_APART):
+            opens = (shut or meant - guarded) and len(found) < MOST_APART
+            if opens and place not in found and not self._shut_by(labels):
                 found[place] = guarded
-            left = self.there(workload) & (meant & guarded if place in found else meant)
+            left = there & (meant & guarded if place in found else meant)
             closed += [ClosedPorts(workload=workload, numbers=left)] if left else []
         parts = (PodsApart(labels=labels, guarded=tuple(sorted(found[labels]))) for labels in sorted(found))
         return tuple(parts), tuple(closed)
+
+    def _is_let_be(self, workload: Workload) -> bool:
+        """Whether nothing of ours closes the pods: they have no proxy, or others close them anyway."""
+        return bool(workload.pods and not workload.mesh) or bool(self._index.facts.closer(workload))

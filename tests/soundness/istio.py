@@ -35,9 +35,11 @@ class Istio:
     _acting: dict[tuple[str, Shape], tuple[Body, ...]] = field(default_factory=dict)
 
     def admitted(self, call: Call) -> bool:
-        """DENY, then ALLOW, then yes. A pod without proxy admits everything."""
+        """DENY, then ALLOW, then yes. A pod without proxy admits everything, and so does a port that its
+        proxy does not see.
+        """
         mesh = next((mesh for mesh in self.meshes if mesh.name == call.workload.mesh), None)
-        if mesh is None:
+        if mesh is None or not call.workload.guards(call.port):
             return True
         mode = self.mode(mesh, call)
         # Ztunnels keep mTLS where sidecars are told to leave it.
@@ -55,8 +57,8 @@ class Istio:
         return self._acting[place]
 
     def mode(self, mesh: Mesh, call: Call) -> str:
-        """Of the narrowest PeerAuthentication: workload, namespace, root namespace; PERMISSIVE without
-        one.
+        """Of the narrowest PeerAuthentication: workload, where it may name the port, namespace, root
+        namespace; PERMISSIVE without one.
         """
         found = self._on("PeerAuthentication", mesh, call)
         ranked = sorted(
@@ -66,7 +68,10 @@ class Istio:
                 o["metadata"]["namespace"] != call.workload.namespace,
             ),
         )
-        return next((str(o["spec"]["mtls"]["mode"]) for o in ranked if "mtls" in o["spec"]), "PERMISSIVE")
+        said = (
+            o["spec"].get("portLevelMtls", {}).get(str(call.port)) or o["spec"].get("mtls") for o in ranked
+        )
+        return next((str(one["mode"]) for one in said if one), "PERMISSIVE")
 
 
 def decides(acting: Sequence[Body], call: Call, principal: str | None, mesh: Mesh) -> bool:

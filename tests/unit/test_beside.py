@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from gitmesh.reasoning.access import Answer, can
+from gitmesh.reasoning.questions import Client, Known, Question
 from tests.folders import Body, Folders, allow, app, authorization, codes, said, service, virtual_mesh
 
 REST = {"to": [{"operation": {"notPorts": ["8080"]}}]}
@@ -83,17 +85,56 @@ def test_what_closes_no_pod_of_ours_changes_nothing(
     assert not said(report, "GM410")
 
 
-def test_labels_that_only_some_pods_have_may_be_meant(world: Folders) -> None:
+def pods_of_db(world: Folders, labels: Mapping[str, Mapping[str, str]], **more: Any) -> None:
+    """Pods of one StatefulSet with these labels beside app=db."""
     owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db", "controller": True}
-    pods = [app("db", pod=f"db-{n}", labels={"tier": tier}) for n, tier in enumerate(("gold", "lead"))]
+    pods = [app("db", pod=name, labels=dict(own), **more) for name, own in labels.items()]
     for pod in pods:
         pod["metadata"]["ownerReferences"] = [owner]
     world.put("east", "pods", app("web"), app("api"), *pods)
-    world.put(
-        "east", "theirs", authorization("gold", "shop", {"selector": {"matchLabels": {"tier": "gold"}}})
-    )
+
+
+TIERS = {"db-0": {"tier": "gold"}, "db-1": {"tier": "lead"}}
+GOLD = authorization("gold", "shop", {"selector": {"matchLabels": {"tier": "gold"}}})
+
+
+def test_pods_that_theirs_does_not_select_stay_as_they_were(world: Folders) -> None:
+    pods_of_db(world, TIERS)
+    world.put("east", "theirs", GOLD)
     world.settle()
     assert REST not in rules(world)
+    assert REST in rules(world, "db.tier-lead-allow")
+    assert rules(world)[0] in rules(world, "db.tier-lead-allow")
+    world.drop("east", "theirs")
+    world.settle()
+    assert [path for path in world.live("east") if "/db" in path] == [ALLOW]
+    assert REST in rules(world)
+
+
+def test_pods_that_no_label_tells_from_those_it_selects_are_closed_and_told(world: Folders) -> None:
+    pods_of_db(world, {"db-0": {"tier": "gold"}, "db-1": {}}, ports={"http": 8080, "more": 9000})
+    world.put("east", "theirs", GOLD)
+    report = world.settle()
+    assert [path for path in world.live("east") if "/db" in path] == [ALLOW]
+    assert REST not in rules(world)
+    [told] = said(report, "GM304")
+    assert "port 9000 of StatefulSet shop/db" in told.message
+
+
+@pytest.mark.parametrize("tier", ["gold", "lead"])
+def test_the_calculator_knows_what_is_open_beside_theirs(world: Folders, tier: str) -> None:
+    pods_of_db(world, TIERS, ports={"http": 8080, "more": 9000})
+    more = service("more", selector={"app": "db", "tier": tier})
+    more["spec"]["ports"] = [{"name": "http", "port": 80, "targetPort": 9000}]
+    world.put("east", "more", more)
+    world.put("east", "theirs", GOLD)
+    result = world.settle().clusters["east"]
+    assert result.facts is not None
+    assert result.build is not None
+    known = Known(result.facts, result.build.units, result.build.held_units)
+    client = Client(namespace="shop", service_account="web", trust_domain="east.example", mesh="istio")
+    asked = Question(client=client, service=("shop", "more"), port=80)
+    assert can(asked, known).answer is (Answer.DENIED if tier == "gold" else Answer.ALLOWED)
 
 
 def test_it_is_closed_when_theirs_comes_later_and_open_again_when_it_goes(world: Folders) -> None:
@@ -160,3 +201,15 @@ def test_a_number_that_is_another_port_on_other_pods_is_not_opened_under_a_defau
     report = world.settle()
     assert [rule["to"] for rule in rules(world)] == [[{"operation": {"ports": ["8080"]}}]]
     assert "8081" in said(report, "GM304")[0].message
+
+
+def test_what_a_default_exempts_is_not_opened_where_somebody_else_closed_it(world: Folders) -> None:
+    world.commit(virtual_mesh(accessDefault="Deny", accessExempt={"ports": [80]}))
+    world.settle()
+    assert ALLOW in world.live("east")
+    world.put("east", "theirs", authorization("db", "shop", {"selector": {"matchLabels": {"app": "db"}}}))
+    report = world.settle()
+    assert ALLOW not in world.live("east")
+    [told] = said(report, "GM304")
+    assert told.policy == "VirtualMesh/shop/all"
+    assert "shop/db decides about pods of Service shop/db" in told.message

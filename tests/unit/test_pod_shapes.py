@@ -13,14 +13,16 @@ import yaml
 from gitmesh.discovery.discover import assemble
 from gitmesh.discovery.facts_codec import dump_facts, load_facts
 from gitmesh.discovery.reducer import Reducer
+from gitmesh.discovery.shapes import Selectors
 from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts
 from gitmesh.model.policies import Policy
+from gitmesh.pipeline import Memo
 from gitmesh.reasoning.access import Admission, can
 from gitmesh.reasoning.questions import Client, Question
 from tests import factories
 from tests.asking import known
 from tests.factories import access, policies_of, traffic
-from tests.folders import Body, Folders, istiod, thing
+from tests.folders import Body, Folders, allow, authorization, istiod, thing
 from tests.rendered import Rendered, rendered, translators
 from tests.soundness.istio import Istio
 from tests.soundness.requests import Call, Request
@@ -508,6 +510,51 @@ def test_every_number_of_a_port_is_guarded_while_it_changes(deny: bool) -> None:
 # --- facts
 
 
+@pytest.mark.parametrize("rules", [None, [{"ports": [80]}]])
+def test_a_number_that_is_another_services_on_some_pods_is_denied_there_and_that_is_told(
+    rules: list[dict[str, Any]] | None,
+) -> None:
+    """A Deny names pods and numbers, no pairs: the calculator says what is so."""
+    facts = world(
+        service("main", 80, "web", "http", app="cart"),
+        service("side", 81, 8080, "http", app="cart", gen="new"),
+        pod("cart-0", "cart", {"web": 8080}, {"app": "cart", "gen": "old"}),
+        pod("cart-1", "cart", {"web": 8081, "side": 8080}, {"app": "cart", "gen": "new"}),
+    )
+    policy = grant("clerk", "main", "clerk", action="Deny", **({"rules": rules} if rules else {}))
+    found = written([policy], facts)
+    assert not admitted(found, facts, "clerk", 8080, gen="new")
+    assert says([policy], facts, "clerk", "side") == "Denied"
+    assert says([policy], facts, "front", "side") == "Allowed"
+    [told] = [one for one in found.findings if one.code == "GM304"]
+    assert "port 8080 of StatefulSet shop/cart" in told.message
+
+
+def test_a_number_that_no_pod_has_otherwise_is_told_of_none() -> None:
+    facts = world(
+        service("main", 80, "web", "http", app="cart"),
+        pod("cart-0", "cart", {"web": 8080}, {"app": "cart", "gen": "old"}),
+        pod("cart-1", "cart", {"web": 8081}, {"app": "cart", "gen": "new"}),
+    )
+    found = written([grant("clerk", "main", "clerk", action="Deny")], facts)
+    assert "GM304" not in codes(found)
+
+
+@pytest.mark.parametrize("ports", [["http-main"], None])
+def test_what_only_some_pods_have_behind_the_service_is_exempt_on_none(ports: list[str] | None) -> None:
+    facts = world(
+        service("main", 80, "web", "http", app="cart"),
+        pod("cart-0", "cart", {"web": 8080}, {"app": "cart", "gen": "old"}, kind="DaemonSet"),
+        pod("bare-0", "bare", {}, {"app": "cart"}),
+    )
+    exempt: dict[str, Any] = {"ports": ports} if ports else {"sources": [{"authenticated": True}]}
+    mesh: dict[str, Any] = {"meshes": [{"selector": {"all": True}}], "accessDefault": "Deny"}
+    policy = factories.policy("VirtualMesh", "m", accessExempt=exempt, **mesh)
+    found = written([policy], facts)
+    assert not admitted(found, facts, "clerk", 8080, gen="old")
+    assert says([policy], facts, "clerk", "main") == "Denied"
+
+
 def test_a_rollout_of_equal_pods_leaves_the_facts_as_they_are() -> None:
     def rolled(generation: str) -> ClusterFacts:
         more = {"controller-revision-hash": generation, "pod-template-hash": generation, POD_NAME: generation}
@@ -570,6 +617,75 @@ def test_a_label_that_a_policy_names_is_kept(policy: Policy, tmp_path: Path) -> 
 
     assert kept(access("b", "cart")) == [None]
     assert kept(access("b", "cart"), policy) == ["a-0", "a-1"]
+
+
+NAMING: list[tuple[Body, dict[str, list[str | None]]]] = [
+    (
+        authorization("one", "shop", {"selector": {"matchLabels": {"app": "log", POD_NAME: "log-0"}}}),
+        {"log": ["log-0", "log-1"], "db": [None]},
+    ),
+    (
+        authorization("all", "istio-system", {"selector": {"matchLabels": {POD_NAME: "log-0"}}}),
+        {"log": ["log-0", "log-1"], "db": ["db-0", "db-1"]},
+    ),
+    (
+        thing(
+            "PeerAuthentication",
+            "one",
+            "shop",
+            "security.istio.io/v1",
+            spec={"selector": {"matchLabels": {POD_NAME: "db-0", "app": "db"}}, "mtls": {"mode": "DISABLE"}},
+        ),
+        {"log": [None], "db": ["db-0", "db-1"]},
+    ),
+    (
+        thing(
+            "DestinationRule",
+            "one",
+            "shop",
+            "networking.istio.io/v1",
+            spec={"host": "*", "workloadSelector": {"matchLabels": {"app": "db", POD_NAME: "db-0"}}},
+        ),
+        {"log": [None], "db": ["db-0", "db-1"]},
+    ),
+    (
+        authorization("far", "far", {"selector": {"matchLabels": {POD_NAME: "log-0"}}}),
+        {"log": [None], "db": [None]},
+    ),
+]
+
+
+@pytest.mark.parametrize("memo", [None, Memo()], ids=["sync", "agent"])
+@pytest.mark.parametrize(("body", "kept"), NAMING)
+def test_a_label_that_a_stranger_selects_by_is_kept_for_as_long_as_he_does(
+    body: Body, kept: dict[str, list[str | None]], memo: Memo | None, tmp_path: Path
+) -> None:
+    folders = Folders(tmp_path, ("east",), memo=memo and Memo())
+    for name in kept:
+        own = [pod(f"{name}-{n}", name, {"http": 80}, {"app": name, POD_NAME: f"{name}-{n}"}) for n in (0, 1)]
+        folders.put("east", name, *own)
+    folders.commit(allow("web", "web", "api"))
+
+    def found() -> dict[str, list[str | None]]:
+        facts = folders.run().clusters["east"].facts
+        assert facts is not None
+        mine = [w for w in facts.workloads if w.kind == "StatefulSet"]
+        return {name: [w.labels.get(POD_NAME) for w in mine if w.name == name] for name in kept}
+
+    dropped: dict[str, list[str | None]] = {name: [None] for name in kept}
+    assert found() == dropped
+    folders.put("east", "theirs", body)
+    assert found() == kept
+    assert found() == kept
+    folders.drop("east", "theirs")
+    assert found() == dropped
+
+
+def test_of_many_selectors_only_the_labels_count_that_they_name() -> None:
+    crowd = [("shop", {"app": f"a{n}", POD_NAME: "a-0"}) for n in range(2_000)]
+    assert Selectors(crowd).kept("shop", (("app", "other"),)) == {POD_NAME}
+    assert Selectors(crowd[:10]).kept("shop", (("app", "other"),)) == frozenset()
+    assert Selectors(crowd).kept("bank", (("app", "a1"),)) == frozenset()
 
 
 def test_shapes_survive_the_document() -> None:

@@ -191,3 +191,24 @@ def test_an_allow_for_other_pods_that_closes_the_probed_port_too_is_told(shop: F
     shop.put("east", "further", admin, peers)
     [told] = refused(shop, allow("admins", "admin", "web"), allow("peers", "peers", "web"))
     assert (told.policy, "port 8080 of Pod shop/meter-0" in told.message) == ("AccessPolicy/shop/peers", True)
+
+
+@pytest.mark.parametrize(("mode", "told"), [("PERMISSIVE", False), ("DISABLE", False), ("STRICT", True)])
+def test_a_mode_that_somebody_else_sets_for_the_pods_goes_before_ours(
+    shop: Folders, mode: str, told: bool
+) -> None:
+    spec = {"selector": {"matchLabels": {"app": "meter"}}, "mtls": {"mode": mode}}
+    shop.put("east", "theirs", thing("PeerAuthentication", "m", "shop", "security.istio.io/v1", spec=spec))
+    meter(shop)
+    assert bool(refused(shop, virtual_mesh(**STRICT))) is told
+
+
+@pytest.mark.parametrize(("target", "told"), [("nowhere", True), (8080, False)])
+def test_a_port_of_no_service_that_an_allow_for_others_closes_is_told(
+    shop: Folders, target: int | str, told: bool
+) -> None:
+    ports = [{"name": "http", "port": 80, "targetPort": target}]
+    shop.put("east", "meter", service("meter", selector={"app": "meter"}, ports=ports))
+    meter(shop, {"httpGet": {"path": "/", "port": 9999}})
+    found = refused(shop, allow("meter", "meter", "web"))
+    assert [one.policy for one in found] == (["AccessPolicy/shop/meter"] if told else [])

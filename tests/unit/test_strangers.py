@@ -538,6 +538,44 @@ def test_can_counts_what_others_admit_and_refuse(
     assert answer(shop, account) is expected
 
 
+def one_controller(body: Body) -> Body:
+    """A pod of the StatefulSet api."""
+    owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "api", "controller": True}
+    body["metadata"]["ownerReferences"] = [owner]
+    return body
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize(
+    ("spec", "account"), [({"rules": [admits("desk")]}, "desk"), ({"action": "DENY", "rules": [{}]}, "web")]
+)
+def test_what_others_say_of_some_pods_of_a_controller_is_said_of_these(
+    shop: Folders, version: str, spec: dict[str, Any], account: str
+) -> None:
+    pods = [one_controller(app("api", pod=f"api-{v}", labels={"version": v})) for v in ("v1", "v2")]
+    shop.put("east", "pods", app("web"), *pods)
+    shop.put("east", "theirs", theirs(selector={"matchLabels": {"version": version}}, **spec))
+    shop.commit(WEB_ONLY)
+    assert answer(shop, account) is Answer.DEPENDS
+
+
+@pytest.mark.parametrize(
+    ("principal", "expected"),
+    [
+        ("cluster.local/ns/desk/sa/desk", Answer.ALLOWED),
+        ("old.example/ns/desk/sa/desk", Answer.ALLOWED),
+        ("far.example/ns/desk/sa/desk", Answer.DENIED),
+        ("cluster.local/ns/yard/sa/yard", Answer.DENIED),
+        ("*/ns/desk/sa/desk", Answer.ALLOWED),
+    ],
+)
+def test_a_mesh_takes_all_its_names_for_one(shop: Folders, principal: str, expected: Answer) -> None:
+    shop.put("east", "mesh", mesh_config(trustDomain="east.example", trustDomainAliases=["old.example"]))
+    shop.put("east", "theirs", theirs(rules=[{"from": [{"source": {"principals": [principal]}}]}]))
+    shop.commit(WEB_ONLY)
+    assert answer(shop, "desk") is expected
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
@@ -682,7 +720,9 @@ def test_saved_facts_decide_as_the_cluster_does(shop: Folders) -> None:
     assert {key: one.body for key, one in built.manifests.items()} == {
         key: one.body for key, one in live.build.manifests.items()
     }
-    assert codes(saved) == ["GM401", "GM401"]
+    assert codes(saved) == ["GM401", "GM401", "GM410"]
+    [allowed] = [one for key, one in built.manifests.items() if key.name == "api-allow"]
+    assert "notPorts" not in allowed.body.decode()
 
 
 def test_facts_that_an_older_version_saved_have_no_strangers() -> None:

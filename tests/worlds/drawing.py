@@ -13,6 +13,8 @@ from tests.worlds.objects import ROOT, Object, account, control_plane, istio, na
 
 NAMESPACES = ("shop", "bank")
 ACCOUNTS = ("default", "web")
+UNSEEN = "traffic.sidecar.istio.io/excludeInboundPorts"
+"""The annotation of pods that keeps ports from their proxies."""
 _APPS = ("a", "b")
 _ROLES = ("leader", "follower")
 _VERSIONS = ("v1", "v2")
@@ -32,6 +34,8 @@ _NAMED: tuple[Mapping[str, int], ...] = (
     {"web": 9090, "admin": 8080},
     {},
 )
+_MODES = ("STRICT", "PERMISSIVE", "DISABLE")
+_SHOWN: tuple[Object, ...] = ({}, {"exportTo": ["."]}, {"exportTo": ["shop"]}, {"exportTo": [".", "bank"]})
 _SETTINGS = ("", "", "", "enableAutoMtls: false\n", "trustDomain: shop.example\n")
 
 
@@ -74,6 +78,7 @@ def _controller(random: Random, app: str) -> list[Object]:
     rolling = random.choice(_NAMED) if random.randrange(3) == 0 else ports
     bare = random.randrange(8) == 0
     own = random.choice(ACCOUNTS)
+    unseen = {UNSEEN: str(random.choice((8080, 9090)))} if random.randrange(10) == 0 else None
     pods = []
     for number in range(random.randint(1, _MEMBERS)):
         labels = {"app": app, **_labels(random, kind, app, number)}
@@ -81,7 +86,16 @@ def _controller(random: Random, app: str) -> list[Object]:
         proxy = not bare or (number > 0 and bool(random.randrange(2)))
         given = rolling if number else ports
         pods.append(
-            pod(f"{app}-{number}", place, labels, given, owner=owner, service_account=own, proxy=proxy)
+            pod(
+                f"{app}-{number}",
+                place,
+                labels,
+                given,
+                owner=owner,
+                service_account=own,
+                proxy=proxy,
+                annotations=unseen,
+            )
         )
     return pods
 
@@ -134,7 +148,7 @@ def _stranger(random: Random, number: int) -> Object:
 
 def _foreign_access(random: Random, name: str) -> Object:
     place = random.choice((*NAMESPACES, ROOT))
-    selector = random.choice(({}, {}, {"selector": {"matchLabels": {"app": random.choice(_APPS)}}}))
+    selector = random.choice(({}, {}, {"selector": {"matchLabels": _selector(random)}}))
     principal = f"cluster.local/ns/{random.choice(NAMESPACES)}/sa/{random.choice(ACCOUNTS)}"
     sources = random.choice(([], [{"source": {"principals": [principal]}}]))
     ports = random.choice(([], [{"operation": {"ports": ["8080"]}}]))
@@ -145,8 +159,11 @@ def _foreign_access(random: Random, name: str) -> Object:
 
 
 def _foreign_mtls(random: Random, name: str) -> Object:
-    mode = random.choice(("STRICT", "PERMISSIVE", "DISABLE"))
-    return istio("PeerAuthentication", name, random.choice(NAMESPACES), {"mtls": {"mode": mode}})
+    spec: Object = {"mtls": {"mode": random.choice(_MODES)}}
+    if random.randrange(2):
+        spec |= {"selector": {"matchLabels": _selector(random)}}
+        spec |= random.choice(({}, {"portLevelMtls": {"8080": {"mode": random.choice(_MODES)}}}))
+    return istio("PeerAuthentication", name, random.choice(NAMESPACES), spec)
 
 
 def _host(random: Random) -> str:
@@ -162,7 +179,7 @@ def _foreign_rule(random: Random, name: str) -> Object:
             {"subsets": [{"name": "version-v1", "labels": {"version": "v1"}}]},
         )
     )
-    shown = random.choice(({}, {"exportTo": ["."]}))
+    shown = random.choice(_SHOWN)
     return istio(
         "DestinationRule", name, random.choice((*NAMESPACES, ROOT)), {"host": host, **settings, **shown}
     )
@@ -170,7 +187,7 @@ def _foreign_rule(random: Random, name: str) -> Object:
 
 def _foreign_route(random: Random, name: str) -> Object:
     host = _host(random)
-    shown = random.choice(({}, {"exportTo": ["."]}))
+    shown = random.choice(_SHOWN)
     http = [{"route": [{"destination": {"host": host}}], "timeout": "6s"}]
     return istio("VirtualService", name, random.choice(NAMESPACES), {"hosts": [host], "http": http, **shown})
 
@@ -215,6 +232,8 @@ def _rules(random: Random) -> Object:
             {"rules": [{"methods": ["GET"]}]},
             {"rules": [{"paths": ["/api*"]}]},
             {"rules": [{"ports": [random.choice((80, 81, 82))]}]},
+            {"rules": [{"ports": [random.choice((80, 83))], "methods": ["GET"]}]},
+            {"rules": [{"methods": ["POST"]}, {"ports": [random.choice((80, 82))]}]},
         )
     )
 
@@ -226,6 +245,9 @@ def _access(random: Random, name: str) -> Object:
         "destinations": [_destination(random)],
         **_rules(random),
     }
+    for rule in spec.get("rules", ()) if spec["action"] == "Deny" else ():
+        if rule.keys() - {"ports"} and random.randrange(2):
+            rule["nonHTTP"] = random.choice(("Deny", "Ignore"))
     return policy("AccessPolicy", name, "shop", spec)
 
 
@@ -245,7 +267,8 @@ def _traffic(random: Random, name: str) -> Object:
             _split(random),
         )
     )
-    return policy("TrafficPolicy", name, "shop", {"destinations": [_destination(random)], **fields})
+    more = {"priority": 1} if random.randrange(4) == 0 else {}
+    return policy("TrafficPolicy", name, "shop", {"destinations": [_destination(random)], **fields, **more})
 
 
 def _mesh(random: Random) -> Object:
@@ -255,6 +278,9 @@ def _mesh(random: Random) -> Object:
     spec |= {"accessDefault": default} if default or not mode else {}
     if spec.get("accessDefault", "") is None:
         spec["accessDefault"] = "Allow"
+    if spec.get("accessDefault") == "Deny" and random.randrange(2):
+        ports = {"ports": [random.choice((80, "http", 82, "amqp"))]}
+        spec["accessExempt"] = random.choice((ports, {"sources": _sources(random)}))
     return policy("VirtualMesh", "all", ROOT, spec)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from gitmesh.model.facts import Workload
 from gitmesh.model.report import State
 from gitmesh.reasoning.access import Answer, can
 from gitmesh.status.states import policy_states
@@ -32,7 +33,8 @@ def never_wider(judge: Judge) -> Iterator[str]:
     for pod in judge.guarded:
         told = any(map(is_held, judge.about(pod)))
         for call in judge.calls(pod):
-            if not judge.now.admitted(call):
+            # What pods keep from their own proxies nobody guards; where a policy means it, another law asks.
+            if not pod.guards(call.port) or not judge.now.admitted(call):
                 continue
             if not judge.unified.admitted(call) and not told:
                 yield f"admitted though no policy says so, and nothing tells it: {shown(call)}"
@@ -57,17 +59,18 @@ def never_narrower(judge: Judge) -> Iterator[str]:
 
 
 def open_pods_are_told(judge: Judge) -> Iterator[str]:
-    """Where a policy closes a port of a pod without a proxy, an error says that nothing guards it."""
-    for pod in (pod for pod in judge.facts.workloads if not pod.mesh):
+    """Where a policy closes a port that no proxy sees, an error says that nothing guards it."""
+    for pod in judge.facts.workloads:
         closing = [
             policy
             for port in PORTS
+            if not (pod.mesh and pod.guards(port))
             for policy, _ in judge.unified.pair(CLUSTER, pod, port).selecting
             if any(not judge.unified.admitted(call) for call in judge.calls(pod) if call.port == port)
         ]
         for policy in closing:
             if not any(map(is_held, judge.said_of(policy))):
-                yield f"{name_of(policy)} closes {pod.namespace}/{pod.name}, which has no proxy: not told"
+                yield f"{name_of(policy)} closes {pod.namespace}/{pod.name}, where no proxy is: not told"
 
 
 def in_force_or_told(judge: Judge) -> Iterator[str]:
@@ -81,9 +84,9 @@ def in_force_or_told(judge: Judge) -> Iterator[str]:
 
 def calculator_agrees(judge: Judge) -> Iterator[str]:
     """What `can` says of a Service's port is what happens at its pods; where it cannot say, a hold or a
-    stranger is why.
+    stranger is why. What the mesh cannot spare of what is no HTTP is told (GM304), and not what policies say.
     """
-    if judge.moment.result.state in (State.HELD, State.UNREACHABLE) or judge.moment.theirs:
+    if judge.moment.result.state in (State.HELD, State.UNREACHABLE):
         return
     calculator = judge.calculator
     for service in judge.facts.services:
@@ -97,8 +100,15 @@ def calculator_agrees(judge: Judge) -> Iterator[str]:
                     ]
                     happens = {judge.now.admitted(call) for call in calls}
                     says = can(admits(client, service.key, port.number, request), calculator).answer
-                    if says is not _ANSWERS[frozenset(happens)]:
+                    unsure = (says is Answer.UNKNOWN and judge.moment.theirs) or (
+                        not request.http and any(_narrows(judge, workload) for workload, _ in reached)
+                    )
+                    if says is not _ANSWERS[frozenset(happens)] and not unsure:
                         yield f"can says {says} of {service.key}:{port.number}: {shown(calls[0])}"
+
+
+def _narrows(judge: Judge, pod: Workload) -> bool:
+    return any(one.code == "GM304" for one in judge.about(pod))
 
 
 _ANSWERS = {

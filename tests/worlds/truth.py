@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
+from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Service, ServicePort, Workload
 from tests.soundness.requests import Client, Request
 from tests.soundness.unified import pairs
-from tests.worlds.drawing import ACCOUNTS, NAMESPACES, World
+from tests.worlds.drawing import ACCOUNTS, NAMESPACES, UNSEEN, World
 from tests.worlds.objects import ROOT, Object
 from tests.worlds.playing import CLUSTER
 
@@ -66,7 +66,14 @@ def _pod(body: Object) -> Workload:
         ports={port["name"]: port["containerPort"] for port in containers[0]["ports"]},
         mesh="istio" if any(one["name"] == "istio-proxy" for one in containers) else "",
         pods=1,
+        unguarded=tuple(PortRange(first=port, last=port) for port in _unseen(body)),
     )
+
+
+def _unseen(body: Object) -> list[int]:
+    """The ports that the pod's proxy does not see; one that has none sees nothing anyway."""
+    said = body["metadata"].get("annotations", {}).get(UNSEEN, "")
+    return [int(port) for port in said.split(",") if port]
 
 
 def _service(body: Object) -> Service:

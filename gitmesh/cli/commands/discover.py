@@ -10,8 +10,9 @@ import click
 from gitmesh.cli import configuration, console, options, wiring
 from gitmesh.cli.output import dumped
 from gitmesh.cli.session import translators
+from gitmesh.model.facts import NOTHING_REMEMBERED
 from gitmesh.planning.converge import kinds_of
-from gitmesh.planning.strangers import whose, with_strangers
+from gitmesh.planning.strangers import told_apart, whose
 from gitmesh.render.escape import printable
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def command(config_path: Path | None, cluster_globs: tuple[str, ...], form: str,
         facts = cluster.facts()
         stored = whose(cluster, setup.config.instance)
         observed = cluster.observe(kinds_of(facts, plugins, stored.ledger))
-        return with_strangers(facts, observed, stored, plugins, {})
+        return told_apart(cluster, NOTHING_REMEMBERED, facts, observed, stored, plugins, {})
 
     with console.progress() as progress:
         progress("reading the clusters")

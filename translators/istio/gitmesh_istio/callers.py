@@ -87,7 +87,7 @@ def _sayable(principal: Principal, meshes: Sequence[Mesh], then: str, origin: Or
         )
         return False
     if principal.trust_domain == DEFAULT_DOMAIN and principal.namespace and principal.service_account:
-        foreign = [mesh.name for mesh in meshes if DEFAULT_DOMAIN not in _trust_domains(mesh)]
+        foreign = [mesh.name for mesh in meshes if DEFAULT_DOMAIN not in trust_domains(mesh)]
         if foreign:
             text = (
                 f"{principal.namespace}/{principal.service_account} of trust domain {DEFAULT_DOMAIN} {then}"
@@ -97,7 +97,7 @@ def _sayable(principal: Principal, meshes: Sequence[Mesh], then: str, origin: Or
     return True
 
 
-def _trust_domains(mesh: Mesh) -> tuple[str, ...]:
+def trust_domains(mesh: Mesh) -> tuple[str, ...]:
     """The mesh's trust domain and the names that it holds for equal."""
     aliases = mesh.settings.get("trustDomainAliases", "")
     return (mesh.trust_domain or DEFAULT_DOMAIN, *(alias for alias in aliases.split(",") if alias))
@@ -107,7 +107,7 @@ def _note_aliases(
     principals: Iterable[Principal], meshes: Sequence[Mesh], origin: Origin, notes: Notes
 ) -> None:
     for mesh in meshes:
-        names = _trust_domains(mesh)
+        names = trust_domains(mesh)
         if len(names) > 1 and any(
             p.trust_domain in names and p.namespace and p.service_account for p in principals
         ):

@@ -10,7 +10,7 @@ rules make up for it:
    keep their default. If some guarded port is not known, the rule is left out: the pod is closed there
    (Narrowed). Where the default is Deny there is no such rule.
    On pods that can be told apart and have fewer guarded ports, another object, for these pods alone, admits
-   what is guarded on the others only.
+   what is guarded on the others only. Nor is there such a rule for pods that a stranger's ALLOW closes.
 3. What the default of Deny exempts is admitted on ports that no Allow guards.
 4. A governed destination of which no grant can be said still gets its object: absence would be open. Without
   rules it denies all;
@@ -51,12 +51,14 @@ Role: TypeAlias = Literal["allow", "deny"]
 
 class Decision(Struct, frozen=True):
     """What an object says, and where that was asked for. `rest` are the rules of an ALLOW that leave other
-    ports as they are; on the pods that are `apart` they leave more ports so."""
+    ports as they are; on the pods that are `apart` they leave more ports so. `shut`: on all others somebody
+    else keeps these ports closed, and so do we."""
 
     rules: Sequence[Rule]
     given: Sequence[Origin]
     rest: Sequence[Rule] = ()
     apart: tuple[PodsApart, ...] = ()
+    shut: bool = False
 
 
 class Door(Struct, frozen=True, kw_only=True):
@@ -95,7 +97,7 @@ def access_objects(
     """
     made: list[Fragment] = []
     if allow is not None:
-        wanted: dict[Labels, list[Rule]] = {(): [*allow.rules, *allow.rest]}
+        wanted: dict[Labels, list[Rule]] = {(): [*allow.rules, *(() if allow.shut else allow.rest)]}
         wanted |= {part.labels: [*allow.rules, *_but(part.guarded, allow.rest)] for part in allow.apart}
         made += (
             _object("allow", _at_most(rules, notes), allow.given, door, version, pods)
@@ -149,7 +151,7 @@ def allowing(unit: DestinationUnit, access: Access, notes: Notes) -> Decision | 
     if not access.governed and not rules:
         return None
     given = [grant.origin for grant in access.allows] or [origin for _, origin in rules]
-    return Decision(rules, given, rest, access.apart)
+    return Decision(rules, given, rest, access.apart, access.shut_by is not None)
 
 
 def denying(unit: DestinationUnit, access: Access, notes: Notes) -> Decision | None:

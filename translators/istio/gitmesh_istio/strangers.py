@@ -20,15 +20,18 @@ from gitmesh.model.strangers import (
     NamedSubset,
     Stranger,
 )
+from gitmesh_istio.callers import trust_domains
 from gitmesh_istio.exports import shown_to
 from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
 from gitmesh_istio.meshwide import root_of
-from gitmesh_istio.names import cluster_domain, full_host, host
+from gitmesh_istio.names import DEFAULT_DOMAIN, cluster_domain, full_host, host
 from gitmesh_istio.reading import mode_of, parents_of, selector_of, spec_of
 
 _ACTIONS = {"ALLOW": "Allow", "DENY": "Deny", "CUSTOM": "Ask"}
 _MODES = {"STRICT": "Strict", "PERMISSIVE": "Permissive", "DISABLE": "Disabled"}
 _DRY_RUN = "istio.io/dry-run"
+_PARTS = 4
+"""Of a full principal behind its trust domain: ns/<namespace>/sa/<account>."""
 
 
 def reduced(key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | None:
@@ -42,7 +45,7 @@ def reduced(key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | No
         case HTTP_ROUTE.kind:
             return _http_route(key, spec, meshes)
         case AUTHORIZATION_POLICY.kind:
-            return _guarding(key, _authorization(body, spec), meshes)
+            return _guarding(key, _authorization(body, spec, meshes), meshes)
         case PEER_AUTHENTICATION.kind:
             return _guarding(key, _authentication(spec), meshes)
         case _:
@@ -123,7 +126,7 @@ def _authentication(spec: Mapping[str, Any]) -> ForeignGuard | None:
     return ForeignGuard(action="Mtls", selector=selector, mode=mode, ports=known if selector else {})
 
 
-def _authorization(body: Body, spec: Mapping[str, Any]) -> ForeignGuard | None:
+def _authorization(body: Body, spec: Mapping[str, Any], meshes: Sequence[Mesh]) -> ForeignGuard | None:
     """None for one that is on trial, only logs, or is for a waypoint."""
     annotations = mapping(mapping(body.get("metadata")).get("annotations"))
     action = _ACTIONS.get(text(spec.get("action")) or "ALLOW")
@@ -131,13 +134,36 @@ def _authorization(body: Body, spec: Mapping[str, Any]) -> ForeignGuard | None:
         return None
     if spec.get("targetRefs") or spec.get("targetRef"):
         return None
-    rules = tuple(_rule(rule) for rule in listed(spec.get("rules")))
+    names = _Names(meshes)
+    rules = tuple(_rule(rule, names) for rule in listed(spec.get("rules")))
     return ForeignGuard(action=action, selector=_labels(selector_of(spec)), rules=rules)
 
 
-def _rule(rule: Mapping[str, Any]) -> ForeignRule:
+class _Names:
+    """The names under which the meshes know their own callers: a mesh takes a full principal of one of its
+    own trust domains, or of `cluster.local`, for one of all of them (pilot/pkg/security/trustdomain).
+    """
+
+    def __init__(self, meshes: Sequence[Mesh]) -> None:
+        own = [trust_domains(mesh) for mesh in meshes]
+        self._domains = tuple(dict.fromkeys(name for names in own for name in names))
+        self._agree = len({frozenset(names) for names in own}) <= 1
+
+    def meant(self, principals: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+        """The principals that are meant, and whether every mesh means the same by them."""
+        found: dict[str, None] = {}
+        agree = True
+        for one in principals:
+            domain, *rest = one.split("/")
+            own = len(rest) == _PARTS and domain in (*self._domains, DEFAULT_DOMAIN)
+            agree = agree and (self._agree or not own)
+            found |= dict.fromkeys("/".join((name, *rest)) for name in (self._domains if own else (domain,)))
+        return tuple(found), agree
+
+
+def _rule(rule: Mapping[str, Any], names: _Names) -> ForeignRule:
     return ForeignRule(
-        sources=tuple(_source(mapping(one.get("source"))) for one in listed(rule.get("from"))),
+        sources=tuple(_source(mapping(one.get("source")), names) for one in listed(rule.get("from"))),
         operations=tuple(_operation(mapping(one.get("operation"))) for one in listed(rule.get("to"))),
         unsure=bool(rule.get("when")),
     )
@@ -161,9 +187,13 @@ _OPERATION = {
 }
 
 
-def _source(given: Mapping[str, Any]) -> ForeignSource:
+def _source(given: Mapping[str, Any], names: _Names) -> ForeignSource:
     known = {ours: tuple(_strings(given[name])) for name, ours in _SOURCE.items() if name in given}
-    return ForeignSource(**known, unsure=bool(given.keys() - _SOURCE.keys()))
+    unsure = bool(given.keys() - _SOURCE.keys())
+    for field in {"principals", "no_principals"} & known.keys():
+        known[field], agree = names.meant(known[field])
+        unsure = unsure or not agree
+    return ForeignSource(**known, unsure=unsure)
 
 
 def _operation(given: Mapping[str, Any]) -> ForeignOperation:
