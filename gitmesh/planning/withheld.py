@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gitmesh.model.policies import Policy
     from gitmesh.model.report import ClusterResult
 
+TOGETHER = "GM401"
 _LEFT = frozenset({Action.HELD, Action.CONFLICT})
 
 
@@ -31,13 +32,17 @@ def withheld(
 def left(
     policies: Sequence[Policy], results: Mapping[str, ClusterResult], said: Iterable[Diagnostic]
 ) -> Iterator[Diagnostic]:
-    """The policies behind an object that the plan leaves as it is, and that have no finding there."""
+    """The policies behind an object that the plan leaves as it is, and that have no finding there. Objects
+    that are told together need no further word for each.
+    """
+    found = tuple(said)
+    together = {one.cluster for one in found if one.code == TOGETHER and not one.policy}
     waiting = {
         name: frozenset(policy for change in result.plan.changes for policy in _behind(change, result.build))
         for name, result in results.items()
-        if result.plan and result.build and not result.build.doubtful
+        if result.plan and result.build and not result.build.doubtful and name not in together
     }
-    return _untold(policies, waiting, said, "an object that it wants is left as it is by other findings")
+    return _untold(policies, waiting, found, "an object that it wants is left as it is by other findings")
 
 
 def _behind(change: Change, built: Build) -> tuple[str, ...]:

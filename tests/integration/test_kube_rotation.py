@@ -49,8 +49,11 @@ class World:
             return {"kind": "APIGroupDiscoveryList", "items": []}
         objects = {"/api/v1/namespaces": [("", "kube-system")], "/api/v1/services": self.services}
         if path not in objects:
+            place = {"namespace": "gitmesh-system", "name": "gitmesh-default"}
             return {
-                "metadata": {"uid": "l", "resourceVersion": "1", "name": "gitmesh-default"},
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"uid": "l", "resourceVersion": "1", **place},
                 "items": [],
                 "data": {"ledger.json": ""},
             }

@@ -142,6 +142,10 @@ _what = st.sampled_from(
 )
 
 
+_HTTP = frozenset({"methods", "paths"})
+_SAID = {"nonHTTP": "Deny"}
+
+
 @st.composite
 def policies(draw: st.DrawFn, name: str) -> dict[str, Any]:
     """One AccessPolicy."""
@@ -152,6 +156,9 @@ def policies(draw: st.DrawFn, name: str) -> dict[str, Any]:
     }
     if draw(st.booleans()):
         spec["rules"] = draw(st.lists(_what, min_size=1, max_size=2))
+    if spec["action"] == "Deny":  # else it is an error under a broad selector, and not a sound policy
+        spec["rules"] = [{**rule, **_SAID} if rule.keys() & _HTTP else rule for rule in spec.get("rules", ())]
+        spec = {name: value for name, value in spec.items() if value}
     return document("AccessPolicy", name, **spec)
 
 
