@@ -1,5 +1,5 @@
-"""Laws of single kinds of fault that people met: what acts elsewhere or not at all, and other people's objects
-beside ours. Each is there since somebody was hurt by its absence.
+"""Laws of single kinds of fault that people met: what acts elsewhere or not at all, and other people's
+objects beside ours. Each is there since somebody was hurt by its absence.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def private_routes_hold_nobody_else(judge: Judge) -> Iterator[str]:
         strange = [place for place, found in seen.items() if any(not is_ours(one) for one in found)]
         others = [one for one in judge.moment.theirs if own in one["spec"].get("hosts", ())]
         private = all(one["spec"].get("exportTo") == ["."] for one in others)
-        if acting and others and private and said <= {_CONTESTED} and len(strange) < len(seen):
-            if not any(is_ours(one) for found in seen.values() for one in found):
-                yield f"no route of ours for {own}, though only clients of {strange} follow another one"
+        alone = not any(is_ours(one) for found in seen.values() for one in found)
+        if acting and others and private and said <= {_CONTESTED} and len(strange) < len(seen) and alone:
+            yield f"no route of ours for {own}, though only clients of {strange} follow another one"
 
 
 def mtls_stays(judge: Judge) -> Iterator[str]:
@@ -79,7 +79,7 @@ def led_round_is_told(judge: Judge) -> Iterator[str]:
         for service in (one for one in judge.facts.services if policy in _selecting(judge, one)):
             target = _target(judge, shares[0]["destination"])
             if target is not None and target.key != service.key and _differ(judge, service, target):
-                yield f"{name_of(policy)} leads from {service.key} to {target.key}, decided otherwise: not told"
+                yield f"{name_of(policy)} leads {service.key} to {target.key}, decided otherwise: not told"
 
 
 def _target(judge: Judge, place: Document) -> Service | None:
