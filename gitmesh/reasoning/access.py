@@ -308,8 +308,10 @@ class _Asked:
         return Ruling(answer=Answer.UNKNOWN, basis=Basis.HELD, text=text)
 
     def _allowed(self, said: Sequence[_Said], basis: Basis, otherwise: str) -> Ruling | None:
-        """What these Allows admit, and that they close the port for others."""
-        grants = [(ports, one) for ports, access in said for one in access.allows]
+        """What these Allows admit, and that they close the port for others; what other pods have for another
+        port is opened on none."""
+        opened = [(frozenset() if self.pair.number in one.mixed else ports, one) for ports, one in said]
+        grants = [(ports, one) for ports, access in opened for one in access.allows]
         asked = [(meets, origin) for ports, one in grants for meets, origin in self._asked(one, ports, False)]
         found = _origins(origin for meets, origin in asked if meets)
         if found:
@@ -334,8 +336,15 @@ class _Asked:
         if meant is not False:
             asked = grant.operations or (Operation(),)
             yield from (
-                (meant, one.origin or grant.origin) for one in asked if holds(one, ports, self.question)
+                (meant, one.origin or grant.origin)
+                for one in asked
+                if holds(one, ports, self.question) and (deny or self._is_opened(one))
             )
+
+    def _is_opened(self, operation: Operation) -> bool:
+        """Whether an Allow of these requests opens the pods' port: not where other pods have the number for
+        another port, as meshes name pods and numbers, but no pairs."""
+        return not operation.ports or self.pair.number in operation.targets
 
     def _means(self, callers: Iterable[Caller], deny: bool) -> bool | None:
         answers = [is_meant(caller, self.client, deny=deny) for caller in callers]

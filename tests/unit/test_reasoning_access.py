@@ -257,19 +257,22 @@ def test_pods_of_one_service_may_differ() -> None:
     }
 
 
-def test_a_rule_on_a_port_means_the_port_that_this_pod_has_behind_it() -> None:
-    """The same container port is `http` on one pod and `admin` on another."""
+@pytest.mark.parametrize(("turned", "answers"), [(True, "Denied"), (False, "Allowed")])
+def test_what_other_pods_have_for_another_port_is_opened_on_none(turned: bool, answers: str) -> None:
+    """The same container port is `http` on one pod and `admin` on another: meshes name no pairs of pod and
+    port, so an Allow that opened it would open the other one, too."""
     ports = (
         ServicePort(number=80, name="http", target="web"),
         ServicePort(number=81, name="admin", target="admin"),
     )
-    one = workload("one", labels={"app": "reviews"}, ports={"web": 8080, "admin": 9090})
-    two = workload("two", labels={"app": "reviews"}, ports={"web": 9090, "admin": 8080})
+    straight, other = {"web": 8080, "admin": 9090}, {"web": 9090, "admin": 8080}
+    one = workload("one", labels={"app": "reviews"}, ports=straight)
+    two = workload("two", labels={"app": "reviews"}, ports=other if turned else straight)
     seen = known(
         [access("page", rules=[{"ports": ["http"]}])],
         facts("east", service(ports=ports), one, two, service_accounts=ACCOUNTS),
     )["east"]
-    assert can(asked(port=80), seen).answer is Answer.ALLOWED
+    assert can(asked(port=80), seen).answer.value == answers
     assert can(asked(port=81), seen).answer is Answer.DENIED
 
 
