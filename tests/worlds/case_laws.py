@@ -36,7 +36,7 @@ def private_routes_hold_nobody_else(judge: Judge) -> Iterator[str]:
     """A stranger's route that only clients of its own namespace see keeps nobody else's from being there."""
     for service in judge.facts.services:
         acting = [one for one in _selecting(judge, service) if "timeout" in one["spec"]]
-        said = {one.code for policy in acting for one in judge.said_of(policy)}
+        said = {one.code for policy in _selecting(judge, service) for one in judge.said_of(policy)}
         own = host(*service.key)
         seen = {pod.namespace: seen_routes(judge.moment.live, own, pod.namespace) for pod in judge.guarded}
         strange = [place for place, found in seen.items() if any(not is_ours(one) for one in found)]
