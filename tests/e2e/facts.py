@@ -37,7 +37,7 @@ def _facts(cluster: bookshop.Cluster) -> ClusterFacts:
 
 def _service(one: bookshop.Service) -> Service:
     ports = (
-        ServicePort(number=number, name=name, target=target, protocol="http" if name == "http" else "")
+        ServicePort(number=number, name=name, target=target, protocol="http")
         for name, (number, target) in one.ports.items()
     )
     return Service(

@@ -107,9 +107,6 @@ TRAPS: Mapping[str, str] = {
     ),
     "workload-ports": "Access rules of Istio mean the pods' ports, routes mean the Service's.",
     "allow-closes-pod": "One Allow object closes every port of the pods, also those that it does not mean.",
-    "deny-drops-http-fields": (
-        "From a DENY rule Istio drops the HTTP fields where a connection is not HTTP, so all of it is denied."
-    ),
     "empty-allow": "An Allow of which nothing is left must still be there: its absence would be open.",
     "host-with-port": "Istio compares the whole Host header, with the port that a client may have put there.",
     "anonymous-plaintext": (
