@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from tests.worlds.objects import ROOT, Object, account, control_plane, istio, namespace, pod, policy, service
+from tests.worlds.themes import theme
 
 NAMESPACES = ("shop", "bank")
 ACCOUNTS = ("default", "web")
@@ -64,7 +65,9 @@ def _world(random: Random) -> World:
     services = [_service(random, name) for name in ("r", "s", "t")[: random.randint(1, 3)]]
     others = [_stranger(random, number) for number in range(random.choice((0, 0, 1, 1, 2)))]
     fixed = (*places, *control_plane(random.choice(_SETTINGS)), *accounts)
-    return World((*fixed, *controllers, *services, *others), tuple(_policies(random)))
+    objects, policies = theme(random)
+    drawn = [] if policies else _policies(random)
+    return World((*fixed, *controllers, *services, *others, *objects), (*drawn, *policies))
 
 
 # --- pods

@@ -13,6 +13,12 @@ from gitmesh.status.states import policy_states
 from tests.soundness.calculator import admits
 from tests.soundness.requests import Call
 from tests.soundness.unified import pairs
+from tests.worlds.case_laws import (
+    idle_fields_are_told,
+    led_round_is_told,
+    mtls_stays,
+    private_routes_hold_nobody_else,
+)
 from tests.worlds.judge import Judge, is_held, name_of
 from tests.worlds.playing import CLUSTER
 from tests.worlds.routing_laws import routes_lead_somewhere, treated_as_decided
@@ -133,4 +139,8 @@ LAWS: tuple[Law, ...] = (
     treated_as_decided,
     in_force_or_told,
     calculator_agrees,
+    idle_fields_are_told,
+    private_routes_hold_nobody_else,
+    mtls_stays,
+    led_round_is_told,
 )

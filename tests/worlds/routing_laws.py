@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from gitmesh.model.facts import Service, Workload
 from tests.soundness.istio_connection import connected
 from tests.soundness.istio_routing import done, host
-from tests.soundness.unified import Document
 from tests.soundness.unified_routing import AmbiguousError, Asked, Decision, decided
+from tests.worlds.case_laws import selects_destination
 from tests.worlds.judge import Judge
 from tests.worlds.objects import Object
 from tests.worlds.playing import is_ours
@@ -99,7 +99,7 @@ def _told(judge: Judge, service: Service) -> bool:
     acting = [
         policy
         for policy in judge.unified.of_kind("TrafficPolicy")
-        if any(_selects(item, policy, service) for item in policy["spec"]["destinations"])
+        if any(selects_destination(item, policy, service) for item in policy["spec"]["destinations"])
     ]
     kept = [one for one in judge.moment.ours if one["metadata"]["name"] == service.name]
     return (
@@ -107,10 +107,3 @@ def _told(judge: Judge, service: Service) -> bool:
         or any(judge.said_of(policy) for policy in acting)
         or any(map(judge.told_of, kept))
     )
-
-
-def _selects(item: Document, policy: Document, service: Service) -> bool:
-    namespaces = item.get(
-        "namespaces", [policy["metadata"]["namespace"]] if "name" in item else [service.namespace]
-    )
-    return item.get("name", service.name) == service.name and service.namespace in namespaces

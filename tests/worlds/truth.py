@@ -46,7 +46,8 @@ def _newest(objects: Iterable[Object]) -> Iterable[Object]:
 
 def settings(world: World) -> str:
     """MeshConfig as it stands."""
-    return next((one["data"]["mesh"] for one in world.objects if one["kind"] == "ConfigMap"), "")
+    found = [one["data"]["mesh"] for one in world.objects if one["kind"] == "ConfigMap"]
+    return found[-1] if found else ""
 
 
 def trust_domain(world: World) -> str:

@@ -1,0 +1,1 @@
+"""What the laws of tests/worlds are there to find: each mending undone, one at a time (README there)."""

@@ -1,0 +1,161 @@
+"""Mendings, each with what takes its place when it is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from unittest.mock import patch
+
+import gitmesh_istio
+from gitmesh_istio import destination, strangers
+
+from gitmesh import pipeline
+from gitmesh.discovery import shapes
+from gitmesh.model.facts import ServicePort, Workload
+from gitmesh.model.links import UNLINKED
+from gitmesh.model.strangers import ALONE, EVERYBODY
+from gitmesh.model.units import Access
+from gitmesh.reasoning import questions
+from gitmesh.resolution import access, guards
+from gitmesh.resolution import index as pods
+
+Replacement = Callable[..., object]
+
+SEEDS = 2_000
+"""In so many worlds each must be found."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`undoes` says which mending; `places` are (where, name) with what stands there instead."""
+
+    name: str
+    undoes: str
+    places: tuple[tuple[object, str, object], ...]
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The product with the mending undone."""
+        with ExitStack() as stack:
+            for where, name, instead in self.places:
+                stack.enter_context(patch.object(where, name, instead))
+            yield
+
+
+def _nothing(*_: object, **__: object) -> tuple[()]:
+    return ()
+
+
+def _none(*_: object, **__: object) -> Mapping[str, object]:
+    return {}
+
+
+_TARGETS = pods.targets
+_FOREIGN = import_module("gitmesh_istio.foreign")._Ours  # the package has a function of the module's name
+
+
+def _first(port: ServicePort, workloads: Iterable[Workload]) -> frozenset[int]:
+    return frozenset(sorted(_TARGETS(port, workloads))[:1])
+
+
+def _empty(*_: object, **__: object) -> str:
+    return ""
+
+
+def _no_labels(*_: object, **__: object) -> frozenset[str]:
+    return frozenset()
+
+
+def _alone(*_: object, **__: object) -> Replacement:
+    return lambda _unit: ALONE
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "labels-of-one-pod",
+        "a label that controllers set anew is kept where a selector names it (02, 02b, 02c, 04)",
+        ((shapes.Selectors, "kept", _no_labels),),
+    ),
+    Mutant(
+        "pods-apart",
+        "pods on which an Allow would close another Service's port get an object of their own (03)",
+        ((guards.GuardedPorts, "apart", lambda _self: ((), ())),),
+    ),
+    Mutant(
+        "open-pods",
+        "pods without a proxy are told (02c)",
+        ((access, "outside", _nothing),),
+    ),
+    Mutant(
+        "beside-strangers",
+        "our objects open nothing that strangers' keep shut (01)",
+        ((gitmesh_istio, "beside", _none),),
+    ),
+    Mutant(
+        "default-opened",
+        "a stranger's ALLOW that opens what only a default denies is told there",
+        ((_FOREIGN, "_defaults", lambda *_: []),),
+    ),
+    Mutant(
+        "identities-gone",
+        "a stranger's mode that takes identities away is told",
+        ((_FOREIGN, "_nameless", _nothing),),
+    ),
+    Mutant(
+        "auto-mtls",
+        "a DestinationRule of ours takes nobody's mTLS away where the mesh does not choose it (23)",
+        ((destination, "mutual", lambda traffic, *_: traffic),),
+    ),
+    Mutant(
+        "private-routes",
+        "a route that only its own namespace sees keeps nobody else's away (28)",
+        ((strangers, "shown_to", lambda *_: (EVERYBODY,)),),
+    ),
+    Mutant(
+        "every-number",
+        "every number of a named port counts (05)",
+        ((pods, "targets", _first), (access, "targets", _first)),
+    ),
+    Mutant(
+        "idle-fields",
+        "a field without an effect on a kind of Service is not in force in silence (06, 07)",
+        ((gitmesh_istio, "inert", _empty),),
+    ),
+    Mutant(
+        "lookup",
+        "strangers' DestinationRules and routes are looked up as the mesh does (08, 23, 28)",
+        ((gitmesh_istio, "surroundings", _alone),),
+    ),
+    Mutant(
+        "waiting-routes",
+        "a route waits for the subsets that it names (09)",
+        ((gitmesh_istio, "links", lambda *_: UNLINKED),),
+    ),
+    Mutant(
+        "led-round",
+        "a split that leads round who may call is told (11)",
+        ((pipeline, "detours", _nothing),),
+    ),
+    Mutant(
+        "kept-objects",
+        "who waits for an object that another policy keeps says so",
+        ((pipeline, "left", _nothing),),
+    ),
+    Mutant(
+        "sniffed",
+        "what is not HTTP on a sniffed port is said (14)",
+        ((access, "beside_http", _nothing),),
+    ),
+    Mutant(
+        "spread-denies",
+        "a Deny of ports that nobody knows acts on every port, for the calculator too",
+        ((questions.Known, "_spreads", lambda _self, _service: False),),
+    ),
+    Mutant(
+        "closing",
+        "the calculator knows what another Service's Allow closes",
+        ((Access, "closes", lambda _self, _labels, _port: False),),
+    ),
+)
