@@ -28,8 +28,8 @@ coverage: $(STAMP) ## What the tests of values reach; fails below where it stand
 	@$(BIN)/coverage run -m pytest -n 3 --dist worksteal -m "not e2e and not faults and not worlds and not lab" tests/unit tests/golden tests/contract tests/properties
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report | tail -n 30
 
-worlds: $(STAMP) ## 5,000 small clusters drawn at random, judged apart from the product (tests/worlds/README.md)
-	@$(BIN)/python -m pytest -n 3 --dist worksteal -m worlds tests/worlds
+worlds: $(STAMP) ## 5,000 small clusters drawn at random, judged apart from the product; each mending undone in turn is found
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m worlds tests/worlds tests/mutants
 
 faults: $(STAMP) ## Agents that are killed, lied to and cut off, judged from outside (8 minutes); needs `make lab`
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m faults tests/faults

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from gitmesh.model.facts import Service, Workload
 from tests.soundness.istio_routing import host
 from tests.soundness.requests import Call
-from tests.soundness.unified import Document, pairs
+from tests.soundness.unified import Document, pairs, selects
 from tests.worlds.judge import Judge, name_of
 from tests.worlds.objects import Object
 from tests.worlds.playing import CLUSTER, is_ours
@@ -80,6 +80,23 @@ def led_round_is_told(judge: Judge) -> Iterator[str]:
             target = _target(judge, shares[0]["destination"])
             if target is not None and target.key != service.key and _differ(judge, service, target):
                 yield f"{name_of(policy)} leads {service.key} to {target.key}, decided otherwise: not told"
+
+
+def what_is_not_http_is_said(judge: Judge) -> Iterator[str]:
+    """A Deny of requests that meets a port which may carry something else says what becomes of that, or is
+    told.
+    """
+    for policy in judge.unified.of_kind("AccessPolicy"):
+        spec, codes = policy["spec"], {one.code for one in judge.said_of(policy)}
+        unsaid = [
+            rule
+            for rule in spec.get("rules", ())
+            if rule.keys() & {"methods", "paths"} and "nonHTTP" not in rule and "ports" not in rule
+        ]
+        meant = [one for one in judge.facts.services if one.selector and selects(policy, CLUSTER, one)]
+        raw = [one for one in meant if any(port.protocol in ("", "tcp") for port in one.ports)]
+        if spec.get("action") == "Deny" and unsaid and raw and not codes & {"GM222", "GM304", "GM208"}:
+            yield f"{name_of(policy)} denies requests of {raw[0].key}, and what of the rest is not told"
 
 
 def _target(judge: Judge, place: Document) -> Service | None:

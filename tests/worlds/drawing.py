@@ -161,12 +161,13 @@ def _foreign_access(random: Random, name: str) -> Object:
     return istio("AuthorizationPolicy", name, place, {**selector, "action": action, **rules})
 
 
-def _foreign_mtls(random: Random, name: str) -> Object:
+def _foreign_mtls(random: Random, _: str) -> Object:
+    """One in a namespace at most: of several Istio takes the oldest, and no age is drawn."""
     spec: Object = {"mtls": {"mode": random.choice(_MODES)}}
     if random.randrange(2):
         spec |= {"selector": {"matchLabels": _selector(random)}}
         spec |= random.choice(({}, {"portLevelMtls": {"8080": {"mode": random.choice(_MODES)}}}))
-    return istio("PeerAuthentication", name, random.choice(NAMESPACES), spec)
+    return istio("PeerAuthentication", "theirs-mtls", random.choice(NAMESPACES), spec)
 
 
 def _host(random: Random) -> str:

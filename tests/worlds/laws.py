@@ -18,6 +18,7 @@ from tests.worlds.case_laws import (
     led_round_is_told,
     mtls_stays,
     private_routes_hold_nobody_else,
+    what_is_not_http_is_said,
 )
 from tests.worlds.judge import Judge, is_held, name_of
 from tests.worlds.playing import CLUSTER
@@ -143,4 +144,5 @@ LAWS: tuple[Law, ...] = (
     private_routes_hold_nobody_else,
     mtls_stays,
     led_round_is_told,
+    what_is_not_http_is_said,
 )

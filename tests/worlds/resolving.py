@@ -10,13 +10,17 @@ from collections.abc import Iterator, Sequence
 from tests.worlds.objects import ROOT, Object
 
 
-def leads_to(route: Object) -> Iterator[tuple[str, str]]:
-    """(host, subset or "") of every destination of a VirtualService."""
-    for kind in ("http", "tcp", "tls"):
-        for rule in route["spec"].get(kind, ()):
-            for share in rule.get("route", ()):
-                place = share["destination"]
-                yield place["host"], place.get("subset", "")
+def leads_to(route: Object, client: str) -> Iterator[tuple[str, str]]:
+    """(host, subset or "") of every destination of a VirtualService to which clients of a namespace come: no
+    further than the first rule that means all that they ask.
+    """
+    for rule in route["spec"].get("http", ()):
+        meant = [one for one in rule.get("match", [{}]) if one.get("sourceNamespace", client) == client]
+        for share in rule.get("route", ()) if meant else ():
+            place = share["destination"]
+            yield place["host"], place.get("subset", "")
+        if any(one.keys() <= {"sourceNamespace"} for one in meant):
+            return
 
 
 def taken_rule(objects: Sequence[Object], host: str, client: str) -> Object | None:

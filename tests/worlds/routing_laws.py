@@ -26,8 +26,8 @@ _HTTP = next(request for request in REQUESTS if request.http)
 def routes_lead_somewhere(judge: Judge) -> Iterator[str]:
     """Whatever a route of ours names is there for every client that follows it."""
     for route in (one for one in judge.moment.ours if one["kind"] == "VirtualService"):
-        for named, subset in leads_to(route):
-            for client in _clients(judge):
+        for client in _clients(judge):
+            for named, subset in leads_to(route, client.namespace):
                 found = taken_rule(judge.moment.live, named, client.namespace)
                 known = {one["name"] for one in (found or {}).get("spec", {}).get("subsets", ())}
                 if subset and subset not in known and not judge.told_of(route):
