@@ -23,7 +23,7 @@ demo: $(STAMP) ## See GitMesh do its main job: no cluster, no network
 test: $(STAMP) ## Everything but end-to-end tests, faults and worlds; real API servers where `make lab` has built them
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not e2e and not faults and not worlds"
 
-coverage: $(STAMP) ## What the tests of values reach; fails below where it stands
+coverage: $(STAMP) ## What the tests of values reach, as a report
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest -n 3 --dist worksteal -m "not e2e and not faults and not worlds and not lab" tests/unit tests/golden tests/contract tests/properties
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report | tail -n 30
