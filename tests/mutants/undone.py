@@ -16,7 +16,6 @@ from gitmesh.discovery import shapes
 from gitmesh.model.facts import ServicePort, Workload
 from gitmesh.model.links import UNLINKED
 from gitmesh.model.strangers import ALONE, EVERYBODY
-from gitmesh.model.units import Access
 from gitmesh.reasoning import questions
 from gitmesh.resolution import access, guards
 from gitmesh.resolution import index as pods
@@ -91,7 +90,10 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "beside-strangers",
         "our objects open nothing that strangers' keep shut (01)",
-        ((gitmesh_istio, "beside", _none),),
+        (
+            (gitmesh_istio, "beside", _none),
+            (guards.GuardedPorts, "_shut_by", lambda _self, _labels: None),
+        ),
     ),
     Mutant(
         "default-opened",
@@ -152,10 +154,5 @@ MUTANTS: tuple[Mutant, ...] = (
         "spread-denies",
         "a Deny of ports that nobody knows acts on every port, for the calculator too",
         ((questions.Known, "_spreads", lambda _self, _service: False),),
-    ),
-    Mutant(
-        "closing",
-        "the calculator knows what another Service's Allow closes",
-        ((Access, "closes", lambda _self, _labels, _port: False),),
     ),
 )

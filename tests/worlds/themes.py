@@ -109,6 +109,16 @@ def _mail(_: Random) -> Laid:
     return objects, (policy("AccessPolicy", "no-writes", "shop", spec),)
 
 
+def _renumbered(_: Random) -> Laid:
+    """A named port that gets another number, in the middle of the rollout."""
+    objects = [
+        pod("n-0", "shop", {"app": "n"}, {"web": 8080}, owner=("StatefulSet", "n")),
+        pod("n-1", "shop", {"app": "n"}, {"web": 9090}, owner=("StatefulSet", "n")),
+        service("r", "shop", {"app": "n"}, [{"name": "http", "port": 80, "targetPort": "web"}]),
+    ]
+    return objects, (_allow("one", "r", {"namespaces": ["bank"]}),)
+
+
 def _nobodys_port(_: Random) -> Laid:
     """Two Services on the same pods, and a Deny for one whose port no pod names."""
     objects = [
@@ -138,5 +148,6 @@ _THEMES: tuple[Callable[[Random], Laid], ...] = (
     _round,
     _taken,
     _mail,
+    _renumbered,
     _nobodys_port,
 )
