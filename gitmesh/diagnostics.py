@@ -76,6 +76,13 @@ class Diagnostic(Struct, frozen=True, kw_only=True):
         return (*place, self.code, self.cluster, self.mesh, self.policy, self.field, self.message)
 
 
+def first_of(names: Iterable[str], most: int, joint: str = ", ") -> str:
+    """`a, b, c and 3 more`: the first of some names, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return joint.join(every[:most]) + more
+
+
 def finding(
     code: str,
     message: str,

@@ -184,10 +184,6 @@ class Workload(Struct, frozen=True, kw_only=True):
         """Whether the pods may have all of these labels, of which some may not be known."""
         return all(self.labels.get(key) == value or key in self.dropped for key, value in wanted.items())
 
-    def may_come_to_carry(self, wanted: Mapping[str, str]) -> bool:
-        """Whether a pod that their controller makes next may have all of these labels."""
-        return all(self.labels.get(key) == value or key in ROLLING_LABELS for key, value in wanted.items())
-
     def guards(self, port: int) -> bool:
         """Whether the proxies see what comes to a container port."""
         return not any(ports.first <= port <= ports.last for ports in self.unguarded)

@@ -37,6 +37,7 @@ class Action(StrEnum):
 
 
 _WRITING = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT})
+_LEAVING = frozenset({Action.CONFLICT, Action.HELD})
 
 
 class Live(Struct, frozen=True, kw_only=True):
@@ -124,6 +125,11 @@ class Change(Struct, frozen=True, kw_only=True):
     def writes(self) -> bool:
         """Whether this step calls the cluster."""
         return self.action in _WRITING
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the object stays as it is although policies want another one."""
+        return self.action in _LEAVING
 
 
 class Plan(Struct, frozen=True, kw_only=True, dict=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gitmesh.diagnostics import Diagnostic
+from gitmesh.diagnostics import Diagnostic, first_of
 from gitmesh.model.manifests import Build
 
 if TYPE_CHECKING:
@@ -32,6 +32,4 @@ class Adapted(Struct, frozen=True, kw_only=True):
 
 def named(keys: Iterable[ObjectKey]) -> str:
     """The first objects by name, and how many more there are."""
-    names = [str(key) for key in keys]
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return f"{', '.join(names[:_MOST_NAMED])}{more}"
+    return first_of(map(str, keys), _MOST_NAMED)

@@ -371,7 +371,7 @@ def _state(
         or built.held
         or built.doubtful
         or built.waiting
-        or any(c.action in (Action.CONFLICT, Action.HELD) for c in plan.changes)
+        or any(change.is_left for change in plan.changes)
     ):
         return State.HELD
     if any(change.staged for change in plan.changes) or any(outcome.pending for outcome in outcomes):

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.plan import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from gitmesh.model.report import ClusterResult
 
 TOGETHER = "GM401"
-_LEFT = frozenset({Action.HELD, Action.CONFLICT})
 
 
 def withheld(
@@ -47,7 +45,7 @@ def left(
 
 def _behind(change: Change, built: Build) -> tuple[str, ...]:
     """The policies that want an object which is left as it is."""
-    manifest = built.manifests.get(change.key) if change.action in _LEFT else None
+    manifest = built.manifests.get(change.key) if change.is_left else None
     return manifest.policies if manifest else ()
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic, finding, first_of
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Origin
@@ -156,11 +156,10 @@ def _of_requests(access: Access) -> bool:
 def _told(detours: list[Detour], cluster: str) -> Diagnostic:
     first = detours[0]
     pairs = [f"{'/'.join(one.called)} to {'/'.join(one.led)}" for one in detours]
-    more = f" and {len(pairs) - _MOST_NAMED} more" if len(pairs) > _MOST_NAMED else ""
     what = "requests" if first.field == "split" else "copies of requests"
     about = sorted({name for one in detours for name in one.about})
     named = f": {', '.join(about[:_MOST_NAMED])} acts on one of the two alone" if about else ""
-    text = f"{what} go from Service {', from '.join(pairs[:_MOST_NAMED])}{more}, "
+    text = f"{what} go from Service {first_of(pairs, _MOST_NAMED, ', from ')}, "
     if all(one.unknown for one in detours):
         text += "and whether both admit the same cannot be told while what decides there is held"
     else:

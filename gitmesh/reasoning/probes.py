@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic, finding, first_of
 from gitmesh.model.facts import ClusterFacts, Probe, Workload
 from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Origin
@@ -107,8 +107,7 @@ def _refusal(workload: Workload, probe: Probe, origin: Origin, why: str) -> _Ref
 def _told(refusals: list[_Refusal], cluster: str) -> Diagnostic:
     first = refusals[0]
     places = [f"port {one.port} of {one.workload}" for one in refusals]
-    more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
-    text = f"the kubelet's probes of {', '.join(places[:_MOST_NAMED])}{more} fail: {first.why}"
+    text = f"the kubelet's probes of {first_of(places, _MOST_NAMED)} fail: {first.why}"
     return finding(
         CUT_OFF,
         text,

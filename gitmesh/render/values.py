@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from gitmesh.confidential import MASK, is_credential
+from gitmesh.diagnostics import first_of
 from gitmesh.render.escape import printable
 
 LONGEST = 120
@@ -89,9 +90,7 @@ def shortened(text: str, limit: int = LONGEST) -> str:
 
 def listed(names: Iterable[str], limit: int = 4) -> str:
     """`a, b, c, d and 3 more`."""
-    every = list(names)
-    rest = len(every) - limit
-    return ", ".join(every[:limit]) + (f" and {rest} more" if rest > 0 else "")
+    return first_of(names, limit)
 
 
 def counted(number: int, noun: str) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic, finding, first_of
 from gitmesh.model.facts import Workload
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import WorkloadSelector
@@ -65,9 +65,7 @@ def is_idle(clients: Sequence[Workload]) -> bool:
 
 def unreached(policy: Policy, number: int, clients: Sequence[Workload], cluster: str) -> Diagnostic:
     """The finding on an item of `sources` of which all clients are out of reach."""
-    names = [f"{one.kind} {one.namespace}/{one.name}" for one in clients]
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    shown = f"{', '.join(names[:_MOST_NAMED])}{more}"
+    shown = first_of((f"{one.kind} {one.namespace}/{one.name}" for one in clients), _MOST_NAMED)
     if is_idle(clients):
         code = "GM301"
         text = f"the policy does not act on requests of a gateway, which has routes of its own: {shown}"

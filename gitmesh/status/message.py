@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from gitmesh.diagnostics import first_of
 from gitmesh.model.ledger import FIGHT
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Change
@@ -71,9 +72,7 @@ def heals(report: Report) -> tuple[str, ...]:
         drifted = {change.key: change for change in changes if change.drift and change.key in done - fights}
         for key in sorted(drifted):
             fields = [_field(change.path) for change in drifted[key].fields]
-            shown = ", ".join(fields[:_MAX_FIELDS]) + (
-                f" and {len(fields) - _MAX_FIELDS} more" if len(fields) > _MAX_FIELDS else ""
-            )
+            shown = first_of(fields, _MAX_FIELDS)
             lines.append(
                 f"healed {name} {_object(key)}: {shown or f'{drifted[key].action}d'}{_by(drifted[key])}"
             )

@@ -9,7 +9,7 @@ from msgspec import Struct
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import ObjectKey
-from gitmesh.model.plan import Action, Change
+from gitmesh.model.plan import Change
 from gitmesh.model.report import ClusterResult, Report, State, Verdict, worst
 
 _VERDICTS = (Verdict.ACCEPTED, Verdict.UNKNOWN, Verdict.WARNED, Verdict.REJECTED)
@@ -26,7 +26,6 @@ _BY_GROUP: Mapping[str, State] = {
     "6": State.INVALID,
 }
 """State that an error of a group of codes puts a policy into (first digit of the code)."""
-_HOLDING = frozenset({Action.CONFLICT, Action.HELD})
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -242,7 +241,7 @@ def _troubles(result: ClusterResult) -> Mapping[ObjectKey, State]:
     for change in standing_changes(result):
         troubles.setdefault(change.key, []).append(State.PENDING if never_applied(result) else State.DRIFTED)
     for change in result.plan.changes if result.plan else ():
-        if change.action in _HOLDING:
+        if change.is_left:
             troubles.setdefault(change.key, []).append(State.HELD)
         elif change.staged:
             troubles.setdefault(change.key, []).append(State.PENDING)

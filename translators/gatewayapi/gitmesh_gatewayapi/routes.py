@@ -20,7 +20,7 @@ from gitmesh_gatewayapi.conditions import EVERYTHING, NoMeeting, RouteMatch, Val
 from gitmesh_gatewayapi.matches import meant
 from gitmesh_gatewayapi.precedence import ListedMatch, Placed, TooMany, Unsayable, most_specific
 from gitmesh_gatewayapi.remarks import Dialect, Remark, Remarks
-from gitmesh_gatewayapi.rules import Called, Rule, rule, untouched
+from gitmesh_gatewayapi.rules import Called, HttpRule, rule, untouched
 
 MAX_RULES, MAX_MATCHES, MAX_RULE_MATCHES, MAX_ROUTES = 16, 128, 64, 4
 """Of a route, of a route, of a rule (HTTPRouteSpec), and routes of one port (ours)."""
@@ -46,7 +46,7 @@ class HttpRoutes(Struct, frozen=True, kw_only=True):
 class _Ruled(Struct):
     """A rule with its matches, in the order in which they must be tried where they are equally specific."""
 
-    made: Rule
+    made: HttpRule
     placed: list[Placed]
     origin: Origin
 

@@ -33,7 +33,7 @@ _UNITS = (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 _MOST_HOURS = 99_999
 
 
-class Rule(Struct, frozen=True):
+class HttpRule(Struct, frozen=True):
     """A rule but for its matches, and where its parts come from: dotted path below the rule -> origin."""
 
     body: Mapping[str, Any]
@@ -47,13 +47,13 @@ class Called(Struct, frozen=True):
     port: int
 
 
-def untouched(called: Called) -> Rule:
+def untouched(called: Called) -> HttpRule:
     """The rule of what no row matches: an HTTPRoute answers 404 where no rule does."""
     backend = {**_service(called.service, called.port, called), "weight": 1}
-    return Rule({"backendRefs": [backend]}, {})
+    return HttpRule({"backendRefs": [backend]}, {})
 
 
-def rule(route: Route, match: RouteMatch, called: Called, remarks: Remarks) -> Rule:
+def rule(route: Route, match: RouteMatch, called: Called, remarks: Remarks) -> HttpRule:
     """What becomes of the requests of a row that meet this match."""
     fields = _in_force(route, remarks)
     filters: list[tuple[dict[str, Any], Origin]] = []
@@ -72,7 +72,7 @@ def rule(route: Route, match: RouteMatch, called: Called, remarks: Remarks) -> R
         part, _, inner = name.partition(".")
         body[part] = {**body.get(part, {}), **({inner: piece} if inner else piece)}
         origins[name] = origin
-    return Rule(body, origins)
+    return HttpRule(body, origins)
 
 
 def _in_force(route: Route, remarks: Remarks) -> dict[str, Decided]:

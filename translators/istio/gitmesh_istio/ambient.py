@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Severity
+from gitmesh.diagnostics import Severity, first_of
 from gitmesh.model.facts import Mesh, Service, ServicePort
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
@@ -31,7 +31,7 @@ from gitmesh.model.units import Access, Caller, DestinationUnit, Exemption, Gran
 from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.operations import note_silent, open_ports, unseen
 from gitmesh_istio.scope import Notes
-from gitmesh_istio.security import Decision, Door, Rule, access_objects, allowing, denying
+from gitmesh_istio.security import Door, Rule, Ruleset, access_objects, allowing, denying
 from gitmesh_istio.waypoints import Binding, binding, gateways_come_by
 
 MAX_TARGETS = 16
@@ -168,7 +168,7 @@ def _at_waypoints(
     unit: DestinationUnit,
     access: Access,
     beside: _Beside,
-    direct: Decision | None,
+    direct: Ruleset | None,
     version: str,
     notes: Notes,
 ) -> tuple[Fragment, ...]:
@@ -178,9 +178,9 @@ def _at_waypoints(
     seen, decision = _in_service_ports(unit, access, notes)
     allow, deny = allowing(seen, decision, notes), denying(seen, decision, notes)
     if allow is None and direct is not None:
-        allow = Decision((), direct.given)
+        allow = Ruleset((), direct.given)
     if deny is not None and not beside.alike:
-        deny = Decision([(_on_every_port(rule), origin) for rule, origin in deny.rules], deny.given)
+        deny = Ruleset([(_on_every_port(rule), origin) for rule, origin in deny.rules], deny.given)
     if not beside.allowed:
         allow = None
     return (
@@ -292,8 +292,8 @@ def _without_addresses(
 class _AtPods(Struct, frozen=True):
     """What is decided at the pods."""
 
-    allow: Decision | None
-    deny: Decision | None
+    allow: Ruleset | None
+    deny: Ruleset | None
 
 
 def _decided_at_pods(unit: DestinationUnit, access: Access, beside: _Beside, notes: Notes) -> _AtPods:
@@ -307,11 +307,11 @@ def _decided_at_pods(unit: DestinationUnit, access: Access, beside: _Beside, not
     ports = [str(port) for port in sorted(open_ports(access.targets, access, origin, notes))]
     to = {"to": [{"operation": {"ports": ports}}]} if ports else {}
     if deny is not None and beside.principals:
-        deny = Decision([(_but(rule, beside.principals), its) for rule, its in deny.rules], deny.given)
+        deny = Ruleset([(_but(rule, beside.principals), its) for rule, its in deny.rules], deny.given)
     if beside.shut:
         _note_held(unit, beside.held, origin, notes)
         shut: Rule = ({"from": [{"source": {"principals": beside.shut}}], **to}, origin)
-        deny = Decision([*(deny.rules if deny else ()), shut], deny.given if deny else [origin])
+        deny = Ruleset([*(deny.rules if deny else ()), shut], deny.given if deny else [origin])
     if allow is not None and ports and beside.principals:
         through = {"from": [{"source": {"principals": beside.principals}}], **to}
         allow = replace(allow, rules=[*allow.rules, *((through, one) for one in allow.given)])
@@ -357,9 +357,8 @@ def _note_past(unit: DestinationUnit, access: Access, bound: Binding, notes: Not
             }
         )
         if past:
-            more = f" and {len(past) - _MOST_NAMED} more" if len(past) > _MOST_NAMED else ""
             text = (
-                f"{', '.join(past[:_MOST_NAMED])}{more} may call, but with a proxy of their own they come"
+                f"{first_of(past, _MOST_NAMED)} may call, but with a proxy of their own they come"
                 f" past {bound}, so the requests that this grants are refused"
             )
             notes.add("GM318", text, grant.origin)

@@ -49,11 +49,6 @@ def full_host(text: str, namespace: str, domain: str) -> str:
     return given
 
 
-def host_matches(pattern: str, name: str) -> bool:
-    """Whether a full name or wildcard (`*.shop.svc.cluster.local`, `*`) covers a full name."""
-    return pattern == name or (pattern.startswith("*") and name.endswith(pattern[1:]))
-
-
 def access_name(service: str, role: str, pods: Labels = ()) -> str:
     """The AuthorizationPolicy of a Service, `role` allow or deny; of some of its pods, which have these
     labels beside those that the Service selects by.

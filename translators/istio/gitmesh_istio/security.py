@@ -49,7 +49,7 @@ Rule: TypeAlias = tuple[dict[str, Any], Origin]
 Role: TypeAlias = Literal["allow", "deny"]
 
 
-class Decision(Struct, frozen=True):
+class Ruleset(Struct, frozen=True):
     """What an object says, and where that was asked for. `rest` are the rules of an ALLOW that leave other
     ports as they are; on the pods that are `apart` they leave more ports so. `shut`: on all others somebody
     else keeps these ports closed, and so do we."""
@@ -90,7 +90,7 @@ class Door(Struct, frozen=True, kw_only=True):
 
 
 def access_objects(
-    allow: Decision | None, deny: Decision | None, door: Door, version: str, notes: Notes
+    allow: Ruleset | None, deny: Ruleset | None, door: Door, version: str, notes: Notes
 ) -> tuple[Fragment, ...]:
     """The objects of a door, each where something is decided: an ALLOW for all pods, and one for each kind of
     pods that are told apart.
@@ -142,7 +142,7 @@ def access_names(place: tuple[str, str], facts: ClusterFacts) -> tuple[str, ...]
     return tuple(dict.fromkeys((access_name(name, "allow"), access_name(name, "deny"), *parts)))
 
 
-def allowing(unit: DestinationUnit, access: Access, notes: Notes) -> Decision | None:
+def allowing(unit: DestinationUnit, access: Access, notes: Notes) -> Ruleset | None:
     """What the ALLOW objects say; None where there are none."""
     rules = [rule for grant in access.allows for rule in _grant_rules(grant, unit, access, notes)]
     if access.exempt is not None and access.default == "Deny":
@@ -151,10 +151,10 @@ def allowing(unit: DestinationUnit, access: Access, notes: Notes) -> Decision | 
     if not access.governed and not rules:
         return None
     given = [grant.origin for grant in access.allows] or [origin for _, origin in rules]
-    return Decision(rules, given, rest, access.apart, access.shut_by is not None)
+    return Ruleset(rules, given, rest, access.apart, access.shut_by is not None)
 
 
-def denying(unit: DestinationUnit, access: Access, notes: Notes) -> Decision | None:
+def denying(unit: DestinationUnit, access: Access, notes: Notes) -> Ruleset | None:
     """What the DENY object says; None where there is none."""
     rules: list[Rule] = []
     for grant in access.denies:
@@ -165,7 +165,7 @@ def denying(unit: DestinationUnit, access: Access, notes: Notes) -> Decision | N
         rules += [(_rule(sources, one), grant.origin) for one in asked if one is not None and sources]
     if not rules:
         return None
-    return Decision(rules, [grant.origin for grant in access.denies])
+    return Ruleset(rules, [grant.origin for grant in access.denies])
 
 
 def _grant_rules(grant: Grant, unit: DestinationUnit, access: Access, notes: Notes) -> list[Rule]:
