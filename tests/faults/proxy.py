@@ -10,34 +10,30 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
-from typing import Self
 
 from tests.faults.calls import ARRIVES, GARBAGE, Asked, Fault, Replied, Script, Server
+from tests.serving import LoopbackServer
 
 LONGEST_HANG = 5.0
 """Seconds after which a half-open connection is closed, whatever the client does."""
 
 
-class FaultProxy(ThreadingHTTPServer):
-    """On loopback, for as long as a `with` block lasts."""
+class FaultProxy(LoopbackServer):
+    """In front of one server."""
 
-    daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
     def __init__(self, server: Server) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.behind = server
         self._context = server.context()
         self.script = Script()
         self.number = 0
         self.lock = threading.Lock()
         self.over = threading.Event()
-        self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        )
 
     @property
     def url(self) -> str:
@@ -61,20 +57,11 @@ class FaultProxy(ThreadingHTTPServer):
         finally:
             self.script = Script()
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Broken connections are what it is for."""
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.over.set()
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
+        super().__exit__(kind, error, trace)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -7,9 +7,9 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+from http.server import BaseHTTPRequestHandler
+
+from tests.serving import LoopbackServer
 
 Reply = Callable[["Handler"], None]
 
@@ -40,19 +40,16 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-class FaultServer(ThreadingHTTPServer):
-    """On loopback, plain HTTP. `seen` are the requests as (method, path with query)."""
-
-    daemon_threads = True
+class FaultServer(LoopbackServer):
+    """Plain HTTP. `seen` are the requests as (method, path with query)."""
 
     def __init__(self, *replies: Reply) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler, poll=0.01)
         self._replies = list(replies)
         self._lock = threading.Lock()
         self.seen: list[tuple[str, str]] = []
         self.asked = threading.Event()
         self.dropped = threading.Event()
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
 
     @property
     def url(self) -> str:
@@ -65,20 +62,6 @@ class FaultServer(ThreadingHTTPServer):
             self.seen.append((handler.command, handler.path))
             self.asked.set()
             return self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Broken connections are what it is for."""
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
 
 
 def says(status: int, body: bytes, **headers: str) -> Reply:

@@ -278,11 +278,10 @@ def _traffic(random: Random, name: str) -> Object:
 def _mesh(random: Random) -> Object:
     spec: Object = {"meshes": [{"selector": {"all": True}}]}
     mode, default = random.choice((None, "Strict", "Permissive")), random.choice((None, "Deny", "Allow"))
+    default = default or (None if mode else "Allow")  # a VirtualMesh says something
     spec |= {"mtls": {"mode": mode}} if mode else {}
-    spec |= {"accessDefault": default} if default or not mode else {}
-    if spec.get("accessDefault", "") is None:
-        spec["accessDefault"] = "Allow"
-    if spec.get("accessDefault") == "Deny" and random.randrange(2):
+    spec |= {"accessDefault": default} if default else {}
+    if default == "Deny" and random.randrange(2):
         ports = {"ports": [random.choice((80, "http", 82, "amqp"))]}
         spec["accessExempt"] = random.choice((ports, {"sources": _sources(random)}))
     return policy("VirtualMesh", "all", ROOT, spec)

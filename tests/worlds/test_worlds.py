@@ -13,7 +13,6 @@ _SEEDS = 5_000
 _SHORT = 300
 
 
-@pytest.mark.worlds
 @pytest.mark.parametrize("first", range(0, _SHORT, _CHUNK))
 def test_worlds_hold_the_laws(first: int, tmp_path: Path) -> None:
     """The short form, a part of every `make test`."""
@@ -23,7 +22,7 @@ def test_worlds_hold_the_laws(first: int, tmp_path: Path) -> None:
 @pytest.mark.worlds
 @pytest.mark.parametrize("first", range(_SHORT, _SEEDS, _CHUNK))
 def test_more_worlds_hold_the_laws(first: int, tmp_path: Path) -> None:
-    """The long form, `make worlds`."""
+    """The rest of them, `make worlds`."""
     hold(first, tmp_path)
 
 
