@@ -11,7 +11,7 @@ import gc
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -21,47 +21,26 @@ from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.manifests import Build, Manifest, Phase
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical, digest
-from gitmesh.model.plan import Live
-from gitmesh.model.report import Heard, State
+from gitmesh.model.report import State
+from tests.fake_mesh import FakeMesh
 
 if TYPE_CHECKING:
-    from gitmesh.ports import Aside, Step, Translator
+    from collections.abc import Sequence
+
+    from gitmesh.ports import Translator
 
 INSTANCE = "bench"
 
 
-class OneKind:
-    """A translator as far as the engine asks: the kind that is written, and nothing to say of order or
-    strangers.
-    """
+class OneKind(FakeMesh):
+    """A translator of the kind that is written, with nothing to say of order or strangers."""
 
     name = "bench"
-    resources = (
+    resources: Sequence[ApiKind] = (
         ApiKind(
             group="networking.istio.io", kind="VirtualService", plural="virtualservices", versions=("v1",)
         ),
     )
-
-    def configmaps(self, _namespace: str, _name: str) -> bool:
-        """No settings are read."""
-        return False
-
-    def steps(self, _changed: object, _known: object) -> dict[ObjectKey, tuple[Step, ...]]:
-        """One write is always enough."""
-        return {}
-
-    def beside(
-        self, _ours: object, _others: object, _meshes: object, _facts: object
-    ) -> dict[ObjectKey, Aside]:
-        """Nobody else's objects are asked about."""
-        return {}
-
-    def guarded(self, _live: Live) -> None:
-        """Nothing decides who may call."""
-
-    def verdict(self, _live: Live, _meshes: object) -> Heard:
-        """Nothing is asked of a mesh."""
-        return Heard()
 
 
 def main() -> None:
@@ -73,7 +52,7 @@ def main() -> None:
 
 def run(manifests: Path, kubeconfig: Path) -> int:
     """Apply the objects; prints the counts. Returns 1 where the cluster is not what it should be."""
-    mesh = cast("Translator", OneKind())
+    mesh: Translator = OneKind()
     cluster = KubeCluster(
         "bench", Client(read_kubeconfig(kubeconfig), timeout=60, user_agent="gitmesh-bench"), (mesh,)
     )
