@@ -19,7 +19,7 @@ from gitmesh.adapters.kube.client import Client
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.model.facts import ClusterFacts
-from gitmesh.model.manifests import Build, Manifest, Phase
+from gitmesh.model.manifests import Build, Manifest
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical, digest
 from gitmesh.model.report import State
 from tests.fake_mesh import FakeMesh
@@ -91,4 +91,4 @@ def _manifest(item: dict[str, dict[str, str]]) -> Manifest:
         name=item["metadata"]["name"],
     )
     body = canonical(item)
-    return Manifest(key=key, version=version, phase=Phase.ROUTE, body=body, digest=digest(body), policies=())
+    return Manifest(key=key, version=version, decides="routing", body=body, digest=digest(body), policies=())

@@ -4,7 +4,7 @@ from them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
@@ -13,12 +13,13 @@ from gitmesh.model.facts import NOTHING_REMEMBERED, Dataplane
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from gitmesh.model.admission import Effect, Subject
     from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Probe, Remembered
     from gitmesh.model.features import Supports
     from gitmesh.model.forge import Comment, CommitStatus, PullRequest
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.links import Links, Ref
-    from gitmesh.model.manifests import Manifest, Phase, Translation
+    from gitmesh.model.manifests import Manifest, Translation
     from gitmesh.model.objects import ApiKind, Body, ObjectKey
     from gitmesh.model.plan import Live, Observed, Outcome, Plan
     from gitmesh.model.report import MeshStatus, Report
@@ -213,24 +214,6 @@ class Membership(Struct, frozen=True, kw_only=True):
     probes: tuple[Probe, ...] = ()
 
 
-Versions: TypeAlias = "tuple[Body | None, ...]"
-"""What one object says, and before that what it said until a moment ago (None: it was not there). Proxies may
-work by any.
-"""
-
-
-class Step(Struct, frozen=True, kw_only=True):
-    """One write of an object inside one plan; `spec` None leaves the live object alone in this tick.
-
-    `settled`: it relies on earlier writes of the plan, which every proxy must have had the time to take up.
-    """
-
-    phase: Phase
-    spec: Mapping[str, Any] | None
-    note: str = ""
-    settled: bool = False
-
-
 class Claim(Struct, frozen=True, kw_only=True, order=True):
     """What the foreign object `by` does to our object `on`: GM401, it is for the same as ours, which is not
     created beside it, GM403, it admits more than ours does, or GM415, ours decides by what it takes away."""
@@ -323,19 +306,27 @@ class Translator(Protocol):
         when what it uses is there, and what a live route of ours uses is not taken away.
         """
 
-    def between(self, before: Body, after: Body | None, kept: frozenset[Ref]) -> Mapping[str, Any] | None:
-        """The spec on the way from `before` to `after` (None: goes) that still provides `kept`; None where
-        there is none, so that the object stays as it is until nobody uses them.
+    def decides(self, body: Body) -> Subject:
+        """What an object of its kinds that is ours decides, live or wanted."""
+
+    def effect(self, before: Body | None, after: Body | None) -> Effect:
+        """What a change of one object (None: it is not there) does to who is admitted, while all others stay
+        as they are; of one that decides no access NEITHER. What comes to narrow is taken for one that
+        refuses, and what else decides access for one that grants: grants add up, so that one write of them is
+        safe once all refuse what they are to refuse.
         """
 
-    def steps(
-        self,
-        changed: Mapping[ObjectKey, tuple[Body | None, Body | None]],
-        known: Callable[[str, str], Iterable[Versions]],
-    ) -> Mapping[ObjectKey, tuple[Step, ...]]:
-        """Design law 2: for changed objects (live, desired), the writes where one is not enough or must wait
-        a tick. `known(group, kind)` gives every object of a kind, as what proxies may work by. Objects that
-        are not in the answer are written at once."""
+    def between(
+        self, before: Body | None, after: Body | None, kept: frozenset[Ref]
+    ) -> Mapping[str, Any] | None:
+        """The spec on the way from `before` to `after` (None: is not there). With `kept` it still provides
+        those; None where there is none, so that the object stays as it is until nobody uses them.
+
+        Without, and where both decide who may call, it is safe where one write is not (design law 2): what
+        refuses admits in it at most what it admits before and after; what closes by existing admits what is
+        admitted without it; a mode of mTLS may admit more, and is then passed a step a tick. None: one write
+        is enough.
+        """
 
     def foreign(
         self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]
@@ -374,9 +365,6 @@ class Translator(Protocol):
     def guarded(self, live: Live) -> Mapping[str, str] | None:
         """The labels of the pods of its namespace about which a live object of ours decides who may call
         them; None for any other object, and for one that is about all pods."""
-
-    def phase(self, live: Live) -> Phase:
-        """The phase of a live object of ours that nobody wants any more, for the order of deletions."""
 
     def verdict(self, live: Live, meshes: Sequence[Mesh]) -> MeshStatus:
         """What the mesh itself says of a live object, given the cluster's meshes of every kind. Status is

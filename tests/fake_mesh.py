@@ -7,16 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from gitmesh.model.admission import Effect, Subject
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.features import FEATURES, Support, Supports
 from gitmesh.model.links import Links, Ref
-from gitmesh.model.manifests import Fragment, Manifest, Phase, Translation
+from gitmesh.model.manifests import Fragment, Manifest, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live
 from gitmesh.model.report import MeshStatus
 from gitmesh.model.strangers import ALONE, Around, Stranger
 from gitmesh.model.units import DestinationUnit, Laid, Unit, UnitKey
-from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Versions
+from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact
 
 GROUP = "fake.test"
 
@@ -27,9 +28,7 @@ def supported(others: Mapping[str, Support]) -> Supports:
 
 
 class FakeMesh:
-    """Satisfies ports.Translator. `staged` lists objects that must wait a tick; `claims_of` names what
-    strangers block.
-    """
+    """Satisfies ports.Translator. Its objects decide what `decides` says."""
 
     name = "fake"
     resources: Sequence[ApiKind] = (ApiKind(group=GROUP, kind="Rule", plural="rules", versions=("v1",)),)
@@ -40,16 +39,14 @@ class FakeMesh:
 
     def __init__(
         self,
-        waiting: Mapping[ObjectKey, str] | None = None,
         held: frozenset[str] = frozenset(),
-        phase: Phase = Phase.ROUTE,
+        decides: Subject = "routing",
         *,
         has_between: bool = True,
     ) -> None:
         self.has_between = has_between
-        self.waiting = dict(waiting or {})
         self.held = held
-        self._phase = phase
+        self._subject = decides
 
     def configmaps(self, namespace: str, name: str) -> bool:
         return False
@@ -97,7 +94,6 @@ class FakeMesh:
                 Fragment(
                     key=rule(unit.service.name, unit.service.namespace),
                     version="v1",
-                    phase=self._phase,
                     spec=spec,
                 ),
             )
@@ -110,22 +106,20 @@ class FakeMesh:
         spec = body.get("spec", {})
         return Links(provides=_refs(spec.get("provides", ())), uses=_refs(spec.get("uses", ())))
 
-    def between(self, before: Body, after: Body | None, kept: frozenset[Ref]) -> Mapping[str, Any] | None:
-        if after is None or not self.has_between:
+    def decides(self, body: Body) -> Subject:
+        return self._subject
+
+    def effect(self, before: Body | None, after: Body | None) -> Effect:
+        same = before is not None and after is not None and before.get("spec") == after.get("spec")
+        return Effect.NEITHER if same or self._subject == "routing" else Effect.BOTH
+
+    def between(
+        self, before: Body | None, after: Body | None, kept: frozenset[Ref]
+    ) -> Mapping[str, Any] | None:
+        if after is None or not kept or not self.has_between:
             return None
         offered = sorted({*after["spec"].get("provides", ()), *(ref.name for ref in kept)})
         return {**after["spec"], "provides": offered}
-
-    def steps(
-        self,
-        changed: Mapping[ObjectKey, tuple[Body | None, Body | None]],
-        known: Callable[[str, str], Iterable[Versions]],
-    ) -> Mapping[ObjectKey, tuple[Step, ...]]:
-        return {
-            key: (Step(phase=Phase.ROUTE, spec=None, note=self.waiting[key]),)
-            for key in changed
-            if key in self.waiting
-        }
 
     def foreign(
         self, lives: Sequence[Live], ours: Mapping[ObjectKey, Manifest], meshes: Sequence[Mesh]
@@ -153,9 +147,6 @@ class FakeMesh:
 
     def guarded(self, live: Live) -> Mapping[str, str] | None:
         return None
-
-    def phase(self, live: Live) -> Phase:
-        return self._phase
 
     def verdict(self, live: Live, meshes: Sequence[Mesh]) -> MeshStatus:
         return MeshStatus()

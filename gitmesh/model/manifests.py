@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -11,40 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gitmesh.diagnostics import Diagnostic
+    from gitmesh.model.admission import Subject
     from gitmesh.model.facts import Mesh
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.policies import Origin
     from gitmesh.model.units import DestinationUnit, Half, Unit, UnitKey
-
-
-class Phase(IntEnum):
-    """Order of writes (design law 2). Deletions come after all writes, in DELETE_ORDER."""
-
-    NAMESPACE = 0
-    TRUST = 1
-    PROTOCOL = 2
-    DESTINATION = 3
-    DENY = 4
-    ALLOW = 5
-    ROUTE = 6
-    DEFAULT_DENY = 7
-
-
-DELETE_ORDER: tuple[Phase, ...] = (
-    Phase.ROUTE,
-    Phase.DESTINATION,
-    Phase.ALLOW,
-    Phase.DENY,
-    Phase.DEFAULT_DENY,
-    Phase.PROTOCOL,
-    Phase.TRUST,
-    Phase.NAMESPACE,
-)
-"""Order of deletions (design law 2)."""
-SECURITY: frozenset[Phase] = frozenset({Phase.TRUST, Phase.DENY, Phase.ALLOW, Phase.DEFAULT_DENY})
-"""Objects that decide who may call: one that is not as it should be may admit more than the policies do
-(security law).
-"""
 
 
 class Fragment(Struct, frozen=True, kw_only=True):
@@ -59,7 +29,6 @@ class Fragment(Struct, frozen=True, kw_only=True):
 
     key: ObjectKey
     version: str
-    phase: Phase
     spec: Mapping[str, Any]
     labels: Mapping[str, str] = {}
     fields: Mapping[str, Origin] = {}
@@ -94,7 +63,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
     key: ObjectKey
     version: str
-    phase: Phase
+    decides: Subject
     body: bytes
     digest: str
     policies: tuple[str, ...]

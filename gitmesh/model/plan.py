@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gitmesh.diagnostics import Diagnostic
-    from gitmesh.model.manifests import Phase
+    from gitmesh.model.admission import Subject
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.policies import Origin
     from gitmesh.model.units import UnitKey
@@ -34,6 +34,29 @@ class Action(StrEnum):
     ADOPT = "adopt"
     CONFLICT = "conflict"
     HELD = "held"
+
+
+class Turn(IntEnum):
+    """When a step is carried out, the earliest first (design law 2): what refuses comes before what grants,
+    grants before routes and before what closes by existing, deletions after all of these, and what refuses
+    less than before, last. What comes in one turn may come at once.
+    """
+
+    PREPARES = 0
+    """What closes by existing, in a form that keeps the access in force."""
+    REFUSES = 1
+    GRANTS = 2
+    ROUTES = 3
+    CLOSES = 4
+    LEAVES = 5
+    """Routes and destinations go."""
+    OPENS = 6
+    WITHDRAWS = 7
+    """Grants go."""
+    RELEASES = 8
+    """What refused refuses less, or goes."""
+    ENDS = 9
+    """What nothing hangs on any more goes; mTLS takes more."""
 
 
 _WRITING = frozenset({Action.CREATE, Action.UPDATE, Action.DELETE, Action.ADOPT})
@@ -96,15 +119,17 @@ class Change(Struct, frozen=True, kw_only=True):
 
     `body` is what is written (None for delete, keep, conflict, held); `before` the live content ("" bytes if
     absent). A failed step stops the later steps that share one of its `units`, or that rely on its object
-    (`relies_on`). `drift`: the cluster moved,
-    not Git. `forbidden` are labels and annotations that a write takes away from the object unless `body` has
+    (`relies_on`). Of one `turn` those of a lesser `level` come first. `drift`: the cluster moved, not Git.
+    `forbidden` are labels and annotations that a write takes away from the object unless `body` has
     them. `staged`: more steps follow in later ticks. `settled`: it comes when every proxy has had the time to
     take up the writes before.
     """
 
     action: Action
     key: ObjectKey
-    phase: Phase
+    decides: Subject
+    turn: Turn = Turn.ROUTES
+    level: int = 0
     version: str = ""
     body: bytes | None = None
     before: bytes = b""

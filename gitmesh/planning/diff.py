@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from gitmesh.model.manifests import DELETE_ORDER, Build
-from gitmesh.model.plan import Action, Change, Live, Observed, Plan
+from gitmesh.model.manifests import Build
+from gitmesh.model.plan import Action, Change, Live, Observed, Plan, Turn
 from gitmesh.planning.fights import without_fights
 from gitmesh.planning.guard import Consent, guarded
+from gitmesh.planning.ordering import Ordering
 from gitmesh.planning.relying import relied
 from gitmesh.planning.rows import held_row
 from gitmesh.planning.scenery import Scenery
-from gitmesh.planning.staging import Staging
 from gitmesh.planning.unwanted import Unwanted
 from gitmesh.planning.wanting import Wanting
 
@@ -58,16 +58,19 @@ def diff(
         before=before,
         memo=memo,
     )
-    wanting, unwanted, staging = Wanting(scenery), Unwanted(scenery), Staging(scenery)
+    wanting, unwanted = Wanting(scenery), Unwanted(scenery)
     wanted = [wanting.want(m) for m in built.manifests.values() if m.key not in built.held]
-    held = [held_row(live, built) for key in sorted(built.held) if (live := observed.live.get(key))]
+    held = [
+        held_row(live, built, scenery.decides(live))
+        for key in sorted(built.held)
+        if (live := observed.live.get(key))
+    ]
     deletions, prune_held, guarding = _guarded([*unwanted.deletions(), *unwanted.leaving()], scenery)
     peaceful, fights = without_fights([*wanted, *deletions], stored.ledger.heals, built.cluster)
     linked = relied([*peaceful, *held], scenery)
-    steps = staging.steps([row for row in linked.rows if row.writes])
-    writes, late = _without_late(
-        sorted((step for step in steps if step.writes), key=_rank), wanting.gone_soon
-    )
+    ordering = Ordering([row for row in linked.rows if row.writes], scenery)
+    steps = ordering.steps()
+    writes, late = _without_late([step for step in steps if step.writes], _turns(wanting.gone_soon, ordering))
     resting = [row for row in linked.rows if not row.writes]
     staged = [step for step in steps if not step.writes]
     return Plan(
@@ -79,7 +82,7 @@ def diff(
             *wanting.diagnostics,
             *fights,
             *linked.diagnostics,
-            *staging.diagnostics,
+            *ordering.diagnostics,
             *unwanted.diagnostics,
             *wanting.told_of_strangers(),
             *guarding,
@@ -96,7 +99,15 @@ def _guarded(
     return guarded(deletions, len(standing), scenery.cluster, scenery.consent, ledger.approved)
 
 
-def _without_late(writes: Sequence[Change], gone_soon: Sequence[Change]) -> tuple[list[Change], list[Change]]:
+def _turns(gone_soon: Sequence[Change], ordering: Ordering) -> list[tuple[Change, Turn]]:
+    """Objects that are about to go, with when they come again."""
+    wanted = ordering.scenery.built.manifests
+    return [(gone, ordering.turn(gone, wanted[gone.key].body)) for gone in gone_soon]
+
+
+def _without_late(
+    writes: Sequence[Change], gone_soon: Sequence[tuple[Change, Turn]]
+) -> tuple[list[Change], list[Change]]:
     """Writes that may be made, and those that come after an object of the same unit that is about to go: they
     wait for it, as they would if its own write had failed."""
     if not gone_soon:
@@ -104,9 +115,7 @@ def _without_late(writes: Sequence[Change], gone_soon: Sequence[Change]) -> tupl
     late = [
         c
         for c in writes
-        if any(
-            not set(c.units).isdisjoint(gone.units) and _rank(gone)[:2] < _rank(c)[:2] for gone in gone_soon
-        )
+        if any(not set(c.units).isdisjoint(gone.units) and turn < c.turn for gone, turn in gone_soon)
     ]
     keys = {change.key for change in late}
     waiting = [
@@ -114,8 +123,3 @@ def _without_late(writes: Sequence[Change], gone_soon: Sequence[Change]) -> tupl
         for c in late
     ]
     return [c for c in writes if c.key not in keys], waiting
-
-
-def _rank(change: Change) -> tuple[int, int, ObjectKey]:
-    deletion = change.action is Action.DELETE
-    return (int(deletion), DELETE_ORDER.index(change.phase) if deletion else change.phase, change.key)

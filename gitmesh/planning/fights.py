@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.model.admission import GUARDING
 from gitmesh.model.ledger import FIGHT
-from gitmesh.model.manifests import SECURITY
 from gitmesh.model.plan import Action, Change, Outcome, Plan
 from gitmesh.planning.ownership import blame
 
@@ -38,7 +38,7 @@ def without_fights(
             kept.append(row)
             continue
         diagnostics.append(_told(row, cluster, count))
-        fought = row.phase in SECURITY or (count - FIGHT) % RETRY == RETRY - 1
+        fought = row.decides in GUARDING or (count - FIGHT) % RETRY == RETRY - 1
         kept.append(row if fought else replace(row, action=Action.HELD, body=None, note="a fight"))
     return kept, diagnostics
 
@@ -46,12 +46,12 @@ def without_fights(
 def _told(change: Change, cluster: str, count: int) -> Diagnostic:
     rivals = ", ".join(sorted({field.manager for field in change.fields if field.manager})) or "somebody"
     fields = ", ".join(sorted({field.path for field in change.fields})[:3])
-    then = "it is put right every time" if change.phase in SECURITY else "it is left alone for now"
+    then = "it is put right every time" if change.decides in GUARDING else "it is left alone for now"
     text = (
         f"{change.key} in {cluster}{f', {fields},' if fields else ''} is changed back again and again by"
         f" {rivals}; {then}"
     )
-    severity = Severity.ERROR if change.phase in SECURITY else None
+    severity = Severity.ERROR if change.decides in GUARDING else None
     detail = f"corrected in {count} cycles in a row"
     return finding(
         "GM404",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.model.manifests import SECURITY
+from gitmesh.model.admission import GUARDING
 from gitmesh.planning.ownership import blame
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def wanted_again(manifest: Manifest, live: Live, cluster: str, *, otherwise: boo
 
 def unwanted_still(change: Change, state: str, cluster: str) -> Diagnostic:
     """An object that nobody wants any more is in force until it is gone; `state` as `waits` says it."""
-    severity = Severity.ERROR if change.phase in SECURITY else Severity.WARNING
+    severity = Severity.ERROR if change.decides in GUARDING else Severity.WARNING
     text = f"{change.key} in {cluster} {state}; until then it is in force"
     return finding(
         "GM505",

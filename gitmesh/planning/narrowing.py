@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.model.manifests import Phase
+from gitmesh.model.admission import Effect
 from gitmesh.model.objects import decode
 from gitmesh.planning.adapted import Adapted
 from gitmesh.planning.ownership import is_ours, policies_of, writers
@@ -88,7 +88,7 @@ class _Narrowing:
         wanted = decode(without_items(one.wanted, self._exempting - behind).body) if one.wanted else None
         body = decode(live.body)
         spec = translator.narrowed(body, wanted, None if owners is None else frozenset(owners))
-        denies = translator.phase(live) is Phase.DENY
+        denies = translator.effect(None, body) is Effect.NARROWS
         if spec is None:
             self._tell_grants(live, one, behind - withheld)
         elif denies and owners is not None:

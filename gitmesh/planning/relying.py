@@ -2,7 +2,8 @@
 
 A row that would use what is not there waits, whatever keeps it away; what comes with the same plan it follows
 when proxies have had the time to learn of it. What a live object of ours uses stays. Both sides of a change
-go through a state between that provides old and new. An object that decides who may call never waits.
+go through a state between that provides old and new. What only narrows who may call never waits; what grants
+waits for what is wanted beside it, and not for what nobody wants to be there.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.model.admission import GUARDING, Effect
 from gitmesh.model.links import UNLINKED, Links, Ref
-from gitmesh.model.manifests import SECURITY
 from gitmesh.model.objects import ObjectKey, canonical, decode
 from gitmesh.model.plan import Action, Change, Live
+from gitmesh.planning.ordering import staged
 from gitmesh.planning.ownership import behind
 from gitmesh.planning.rows import is_same
-from gitmesh.planning.staging import staged
+from gitmesh.planning.unwanted import NOT_ENFORCED
 
 if TYPE_CHECKING:
     from gitmesh.planning.scenery import Scenery
@@ -100,6 +103,7 @@ class _Relying:
         while len(self.waiting) > waiting:  # what waits provides nothing new either
             waiting, offers = len(self.waiting), self._offers()
             self.rows = [self._after_needs(row, offers) for row in self.rows]
+            self.rows = self._in_levels()
         self.diagnostics += [self._told(row) for row in self.rows if row.key in self.waiting]
         return Relied(rows=tuple(self.rows), diagnostics=tuple(self.diagnostics))
 
@@ -184,21 +188,64 @@ class _Relying:
 
     def _after_needs(self, row: Change, offers: Mapping[Ref, set[ObjectKey]]) -> Change:
         """The row behind those that bring what it uses; held where nothing does."""
-        if not row.writes or row.phase in SECURITY or row.body is None:
+        if not row.writes or row.body is None or not self.changing[row.key].after.uses:
+            return row
+        if self._only_narrows(row):
             return row
         before, after = self.changing[row.key]
         lacking = after.uses - offers.keys() - before.uses
+        if row.decides in GUARDING and lacking:
+            lacking &= self._wanted_refs
         if lacking:
-            self.waiting.add(row.key)
-            note = f"waits for {_named(lacking)}, which nothing live provides{self._why(lacking)}"
-            given: Any = {"body": None, "fields": (), "drift": False, "settled": False, "relies_on": ()}
-            return replace(row, action=Action.HELD, note=note, **given)
+            return self._held(row, f"{_named(lacking)}, which nothing live provides{self._why(lacking)}")
         new = (after.uses & offers.keys()) - self.ready
         if not new:
             return row
         bringing = sorted({key for ref in new for key in offers[ref]} & self.changing.keys() - {row.key})
         note = f"comes when proxies have had the time for {_named(new)}"
         return replace(row, note=note, settled=True, relies_on=tuple(bringing))
+
+    def _held(self, row: Change, missing: str) -> Change:
+        self.waiting.add(row.key)
+        given: Any = {"body": None, "fields": (), "drift": False, "settled": False, "relies_on": ()}
+        return replace(row, action=Action.HELD, note=f"waits for {missing}", **given)
+
+    def _only_narrows(self, row: Change) -> bool:
+        """Whether it closes, and so waits for nothing."""
+        if row.decides not in GUARDING:
+            return False
+        before = decode(row.before) if row.before else None
+        effect = self.scenery.writers[row.key[:2]].effect(before, decode(row.body or b""))
+        return effect in (Effect.NARROWS, Effect.CLOSES)
+
+    @cached_property
+    def _wanted_refs(self) -> frozenset[Ref]:
+        """What would be there if all were that is wanted."""
+        manifests = self.scenery.built.manifests.items()
+        return frozenset().union(*(self.reader.links(key, one.body).provides for key, one in manifests))
+
+    def _in_levels(self) -> list[Change]:
+        """The rows, each behind those that it relies on; those that rely on each other are held."""
+        relying = {row.key: frozenset(row.relies_on) for row in self.rows if row.writes and row.relies_on}
+        levels: dict[ObjectKey, int] = {}
+        while free := [key for key, those in relying.items() if those.isdisjoint(relying)]:
+            level = 1 + max(levels.values(), default=0)
+            levels |= dict.fromkeys(free, level)
+            relying = {key: those for key, those in relying.items() if key not in levels}
+        while ends := relying.keys() - frozenset().union(*relying.values()):
+            relying = {key: those for key, those in relying.items() if key not in ends}
+        return [self._in_turn(row, relying.get(row.key), levels) for row in self.rows]
+
+    def _in_turn(
+        self, row: Change, circle: frozenset[ObjectKey] | None, levels: Mapping[ObjectKey, int]
+    ) -> Change:
+        if circle is not None:
+            return self._held(row, f"{min(circle)}, which waits for it")
+        pair = self.changing.get(row.key)
+        # What was used goes after what used it.
+        leaves_last = row.action is Action.DELETE and pair is not None and bool(pair.before.provides)
+        level = levels.get(row.key, int(leaves_last))
+        return row if level == row.level else replace(row, level=level)
 
     def _why(self, lacking: frozenset[Ref]) -> str:
         """Which objects would bring it, and why they do not."""
@@ -212,7 +259,10 @@ class _Relying:
 
     def _told(self, row: Change) -> Diagnostic:
         text = f"{row.key} in {self.scenery.cluster} {row.note}"
-        return finding("GM411", text, cluster=self.scenery.cluster, **behind(row))
+        severity = None
+        if row.decides in GUARDING:
+            text, severity = f"{text}; {NOT_ENFORCED}", Severity.ERROR
+        return finding("GM411", text, cluster=self.scenery.cluster, severity=severity, **behind(row))
 
 
 def _state(row: Change | None) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
-from gitmesh.model.manifests import SECURITY, Manifest
+from gitmesh.model.admission import GUARDING
+from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import Body, canonical, decode, digest, mapping
 from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.ownership import POLICIES, is_marked, policies_of, writers
@@ -202,7 +203,7 @@ def as_manifest(live: Live, translator: Translator) -> Manifest:
     return Manifest(
         key=live.key,
         version=body["apiVersion"].rpartition("/")[2],
-        phase=translator.phase(live),
+        decides=translator.decides(body),
         body=live.body,
         digest=digest(live.body),
         policies=policies_of(live),
@@ -214,7 +215,7 @@ def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Parts:
     """The digests of the items of lists by the policy that made them, where several share the object and
     somebody's part may have to be told: sources, and policies that decide who may call."""
     sources = {homes.get(policy, "") for policy in manifest.policies}
-    if len(sources) < 2 and (len(manifest.policies) < 2 or manifest.phase not in SECURITY):
+    if len(sources) < 2 and (len(manifest.policies) < 2 or manifest.decides not in GUARDING):
         return {}
     spec = decode(manifest.body).get("spec", {})
     found: dict[str, dict[str, set[str]]] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import decode, mapping
 from gitmesh.model.plan import Action, Change, FieldChange
 from gitmesh.planning.fields import changes
@@ -13,6 +12,7 @@ from gitmesh.planning.ownership import policies_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gitmesh.model.admission import Subject
     from gitmesh.model.manifests import Build, Manifest
     from gitmesh.model.plan import Live
 
@@ -49,7 +49,7 @@ def wanted_row(action: Action, manifest: Manifest, **more: Any) -> Change:
     return Change(
         action=action,
         key=manifest.key,
-        phase=manifest.phase,
+        decides=manifest.decides,
         version=manifest.version,
         policies=manifest.policies,
         origins=tuple(sorted(set(manifest.fields.values()))),
@@ -59,7 +59,7 @@ def wanted_row(action: Action, manifest: Manifest, **more: Any) -> Change:
     )
 
 
-def live_row(action: Action, live: Live, built: Build, note: str, phase: Phase = Phase.ROUTE) -> Change:
+def live_row(action: Action, live: Live, built: Build, note: str, decides: Subject) -> Change:
     """A row about a live object that is not written (or is deleted, where the body does not matter)."""
     manifest = built.manifests.get(live.key)
     policies = manifest.policies if manifest else policies_of(live)
@@ -67,7 +67,7 @@ def live_row(action: Action, live: Live, built: Build, note: str, phase: Phase =
     return Change(
         action=action,
         key=live.key,
-        phase=manifest.phase if manifest else phase,
+        decides=decides,
         version=version,
         before=live.body,
         uid=live.uid,
@@ -77,9 +77,9 @@ def live_row(action: Action, live: Live, built: Build, note: str, phase: Phase =
     )
 
 
-def held_row(live: Live, built: Build) -> Change:
+def held_row(live: Live, built: Build, decides: Subject) -> Change:
     """A row about an object that is left as it is, with why."""
-    return live_row(Action.HELD, live, built, _why(live, built))
+    return live_row(Action.HELD, live, built, _why(live, built), decides)
 
 
 def _why(live: Live, built: Build) -> str:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from gitmesh.model.objects import decode
 from gitmesh.planning.ownership import is_ours, writers
 
 if TYPE_CHECKING:
+    from gitmesh.model.admission import Subject
     from gitmesh.model.ledger import Ledger, Stored
     from gitmesh.model.manifests import Build
     from gitmesh.model.objects import ObjectKey
@@ -52,6 +54,10 @@ class Scenery(Struct, frozen=True, kw_only=True, dict=True):
     def writers(self) -> Mapping[tuple[str, str], Translator]:
         """(group, kind) -> the translator that writes it."""
         return writers(self.translators)
+
+    def decides(self, live: Live) -> Subject:
+        """What a live object of a kind that translators write decides."""
+        return self.writers[live.key[:2]].decides(decode(live.body))
 
     def ours(self, live: Live) -> bool:
         """Whether the object is ours."""

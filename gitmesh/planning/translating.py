@@ -12,7 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
-from gitmesh.model.manifests import SECURITY, Fragment, Manifest, Narrowing, Phase
+from gitmesh.model.admission import GUARDING
+from gitmesh.model.manifests import Fragment, Manifest, Narrowing
 from gitmesh.model.objects import ObjectKey, canonical, digest
 from gitmesh.model.units import DestinationUnit, UnitKey
 from gitmesh.planning.ownership import claims, marks
@@ -21,6 +22,7 @@ from gitmesh.planning.supporting import Lack, unsupported
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping, Sequence
 
+    from gitmesh.model.admission import Subject
     from gitmesh.model.facts import ClusterFacts, Mesh
     from gitmesh.model.units import Half, Unit
     from gitmesh.ports import Translator
@@ -94,9 +96,7 @@ class Translating(Struct, frozen=True, kw_only=True):
             translation = self.translator.translate(unit, self.meshes, self.facts)
         except Exception as error:  # noqa: BLE001 - a plug-in's defect on one unit must not end the work on all others
             return self._fallen(unit, error)
-        manifests = (
-            _manifest(one, unit, self.instance, self.translator.opt_out_keys) for one in translation.fragments
-        )
+        manifests = (_manifest(one, unit, self.instance, self.translator) for one in translation.fragments)
         return Built(
             manifests=tuple(manifests),
             diagnostics=translation.diagnostics,
@@ -153,7 +153,7 @@ def _defect(unit: Unit, translator: Translator, error: Exception) -> Diagnostic:
     )
 
 
-def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozenset[str]) -> Manifest:
+def _manifest(fragment: Fragment, unit: Unit, instance: str, translator: Translator) -> Manifest:
     policies = tuple(sorted(fragment.policies or unit.policies))
     labels, annotations = marks(unit.cluster, instance, fragment.key, policies)
     metadata: dict[str, Any] = {
@@ -164,28 +164,32 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozense
     if fragment.key.namespace:
         metadata["namespace"] = fragment.key.namespace
     api_version = f"{fragment.key.group}/{fragment.version}" if fragment.key.group else fragment.version
-    body = canonical(
-        {"apiVersion": api_version, "kind": fragment.key.kind, "metadata": metadata, "spec": fragment.spec}
-    )
+    whole = {
+        "apiVersion": api_version,
+        "kind": fragment.key.kind,
+        "metadata": metadata,
+        "spec": fragment.spec,
+    }
+    body, decides = canonical(whole), translator.decides(whole)
     return Manifest(
         key=fragment.key,
         version=fragment.version,
-        phase=fragment.phase,
+        decides=decides,
         body=body,
         digest=digest(body),
         policies=policies,
-        units=() if fragment.apart else (_half_of(unit.key, fragment.phase),),
+        units=() if fragment.apart else (_half_of(unit.key, decides),),
         fields=fragment.fields,
         owners=fragment.owners,
-        forbidden=forbidden,
+        forbidden=translator.opt_out_keys,
         contested=fragment.contested,
     )
 
 
-def _half_of(unit: UnitKey, phase: Phase) -> UnitKey:
+def _half_of(unit: UnitKey, decides: Subject) -> UnitKey:
     """The half of a destination that an object is for, so that a failed write stops no object of the other
     half.
     """
     if unit.kind == "Mesh":
         return unit
-    return replace(unit, half="access" if phase in SECURITY else "routing")
+    return replace(unit, half="access" if decides in GUARDING else "routing")

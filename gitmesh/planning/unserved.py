@@ -14,7 +14,9 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding, hold_id
 from gitmesh.model.access import AccessPolicySpec
-from gitmesh.model.manifests import SECURITY, Narrowing
+from gitmesh.model.admission import GUARDING
+from gitmesh.model.manifests import Narrowing
+from gitmesh.model.objects import decode
 from gitmesh.planning.adapted import Adapted, named
 from gitmesh.planning.ownership import is_ours, policies_of, writers
 
@@ -76,7 +78,7 @@ def _guards(live: Live, facts: ClusterFacts, revisions: Revisions, translator: T
     is behind it.
     """
     behind = frozenset(policies_of(live))
-    if translator.phase(live) not in SECURITY or not any(
+    if translator.decides(decode(live.body)) not in GUARDING or not any(
         policy.id in behind and _may_mean(policy, live.key.namespace, facts.cluster)
         for policy in revisions.policies
     ):

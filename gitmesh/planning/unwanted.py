@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.model.manifests import SECURITY
+from gitmesh.model.admission import GUARDING
 from gitmesh.model.objects import digest
 from gitmesh.model.plan import Action
 from gitmesh.planning.leaving import held_still, unwanted_still, waits
@@ -31,7 +31,7 @@ class Unwanted:
     def __init__(self, scenery: Scenery) -> None:
         self.built, self.observed, self.consent = scenery.built, scenery.observed, scenery.consent
         self.cluster, self.ledger, self.rebuilt = scenery.cluster, scenery.ledger, scenery.rebuilt
-        self.writers, self.ours = scenery.writers, scenery.ours
+        self.writers, self.ours, self.decides = scenery.writers, scenery.ours, scenery.decides
         self.diagnostics: list[Diagnostic] = []
 
     def deletions(self) -> list[Change]:
@@ -73,7 +73,13 @@ class Unwanted:
         found = [live for live in lives if live and not live.deleting and self.ours(live)]
         self.diagnostics += [self._stays(live) for live in found]
         return [
-            live_row(Action.HELD, live, self.built, "it stays until a policy decides about it")
+            live_row(
+                Action.HELD,
+                live,
+                self.built,
+                "it stays until a policy decides about it",
+                self.decides(live),
+            )
             for live in found
         ]
 
@@ -96,7 +102,9 @@ class Unwanted:
         known = self.built.manifests.keys() | self.built.held | self.built.stays.keys() | self.built.decided
         found = (self.observed.live.get(key) for key in sorted(self.ledger.entries.keys() - known))
         return [
-            held_row(live, self.built) for live in found if live and not live.deleting and self.ours(live)
+            held_row(live, self.built, self.decides(live))
+            for live in found
+            if live and not live.deleting and self.ours(live)
         ]
 
     def leaving(self) -> list[Change]:
@@ -111,30 +119,27 @@ class Unwanted:
             if key in self.built.held:
                 self.diagnostics.append(held_still(live, self.cluster))
             elif key not in self.built.manifests:
-                phase = self.writers[key.group, key.kind].phase(live)
-                row = replace(
-                    live_row(Action.KEEP, live, self.built, waits(live.finalizers), phase), staged=True
-                )
+                state = waits(live.finalizers)
+                row = replace(live_row(Action.KEEP, live, self.built, state, self.decides(live)), staged=True)
                 self.diagnostics.append(unwanted_still(row, row.note, self.cluster))
                 unwanted.append(row)
         return unwanted
 
     def _delete(self, live: Live) -> Change:
-        phase = self.writers[live.key.group, live.key.kind].phase(live)
-        decides = phase in SECURITY
+        guards = self.decides(live) in GUARDING
         if any(fnmatch.fnmatchcase(live.key.id(self.cluster), pattern) for pattern in self.consent.protect):
-            return self._not_pruned(live, "prune.protect lists it", Severity.ERROR if decides else None)
+            return self._not_pruned(live, "prune.protect lists it", Severity.ERROR if guards else None)
         if live.annotations.get(PRUNE) == "disabled" or live.annotations.get(RECONCILE) == "disabled":
-            if not decides:
+            if not guards:
                 return self._not_pruned(live, "its annotation forbids it", None)
             text = (
                 f"an annotation of {live.key} in {self.cluster} forbids to prune it; it decides who may call,"
                 " and goes all the same"
             )
             self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=Severity.WARNING))
-        return live_row(Action.DELETE, live, self.built, "no policy wants it any more", phase)
+        return live_row(Action.DELETE, live, self.built, "no policy wants it any more", self.decides(live))
 
     def _not_pruned(self, live: Live, why: str, severity: Severity | None) -> Change:
         text = f"{live.key} in {self.cluster} is not pruned: {why}{f'; {NOT_ENFORCED}' if severity else ''}"
         self.diagnostics.append(finding("GM407", text, cluster=self.cluster, severity=severity))
-        return live_row(Action.KEEP, live, self.built, why)
+        return live_row(Action.KEEP, live, self.built, why, self.decides(live))

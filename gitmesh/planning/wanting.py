@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.model.manifests import SECURITY, Manifest, Phase
+from gitmesh.model.admission import GUARDING, Subject
+from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change, Live
 from gitmesh.planning.estranged import Estranged, estranged, told, was_ours
@@ -42,12 +43,13 @@ class Wanting:
     def __init__(self, scenery: Scenery) -> None:
         self.built, self.observed, self.consent = scenery.built, scenery.observed, scenery.consent
         self.cluster, self.ledger, self.ours = scenery.cluster, scenery.ledger, scenery.ours
+        self.decides = scenery.decides
         self.writers, self.translators = scenery.writers, scenery.translators
         known: MutableMapping[ObjectKey, _Kept] = scenery.memo.get("kept", {})
         self.kept = scenery.memo["kept"] = {k: row for k, row in known.items() if k in self.built.manifests}
         self.diagnostics: list[Diagnostic] = []
         self.gone_soon: list[Change] = []
-        self.strangers: dict[Estranged, dict[ObjectKey, Phase]] = {}
+        self.strangers: dict[Estranged, dict[ObjectKey, Subject]] = {}
         if scenery.stored.corrupt:
             text = f"the ledger of cluster {self.cluster} was unreadable; deletions wait"
             self.diagnostics.append(finding("GM408", text, cluster=self.cluster))
@@ -80,7 +82,7 @@ class Wanting:
         if self._may_adopt(live):
             return self._write(Action.ADOPT, manifest, live)
         if why := estranged(live, self.cluster, self.ledger):
-            self.strangers.setdefault(why, {})[live.key] = manifest.phase
+            self.strangers.setdefault(why, {})[live.key] = manifest.decides
             return self._in_conflict(manifest, live, f"carries {why.what}")
         owner = ", ".join(sorted(live.managers)) or "another tool"
         return self._conflict(
@@ -100,7 +102,7 @@ class Wanting:
                 "its namespace is being deleted",
             )
         elif live and live.deleting and (self.ours(live) or self._may_adopt(live)):
-            decides_otherwise = manifest.phase in SECURITY and not self._says(manifest, live)
+            decides_otherwise = manifest.decides in GUARDING and not self._says(manifest, live)
             said, note = (
                 wanted_again(manifest, live, self.cluster, otherwise=decides_otherwise),
                 waits(live.finalizers),
@@ -125,8 +127,8 @@ class Wanting:
     def _own(self, manifest: Manifest, live: Live) -> Change:
         if live.annotations.get(RECONCILE) == "disabled":
             self._asks_to_be_left_alone(manifest)
-            if manifest.phase not in SECURITY:
-                return live_row(Action.KEEP, live, self.built, "reconcile is disabled")
+            if manifest.decides not in GUARDING:
+                return live_row(Action.KEEP, live, self.built, "reconcile is disabled", manifest.decides)
         if not self._says(manifest, live):
             return self._write(Action.UPDATE, manifest, live)
         change = wanted_row(Action.KEEP, manifest, body=None, uid=live.uid, before=live.body)
@@ -178,7 +180,7 @@ class Wanting:
 
     def _say_in_the_way(self, manifest: Manifest, code: str, text: str) -> None:
         """Of what decides who may call nothing may stand in the way."""
-        if manifest.phase in SECURITY:
+        if manifest.decides in GUARDING:
             self._say(manifest, code, f"{text}; {NOT_ENFORCED}", Severity.ERROR)
         else:
             self._say(manifest, code, text)
@@ -187,7 +189,7 @@ class Wanting:
         """A mark that whoever may write there can set is honoured for routing, and silences nothing that
         decides who may call.
         """
-        if manifest.phase in SECURITY:
+        if manifest.decides in GUARDING:
             text = (
                 f"{RECONCILE} is disabled on {manifest.key} in {self.cluster}, which decides who may call: it"
                 " is kept all the same"
@@ -236,12 +238,12 @@ class Wanting:
         if not was_ours(live, self.cluster, self.ledger):
             return live
         why = estranged(live, self.cluster, self.ledger)
-        if why and (writer := self.writers.get(key[:2])):
-            self.strangers.setdefault(why, {})[key] = writer.phase(live)
+        if why and key[:2] in self.writers:
+            self.strangers.setdefault(why, {})[key] = self.decides(live)
         return None
 
     def told_of_strangers(self) -> Iterator[Diagnostic]:
         """One finding for each cause for which objects with our marks are not ours."""
-        for why, phases in sorted(self.strangers.items()):
-            security = f"; {NOT_ENFORCED}" if not SECURITY.isdisjoint(phases.values()) else ""
-            yield told(why, phases.keys(), self.cluster, security=security)
+        for why, subjects in sorted(self.strangers.items()):
+            security = f"; {NOT_ENFORCED}" if not GUARDING.isdisjoint(subjects.values()) else ""
+            yield told(why, subjects.keys(), self.cluster, security=security)

@@ -9,15 +9,18 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from gitmesh.model.admission import Effect
 from gitmesh.model.features import FEATURES, Support, support_of
 from gitmesh.model.manifests import Manifest
-from gitmesh.model.objects import decode
+from gitmesh.model.objects import Body, ObjectKey, decode
 from gitmesh.model.units import DestinationUnit
 from gitmesh.plugins import faults
 from tests.contract.samples import SAMPLES, TO_REVIEWS
 from tests.contract.scene import Subject, document
 from tests.rendered import Rendered
 
+BY_FRONTEND = {"serviceAccounts": [{"name": "frontend", "namespace": "web"}]}
+BY_RATINGS = {"serviceAccounts": [{"name": "ratings", "namespace": "shop"}]}
 GUARD = document("AccessPolicy", {**TO_REVIEWS, "sources": [{"all": True}], "action": "Deny"}, "guard")
 
 
@@ -164,6 +167,68 @@ def steady(subject: Subject) -> None:
             )
 
 
+def decisive(subject: Subject) -> None:
+    """It tells what decides who may call from what decides how requests go."""
+    for feature, manifest in _manifests(subject):
+        kind = feature.partition(".")[0]
+        expected = {"AccessPolicy": {"access"}, "TrafficPolicy": {"routing"}}.get(kind, {"access", "trust"})
+        assert manifest.decides in expected, feature
+
+
+def _access(subject: Subject, **spec: Any) -> Mapping[ObjectKey, Body]:
+    """The objects of one policy of access to reviews."""
+    found = subject.render(document("AccessPolicy", {**TO_REVIEWS, **spec}))
+    return {manifest.key: decode(manifest.body) for manifest in found.manifests}
+
+
+def _effects(subject: Subject, old: Mapping[ObjectKey, Body], new: Mapping[ObjectKey, Body]) -> set[Effect]:
+    found = {subject.translator.effect(old.get(key), new.get(key)) for key in old.keys() | new.keys()}
+    return found - {Effect.NEITHER}
+
+
+_NARROWER = frozenset({Effect.NARROWS, Effect.BOTH, Effect.CLOSES})
+_WIDER = frozenset({Effect.WIDENS, Effect.BOTH, Effect.OPENS})
+
+
+def effective(subject: Subject) -> None:
+    """It knows what a change does to who is admitted: one that denies more narrows, one that allows more
+    widens, and the way back does the opposite. Routes and what stays as it is do nothing to that.
+    """
+    one, both = [BY_FRONTEND], [BY_FRONTEND, BY_RATINGS]
+    denied, more = (_access(subject, action="Deny", sources=who) for who in (one, both))
+    allowed, wider = (_access(subject, sources=who) for who in (one, both))
+    for less, much, narrows in (({}, denied, True), (denied, more, True), (allowed, wider, False)):
+        there, back = _effects(subject, less, much), _effects(subject, much, less)
+        if not narrows:
+            there, back = back, there
+        assert there, "what narrows has no effect"
+        assert there <= _NARROWER, there
+        assert back, "what widens has no effect"
+        assert back <= _WIDER, back
+        assert not _effects(subject, much, much)
+    for feature, manifest in _manifests(subject):
+        if manifest.decides == "routing":
+            effect = subject.translator.effect(None, decode(manifest.body))
+            assert effect is Effect.NEITHER, feature
+
+
+def gradual(subject: Subject) -> None:
+    """What refuses otherwise than before has a state between that refuses both."""
+    effect = subject.translator.effect
+    old, new = (
+        _access(subject, action="Deny", sources=[{"all": True}], rules=[{"methods": [name]}])
+        for name in ("GET", "PUT")
+    )
+    for key in old.keys() & new.keys():
+        before, after = old[key], new[key]
+        if effect(None, before) is Effect.NARROWS and effect(before, after) is Effect.BOTH:
+            spec = subject.translator.between(before, after, frozenset())
+            assert spec is not None, f"{key} has no state between"
+            between = {**after, "spec": spec}
+            assert effect(before, between) is Effect.NARROWS, "it admits more than before"
+            assert effect(between, after) is Effect.WIDENS, "it admits what is not to be admitted"
+
+
 CLAUSES: Mapping[str, Callable[[Subject], None]] = {
     clause.__name__: clause
     for clause in (
@@ -179,5 +244,8 @@ CLAUSES: Mapping[str, Callable[[Subject], None]] = {
         deterministic,
         pure,
         steady,
+        decisive,
+        effective,
+        gradual,
     )
 }

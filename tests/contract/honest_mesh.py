@@ -12,20 +12,22 @@ from msgspec.structs import replace
 from pydantic import BaseModel
 
 from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.admission import Effect, Subject
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.features import Support, Supports
-from gitmesh.model.manifests import Fragment, Phase, Translation
-from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.model.links import Ref
+from gitmesh.model.manifests import Fragment, Translation
+from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, DestinationUnit, Grant, MeshUnit, Operation, Unit, UnitKey
 from tests.fake_mesh import GROUP, FakeMesh, supported
 
-_KINDS = ("Way", "Guard", "Whole")
+_KINDS = ("Way", "Guard", "Bar", "Whole")
 
 
 class HonestMesh(FakeMesh):
-    """Writes down what a unit says, a half an object. It copies no requests, and reads no headers for
-    access.
+    """Writes down what a unit says: a Way for its routes, a Guard for what is allowed and a Bar for what is
+    denied. It copies no requests, and reads no headers for access.
     """
 
     name = "honest"
@@ -69,25 +71,51 @@ class HonestMesh(FakeMesh):
     def access(self, unit: DestinationUnit, access: Access) -> Translation:
         """Who may call: an Allow without what cannot be said, a Deny with more."""
         headers = [one for one in (*access.allows, *access.denies) if any(o.headers for o in one.operations)]
-        said = {
+        allows = {
             "allows": sorted(str(_plain(_without_headers(one, drop=True))) for one in access.allows),
-            "denies": sorted(str(_plain(_without_headers(one, drop=False))) for one in access.denies),
             "exempt": _plain(access.exempt),
             "default": access.default,
         }
-        origins = [one.origin for one in (*access.allows, *access.denies)]
-        origins += [access.exempt.origin] if access.exempt else []
+        denies = {"denies": sorted(str(_plain(_without_headers(one, drop=False))) for one in access.denies)}
+        allowing = [one.origin for one in access.allows]
+        allowing += [access.exempt.origin] if access.exempt else []
+        denying = [one.origin for one in access.denies]
         service = unit.service
         return Translation(
-            fragments=(_fragment("Guard", service.namespace, service.name, said, origins, Phase.ALLOW),),
+            fragments=tuple(
+                _fragment(kind, service.namespace, service.name, said, origins)
+                for kind, said, origins in (("Guard", allows, allowing), ("Bar", denies, denying))
+                if origins
+            ),
             diagnostics=tuple(_no_headers(one.origin, unit.cluster) for one in headers),
         )
 
     def claims(self, unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:
         if unit.kind == "Mesh":
             return (_key("Whole", "", unit.name),)
-        kinds = {"routing": ("Way",), "access": ("Guard",), "": ("Way", "Guard")}[unit.half]
+        kinds = {"routing": ("Way",), "access": ("Guard", "Bar"), "": ("Way", "Guard", "Bar")}[unit.half]
         return tuple(_key(kind, unit.namespace, unit.name) for kind in kinds)
+
+    def decides(self, body: Body) -> Subject:
+        subjects: Mapping[str, Subject] = {"Guard": "access", "Bar": "access", "Whole": "trust"}
+        return subjects.get(body["kind"], "routing")
+
+    def effect(self, before: Body | None, after: Body | None) -> Effect:
+        old, new = (dict(body["spec"]) if body else {} for body in (before, after))
+        if old == new or self.decides(before or after or {}) == "routing":
+            return Effect.NEITHER
+        if "denies" not in {**old, **new}:
+            return Effect.BOTH
+        first, last = (set(spec.get("denies", ())) for spec in (old, new))
+        return Effect.NARROWS if first <= last else Effect.WIDENS if last <= first else Effect.BOTH
+
+    def between(
+        self, before: Body | None, after: Body | None, kept: frozenset[Ref]
+    ) -> Mapping[str, Any] | None:
+        if before is None or after is None or self.effect(before, after) is not Effect.BOTH:
+            return None
+        old, new = (set(body["spec"].get("denies", ())) for body in (before, after))
+        return {"denies": sorted(old | new)} if old and new else None
 
 
 def _without_headers(grant: Grant, *, drop: bool) -> Grant:
@@ -118,12 +146,10 @@ def _fragment(
     name: str,
     spec: Mapping[str, Any],
     origins: Sequence[Origin],
-    phase: Phase = Phase.ROUTE,
 ) -> Fragment:
     return Fragment(
         key=_key(kind, namespace, name),
         version="v1",
-        phase=phase,
         spec=spec,
         fields={"spec": min(origins)},
         policies=tuple(sorted({origin.policy for origin in origins})),
@@ -273,6 +299,45 @@ class Short(HonestMesh):
     links = HonestMesh.guarded  # type: ignore[assignment]  # that is the lie
 
 
+class Harmless(HonestMesh):
+    """Says of what decides who may call that it decides how requests go."""
+
+    def decides(self, body: Body) -> Subject:
+        return "routing"
+
+
+class Blind(HonestMesh):
+    """Does not see what a change does."""
+
+    def effect(self, before: Body | None, after: Body | None) -> Effect:
+        return Effect.NEITHER
+
+
+class Inverted(HonestMesh):
+    """Takes what opens for what closes."""
+
+    def effect(self, before: Body | None, after: Body | None) -> Effect:
+        return super().effect(after, before)
+
+
+class Hasty(HonestMesh):
+    """Has what comes in the end for a state between."""
+
+    def between(
+        self, before: Body | None, after: Body | None, kept: frozenset[Ref]
+    ) -> Mapping[str, Any] | None:
+        return after["spec"] if after and super().between(before, after, kept) else None
+
+
+class Abrupt(HonestMesh):
+    """Has no state between what it refuses before and after."""
+
+    def between(
+        self, before: Body | None, after: Body | None, kept: frozenset[Ref]
+    ) -> Mapping[str, Any] | None:
+        return None
+
+
 LIARS: Sequence[tuple[type[HonestMesh], str]] = (
     (Forgetful, "complete"),
     (Unfounded, "complete"),
@@ -289,5 +354,10 @@ LIARS: Sequence[tuple[type[HonestMesh], str]] = (
     (Fickle, "deterministic"),
     (Meddling, "pure"),
     (Clumsy, "steady"),
+    (Harmless, "decisive"),
+    (Blind, "effective"),
+    (Inverted, "effective"),
+    (Hasty, "gradual"),
+    (Abrupt, "gradual"),
 )
 """Each liar, and the clause by which it is found out."""

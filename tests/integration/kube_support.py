@@ -14,7 +14,6 @@ from gitmesh.adapters.kube.client import Client
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
-from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live, Outcome, Plan
 from gitmesh.planning.ownership import marks
@@ -100,7 +99,7 @@ def step(
     """One step of a plan, made from a live object where there is one."""
     seen = {"before": live.body, "uid": live.uid, "resource_version": live.resource_version} if live else {}
     content = canonical(body(key, spec)) if spec is not None else None
-    given: dict[str, Any] = {"phase": Phase.ROUTE, "version": "v1", "body": content, **seen, **more}
+    given: dict[str, Any] = {"decides": "routing", "version": "v1", "body": content, **seen, **more}
     return Change(action=action, key=key, **given)
 
 

@@ -12,9 +12,8 @@ import pytest
 from gitmesh.adapters.kube.client import Client
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
-from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import decode
-from gitmesh.model.plan import Action, Plan
+from gitmesh.model.plan import Action, Plan, Turn
 from gitmesh.model.units import UnitKey
 from tests.integration.kube_support import (
     DEADLINE,
@@ -94,8 +93,8 @@ def test_what_relies_on_a_write_comes_when_the_cluster_has_settled(
         "lab", Noting(endpoint, timeout=DEADLINE, user_agent="gitmesh-tests"), [WRITER], settle=7.0
     )
     cluster.observe(KINDS)
-    relying = step(Action.CREATE, route, vs_spec(), phase=Phase.ROUTE, settled=True)
-    outcomes = carry_out(cluster, step(Action.CREATE, subset, vs_spec(), phase=Phase.DESTINATION), relying)
+    relying = step(Action.CREATE, route, vs_spec(), settled=True)
+    outcomes = carry_out(cluster, step(Action.CREATE, subset, vs_spec(), turn=Turn.GRANTS), relying)
     cluster.close()
     assert [outcome.ok for outcome in outcomes] == [True, True]
     assert seen == [(7.0, True, False)]
@@ -278,7 +277,7 @@ def test_a_failed_step_stops_the_later_steps_of_its_unit_only(
     mine, other = (UnitKey(kind="Destination", namespace=namespace, name=name) for name in ("web", "other"))
     outcomes = carry_out(
         cluster,
-        step(Action.CREATE, vs_key(namespace, "bad"), vs_spec(bogus=1), phase=Phase.DENY, units=(mine,)),
+        step(Action.CREATE, vs_key(namespace, "bad"), vs_spec(bogus=1), turn=Turn.REFUSES, units=(mine,)),
         step(Action.CREATE, vs_key(namespace, "after"), vs_spec(), units=(mine,)),
         step(Action.CREATE, vs_key(namespace, "free"), vs_spec(), units=(other,)),
     )
@@ -291,9 +290,9 @@ def test_several_steps_of_one_object_follow_each_other(apiserver: ApiServer, clu
     live = create(cluster, key, vs_spec())
     outcomes = carry_out(
         cluster,
-        step(Action.UPDATE, key, vs_spec(exportTo=["."]), live, phase=Phase.DENY),
-        step(Action.UPDATE, key, vs_spec(exportTo=["*"]), live, phase=Phase.ALLOW),
-        step(Action.DELETE, key, None, live, phase=Phase.ALLOW),
+        step(Action.UPDATE, key, vs_spec(exportTo=["."]), live, turn=Turn.REFUSES),
+        step(Action.UPDATE, key, vs_spec(exportTo=["*"]), live, turn=Turn.GRANTS),
+        step(Action.DELETE, key, None, live, turn=Turn.WITHDRAWS),
     )
     assert [o.ok for o in outcomes] == [True, True, True]
     assert spec_of(apiserver, key) is None

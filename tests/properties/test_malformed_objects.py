@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from gitmesh.adapters.writing import live_object
 from gitmesh.discovery.discover import assemble
 from gitmesh.discovery.facts_codec import dump_facts, load_facts, with_digest
 from gitmesh.discovery.reducer import Reducer
+from gitmesh.model.admission import Effect
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import ObjectKey, canonical, decode
 from gitmesh.model.units import DestinationUnit, RequestMatch, Route, Subset
-from gitmesh.ports import Translator, Versions
+from gitmesh.ports import Translator
 from tests.properties.malformed import ODD, malformed
 from tests.rendered import rendered, translators
 from tests.unit.bookshop import bookshop
@@ -62,22 +63,19 @@ def test_translators_read_live_objects_of_any_shape(name: str, data: st.DataObje
     found = {_key(body): body for body in data.draw(st.lists(malformed(bodies), min_size=1, max_size=4))}
     status = canonical(data.draw(malformed([STATUS])))
 
-    def known(group: str, kind: str) -> Iterator[Versions]:
-        return ((body, None) for key, body in sorted(found.items()) if key[:2] == (group, kind))
-
     for key, body in found.items():
         live = live_object(key, "u", body)
-        translator.phase(live)
+        translator.decides(body)
         translator.verdict(replace(live, status=status, generation=1), facts.meshes)
         translator.foreign([live], ours, facts.meshes)
         if stranger := translator.reduced(key, body, facts.meshes):
             beside = with_digest(replace(facts, strangers=(stranger,)))
             assert load_facts(dump_facts({"east": beside}))["east"].digest == beside.digest
             translator.surroundings(beside, facts.meshes)(UNIT)
-    changed = {key: (body, decode(ours[key].body) if key in ours else None) for key, body in found.items()}
-    for answer in translator.steps(changed, known).values():
-        assert all(step.spec is None or canonical(step.spec) for step in answer)
-    translator.steps({key: (body, None) for key, body in found.items()}, known)
+        for after in (decode(ours[key].body) if key in ours else None, None):
+            assert translator.effect(body, after) in Effect
+            state = translator.between(body, after, frozenset())
+            assert state is None or canonical(state)
 
 
 def _key(body: Mapping[str, Any]) -> ObjectKey:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gitmesh.model.facts import ClusterFacts, Mesh, PortRange
-from gitmesh.model.manifests import Phase, Translation
+from gitmesh.model.manifests import Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live, Plan
 from gitmesh.model.units import Unit, UnitKey
@@ -234,7 +234,7 @@ def key(name: str = "reviews", namespace: str = "bookshop") -> ObjectKey:
 def create(body: dict[str, Any], *units: UnitKey) -> Change:
     """A step that creates an object."""
     target = key(body["metadata"]["name"], body["metadata"]["namespace"])
-    return Change(action=Action.CREATE, key=target, phase=Phase.ROUTE, body=canonical(body), units=units)
+    return Change(action=Action.CREATE, key=target, decides="routing", body=canonical(body), units=units)
 
 
 def update(live: Live, body: dict[str, Any], *units: UnitKey) -> Change:
@@ -242,7 +242,7 @@ def update(live: Live, body: dict[str, Any], *units: UnitKey) -> Change:
     return Change(
         action=Action.UPDATE,
         key=live.key,
-        phase=Phase.ROUTE,
+        decides="routing",
         body=canonical(body),
         before=live.body,
         uid=live.uid,
@@ -256,7 +256,7 @@ def delete(live: Live, *units: UnitKey) -> Change:
     return Change(
         action=Action.DELETE,
         key=live.key,
-        phase=Phase.ROUTE,
+        decides="routing",
         before=live.body,
         uid=live.uid,
         resource_version=live.resource_version,

@@ -8,7 +8,7 @@ from typing import Any
 from gitmesh.diagnostics import Severity
 from gitmesh.model.facts import Mesh
 from gitmesh.model.ledger import Entry, Ledger, Stored
-from gitmesh.model.manifests import Build, Manifest, Phase
+from gitmesh.model.manifests import Build, Manifest
 from gitmesh.model.objects import ObjectKey, canonical, decode, digest
 from gitmesh.model.plan import Action, Live, Observed, Plan
 from gitmesh.planning.diff import diff
@@ -43,7 +43,7 @@ def want(name: str, **spec: Any) -> Manifest:
     return Manifest(
         key=key,
         version="v1",
-        phase=Phase.ROUTE,
+        decides="routing",
         body=content,
         digest=digest(content),
         policies=("TrafficPolicy/shop/p",),

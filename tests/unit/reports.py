@@ -6,7 +6,7 @@ from typing import Any
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
 from gitmesh.model.facts import ClusterFacts, Mesh
-from gitmesh.model.manifests import Build, Manifest, Phase
+from gitmesh.model.manifests import Build, Manifest
 from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, FieldChange, Outcome, Plan
 from gitmesh.model.policies import Origin
@@ -32,7 +32,7 @@ def change(
 ) -> Change:
     """One step on one object."""
     given = {"policies": (POLICY,), "origins": (origin(),), **more}
-    return Change(action=action, key=key(name), phase=Phase.ROUTE, fields=fields, **given)
+    return Change(action=action, key=key(name), decides="routing", fields=fields, **given)
 
 
 def timeout(
@@ -52,7 +52,7 @@ def manifest(name: str = "reviews", spec: Any = None, policy: str = POLICY) -> M
     return Manifest(
         key=key(name),
         version="v1",
-        phase=Phase.ROUTE,
+        decides="routing",
         body=canonical({**body, "spec": spec or {"hosts": [name]}}),
         digest="d",
         policies=(policy,),

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity
+from gitmesh.model.admission import GUARDING, Subject
 from gitmesh.model.ledger import Entry, Ledger, Stored
-from gitmesh.model.manifests import SECURITY, Build, Phase
+from gitmesh.model.manifests import Build
 from gitmesh.model.objects import digest
 from gitmesh.model.plan import Action, Observed, Outcome
 from gitmesh.planning.diff import diff
@@ -87,9 +88,9 @@ def test_a_foreign_object_of_the_same_name_is_a_conflict() -> None:
     assert said(result) == [("GM401", Severity.WARNING)]
 
 
-@pytest.mark.parametrize("phase", sorted(SECURITY))
-def test_a_foreign_object_in_the_place_of_a_guard_is_an_error(phase: Phase) -> None:
-    guard = replace(want("a", x=1), phase=phase)
+@pytest.mark.parametrize("decides", sorted(GUARDING))
+def test_a_foreign_object_in_the_place_of_a_guard_is_an_error(decides: Subject) -> None:
+    guard = replace(want("a", x=1), decides=decides)
     result = plan([guard], [is_live("a", marked=False, x=9)])
     assert actions(result) == {"a": Action.CONFLICT}
     assert said(result) == [("GM401", Severity.ERROR)]
@@ -97,11 +98,11 @@ def test_a_foreign_object_in_the_place_of_a_guard_is_an_error(phase: Phase) -> N
 
 
 @pytest.mark.parametrize(("live", "action"), [(1, Action.KEEP), (9, Action.UPDATE)])
-@pytest.mark.parametrize("phase", sorted(SECURITY))
+@pytest.mark.parametrize("decides", sorted(GUARDING))
 def test_a_guard_that_asks_to_be_left_alone_is_healed_all_the_same_and_told(
-    phase: Phase, live: int, action: Action
+    decides: Subject, live: int, action: Action
 ) -> None:
-    guard = replace(want("a", x=1), phase=phase)
+    guard = replace(want("a", x=1), decides=decides)
     result = plan([guard], [is_live("a", extra={RECONCILE: "disabled"}, x=live)], ["a"])
     assert actions(result) == {"a": action}
     assert said(result) == [("GM407", Severity.WARNING)]
@@ -118,7 +119,7 @@ def test_a_guard_that_nobody_wants_goes_though_a_mark_on_it_forbids_that(mark: s
         [want("a")],
         [is_live("a"), is_live("b", extra={mark: "disabled"})],
         ["a", "b"],
-        mesh=FakeMesh(phase=Phase.ALLOW),
+        mesh=FakeMesh(decides="access"),
     )
     assert actions(result)["b"] is Action.DELETE
     assert said(result) == [("GM407", Severity.WARNING)]
@@ -131,7 +132,7 @@ def test_a_guard_that_the_configuration_protects_stays_and_is_an_error() -> None
         [is_live("a"), is_live("b")],
         ["a", "b"],
         consent=consent,
-        mesh=FakeMesh(phase=Phase.ALLOW),
+        mesh=FakeMesh(decides="access"),
     )
     assert actions(result)["b"] is Action.KEEP
     assert said(result) == [("GM407", Severity.ERROR)]
@@ -264,13 +265,6 @@ def test_g18_all_of_more_than_one_is_held_however_few() -> None:
 def test_p02_a_rename_creates_before_it_deletes() -> None:
     result = plan([want("new"), want("same")], [is_live("old"), is_live("same")], ["old", "same"])
     assert [change.action for change in result.writes] == [Action.CREATE, Action.DELETE]
-
-
-def test_a_step_that_must_wait_leaves_the_object_alone_and_says_so() -> None:
-    mesh = FakeMesh(waiting={rule("a"): "a route still uses it"})
-    result = plan([want("a", x=1)], [is_live("a", x=0)], ["a"], mesh=mesh)
-    assert [(c.action, c.staged) for c in result.changes] == [(Action.KEEP, True)]
-    assert "GM406" in codes(result)
 
 
 def test_k15_a_kind_that_is_not_served_is_a_conflict_not_a_crash() -> None:

@@ -18,7 +18,6 @@ from gitmesh.adapters.directory import DirectoryCluster
 from gitmesh.cli import configuration, wiring
 from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Entry, Ledger
-from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Action, Change, Live
 from gitmesh.model.units import UnitKey
@@ -166,7 +165,7 @@ def test_delete_needs_the_uid(root: Path) -> None:
     wrong = Change(
         action=Action.DELETE,
         key=found.key,
-        phase=Phase.ROUTE,
+        decides="routing",
         uid="",
         resource_version=found.resource_version,
     )
@@ -288,7 +287,7 @@ def test_P09_names_that_could_leave_their_folder_are_refused_before_any_write(
     root: Path, bad: str, field: str
 ) -> None:
     parts = {"group": NETWORKING, "kind": "VirtualService", "namespace": "bookshop", "name": "x", field: bad}
-    bent = Change(action=Action.CREATE, key=ObjectKey(**parts), phase=Phase.ROUTE, body=canonical(route()))
+    bent = Change(action=Action.CREATE, key=ObjectKey(**parts), decides="routing", body=canonical(route()))
     with pytest.raises(ClusterError) as raised:
         cluster(root).apply(plan(create(route()), bent))
     assert not raised.value.retryable
@@ -300,7 +299,7 @@ def test_P10_a_kind_that_no_translator_writes_is_not_written(root: Path) -> None
     step = Change(
         action=Action.CREATE,
         key=ObjectKey(group="", kind="Secret", namespace="bookshop", name="s"),
-        phase=Phase.ROUTE,
+        decides="routing",
         body=canonical(secret),
     )
     assert [o.ok for o in cluster(root).apply(plan(step))] == [False]

@@ -10,7 +10,6 @@ import pytest
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity
-from gitmesh.model.manifests import Phase
 from gitmesh.model.plan import Action, Live
 from gitmesh.planning.guard import Consent
 from gitmesh.planning.ownership import ID, INSTANCE, MANAGED_BY, marks
@@ -86,7 +85,7 @@ def test_each_cause_has_its_own_finding() -> None:
 
 
 def test_it_is_an_error_where_one_of_them_decides_who_may_call() -> None:
-    guard = replace(want("a", x=2), phase=Phase.DENY)
+    guard = replace(want("a", x=2), decides="access")
     result = plan([guard, want("b", x=2)], [marked("a", uid="new"), marked("b", uid="new")], ["a", "b"])
     assert said(result) == [("GM401", Severity.ERROR)]
     assert "may not be enforced" in result.diagnostics[0].message
@@ -117,7 +116,7 @@ def test_what_bears_no_marks_or_those_of_another_object_is_somebody_elses(live: 
 
 def test_what_nobody_wants_any_more_is_told_with_them_where_the_ledger_knows_it() -> None:
     lives = [marked("a", uid="new"), marked("b", uid="new")]
-    found = only(plan([want("a", x=2)], lives, ["a", "b"], mesh=FakeMesh(phase=Phase.ALLOW)).diagnostics)
+    found = only(plan([want("a", x=2)], lives, ["a", "b"], mesh=FakeMesh(decides="access")).diagnostics)
     assert ("2 objects" in found.message, found.severity) == (True, Severity.ERROR)
     assert "1 object " in only(plan([want("a", x=2)], lives, ["a"]).diagnostics).message, (
         "marks alone silence nobody"

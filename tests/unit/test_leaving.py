@@ -11,8 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity
+from gitmesh.model.admission import GUARDING, Subject
 from gitmesh.model.ledger import Entry, Ledger
-from gitmesh.model.manifests import SECURITY, Build, Manifest, Phase
+from gitmesh.model.manifests import Build, Manifest
 from gitmesh.model.objects import decode
 from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, Report, Stage, State
@@ -22,6 +23,7 @@ from gitmesh.planning.ledgers import record
 from gitmesh.render.changes import object_changes, tally
 from gitmesh.render.summary import summarise
 from gitmesh.status.states import policy_states
+from tests.closing_mesh import CLOSED, OPEN, ClosingMesh
 from tests.fake_mesh import FakeMesh, rule
 from tests.unit.plans import CLUSTER, INSTANCE, actions, is_live, plan, said, want
 from tests.unit.test_pipeline import World, codes, one, slow
@@ -46,12 +48,12 @@ def kept(result: Plan, wanted: Iterable[Manifest], live: Iterable[Live], *names:
     return [key.name for key in record(ledger, result, (), observed, built, {}, {}, "").entries]
 
 
-@pytest.mark.parametrize("phase", sorted(Phase))
-def test_an_unwanted_object_is_told_until_it_is_gone_and_stays_in_the_ledger(phase: Phase) -> None:
+@pytest.mark.parametrize("decides", ["routing", "access", "trust"])
+def test_an_unwanted_object_is_told_until_it_is_gone_and_stays_in_the_ledger(decides: Subject) -> None:
     live = [is_live("a"), leaving("b", "z.com/1", "a.com/2")]
-    result = plan([want("a")], live, ["a", "b"], mesh=FakeMesh(phase=phase))
+    result = plan([want("a")], live, ["a", "b"], mesh=FakeMesh(decides=decides))
     assert rows(result) == [("a", Action.KEEP, False), ("b", Action.KEEP, True)]
-    assert said(result) == [("GM505", Severity.ERROR if phase in SECURITY else Severity.WARNING)]
+    assert said(result) == [("GM505", Severity.ERROR if decides in GUARDING else Severity.WARNING)]
     assert "waits for a.com/2, z.com/1" in result.diagnostics[0].message
     assert kept(result, [want("a")], live, "a", "b") == ["a", "b"]
     assert said(plan([want("a")], live[:1], ["a", "b"])) == []
@@ -88,28 +90,36 @@ def test_a_lost_ledger_and_incomplete_facts_hide_nothing_that_leaves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "spec", "severity"),
-    [(Phase.DENY, 0, "error"), (Phase.DENY, 1, "warning"), (Phase.ROUTE, 0, "warning")],
+    ("decides", "spec", "severity"),
+    [("access", 0, "error"), ("access", 1, "warning"), ("routing", 0, "warning")],
 )
-def test_what_decides_otherwise_until_it_is_gone_is_an_error(phase: Phase, spec: int, severity: str) -> None:
-    wanted = replace(want("deny", x=1), phase=phase)
+def test_what_decides_otherwise_until_it_is_gone_is_an_error(
+    decides: Subject, spec: int, severity: str
+) -> None:
+    wanted = replace(want("deny", x=1), decides=decides)
     result = plan([wanted], [leaving("deny", x=spec)], ["deny"])
     assert [(said.code, said.severity) for said in result.diagnostics] == [("GM514", severity)]
     assert not result.writes
 
 
 def test_what_comes_after_it_in_its_unit_waits_and_the_rest_does_not() -> None:
-    deny, allow = (
-        replace(want(name, x=1), phase=phase, units=(UNIT,))
-        for name, phase in (("deny", Phase.DENY), ("allow", Phase.ALLOW))
+    deny, allow, server = (
+        replace(want(name, **spec), decides="access", units=(UNIT,))
+        for name, spec in (
+            ("deny", {"refuses": ["x"]}),
+            ("allow", {"grants": ["y"]}),
+            ("server", {"server": CLOSED}),
+        )
     )
-    result = plan([deny, allow, want("other")], [leaving("deny", x=0)], ["deny"])
+    lives = [leaving("deny", refuses=["z"])]
+    result = plan([deny, allow, want("other")], lives, ["deny"], mesh=ClosingMesh())
     assert sorted(rows(result)) == [
         ("allow", Action.KEEP, True),
         ("deny", Action.KEEP, True),
         ("other", Action.CREATE, False),
     ]
-    earlier = plan([replace(deny, phase=Phase.DEFAULT_DENY), allow], [leaving("deny", x=0)], ["deny"])
+    lives = [leaving("server", server=OPEN)]
+    earlier = plan([server, allow], lives, ["server"], mesh=ClosingMesh())
     assert [change.key.name for change in earlier.writes] == ["allow"], "what comes before it needs it not"
 
 
@@ -134,7 +144,7 @@ def test_objects_that_go_with_their_namespace_are_no_suspicious_emptiness() -> N
 
 def test_a_deletion_that_the_cluster_took_and_has_not_finished_is_neither_done_nor_failed() -> None:
     key = rule("b")
-    doomed = Change(action=Action.DELETE, key=key, phase=Phase.ROUTE, policies=("TrafficPolicy/shop/p",))
+    doomed = Change(action=Action.DELETE, key=key, decides="routing", policies=("TrafficPolicy/shop/p",))
     taken = Outcome(
         key=key,
         action=Action.DELETE,

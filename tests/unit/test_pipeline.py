@@ -4,7 +4,7 @@ clusters refuse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,11 @@ from gitmesh.adapters.writing import StepError
 from gitmesh.diagnostics import Diagnostic, Location, Severity, finding
 from gitmesh.discovery.facts_codec import with_digest
 from gitmesh.errors import ClusterError
+from gitmesh.model.admission import Effect, Subject
 from gitmesh.model.config import PruneConfig
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
-from gitmesh.model.manifests import Phase, Translation
+from gitmesh.model.links import Ref
+from gitmesh.model.manifests import Translation
 from gitmesh.model.objects import Body, ObjectKey, decode
 from gitmesh.model.plan import SETTLE, Action, Live, Outcome, Plan
 from gitmesh.model.report import MeshStatus, Report, Stage, State, Verdict
@@ -29,7 +31,6 @@ from gitmesh.pipeline import Memo, Options, run
 from gitmesh.planning.fights import RETRY
 from gitmesh.planning.ownership import ADOPT
 from gitmesh.plugins import load_translators
-from gitmesh.ports import Step, Versions
 from gitmesh.status.states import policy_states
 from gitmesh.status.tree import status_tree
 from tests.factories import service, shop, workload
@@ -636,11 +637,9 @@ def test_K21_an_object_that_is_changed_back_again_and_again_is_left_alone_for_a_
     )
 
 
-@pytest.mark.parametrize(
-    ("phase", "severity"), [(Phase.ROUTE, Severity.WARNING), (Phase.ALLOW, Severity.ERROR)]
-)
-def test_K21_a_fight_over_who_may_call_is_an_error(phase: Phase, severity: Severity) -> None:
-    world = World(mesh=Mapped(phase=phase))
+@pytest.mark.parametrize(("decides", "severity"), [("routing", Severity.WARNING), ("access", Severity.ERROR)])
+def test_K21_a_fight_over_who_may_call_is_an_error(decides: Subject, severity: Severity) -> None:
+    world = World(mesh=Mapped(decides=decides))
     world.commit(slow("a"))
     world.run()
     ours = decode(world.east.objects[rule("reviews")].body)
@@ -717,26 +716,28 @@ def test_what_the_mesh_says_with_other_words_each_time_is_one_state_of_the_statu
 
 
 class Patient(Mapped):
-    """A mesh that waits with a change while proxies may work by what an object said before."""
+    """A mesh of which a timeout grows by no more than a second for whoever may work by another."""
 
-    def steps(
-        self,
-        changed: Mapping[ObjectKey, tuple[Body | None, Body | None]],
-        known: Callable[[str, str], Iterable[Versions]],
-    ) -> Mapping[ObjectKey, tuple[Step, ...]]:
-        waits = any(len([body for body in versions if body]) > 1 for versions in known(GROUP, "Rule"))
-        return {
-            key: (Step(phase=Phase.ROUTE, spec=None, note="proxies work by what was"),)
-            for key in changed
-            if waits
-        }
+    def effect(self, before: Body | None, after: Body | None) -> Effect:
+        return Effect.WIDENS if before != after else Effect.NEITHER
+
+    def between(
+        self, before: Body | None, after: Body | None, kept: frozenset[Ref]
+    ) -> Mapping[str, Any] | None:
+        old, new = (_seconds(body) for body in (before, after))
+        step = {"timeouts": [(new - 1) * 1000]}
+        return {**after["spec"], **step} if before and after and new - old > 1 else None
+
+
+def _seconds(body: Body | None) -> int:
+    return int(body["spec"]["timeouts"][0]) // 1000 if body else 0
 
 
 def test_what_an_object_said_a_moment_ago_counts_as_live_until_proxies_have_had_the_time() -> None:
     """Also where nothing moves meanwhile, neither policies nor the cluster: then the plan is made again all
     the same.
     """
-    world = World(mesh=Patient())
+    world = World(mesh=Patient(decides="trust"))
 
     def said(now: float, timeout: str = "") -> tuple[Any, State]:
         world.now = now
@@ -760,19 +761,15 @@ def test_an_object_that_was_made_or_deleted_a_moment_ago_is_also_known_as_not_th
     seen: list[list[bool]] = []
 
     class Watching(FakeMesh):
-        def steps(
-            self,
-            changed: Mapping[ObjectKey, tuple[Body | None, Body | None]],
-            known: Callable[[str, str], Iterable[Versions]],
-        ) -> Mapping[ObjectKey, tuple[Step, ...]]:
-            seen.append([body is not None for versions in known(GROUP, "Rule") for body in versions])
-            return {}
+        def between(
+            self, before: Body | None, after: Body | None, kept: frozenset[Ref]
+        ) -> Mapping[str, Any] | None:
+            seen[-1].append(before is not None)
+            return None
 
-    world = World(mesh=Watching())
-    world.commit(slow("a"), slow("b", "ratings"))
-    world.run()
-    world.commit(slow("b", "ratings"))
-    world.run()
-    world.commit(slow("a"), slow("b", "ratings"))
-    world.run()
-    assert seen == [[], [True, False, True, False], [True, False, False, True, False]]
+    world = World(mesh=Watching(decides="trust"))
+    for names in (("a", "b"), ("b",), ("a", "b")):
+        seen.append([])
+        world.commit(*(slow(name, {"a": "reviews", "b": "ratings"}[name]) for name in names))
+        world.run()
+    assert seen == [[False, False], [True], [False, True, False]]

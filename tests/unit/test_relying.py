@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity
 from gitmesh.model.ledger import FIGHT, Entry, Ledger, Stored
-from gitmesh.model.manifests import Build, Manifest, Phase
+from gitmesh.model.manifests import Build, Manifest
 from gitmesh.model.objects import ObjectKey, decode
 from gitmesh.model.plan import Action, Change, Live, Observed, Plan
 from gitmesh.planning.diff import diff
@@ -44,7 +44,7 @@ def planned(
 
 
 def provider(*refs: str, name: str = "provider", **more: Any) -> Manifest:
-    return replace(want(name, provides=list(refs), **more), phase=Phase.DESTINATION)
+    return replace(want(name, provides=list(refs), **more), decides="routing")
 
 
 def route(*refs: str, name: str = "route", **more: Any) -> Manifest:
@@ -144,7 +144,7 @@ class TestWhatKeepsItAway:
         assert {"GM404", "GM411"} <= set(codes(plan))
 
     def test_who_waits_provides_nothing_new_to_others(self) -> None:
-        middle = replace(want("middle", uses=["v1"], provides=["m"]), phase=Phase.DESTINATION)
+        middle = replace(want("middle", uses=["v1"], provides=["m"]), decides="routing")
         plan = planned([middle, route("m")])
         assert {name: row(plan, name).action for name in ("middle", "route")} == {
             "middle": Action.HELD,
@@ -161,7 +161,7 @@ class TestWhatKeepsItAway:
         assert (row(plan, "route").action, row(plan, "route").settled) == (Action.UPDATE, False)
 
     def test_what_decides_who_may_call_never_waits(self) -> None:
-        closing = replace(route("v1"), phase=Phase.DENY)
+        closing = replace(route("v1"), decides="access")
         assert row(planned([closing]), "route").action is Action.CREATE
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Location, finding
 from gitmesh.model.facts import ClusterFacts, Mesh, Workload
 from gitmesh.model.ledger import Entry, Ledger
-from gitmesh.model.manifests import Build, Manifest, Phase
+from gitmesh.model.manifests import Build, Manifest
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change, FieldChange, Outcome, Plan
 from gitmesh.model.report import ClusterResult, Report, SourceResult, Stage, State, Verdict
@@ -32,7 +32,7 @@ COMMIT = "a" * 40
 
 
 def cluster(name: str = "east", **changes: Any) -> ClusterResult:
-    manifest = Manifest(key=KEY, version="v1", phase=Phase.ROUTE, body=b"{}", digest="d", policies=(ID,))
+    manifest = Manifest(key=KEY, version="v1", decides="routing", body=b"{}", digest="d", policies=(ID,))
     result = ClusterResult(
         name=name,
         state=State.SYNCED,
@@ -47,7 +47,7 @@ def cluster(name: str = "east", **changes: Any) -> ClusterResult:
 
 
 def change(action: Action, **changes: Any) -> Change:
-    return replace(Change(action=action, key=KEY, phase=Phase.ROUTE, policies=(ID,)), **changes)
+    return replace(Change(action=action, key=KEY, decides="routing", policies=(ID,)), **changes)
 
 
 def report(*clusters: ClusterResult, **changes: Any) -> Report:

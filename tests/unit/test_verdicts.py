@@ -14,7 +14,7 @@ from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.diagnostics import Location, Severity
 from gitmesh.model.facts import Mesh
 from gitmesh.model.ledger import Entry, Ledger
-from gitmesh.model.manifests import Build, Manifest, Phase
+from gitmesh.model.manifests import Build, Manifest
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
 from gitmesh.model.policies import Origin
@@ -49,12 +49,12 @@ def manifest(key: ObjectKey) -> Manifest:
     policy = f"TrafficPolicy/shop/{key.name}"
     fields = {"spec": Origin(at=AT, policy=policy, field="spec.timeout")}
     return Manifest(
-        key=key, version="v1", phase=Phase.ROUTE, body=b"{}", digest="d", policies=(policy,), fields=fields
+        key=key, version="v1", decides="routing", body=b"{}", digest="d", policies=(policy,), fields=fields
     )
 
 
 def change(action: Action, key: ObjectKey, **more: Any) -> Change:
-    return Change(action=action, key=key, phase=Phase.ROUTE, **more)
+    return Change(action=action, key=key, decides="routing", **more)
 
 
 def evidence(

@@ -1,4 +1,4 @@
-"""Carrying out a plan: phase after phase, the steps of a phase at once, what fails stops what depends on it.
+"""Carrying out a plan: turn after turn, the steps of a turn at once, what fails stops what depends on it.
 
 Every write names the version of the object that the plan was made from, so a plan that is out of date changes
 nothing.
@@ -220,7 +220,7 @@ class Applier:
 
 
 def batches(steps: Sequence[Change]) -> Iterator[list[Change]]:
-    """Runs of steps that may happen at once: one phase, deletions apart, each object once."""
+    """Runs of steps that may happen at once: one turn and level, each object once."""
     batch: dict[ObjectKey, Change] = {}
     rank = None
     for step in steps:
@@ -233,8 +233,8 @@ def batches(steps: Sequence[Change]) -> Iterator[list[Change]]:
         yield list(batch.values())
 
 
-def _rank(step: Change) -> tuple[bool, int]:
-    return (step.action is Action.DELETE, step.phase)
+def _rank(step: Change) -> tuple[int, int]:
+    return (step.turn, step.level)
 
 
 def owners(client: Client, kind: ApiKind, webhook: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ import gitmesh_istio
 import pytest
 
 from gitmesh.model.facts import Mesh
-from gitmesh.model.manifests import DELETE_ORDER, Manifest, Phase
+from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Live
 from tests.unit.istio.units import MESH
@@ -46,7 +46,7 @@ def live(
 def ours(kind: str, name: str, namespace: str = "shop", **spec: Any) -> tuple[ObjectKey, Manifest]:
     at = key(kind, name, namespace)
     return at, Manifest(
-        key=at, version="v1", phase=Phase.ROUTE, body=canonical({"spec": spec}), digest="", policies=()
+        key=at, version="v1", decides="routing", body=canonical({"spec": spec}), digest="", policies=()
     )
 
 
@@ -219,27 +219,3 @@ def test_an_allow_where_only_the_default_denies_widens() -> None:
     assert widened("edge", selector={"matchLabels": {"istio": "x"}}) == [], (
         "a default of Deny does not cover gateways"
     )
-
-
-@pytest.mark.parametrize(
-    ("theirs", "phase"),
-    [
-        (live("VirtualService"), Phase.ROUTE),
-        (live("DestinationRule"), Phase.DESTINATION),
-        (live("AuthorizationPolicy", action="DENY"), Phase.DENY),
-        (live("AuthorizationPolicy", action="ALLOW"), Phase.ALLOW),
-        (live("AuthorizationPolicy", name="gitmesh-default-deny"), Phase.DEFAULT_DENY),
-        (live("PeerAuthentication"), Phase.TRUST),
-    ],
-)
-def test_phases_of_deletion(theirs: Live, phase: Phase) -> None:
-    assert gitmesh_istio.phase(theirs) is phase
-
-
-def test_a_gateways_object_outlives_the_default_deny_that_it_stands_against() -> None:
-    order = [
-        gitmesh_istio.phase(live("AuthorizationPolicy", name=name))
-        for name in ("gitmesh-default-deny", "ingress-gitmesh-gateway")
-    ]
-    assert order == sorted(order, key=DELETE_ORDER.index)
-    assert order[0] is not order[1]

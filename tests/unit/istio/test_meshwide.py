@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity
 from gitmesh.model.facts import Mesh
-from gitmesh.model.manifests import Phase
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.units import Decided, MeshUnit, RootReader, UnitKey
 from gitmesh.model.virtualmesh import Mtls
@@ -51,24 +50,19 @@ def mesh_unit(
 )
 def test_mtls_of_the_mesh(mode: str, expected: str) -> None:
     fragment = only(translated(mesh_unit(mode)), "PeerAuthentication", "default")
-    assert (fragment.key.namespace, fragment.spec, fragment.phase) == (
-        "istio-system",
-        {"mtls": {"mode": expected}},
-        Phase.TRUST,
-    )
+    assert (fragment.key.namespace, fragment.spec) == ("istio-system", {"mtls": {"mode": expected}})
 
 
 def test_P16_default_deny_spares_gateways_and_comes_last() -> None:
     translation = translated(mesh_unit(default="Deny"))
     denying = only(translation, "AuthorizationPolicy", "gitmesh-default-deny")
-    assert (denying.key.namespace, denying.spec, denying.phase) == ("istio-system", {}, Phase.DEFAULT_DENY)
+    assert (denying.key.namespace, denying.spec) == ("istio-system", {})
     gateway = only(translation, "AuthorizationPolicy", "edge-gitmesh-gateway")
     assert gateway.spec == {
         "selector": {"matchLabels": {"istio": "ingressgateway"}},
         "action": "ALLOW",
         "rules": [{}],
     }
-    assert gateway.phase < denying.phase
 
 
 def test_a_gateway_that_cannot_be_opened_is_an_error_and_holds_nothing_else() -> None:

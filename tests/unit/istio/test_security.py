@@ -11,7 +11,7 @@ import gitmesh_istio
 import pytest
 
 from gitmesh.model.facts import Mesh, Service, ServicePort
-from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.manifests import Fragment
 from gitmesh.model.units import (
     Caller,
     DestinationUnit,
@@ -82,7 +82,6 @@ def test_objects_of_a_destination() -> None:
     for fragment, action in ((allowing, "ALLOW"), (denying, "DENY")):
         assert fragment.spec["action"] == action
         assert fragment.spec["selector"] == {"matchLabels": {"app": "reviews", "tier": "x"}}
-    assert (denying.phase, allowing.phase) == (Phase.DENY, Phase.ALLOW)
 
 
 def test_every_grant_carries_its_target_ports_as_text() -> None:

@@ -10,7 +10,7 @@ from gitmesh_istio.waypoints import Binding, binding, gateways_come_by, waypoint
 from msgspec.structs import replace
 
 from gitmesh.model.facts import Mesh, Service, ServicePort, Workload
-from gitmesh.model.manifests import Manifest, Phase, Translation
+from gitmesh.model.manifests import Manifest, Translation
 from gitmesh.model.objects import Body, ObjectKey, canonical
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Verdict
@@ -248,8 +248,6 @@ def test_the_whole_decision_stands_at_the_waypoint_and_the_pods_let_it_in() -> N
         "paths": ["/admin*"],
         "ports": ["80"],
     }
-    phases = [fragment.phase for fragment in found.fragments]
-    assert phases == [Phase.TRUST, Phase.DENY, Phase.ALLOW, Phase.DENY]
 
 
 def test_a_waypoint_sees_no_addresses() -> None:
@@ -333,7 +331,7 @@ def test_routes_are_for_the_waypoint_and_no_virtual_service_is_beside_them() -> 
     assert codes(found) == []
     assert [fragment.key.kind for fragment in found.fragments] == ["HTTPRoute"]
     (made,) = found.fragments
-    assert (made.key.name, made.phase) == ("reviews.80", Phase.ROUTE)
+    assert made.key.name == "reviews.80"
     known = facts(services=(bound(),))
     assert made.key in gitmesh_istio.claims(replace(one.key, half="routing"), None, known)
 
@@ -364,7 +362,7 @@ def key(group: str, kind: str, name: str, namespace: str = "shop") -> ObjectKey:
 
 def manifest(at: ObjectKey, **spec: Any) -> tuple[ObjectKey, Manifest]:
     body = canonical({"metadata": {"namespace": at.namespace, "name": at.name}, "spec": spec})
-    return at, Manifest(key=at, version="v1", phase=Phase.ROUTE, body=body, digest="", policies=())
+    return at, Manifest(key=at, version="v1", decides="routing", body=body, digest="", policies=())
 
 
 def live(at: ObjectKey, status: Any = None, **spec: Any) -> Live:
@@ -496,24 +494,27 @@ def test_a_strangers_allow_at_pods_takes_nothing_from_a_waypoint() -> None:
     assert gitmesh_istio.beside(dict([rest]), [theirs], [MESH], facts(workloads=(PODS,))) == {}
 
 
-def test_pods_let_the_waypoint_in_once_it_guards() -> None:
-    pods, door = key(SECURITY, "AuthorizationPolicy", "reviews-allow"), DOOR[0]
-    new: Body = {"metadata": {"namespace": "shop", "name": "x"}, "spec": {"action": "ALLOW", "rules": [{}]}}
-    at: Body = {"metadata": new["metadata"], "spec": {"action": "ALLOW", "targetRefs": [TARGET]}}
-    found = gitmesh_istio.steps({pods: (None, new), door: (None, at)}, lambda group, kind: ())
-    (step,) = found[pods]
-    assert (step.phase, step.settled, step.spec) == (Phase.ALLOW, True, new["spec"])
-    part = pods._replace(name="reviews.version-v2-allow")
-    assert gitmesh_istio.steps({part: (None, new), door: (None, at)}, lambda group, kind: ())[part]
-    assert gitmesh_istio.steps({pods: (None, new)}, lambda group, kind: ()) == {}
-    assert gitmesh_istio.steps({pods: (None, new), door: (at, None)}, lambda group, kind: ()) == {}
+def policy(name: str, **spec: Any) -> Body:
+    metadata = {"namespace": "shop", "name": name}
+    return {"kind": "AuthorizationPolicy", "metadata": metadata, "spec": spec}
 
 
-def test_what_stands_at_a_waypoint_goes_last() -> None:
-    deny = live(key(SECURITY, "AuthorizationPolicy", "d"), action="DENY", targetRefs=[TARGET])
-    allow = live(key(SECURITY, "AuthorizationPolicy", "a"), action="ALLOW", targetRefs=[TARGET])
-    assert (gitmesh_istio.phase(deny), gitmesh_istio.phase(allow)) == (Phase.TRUST, Phase.DENY)
-    assert gitmesh_istio.phase(live(ROUTE[0])) is Phase.ROUTE
+@pytest.mark.parametrize(
+    ("role", "named"), [("allow", "principals"), ("deny", "notPrincipals")], ids=["allow", "deny"]
+)
+def test_what_lets_the_waypoint_in_uses_what_guards_it(role: str, named: str) -> None:
+    rule = {"from": [{"source": {named: [WAYPOINT]}}]}
+    [guard] = gitmesh_istio.links(policy(f"reviews.waypoint-{role}", targetRefs=[TARGET]), [mesh()]).provides
+    for name in (f"reviews-{role}", f"reviews.version-v2-{role}"):
+        uses = gitmesh_istio.links(policy(name, rules=[rule]), [mesh()]).uses
+        assert uses == frozenset({guard})
+    for other in (
+        policy(f"ratings-{role}", rules=[rule]),
+        policy(f"reviews-{role}", rules=[{}]),
+        policy("theirs", rules=[rule]),
+    ):
+        assert guard not in gitmesh_istio.links(other, [mesh()]).uses
+    assert not gitmesh_istio.links(policy("theirs", targetRefs=[TARGET]), [mesh()])
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,16 @@ from gitmesh_istio.detect import HOMES as homes  # noqa: N811 - the port's name 
 from gitmesh_istio.detect import NAMING as naming  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.detect import configmaps, configured_by, detect, injects, member
 from gitmesh_istio.effects import inert
-from gitmesh_istio.foreign import foreign, phase
+from gitmesh_istio.foreign import foreign
 from gitmesh_istio.kinds import OPT_OUT_KEYS as opt_out_keys  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import WRITTEN as resources  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import writes
-from gitmesh_istio.links import between, links
+from gitmesh_istio.links import links
 from gitmesh_istio.narrowing import narrowed, retain
 from gitmesh_istio.overrides import surroundings
-from gitmesh_istio.steps import steps
 from gitmesh_istio.strangers import reduced
 from gitmesh_istio.support import SUPPORTS as supports  # noqa: N811 - the port's name is in lower case
+from gitmesh_istio.transitions import between, decides, effect
 from gitmesh_istio.translate import claims, translate
 from gitmesh_istio.verdict import verdict
 
@@ -28,7 +28,9 @@ __all__ = [
     "claims",
     "configmaps",
     "configured_by",
+    "decides",
     "detect",
+    "effect",
     "foreign",
     "homes",
     "inert",
@@ -38,12 +40,10 @@ __all__ = [
     "name",
     "naming",
     "narrowed",
-    "phase",
     "reduced",
     "resources",
     "guarded",
     "retain",
-    "steps",
     "supports",
     "surroundings",
     "opt_out_keys",

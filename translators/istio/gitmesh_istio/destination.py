@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitmesh.model.base import Disabled, format_duration
-from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
 from gitmesh.model.traffic import (
     ConnectionPool,
@@ -68,7 +68,7 @@ def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragm
         note_displaced(spec, unit, origins[""], notes)
     taking_part = {origin.policy for subset in unit.subsets for origin in subset.origins}
     place = (service.namespace, service.name)
-    return fragment(DESTINATION_RULE, place, version, Phase.DESTINATION, Part(spec, origins), taking_part)
+    return fragment(DESTINATION_RULE, place, version, Part(spec, origins), taking_part)
 
 
 def _traffic_policy(unit: DestinationUnit, notes: Notes) -> Part:

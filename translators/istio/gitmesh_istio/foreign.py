@@ -1,6 +1,4 @@
-"""Somebody else's objects beside those of ours that decide who may call, and where objects stand in the order
-of deletions.
-"""
+"""Somebody else's objects beside those of ours that decide who may call."""
 
 from __future__ import annotations
 
@@ -8,14 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gitmesh_gatewayapi import HTTP_ROUTE
-
 from gitmesh.model.facts import Mesh
-from gitmesh.model.manifests import Manifest, Phase
-from gitmesh.model.objects import Body, ObjectKey, decode, listed, mapping, text
+from gitmesh.model.manifests import Manifest
+from gitmesh.model.objects import ObjectKey, decode, listed, mapping, text
 from gitmesh.model.plan import Live
 from gitmesh.ports import Claim
-from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY, PEER_AUTHENTICATION
 from gitmesh_istio.meshwide import DEFAULT_DENY, GATEWAY_SUFFIX, root_of
 from gitmesh_istio.reading import (
     is_enforced_allow,
@@ -27,11 +23,6 @@ from gitmesh_istio.reading import (
 )
 
 _OF_IDENTITY = frozenset({"principals", "notPrincipals", "namespaces", "notNamespaces"})
-_PHASES = {
-    VIRTUAL_SERVICE.kind: Phase.ROUTE,
-    HTTP_ROUTE.kind: Phase.ROUTE,
-    DESTINATION_RULE.kind: Phase.DESTINATION,
-}
 
 
 def foreign(
@@ -182,26 +173,3 @@ def _names_callers(rule: Mapping[str, Any]) -> bool:
     """Whether a rule means callers by an identity that they show."""
     sources = (mapping(mapping(one).get("source")) for one in listed(rule.get("from")))
     return any(not _OF_IDENTITY.isdisjoint(source) for source in sources)
-
-
-def phase(live: Live) -> Phase:
-    """Where a live object of ours stands in the order of deletions."""
-    kind = live.key.kind
-    if kind != AUTHORIZATION_POLICY.kind:
-        return _PHASES.get(kind, Phase.TRUST)
-    if live.key.name == DEFAULT_DENY:
-        return Phase.DEFAULT_DENY
-    if live.key.name.endswith(GATEWAY_SUFFIX):
-        # After the default deny, which would close the gateway for as long as it outlived this object.
-        return Phase.PROTOCOL
-    return phase_of(decode(live.body))
-
-
-def phase_of(policy: Body) -> Phase:
-    """Where the access of one Service stands: at a waypoint it is written before, and deleted after, what
-    lets the waypoint come to the pods."""
-    spec = spec_of(policy)
-    denies = spec.get("action") == "DENY"
-    if targets_of(spec):
-        return Phase.TRUST if denies else Phase.DENY
-    return Phase.DENY if denies else Phase.ALLOW

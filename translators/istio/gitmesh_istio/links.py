@@ -1,5 +1,7 @@
 """Subsets: DestinationRules provide them, VirtualServices use them. A route to one that no rule has is 503
 (istio.io, DestinationRule, 'Subset').
+
+What lets a waypoint in to pods uses the decision at the waypoint: without that all would come that way.
 """
 
 from __future__ import annotations
@@ -10,24 +12,29 @@ from typing import Any
 from gitmesh.model.facts import Mesh
 from gitmesh.model.links import UNLINKED, Links, Ref
 from gitmesh.model.objects import Body, listed, mapping, text
-from gitmesh_istio.kinds import DESTINATION_RULE, VIRTUAL_SERVICE
-from gitmesh_istio.names import cluster_domain, full_host
-from gitmesh_istio.reading import namespace_of, spec_of
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, VIRTUAL_SERVICE
+from gitmesh_istio.names import cluster_domain, full_host, host, waypoint_name
+from gitmesh_istio.reading import namespace_of, rules_of, spec_of, targets_of
+from gitmesh_istio.waypoints import Binding, places
 
 
 def links(body: Body, meshes: Sequence[Mesh]) -> Links:
-    """The subsets that an object offers to all clients, or leads requests and copies to."""
+    """The subsets that an object offers to all clients, or leads requests and copies to; the waypoint that
+    it guards, or lets in.
+    """
     domain = cluster_domain(meshes)
     match body.get("kind"):
         case DESTINATION_RULE.kind:
             return Links(provides=frozenset(_provided(body, domain)))
         case VIRTUAL_SERVICE.kind:
             return Links(uses=frozenset(_used(body, domain)))
+        case AUTHORIZATION_POLICY.kind:
+            return _of_access(body, meshes, domain)
         case _:
             return UNLINKED
 
 
-def between(before: Body, after: Body | None, kept: frozenset[Ref]) -> Mapping[str, Any] | None:
+def with_subsets(before: Body, after: Body | None, kept: frozenset[Ref]) -> Mapping[str, Any] | None:
     """The DestinationRule with the subsets that must stay; as it was where it is to go, or is for another
     host.
     """
@@ -70,3 +77,29 @@ def _destinations(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
         for share in (*listed(route.get("route")), *listed(route.get("mirrors"))):
             yield mapping(share.get("destination"))
         yield mapping(route.get("mirror"))
+
+
+def _of_access(policy: Body, meshes: Sequence[Mesh], domain: str) -> Links:
+    """Of an Allow or a Deny of one Service, by its name."""
+    waypoints = {one for place in places(meshes) for one in _identity(place).principals(meshes)}
+    rest, _, role = text(mapping(policy.get("metadata")).get("name")).rpartition("-")
+    if not waypoints or role not in ("allow", "deny"):
+        return UNLINKED
+    service, _, _ = rest.partition(".")
+    owner = host(namespace_of(policy), service, domain)
+    guard = frozenset({Ref(kind="gateway", name=f"waypoint, {role}", of=owner)})
+    if targets_of(spec_of(policy)):
+        return Links(provides=guard) if f"{rest}-{role}" == waypoint_name(service, role) else UNLINKED
+    let_in = "principals" if role == "allow" else "notPrincipals"
+    named = {name for rule in rules_of(policy) for name in _named(rule, let_in)}
+    return UNLINKED if waypoints.isdisjoint(named) else Links(uses=guard)
+
+
+def _identity(place: tuple[str, str]) -> Binding:
+    return Binding(namespace=place[0], name=place[1])
+
+
+def _named(rule: Mapping[str, Any], field: str) -> Iterable[str]:
+    for one in listed(rule.get("from")):
+        names = mapping(one.get("source")).get(field)
+        yield from map(str, names) if isinstance(names, list) else ()

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts, Mesh, Workload, by_controller
-from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Decided, MeshUnit, RootReader
 from gitmesh.model.virtualmesh import Mtls
@@ -58,7 +58,7 @@ def mtls(unit: MeshUnit, decided: Decided, version: str, notes: Notes) -> Fragme
         text = "pods in ambient keep mTLS among themselves, and take plaintext from others"
         notes.add("GM303", text, decided.origin)
     spec = Part({"mtls": {"mode": _MODES[value.mode]}}, {"": decided.origin, "mtls.mode": decided.origin})
-    made = fragment(PEER_AUTHENTICATION, (root_of(unit.mesh), PEER_DEFAULT), version, Phase.TRUST, spec)
+    made = fragment(PEER_AUTHENTICATION, (root_of(unit.mesh), PEER_DEFAULT), version, spec)
     return _scoped(made, unit, lambda reader: reader.mtls, decided.origin, notes)
 
 
@@ -81,7 +81,7 @@ def default_deny(unit: MeshUnit, origin: Origin, version: str, notes: Notes, doo
         for shapes in by_controller(unit.gateways).values()
     }
     place = (root_of(unit.mesh), DEFAULT_DENY)
-    made = fragment(AUTHORIZATION_POLICY, place, version, Phase.DEFAULT_DENY, Part({}, {"": origin}))
+    made = fragment(AUTHORIZATION_POLICY, place, version, Part({}, {"": origin}))
     deny = _scoped(made, unit, lambda reader: reader.denied, origin, notes)
     stays = {door: why for door, why in opened.items() if isinstance(why, str)}
     stays |= {
@@ -124,9 +124,7 @@ def _gateway(shapes: Sequence[Workload], unit: MeshUnit, origin: Origin, version
         {"to": [{"operation": {"notPorts": [str(port) for port in covered]}}]} if covered else {}
     )
     spec: dict[str, Any] = {"selector": {"matchLabels": labels}, "action": "ALLOW", "rules": [rule]}
-    made = fragment(
-        AUTHORIZATION_POLICY, gateway_place(gateway), version, Phase.ALLOW, Part(spec, {"": origin})
-    )
+    made = fragment(AUTHORIZATION_POLICY, gateway_place(gateway), version, Part(spec, {"": origin}))
     # Whoever may keep the object of a Gateway in a namespace of its own from being written must not keep the
     # default deny away.
     return replace(

@@ -10,6 +10,7 @@ from typing import Any
 from gitmesh.model.objects import Body, decode, listed, mapping, text
 from gitmesh.model.plan import Live
 from gitmesh.yaml_documents import DocumentError, read_documents
+from gitmesh_istio.kinds import DRY_RUN
 
 
 def spec_of(body: Body | None) -> Mapping[str, Any]:
@@ -45,7 +46,7 @@ def is_enforced_at_waypoint(live: Live) -> bool:
 
 
 def _allows(live: Live) -> bool:
-    on_trial = live.annotations.get("istio.io/dry-run") == "true"
+    on_trial = live.annotations.get(DRY_RUN) == "true"
     return spec_of(decode(live.body)).get("action", "ALLOW") == "ALLOW" and not on_trial
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.manifests import Fragment
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import DestinationUnit, Route, Target
@@ -60,7 +60,7 @@ def virtual_service(unit: DestinationUnit, version: str, notes: Notes) -> Fragme
         for origin in (*route.origins, *(d.origin for d in route.fields.values()))
     }
     place = (service.namespace, service.name)
-    return fragment(VIRTUAL_SERVICE, place, version, Phase.ROUTE, Part(spec, origins), taking_part)
+    return fragment(VIRTUAL_SERVICE, place, version, Part(spec, origins), taking_part)
 
 
 def _origin(route: Route) -> Origin:

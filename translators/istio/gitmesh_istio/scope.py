@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.facts import ClusterFacts, Mesh
-from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.manifests import Fragment
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
 from gitmesh_istio.ignored import ignores
@@ -142,7 +142,6 @@ def fragment(
     resource: ApiKind,
     place: tuple[str, str],
     version: str,
-    phase: Phase,
     spec: Part,
     policies: Iterable[str] = (),
 ) -> Fragment:
@@ -154,7 +153,6 @@ def fragment(
     return Fragment(
         key=key,
         version=version,
-        phase=phase,
         spec=spec.value,
         fields=dict(sorted(fields.items())),
         policies=tuple(sorted(named)),

@@ -31,7 +31,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Mesh, Service
-from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.manifests import Fragment
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, DestinationUnit, Exemption, Grant, Operation, PodsApart
@@ -67,13 +67,6 @@ class Door(Struct, frozen=True, kw_only=True):
 
     service: Service
     targets: tuple[str, ...] = ()
-
-    def phase(self, role: Role) -> Phase:
-        """When an object there is written: at waypoints before those at the pods, which then let the waypoint
-        through, and Denies first of all."""
-        if self.targets:
-            return Phase.DENY if role == "allow" else Phase.TRUST
-        return Phase.ALLOW if role == "allow" else Phase.DENY
 
     def about(self, pods: Labels) -> dict[str, Any]:
         """What an object names there, `pods` by labels of their own."""
@@ -266,7 +259,7 @@ def _object(
     if given:
         origins[""] = min(given)
     place, policies = (door.service.namespace, door.name(role, pods)), [origin.policy for origin in given]
-    made = fragment(AUTHORIZATION_POLICY, place, version, door.phase(role), Part(spec, origins), policies)
+    made = fragment(AUTHORIZATION_POLICY, place, version, Part(spec, origins), policies)
     return replace(made, owners=_owners(rules, ordered))
 
 

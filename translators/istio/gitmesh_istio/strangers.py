@@ -22,14 +22,19 @@ from gitmesh.model.strangers import (
 )
 from gitmesh_istio.callers import trust_domains
 from gitmesh_istio.exports import shown_to
-from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, PEER_AUTHENTICATION, VIRTUAL_SERVICE
+from gitmesh_istio.kinds import (
+    AUTHORIZATION_POLICY,
+    DESTINATION_RULE,
+    DRY_RUN,
+    PEER_AUTHENTICATION,
+    VIRTUAL_SERVICE,
+)
 from gitmesh_istio.meshwide import root_of
 from gitmesh_istio.names import DEFAULT_DOMAIN, cluster_domain, full_host, host
 from gitmesh_istio.reading import mode_of, parents_of, selector_of, spec_of
 
 _ACTIONS = {"ALLOW": "Allow", "DENY": "Deny", "CUSTOM": "Ask"}
 _MODES = {"STRICT": "Strict", "PERMISSIVE": "Permissive", "DISABLE": "Disabled"}
-_DRY_RUN = "istio.io/dry-run"
 _PARTS = 4
 """Of a full principal behind its trust domain: ns/<namespace>/sa/<account>."""
 
@@ -130,7 +135,7 @@ def _authorization(body: Body, spec: Mapping[str, Any], meshes: Sequence[Mesh]) 
     """None for one that is on trial, only logs, or is for a waypoint."""
     annotations = mapping(mapping(body.get("metadata")).get("annotations"))
     action = _ACTIONS.get(text(spec.get("action")) or "ALLOW")
-    if action is None or annotations.get(_DRY_RUN) == "true":
+    if action is None or annotations.get(DRY_RUN) == "true":
         return None
     if spec.get("targetRefs") or spec.get("targetRef"):
         return None

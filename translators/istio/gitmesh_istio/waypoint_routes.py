@@ -12,7 +12,7 @@ from gitmesh_gatewayapi import HTTP_ROUTE, MAX_ROUTES, Dialect, http_routes, rou
 
 from gitmesh.diagnostics import Severity
 from gitmesh.model.facts import ClusterFacts, Service
-from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import DestinationUnit, Target
 from gitmesh_istio.ambient import lacking
@@ -39,7 +39,7 @@ def waypoint_routes(unit: DestinationUnit, version: str, notes: Notes) -> tuple[
     _note_sent_past(unit, notes)
     place, policies = unit.service.namespace, _policies(unit)
     return tuple(
-        fragment(HTTP_ROUTE, (place, one.name), version, Phase.ROUTE, Part(one.spec, one.origins), policies)
+        fragment(HTTP_ROUTE, (place, one.name), version, Part(one.spec, one.origins), policies)
         for one in made.routes
     )
 

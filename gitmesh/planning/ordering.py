@@ -1,0 +1,215 @@
+"""When the changes of a plan are made (design law 2): by what they do to who is admitted. Called by diff; no
+I/O.
+
+What refuses more comes first, and never waits. What grants comes next, for grants add up: one write of them
+is safe while all refuse what they refused and what they are to refuse. What refuses less comes when nothing
+is left to narrow, and so does what refuses otherwise, by way of a state between. What closes by existing
+comes after the grants, and goes before them. A mode of mTLS is passed a step a tick: what it narrows comes
+before all access, and what it widens after that.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec.structs import replace
+
+from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.admission import GUARDING, NARROWING, Effect
+from gitmesh.model.objects import ObjectKey, canonical, decode
+from gitmesh.model.plan import Action, Change, Turn
+from gitmesh.planning.rows import is_same
+
+if TYPE_CHECKING:
+    from gitmesh.model.objects import Body
+    from gitmesh.planning.scenery import Scenery
+
+_BOTH = "refuses the old and the new until what is granted has changed"
+_NEW = "what is granted has changed; only the new is refused"
+_WIDER = "it admits more, so it waits until who may call has changed"
+
+
+class Move(NamedTuple):
+    """A change of an object that decides who may call. `refuses`: it comes to narrow. `between` is the spec
+    on its way, "" where one write is enough; `passes`: proxies must have learnt of that before it goes on.
+    """
+
+    row: Change
+    effect: Effect
+    refuses: bool
+    between: Mapping[str, Any] | None
+    passes: bool
+
+    @property
+    def grants(self) -> bool:
+        """Whether it is one of those that add up."""
+        return not self.refuses and self.effect in (Effect.NARROWS, Effect.WIDENS, Effect.BOTH)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether some who were admitted may not be any more."""
+        return self.effect in NARROWING
+
+
+class Ordering:
+    """The steps of one plan, and the findings on those that wait a tick."""
+
+    def __init__(self, rows: Sequence[Change], scenery: Scenery) -> None:
+        self.scenery = scenery
+        self.diagnostics: list[Diagnostic] = []
+        self.rows = rows
+        self.moves = {row.key: self._move(row) for row in rows if row.decides in GUARDING}
+        access = [move for move in self.moves.values() if move.row.decides == "access"]
+        self.changes_access = any(move.effect is not Effect.NEITHER for move in access)
+        self.passing = [
+            move.row.key for move in self.moves.values() if move.passes and move.effect is not Effect.WIDENS
+        ]
+        self.everywhere = tuple(sorted(move.row.key for move in access if move.effect is Effect.CLOSES))
+        self.narrowing: dict[str, tuple[ObjectKey, ...]] = defaultdict(tuple)
+        self.granting = frozenset(move.row.key.namespace for move in access if move.grants)
+        found: dict[str, list[ObjectKey]] = defaultdict(list)
+        for move in access:
+            if move.narrows:
+                found[move.row.key.namespace].append(move.row.key)
+        self.narrowing.update({place: tuple(sorted(keys)) for place, keys in found.items()})
+
+    def steps(self) -> list[Change]:
+        """The writes in the order in which they are carried out, and what waits."""
+        found = [step for row in self.rows for step in self._steps(row)]
+        return sorted(found, key=lambda step: (step.turn, step.level, step.key))
+
+    def turn(self, row: Change, body: bytes) -> Turn:
+        """When an object would be made anew that is wanted and not there."""
+        if row.decides not in GUARDING:
+            return Turn.ROUTES
+        writer = self.scenery.writers[row.key[:2]]
+        effect = writer.effect(None, decode(body))
+        if effect is Effect.CLOSES:
+            return Turn.CLOSES
+        return Turn.REFUSES if row.decides == "trust" or effect is Effect.NARROWS else Turn.GRANTS
+
+    # --- what a change does
+
+    def _move(self, row: Change) -> Move:
+        writer = self.scenery.writers[row.key[:2]]
+        before, after = _body(row.before), _body(row.body)
+        between = writer.between(before, after, frozenset())
+        passes = between is not None and self._widens(row, before, between)
+        for earlier in () if passes else self.scenery.before.get(row.key, ()):
+            version = _body(earlier.body) if earlier else None
+            state = writer.between(version, after, frozenset()) if version or after else None
+            if state is not None and self._widens(row, version, state):
+                between, passes = state, True
+        return Move(
+            row=row,
+            effect=writer.effect(before, after),
+            refuses=any(writer.effect(None, body) is Effect.NARROWS for body in (before, after) if body),
+            between=between,
+            passes=passes,
+        )
+
+    def _widens(self, row: Change, before: Body | None, spec: Mapping[str, Any]) -> bool:
+        effect = self.scenery.writers[row.key[:2]].effect
+        return effect(before, {**decode(row.body or row.before), "spec": spec}) is Effect.WIDENS
+
+    # --- when it is made
+
+    def _steps(self, row: Change) -> Iterator[Change]:
+        move = self.moves.get(row.key)
+        if move is None:
+            yield replace(row, turn=Turn.LEAVES if row.action is Action.DELETE else Turn.ROUTES)
+        elif row.decides == "trust":
+            yield self._of_trust(move)
+        elif self.passing and move.effect is not Effect.NEITHER and not self._only_refuses(move):
+            yield self._while_passing(move)
+        else:
+            yield from self._of_access(move)
+
+    def _of_trust(self, move: Move) -> Change:
+        if move.effect in (Effect.WIDENS, Effect.OPENS):
+            if self.changes_access:
+                return self._waits(move.row, _WIDER)
+            turn = Turn.ENDS
+        else:
+            turn = Turn.REFUSES
+        if not move.passes or move.between is None:
+            return replace(move.row, turn=turn)
+        return self._halfway(move, turn, "goes through a state between, a step a tick")
+
+    def _only_refuses(self, move: Move) -> bool:
+        return move.refuses and move.effect is Effect.NARROWS
+
+    def _while_passing(self, move: Move) -> Change:
+        """What is refused more comes all the same; what is admitted waits."""
+        note = f"waits until {self.passing[0]} has changed"
+        if move.effect is Effect.BOTH and move.between is not None:
+            return self._halfway(move, Turn.REFUSES, note)
+        return self._waits(move.row, note)
+
+    def _of_access(self, move: Move) -> Iterator[Change]:
+        row, deletes = move.row, move.row.action is Action.DELETE
+        match move.effect:
+            case Effect.CLOSES:
+                if move.between is not None and row.key.namespace in self.granting:
+                    yield _between(move, Turn.PREPARES, "keeps who may call until all grants are there")
+                yield replace(row, turn=Turn.CLOSES)
+            case Effect.OPENS:
+                narrowing = tuple(key for keys in self.narrowing.values() for key in keys)
+                yield replace(row, turn=Turn.OPENS, relies_on=(*row.relies_on, *narrowing))
+            case Effect.NEITHER if deletes:
+                yield replace(row, turn=Turn.ENDS)
+            case _ if not move.refuses:
+                yield replace(row, turn=Turn.WITHDRAWS if deletes else Turn.GRANTS)
+            case Effect.WIDENS:
+                yield self._released(row)
+            case Effect.BOTH if move.between is not None and self._hangs_together(row):
+                yield _between(move, Turn.REFUSES, _BOTH)
+                yield replace(self._released(row), note=_NEW)
+            case _:
+                yield replace(row, turn=Turn.REFUSES)
+
+    def _near(self, row: Change) -> tuple[ObjectKey, ...]:
+        """What narrows who may call the same pods, perhaps: objects of its namespace, and what closes by
+        existing."""
+        mine = self.narrowing.get(row.key.namespace, ())
+        return mine if not self.everywhere else (*mine, *self.everywhere)
+
+    def _hangs_together(self, row: Change) -> bool:
+        return any(key != row.key for key in self._near(row))
+
+    def _released(self, row: Change) -> Change:
+        return replace(row, turn=Turn.RELEASES, relies_on=(*row.relies_on, *self._near(row)))
+
+    def _halfway(self, move: Move, turn: Turn, note: str) -> Change:
+        """The state between for this tick; what it is already stays."""
+        step = _between(move, turn, note)
+        if is_same(decode(step.body or b""), decode(step.before or step.body or b""), step.forbidden):
+            return self._waits(move.row, note)
+        self._say(step, note)
+        return replace(step, staged=True)
+
+    def _waits(self, row: Change, note: str) -> Change:
+        self._say(row, note)
+        return replace(row, action=Action.KEEP, body=None, note=note, staged=True)
+
+    def _say(self, row: Change, note: str) -> None:
+        self.diagnostics.append(staged(row, note, self.scenery.cluster))
+
+
+def _between(move: Move, turn: Turn, note: str) -> Change:
+    row = move.row
+    body = canonical({**decode(row.body or row.before), "spec": move.between})
+    action = Action.UPDATE if row.action is Action.DELETE else row.action
+    return replace(row, action=action, body=body, turn=turn, note=note)
+
+
+def _body(content: bytes | None) -> Body | None:
+    return decode(content) if content else None
+
+
+def staged(row: Change, note: str, cluster: str) -> Diagnostic:
+    """The finding on a change that takes more than one tick."""
+    policy = row.policies[0] if row.policies else ""
+    return finding("GM406", f"{row.key} in {cluster}: {note}", policy=policy, cluster=cluster)

@@ -1,0 +1,162 @@
+"""What a change of access or mTLS does to who is admitted, and the way of one that is wider in between
+(design law 2).
+
+PERMISSIVE is the widest mode: it shows identities, which DISABLE does not, and admits plaintext, which STRICT
+does not. Between DISABLE and STRICT both must be taken for as long as a client or a server may still work by
+the mode before, as they learn of a mode at different times. A mode is what a revision reads in an object: one
+that is labelled for another revision says nothing to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gitmesh.model.admission import Effect, Subject
+from gitmesh.model.links import Ref
+from gitmesh.model.objects import Body, canonical, mapping, text
+from gitmesh_istio.kinds import AUTHORIZATION_POLICY, DESTINATION_RULE, DRY_RUN, PEER_AUTHENTICATION, REVISION
+from gitmesh_istio.links import with_subsets
+from gitmesh_istio.meshwide import DEFAULT_DENY
+from gitmesh_istio.reading import mode_of, rules_of, spec_of
+from gitmesh_istio.security import MAX_RULES
+
+_WIDEST = "PERMISSIVE"
+_OPPOSITE = {"STRICT": "DISABLE", "DISABLE": "STRICT"}
+_SUBJECTS: Mapping[str, Subject] = {AUTHORIZATION_POLICY.kind: "access", PEER_AUTHENTICATION.kind: "trust"}
+
+
+def decides(body: Body) -> Subject:
+    """Who may call, mTLS, or how requests go."""
+    return _SUBJECTS.get(text(body.get("kind")), "routing")
+
+
+def effect(before: Body | None, after: Body | None) -> Effect:
+    """What a change of an object does to who is admitted."""
+    kind = text(mapping(before or after).get("kind"))
+    if kind == PEER_AUTHENTICATION.kind:
+        return _of_modes(before, after)
+    if kind != AUTHORIZATION_POLICY.kind:
+        return Effect.NEITHER
+    if _name(before or after) == DEFAULT_DENY:
+        return _of_default(before, after)
+    return _of_rules(_enforced(before), _enforced(after))
+
+
+def between(before: Body | None, after: Body | None, kept: frozenset[Ref]) -> Mapping[str, Any] | None:
+    """A DestinationRule with the subsets that must stay; a DENY of the old and the new requests; PERMISSIVE
+    between the two other modes.
+    """
+    match text(mapping(before or after).get("kind")):
+        case DESTINATION_RULE.kind if kept and before is not None:
+            return with_subsets(before, after, kept)
+        case AUTHORIZATION_POLICY.kind if not kept and before is not None and after is not None:
+            return _refusing_both(before, after)
+        case PEER_AUTHENTICATION.kind if after is not None and _opposite(before, after):
+            return {**spec_of(after), "mtls": {"mode": _WIDEST}}
+        case _:
+            return None
+
+
+def _name(body: Body | None) -> str:
+    return text(mapping(mapping(body).get("metadata")).get("name"))
+
+
+# --- AuthorizationPolicies
+
+
+def _enforced(body: Body | None) -> Body | None:
+    """The object, unless it is only tried out."""
+    annotations = mapping(mapping(mapping(body).get("metadata")).get("annotations"))
+    return None if annotations.get(DRY_RUN) == "true" else body
+
+
+def _of_rules(before: Body | None, after: Body | None) -> Effect:
+    """A DENY refuses what its rules say, and nothing without any. An ALLOW closes what none of its kind
+    admits: where it is the first it narrows, beside others it widens.
+    """
+    if before is None and after is None:
+        return Effect.NEITHER
+    refuses = [spec_of(body).get("action") == "DENY" for body in (before, after) if body is not None]
+    moved = before is not None and after is not None and _about(before) != _about(after)
+    if len(set(refuses)) > 1 or (not refuses[0] and (moved or before is None or after is None)):
+        return Effect.BOTH
+    old, new = ({canonical(rule) for rule in rules_of(body)} for body in (before, after))
+    if old == new and not moved:
+        return Effect.NEITHER
+    if moved and old and new:
+        return Effect.BOTH
+    more, less = (Effect.NARROWS, Effect.WIDENS) if refuses[0] else (Effect.WIDENS, Effect.NARROWS)
+    return more if old <= new else less if new <= old else Effect.BOTH
+
+
+def _about(body: Body) -> Mapping[str, Any]:
+    """What an object names beside what it says of it."""
+    return {key: value for key, value in spec_of(body).items() if key not in ("action", "rules")}
+
+
+def _refusing_both(before: Body, after: Body) -> Mapping[str, Any] | None:
+    """The DENY with the rules of both, where it gains some and loses some; other objects need no such
+    state."""
+    if _of_rules(_enforced(before), _enforced(after)) is not Effect.BOTH:
+        return None
+    if any(spec_of(body).get("action") != "DENY" for body in (before, after)):
+        return None
+    both = {canonical(rule): rule for rule in (*rules_of(before), *rules_of(after))}
+    rules = [both[key] for key in sorted(both)] if len(both) <= MAX_RULES else [{}]
+    return {**spec_of(after), "rules": rules}
+
+
+def _of_default(before: Body | None, after: Body | None) -> Effect:
+    """The default deny: it closes for whoever reads it."""
+    old, new = (None if _is_open(body) else body for body in (before, after))
+    if old is None or new is None:
+        return Effect.NEITHER if old is new else Effect.CLOSES if old is None else Effect.OPENS
+    if _revision(old) == _revision(new):
+        return Effect.NEITHER
+    return Effect.CLOSES if _revision(old) else Effect.OPENS
+
+
+def _is_open(body: Body | None) -> bool:
+    spec = spec_of(_enforced(body))
+    return _enforced(body) is None or bool(spec.get("rules")) or spec.get("action", "ALLOW") != "ALLOW"
+
+
+# --- PeerAuthentications
+
+
+def _of_modes(before: Body | None, after: Body | None) -> Effect:
+    """From DISABLE to STRICT it narrows, as plaintext is admitted no more; the other way it widens."""
+    pairs = {(_mode(before, revision), _mode(after, revision)) for revision in _readers(before, after)}
+    changed = {(old, new) for old, new in pairs if old != new}
+    narrows = any(old == _WIDEST or (old, new) == ("DISABLE", "STRICT") for old, new in changed)
+    widens = any(new == _WIDEST or (old, new) == ("STRICT", "DISABLE") for old, new in changed)
+    if narrows and widens:
+        return Effect.BOTH
+    return Effect.NARROWS if narrows else Effect.WIDENS if widens else Effect.NEITHER
+
+
+def _opposite(before: Body | None, after: Body) -> bool:
+    """Whether some reader goes from one mode to the other that excludes it."""
+    return any(
+        _OPPOSITE.get(_mode(before, revision)) == _mode(after, revision)
+        for revision in _readers(before, after)
+    )
+
+
+def _readers(*bodies: Body | None) -> set[str]:
+    """The revisions that read one of them; "" is every one that no label names."""
+    return {"", *map(_revision, bodies)}
+
+
+def _mode(body: Body | None, revision: str) -> str:
+    """The mode of an object for who reads it, or of the mesh where there is none."""
+    if body is None or _revision(body) not in ("", revision):
+        return _WIDEST
+    mode = mode_of(spec_of(body).get("mtls"))
+    return mode if mode in _OPPOSITE else _WIDEST
+
+
+def _revision(body: Body | None) -> str:
+    """The revision that alone reads an object; "" where all do."""
+    return text(mapping(mapping(mapping(body).get("metadata")).get("labels")).get(REVISION))
