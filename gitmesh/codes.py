@@ -768,6 +768,18 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "Remove the other object, or let the policies decide by ipBlocks.",
         "",
     ),
+    (
+        "GM417",
+        "SeveralWriters",
+        "warning",
+        "Translators of several meshes want one object with different contents.",
+        (
+            "One of them writes it: the one that did before, for as long as it wants it, and else the first"
+            " by name. What decides who may call is then not certain for the other mesh, which is an error."
+        ),
+        "Say in the policies what both meshes can do, or let them select the Services of one.",
+        "",
+    ),
     # --- clusters
     (
         "GM501",

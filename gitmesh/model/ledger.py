@@ -28,7 +28,8 @@ class Entry(Struct, frozen=True, kw_only=True):
 
     `sources` are those whose policies it is made of, empty where that is not known. Where several sources, or
     several policies that decide who may call, share it, `parts` are the digests of its rules by source and
-    policy: one's part can be told from another's while one of them cannot be read, or is held.
+    policy: one's part can be told from another's while one of them cannot be read, or is held. `writer` is
+    the translator that wrote it, "" where that is not known.
     """
 
     uid: str = ""
@@ -37,6 +38,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     parts: Parts = {}
+    writer: str = ""
 
 
 class Hold(Struct, frozen=True, kw_only=True):

@@ -58,7 +58,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
     `body` is canonical JSON of the whole object, `digest` a short hash of it, as the ledger keeps it.
     `fields`, `owners` and `contested` are the fragment's. `forbidden` are labels and annotations that must
-    not stand on it unless `body` has them.
+    not stand on it unless `body` has them. `writer` is the translator that made it.
     """
 
     key: ObjectKey
@@ -72,6 +72,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     owners: Mapping[str, tuple[str, ...]] = {}
     forbidden: frozenset[str] = frozenset()
     contested: tuple[str, ...] = ()
+    writer: str = ""
 
 
 class Narrowing(Struct, frozen=True, kw_only=True):
@@ -93,7 +94,8 @@ class Build(Struct, frozen=True, kw_only=True):
     `pending` are policies that name what is not there: what they did before stays; `gone` are findings on
     policies whose destination the cluster lacks while others have it: what they did stays too, and is then
     told. `stays` are objects that nobody wants and that stay where they are live, with a finding. `narrowing`
-    are those of the held objects that may become narrower all the same.
+    are those of the held objects that may become narrower all the same. `rivals`: what several translators
+    want of one object, of which the first is among the manifests.
     """
 
     cluster: str
@@ -111,3 +113,4 @@ class Build(Struct, frozen=True, kw_only=True):
     pending: frozenset[str] = frozenset()
     gone: tuple[Diagnostic, ...] = ()
     narrowing: Mapping[ObjectKey, Narrowing] = {}
+    rivals: Mapping[ObjectKey, tuple[Manifest, ...]] = {}

@@ -106,6 +106,7 @@ def _build_cluster(
         pending=resolution.pending.get(cluster, frozenset()),
         gone=tuple(one for one in resolution.gone if one.cluster == cluster),
         narrowing=found.narrowing,
+        rivals=found.rivals,
     )
     return made, found.diagnostics
 
@@ -151,6 +152,7 @@ class _Collected(Struct):
     doubted: dict[ObjectKey, set[bytes]] = {}
     stays: dict[ObjectKey, Diagnostic] = {}
     narrowing: dict[ObjectKey, Narrowing] = {}
+    rivals: dict[ObjectKey, tuple[Manifest, ...]] = {}
     diagnostics: list[Diagnostic] = []
 
     def hold(self, unit: Unit, objects: Iterable[ObjectKey]) -> None:
@@ -191,10 +193,13 @@ class _Collected(Struct):
 
     def _merge(self, manifest: Manifest) -> None:
         """Two units may want one object (a mesh-wide one, say), but only the same one: else what is live
-        stays as it is.
+        stays as it is. Of what two translators want one is elected.
         """
         other = self.manifests.setdefault(manifest.key, manifest)
         if other is manifest:
+            return
+        if other.writer != manifest.writer:
+            self.rivals[manifest.key] = (*self.rivals.get(manifest.key, (other,)), manifest)
             return
         if other.body == manifest.body:
             self.manifests[manifest.key] = replace(
@@ -219,7 +224,7 @@ def _at_work(
     memo: MutableMapping[Any, Any],
 ) -> Iterable[Translating]:
     """The translators that have a mesh here."""
-    for name, translator in translators.items():
+    for name, translator in sorted(translators.items()):
         if meshes := facts.meshes_of(name):
             kinds = [(kind.group, kind.kind, kind.versions, hash(kind.fields)) for kind in facts.kinds]
             yield Translating(

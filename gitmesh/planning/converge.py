@@ -192,7 +192,12 @@ def _adapted(
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held
     same, equal = (
         (built, observed, facts),
-        (absent, ledger.approved, ledger.entries if absent or _may_narrow(built) else None, unwanted),
+        (
+            absent,
+            ledger.approved,
+            ledger.entries if absent or _hangs_on_entries(built) else None,
+            unwanted,
+        ),
     )
     found = memo.get("adapted")
     if (
@@ -205,17 +210,21 @@ def _adapted(
     return made
 
 
-def _may_narrow(built: Build) -> bool:
+def _hangs_on_entries(built: Build) -> bool:
     """Whether held objects of the build may become narrower, for which the ledger knows whose rules are
-    whose.
+    whose, or one object is wanted by several translators.
     """
-    return bool(built.narrowing or built.pending or built.gone)
+    return bool(built.narrowing or built.pending or built.gone or built.rivals)
 
 
 def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored, cycle: Cycle) -> Adapted:
     # Imported late: most builds need none of it.
     ledger, revisions, translators = stored.ledger, cycle.revisions, cycle.translators
     made = Adapted(built=built)
+    if built.rivals:
+        from gitmesh.planning.electing import elect
+
+        made = made.then(elect(built, ledger))
     if built.pending or built.gone:
         from gitmesh.planning.keeping import keep_back
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import orjson
+from msgspec.structs import replace
 
 from gitmesh.codec import CodecError, closed, decode, encode
 from gitmesh.model.facts import Mesh
@@ -15,15 +16,18 @@ from gitmesh.model.ledger import Entry, Hold, Ledger, Parts, Stored
 from gitmesh.model.objects import ObjectKey
 
 API_VERSION = "gitmesh.io/v1alpha1"
-SCHEMA = 3
-"""Raised with every change that an older version would misread. Schema 2 knew parts by source alone. Schema 1
-knew no origins, parts, kinds, holds and heals, and of a mesh only translator, name and trust domain. What is
-not there is read as not known."""
+SCHEMA = 4
+"""Raised with every change that an older version would misread. Schema 3 knew no writers. Schema 2 knew parts
+by source alone. Schema 1 knew no origins, parts, kinds, holds and heals, and of a mesh only translator, name
+and trust domain. What is not there is read as not known."""
 
 _FIRST = frozenset(
     {"apiVersion", "kind", "schema", "instance", "clusterUid", "sources", "commits", "entries", "meshes"}
 )
-_KEYS = _FIRST | {"origins", "parts", "kinds", "holds", "heals"}
+_SECOND = _FIRST | {"origins", "parts", "kinds", "holds", "heals"}
+_KEYS = _SECOND | {"writers"}
+_REQUIRED: Mapping[object, frozenset[str]] = {1: _FIRST, 2: _SECOND, 3: _SECOND}
+"""Fields by schema; all of them in this one."""
 Keyed: TypeAlias = "dict[str, dict[str, dict[str, Any]]]"
 """`group/Kind` -> namespace -> name -> value."""
 
@@ -59,6 +63,7 @@ def dump_ledger(ledger: Ledger) -> dict[str, Any]:
         "origins": [list(names) for names in origins],
         "entries": _keyed(rows),
         "parts": _keyed({key: encode(entry.parts) for key, entry in ledger.entries.items() if entry.parts}),
+        "writers": _writers(ledger.entries),
         "meshes": {name: encode(found) for name, found in sorted(ledger.meshes.items())},
         "kinds": sorted(ledger.kinds),
         "holds": encode(ledger.holds),
@@ -73,6 +78,15 @@ def _keyed(values: Mapping[ObjectKey, object]) -> Keyed:
     return found
 
 
+def _writers(entries: Mapping[ObjectKey, Entry]) -> dict[str, Any]:
+    """By `group/Kind` the writer of all its objects, or of each."""
+    keyed = _keyed({key: entry.writer for key, entry in entries.items()})
+    names = {
+        kind: {name for those in found.values() for name in those.values()} for kind, found in keyed.items()
+    }
+    return {kind: min(names[kind]) if len(names[kind]) == 1 else found for kind, found in keyed.items()}
+
+
 def load_ledger(document: object) -> Ledger:
     """The ledger in a document. Raises FutureLedgerError, or CodecError where it is no ledger."""
     schema = document.get("schema") if isinstance(document, Mapping) else None
@@ -81,12 +95,12 @@ def load_ledger(document: object) -> Ledger:
             f"the ledger has schema {schema}, this version knows {SCHEMA}: a newer GitMesh wrote it"
         )
     body = closed(document, _KEYS, "")
-    missing = sorted((_FIRST if schema == 1 else _KEYS) - body.keys())
+    missing = sorted(_REQUIRED.get(schema, _KEYS) - body.keys())
     if missing:
         raise CodecError("", f"the field {missing[0]!r} is missing")
     if (body["apiVersion"], body["kind"]) != (API_VERSION, "Ledger") or decode(
         int, body["schema"], "schema"
-    ) not in (1, 2, SCHEMA):
+    ) not in (*_REQUIRED, SCHEMA):
         raise CodecError("", "not a ledger")
     return Ledger(
         instance=decode(str, body["instance"], "instance"),
@@ -131,7 +145,17 @@ def _entries(body: Mapping[str, Any]) -> dict[ObjectKey, Entry]:
         key: {source: _parts(found) for source, found in _mapping(value).items()}
         for key, value in _values(body.get("parts", {}))
     }
-    return {key: _entry(row, commits, origins, parts.get(key, {})) for key, row in _values(body["entries"])}
+    found = {key: _entry(row, commits, origins, parts.get(key, {})) for key, row in _values(body["entries"])}
+    writers = _mapping(body.get("writers", {}))
+    of_all = {kind: name for kind, name in writers.items() if isinstance(name, str)}
+    of_each = dict(_values({kind: names for kind, names in writers.items() if kind not in of_all}))
+    return {
+        key: replace(
+            entry,
+            writer=decode(str, of_each.get(key, of_all.get(f"{key.group}/{key.kind}", "")), "writers"),
+        )
+        for key, entry in found.items()
+    }
 
 
 def _parts(value: object) -> Mapping[str, tuple[str, ...]]:

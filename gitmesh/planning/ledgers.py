@@ -87,7 +87,9 @@ def record(
             digest = "" if outcome.key in waiting else built.manifests[outcome.key].digest
             warnings = _warnings(outcome, warned)
             before = entries.get(outcome.key, Entry())
-            made = replace(before, uid=outcome.uid, digest=digest, commit=commit, warnings=warnings)
+            writer = built.manifests[outcome.key].writer
+            given = {"digest": digest, "commit": commit, "warnings": warnings, "writer": writer}
+            made = replace(before, uid=outcome.uid, **given)
             entries[outcome.key] = _sourced(made, built, outcome.key, homes)
     # What was accepted of a source stays known while nothing of it is in force.
     sources = {name: sha or ledger.sources.get(name, "") for name, sha in accepted.items()}
@@ -163,7 +165,10 @@ def _known(live: Live, entry: Entry, cluster: str, instance: str) -> bool:
 
 def _kept(entry: Entry | None, uid: str, built: Build, key: ObjectKey, commit: str) -> Entry:
     wanted = built.manifests[key].digest
-    if entry is not None and entry.uid == uid and entry.digest == wanted:
+    writer = built.manifests[key].writer
+    if entry is not None and (entry.uid, entry.digest, entry.writer) == (uid, wanted, writer):
         return entry
     before = entry or Entry()
-    return replace(before, uid=uid, digest=wanted, commit=before.commit or commit, warnings=())
+    warnings = before.warnings if (before.uid, before.digest) == (uid, wanted) else ()
+    given = {"commit": before.commit or commit, "warnings": warnings, "writer": writer}
+    return replace(before, uid=uid, digest=wanted, **given)

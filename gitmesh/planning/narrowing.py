@@ -15,7 +15,8 @@ from gitmesh.diagnostics import Diagnostic, Severity, finding
 from gitmesh.model.admission import Effect
 from gitmesh.model.objects import decode
 from gitmesh.planning.adapted import Adapted
-from gitmesh.planning.ownership import is_ours, policies_of, writers
+from gitmesh.planning.electing import Writers
+from gitmesh.planning.ownership import is_ours, policies_of
 from gitmesh.planning.retaining import (
     as_manifest,
     parts_in,
@@ -65,7 +66,7 @@ class _Narrowing:
         self, built: Build, ledger: Ledger, revisions: Revisions, translators: Mapping[str, Translator]
     ) -> None:
         self.cluster, self.ledger, self.revisions = built.cluster, ledger, revisions
-        self.by_kind = writers(translators)
+        self.writers = Writers(translators, ledger.entries, built.manifests)
         self.policies = {policy.id: policy for policy in revisions.policies}
         self._exempting = frozenset(
             policy.id for policy in revisions.policies if policy.kind == "VirtualMesh"
@@ -74,7 +75,7 @@ class _Narrowing:
 
     def narrowed(self, key: ObjectKey, one: Narrowing, live: Live | None) -> Manifest | None:
         """The object as it is to be; None where it stays as it is, or away."""
-        translator = self.by_kind[key[:2]]
+        translator = self.writers[key]
         wanted = decode(one.wanted.body) if one.wanted else None
         if live is None or live.deleting or not self._is_ours(live):
             return one.wanted if translator.narrowed(None, wanted, frozenset()) is not None else None

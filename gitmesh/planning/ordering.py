@@ -84,7 +84,7 @@ class Ordering:
         """When an object would be made anew that is wanted and not there."""
         if row.decides not in GUARDING:
             return Turn.ROUTES
-        writer = self.scenery.writers[row.key[:2]]
+        writer = self.scenery.writers[row.key]
         effect = writer.effect(None, decode(body))
         if effect is Effect.CLOSES:
             return Turn.CLOSES
@@ -93,7 +93,7 @@ class Ordering:
     # --- what a change does
 
     def _move(self, row: Change) -> Move:
-        writer = self.scenery.writers[row.key[:2]]
+        writer = self.scenery.writers[row.key]
         before, after = _body(row.before), _body(row.body)
         between = writer.between(before, after, frozenset())
         passes = between is not None and self._widens(row, before, between)
@@ -111,7 +111,7 @@ class Ordering:
         )
 
     def _widens(self, row: Change, before: Body | None, spec: Mapping[str, Any]) -> bool:
-        effect = self.scenery.writers[row.key[:2]].effect
+        effect = self.scenery.writers[row.key].effect
         return effect(before, {**decode(row.body or row.before), "spec": spec}) is Effect.WIDENS
 
     # --- when it is made

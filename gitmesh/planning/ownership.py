@@ -27,13 +27,6 @@ PRUNE = "gitmesh.io/prune"
 RECONCILE = "gitmesh.io/reconcile"
 
 
-def writers(translators: Mapping[str, Translator]) -> dict[tuple[str, str], Translator]:
-    """(group, kind) -> the translator that writes it."""
-    return {
-        (resource.group, resource.kind): one for one in translators.values() for resource in one.resources
-    }
-
-
 def claims(
     translator: Translator, unit: UnitKey, meshes: Sequence[Mesh], facts: ClusterFacts
 ) -> tuple[ObjectKey, ...]:

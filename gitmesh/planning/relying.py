@@ -68,7 +68,7 @@ class _Reader:
 
     def links(self, key: ObjectKey, content: bytes | None) -> Links:
         """Of an object with this content; of none where there is no content."""
-        writer = self._writers.get(key[:2])
+        writer = self._writers.get(key)
         return writer.links(decode(content), self._meshes) if writer and content else UNLINKED
 
     def of_all(self, lives: Mapping[ObjectKey, Live]) -> Mapping[ObjectKey, Links]:
@@ -165,7 +165,7 @@ class _Relying:
     def _keeping(self, row: Change, kept: frozenset[Ref]) -> Change:
         """The row in the state between, which still provides what is used; else the object as it is."""
         after = decode(row.body) if row.body else None
-        spec = self.scenery.writers[row.key[:2]].between(decode(row.before), after, kept)
+        spec = self.scenery.writers[row.key].between(decode(row.before), after, kept)
         note = f"{_named(kept)} stays until no live route names it"
         self.diagnostics.append(staged(row, note, self.scenery.cluster))
         state = {**decode(row.body or row.before), "spec": spec}
@@ -215,7 +215,7 @@ class _Relying:
         if row.decides not in GUARDING:
             return False
         before = decode(row.before) if row.before else None
-        effect = self.scenery.writers[row.key[:2]].effect(before, decode(row.body or b""))
+        effect = self.scenery.writers[row.key].effect(before, decode(row.body or b""))
         return effect in (Effect.NARROWS, Effect.CLOSES)
 
     @cached_property

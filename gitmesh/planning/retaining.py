@@ -18,7 +18,8 @@ from gitmesh.model.admission import GUARDING
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import Body, canonical, decode, digest, mapping
 from gitmesh.planning.adapted import Adapted, named
-from gitmesh.planning.ownership import POLICIES, is_marked, policies_of, writers
+from gitmesh.planning.electing import Writers
+from gitmesh.planning.ownership import POLICIES, is_marked, policies_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,10 +53,10 @@ def retain(
     if not lost:
         return Adapted(built=built)
     manifests, held = dict(built.manifests), set(built.held)
-    by_kind = writers(translators)
+    by_key = Writers(translators, ledger.entries, built.manifests)
     for key, names in lost.items():
         live, entry = observed.live[key], ledger.entries.get(key)
-        kept = _kept(by_kind[key.group, key.kind], live, manifests.get(key), names, _parts(entry, revisions))
+        kept = _kept(by_key[key], live, manifests.get(key), names, _parts(entry, revisions))
         if kept is None:
             held.add(key)
         else:

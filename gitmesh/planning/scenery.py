@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from gitmesh.model.objects import decode
-from gitmesh.planning.ownership import is_ours, writers
+from gitmesh.planning.electing import Writers
+from gitmesh.planning.ownership import is_ours
 
 if TYPE_CHECKING:
     from gitmesh.model.admission import Subject
@@ -51,13 +52,13 @@ class Scenery(Struct, frozen=True, kw_only=True, dict=True):
         return self.stored.corrupt or not self.stored.version
 
     @cached_property
-    def writers(self) -> Mapping[tuple[str, str], Translator]:
-        """(group, kind) -> the translator that writes it."""
-        return writers(self.translators)
+    def writers(self) -> Writers:
+        """The translators of its objects."""
+        return Writers(self.translators, self.ledger.entries, self.built.manifests)
 
     def decides(self, live: Live) -> Subject:
         """What a live object of a kind that translators write decides."""
-        return self.writers[live.key[:2]].decides(decode(live.body))
+        return self.writers[live.key].decides(decode(live.body))
 
     def ours(self, live: Live) -> bool:
         """Whether the object is ours."""

@@ -13,7 +13,8 @@ from gitmesh.errors import ClusterError
 from gitmesh.model.facts import ROLLING_LABELS, Caveat
 from gitmesh.model.ledger import Ledger, Stored
 from gitmesh.model.objects import ObjectKey, decode
-from gitmesh.planning.ownership import is_ours, writers
+from gitmesh.planning.electing import of_kinds
+from gitmesh.planning.ownership import is_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping, Sequence
@@ -117,7 +118,7 @@ def _read(
     """What does anything to anybody, None where that could not be told. Each object is decoded once, for as
     long as neither it nor the meshes move.
     """
-    by_kind, rebuilt = writers(translators), stored.corrupt or not stored.version
+    by_kind, rebuilt = of_kinds(translators), stored.corrupt or not stored.version
     meshes, known = memo.get("reduced", ((), {}))
     old: Mapping[ObjectKey, tuple[Live, _Reduced]] = known if meshes == facts.meshes else {}
     seen: dict[ObjectKey, tuple[Live, _Reduced]] = {}

@@ -181,6 +181,7 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str, translator: Transla
         units=() if fragment.apart else (_half_of(unit.key, decides),),
         fields=fragment.fields,
         owners=fragment.owners,
+        writer=translator.name,
         forbidden=translator.opt_out_keys,
         contested=fragment.contested,
     )

@@ -18,7 +18,8 @@ from gitmesh.model.admission import GUARDING
 from gitmesh.model.manifests import Narrowing
 from gitmesh.model.objects import decode
 from gitmesh.planning.adapted import Adapted, named
-from gitmesh.planning.ownership import is_ours, policies_of, writers
+from gitmesh.planning.electing import Writers
+from gitmesh.planning.ownership import is_ours, policies_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,12 +46,12 @@ def stand(
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held - built.stays.keys()
     if not unwanted or built.doubtful:
         return Adapted(built=built)
-    by_kind = writers(translators)
+    by_key = Writers(translators, ledger.entries)
     lives = [live for key in sorted(unwanted) if (live := observed.live.get(key)) and not live.deleting]
     found: dict[str, list[Live]] = defaultdict(list)
     for live in lives:
         if is_ours(live, built.cluster, ledger, rebuilt=False) and _guards(
-            live, facts, revisions, by_kind[live.key.group, live.key.kind]
+            live, facts, revisions, by_key[live.key]
         ):
             found[live.key.namespace].append(live)
     doubted = {

@@ -56,10 +56,7 @@ class Unwanted:
         return [
             self._delete(live)
             for live in doomed
-            if live
-            and not live.deleting
-            and self.ours(live)
-            and self.writers[live.key.group, live.key.kind].name in found_meshes
+            if live and not live.deleting and self.ours(live) and self.writers[live.key].name in found_meshes
         ]
 
     def staying(self) -> list[Change]:

@@ -17,7 +17,8 @@ from msgspec import Struct
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
 from gitmesh.model.report import MeshStatus, Verdict
-from gitmesh.planning.ownership import blame, writers
+from gitmesh.planning.electing import Writers
+from gitmesh.planning.ownership import blame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
@@ -107,7 +108,7 @@ class _Judge:
             evidence.ledger,
             clock,
         )
-        self.writers = writers(translators)
+        self.writers = Writers(translators, self.ledger.entries, self.built.manifests)
         self.refused = {o.key: o.message for o in evidence.outcomes if _is_refusal(o)}
         self.written = {outcome.key for outcome in evidence.outcomes if outcome.ok}
         self.unsettled = {
@@ -185,7 +186,7 @@ class _Judge:
     def _heard(self, live: Live) -> MeshStatus:
         found = self.known.get(live.key)
         if found is None or found[0] is not live:
-            found = (live, self.writers[live.key.group, live.key.kind].verdict(live, self.built.meshes))
+            found = (live, self.writers[live.key].verdict(live, self.built.meshes))
         self.heard[live.key] = found
         return found[1]
 

@@ -217,7 +217,8 @@ class Wanting:
             if (live := self._stranger(key))
         ]
         for _, translator in sorted(self.translators.items()):
-            theirs = [live for live in strangers if self.writers.get(live.key[:2]) is translator]
+            kinds = {(one.group, one.kind) for one in translator.resources}
+            theirs = [live for live in strangers if live.key[:2] in kinds]
             for claim in (
                 translator.foreign(theirs, self.built.manifests, self.built.meshes) if theirs else ()
             ):
@@ -238,7 +239,7 @@ class Wanting:
         if not was_ours(live, self.cluster, self.ledger):
             return live
         why = estranged(live, self.cluster, self.ledger)
-        if why and key[:2] in self.writers:
+        if why and self.writers.get(key):
             self.strangers.setdefault(why, {})[key] = self.decides(live)
         return None
 

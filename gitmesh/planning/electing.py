@@ -1,0 +1,88 @@
+"""Which translator writes and reads an object. Several may write one kind, as meshes share the Gateway API;
+one object has one writer: whoever wrote it last, for as long as it wants it, and else the first by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.model.admission import GUARDING
+from gitmesh.planning.adapted import Adapted
+from gitmesh.planning.ownership import blame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gitmesh.model.ledger import Entry, Ledger
+    from gitmesh.model.manifests import Build, Manifest
+    from gitmesh.model.objects import ObjectKey
+    from gitmesh.ports import Translator
+
+
+def of_kinds(translators: Mapping[str, Translator]) -> dict[tuple[str, str], Translator]:
+    """(group, kind) -> the first by name of the translators that write it."""
+    found: dict[tuple[str, str], Translator] = {}
+    for _, translator in sorted(translators.items()):
+        for resource in translator.resources:
+            found.setdefault((resource.group, resource.kind), translator)
+    return found
+
+
+class Writers(Struct, frozen=True, dict=True):
+    """The translators of one cluster's objects. `entries` are the ledger's."""
+
+    translators: Mapping[str, Translator]
+    entries: Mapping[ObjectKey, Entry] = {}
+    manifests: Mapping[ObjectKey, Manifest] = {}
+
+    @cached_property
+    def _of_kinds(self) -> Mapping[tuple[str, str], Translator]:
+        return of_kinds(self.translators)
+
+    def get(self, key: ObjectKey) -> Translator | None:
+        """Who writes this object; None where nobody writes its kind."""
+        wanted, known = self.manifests.get(key), self.entries.get(key)
+        name = (wanted.writer if wanted else "") or (known.writer if known else "")
+        return self.translators.get(name) or self._of_kinds.get(key[:2])
+
+    def __getitem__(self, key: ObjectKey) -> Translator:
+        """Who writes this object, of a kind that somebody writes."""
+        found = self.get(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+
+def elect(built: Build, ledger: Ledger) -> Adapted:
+    """One writer for each object that several translators want; the same build where there is none."""
+    if not built.rivals:
+        return Adapted(built=built)
+    chosen = {key: _chosen(those, ledger.entries.get(key)) for key, those in built.rivals.items()}
+    said = tuple(
+        _told(built, chosen[key], those)
+        for key, those in sorted(built.rivals.items())
+        if len({one.body for one in those}) > 1
+    )
+    return Adapted(built=replace(built, manifests={**built.manifests, **chosen}), diagnostics=said)
+
+
+def _chosen(rivals: Iterable[Manifest], entry: Entry | None) -> Manifest:
+    known = entry.writer if entry else ""
+    return min(rivals, key=lambda one: (one.writer != known, one.writer))
+
+
+def _told(built: Build, chosen: Manifest, rivals: Iterable[Manifest]) -> Diagnostic:
+    others = ", ".join(sorted(one.writer for one in rivals if one is not chosen))
+    text = (
+        f"{chosen.key} in {built.cluster} is written as {chosen.writer} needs it, and {others} would have it"
+        " otherwise"
+    )
+    severity = Severity.ERROR if chosen.decides in GUARDING else None
+    behind = blame(chosen.policies, chosen.fields.values())
+    return finding("GM417", text, cluster=built.cluster, severity=severity, **behind)
