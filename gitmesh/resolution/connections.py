@@ -12,7 +12,8 @@ from gitmesh.model.policies import Origin
 from gitmesh.model.traffic import CONNECTION_FIELDS
 from gitmesh.model.units import Decided, RequestMatch, SourceCondition
 from gitmesh.resolution.matching import implies
-from gitmesh.resolution.rules import Rule, Slot, is_disabled
+from gitmesh.resolution.rules import Rule
+from gitmesh.resolution.slots import Slot, is_disabled
 
 CONNECTION: frozenset[Slot] = frozenset((name,) for name in CONNECTION_FIELDS)
 

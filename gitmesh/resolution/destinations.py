@@ -16,10 +16,10 @@ from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.traffic import DestinationRef, Mirror, SplitTarget, TrafficPolicySpec
 from gitmesh.model.units import Decided, Ended, Route, Target
 from gitmesh.resolution.access import missing_port
+from gitmesh.resolution.comparing import conflict_findings, shadows
 from gitmesh.resolution.connections import CONNECTION, beyond, settings
 from gitmesh.resolution.effects import Effects, LaidOn
 from gitmesh.resolution.index import Index, World, port_of
-from gitmesh.resolution.items import Items, items_of
 from gitmesh.resolution.matching import Disjoint, Inexpressible
 from gitmesh.resolution.precedence import BY_NAME
 from gitmesh.resolution.routes import (
@@ -30,24 +30,12 @@ from gitmesh.resolution.routes import (
     row_fields,
     row_origins,
 )
-from gitmesh.resolution.rules import (
-    NO_PARTS,
-    Parts,
-    Rule,
-    Slot,
-    conflicts,
-    in_precedence,
-    is_disabled,
-    rules_of,
-    shadows,
-    slot_path,
-)
+from gitmesh.resolution.rules import Rule, ended, in_precedence, rules_of
 from gitmesh.resolution.selection import near_service
+from gitmesh.resolution.slots import NO_PARTS, Items, Parts, Slot, items_of, slot_path
 
 RuleId = tuple[str, int | None]
 """(policy, index of the match)."""
-MOST_CONFLICTS = 100
-"""Pairs shown of one destination."""
 
 
 class Acting(Struct, frozen=True, kw_only=True):
@@ -114,7 +102,7 @@ class _Destination:
         return Traffic(
             routes=routes,
             settings=self._settings(rules),
-            ended=tuple(_ended(rules)),
+            ended=tuple(ended(rules)),
             policies=tuple(sorted({rule.policy.id for rule in rules})),
             needs=tuple(self.needs),
             wins=frozenset((rule.policy.id, rule.number) for rule, greater in over if greater is None),
@@ -223,7 +211,7 @@ class _Destination:
                 "for some requests the replaced prefix cannot be told, because another rule matches their"
                 " path in another form"
             )
-            self._say("GM301", text, rule.policy, *slot_path(rule, slot))
+            self._say("GM301", text, rule.policy, *slot_path(rule.policy, slot))
         split, mirror = fields.get("split"), fields.get("mirror")
         return Route(
             match=row.match,
@@ -330,14 +318,6 @@ def _decider(row: Row, decided: Decided) -> Policy:
     return next(rule.policy for rule in row.rules if rule.policy.id == decided.origin.policy)
 
 
-def _ended(rules: Sequence[Rule]) -> Iterator[Ended]:
-    """Rules with `{disabled: true}`; they are in precedence."""
-    for rule in rules:
-        for slot, value in sorted(rule.slots.items(), key=lambda item: item[0]):
-            if is_disabled(value):
-                yield Ended(field=slot_path(rule, slot)[0], match=rule.match, origin=rule.origin(slot))
-
-
 def _traffic(policy: Policy) -> TrafficPolicySpec:
     assert isinstance(policy.spec, TrafficPolicySpec)
     return policy.spec
@@ -348,40 +328,3 @@ def _restricted(rule: Rule) -> Rule:
     if not rule.slots.keys() & CONNECTION:
         return rule
     return replace(rule, slots={slot: value for slot, value in rule.slots.items() if slot not in CONNECTION})
-
-
-def conflict_findings(rules: Sequence[Rule], cluster: str, destination: str) -> Iterator[Diagnostic]:
-    """A finding on each of two rules that contradict each other; of very many the first, and one that says
-    so.
-    """
-    for number, (a, b, first, second) in enumerate(conflicts(rules)):
-        if number == MOST_CONFLICTS:
-            text = f"more than {MOST_CONFLICTS} conflicts on {destination}, of which the first are shown"
-            yield finding(
-                "GM210",
-                text,
-                at=b.origin(second).at,
-                policy=b.policy.id,
-                field=b.origin(second).field,
-                cluster=cluster,
-            )
-            return
-        yield conflict(a, first, b, second, cluster, destination)
-        yield conflict(b, second, a, first, cluster, destination)
-
-
-def conflict(
-    mine: Rule, slot: Slot, other: Rule, other_slot: Slot, cluster: str, destination: str
-) -> Diagnostic:
-    """The finding on one of two equal rules that contradict each other."""
-    where = other.origin(other_slot)
-    what = f"header {slot[2]} ({slot[1]})" if len(slot) == 3 else ".".join(slot_path(mine, slot))
-    return finding(
-        "GM210",
-        f"{what} of {destination} is given another value by {where.policy} ({where.at}) for the same"
-        " requests, with equal precedence",
-        at=mine.origin(slot).at,
-        policy=mine.policy.id,
-        field=mine.origin(slot).field,
-        cluster=cluster,
-    )

@@ -14,7 +14,8 @@ from gitmesh.model.naming import camel
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import Laid, Target
 from gitmesh.ports import Translator
-from gitmesh.resolution.rules import Rule, Slot, is_disabled, slot_path
+from gitmesh.resolution.rules import Rule
+from gitmesh.resolution.slots import Slot, is_disabled, slot_path
 
 
 class Effects:
@@ -58,7 +59,7 @@ class LaidOn:
 
     def _is_idle(self, rule: Rule, slot: Slot, *, named: bool) -> bool:
         """Whether a field has no effect, which is told once of each policy and port."""
-        value, port, field = rule.slots[slot], rule.match.port, slot_path(rule, slot)[0]
+        value, port, field = rule.slots[slot], rule.match.port, slot_path(rule.policy, slot)[0]
         if is_disabled(value) or port < 0:
             return False
         asked = (rule.policy.id, slot, port)

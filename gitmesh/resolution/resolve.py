@@ -18,13 +18,12 @@ from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import HALVES, DestinationUnit, Half, Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.ports import Translator
-from gitmesh.resolution.bounds import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
+from gitmesh.resolution.comparing import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
 from gitmesh.resolution.deciding import DecidedDestination, destinations
 from gitmesh.resolution.destinations import RuleId
 from gitmesh.resolution.finishing import UnitAssembler
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, World
-from gitmesh.resolution.rules import NO_PARTS, parts_of, slots_of
 from gitmesh.resolution.scene import (
     FingerprintedPolicy,
     Remembered,
@@ -34,6 +33,7 @@ from gitmesh.resolution.scene import (
     places,
 )
 from gitmesh.resolution.selection import Selection, select
+from gitmesh.resolution.slots import NO_PARTS, parts_of, slots_of
 from gitmesh.resolution.virtualmeshes import held_keys, memberships, mesh_units
 
 
@@ -262,29 +262,6 @@ def _acting(
     return acting
 
 
-def _crowded(
-    acting: Mapping[str, Mapping[ServiceKey, Sequence[tuple[FingerprintedPolicy, int]]]],
-) -> dict[str, dict[ServiceKey, Diagnostic]]:
-    """Destinations with more rules than can be compared, and, while all of them together have more, the
-    costliest, with the finding on each. It is told by their number alone: what is decided may not depend on
-    what is remembered.
-    """
-    costs: dict[tuple[str, ServiceKey], int] = {}
-    for cluster, here in acting.items():
-        for key, marked in here.items():
-            costs[cluster, key] = comparisons(one.extent for one, _ in marked if one.extent)
-    left = total = sum(costs.values())
-    found: dict[str, dict[ServiceKey, Diagnostic]] = {}
-    for cluster, key in sorted(costs, key=lambda place: (-costs[place], place)):
-        if costs[cluster, key] <= MOST_COMPARISONS and left <= MOST_IN_ALL:
-            break
-        left -= costs[cluster, key]
-        sized = [(one.policy, one.extent) for one, _ in acting[cluster][key] if one.extent]
-        in_all = 0 if costs[cluster, key] > MOST_COMPARISONS else total
-        found.setdefault(cluster, {})[key] = too_many(sized, f"Service {'/'.join(key)}", cluster, in_all)
-    return found
-
-
 def _governed(
     marked: Mapping[str, FingerprintedPolicy], selections: Mapping[str, Selection]
 ) -> dict[str, frozenset[ServiceKey]]:
@@ -320,3 +297,26 @@ def _shadowed(done: Iterable[DecidedDestination], scene: ResolutionInput) -> Ite
 def _may_act_unseen(policy: Policy, world: World) -> bool:
     destinations: Sequence[DestinationSelector] = getattr(policy.spec, "destinations", ())
     return any(world.unknown(item.clusters) for item in destinations)
+
+
+def _crowded(
+    acting: Mapping[str, Mapping[ServiceKey, Sequence[tuple[FingerprintedPolicy, int]]]],
+) -> dict[str, dict[ServiceKey, Diagnostic]]:
+    """Destinations with more rules than can be compared, and, while all of them together have more, the
+    costliest, with the finding on each. It is told by their number alone: what is decided may not depend on
+    what is remembered.
+    """
+    costs: dict[tuple[str, ServiceKey], int] = {}
+    for cluster, here in acting.items():
+        for key, marked in here.items():
+            costs[cluster, key] = comparisons(one.extent for one, _ in marked if one.extent)
+    left = total = sum(costs.values())
+    found: dict[str, dict[ServiceKey, Diagnostic]] = {}
+    for cluster, key in sorted(costs, key=lambda place: (-costs[place], place)):
+        if costs[cluster, key] <= MOST_COMPARISONS and left <= MOST_IN_ALL:
+            break
+        left -= costs[cluster, key]
+        sized = [(one.policy, one.extent) for one, _ in acting[cluster][key] if one.extent]
+        in_all = 0 if costs[cluster, key] > MOST_COMPARISONS else total
+        found.setdefault(cluster, {})[key] = too_many(sized, f"Service {'/'.join(key)}", cluster, in_all)
+    return found

@@ -14,8 +14,8 @@ from gitmesh.model.policies import Policy
 from gitmesh.ports import Translator
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import World
-from gitmesh.resolution.rules import NO_PARTS, Parts, Slot
 from gitmesh.resolution.selection import Selection
+from gitmesh.resolution.slots import NO_PARTS, Parts, Slot
 from gitmesh.resolution.virtualmeshes import Membership
 
 ServiceKey: TypeAlias = tuple[str, str]

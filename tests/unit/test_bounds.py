@@ -17,10 +17,10 @@ from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.resolution import matching, routes
 from gitmesh.resolution import rules as rules_module
-from gitmesh.resolution.bounds import MOST_CALLERS, MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent
-from gitmesh.resolution.check import check
+from gitmesh.resolution.check import MOST_CALLERS, check
+from gitmesh.resolution.comparing import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent
 from gitmesh.resolution.resolve import Resolution, resolve
-from gitmesh.resolution.rules import slots_of
+from gitmesh.resolution.slots import slots_of
 from gitmesh.yaml_documents import DocumentError, read_documents
 from tests.factories import access, facts, service, traffic, workload
 
