@@ -14,9 +14,8 @@ from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import CONNECTION_FIELDS, Cors, Match, TrafficPolicySpec
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.comparing import MOST_COMPARISONS, comparisons, conflict_findings, extent, too_many
-from gitmesh.resolution.precedence import BY_NAME
 from gitmesh.resolution.routes import replaces_prefix
-from gitmesh.resolution.rules import Rule, in_precedence, rules_of
+from gitmesh.resolution.rules import BY_NAME, Rule, in_precedence, rules_of
 from gitmesh.resolution.slots import Slot, slots_of
 from gitmesh.resolution.virtualmeshes import two_virtual_meshes
 

@@ -12,8 +12,8 @@ from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.units import HALVES, DestinationUnit, Half, Subset, UnitKey
 from gitmesh.resolution.deciding import DecidedDestination, bare, digest
-from gitmesh.resolution.destinations import Need
 from gitmesh.resolution.index import Index
+from gitmesh.resolution.laying import Need
 from gitmesh.resolution.scene import Remembered, Same, ServiceKey
 
 HeldHalves: TypeAlias = "Mapping[Half, set[ServiceKey]]"

@@ -20,10 +20,10 @@ from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.ports import Translator
 from gitmesh.resolution.comparing import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
 from gitmesh.resolution.deciding import DecidedDestination, destinations
-from gitmesh.resolution.destinations import RuleId
 from gitmesh.resolution.finishing import UnitAssembler
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, World
+from gitmesh.resolution.routing import RuleId
 from gitmesh.resolution.scene import (
     FingerprintedPolicy,
     Remembered,

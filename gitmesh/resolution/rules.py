@@ -1,16 +1,16 @@
-"""Rules: one policy, one of its matches and one of its sources (api.md, Precedence). Who decides, who
-conflicts, who is shadowed.
+"""Rules: one policy, one of its matches and one of its sources, and the order in which they decide (api.md,
+Precedence). Every part of a rule's key is syntactic, so that no new object in a cluster changes who wins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
 from gitmesh.model.policies import Origin, Policy
-from gitmesh.model.selectors import WorkloadSelector
+from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
 from gitmesh.model.traffic import (
     HeaderMatch,
     Match,
@@ -21,9 +21,17 @@ from gitmesh.model.traffic import (
 )
 from gitmesh.model.units import Ended, NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh.resolution.matching import Conjunction, normal
-from gitmesh.resolution.precedence import Key, precedence
 from gitmesh.resolution.slots import MATCHES, NO_PARTS, WHOLE, Parts, Slot, is_disabled, slot_path
 
+Key: TypeAlias = tuple[int, tuple[int, int], int, int, bool, bool, bool, int, int]
+"""Greater decides: priority, path, header conditions, query conditions, method, authority, port, source form,
+destination form.
+"""
+_PATH_FORMS = (("exact", 5), ("prefix", 4), ("string_prefix", 3), ("suffix", 2), ("regex", 1))
+_SOURCE_FORMS = (("service_accounts", 4), ("labels", 3), ("namespaces", 2), ("clusters", 1))
+_DESTINATION_FORMS = (("name", 4), ("labels", 3), ("namespaces", 2), ("clusters", 1))
+BY_NAME = 4
+"""The destination form of an exact name."""
 _FORMS: Mapping[str, Literal["exact", "prefix", "stringPrefix", "suffix", "regex"]] = {
     "exact": "exact",
     "prefix": "prefix",
@@ -147,3 +155,47 @@ def ended(rules: Sequence[Rule]) -> Iterator[Ended]:
         for slot, value in sorted(rule.slots.items(), key=lambda item: item[0]):
             if is_disabled(value):
                 yield Ended(field=slot_path(rule.policy, slot)[0], match=rule.match, origin=rule.origin(slot))
+
+
+def precedence(priority: int, match: Match | None, source: WorkloadSelector | None, destination: int) -> Key:
+    """The key of one rule; `destination` is the greatest form by which its policy selects the destination."""
+    if match is None:
+        return (priority, (0, 0), 0, 0, False, False, False, source_form(source), destination)
+    return (
+        priority,
+        path_rank(match.path),
+        len(match.headers or ()),
+        len(match.query_params or ()),
+        match.method is not None,
+        match.authority is not None,
+        match.port is not None,
+        source_form(source),
+        destination,
+    )
+
+
+def path_rank(path: PathMatch | None) -> tuple[int, int]:
+    """Exact, longer prefix, longer stringPrefix, suffix, regex, none. A prefix's trailing slash has no
+    length.
+    """
+    if path is None:
+        return (0, 0)
+    if path.prefix is not None:
+        return (4, len(path.prefix.rstrip("/") or "/"))
+    if path.string_prefix is not None:
+        return (3, len(path.string_prefix))
+    return (next(rank for name, rank in _PATH_FORMS if getattr(path, name) is not None), 0)
+
+
+def source_form(item: WorkloadSelector | None) -> int:
+    """serviceAccounts, labels, namespaces, clusters, none."""
+    return _form(item, _SOURCE_FORMS)
+
+
+def destination_form(item: DestinationSelector) -> int:
+    """name, labels, namespaces, clusters, all."""
+    return _form(item, _DESTINATION_FORMS)
+
+
+def _form(item: WorkloadSelector | DestinationSelector | None, forms: tuple[tuple[str, int], ...]) -> int:
+    return next((rank for name, rank in forms if item is not None and getattr(item, name)), 0)
