@@ -14,10 +14,10 @@ from gitmesh.model.selectors import DestinationSelector
 from gitmesh.model.traffic import CONNECTION_FIELDS, Cors, Match, TrafficPolicySpec
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.comparing import MOST_COMPARISONS, comparisons, conflict_findings, extent, too_many
+from gitmesh.resolution.membership import two_virtual_meshes
 from gitmesh.resolution.routes import replaces_prefix
 from gitmesh.resolution.rules import BY_NAME, Rule, in_precedence, rules_of
 from gitmesh.resolution.slots import Slot, slots_of
-from gitmesh.resolution.virtualmeshes import two_virtual_meshes
 
 MOST_CALLERS = 20_000
 """Callers of one AccessPolicy, counted for each of its rules: meshes write each rule with all of them."""

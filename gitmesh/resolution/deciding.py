@@ -20,9 +20,9 @@ from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.connections import REFUSED, refused_connections
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.laying import Effects
+from gitmesh.resolution.preparing import FingerprintedPolicy, Remembered, ResolutionInput, ServiceKey
 from gitmesh.resolution.routing import Acting, Traffic, resolve_traffic
 from gitmesh.resolution.rules import BY_NAME
-from gitmesh.resolution.scene import FingerprintedPolicy, Remembered, ResolutionInput, ServiceKey
 from gitmesh.resolution.situation import AccessInput, Neighbour
 
 

@@ -14,7 +14,7 @@ from gitmesh.model.units import HALVES, DestinationUnit, Half, Subset, UnitKey
 from gitmesh.resolution.deciding import DecidedDestination, bare, digest
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.laying import Need
-from gitmesh.resolution.scene import Remembered, Same, ServiceKey
+from gitmesh.resolution.preparing import Remembered, Same, ServiceKey
 
 HeldHalves: TypeAlias = "Mapping[Half, set[ServiceKey]]"
 

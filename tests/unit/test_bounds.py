@@ -216,7 +216,7 @@ def test_connection_fields_for_very_many_groups_of_clients_are_refused() -> None
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> int:
     """So many comparisons for all destinations as 55 of `broad` need."""
-    monkeypatch.setattr("gitmesh.resolution.resolve.MOST_IN_ALL", 55 * comparisons([20]))
+    monkeypatch.setattr("gitmesh.resolution.preparing.MOST_IN_ALL", 55 * comparisons([20]))
     return 55 * comparisons([20])
 
 
