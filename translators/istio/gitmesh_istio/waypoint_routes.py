@@ -16,7 +16,8 @@ from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import DestinationUnit, Target
 from gitmesh_istio.ambient import lacking
-from gitmesh_istio.matches import IGNORED_HEADERS, is_http
+from gitmesh_istio.effects import is_http
+from gitmesh_istio.matches import IGNORED_HEADERS
 from gitmesh_istio.scope import Notes, Part, fragment
 
 RETRIED = frozenset({"connect-failure", "refused-stream", "unavailable", "cancelled"})
