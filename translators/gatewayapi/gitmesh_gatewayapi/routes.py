@@ -17,6 +17,7 @@ from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import DestinationUnit, Route
 from gitmesh_gatewayapi.conditions import EVERYTHING, NoMeeting, RouteMatch, Values, meet
+from gitmesh_gatewayapi.grants import GrantObject, grants
 from gitmesh_gatewayapi.matches import meant
 from gitmesh_gatewayapi.precedence import ListedMatch, Placed, TooMany, Unsayable, most_specific
 from gitmesh_gatewayapi.remarks import Dialect, Remark, Remarks
@@ -37,9 +38,11 @@ class RouteObject(Struct, frozen=True, kw_only=True):
 
 
 class HttpRoutes(Struct, frozen=True, kw_only=True):
-    """The HTTPRoutes of a destination, and what could not be said; with an error none of them may be used."""
+    """The HTTPRoutes of a destination, the leave that they need, and what could not be said; with an error
+    none of them may be used."""
 
     routes: tuple[RouteObject, ...]
+    grants: tuple[GrantObject, ...] = ()
     remarks: tuple[Remark, ...]
 
 
@@ -67,7 +70,9 @@ def http_routes(unit: DestinationUnit, ports: Iterable[int], dialect: Dialect) -
             what = f"port {route.match.port} of {shown}" if route.match.port else f"every port of {shown}"
             remarks.unsupported(f"HTTPRoutes act on HTTP alone, which {what} does not carry", _origin(route))
     made = [one for port in known for one in _of_port(unit, port, remarks)]
-    return HttpRoutes(routes=tuple(made), remarks=tuple(remarks.found))
+    asked = made if dialect.asks_leave else []
+    leave = grants(((one.spec, one.origins) for one in asked), unit.service, remarks)
+    return HttpRoutes(routes=tuple(made), grants=leave, remarks=tuple(remarks.found))
 
 
 def _origin(route: Route) -> Origin:
