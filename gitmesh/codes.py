@@ -770,7 +770,7 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "error",
         "What policies said of an object that is held stays, though they say it no more.",
         (
-            "Errors of one policy hold it. A Deny goes when they are mended, as more would be admitted"
+            "Errors of one policy hold it. A Deny goes when they are fixed, as more would be admitted"
             " at once: a warning. A grant goes, unless the ledger, which an older version wrote, does not"
             " know whose rules are whose."
         ),

@@ -142,7 +142,7 @@ class _Run:
             progress,
             tell,
         )
-        self.said: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
         self.seconds: dict[str, float] = {}
         self.stored: dict[str, Stored] = {}
         self.observed: dict[str, Observed] = {}
@@ -172,17 +172,17 @@ class _Run:
             sources=revisions.sources,
             policies=revisions.policies,
             clusters=results,
-            diagnostics=with_excerpts(in_order(self.said), revisions.snapshots),
+            diagnostics=with_excerpts(in_order(self.diagnostics), revisions.snapshots),
             seconds=dict(self.seconds),
         )
 
     @contextmanager
     def _phase(self, name: str, text: str) -> Iterator[None]:
         self.progress(text)
-        began, told = self.clock(), len(self.said)
+        began, told = self.clock(), len(self.diagnostics)
         yield
         self.seconds[name] = self.clock() - began
-        for diagnostic in self.said[told:]:
+        for diagnostic in self.diagnostics[told:]:
             self.tell(diagnostic)
 
     # --- the steps
@@ -202,7 +202,7 @@ class _Run:
         revisions = choose(
             self.sources, self._ledgers(), terms, parsed=self.memo.parsed, remembered=self.memo.accepted
         )
-        self.said += revisions.diagnostics
+        self.diagnostics += revisions.diagnostics
         return revisions
 
     def _ledgers(self) -> list[Ledger]:
@@ -226,7 +226,7 @@ class _Run:
             if isinstance(answer, ClusterError):
                 self._leave_out(name, changed=answer.code == "GM506")
                 text = f"cluster {name}: {answer}"
-                self.said.append(
+                self.diagnostics.append(
                     finding(answer.code, text, cluster=name, hint=answer.hint, detail=answer.detail)
                 )
         return {name: answer for name, answer in answers.items() if not isinstance(answer, ClusterError)}
@@ -247,7 +247,7 @@ class _Run:
                     f"cluster {name} is not the one it was: its identity is {facts.uid}, the ledger says"
                     f" {pinned}"
                 )
-                self.said.append(finding("GM506", text, cluster=name))
+                self.diagnostics.append(finding("GM506", text, cluster=name))
             else:  # what another cluster says of its callers is no word on this one's
                 fresh[name] = facts
         whole = self._asked(
@@ -257,11 +257,13 @@ class _Run:
         for name in fresh.keys() - whole.keys():
             self.memo.facts.setdefault(name, fresh[name])
         for _, facts in sorted({**fresh, **whole}.items()):
-            self.said += _caveats(facts)
+            self.diagnostics += _caveats(facts)
         found = {
             name: self.memo.facts.get(name) or self._recalled(name) for name in sorted(self.fleet.clusters)
         }
-        self.said += unusable_names({name: facts for name, facts in found.items() if facts is not None})
+        self.diagnostics += unusable_names(
+            {name: facts for name, facts in found.items() if facts is not None}
+        )
         return found
 
     def _leave_out(self, name: str, *, changed: bool) -> None:
@@ -320,7 +322,9 @@ class _Run:
         ):
             found = self.memo.desired["last"] = (inputs, *self._build(revisions, facts))
         # Of a cluster that is another one than before, that is what is told.
-        self.said += [one for one in found[2] if one.code != "GM216" or one.cluster not in self.changed]
+        self.diagnostics += [
+            one for one in found[2] if one.code != "GM216" or one.cluster not in self.changed
+        ]
         builds: Mapping[str, Build] = found[1]
         return builds
 
@@ -333,8 +337,8 @@ class _Run:
         builds, said = build(resolution, facts, self.translators, self.options.instance, self.memo.built)
         all_said = (*resolution.diagnostics, *said, *_seen_together(builds, facts))
         if all(known is not None and known.complete for known in facts.values()):
-            all_said = (*all_said, *dropped(revisions.policies, builds, [*self.said, *all_said]))
-        return builds, (*all_said, *withheld(revisions.policies, builds, [*self.said, *all_said]))
+            all_said = (*all_said, *dropped(revisions.policies, builds, [*self.diagnostics, *all_said]))
+        return builds, (*all_said, *withheld(revisions.policies, builds, [*self.diagnostics, *all_said]))
 
     def _results(
         self, revisions: Revisions, facts: Mapping[str, ClusterFacts | None], builds: Mapping[str, Build]
@@ -343,10 +347,10 @@ class _Run:
         wanted = frozenset(filter(self._is_planned, builds))
         for name, (result, said) in self._asked(self._converger(revisions, facts, builds), wanted).items():
             results[name] = result
-            self.said += said
+            self.diagnostics += said
             if result.ledger is not None:
                 self.memo.ledgers[name] = result.ledger
-        self.said += left(revisions.policies, results, self.said)
+        self.diagnostics += left(revisions.policies, results, self.diagnostics)
         for name in self.unreachable:
             results[name] = replace(
                 results[name], state=State.HELD if name in self.changed else State.UNREACHABLE
@@ -378,7 +382,7 @@ class _Run:
                 for name, known in facts.items()
                 if known is not None
             },
-            holding=tuple(one for one in self.said if one.hold),
+            holding=tuple(one for one in self.diagnostics if one.hold),
             observed=self.observed,
         )
 

@@ -107,7 +107,7 @@ _VALUES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "name": ("a text", lambda value: isinstance(value, str) and bool(value)),
     "resources": ("a list of ApiKind", _is_list_of(ApiKind)),
     "homes": ("a list of texts", _is_list_of(str)),
-    "switches": ("a frozenset of texts", _is_text_set),
+    "opt_out_keys": ("a frozenset of texts", _is_text_set),
     "naming": ("a frozenset of texts", _is_text_set),
     "supports": ("a table of features", lambda value: isinstance(value, Mapping)),
 }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gitmesh.model.manifests import Manifest, Phase, Translation
     from gitmesh.model.objects import ApiKind, Body, ObjectKey
     from gitmesh.model.plan import Live, Observed, Outcome, Plan
-    from gitmesh.model.report import Heard, Report
+    from gitmesh.model.report import MeshStatus, Report
     from gitmesh.model.snapshot import Snapshot
     from gitmesh.model.strangers import Around, Stranger
     from gitmesh.model.units import DestinationUnit, Laid, Unit, UnitKey
@@ -256,7 +256,7 @@ class Translator(Protocol):
     name: str
     resources: Sequence[ApiKind]
     """The kinds that it writes, each with the versions that it can, in order of preference."""
-    switches: frozenset[str]
+    opt_out_keys: frozenset[str]
     """Labels and annotations that make the mesh ignore an object, or read it otherwise: on ours stand none
     that we did not write.
     """
@@ -378,7 +378,7 @@ class Translator(Protocol):
     def phase(self, live: Live) -> Phase:
         """The phase of a live object of ours that nobody wants any more, for the order of deletions."""
 
-    def verdict(self, live: Live, meshes: Sequence[Mesh]) -> Heard:
+    def verdict(self, live: Live, meshes: Sequence[Mesh]) -> MeshStatus:
         """What the mesh itself says of a live object, given the cluster's meshes of every kind. Status is
         untrusted content.
         """

@@ -13,7 +13,7 @@ from gitmesh.model.links import Links, Ref
 from gitmesh.model.manifests import Fragment, Manifest, Phase, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
 from gitmesh.model.plan import Live
-from gitmesh.model.report import Heard
+from gitmesh.model.report import MeshStatus
 from gitmesh.model.strangers import ALONE, Around, Stranger
 from gitmesh.model.units import DestinationUnit, Laid, Unit, UnitKey
 from gitmesh.ports import Aside, Claim, ControlObjects, Membership, PodFact, Step, Versions
@@ -33,7 +33,7 @@ class FakeMesh:
 
     name = "fake"
     resources: Sequence[ApiKind] = (ApiKind(group=GROUP, kind="Rule", plural="rules", versions=("v1",)),)
-    switches = frozenset({"fake/ignored"})
+    opt_out_keys = frozenset({"fake/ignored"})
     supports = supported({})
     homes: Sequence[str] = ("istio-system", "fake-system")
     naming: frozenset[str] = frozenset()
@@ -157,8 +157,8 @@ class FakeMesh:
     def phase(self, live: Live) -> Phase:
         return self._phase
 
-    def verdict(self, live: Live, meshes: Sequence[Mesh]) -> Heard:
-        return Heard()
+    def verdict(self, live: Live, meshes: Sequence[Mesh]) -> MeshStatus:
+        return MeshStatus()
 
 
 def _refs(names: Iterable[str]) -> frozenset[Ref]:

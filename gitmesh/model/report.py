@@ -67,7 +67,7 @@ class Verdict(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class Heard(Struct, frozen=True, kw_only=True):
+class MeshStatus(Struct, frozen=True, kw_only=True):
     """What a mesh says now of the newest content of a live object. `text` are its words, which may differ
     each time: people read them. `reason` is what of them stays the same while the mesh means the same: its
     codes, condition types and reasons.

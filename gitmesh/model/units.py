@@ -83,8 +83,8 @@ class Decided(Struct, frozen=True, kw_only=True):
     """A decided value and where it comes from. For request and connection fields `value` is the policy
     model's value (e.g. `Retries`, int milliseconds for timeout, tuple of `SplitTarget`), with every reference
     resolved in `Route`. `parts` is where each part of a compound value stands, by its dotted path below the
-    field as policies spell it. `source` and `otherwise` are for connection fields: the value holds for these
-    clients only (for request fields the route's match says it), for others what is `otherwise` decided;
+    field as policies spell it. `source` and `fallback` are for connection fields: the value holds for these
+    clients only (for request fields the route's match says it), for others the `fallback` is decided;
     `Disabled` leaves these clients the mesh's own.
     """
 
@@ -92,7 +92,7 @@ class Decided(Struct, frozen=True, kw_only=True):
     origin: Origin
     parts: Mapping[str, Origin] = {}
     source: SourceCondition = SourceCondition()
-    otherwise: Decided | None = None
+    fallback: Decided | None = None
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -221,18 +221,18 @@ class Exemption(Struct, frozen=True, kw_only=True):
 
 
 class PodsApart(Struct, frozen=True, kw_only=True):
-    """Some pods of a destination, by `labels` that they all have, on which fewer ports are `guarded` than on
-    all of its pods together: an Allow of another Service guards the others, or a stranger's closes others of
-    the pods, and selects none of these."""
+    """Some pods of a destination, by `labels` that they all have, on which fewer ports are governed
+    (`governed_ports`) than on all of its pods together: an Allow of another Service governs the others, or a
+    stranger's closes others of the pods, and selects none of these."""
 
     labels: tuple[tuple[str, str], ...]
-    guarded: tuple[int, ...] = ()
+    governed_ports: tuple[int, ...] = ()
 
 
 class Access(Struct, frozen=True, kw_only=True):
     """The access decision of one destination.
 
-    `targets` are its workload port numbers. `guarded` are all workload ports, of these pods, that some
+    `targets` are its workload port numbers. `governed_ports` are all workload ports, of these pods, that some
     enforced Allow governs, its own or that of another Service that can share the pods; the rest keeps
     `default`. `governed` says whether an Allow selects this destination. `mixed` are targets that only some
     of its workloads have, while the same number on another one is denied or governed apart: an Allow, which
@@ -247,7 +247,7 @@ class Access(Struct, frozen=True, kw_only=True):
     governed: bool = False
     targets: tuple[int, ...] = ()
     unresolved_targets: tuple[str, ...] = ()
-    guarded: tuple[int, ...] = ()
+    governed_ports: tuple[int, ...] = ()
     default: Literal["Deny", "Allow", "MeshDefault"] = "MeshDefault"
     exempt: Exemption | None = None
     mixed: tuple[int, ...] = ()
@@ -280,8 +280,8 @@ class Access(Struct, frozen=True, kw_only=True):
             return False
         if self.unresolved_targets:
             return True
-        return (self.shut_by is not None or port in self.guarded) and not any(
-            port not in part.guarded and all(labels.get(key) == value for key, value in part.labels)
+        return (self.shut_by is not None or port in self.governed_ports) and not any(
+            port not in part.governed_ports and all(labels.get(key) == value for key, value in part.labels)
             for part in self.apart
         )
 
@@ -366,7 +366,7 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
     """One mesh of one cluster, and what its VirtualMesh says of it. `gateways` are its gateway workloads,
     `doubtful` those that are set up as gateways and that neither a policy nor the cluster says to be some.
 
-    `guarded` maps a workload's key to its ports that some enforced Allow governs, where there are any;
+    `governed_ports` maps a workload's key to its ports that some enforced Allow governs, where there are any;
     `neighbours` are the other workloads with a proxy in the gateways' namespaces. An object for a gateway
     must not open either. Where some are doubtful, `vouched` are (namespace, ServiceAccount) of the gateways
     that the clusters of the VirtualMesh vouch for, in all of them. `readers` are the other meshes of its
@@ -377,7 +377,7 @@ class MeshUnit(Struct, frozen=True, kw_only=True):
     mesh: Mesh
     gateways: tuple[Workload, ...] = ()
     doubtful: tuple[Workload, ...] = ()
-    guarded: Mapping[tuple[str, str, str], tuple[int, ...]] = {}
+    governed_ports: Mapping[tuple[str, str, str], tuple[int, ...]] = {}
     neighbours: tuple[Workload, ...] = ()
     vouched: tuple[tuple[str, str], ...] = ()
     access_default: Decided | None = None

@@ -40,13 +40,13 @@ def build(
 ) -> tuple[Mapping[str, Build], tuple[Diagnostic, ...]]:
     """The desired objects of every cluster whose facts are known."""
     builds: dict[str, Build] = {}
-    said: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for cluster, known in sorted(facts.items()):
         if known is None:
             continue
         builds[cluster], more = _build_cluster(cluster, known, resolution, translators, instance, memo)
-        said += more
-    return builds, tuple(said)
+        diagnostics += more
+    return builds, tuple(diagnostics)
 
 
 def _build_cluster(
@@ -61,7 +61,7 @@ def _build_cluster(
     units = surrounded(resolution.units.get(cluster, ()), facts, translators)
     found = _Collected(cluster, set(waiting), set(resolution.waiting.get(cluster, ())))
     if units and not facts.meshes:
-        found.said.append(
+        found.diagnostics.append(
             finding(
                 "GM507",
                 f"no mesh was found in cluster {cluster}: policies have no effect there",
@@ -107,7 +107,7 @@ def _build_cluster(
         gone=tuple(one for one in resolution.gone if one.cluster == cluster),
         narrowing=found.narrowing,
     )
-    return made, found.said
+    return made, found.diagnostics
 
 
 def _hangs_on_the_unknown(unit: Unit, facts: ClusterFacts) -> bool:
@@ -151,7 +151,7 @@ class _Collected(Struct):
     doubted: dict[ObjectKey, set[bytes]] = {}
     stays: dict[ObjectKey, Diagnostic] = {}
     narrowing: dict[ObjectKey, Narrowing] = {}
-    said: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
 
     def hold(self, unit: Unit, objects: Iterable[ObjectKey]) -> None:
         """Leave everything that a unit may own as it is."""
@@ -176,7 +176,7 @@ class _Collected(Struct):
 
     def add(self, unit: Unit, built: Built) -> None:
         """One unit's objects, and what it keeps back."""
-        self.said += built.diagnostics
+        self.diagnostics += built.diagnostics
         self.stays.update(built.stays)
         if built.held:
             self.held.update(built.held)
@@ -203,7 +203,7 @@ class _Collected(Struct):
             return
         wanting = f"{', '.join(other.policies)} and {', '.join(manifest.policies)}"
         self.held.add(manifest.key)
-        self.said.append(
+        self.diagnostics.append(
             finding(
                 "GM311",
                 f"{manifest.key} is wanted with different contents by {wanting}",
@@ -234,11 +234,11 @@ def _at_work(
 
 
 def dropped(
-    policies: Sequence[Policy], builds: Mapping[str, Build], said: Iterable[Diagnostic]
+    policies: Sequence[Policy], builds: Mapping[str, Build], diagnostics: Iterable[Diagnostic]
 ) -> tuple[Diagnostic, ...]:
     """Law 1: a policy that ends in no object and in no finding is reported, whoever lost it."""
     waiting = (policy for built in builds.values() for policy in built.waiting)
-    seen = {*waiting, *(diagnostic.policy for diagnostic in said)}
+    seen = {*waiting, *(diagnostic.policy for diagnostic in diagnostics)}
     seen |= {
         policy
         for built in builds.values()

@@ -73,7 +73,7 @@ class _Choice:
     ) -> None:
         self.candidates = [_Candidate(source) for source in sources]
         self.ledgers, self.terms, self.parsed, self.remembered = ledgers, terms, parsed, remembered
-        self.said: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
         self.approved: dict[str, str] = {}
 
     def revisions(self) -> Revisions:
@@ -139,7 +139,7 @@ class _Choice:
     def _consider(self, candidate: _Candidate, tip: Snapshot) -> None:
         """Put the tip in force, unless it is wrong in itself."""
         said = self._take(candidate, tip)
-        self.said += said
+        self.diagnostics += said
         if any(diagnostic.is_error for diagnostic in said):
             self._refuse(candidate)
 
@@ -238,14 +238,14 @@ class _Choice:
             culprits = _culprits(self.candidates, said, self._contradictions)
             errors = [one for one in said if one.is_error]
             if culprits:
-                self.said += errors
+                self.diagnostics += errors
                 for candidate in culprits:
                     self._refuse(candidate)
             elif not self.terms.review and (fallen := _blamed_fallbacks(self.candidates, errors)):
                 for candidate, wrong in fallen:
                     self._disown(candidate, wrong)
             else:
-                self.said += said if self.terms.review else [one for one in said if not one.is_error]
+                self.diagnostics += said if self.terms.review else [one for one in said if not one.is_error]
                 return
 
     def _contradictions(self, members: Iterable[_Candidate]) -> tuple[Diagnostic, ...]:
@@ -276,7 +276,7 @@ class _Choice:
         self, code: str, text: str, source: Source, *, detail: str = "", hint: str = "", warning: bool = False
     ) -> None:
         severity = Severity.WARNING if warning else None
-        self.said.append(
+        self.diagnostics.append(
             finding(code, text, at=_whole(source.name), detail=detail, hint=hint, severity=severity)
         )
 
@@ -290,7 +290,7 @@ class _Choice:
             policies=tuple(policies),
             sources={candidate.source.name: _result(candidate) for candidate in candidates},
             snapshots={c.source.name: c.tip for c in candidates if c.tip is not None},
-            diagnostics=tuple(self.said),
+            diagnostics=tuple(self.diagnostics),
             absent=frozenset(
                 c.source.name for c in candidates if c.chosen is None or (c.refused and c.vacant)
             ),

@@ -30,17 +30,17 @@ def without_fights(
     decides who may call is put right every time: as long as it is not, more is admitted than the policies
     say, or less.
     """
-    said: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     kept: list[Change] = []
     for row in rows:
         count = counts.get(row.key, 0)
         if not (row.writes and row.drift) or count < FIGHT:
             kept.append(row)
             continue
-        said.append(_told(row, cluster, count))
+        diagnostics.append(_told(row, cluster, count))
         fought = row.phase in SECURITY or (count - FIGHT) % RETRY == RETRY - 1
         kept.append(row if fought else replace(row, action=Action.HELD, body=None, note="a fight"))
-    return kept, said
+    return kept, diagnostics
 
 
 def _told(change: Change, cluster: str, count: int) -> Diagnostic:

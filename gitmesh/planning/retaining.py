@@ -206,7 +206,7 @@ def as_manifest(live: Live, translator: Translator) -> Manifest:
         body=live.body,
         digest=digest(live.body),
         policies=policies_of(live),
-        forbidden=translator.switches,
+        forbidden=translator.opt_out_keys,
     )
 
 

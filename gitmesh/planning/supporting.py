@@ -180,8 +180,8 @@ def _of_path(name: str, path: Any, match: RequestMatch) -> Iterator[str]:
 
 def _of_setting(name: str, decided: Decided) -> Iterator[Wish]:
     value, origin = decided.value, decided.origin
-    if decided.otherwise is not None:
-        yield from _of_setting(name, decided.otherwise)
+    if decided.fallback is not None:
+        yield from _of_setting(name, decided.fallback)
     if isinstance(value, Disabled):
         return
     yield from _of_sources(decided.source, origin)

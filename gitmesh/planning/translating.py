@@ -95,7 +95,7 @@ class Translating(Struct, frozen=True, kw_only=True):
         except Exception as error:  # noqa: BLE001 - a plug-in's defect on one unit must not end the work on all others
             return self._fallen(unit, error)
         manifests = (
-            _manifest(one, unit, self.instance, self.translator.switches) for one in translation.fragments
+            _manifest(one, unit, self.instance, self.translator.opt_out_keys) for one in translation.fragments
         )
         return Built(
             manifests=tuple(manifests),

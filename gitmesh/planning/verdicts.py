@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.plan import Action, Live, Observed, Outcome, Plan
-from gitmesh.model.report import Heard, Verdict
+from gitmesh.model.report import MeshStatus, Verdict
 from gitmesh.planning.ownership import blame, writers
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ class _Judge:
             if change.action is not Action.KEEP or change.staged
         }
         meshes, heard = memo.get("heard", ((), {}))
-        self.known: Mapping[ObjectKey, tuple[Live, Heard]] = heard if meshes == self.built.meshes else {}
-        self.heard: dict[ObjectKey, tuple[Live, Heard]] = {}
+        self.known: Mapping[ObjectKey, tuple[Live, MeshStatus]] = heard if meshes == self.built.meshes else {}
+        self.heard: dict[ObjectKey, tuple[Live, MeshStatus]] = {}
         memo["heard"] = (self.built.meshes, self.heard)
         self.findings: list[Diagnostic] = []
         self.due = inf
@@ -182,7 +182,7 @@ class _Judge:
         self._say("GM510", key, TAKEN_WITH_WARNING, words)
         return Verdict.WARNED, brief(words)
 
-    def _heard(self, live: Live) -> Heard:
+    def _heard(self, live: Live) -> MeshStatus:
         found = self.known.get(live.key)
         if found is None or found[0] is not live:
             found = (live, self.writers[live.key.group, live.key.kind].verdict(live, self.built.meshes))

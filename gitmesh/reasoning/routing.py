@@ -154,5 +154,5 @@ def _connection(unit: DestinationUnit, question: Question) -> Mapping[str, Decid
 def _meant(decided: Decided | None, request: Request) -> Decided | None:
     """The decision for the client of the request."""
     while decided is not None and not source_holds(decided.source, request):
-        decided = decided.otherwise
+        decided = decided.fallback
     return decided

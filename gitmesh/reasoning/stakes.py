@@ -187,4 +187,4 @@ def _overridden(key: ServiceKey, unit: DestinationUnit) -> Iterator[tuple[Source
 def _chain(decided: Decided | None) -> Iterator[tuple[SourceCondition, Tls | None]]:
     while decided is not None:
         yield decided.source, None if isinstance(decided.value, Disabled) else decided.value
-        decided = decided.otherwise
+        decided = decided.fallback

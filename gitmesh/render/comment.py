@@ -163,7 +163,7 @@ def _others(comparison: Comparison) -> str:
     """Findings that this change neither makes nor mends are counted only."""
     standing, gone = folded(comparison.standing), folded(comparison.gone)
     said = [f"{findings_total(by_severity(standing))} as before"] if standing else []
-    said += [f"{counted(len(gone), 'finding')} mended"] if gone else []
+    said += [f"{counted(len(gone), 'finding')} fixed"] if gone else []
     return f"Findings: {', '.join(said)}.\n" if said else ""
 
 

@@ -60,7 +60,7 @@ def next_step(overview: Overview) -> tuple[str, str]:
         return "gitmesh validate", "until the policies are clean; then push them"
     failing = [*overview.refusals, *overview.troubles]
     if failing:
-        return f"gitmesh explain {failing[0].code}", "says what causes it and what mends it"
+        return f"gitmesh explain {failing[0].code}", "says what causes it and how to fix it"
     left = [one for one in clusters if one.state is not State.SYNCED]
     if left and all(one.observed for one in left):
         return "gitmesh diff", "shows what mode Observe does not write"

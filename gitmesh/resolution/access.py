@@ -22,7 +22,7 @@ from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.guards import GuardedPorts
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, all_targets, all_targets_of, port_of, targets
-from gitmesh.resolution.situation import Situation, about, narrowed, no_selector, outside, shared
+from gitmesh.resolution.situation import AccessInput, about, narrowed, no_selector, outside, shared
 from gitmesh.resolution.sniffing import beside_http, spoken
 
 Default: TypeAlias = Literal["Deny", "Allow", "MeshDefault"]
@@ -43,7 +43,7 @@ class Resolved(Struct, frozen=True, kw_only=True):
     sound: Access | None = None
 
 
-def resolve_access(situation: Situation, trust: Trust, index: Index) -> Resolved:
+def resolve_access(situation: AccessInput, trust: Trust, index: Index) -> Resolved:
     """Decide who may call the destination."""
     if not situation.service.selector:
         return Resolved(access=None, diagnostics=tuple(no_selector(situation)))
@@ -51,9 +51,9 @@ def resolve_access(situation: Situation, trust: Trust, index: Index) -> Resolved
 
 
 class _Decision:
-    def __init__(self, situation: Situation, trust: Trust, index: Index) -> None:
+    def __init__(self, situation: AccessInput, trust: Trust, index: Index) -> None:
         self.situation, self.trust, self.index = situation, trust, index
-        self.found: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
         self.withheld = set(situation.broken)
         self.doubtful = self.asks_http = False
 
@@ -68,7 +68,7 @@ class _Decision:
         self._doubt(unresolved)
         self._unsure()
         guards = GuardedPorts(at_hand, self.index, governed=bool(allows))
-        guarded = guards.numbers(at_hand.service.selector)
+        covered = guards.numbers(at_hand.service.selector)
         default = _default(at_hand.owners)
         access = Access(
             allows=allows,
@@ -76,9 +76,9 @@ class _Decision:
             governed=bool(allows),
             targets=tuple(sorted(own)),
             unresolved_targets=unresolved,
-            guarded=tuple(sorted(guarded)),
+            governed_ports=tuple(sorted(covered)),
             default=default,
-            exempt=self._exemption(guarded) if default == "Deny" and not allows else None,
+            exempt=self._exemption(covered) if default == "Deny" and not allows else None,
             mixed=tuple(sorted(set(self._mixed(own, default, guards)))),
             apart=self._apart(guards) if allows and default != "Deny" and not unresolved else (),
             shut_by=guards.shut_by,
@@ -86,10 +86,10 @@ class _Decision:
         )
         self._tell_shut(access)
         self._tell_denied(denies, own, guards)
-        self.found += [*outside(at_hand), *shared(at_hand)]
+        self.diagnostics += [*outside(at_hand), *shared(at_hand)]
         return Resolved(
             access=access,
-            diagnostics=tuple(self.found),
+            diagnostics=tuple(self.diagnostics),
             held=self.doubtful or not self.withheld <= at_hand.broken,
             withheld=frozenset(self.withheld),
             sound=self._sound(access) if self.withheld and not self.doubtful else None,
@@ -101,11 +101,11 @@ class _Decision:
         """
         governed = any(grant.origin.policy not in self.withheld for grant in access.allows)
         guards = GuardedPorts(self.situation, self.index, governed=governed)
-        guarded = guards.numbers(self.situation.service.selector)
-        exempt = self._exemption(guarded) if access.default == "Deny" and not governed else None
-        known = replace(access, guarded=tuple(sorted(guarded)), exempt=exempt).without(self.withheld)
+        covered = guards.numbers(self.situation.service.selector)
+        exempt = self._exemption(covered) if access.default == "Deny" and not governed else None
+        known = replace(access, governed_ports=tuple(sorted(covered)), exempt=exempt).without(self.withheld)
         withheld = [one.origin() for one in self.situation.policies if one.id in self.withheld]
-        if known.governed or not withheld or guarded.isdisjoint(known.targets):
+        if known.governed or not withheld or covered.isdisjoint(known.targets):
             return known
         # Other Services govern ports of its pods: what nobody grants on this one any more goes there, too.
         return replace(known, governed=True, allows=(Grant(callers=(), operations=(), origin=min(withheld)),))
@@ -122,7 +122,7 @@ class _Decision:
                 f"the numbers of {', '.join(unresolved)} are unknown while the facts of cluster"
                 f" {self.situation.cluster} are incomplete"
             )
-            self.found.append(about("GM216", text, policy, self.situation, "destinations"))
+            self.diagnostics.append(about("GM216", text, policy, self.situation, "destinations"))
 
     def _unsure(self) -> None:
         """Labels that the Service selects by and that facts of an older version left out: which pods are
@@ -135,7 +135,7 @@ class _Decision:
                 f"the facts of cluster {self.situation.cluster} leave out labels by which Service"
                 f" {'/'.join(self.situation.service.key)} selects ({', '.join(keys)}): its pods are unknown"
             )
-            self.found.append(about("GM216", text, policy, self.situation, "destinations"))
+            self.diagnostics.append(about("GM216", text, policy, self.situation, "destinations"))
 
     def _apart(self, guards: GuardedPorts) -> tuple[PodsApart, ...]:
         """The pods that are told apart; what is closed on others that are not is told."""
@@ -151,7 +151,7 @@ class _Decision:
                     f"this closes {'; '.join(list(shown)[:_MOST_SHOWN])} to everybody: the number is guarded,"
                     " or closed by others, on other pods of the Service, and no label tells these apart"
                 )
-                self.found.append(about("GM304", text, policy, self.situation, "destinations"))
+                self.diagnostics.append(about("GM304", text, policy, self.situation, "destinations"))
         return parts
 
     def _tell_shut(self, access: Access) -> None:
@@ -163,7 +163,7 @@ class _Decision:
             f"in {self.situation.cluster}, {access.shut_by} decides about the same pods: ports that no policy"
             " of ours guards stay as it leaves them"
         )
-        self.found.append(about("GM410", text, policy, self.situation, "destinations"))
+        self.diagnostics.append(about("GM410", text, policy, self.situation, "destinations"))
 
     def _policy(self, origin: Origin) -> Policy:
         return next(one for one in self.situation.policies if one.id == origin.policy)
@@ -193,7 +193,7 @@ class _Decision:
             f"this denies {'; '.join(shown[:_MOST_SHOWN])}, too: the number is behind the Service on other of"
             " its pods"
         )
-        self.found.append(about("GM304", text, policy, self.situation, "destinations"))
+        self.diagnostics.append(about("GM304", text, policy, self.situation, "destinations"))
 
     def _grant(self, policy: Policy) -> Grant:
         spec = _spec(policy)
@@ -217,7 +217,7 @@ class _Decision:
 
     def _operation(self, policy: Policy, number: int, rule: AccessRule) -> Operation:
         if _spec(policy).action == "Deny":
-            self.found += _by_path(policy, number, rule)
+            self.diagnostics += _by_path(policy, number, rule)
         ports: set[ServicePort] = set()
         numbers: set[int] = set()
         unresolved: set[str] = set()
@@ -245,7 +245,7 @@ class _Decision:
             if said.is_error:
                 self._withhold(said)
             else:
-                self.found.append(said)
+                self.diagnostics.append(said)
         return Operation(
             paths=tuple(sorted(set(rule.paths or ()))),
             methods=tuple(sorted(set(rule.methods or ()))),
@@ -271,12 +271,12 @@ class _Decision:
             denies = isinstance(policy.spec, AccessPolicySpec) and policy.spec.action == "Deny"
             done = "denied on these, too" if denies else "opened on none"
             text = f"workload port {shown} is behind another port of the Service on other pods, and is {done}"
-            self.found.append(about("GM304", text, policy, self.situation, *path))
+            self.diagnostics.append(about("GM304", text, policy, self.situation, *path))
         return found
 
     def _withhold(self, diagnostic: Diagnostic) -> None:
         """Note an error for which the part of its policy, and no other, cannot be told."""
-        self.found.append(diagnostic)
+        self.diagnostics.append(diagnostic)
         self.withheld.add(diagnostic.policy)
 
     def _mixed(self, own: Collection[int], default: Default, guards: GuardedPorts) -> Iterator[int]:
@@ -291,7 +291,7 @@ class _Decision:
                 lacking -= kin - guards.there(workload)
                 yield from lacking if default == "Deny" else lacking & guards.of_others(workload)
 
-    def _exemption(self, guarded: frozenset[int]) -> Exemption | None:
+    def _exemption(self, covered: frozenset[int]) -> Exemption | None:
         owners = {
             owner.id: owner
             for owner in self.situation.owners
@@ -299,7 +299,7 @@ class _Decision:
         }
         if len(owners) != 1:
             # Pods in several VirtualMeshes: what one of them exempts the others may not.
-            self.found += [
+            self.diagnostics += [
                 narrowed(owner, self.situation) for owner in owners.values() if _mesh(owner).access_exempt
             ]
             return None
@@ -311,7 +311,7 @@ class _Decision:
             # Exempt is what the default does not close, not what others do: an object of ours would open it.
             name = "/".join(self.situation.service.key)
             text = f"{shut_by} decides about pods of Service {name}, so nothing is exempt there"
-            self.found.append(about("GM304", text, owner, self.situation, "access_exempt"))
+            self.diagnostics.append(about("GM304", text, owner, self.situation, "access_exempt"))
             return None
         ports = [
             port for reference in exempt.ports or () if (port := port_of(self.situation.service, reference))
@@ -319,16 +319,16 @@ class _Decision:
         numbers = all_targets_of(ports, self.situation.bearers) - self._ambiguous(
             owner, ("access_exempt", "ports"), ports
         )
-        if exempt.ports is None and guarded:
+        if exempt.ports is None and covered:
             numbers = all_targets(self.situation.service, self.situation.bearers)
-        if (exempt.ports is not None or guarded) and not numbers - guarded:
+        if (exempt.ports is not None or covered) and not numbers - covered:
             return None
         who = self.trust.identities(exempt.sources, owner.namespace, deny=False) if exempt.sources else None
         if who and who.unknown:
             self.withheld.add(owner.id)
         return Exemption(
             ports=tuple(sorted({port.number for port in ports})),
-            targets=tuple(sorted(numbers - guarded)),
+            targets=tuple(sorted(numbers - covered)),
             callers=who.callers if who else (),
             origin=owner.origin("access_exempt"),
         )

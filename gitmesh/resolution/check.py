@@ -28,11 +28,11 @@ def check(policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]])
     configured (a run without configuration) means that cluster names cannot be checked."""
     ordered = sorted(policies, key=lambda policy: policy.id)
     traffic = [policy for policy in ordered if isinstance(policy.spec, TrafficPolicySpec)]
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for policy in ordered if clusters else ():
-        found += _unknown_clusters(policy, clusters)
+        diagnostics += _unknown_clusters(policy, clusters)
     for policy in traffic:
-        found += [
+        diagnostics += [
             *_connection_fields(policy),
             *_prefix_replacements(policy),
             *_too_long(policy),
@@ -40,10 +40,10 @@ def check(policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]])
         ]
     for policy in ordered:
         if isinstance(policy.spec, AccessPolicySpec):
-            found += too_many_callers(policy)
-    found += _claimed_twice([policy for policy in ordered if isinstance(policy.spec, VirtualMeshSpec)])
-    found += _contradictions(traffic, clusters or _named_clusters(traffic))
-    return in_order(found)
+            diagnostics += too_many_callers(policy)
+    diagnostics += _claimed_twice([policy for policy in ordered if isinstance(policy.spec, VirtualMeshSpec)])
+    diagnostics += _contradictions(traffic, clusters or _named_clusters(traffic))
+    return in_order(diagnostics)
 
 
 def _finding(code: str, text: str, policy: Policy, path: YamlPath, hint: str = "") -> Diagnostic:

@@ -55,13 +55,13 @@ def _chain(decisions: Sequence[Decided]) -> Decided | None:
     chain: Decided | None = None
     for decided in reversed(decisions):
         if chain is not None or not is_disabled(decided.value):
-            chain = replace(decided, otherwise=chain)
+            chain = replace(decided, fallback=chain)
     return chain
 
 
 def beyond(chain: Decided, most: int) -> Origin | None:
     """The origin of the last decision of a chain that is longer."""
     length, one = 1, chain
-    while one.otherwise is not None:
-        length, one = length + 1, one.otherwise
+    while one.fallback is not None:
+        length, one = length + 1, one.fallback
     return one.origin if length > most else None

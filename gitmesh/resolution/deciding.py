@@ -21,12 +21,12 @@ from gitmesh.resolution.destinations import Acting, Traffic, resolve_traffic
 from gitmesh.resolution.effects import Effects
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.precedence import BY_NAME
-from gitmesh.resolution.scene import Marked, Remembered, Scene, ServiceKey
-from gitmesh.resolution.situation import Neighbour, Situation
+from gitmesh.resolution.scene import FingerprintedPolicy, Remembered, ResolutionInput, ServiceKey
+from gitmesh.resolution.situation import AccessInput, Neighbour
 from gitmesh.resolution.strictness import REFUSED, refused_connections
 
 
-class Done(Struct, frozen=True, kw_only=True):
+class DecidedDestination(Struct, frozen=True, kw_only=True):
     """One destination by itself: without the subsets that others need of it; `digest` is of this part.
 
     `guarding` are the policies behind its access decision; `held` are the halves of which nothing can be
@@ -62,8 +62,8 @@ def digest(value: object) -> str:
 
 
 def destinations(
-    scene: Scene, cluster: str, index: Index, remembered: Remembered
-) -> Mapping[ServiceKey, Done]:
+    scene: ResolutionInput, cluster: str, index: Index, remembered: Remembered
+) -> Mapping[ServiceKey, DecidedDestination]:
     """Every destination of the cluster that a policy selects or that a VirtualMesh exempts from its
     default.
     """
@@ -71,7 +71,7 @@ def destinations(
 
 
 class _Cluster:
-    def __init__(self, scene: Scene, name: str, index: Index, remembered: Remembered) -> None:
+    def __init__(self, scene: ResolutionInput, name: str, index: Index, remembered: Remembered) -> None:
         self.scene, self.name, self.index, self.remembered = scene, name, index, remembered
         self.acting = scene.acting.get(name, {})
         self.access = {
@@ -106,7 +106,7 @@ class _Cluster:
         )
         return self.remembered.get(self.name, inputs) or self.remembered.put(self.name, inputs, object())
 
-    def destinations(self) -> Mapping[ServiceKey, Done]:
+    def destinations(self) -> Mapping[ServiceKey, DecidedDestination]:
         return {key: self._destination(key) for key in sorted(self.acting.keys() | self._exempt())}
 
     def _exempt(self) -> set[ServiceKey]:
@@ -122,13 +122,13 @@ class _Cluster:
             else set()
         )
 
-    def _destination(self, key: ServiceKey) -> Done:
+    def _destination(self, key: ServiceKey) -> DecidedDestination:
         """As before while nothing around it moved, which is quick to see; else as before if what moved does
         not concern it.
         """
         tokens = tuple((marked.token, form) for marked, form in self.acting.get(key, ()))
         inputs = (self.around, tokens)
-        done: Done | None = self.remembered.get((self.name, key), inputs)
+        done: DecidedDestination | None = self.remembered.get((self.name, key), inputs)
         if done is not None:
             self.remembered.keep((self.name, key, "alone"))
             return done
@@ -136,7 +136,7 @@ class _Cluster:
         self.remembered.put((self.name, key), inputs, done)
         return done
 
-    def _compared(self, service: Service, tokens: tuple[Any, ...]) -> Done:
+    def _compared(self, service: Service, tokens: tuple[Any, ...]) -> DecidedDestination:
         situation = self._situation(service)
         strict = self._strict(service)
         place = (self.name, service.key, "alone")
@@ -147,7 +147,7 @@ class _Cluster:
             strict,
             situation and self._access_inputs(situation),
         )
-        done: Done | None = self.remembered.get(place, inputs)
+        done: DecidedDestination | None = self.remembered.get(place, inputs)
         if done is None:
             done = self._decide(
                 service, _of(self.acting.get(service.key, []), TrafficPolicySpec), situation, strict
@@ -155,7 +155,7 @@ class _Cluster:
             self.remembered.put(place, inputs, done)
         return done
 
-    def _situation(self, service: Service) -> Situation | None:
+    def _situation(self, service: Service) -> AccessInput | None:
         """What the access decision depends on; None where nothing decides access.
 
         A Service without pods yet is taken to get them in any mesh of the cluster.
@@ -168,7 +168,7 @@ class _Cluster:
         if not policies and not any(owner is not None and _exempts(owner) for owner in owners):
             return None
         neighbours = self.index.sharing_ports(service) if policies else ()
-        return Situation(
+        return AccessInput(
             cluster=self.name,
             service=service,
             workloads=self.index.behind(service),
@@ -184,7 +184,7 @@ class _Cluster:
     def _access_ids(self, service: Service) -> frozenset[str]:
         return frozenset(marked.policy.id for marked, _ in self.access.get(service.key, ()))
 
-    def _access_inputs(self, situation: Situation) -> tuple[Any, ...]:
+    def _access_inputs(self, situation: AccessInput) -> tuple[Any, ...]:
         """What of the situation may change while the facts of this cluster and the policies that act here do
         not.
         """
@@ -209,7 +209,7 @@ class _Cluster:
         meshes = self.index.meshes_behind(service)
         return frozenset[str]().union(*(claimed.get((self.name, mesh), frozenset()) for mesh in meshes))
 
-    def _without_meshes(self, situation: Situation, access: Resolved) -> Resolved:
+    def _without_meshes(self, situation: AccessInput, access: Resolved) -> Resolved:
         """What access narrows to while VirtualMeshes hold it that claim a mesh against each other: none of
         their defaults counts, and what they said stays as it is.
         """
@@ -256,10 +256,10 @@ class _Cluster:
     def _decide(
         self,
         service: Service,
-        acting: Sequence[tuple[Marked, int]],
-        situation: Situation | None,
+        acting: Sequence[tuple[FingerprintedPolicy, int]],
+        situation: AccessInput | None,
         strict: Mapping[str, Origin],
-    ) -> Done:
+    ) -> DecidedDestination:
         policies = [
             Acting(
                 policy=marked.policy,
@@ -288,7 +288,7 @@ class _Cluster:
             sharing=self._sharing(service) if decision is not None else (),
             policies=tuple(sorted({*traffic.policies, *named})),
         )
-        return Done(
+        return DecidedDestination(
             unit=unit,
             traffic=traffic,
             guarding=frozenset(named),
@@ -311,7 +311,7 @@ def _halves(routing: bool, access: bool) -> frozenset[Half]:
     return frozenset(half for half, is_held in held.items() if is_held)
 
 
-def _worth_saying(situation: Situation | None, access: Access | None) -> tuple[Access | None, set[str]]:
+def _worth_saying(situation: AccessInput | None, access: Access | None) -> tuple[Access | None, set[str]]:
     """The decision and its policies; without an AccessPolicy or an exemption the mesh-wide default says it
     already.
     """
@@ -322,8 +322,8 @@ def _worth_saying(situation: Situation | None, access: Access | None) -> tuple[A
 
 
 def _of(
-    acting: Sequence[tuple[Marked, int]], spec: type[TrafficPolicySpec] | type[AccessPolicySpec]
-) -> list[tuple[Marked, int]]:
+    acting: Sequence[tuple[FingerprintedPolicy, int]], spec: type[TrafficPolicySpec] | type[AccessPolicySpec]
+) -> list[tuple[FingerprintedPolicy, int]]:
     return [(marked, form) for marked, form in acting if isinstance(marked.policy.spec, spec)]
 
 

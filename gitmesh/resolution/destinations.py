@@ -97,7 +97,7 @@ class _Destination:
     def __init__(self, cluster: str, service: Service, index: Index, effects: Effects) -> None:
         self.cluster, self.service, self.index = cluster, service, index
         self.laid = LaidOn(cluster, service, effects)
-        self.found = self.laid.found
+        self.diagnostics = self.laid.diagnostics
         self.needs: list[Need] = []
         self.items: dict[tuple[str, str], Items] = {}
         self.unsure = False
@@ -123,8 +123,8 @@ class _Destination:
                 for rule, greater in over
                 if greater
             },
-            diagnostics=tuple(self.found),
-            held=self.unsure or any(diagnostic.is_error for diagnostic in self.found),
+            diagnostics=tuple(self.diagnostics),
+            held=self.unsure or any(diagnostic.is_error for diagnostic in self.diagnostics),
         )
 
     def _settings(self, rules: Sequence[Rule]) -> Mapping[int, Mapping[str, Decided]]:
@@ -146,7 +146,7 @@ class _Destination:
 
     def _say(self, code: str, text: str, policy: Policy, *path: str | int, hint: str = "") -> None:
         at, name = policy.at(*path), policy.origin(*path).field
-        self.found.append(
+        self.diagnostics.append(
             finding(code, text, at=at, policy=policy.id, field=name, cluster=self.cluster, hint=hint)
         )
 
@@ -178,7 +178,7 @@ class _Destination:
                 self._say("GM301", f"no mesh can express this match: {rule.reason}", acting.policy, *path)
         for number, match in enumerate(spec.matches or ()):
             if match.port is not None and match.port in missing:
-                self.found.append(
+                self.diagnostics.append(
                     missing_port(
                         acting.policy, ("matches", number, "port"), self.service, match.port, self.cluster
                     )
@@ -192,7 +192,7 @@ class _Destination:
         return port.number
 
     def _conflicts(self, rules: Sequence[Rule]) -> None:
-        self.found += conflict_findings(rules, self.cluster, self.name)
+        self.diagnostics += conflict_findings(rules, self.cluster, self.name)
 
     def _routes(self, rules: Sequence[Rule]) -> tuple[Route, ...]:
         relevant = [_restricted(rule) for rule in rules if not rule.slots.keys() <= CONNECTION]
@@ -291,7 +291,7 @@ class _Destination:
         if reference.port is not None:
             port = port_of(service, reference.port)
             if port is None:
-                self.found.append(
+                self.diagnostics.append(
                     missing_port(policy, (*path, "port"), service, reference.port, self.cluster)
                 )
             return port.number if port else None

@@ -39,11 +39,11 @@ class Effects:
 
 
 class LaidOn:
-    """What policies lay on one Service; `found` is what must be said of what has no effect there."""
+    """What policies lay on one Service; `diagnostics` is what must be said of what has no effect there."""
 
     def __init__(self, cluster: str, service: Service, effects: Effects) -> None:
         self.cluster, self.service, self.effects = cluster, service, effects
-        self.found: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
         self._known: dict[tuple[str, Slot, int], bool] = {}
 
     def left(self, rule: Rule, *, named: bool) -> Rule | None:
@@ -99,5 +99,5 @@ class LaidOn:
         said = finding(
             code, text, at=at, policy=policy.id, field=name, cluster=self.cluster, mesh=mesh, detail=detail
         )
-        if said not in self.found:
-            self.found.append(said)
+        if said not in self.diagnostics:
+            self.diagnostics.append(said)

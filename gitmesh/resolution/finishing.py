@@ -11,7 +11,7 @@ from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.units import HALVES, DestinationUnit, Half, Subset, UnitKey
-from gitmesh.resolution.deciding import Done, bare, digest
+from gitmesh.resolution.deciding import DecidedDestination, bare, digest
 from gitmesh.resolution.destinations import Need
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.scene import Remembered, Same, ServiceKey
@@ -19,13 +19,15 @@ from gitmesh.resolution.scene import Remembered, Same, ServiceKey
 HeldHalves: TypeAlias = "Mapping[Half, set[ServiceKey]]"
 
 
-class Finished:
+class UnitAssembler:
     """The units of one cluster and what is held of it; `named` are destinations that policies hold by name,
     by the half that the policies are about."""
 
-    def __init__(self, cluster: str, done: Mapping[ServiceKey, Done], named: HeldHalves) -> None:
+    def __init__(
+        self, cluster: str, done: Mapping[ServiceKey, DecidedDestination], named: HeldHalves
+    ) -> None:
         self.cluster, self.done = cluster, done
-        self.found = [diagnostic for one in done.values() for diagnostic in one.diagnostics]
+        self.diagnostics = [diagnostic for one in done.values() for diagnostic in one.diagnostics]
         self.held = {
             half: named[half] | {key for key, one in done.items() if half in one.held} for half in HALVES
         }
@@ -46,7 +48,7 @@ class Finished:
                 if key not in held:
                     held.add(key)
                     waiting.append(key)
-                    self.found.append(self._follows(need))
+                    self.diagnostics.append(self._follows(need))
 
     def _follows(self, need: Need) -> Diagnostic:
         text = f"this subset is of Service {'/'.join(need.service)}, which is held by findings of its own"
@@ -129,13 +131,13 @@ def _finished(
     cluster: str,
     index: Index,
     key: ServiceKey,
-    done: Done | None,
+    done: DecidedDestination | None,
     subsets: tuple[Subset, ...],
     held: frozenset[Half],
 ) -> DestinationUnit:
     if done is None:
         unit = bare(cluster, index.facts.service_index[key], index)
-        done = Done(unit=unit, digest=digest(unit))
+        done = DecidedDestination(unit=unit, digest=digest(unit))
     unit, policies = (
         done.unit,
         {*done.traffic.policies, *(origin.policy for subset in subsets for origin in subset.origins)},

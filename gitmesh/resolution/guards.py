@@ -19,7 +19,7 @@ from gitmesh.model.facts import Service, Workload
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.units import PodsApart
 from gitmesh.resolution.index import Index, all_targets
-from gitmesh.resolution.situation import Situation
+from gitmesh.resolution.situation import AccessInput
 
 MOST_APART = 64
 """Kinds of pods of one destination that are told apart; each takes an object of its own."""
@@ -38,7 +38,7 @@ class GuardedPorts:
     has Allows of its own.
     """
 
-    def __init__(self, situation: Situation, index: Index, *, governed: bool) -> None:
+    def __init__(self, situation: AccessInput, index: Index, *, governed: bool) -> None:
         self._situation, self._index = situation, index
         self._services = (*((situation.service,) if governed else ()), *situation.governed)
 
@@ -100,13 +100,15 @@ class GuardedPorts:
             if not (meant or shut) or self._is_let_be(workload):
                 continue
             labels = self._index.facts.telling(workload)
-            place, guarded = tuple(labels.items()), self.numbers(labels)
-            opens = (shut or meant - guarded) and len(found) < MOST_APART
+            place, covered = tuple(labels.items()), self.numbers(labels)
+            opens = (shut or meant - covered) and len(found) < MOST_APART
             if opens and place not in found and not self._shut_by(labels):
-                found[place] = guarded
-            left = there & (meant & guarded if place in found else meant)
+                found[place] = covered
+            left = there & (meant & covered if place in found else meant)
             closed += [ClosedPorts(workload=workload, numbers=left)] if left else []
-        parts = (PodsApart(labels=labels, guarded=tuple(sorted(found[labels]))) for labels in sorted(found))
+        parts = (
+            PodsApart(labels=labels, governed_ports=tuple(sorted(found[labels]))) for labels in sorted(found)
+        )
         return tuple(parts), tuple(closed)
 
     def _is_let_be(self, workload: Workload) -> bool:

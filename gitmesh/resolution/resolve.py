@@ -19,13 +19,20 @@ from gitmesh.model.units import HALVES, DestinationUnit, Half, Unit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.ports import Translator
 from gitmesh.resolution.bounds import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
-from gitmesh.resolution.deciding import Done, destinations
+from gitmesh.resolution.deciding import DecidedDestination, destinations
 from gitmesh.resolution.destinations import RuleId
-from gitmesh.resolution.finishing import Finished
+from gitmesh.resolution.finishing import UnitAssembler
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, World
 from gitmesh.resolution.rules import NO_PARTS, parts_of, slots_of
-from gitmesh.resolution.scene import Marked, Remembered, Same, Scene, ServiceKey, places
+from gitmesh.resolution.scene import (
+    FingerprintedPolicy,
+    Remembered,
+    ResolutionInput,
+    Same,
+    ServiceKey,
+    places,
+)
 from gitmesh.resolution.selection import Selection, select
 from gitmesh.resolution.virtualmeshes import held_keys, memberships, mesh_units
 
@@ -91,7 +98,9 @@ class _Run:
         )
         self.scene = self._scene(sorted(policies, key=lambda policy: policy.id), clusters)
 
-    def _scene(self, policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]]) -> Scene:
+    def _scene(
+        self, policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]]
+    ) -> ResolutionInput:
         marked = {policy.id: self._mark(policy) for policy in policies}
         indexes = tuple(sorted(self.world.indexes.items()))
         selecting = [
@@ -101,7 +110,7 @@ class _Run:
         ]
         selections = {one.policy.id: self._select(one, indexes) for one in selecting}
         acting = _acting(marked, selections)
-        return Scene(
+        return ResolutionInput(
             world=self.world,
             trust=Trust(self.world),
             marked=marked,
@@ -125,19 +134,21 @@ class _Run:
         index: Index = remembered.get(cluster, inputs) or remembered.put(cluster, inputs, Index(facts))
         return index
 
-    def _mark(self, policy: Policy) -> Marked:
+    def _mark(self, policy: Policy) -> FingerprintedPolicy:
         remembered, inputs = self.memo["policy"], Same(policy)
-        marked: Marked | None = remembered.get(policy.id, inputs)
+        marked: FingerprintedPolicy | None = remembered.get(policy.id, inputs)
         if marked is None:
             slots = slots_of(policy) if isinstance(policy.spec, TrafficPolicySpec) else {}
             size = extent(policy.spec, slots) if isinstance(policy.spec, TrafficPolicySpec) else 0
             parts = parts_of(policy) if isinstance(policy.spec, TrafficPolicySpec) else NO_PARTS
             token = (policy.id, policy.digest, places(policy))
-            marked = Marked(policy=policy, token=token, slots=slots, parts=parts, extent=size)
+            marked = FingerprintedPolicy(policy=policy, token=token, slots=slots, parts=parts, extent=size)
             remembered.put(policy.id, inputs, marked)
         return marked
 
-    def _select(self, marked: Marked, indexes: tuple[tuple[str, Index | None], ...]) -> Selection:
+    def _select(
+        self, marked: FingerprintedPolicy, indexes: tuple[tuple[str, Index | None], ...]
+    ) -> Selection:
         remembered, place, inputs = self.memo["select"], marked.policy.id, (marked.token, indexes)
         found: Selection = remembered.get(place, inputs) or remembered.put(
             place, inputs, select(marked.policy, self.world)
@@ -154,10 +165,10 @@ class _Run:
             diagnostic for selection in self.scene.selections.values() for diagnostic in selection.diagnostics
         ]
         waiting: dict[str, frozenset[str]] = {}
-        decided: list[Done] = []
+        decided: list[DecidedDestination] = []
         for cluster, index in sorted(self.world.indexes.items()):
             done = destinations(self.scene, cluster, index, self.memo["destination"]) if index else {}
-            finished = Finished(cluster, done, self._held_by_name(cluster))
+            finished = UnitAssembler(cluster, done, self._held_by_name(cluster))
             made: list[Unit] = []
             if index is not None:
                 made += [
@@ -171,7 +182,7 @@ class _Run:
             refused[cluster] = tuple(one.unit for one in done.values() if one.refused)
             narrowing[cluster] = tuple(finished.narrowing())
             waiting[cluster] = self._waiting(cluster, finished)
-            found += finished.found
+            found += finished.diagnostics
             decided += done.values()
         said = in_order([*found, *_shadowed(decided, self.scene)])
         gone = tuple(one for selection in self.scene.selections.values() for one in selection.gone)
@@ -195,7 +206,7 @@ class _Run:
                 found[cluster].add(policy)
         return {cluster: frozenset(policies) for cluster, policies in found.items()}
 
-    def _waiting(self, cluster: str, finished: Finished) -> frozenset[str]:
+    def _waiting(self, cluster: str, finished: UnitAssembler) -> frozenset[str]:
         """The policies on what is held of a cluster."""
         acting = self.scene.acting.get(cluster, {})
         held = (
@@ -240,9 +251,9 @@ def _half(policy: Policy) -> Half:
 
 
 def _acting(
-    marked: Mapping[str, Marked], selections: Mapping[str, Selection]
-) -> dict[str, dict[ServiceKey, list[tuple[Marked, int]]]]:
-    acting: dict[str, dict[ServiceKey, list[tuple[Marked, int]]]] = {}
+    marked: Mapping[str, FingerprintedPolicy], selections: Mapping[str, Selection]
+) -> dict[str, dict[ServiceKey, list[tuple[FingerprintedPolicy, int]]]]:
+    acting: dict[str, dict[ServiceKey, list[tuple[FingerprintedPolicy, int]]]] = {}
     for name, selection in selections.items():
         for cluster, forms in selection.services.items():
             here = acting.setdefault(cluster, {})
@@ -252,7 +263,7 @@ def _acting(
 
 
 def _crowded(
-    acting: Mapping[str, Mapping[ServiceKey, Sequence[tuple[Marked, int]]]],
+    acting: Mapping[str, Mapping[ServiceKey, Sequence[tuple[FingerprintedPolicy, int]]]],
 ) -> dict[str, dict[ServiceKey, Diagnostic]]:
     """Destinations with more rules than can be compared, and, while all of them together have more, the
     costliest, with the finding on each. It is told by their number alone: what is decided may not depend on
@@ -275,7 +286,7 @@ def _crowded(
 
 
 def _governed(
-    marked: Mapping[str, Marked], selections: Mapping[str, Selection]
+    marked: Mapping[str, FingerprintedPolicy], selections: Mapping[str, Selection]
 ) -> dict[str, frozenset[ServiceKey]]:
     found: dict[str, set[ServiceKey]] = {}
     for name, selection in selections.items():
@@ -289,7 +300,7 @@ def _governed(
     return {cluster: frozenset(keys) for cluster, keys in found.items()}
 
 
-def _shadowed(done: Iterable[Done], scene: Scene) -> Iterator[Diagnostic]:
+def _shadowed(done: Iterable[DecidedDestination], scene: ResolutionInput) -> Iterator[Diagnostic]:
     """Rules that decide nothing on any destination; none is called so while a cluster may still show it
     one.
     """

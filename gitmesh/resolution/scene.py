@@ -22,7 +22,7 @@ ServiceKey: TypeAlias = tuple[str, str]
 """(namespace, name)."""
 
 
-class Marked(Struct, frozen=True, kw_only=True):
+class FingerprintedPolicy(Struct, frozen=True, kw_only=True):
     """A policy and what must be equal for everything derived from it to be equal: content, and places for
     provenance. `extent` is what the rules of a TrafficPolicy count for on each destination."""
 
@@ -33,11 +33,11 @@ class Marked(Struct, frozen=True, kw_only=True):
     extent: int = 0
 
 
-Acting: TypeAlias = Mapping[ServiceKey, list[tuple[Marked, int]]]
+Acting: TypeAlias = Mapping[ServiceKey, list[tuple[FingerprintedPolicy, int]]]
 """Service -> the policies that select it, by name, and the form by which each does."""
 
 
-class Scene(Struct, frozen=True, kw_only=True):
+class ResolutionInput(Struct, frozen=True, kw_only=True):
     """`acting` is by cluster, `governed` the destinations there that an enforced Allow selects; `domains` are
     the trust domains of every mesh, on which the identities that `trust` finds depend. `crowded` are, by
     cluster, destinations with more rules than can be compared, which are not decided; `translators` say what
@@ -45,7 +45,7 @@ class Scene(Struct, frozen=True, kw_only=True):
 
     world: World
     trust: Trust
-    marked: Mapping[str, Marked]
+    marked: Mapping[str, FingerprintedPolicy]
     members: Membership
     selections: Mapping[str, Selection]
     acting: Mapping[str, Acting]

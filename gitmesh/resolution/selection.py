@@ -52,18 +52,18 @@ def select(policy: Policy, world: World) -> Selection:
     held: set[tuple[str, UnitKey]] = set()
     pending: set[str] = set()
     gone: list[Diagnostic] = []
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for number, item in enumerate(spec.destinations):
         one = _Item(policy, number, item, world)
         one.add_to(services)
         held |= set(one.held())
         pending |= one.pending()
-        found += one.findings()
+        diagnostics += one.findings()
         gone += one.gone() if isinstance(spec, AccessPolicySpec) else ()
     missing = tuple(_missing_accounts(policy, spec, world))
     idle, unseen = _idle(policy, spec, world, services)
     said = (
-        *found,
+        *diagnostics,
         *unseen,
         *_elsewhere(policy, spec, world),
         *missing,
@@ -90,14 +90,14 @@ def _idle(
     on nobody yet.
     """
     idle: dict[str, frozenset[int]] = {}
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for number, item in enumerate(spec.sources or () if isinstance(spec, TrafficPolicySpec) else ()):
         for cluster, index in world.known(item.clusters):
             clients = out_of_reach(item, index) if services.get(cluster) else ()
-            found += [unreached(policy, number, clients, cluster)] if clients else []
+            diagnostics += [unreached(policy, number, clients, cluster)] if clients else []
             if is_idle(clients):
                 idle[cluster] = idle.get(cluster, frozenset()) | {number}
-    return idle, found
+    return idle, diagnostics
 
 
 def _elsewhere(

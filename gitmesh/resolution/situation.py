@@ -20,7 +20,7 @@ class Neighbour(Struct, frozen=True, kw_only=True):
     policies: frozenset[str]
 
 
-class Situation(Struct, frozen=True, kw_only=True):
+class AccessInput(Struct, frozen=True, kw_only=True):
     """Everything that the decision depends on.
 
     `workloads` are its pods, `bearers` the workloads whose ports are those of its pods, also while it has
@@ -42,7 +42,7 @@ class Situation(Struct, frozen=True, kw_only=True):
 
 
 def about(
-    code: str, text: str, policy: Policy, situation: Situation, *path: str | int, detail: str = ""
+    code: str, text: str, policy: Policy, situation: AccessInput, *path: str | int, detail: str = ""
 ) -> Diagnostic:
     """A finding on a policy's field, in the cluster of the situation."""
     field = policy.origin(*path).field
@@ -57,7 +57,7 @@ def about(
     )
 
 
-def no_selector(situation: Situation) -> Iterator[Diagnostic]:
+def no_selector(situation: AccessInput) -> Iterator[Diagnostic]:
     """Endpoints made by hand are no pods."""
     name = f"{situation.service.namespace}/{situation.service.name}"
     for policy in situation.policies:
@@ -70,7 +70,7 @@ def no_selector(situation: Situation) -> Iterator[Diagnostic]:
         )
 
 
-def outside(situation: Situation) -> Iterator[Diagnostic]:
+def outside(situation: AccessInput) -> Iterator[Diagnostic]:
     """Pods without a proxy, and ports that proxies do not see."""
     behind = f"behind Service {situation.service.namespace}/{situation.service.name}"
     texts = []
@@ -91,7 +91,7 @@ def outside(situation: Situation) -> Iterator[Diagnostic]:
     yield from _unguarded(situation)
 
 
-def _unguarded(situation: Situation) -> Iterator[Diagnostic]:
+def _unguarded(situation: AccessInput) -> Iterator[Diagnostic]:
     """What no proxy can guard, wherever it runs: a Service without ports, and ports that carry no TCP."""
     name = f"Service {situation.service.namespace}/{situation.service.name}"
     ports = situation.service.ports
@@ -143,7 +143,7 @@ def _unseen(service: Service, workload: Workload) -> str:
     return f"port {shown} of {workload.kind} {workload.namespace}/{workload.name}" if ports else ""
 
 
-def shared(situation: Situation) -> Iterator[Diagnostic]:
+def shared(situation: AccessInput) -> Iterator[Diagnostic]:
     """Services that share a pair of pods and port share its decision (api.md, SharedWorkload)."""
     mine = f"{situation.service.namespace}/{situation.service.name}"
     for other in situation.neighbours:
@@ -157,7 +157,7 @@ def shared(situation: Situation) -> Iterator[Diagnostic]:
                 yield about("GM213", text, policy, situation, "destinations")
 
 
-def narrowed(owner: Policy, situation: Situation) -> Diagnostic:
+def narrowed(owner: Policy, situation: AccessInput) -> Diagnostic:
     """What one VirtualMesh exempts another may not."""
     name = f"{situation.service.namespace}/{situation.service.name}"
     return about(

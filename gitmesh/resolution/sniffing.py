@@ -11,11 +11,11 @@ from gitmesh.model.access import AccessPolicySpec, AccessRule
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Policy
 from gitmesh.resolution.index import Index, all_targets, targets
-from gitmesh.resolution.situation import Situation, about
+from gitmesh.resolution.situation import AccessInput, about
 
 
 def beside_http(
-    policy: Policy, number: int, rule: AccessRule, situation: Situation, ports: Collection[ServicePort]
+    policy: Policy, number: int, rule: AccessRule, situation: AccessInput, ports: Collection[ServicePort]
 ) -> Iterator[Diagnostic]:
     """What must be said of a rule where not all that comes is HTTP; `ports` are those that it names.
 
@@ -39,13 +39,13 @@ def beside_http(
     yield about(code, f"{_shown(meant, situation)}: {then}", policy, situation, "rules", number)
 
 
-def _shown(ports: Collection[ServicePort], situation: Situation) -> str:
+def _shown(ports: Collection[ServicePort], situation: AccessInput) -> str:
     numbers = ", ".join(f"{port.number} ({port.protocol or 'no protocol'})" for port in sorted(ports))
     carries = "may carry what is not HTTP" if any(port.http for port in ports) else "is not HTTP"
     return f"port {numbers} of Service {situation.service.namespace}/{situation.service.name} {carries}"
 
 
-def spoken(situation: Situation, index: Index) -> Mapping[int, tuple[ServicePort, ...]]:
+def spoken(situation: AccessInput, index: Index) -> Mapping[int, tuple[ServicePort, ...]]:
     """Target port -> the ports of every Service by which it is reached, or could be: of another Service whose
     selector the same pods could meet.
     """

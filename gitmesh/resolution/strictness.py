@@ -68,7 +68,7 @@ def _by_port(settings: Mapping[int, Mapping[str, Decided]]) -> Iterator[tuple[in
         while decided is not None:
             if isinstance(decided.value, Tls) and decided.value.mode != _OWN:
                 yield port, decided
-            decided = decided.otherwise
+            decided = decided.fallback
 
 
 def _refusing(

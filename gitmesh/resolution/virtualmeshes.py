@@ -46,7 +46,7 @@ def memberships(
     claims: dict[MeshId, list[tuple[Policy, int]]] = {}
     held: set[MeshId] = set()
     pending: set[tuple[str, str]] = set()
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for policy in sorted(policies, key=lambda p: p.id):
         for number, reference in enumerate(_spec(policy).meshes):
             chosen = _Reference(policy, number, reference, world, clusters)
@@ -55,9 +55,11 @@ def memberships(
             lacking = set(chosen.held())
             held |= lacking
             pending |= {(cluster, policy.id) for cluster, _ in lacking}
-            found += chosen.findings()
+            diagnostics += chosen.findings()
     twice = {mesh: owners for mesh, owners in claims.items() if len({policy.id for policy, _ in owners}) > 1}
-    found += [diagnostic for mesh, owners in sorted(twice.items()) for diagnostic in _twice(mesh, owners)]
+    diagnostics += [
+        diagnostic for mesh, owners in sorted(twice.items()) for diagnostic in _twice(mesh, owners)
+    ]
     owner = {mesh: owners[0][0] for mesh, owners in claims.items() if mesh not in twice}
     claimed = {
         mesh: frozenset(policy.id for policy, _ in owners)
@@ -67,7 +69,9 @@ def memberships(
     homeless = {
         mesh: owners for mesh, owners in claims.items() if (root := _root(mesh, world)) and not is_label(root)
     }
-    found += [_homeless(mesh, *owners[0], _root(mesh, world)) for mesh, owners in sorted(homeless.items())]
+    diagnostics += [
+        _homeless(mesh, *owners[0], _root(mesh, world)) for mesh, owners in sorted(homeless.items())
+    ]
     return Membership(
         owner=owner,
         held=frozenset(held | set(twice)),
@@ -75,7 +79,7 @@ def memberships(
         homeless=frozenset(homeless),
         pending=frozenset(pending),
         vouched=_vouched(owner, world),
-        diagnostics=tuple(found),
+        diagnostics=tuple(diagnostics),
     )
 
 
@@ -247,7 +251,7 @@ def _unit(
     around = sorted(
         (w for w in index.facts.workloads if w.mesh and w.namespace in places), key=lambda w: w.shape
     )
-    guarded = {key: _guarded(shapes, index, governed) for key, shapes in by_controller(around).items()}
+    governed_ports = {key: _guarded(shapes, index, governed) for key, shapes in by_controller(around).items()}
     doubtful = tuple(w for w in own if w.router and w not in gateways and spec.gateways is None)
     unit = MeshUnit(
         cluster=cluster,
@@ -255,7 +259,7 @@ def _unit(
         gateways=tuple(gateways),
         doubtful=doubtful,
         vouched=membership.vouched[policy.id] if doubtful else (),
-        guarded={key: ports for key, ports in guarded.items() if ports},
+        governed_ports={key: ports for key, ports in governed_ports.items() if ports},
         neighbours=tuple(workload for workload in around if workload not in gateways),
         access_default=Decided(value=spec.access_default, origin=policy.origin("access_default")),
         mtls=None if spec.mtls is None else Decided(value=spec.mtls, origin=policy.origin("mtls", "mode")),

@@ -53,7 +53,7 @@ def _links(decided: Decided | None) -> _Links:
     found: list[tuple[RequestMatch, Decided]] = []
     while decided is not None:
         found.append((RequestMatch(source=decided.source), decided))
-        decided = decided.otherwise
+        decided = decided.fallback
     return tuple(found)
 
 

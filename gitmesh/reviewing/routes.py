@@ -259,5 +259,5 @@ def _settings(decided: Mapping[str, Decided]) -> dict[tuple[str, str], _Said]:
                 found.setdefault(
                     (match_text(RequestMatch(source=left.source)), camel(name)), _value(name, left)
                 )
-            left = left.otherwise
+            left = left.fallback
     return found

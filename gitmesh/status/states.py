@@ -28,7 +28,7 @@ _BY_GROUP: Mapping[str, State] = {
 """State that an error of a group of codes puts a policy into (first digit of the code)."""
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class PolicyStatus(Struct, frozen=True, kw_only=True):
     """How one policy stands in one cluster. `commit` wrote its objects last ("" where that is not one
     commit).
     """
@@ -61,7 +61,7 @@ class ClusterView:
         self.objects: Mapping[str, Sequence[ObjectKey]] = (
             before.objects if before and stays else _objects_by_policy(self.manifests)
         )
-        self._standings: dict[str, Standing | None] = self._kept(before) if before else {}
+        self._standings: dict[str, PolicyStatus | None] = self._kept(before) if before else {}
 
     def _moved(self, before: ClusterView) -> Set[ObjectKey]:
         """Objects of which something is different now. Most are the very same object as before, which is
@@ -86,7 +86,7 @@ class ClusterView:
     def _behind(self, key: ObjectKey) -> tuple[str, ...]:
         return self.manifests[key].policies if key in self.manifests else ()
 
-    def _kept(self, before: ClusterView) -> dict[str, Standing | None]:
+    def _kept(self, before: ClusterView) -> dict[str, PolicyStatus | None]:
         """The standings of policies of which nothing moved."""
         if _of_all(self._result) or _of_all(before._result):
             return {}
@@ -96,18 +96,18 @@ class ClusterView:
         touched |= self.waiting ^ before.waiting
         return {policy: standing for policy, standing in before._standings.items() if policy not in touched}
 
-    def standing(self, policy: str) -> Standing | None:
+    def standing(self, policy: str) -> PolicyStatus | None:
         """None where the policy has nothing to do with this cluster."""
         if policy not in self._standings:
             self._standings[policy] = self._standing(policy)
         return self._standings[policy]
 
-    def _standing(self, policy: str) -> Standing | None:
+    def _standing(self, policy: str) -> PolicyStatus | None:
         objects, said = self.objects.get(policy, ()), self._said.get(policy, ())
         waits = policy in self.waiting
         if not objects and not waits and not any(d.cluster for d in said):
             return None
-        return Standing(
+        return PolicyStatus(
             state=worst([self._state(objects, said), State.HELD]) if waits else self._state(objects, said),
             objects=tuple(objects),
             verdict=self._verdict(objects),
@@ -188,7 +188,7 @@ def _joined(
     return {policy: [*general.get(policy, ()), *own.get(policy, ())] for policy in {**general, **own}}
 
 
-def overall(said: Iterable[Diagnostic], standings: Iterable[Standing]) -> State:
+def overall(said: Iterable[Diagnostic], standings: Iterable[PolicyStatus]) -> State:
     """The state of a policy: the worst of its clusters and of the findings that concern no cluster in
     particular. One that selects nothing anywhere is in force nowhere, so it is not Synced."""
     told, stands = tuple(said), tuple(standings)

@@ -22,7 +22,7 @@ from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change, FieldChange
 from gitmesh.model.report import ClusterResult, Report, SourceResult, State, Verdict, verdict_counts
 from gitmesh.status.message import heals, message
-from gitmesh.status.states import ClusterView, Standing, overall, standing_changes, views
+from gitmesh.status.states import ClusterView, PolicyStatus, overall, standing_changes, views
 from gitmesh.yaml_text import dump
 
 __all__ = ["StatusMemo", "heals", "message", "status_tree"]
@@ -254,7 +254,7 @@ def _policy_path(policy: str) -> str:
 
 
 def _policy_document(
-    policy: str, at: Location | None, codes: Sequence[str], state: State, clusters: Mapping[str, Standing]
+    policy: str, at: Location | None, codes: Sequence[str], state: State, clusters: Mapping[str, PolicyStatus]
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
         "apiVersion": API_VERSION,
@@ -270,7 +270,7 @@ def _policy_document(
     return document
 
 
-def _standing(standing: Standing) -> dict[str, Any]:
+def _standing(standing: PolicyStatus) -> dict[str, Any]:
     document: dict[str, Any] = {
         "state": standing.state.value,
         "objects": [str(key) for key in standing.objects],

@@ -100,11 +100,11 @@ def claimed(subject: Subject) -> None:
 
 def in_force(subject: Subject) -> None:
     """What makes the mesh ignore an object stands on none."""
-    switches = subject.translator.switches
+    opt_out_keys = subject.translator.opt_out_keys
     for feature, manifest in _manifests(subject):
         metadata = decode(manifest.body)["metadata"]
-        assert manifest.forbidden == switches, feature
-        assert switches.isdisjoint((*metadata["labels"], *metadata["annotations"])), feature
+        assert manifest.forbidden == opt_out_keys, feature
+        assert opt_out_keys.isdisjoint((*metadata["labels"], *metadata["annotations"])), feature
 
 
 def explained(subject: Subject) -> None:

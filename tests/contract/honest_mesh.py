@@ -225,7 +225,7 @@ class Ignored(HonestMesh):
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         made = super().translate(unit, meshes, facts)
-        labels = dict.fromkeys(self.switches, "true")
+        labels = dict.fromkeys(self.opt_out_keys, "true")
         return replace(made, fragments=tuple(replace(one, labels=labels) for one in made.fragments))
 
 

@@ -28,7 +28,7 @@ class FakeTranslator(FakeMesh):
             group=NETWORKING, kind="VirtualService", plural="virtualservices", versions=("v1", "v1beta1")
         ),
     )
-    switches: frozenset[str] = frozenset()
+    opt_out_keys: frozenset[str] = frozenset()
 
     def configmaps(self, namespace: str, name: str) -> bool:
         return name == "istio"

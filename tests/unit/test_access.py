@@ -64,7 +64,7 @@ def test_targets_are_workload_ports() -> None:
     found = decision(resolved([access("a")], facts("east", service(ports=MIXED), *pods)))
     assert found.targets == (81, 8001, 8002)
     assert found.unresolved_targets == ("gone",)
-    assert found.guarded == (81, 8001, 8002)
+    assert found.governed_ports == (81, 8001, 8002)
 
 
 def test_rule_ports_become_targets() -> None:
@@ -90,7 +90,7 @@ def test_guarded_includes_services_that_could_share_pods_later() -> None:
     )
     found = decision(resolution)
     assert not found.governed
-    assert found.guarded == (9090,)
+    assert found.governed_ports == (9090,)
 
 
 def test_shared_workload_is_named() -> None:

@@ -58,14 +58,14 @@ def test_a_field_that_somebody_added_to_spec_is_drift_and_removed() -> None:
 
 
 def test_what_makes_the_mesh_ignore_an_object_is_taken_off_it() -> None:
-    wanted = replace(want("a", x=1), forbidden=FakeMesh.switches)
+    wanted = replace(want("a", x=1), forbidden=FakeMesh.opt_out_keys)
     (change,) = plan(
         [wanted],
         [is_live("a", extra={"fake/ignored": "yes", "team": "a"}, x=1)],
         ["a"],
         applied={"a": wanted.digest},
     ).changes
-    assert (change.action, change.drift, change.forbidden) == (Action.UPDATE, True, FakeMesh.switches)
+    assert (change.action, change.drift, change.forbidden) == (Action.UPDATE, True, FakeMesh.opt_out_keys)
     assert [(f.path, f.want, f.live) for f in change.fields] == [
         ("metadata.annotations.fake/ignored", None, "yes")
     ]

@@ -23,7 +23,7 @@ from gitmesh.model.facts import ClusterFacts, Mesh, Service, Workload
 from gitmesh.model.manifests import Phase, Translation
 from gitmesh.model.objects import Body, ObjectKey, decode
 from gitmesh.model.plan import SETTLE, Action, Live, Outcome, Plan
-from gitmesh.model.report import Heard, Report, Stage, State, Verdict
+from gitmesh.model.report import MeshStatus, Report, Stage, State, Verdict
 from gitmesh.model.units import DestinationUnit, Unit
 from gitmesh.pipeline import Memo, Options, run
 from gitmesh.planning.fights import RETRY
@@ -695,9 +695,9 @@ def test_what_the_mesh_says_with_other_words_each_time_is_one_state_of_the_statu
     class Talks(Mapped):
         """Finds fault with everything, and counts how often."""
 
-        def verdict(self, live: Live, meshes: Sequence[Mesh]) -> Heard:
+        def verdict(self, live: Live, meshes: Sequence[Mesh]) -> MeshStatus:
             told.append(f"analysis {len(told)} from port {40_000 + len(told)}")
-            return Heard(verdict=Verdict.WARNED, reason="IST0101", text=told[-1])
+            return MeshStatus(verdict=Verdict.WARNED, reason="IST0101", text=told[-1])
 
     told: list[str] = []
     world = World(mesh=Talks())

@@ -58,7 +58,7 @@ def test_one_that_is_none_is_named_with_all_that_is_wrong(monkeypatch: pytest.Mo
         ("name", "other", "its name is not stranger, under which it is registered"),
         ("resources", ("Rule",), "resources is not a list of ApiKind"),
         ("homes", "istio-system", "homes is not a list of texts"),
-        ("switches", {"a"}, "switches is not a frozenset of texts"),
+        ("opt_out_keys", {"a"}, "opt_out_keys is not a frozenset of texts"),
         ("naming", frozenset({1}), "naming is not a frozenset of texts"),
         ("supports", None, "supports is not a table of features"),
         (

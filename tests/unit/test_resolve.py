@@ -278,8 +278,8 @@ def test_clients_that_a_greater_setting_does_not_mean_get_the_lesser_one() -> No
         some.origin("tls"),
         SourceCondition(namespaces=("web",)),
     )
-    assert tls.otherwise is not None
-    assert (tls.otherwise.value.mode, tls.otherwise.origin, tls.otherwise.source) == (
+    assert tls.fallback is not None
+    assert (tls.fallback.value.mode, tls.fallback.origin, tls.fallback.source) == (
         "Simple",
         rest.origin("tls"),
         SourceCondition(),
@@ -292,8 +292,8 @@ def test_settings_disabled_for_some_clients_are_not_lost_for_the_others() -> Non
     rest = traffic("rest", to=[{"all": True}], tls={"mode": "Simple"})
     tls = unit_of(resolved([some, rest])).settings[0]["tls"]
     assert isinstance(tls.value, Disabled)
-    assert tls.otherwise is not None
-    assert tls.otherwise.value.mode == "Simple"
+    assert tls.fallback is not None
+    assert tls.fallback.value.mode == "Simple"
     everybody = traffic("none", tls={"disabled": True})
     assert unit_of(resolved([everybody, rest])).settings == {}
 
@@ -342,7 +342,7 @@ def test_a_mesh_knows_which_ports_of_its_gateways_an_allow_governs_and_who_stand
         ).units["east"]
         if isinstance(u, MeshUnit)
     ]
-    assert unit.guarded == {("Deployment", "edge", "gw"): (8080,)}
+    assert unit.governed_ports == {("Deployment", "edge", "gw"): (8080,)}
     assert [w.name for w in unit.neighbours] == ["other"]
 
 

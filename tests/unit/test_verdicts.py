@@ -18,7 +18,7 @@ from gitmesh.model.manifests import Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
 from gitmesh.model.policies import Origin
-from gitmesh.model.report import Heard, Verdict
+from gitmesh.model.report import MeshStatus, Verdict
 from gitmesh.planning.ledgers import MOST_WARNED, record
 from gitmesh.planning.verdicts import Evidence, Verdicts, verdicts
 from tests.fake_mesh import FakeMesh, rule
@@ -31,14 +31,14 @@ WRITTEN = 1000.0
 class Mouth(FakeMesh):
     """A mesh that says what it is told to, and counts how often it is asked."""
 
-    def __init__(self, **words: Heard) -> None:
+    def __init__(self, **words: MeshStatus) -> None:
         super().__init__()
         self.words = words
         self.asked: list[str] = []
 
-    def verdict(self, live: Live, meshes: Sequence[Mesh]) -> Heard:
+    def verdict(self, live: Live, meshes: Sequence[Mesh]) -> MeshStatus:
         self.asked.append(live.key.name)
-        return self.words.get(live.key.name, Heard(silence=20.0))
+        return self.words.get(live.key.name, MeshStatus(silence=20.0))
 
 
 def live(key: ObjectKey, **more: Any) -> Live:
@@ -107,7 +107,7 @@ def test_silence_becomes_consent_after_a_while(now: float, verdict: Verdict) -> 
 
 
 def test_silence_of_a_mesh_that_would_not_object_never_does() -> None:
-    assert judged(evidence(ONE), Mouth(one=Heard()), now=WRITTEN + 1e6).of[ONE][0] is Verdict.UNKNOWN
+    assert judged(evidence(ONE), Mouth(one=MeshStatus()), now=WRITTEN + 1e6).of[ONE][0] is Verdict.UNKNOWN
 
 
 def test_silence_on_an_object_of_unknown_age_never_does() -> None:
@@ -136,7 +136,8 @@ def test_where_nothing_runs_nobody_says_anything() -> None:
 @pytest.mark.parametrize(("verdict", "code"), [(Verdict.REJECTED, "GM511"), (Verdict.WARNED, "GM512")])
 def test_words_of_the_mesh_are_a_finding_at_the_policys_line(verdict: Verdict, code: str) -> None:
     found = judged(
-        evidence(ONE), Mouth(one=Heard(verdict=verdict, reason="IST0101", text="no such host, request 4711"))
+        evidence(ONE),
+        Mouth(one=MeshStatus(verdict=verdict, reason="IST0101", text="no such host, request 4711")),
     )
     (said,) = found.findings
     assert found.of == {ONE: (verdict, "no such host, request 4711")}
@@ -152,7 +153,9 @@ def test_words_that_differ_each_time_make_no_other_finding(verdict: Verdict) -> 
     """
 
     def said(reason: str, text: str) -> tuple[object, ...]:
-        (one,) = judged(evidence(ONE), Mouth(one=Heard(verdict=verdict, reason=reason, text=text))).findings
+        (one,) = judged(
+            evidence(ONE), Mouth(one=MeshStatus(verdict=verdict, reason=reason, text=text))
+        ).findings
         return one.sort_key()
 
     assert said("IST0101", "port 40001") == said("IST0101", "port 40002") != said("IST0102", "port 40002")
@@ -169,13 +172,15 @@ def test_warnings_at_a_write_that_is_repeated_make_no_other_finding() -> None:
 
 
 def test_a_mesh_may_accept_at_once() -> None:
-    assert judged(evidence(ONE), Mouth(one=Heard(verdict=Verdict.ACCEPTED, text="True"))).of == {
+    assert judged(evidence(ONE), Mouth(one=MeshStatus(verdict=Verdict.ACCEPTED, text="True"))).of == {
         ONE: (Verdict.ACCEPTED, "True")
     }
 
 
 def test_words_of_a_mesh_are_cut_and_made_printable() -> None:
-    found = judged(evidence(ONE), Mouth(one=Heard(verdict=Verdict.WARNED, text="\x1b[2J\u202e" + "x" * 9000)))
+    found = judged(
+        evidence(ONE), Mouth(one=MeshStatus(verdict=Verdict.WARNED, text="\x1b[2J\u202e" + "x" * 9000))
+    )
     text = found.of[ONE][1]
     assert len(text) <= 512
     assert text.isprintable()
@@ -207,7 +212,7 @@ def test_a_write_that_failed_otherwise_is_not(more: dict[str, Any]) -> None:
 
 
 def test_what_was_written_in_this_cycle_has_no_verdict_yet() -> None:
-    mouth = Mouth(one=Heard(verdict=Verdict.REJECTED, text="about what was there before"))
+    mouth = Mouth(one=MeshStatus(verdict=Verdict.REJECTED, text="about what was there before"))
     given = evidence(
         ONE,
         TWO,
@@ -235,7 +240,7 @@ def test_a_warning_at_the_write_stays_for_as_long_as_the_object_does() -> None:
 
 def test_an_error_of_the_mesh_outweighs_a_warning_at_the_write() -> None:
     given = evidence(ONE, entries={ONE: Entry(warnings=("is odd",))})
-    found = judged(given, Mouth(one=Heard(verdict=Verdict.REJECTED, text="IST0101")))
+    found = judged(given, Mouth(one=MeshStatus(verdict=Verdict.REJECTED, text="IST0101")))
     assert found.of[ONE] == (Verdict.REJECTED, "IST0101")
     assert [one.code for one in found.findings] == ["GM511", "GM510"]
 
@@ -252,7 +257,7 @@ def test_an_error_of_the_mesh_outweighs_a_warning_at_the_write() -> None:
 def test_what_is_not_as_we_want_it_has_no_verdict(step: Change) -> None:
     given = replace(evidence(ONE), plan=Plan(cluster="east", changes=(step,)))
     assert judged(
-        given, Mouth(one=Heard(verdict=Verdict.REJECTED, text="not ours")), now=WRITTEN + 99
+        given, Mouth(one=MeshStatus(verdict=Verdict.REJECTED, text="not ours")), now=WRITTEN + 99
     ).of == {ONE: (Verdict.UNKNOWN, "")}
 
 
@@ -261,7 +266,7 @@ def test_what_is_not_as_we_want_it_has_no_verdict(step: Change) -> None:
 
 def test_a_quiet_tick_asks_nobody_until_a_silence_is_long_enough() -> None:
     memo: dict[Any, Any] = {}
-    mouth, given = Mouth(two=Heard()), evidence(ONE, TWO)
+    mouth, given = Mouth(two=MeshStatus()), evidence(ONE, TWO)
     first = judged(given, mouth, memo=memo)
     assert first.due == WRITTEN + 20
     assert judged(replace(given), mouth, now=WRITTEN + 19, memo=memo) is first

@@ -243,7 +243,7 @@ def test_settings_disabled_for_some_clients_cannot_be_said() -> None:
         value=Disabled(disabled=True),
         origin=origin(),
         source=SourceCondition(namespaces=("web",)),
-        otherwise=tls,
+        fallback=tls,
     )
     translation = translated(unit(settings={0: {"tls": none}}))
     assert (codes(translation), bool(translation.held), translation.fragments) == (["GM301"], True, ())

@@ -134,7 +134,7 @@ def test_routes_in_a_namespace_that_every_mesh_ignores_are_told() -> None:
 
 
 def test_ports_of_a_gateway_that_an_allow_governs_are_not_opened() -> None:
-    governed = replace(mesh_unit(default="Deny"), guarded={GATEWAY.key: (8443,)})
+    governed = replace(mesh_unit(default="Deny"), governed_ports={GATEWAY.key: (8443,)})
     gateway = only(translated(governed), "AuthorizationPolicy", "edge-gitmesh-gateway")
     assert gateway.spec["rules"] == [{"to": [{"operation": {"notPorts": ["8443"]}}]}]
 

@@ -95,7 +95,7 @@ def test_other_ports_of_the_pod_keep_their_default() -> None:
 
 
 def test_ports_that_another_services_allow_guards_are_not_opened() -> None:
-    found = rules(allow(guarded([grant(ANYBODY)], guarded=(8080, 9090))))
+    found = rules(allow(guarded([grant(ANYBODY)], governed_ports=(8080, 9090))))
     assert {"to": [{"operation": {"notPorts": ["8080", "9090"]}}]} in found
 
 
@@ -160,10 +160,10 @@ def test_exempt_callers_on_all_ports_of_the_destination() -> None:
 
 
 def test_exemptions_never_open_a_guarded_port() -> None:
-    assert exempted(Exemption(targets=(8080, 9090), origin=origin()), guarded=(8080,)) == [
+    assert exempted(Exemption(targets=(8080, 9090), origin=origin()), governed_ports=(8080,)) == [
         {"to": [{"operation": {"ports": ["9090"]}}]}
     ]
-    assert exempted(Exemption(targets=(8080,), origin=origin()), guarded=(8080,)) == []
+    assert exempted(Exemption(targets=(8080,), origin=origin()), governed_ports=(8080,)) == []
 
 
 def test_exempt_caller_that_cannot_be_said_is_not_exempt() -> None:
@@ -345,7 +345,7 @@ def test_deny_of_an_unknown_port_covers_the_destination() -> None:
 
 
 def test_no_known_port_admits_nothing() -> None:
-    translation = translated(guarded([grant(ANYBODY)], targets=(), guarded=(), default="Deny"))
+    translation = translated(guarded([grant(ANYBODY)], targets=(), governed_ports=(), default="Deny"))
     assert codes(translation) == ["GM304"]
     assert rules(only(translation, "AuthorizationPolicy")) == []
 

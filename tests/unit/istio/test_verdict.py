@@ -14,7 +14,7 @@ from gitmesh_istio.verdict import analysis, validation
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import ObjectKey, canonical
 from gitmesh.model.plan import Live
-from gitmesh.model.report import Heard, Verdict
+from gitmesh.model.report import MeshStatus, Verdict
 
 KEY = ObjectKey(group="networking.istio.io", kind="VirtualService", namespace="shop", name="web")
 ANSWERS = {"analysisInterval": "10000", "validation": "Fail"}
@@ -39,7 +39,7 @@ def mesh(name: str = "istio", **settings: str) -> Mesh:
     return Mesh(translator="istio", name=name, settings=settings)
 
 
-def heard(status: Any = None, *meshes: Mesh) -> Heard:
+def heard(status: Any = None, *meshes: Mesh) -> MeshStatus:
     return gitmesh_istio.verdict(live(status), meshes or (mesh(**ANSWERS),))
 
 
@@ -89,7 +89,7 @@ def test_the_same_reason_is_told_once() -> None:
     "status", [None, {}, {"validationMessages": []}, {"validationMessages": [message("INFO")]}]
 )
 def test_nothing_against_it_is_silence_for_two_intervals(status: Any) -> None:
-    assert heard(status) == Heard(silence=20.0)
+    assert heard(status) == MeshStatus(silence=20.0)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_message_without_type_still_counts(level: str) -> None:
     ],
 )
 def test_silence_means_nothing_where_nobody_would_object(meshes: tuple[Mesh, ...]) -> None:
-    assert heard(None, *meshes) == Heard()
+    assert heard(None, *meshes) == MeshStatus()
 
 
 def test_the_slowest_revision_decides_how_long_silence_must_last() -> None:
@@ -170,7 +170,7 @@ def test_the_slowest_revision_decides_how_long_silence_must_last() -> None:
 
 
 def test_what_no_server_counts_is_never_accepted() -> None:
-    assert gitmesh_istio.verdict(live(generation=0), (mesh(**ANSWERS),)) == Heard()
+    assert gitmesh_istio.verdict(live(generation=0), (mesh(**ANSWERS),)) == MeshStatus()
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def guarded(
     allows: Sequence[Grant] = (), denies: Sequence[Grant] = (), of: Service | None = None, **more: Any
 ) -> DestinationUnit:
     """A destination with an access decision on its port 8080."""
-    given = {"targets": (8080,), "guarded": (8080,) if allows else (), **more}
+    given = {"targets": (8080,), "governed_ports": (8080,) if allows else (), **more}
     access = Access(allows=tuple(allows), denies=tuple(denies), governed=bool(allows), **given)
     return unit(of=of, access=access)
 

@@ -8,7 +8,7 @@ from gitmesh_istio.detect import NAMING as naming  # noqa: N811 - the port's nam
 from gitmesh_istio.detect import configmaps, configured_by, detect, injects, member
 from gitmesh_istio.effects import inert
 from gitmesh_istio.foreign import foreign, phase
-from gitmesh_istio.kinds import SWITCHES as switches  # noqa: N811 - the port's name is in lower case
+from gitmesh_istio.kinds import OPT_OUT_KEYS as opt_out_keys  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import WRITTEN as resources  # noqa: N811 - the port's name is in lower case
 from gitmesh_istio.kinds import writes
 from gitmesh_istio.links import between, links
@@ -46,7 +46,7 @@ __all__ = [
     "steps",
     "supports",
     "surroundings",
-    "switches",
+    "opt_out_keys",
     "translate",
     "verdict",
     "writes",

@@ -212,8 +212,8 @@ def _in_service_ports(unit: DestinationUnit, access: Access, notes: Notes) -> tu
     no addresses there."""
     service = unit.service
     behind = {port.number: frozenset(_targets_of(port, unit)) for port in service.ports if port.seen}
-    guarded = {number for number, found in behind.items() if not found or found & set(access.guarded)}
-    closed = access.governed and guarded.issuperset(behind)
+    covered = {number for number, found in behind.items() if not found or found & set(access.governed_ports)}
+    closed = access.governed and covered.issuperset(behind)
     seen = tuple(replace(port, target=port.number) for port in service.ports)
     return replace(unit, service=replace(service, ports=seen)), replace(
         access,
@@ -221,7 +221,7 @@ def _in_service_ports(unit: DestinationUnit, access: Access, notes: Notes) -> tu
         denies=tuple(_told_at_waypoint(grant, behind, notes, denies=True) for grant in access.denies),
         targets=tuple(sorted(behind)),
         unresolved_targets=(),
-        guarded=tuple(sorted(guarded)),
+        governed_ports=tuple(sorted(covered)),
         # Nothing is left open that a rule of its own would have to leave so.
         default="Deny" if closed else access.default,
         exempt=access.exempt and _exempt_at_waypoint(access.exempt, behind, notes),

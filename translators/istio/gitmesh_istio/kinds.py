@@ -45,7 +45,7 @@ REVISION = "istio.io/rev"
 """Of an object: the revision that alone reads it; of a control plane, pod or namespace: whose it is."""
 DEFAULT_REVISION = "default"
 """What a revision without a name is called there."""
-SWITCHES = frozenset({REVISION, "istio.io/dry-run", "internal.istio.io/route-semantics"})
+OPT_OUT_KEYS = frozenset({REVISION, "istio.io/dry-run", "internal.istio.io/route-semantics"})
 """Only control planes of that revision read the object; it is tried out and not enforced; its routes are a
 gateway's.
 """

@@ -48,13 +48,13 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 def choices(match: RequestMatch, origin: Origin, notes: Notes) -> tuple[Choice, ...]:
     """Every Istio match that together mean this one; empty where it cannot be expressed (noted)."""
-    before = len(notes.found)
+    before = len(notes.diagnostics)
     common = _common(match)
     headers = _headers(match.headers, origin, notes)
     query = _by_name(match.query, "query parameter", origin, notes)
     sources = _sources(match.source)
     paths = _paths(match.path)
-    if any(diagnostic.is_error for diagnostic in notes.found[before:]):
+    if any(diagnostic.is_error for diagnostic in notes.diagnostics[before:]):
         return ()
     if len(paths) * len(headers) * len(sources) > MAX_ALTERNATIVES:
         notes.add(

@@ -119,9 +119,9 @@ def _gateway(shapes: Sequence[Workload], unit: MeshUnit, origin: Origin, version
         return (
             f"gateway {_called(gateway)} has no labels of its own: what opens it would open {named} as well"
         )
-    guarded = sorted({port for workload in meant for port in unit.guarded.get(workload.key, ())})
+    covered = sorted({port for workload in meant for port in unit.governed_ports.get(workload.key, ())})
     rule: dict[str, Any] = (
-        {"to": [{"operation": {"notPorts": [str(port) for port in guarded]}}]} if guarded else {}
+        {"to": [{"operation": {"notPorts": [str(port) for port in covered]}}]} if covered else {}
     )
     spec: dict[str, Any] = {"selector": {"matchLabels": labels}, "action": "ALLOW", "rules": [rule]}
     made = fragment(

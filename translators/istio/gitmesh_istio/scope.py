@@ -64,7 +64,7 @@ class Notes:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self.found: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
 
     def add(
         self, code: str, message: str, origin: Origin, severity: Severity | None = None, hint: str = ""
@@ -81,13 +81,13 @@ class Notes:
             hint=hint,
             **place,
         )
-        if noted not in self.found:
-            self.found.append(noted)
+        if noted not in self.diagnostics:
+            self.diagnostics.append(noted)
 
     @property
     def failed(self) -> bool:
         """Whether an error was noted."""
-        return any(diagnostic.is_error for diagnostic in self.found)
+        return any(diagnostic.is_error for diagnostic in self.diagnostics)
 
 
 def served_version(resource: ApiKind, facts: ClusterFacts) -> str:

@@ -98,7 +98,9 @@ def access_objects(
     made: list[Fragment] = []
     if allow is not None:
         wanted: dict[Labels, list[Rule]] = {(): [*allow.rules, *(() if allow.shut else allow.rest)]}
-        wanted |= {part.labels: [*allow.rules, *_but(part.guarded, allow.rest)] for part in allow.apart}
+        wanted |= {
+            part.labels: [*allow.rules, *_but(part.governed_ports, allow.rest)] for part in allow.apart
+        }
         made += (
             _object("allow", _at_most(rules, notes), allow.given, door, version, pods)
             for pods, rules in wanted.items()
@@ -184,7 +186,7 @@ def _grant_rules(grant: Grant, unit: DestinationUnit, access: Access, notes: Not
 def _exempt_rules(exempt: Exemption, unit: DestinationUnit, access: Access, notes: Notes) -> list[Rule]:
     ports = sorted(
         operations.open_ports(exempt.targets or access.targets, access, exempt.origin, notes)
-        - set(access.guarded)
+        - set(access.governed_ports)
     )
     sources = (
         callers.allowed(exempt.callers, _meshes(unit, notes), exempt.origin, notes)
@@ -214,12 +216,12 @@ def _rest_rules(access: Access, notes: Notes) -> list[Rule]:
             origin,
         )
         return []
-    return _but(access.guarded, [({}, origin)])
+    return _but(access.governed_ports, [({}, origin)])
 
 
-def _but(guarded: Sequence[int], rules: Sequence[Rule]) -> list[Rule]:
+def _but(covered: Sequence[int], rules: Sequence[Rule]) -> list[Rule]:
     """In place of each of the rules one that admits everything on all ports but the guarded ones."""
-    ports = [str(port) for port in sorted(set(guarded))]
+    ports = [str(port) for port in sorted(set(covered))]
     rule: dict[str, Any] = {"to": [{"operation": {"notPorts": ports}}]} if ports else {}
     return [(rule, origin) for _, origin in rules]
 

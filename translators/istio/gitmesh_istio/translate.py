@@ -49,12 +49,14 @@ def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Transl
 
 def _served(fragments: Sequence[Fragment], notes: Notes, *, held: bool) -> Translation:
     """The fragments, unless they are held already or the cluster's schemas lack something of them."""
-    before = len(notes.found)
+    before = len(notes.diagnostics)
     for made in fragments:
         note_unserved(made, notes)
-    held = held or len(notes.found) > before
+    held = held or len(notes.diagnostics) > before
     return Translation(
-        fragments=() if held else tuple(fragments), diagnostics=tuple(notes.found), held=("",) if held else ()
+        fragments=() if held else tuple(fragments),
+        diagnostics=tuple(notes.diagnostics),
+        held=("",) if held else (),
     )
 
 
@@ -123,7 +125,7 @@ def _of_mesh(unit: MeshUnit, scope: Scope) -> Translation:
         note_ignored(one, (unit.mesh,), notes, Severity.ERROR)
     translation = _served(made, notes, held=notes.failed)
     # What is not a gateway for sure holds nothing: whoever may start a pod could hold the whole mesh by it.
-    return replace(translation, diagnostics=(*translation.diagnostics, *doors.found), stays=stays)
+    return replace(translation, diagnostics=(*translation.diagnostics, *doors.diagnostics), stays=stays)
 
 
 def _routing(unit: DestinationUnit, scope: Scope) -> Translation:

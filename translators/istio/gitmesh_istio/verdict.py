@@ -16,7 +16,7 @@ from gitmesh.model.base import parse_duration
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body, decode, listed, mapping, text
 from gitmesh.model.plan import Live
-from gitmesh.model.report import Heard, Verdict
+from gitmesh.model.report import MeshStatus, Verdict
 from gitmesh_istio.kinds import RESOURCES
 
 ANALYSIS = "analysisInterval"
@@ -41,7 +41,7 @@ _CONTROLLER, _ROUTING = "istio.io/", frozenset({"Accepted", "ResolvedRefs"})
 """Whose answers about a route count, and the conditions by which it refuses one."""
 
 
-def verdict(live: Live, meshes: Sequence[Mesh]) -> Heard:
+def verdict(live: Live, meshes: Sequence[Mesh]) -> MeshStatus:
     """What the status says of the newest generation. Messages about an older one say nothing: istiod has yet
     to answer.
     """
@@ -51,10 +51,10 @@ def verdict(live: Live, meshes: Sequence[Mesh]) -> Heard:
         reasons = dict.fromkeys(reason for level, reason, _ in said if level is answer)
         texts = [text for level, _, text in said if level is answer]
         if texts:
-            return Heard(
+            return MeshStatus(
                 verdict=answer, reason="; ".join(filter(None, reasons)), text="; ".join(texts[:_SHOWN])
             )
-    return Heard(silence=_silence(live, meshes))
+    return MeshStatus(silence=_silence(live, meshes))
 
 
 def _messages(status: Mapping[str, Any], live: Live) -> Iterable[tuple[Verdict, str, str]]:
