@@ -628,6 +628,22 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         ),
         "",
     ),
+    (
+        "GM325",
+        "HttpRouteOnGrpc",
+        "warning",
+        "A port of gRPC has an HTTPRoute, as a GRPCRoute cannot say what the policy asks for.",
+        (
+            "GRPCRoutes have services, methods, headers, splits and mirrors; no timeouts, retries, rewrites"
+            " or other paths. A port has routes of one kind. Meshes that proxy HTTP follow HTTPRoutes on"
+            " ports of gRPC, too; gRPC clients without a proxy may not."
+        ),
+        (
+            "Ask for what a GRPCRoute can say: path.prefix /SERVICE or path.exact /SERVICE/METHOD, headers,"
+            " split, mirror. Or accept it, where the clients have proxies."
+        ),
+        "",
+    ),
     # --- planning
     (
         "GM401",

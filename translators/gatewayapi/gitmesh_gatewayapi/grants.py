@@ -11,27 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from msgspec import Struct
-
 from gitmesh.model.facts import Service
 from gitmesh.model.links import UNLINKED, Links, Ref
 from gitmesh.model.objects import Body, canonical, listed, mapping, text
 from gitmesh.model.policies import Origin
-from gitmesh_gatewayapi.kinds import GROUP, HTTP_ROUTE, REFERENCE_GRANT
+from gitmesh_gatewayapi.kinds import GROUP, REFERENCE_GRANT, ROUTES
+from gitmesh_gatewayapi.objects import GrantObject, RouteObject
 from gitmesh_gatewayapi.remarks import Remarks
 
 MAX_GRANTED = 16
 """Services that one ReferenceGrant names (CRD)."""
-_ROUTES = (HTTP_ROUTE.kind,)
-
-
-class GrantObject(Struct, frozen=True, kw_only=True):
-    """One ReferenceGrant in the namespace whose Services it opens. `origins` as those of a route."""
-
-    namespace: str
-    name: str
-    spec: Mapping[str, Any]
-    origins: Mapping[str, Origin]
+_ROUTES = frozenset(one.kind for one in ROUTES)
 
 
 def grant_name(service: tuple[str, str]) -> str:
@@ -40,21 +30,24 @@ def grant_name(service: tuple[str, str]) -> str:
     return ".".join(service)
 
 
-def grants(
-    routes: Iterable[tuple[Mapping[str, Any], Mapping[str, Origin]]], called: Service, remarks: Remarks
-) -> tuple[GrantObject, ...]:
-    """The grants that the routes of a destination need: (spec, origins) of each. What they open is told."""
+def grants(routes: Iterable[RouteObject], called: Service, remarks: Remarks) -> tuple[GrantObject, ...]:
+    """The grants that the routes of a destination need. What they open is told."""
     wanted: dict[str, dict[str, Origin]] = {}
-    for spec, origins in routes:
-        for (namespace, name), path in _led_to(spec):
+    kinds: dict[str, set[str]] = {}
+    for route in routes:
+        for (namespace, name), path in _led_to(route.spec):
             if namespace:
-                at = _nearest(path, origins)
-                known = wanted.setdefault(namespace, {})
+                at, known = _nearest(path, route.origins), wanted.setdefault(namespace, {})
                 known[name] = min(at, known.get(name, at))
-    return tuple(_grant(place, wanted[place], called, remarks) for place in sorted(wanted))
+                kinds.setdefault(namespace, set()).add(route.kind.kind)
+    return tuple(
+        _grant(place, wanted[place], sorted(kinds[place]), called, remarks) for place in sorted(wanted)
+    )
 
 
-def _grant(place: str, services: Mapping[str, Origin], called: Service, remarks: Remarks) -> GrantObject:
+def _grant(
+    place: str, services: Mapping[str, Origin], kinds: Iterable[str], called: Service, remarks: Remarks
+) -> GrantObject:
     first = min(services.values())
     shown = ", ".join(sorted(services))
     if not remarks.dialect.grantable:
@@ -74,7 +67,7 @@ def _grant(place: str, services: Mapping[str, Origin], called: Service, remarks:
         )
         remarks.add("GM324", opened, origin)
     spec = {
-        "from": [{"group": GROUP, "kind": kind, "namespace": called.namespace} for kind in _ROUTES],
+        "from": [{"group": GROUP, "kind": kind, "namespace": called.namespace} for kind in kinds],
         "to": [{"group": "", "kind": "Service", "name": name} for name in sorted(services)],
     }
     origins = {f"to[{number}]": services[name] for number, name in enumerate(sorted(services))}

@@ -17,7 +17,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     header values as the start of a variable, and %% as one. `always_retried` are the conditions on which
     it retries whenever a route has `retry`, beside the codes that are given there. `asks_leave`: its routes
     may name Services of other namespaces only by leave of those, a ReferenceGrant, though GEP-1426 lets
-    routes of Services do without; `grantable`: the cluster serves ReferenceGrants.
+    routes of Services do without; `grantable`: the cluster serves ReferenceGrants. `grpc_routes`: ports of
+    gRPC are for GRPCRoutes, as some clients may follow nothing else there, and the cluster serves them.
     """
 
     mesh: str
@@ -27,6 +28,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     always_retried: frozenset[str] = frozenset()
     asks_leave: bool = False
     grantable: bool = True
+    grpc_routes: bool = False
 
 
 class Remark(Struct, frozen=True, kw_only=True):
