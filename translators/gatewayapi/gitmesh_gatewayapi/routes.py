@@ -1,9 +1,9 @@
 """Routes of a destination -> HTTPRoutes with the Service as parent, one or more for each port.
 
 The port of the parent is always written: without it some meshes accept the route and program nothing. The
-last rule sends what no row matches to the Service itself. A route takes 16 rules and 128 matches; what does
-not fit goes to further ones. Which of two routes a mesh takes where matches are equally specific depends on
-their age, so such matches stay in one route.
+last rule sends what no row matches to the Service itself; what a row answers with 404 alone needs no rule. A
+route takes 16 rules and 128 matches; what does not fit goes to further ones. Which of two routes a mesh takes
+where matches are equally specific depends on their age, so such matches stay in one route.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from gitmesh.model.policies import Origin
 from gitmesh.model.units import DestinationUnit, Route
 from gitmesh_gatewayapi.conditions import EVERYTHING, NoMeeting, RouteMatch, Values, meet
 from gitmesh_gatewayapi.matches import meant
-from gitmesh_gatewayapi.precedence import ListedMatch, Placed, TooMany, Unsayable, most_specific
+from gitmesh_gatewayapi.precedence import ListedMatch, Placed, TooMany, Unsayable, most_specific, unanswered
 from gitmesh_gatewayapi.remarks import Dialect, Remark, Remarks
-from gitmesh_gatewayapi.rules import Called, HttpRule, rule, untouched
+from gitmesh_gatewayapi.rules import Called, HttpRule, is_not_found, rule, untouched
 
 MAX_RULES, MAX_MATCHES, MAX_RULE_MATCHES, MAX_ROUTES = 16, 128, 64, 4
 """Of a route, of a route, of a rule (HTTPRouteSpec), and routes of one port (ours)."""
@@ -87,6 +87,12 @@ def _of_port(unit: DestinationUnit, port: int, remarks: Remarks) -> Sequence[Rou
     placed = most_specific([*listed, ListedMatch(match=EVERYTHING, action=len(rows))])
     if isinstance(placed, TooMany | Unsayable):
         _note_unsaid(placed, rows, remarks)
+        return ()
+    silent = {number for number, row in enumerate(rows) if is_not_found(row)}
+    placed = unanswered(placed, silent)
+    if not placed:
+        text = "an HTTPRoute has a rule at least, so it cannot leave every request unanswered"
+        remarks.unsupported(text, _origin(rows[0]))
         return ()
     called = Called(unit.service, port)
     parts = _parts(_ruled(placed, rows, called, remarks), remarks)
