@@ -25,7 +25,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.modules import ENVOY, ETCD, GITEA, ISTIO, ISTIOD, KUBERNETES, MODULES, POD, Module
+from tests.lab.modules import (
+    CONFORMANCE,
+    CONTROLLERS,
+    ECHO,
+    ENVOY,
+    ETCD,
+    GATEWAY_CRDS,
+    GITEA,
+    ISTIO,
+    ISTIOD,
+    KUBERNETES,
+    MODULES,
+    POD,
+    Module,
+)
 
 HEARTBEAT_SECONDS = 20.0
 
@@ -47,6 +61,22 @@ class MeshPrograms:
     """The template of Envoy's first configuration, for the agent."""
     pod: Path
     """The lab's own application and client."""
+
+
+@dataclass(frozen=True)
+class ConformancePrograms:
+    """What the Gateway API's conformance suite runs on, beside an API server and a mesh."""
+
+    controllers: Path
+    """kube-controller-manager."""
+    kubelet: Path
+    suite: Path
+    echo: Path
+    """The folder with `server`, the application of the suite's pods, and its `client`."""
+    manifests: Path
+    """The folder with the suite's files, in the paths that it gives them."""
+    crds: Path
+    """The folder with the Gateway API's CRDs of the suite's version, experimental channel."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +134,21 @@ def _find_mesh() -> MeshPrograms | None:
 def find_gitea() -> Path | None:
     """The folder with Gitea's program and what it reads, if it was built."""
     return _cached(GITEA)
+
+
+def find_conformance() -> ConformancePrograms | None:
+    """What the conformance suite needs, if all of it was built."""
+    controllers, conformance, echo, crds = map(_cached, (CONTROLLERS, CONFORMANCE, ECHO, GATEWAY_CRDS))
+    if controllers is None or conformance is None or echo is None or crds is None:
+        return None
+    return ConformancePrograms(
+        controllers / "kube-controller-manager",
+        conformance / "kubelet",
+        conformance / "suite",
+        echo,
+        conformance,
+        crds / "experimental",
+    )
 
 
 def build() -> Binaries:
