@@ -26,6 +26,8 @@ RETRIED = frozenset({"connect-failure", "refused-stream", "unavailable", "cancel
 
 def waypoint_routes(unit: DestinationUnit, version: str, notes: Notes) -> tuple[Fragment, ...]:
     """The HTTPRoutes of a destination that has routes; none where something cannot be said (noted)."""
+    # No `asks_leave`: istiod asks routes of Services for no ReferenceGrant (route_collections.go, `!mesh`),
+    # and one would open the Service to the routes of gateways, for which it is asked.
     served = notes.scope.facts.kind_index.get((HTTP_ROUTE.group, HTTP_ROUTE.kind))
     dialect = Dialect(
         mesh="Istio",
