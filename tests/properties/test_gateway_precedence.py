@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gitmesh.diagnostics import Location
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import Headers
+from gitmesh.model.requests import Headers
 from gitmesh.model.units import Decided, DestinationUnit, NamedCondition, RequestMatch, Route, TextCondition
 from gitmesh.resolution.matching import Request, matches
 from tests.contract.schemas import CRDS
