@@ -7,7 +7,8 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import pytest
-from gitmesh_istio.places import part_origins
+from gitmesh_istio import actions, destination
+from gitmesh_istio.scope import part_origins
 
 from gitmesh.diagnostics import Location
 from gitmesh.model.base import Model
@@ -261,10 +262,11 @@ def test_every_part_of_a_compound_field_is_known_to_the_translator() -> None:
         "connection_pool": ConnectionPool,
     }
     compound |= {"load_balancing": LoadBalancing, "tls": Tls}
+    spelt = {**actions.SPELT, **destination.SPELT}
     for name, model in compound.items():
         for part in leaves(model):
             origin = Origin(policy="p", field=part, at=Location(source="s", path="p", line=1, column=1))
-            assert part_origins(name, Decided(value=None, origin=origin, parts={part: origin})), (
+            assert part_origins(spelt, name, Decided(value=None, origin=origin, parts={part: origin})), (
                 f"{name}: {part}"
             )
 

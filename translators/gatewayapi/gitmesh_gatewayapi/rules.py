@@ -149,16 +149,6 @@ def _backend(target: Target, called: Called, origin: Origin, remarks: Remarks) -
             origin,
             "Make a Service that selects these pods, and name it.",
         )
-    if service.namespace != called.service.namespace:
-        grant = f"from HTTPRoutes of namespace {called.service.namespace} to Service {service.name}"
-        remarks.add(
-            "GM319",
-            f"an HTTPRoute in namespace {called.service.namespace} may name {shown} only by leave of"
-            f" namespace {service.namespace}, and whether that is given is not known",
-            origin,
-            f"Use a Service of namespace {called.service.namespace}: this version does not read a"
-            f" ReferenceGrant {grant}.",
-        )
     numbers = [port.number for port in service.ports]
     port = target.port or (called.port if called.port in numbers else 0)
     if not port and len(numbers) == 1:
