@@ -38,6 +38,7 @@ from tests.lab.modules import (
     KUBERNETES,
     MODULES,
     POD,
+    ZTUNNEL,
     Module,
 )
 
@@ -50,8 +51,8 @@ class BuildError(RuntimeError):
 
 @dataclass(frozen=True)
 class MeshPrograms:
-    """What a real Istio runs on: its control plane, the two halves of a sidecar, and what runs beside them in
-    a pod.
+    """What a real Istio runs on: its control plane, the two halves of a sidecar, and what runs beside them or
+    in their stead in a pod.
     """
 
     istiod: Path
@@ -61,6 +62,10 @@ class MeshPrograms:
     """The template of Envoy's first configuration, for the agent."""
     pod: Path
     """The lab's own application and client."""
+    ztunnel: Path
+    """The lab's own, for pods in ambient."""
+    gateway_crds: Path
+    """A folder with the CRDs of the Gateway API, which ambient needs."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,8 @@ def find() -> Binaries | None:
 def _find_mesh() -> MeshPrograms | None:
     """The mesh's programs, if all of them were built."""
     istio, istiod, envoy, pod = (_cached(module) for module in (ISTIO, ISTIOD, ENVOY, POD))
-    if istio is None or istiod is None or envoy is None or pod is None:
+    ztunnel, gateway = _cached(ZTUNNEL), _cached(GATEWAY_CRDS)
+    if istio is None or istiod is None or envoy is None or pod is None or ztunnel is None or gateway is None:
         return None
     return MeshPrograms(
         istiod / "istiod",
@@ -128,6 +134,8 @@ def _find_mesh() -> MeshPrograms | None:
         envoy / "envoy",
         istio / "envoy_bootstrap.json",
         pod / "pod",
+        ztunnel / "ztunnel",
+        gateway / GATEWAY_CRDS.outputs[0],
     )
 
 

@@ -24,7 +24,7 @@ from tests.lab.istiod import Istiod
 from tests.lab.kubelet import Kubelet, PodPrograms
 from tests.lab.netns import Network
 from tests.lab.process import LabError, Process, wait_until
-from tests.lab.sidecar import XDS, ProxyPrograms, start_sidecar
+from tests.lab.proxy import XDS, ProxyPrograms, start_proxy
 
 READY_SECONDS = 120.0
 CLUSTER = Cluster(
@@ -157,7 +157,7 @@ class _Sidecars:
     def start(self, place: PodPlace, namespace: str, folder: Path) -> Process:
         """Start the sidecar of a pod."""
         account = (place.workload.namespace, place.workload.service_account)
-        return start_sidecar(
+        return start_proxy(
             self._programs,
             namespace,
             folder,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.bookshop import Cluster
-from tests.lab.installation import ISTIOD_ENV, SYSTEM, VALIDATION, mesh_config
+from tests.lab.installation import SYSTEM, VALIDATION, istiod_env, mesh_config
 from tests.lab.process import LOOPBACK, LabError, Process, free_ports, hold_port
 
 _METRIC = re.compile(r"^(pilot_\w+(?:\{[^}]*\})?) ([0-9.e+-]+)$", re.MULTILINE)
@@ -105,7 +105,7 @@ class Istiod:
 
     def _environment(self) -> dict[str, str]:
         return {
-            **ISTIOD_ENV,
+            **istiod_env(self._cluster),
             "POD_NAME": "istiod-0",
             "POD_NAMESPACE": SYSTEM,
             "CLUSTER_ID": self._cluster.name,

@@ -270,5 +270,5 @@ def _inner(place: PodPlace, netns: str, folder: Path) -> Pod:
     workload = place.workload
     control = folder / "control.sock"
     return Pod(
-        place.name, workload.namespace, workload.service_account, place.ip, netns, control, workload.sidecar
+        place.name, workload.namespace, workload.service_account, place.ip, netns, control, workload.proxy
     )

