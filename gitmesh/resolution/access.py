@@ -13,15 +13,16 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding, suggest
+from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
-from gitmesh.model.facts import Service, ServicePort, by_controller
+from gitmesh.model.facts import ServicePort, by_controller
 from gitmesh.model.policies import Origin, Policy, YamlPath
 from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, PodsApart, TextCondition
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.guards import GuardedPorts
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, all_targets, all_targets_of, port_of, targets
+from gitmesh.resolution.selection import missing_port
 from gitmesh.resolution.situation import AccessInput, about, narrowed, no_selector, outside, shared
 from gitmesh.resolution.sniffing import beside_http, spoken
 
@@ -332,23 +333,6 @@ class _Decision:
             callers=who.callers if who else (),
             origin=owner.origin("access_exempt"),
         )
-
-
-def missing_port(
-    policy: Policy, path: tuple[str | int, ...], service: Service, reference: int | str, cluster: str
-) -> Diagnostic:
-    """The finding on a port that the Service does not have."""
-    names = [port.name for port in service.ports if port.name]
-    shown = ", ".join(f"{port.number} {port.name}".strip() for port in service.ports) or "none"
-    return finding(
-        "GM208",
-        f"Service {service.namespace}/{service.name} has no port {reference}; it has {shown}",
-        at=policy.at(*path),
-        policy=policy.id,
-        field=policy.origin(*path).field,
-        cluster=cluster,
-        hint=suggest(str(reference), names),
-    )
 
 
 def _spec(policy: Policy) -> AccessPolicySpec:

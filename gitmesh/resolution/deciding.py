@@ -17,13 +17,13 @@ from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import Access, DestinationUnit, Half
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.access import Resolved, resolve_access
-from gitmesh.resolution.destinations import Acting, Traffic, resolve_traffic
-from gitmesh.resolution.effects import Effects
+from gitmesh.resolution.connections import REFUSED, refused_connections
 from gitmesh.resolution.index import Index
-from gitmesh.resolution.precedence import BY_NAME
-from gitmesh.resolution.scene import FingerprintedPolicy, Remembered, ResolutionInput, ServiceKey
+from gitmesh.resolution.laying import Effects
+from gitmesh.resolution.preparing import FingerprintedPolicy, Remembered, ResolutionInput, ServiceKey
+from gitmesh.resolution.routing import Acting, Traffic, resolve_traffic
+from gitmesh.resolution.rules import BY_NAME
 from gitmesh.resolution.situation import AccessInput, Neighbour
-from gitmesh.resolution.strictness import REFUSED, refused_connections
 
 
 class DecidedDestination(Struct, frozen=True, kw_only=True):

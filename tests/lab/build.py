@@ -26,9 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.modules import (
+    CONFORMANCE,
+    CONTROLLERS,
+    ECHO,
     ENVOY,
     ETCD,
-    GATEWAY_API,
+    GATEWAY_CRDS,
     GITEA,
     ISTIO,
     ISTIOD,
@@ -63,6 +66,22 @@ class MeshPrograms:
     """The lab's own, for pods in ambient."""
     gateway_crds: Path
     """A folder with the CRDs of the Gateway API, which ambient needs."""
+
+
+@dataclass(frozen=True)
+class ConformancePrograms:
+    """What the Gateway API's conformance suite runs on, beside an API server and a mesh."""
+
+    controllers: Path
+    """kube-controller-manager."""
+    kubelet: Path
+    suite: Path
+    echo: Path
+    """The folder with `server`, the application of the suite's pods, and its `client`."""
+    manifests: Path
+    """The folder with the suite's files, in the paths that it gives them."""
+    crds: Path
+    """The folder with the Gateway API's CRDs of the suite's version, experimental channel."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +125,7 @@ def find() -> Binaries | None:
 def _find_mesh() -> MeshPrograms | None:
     """The mesh's programs, if all of them were built."""
     istio, istiod, envoy, pod = (_cached(module) for module in (ISTIO, ISTIOD, ENVOY, POD))
-    ztunnel, gateway = _cached(ZTUNNEL), _cached(GATEWAY_API)
+    ztunnel, gateway = _cached(ZTUNNEL), _cached(GATEWAY_CRDS)
     if istio is None or istiod is None or envoy is None or pod is None or ztunnel is None or gateway is None:
         return None
     return MeshPrograms(
@@ -116,13 +135,28 @@ def _find_mesh() -> MeshPrograms | None:
         istio / "envoy_bootstrap.json",
         pod / "pod",
         ztunnel / "ztunnel",
-        gateway / GATEWAY_API.outputs[0],
+        gateway / GATEWAY_CRDS.outputs[0],
     )
 
 
 def find_gitea() -> Path | None:
     """The folder with Gitea's program and what it reads, if it was built."""
     return _cached(GITEA)
+
+
+def find_conformance() -> ConformancePrograms | None:
+    """What the conformance suite needs, if all of it was built."""
+    controllers, conformance, echo, crds = map(_cached, (CONTROLLERS, CONFORMANCE, ECHO, GATEWAY_CRDS))
+    if controllers is None or conformance is None or echo is None or crds is None:
+        return None
+    return ConformancePrograms(
+        controllers / "kube-controller-manager",
+        conformance / "kubelet",
+        conformance / "suite",
+        echo,
+        conformance,
+        crds / "experimental",
+    )
 
 
 def build() -> Binaries:

@@ -78,6 +78,17 @@ def cluster_ips(cluster: Cluster) -> dict[tuple[str, str], str]:
     }
 
 
+def service_names(namespace: str, ips: Mapping[tuple[str, str], str]) -> dict[str, str]:
+    """What the cluster's DNS would answer in a namespace; of one address the short names come first."""
+    names: dict[str, str] = {}
+    for (where, service), address in ips.items():
+        short = [service] if where == namespace else []
+        names |= dict.fromkeys(
+            [*short, *(f"{service}.{where}{end}" for end in ("", ".svc", ".svc.cluster.local"))], address
+        )
+    return names
+
+
 def istiod_env(cluster: Cluster) -> dict[str, str]:
     """Environment of istiod, of the process and of the Deployment that stands for it."""
     return {**_ISTIOD_ENV, **(_AMBIENT_ENV if cluster.dataplane == "ambient" else {})}

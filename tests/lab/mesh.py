@@ -23,6 +23,7 @@ from tests.lab.installation import (
     control_plane,
     pod_places,
     pod_status,
+    service_names,
     world,
 )
 from tests.lab.istiod import Istiod
@@ -133,7 +134,7 @@ class MeshCluster:
         network = self._network = Network(self._tag)
         places, ips = pod_places(self._cluster), cluster_ips(self._cluster)
         for place in places:
-            hosts = _names(place.workload.namespace, ips)
+            hosts = service_names(place.workload.namespace, ips)
             redirected = place.workload.proxy in ("sidecar", "ztunnel")
             netns = network.pod(place.name, place.ip, hosts, redirect=redirected)
             self.pods[place.name] = self._start_application(place, netns)
@@ -220,14 +221,3 @@ class MeshCluster:
             "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", VALIDATION
         )
         return found is not None and found["webhooks"][0]["failurePolicy"] == "Fail"
-
-
-def _names(namespace: str, ips: Mapping[tuple[str, str], str]) -> dict[str, str]:
-    """What the cluster's DNS would answer in a namespace; of one address the short names come first."""
-    names: dict[str, str] = {}
-    for (where, service), address in ips.items():
-        short = [service] if where == namespace else []
-        names |= dict.fromkeys(
-            [*short, *(f"{service}.{where}{end}" for end in ("", ".svc", ".svc.cluster.local"))], address
-        )
-    return names

@@ -8,7 +8,7 @@ import pytest
 
 from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
 from gitmesh.model.traffic import Match
-from gitmesh.resolution.precedence import Key, destination_form, precedence
+from gitmesh.resolution.rules import Key, destination_form, precedence
 
 
 def key(

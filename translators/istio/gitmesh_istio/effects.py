@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, LoadBalancing
 from gitmesh.model.units import Laid, Target
-from gitmesh_istio.matches import is_http
 from gitmesh_istio.names import cluster_domain, version_of
 
 BALANCED = "headlessIsBalanced"
@@ -30,7 +29,14 @@ _TOLD: Mapping[str, tuple[str, frozenset[str]]] = {
 _ALIASES_SINCE, _ALIASES_ALWAYS_SINCE = (1, 21, 0), (1, 31, 0)
 """From the second one on istiod does not read the variable any more."""
 _MOST_ALIASES = 8
+_TCP_BY_NUMBER = frozenset({25, 53, 3306, 27017})
+"""Ports that istiod takes for TCP where nothing names a protocol, since there the server speaks first."""
 _OF_REQUESTS = ("header", "cookie", "query_param")
+
+
+def is_http(port: ServicePort) -> bool:
+    """Whether Istio routes requests on this port; a port without a protocol is sniffed."""
+    return port.http and not (port.protocol == "" and port.number in _TCP_BY_NUMBER)
 
 
 def told(environment: Mapping[str, str]) -> Mapping[str, str]:
