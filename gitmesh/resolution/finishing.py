@@ -12,9 +12,9 @@ from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.units import HALVES, DestinationUnit, Half, Subset, UnitKey
 from gitmesh.resolution.deciding import DecidedDestination, bare, digest
-from gitmesh.resolution.destinations import Need
 from gitmesh.resolution.index import Index
-from gitmesh.resolution.scene import Remembered, Same, ServiceKey
+from gitmesh.resolution.laying import Need
+from gitmesh.resolution.preparing import Remembered, Same, ServiceKey
 
 HeldHalves: TypeAlias = "Mapping[Half, set[ServiceKey]]"
 

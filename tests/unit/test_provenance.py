@@ -7,32 +7,24 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import pytest
-from gitmesh_istio.places import part_origins
+from gitmesh_istio import actions, destination
+from gitmesh_istio.scope import part_origins
 
 from gitmesh.diagnostics import Location
 from gitmesh.model.base import Model
+from gitmesh.model.connections import ConnectionPool, LoadBalancing, OutlierDetection, Tls
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import decode
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.report import Report, Stage
-from gitmesh.model.traffic import (
-    ConnectionPool,
-    Cors,
-    DirectResponse,
-    Fault,
-    LoadBalancing,
-    OutlierDetection,
-    Redirect,
-    Retries,
-    Rewrite,
-    Tls,
-)
+from gitmesh.model.requests import Cors, DirectResponse, Fault, Redirect, Retries, Rewrite
 from gitmesh.model.units import Decided
 from gitmesh.planning.build import build
 from gitmesh.planning.fields import changes
 from gitmesh.plugins import load_translators
 from gitmesh.reasoning.routing import Routing, route
-from gitmesh.render.answers import Asked, routings_document, routings_text
+from gitmesh.render.answers import Answers
+from gitmesh.render.routings import routings_document, routings_text
 from gitmesh.resolution.resolve import resolve
 from tests.asking import asked, known
 from tests.factories import policies_of, shop, traffic, workload
@@ -126,8 +118,8 @@ def test_each_share_of_an_answer_has_its_own_line() -> None:
     assert "spec.split[1] (p0.yaml:11:" in text
 
 
-def answers(found: Routing) -> Asked[Routing]:
-    return Asked(
+def answers(found: Routing) -> Answers[Routing]:
+    return Answers(
         report=Report(instance="shop", until=Stage.BUILD),
         questions={"east": asked()},
         answers={"east": found},
@@ -260,10 +252,11 @@ def test_every_part_of_a_compound_field_is_known_to_the_translator() -> None:
         "connection_pool": ConnectionPool,
     }
     compound |= {"load_balancing": LoadBalancing, "tls": Tls}
+    spelt = {**actions.SPELT, **destination.SPELT}
     for name, model in compound.items():
         for part in leaves(model):
             origin = Origin(policy="p", field=part, at=Location(source="s", path="p", line=1, column=1))
-            assert part_origins(name, Decided(value=None, origin=origin, parts={part: origin})), (
+            assert part_origins(spelt, name, Decided(value=None, origin=origin, parts={part: origin})), (
                 f"{name}: {part}"
             )
 
