@@ -68,7 +68,7 @@ def diff(
     deletions, prune_held, guarding = _guarded([*unwanted.deletions(), *unwanted.leaving()], scenery)
     peaceful, fights = without_fights([*wanted, *deletions], stored.ledger.heals, built.cluster)
     linked = relied([*peaceful, *held], scenery)
-    ordering = Ordering([row for row in linked.rows if row.writes], scenery)
+    ordering = Ordering(linked.rows, scenery)
     steps = ordering.steps()
     writes, late = _without_late([step for step in steps if step.writes], _turns(wanting.gone_soon, ordering))
     resting = [row for row in linked.rows if not row.writes]

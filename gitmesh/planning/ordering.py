@@ -59,8 +59,9 @@ class Ordering:
     def __init__(self, rows: Sequence[Change], scenery: Scenery) -> None:
         self.scenery = scenery
         self.diagnostics: list[Diagnostic] = []
-        self.rows = rows
-        self.moves = {row.key: self._move(row) for row in rows if row.decides in GUARDING}
+        self.rows = [row for row in rows if row.writes]
+        self.moves = {row.key: self._move(row) for row in self.rows if row.decides in GUARDING}
+        self.away = {row.key.namespace: row.key for row in reversed(rows) if self._is_away(row)}
         access = [move for move in self.moves.values() if move.row.decides == "access"]
         self.changes_access = any(move.effect is not Effect.NEITHER for move in access)
         self.passing = [
@@ -89,6 +90,22 @@ class Ordering:
         if effect is Effect.CLOSES:
             return Turn.CLOSES
         return Turn.REFUSES if row.decides == "trust" or effect is Effect.NARROWS else Turn.GRANTS
+
+    # --- what does not come, and so refuses nothing
+
+    def _is_away(self, row: Change) -> bool:
+        """Whether somebody keeps an object from being as it is wanted that would then narrow who may call:
+        a stranger in its place, a finalizer, or what it waits for. What errors hold is as it is to be. In its
+        namespace nothing refuses less meanwhile, and nowhere else: what a tenant makes holds nobody else's.
+        """
+        if row.decides != "access" or row.writes or row.key in self.scenery.built.held:
+            return False
+        if row.action not in (Action.CONFLICT, Action.HELD) and not row.staged:
+            return False
+        wanted = self.scenery.built.manifests.get(row.key)
+        before = None if row.action is Action.CONFLICT else _body(row.before)
+        after = _body(wanted.body) if wanted else None
+        return self.scenery.writers[row.key].effect(before, after) in NARROWING
 
     # --- what a change does
 
@@ -150,6 +167,8 @@ class Ordering:
 
     def _of_access(self, move: Move) -> Iterator[Change]:
         row, deletes = move.row, move.row.action is Action.DELETE
+        other = self.away.get(row.key.namespace)
+        away = f"refuses what it refused until {other} is as it is wanted" if other else ""
         match move.effect:
             case Effect.CLOSES:
                 if move.between is not None and row.key.namespace in self.granting:
@@ -162,6 +181,10 @@ class Ordering:
                 yield replace(row, turn=Turn.ENDS)
             case _ if not move.refuses:
                 yield replace(row, turn=Turn.WITHDRAWS if deletes else Turn.GRANTS)
+            case Effect.WIDENS if away:
+                yield self._waits(row, away)
+            case Effect.BOTH if away and move.between is not None:
+                yield self._halfway(move, Turn.REFUSES, away)
             case Effect.WIDENS:
                 yield self._released(row)
             case Effect.BOTH if move.between is not None and self._hangs_together(row):

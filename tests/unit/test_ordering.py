@@ -146,6 +146,42 @@ class TestWhatRefuses:
         assert order == ["server", "no", "yes", "route", "server"]
 
 
+class TestWhatIsKeptAway:
+    """What would narrow does not come: so what refuses goes on to refuse what it did."""
+
+    THEIRS = is_live("not", marked=False, other=1)
+    LEAVING = replace(is_live("yes", grants=["a", "b"]), deleting=True, finalizers=("z.com/1",))
+
+    @pytest.mark.parametrize(
+        ("there", "wanted"),
+        [(THEIRS, {"not": {"refuses": ["a"]}}), (LEAVING, {"yes": {"grants": []}})],
+        ids=["in conflict", "being deleted"],
+    )
+    @pytest.mark.parametrize("after", [{}, {"no": {"refuses": []}}], ids=["goes", "loses"])
+    def test_a_refusal_stays_until_it_is_there(self, there: Live, wanted: Specs, after: Specs) -> None:
+        lives = {**live({"no": {"refuses": ["a"]}, **SERVER}), there.key: there}
+        plan = planned({**after, **wanted, **SERVER}, lives)
+        assert plan.writes == ()
+        [said] = [one for one in plan.diagnostics if one.code == "GM406"]
+        assert f"until {there.key} is as it is wanted" in said.message
+
+    def test_what_it_refuses_more_comes_all_the_same(self) -> None:
+        lives = {**live({"no": {"refuses": ["a"]}, **SERVER}), self.LEAVING.key: self.LEAVING}
+        plan = planned({"no": {"refuses": ["b"]}, "yes": {"grants": []}, **SERVER}, lives)
+        [write] = plan.writes
+        assert decode(write.body or b"")["spec"] == {"refuses": ["a", "b"]}
+
+    def test_what_would_only_admit_more_is_waited_for_by_nobody(self) -> None:
+        theirs = is_live("yes", marked=False, other=1)
+        lives = {**live({"no": {"refuses": ["a"]}, **SERVER}), theirs.key: theirs}
+        assert [one.key.name for one in planned({"yes": {"grants": ["b"]}, **SERVER}, lives).writes] == ["no"]
+
+    def test_nor_is_what_is_kept_away_in_another_namespace(self) -> None:
+        away = replace(self.LEAVING, key=self.LEAVING.key._replace(namespace="web"))
+        lives = {**live({"no": {"refuses": ["a"]}, **SERVER}), away.key: away}
+        assert [one.key.name for one in planned(SERVER, lives).writes] == ["no"]
+
+
 class TestModes:
     @pytest.mark.parametrize(("old", "new"), [(PLAIN, NAMED), (NAMED, PLAIN)])
     def test_what_excludes_each_other_is_passed_a_step_a_tick(self, old: str, new: str) -> None:
@@ -262,15 +298,28 @@ def admitted(specs: Sequence[Mapping[str, Any]]) -> set[str]:
     return {caller for caller in string.ascii_letters if caller in CALLERS and admits(specs, caller)}
 
 
-@given(states, states, st.sampled_from(["", "server", "grant-1", "no-1", "no-2"]))
-def test_never_wider_in_between(old: Specs, new: Specs, refusing: str) -> None:
-    """Nor narrower: whoever is admitted before and after is so all the time, but where a mode excludes."""
+@given(
+    states,
+    states,
+    st.sampled_from(["", "server", "grant-1", "no-1", "no-2"]),
+    st.sampled_from(["", "", "grant-1", "no-1"]),
+)
+def test_never_wider_in_between(old: Specs, new: Specs, refusing: str, theirs: str) -> None:
+    """Nor narrower: whoever is admitted before and after is so all the time, but where a mode excludes.
+
+    `refusing` is refused at first, and somebody else has an object in place of `theirs`.
+    """
+    old = {name: spec for name, spec in old.items() if name != theirs}
     cluster = Cluster(old)
+    if theirs:
+        cluster.objects[rule(theirs)] = is_live(theirs, marked=False, other=1)
     cluster.refusing = refusing
     for tick in range(12):
         cluster.refusing = refusing if tick < 3 else ""
+        if tick == 3 and theirs:
+            del cluster.objects[rule(theirs)]
         plan = cluster.tick(new)
-        if not plan.writes and not any(one.staged for one in plan.changes):
+        if tick > 3 and not plan.writes and not any(one.staged for one in plan.changes):
             break
     else:
         raise AssertionError("it never settles")
@@ -280,7 +329,7 @@ def test_never_wider_in_between(old: Specs, new: Specs, refusing: str) -> None:
     bound = first | last | _while_passing(old, new)
     for step, specs in cluster.seen:
         assert admitted(specs) <= bound, f"wider after {step}"
-        if not refusing and "mode" not in {**old, **new}:
+        if not refusing and not theirs and "mode" not in {**old, **new}:
             assert admitted(specs) >= first & last, f"narrower after {step}"
 
 
