@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cases import HERE, repository
-from tests.e2e.stage import Stage
-from tests.e2e.summary import FILE_VARIABLE, Summary
+from tests.e2e.stage import LiveStage
+from tests.e2e.summary import FILE_VARIABLE, SuiteSummary
 from tests.lab.build import Binaries
 from tests.lab.fixtures import binaries, mesh_binaries
 from tests.lab.installation import OWN_NAMESPACE
-from tests.lab.world import World, bookshop
+from tests.lab.world import LabWorld, bookshop
 from tests.shop import Shop
 
 __all__ = ["binaries", "mesh_binaries"]
@@ -25,13 +25,13 @@ SETTLE = "2s"
 write in half a second.
 """
 LAB = HERE / "test_lab.py"
-_SUMMARY = pytest.StashKey[Summary]()
+_SUMMARY = pytest.StashKey[SuiteSummary]()
 
 
 @pytest.fixture(scope="session")
-def summary(request: pytest.FixtureRequest) -> Summary:
+def summary(request: pytest.FixtureRequest) -> SuiteSummary:
     """The figures of this run, printed at its end."""
-    return request.config.stash.setdefault(_SUMMARY, Summary())
+    return request.config.stash.setdefault(_SUMMARY, SuiteSummary())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,14 +42,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def world(mesh_binaries: Binaries) -> Iterator[World]:
+def world(mesh_binaries: Binaries) -> Iterator[LabWorld]:
     """Two clusters with the bookshop."""
     with bookshop(mesh_binaries) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def stage(world: World, summary: Summary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(
+    world: LabWorld, summary: SuiteSummary, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveStage]:
     """The world, a repository with the base policies, and the agent between them."""
     root = tmp_path_factory.mktemp("stage")
     shop = Shop(
@@ -62,7 +64,7 @@ def stage(world: World, summary: Summary, tmp_path_factory: pytest.TempPathFacto
         cluster.kubeconfig(root / f"{name}.kubeconfig")
         cluster.api.apply([OWN_NAMESPACE])
     with shop.agent() as agent:
-        made = Stage(world, shop.repo, agent, summary.effects)
+        made = LiveStage(world, shop.repo, agent, summary.effects)
         made.commit(repository({}), watches=())
         yield made
 

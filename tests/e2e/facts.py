@@ -24,7 +24,7 @@ def world_facts() -> Mapping[str, ClusterFacts]:
     return {name: _facts(cluster) for name, cluster in bookshop.CLUSTERS.items()}
 
 
-def _facts(cluster: bookshop.Cluster) -> ClusterFacts:
+def _facts(cluster: bookshop.LabCluster) -> ClusterFacts:
     return ClusterFacts(
         cluster=cluster.name,
         namespaces={**cluster.namespaces, SYSTEM: {}},
@@ -35,7 +35,7 @@ def _facts(cluster: bookshop.Cluster) -> ClusterFacts:
     )
 
 
-def _service(one: bookshop.Service) -> Service:
+def _service(one: bookshop.LabService) -> Service:
     ports = (
         ServicePort(number=number, name=name, target=target, protocol="http")
         for name, (number, target) in one.ports.items()
@@ -49,7 +49,7 @@ def _service(one: bookshop.Service) -> Service:
     )
 
 
-def _workload(one: bookshop.Workload) -> Workload:
+def _workload(one: bookshop.LabWorkload) -> Workload:
     return Workload(
         kind="Deployment",
         namespace=one.namespace,

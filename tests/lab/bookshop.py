@@ -13,7 +13,7 @@ MESHED = {"istio-injection": "enabled"}
 
 
 @dataclass(frozen=True)
-class Workload:
+class LabWorkload:
     """A Deployment with its pods, all of one ServiceAccount."""
 
     namespace: str
@@ -26,7 +26,7 @@ class Workload:
 
 
 @dataclass(frozen=True)
-class Service:
+class LabService:
     """A Service over the pods of its namespace with the label `app`."""
 
     namespace: str
@@ -37,7 +37,7 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Cluster:
+class LabCluster:
     """One cluster of the world; `subnet` is the first half of its pods' addresses."""
 
     name: str
@@ -45,22 +45,22 @@ class Cluster:
     region: str
     subnet: str
     namespaces: Mapping[str, Mapping[str, str]]
-    workloads: tuple[Workload, ...]
-    services: tuple[Service, ...]
+    workloads: tuple[LabWorkload, ...]
+    services: tuple[LabService, ...]
 
 
-def _client(namespace: str, name: str, *, sidecar: bool = True) -> Workload:
-    return Workload(namespace, name, name, (name,), {"app": name}, sidecar=sidecar)
+def _client(namespace: str, name: str, *, sidecar: bool = True) -> LabWorkload:
+    return LabWorkload(namespace, name, name, (name,), {"app": name}, sidecar=sidecar)
 
 
 def _server(
     app: str, *pods: str, version: str = "", namespace: str = "bookshop", ports: tuple[int, ...] = (APP_PORT,)
-) -> Workload:
+) -> LabWorkload:
     labels = {"app": app, **({"version": version} if version else {})}
-    return Workload(namespace, f"{app}-{version}" if version else app, app, pods, labels, ports)
+    return LabWorkload(namespace, f"{app}-{version}" if version else app, app, pods, labels, ports)
 
 
-EAST = Cluster(
+EAST = LabCluster(
     name="east",
     trust_domain="east.local",
     region="eu-east",
@@ -81,22 +81,22 @@ EAST = Cluster(
         _client("outside", "plain", sidecar=False),
     ),
     services=(
-        Service("bookshop", "reviews", "reviews"),
-        Service("bookshop", "reviews-next", "reviews-next"),
-        Service("bookshop", "ratings", "ratings"),
-        Service(
+        LabService("bookshop", "reviews", "reviews"),
+        LabService("bookshop", "reviews-next", "reviews-next"),
+        LabService("bookshop", "ratings", "ratings"),
+        LabService(
             "bookshop",
             "details",
             "details",
             {"http": (SERVICE_PORT, APP_PORT), "admin": (ADMIN_PORT, ADMIN_PORT)},
         ),
-        Service("bookshop", "details-twin", "details"),
-        Service("bookshop", "vault", "vault"),
-        Service("bookshop", "lighthouse", "lighthouse"),
-        Service("office", "ledger", "ledger"),
+        LabService("bookshop", "details-twin", "details"),
+        LabService("bookshop", "vault", "vault"),
+        LabService("bookshop", "lighthouse", "lighthouse"),
+        LabService("office", "ledger", "ledger"),
     ),
 )
-WEST = Cluster(
+WEST = LabCluster(
     name="west",
     trust_domain="west.local",
     region="eu-west",
@@ -108,6 +108,6 @@ WEST = Cluster(
         _server("ratings", "ratings-v1-0", version="v1"),
         _client("outside", "plain", sidecar=False),
     ),
-    services=(Service("bookshop", "reviews", "reviews"), Service("bookshop", "ratings", "ratings")),
+    services=(LabService("bookshop", "reviews", "reviews"), LabService("bookshop", "ratings", "ratings")),
 )
 CLUSTERS = {cluster.name: cluster for cluster in (EAST, WEST)}

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from tests.lab.apiclient import Object
-from tests.lab.bookshop import Cluster, Service, Workload
+from tests.lab.bookshop import LabCluster, LabService, LabWorkload
 
 SYSTEM = "istio-system"
 REVISION = "default"
@@ -45,12 +45,12 @@ _HASH_LABEL = "pod-template-hash"
 class PodPlace:
     """A pod with its address."""
 
-    workload: Workload
+    workload: LabWorkload
     name: str
     ip: str
 
 
-def pod_places(cluster: Cluster) -> tuple[PodPlace, ...]:
+def pod_places(cluster: LabCluster) -> tuple[PodPlace, ...]:
     """All pods of the table with the addresses that they get, in order."""
     listed = [(workload, pod) for workload in cluster.workloads for pod in workload.pods]
     return tuple(
@@ -59,7 +59,7 @@ def pod_places(cluster: Cluster) -> tuple[PodPlace, ...]:
     )
 
 
-def cluster_ips(cluster: Cluster) -> dict[tuple[str, str], str]:
+def cluster_ips(cluster: LabCluster) -> dict[tuple[str, str], str]:
     """(namespace, name) of every Service to its cluster IP."""
     return {
         (service.namespace, service.name): f"10.96.1.{number}"
@@ -67,7 +67,7 @@ def cluster_ips(cluster: Cluster) -> dict[tuple[str, str], str]:
     }
 
 
-def backends(service: Service, places: Iterable[PodPlace]) -> list[PodPlace]:
+def backends(service: LabService, places: Iterable[PodPlace]) -> list[PodPlace]:
     """The pods behind a Service."""
     return [
         p
@@ -76,7 +76,7 @@ def backends(service: Service, places: Iterable[PodPlace]) -> list[PodPlace]:
     ]
 
 
-def mesh_config(cluster: Cluster, more: Mapping[str, object]) -> str:
+def mesh_config(cluster: LabCluster, more: Mapping[str, object]) -> str:
     """MeshConfig as YAML, with `more` keys: in istiod's file and in the ConfigMap."""
     config = {
         "trustDomain": cluster.trust_domain,
@@ -90,13 +90,13 @@ def mesh_config(cluster: Cluster, more: Mapping[str, object]) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def config_map(cluster: Cluster, more: Mapping[str, object]) -> Object:
+def config_map(cluster: LabCluster, more: Mapping[str, object]) -> Object:
     """Where an installation keeps its MeshConfig."""
     data = {"mesh": mesh_config(cluster, more), "meshNetworks": "networks: {}"}
     return _object("v1", "ConfigMap", {"name": "istio", "namespace": SYSTEM, "labels": _LABELS}, data=data)
 
 
-def control_plane(cluster: Cluster, validation_url: str) -> list[Object]:
+def control_plane(cluster: LabCluster, validation_url: str) -> list[Object]:
     """istiod's objects; its validation is open until istiod itself has found that it works, as after any
     installation.
     """
@@ -145,7 +145,7 @@ def _validation(url: str) -> Object:
     )
 
 
-def world(cluster: Cluster) -> list[Object]:
+def world(cluster: LabCluster) -> list[Object]:
     """All other objects, in an order that the API server takes; the status of pods comes apart
     (`pod_status`).
     """
@@ -199,12 +199,12 @@ def pod_status(place: PodPlace) -> Object:
     return {"status": {"phase": "Running", **address, "conditions": ready, "containerStatuses": containers}}
 
 
-def _accounts(cluster: Cluster) -> Iterator[Object]:
+def _accounts(cluster: LabCluster) -> Iterator[Object]:
     for namespace, name in sorted({(w.namespace, w.service_account) for w in cluster.workloads}):
         yield _object("v1", "ServiceAccount", {"name": name, "namespace": namespace})
 
 
-def _node(cluster: Cluster) -> Object:
+def _node(cluster: LabCluster) -> Object:
     name = f"{cluster.name}-1"
     zone = {
         "topology.kubernetes.io/region": cluster.region,
@@ -213,7 +213,7 @@ def _node(cluster: Cluster) -> Object:
     return _object("v1", "Node", {"name": name, "labels": {"kubernetes.io/hostname": name, **zone}})
 
 
-def _controllers(workload: Workload) -> list[Object]:
+def _controllers(workload: LabWorkload) -> list[Object]:
     meta = {"name": workload.name, "namespace": workload.namespace, "labels": dict(workload.labels)}
     spec = {"serviceAccountName": workload.service_account, "containers": [_application(workload)]}
     hashed = {**workload.labels, _HASH_LABEL: _hash(workload)}
@@ -238,7 +238,7 @@ def _deployment(
     return _object("apps/v1", "Deployment", meta, spec=spec)
 
 
-def _pod(cluster: Cluster, place: PodPlace) -> Object:
+def _pod(cluster: LabCluster, place: PodPlace) -> Object:
     workload = place.workload
     meta = {
         "name": place.name,
@@ -266,7 +266,7 @@ def _pod(cluster: Cluster, place: PodPlace) -> Object:
     return _object("v1", "Pod", meta, spec=spec)
 
 
-def _application(workload: Workload) -> Object:
+def _application(workload: LabWorkload) -> Object:
     ports = [{"containerPort": port} for port in workload.ports]
     return {
         "name": workload.labels["app"],
@@ -275,7 +275,7 @@ def _application(workload: Workload) -> Object:
     }
 
 
-def _service(service: Service, ips: Mapping[tuple[str, str], str]) -> Object:
+def _service(service: LabService, ips: Mapping[tuple[str, str], str]) -> Object:
     ports = [
         {"name": name, "port": port, "targetPort": target, "protocol": "TCP", "appProtocol": "http"}
         for name, (port, target) in service.ports.items()
@@ -293,7 +293,7 @@ def _service(service: Service, ips: Mapping[tuple[str, str], str]) -> Object:
     )
 
 
-def _slice(cluster: Cluster, service: Service, places: Iterable[PodPlace]) -> Object:
+def _slice(cluster: LabCluster, service: LabService, places: Iterable[PodPlace]) -> Object:
     meta = {
         "name": f"{service.name}-lab",
         "namespace": service.namespace,
@@ -328,11 +328,11 @@ def _owner(kind: str, name: str) -> Object:
     }
 
 
-def _hash(workload: Workload) -> str:
+def _hash(workload: LabWorkload) -> str:
     return f"{zlib.crc32(workload.name.encode()):08x}"
 
 
-def _replica_set(workload: Workload) -> str:
+def _replica_set(workload: LabWorkload) -> str:
     return f"{workload.name}-{_hash(workload)}"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gitmesh.adapters.kube.client import Client, Request
+from gitmesh.adapters.kube.client import ApiClient, ApiRequest
 from gitmesh.adapters.kube.errors import clean
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.errors import ClusterError
@@ -41,7 +41,7 @@ class EventPublisher:
 
     def __init__(
         self,
-        client: Client,
+        client: ApiClient,
         namespace: str,
         deployment: str,
         *,
@@ -80,14 +80,14 @@ class EventPublisher:
             return
 
     def _read_uid(self) -> str:
-        answer = self._client.send(Request(method="GET", path=item(_DEPLOYMENT, "v1", self._key)))
+        answer = self._client.send(ApiRequest(method="GET", path=item(_DEPLOYMENT, "v1", self._key)))
         return answer.identity(self._key).uid
 
     def _post_one(self, what: tuple[str, Diagnostic]) -> None:
         name, diagnostic = what
         body = orjson.dumps(self._event(name, diagnostic))
         answer = self._client.send(
-            Request(method="POST", path=collection(_EVENT, "v1", self._key.namespace), body=body)
+            ApiRequest(method="POST", path=collection(_EVENT, "v1", self._key.namespace), body=body)
         )
         if answer.status != 409:  # 409: an agent before us has made it, and it is still there
             answer.json()

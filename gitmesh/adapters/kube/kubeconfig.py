@@ -53,7 +53,7 @@ def read_kubeconfig(path: Path, *, context: str | None = None, allow_exec: bool 
     value of a secret.
     """
     try:
-        return _Reader(path, _load(path), allow_exec).endpoint(context)
+        return _KubeconfigReader(path, _load(path), allow_exec).endpoint(context)
     except FileNotFoundError:
         raise _bad(
             path,
@@ -86,7 +86,7 @@ def _load(path: Path) -> Any:
     return documents[0].value
 
 
-class _Reader:
+class _KubeconfigReader:
     """One file; every failure names the place in it, never a value."""
 
     def __init__(self, path: Path, content: Any, allow_exec: bool) -> None:

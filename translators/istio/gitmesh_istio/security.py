@@ -199,7 +199,10 @@ def _exempt_rules(exempt: Exemption, unit: DestinationUnit, access: Access, note
     if not ports or not sources:
         return []
     return [
-        (_rule(sources, operations.Asked(operation={"ports": [str(port) for port in ports]})), exempt.origin)
+        (
+            _rule(sources, operations.RequestTerms(operation={"ports": [str(port) for port in ports]})),
+            exempt.origin,
+        )
     ]
 
 
@@ -226,7 +229,7 @@ def _but(covered: Sequence[int], rules: Sequence[Rule]) -> list[Rule]:
     return [(rule, origin) for _, origin in rules]
 
 
-def _rule(sources: Sequence[callers.Source], asked: operations.Asked) -> dict[str, Any]:
+def _rule(sources: Sequence[callers.Source], asked: operations.RequestTerms) -> dict[str, Any]:
     """Istio refuses empty lists, so what means `any` is left out."""
     rule: dict[str, Any] = {}
     if tuple(sources) != callers.ANYBODY:
