@@ -1,7 +1,7 @@
 """The stage that every case plays on: a world, a repository, and the real agent that brings one to the other.
 
-`LiveStage.commit` is one change: it is committed, watched by steady streams, and awaited until every proxy has
-it.
+`LiveStage.commit` is one change: it is committed, watched by steady streams, and awaited until every proxy
+has it.
 """
 
 from __future__ import annotations

@@ -8,11 +8,12 @@ from typing import Any
 from gitmesh_gatewayapi import Dialect, HttpRoutes, http_routes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Location
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Origin
-from gitmesh.model.requests import Headers
+from gitmesh.model.requests import DirectResponse, Headers
 from gitmesh.model.units import Decided, DestinationUnit, NamedCondition, RequestMatch, Route, TextCondition
 from gitmesh.resolution.matching import Request, matches
 from tests.contract.schemas import CRDS
@@ -115,6 +116,35 @@ def test_the_most_specific_rule_is_the_first_row(found: tuple[RequestMatch, ...]
             continue
         assert rules, request
         assert timeouts(rules) == {first(found, request)}, request
+
+
+def answering(unanswered: frozenset[int], *found: RequestMatch) -> DestinationUnit:
+    """The same destination, but that these of its rows answer 404, and so does one behind all of them."""
+    rows = [
+        replace(row, fields={"direct_response": Decided(value=DirectResponse(status=404), origin=origin(n))})
+        if n in unanswered
+        else row
+        for n, row in enumerate(unit(*found, RequestMatch()).routes, start=1)
+    ]
+    return replace(unit(), routes=tuple(rows))
+
+
+@given(st.lists(request_matches, min_size=1, max_size=4).map(tuple), st.sets(st.integers(1, 4)))
+@settings(max_examples=400)
+def test_what_is_answered_404_meets_no_rule(found: tuple[RequestMatch, ...], some: set[int]) -> None:
+    unanswered = frozenset({*some, len(found) + 1})
+    answer = http_routes(answering(unanswered, *found), (80, 81), DIALECT)
+    if answer.remarks:
+        assert {remark.code for remark in answer.remarks} == {"GM301"}
+        return
+    specs = [route.spec for route in answer.routes]
+    silent = {None, *(f"{number}s" for number in unanswered)}
+    for request in REQUESTS:
+        # With no route at all the mesh would send requests to the Service.
+        assert any(spec["parentRefs"][0]["port"] == request.port for spec in specs)
+        wanted = first(found, request)
+        rules = decided(specs, request)
+        assert timeouts(rules) == (set() if wanted in silent else {wanted}), request
 
 
 @given(

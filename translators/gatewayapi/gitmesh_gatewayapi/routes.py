@@ -1,9 +1,9 @@
 """Routes of a destination -> HTTPRoutes with the Service as parent, one or more for each port.
 
 The port of the parent is always written: without it some meshes accept the route and program nothing. The
-last rule sends what no row matches to the Service itself. A route takes 16 rules and 128 matches; what does
-not fit goes to further ones. Which of two routes a mesh takes where matches are equally specific depends on
-their age, so such matches stay in one route.
+last rule sends what no row matches to the Service itself; what a row answers with 404 alone needs no rule. A
+route takes 16 rules and 128 matches; what does not fit goes to further ones. Which of two routes a mesh takes
+where matches are equally specific depends on their age, so such matches stay in one route.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gitmesh_gatewayapi.grpc import call_of, listed_for_grpc, speaks_grpc, unsai
 from gitmesh_gatewayapi.kinds import GRPC_ROUTE, HTTP_ROUTE
 from gitmesh_gatewayapi.matches import meant
 from gitmesh_gatewayapi.objects import GrantObject, RouteObject
-from gitmesh_gatewayapi.precedence import ListedMatch, Placed, TooMany, Unsayable, most_specific
+from gitmesh_gatewayapi.precedence import ListedMatch, Placed, TooMany, Unsayable, most_specific, unanswered
 from gitmesh_gatewayapi.remarks import Dialect, Remark, Remarks
-from gitmesh_gatewayapi.rules import Called, HttpRule, rule, untouched
+from gitmesh_gatewayapi.rules import Called, HttpRule, is_not_found, rule, untouched
 
 MAX_RULES, MAX_MATCHES, MAX_RULE_MATCHES, MAX_ROUTES = 16, 128, 64, 4
 """Of a route, of a route, of a rule (HTTPRouteSpec), and routes of one port (ours)."""
@@ -100,8 +100,17 @@ def _written(
     if isinstance(placed, TooMany | Unsayable):
         _note_unsaid(placed, rows, remarks)
         return ()
+    placed = unanswered(placed, _silent(rows) if kind == HTTP_ROUTE else frozenset())
+    if not placed:
+        text = "an HTTPRoute has a rule at least, so it cannot leave every request unanswered"
+        remarks.unsupported(text, _origin(rows[0]))
+        return ()
     parts = _parts(_ruled(placed, rows, called, remarks), remarks)
     return [_object(kind, part, called, number) for number, part in enumerate(parts)]
+
+
+def _silent(rows: Sequence[Route]) -> frozenset[int]:
+    return frozenset(number for number, row in enumerate(rows) if is_not_found(row))
 
 
 def _note_unsaid(placed: TooMany | Unsayable, rows: Sequence[Route], remarks: Remarks) -> None:
