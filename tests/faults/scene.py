@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from gitmesh.adapters.kube.client import ApiClient
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.model.facts import ClusterFacts
@@ -200,7 +200,7 @@ def _shop(root: Path, server: ApiServer, kube: FaultProxy, git: FaultProxy) -> S
 
 def _facts(server: ApiServer, root: Path) -> ClusterFacts:
     endpoint = read_kubeconfig(server.kubeconfig(root / "admin.kubeconfig"))
-    client = ApiClient(endpoint, timeout=30.0, user_agent="gitmesh-tests")
+    client = KubeClient(endpoint, timeout=30.0, user_agent="gitmesh-tests")
     cluster = KubeCluster("east", client, list(translators().values()))
     try:
         return cluster.facts()

@@ -13,7 +13,7 @@ from itertools import count
 import pytest
 
 from gitmesh.adapters.kube import lists
-from gitmesh.adapters.kube.client import ApiClient, ApiRequest
+from gitmesh.adapters.kube.client import ApiRequest, KubeClient
 from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.store import LedgerStore
@@ -40,10 +40,10 @@ BUSY = says(429, b"{}", Retry_After="0")
 @contextmanager
 def facing(
     *replies: Reply, timeout: float = 5.0, jitter: Callable[[], float] = lambda: 0.0
-) -> Iterator[tuple[ApiClient, FaultServer]]:
+) -> Iterator[tuple[KubeClient, FaultServer]]:
     """A client whose server answers so."""
     with FaultServer(*replies) as server:
-        client = ApiClient(
+        client = KubeClient(
             Endpoint(server=server.url), timeout=timeout, user_agent="gitmesh-tests", jitter=jitter
         )
         try:
@@ -52,14 +52,14 @@ def facing(
             client.close()
 
 
-def failure(client: ApiClient, request: ApiRequest = GET) -> ClusterError:
+def failure(client: KubeClient, request: ApiRequest = GET) -> ClusterError:
     """What a request ends in."""
     with pytest.raises(ClusterError) as found:
         decoded(client, request)
     return found.value
 
 
-def decoded(client: ApiClient, request: ApiRequest = GET) -> object:
+def decoded(client: KubeClient, request: ApiRequest = GET) -> object:
     """The object of an answer."""
     return client.send(request).json()
 
@@ -341,7 +341,7 @@ def test_K25_objects_of_a_strange_shape_end_in_an_error_or_are_left_out(body: by
 
 def test_a_client_that_is_closed_ends_what_still_waits() -> None:
     with FaultServer(trickles) as server:
-        client = ApiClient(Endpoint(server=server.url), timeout=30.0, user_agent="gitmesh-tests")
+        client = KubeClient(Endpoint(server=server.url), timeout=30.0, user_agent="gitmesh-tests")
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(failure, client)
             assert server.asked.wait(5)

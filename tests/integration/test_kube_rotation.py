@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gitmesh.adapters.kube.client import ApiClient, ApiRequest
+from gitmesh.adapters.kube.client import ApiRequest, KubeClient
 from gitmesh.adapters.kube.cluster import KubeCluster, connect
 from gitmesh.adapters.kube.credentials import Endpoint, StaticToken, stamp
 from gitmesh.adapters.kube.transport import Pool
@@ -223,7 +223,7 @@ def test_refused_credentials_are_read_again_at_once_and_used_from_then_on() -> N
     world.token = "old"
     with serving(world) as server:
         access = Tokens(server.url)
-        client = ApiClient(access, timeout=5.0, user_agent="gitmesh-tests")
+        client = KubeClient(access, timeout=5.0, user_agent="gitmesh-tests")
         assert client.send(GET).status == 200
         world.token, access.now = "new", Endpoint(server=server.url, tokens=StaticToken("new"))
         assert [client.send(GET).status, client.send(GET).status] == [200, 200]
@@ -236,7 +236,7 @@ def test_refused_credentials_never_lead_to_another_address_in_the_middle_of_a_cy
     world.token = "old"
     with serving(world) as server, serving(RotatingServer()) as other:
         access = Tokens(server.url)
-        client = ApiClient(access, timeout=5.0, user_agent="gitmesh-tests")
+        client = KubeClient(access, timeout=5.0, user_agent="gitmesh-tests")
         client.send(GET)
         world.token, access.now = "new", Endpoint(server=other.url, tokens=StaticToken("new"))
         assert client.send(GET).status == 401

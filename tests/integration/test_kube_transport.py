@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gitmesh.adapters.kube.client import ApiClient, ApiRequest
+from gitmesh.adapters.kube.client import ApiRequest, KubeClient
 from gitmesh.adapters.kube.credentials import Endpoint
 from gitmesh.errors import ClusterError
 from tests.lab.apiserver import ApiServer
@@ -67,10 +67,10 @@ class BareServer:
 @contextmanager
 def facing(
     serve: Callable[[socket.socket], None], *, scheme: str = "http", timeout: float = 10.0
-) -> Iterator[tuple[ApiClient, BareServer]]:
+) -> Iterator[tuple[KubeClient, BareServer]]:
     """A client of such a server."""
     wire = BareServer(serve)
-    client = ApiClient(
+    client = KubeClient(
         Endpoint(server=f"{scheme}://{wire.address}"),
         timeout=timeout,
         user_agent="gitmesh-tests",
@@ -147,7 +147,7 @@ def test_a_server_that_is_no_http_server_is_an_error() -> None:
 
 @pytest.mark.parametrize("host", ["a..b", f"{'a' * 70}.example", f"ü.{'a' * 60}"])
 def test_a_host_that_cannot_be_a_name_fails_its_cluster_alone(host: str) -> None:
-    client = ApiClient(
+    client = KubeClient(
         Endpoint(server=f"https://{host}:6443"), timeout=5, user_agent="test", jitter=lambda: 0.0
     )
     with pytest.raises(ClusterError) as found:
@@ -192,11 +192,11 @@ class Secure:
 
 
 @contextmanager
-def secured(server: ApiServer) -> Iterator[tuple[ApiClient, Secure, socket.socket]]:
+def secured(server: ApiServer) -> Iterator[tuple[KubeClient, Secure, socket.socket]]:
     """A client of such a server, with the certificate of an API server."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        client = ApiClient(
+        client = KubeClient(
             Endpoint(server=address, ca=server.ca_file),
             timeout=10.0,
             user_agent="gitmesh-tests",
@@ -208,7 +208,7 @@ def secured(server: ApiServer) -> Iterator[tuple[ApiClient, Secure, socket.socke
             client.close()
 
 
-def exchanges(client: ApiClient, server: Secure, listener: socket.socket, requests: int) -> None:
+def exchanges(client: KubeClient, server: Secure, listener: socket.socket, requests: int) -> None:
     """So many requests, each answered at last."""
     serving = threading.Thread(target=server.serve, args=(listener, requests + server.refusals))
     serving.start()

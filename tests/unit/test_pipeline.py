@@ -429,12 +429,15 @@ def test_an_observed_cluster_is_never_written_not_even_its_ledger() -> None:
 # --- policies that come to nothing
 
 
-def test_a_policy_that_a_translator_loses_is_reported_at_its_line() -> None:
-    class Forgetful(FakeMesh):
-        def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
-            return Translation()
+class LosingMesh(FakeMesh):
+    """Translates every unit to nothing, and says nothing of it."""
 
-    world = PipelineWorld(mesh=Forgetful())
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        return Translation()
+
+
+def test_a_policy_that_a_translator_loses_is_reported_at_its_line() -> None:
+    world = PipelineWorld(mesh=LosingMesh())
     world.commit(slow("a"))
     lost = one(world.run(Stage.BUILD), "GM309")
     assert (lost.policy, lost.at and lost.at.line) == ("TrafficPolicy/shop/a", 1)
@@ -448,11 +451,7 @@ def test_a_policy_on_a_cluster_without_a_mesh_is_not_lost() -> None:
 
 
 def test_a_policy_that_is_lost_in_one_cluster_is_reported_though_another_one_has_no_mesh() -> None:
-    class Forgetful(FakeMesh):
-        def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
-            return Translation()
-
-    world = PipelineWorld(mesh=Forgetful(), names=("east", "west"))
+    world = PipelineWorld(mesh=LosingMesh(), names=("east", "west"))
     world.clusters["west"] = MemoryCluster("west", facts=with_digest(replace(facts("west"), meshes=())))
     world.commit(slow("a"))
     assert sorted(codes(world.run(Stage.BUILD))) == ["GM309", "GM507"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from gitmesh.adapters.kube import managed, writes
-from gitmesh.adapters.kube.client import ApiAnswer, ApiClient, Identity
+from gitmesh.adapters.kube.client import ApiAnswer, Identity, KubeClient
 from gitmesh.adapters.kube.errors import ApiError, api_error, clean, unrelated
 from gitmesh.adapters.kube.lists import everything
 from gitmesh.adapters.kube.paths import collection
@@ -49,7 +49,7 @@ class Applier:
     """
 
     def __init__(
-        self, client: ApiClient, kinds: Mapping[tuple[str, str], ApiKind], live: LiveObjects, settle: float
+        self, client: KubeClient, kinds: Mapping[tuple[str, str], ApiKind], live: LiveObjects, settle: float
     ) -> None:
         self._client = client
         self._kinds = kinds
@@ -237,7 +237,7 @@ def _rank(step: Change) -> tuple[bool, int]:
     return (step.action is Action.DELETE, step.phase)
 
 
-def owners(client: ApiClient, kind: ApiKind, webhook: str) -> Iterator[str]:
+def owners(client: KubeClient, kind: ApiKind, webhook: str) -> Iterator[str]:
     """The configurations of a kind that name a webhook; none where we may not read them."""
     with contextlib.suppress(ClusterError):
         yield from sorted(

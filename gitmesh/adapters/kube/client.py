@@ -143,7 +143,7 @@ class _Session(NamedTuple):
         self.pool.close()
 
 
-class ApiClient:
+class KubeClient:
     """The way to one API server, for any thread. `timeout` is the deadline of one request in seconds, all its
     attempts included.
 
@@ -167,7 +167,7 @@ class ApiClient:
         self._date: str | None = None
         self._lock = threading.Lock()
         self._session: _Session | None = None
-        self._end: weakref.finalize[..., ApiClient] | None = None
+        self._end: weakref.finalize[..., KubeClient] | None = None
 
     def close(self) -> None:
         """Close connections and end what runs; a later use starts anew."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitmesh.adapters.kube.client import ApiClient, ApiRequest
+from gitmesh.adapters.kube.client import ApiRequest, KubeClient
 from gitmesh.adapters.kube.errors import unrelated
 from gitmesh.adapters.kube.paths import segment
 from gitmesh.discovery.crd import preferred, schema_fields
@@ -25,7 +25,7 @@ _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryL
 class Discovery:
     """What one cluster serves of some groups, remembered between calls."""
 
-    def __init__(self, client: ApiClient, groups: Sequence[str]) -> None:
+    def __init__(self, client: KubeClient, groups: Sequence[str]) -> None:
         self._client = client
         self._groups = tuple(sorted(set(groups)))
         self._schemas: dict[tuple[str, str], tuple[str, Mapping[str, frozenset[str]]]] = {}

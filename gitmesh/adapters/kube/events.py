@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gitmesh.adapters.kube.client import ApiClient, ApiRequest
+from gitmesh.adapters.kube.client import ApiRequest, KubeClient
 from gitmesh.adapters.kube.errors import clean
 from gitmesh.adapters.kube.paths import collection, item
 from gitmesh.errors import ClusterError
@@ -41,7 +41,7 @@ class EventPublisher:
 
     def __init__(
         self,
-        client: ApiClient,
+        client: KubeClient,
         namespace: str,
         deployment: str,
         *,

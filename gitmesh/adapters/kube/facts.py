@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitmesh.adapters.kube.client import ApiClient, ApiRequest
+from gitmesh.adapters.kube.client import ApiRequest, KubeClient
 from gitmesh.adapters.kube.discovery import Discovery
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.lists import everything
@@ -58,7 +58,7 @@ class FactReader:
 
     def __init__(
         self,
-        client: ApiClient,
+        client: KubeClient,
         cluster: str,
         labels: Mapping[str, str],
         translators: Sequence[Translator],

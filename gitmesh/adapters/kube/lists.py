@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
-from gitmesh.adapters.kube.client import ApiAnswer, ApiClient, ApiRequest
+from gitmesh.adapters.kube.client import ApiAnswer, ApiRequest, KubeClient
 from gitmesh.adapters.kube.together import Ahead
 from gitmesh.errors import ClusterError
 
@@ -59,7 +59,7 @@ class _Budget:
 
 
 def everything(
-    client: ApiClient,
+    client: KubeClient,
     path: str,
     take: Take[T],
     *,
@@ -81,7 +81,7 @@ def everything(
 
 
 def _once(
-    client: ApiClient, path: str, take: Take[T], page: int, accept: str, budget: _Budget
+    client: KubeClient, path: str, take: Take[T], page: int, accept: str, budget: _Budget
 ) -> list[T] | None:
     """The whole list, or None if it expired on the way. The server makes a page while the one before is
     reduced.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gitmesh.adapters.kube.client import ApiAnswer, ApiClient, ApiRequest
+from gitmesh.adapters.kube.client import ApiAnswer, ApiRequest, KubeClient
 from gitmesh.adapters.kube.errors import ApiError
 from gitmesh.adapters.kube.message import GZIP
 from gitmesh.adapters.kube.paths import collection, item
@@ -37,7 +37,7 @@ def ledger_key(instance: str) -> ObjectKey:
 class LedgerStore:
     """The ledger of one cluster; reading it again gives the same value while it did not change."""
 
-    def __init__(self, client: ApiClient) -> None:
+    def __init__(self, client: KubeClient) -> None:
         self._client = client
         self._last: Stored | None = None
 
