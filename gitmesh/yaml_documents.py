@@ -76,9 +76,9 @@ class _ValueBuilder:
         self._most = most
         self.documents: list[PlacedDocument] = []
         self._stack: list[_Frame] = []
-        self._anchors: dict[str, tuple[Any, int, int]] = {}
+        self._anchors: dict[str, tuple[object, int, int]] = {}
         self._nodes = 0
-        self._root: Any = None
+        self._root: object = None
         self._start = (0, False)
 
     def document_start(self, event: Any) -> None:
@@ -176,7 +176,7 @@ def read_documents(text: str | bytes, most: int = MAX_NODES) -> tuple[PlacedDocu
     `most` is how many nodes there may be, each alias counted with all that it stands for.
     """
     builder = _ValueBuilder(most)
-    steps: dict[type, Callable[[Any], None]] = {
+    steps: dict[type, Callable[[object], None]] = {
         yaml.ScalarEvent: builder.scalar,
         yaml.MappingStartEvent: builder.mapping_start,
         yaml.MappingEndEvent: builder.end,

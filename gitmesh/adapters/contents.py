@@ -126,7 +126,7 @@ def _span(documents: tuple[PlacedDocument, ...], index: int, length: int) -> tup
     return documents[index].start, documents[index + 1].start if index + 1 < len(documents) else length
 
 
-def _put(value: Any, place: ObjectPlace, body: Body | None) -> Any:
+def _put(value: Any, place: ObjectPlace, body: Body | None) -> object:
     """A document's value with the object replaced; None where nothing is left."""
     if place.item < 0:
         return body
@@ -141,7 +141,7 @@ def _text(data: bytes) -> str:
         raise ValueError("not UTF-8") from None
 
 
-def _objects(path: str, data: bytes) -> Iterator[tuple[ObjectPlace, Any]]:
+def _objects(path: str, data: bytes) -> Iterator[tuple[ObjectPlace, object]]:
     """The objects of a file, those in lists one by one; empty documents are skipped."""
     for index, value in enumerate(_values(path, data)):
         if value is None or _ignored(value):
@@ -157,7 +157,7 @@ def _objects(path: str, data: bytes) -> Iterator[tuple[ObjectPlace, Any]]:
             yield ObjectPlace(index, number), item
 
 
-def _values(path: str, data: bytes) -> list[Any]:
+def _values(path: str, data: bytes) -> list[object]:
     if path.endswith(".json"):
         try:
             return [orjson.loads(data)]

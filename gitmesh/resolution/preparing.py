@@ -89,11 +89,11 @@ class Memory:
     """
 
     def __init__(self, memo: MutableMapping[Any, Any], name: str) -> None:
-        self._old: Mapping[Any, tuple[Any, Any]] = memo.get(name, {})
-        self._new: dict[Any, tuple[Any, Any]] = {}
+        self._old: Mapping[object, tuple[object, object]] = memo.get(name, {})
+        self._new: dict[object, tuple[object, object]] = {}
         memo[name] = self._new
 
-    def get(self, place: Any, inputs: Any) -> Any:
+    def get(self, place: object, inputs: object) -> Any:
         """The result for these inputs, or None."""
         found = self._old.get(place)
         if found is None or found[0] != inputs:
@@ -101,12 +101,12 @@ class Memory:
         self._new[place] = found
         return found[1]
 
-    def keep(self, place: Any) -> None:
+    def keep(self, place: object) -> None:
         """Remember what is remembered here, though nobody asked for it in this run."""
         if place in self._old:
             self._new[place] = self._old[place]
 
-    def put(self, place: Any, inputs: Any, value: Any) -> Any:
+    def put(self, place: object, inputs: object, value: Any) -> Any:
         """Remember and return the value."""
         self._new[place] = (inputs, value)
         return value

@@ -5,7 +5,7 @@ tells them.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -93,7 +93,7 @@ class EventPublisher:
             answer.json()
         self._posted[name] = self._clock()
 
-    def _event(self, name: str, diagnostic: Diagnostic) -> Mapping[str, Any]:
+    def _event(self, name: str, diagnostic: Diagnostic) -> Mapping[str, object]:
         place = f" ({diagnostic.at})" if diagnostic.at else ""
         return {
             "apiVersion": "events.k8s.io/v1",

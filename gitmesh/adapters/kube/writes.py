@@ -54,7 +54,7 @@ def content_request(
     """A dry run of the whole content being ours: what the cluster's defaults and webhooks make of it, whoever
     claims what.
     """
-    steps: list[dict[str, Any]] = [
+    steps: list[dict[str, object]] = [
         {"op": "replace", "path": "/metadata/resourceVersion", "value": change.resource_version}
     ]
     for part in ("labels", "annotations"):
