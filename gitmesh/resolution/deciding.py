@@ -19,7 +19,7 @@ from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.connections import REFUSED, refused_connections
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.laying import Effects
-from gitmesh.resolution.preparing import FingerprintedPolicy, Remembered, ResolutionInput, ServiceKey
+from gitmesh.resolution.preparing import FingerprintedPolicy, Memory, ResolutionInput, ServiceKey
 from gitmesh.resolution.routing import Acting, Traffic, resolve_traffic
 from gitmesh.resolution.rules import BY_NAME
 from gitmesh.resolution.situation import AccessInput, AccessInputs, exempts, policies_with
@@ -61,7 +61,7 @@ def digest(value: object) -> str:
 
 
 def destinations(
-    scene: ResolutionInput, cluster: str, index: Index, remembered: Remembered
+    scene: ResolutionInput, cluster: str, index: Index, remembered: Memory
 ) -> Mapping[ServiceKey, DecidedDestination]:
     """Every destination of the cluster that a policy selects or that a VirtualMesh exempts from its
     default.
@@ -70,7 +70,7 @@ def destinations(
 
 
 class _Cluster:
-    def __init__(self, scene: ResolutionInput, name: str, index: Index, remembered: Remembered) -> None:
+    def __init__(self, scene: ResolutionInput, name: str, index: Index, remembered: Memory) -> None:
         self.scene, self.name, self.index, self.remembered = scene, name, index, remembered
         self.acting = scene.acting.get(name, {})
         self.access_inputs = AccessInputs(scene, name, index)

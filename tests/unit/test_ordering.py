@@ -262,7 +262,7 @@ def _for_its_server(spec: Mapping[str, Any], all_of_them: Specs) -> Mapping[str,
     return {**spec, "uses": ["server"]} if "grants" in spec and "server" in all_of_them else spec
 
 
-class Cluster:
+class FailingCluster:
     """Carries plans out, a write at a time, and fails what it is told to."""
 
     def __init__(self, old: Specs) -> None:
@@ -310,7 +310,7 @@ def test_never_wider_in_between(old: Specs, new: Specs, refusing: str, theirs: s
     `refusing` is refused at first, and somebody else has an object in place of `theirs`.
     """
     old = {name: spec for name, spec in old.items() if name != theirs}
-    cluster = Cluster(old)
+    cluster = FailingCluster(old)
     if theirs:
         cluster.objects[rule(theirs)] = is_live(theirs, marked=False, other=1)
     cluster.refusing = refusing
