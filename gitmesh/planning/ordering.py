@@ -32,8 +32,9 @@ _WIDER = "it admits more, so it waits until who may call has changed"
 
 
 class Move(NamedTuple):
-    """A change of an object that decides who may call. `refuses`: it comes to narrow. `between` is the spec
-    on its way, "" where one write is enough; `passes`: proxies must have learnt of that before it goes on.
+    """A change of an object that decides who may call. `refuses`: the object comes to narrow. `between` is
+    the spec on the way, None where one write is enough; `passes`: that admits more, and proxies must have
+    learnt of it before the object goes on.
     """
 
     row: Change
@@ -67,14 +68,13 @@ class Ordering:
         self.passing = [
             move.row.key for move in self.moves.values() if move.passes and move.effect is not Effect.WIDENS
         ]
-        self.everywhere = tuple(sorted(move.row.key for move in access if move.effect is Effect.CLOSES))
-        self.narrowing: dict[str, tuple[ObjectKey, ...]] = defaultdict(tuple)
         self.granting = frozenset(move.row.key.namespace for move in access if move.grants)
+        narrowing = sorted(move.row.key for move in self.moves.values() if move.narrows)
+        self.everywhere = tuple(key for key in narrowing if self._is_everywhere(self.moves[key]))
         found: dict[str, list[ObjectKey]] = defaultdict(list)
-        for move in access:
-            if move.narrows:
-                found[move.row.key.namespace].append(move.row.key)
-        self.narrowing.update({place: tuple(sorted(keys)) for place, keys in found.items()})
+        for key in narrowing:
+            found[key.namespace].append(key)
+        self.narrowing = {place: tuple(keys) for place, keys in found.items()}
 
     def steps(self) -> list[Change]:
         """The writes in the order in which they are carried out, and what waits."""
@@ -90,6 +90,11 @@ class Ordering:
         if effect is Effect.CLOSES:
             return Turn.CLOSES
         return Turn.REFUSES if row.decides == "trust" or effect is Effect.NARROWS else Turn.GRANTS
+
+    @staticmethod
+    def _is_everywhere(move: Move) -> bool:
+        """Whether it may be about pods of every namespace: mTLS is, and what closes by existing may be."""
+        return move.row.decides == "trust" or move.effect is Effect.CLOSES
 
     # --- what does not come, and so refuses nothing
 
