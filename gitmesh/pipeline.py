@@ -425,7 +425,7 @@ def _caveats(facts: ClusterFacts) -> Iterator[Diagnostic]:
 
 def _unplanned(name: str, facts: ClusterFacts | None, built: Build | None) -> ClusterResult:
     """A cluster for which nothing was planned in this run."""
-    state = State.UNREACHABLE if facts is None else State.HELD if built and built.held else State.PENDING
+    state = State.UNREACHABLE if facts is None else State.HELD if built and built.holds else State.PENDING
     return ClusterResult(name=name, state=state, facts=facts, build=built)
 
 

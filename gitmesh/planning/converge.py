@@ -190,10 +190,8 @@ def _adapted(
     strangers' objects leave it. The same value again while nothing moved."""
     ledger, absent = stored.ledger, cycle.revisions.absent
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held
-    same, equal = (
-        (built, observed, facts),
-        (absent, ledger.approved, ledger.entries if absent or _may_narrow(built) else None, unwanted),
-    )
+    told = ledger.entries if absent or built.held_units or built.settled or _may_narrow(built) else None
+    same, equal = (built, observed, facts), (absent, ledger.approved, told, unwanted)
     found = memo.get("adapted")
     if (
         found is None
@@ -216,10 +214,15 @@ def _adapt(built: Build, observed: Observed, facts: ClusterFacts, stored: Stored
     # Imported late: most builds need none of it.
     ledger, revisions, translators = stored.ledger, cycle.revisions, cycle.translators
     made = Adapted(built=built)
-    if built.pending or built.gone:
+    if built.held_units or built.settled or built.pending or built.gone:
+        from gitmesh.planning.holding import Owners, hold
         from gitmesh.planning.keeping import keep_back
 
-        made = made.then(keep_back(made.built, observed, facts, translators, ledger))
+        entries = rebuilt(stored, observed).entries
+        owners = Owners(entries, built, observed, facts, translators)
+        made = made.then(hold(built, entries, owners))
+        if built.pending or built.gone:
+            made = made.then(keep_back(made.built, observed, facts, ledger, owners))
     if revisions.absent:
         from gitmesh.planning.retaining import retain
 
@@ -291,7 +294,7 @@ def _carry_out(
     ledger, version = rebuilt(stored, observed), stored.version
     outcomes: tuple[Outcome, ...] = ()
     if plan.writes:
-        ledger = intend(ledger, plan)
+        ledger = intend(ledger, plan, built)
         if ledger is not stored.ledger:
             version = cluster.save(ledger, version)
         outcomes = cluster.apply(plan)
@@ -368,7 +371,7 @@ def _state(
         return State.FAILED
     if (
         plan.prune_held
-        or built.held
+        or built.holds
         or built.doubtful
         or built.waiting
         or any(change.is_left for change in plan.changes)
