@@ -112,7 +112,9 @@ def _hangs_on_the_unknown(unit: Unit, facts: ClusterFacts) -> bool:
         return False
     if isinstance(unit, MeshUnit):
         return unit.mesh.name in facts.held_meshes
-    return not unit.meshes or not facts.held_meshes.isdisjoint(unit.meshes)
+    # Which meshes the pods of another cluster are in says nothing of the callers in this one.
+    abroad = unit.home != unit.written
+    return abroad or not unit.meshes or not facts.held_meshes.isdisjoint(unit.meshes)
 
 
 def _settled(facts: ClusterFacts) -> frozenset[tuple[str, str]]:

@@ -119,4 +119,7 @@ def hold(built: Build, entries: Mapping[ObjectKey, Entry], owners: Owners) -> Ad
 
 
 def _is_settled(units: Collection[UnitKey], built: Build) -> bool:
-    return all(unit.half != "mesh" and (unit.namespace, unit.name) in built.settled for unit in units)
+    return all(
+        unit.half != "mesh" and unit.home == unit.written and (unit.namespace, unit.name) in built.settled
+        for unit in units
+    )

@@ -132,7 +132,8 @@ class Known:
         held: Collection[UnitKey],
         refused: Iterable[RoutingUnit] = (),
     ) -> None:
-        found = [unit for unit in units if unit.key not in held]
+        here = facts.cluster
+        found = [unit for unit in units if (key := unit.key) not in held and key.home == here]
         self.index = Index(facts)
         self.refused = {unit.service.key: unit for unit in refused}
         self._held = frozenset(held)

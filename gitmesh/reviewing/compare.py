@@ -217,7 +217,11 @@ class _Moving:
 
 def _units(build: Build) -> Mapping[UnitKey, Unit]:
     """What was decided, without what is held: that stays as it is, whatever it is."""
-    return {unit.key: unit for unit in build.units if unit.key not in build.held_units}
+    return {
+        key: unit
+        for unit in build.units
+        if (key := unit.key) not in build.held_units and key.home == build.cluster
+    }
 
 
 def _digest(unit: Unit | None) -> str:
