@@ -54,7 +54,8 @@ class Fragment(Struct, frozen=True, kw_only=True):
     `policies` are the ids of all policies behind it (a superset of those in `fields`). `owners` are, by such
     a path, the policies behind an item of a list where several say the same. `apart`: where it cannot be
     written, the other objects of its unit are written all the same. `contested` says who has objects for the
-    same: it is not created beside them.
+    same: it is not created beside them. `part`: it is some fields of the object, and other units may want
+    others; they are put together, and none of them is created without the others.
     """
 
     key: ObjectKey
@@ -67,6 +68,7 @@ class Fragment(Struct, frozen=True, kw_only=True):
     policies: tuple[str, ...] = ()
     apart: bool = False
     contested: tuple[str, ...] = ()
+    part: bool = False
 
 
 class Translation(Struct, frozen=True, kw_only=True):
@@ -88,8 +90,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """A desired object with GitMesh's labels and annotations on it.
 
     `body` is canonical JSON of the whole object, `digest` a short hash of it, as the ledger keeps it. `units`
-    want it, sorted. `apart`, `fields`, `owners` and `contested` are the fragment's. `forbidden` are labels
-    and annotations that must not stand on it unless `body` has them.
+    want it, sorted. `apart`, `fields`, `owners`, `contested` and `part` are the fragment's. `forbidden`
+    are labels and annotations that must not stand on it unless `body` has them.
     """
 
     key: ObjectKey
@@ -104,6 +106,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     owners: Mapping[str, tuple[str, ...]] = {}
     forbidden: frozenset[str] = frozenset()
     contested: tuple[str, ...] = ()
+    part: bool = False
 
 
 class Narrowing(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from gitmesh.model.objects import ObjectKey
 from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, TrafficPolicySpec
 from gitmesh.model.units import AccessUnit, MeshUnit, UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.planning.merging import together
 from gitmesh.planning.supporting import lacks
 from gitmesh.planning.surroundings import surrounded
 from gitmesh.planning.translating import Built, Translating, sound
@@ -158,7 +159,12 @@ class _Collected(Struct):
             self.doubted.setdefault(manifest.key, {})[unit.key] = manifest.body
 
     def decide(self) -> None:
-        """Hold what is doubted."""
+        """Hold what is doubted, and what the other half of a destination, which is held, may want a part
+        of."""
+        held = {(key.home, key.namespace, key.name) for key in self.held_units if key.half != "mesh"}
+        for manifest in self.manifests.values():
+            if manifest.part and any((o.home, o.namespace, o.name) in held for o in manifest.units):
+                self.held.add(manifest.key)
         for key, bodies in self.doubted.items():
             wanted = self.manifests.get(key)
             if wanted is None or any(body != wanted.body for body in bodies.values()):
@@ -190,16 +196,14 @@ class _Collected(Struct):
         return True
 
     def _merge(self, manifest: Manifest) -> None:
-        """Two units may want one object (a mesh-wide one, say), but only the same one: else what is live
-        stays as it is.
+        """Several units may want one object (a mesh-wide one, say); where they contradict each other, what is
+        live stays as it is.
         """
         other = self.manifests.setdefault(manifest.key, manifest)
         if other is manifest:
             return
-        if other.body == manifest.body:
-            self.manifests[manifest.key] = replace(
-                other, units=tuple(sorted({*other.units, *manifest.units}))
-            )
+        if (both := together(other, manifest)) is not None:
+            self.manifests[manifest.key] = both
             return
         wanting = f"{', '.join(other.policies)} and {', '.join(manifest.policies)}"
         self.held.add(manifest.key)

@@ -152,4 +152,5 @@ def _manifest(
         owners=fragment.owners,
         forbidden=forbidden,
         contested=fragment.contested,
+        part=fragment.part,
     )

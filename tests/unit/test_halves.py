@@ -8,20 +8,21 @@ from typing import Any
 import pytest
 import yaml
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gitmesh.adapters.fleet import LocalFleet
 from gitmesh.adapters.memory import MemoryCluster
 from gitmesh.discovery.facts_codec import with_digest
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Phase, Translation
-from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.model.objects import ApiKind, ObjectKey, decode
 from gitmesh.model.report import Report, Stage
 from gitmesh.model.units import AccessUnit, MeshUnit, Unit
 from gitmesh.pipeline import Memo, Options, run
 from tests.factories import facts as facts_of
 from tests.factories import service, workload
 from tests.fake_mesh import GROUP, FakeMesh
-from tests.properties.history import History, document, on
+from tests.properties.history import History, document, ledger_of, on
 
 TIMEOUT = document("TrafficPolicy", "slow", destinations=on("reviews"), timeout="5s")
 SOME = [{"serviceAccounts": [{"name": "default", "namespace": "shop"}]}]
@@ -92,8 +93,6 @@ class Shop(Struct):
     @property
     def live(self) -> dict[str, list[str]]:
         """Kind -> the policies behind the object of that kind."""
-        from gitmesh.model.objects import decode
-
         return {key.kind: decode(one.body)["spec"]["policies"] for key, one in self.cluster.objects.items()}
 
 
@@ -174,3 +173,84 @@ def test_each_half_is_of_its_own_policies() -> None:
         ("routing", ("TrafficPolicy/shop/slow",)),
     ]
     assert {(unit.key.home, unit.key.written) for unit in built.units} == {("east", "east")}
+
+
+# --- an object that both halves shape
+
+
+class Shaping(TwoKinds):
+    """Writes one object for both halves of a destination, each half its fields; `same` is what both say."""
+
+    whole = False
+    same: Mapping[str, str] = {"routing": "reviews", "access": "reviews"}
+
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        made = super().translate(unit, meshes, facts)
+        half = unit.key.half
+        return replace(
+            made,
+            fragments=tuple(
+                replace(
+                    one,
+                    key=one.key._replace(kind=f"{self.name}-routing"),
+                    phase=Phase.DESTINATION,
+                    spec={"host": self.same[half], half: {"policies": list(unit.policies)}},
+                    part=not self.whole,
+                )
+                for one in made.fragments
+            ),
+        )
+
+
+@pytest.fixture
+def shaped() -> Shop:
+    made = shop("one")
+    return Shop(made.cluster, {"one": Shaping("one")})
+
+
+BOTH = {
+    "host": "reviews",
+    "routing": {"policies": ["TrafficPolicy/shop/slow"]},
+    "access": {"policies": ["AccessPolicy/shop/some"]},
+}
+
+
+def spec(world: Shop) -> Any:
+    """Of the one object, None where there is none."""
+    found = [decode(one.body) for one in world.cluster.objects.values()]
+    assert len(found) <= 1
+    return found[0]["spec"] if found else None
+
+
+def test_two_units_want_one_object_and_get_it(shaped: Shop) -> None:
+    report = shaped.commit(TIMEOUT, ALLOW)
+    assert (spec(shaped), report.diagnostics) == (BOTH, ())
+    [entry] = ledger_of(shaped.cluster)[0].entries.values()
+    assert [unit.half for unit in entry.units] == ["access", "routing"]
+    shaped.commit(TIMEOUT)
+    assert spec(shaped) == {name: value for name, value in BOTH.items() if name != "access"}
+    shaped.commit(ALLOW)
+    assert spec(shaped) == {name: value for name, value in BOTH.items() if name != "routing"}
+
+
+@pytest.mark.parametrize("broken", ["routing", "access"])
+def test_it_stays_whole_while_one_half_is_held_and_is_not_made_without_it(shaped: Shop, broken: str) -> None:
+    shaped.commit(TIMEOUT, ALLOW)
+    shaped.meshes["one"].broken = frozenset({broken})
+    shaped.commit({**TIMEOUT, "metadata": {"name": "new", "namespace": "shop"}}, ALLOW, DENY)
+    assert spec(shaped) == BOTH
+    shaped.cluster.objects.clear()
+    shaped.commit(TIMEOUT, DENY)
+    assert spec(shaped) is None
+
+
+@pytest.mark.parametrize(("whole", "other"), [(False, "another"), (True, "reviews")])
+def test_what_two_units_want_otherwise_stays_as_it_is(shaped: Shop, whole: bool, other: str) -> None:
+    shaped.commit(TIMEOUT)
+    mesh = shaped.meshes["one"]
+    assert isinstance(mesh, Shaping)
+    mesh.whole, mesh.same = whole, {"routing": "reviews", "access": other}
+    shaped.memo = Memo()
+    report = shaped.commit(TIMEOUT, ALLOW)
+    assert "GM311" in {one.code for one in report.diagnostics}
+    assert spec(shaped) == {"host": "reviews", "routing": BOTH["routing"]}
