@@ -51,15 +51,19 @@ class Owners:
         self._entries, self._built, self._live, self._facts = entries, built, observed.live, facts
         self._writers = writers(translators)
 
+    def known(self, key: ObjectKey) -> frozenset[UnitKey]:
+        """The units that wanted the object when it was last written, or want it now."""
+        entry, manifest = self._entries.get(key), self._built.manifests.get(key)
+        return frozenset((*(entry.units if entry else ()), *(manifest.units if manifest else ())))
+
     def of(self, key: ObjectKey) -> frozenset[UnitKey]:
         """The units that the object is of, or may be of where that is not known."""
-        entry, manifest = self._entries.get(key), self._built.manifests.get(key)
-        wanting: frozenset[UnitKey] = frozenset(manifest.units if manifest else ())
+        entry, found = self._entries.get(key), self.known(key)
         if entry is None or entry.units:
-            return wanting.union(entry.units if entry else ())
-        if manifest is not None:  # another mesh may have wanted it, too: meshes share what is mesh-wide
-            shared = any(unit.half == "mesh" for unit in wanting)
-            return wanting.union(self._meshes if shared else ())
+            return found
+        if found:  # meshes share what is mesh-wide
+            shared = any(unit.half == "mesh" for unit in found)
+            return found.union(self._rooted(key.namespace) if shared else ())
         live = self._live.get(key)
         return self._may_be(live) if live else frozenset()
 
@@ -85,6 +89,15 @@ class Owners:
     def _meshes(self) -> frozenset[UnitKey]:
         held = (key for key in self._built.held_units if key.half == "mesh")
         return frozenset((*held, *(mesh_key(self._facts.cluster, one.name) for one in self._facts.meshes)))
+
+    def _rooted(self, namespace: str) -> frozenset[UnitKey]:
+        """The meshes that may have mesh-wide objects there; of one that is not found it is not known."""
+        elsewhere = (
+            mesh_key(self._facts.cluster, one.name)
+            for one in self._facts.meshes
+            if namespace not in (one.root_namespace, one.namespace)
+        )
+        return self._meshes.difference(elsewhere)
 
     @cached_property
     def _halves(self) -> Mapping[tuple[str, str], frozenset[UnitKey]]:

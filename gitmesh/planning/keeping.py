@@ -48,7 +48,7 @@ def keep_back(
     concerned = {
         unit
         for key, lost in losing.items()
-        for unit in owners.of(key)
+        for unit in owners.known(key)
         if (is_mesh_wide(lost) if unit.half == "mesh" else (unit.namespace, unit.name) in facts.service_index)
     }
     units = _with_dependants(concerned, built.units)

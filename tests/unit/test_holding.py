@@ -123,6 +123,17 @@ def test_an_object_that_cannot_be_a_held_units_goes(world: World, elsewhere: dic
     assert world.live() == ["reviews"]
 
 
+def test_what_is_kept_for_a_name_that_is_missing_keeps_no_other_destination(world: World) -> None:
+    """Of whom it is, is not known; that it is not its neighbour's, is."""
+    older(world)
+    world.commit(slow("a", timeout="9s"), slow("b", "gone"))
+    for _ in range(2):
+        world.run()
+    assert world.live() == ["ratings", "reviews"]
+    assert b"9000" in world.east.objects[rule("reviews")].body
+    assert b"5000" in world.east.objects[rule("ratings")].body
+
+
 # --- the ledger
 
 
