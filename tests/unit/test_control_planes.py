@@ -302,14 +302,14 @@ def test_a_ledger_of_an_older_version_is_taken_over(world: Folders) -> None:
     before = {name: world.live(name) for name in world.names}
 
     def older(document: dict[str, object]) -> None:
-        for key in ("origins", "parts", "kinds", "holds", "heals", "writers"):
+        for key in ("origins", "units", "parts", "kinds", "holds", "heals", "writers"):
             del document[key]
         document["schema"] = 1
         entries: dict[str, dict[str, dict[str, list[object]]]] = document["entries"]  # type: ignore[assignment]
         for namespaces in entries.values():
             for names in namespaces.values():
                 for row in names.values():
-                    del row[3]
+                    del row[3:5]
         meshes: dict[str, list[dict[str, str]]] = document["meshes"]  # type: ignore[assignment]
         document["meshes"] = {
             name: [[m["translator"], m["name"], m["trustDomain"]] for m in found]

@@ -40,7 +40,7 @@ class Named(FakeMesh):
         return replace(made, fragments=tuple(replace(one, spec={**one.spec, **by}) for one in made.fragments))
 
 
-class TwoMeshes:
+class TwoWriters:
     """A cluster, and the meshes that are in it."""
 
     def __init__(self) -> None:
@@ -80,14 +80,14 @@ def said(report: Report) -> list[tuple[str, Severity]]:
 
 @pytest.mark.parametrize("order", [(A, B), (B, A)])
 def test_the_first_by_name_writes_what_nobody_wrote_before(order: tuple[Named, Named]) -> None:
-    pair = TwoMeshes()
+    pair = TwoWriters()
     report = pair.run(*order)
     assert (pair.writer, said(report)) == ("a", [("GM417", Severity.WARNING)])
     assert pair.run(*order).clusters["east"].plan.writes == ()  # type: ignore[union-attr]
 
 
 def test_who_wrote_it_goes_on_until_it_is_gone() -> None:
-    pair = TwoMeshes()
+    pair = TwoWriters()
     pair.run(B)
     for _ in range(2):
         pair.run(A, B)
@@ -99,7 +99,7 @@ def test_who_wrote_it_goes_on_until_it_is_gone() -> None:
 
 
 def test_what_both_want_alike_is_told_to_nobody() -> None:
-    pair = TwoMeshes()
+    pair = TwoWriters()
     first, second = (Named(name, alike=True) for name in ("a", "b"))
     pair.run(second)
     assert said(pair.run(first, second)) == []
@@ -107,7 +107,7 @@ def test_what_both_want_alike_is_told_to_nobody() -> None:
 
 
 def test_of_what_decides_who_may_call_it_is_an_error() -> None:
-    pair = TwoMeshes()
+    pair = TwoWriters()
     report = pair.run(*(Named(name, decides="access") for name in ("a", "b")))
     assert (pair.writer, said(report)) == ("a", [("GM417", Severity.ERROR)])
 
