@@ -188,6 +188,7 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known;
     `validators` are the ValidatingWebhookConfigurations that name a group of a kind that a translator writes,
     `gateways` the Gateways of the Gateway API with what they ask for, and whether they are programmed.
+    `homes` are the namespaces where a control plane of the mesh counts.
     """
 
     deployments: tuple[Body, ...] = ()
@@ -197,12 +198,14 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     namespaces: Mapping[str, Mapping[str, str]] = {}
     validators: tuple[Body, ...] = ()
     gateways: tuple[Body, ...] = ()
+    homes: tuple[str, ...] = ()
 
 
 class Membership(Struct, frozen=True, kw_only=True):
     """Which mesh a pod is in, by which data plane, whether its proxy is a gateway or a native sidecar, the
     ports whose requests it does not see, and the kubelet's probes that come to it as any other client's
-    requests do.
+    requests do. `presumed`: nothing about the pod says so; a translator that finds a sign of its mesh on it
+    goes before.
     """
 
     mesh: str
@@ -211,6 +214,7 @@ class Membership(Struct, frozen=True, kw_only=True):
     native_sidecar: bool = False
     unguarded: tuple[PortRange, ...] = ()
     probes: tuple[Probe, ...] = ()
+    presumed: bool = False
 
 
 Versions: TypeAlias = "tuple[Body | None, ...]"

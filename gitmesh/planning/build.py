@@ -69,7 +69,7 @@ def _build_cluster(
             )
         )
     for work in _at_work(facts, translators, instance, memo):
-        for unit in units:
+        for unit in filter(work.concerns, units):
             if facts.held:
                 found.hold(unit, work.claims(unit.key))
                 continue

@@ -49,6 +49,16 @@ class Translating(Struct, frozen=True, kw_only=True):
     context: str
     memo: MutableMapping[Any, Any]
 
+    def concerns(self, unit: Unit) -> bool:
+        """Whether the translator's meshes have a part in the unit: not in a destination all of whose pods are
+        in meshes of others. What two translators wrote for it the clients of either mesh could follow, as
+        meshes read each other's kinds (routes of the Gateway API).
+        """
+        if not isinstance(unit, DestinationUnit):
+            return True
+        known = {mesh.name for mesh in self.facts.meshes}.intersection(unit.meshes)
+        return not known or any(mesh.name in known for mesh in self.meshes)
+
     def claims(self, key: UnitKey, half: Half | None = None) -> tuple[ObjectKey, ...]:
         """Every object that the unit, or another half of it than the key names, may own."""
         named = key if half is None else replace(key, half=half)
