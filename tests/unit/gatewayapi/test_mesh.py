@@ -9,10 +9,11 @@ from gitmesh_gatewayapi import mesh
 from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort
+from gitmesh.model.manifests import Translation
 from gitmesh.model.objects import ApiKind, ObjectKey, canonical
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Verdict
-from gitmesh.model.units import DestinationUnit, Laid, Target, UnitKey
+from gitmesh.model.units import Access, AccessUnit, Laid, RoutingUnit, Target
 from gitmesh.ports import ControlObjects, PodFact
 from tests.factories import service
 from tests.unit.gatewayapi.test_routes import RATINGS, route
@@ -74,16 +75,16 @@ def kind(name: str, *versions: str) -> ApiKind:
     return ApiKind(group=GROUP, kind=name, plural=f"{name.lower()}s", versions=versions or ("v1",))
 
 
-def unit(*ports: ServicePort, meshes: tuple[str, ...] = ("gatewayapi",), **fields: Any) -> DestinationUnit:
+def unit(*ports: ServicePort, meshes: tuple[str, ...] = ("gatewayapi",), **fields: Any) -> RoutingUnit:
     one = service(ports=ports or (ServicePort(number=80, protocol="http"),))
     given = fields or {"headers": {"request": {"set": {"x": "1"}}}}
-    return DestinationUnit(cluster="east", service=one, meshes=meshes, routes=(route(**given),))
+    return RoutingUnit(home="east", written="east", service=one, meshes=meshes, routes=(route(**given),))
 
 
 def test_what_the_cluster_does_not_serve_is_told_and_holds_the_routing() -> None:
     facts = replace(FACTS, kinds=(kind("Gateway"),))
     found = mesh.translate(unit(), [OWN], facts)
-    assert ([one.code for one in found.diagnostics], found.held) == (["GM504"], ("routing",))
+    assert ([one.code for one in found.diagnostics], found.held) == (["GM504"], True)
     assert found.fragments == ()
 
 
@@ -121,25 +122,12 @@ def test_a_field_that_the_crd_lacks_is_told_and_nothing_is_written(name: str) ->
     fields: dict[str, Any] = {"mirror": [{"destination": {"name": "ratings"}, "percent": 5}]}
     found = mesh.translate(unit(port, **fields), [OWN], replace(FACTS, kinds=(lacking, *others)))
     assert {one.code for one in found.diagnostics if one.is_error} == {"GM302"}
-    assert (found.fragments, found.held) == ((), ("routing",))
+    assert (found.fragments, found.held) == ((), True)
 
 
-def test_pods_in_other_meshes_are_theirs() -> None:
-    assert mesh.translate(unit(meshes=("istio",)), [OWN], FACTS).fragments == ()
-    assert len(mesh.translate(unit(meshes=()), [OWN], FACTS).fragments) == 1
-
-
-def test_a_unit_claims_its_routes_of_both_kinds_and_leave_in_every_other_namespace() -> None:
-    key = UnitKey(kind="Destination", namespace="shop", name="reviews")
-    claimed = {(one.kind, one.namespace, one.name) for one in mesh.claims(key, None, FACTS)}
-    assert {
-        ("HTTPRoute", "shop", "reviews.80"),
-        ("GRPCRoute", "shop", "reviews.80"),
-        ("ReferenceGrant", "depot", "shop.reviews"),
-    } <= claimed
-    assert ("ReferenceGrant", "shop", "shop.reviews") not in claimed
-    assert mesh.claims(replace(key, half="access"), None, FACTS) == ()
-    assert mesh.claims(UnitKey(kind="Mesh", namespace="", name="gatewayapi"), OWN, FACTS) == ()
+def test_of_who_may_call_it_writes_nothing() -> None:
+    access = AccessUnit(home="east", written="east", service=service(), access=Access(governed=True))
+    assert mesh.translate(access, [OWN], FACTS) == Translation()
 
 
 TCP = ServicePort(number=80, protocol="tcp")

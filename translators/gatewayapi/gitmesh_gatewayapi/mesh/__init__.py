@@ -14,7 +14,7 @@ from gitmesh_gatewayapi.mesh.lifecycle import RESOURCES as resources  # noqa: N8
 from gitmesh_gatewayapi.mesh.lifecycle import between, links, phase, writes
 from gitmesh_gatewayapi.mesh.strangers import reduced, surroundings
 from gitmesh_gatewayapi.mesh.support import SUPPORTS as supports  # noqa: N811 - as above
-from gitmesh_gatewayapi.mesh.translate import claims, translate
+from gitmesh_gatewayapi.mesh.translate import translate
 from gitmesh_gatewayapi.mesh.verdict import verdict
 
 name = "gatewayapi"
@@ -22,7 +22,6 @@ name = "gatewayapi"
 __all__ = [
     "beside",
     "between",
-    "claims",
     "configmaps",
     "configured_by",
     "detect",

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.objects import ApiKind, ObjectKey
-from gitmesh_gatewayapi.grants import grant_name
-from gitmesh_gatewayapi.kinds import REFERENCE_GRANT, ROUTES
+from gitmesh_gatewayapi.kinds import ROUTES
 from gitmesh_gatewayapi.routes import MAX_ROUTES, route_name
 
 Place = tuple[str, str]
@@ -23,12 +20,6 @@ def routes_of(place: Place, service: Service | None) -> frozenset[ObjectKey]:
     ports = service.ports if service else ()
     names = [route_name(place[1], port.number, part) for port in ports for part in range(MAX_ROUTES)]
     return frozenset(key_of(kind, (place[0], name)) for kind in ROUTES for name in names)
-
-
-def grants_of(place: Place, namespaces: Iterable[str]) -> frozenset[ObjectKey]:
-    """The leave that its routes may have, in any of the other namespaces."""
-    name = grant_name(place)
-    return frozenset(key_of(REFERENCE_GRANT, (one, name)) for one in namespaces if one != place[0])
 
 
 def served_version(kind: ApiKind, facts: ClusterFacts) -> str:

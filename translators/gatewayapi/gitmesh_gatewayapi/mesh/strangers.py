@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.objects import Body, ObjectKey, mapping
 from gitmesh.model.strangers import ALONE, EVERYBODY, Around, Contender, Override, Stranger
-from gitmesh.model.units import DestinationUnit
+from gitmesh.model.units import DestinationUnit, RoutingUnit
 from gitmesh_gatewayapi.kinds import ROUTES
 from gitmesh_gatewayapi.mesh.names import routes_of
 from gitmesh_gatewayapi.objects import parents_of
@@ -46,7 +46,7 @@ def surroundings(
 
 
 def _around(unit: DestinationUnit, theirs: Collection[Stranger]) -> Around:
-    if not theirs or not unit.routes:
+    if not theirs or not isinstance(unit, RoutingUnit) or not unit.routes:
         return ALONE
     place, own = unit.service.key, routes_of(unit.service.key, unit.service)
     others = [one for one in theirs if one.key not in own]

@@ -9,24 +9,23 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Phase, Translation
-from gitmesh.model.objects import ApiKind, ObjectKey
+from gitmesh.model.objects import ApiKind
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import DestinationUnit, MeshUnit, Unit, UnitKey
+from gitmesh.model.units import MeshUnit, RoutingUnit, Unit
 from gitmesh_gatewayapi.kinds import GRPC_ROUTE, HTTP_ROUTE, REFERENCE_GRANT
 from gitmesh_gatewayapi.mesh.effects import carries_requests
-from gitmesh_gatewayapi.mesh.names import grants_of, key_of, routes_of, served_version
+from gitmesh_gatewayapi.mesh.names import key_of, served_version
 from gitmesh_gatewayapi.mesh.support import UNPROMISED
 from gitmesh_gatewayapi.remarks import Dialect, Remark
 from gitmesh_gatewayapi.routes import HttpRoutes, http_routes
 
 
 def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
-    """The objects of one unit; none for a destination whose pods are all in meshes of others, which read the
-    same routes."""
+    """The objects of one unit: of who may call there are none."""
     names = [mesh.name for mesh in meshes]
     if isinstance(unit, MeshUnit):
         return Translation(diagnostics=tuple(_unsaid(unit))) if unit.mesh in meshes else Translation()
-    if not unit.routes or (unit.meshes and not set(names).intersection(unit.meshes)):
+    if not isinstance(unit, RoutingUnit) or not unit.routes:
         return Translation()
     made = http_routes(unit, _ports(unit), _dialect(facts))
     remarks = [*made.remarks, *_unpromised(unit), *_overridden(unit)]
@@ -38,17 +37,8 @@ def translate(unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Transl
     return Translation(
         fragments=() if held else tuple(fragments),
         diagnostics=tuple(said),
-        held=("routing",) if held else (),
+        held=held,
     )
-
-
-def claims(unit: UnitKey, mesh: Mesh | None, facts: ClusterFacts) -> tuple[ObjectKey, ...]:  # noqa: ARG001 - the port gives it
-    """Every object that the unit may own: none for a mesh, nor for who may call a destination."""
-    if unit.kind != "Destination" or unit.half == "access":
-        return ()
-    place = (unit.namespace, unit.name)
-    known = routes_of(place, facts.service_index.get(place))
-    return tuple(sorted(known | grants_of(place, facts.namespaces)))
 
 
 class _Findings:
@@ -113,11 +103,11 @@ def _dialect(facts: ClusterFacts) -> Dialect:
     )
 
 
-def _ports(unit: DestinationUnit) -> Iterator[int]:
+def _ports(unit: RoutingUnit) -> Iterator[int]:
     return (port.number for port in unit.service.ports if carries_requests(port))
 
 
-def _fragments(unit: DestinationUnit, made: HttpRoutes, found: _Findings) -> Iterator[Fragment]:
+def _fragments(unit: RoutingUnit, made: HttpRoutes, found: _Findings) -> Iterator[Fragment]:
     policies = {decided.origin.policy for route in unit.routes for decided in route.fields.values()}
     policies |= {origin.policy for route in unit.routes for origin in route.origins}
     contested = tuple(
@@ -152,7 +142,7 @@ def _fragment(
     )
 
 
-def _unpromised(unit: DestinationUnit) -> Iterator[Remark]:
+def _unpromised(unit: RoutingUnit) -> Iterator[Remark]:
     """What a mesh may leave out without a word."""
     for route in unit.routes:
         for name, decided in route.fields.items():
@@ -164,7 +154,7 @@ def _unpromised(unit: DestinationUnit) -> Iterator[Remark]:
                 yield Remark(code="GM303", text=text, origin=decided.origin)
 
 
-def _overridden(unit: DestinationUnit) -> Iterator[Remark]:
+def _overridden(unit: RoutingUnit) -> Iterator[Remark]:
     """At each policy, which clients follow somebody else's route."""
     first: dict[str, Origin] = {}
     for origin in sorted(origin for route in unit.routes for origin in route.origins):
