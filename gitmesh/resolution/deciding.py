@@ -45,7 +45,7 @@ class DecidedDestination(Struct, frozen=True, kw_only=True):
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-class Ground(Struct, frozen=True, kw_only=True):
+class DestinationFacts(Struct, frozen=True, kw_only=True):
     """What both halves of a Service know of it, with a digest of that."""
 
     cluster: str
@@ -75,11 +75,13 @@ class Ground(Struct, frozen=True, kw_only=True):
         )
 
 
-def ground(cluster: str, service: Service, index: Index) -> Ground:
+def ground(cluster: str, service: Service, index: Index) -> DestinationFacts:
     """The facts of a Service."""
     workloads, meshes = index.bearing(service), index.meshes_behind(service)
     known = digest((cluster, service, workloads, meshes))
-    return Ground(cluster=cluster, service=service, workloads=workloads, meshes=meshes, digest=known)
+    return DestinationFacts(
+        cluster=cluster, service=service, workloads=workloads, meshes=meshes, digest=known
+    )
 
 
 def digest(value: object) -> str:

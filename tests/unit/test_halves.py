@@ -62,7 +62,7 @@ class TwoKinds(FakeMesh):
         return Translation(fragments=(said,))
 
 
-class Shop(Struct):
+class TwoMeshes(Struct):
     """A cluster in memory with the meshes `one` and `two`, each of a translator of its own."""
 
     cluster: MemoryCluster
@@ -96,12 +96,12 @@ class Shop(Struct):
         return {key.kind: decode(one.body)["spec"]["policies"] for key, one in self.cluster.objects.items()}
 
 
-def shop(*pods: str) -> Shop:
+def shop(*pods: str) -> TwoMeshes:
     """With a pod of reviews in each of these meshes, "" = in none."""
     shapes = [workload(f"reviews-{n}", labels={"app": "reviews"}, mesh=name) for n, name in enumerate(pods)]
     meshes = [Mesh(translator=name, name=name, root_namespace=f"{name}-system") for name in ("one", "two")]
     known = with_digest(facts_of("east", service(), *shapes, *meshes))
-    return Shop(MemoryCluster("east", facts=known), {name: TwoKinds(name) for name in ("one", "two")})
+    return TwoMeshes(MemoryCluster("east", facts=known), {name: TwoKinds(name) for name in ("one", "two")})
 
 
 @pytest.mark.parametrize(
@@ -203,9 +203,9 @@ class Shaping(TwoKinds):
 
 
 @pytest.fixture
-def shaped() -> Shop:
+def shaped() -> TwoMeshes:
     made = shop("one")
-    return Shop(made.cluster, {"one": Shaping("one")})
+    return TwoMeshes(made.cluster, {"one": Shaping("one")})
 
 
 BOTH = {
@@ -215,14 +215,14 @@ BOTH = {
 }
 
 
-def spec(world: Shop) -> Any:
+def spec(world: TwoMeshes) -> Any:
     """Of the one object, None where there is none."""
     found = [decode(one.body) for one in world.cluster.objects.values()]
     assert len(found) <= 1
     return found[0]["spec"] if found else None
 
 
-def test_two_units_want_one_object_and_get_it(shaped: Shop) -> None:
+def test_two_units_want_one_object_and_get_it(shaped: TwoMeshes) -> None:
     report = shaped.commit(TIMEOUT, ALLOW)
     assert (spec(shaped), report.diagnostics) == (BOTH, ())
     [entry] = ledger_of(shaped.cluster)[0].entries.values()
@@ -234,7 +234,9 @@ def test_two_units_want_one_object_and_get_it(shaped: Shop) -> None:
 
 
 @pytest.mark.parametrize("broken", ["routing", "access"])
-def test_it_stays_whole_while_one_half_is_held_and_is_not_made_without_it(shaped: Shop, broken: str) -> None:
+def test_it_stays_whole_while_one_half_is_held_and_is_not_made_without_it(
+    shaped: TwoMeshes, broken: str
+) -> None:
     shaped.commit(TIMEOUT, ALLOW)
     shaped.meshes["one"].broken = frozenset({broken})
     shaped.commit({**TIMEOUT, "metadata": {"name": "new", "namespace": "shop"}}, ALLOW, DENY)
@@ -245,7 +247,7 @@ def test_it_stays_whole_while_one_half_is_held_and_is_not_made_without_it(shaped
 
 
 @pytest.mark.parametrize(("whole", "other"), [(False, "another"), (True, "reviews")])
-def test_what_two_units_want_otherwise_stays_as_it_is(shaped: Shop, whole: bool, other: str) -> None:
+def test_what_two_units_want_otherwise_stays_as_it_is(shaped: TwoMeshes, whole: bool, other: str) -> None:
     shaped.commit(TIMEOUT)
     mesh = shaped.meshes["one"]
     assert isinstance(mesh, Shaping)

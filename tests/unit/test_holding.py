@@ -49,7 +49,7 @@ def renamed(world: PipelineWorld, suffix: str, *held: str) -> None:
     world.mesh.suffix, world.mesh.held, world.memo = suffix, frozenset(held), Memo()
 
 
-def test_an_object_of_a_held_unit_stays_under_a_name_that_it_would_not_have_any_more(
+def test_an_object_of_a_held_unit_stays_under_its_old_name(
     world: PipelineWorld,
 ) -> None:
     renamed(world, "-new", "reviews")
