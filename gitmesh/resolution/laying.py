@@ -16,7 +16,7 @@ from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
-from gitmesh.model.traffic import DestinationRef, Mirror, SplitTarget
+from gitmesh.model.requests import DestinationRef, Mirror, SplitTarget
 from gitmesh.model.units import Decided, Laid, Target
 from gitmesh.ports import Translator
 from gitmesh.resolution.index import Index, World, port_of

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import HeaderOps, Headers, PathRewrite
+from gitmesh.model.requests import HeaderOps, Headers, PathRewrite
 from gitmesh.model.units import Decided, RequestMatch
 from gitmesh.resolution.comparing import MOST_COMPARISONS
 from gitmesh.resolution.matching import Inexpressible, conjunction, implies, overlaps

@@ -12,16 +12,8 @@ from msgspec import Struct
 from gitmesh.model.base import Disabled, Model
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
-from gitmesh.model.traffic import (
-    CONNECTION_FIELDS,
-    REQUEST_FIELDS,
-    ROUTING_FIELDS,
-    HeaderOps,
-    Headers,
-    Mirror,
-    SplitTarget,
-    TrafficPolicySpec,
-)
+from gitmesh.model.requests import HeaderOps, Headers, Mirror, SplitTarget
+from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, ROUTING_FIELDS, TrafficPolicySpec
 
 Slot: TypeAlias = tuple[str, ...]
 """What precedence decides as one: ("timeout",), ("routing",), ("headers", "request", "x-user"), ("headers",)

@@ -148,7 +148,8 @@ def _ztunnels() -> Object:
     """The DaemonSet that an installation of ambient leaves; in the lab each pod has one of its own."""
     labels = {"app": "ztunnel"}
     image = f"docker.io/istio/ztunnel:{ISTIO_VERSION}"
-    pod = {"serviceAccountName": "ztunnel", "containers": [{"name": "istio-proxy", "image": image}]}
+    container = {"name": "istio-proxy", "image": image, "args": ["proxy", "ztunnel"]}
+    pod = {"serviceAccountName": "ztunnel", "containers": [container]}
     return _object(
         "apps/v1",
         "DaemonSet",

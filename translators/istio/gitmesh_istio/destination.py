@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitmesh.model.base import Disabled, format_duration
-from gitmesh.model.manifests import Fragment, Phase
-from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import (
+from gitmesh.model.connections import (
     ConnectionPool,
     ConsistentHash,
     HttpPool,
@@ -23,6 +21,8 @@ from gitmesh.model.traffic import (
     TcpPool,
     Tls,
 )
+from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.policies import Origin
 from gitmesh.model.units import Decided, DestinationUnit, SourceCondition
 from gitmesh_istio.kinds import DESTINATION_RULE
 from gitmesh_istio.names import host, sorted_unique, subset_name

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import PathRewrite, Redirect, Rewrite
+from gitmesh.model.requests import PathRewrite, Redirect, Rewrite
 from gitmesh_istio.matches import Choice
 from gitmesh_istio.scope import Notes
 

@@ -28,6 +28,7 @@ type carrier struct {
 	told    *told
 	tunnel  *http2.Transport
 	serving *http2.Server
+	open    standing
 }
 
 func newCarrier(mine pod, own tls.Certificate, roots *x509.CertPool) *carrier {
@@ -48,12 +49,19 @@ func (c *carrier) accept(address string, take func(net.Conn)) {
 // inbound is a connection that came without a tunnel: nobody has said who calls.
 func (c *carrier) inbound(near net.Conn) {
 	to, err := meantFor(near)
-	if err == nil && c.admitted(caller{address: addressOf(near)}, to) {
-		err = c.join(near, to)
-	} else {
+	from := caller{address: addressOf(near)}
+	if err != nil || !c.admitted(from, to) {
+		note(err)
 		refuse(near)
+		return
 	}
-	note(err)
+	far, err := net.Dial("tcp4", local(to))
+	if err != nil {
+		refuse(near)
+		return
+	}
+	defer c.hold(&admission{from, to, func() { refuse(near) }})()
+	splice(near, far)
 }
 
 // tunnels is a connection that others tunnel through; each of the tunnels is judged by itself.
@@ -78,7 +86,7 @@ func (c *carrier) tunnels(raw net.Conn) {
 		case !c.admitted(who, to):
 			w.WriteHeader(http.StatusUnauthorized)
 		default:
-			c.open(w, r, to)
+			c.join(w, r, who, to)
 		}
 	})})
 }
@@ -89,14 +97,24 @@ func (c *carrier) admitted(from caller, to netip.AddrPort) bool {
 	return own != nil && c.told.admits(from, own, to)
 }
 
-// open joins a tunnel with the pod's application.
-func (c *carrier) open(w http.ResponseWriter, r *http.Request, to netip.AddrPort) {
+// hold keeps a connection among those that are judged again; what was told since it was admitted, too.
+func (c *carrier) hold(one *admission) func() {
+	end := c.open.add(one)
+	if !c.admitted(one.from, one.to) {
+		one.close()
+	}
+	return end
+}
+
+// join passes a tunnel on to the pod's application.
+func (c *carrier) join(w http.ResponseWriter, r *http.Request, from caller, to netip.AddrPort) {
 	far, err := net.Dial("tcp4", local(to))
 	if err != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
 	defer far.Close()
+	defer c.hold(&admission{from, to, func() { _ = far.Close() }})()
 	w.WriteHeader(http.StatusOK)
 	flushed := flushing{w, http.NewResponseController(w)}
 	_ = flushed.control.Flush()
@@ -105,17 +123,6 @@ func (c *carrier) open(w http.ResponseWriter, r *http.Request, to netip.AddrPort
 		closeWrite(far)
 	}()
 	_, _ = io.Copy(flushed, far)
-}
-
-// join passes a connection on to the pod's application.
-func (c *carrier) join(near net.Conn, to netip.AddrPort) error {
-	far, err := net.Dial("tcp4", local(to))
-	if err != nil {
-		refuse(near)
-		return nil
-	}
-	splice(near, far)
-	return nil
 }
 
 // outbound is a connection of the pod's application: to a Service by its waypoint where it has one, else to a pod of it.

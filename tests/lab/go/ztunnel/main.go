@@ -46,7 +46,8 @@ func main() {
 	bearer := "Bearer " + strings.TrimSpace(string(must(os.ReadFile(*token))))
 
 	carrier := newCarrier(mine, must(certificate(connection, bearer, mine)), roots)
-	follow(connection, bearer, mine, carrier.told, func() {
+	review := func() { carrier.open.review(carrier.admitted) }
+	follow(connection, bearer, mine, carrier.told, review, func() {
 		log.Print("ready")
 		go carrier.accept(":15001", carrier.outbound)
 		go carrier.accept(":15006", carrier.inbound)

@@ -110,11 +110,15 @@ func first(all [][]byte) (netip.Addr, bool) {
 	return netip.AddrFromSlice(all[0])
 }
 
-// follow keeps what was told up to date for as long as the process lives; ready is called once all of it is there.
-func follow(istiod *grpc.ClientConn, bearer string, mine pod, what *told, ready func()) {
+// follow keeps what was told up to date for as long as the process lives; changed is called after every change, and before istiod
+// hears that it was taken; ready once all of it is there.
+func follow(istiod *grpc.ClientConn, bearer string, mine pod, what *told, changed, ready func()) {
 	var begin sync.Once
 	for {
-		log.Print("xDS: ", listen(istiod, bearer, mine, what, func() { begin.Do(ready) }))
+		log.Print("xDS: ", listen(istiod, bearer, mine, what, func() {
+			changed()
+			begin.Do(ready)
+		}))
 		time.Sleep(again)
 	}
 }
