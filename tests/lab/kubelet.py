@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab.apiclient import MERGE_PATCH, Object
+from tests.lab.apiclient import MERGE_PATCH, ApiError, Object
 from tests.lab.apiserver import ApiServer
 from tests.lab.bookshop import Proxy, Workload
 from tests.lab.installation import MARKS, PodPlace, service_names
@@ -30,6 +30,8 @@ ECHO_IMAGE = "echo-advanced"
 PROXY_IMAGE = "proxyv2"
 """As the only container of a pod: a waypoint."""
 _POLL_SECONDS = 0.2
+_CHANGED_MEANWHILE = (404, 409)
+"""The pod has gone or is going; the next list tells."""
 # Without it the callers of a pod use no mTLS.
 _LABELS: Mapping[Proxy, Mapping[str, str]] = {"sidecar": {"security.istio.io/tlsMode": "istio"}}
 _APPLICATION, _ENVOY = "http://127.0.0.1:8080/", "http://127.0.0.1:15021/healthz/ready"
@@ -159,13 +161,20 @@ class Kubelet:
         for uid in [uid for uid in self._pods if uid not in listed]:
             self._end(uid)
         for uid, pod in listed.items():
-            if "deletionTimestamp" in pod["metadata"]:
-                self._end(uid)
-                self._api.request("DELETE", _path(pod), {"gracePeriodSeconds": 0})
-            elif uid not in self._pods:
-                self._begin(uid, pod)
-            elif not self._pods[uid].ready:
-                self._probe(self._pods[uid], pod)
+            try:
+                self._look_at(uid, pod)
+            except ApiError as error:
+                if error.status not in _CHANGED_MEANWHILE:
+                    raise
+
+    def _look_at(self, uid: str, pod: Object) -> None:
+        if "deletionTimestamp" in pod["metadata"]:
+            self._end(uid)
+            self._api.request("DELETE", _path(pod), {"gracePeriodSeconds": 0})
+        elif uid not in self._pods:
+            self._begin(uid, pod)
+        elif not self._pods[uid].ready:
+            self._probe(self._pods[uid], pod)
 
     def _begin(self, uid: str, pod: Object) -> None:
         meta, spec = pod["metadata"], pod["spec"]
