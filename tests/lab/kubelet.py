@@ -16,14 +16,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab.apiclient import MERGE_PATCH, ApiError, Object
+from tests.lab.apiclient import MERGE_PATCH, LabApiError, Object
 from tests.lab.apiserver import ApiServer
-from tests.lab.bookshop import Proxy, Workload
+from tests.lab.bookshop import LabWorkload, Proxy
 from tests.lab.installation import MARKS, PodPlace, service_names
 from tests.lab.netns import Network, inside
 from tests.lab.pod import Pod
 from tests.lab.process import LabError, Process, free_ports
-from tests.lab.wire import Request
+from tests.lab.wire import WireRequest
 
 ECHO_IMAGE = "echo-advanced"
 """Istio's echo server, under the name that the Gateway API's suite has for it."""
@@ -163,7 +163,7 @@ class Kubelet:
         for uid, pod in listed.items():
             try:
                 self._look_at(uid, pod)
-            except ApiError as error:
+            except LabApiError as error:
                 if error.status not in _CHANGED_MEANWHILE:
                     raise
 
@@ -235,7 +235,7 @@ class Kubelet:
         if not running.inner.control.exists():
             return
         probes = _PROBES[running.inner.proxy]
-        answers = running.inner.send([Request(url, timeout=1.0) for url in probes])
+        answers = running.inner.send([WireRequest(url, timeout=1.0) for url in probes])
         running.ready = all(
             answer.status == 200 or (url == _ZTUNNEL and answer.error != "refused")
             for url, answer in zip(probes, answers, strict=True)
@@ -288,7 +288,7 @@ def _path(pod: Object) -> str:
 def _place(pod: Object, address: str, proxy: Proxy) -> PodPlace:
     meta, labels = pod["metadata"], pod["metadata"]["labels"]
     account = pod["spec"].get("serviceAccountName", "default")
-    workload = Workload(meta["namespace"], labels["app"], account, (meta["name"],), labels, proxy=proxy)
+    workload = LabWorkload(meta["namespace"], labels["app"], account, (meta["name"],), labels, proxy=proxy)
     return PodPlace(workload, meta["name"], address)
 
 
