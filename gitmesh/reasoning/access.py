@@ -22,7 +22,7 @@ from gitmesh.reasoning.foreign import ForeignWord
 from gitmesh.reasoning.operations import connects, holds
 from gitmesh.reasoning.questions import Client, Known, Pair, Question
 from gitmesh.reasoning.routing import tls_of
-from gitmesh.reasoning.ways import Way, way_of
+from gitmesh.reasoning.ways import Way, comes_by_own_proxy, way_of
 
 __all__ = ["Admission", "Answer", "Basis", "Led", "Refused", "Ruling", "can", "ruled"]
 
@@ -163,8 +163,9 @@ def _rulings(question: Question, known: Known, pair: Pair) -> Iterator[Ruling]:
 
 def _decided(question: Question, known: Known, pair: Pair) -> Ruling:
     """As somebody on the way decides who sees the request; else as who sees connections alone."""
-    seen, way = _Asked(question, known, pair).ruling(), way_of(question, known, pair)
-    if way is Way.SEEN:
+    way = way_of(question, known, pair)
+    seen = _Asked(question, known, pair, ahead=way in (Way.AHEAD, Way.UNSURE)).ruling()
+    if way in (Way.SEEN, Way.AHEAD):
         return seen
     unseen = _Asked(question, known, pair, unseen=True).ruling()
     if unseen.answer is seen.answer:
@@ -188,17 +189,29 @@ _Said = tuple[frozenset[int], Access]
 """The Service ports by which a destination reaches the pair, and its access decision."""
 
 
+def _without_address(caller: Caller, *, deny: bool) -> Caller | None:
+    """Whom it means where addresses are not seen: a Deny means them at any, an Allow at none."""
+    if not caller.ip_blocks and not caller.not_ip_blocks:
+        return caller
+    kind = "all" if caller.kind == "address" else caller.kind
+    return replace(caller, kind=kind, ip_blocks=(), not_ip_blocks=()) if deny else None
+
+
 class _Asked:
     """One request at one pair."""
 
-    def __init__(self, question: Question, known: Known, pair: Pair, *, unseen: bool = False) -> None:
-        self.unseen = unseen
+    def __init__(
+        self, question: Question, known: Known, pair: Pair, *, unseen: bool = False, ahead: bool = False
+    ) -> None:
+        self.unseen, self.ahead = unseen, ahead
         self.question, self.known, self.pair = question, known, pair
         self.mesh = known.meshes.get(pair.workload.mesh)
         self.client = question.client
         own = self.mesh.mtls.value.mode if self.mesh and self.mesh.mtls else ""
         mode, self.mode_by = foreign.mode_of(pair.foreign, pair.number, own)
-        self.strict, self.disabled = mode == "Strict", mode == "Disabled"
+        # Pods without a proxy of their own take mTLS from each other whatever the mode.
+        keeps = pair.workload.dataplane == "ambient" and not comes_by_own_proxy(self.client, known)
+        self.strict, self.disabled = mode == "Strict", mode == "Disabled" and not keeps
         self.tls = tls_of(question, known)
         if self.disabled or (self.tls is not None and self.tls.value.mode in _NAMELESS):
             self.client = Client(
@@ -378,6 +391,8 @@ class _Asked:
         return not operation.ports or self.pair.number in operation.targets
 
     def _means(self, callers: Iterable[Caller], deny: bool) -> bool | None:
+        if self.ahead:
+            callers = [known for one in callers if (known := _without_address(one, deny=deny))]
         answers = [is_meant(caller, self.client, deny=deny) for caller in callers]
         return True if True in answers else None if None in answers else False
 

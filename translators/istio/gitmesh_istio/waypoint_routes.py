@@ -14,6 +14,7 @@ from gitmesh.diagnostics import Severity
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
+from gitmesh.model.traffic import LoadBalancing
 from gitmesh.model.units import DestinationUnit, Target
 from gitmesh_istio.ambient import lacking
 from gitmesh_istio.effects import is_http
@@ -76,6 +77,19 @@ def _is_own(target: Target, service: Service) -> bool:
         and bool(service.selector)
         and (service.selector.items() <= other.selector.items())
     )
+
+
+def note_made_cookies(unit: DestinationUnit, notes: Notes) -> None:
+    """A cookie that Envoy makes is a hash of the connection (envoyproxy.io, RouteAction.HashPolicy), and from
+    ztunnels many clients' requests come by one."""
+    for settings in unit.settings.values():
+        decided = settings.get("load_balancing")
+        hashed = (
+            decided.value.consistent_hash if decided and isinstance(decided.value, LoadBalancing) else None
+        )
+        if decided and hashed and hashed.cookie and hashed.cookie.ttl is not None:
+            text = "a waypoint gives the same cookie to all requests that come by one connection of a ztunnel"
+            notes.add("GM303", text, decided.origin)
 
 
 def note_no_waypoint(unit: DestinationUnit, notes: Notes) -> None:
