@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import Struct
 
-from gitmesh.adapters.gitindex import Index
+from gitmesh.adapters.gitindex import CheckoutIndex
 from gitmesh.adapters.revision import (
     LINK,
     PLAIN,
@@ -25,7 +25,7 @@ from gitmesh.adapters.revision import (
 from gitmesh.diagnostics import Diagnostic, Location, Severity, finding
 from gitmesh.errors import SourceError
 from gitmesh.model.snapshot import File, Snapshot
-from gitmesh.parsing.nodes import MAX_FILE_BYTES
+from gitmesh.parsing.reading import MAX_FILE_BYTES
 from gitmesh.render.values import counted, listed
 
 _GIT = ".git"
@@ -48,7 +48,7 @@ class FolderSource(Struct, frozen=True):
     prefix: str = ""
     paths: tuple[str, ...] = ("",)
     beyond: Callable[[File], bool] | None = None
-    index: Index | None = None
+    index: CheckoutIndex | None = None
     inside: str = ""
 
     def fetch(self) -> Snapshot:

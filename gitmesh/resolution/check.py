@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gitmesh.diagnostics import Diagnostic, finding, in_order, suggest
 from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.matches import Match
 from gitmesh.model.origins import lookalike, stranger
 from gitmesh.model.policies import Policy, YamlPath
+from gitmesh.model.requests import Cors
 from gitmesh.model.selectors import DestinationSelector
-from gitmesh.model.traffic import CONNECTION_FIELDS, Cors, Match, TrafficPolicySpec
+from gitmesh.model.traffic import CONNECTION_FIELDS, TrafficPolicySpec
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.comparing import MOST_COMPARISONS, comparisons, conflict_findings, extent, too_many
 from gitmesh.resolution.membership import two_virtual_meshes

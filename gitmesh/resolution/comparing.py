@@ -10,16 +10,10 @@ from typing import TypeAlias
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.expressions import instructions
+from gitmesh.model.matches import HeaderMatch, Match, PathMatch, QueryParamMatch, StringMatch
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import WorkloadSelector
-from gitmesh.model.traffic import (
-    HeaderMatch,
-    Match,
-    PathMatch,
-    QueryParamMatch,
-    StringMatch,
-    TrafficPolicySpec,
-)
+from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.resolution.matching import implies, overlaps
 from gitmesh.resolution.rules import Rule
 from gitmesh.resolution.slots import NO_MORE_HEADERS, Slot, covers, slot_path

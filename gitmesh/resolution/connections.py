@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
+from gitmesh.model.connections import Tls
 from gitmesh.model.facts import Service, Workload
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import CONNECTION_FIELDS, Tls
+from gitmesh.model.traffic import CONNECTION_FIELDS
 from gitmesh.model.units import Decided, RequestMatch, SourceCondition
 from gitmesh.resolution.index import targets
 from gitmesh.resolution.matching import implies

@@ -14,7 +14,7 @@ from gitmesh.model.units import HALVES, DestinationUnit, Half, Subset, UnitKey
 from gitmesh.resolution.deciding import DecidedDestination, bare, digest
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.laying import Need
-from gitmesh.resolution.preparing import Remembered, Same, ServiceKey
+from gitmesh.resolution.preparing import Memory, Same, ServiceKey
 
 HeldHalves: TypeAlias = "Mapping[Half, set[ServiceKey]]"
 
@@ -64,7 +64,7 @@ class UnitAssembler:
             half: Half = "" if len(halves) == len(HALVES) else halves[0]
             yield UnitKey(kind="Destination", namespace=key[0], name=key[1], half=half)
 
-    def units(self, index: Index, remembered: Remembered) -> list[DestinationUnit]:
+    def units(self, index: Index, remembered: Memory) -> list[DestinationUnit]:
         """Every unit that is not held, or whose other half is not: destinations that policies act on, and
         those that only have to offer a subset."""
         needs = self._needs()
@@ -116,7 +116,7 @@ class UnitAssembler:
         return found
 
     def _unit(
-        self, index: Index, key: ServiceKey, subsets: tuple[Subset, ...], remembered: Remembered
+        self, index: Index, key: ServiceKey, subsets: tuple[Subset, ...], remembered: Memory
     ) -> DestinationUnit | None:
         done = self.done.get(key)
         held = frozenset(half for half in HALVES if key in self.held[half])

@@ -18,11 +18,11 @@ from gitmesh.model.units import HALVES, DestinationUnit, Half, Unit, UnitKey
 from gitmesh.ports import Translator
 from gitmesh.resolution.deciding import DecidedDestination, destinations
 from gitmesh.resolution.finishing import UnitAssembler
-from gitmesh.resolution.index import World
+from gitmesh.resolution.index import KnownClusters
 from gitmesh.resolution.membership import held_keys
 from gitmesh.resolution.meshes import mesh_units
 from gitmesh.resolution.preparing import (
-    Remembered,
+    Memory,
     ResolutionInput,
     ServiceKey,
     prepared,
@@ -67,13 +67,13 @@ def resolve(
     every configured cluster to its labels. `memo` keeps results between calls, so that a small change costs
     little. `translators` say what has no effect on their meshes: the same ones in every call with one `memo`.
     """
-    return _Run(policies, facts, clusters, {} if memo is None else memo, translators).resolution()
+    return _Resolving(policies, facts, clusters, {} if memo is None else memo, translators).resolution()
 
 
 _MEMORIES = ("index", "policy", "select", "destination", "unit")
 
 
-class _Run:
+class _Resolving:
     """One call: what all have in common first, then every cluster by itself."""
 
     def __init__(
@@ -84,7 +84,7 @@ class _Run:
         memo: MutableMapping[Any, Any],
         translators: Mapping[str, Translator],
     ) -> None:
-        self.memo = {name: Remembered(memo, name) for name in _MEMORIES}
+        self.memo = {name: Memory(memo, name) for name in _MEMORIES}
         self.scene = prepared(policies, facts, clusters, self.memo, translators)
         self.world = self.scene.world
 
@@ -200,6 +200,6 @@ def _shadowed(done: Iterable[DecidedDestination], scene: ResolutionInput) -> Ite
             yield finding("GM211", text, at=mine.at, policy=mine.policy, field=mine.field)
 
 
-def _may_act_unseen(policy: Policy, world: World) -> bool:
+def _may_act_unseen(policy: Policy, world: KnownClusters) -> bool:
     destinations: Sequence[DestinationSelector] = getattr(policy.spec, "destinations", ())
     return any(world.unknown(item.clusters) for item in destinations)

@@ -17,7 +17,7 @@ from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.resolution.index import Index, World
+from gitmesh.resolution.index import Index, KnownClusters
 from gitmesh.resolution.rules import destination_form
 from gitmesh.resolution.sources import (
     empty_namespaces,
@@ -47,7 +47,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
-def select(policy: Policy, world: World) -> Selection:
+def select(policy: Policy, world: KnownClusters) -> Selection:
     """The destinations of a TrafficPolicy or AccessPolicy in every managed cluster."""
     spec = policy.spec
     assert isinstance(spec, TrafficPolicySpec | AccessPolicySpec)
@@ -57,7 +57,7 @@ def select(policy: Policy, world: World) -> Selection:
     gone: list[Diagnostic] = []
     diagnostics: list[Diagnostic] = []
     for number, item in enumerate(spec.destinations):
-        one = _Item(policy, number, item, world)
+        one = _DestinationItem(policy, number, item, world)
         one.add_to(services)
         held |= set(one.held())
         pending |= one.pending()
@@ -84,7 +84,7 @@ def select(policy: Policy, world: World) -> Selection:
 
 
 def _elsewhere(
-    policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: World
+    policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: KnownClusters
 ) -> Iterator[Diagnostic]:
     """Selectors of clusters that are configured and not managed here: nothing is to be done for them."""
     sources = spec.sources or () if isinstance(spec, TrafficPolicySpec) else ()
@@ -107,10 +107,10 @@ def _elsewhere(
                 )
 
 
-class _Item:
+class _DestinationItem:
     """One destination selector in all clusters it may mean."""
 
-    def __init__(self, policy: Policy, number: int, item: DestinationSelector, world: World) -> None:
+    def __init__(self, policy: Policy, number: int, item: DestinationSelector, world: KnownClusters) -> None:
         self.policy, self.number, self.item, self.world = policy, number, item, world
         self.scope = world.known(item.clusters)
         self.found = {
@@ -237,7 +237,7 @@ class _Item:
 
 
 def near_service(
-    world: World, namespaces: Sequence[str], name: str, clusters: Sequence[str] | None = None
+    world: KnownClusters, namespaces: Sequence[str], name: str, clusters: Sequence[str] | None = None
 ) -> str:
     """A did-you-mean from the Services of the namespaces, or else from those of others."""
     keys = sorted({key for _, index in world.known(clusters) for key in index.facts.service_index})

@@ -13,15 +13,15 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Severity
 from gitmesh.model.units import DestinationUnit
 from gitmesh.planning.supporting import wishes
-from gitmesh.reasoning.access import Answer as Ruled
 from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Answer as Ruled
 from gitmesh.reasoning.questions import Client, Known, Question
 from tests.e2e.cases import POLICIES, Case, repository
 from tests.e2e.facts import world_facts
-from tests.e2e.schema import CaseFile, Expect, Row
-from tests.lab.bookshop import DATAPLANES, Cluster, Service, Workload
+from tests.e2e.schema import CaseFile, CaseRow, Expect
+from tests.lab.bookshop import DATAPLANES, LabCluster, LabService, LabWorkload
 from tests.lab.installation import pod_places
-from tests.lab.wire import Answer
+from tests.lab.wire import WireAnswer
 from tests.rendered import Rendered, rendered
 
 Place = tuple[str, str]
@@ -104,7 +104,7 @@ def rows(promised: Promise) -> CaseFile:
     return said.model_copy(update={"requests": tuple(_row(row, promised) for row in said.requests)})
 
 
-def _row(row: Row, promised: Promise) -> Row:
+def _row(row: CaseRow, promised: Promise) -> CaseRow:
     if not promised.beside and not is_refused(row.expect):
         server = row.expect.server
         if server is None:
@@ -121,7 +121,9 @@ def is_refused(expect: Expect) -> bool:
     return expect.status == 403 or (expect.error is not None and set(expect.error) <= _REFUSALS)
 
 
-def wrong(promised: Promise, row: Row, answers: Sequence[Answer], table: Sequence[str]) -> Iterator[str]:
+def wrong(
+    promised: Promise, row: CaseRow, answers: Sequence[WireAnswer], table: Sequence[str]
+) -> Iterator[str]:
     """What is not as promised of a row, a line each; `table` is what differs from `rows`."""
     if is_refused(row.expect):
         yield from (f"got in: {one.status}" for one in answers if one.seen is not None)
@@ -136,11 +138,11 @@ def wrong(promised: Promise, row: Row, answers: Sequence[Answer], table: Sequenc
             yield "was refused, and the calculator says that it is admitted"
 
 
-def _is_closed(answer: Answer) -> bool:
+def _is_closed(answer: WireAnswer) -> bool:
     return answer.seen is None and (answer.status == 403 or answer.error in _REFUSALS)
 
 
-def _question(said: CaseFile, row: Row) -> Question:
+def _question(said: CaseFile, row: CaseRow) -> Question:
     cluster = CLUSTERS[said.cluster]
     host, _, port = (row.to or said.to).partition(":")
     client = _workload(cluster, row.from_ or said.from_)
@@ -156,11 +158,11 @@ def _question(said: CaseFile, row: Row) -> Question:
     )
 
 
-def _workload(cluster: Cluster, pod: str) -> Workload:
+def _workload(cluster: LabCluster, pod: str) -> LabWorkload:
     return next(one for one in cluster.workloads if pod in one.pods)
 
 
-def asked(cluster: Cluster, client: Workload, service: tuple[str, str], port: int) -> Question:
+def asked(cluster: LabCluster, client: LabWorkload, service: tuple[str, str], port: int) -> Question:
     """May this pod send a GET to that port of a Service?"""
     addresses = {place.name: place.ip for place in pod_places(cluster)}
     return Question(
@@ -178,7 +180,7 @@ def asked(cluster: Cluster, client: Workload, service: tuple[str, str], port: in
 
 
 @dataclass(frozen=True)
-class Connection:
+class DirectCall:
     """From a pod to the address of another, past every waypoint: its ztunnel alone decides."""
 
     client: str
@@ -190,7 +192,7 @@ class Connection:
         return f"{self.client} -> {self.pod}:{self.port}"
 
 
-def connections(promised: Promise) -> Iterator[Connection]:
+def connections(promised: Promise) -> Iterator[DirectCall]:
     """Every connection of a client of the case's cluster to a pod about which the calculator is sure."""
     cluster = CLUSTERS[promised.case.said.cluster]
     clients = [one for one in cluster.workloads if one.proxy != "waypoint" and not one.ports]
@@ -203,17 +205,17 @@ def connections(promised: Promise) -> Iterator[Connection]:
             for one in _behind(cluster, service):
                 if one.name in allowed:
                     yield from (
-                        Connection(client.pods[0], pod, target, allowed[one.name]) for pod in one.pods
+                        DirectCall(client.pods[0], pod, target, allowed[one.name]) for pod in one.pods
                     )
 
 
-def _ports(cluster: Cluster) -> Iterator[tuple[Service, int, int]]:
+def _ports(cluster: LabCluster) -> Iterator[tuple[LabService, int, int]]:
     for service in cluster.services:
         if service.protocol == "http":
             yield from ((service, port, target) for port, target in service.ports.values())
 
 
-def _behind(cluster: Cluster, service: Service) -> list[Workload]:
+def _behind(cluster: LabCluster, service: LabService) -> list[LabWorkload]:
     return [
         one
         for one in cluster.workloads

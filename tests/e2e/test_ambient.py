@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.cases import all_cases, repository
-from tests.e2e.promises import SAID_BY_MESHES, Connection, Promise, connections, rows, wrong
+from tests.e2e.promises import SAID_BY_MESHES, DirectCall, Promise, connections, rows, wrong
 from tests.e2e.sending import send_rows
 from tests.e2e.stage import Stage
 from tests.e2e.summary import Summary
 from tests.e2e.test_cases import watches
-from tests.lab.wire import Request
+from tests.lab.wire import WireRequest
 
 NOT_IN_FORCE = "GM314"
 """Follows from others: of a policy, that all that it acts on is held."""
@@ -61,11 +61,11 @@ def _findings(promised: Promise, stage: Stage) -> list[str]:
 def _connections(promised: Promise, stage: Stage) -> Iterator[str]:
     """Where a pod's ztunnel decides otherwise than the calculator."""
     pods = stage.world.clusters[promised.case.said.cluster].pods
-    by_client: dict[str, list[Connection]] = {}
+    by_client: dict[str, list[DirectCall]] = {}
     for one in connections(promised):
         by_client.setdefault(one.client, []).append(one)
     for client, wanted in by_client.items():
-        requests = [Request(f"http://{pods[one.pod].ip}:{one.port}/", authority="pod") for one in wanted]
+        requests = [WireRequest(f"http://{pods[one.pod].ip}:{one.port}/", authority="pod") for one in wanted]
         for one, answer in zip(wanted, pods[client].send(requests, parallel=8), strict=True):
             if (answer.seen is not None) != one.allowed:
                 text = (

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.cluster import Mode
+from tests.conformance.expected import ROUTES, UNSAID
 from tests.conformance.translated import Translated, translated
 from tests.lab.build import Binaries, ConformancePrograms
 from tests.lab.conformance import ConformanceCluster, SuiteRun, conformance_cluster
@@ -22,19 +23,6 @@ pytestmark = pytest.mark.e2e
 
 SKIPPED_ON_SIDECARS = ["MeshFrontendHostname"]
 """The only test of the suite that asks for a feature which Istio's sidecars lack."""
-ROUTES = 20
-"""Files with routes in the suite."""
-UNSAID: Mapping[Mode, Mapping[str, str]] = {
-    "sidecars": {},
-    "waypoint": {
-        "tests/mesh/mesh-consumer-route.yaml": (
-            "GM301 HTTPRoutes of a Service hold for every client: `sources` cannot be expressed"
-        )
-    },
-}
-"""What we write for each kind of mesh (VirtualServices for sidecars, HTTPRoutes for waypoints; sidecars read
-both) -> files of the suite whose routes are not ours, and why. The suite's own stay in their place.
-"""
 POD_SECONDS = 60.0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitmesh.adapters.kube.client import Client
+from gitmesh.adapters.kube.client import KubeClient
 from gitmesh.adapters.kube.cluster import KubeCluster
 from gitmesh.adapters.kube.kubeconfig import read_kubeconfig
 from gitmesh.model.manifests import Phase
@@ -83,7 +83,7 @@ def test_what_relies_on_a_write_comes_when_the_cluster_has_settled(
     subset, route = (vs_key(apiserver.new_namespace(), name) for name in ("subset", "route"))
     seen: list[tuple[float, bool, bool]] = []
 
-    class Noting(Client):
+    class Noting(KubeClient):
         def pause(self, seconds: float) -> None:
             seen.append(
                 (seconds, spec_of(apiserver, subset) is not None, spec_of(apiserver, route) is not None)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gitmesh.diagnostics import Location
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import DirectResponse, Headers
+from gitmesh.model.requests import DirectResponse, Headers
 from gitmesh.model.units import Decided, DestinationUnit, NamedCondition, RequestMatch, Route, TextCondition
 from gitmesh.resolution.matching import Request, matches
 from tests.contract.schemas import CRDS

@@ -17,7 +17,8 @@ from gitmesh.discovery.shapes import Selectors
 from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts
 from gitmesh.model.policies import Policy
 from gitmesh.pipeline import Memo
-from gitmesh.reasoning.access import Admission, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Admission
 from gitmesh.reasoning.questions import Client, Question
 from tests import factories
 from tests.asking import known
@@ -25,8 +26,8 @@ from tests.factories import access, policies_of, traffic
 from tests.folders import Body, Folders, allow, authorization, istiod, thing
 from tests.rendered import Rendered, rendered, translators
 from tests.soundness.istio import Istio
-from tests.soundness.requests import Call, Request
-from tests.soundness.requests import Client as Caller
+from tests.soundness.requests import ArrivingCall, AskedRequest
+from tests.soundness.requests import CallingPod as Caller
 
 POD_NAME = "statefulset.kubernetes.io/pod-name"
 ROLLOUT = "rollouts-pod-template-hash"
@@ -115,7 +116,9 @@ def admitted(found: Rendered, facts: ClusterFacts, who: str, port: int, **labels
     """Whether Istio, given the objects, lets a caller through to a port of the pods with these labels."""
     (workload,) = [w for w in facts.workloads if labels.items() <= w.labels.items() and w.mesh]
     client = Caller(cluster="east", namespace="shop", account=who, trust_domain="cluster.local")
-    call = Call(client=client, cluster="east", workload=workload, port=port, request=Request(http=False))
+    call = ArrivingCall(
+        client=client, cluster="east", workload=workload, port=port, request=AskedRequest(http=False)
+    )
     return Istio(found.bodies, facts.meshes).admitted(call)
 
 

@@ -12,22 +12,12 @@ from gitmesh_istio.scope import part_origins
 
 from gitmesh.diagnostics import Location
 from gitmesh.model.base import Model
+from gitmesh.model.connections import ConnectionPool, LoadBalancing, OutlierDetection, Tls
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import decode
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.report import Report, Stage
-from gitmesh.model.traffic import (
-    ConnectionPool,
-    Cors,
-    DirectResponse,
-    Fault,
-    LoadBalancing,
-    OutlierDetection,
-    Redirect,
-    Retries,
-    Rewrite,
-    Tls,
-)
+from gitmesh.model.requests import Cors, DirectResponse, Fault, Redirect, Retries, Rewrite
 from gitmesh.model.units import Decided
 from gitmesh.planning.build import build
 from gitmesh.planning.fields import changes

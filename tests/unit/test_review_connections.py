@@ -110,15 +110,15 @@ def test_tables_that_cost_too_much_are_unknown_and_a_high_risk() -> None:
 
 
 def test_a_comparison_of_routes_ends_when_its_time_is_up() -> None:
-    class OverError(Exception):
+    class TimeUpError(Exception):
         """The time is up."""
 
     def tick() -> None:
-        raise OverError
+        raise TimeUpError
 
     before, after = (
         known(side, shop())["east"].destinations.get(("shop", "reviews"))
         for side in (table("x-a", 2), table("x-b", 2))
     )
-    with pytest.raises(OverError):
+    with pytest.raises(TimeUpError):
         route_changes(before, after, Effort(tick))

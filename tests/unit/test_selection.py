@@ -6,16 +6,16 @@ from typing import Any
 
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.units import UnitKey
-from gitmesh.resolution.index import Index, World
+from gitmesh.resolution.index import Index, KnownClusters
 from gitmesh.resolution.selection import Selection, select
 from tests.factories import access, facts, service, shop, traffic, workload
 
 
-def world(**clusters: ClusterFacts | None) -> World:
-    return World({name: None if known is None else Index(known) for name, known in clusters.items()})
+def world(**clusters: ClusterFacts | None) -> KnownClusters:
+    return KnownClusters({name: None if known is None else Index(known) for name, known in clusters.items()})
 
 
-def selected(to: Any, seen: World, **spec: Any) -> Selection:
+def selected(to: Any, seen: KnownClusters, **spec: Any) -> Selection:
     return select(traffic("p", to, **{"timeout": "1s", **spec}), seen)
 
 

@@ -10,7 +10,7 @@ from gitmesh_gatewayapi.shares import parted
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitmesh.model.traffic import HeaderOps, Headers
+from gitmesh.model.requests import HeaderOps, Headers
 
 Ops: TypeAlias = Mapping[str, Any]
 NAMES = ("a", "b", "c")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from gitmesh.model.traffic import HeaderOps, Headers
+from gitmesh.model.requests import HeaderOps, Headers
 
 Parted: TypeAlias = tuple[Headers | None, tuple[Headers | None, ...]]
 """What the rule changes, and what each of its shares does."""

@@ -237,7 +237,7 @@ def _door(service: Service, targets: Sequence[Service]) -> Door:
     return Door(service=service, targets=tuple(sorted(target.name for target in targets)))
 
 
-def _on_every_port(rule: Mapping[str, Any]) -> dict[str, Any]:
+def _on_every_port(rule: Mapping[str, Any]) -> dict[str, object]:
     """A rule of a Deny without its ports, whose numbers are not the same on other Services."""
     operations = [
         {name: value for name, value in one["operation"].items() if name != "ports"}
@@ -361,7 +361,7 @@ def _decided_at_pods(unit: DestinationUnit, access: Access, beside: _Beside, not
     return _AtPods(allow, deny)
 
 
-def _but(rule: Mapping[str, Any], principals: Sequence[str]) -> dict[str, Any]:
+def _but(rule: Mapping[str, Any], principals: Sequence[str]) -> dict[str, object]:
     """A rule of a Deny without the waypoint; who has no identity is not it."""
     sources = [item["source"] for item in rule.get("from", ())] or [{}]
     without = [

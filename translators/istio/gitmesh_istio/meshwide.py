@@ -12,7 +12,6 @@ it is for (pkg/config/model.go, ObjectInRevision).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -120,10 +119,10 @@ def _gateway(shapes: Sequence[Workload], unit: MeshUnit, origin: Origin, version
             f"gateway {_called(gateway)} has no labels of its own: what opens it would open {named} as well"
         )
     covered = sorted({port for workload in meant for port in unit.governed_ports.get(workload.key, ())})
-    rule: dict[str, Any] = (
+    rule: dict[str, object] = (
         {"to": [{"operation": {"notPorts": [str(port) for port in covered]}}]} if covered else {}
     )
-    spec: dict[str, Any] = {"selector": {"matchLabels": labels}, "action": "ALLOW", "rules": [rule]}
+    spec: dict[str, object] = {"selector": {"matchLabels": labels}, "action": "ALLOW", "rules": [rule]}
     made = fragment(
         AUTHORIZATION_POLICY, gateway_place(gateway), version, Phase.ALLOW, Part(spec, {"": origin})
     )

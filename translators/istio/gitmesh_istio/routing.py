@@ -44,7 +44,7 @@ def virtual_service(unit: DestinationUnit, version: str, notes: Notes) -> Fragme
     service = unit.service
     rows = _coalesced(_reachable(row for route in unit.routes for row in _all_rows(route, unit, notes)))
     http = [*(_http(row) for row in rows), *_rest(rows, unit, notes)]
-    spec: dict[str, Any] = {
+    spec: dict[str, object] = {
         "hosts": [host(service.namespace, service.name, notes.scope.domain)],
         "http": http,
     }
@@ -115,7 +115,7 @@ def _ports_to_tell(targets: Iterable[Target], unit: DestinationUnit) -> tuple[in
     return tuple(sorted(port.number for port in unit.service.ports if is_http(port))) or (0,)
 
 
-def _rest(rows: Iterable[_Row], unit: DestinationUnit, notes: Notes) -> Iterable[dict[str, Any]]:
+def _rest(rows: Iterable[_Row], unit: DestinationUnit, notes: Notes) -> Iterable[dict[str, object]]:
     """The rows for what no row matches."""
     matched = [body for row in rows for body, _ in row.matches]
     own = Target(service=unit.service)
@@ -152,7 +152,7 @@ def _coalesced(rows: Iterable[_Row]) -> Sequence[_Row]:
     return merged
 
 
-def _http(row: _Row) -> dict[str, Any]:
+def _http(row: _Row) -> dict[str, object]:
     """A row that matches every request is written without matches; so is one whose alternatives include
     everything.
     """

@@ -199,7 +199,10 @@ def _exempt_rules(exempt: Exemption, unit: DestinationUnit, access: Access, note
     if not ports or not sources:
         return []
     return [
-        (_rule(sources, operations.Asked(operation={"ports": [str(port) for port in ports]})), exempt.origin)
+        (
+            _rule(sources, operations.RequestTerms(operation={"ports": [str(port) for port in ports]})),
+            exempt.origin,
+        )
     ]
 
 
@@ -222,13 +225,13 @@ def _rest_rules(access: Access, notes: Notes) -> list[Rule]:
 def _but(covered: Sequence[int], rules: Sequence[Rule]) -> list[Rule]:
     """In place of each of the rules one that admits everything on all ports but the guarded ones."""
     ports = [str(port) for port in sorted(set(covered))]
-    rule: dict[str, Any] = {"to": [{"operation": {"notPorts": ports}}]} if ports else {}
+    rule: dict[str, object] = {"to": [{"operation": {"notPorts": ports}}]} if ports else {}
     return [(rule, origin) for _, origin in rules]
 
 
-def _rule(sources: Sequence[callers.Source], asked: operations.Asked) -> dict[str, Any]:
+def _rule(sources: Sequence[callers.Source], asked: operations.RequestTerms) -> dict[str, object]:
     """Istio refuses empty lists, so what means `any` is left out."""
-    rule: dict[str, Any] = {}
+    rule: dict[str, object] = {}
     if tuple(sources) != callers.ANYBODY:
         rule["from"] = callers.as_from(sources)
     if asked.operation:
@@ -259,7 +262,7 @@ def _object(
     (authorization_policy.proto).
     """
     ordered = _in_order(rules)
-    spec: dict[str, Any] = {**door.about(pods), "action": role.upper()}
+    spec: dict[str, object] = {**door.about(pods), "action": role.upper()}
     if ordered:
         spec["rules"] = [rule for rule, _ in ordered]
     origins = {f"rules[{number}]": origin for number, (_, origin) in enumerate(ordered)}

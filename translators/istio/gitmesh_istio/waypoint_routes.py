@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from gitmesh_gatewayapi import HTTP_ROUTE, MAX_ROUTES, Dialect, http_routes, route_name
 
 from gitmesh.diagnostics import Severity
+from gitmesh.model.connections import LoadBalancing
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import LoadBalancing
 from gitmesh.model.units import DestinationUnit, Target
 from gitmesh_istio.ambient import lacking
 from gitmesh_istio.effects import is_http
