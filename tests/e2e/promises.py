@@ -11,7 +11,7 @@ from functools import cached_property
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Severity
-from gitmesh.model.units import DestinationUnit
+from gitmesh.model.units import RoutingUnit
 from gitmesh.planning.supporting import wishes
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer as Ruled
@@ -77,7 +77,7 @@ class Promise:
     def asked(self) -> frozenset[str]:
         """The features that its routing asks for."""
         units = [unit for built in self._rendered.builds.values() for unit in built.units]
-        of_routing = [unit for unit in units if isinstance(unit, DestinationUnit)]
+        of_routing = [unit for unit in units if isinstance(unit, RoutingUnit)]
         return frozenset(feature for unit in of_routing for feature, _ in wishes(unit))
 
     @property

@@ -11,8 +11,8 @@ import pytest
 from tests.e2e.cases import all_cases, repository
 from tests.e2e.promises import SAID_BY_MESHES, DirectCall, Promise, connections, rows, wrong
 from tests.e2e.sending import send_rows
-from tests.e2e.stage import Stage
-from tests.e2e.summary import Summary
+from tests.e2e.stage import LiveStage
+from tests.e2e.summary import SuiteSummary
 from tests.e2e.test_cases import watches
 from tests.lab.wire import WireRequest
 
@@ -22,7 +22,7 @@ NOT_IN_FORCE = "GM314"
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("promised", [Promise(case) for case in all_cases()], ids=lambda one: one.case.name)
-def test_case(promised: Promise, ambient_stage: Stage, summary: Summary) -> None:
+def test_case(promised: Promise, ambient_stage: LiveStage, summary: SuiteSummary) -> None:
     case, stage = promised.case, ambient_stage
     said = []
     if promised.holds and not case.before:
@@ -45,7 +45,7 @@ def test_case(promised: Promise, ambient_stage: Stage, summary: Summary) -> None
     assert not said, "\n".join([case.said.proves, *said])
 
 
-def _findings(promised: Promise, stage: Stage) -> list[str]:
+def _findings(promised: Promise, stage: LiveStage) -> list[str]:
     """Differences in the findings; what a mesh may say of a case is written in it."""
     wanted = {place for place in promised.told if place[0] not in SAID_BY_MESHES}
     heard = {(one.code, one.at) for one in promised.case.said.findings if one.code in SAID_BY_MESHES}
@@ -58,7 +58,7 @@ def _findings(promised: Promise, stage: Stage) -> list[str]:
     ]
 
 
-def _connections(promised: Promise, stage: Stage) -> Iterator[str]:
+def _connections(promised: Promise, stage: LiveStage) -> Iterator[str]:
     """Where a pod's ztunnel decides otherwise than the calculator."""
     pods = stage.world.clusters[promised.case.said.cluster].pods
     by_client: dict[str, list[DirectCall]] = {}

@@ -18,7 +18,7 @@ from gitmesh_istio.steps import steps
 from gitmesh_istio.strangers import reduced
 from gitmesh_istio.support import AMBIENT
 from gitmesh_istio.support import SUPPORTS as supports  # noqa: N811 - the port's name is in lower case
-from gitmesh_istio.translate import claims, translate
+from gitmesh_istio.translate import translate
 from gitmesh_istio.verdict import verdict
 
 name = "istio"
@@ -27,7 +27,6 @@ other_planes = {"ambient": AMBIENT}
 __all__ = [
     "beside",
     "between",
-    "claims",
     "configmaps",
     "configured_by",
     "detect",

@@ -28,7 +28,7 @@ from gitmesh.diagnostics import Severity, first_of
 from gitmesh.model.facts import Mesh, Service, ServicePort
 from gitmesh.model.manifests import Fragment
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, Caller, DestinationUnit, Exemption, Grant
+from gitmesh.model.units import Access, AccessUnit, Caller, DestinationUnit, Exemption, Grant
 from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.operations import note_silent, open_ports, unseen
 from gitmesh_istio.scope import Notes
@@ -55,7 +55,7 @@ def waypoint_of(unit: DestinationUnit, notes: Notes) -> Binding | None:
     return None if bound is None or bound.trouble else bound
 
 
-def decided_at(unit: DestinationUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
+def decided_at(unit: AccessUnit, meshes: Sequence[Mesh]) -> tuple[Service, ...]:
     """The Services at whose waypoints the destination's decision stands."""
     if not unit.service.selector:
         return ()
@@ -76,9 +76,7 @@ def _shown(service: Service) -> str:
     return f"Service {service.namespace}/{service.name}"
 
 
-def access_policies(
-    unit: DestinationUnit, access: Access, version: str, notes: Notes
-) -> tuple[Fragment, ...]:
+def access_policies(unit: AccessUnit, access: Access, version: str, notes: Notes) -> tuple[Fragment, ...]:
     """The access objects of a destination. Errors are noted; what can be closed is closed in spite of them.
 
     A Service without selector has none: its object would select every pod of the namespace. Nor has that of a
@@ -104,7 +102,7 @@ def access_policies(
     )
 
 
-def _note_unseen(unit: DestinationUnit, access: Access, notes: Notes) -> None:
+def _note_unseen(unit: AccessUnit, access: Access, notes: Notes) -> None:
     found = [(one, grant.origin, "is not admitted") for grant in access.allows for one in grant.operations]
     for grant in access.denies:
         for one in grant.operations:
@@ -149,7 +147,7 @@ class _Beside:
     requests would come past the decision: no Allow is about them, and none of ours can stand for them; the
     pods deny their waypoints, which are `shut`."""
 
-    def __init__(self, unit: DestinationUnit, bound: Binding | None, meshes: Sequence[Mesh]) -> None:
+    def __init__(self, unit: AccessUnit, bound: Binding | None, meshes: Sequence[Mesh]) -> None:
         own = unit.service
         found = [
             (service, governed, other.principals(meshes))
@@ -185,7 +183,7 @@ def _is_part(service: Service, other: Service) -> bool:
     )
 
 
-def _adds(unit: DestinationUnit, other: Service) -> bool:
+def _adds(unit: AccessUnit, other: Service) -> bool:
     """Whether what is allowed at the unit's pods can be said at the waypoint of the other, which an Allow of
     its own guards: every pod of the other is one of the unit's, the numbers of the ports mean the same, and
     no port is left open."""
@@ -194,11 +192,7 @@ def _adds(unit: DestinationUnit, other: Service) -> bool:
     others = {port.number: _targets_of(port, unit) for port in other.ports}
     shared = {*itertools.chain(*mine.values())} & {*itertools.chain(*others.values())}
     leading = [{(n, to) for n, to in ports.items() if shared & {*to}} for ports in (mine, others)]
-    closed = (
-        access is not None
-        and access.governed
-        and {*itertools.chain(*mine.values())} <= {*access.governed_ports}
-    )
+    closed = access.governed and {*itertools.chain(*mine.values())} <= {*access.governed_ports}
     return (
         closed
         and own.selector.items() <= other.selector.items()
@@ -208,7 +202,7 @@ def _adds(unit: DestinationUnit, other: Service) -> bool:
 
 
 def _at_waypoints(
-    unit: DestinationUnit,
+    unit: AccessUnit,
     access: Access,
     beside: _Beside,
     direct: Ruleset | None,
@@ -250,7 +244,7 @@ def _on_every_port(rule: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def _in_service_ports(unit: DestinationUnit, access: Access, notes: Notes) -> tuple[DestinationUnit, Access]:
+def _in_service_ports(unit: AccessUnit, access: Access, notes: Notes) -> tuple[AccessUnit, Access]:
     """The same destination as a waypoint sees it: its pods' ports are those of the Service, and callers have
     no addresses there."""
     service = unit.service
@@ -274,7 +268,7 @@ def _in_service_ports(unit: DestinationUnit, access: Access, notes: Notes) -> tu
     )
 
 
-def _targets_of(port: ServicePort, unit: DestinationUnit) -> tuple[int, ...]:
+def _targets_of(port: ServicePort, unit: AccessUnit) -> tuple[int, ...]:
     """The workload ports behind a Service port, as far as they are known."""
     if isinstance(port.target, str):
         return tuple(
@@ -339,7 +333,7 @@ class _AtPods(Struct, frozen=True):
     deny: Ruleset | None
 
 
-def _decided_at_pods(unit: DestinationUnit, access: Access, beside: _Beside, notes: Notes) -> _AtPods:
+def _decided_at_pods(unit: AccessUnit, access: Access, beside: _Beside, notes: Notes) -> _AtPods:
     direct = _of_connections(access) if is_ambient(unit) else access
     allow, deny = allowing(unit, direct, notes), denying(unit, direct, notes)
     origins = [grant.origin for grant in (*access.allows, *access.denies)]
@@ -377,7 +371,7 @@ def _left_out(already: Sequence[str], principals: Sequence[str]) -> dict[str, li
     return {"notPrincipals": sorted_unique([*already, *principals])}
 
 
-def _note_held(unit: DestinationUnit, held: Sequence[Service], origin: Origin, notes: Notes) -> None:
+def _note_held(unit: AccessUnit, held: Sequence[Service], origin: Origin, notes: Notes) -> None:
     names = ", ".join(f"{one.namespace}/{one.name}" for one in held[:_MOST_NAMED])
     text = (
         f"the waypoint sends requests for Service {names} on to pods of"
@@ -386,7 +380,7 @@ def _note_held(unit: DestinationUnit, held: Sequence[Service], origin: Origin, n
     notes.add("GM318", text, origin, Severity.ERROR, f"Let the policy select {names} too, or unbind it.")
 
 
-def _note_past(unit: DestinationUnit, access: Access, bound: Binding, notes: Notes) -> None:
+def _note_past(unit: AccessUnit, access: Access, bound: Binding, notes: Notes) -> None:
     """Callers that come to the pods without a waypoint, where only that could tell what they may."""
     by_waypoint = gateways_come_by(unit.service, notes.scope.meshes)
     for grant in access.allows:
