@@ -34,8 +34,6 @@ PROMISED: Mapping[str, frozenset[str]] = {
     "GM303": _PARTLY,
     "GM304": _PARTLY,
     "GM318": _PARTLY,
-    "GM319": _PARTLY,
-    "GM324": _PARTLY,
 }
 """Code that ambient alone tells of a case -> what its table then says of a feature of the case."""
 FACTS = world_facts("ambient")
@@ -74,6 +72,12 @@ class Promise:
         return sorted({code for code, at in self.told if (code, at) not in known})
 
     @property
+    def otherwise(self) -> bool:
+        """Whether requests that get in may be treated otherwise than the case says: something cannot be said,
+        or nearly. The other codes are about who gets in."""
+        return bool({"GM301", "GM303"} & {*self.beside})
+
+    @property
     def asked(self) -> frozenset[str]:
         """The features that its routing asks for."""
         units = [unit for built in self._rendered.builds.values() for unit in built.units]
@@ -105,7 +109,7 @@ def rows(promised: Promise) -> CaseFile:
 
 
 def _row(row: CaseRow, promised: Promise) -> CaseRow:
-    if not promised.beside and not is_refused(row.expect):
+    if not promised.otherwise and not is_refused(row.expect):
         server = row.expect.server
         if server is None:
             return row
@@ -125,17 +129,17 @@ def wrong(
     promised: Promise, row: CaseRow, answers: Sequence[WireAnswer], table: Sequence[str]
 ) -> Iterator[str]:
     """What is not as promised of a row, a line each; `table` is what differs from `rows`."""
+    through = [one for one in answers if one.seen is not None]
     if is_refused(row.expect):
-        yield from (f"got in: {one.status}" for one in answers if one.seen is not None)
-    elif not promised.beside:
+        yield from (f"got in: {one.status}" for one in through)
+        return
+    allowed = promised.allowed(_question(promised.case.said, row)) if promised.beside else {}
+    if allowed and not any(allowed.values()):
+        yield from (f"got in, and the calculator says that it does not: {one.status}" for one in through)
+    elif not promised.otherwise:
         yield from table
-    else:
-        allowed = promised.allowed(_question(promised.case.said, row))
-        through = [one for one in answers if one.seen is not None]
-        if allowed and not any(allowed.values()) and through:
-            yield f"got in, and the calculator says that it does not: {through[0].status}"
-        if allowed and all(allowed.values()) and any(_is_closed(one) for one in answers):
-            yield "was refused, and the calculator says that it is admitted"
+    elif allowed and all(allowed.values()) and any(_is_closed(one) for one in answers):
+        yield "was refused, and the calculator says that it is admitted"
 
 
 def _is_closed(answer: WireAnswer) -> bool:
