@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitmesh.model.empty import no_items
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.strangers import ForeignGuard, Stranger
 
@@ -56,13 +57,13 @@ class Service(Struct, frozen=True, kw_only=True):
 
     namespace: str
     name: str
-    labels: Mapping[str, str] = {}
-    selector: Mapping[str, str] = {}
+    labels: Mapping[str, str] = no_items()
+    selector: Mapping[str, str] = no_items()
     ports: tuple[ServicePort, ...] = ()
     type: str = "ClusterIP"
     headless: bool = False
     alias: str = ""
-    conditions: Mapping[str, str] = {}
+    conditions: Mapping[str, str] = no_items()
 
     @property
     def key(self) -> tuple[str, str]:
@@ -133,10 +134,10 @@ class Workload(Struct, frozen=True, kw_only=True):
     kind: str
     namespace: str
     name: str
-    labels: Mapping[str, str] = {}
+    labels: Mapping[str, str] = no_items()
     dropped: tuple[str, ...] = ()
     service_account: str = "default"
-    ports: Mapping[str, int] = {}
+    ports: Mapping[str, int] = no_items()
     mesh: str = ""
     dataplane: Dataplane = "sidecar"
     gateway: bool = False
@@ -276,7 +277,7 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
 
     cluster: str
     uid: str = ""
-    labels: Mapping[str, str] = {}
+    labels: Mapping[str, str] = no_items()
     complete: bool = True
     namespaces: Mapping[str, Mapping[str, str]] = {}
     services: tuple[Service, ...] = ()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from gitmesh.model.empty import no_items
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -61,9 +63,9 @@ class Fragment(Struct, frozen=True, kw_only=True):
     version: str
     phase: Phase
     spec: Mapping[str, Any]
-    labels: Mapping[str, str] = {}
-    fields: Mapping[str, Origin] = {}
-    owners: Mapping[str, tuple[str, ...]] = {}
+    labels: Mapping[str, str] = no_items()
+    fields: Mapping[str, Origin] = no_items()
+    owners: Mapping[str, tuple[str, ...]] = no_items()
     policies: tuple[str, ...] = ()
     apart: bool = False
     contested: tuple[str, ...] = ()
@@ -81,7 +83,7 @@ class Translation(Struct, frozen=True, kw_only=True):
     fragments: tuple[Fragment, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     held: tuple[Half, ...] = ()
-    stays: Mapping[ObjectKey, Diagnostic] = {}
+    stays: Mapping[ObjectKey, Diagnostic] = no_items()
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -99,8 +101,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     digest: str
     policies: tuple[str, ...]
     units: tuple[UnitKey, ...] = ()
-    fields: Mapping[str, Origin] = {}
-    owners: Mapping[str, tuple[str, ...]] = {}
+    fields: Mapping[str, Origin] = no_items()
+    owners: Mapping[str, tuple[str, ...]] = no_items()
     forbidden: frozenset[str] = frozenset()
     contested: tuple[str, ...] = ()
 
@@ -138,7 +140,7 @@ class Build(Struct, frozen=True, kw_only=True):
     waiting: frozenset[str] = frozenset()
     doubtful: bool = False
     decided: frozenset[ObjectKey] = frozenset()
-    stays: Mapping[ObjectKey, Diagnostic] = {}
+    stays: Mapping[ObjectKey, Diagnostic] = no_items()
     pending: frozenset[str] = frozenset()
     gone: tuple[Diagnostic, ...] = ()
     narrowing: Mapping[ObjectKey, Narrowing] = {}

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gitmesh.model.empty import no_items
 from gitmesh.model.facts import Mesh, Service, ServicePort, Workload
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.policies import Origin
@@ -90,7 +91,7 @@ class Decided(Struct, frozen=True, kw_only=True):
 
     value: Any
     origin: Origin
-    parts: Mapping[str, Origin] = {}
+    parts: Mapping[str, Origin] = no_items()
     source: SourceCondition = SourceCondition()
     fallback: Decided | None = None
 
@@ -134,8 +135,8 @@ class Route(Struct, frozen=True, kw_only=True):
     targets: tuple[Target, ...] = ()
     mirrors: tuple[Target, ...] = ()
     origins: tuple[Origin, ...] = ()
-    header_origins: Mapping[tuple[str, str], Origin] = {}
-    item_origins: Mapping[str, tuple[Mapping[str, Origin], ...]] = {}
+    header_origins: Mapping[tuple[str, str], Origin] = no_items()
+    item_origins: Mapping[str, tuple[Mapping[str, Origin], ...]] = no_items()
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -253,7 +254,7 @@ class Access(Struct, frozen=True, kw_only=True):
     mixed: tuple[int, ...] = ()
     apart: tuple[PodsApart, ...] = ()
     shut_by: ObjectKey | None = None
-    spoken: Mapping[int, tuple[ServicePort, ...]] = {}
+    spoken: Mapping[int, tuple[ServicePort, ...]] = no_items()
 
     @property
     def spread(self) -> tuple[Grant, ...]:
@@ -322,7 +323,7 @@ class DestinationUnit(Struct, frozen=True, kw_only=True):
     workloads: tuple[Workload, ...] = ()
     meshes: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
-    settings: Mapping[int, Mapping[str, Decided]] = {}
+    settings: Mapping[int, Mapping[str, Decided]] = no_items()
     ended: tuple[Ended, ...] = ()
     subsets: tuple[Subset, ...] = ()
     access: Access | None = None

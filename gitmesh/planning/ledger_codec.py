@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from gitmesh.codec import CodecError, closed, decode, encode
+from gitmesh.model.empty import EMPTY
 from gitmesh.model.facts import Mesh
 from gitmesh.model.ledger import Entry, Hold, Ledger, Parts, Stored
 from gitmesh.model.objects import ObjectKey
@@ -131,7 +132,8 @@ def _entries(body: Mapping[str, Any]) -> dict[ObjectKey, Entry]:
         key: {source: _parts(found) for source, found in _mapping(value).items()}
         for key, value in _values(body.get("parts", {}))
     }
-    return {key: _entry(row, commits, origins, parts.get(key, {})) for key, row in _values(body["entries"])}
+    rows = _values(body["entries"])
+    return {key: _entry(row, commits, origins, parts.get(key, EMPTY)) for key, row in rows}
 
 
 def _parts(value: object) -> Mapping[str, tuple[str, ...]]:

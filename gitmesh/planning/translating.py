@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.empty import EMPTY, no_items
 from gitmesh.model.manifests import SECURITY, Fragment, Manifest, Narrowing, Phase
 from gitmesh.model.objects import ObjectKey, canonical, digest
 from gitmesh.model.units import DestinationUnit, UnitKey
@@ -33,7 +34,7 @@ class Built(Struct, frozen=True, kw_only=True):
     diagnostics: tuple[Diagnostic, ...] = ()
     held: tuple[ObjectKey, ...] = ()
     halves: tuple[Half, ...] = ()
-    stays: Mapping[ObjectKey, Diagnostic] = {}
+    stays: Mapping[ObjectKey, Diagnostic] = no_items()
 
 
 class Translating(Struct, frozen=True, kw_only=True):
@@ -124,7 +125,7 @@ def _together(parts: Sequence[Built]) -> Built:
         diagnostics=tuple(dict.fromkeys(one for part in parts for one in part.diagnostics)),
         held=tuple(key for part in parts for key in part.held),
         halves=tuple(half for part in parts for half in part.halves),
-        stays={key: said for part in parts for key, said in part.stays.items()},
+        stays={key: said for part in parts for key, said in part.stays.items()} or EMPTY,
     )
 
 
@@ -176,7 +177,7 @@ def _manifest(fragment: Fragment, unit: Unit, instance: str, forbidden: frozense
         policies=policies,
         units=() if fragment.apart else (_half_of(unit.key, fragment.phase),),
         fields=fragment.fields,
-        owners=fragment.owners,
+        owners=fragment.owners or EMPTY,
         forbidden=forbidden,
         contested=fragment.contested,
     )

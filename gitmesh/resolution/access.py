@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding, suggest
 from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
+from gitmesh.model.empty import sealed
 from gitmesh.model.facts import Service, ServicePort, by_controller
 from gitmesh.model.policies import Origin, Policy, YamlPath
 from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, PodsApart, TextCondition
@@ -91,7 +92,7 @@ class _Decision:
             access=access,
             diagnostics=tuple(self.diagnostics),
             held=self.doubtful or not self.withheld <= at_hand.broken,
-            withheld=frozenset(self.withheld),
+            withheld=sealed(self.withheld),
             sound=self._sound(access) if self.withheld and not self.doubtful else None,
         )
 

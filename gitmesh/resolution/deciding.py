@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from typing import Any
 
 from msgspec import Struct, field
@@ -11,6 +10,7 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.empty import sealed
 from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.traffic import TrafficPolicySpec
@@ -20,6 +20,7 @@ from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.destinations import Acting, Traffic, resolve_traffic
 from gitmesh.resolution.effects import Effects
 from gitmesh.resolution.index import Index
+from gitmesh.resolution.pool import Pool, digest
 from gitmesh.resolution.precedence import BY_NAME
 from gitmesh.resolution.scene import FingerprintedPolicy, Remembered, ResolutionInput, ServiceKey
 from gitmesh.resolution.situation import AccessInput, Neighbour
@@ -56,23 +57,21 @@ def bare(cluster: str, service: Service, index: Index, **decided: Any) -> Destin
     return DestinationUnit(cluster=cluster, service=service, workloads=workloads, meshes=meshes, **decided)
 
 
-def digest(value: object) -> str:
-    """Equal only for values that print the same."""
-    return sha256(repr(value).encode()).hexdigest()
-
-
 def destinations(
-    scene: ResolutionInput, cluster: str, index: Index, remembered: Remembered
+    scene: ResolutionInput, cluster: str, index: Index, remembered: Remembered, pool: Pool
 ) -> Mapping[ServiceKey, DecidedDestination]:
     """Every destination of the cluster that a policy selects or that a VirtualMesh exempts from its
     default.
     """
-    return _Cluster(scene, cluster, index, remembered).destinations()
+    return _Cluster(scene, cluster, index, remembered, pool).destinations()
 
 
 class _Cluster:
-    def __init__(self, scene: ResolutionInput, name: str, index: Index, remembered: Remembered) -> None:
+    def __init__(
+        self, scene: ResolutionInput, name: str, index: Index, remembered: Remembered, pool: Pool
+    ) -> None:
         self.scene, self.name, self.index, self.remembered = scene, name, index, remembered
+        self.pool = pool
         self.acting = scene.acting.get(name, {})
         self.access = {
             key: found for key, acting in self.acting.items() if (found := _of(acting, AccessPolicySpec))
@@ -126,7 +125,7 @@ class _Cluster:
         """As before while nothing around it moved, which is quick to see; else as before if what moved does
         not concern it.
         """
-        tokens = tuple((marked.token, form) for marked, form in self.acting.get(key, ()))
+        tokens = self.pool.one(tuple((marked.token, form) for marked, form in self.acting.get(key, ())))
         inputs = (self.around, tokens)
         done: DecidedDestination | None = self.remembered.get((self.name, key), inputs)
         if done is not None:
@@ -177,12 +176,12 @@ class _Cluster:
             governed=tuple(other for other in self.index.compatible(service) if other.key in self.governed),
             neighbours=tuple(Neighbour(service=s, policies=self._access_ids(s)) for s in neighbours),
             owners=owners,
-            named=frozenset(marked.policy.id for marked, form in policies if form == BY_NAME),
-            broken=self.broken.intersection(marked.policy.id for marked, _ in policies),
+            named=sealed(marked.policy.id for marked, form in policies if form == BY_NAME),
+            broken=sealed(self.broken.intersection(marked.policy.id for marked, _ in policies)),
         )
 
     def _access_ids(self, service: Service) -> frozenset[str]:
-        return frozenset(marked.policy.id for marked, _ in self.access.get(service.key, ()))
+        return self.pool.one(sealed(marked.policy.id for marked, _ in self.access.get(service.key, ())))
 
     def _access_inputs(self, situation: AccessInput) -> tuple[Any, ...]:
         """What of the situation may change while the facts of this cluster and the policies that act here do
@@ -207,7 +206,7 @@ class _Cluster:
         """The VirtualMeshes that claim one of its meshes against each other."""
         claimed = self.scene.members.claimed
         meshes = self.index.meshes_behind(service)
-        return frozenset[str]().union(*(claimed.get((self.name, mesh), frozenset()) for mesh in meshes))
+        return sealed(policy for mesh in meshes for policy in claimed.get((self.name, mesh), ()))
 
     def _without_meshes(self, situation: AccessInput, access: Resolved) -> Resolved:
         """What access narrows to while VirtualMeshes hold it that claim a mesh against each other: none of
@@ -277,27 +276,30 @@ class _Cluster:
         if situation and self._mesh_held(service):
             access = self._without_meshes(situation, access)
         decision, named = _worth_saying(situation, access.access)
+        (routes, settings, ended), routing = self.pool.share(
+            (traffic.routes, traffic.settings, traffic.ended)
+        )
+        wins = self.pool.one(traffic.wins)
+        traffic = replace(traffic, routes=routes, settings=settings, ended=ended, wins=wins)
+        decision, deciding = self.pool.share(decision, *_rules(decision))
         unit = bare(
             self.name,
             service,
             self.index,
-            routes=traffic.routes,
-            settings=traffic.settings,
-            ended=traffic.ended,
-            access=decision,
             sharing=self._sharing(service) if decision is not None else (),
             policies=tuple(sorted({*traffic.policies, *named})),
         )
+        found = digest((unit, routing, deciding))
         return DecidedDestination(
-            unit=unit,
+            unit=replace(unit, routes=routes, settings=settings, ended=ended, access=decision, digest=found),
             traffic=traffic,
-            guarding=frozenset(named),
+            guarding=self.pool.one(sealed(named)),
             held=_halves(traffic.held, access.held),
             refused={one.code for one in traffic.diagnostics if one.is_error} == {REFUSED},
             sound=access.sound,
             withheld=access.withheld,
             diagnostics=(*traffic.diagnostics, *access.diagnostics),
-            digest=digest(unit),
+            digest=found,
         )
 
     def _sharing(self, service: Service) -> tuple[tuple[Service, bool], ...]:
@@ -308,7 +310,13 @@ class _Cluster:
 
 def _halves(routing: bool, access: bool) -> frozenset[Half]:
     held: dict[Half, bool] = {"routing": routing, "access": access}
-    return frozenset(half for half, is_held in held.items() if is_held)
+    return sealed(half for half, is_held in held.items() if is_held)
+
+
+def _rules(access: Access | None) -> tuple[Origin | None, ...]:
+    """Where the operations of a decision stand: that is no part of how they print."""
+    grants = (*access.allows, *access.denies) if access is not None else ()
+    return tuple(operation.origin for grant in grants for operation in grant.operations)
 
 
 def _worth_saying(situation: AccessInput | None, access: Access | None) -> tuple[Access | None, set[str]]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.empty import EMPTY, no_items, sealed
 from gitmesh.model.facts import Service
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin, Policy
@@ -81,7 +82,7 @@ class Traffic(Struct, frozen=True, kw_only=True):
     policies: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     wins: frozenset[RuleId] = frozenset()
-    shadowed: Mapping[RuleId, tuple[Origin, Origin]] = {}
+    shadowed: Mapping[RuleId, tuple[Origin, Origin]] = no_items()
     diagnostics: tuple[Diagnostic, ...] = ()
     held: bool = False
 
@@ -117,12 +118,13 @@ class _Destination:
             ended=tuple(_ended(rules)),
             policies=tuple(sorted({rule.policy.id for rule in rules})),
             needs=tuple(self.needs),
-            wins=frozenset((rule.policy.id, rule.number) for rule, greater in over if greater is None),
+            wins=sealed((rule.policy.id, rule.number) for rule, greater in over if greater is None),
             shadowed={
                 (rule.policy.id, rule.number): (rule.place(), greater.place())
                 for rule, greater in over
                 if greater
-            },
+            }
+            or EMPTY,
             diagnostics=tuple(self.diagnostics),
             held=self.unsure or any(diagnostic.is_error for diagnostic in self.diagnostics),
         )
@@ -231,12 +233,13 @@ class _Destination:
             targets=self._targets(row, "split", split) if split else (),
             mirrors=self._targets(row, "mirror", mirror) if mirror else (),
             origins=row_origins(row),
-            header_origins=header_origins(row),
+            header_origins=header_origins(row) or EMPTY,
             item_origins={
                 name: self._items(_decider(row, one), name, one).parts
                 for name, one in (("split", split), ("mirror", mirror))
                 if one
-            },
+            }
+            or EMPTY,
         )
 
     def _targets(self, row: Row, name: str, decided: Decided) -> tuple[Target, ...]:

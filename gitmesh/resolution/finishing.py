@@ -9,11 +9,13 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.empty import sealed
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.units import HALVES, DestinationUnit, Half, Subset, UnitKey
-from gitmesh.resolution.deciding import DecidedDestination, bare, digest
+from gitmesh.resolution.deciding import DecidedDestination, bare
 from gitmesh.resolution.destinations import Need
 from gitmesh.resolution.index import Index
+from gitmesh.resolution.pool import digest
 from gitmesh.resolution.scene import Remembered, Same, ServiceKey
 
 HeldHalves: TypeAlias = "Mapping[Half, set[ServiceKey]]"
@@ -119,7 +121,7 @@ class UnitAssembler:
         self, index: Index, key: ServiceKey, subsets: tuple[Subset, ...], remembered: Remembered
     ) -> DestinationUnit | None:
         done = self.done.get(key)
-        held = frozenset(half for half in HALVES if key in self.held[half])
+        held = sealed(half for half in HALVES if key in self.held[half])
         place, inputs = (self.cluster, key), (index, Same(done), subsets, held)
         unit: DestinationUnit | None = remembered.get(place, inputs)
         if unit is None:
@@ -148,6 +150,8 @@ def _finished(
         subsets, policies = (), set()
     if "access" not in held:
         policies |= done.guarding
+    if not subsets and not held and policies == set(done.unit.policies):
+        return done.unit
     return replace(
         unit,
         subsets=subsets,

@@ -24,6 +24,7 @@ from gitmesh.resolution.destinations import RuleId
 from gitmesh.resolution.finishing import UnitAssembler
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, World
+from gitmesh.resolution.pool import Pool
 from gitmesh.resolution.rules import NO_PARTS, parts_of, slots_of
 from gitmesh.resolution.scene import (
     FingerprintedPolicy,
@@ -166,8 +167,9 @@ class _Run:
         ]
         waiting: dict[str, frozenset[str]] = {}
         decided: list[DecidedDestination] = []
+        pool = Pool()
         for cluster, index in sorted(self.world.indexes.items()):
-            done = destinations(self.scene, cluster, index, self.memo["destination"]) if index else {}
+            done = destinations(self.scene, cluster, index, self.memo["destination"], pool) if index else {}
             finished = UnitAssembler(cluster, done, self._held_by_name(cluster))
             made: list[Unit] = []
             if index is not None:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding, hold_id, suggest
 from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.empty import EMPTY, no_items, sealed
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import DestinationSelector, IdentitySelector, ServiceAccountRef, WorkloadSelector
 from gitmesh.model.traffic import TrafficPolicySpec
@@ -23,6 +24,8 @@ Account: TypeAlias = tuple[tuple[str, ...], str, tuple[str, ...] | None, tuple[s
 """(namespaces, () = any; name; clusters, None = any; field below spec) of a ServiceAccount that a policy
 names.
 """
+_Forms: TypeAlias = Mapping[tuple[str, str], int]
+"""Service -> the greatest form by which it was selected."""
 
 
 class Selection(Struct, frozen=True, kw_only=True):
@@ -39,7 +42,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     held: tuple[tuple[str, UnitKey], ...] = ()
     pending: frozenset[str] = frozenset()
     broken: bool = False
-    idle: Mapping[str, frozenset[int]] = {}
+    idle: Mapping[str, frozenset[int]] = no_items()
     gone: tuple[Diagnostic, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
@@ -70,11 +73,11 @@ def select(policy: Policy, world: World) -> Selection:
         *_empty_namespaces(policy, spec.sources or (), world),
     )
     return Selection(
-        services=services,
+        services=_held_once(services),
         held=tuple(sorted(held)),
-        pending=frozenset(pending),
+        pending=sealed(pending),
         broken=bool(missing),
-        idle=idle,
+        idle=idle or EMPTY,
         gone=tuple(gone),
         diagnostics=said,
     )
@@ -122,6 +125,14 @@ def _elsewhere(
                     policy=policy.id,
                     field=f"spec.{name}[{number}]",
                 )
+
+
+def _held_once(
+    found: Mapping[str, Mapping[tuple[str, str], int]],
+) -> dict[str, Mapping[tuple[str, str], int]]:
+    """The same, in which clusters with equal destinations have one mapping of them."""
+    seen: dict[frozenset[tuple[tuple[str, str], int]], _Forms] = {}
+    return {cluster: seen.setdefault(frozenset(one.items()), one) for cluster, one in found.items()}
 
 
 class _Item:
