@@ -20,7 +20,7 @@ from statistics import median
 
 from benchmarks.generate import Size, commit, git, make_world, policy, write
 from gitmesh.agent.loop import undisturbed
-from gitmesh.cli import configuration, wiring
+from gitmesh.cli import configuration, runs, wiring
 from gitmesh.model.report import Report, Stage, State
 from gitmesh.pipeline import Memo, run
 from gitmesh.plugins import load_translators
@@ -73,7 +73,7 @@ def worker(folder: Path, size: Size) -> dict[str, float]:
     fleet = wiring.fleet(setup, translators)
     branch = wiring.status_branch(setup, repositories)
     publishers = (branch,) if branch else ()
-    options, memo = wiring.options(setup), Memo()
+    options, memo = runs.options(setup), Memo()
 
     def tick() -> tuple[float, Report]:
         with undisturbed():

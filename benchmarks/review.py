@@ -16,7 +16,7 @@ from benchmarks.generate import Size, commit, git, make_world, policy, write
 from gitmesh.adapters.git.checkout import Checkout
 from gitmesh.adapters.git.snapshots import CommitSource
 from gitmesh.agent.loop import undisturbed
-from gitmesh.cli import configuration, wiring
+from gitmesh.cli import configuration, runs, saved_facts
 from gitmesh.cli.comparing import published_facts
 from gitmesh.pipeline import Memo
 from gitmesh.plugins import load_translators
@@ -102,9 +102,9 @@ def in_the_agent(folder: Path) -> float:
     setup, checkout = configuration.read(folder / "gitmesh.yaml", quiet=True), Checkout(folder / "clone")
     facts, _ = published_facts(checkout, "gitmesh-status", time.time())
     ground = Ground(
-        fleet=wiring.remembered_fleet(setup.config.clusters, facts),
+        fleet=saved_facts.remembered_fleet(setup.config.clusters, facts),
         translators=load_translators(),
-        options=wiring.options(setup, review=True),
+        options=runs.options(setup, review=True),
         enforced={one.name: one.enforce for one in setup.config.clusters},
     )
     base, memo, taken = checkout.commit("origin/main"), Memo(), []

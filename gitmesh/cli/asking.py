@@ -12,14 +12,14 @@ from urllib.parse import parse_qsl
 import click
 from msgspec import Struct
 
-from gitmesh.cli import console, ends, options, wiring
+from gitmesh.cli import console, ends, options, runs
 from gitmesh.cli.exits import CLEAN, DIFFERENT, exit_code
 from gitmesh.cli.output import dumped
 from gitmesh.cli.session import Job, execute, shown_clusters, translators
 from gitmesh.model.facts import ClusterFacts, Service, ServicePort
 from gitmesh.model.report import Report, Stage
 from gitmesh.reasoning.questions import Client, Known, Question
-from gitmesh.render.answers import Asked
+from gitmesh.render.answers import Answers
 from gitmesh.render.document import Document
 from gitmesh.render.findings import findings_text
 from gitmesh.render.paint import Paint
@@ -170,8 +170,8 @@ def _address(text: str) -> str:
 def answer(
     given: Mapping[str, Any],
     look: Callable[[Question, Known], A],
-    text: Callable[[Asked[A], Paint], str],
-    document: Callable[[Asked[A]], Document],
+    text: Callable[[Answers[A], Paint], str],
+    document: Callable[[Answers[A]], Document],
     *,
     met: Callable[[A], bool] | None = None,
 ) -> int:
@@ -187,9 +187,9 @@ def answer(
 def tell(
     given: Mapping[str, Any],
     report: Report,
-    asked: Asked[A] | None,
-    text: Callable[[Asked[A], Paint], str],
-    document: Callable[[Asked[A]], Document],
+    asked: Answers[A] | None,
+    text: Callable[[Answers[A], Paint], str],
+    document: Callable[[Answers[A]], Document],
     *,
     met: Callable[[A], bool] | None = None,
 ) -> int:
@@ -207,9 +207,9 @@ def tell(
     return exit_code(report, fail_on=given["fail_on"]) or (DIFFERENT if unmet else CLEAN)
 
 
-def _asked(want: Wanted, decision: Decision, look: Callable[[Question, Known], A]) -> Asked[A]:
+def _asked(want: Wanted, decision: Decision, look: Callable[[Question, Known], A]) -> Answers[A]:
     found = questions(want, decision.known)
-    return Asked(
+    return Answers(
         report=decision.report,
         questions=found,
         answers={name: look(question, decision.known[name]) for name, question in found.items()},
@@ -235,7 +235,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 def decide(given: Mapping[str, Any]) -> Decision:
     """Run the pipeline as far as `render` goes. Findings go to stderr: stdout holds the answer only."""
     plugins = translators()
-    review = wiring.review(
+    review = runs.review(
         given["config_path"],
         given["facts_path"],
         given["policies"],

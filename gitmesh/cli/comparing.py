@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import Struct
 
-from gitmesh.cli import configuration, console, folders, options, wiring
+from gitmesh.cli import configuration, console, folders, options, runs, saved_facts, wiring
 from gitmesh.cli.exits import CLEAN, DIFFERENT, FAILED, FINDINGS, fails
 from gitmesh.cli.session import Job, execute
 from gitmesh.errors import SourceError
@@ -223,12 +223,12 @@ def _ground(
     enforced = (
         {one.name: one.enforce for one in setup.config.clusters} if setup else dict.fromkeys(facts, True)
     )
-    shown = wiring.chosen_clusters(tuple(enforced), asked.clusters) or frozenset(enforced)
+    shown = runs.chosen_clusters(tuple(enforced), asked.clusters) or frozenset(enforced)
     return (
         Ground(
-            fleet=wiring.remembered_fleet(setup.config.clusters if setup else (), facts),
+            fleet=saved_facts.remembered_fleet(setup.config.clusters if setup else (), facts),
             translators=plugins,
-            options=wiring.offline(setup, facts if setup is None else {}),
+            options=runs.offline(setup, facts if setup is None else {}),
             enforced={name: mode for name, mode in enforced.items() if name in shown},
             facts=told,
         ),
@@ -244,7 +244,7 @@ def _given_facts(
     asked.
     """
     if asked.facts is not None:
-        return wiring.read_facts(asked.facts), str(asked.facts)
+        return saved_facts.read_facts(asked.facts), str(asked.facts)
     if asked.facts_from is None:
         return None, ""
     branch = setup.config.write_back.status_branch if setup else "gitmesh-status"
@@ -276,7 +276,7 @@ def published_facts(
             continue
         content = checkout.file(tip, f"facts/{name}", _FACTS_ROOM) or b""
         try:
-            loaded = wiring.facts_in(content)
+            loaded = saved_facts.facts_in(content)
         except ValueError as error:
             console.note(printable(f"facts/{name} of {branch} cannot be used: {error}"))
             continue
@@ -294,7 +294,7 @@ def _planned(setup: configuration.Setup, side: Sequence[Source], plugins: Mappin
     job = Job(
         sources=side,
         fleet=wiring.fleet(setup, plugins),
-        options=wiring.options(setup, review=True),
+        options=runs.options(setup, review=True),
         translators=plugins,
     )
     return execute(job, Stage.PLAN)

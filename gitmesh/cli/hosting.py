@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from gitmesh.cli import wiring
+from gitmesh.cli import runs, saved_facts, wiring
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -153,9 +153,9 @@ def comparing(
             CommitSource(source.name, heads.repository, commit, source.paths) for commit in (base, head)
         )
         ground = Ground(
-            fleet=wiring.remembered_fleet(setup.config.clusters, standpoint.facts),
+            fleet=saved_facts.remembered_fleet(setup.config.clusters, standpoint.facts),
             translators=translators,
-            options=wiring.options(setup, review=True),
+            options=runs.options(setup, review=True),
             enforced=enforced,
             facts=_told(missing),
         )

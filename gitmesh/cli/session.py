@@ -11,7 +11,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.cli import configuration, console, options, wiring
+from gitmesh.cli import configuration, console, options, runs, wiring
 from gitmesh.cli.exits import exit_code
 from gitmesh.cli.output import dumped
 from gitmesh.model.report import Report, Stage
@@ -69,7 +69,7 @@ def whole_job(
     return Job(
         sources=repositories,
         fleet=wiring.fleet(setup, plugins),
-        options=wiring.options(setup, approve=approve, only=only),
+        options=runs.options(setup, approve=approve, only=only),
         translators=plugins,
         publishers=(branch,) if branch else (),
     )

@@ -19,7 +19,7 @@ from gitmesh.reasoning.questions import Client, Known
 from gitmesh.reasoning.requests import Sample
 from gitmesh.reasoning.table import TableScope, callers_of, rows_of_client
 from gitmesh.render.access import AccessTable, access_document, access_text
-from gitmesh.render.answers import Asked, client_text
+from gitmesh.render.answers import Answers, client_text
 
 ANY = "*"
 WORDS = """A table tells all requests, folded to those of which the same is said. With --method, --path,
@@ -41,7 +41,7 @@ def answer(given: Mapping[str, Any], *, denied: bool = False) -> int:
     decision = asking.decide(given)
     whole = _tables(want, _sample(want), decision) if decision.known else {}
     hidden = None if want.source != ANY else Answer.ALLOWED if denied else Answer.DENIED
-    shown = Asked(
+    shown = Answers(
         report=decision.report,
         questions={},
         answers={name: _without(found, hidden) for name, found in whole.items()},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import os
 import time
@@ -13,11 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
-from msgspec import Struct
-from msgspec.structs import replace
 
 from gitmesh.cli import folders
-from gitmesh.cli.configuration import Setup, consent_line, load, require
+from gitmesh.cli.configuration import Setup, consent_line
 
 if TYPE_CHECKING:
     from gitmesh.adapters.folder import FolderSource
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
     from gitmesh.adapters.kube.events import EventPublisher
     from gitmesh.adapters.statusbranch import StatusBranch
     from gitmesh.model.config import ClusterConfig, SourceConfig
-    from gitmesh.model.facts import ClusterFacts
-    from gitmesh.pipeline import Options
     from gitmesh.ports import Cluster, Fleet, Forge, Source, Translator
 
 T = TypeVar("T")
@@ -174,51 +169,6 @@ def cluster(setup: Setup, one: ClusterConfig, translators: Mapping[str, Translat
     return connect(one, plugins, folder=setup.base, environment=os.environ)
 
 
-def facts_fleet(facts: Mapping[str, ClusterFacts]) -> Fleet:
-    """Clusters that consist of saved facts: nothing is live in them."""
-    from gitmesh.adapters.fleet import LocalFleet
-    from gitmesh.adapters.memory import MemoryCluster
-
-    return LocalFleet([MemoryCluster(name, facts=one) for name, one in facts.items()])
-
-
-def remembered_fleet(configured: Sequence[ClusterConfig], facts: Mapping[str, ClusterFacts]) -> Fleet:
-    """The configured clusters, each consisting of its facts; one that nothing is known of answers so. None
-    configured: those with facts."""
-    from gitmesh.adapters.fleet import LocalFleet
-    from gitmesh.adapters.memory import MemoryCluster
-    from gitmesh.cli.unusable import UnusableCluster
-    from gitmesh.errors import ClusterError
-
-    made: list[Cluster] = [MemoryCluster(name, facts=one) for name, one in facts.items() if not configured]
-    for one in configured:
-        if one.name in facts:
-            made.append(MemoryCluster(one.name, facts=facts[one.name], enforce=one.enforce))
-        else:
-            error = ClusterError("nothing is known of it", retryable=False)
-            made.append(UnusableCluster(one.name, error, one.labels, one.enforce, one.settle_seconds))
-    return LocalFleet(made)
-
-
-def read_facts(path: Path) -> Mapping[str, ClusterFacts]:
-    """Facts saved by `gitmesh discover -o yaml` (or json); as many nodes as it has bytes, so that aliases
-    multiply nothing.
-    """
-    try:
-        return facts_in(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"cannot read facts from {path}: {error}") from None
-
-
-def facts_in(content: bytes) -> Mapping[str, ClusterFacts]:
-    """The facts in a file's content. Raises ValueError."""
-    from gitmesh.discovery.facts_codec import load_facts
-    from gitmesh.yaml_documents import MAX_NODES, read_documents
-
-    documents = read_documents(content, max(MAX_NODES, len(content)))
-    return load_facts(documents[0].value if len(documents) == 1 else None)
-
-
 def status_branch(setup: Setup, repositories: Sequence[Source]) -> StatusBranch | None:
     """The status branch of the first repository among the sources, unless it is switched off, or the
     repository may not be used.
@@ -285,81 +235,3 @@ def events(setup: Setup, fleet: Fleet, deployment: tuple[str, str]) -> EventPubl
     return EventPublisher(
         own.client, *deployment, now=now, clock=time.monotonic, instance=setup.config.instance
     )
-
-
-class Review(Struct, frozen=True, kw_only=True):
-    """What `render` and `diff` look at: sources, clusters, and which of these to show."""
-
-    sources: tuple[Source, ...]
-    fleet: Fleet
-    options: Options
-    only: frozenset[str]
-
-
-def review(
-    config_path: Path | None,
-    facts_path: Path | None,
-    path: Path | None,
-    source_name: str | None,
-    globs: Sequence[str],
-    store: Path | None,
-    translators: Mapping[str, Translator],
-) -> Review:
-    """The tip (or PATH) against live clusters, or against saved facts; without --facts a configuration is
-    needed.
-    """
-    facts = read_facts(facts_path) if facts_path else None
-    setup = load(config_path) if facts is not None and path is not None else require(config_path)
-    found = (
-        stand_in(setup, path, source_name, store) if setup else (folders.folder(_given(path), "policies"),)
-    )
-    clusters = facts_fleet(facts) if facts is not None else fleet(_given(setup), translators)
-    only = chosen_clusters(tuple(clusters.clusters), globs)
-    return Review(sources=found, fleet=clusters, options=offline(setup, facts or {}, only), only=only)
-
-
-def _given(value: T | None) -> T:
-    assert value is not None, "decided by the caller"
-    return value
-
-
-def offline(
-    setup: Setup | None, facts: Mapping[str, ClusterFacts], only: frozenset[str] = frozenset()
-) -> Options:
-    """A review's options; clusters known from facts alone count as configured."""
-    from gitmesh.pipeline import Options
-
-    known = {name: one.labels for name, one in facts.items()}
-    if setup is None:
-        return Options(clusters=known, review=True, only=only)
-    made = options(setup, review=True, only=only)
-    return replace(made, clusters={**known, **made.clusters})
-
-
-def options(
-    setup: Setup, *, review: bool = False, approve: Sequence[str] = (), only: frozenset[str] = frozenset()
-) -> Options:
-    """What a run is asked to do, by the configuration."""
-    from gitmesh.pipeline import Options
-
-    config = setup.config
-    return Options(
-        instance=config.instance,
-        clusters=setup.clusters,
-        prune=config.prune,
-        approve=frozenset(approve),
-        ignore=frozenset() if setup.confined else frozenset(config.ignore),
-        allow_rewind=frozenset(source.name for source in config.sources if source.allow_rewind),
-        review=review,
-        only=only,
-    )
-
-
-def chosen_clusters(names: Sequence[str], globs: Sequence[str]) -> frozenset[str]:
-    """The clusters that --cluster means; empty without --cluster. A pattern that means none is a usage
-    error.
-    """
-    for glob in globs:
-        if not fnmatch.filter(names, glob):
-            raise click.UsageError(f"--cluster {glob}: no such cluster; there are {', '.join(sorted(names))}")
-    return frozenset(name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs))

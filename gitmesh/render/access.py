@@ -8,7 +8,7 @@ from itertools import zip_longest
 from msgspec import Struct
 
 from gitmesh.reasoning.table import AccessRow
-from gitmesh.render.answers import ROLES, Asked, answers_document, blocks, place
+from gitmesh.render.answers import ROLES, Answers, answers_document, blocks, place
 from gitmesh.render.document import Document, origins
 from gitmesh.render.escape import printable
 from gitmesh.render.paint import Paint, plain
@@ -28,7 +28,7 @@ class AccessTable(Struct, frozen=True, kw_only=True):
     caller: str = ""
 
 
-def access_text(asked: Asked[AccessTable], paint: Paint = plain) -> str:
+def access_text(asked: Answers[AccessTable], paint: Paint = plain) -> str:
     """A table for each cluster; clusters of which the same is told share one."""
     return blocks(
         {name: tuple(_block(found, paint)) for name, found in asked.answers.items()}, asked.silent, paint
@@ -87,7 +87,7 @@ def _wrapped(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def access_document(asked: Asked[AccessTable]) -> Document:
+def access_document(asked: Answers[AccessTable]) -> Document:
     """What `who-can` answers, and `can` of everybody or of every destination."""
     clusters = [
         {"name": name, "rows": [_row(row) for row in found.rows]} for name, found in asked.answers.items()

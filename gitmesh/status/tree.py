@@ -1,38 +1,38 @@
 """The status branch as a tree of files: a pure function of a report. No times: the commits have them.
 
-Layout in design.md, The status branch. Values are read from anywhere in the world and written by `yaml_text`
-only; names become paths only where they are Kubernetes names.
+Layout in design.md, The status branch; what stands in each file is `documents`. Only what changed is written
+anew.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-import orjson
 from msgspec import Struct
 
-from gitmesh.diagnostics import Diagnostic, Location, Severity, foremost, in_order
+from gitmesh.diagnostics import Location, Severity
 from gitmesh.discovery.facts_codec import dump_facts
 from gitmesh.model.facts import ClusterFacts, meaning
-from gitmesh.model.kinds import API_VERSION, KINDS
+from gitmesh.model.kinds import API_VERSION
 from gitmesh.model.objects import ObjectKey
-from gitmesh.model.plan import Action, Change, FieldChange
-from gitmesh.model.report import ClusterResult, Report, SourceResult, State, Verdict, verdict_counts
+from gitmesh.model.report import ClusterResult, Report, State, verdict_counts
+from gitmesh.status.documents import (
+    drift_rows,
+    findings_document,
+    held_objects,
+    holds_document,
+    object_row,
+    policy_document,
+    policy_path,
+    source_document,
+)
 from gitmesh.status.message import heals, message
-from gitmesh.status.states import ClusterView, PolicyStatus, overall, standing_changes, views
+from gitmesh.status.states import ClusterView, overall, standing_changes, views
 from gitmesh.yaml_text import dump
 
 __all__ = ["StatusMemo", "heals", "message", "status_tree"]
-
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
-_SHOWN_VALUE = 200
-MOST_FINDINGS = 1000
-"""Findings that are listed: errors first, and `more` counts the others."""
-MOST_HOLDS = 200
-_HOLD_TEXT = 500
 
 _README = """# Status of GitMesh
 
@@ -90,7 +90,7 @@ class _Tree:
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         yield "README.md", _README.encode()
-        yield "findings.yaml", self._text("findings.yaml", _findings(self._report.diagnostics))
+        yield "findings.yaml", self._text("findings.yaml", findings_document(self._report.diagnostics))
         yield from self._policies()
         for name, result in self._report.clusters.items():
             yield f"clusters/{name}.yaml", self._cluster(name, result)
@@ -118,7 +118,7 @@ class _Tree:
         for policy, said in self._general.items():
             places.setdefault(policy, next((d.at for d in said if d.at), None))
         for policy in sorted(places):
-            if path := _policy_path(policy):
+            if path := policy_path(policy):
                 yield path, self._policy(path, policy, places[policy])
 
     def _policy(self, path: str, policy: str, at: Location | None) -> bytes:
@@ -130,7 +130,7 @@ class _Tree:
         for name, standing in clusters.items():
             self._counts[name][standing.state] += 1
         return self._written(
-            path, (at, codes, state, clusters), lambda: _policy_document(policy, at, codes, state, clusters)
+            path, (at, codes, state, clusters), lambda: policy_document(policy, at, codes, state, clusters)
         )
 
     # -- clusters
@@ -151,7 +151,7 @@ class _Tree:
             document["appliedCommit"] = dict(result.ledger.sources)
         if result.observe_only:
             document["observeOnly"] = True
-        drift = [row for change in standing_changes(result) for row in _drift(change)]
+        drift = [row for change in standing_changes(result) for row in drift_rows(change)]
         if drift:
             document["drift"] = drift
         rows = self._rows[name] = self._object_rows(name)
@@ -171,7 +171,7 @@ class _Tree:
     def _object_row(self, view: ClusterView, key: ObjectKey) -> str:
         policies = view.manifests[key].policies
         places = tuple(self._sources.get(policy) for policy in policies)
-        return dump([_object_row(key, policies, view.commit_of(key), places, view.verdict_of(key))])
+        return dump([object_row(key, policies, view.commit_of(key), places, view.verdict_of(key))])
 
     def _facts(self, name: str, result: ClusterResult) -> bytes:
         """The facts as they were when they last meant something else."""
@@ -191,16 +191,17 @@ class _Tree:
             "kind": "Status",
             "instance": self._report.instance,
             "sources": {
-                name: _source(source, name in rewound) for name, source in self._report.sources.items()
+                name: source_document(source, name in rewound)
+                for name, source in self._report.sources.items()
             },
             "clusters": {name: self._summary(name, result) for name, result in self._report.clusters.items()},
             "findings": {severity.value: severities[severity] for severity in Severity},
-            **({"holds": holds} if (holds := _holds(self._report)) else {}),
+            **({"holds": holds} if (holds := holds_document(self._report)) else {}),
         }
 
     def _summary(self, name: str, result: ClusterResult) -> dict[str, Any]:
         counts: dict[str, Any] = (
-            {"objects": len(result.build.manifests), "held": _held(result)} if result.build else {}
+            {"objects": len(result.build.manifests), "held": held_objects(result)} if result.build else {}
         )
         counts["policies"] = {state.value: number for state, number in self._counts[name].items()}
         if said := verdict_counts(result):
@@ -213,166 +214,3 @@ class _Tree:
         }:
             summary["appliedCommit"] = applied
         return {**summary, "observeOnly": True} if result.observe_only else summary
-
-
-def _holds(report: Report) -> dict[str, Any]:
-    """Id -> what is held for a doubt, where, and since when as far as a ledger remembers that."""
-    said: dict[str, list[Diagnostic]] = {}
-    for one in report.diagnostics:
-        if one.hold:
-            said.setdefault(one.hold, []).append(one)
-    written = [
-        result.ledger.holds
-        for result in report.clusters.values()
-        if result.ledger and not result.observe_only
-    ]
-    since = {
-        hold: sorted(holds[hold].since for holds in written if hold in holds and holds[hold].since)
-        for hold in said
-    }
-    return {
-        hold: {
-            "text": _cut(found[0].message, _HOLD_TEXT),
-            "clusters": sorted({one.cluster for one in found if one.cluster}),
-            **({"since": since[hold][0]} if since[hold] else {}),
-        }
-        for hold, found in sorted(said.items())[:MOST_HOLDS]
-    }
-
-
-def _held(result: ClusterResult) -> int:
-    """The live objects that are held, as the plan counts them."""
-    return sum(change.action is Action.HELD for change in result.plan.changes) if result.plan else 0
-
-
-def _policy_path(policy: str) -> str:
-    """The file of a policy; "" for names that are no names (such a policy is in findings.yaml only)."""
-    kind, _, rest = policy.partition("/")
-    namespace, _, name = rest.partition("/")
-    plain = kind in KINDS and _NAME.match(namespace) and _NAME.match(name)
-    return f"policies/{kind}/{namespace}/{name}.yaml" if plain else ""
-
-
-def _policy_document(
-    policy: str, at: Location | None, codes: Sequence[str], state: State, clusters: Mapping[str, PolicyStatus]
-) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "apiVersion": API_VERSION,
-        "kind": "PolicyStatus",
-        "policy": policy,
-        "state": state.value,
-        "clusters": {name: _standing(standing) for name, standing in clusters.items()},
-    }
-    if at is not None:
-        document["source"] = _place(at)
-    if codes:
-        document["findings"] = list(codes)
-    return document
-
-
-def _standing(standing: PolicyStatus) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "state": standing.state.value,
-        "objects": [str(key) for key in standing.objects],
-    }
-    if standing.verdict:
-        document["verdict"] = standing.verdict.value
-    if standing.commit:
-        document["appliedCommit"] = standing.commit
-    if standing.codes:
-        document["findings"] = list(standing.codes)
-    return document
-
-
-def _place(at: Location) -> dict[str, Any]:
-    return {"source": at.source, "file": at.path, "line": at.line}
-
-
-def _object_row(
-    key: ObjectKey,
-    policies: tuple[str, ...],
-    commit: str,
-    places: tuple[Location | None, ...],
-    verdict: Verdict | None,
-) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "kind": key.kind,
-        "name": key.name,
-        "policies": list(policies),
-        "source": [f"{at.path}:{at.line}" for at in places if at],
-    }
-    if verdict not in (None, Verdict.ACCEPTED):
-        row["verdict"] = verdict
-    return (
-        row | ({"namespace": key.namespace} if key.namespace else {}) | ({"commit": commit} if commit else {})
-    )
-
-
-def _drift(change: Change) -> Iterator[dict[str, Any]]:
-    """One row for each field that differs; one without field for an object that is missing or too much."""
-    if not change.fields:
-        yield {"object": str(change.key), "action": change.action.value}
-    for changed in change.fields:
-        yield {"object": str(change.key), "action": change.action.value, **_field(changed)}
-
-
-def _field(changed: FieldChange) -> dict[str, Any]:
-    row = {
-        "field": changed.path,
-        "want": _value(changed.want),
-        "live": _value(changed.live),
-        "manager": changed.manager,
-    }
-    return {key: value for key, value in row.items() if value}
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return ""
-    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str).decode()
-    return _cut(text, _SHOWN_VALUE)
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[:most] + "…"
-
-
-def _source(source: SourceResult, rewound: bool) -> dict[str, Any]:
-    state = State.SYNCED
-    if source.unavailable:
-        state = State.UNREACHABLE
-    elif source.refused:
-        state = State.HELD if rewound else State.INVALID
-    return {"seen": {"commit": source.seen, "state": state.value}, "lastGood": source.accepted}
-
-
-def _findings(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:
-    every = in_order(list(diagnostics))
-    document = {
-        "apiVersion": API_VERSION,
-        "kind": "Findings",
-        "findings": [_finding(d) for d in foremost(every, MOST_FINDINGS)],
-    }
-    return document if len(every) <= MOST_FINDINGS else {**document, "more": len(every) - MOST_FINDINGS}
-
-
-def _finding(diagnostic: Diagnostic) -> dict[str, Any]:
-    """Without the excerpt: no line of a user's file leaves the machine (S12). Without the detail: a fault
-    that lasts is one commit.
-    """
-    at = diagnostic.at
-    row: dict[str, Any] = {
-        "code": diagnostic.code,
-        "name": diagnostic.name,
-        "severity": diagnostic.severity.value,
-        "policy": diagnostic.policy,
-        "field": diagnostic.field,
-        "cluster": diagnostic.cluster,
-        "mesh": diagnostic.mesh,
-        "text": diagnostic.message,
-        "hint": diagnostic.hint,
-        "hold": diagnostic.hold,
-    }
-    if at is not None:
-        row |= {"source": at.source, "file": at.path, "line": at.line, "column": at.column}
-    return {key: value for key, value in row.items() if value != ""}

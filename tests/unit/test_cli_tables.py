@@ -14,7 +14,7 @@ from gitmesh.model.report import Report, Stage
 from gitmesh.reasoning.access import Answer
 from gitmesh.reasoning.table import AccessRow
 from gitmesh.render.access import AccessTable, access_text
-from gitmesh.render.answers import Asked
+from gitmesh.render.answers import Answers
 from gitmesh.render.paint import ansi
 from tests.factories import facts, service, workload
 from tests.unit.commandline import Run, runner
@@ -206,7 +206,7 @@ def test_names_cannot_move_a_cursor_nor_reorder_what_is_read() -> None:
         AccessTable(rows=(row,), destination=evil),
         AccessTable(rows=(), caller=evil),
     ):
-        told = access_text(Asked(report=report, questions={}, answers={"east": table}))
+        told = access_text(Answers(report=report, questions={}, answers={"east": table}))
         assert "\\x1b[2J\\u202e" in told
         assert not {"\x1b", "\u202e"} & set(told)
 
@@ -222,7 +222,7 @@ def test_many_callers_are_all_named_and_go_on_in_the_next_line() -> None:
         why=("so",),
     )
     told = access_text(
-        Asked(
+        Answers(
             report=Report(instance="", until=Stage.BUILD),
             questions={},
             answers={"east": AccessTable(rows=(row,))},
@@ -242,7 +242,7 @@ def test_colour_is_for_the_answer_alone() -> None:
         why=("so",),
     )
     told = access_text(
-        Asked(
+        Answers(
             report=Report(instance="", until=Stage.BUILD),
             questions={},
             answers={"east": AccessTable(rows=(row,))},

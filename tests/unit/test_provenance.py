@@ -32,7 +32,8 @@ from gitmesh.planning.build import build
 from gitmesh.planning.fields import changes
 from gitmesh.plugins import load_translators
 from gitmesh.reasoning.routing import Routing, route
-from gitmesh.render.answers import Asked, routings_document, routings_text
+from gitmesh.render.answers import Answers
+from gitmesh.render.routings import routings_document, routings_text
 from gitmesh.resolution.resolve import resolve
 from tests.asking import asked, known
 from tests.factories import policies_of, shop, traffic, workload
@@ -126,8 +127,8 @@ def test_each_share_of_an_answer_has_its_own_line() -> None:
     assert "spec.split[1] (p0.yaml:11:" in text
 
 
-def answers(found: Routing) -> Asked[Routing]:
-    return Asked(
+def answers(found: Routing) -> Answers[Routing]:
+    return Answers(
         report=Report(instance="shop", until=Stage.BUILD),
         questions={"east": asked()},
         answers={"east": found},

@@ -15,7 +15,8 @@ from gitmesh.model.manifests import Build, Manifest, Phase
 from gitmesh.model.objects import ObjectKey
 from gitmesh.model.plan import Action, Change, FieldChange, Outcome, Plan
 from gitmesh.model.report import ClusterResult, Report, SourceResult, Stage, State, Verdict
-from gitmesh.status.tree import MOST_FINDINGS, StatusMemo, heals, message, status_tree
+from gitmesh.status.documents import MOST_FINDINGS
+from gitmesh.status.tree import StatusMemo, heals, message, status_tree
 from tests.factories import policies_of
 
 POLICY = """apiVersion: gitmesh.io/v1alpha1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
-from gitmesh.cli import configuration, hosting, options, wiring
+from gitmesh.cli import configuration, hosting, options, runs, wiring
 from gitmesh.cli.session import translators
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _wired(
 
     plugins, memo, logs = translators(), Memo(), LogPublisher(log)
     repositories = tuple(wiring.own_source(setup, source, store) for source in setup.config.sources)
-    fleet, options = wiring.fleet(setup, plugins, patient=False), wiring.options(setup)
+    fleet, options = wiring.fleet(setup, plugins, patient=False), runs.options(setup)
     polled = tuple(
         Polled(one, interval=of.interval / 1000)
         for one, of in zip(repositories, setup.config.sources, strict=True)

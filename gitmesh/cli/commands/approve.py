@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from gitmesh.cli import configuration, console, options, wiring
+from gitmesh.cli import configuration, console, options, runs, wiring
 from gitmesh.cli.session import translators
 from gitmesh.errors import ClusterError
 from gitmesh.render.escape import printable
@@ -52,7 +52,7 @@ def command(
 ) -> int:
     """Write the consent, or list what waits for one."""
     setup = configuration.require(config_path)
-    only = wiring.chosen_clusters(tuple(setup.clusters), cluster_globs)
+    only = runs.chosen_clusters(tuple(setup.clusters), cluster_globs)
     fleet = wiring.fleet(setup, translators())
     work = _lister(setup.config.instance) if hold is None else _approver(setup.config.instance, hold)
     answers: Mapping[str, Mapping[str, Hold] | ClusterError] = fleet.each(work, only or None)

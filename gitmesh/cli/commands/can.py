@@ -8,7 +8,7 @@ import click
 
 from gitmesh.cli import asking, differing, options, tables
 from gitmesh.reasoning.serving import served
-from gitmesh.render.answers import admissions_document, admissions_text
+from gitmesh.render.admissions import admissions_document, admissions_text
 
 HELP = f"""Say whether the policies admit a request, and which lines decide.
 

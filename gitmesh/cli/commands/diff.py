@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gitmesh.cli import comparing, console, options, wiring
+from gitmesh.cli import comparing, console, options, runs
 from gitmesh.cli.session import Job, View, answer, execute, shown_clusters, translators
 from gitmesh.model.report import Stage
 
@@ -92,7 +92,7 @@ def command(
         )
     if facts_from is not None or full:
         raise click.UsageError("--facts-from and --full go with --base")
-    review = wiring.review(config_path, facts_path, path, source_name, cluster_globs, store, plugins)
+    review = runs.review(config_path, facts_path, path, source_name, cluster_globs, store, plugins)
     job = Job(sources=review.sources, fleet=review.fleet, options=review.options, translators=plugins)
     report = shown_clusters(execute(job, Stage.PLAN), review.only)
     if facts_path is not None:

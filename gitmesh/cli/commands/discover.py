@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitmesh.cli import configuration, console, options, wiring
+from gitmesh.cli import configuration, console, options, runs, wiring
 from gitmesh.cli.output import dumped
 from gitmesh.cli.session import translators
 from gitmesh.model.facts import NOTHING_REMEMBERED
@@ -43,7 +43,7 @@ Exit codes: 0 clean, 3 wrong usage, a failure, or a cluster that did not answer.
 def command(config_path: Path | None, cluster_globs: tuple[str, ...], form: str, color: bool | None) -> int:
     """Read the facts of every cluster at once, and print them."""
     setup = configuration.require(config_path)
-    only = wiring.chosen_clusters(tuple(setup.clusters), cluster_globs)
+    only = runs.chosen_clusters(tuple(setup.clusters), cluster_globs)
     plugins = translators()
 
     def read(cluster: Cluster) -> ClusterFacts:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gitmesh.cli import console, options, wiring
+from gitmesh.cli import console, options, runs
 from gitmesh.cli.exits import exit_code
 from gitmesh.cli.output import as_yaml, dumped
 from gitmesh.cli.session import Job, execute, shown_clusters, translators
@@ -61,7 +61,7 @@ def command(
 ) -> int:
     """Build, and print the manifests."""
     plugins = translators()
-    review = wiring.review(config_path, facts_path, path, source_name, cluster_globs, store, plugins)
+    review = runs.review(config_path, facts_path, path, source_name, cluster_globs, store, plugins)
     job = Job(sources=review.sources, fleet=review.fleet, options=review.options, translators=plugins)
     report = shown_clusters(execute(job, Stage.BUILD), review.only)
     part = narrowed(report, policy_globs)

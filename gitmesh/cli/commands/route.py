@@ -8,7 +8,7 @@ import click
 
 from gitmesh.cli import asking
 from gitmesh.reasoning.routing import route
-from gitmesh.render.answers import routings_document, routings_text
+from gitmesh.render.routings import routings_document, routings_text
 
 HELP = f"""Say how a request is treated on its way, and which lines decide: every field with its value.
 

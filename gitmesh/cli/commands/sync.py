@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
-from gitmesh.cli import configuration, console, options, wiring
+from gitmesh.cli import configuration, console, options, runs, wiring
 from gitmesh.cli.session import View, answer, execute, shown_clusters, whole_job
 from gitmesh.model.report import Report, Stage
 
@@ -73,7 +73,7 @@ def command(
 ) -> int:
     """Run to the end, and print what was done."""
     setup = configuration.require(config_path)
-    only = wiring.chosen_clusters(tuple(setup.clusters), cluster_globs)
+    only = runs.chosen_clusters(tuple(setup.clusters), cluster_globs)
     if not dry_run and (nowhere := wiring.status_nowhere(setup)):
         console.note(nowhere)
     job = whole_job(setup, store, approve=approve, only=only)

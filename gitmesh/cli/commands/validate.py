@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from gitmesh.cli import configuration, options, wiring
+from gitmesh.cli import configuration, options, runs, saved_facts, wiring
 from gitmesh.cli.folders import folder
 from gitmesh.cli.session import Job, View, answer, execute, translators
 from gitmesh.diagnostics import finding
@@ -111,16 +111,16 @@ def _setup(paths: tuple[Path, ...], given: Path | None) -> configuration.Setup |
 
 def _run(sources: Sequence[Source], setup: configuration.Setup | None, facts_path: Path | None) -> Report:
     if facts_path is not None:
-        facts = wiring.read_facts(facts_path)
+        facts = saved_facts.read_facts(facts_path)
         job = Job(
             sources=sources,
-            fleet=wiring.facts_fleet(facts),
-            options=wiring.offline(setup, facts),
+            fleet=saved_facts.facts_fleet(facts),
+            options=runs.offline(setup, facts),
             translators=translators(),
         )
         return replace(execute(job, Stage.BUILD), until=Stage.PARSE)
     report = execute(
-        Job(sources=sources, fleet=wiring.facts_fleet({}), options=wiring.offline(setup, {})), Stage.PARSE
+        Job(sources=sources, fleet=saved_facts.facts_fleet({}), options=runs.offline(setup, {})), Stage.PARSE
     )
     unchecked = finding("GM217", "references to live objects were not checked", hint=_HINT)
     return replace(report, diagnostics=(*report.diagnostics, unchecked))
