@@ -316,7 +316,7 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def is_ambient(self) -> bool:
         """Whether some pods of a mesh have no proxy of their own."""
-        return any(w.mesh and w.dataplane == "ambient" for w in self.workloads)
+        return bool(self.ambient_namespaces)
 
     @cached_property
     def proxied(self) -> tuple[tuple[str, str, bool], ...]:
@@ -326,6 +326,12 @@ class ClusterFacts(Struct, frozen=True, kw_only=True, dict=True):
             return ()
         own = (w for w in self.workloads if w.mesh and w.dataplane == "sidecar")
         return tuple(sorted({(w.namespace, w.service_account, w.router) for w in own}))
+
+    @cached_property
+    def ambient_namespaces(self) -> tuple[str, ...]:
+        """Where pods of a mesh have no proxy of their own, sorted."""
+        found = {w.namespace for w in self.workloads if w.mesh and w.dataplane == "ambient"}
+        return tuple(sorted(found))
 
     @cached_property
     def workloads_by_namespace(self) -> Mapping[str, tuple[Workload, ...]]:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 
+from msgspec.structs import replace
+
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.facts import Workload
+from gitmesh.model.facts import Service, ServicePort, Workload
 from gitmesh.parsing.parse import parse
-from gitmesh.reasoning.questions import Known
+from gitmesh.reasoning.questions import Known, Question
 from tests.factories import snapshot_of
-from tests.soundness.calculator import known
-from tests.soundness.istio import Istio
-from tests.soundness.requests import Call
+from tests.soundness.calculator import admits, known
+from tests.soundness.requests import Call, Client, Request
 from tests.soundness.unified import Document, Unified, behind, pairs, selects
+from tests.worlds.arrivals import Arrivals
 from tests.worlds.objects import Object
 from tests.worlds.playing import CLUSTER, Moment, json_stream
 from tests.worlds.truth import PORTS, clients, spoken, truth
+from tests.worlds.waypoints import Way, Waypoints
 
 WHOLE = ""
 """The policy of findings on a cluster as a whole: everything is left as it is, say."""
@@ -29,9 +32,15 @@ class Judge:
         self.moment = moment
         self.facts = truth(moment.world)
         self.unified = Unified(moment.world.policies, {CLUSTER: self.facts})
-        self.now = Istio(moment.live, self.facts.meshes)
-        self.theirs = Istio(moment.theirs, self.facts.meshes)
+        self.waypoints = Waypoints(moment.world)
+        self.now = Arrivals(moment.live, self.facts, self.waypoints)
+        self.theirs = Arrivals(moment.theirs, self.facts, self.waypoints)
         self.findings = moment.report.diagnostics
+
+    @property
+    def pods(self) -> list[Object]:
+        """As they stand in the cluster."""
+        return [one for one in self.moment.world.objects if one["kind"] == "Pod"]
 
     @property
     def guarded(self) -> list[Workload]:
@@ -44,6 +53,28 @@ class Judge:
             for request in spoken(self.facts, pod, port):
                 for client in clients(self.moment.world):
                     yield Call(client=client, cluster=CLUSTER, workload=pod, port=port, request=request)
+
+    def ways(self, call: Call) -> Iterator[Way]:
+        """Every way by which the call may come."""
+        return self.waypoints.to(self.facts, call.workload, call.port)
+
+    def asked(self, call: Call) -> Iterator[Way]:
+        """The ways that the call takes to the pod, by each Service that leads there."""
+        for service in self.facts.services:
+            for port, workload, number in pairs(service, self.facts):
+                if (workload.name, number) == (call.workload.name, call.port) and port.seen:
+                    yield self.waypoints.asked(call.client, service, port)
+
+    @property
+    def is_ambient(self) -> bool:
+        """Whether some pods have no proxy of their own and are in the mesh all the same."""
+        return any(pod.dataplane == "ambient" for pod in self.facts.workloads)
+
+    def question(self, client: Client, service: Service, port: ServicePort, request: Request) -> Question:
+        """What the calculator is asked; who shows an identity is in the mesh."""
+        asked = admits(client, service.key, port.number, request)
+        named = self.is_ambient and client.trust_domain is not None
+        return replace(asked, client=replace(asked.client, mesh="istio" if named else ""))
 
     def _of_kin_alone(self, pod: Workload, port: int) -> bool:
         """Whether a Service reaches the port on other pods of the controller, and the pod does not have it:
