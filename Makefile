@@ -41,7 +41,7 @@ e2e: $(STAMP) ## End-to-end tests, the long ones, on a real Istio; needs `make l
 	@$(BIN)/python -m pytest -n 3 --dist worksteal -m e2e --ignore=tests/e2e
 	@$(BIN)/python -m pytest -m e2e tests/e2e
 
-lab: $(STAMP) ## Build API servers, Istio and Gitea for the tests from source (Go 1.26; fifteen minutes, once)
+lab: $(STAMP) ## Build API servers, Istio, the conformance suite and Gitea for the tests from source (Go 1.26; twenty minutes, once)
 	@$(BIN)/python -m tests.lab build
 
 lab-up: $(STAMP) ## Two clusters with a real Istio to play with; needs `make lab`, root, iproute2 and iptables

@@ -587,12 +587,16 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "GM319",
         "NeedsGrant",
         "error",
-        "A route of the Gateway API names a Service of another namespace.",
+        "A route of the Gateway API names a Service of another namespace, and may not.",
         (
-            "Such a route may name it only by leave of that namespace, a ReferenceGrant, which this version"
-            " does not read. Without one the share that goes there is answered 500, so the route is held."
+            "The mesh takes such a route only by leave of that namespace, a ReferenceGrant, a kind that the"
+            " cluster does not serve. Without one the share that goes there is answered 500, so the route is"
+            " held."
         ),
-        "Route to Services of the destination's own namespace.",
+        (
+            "Install the CRD of ReferenceGrant (Gateway API, standard channel), or route to Services of the"
+            " destination's own namespace."
+        ),
         "",
     ),
     (
@@ -605,6 +609,39 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
             " Ours stands before those of others, and cannot take over certificates that they name."
         ),
         "Set `tls` in a TrafficPolicy for the destination, or switch enableAutoMtls on.",
+        "",
+    ),
+    (
+        "GM324",
+        "GrantOpened",
+        "warning",
+        "A ReferenceGrant of ours opens a Service to the routes of another namespace.",
+        (
+            "A policy leads requests there, and the mesh asks for the leave of the Service's namespace."
+            " A grant names a namespace, no route: everybody who may write routes in it may lead"
+            " requests to the Service, those that come by a gateway included. Who may call its pods is still"
+            " decided at them, where the mesh can: a gateway is then the caller."
+        ),
+        (
+            "Look at who may write HTTPRoutes and GRPCRoutes in that namespace; or route to Services of the"
+            " destination's own namespace. The grant goes when no route of ours needs it any more."
+        ),
+        "",
+    ),
+    (
+        "GM325",
+        "HttpRouteOnGrpc",
+        "warning",
+        "A port of gRPC has an HTTPRoute, as a GRPCRoute cannot say what the policy asks for.",
+        (
+            "GRPCRoutes have services, methods, headers, splits and mirrors; no timeouts, retries, rewrites"
+            " or other paths. A port has routes of one kind. Meshes that proxy HTTP follow HTTPRoutes on"
+            " ports of gRPC, too; gRPC clients without a proxy may not."
+        ),
+        (
+            "Ask for what a GRPCRoute can say: path.prefix /SERVICE or path.exact /SERVICE/METHOD, headers,"
+            " split, mirror. Or accept it, where the clients have proxies."
+        ),
         "",
     ),
     # --- planning

@@ -37,8 +37,8 @@ from gitmesh.planning.withheld import left, withheld
 from gitmesh.ports import Cluster, Fleet, Publisher, Source, Translator
 from gitmesh.reasoning.detours import detours
 from gitmesh.reasoning.probes import cut_off
-from gitmesh.resolution.pod_labels import rolling_labels
 from gitmesh.resolution.resolve import resolve
+from gitmesh.resolution.selection import rolling_labels
 
 
 class Options(Struct, frozen=True, kw_only=True):

@@ -1,5 +1,5 @@
-"""What a mesh does with HTTPRoutes of one Service, read from the specification alone (Gateway API 1.6,
-HTTPRouteRule `matches`, and GEP-1426), to compare.
+"""What a mesh does with HTTPRoutes, or GRPCRoutes, of one Service, read from the specification alone (Gateway
+API 1.6, HTTPRouteRule and GRPCRouteRule `matches`, and GEP-1426), to compare.
 """
 
 from __future__ import annotations
@@ -35,6 +35,41 @@ def decided(specs: Sequence[Body], request: Request) -> list[Body]:
                     best[number] = (precedence, place, rule)
     highest = max((precedence for precedence, _, _ in best.values()), default=None)
     return [rule for precedence, _, rule in best.values() if precedence == highest]
+
+
+GrpcPrecedence = tuple[int, int, int]
+
+
+def decided_calls(specs: Sequence[Body], request: Request) -> list[Body]:
+    """The same of GRPCRoutes, for a request with the path `/service/method`."""
+    best: dict[int, tuple[GrpcPrecedence, int, Body]] = {}
+    for number, spec in enumerate(specs):
+        if not any(parent["port"] == request.port for parent in spec["parentRefs"]):
+            continue
+        for place, rule in enumerate(spec["rules"]):
+            for match in rule.get("matches") or [{}]:
+                if not _meets_call(match, request):
+                    continue
+                called = match.get("method", {})
+                precedence = (
+                    len(called.get("service", "")),
+                    len(called.get("method", "")),
+                    len(match.get("headers", ())),
+                )
+                if number not in best or (precedence, -place) > (best[number][0], -best[number][1]):
+                    best[number] = (precedence, place, rule)
+    highest = max((precedence for precedence, _, _ in best.values()), default=None)
+    return [rule for precedence, _, rule in best.values() if precedence == highest]
+
+
+def _meets_call(match: Body, request: Request) -> bool:
+    _, service, method = request.path.split("/")
+    called, headers = match.get("method", {}), {**request.headers, "host": request.authority}
+    return (
+        called.get("service", service) == service
+        and called.get("method", method) == method
+        and all(_has(headers, one) for one in match.get("headers", ()))
+    )
 
 
 def _precedence(match: Body) -> Precedence:

@@ -25,7 +25,7 @@ from gitmesh.adapters.revision import (
 from gitmesh.diagnostics import Diagnostic, Location, Severity, finding
 from gitmesh.errors import SourceError
 from gitmesh.model.snapshot import File, Snapshot
-from gitmesh.parsing.nodes import MAX_FILE_BYTES
+from gitmesh.parsing.reading import MAX_FILE_BYTES
 from gitmesh.render.values import counted, listed
 
 _GIT = ".git"

@@ -17,8 +17,8 @@ from itertools import islice
 from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
-from gitmesh.parsing.nodes import MAX_FILE_BYTES
 from gitmesh.parsing.parse import MAX_FILES, MAX_REVISION_BYTES, SUFFIXES
+from gitmesh.parsing.reading import MAX_FILE_BYTES
 
 MAX_PATH = 1024
 PLAIN = "100644"

@@ -17,8 +17,8 @@ from gitmesh.diagnostics import suggest
 from gitmesh.errors import SourceError
 from gitmesh.model.envelope import ENVELOPES
 from gitmesh.model.snapshot import File
-from gitmesh.parsing.nodes import read
 from gitmesh.parsing.parse import GROUP
+from gitmesh.parsing.reading import read
 
 if TYPE_CHECKING:
     from gitmesh.adapters.git.snapshots import CommitSource

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from gitmesh.cli import asking, ends
 from gitmesh.model.facts import Service
-from gitmesh.reasoning.access import Answer
+from gitmesh.reasoning.answers import Answer
 from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.population import population
 from gitmesh.reasoning.questions import Client, Known

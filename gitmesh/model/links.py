@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-RefKind: TypeAlias = Literal["subset", "host", "port", "gateway", "identity"]
+RefKind: TypeAlias = Literal["subset", "host", "port", "gateway", "identity", "grant"]
 
 
 class Ref(Struct, frozen=True, kw_only=True, order=True):

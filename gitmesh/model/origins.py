@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from gitmesh.model.expressions import Malformed, TooLarge, compiled
-from gitmesh.model.traffic import OriginMatch
+from gitmesh.model.requests import OriginMatch
 
 _INITIALS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _SHAPES = (

@@ -1,4 +1,4 @@
-"""YAML text -> JSON-typed documents with the place of every key and value.
+"""The events of a YAML parser -> JSON-typed documents with the place of every key and value.
 
 One pass over the parser's events, never its composer: 60 KB of nested brackets crash that one (reliability.md
 Y05).
@@ -7,12 +7,11 @@ Y05).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 from yaml._yaml import CParser
-from yaml.error import MarkedYAMLError, YAMLError
 from yaml.events import (
     AliasEvent,
     DocumentStartEvent,
@@ -24,55 +23,19 @@ from yaml.events import (
 )
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
-from gitmesh.model.policies import Positions
-from gitmesh.parsing.characters import HIDDEN, decode, describe, place, visible
-from gitmesh.parsing.places import COLUMN_BITS, Places, unpack
-from gitmesh.parsing.scalars import Refusal, resolve
+from gitmesh.model.policies import Positions, YamlPath
+from gitmesh.parsing.characters import HIDDEN, describe
+from gitmesh.parsing.scalars import ALIAS, Refusal, decorated, resolve
 
 MAX_DEPTH = 64
 MAX_DOCUMENTS = 100
-MAX_FILE_BYTES = 256 * 1024
 MAX_FINDINGS = 100
 """Findings shown of one file; the rest would only repeat them."""
-
-_SHOWN_WIDTH = 240
-
-_SYNTAX: tuple[tuple[str, str, str], ...] = (
-    ("tab", "a tab cannot indent YAML", "indent with spaces"),
-    ("scanning an alias", "a value cannot begin with *", 'quote the wildcard: "*.example.com"'),
-    ("scanning an anchor", "a value cannot begin with &", "quote the value"),
-    (
-        "mapping values are not allowed",
-        "a `:` where no key can stand",
-        "quote a value that contains `: `, or check the indentation",
-    ),
-    ("cannot start any token", "a value cannot begin with this character", "quote the value"),
-    ("could not find expected ':'", "a key without `:`", "write `key: value`"),
-    ("unexpected end of stream", "this quote is never closed", "close it"),
-    ("did not find expected ',' or", "this bracket is not closed, or a comma is missing in it", "close it"),
-    (
-        "did not find expected node content",
-        "a value is missing, or a bracket is not closed",
-        "write the value, or close the bracket",
-    ),
-    (
-        "unknown escape character",
-        "an unknown escape in double quotes",
-        "use single quotes, or write the backslash twice",
-    ),
-    ("Unicode character escape", "an escape that is no character", "remove it"),
-    (
-        "did not find expected key",
-        "the indentation or a bracket is wrong here",
-        "align the key with its siblings",
-    ),
-    (
-        "did not find expected '-'",
-        "the indentation of the list is wrong here",
-        "align the item with its siblings",
-    ),
-)
-"""What the scanner says -> what to tell the user, and a hint."""
+COLUMN_BITS = 20
+"""A place is one number: line << COLUMN_BITS | column, both from 0. A line is shorter than a file, 256 KiB.
+"""
+_COLUMN_MASK = (1 << COLUMN_BITS) - 1
+_Rows: TypeAlias = dict[YamlPath, int]
 
 
 class Document(Struct, frozen=True):
@@ -86,52 +49,7 @@ class Document(Struct, frozen=True):
     findings: tuple[Diagnostic, ...] = ()
 
 
-class Parsed(Struct, frozen=True):
-    """The documents of a file, and the findings that end its reading."""
-
-    documents: tuple[Document, ...]
-    findings: tuple[Diagnostic, ...]
-    text: str = ""
-
-    def excerpt(self, diagnostic: Diagnostic) -> Diagnostic:
-        """The same finding with its source line."""
-        return with_excerpt(diagnostic, self.text)
-
-
-def read(content: bytes, path: str, source: str = "") -> Parsed:
-    """Parse a file. Never raises for any bytes; documents before a syntax error are returned with it."""
-    where = Location(source=source, path=path)
-    if len(content) > MAX_FILE_BYTES:
-        return Parsed(
-            (), (finding("GM103", f"the file is larger than {MAX_FILE_BYTES // 1024} KiB", at=where),)
-        )
-    text, faults = decode(content)
-    if faults:
-        found = [finding("GM107", f.message, at=replace(where, line=f.line, column=f.column)) for f in faults]
-        return Parsed((), tuple(with_excerpt(f, text) for f in found), text)
-    builder = _Builder(text, where)
-    documents: list[Document] = []
-    end: tuple[Diagnostic, ...] = ()
-    try:
-        for document in builder.documents():
-            documents.append(document)  # noqa: PERF402 one by one: those before a syntax error are kept
-    except _StopError as stop:
-        end = (*builder.findings, stop.diagnostic)
-    except YAMLError as error:
-        end = (*builder.findings, _syntax(error, where, text))
-    return Parsed(tuple(documents), tuple(with_excerpt(d, text) for d in end), text)
-
-
-def with_excerpt(diagnostic: Diagnostic, text: str) -> Diagnostic:
-    """The finding with the line that it points to, hidden characters made visible."""
-    if diagnostic.at is None or diagnostic.excerpt:
-        return diagnostic
-    lines = text.split("\n", diagnostic.at.line)
-    line = lines[diagnostic.at.line - 1] if len(lines) >= diagnostic.at.line else ""
-    return replace(diagnostic, excerpt=visible(line.rstrip("\r"))[:_SHOWN_WIDTH])
-
-
-class _StopError(Exception):
+class StopError(Exception):
     """The file cannot be read beyond this finding."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
@@ -139,7 +57,7 @@ class _StopError(Exception):
         self.diagnostic = diagnostic
 
 
-class _Builder:
+class Builder:
     """Builds documents from events. Places are kept as bare numbers and become tables only when somebody
     asks.
     """
@@ -158,7 +76,7 @@ class _Builder:
         self._keys: list[dict[str, int]] = []
 
     def documents(self) -> Iterator[Document]:
-        """The documents of the stream, empty ones left out. Raises _StopError and YAMLError."""
+        """The documents of the stream, empty ones left out. Raises StopError and YAMLError."""
         count = 0
         self._next()  # the stream's start
         while type(event := self._next()) is not StreamEndEvent:
@@ -204,14 +122,7 @@ class _Builder:
                 return self._refuse(event, value) if type(value) is Refusal else value
             return self._unusual(event)
         if type(event) is AliasEvent:
-            return self._refuse(
-                event,
-                Refusal(
-                    "GM102",
-                    "aliases (*name) are not allowed",
-                    "write the value out; quote text that begins with *",
-                ),
-            )
+            return self._refuse(event, ALIAS)
         self._collection(event)
         value = self._mapping() if type(event) is MappingStartEvent else self._sequence()
         self._depth -= 1
@@ -220,7 +131,7 @@ class _Builder:
     def _unusual(self, event: ScalarEvent) -> object:
         """A quoted or block scalar, or one that carries a tag or an anchor."""
         if event.tag is not None or event.anchor is not None:
-            return self._refuse(event, _decorated(event))
+            return self._refuse(event, decorated(event.tag))
         if self._escapes and (hidden := HIDDEN.search(event.value)):
             return self._refuse(
                 event, Refusal("GM107", f"{describe(hidden.group())} is not allowed, not even as an escape")
@@ -262,13 +173,13 @@ class _Builder:
         if self._depth > MAX_DEPTH:
             raise self._stop("GM103", f"more than {MAX_DEPTH} levels of nesting", event)
         if event.tag is not None or event.anchor is not None:
-            self._refuse(event, _decorated(event))
+            self._refuse(event, decorated(event.tag))
 
     def _unusual_key(self, event: ScalarEvent, key: object, keys: Mapping[str, int]) -> str:
         """Report a key that must not be used; it stays in the document under a name that nothing else has."""
         text = event.value
         if event.tag is not None or event.anchor is not None:
-            self._refuse(event, _decorated(event))
+            self._refuse(event, decorated(event.tag))
         elif text == "<<" and event.implicit[0]:
             self._refuse(event, Refusal("GM102", "merge keys (<<) are not allowed", "write the fields out"))
         elif type(key) is not str:
@@ -305,41 +216,84 @@ class _Builder:
         self.findings.append(finding(refusal.code, refusal.message, at=self._at(event), hint=refusal.hint))
         return refusal
 
-    def _stop(self, code: str, message: str, event: Any) -> _StopError:
-        return _StopError(finding(code, message, at=self._at(event)))
+    def _stop(self, code: str, message: str, event: Any) -> StopError:
+        return StopError(finding(code, message, at=self._at(event)))
 
     def _at(self, event: Any) -> Location:
-        return _location(self._where, event.start_mark)
+        mark = event.start_mark
+        return replace(self._where, line=mark.line + 1, column=mark.column + 1)
 
 
-def _location(where: Location, mark: Any) -> Location:
-    return Location(source=where.source, path=where.path, line=mark.line + 1, column=mark.column + 1)
+def unpack(place: int) -> tuple[int, int]:
+    """1-based line and column."""
+    return (place >> COLUMN_BITS) + 1, (place & _COLUMN_MASK) + 1
 
 
-def _decorated(event: Any) -> Refusal:
-    if event.tag is not None:
-        return Refusal(
-            "GM102", "YAML tags (!...) are not allowed", "remove the tag; quote text that begins with !"
-        )
-    return Refusal(
-        "GM102", "anchors (&name) are not allowed", "write the value out; quote text that begins with &"
-    )
+class Places:
+    """What a builder recorded of a document, in the order of its events: a number per value, a table of keys
+    per mapping.
+    """
+
+    __slots__ = ("_data", "_keys", "_rows", "_values")
+
+    def __init__(self, data: object, values: list[int], keys: list[dict[str, int]]) -> None:
+        self._data, self._values, self._keys = data, values, keys
+        self._rows: dict[str, _Rows] = {}
+
+    def table(self, which: str) -> Mapping[YamlPath, tuple[int, int]]:
+        """`keys` or `values` of Positions."""
+        return _Table(self, which)
+
+    def rows(self, which: str) -> _Rows:
+        """The same, made now."""
+        if not self._rows:
+            keys: _Rows = {}
+            values: _Rows = {}
+            _spread(self._data, (), iter(self._values), iter(self._keys), keys, values)
+            self._rows = {"keys": keys, "values": values}
+            self._data, self._values, self._keys = None, [], []  # the tables say it all now
+        return self._rows[which]
 
 
-def _syntax(error: YAMLError, where: Location, text: str) -> Diagnostic:
-    """A scanner's or parser's error in plain words, at the place where the mistake begins."""
-    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
-        return finding("GM101", "not well-formed YAML", at=where)
-    mark, said = error.problem_mark, f"{error.context or ''}: {error.problem or ''}"
-    opened, last = error.context_mark, max(len(text.rstrip()) - 1, 0)
-    if opened is not None and ("scanning a" in said or mark.index > last):
-        mark = opened
-    if text[mark.index : mark.index + 1] == "\t":
-        said = "tab"
-    line, column = place(text, min(mark.index, last))
-    at = Location(source=where.source, path=where.path, line=line, column=column)
-    code = "GM107" if "Unicode character escape" in said else "GM101"
-    for sign, message, hint in _SYNTAX:
-        if sign in said:
-            return finding(code, message, at=at, hint=hint)
-    return finding(code, f"not well-formed YAML: {error.problem}", at=at)
+class _Table(Mapping[YamlPath, tuple[int, int]]):
+    """One table of a document's places, made when it is first read."""
+
+    __slots__ = ("_places", "_which")
+
+    def __init__(self, places: Places, which: str) -> None:
+        self._places, self._which = places, which
+
+    def __getitem__(self, path: YamlPath) -> tuple[int, int]:
+        return unpack(self._places.rows(self._which)[path])
+
+    def __iter__(self) -> Iterator[YamlPath]:
+        return iter(self._places.rows(self._which))
+
+    def __len__(self) -> int:
+        return len(self._places.rows(self._which))
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._places.rows(self._which)
+
+
+def _spread(
+    value: object,
+    path: YamlPath,
+    places: Iterator[int],
+    mappings: Iterator[dict[str, int]],
+    keys: _Rows,
+    values: _Rows,
+) -> None:
+    """Walk a document in the order in which it was read, and give each key and value its recorded place."""
+    values[path] = next(places)
+    if isinstance(value, dict):
+        own = next(mappings)
+        for key, item in value.items():
+            inner = (*path, key)
+            keys[inner] = own[key]
+            _spread(item, inner, places, mappings, keys, values)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            inner = (*path, index)
+            _spread(item, inner, places, mappings, keys, values)
+            keys[inner] = values[inner]

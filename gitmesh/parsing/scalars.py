@@ -39,6 +39,11 @@ _REMEMBERED_LENGTH = 64
 
 QUOTE = "quote it"
 """How a hint begins that helps where text is meant, and only there."""
+ALIAS = Refusal(
+    "GM102",
+    "aliases (*name) are not allowed",
+    "write the value out; quote text that begins with *",
+)
 _NO_VALUE = Refusal("GM203", "there is no value here", "leave the field out, or give it a value")
 
 
@@ -111,3 +116,14 @@ resolve: Callable[[str], object] = _Memo().__getitem__
 """A plain scalar as str, bool, int or float, or a Refusal. Only JSON's own numbers, `true` and `false` are
 not text.
 """
+
+
+def decorated(tag: str | None) -> Refusal:
+    """The refusal of a value or key with a tag, or with an anchor."""
+    if tag is not None:
+        return Refusal(
+            "GM102", "YAML tags (!...) are not allowed", "remove the tag; quote text that begins with !"
+        )
+    return Refusal(
+        "GM102", "anchors (&name) are not allowed", "write the value out; quote text that begins with &"
+    )

@@ -14,7 +14,8 @@ from gitmesh.diagnostics import Diagnostic, finding, in_order, without_excerpt
 from gitmesh.model.config import Config, SourceConfig
 from gitmesh.model.policies import Positions
 from gitmesh.parsing.faults import echo, findings_of
-from gitmesh.parsing.nodes import Document, Parsed, read
+from gitmesh.parsing.nodes import Document
+from gitmesh.parsing.reading import Parsed, read
 
 ENVIRONMENT: Mapping[str, str] = {"GITMESH_INSTANCE": "instance", "GITMESH_LISTEN": "listen"}
 """Environment variable -> field of the configuration that it overrides; flags override both."""

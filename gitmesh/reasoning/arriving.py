@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import HeaderOps, PathRewrite, Redirect, Rewrite
+from gitmesh.model.requests import HeaderOps, PathRewrite, Redirect, Rewrite
 from gitmesh.model.units import RequestMatch, Target
 from gitmesh.reasoning.questions import Known, Question
 from gitmesh.reasoning.routing import Found, Routing, route

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.units import Caller, Operation
-from gitmesh.reasoning.access import Admission, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Admission
 from gitmesh.reasoning.questions import Client, Known, Question, ServiceKey
 from gitmesh.reasoning.requests import Requests, Sample
 from gitmesh.reasoning.stakes import Stake

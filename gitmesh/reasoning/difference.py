@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from gitmesh.model.comparison import AccessChange, Effect
 from gitmesh.model.policies import Origin
-from gitmesh.reasoning.access import Admission, Answer, Ruling
+from gitmesh.reasoning.answers import Admission, Answer, Ruling
 from gitmesh.reasoning.classes import MOST_WORK, Cell, ClassRow, Destination
 from gitmesh.reasoning.clients import Clients, Interest, interest
 from gitmesh.reasoning.crowd import Crowd

@@ -14,7 +14,8 @@ from gitmesh.model.facts import ClusterFacts, Probe, Workload
 from gitmesh.model.manifests import Build
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import MeshUnit
-from gitmesh.reasoning.access import Answer, Basis, Ruling, ruled
+from gitmesh.reasoning.access import ruled
+from gitmesh.reasoning.answers import Answer, Basis, Ruling
 from gitmesh.reasoning.foreign import mode_of
 from gitmesh.reasoning.questions import Client, Known, Question, guards_of
 from gitmesh.resolution.index import targets

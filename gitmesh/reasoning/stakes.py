@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from gitmesh.model.base import Disabled
+from gitmesh.model.connections import Tls
 from gitmesh.model.facts import ServicePort, WorkloadKey
-from gitmesh.model.traffic import Tls
 from gitmesh.model.units import (
     Access,
     Caller,

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Caller
-from gitmesh.reasoning.access import Answer, Ruling
+from gitmesh.reasoning.answers import Answer, Ruling
 from gitmesh.reasoning.classes import Askers, Cell, ClassRow, Destination
 from gitmesh.reasoning.clients import Clients, interest
 from gitmesh.reasoning.crowd import Crowd

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from gitmesh.model.facts import Workload, WorkloadKey, by_controller
-from gitmesh.reasoning.access import Admission, Led, Ruling
+from gitmesh.reasoning.answers import Admission, Led, Ruling
 from gitmesh.render.answers import (
     ROLES,
     Answers,

@@ -10,7 +10,7 @@ from msgspec import Struct
 from gitmesh.model.base import Model, spell_duration
 from gitmesh.model.policies import Origin
 from gitmesh.model.report import Report
-from gitmesh.reasoning.access import Answer
+from gitmesh.reasoning.answers import Answer
 from gitmesh.reasoning.questions import Client, Question
 from gitmesh.render.document import Document, document, findings, summary_document
 from gitmesh.render.escape import printable

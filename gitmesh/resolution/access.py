@@ -13,18 +13,17 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gitmesh.diagnostics import Diagnostic, finding, suggest
-from gitmesh.model.access import AccessPolicySpec, AccessRule, HeaderRule
+from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.empty import sealed
-from gitmesh.model.facts import Service, ServicePort, by_controller
-from gitmesh.model.policies import Origin, Policy, YamlPath
-from gitmesh.model.units import Access, Exemption, Grant, NamedCondition, Operation, PodsApart, TextCondition
+from gitmesh.model.facts import by_controller
+from gitmesh.model.policies import Origin, Policy
+from gitmesh.model.units import Access, Exemption, Grant, PodsApart
 from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.resolution.grants import Grants, access_spec, spoken
 from gitmesh.resolution.guards import GuardedPorts
 from gitmesh.resolution.identities import Trust
 from gitmesh.resolution.index import Index, all_targets, all_targets_of, port_of, targets
 from gitmesh.resolution.situation import AccessInput, about, narrowed, no_selector, outside, shared
-from gitmesh.resolution.sniffing import beside_http, spoken
 
 Default: TypeAlias = Literal["Deny", "Allow", "MeshDefault"]
 _MOST_SHOWN = 8
@@ -54,14 +53,18 @@ def resolve_access(situation: AccessInput, trust: Trust, index: Index) -> Resolv
 class _Decision:
     def __init__(self, situation: AccessInput, trust: Trust, index: Index) -> None:
         self.situation, self.trust, self.index = situation, trust, index
-        self.diagnostics: list[Diagnostic] = []
-        self.withheld = set(situation.broken)
-        self.doubtful = self.asks_http = False
+        self.grants = Grants(situation, trust)
+        self.diagnostics, self.withheld = self.grants.diagnostics, self.grants.withheld
+        self.doubtful = False
 
     def resolved(self) -> Resolved:
         at_hand = self.situation
-        allows = tuple(self._grant(policy) for policy in at_hand.policies if _spec(policy).action == "Allow")
-        denies = tuple(self._grant(policy) for policy in at_hand.policies if _spec(policy).action == "Deny")
+        allows = tuple(
+            self.grants.of(policy) for policy in at_hand.policies if access_spec(policy).action == "Allow"
+        )
+        denies = tuple(
+            self.grants.of(policy) for policy in at_hand.policies if access_spec(policy).action == "Deny"
+        )
         own = all_targets(at_hand.service, at_hand.bearers)
         unresolved = tuple(
             sorted({str(p.target) for p in at_hand.service.ports if not targets(p, at_hand.bearers)})
@@ -83,7 +86,7 @@ class _Decision:
             mixed=tuple(sorted(set(self._mixed(own, default, guards)))),
             apart=self._apart(guards) if allows and default != "Deny" and not unresolved else (),
             shut_by=guards.shut_by,
-            spoken=spoken(at_hand, self.index) if self.asks_http else {},
+            spoken=spoken(at_hand, self.index) if self.grants.asks_http else {},
         )
         self._tell_shut(access)
         self._tell_denied(denies, own, guards)
@@ -147,7 +150,7 @@ class _Decision:
             for one in closed
         }
         for policy in self.situation.policies if shown else ():
-            if _spec(policy).action == "Allow":
+            if access_spec(policy).action == "Allow":
                 text = (
                     f"this closes {'; '.join(list(shown)[:_MOST_SHOWN])} to everybody: the number is guarded,"
                     " or closed by others, on other pods of the Service, and no label tells these apart"
@@ -196,90 +199,6 @@ class _Decision:
         )
         self.diagnostics.append(about("GM304", text, policy, self.situation, "destinations"))
 
-    def _grant(self, policy: Policy) -> Grant:
-        spec = _spec(policy)
-        who = self.trust.identities(spec.sources, policy.namespace, deny=spec.action == "Deny")
-        for cluster in who.unknown:
-            self._withhold(
-                finding(
-                    "GM216",
-                    f"the identities of a cluster cannot be told apart while the facts of cluster {cluster}"
-                    " are unknown",
-                    at=policy.at("sources"),
-                    policy=policy.id,
-                    field="spec.sources",
-                    cluster=self.situation.cluster,
-                )
-            )
-        operations = {self._operation(policy, number, rule) for number, rule in enumerate(spec.rules or ())}
-        return Grant(
-            callers=who.callers, operations=tuple(sorted(operations, key=repr)), origin=policy.origin()
-        )
-
-    def _operation(self, policy: Policy, number: int, rule: AccessRule) -> Operation:
-        if _spec(policy).action == "Deny":
-            self.diagnostics += _by_path(policy, number, rule)
-        ports: set[ServicePort] = set()
-        numbers: set[int] = set()
-        unresolved: set[str] = set()
-        for position, reference in enumerate(rule.ports or ()):
-            port = port_of(self.situation.service, reference)
-            if port is None:
-                self._withhold(
-                    missing_port(
-                        policy,
-                        ("rules", number, "ports", position),
-                        self.situation.service,
-                        reference,
-                        self.situation.cluster,
-                    )
-                )
-                continue
-            found = targets(port, self.situation.bearers)
-            ports.add(port)
-            numbers |= found
-            unresolved |= set() if found else {str(port.target)}
-        ambiguous = self._ambiguous(policy, ("rules", number, "ports"), ports)
-        numbers -= ambiguous if _spec(policy).action == "Allow" else frozenset()
-        self.asks_http |= rule.asks_http
-        for said in beside_http(policy, number, rule, self.situation, ports):
-            if said.is_error:
-                self._withhold(said)
-            else:
-                self.diagnostics.append(said)
-        return Operation(
-            paths=tuple(sorted(set(rule.paths or ()))),
-            methods=tuple(sorted(set(rule.methods or ()))),
-            targets=tuple(sorted(numbers)),
-            hosts=tuple(sorted(set(rule.hosts or ()))),
-            headers=tuple(sorted({_header(header) for header in rule.headers or ()})),
-            ports=tuple(sorted({port.number for port in ports})),
-            unresolved_ports=tuple(sorted(unresolved)),
-            raw=_spec(policy).action == "Deny" and rule.asks_http and rule.non_http != "Ignore",
-            origin=policy.origin("rules", number),
-        )
-
-    def _ambiguous(self, policy: Policy, path: YamlPath, ports: Collection[ServicePort]) -> frozenset[int]:
-        """Target numbers of the ports that on some other pod are behind another port: meshes name pods and
-        numbers, but no pairs. An Allow, or an exemption, opens them on none, a Deny closes them on all.
-        """
-        wanted = all_targets_of(ports, self.situation.bearers)
-        meshed = [workload for workload in self.situation.workloads if workload.mesh]
-        others = (all_targets(self.situation.service, [w]) - all_targets_of(ports, [w]) for w in meshed)
-        found = wanted & frozenset().union(*others) if ports else frozenset()
-        if found:
-            shown = ", ".join(str(number) for number in sorted(found))
-            denies = isinstance(policy.spec, AccessPolicySpec) and policy.spec.action == "Deny"
-            done = "denied on these, too" if denies else "opened on none"
-            text = f"workload port {shown} is behind another port of the Service on other pods, and is {done}"
-            self.diagnostics.append(about("GM304", text, policy, self.situation, *path))
-        return found
-
-    def _withhold(self, diagnostic: Diagnostic) -> None:
-        """Note an error for which the part of its policy, and no other, cannot be told."""
-        self.diagnostics.append(diagnostic)
-        self.withheld.add(diagnostic.policy)
-
     def _mixed(self, own: Collection[int], default: Default, guards: GuardedPorts) -> Iterator[int]:
         """Target ports that some pods have not behind this Service, and that are not open there. On pods of
         one controller, as in the middle of a rollout, another's number is no port at all unless they say so.
@@ -317,7 +236,7 @@ class _Decision:
         ports = [
             port for reference in exempt.ports or () if (port := port_of(self.situation.service, reference))
         ]
-        numbers = all_targets_of(ports, self.situation.bearers) - self._ambiguous(
+        numbers = all_targets_of(ports, self.situation.bearers) - self.grants.ambiguous(
             owner, ("access_exempt", "ports"), ports
         )
         if exempt.ports is None and covered:
@@ -335,28 +254,6 @@ class _Decision:
         )
 
 
-def missing_port(
-    policy: Policy, path: tuple[str | int, ...], service: Service, reference: int | str, cluster: str
-) -> Diagnostic:
-    """The finding on a port that the Service does not have."""
-    names = [port.name for port in service.ports if port.name]
-    shown = ", ".join(f"{port.number} {port.name}".strip() for port in service.ports) or "none"
-    return finding(
-        "GM208",
-        f"Service {service.namespace}/{service.name} has no port {reference}; it has {shown}",
-        at=policy.at(*path),
-        policy=policy.id,
-        field=policy.origin(*path).field,
-        cluster=cluster,
-        hint=suggest(str(reference), names),
-    )
-
-
-def _spec(policy: Policy) -> AccessPolicySpec:
-    assert isinstance(policy.spec, AccessPolicySpec)
-    return policy.spec
-
-
 def _mesh(policy: Policy) -> VirtualMeshSpec:
     assert isinstance(policy.spec, VirtualMeshSpec)
     return policy.spec
@@ -366,23 +263,3 @@ def _default(owners: Sequence[Policy | None]) -> Default:
     """Pods in several meshes get the strictest of their defaults."""
     given = {_mesh(owner).access_default if owner else "MeshDefault" for owner in owners} or {"MeshDefault"}
     return next(default for default in _STRICTEST if default in given)
-
-
-def _header(rule: HeaderRule) -> NamedCondition:
-    if rule.exact is not None:
-        condition = TextCondition(form="exact", value=rule.exact)
-    elif rule.prefix is not None:
-        condition = TextCondition(form="prefix", value=rule.prefix)
-    elif rule.suffix is not None:
-        condition = TextCondition(form="suffix", value=rule.suffix)
-    else:
-        condition = TextCondition(form="present")
-    return NamedCondition(name=rule.name.lower(), condition=condition, invert=rule.invert)
-
-
-def _by_path(policy: Policy, number: int, rule: AccessRule) -> Iterator[Diagnostic]:
-    for position, path in enumerate(rule.paths or ()):
-        if path != "*":
-            at = ("rules", number, "paths", position)
-            text = f"this Deny depends on how the mesh normalises paths before it compares {path}"
-            yield finding("GM310", text, at=policy.at(*at), policy=policy.id, field=policy.origin(*at).field)

@@ -8,18 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gitmesh.diagnostics import Diagnostic, finding, in_order, suggest
 from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.matches import Match
 from gitmesh.model.origins import lookalike, stranger
 from gitmesh.model.policies import Policy, YamlPath
+from gitmesh.model.requests import Cors
 from gitmesh.model.selectors import DestinationSelector
-from gitmesh.model.traffic import CONNECTION_FIELDS, Cors, Match, TrafficPolicySpec
+from gitmesh.model.traffic import CONNECTION_FIELDS, TrafficPolicySpec
 from gitmesh.model.virtualmesh import VirtualMeshSpec
-from gitmesh.resolution.bounds import MOST_COMPARISONS, comparisons, extent, too_many, too_many_callers
-from gitmesh.resolution.destinations import conflict_findings
-from gitmesh.resolution.precedence import BY_NAME
+from gitmesh.resolution.comparing import MOST_COMPARISONS, comparisons, conflict_findings, extent, too_many
+from gitmesh.resolution.membership import two_virtual_meshes
 from gitmesh.resolution.routes import replaces_prefix
-from gitmesh.resolution.rules import Rule, Slot, in_precedence, rules_of, slots_of
-from gitmesh.resolution.virtualmeshes import two_virtual_meshes
+from gitmesh.resolution.rules import BY_NAME, Rule, in_precedence, rules_of
+from gitmesh.resolution.slots import Slot, slots_of
 
+MOST_CALLERS = 20_000
+"""Callers of one AccessPolicy, counted for each of its rules: meshes write each rule with all of them."""
 _OTHER_THAN_PORT = tuple(name for name in Match.model_fields if name != "port")
 
 
@@ -40,7 +43,7 @@ def check(policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]])
         ]
     for policy in ordered:
         if isinstance(policy.spec, AccessPolicySpec):
-            diagnostics += too_many_callers(policy)
+            diagnostics += _too_many_callers(policy)
     diagnostics += _claimed_twice([policy for policy in ordered if isinstance(policy.spec, VirtualMeshSpec)])
     diagnostics += _contradictions(traffic, clusters or _named_clusters(traffic))
     return in_order(diagnostics)
@@ -240,3 +243,30 @@ def _symbolic(port: int | str) -> int:
     can tell.
     """
     return port if isinstance(port, int) else -int.from_bytes(port.encode())
+
+
+def _too_many_callers(policy: Policy) -> Iterator[Diagnostic]:
+    """The finding where the rules of an AccessPolicy, each with all its callers, are more than can be
+    written.
+    """
+    spec = policy.spec
+    assert isinstance(spec, AccessPolicySpec)
+    names = sum(
+        1 + len(s.namespaces or ()) + len(s.service_accounts or ()) + len(s.ip_blocks or ())
+        for s in spec.sources
+    )
+    rules = len(spec.rules or (None,))
+    if rules > 1 and names * rules > MOST_CALLERS:
+        text = (
+            f"{rules:,} rules for {names:,} callers are more than {MOST_CALLERS:,} together, and meshes write"
+            " each rule with all of them"
+        )
+        field = "rules" if rules > names else "sources"
+        yield finding(
+            "GM103",
+            text,
+            at=policy.at(field),
+            policy=policy.id,
+            field=f"spec.{field}",
+            hint="Split the policy.",
+        )

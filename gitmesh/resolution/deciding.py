@@ -9,7 +9,6 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
-from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.empty import sealed
 from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin, Policy
@@ -17,14 +16,14 @@ from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import Access, DestinationUnit, Half
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.access import Resolved, resolve_access
-from gitmesh.resolution.destinations import Acting, Traffic, resolve_traffic
-from gitmesh.resolution.effects import Effects
+from gitmesh.resolution.connections import REFUSED, refused_connections
 from gitmesh.resolution.index import Index
+from gitmesh.resolution.laying import Effects
 from gitmesh.resolution.pool import Pool, digest
-from gitmesh.resolution.precedence import BY_NAME
-from gitmesh.resolution.scene import FingerprintedPolicy, Remembered, ResolutionInput, ServiceKey
-from gitmesh.resolution.situation import AccessInput, Neighbour
-from gitmesh.resolution.strictness import REFUSED, refused_connections
+from gitmesh.resolution.preparing import FingerprintedPolicy, Remembered, ResolutionInput, ServiceKey
+from gitmesh.resolution.routing import Acting, Traffic, resolve_traffic
+from gitmesh.resolution.rules import BY_NAME
+from gitmesh.resolution.situation import AccessInput, AccessInputs, exempts, policies_with
 
 
 class DecidedDestination(Struct, frozen=True, kw_only=True):
@@ -73,13 +72,9 @@ class _Cluster:
         self.scene, self.name, self.index, self.remembered = scene, name, index, remembered
         self.pool = pool
         self.acting = scene.acting.get(name, {})
-        self.access = {
-            key: found for key, acting in self.acting.items() if (found := _of(acting, AccessPolicySpec))
-        }
-        self.governed = scene.governed.get(name, frozenset())
+        self.access_inputs = AccessInputs(scene, name, index)
         self.crowded = scene.crowded.get(name, {})
         self.effects = Effects(index.facts, scene.translators)
-        self.broken = frozenset(policy for policy, one in scene.selections.items() if one.broken)
         self.around = self._around()
 
     def _around(self) -> object:
@@ -91,16 +86,19 @@ class _Cluster:
             for (cluster, mesh), owner in self.scene.members.owner.items()
             if cluster == self.name
         }
-        access = {key: tuple(marked.policy.id for marked, _ in found) for key, found in self.access.items()}
+        access = {
+            key: tuple(marked.policy.id for marked, _ in found)
+            for key, found in self.access_inputs.access.items()
+        }
         inputs = (
             self.index,
             self.scene.domains,
-            self.governed,
+            self.access_inputs.governed,
             owners,
             self.scene.members.held,
             access,
             self.crowded,
-            self.broken,
+            self.access_inputs.broken,
             self.scene.members.claimed,
         )
         return self.remembered.get(self.name, inputs) or self.remembered.put(self.name, inputs, object())
@@ -113,7 +111,7 @@ class _Cluster:
         meshes = {
             mesh
             for (cluster, mesh), owner in self.scene.members.owner.items()
-            if cluster == self.name and _exempts(owner)
+            if cluster == self.name and exempts(owner)
         }
         return (
             {s.key for s in self.index.facts.services if meshes & set(self.index.meshes_behind(s))}
@@ -136,7 +134,7 @@ class _Cluster:
         return done
 
     def _compared(self, service: Service, tokens: tuple[Any, ...]) -> DecidedDestination:
-        situation = self._situation(service)
+        situation = self.access_inputs.of(service)
         strict = self._strict(service)
         place = (self.name, service.key, "alone")
         inputs = (
@@ -144,75 +142,21 @@ class _Cluster:
             tokens,
             self.crowded.get(service.key),
             strict,
-            situation and self._access_inputs(situation),
+            situation and self.access_inputs.inputs(situation),
         )
         done: DecidedDestination | None = self.remembered.get(place, inputs)
         if done is None:
             done = self._decide(
-                service, _of(self.acting.get(service.key, []), TrafficPolicySpec), situation, strict
+                service, policies_with(self.acting.get(service.key, []), TrafficPolicySpec), situation, strict
             )
             self.remembered.put(place, inputs, done)
         return done
-
-    def _situation(self, service: Service) -> AccessInput | None:
-        """What the access decision depends on; None where nothing decides access.
-
-        A Service without pods yet is taken to get them in any mesh of the cluster.
-        """
-        policies = self.access.get(service.key, [])
-        meshes = self.index.meshes_behind(service) or tuple(
-            sorted(mesh.name for mesh in self.index.facts.meshes)
-        )
-        owners = tuple(self.scene.members.owner.get((self.name, mesh)) for mesh in meshes)
-        if not policies and not any(owner is not None and _exempts(owner) for owner in owners):
-            return None
-        neighbours = self.index.sharing_ports(service) if policies else ()
-        return AccessInput(
-            cluster=self.name,
-            service=service,
-            workloads=self.index.behind(service),
-            bearers=self.index.bearing(service),
-            policies=tuple(marked.policy for marked, _ in policies),
-            governed=tuple(other for other in self.index.compatible(service) if other.key in self.governed),
-            neighbours=tuple(Neighbour(service=s, policies=self._access_ids(s)) for s in neighbours),
-            owners=owners,
-            named=sealed(marked.policy.id for marked, form in policies if form == BY_NAME),
-            broken=sealed(self.broken.intersection(marked.policy.id for marked, _ in policies)),
-        )
-
-    def _access_ids(self, service: Service) -> frozenset[str]:
-        return self.pool.one(sealed(marked.policy.id for marked, _ in self.access.get(service.key, ())))
-
-    def _access_inputs(self, situation: AccessInput) -> tuple[Any, ...]:
-        """What of the situation may change while the facts of this cluster and the policies that act here do
-        not.
-        """
-        return (
-            self.scene.domains,
-            tuple(service.key for service in situation.governed),
-            tuple((neighbour.service.key, neighbour.policies) for neighbour in situation.neighbours),
-            tuple(governed for _, governed in self._sharing(situation.service)),
-            tuple(self.scene.marked[owner.id].token if owner else None for owner in situation.owners),
-            self._mesh_held(situation.service),
-            self._claiming(situation.service),
-            situation.broken,
-        )
-
-    def _mesh_held(self, service: Service) -> bool:
-        """Whether it is not known what the default of its meshes is."""
-        return any((self.name, mesh) in self.scene.members.held for mesh in self.index.meshes_behind(service))
-
-    def _claiming(self, service: Service) -> frozenset[str]:
-        """The VirtualMeshes that claim one of its meshes against each other."""
-        claimed = self.scene.members.claimed
-        meshes = self.index.meshes_behind(service)
-        return sealed(policy for mesh in meshes for policy in claimed.get((self.name, mesh), ()))
 
     def _without_meshes(self, situation: AccessInput, access: Resolved) -> Resolved:
         """What access narrows to while VirtualMeshes hold it that claim a mesh against each other: none of
         their defaults counts, and what they said stays as it is.
         """
-        claiming = self._claiming(situation.service)
+        claiming = self.access_inputs.claiming(situation.service)
         alone = replace(situation, owners=(), broken=situation.broken | claiming)
         found = resolve_access(alone, self.scene.trust, self.index)
         return replace(access, held=True, withheld=found.withheld, sound=found.sound)
@@ -273,7 +217,7 @@ class _Cluster:
         access = (
             resolve_access(situation, self.scene.trust, self.index) if situation else Resolved(access=None)
         )
-        if situation and self._mesh_held(service):
+        if situation and self.access_inputs.mesh_held(service):
             access = self._without_meshes(situation, access)
         decision, named = _worth_saying(situation, access.access)
         (routes, settings, ended), routing = self.pool.share(
@@ -286,7 +230,7 @@ class _Cluster:
             self.name,
             service,
             self.index,
-            sharing=self._sharing(service) if decision is not None else (),
+            sharing=self.access_inputs.sharing(service) if decision is not None else (),
             policies=tuple(sorted({*traffic.policies, *named})),
         )
         found = digest((unit, routing, deciding))
@@ -301,11 +245,6 @@ class _Cluster:
             diagnostics=(*traffic.diagnostics, *access.diagnostics),
             digest=found,
         )
-
-    def _sharing(self, service: Service) -> tuple[tuple[Service, bool], ...]:
-        """Other Services behind which a pod's port is that is behind this one too, and whether an Allow
-        selects them."""
-        return tuple((one, one.key in self.governed) for one in self.index.sharing_ports(service))
 
 
 def _halves(routing: bool, access: bool) -> frozenset[Half]:
@@ -329,23 +268,9 @@ def _worth_saying(situation: AccessInput | None, access: Access | None) -> tuple
     return access, {policy.id for policy in situation.policies} | exempting
 
 
-def _of(
-    acting: Sequence[tuple[FingerprintedPolicy, int]], spec: type[TrafficPolicySpec] | type[AccessPolicySpec]
-) -> list[tuple[FingerprintedPolicy, int]]:
-    return [(marked, form) for marked, form in acting if isinstance(marked.policy.spec, spec)]
-
-
 def _is_strict(policy: Policy) -> bool:
     return (
         isinstance(policy.spec, VirtualMeshSpec)
         and policy.spec.mtls is not None
         and policy.spec.mtls.mode == "Strict"
-    )
-
-
-def _exempts(policy: Policy) -> bool:
-    return (
-        isinstance(policy.spec, VirtualMeshSpec)
-        and policy.spec.access_default == "Deny"
-        and policy.spec.access_exempt is not None
     )

@@ -13,10 +13,10 @@ from gitmesh.model.empty import sealed
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.units import HALVES, DestinationUnit, Half, Subset, UnitKey
 from gitmesh.resolution.deciding import DecidedDestination, bare
-from gitmesh.resolution.destinations import Need
 from gitmesh.resolution.index import Index
+from gitmesh.resolution.laying import Need
 from gitmesh.resolution.pool import digest
-from gitmesh.resolution.scene import Remembered, Same, ServiceKey
+from gitmesh.resolution.preparing import Remembered, Same, ServiceKey
 
 HeldHalves: TypeAlias = "Mapping[Half, set[ServiceKey]]"
 

@@ -14,28 +14,21 @@ from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.selectors import DestinationSelector
-from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import HALVES, DestinationUnit, Half, Unit, UnitKey
-from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.ports import Translator
-from gitmesh.resolution.bounds import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent, too_many
 from gitmesh.resolution.deciding import DecidedDestination, destinations
-from gitmesh.resolution.destinations import RuleId
 from gitmesh.resolution.finishing import UnitAssembler
-from gitmesh.resolution.identities import Trust
-from gitmesh.resolution.index import Index, World
+from gitmesh.resolution.index import World
+from gitmesh.resolution.membership import held_keys
+from gitmesh.resolution.meshes import mesh_units
 from gitmesh.resolution.pool import Pool
-from gitmesh.resolution.rules import NO_PARTS, parts_of, slots_of
-from gitmesh.resolution.scene import (
-    FingerprintedPolicy,
+from gitmesh.resolution.preparing import (
     Remembered,
     ResolutionInput,
-    Same,
     ServiceKey,
-    places,
+    prepared,
 )
-from gitmesh.resolution.selection import Selection, select
-from gitmesh.resolution.virtualmeshes import held_keys, memberships, mesh_units
+from gitmesh.resolution.routing import RuleId
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
@@ -82,7 +75,7 @@ _MEMORIES = ("index", "policy", "select", "destination", "unit")
 
 
 class _Run:
-    """One call: the scene first, then every cluster by itself."""
+    """One call: what all have in common first, then every cluster by itself."""
 
     def __init__(
         self,
@@ -92,69 +85,9 @@ class _Run:
         memo: MutableMapping[Any, Any],
         translators: Mapping[str, Translator],
     ) -> None:
-        self.translators = translators
         self.memo = {name: Remembered(memo, name) for name in _MEMORIES}
-        self.world = World(
-            {name: None if known is None else self._index(name, known) for name, known in facts.items()}
-        )
-        self.scene = self._scene(sorted(policies, key=lambda policy: policy.id), clusters)
-
-    def _scene(
-        self, policies: Sequence[Policy], clusters: Mapping[str, Mapping[str, str]]
-    ) -> ResolutionInput:
-        marked = {policy.id: self._mark(policy) for policy in policies}
-        indexes = tuple(sorted(self.world.indexes.items()))
-        selecting = [
-            one
-            for one in marked.values()
-            if isinstance(one.policy.spec, TrafficPolicySpec | AccessPolicySpec)
-        ]
-        selections = {one.policy.id: self._select(one, indexes) for one in selecting}
-        acting = _acting(marked, selections)
-        return ResolutionInput(
-            world=self.world,
-            trust=Trust(self.world),
-            marked=marked,
-            members=memberships(
-                [policy for policy in policies if isinstance(policy.spec, VirtualMeshSpec)],
-                self.world,
-                clusters,
-            ),
-            selections=selections,
-            acting=acting,
-            governed=_governed(marked, selections),
-            crowded=_crowded(acting),
-            translators=self.translators,
-            domains=tuple(
-                (c, i and tuple((m.name, m.trust_domain) for m in i.facts.meshes)) for c, i in indexes
-            ),
-        )
-
-    def _index(self, cluster: str, facts: ClusterFacts) -> Index:
-        remembered, inputs = self.memo["index"], facts.digest or Same(facts)
-        index: Index = remembered.get(cluster, inputs) or remembered.put(cluster, inputs, Index(facts))
-        return index
-
-    def _mark(self, policy: Policy) -> FingerprintedPolicy:
-        remembered, inputs = self.memo["policy"], Same(policy)
-        marked: FingerprintedPolicy | None = remembered.get(policy.id, inputs)
-        if marked is None:
-            slots = slots_of(policy) if isinstance(policy.spec, TrafficPolicySpec) else {}
-            size = extent(policy.spec, slots) if isinstance(policy.spec, TrafficPolicySpec) else 0
-            parts = parts_of(policy) if isinstance(policy.spec, TrafficPolicySpec) else NO_PARTS
-            token = (policy.id, policy.digest, places(policy))
-            marked = FingerprintedPolicy(policy=policy, token=token, slots=slots, parts=parts, extent=size)
-            remembered.put(policy.id, inputs, marked)
-        return marked
-
-    def _select(
-        self, marked: FingerprintedPolicy, indexes: tuple[tuple[str, Index | None], ...]
-    ) -> Selection:
-        remembered, place, inputs = self.memo["select"], marked.policy.id, (marked.token, indexes)
-        found: Selection = remembered.get(place, inputs) or remembered.put(
-            place, inputs, select(marked.policy, self.world)
-        )
-        return found
+        self.scene = prepared(policies, facts, clusters, self.memo, translators)
+        self.world = self.scene.world
 
     def resolution(self) -> Resolution:
         units: dict[str, tuple[Unit, ...]] = {}
@@ -250,56 +183,6 @@ class _Run:
 def _half(policy: Policy) -> Half:
     """What of a destination a policy is about."""
     return "access" if isinstance(policy.spec, AccessPolicySpec) else "routing"
-
-
-def _acting(
-    marked: Mapping[str, FingerprintedPolicy], selections: Mapping[str, Selection]
-) -> dict[str, dict[ServiceKey, list[tuple[FingerprintedPolicy, int]]]]:
-    acting: dict[str, dict[ServiceKey, list[tuple[FingerprintedPolicy, int]]]] = {}
-    for name, selection in selections.items():
-        for cluster, forms in selection.services.items():
-            here = acting.setdefault(cluster, {})
-            for key, form in forms.items():
-                here.setdefault(key, []).append((marked[name], form))
-    return acting
-
-
-def _crowded(
-    acting: Mapping[str, Mapping[ServiceKey, Sequence[tuple[FingerprintedPolicy, int]]]],
-) -> dict[str, dict[ServiceKey, Diagnostic]]:
-    """Destinations with more rules than can be compared, and, while all of them together have more, the
-    costliest, with the finding on each. It is told by their number alone: what is decided may not depend on
-    what is remembered.
-    """
-    costs: dict[tuple[str, ServiceKey], int] = {}
-    for cluster, here in acting.items():
-        for key, marked in here.items():
-            costs[cluster, key] = comparisons(one.extent for one, _ in marked if one.extent)
-    left = total = sum(costs.values())
-    found: dict[str, dict[ServiceKey, Diagnostic]] = {}
-    for cluster, key in sorted(costs, key=lambda place: (-costs[place], place)):
-        if costs[cluster, key] <= MOST_COMPARISONS and left <= MOST_IN_ALL:
-            break
-        left -= costs[cluster, key]
-        sized = [(one.policy, one.extent) for one, _ in acting[cluster][key] if one.extent]
-        in_all = 0 if costs[cluster, key] > MOST_COMPARISONS else total
-        found.setdefault(cluster, {})[key] = too_many(sized, f"Service {'/'.join(key)}", cluster, in_all)
-    return found
-
-
-def _governed(
-    marked: Mapping[str, FingerprintedPolicy], selections: Mapping[str, Selection]
-) -> dict[str, frozenset[ServiceKey]]:
-    found: dict[str, set[ServiceKey]] = {}
-    for name, selection in selections.items():
-        spec = marked[name].policy.spec
-        for cluster, forms in (
-            selection.services.items()
-            if isinstance(spec, AccessPolicySpec) and spec.action == "Allow"
-            else ()
-        ):
-            found.setdefault(cluster, set()).update(forms)
-    return {cluster: frozenset(keys) for cluster, keys in found.items()}
 
 
 def _shadowed(done: Iterable[DecidedDestination], scene: ResolutionInput) -> Iterator[Diagnostic]:

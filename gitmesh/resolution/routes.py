@@ -15,11 +15,12 @@ from msgspec import Struct
 
 from gitmesh.model.empty import EMPTY
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import HeaderOps, Headers, PathRewrite
+from gitmesh.model.requests import HeaderOps, Headers, PathRewrite
 from gitmesh.model.units import Decided, RequestMatch
-from gitmesh.resolution.bounds import MOST_COMPARISONS
+from gitmesh.resolution.comparing import MOST_COMPARISONS
 from gitmesh.resolution.matching import Inexpressible, conjunction, implies, overlaps
-from gitmesh.resolution.rules import NO_MORE_HEADERS, ROUTING, Rule, Slot, covers, is_disabled, slot_path
+from gitmesh.resolution.rules import Rule
+from gitmesh.resolution.slots import NO_MORE_HEADERS, ROUTING, Slot, covers, is_disabled, slot_path
 
 MOST_CONJUNCTIONS = 64
 """api.md: more than 64 overlaps for one destination is an error."""
@@ -198,7 +199,7 @@ def row_fields(row: Row) -> tuple[dict[str, Decided], tuple[tuple[Rule, Slot], .
         value = rule.slots[slot]
         if is_disabled(value) or slot[0] == "headers":
             continue
-        name = slot_path(rule, slot)[0] if slot == ROUTING else slot[0]
+        name = slot_path(rule.policy, slot)[0] if slot == ROUTING else slot[0]
         if replaces_prefix(value):
             path = replacement(value.path.replace_prefix_match, rule.match, row.match)
             if path is None:

@@ -1,52 +1,31 @@
-"""Rules: one policy, one of its matches and one of its sources (api.md, Precedence). Who decides, who
-conflicts, who is shadowed.
+"""Rules: one policy, one of its matches and one of its sources, and the order in which they decide (api.md,
+Precedence). Every part of a rule's key is syntactic, so that no new object in a cluster changes who wins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from gitmesh.model.base import Disabled, Model
-from gitmesh.model.empty import EMPTY
-from gitmesh.model.naming import camel
+from gitmesh.model.matches import HeaderMatch, Match, PathMatch, QueryParamMatch, StringMatch
 from gitmesh.model.policies import Origin, Policy
-from gitmesh.model.selectors import WorkloadSelector
-from gitmesh.model.traffic import (
-    CONNECTION_FIELDS,
-    REQUEST_FIELDS,
-    ROUTING_FIELDS,
-    HeaderMatch,
-    HeaderOps,
-    Headers,
-    Match,
-    PathMatch,
-    QueryParamMatch,
-    StringMatch,
-    TrafficPolicySpec,
-)
-from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
-from gitmesh.resolution.matching import Conjunction, implies, normal, overlaps
-from gitmesh.resolution.precedence import Key, precedence
+from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
+from gitmesh.model.traffic import TrafficPolicySpec
+from gitmesh.model.units import Ended, NamedCondition, RequestMatch, SourceCondition, TextCondition
+from gitmesh.resolution.matching import Conjunction, normal
+from gitmesh.resolution.slots import MATCHES, NO_PARTS, WHOLE, Parts, Slot, is_disabled, slot_path
 
-Slot: TypeAlias = tuple[str, ...]
-"""What precedence decides as one: ("timeout",), ("routing",), ("headers", "request", "x-user"), ("headers",)
-= no more headers.
+Key: TypeAlias = tuple[int, tuple[int, int], int, int, bool, bool, bool, int, int]
+"""Greater decides: priority, path, header conditions, query conditions, method, authority, port, source form,
+destination form.
 """
-
-Parts: TypeAlias = Mapping[Slot, Mapping[str, Origin]]
-"""Where the values of a policy stand: slot -> dotted path of a part below the field, as policies spell it (""
-= the field) -> place. Found once for a policy, as very many routes name the same."""
-
-NO_PARTS: Parts = EMPTY
-WHOLE: Slot = ()
-MATCHES: Slot = ("matches",)
-"""Where the policy begins, and, with the index of one, where its matches stand."""
-ROUTING: Slot = ("routing",)
-NO_MORE_HEADERS: Slot = ("headers",)
+_PATH_FORMS = (("exact", 5), ("prefix", 4), ("string_prefix", 3), ("suffix", 2), ("regex", 1))
+_SOURCE_FORMS = (("service_accounts", 4), ("labels", 3), ("namespaces", 2), ("clusters", 1))
+_DESTINATION_FORMS = (("name", 4), ("labels", 3), ("namespaces", 2), ("clusters", 1))
+BY_NAME = 4
+"""The destination form of an exact name."""
 _FORMS: Mapping[str, Literal["exact", "prefix", "stringPrefix", "suffix", "regex"]] = {
     "exact": "exact",
     "prefix": "prefix",
@@ -54,8 +33,6 @@ _FORMS: Mapping[str, Literal["exact", "prefix", "stringPrefix", "suffix", "regex
     "suffix": "suffix",
     "regex": "regex",
 }
-_ORDERED = frozenset({"failover_priority"})
-"""Lists whose order has a meaning; every other list of a TrafficPolicy is a set."""
 
 
 class Rule(Struct, frozen=True, kw_only=True, eq=False):
@@ -84,97 +61,7 @@ class Rule(Struct, frozen=True, kw_only=True, eq=False):
     def origin(self, slot: Slot) -> Origin:
         """Where the slot's value stands."""
         known = self.parts.get(slot, {}).get("")
-        return known or self.policy.origin(*slot_path(self, slot))
-
-
-def slot_path(rule: Rule, slot: Slot) -> tuple[str, ...]:
-    """The field of the slot below spec, by its Python names."""
-    if slot == ROUTING:
-        return next((name,) for name in ROUTING_FIELDS if getattr(rule.policy.spec, name) is not None)
-    return slot[:2]
-
-
-def slots_of(policy: Policy) -> Mapping[Slot, Any]:
-    """Every slot that the policy sets, with its value in canonical form; `Disabled` ends inheritance."""
-    spec = policy.spec
-    assert isinstance(spec, TrafficPolicySpec)
-    slots: dict[Slot, Any] = {}
-    for name in spec.given((*REQUEST_FIELDS, *CONNECTION_FIELDS)):
-        value = canonical(getattr(spec, name))
-        if name == "headers" and isinstance(value, Headers):
-            slots |= _header_slots(value)
-        else:
-            slots[ROUTING if name in ROUTING_FIELDS else (name,)] = value
-    return slots
-
-
-def parts_of(policy: Policy) -> Parts:
-    """Where the policy's values and the parts of compound ones stand."""
-    spec = policy.spec
-    assert isinstance(spec, TrafficPolicySpec)
-    given = {
-        name: getattr(spec, name)
-        for name in spec.given((*REQUEST_FIELDS, *CONNECTION_FIELDS))
-        if name != "headers"
-    }
-    values = {
-        ROUTING if name in ROUTING_FIELDS else (name,): _places(policy, name, value)
-        for name, value in given.items()
-    }
-    rules = {
-        (*MATCHES, str(number)): {"": policy.origin(*MATCHES, number)}
-        for number in range(len(spec.matches or ()))
-    }
-    return {**values, **rules, WHOLE: {"": policy.origin()}}
-
-
-def _places(policy: Policy, name: str, value: object) -> Mapping[str, Origin]:
-    leaves = _leaves(value, ()) if isinstance(value, Model) and not is_disabled(value) else ()
-    return {
-        "": policy.origin(name),
-        **{".".join(map(camel, path)): policy.origin(name, *path) for path in leaves},
-    }
-
-
-def _leaves(value: Model, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The paths of the parts that are given."""
-    for name in sorted(value.model_fields_set):
-        part = getattr(value, name)
-        if isinstance(part, Model):
-            yield from _leaves(part, (*path, name))
-        else:
-            yield (*path, name)
-
-
-def canonical(value: Any, name: str = "") -> Any:
-    """The same value with set-like lists and mappings sorted, so that their order in a file changes
-    nothing.
-    """
-    if isinstance(value, Model):
-        return value.model_copy(
-            update={field: canonical(getattr(value, field), field) for field in type(value).model_fields}
-        )
-    if isinstance(value, Mapping):
-        return {key: canonical(value[key]) for key in sorted(value)}
-    if isinstance(value, tuple):
-        items = tuple(canonical(item) for item in value)
-        return items if name in _ORDERED else tuple(sorted(items, key=repr))
-    return value
-
-
-def _header_slots(headers: Headers) -> dict[Slot, Any]:
-    slots: dict[Slot, Any] = {}
-    for side in ("request", "response"):
-        ops: HeaderOps | None = getattr(headers, side)
-        if ops is None:
-            continue
-        for name in {*(ops.set or ()), *(ops.add or ()), *(ops.remove or ())}:
-            slots["headers", side, name] = (
-                (ops.set or {}).get(name),
-                (ops.add or {}).get(name),
-                name in (ops.remove or ()),
-            )
-    return slots
+        return known or self.policy.origin(*slot_path(self.policy, slot))
 
 
 def rules_of(
@@ -256,52 +143,53 @@ def in_precedence(rules: Iterable[Rule]) -> list[Rule]:
     )
 
 
-def covers(slots: Mapping[Slot, Any], slot: Slot) -> bool:
-    """Whether the slot is decided by them: set, or ended by `headers: {disabled: true}`."""
-    return slot in slots or (slot[0] == "headers" and NO_MORE_HEADERS in slots)
+def ended(rules: Sequence[Rule]) -> Iterator[Ended]:
+    """Rules with `{disabled: true}`; they are in precedence."""
+    for rule in rules:
+        for slot, value in sorted(rule.slots.items(), key=lambda item: item[0]):
+            if is_disabled(value):
+                yield Ended(field=slot_path(rule.policy, slot)[0], match=rule.match, origin=rule.origin(slot))
 
 
-def contradictions(a: Rule, b: Rule) -> list[tuple[Slot, Slot]]:
-    """Slots to which the two give different values, as each of them names it."""
-    found = [(slot, slot) for slot in sorted(a.slots) if slot in b.slots and a.slots[slot] != b.slots[slot]]
-    for one, other, turn in ((a, b, 1), (b, a, -1)):
-        if NO_MORE_HEADERS in one.slots and NO_MORE_HEADERS not in other.slots:
-            pairs = [(NO_MORE_HEADERS, slot)[::turn] for slot in sorted(other.slots) if slot[0] == "headers"]
-            found += [(first, second) for first, second in pairs[:1]]
-    return found
+def precedence(priority: int, match: Match | None, source: WorkloadSelector | None, destination: int) -> Key:
+    """The key of one rule; `destination` is the greatest form by which its policy selects the destination."""
+    if match is None:
+        return (priority, (0, 0), 0, 0, False, False, False, source_form(source), destination)
+    return (
+        priority,
+        path_rank(match.path),
+        len(match.headers or ()),
+        len(match.query_params or ()),
+        match.method is not None,
+        match.authority is not None,
+        match.port is not None,
+        source_form(source),
+        destination,
+    )
 
 
-def conflicts(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule, Slot, Slot]]:
-    """Equal rules of different policies that give one slot different values for requests which both may
-    match.
-
-    `rules` are in precedence. Of each pair the one whose policy comes first by name is given first.
+def path_rank(path: PathMatch | None) -> tuple[int, int]:
+    """Exact, longer prefix, longer stringPrefix, suffix, regex, none. A prefix's trailing slash has no
+    length.
     """
-    for _, group in groupby(rules, key=lambda rule: rule.key):
-        equal = sorted(group, key=Rule.sort_key)
-        for position, a in enumerate(equal):
-            differing: dict[str, Sequence[tuple[Slot, Slot]]] = {a.policy.id: ()}
-            for b in equal[position + 1 :]:
-                found = differing.get(b.policy.id)
-                if found is None:
-                    found = differing[b.policy.id] = contradictions(a, b)
-                if found and overlaps(a.match, b.match):
-                    yield from ((a, b, first, second) for first, second in found)
+    if path is None:
+        return (0, 0)
+    if path.prefix is not None:
+        return (4, len(path.prefix.rstrip("/") or "/"))
+    if path.string_prefix is not None:
+        return (3, len(path.string_prefix))
+    return (next(rank for name, rank in _PATH_FORMS if getattr(path, name) is not None), 0)
 
 
-def shadows(rule: Rule, greater: Sequence[Rule]) -> Rule | None:
-    """The greatest rule of those that decide everything `rule` sets, if they do; never one of its own
-    policy.
-    """
-    over = [
-        g
-        for g in greater
-        if g.key > rule.key and g.policy.id != rule.policy.id and implies(rule.match, g.match)
-    ]
-    deciders = [next((g for g in over if covers(g.slots, slot)), None) for slot in rule.slots]
-    return next((g for g in over if g in deciders), None) if None not in deciders else None
+def source_form(item: WorkloadSelector | None) -> int:
+    """serviceAccounts, labels, namespaces, clusters, none."""
+    return _form(item, _SOURCE_FORMS)
 
 
-def is_disabled(value: Any) -> bool:
-    """Whether the value ends inheritance."""
-    return isinstance(value, Disabled)
+def destination_form(item: DestinationSelector) -> int:
+    """name, labels, namespaces, clusters, all."""
+    return _form(item, _DESTINATION_FORMS)
+
+
+def _form(item: WorkloadSelector | DestinationSelector | None, forms: tuple[tuple[str, int], ...]) -> int:
+    return next((rank for name, rank in forms if item is not None and getattr(item, name)), 0)

@@ -4,7 +4,7 @@ Selectors).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -12,18 +12,23 @@ from msgspec import Struct
 from gitmesh.diagnostics import Diagnostic, finding, hold_id, suggest
 from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.empty import EMPTY, no_items, sealed
+from gitmesh.model.facts import ROLLING_LABELS, Service
+from gitmesh.model.kinds import Spec
 from gitmesh.model.policies import Policy
-from gitmesh.model.selectors import DestinationSelector, IdentitySelector, ServiceAccountRef, WorkloadSelector
+from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.model.units import UnitKey
-from gitmesh.resolution.clients import is_idle, out_of_reach, unreached
+from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.index import Index, World
-from gitmesh.resolution.precedence import destination_form
+from gitmesh.resolution.rules import destination_form
+from gitmesh.resolution.sources import (
+    empty_namespaces,
+    idle_sources,
+    missing_accounts,
+    near_namespace,
+    shown_clusters,
+)
 
-Account: TypeAlias = tuple[tuple[str, ...], str, tuple[str, ...] | None, tuple[str | int, ...]]
-"""(namespaces, () = any; name; clusters, None = any; field below spec) of a ServiceAccount that a policy
-names.
-"""
 _Forms: TypeAlias = Mapping[tuple[str, str], int]
 """Service -> the greatest form by which it was selected."""
 
@@ -63,14 +68,14 @@ def select(policy: Policy, world: World) -> Selection:
         pending |= one.pending()
         diagnostics += one.findings()
         gone += one.gone() if isinstance(spec, AccessPolicySpec) else ()
-    missing = tuple(_missing_accounts(policy, spec, world))
-    idle, unseen = _idle(policy, spec, world, services)
+    missing = tuple(missing_accounts(policy, spec, world))
+    idle, unseen = idle_sources(policy, spec, world, services)
     said = (
         *diagnostics,
         *unseen,
         *_elsewhere(policy, spec, world),
         *missing,
-        *_empty_namespaces(policy, spec.sources or (), world),
+        *empty_namespaces(policy, spec.sources or (), world),
     )
     return Selection(
         services=_held_once(services),
@@ -81,26 +86,6 @@ def select(policy: Policy, world: World) -> Selection:
         gone=tuple(gone),
         diagnostics=said,
     )
-
-
-def _idle(
-    policy: Policy,
-    spec: TrafficPolicySpec | AccessPolicySpec,
-    world: World,
-    services: Mapping[str, Mapping[tuple[str, str], int]],
-) -> tuple[Mapping[str, frozenset[int]], list[Diagnostic]]:
-    """The items of `sources` that act on nobody, by cluster, and what is said of those and of others that act
-    on nobody yet.
-    """
-    idle: dict[str, frozenset[int]] = {}
-    diagnostics: list[Diagnostic] = []
-    for number, item in enumerate(spec.sources or () if isinstance(spec, TrafficPolicySpec) else ()):
-        for cluster, index in world.known(item.clusters):
-            clients = out_of_reach(item, index) if services.get(cluster) else ()
-            diagnostics += [unreached(policy, number, clients, cluster)] if clients else []
-            if is_idle(clients):
-                idle[cluster] = idle.get(cluster, frozenset()) | {number}
-    return idle, diagnostics
 
 
 def _elsewhere(
@@ -127,9 +112,7 @@ def _elsewhere(
                 )
 
 
-def _held_once(
-    found: Mapping[str, Mapping[tuple[str, str], int]],
-) -> dict[str, Mapping[tuple[str, str], int]]:
+def _held_once(found: Mapping[str, _Forms]) -> dict[str, _Forms]:
     """The same, in which clusters with equal destinations have one mapping of them."""
     seen: dict[frozenset[tuple[tuple[str, str], int]], _Forms] = {}
     return {cluster: seen.setdefault(frozenset(one.items()), one) for cluster, one in found.items()}
@@ -243,11 +226,11 @@ class _Item:
         where = ("destinations", self.number, "namespaces", place)
         return finding(
             "GM208",
-            f"Namespace {name} does not exist in {_where(self.item.clusters)}",
+            f"Namespace {name} does not exist in {shown_clusters(self.item.clusters)}",
             at=self.policy.at(*where),
             policy=self.policy.id,
             field=self.policy.origin(*where).field,
-            hint=_near_namespace(self.scope, name),
+            hint=near_namespace(self.scope, name),
         )
 
     def _absent(self, where: str, cluster: str) -> Diagnostic:
@@ -276,75 +259,40 @@ def near_service(
     return f"did you mean {elsewhere[0]}?" if elsewhere else ""
 
 
-def _missing_accounts(
-    policy: Policy, spec: TrafficPolicySpec | AccessPolicySpec, world: World
-) -> Iterator[Diagnostic]:
-    for namespaces, name, clusters, path in _accounts(policy, spec.sources or ()):
-        scope = world.known(clusters)
-        if not scope or world.may_hide(clusters) or any(_has(index, namespaces, name) for _, index in scope):
-            continue
-        known = {
-            n
-            for _, index in scope
-            for namespace, n in index.facts.service_accounts
-            if not namespaces or namespace in namespaces
-        }
-        shown = f"{'|'.join(namespaces)}/{name}" if namespaces else name
-        yield finding(
-            "GM208",
-            f"ServiceAccount {shown} does not exist in {_where(clusters)}",
-            at=policy.at(*path),
-            policy=policy.id,
-            field=policy.origin(*path).field,
-            hint=suggest(name, known),
-        )
+def missing_port(
+    policy: Policy, path: tuple[str | int, ...], service: Service, reference: int | str, cluster: str
+) -> Diagnostic:
+    """The finding on a port that the Service does not have."""
+    names = [port.name for port in service.ports if port.name]
+    shown = ", ".join(f"{port.number} {port.name}".strip() for port in service.ports) or "none"
+    return finding(
+        "GM208",
+        f"Service {service.namespace}/{service.name} has no port {reference}; it has {shown}",
+        at=policy.at(*path),
+        policy=policy.id,
+        field=policy.origin(*path).field,
+        cluster=cluster,
+        hint=suggest(str(reference), names),
+    )
 
 
-def _empty_namespaces(
-    policy: Policy, sources: Sequence[WorkloadSelector | IdentitySelector], world: World
-) -> Iterator[Diagnostic]:
-    """A client's Namespace that is nowhere: it may come later, or be a stranger's, so this is a warning and
-    holds nothing.
+def rolling_labels(policies: Iterable[Policy]) -> frozenset[str]:
+    """The keys of labels that controllers set anew, of those by which policies select pods: facts keep no
+    others of these.
     """
-    for number, item in enumerate(sources):
-        scope = () if world.may_hide(item.clusters) else world.known(item.clusters)
-        for place, name in enumerate(item.namespaces or ()):
-            if scope and not any(name in index.namespaces for _, index in scope):
-                where = ("sources", number, "namespaces", place)
-                yield finding(
-                    "GM209",
-                    f"no workload is meant: Namespace {name} does not exist in {_where(item.clusters)}",
-                    at=policy.at(*where),
-                    policy=policy.id,
-                    field=policy.origin(*where).field,
-                    hint=_near_namespace(scope, name),
-                )
+    return ROLLING_LABELS.intersection(key for policy in policies for key in _keys(policy.spec))
 
 
-def _near_namespace(scope: Sequence[tuple[str, Index]], name: str) -> str:
-    return suggest(name, frozenset[str]().union(*(index.namespaces for _, index in scope)))
-
-
-def _where(clusters: tuple[str, ...] | None) -> str:
-    return f"cluster {' or '.join(clusters)}" if clusters else "any managed cluster"
-
-
-def _has(index: Index, namespaces: tuple[str, ...], name: str) -> bool:
-    found = index.account_namespaces.get(name, frozenset())
-    return bool(found & set(namespaces)) if namespaces else bool(found)
-
-
-def _accounts(policy: Policy, sources: Sequence[WorkloadSelector | IdentitySelector]) -> Iterator[Account]:
-    for number, item in enumerate(sources):
-        accounts: Sequence[str | ServiceAccountRef] = item.service_accounts or ()
-        for index, account in enumerate(accounts):
-            path = ("sources", number, "service_accounts", index)
-            if isinstance(account, str):
-                yield tuple(item.namespaces or ()), account, item.clusters, path
-            else:
-                yield (
-                    (account.namespace or policy.namespace,),
-                    account.name,
-                    (account.cluster,) if account.cluster else None,
-                    path,
-                )
+def _keys(spec: Spec) -> Iterator[str]:
+    match spec:
+        case TrafficPolicySpec():
+            for item in spec.sources or ():
+                yield from item.labels or ()
+            for shares in (spec.split, spec.mirror):
+                for share in shares if isinstance(shares, tuple) else ():
+                    yield from share.destination.subset or ()
+        case VirtualMeshSpec():
+            for item in spec.gateways or ():
+                yield from item.labels or ()
+        case _:
+            pass

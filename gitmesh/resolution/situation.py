@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from msgspec import Struct
 
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.access import AccessPolicySpec
+from gitmesh.model.empty import sealed
 from gitmesh.model.facts import Service, ServicePort, Workload, WorkloadKey, by_controller
 from gitmesh.model.policies import Policy
-from gitmesh.resolution.index import all_targets
+from gitmesh.model.traffic import TrafficPolicySpec
+from gitmesh.model.virtualmesh import VirtualMeshSpec
+from gitmesh.resolution.index import Index, all_targets
+from gitmesh.resolution.preparing import FingerprintedPolicy, ResolutionInput
+from gitmesh.resolution.rules import BY_NAME
 
 
 class Neighbour(Struct, frozen=True, kw_only=True):
@@ -39,6 +45,101 @@ class AccessInput(Struct, frozen=True, kw_only=True):
     owners: tuple[Policy | None, ...]
     named: frozenset[str] = frozenset()
     broken: frozenset[str] = frozenset()
+
+
+class AccessInputs:
+    """What the access decisions of one cluster depend on, destination by destination.
+
+    `access` are the AccessPolicies by destination, `governed` the destinations that an Allow selects,
+    `broken` the policies that name something which is not there.
+    """
+
+    def __init__(self, scene: ResolutionInput, cluster: str, index: Index) -> None:
+        self.scene, self.cluster, self.index = scene, cluster, index
+        self.access = {
+            key: found
+            for key, acting in scene.acting.get(cluster, {}).items()
+            if (found := policies_with(acting, AccessPolicySpec))
+        }
+        self.governed = scene.governed.get(cluster, frozenset())
+        self.broken = frozenset(policy for policy, one in scene.selections.items() if one.broken)
+
+    def of(self, service: Service) -> AccessInput | None:
+        """What the access decision depends on; None where nothing decides access.
+
+        A Service without pods yet is taken to get them in any mesh of the cluster.
+        """
+        policies = self.access.get(service.key, [])
+        meshes = self.index.meshes_behind(service) or tuple(
+            sorted(mesh.name for mesh in self.index.facts.meshes)
+        )
+        owners = tuple(self.scene.members.owner.get((self.cluster, mesh)) for mesh in meshes)
+        if not policies and not any(owner is not None and exempts(owner) for owner in owners):
+            return None
+        neighbours = self.index.sharing_ports(service) if policies else ()
+        return AccessInput(
+            cluster=self.cluster,
+            service=service,
+            workloads=self.index.behind(service),
+            bearers=self.index.bearing(service),
+            policies=tuple(marked.policy for marked, _ in policies),
+            governed=tuple(other for other in self.index.compatible(service) if other.key in self.governed),
+            neighbours=tuple(Neighbour(service=s, policies=self._policies(s)) for s in neighbours),
+            owners=owners,
+            named=sealed(marked.policy.id for marked, form in policies if form == BY_NAME),
+            broken=sealed(self.broken.intersection(marked.policy.id for marked, _ in policies)),
+        )
+
+    def _policies(self, service: Service) -> frozenset[str]:
+        return sealed(marked.policy.id for marked, _ in self.access.get(service.key, ()))
+
+    def inputs(self, situation: AccessInput) -> tuple[Any, ...]:
+        """What of the situation may change while the facts of this cluster and the policies that act here do
+        not.
+        """
+        return (
+            self.scene.domains,
+            tuple(service.key for service in situation.governed),
+            tuple((neighbour.service.key, neighbour.policies) for neighbour in situation.neighbours),
+            tuple(governed for _, governed in self.sharing(situation.service)),
+            tuple(self.scene.marked[owner.id].token if owner else None for owner in situation.owners),
+            self.mesh_held(situation.service),
+            self.claiming(situation.service),
+            situation.broken,
+        )
+
+    def mesh_held(self, service: Service) -> bool:
+        """Whether it is not known what the default of its meshes is."""
+        return any(
+            (self.cluster, mesh) in self.scene.members.held for mesh in self.index.meshes_behind(service)
+        )
+
+    def claiming(self, service: Service) -> frozenset[str]:
+        """The VirtualMeshes that claim one of its meshes against each other."""
+        claimed = self.scene.members.claimed
+        meshes = self.index.meshes_behind(service)
+        return sealed(policy for mesh in meshes for policy in claimed.get((self.cluster, mesh), ()))
+
+    def sharing(self, service: Service) -> tuple[tuple[Service, bool], ...]:
+        """Other Services behind which a pod's port is that is behind this one too, and whether an Allow
+        selects them."""
+        return tuple((one, one.key in self.governed) for one in self.index.sharing_ports(service))
+
+
+def policies_with(
+    acting: Sequence[tuple[FingerprintedPolicy, int]], spec: type[TrafficPolicySpec] | type[AccessPolicySpec]
+) -> list[tuple[FingerprintedPolicy, int]]:
+    """Those of one kind, with the form by which each selects the destination."""
+    return [(marked, form) for marked, form in acting if isinstance(marked.policy.spec, spec)]
+
+
+def exempts(policy: Policy) -> bool:
+    """Whether a VirtualMesh has exceptions from a default of Deny."""
+    return (
+        isinstance(policy.spec, VirtualMeshSpec)
+        and policy.spec.access_default == "Deny"
+        and policy.spec.access_exempt is not None
+    )
 
 
 def about(

@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import TypeAlias
 
 from gitmesh.model.comparison import ProtectionChange
-from gitmesh.model.traffic import Tls
+from gitmesh.model.connections import Tls
 from gitmesh.model.units import Decided, DestinationUnit, RequestMatch
 from gitmesh.render.values import shown
 from gitmesh.resolution.matching import conjunction, implies

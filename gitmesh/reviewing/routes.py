@@ -17,7 +17,7 @@ from gitmesh.model.base import Disabled
 from gitmesh.model.comparison import RouteChange
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import Redirect
+from gitmesh.model.requests import Redirect
 from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, Target
 from gitmesh.reasoning.values import UntoldError
 from gitmesh.render.answers import spelt

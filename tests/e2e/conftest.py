@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ SETTLE = "2s"
 """Less than the default, which leaves the steps that rely on others less room; these small meshes learn of a
 write in half a second.
 """
-LAB = HERE / "test_lab.py"
+LABS = (HERE / "test_lab.py", HERE / "test_ambient_lab.py")
 _SUMMARY = pytest.StashKey[Summary]()
 
 
@@ -38,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The lab's own tests come first: they write policies as they like, while no agent looks after the
     world.
     """
-    items.sort(key=lambda item: item.path.samefile(LAB), reverse=True)
+    items.sort(key=lambda item: item.path in LABS, reverse=True)
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +50,30 @@ def world(mesh_binaries: Binaries) -> Iterator[World]:
 
 
 @pytest.fixture(scope="session")
+def ambient_world(mesh_binaries: Binaries) -> Iterator[World]:
+    """The same pods in ambient, with a waypoint in each namespace of the mesh."""
+    with bookshop(mesh_binaries, dataplane="ambient") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
 def stage(world: World, summary: Summary, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The world, a repository with the base policies, and the agent between them."""
-    root = tmp_path_factory.mktemp("stage")
+    with _staged(world, summary, tmp_path_factory.mktemp("stage")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def ambient_stage(
+    ambient_world: World, summary: Summary, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """The same in ambient."""
+    with _staged(ambient_world, summary, tmp_path_factory.mktemp("ambient")) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def _staged(world: World, summary: Summary, root: Path) -> Iterator[Stage]:
     shop = Shop(
         root,
         [connected(root, name) for name in world.clusters],

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort, Workload
 from tests.lab import bookshop
+from tests.lab.bookshop import Dataplane
 from tests.lab.installation import ISTIO_VERSION, SYSTEM
 
 _KUBERNETES = Service(
@@ -19,25 +20,29 @@ _KUBERNETES = Service(
 """The Service that the API server makes of itself."""
 
 
-def world_facts() -> Mapping[str, ClusterFacts]:
+_BOUND = {"istio.io/WaypointBound": "True"}
+"""What istiod says of a Service that a waypoint takes."""
+
+
+def world_facts(dataplane: Dataplane = "sidecar") -> Mapping[str, ClusterFacts]:
     """The facts of every cluster of the world."""
-    return {name: _facts(cluster) for name, cluster in bookshop.CLUSTERS.items()}
+    return {name: _facts(cluster) for name, cluster in bookshop.DATAPLANES[dataplane].items()}
 
 
 def _facts(cluster: bookshop.Cluster) -> ClusterFacts:
     return ClusterFacts(
         cluster=cluster.name,
         namespaces={**cluster.namespaces, SYSTEM: {}},
-        services=(_KUBERNETES, *(_service(one) for one in cluster.services)),
+        services=(_KUBERNETES, *(_service(one, cluster) for one in cluster.services)),
         service_accounts=frozenset((one.namespace, one.service_account) for one in cluster.workloads),
         workloads=tuple(_workload(one) for one in cluster.workloads),
-        meshes=(_mesh(cluster.trust_domain),),
+        meshes=(_mesh(cluster),),
     )
 
 
-def _service(one: bookshop.Service) -> Service:
+def _service(one: bookshop.Service, cluster: bookshop.Cluster) -> Service:
     ports = (
-        ServicePort(number=number, name=name, target=target, protocol="http")
+        ServicePort(number=number, name=name, target=target, protocol=one.protocol)
         for name, (number, target) in one.ports.items()
     )
     return Service(
@@ -46,6 +51,7 @@ def _service(one: bookshop.Service) -> Service:
         labels={"app": one.app},
         selector={"app": one.app},
         ports=tuple(ports),
+        conditions=_BOUND if cluster.namespaces[one.namespace] == bookshop.AMBIENT else {},
     )
 
 
@@ -56,12 +62,13 @@ def _workload(one: bookshop.Workload) -> Workload:
         name=one.name,
         labels=one.labels,
         service_account=one.service_account,
-        mesh="istio" if one.sidecar else "",
+        mesh="istio" if one.proxy else "",
+        dataplane="ambient" if one.proxy in ("ztunnel", "waypoint") else "sidecar",
         pods=len(one.pods),
     )
 
 
-def _mesh(trust_domain: str) -> Mesh:
+def _mesh(cluster: bookshop.Cluster) -> Mesh:
     return Mesh(
         translator="istio",
         name="istio",
@@ -69,6 +76,19 @@ def _mesh(trust_domain: str) -> Mesh:
         revision="default",
         namespace=SYSTEM,
         root_namespace=SYSTEM,
-        trust_domain=trust_domain,
-        settings={"clusterDomain": "cluster.local"},
+        trust_domain=cluster.trust_domain,
+        ambient=cluster.dataplane == "ambient",
+        settings={"clusterDomain": "cluster.local", **_waypoints(cluster)},
     )
+
+
+def _waypoints(cluster: bookshop.Cluster) -> Mapping[str, str]:
+    """As `gitmesh_istio.waypoints` keeps them: which there are, and the namespaces that are bound to one."""
+    places = [f"{one.namespace}/{one.name}" for one in cluster.workloads if one.proxy == "waypoint"]
+    if not places:
+        return {}
+    bound = (f"{place.partition('/')[0]}={place}" for place in places)
+    return {
+        "waypoints": ",".join(f"{place}=ready" for place in places),
+        "waypointNamespaces": ",".join(bound),
+    }

@@ -30,7 +30,8 @@ AUDIT_SECONDS = 10.0
 
 
 class ApiServer:
-    """One cluster: no controllers run in it, so namespaces are not emptied and nothing is collected.
+    """One cluster: no controllers run in it (see `controllers.py` for those), so namespaces are not emptied
+    and nothing is collected.
 
     Besides ``admin`` (group system:masters) it knows the given users with their groups; RBAC is on.
     """
@@ -42,10 +43,12 @@ class ApiServer:
         name: str = "lab",
         users: Mapping[str, Sequence[str]] | None = None,
         parent: Path | None = None,
+        default_accounts: bool = False,
     ) -> None:
         """`parent` is where the folder of this run is made (default: the system's folder for temporary
-        files).
+        files). `default_accounts` is for a cluster with controllers: pods get a ServiceAccount.
         """
+        self._default_accounts = default_accounts
         self.name = name
         self._parent = parent
         self._binaries = binaries
@@ -71,7 +74,13 @@ class ApiServer:
     def _launch(self) -> None:
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="gitmesh-lab-", dir=self._parent))
-            self._plane = ControlPlane(self._binaries, self._folder, self.token(), self._users)
+            self._plane = ControlPlane(
+                self._binaries,
+                self._folder,
+                self.token(),
+                self._users,
+                default_accounts=self._default_accounts,
+            )
             self._plane.launch()
         except BaseException:
             self.close()

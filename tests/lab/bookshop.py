@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
 
 APP_PORT = 8080
 """Where applications listen; Services have another port on purpose."""
 SERVICE_PORT = 9080
 ADMIN_PORT = 9090
 MESHED = {"istio-injection": "enabled"}
+WAYPOINT = "waypoint"
+"""The name of every waypoint: of its Gateway, its Service, its pods' ServiceAccount."""
+AMBIENT = {"istio.io/dataplane-mode": "ambient", "istio.io/use-waypoint": WAYPOINT}
+GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
+HBONE_PORT = 15008
+
+Proxy: TypeAlias = Literal["", "sidecar", "ztunnel", "waypoint"]
+"""What carries a pod's connections: nothing, an Envoy of its own, or what stands in for its node's ztunnel; a
+waypoint is an Envoy alone.
+"""
+Dataplane: TypeAlias = Literal["sidecar", "ambient"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +34,7 @@ class Workload:
     pods: tuple[str, ...]
     labels: Mapping[str, str]
     ports: tuple[int, ...] = ()
-    sidecar: bool = True
+    proxy: Proxy = "sidecar"
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,8 @@ class Service:
     app: str
     ports: Mapping[str, tuple[int, int]] = field(default_factory=lambda: {"http": (SERVICE_PORT, APP_PORT)})
     """Name of the port to (port, target port)."""
+    protocol: str = "http"
+    """Of its ports (`appProtocol`)."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +61,11 @@ class Cluster:
     namespaces: Mapping[str, Mapping[str, str]]
     workloads: tuple[Workload, ...]
     services: tuple[Service, ...]
+    dataplane: Dataplane = "sidecar"
 
 
-def _client(namespace: str, name: str, *, sidecar: bool = True) -> Workload:
-    return Workload(namespace, name, name, (name,), {"app": name}, sidecar=sidecar)
+def _client(namespace: str, name: str, *, proxy: Proxy = "sidecar") -> Workload:
+    return Workload(namespace, name, name, (name,), {"app": name}, proxy=proxy)
 
 
 def _server(
@@ -78,7 +93,7 @@ EAST = Cluster(
         _server("lighthouse", "lighthouse-0"),
         _client("office", "clerk"),
         _server("ledger", "ledger-0", namespace="office"),
-        _client("outside", "plain", sidecar=False),
+        _client("outside", "plain", proxy=""),
     ),
     services=(
         Service("bookshop", "reviews", "reviews"),
@@ -106,8 +121,41 @@ WEST = Cluster(
         _client("bookshop", "productpage"),
         _server("reviews", "reviews-v1-0", version="v1"),
         _server("ratings", "ratings-v1-0", version="v1"),
-        _client("outside", "plain", sidecar=False),
+        _client("outside", "plain", proxy=""),
     ),
     services=(Service("bookshop", "reviews", "reviews"), Service("bookshop", "ratings", "ratings")),
 )
+
+
+def in_ambient(cluster: Cluster) -> Cluster:
+    """The same pods at the same addresses, with ztunnels, and a waypoint for the Services of each namespace
+    that is in the mesh.
+    """
+    meshed = sorted(name for name, labels in cluster.namespaces.items() if labels == MESHED)
+    labels = {"app": WAYPOINT, GATEWAY_NAME: WAYPOINT}
+    waypoints = [
+        Workload(name, WAYPOINT, WAYPOINT, (f"{WAYPOINT}-{name}",), labels, proxy="waypoint")
+        for name in meshed
+    ]
+    ports = {"mesh": (HBONE_PORT, HBONE_PORT)}
+    return replace(
+        cluster,
+        dataplane="ambient",
+        namespaces={name: AMBIENT if name in meshed else own for name, own in cluster.namespaces.items()},
+        workloads=(
+            *(replace(one, proxy="ztunnel") if one.proxy else one for one in cluster.workloads),
+            *waypoints,
+        ),
+        services=(
+            *cluster.services,
+            *(Service(name, WAYPOINT, WAYPOINT, ports, protocol="hbone") for name in meshed),
+        ),
+    )
+
+
 CLUSTERS = {cluster.name: cluster for cluster in (EAST, WEST)}
+DATAPLANES: Mapping[Dataplane, Mapping[str, Cluster]] = {
+    "sidecar": CLUSTERS,
+    "ambient": {name: in_ambient(cluster) for name, cluster in CLUSTERS.items()},
+}
+"""The clusters by name, for each of Istio's data planes."""

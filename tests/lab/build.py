@@ -25,7 +25,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.modules import ENVOY, ETCD, GITEA, ISTIO, ISTIOD, KUBERNETES, MODULES, POD, Module
+from tests.lab.modules import (
+    CONFORMANCE,
+    CONTROLLERS,
+    ECHO,
+    ENVOY,
+    ETCD,
+    GATEWAY_CRDS,
+    GITEA,
+    ISTIO,
+    ISTIOD,
+    KUBERNETES,
+    MODULES,
+    POD,
+    ZTUNNEL,
+    Module,
+)
 
 HEARTBEAT_SECONDS = 20.0
 
@@ -36,8 +51,8 @@ class BuildError(RuntimeError):
 
 @dataclass(frozen=True)
 class MeshPrograms:
-    """What a real Istio runs on: its control plane, the two halves of a sidecar, and what runs beside them in
-    a pod.
+    """What a real Istio runs on: its control plane, the two halves of a sidecar, and what runs beside them or
+    in their stead in a pod.
     """
 
     istiod: Path
@@ -47,6 +62,26 @@ class MeshPrograms:
     """The template of Envoy's first configuration, for the agent."""
     pod: Path
     """The lab's own application and client."""
+    ztunnel: Path
+    """The lab's own, for pods in ambient."""
+    gateway_crds: Path
+    """A folder with the CRDs of the Gateway API, which ambient needs."""
+
+
+@dataclass(frozen=True)
+class ConformancePrograms:
+    """What the Gateway API's conformance suite runs on, beside an API server and a mesh."""
+
+    controllers: Path
+    """kube-controller-manager."""
+    kubelet: Path
+    suite: Path
+    echo: Path
+    """The folder with `server`, the application of the suite's pods, and its `client`."""
+    manifests: Path
+    """The folder with the suite's files, in the paths that it gives them."""
+    crds: Path
+    """The folder with the Gateway API's CRDs of the suite's version, experimental channel."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +125,8 @@ def find() -> Binaries | None:
 def _find_mesh() -> MeshPrograms | None:
     """The mesh's programs, if all of them were built."""
     istio, istiod, envoy, pod = (_cached(module) for module in (ISTIO, ISTIOD, ENVOY, POD))
-    if istio is None or istiod is None or envoy is None or pod is None:
+    ztunnel, gateway = _cached(ZTUNNEL), _cached(GATEWAY_CRDS)
+    if istio is None or istiod is None or envoy is None or pod is None or ztunnel is None or gateway is None:
         return None
     return MeshPrograms(
         istiod / "istiod",
@@ -98,12 +134,29 @@ def _find_mesh() -> MeshPrograms | None:
         envoy / "envoy",
         istio / "envoy_bootstrap.json",
         pod / "pod",
+        ztunnel / "ztunnel",
+        gateway / GATEWAY_CRDS.outputs[0],
     )
 
 
 def find_gitea() -> Path | None:
     """The folder with Gitea's program and what it reads, if it was built."""
     return _cached(GITEA)
+
+
+def find_conformance() -> ConformancePrograms | None:
+    """What the conformance suite needs, if all of it was built."""
+    controllers, conformance, echo, crds = map(_cached, (CONTROLLERS, CONFORMANCE, ECHO, GATEWAY_CRDS))
+    if controllers is None or conformance is None or echo is None or crds is None:
+        return None
+    return ConformancePrograms(
+        controllers / "kube-controller-manager",
+        conformance / "kubelet",
+        conformance / "suite",
+        echo,
+        conformance,
+        crds / "experimental",
+    )
 
 
 def build() -> Binaries:

@@ -25,8 +25,13 @@ class ControlPlane:
         folder: Path,
         admin_token: str,
         users: Mapping[str, tuple[str, Sequence[str]]],
+        *,
+        default_accounts: bool = False,
     ) -> None:
-        """``users`` maps a name to its token and groups."""
+        """``users`` maps a name to its token and groups. With ``default_accounts`` a pod that names no
+        ServiceAccount gets the namespace's own, which controllers must make.
+        """
+        self._default_accounts = default_accounts
         self._binaries = binaries
         self._folder = folder
         self._etcd: Process | None = None
@@ -113,8 +118,7 @@ class ControlPlane:
             "--authorization-mode=RBAC",
             "--service-cluster-ip-range=10.96.0.0/16",
             "--allow-privileged=true",
-            # There is no controller manager that would make the default ServiceAccounts.
-            "--disable-admission-plugins=ServiceAccount",
+            *([] if self._default_accounts else ["--disable-admission-plugins=ServiceAccount"]),
             # A loopback address cannot be published as the endpoint of the Service "kubernetes".
             f"--advertise-address={LOOPBACK}",
             "--endpoint-reconciler-type=none",

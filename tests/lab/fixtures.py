@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab.apiserver import ApiServer
 from tests.lab.browser import Browser, find_browser
-from tests.lab.build import Binaries, find, find_gitea
+from tests.lab.build import Binaries, ConformancePrograms, find, find_conformance, find_gitea
 from tests.lab.gitea import Gitea
 from tests.lab.githttp import GitHttpServer
 from tests.lab.meshup import lacking
@@ -23,6 +23,7 @@ __all__ = [
     "binaries",
     "bookshop_world",
     "browser",
+    "conformance_programs",
     "git_http",
     "gitea",
     "gitea_programs",
@@ -32,6 +33,7 @@ __all__ = [
 
 NOT_BUILT = "lab not built: run 'make lab' (5 minutes, once)"
 NO_GITEA = "Gitea not built: run 'make lab' (4 minutes, once)"
+NO_SUITE = "conformance suite not built: run 'make lab' (5 minutes, once)"
 NO_BROWSER = "no browser: install Debian's chromium"
 
 
@@ -90,6 +92,15 @@ def mesh_binaries(binaries: Binaries) -> Binaries:
     if complaint:
         not_available(complaint)
     return binaries
+
+
+@pytest.fixture(scope="session")
+def conformance_programs() -> ConformancePrograms:
+    """The Gateway API's conformance suite and what it runs on, beside a mesh."""
+    found = find_conformance()
+    if found is None:
+        not_available(NO_SUITE)
+    return found
 
 
 @pytest.fixture

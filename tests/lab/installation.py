@@ -15,14 +15,14 @@ from typing import Any
 import yaml
 
 from tests.lab.apiclient import Object
-from tests.lab.bookshop import Cluster, Service, Workload
+from tests.lab.bookshop import HBONE_PORT, WAYPOINT, Cluster, Proxy, Service, Workload
 
 SYSTEM = "istio-system"
 REVISION = "default"
 ISTIO_VERSION = "1.31.0"
 """What the image tags say: the version whose API the pinned commit of Istio has."""
 VALIDATION = "istiod-default-validator"
-ISTIOD_ENV = {
+_ISTIOD_ENV = {
     "REVISION": REVISION,
     "PILOT_CERT_PROVIDER": "istiod",
     "PILOT_ENABLE_ANALYSIS": "true",
@@ -34,7 +34,18 @@ ISTIOD_ENV = {
     "PILOT_ENABLE_ALPN_FILTER": "false",
     "PILOT_ENABLE_METADATA_EXCHANGE": "false",
 }
-"""Environment of istiod, of the process and of the Deployment that stands for it."""
+_AMBIENT_ENV = {
+    "PILOT_ENABLE_AMBIENT": "true",
+    # Both send waypoints what only Istio's own build of Envoy has.
+    "AMBIENT_ENABLE_MULTI_NETWORK": "false",
+    "AMBIENT_ENABLE_MULTI_NETWORK_WAYPOINT": "false",
+    "AMBIENT_ENABLE_BAGGAGE": "false",
+}
+_MARKS: Mapping[Proxy, Mapping[str, str]] = {
+    "sidecar": {"sidecar.istio.io/status": json.dumps({"containers": ["istio-proxy"], "revision": REVISION})},
+    "ztunnel": {"ambient.istio.io/redirection": "enabled"},
+}
+"""What an injector, or Istio's CNI plugin, writes on a pod."""
 OWN_NAMESPACE: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gitmesh-system"}}
 """Where GitMesh keeps its ledger; whoever installs it makes this namespace."""
 _LABELS = {"app": "istiod", "istio.io/rev": REVISION, "istio": "pilot"}
@@ -65,6 +76,22 @@ def cluster_ips(cluster: Cluster) -> dict[tuple[str, str], str]:
         (service.namespace, service.name): f"10.96.1.{number}"
         for number, service in enumerate(cluster.services, 10)
     }
+
+
+def service_names(namespace: str, ips: Mapping[tuple[str, str], str]) -> dict[str, str]:
+    """What the cluster's DNS would answer in a namespace; of one address the short names come first."""
+    names: dict[str, str] = {}
+    for (where, service), address in ips.items():
+        short = [service] if where == namespace else []
+        names |= dict.fromkeys(
+            [*short, *(f"{service}.{where}{end}" for end in ("", ".svc", ".svc.cluster.local"))], address
+        )
+    return names
+
+
+def istiod_env(cluster: Cluster) -> dict[str, str]:
+    """Environment of istiod, of the process and of the Deployment that stands for it."""
+    return {**_ISTIOD_ENV, **(_AMBIENT_ENV if cluster.dataplane == "ambient" else {})}
 
 
 def backends(service: Service, places: Iterable[PodPlace]) -> list[PodPlace]:
@@ -102,7 +129,7 @@ def control_plane(cluster: Cluster, validation_url: str) -> list[Object]:
     """
     meta = {"name": "istiod", "namespace": SYSTEM, "labels": _LABELS}
     image = f"docker.io/istio/pilot:{ISTIO_VERSION}"
-    env = [{"name": name, "value": value} for name, value in ISTIOD_ENV.items()]
+    env = [{"name": name, "value": value} for name, value in istiod_env(cluster).items()]
     containers = [
         {"name": "discovery", "image": image, "args": ["discovery", "--domain", "cluster.local"], "env": env}
     ]
@@ -113,7 +140,25 @@ def control_plane(cluster: Cluster, validation_url: str) -> list[Object]:
         config_map(cluster, {}),
         _deployment(meta, labels, {"serviceAccountName": "istiod", "containers": containers}, 1),
         _validation(validation_url),
+        *([_ztunnels()] if cluster.dataplane == "ambient" else []),
     ]
+
+
+def _ztunnels() -> Object:
+    """The DaemonSet that an installation of ambient leaves; in the lab each pod has one of its own."""
+    labels = {"app": "ztunnel"}
+    image = f"docker.io/istio/ztunnel:{ISTIO_VERSION}"
+    container = {"name": "istio-proxy", "image": image, "args": ["proxy", "ztunnel"]}
+    pod = {"serviceAccountName": "ztunnel", "containers": [container]}
+    return _object(
+        "apps/v1",
+        "DaemonSet",
+        {"name": "ztunnel", "namespace": SYSTEM, "labels": labels},
+        spec={
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    )
 
 
 def _validation(url: str) -> Object:
@@ -162,7 +207,21 @@ def world(cluster: Cluster) -> list[Object]:
         *(_pod(cluster, place) for place in places),
         *(_service(service, ips) for service in cluster.services),
         *(_slice(cluster, service, backends(service, places)) for service in cluster.services),
+        *(_waypoint(one.namespace) for one in cluster.workloads if one.proxy == "waypoint"),
     ]
+
+
+def _waypoint(namespace: str) -> Object:
+    """The Gateway that asks for a waypoint (istio.io, 'Configure waypoint proxies')."""
+    return _object(
+        "gateway.networking.k8s.io/v1",
+        "Gateway",
+        {"name": WAYPOINT, "namespace": namespace, "labels": {"istio.io/waypoint-for": "service"}},
+        spec={
+            "gatewayClassName": "istio-waypoint",
+            "listeners": [{"name": "mesh", "port": HBONE_PORT, "protocol": "HBONE"}],
+        },
+    )
 
 
 def pod_labels(place: PodPlace) -> dict[str, str]:
@@ -175,7 +234,7 @@ def pod_labels(place: PodPlace) -> dict[str, str]:
     # Without tlsMode the callers of a pod use no mTLS.
     return (
         {**labels, **name, "security.istio.io/tlsMode": "istio", "istio.io/rev": REVISION}
-        if place.workload.sidecar
+        if place.workload.proxy == "sidecar"
         else labels
     )
 
@@ -190,7 +249,7 @@ def pod_status(place: PodPlace) -> Object:
         {"type": kind, "status": "True"}
         for kind in ("Initialized", "Ready", "ContainersReady", "PodScheduled")
     ]
-    names = [place.workload.labels["app"], *(["istio-proxy"] if place.workload.sidecar else [])]
+    names = [str(container["name"]) for container in _containers(place.workload)]
     containers = [
         {"name": name, "image": "", "imageID": "", "ready": True, "restartCount": 0, "state": {"running": {}}}
         for name in names
@@ -215,7 +274,8 @@ def _node(cluster: Cluster) -> Object:
 
 def _controllers(workload: Workload) -> list[Object]:
     meta = {"name": workload.name, "namespace": workload.namespace, "labels": dict(workload.labels)}
-    spec = {"serviceAccountName": workload.service_account, "containers": [_application(workload)]}
+    containers = _containers(workload) if workload.proxy == "waypoint" else [_application(workload)]
+    spec = {"serviceAccountName": workload.service_account, "containers": containers}
     hashed = {**workload.labels, _HASH_LABEL: _hash(workload)}
     owned = {
         **meta,
@@ -246,24 +306,26 @@ def _pod(cluster: Cluster, place: PodPlace) -> Object:
         "labels": pod_labels(place),
         "ownerReferences": [_owner("ReplicaSet", _replica_set(workload))],
     }
-    containers = [_application(workload)]
-    if workload.sidecar:
-        meta["annotations"] = {
-            "sidecar.istio.io/status": json.dumps({"containers": ["istio-proxy"], "revision": REVISION})
-        }
-        containers.append(
-            {
-                "name": "istio-proxy",
-                "image": f"docker.io/istio/proxyv2:{ISTIO_VERSION}",
-                "args": ["proxy", "sidecar"],
-            }
-        )
+    if workload.proxy in _MARKS:
+        meta["annotations"] = _MARKS[workload.proxy]
     spec = {
         "serviceAccountName": workload.service_account,
         "nodeName": f"{cluster.name}-1",
-        "containers": containers,
+        "containers": _containers(workload),
     }
     return _object("v1", "Pod", meta, spec=spec)
+
+
+def _containers(workload: Workload) -> list[Object]:
+    proxy = {
+        "name": "istio-proxy",
+        "image": f"docker.io/istio/proxyv2:{ISTIO_VERSION}",
+        "args": ["proxy", workload.proxy],
+    }
+    return [
+        *([_application(workload)] if workload.proxy != "waypoint" else []),
+        *([proxy] if workload.proxy in ("sidecar", "waypoint") else []),
+    ]
 
 
 def _application(workload: Workload) -> Object:
@@ -277,7 +339,7 @@ def _application(workload: Workload) -> Object:
 
 def _service(service: Service, ips: Mapping[tuple[str, str], str]) -> Object:
     ports = [
-        {"name": name, "port": port, "targetPort": target, "protocol": "TCP", "appProtocol": "http"}
+        {"name": name, "port": port, "targetPort": target, "protocol": "TCP", "appProtocol": service.protocol}
         for name, (port, target) in service.ports.items()
     ]
     spec = {
@@ -300,7 +362,7 @@ def _slice(cluster: Cluster, service: Service, places: Iterable[PodPlace]) -> Ob
         "labels": {"kubernetes.io/service-name": service.name},
     }
     ports = [
-        {"name": name, "port": target, "protocol": "TCP", "appProtocol": "http"}
+        {"name": name, "port": target, "protocol": "TCP", "appProtocol": service.protocol}
         for name, (_, target) in service.ports.items()
     ]
     endpoints = [

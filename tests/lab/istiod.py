@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.bookshop import Cluster
-from tests.lab.installation import ISTIOD_ENV, SYSTEM, VALIDATION, mesh_config
+from tests.lab.installation import SYSTEM, VALIDATION, istiod_env, mesh_config
 from tests.lab.process import LOOPBACK, LabError, Process, free_ports, hold_port
 
 _METRIC = re.compile(r"^(pilot_\w+(?:\{[^}]*\})?) ([0-9.e+-]+)$", re.MULTILINE)
@@ -20,7 +20,16 @@ _DEBOUNCED = re.compile(r"Push debounce stable\[\d+\] (\d+) for ")
 class Istiod:
     """One control plane, in the folder of its cluster; whoever makes one must close it."""
 
-    def __init__(self, program: Path, pod_program: Path, folder: Path, cluster: Cluster) -> None:
+    def __init__(
+        self,
+        program: Path,
+        pod_program: Path,
+        folder: Path,
+        cluster: Cluster,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """`env` adds to the environment of every istiod of the lab."""
+        self._env = env or {}
         self._program = program
         self._pod_program = pod_program
         self._folder = folder
@@ -96,13 +105,14 @@ class Istiod:
 
     def _environment(self) -> dict[str, str]:
         return {
-            **ISTIOD_ENV,
+            **istiod_env(self._cluster),
             "POD_NAME": "istiod-0",
             "POD_NAMESPACE": SYSTEM,
             "CLUSTER_ID": self._cluster.name,
             "ISTIOD_CUSTOM_HOST": "localhost",
             "VALIDATION_WEBHOOK_CONFIG_NAME": VALIDATION,
             "INJECTION_WEBHOOK_CONFIG_NAME": "",
+            **self._env,
         }
 
     def close(self) -> None:

@@ -23,14 +23,15 @@ from tests.lab.installation import (
     control_plane,
     pod_places,
     pod_status,
+    service_names,
     world,
 )
 from tests.lab.istiod import Istiod
 from tests.lab.netns import Forward, Network, inside
 from tests.lab.pod import Pod
 from tests.lab.process import Process, wait_until
+from tests.lab.proxy import XDS, ProxyPrograms, start_proxy
 from tests.lab.settling import Settling
-from tests.lab.sidecar import XDS, ProxyPrograms, start_sidecar
 
 READY_SECONDS = 180.0
 """A deadline for every wait of a start: only a failure takes that long."""
@@ -64,14 +65,15 @@ class MeshCluster:
         """Start everything and wait until the mesh carries traffic; `say` gets a line for each phase."""
         self.api.__enter__()
         assert self._crds is not None
-        self.api.install_crds(self._crds)
-        say("API server with Istio's CRDs")
+        ambient = self._cluster.dataplane == "ambient"
+        self.api.install_crds([self._crds, *([self._programs.gateway_crds] if ambient else [])])
+        say("API server with the mesh's CRDs")
         self._apply([*control_plane(self._cluster, self.istiod.validation_url), *world(self._cluster)])
         self.istiod.start(self.api.kubeconfig(self._folder / "istiod.kubeconfig"))
         self._start_pods()
         wait_until(self.istiod.ready, "ready istiod", READY_SECONDS)
         say("istiod and applications")
-        self._start_sidecars()
+        self._start_proxies()
         wait_until(self._proxies_ready, "ready proxies", READY_SECONDS)
         wait_until(self._validation_closed, "validation by istiod", READY_SECONDS)
         self.settled(READY_SECONDS)
@@ -113,7 +115,8 @@ class MeshCluster:
 
     @cached_property
     def _settling(self) -> Settling:
-        return Settling(self.api, self.istiod, [pod for pod in self.pods.values() if pod.sidecar])
+        proxied = [pod for pod in self.pods.values() if pod.proxy]
+        return Settling(self.api, self.istiod, proxied, self._cluster.dataplane == "ambient")
 
     # -- phases of the start
 
@@ -131,8 +134,9 @@ class MeshCluster:
         network = self._network = Network(self._tag)
         places, ips = pod_places(self._cluster), cluster_ips(self._cluster)
         for place in places:
-            hosts = _names(place.workload.namespace, ips)
-            netns = network.pod(place.name, place.ip, hosts, redirect=place.workload.sidecar)
+            hosts = service_names(place.workload.namespace, ips)
+            redirected = place.workload.proxy in ("sidecar", "ztunnel")
+            netns = network.pod(place.name, place.ip, hosts, redirect=redirected)
             self.pods[place.name] = self._start_application(place, netns)
         network.forward(
             Forward(
@@ -158,7 +162,7 @@ class MeshCluster:
             workload.service_account,
         ]
         command += ["-control", control, "-ports", ",".join(map(str, workload.ports))]
-        if workload.sidecar:
+        if workload.proxy:
             command += ["-forward", f"{XDS}={self.istiod.socket}"]
         self._processes.append(
             Process(inside(netns, command), self._folder / f"{place.name}.log", name=place.name)
@@ -170,18 +174,18 @@ class MeshCluster:
             place.ip,
             netns,
             control,
-            workload.sidecar,
+            workload.proxy,
         )
 
-    def _start_sidecars(self) -> None:
+    def _start_proxies(self) -> None:
         wait_until(lambda: self._root() is not None, "CA certificate of istiod", READY_SECONDS)
         root = self._root()
         assert root is not None
         for place in pod_places(self._cluster):
-            if place.workload.sidecar:
-                self._start_sidecar(place, root)
+            if place.workload.proxy:
+                self._start_proxy(place, root)
 
-    def _start_sidecar(self, place: PodPlace, root: str) -> None:
+    def _start_proxy(self, place: PodPlace, root: str) -> None:
         workload = place.workload
         account = (workload.namespace, workload.service_account)
         token = self.api.serviceaccount_token(
@@ -189,7 +193,7 @@ class MeshCluster:
         )
         folder = self._folder / place.name
         folder.mkdir()
-        process = start_sidecar(
+        process = start_proxy(
             self._proxies,
             self.pods[place.name].netns,
             folder,
@@ -209,7 +213,7 @@ class MeshCluster:
     def _proxies_ready(self) -> bool:
         for process in self._processes:
             process.check()
-        return len(self.istiod.debug("syncz")) == sum(pod.sidecar for pod in self.pods.values())
+        return len(self.istiod.debug("syncz")) == sum(bool(pod.proxy) for pod in self.pods.values())
 
     def _validation_closed(self) -> bool:
         """Whether istiod has tried its own validation and let the API server depend on it."""
@@ -217,14 +221,3 @@ class MeshCluster:
             "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "", VALIDATION
         )
         return found is not None and found["webhooks"][0]["failurePolicy"] == "Fail"
-
-
-def _names(namespace: str, ips: Mapping[tuple[str, str], str]) -> dict[str, str]:
-    """What the cluster's DNS would answer in a namespace; of one address the short names come first."""
-    names: dict[str, str] = {}
-    for (where, service), address in ips.items():
-        short = [service] if where == namespace else []
-        names |= dict.fromkeys(
-            [*short, *(f"{service}.{where}{end}" for end in ("", ".svc", ".svc.cluster.local"))], address
-        )
-    return names

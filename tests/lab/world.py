@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from tests.lab import netns
-from tests.lab.bookshop import CLUSTERS
+from tests.lab.bookshop import DATAPLANES, Dataplane
 from tests.lab.build import Binaries
 from tests.lab.mesh import MeshCluster
 from tests.lab.process import LabError
-from tests.lab.sidecar import ProxyPrograms
+from tests.lab.proxy import ProxyPrograms
 from tests.lab.wire import Seen
 
 
@@ -53,6 +53,7 @@ def bookshop(
     binaries: Binaries,
     clusters: Sequence[str] = ("east", "west"),
     say: Callable[[str], None] = lambda _line: None,
+    dataplane: Dataplane = "sidecar",
 ) -> Iterator[World]:
     """Start these clusters at once, and end them with the block; what killed runs have left is removed first.
 
@@ -73,8 +74,9 @@ def bookshop(
         folder = _folder(tag)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         proxies = ProxyPrograms.copied(binaries.mesh, folder)
+        tables = DATAPLANES[dataplane]
         made = {
-            name: MeshCluster(binaries, CLUSTERS[name], _subfolder(folder, name), tag, proxies)
+            name: MeshCluster(binaries, tables[name], _subfolder(folder, name), tag, proxies)
             for name in clusters
         }
         for cluster in made.values():

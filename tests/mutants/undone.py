@@ -17,7 +17,7 @@ from gitmesh.model.facts import ServicePort, Workload
 from gitmesh.model.links import UNLINKED
 from gitmesh.model.strangers import ALONE, EVERYBODY
 from gitmesh.reasoning import questions
-from gitmesh.resolution import access, guards
+from gitmesh.resolution import access, grants, guards
 from gitmesh.resolution import index as pods
 
 Replacement = Callable[..., object]
@@ -118,7 +118,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "every-number",
         "every number of a named port counts (05)",
-        ((pods, "targets", _first), (access, "targets", _first)),
+        ((pods, "targets", _first), (access, "targets", _first), (grants, "targets", _first)),
     ),
     Mutant(
         "idle-fields",
@@ -148,7 +148,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "sniffed",
         "what is not HTTP on a sniffed port is said (14)",
-        ((access, "beside_http", _nothing),),
+        ((grants, "beside_http", _nothing),),
     ),
     Mutant(
         "spread-denies",

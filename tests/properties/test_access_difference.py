@@ -18,7 +18,8 @@ from gitmesh.model.comparison import AccessChange, Effect
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Policy
 from gitmesh.parsing.parse import parse
-from gitmesh.reasoning.access import Admission, Answer, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Admission, Answer
 from gitmesh.reasoning.classes import Destination
 from gitmesh.reasoning.clients import Clients, interest
 from gitmesh.reasoning.crowd import Crowd

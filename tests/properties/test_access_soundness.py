@@ -14,7 +14,8 @@ from hypothesis import assume, given, note
 from gitmesh.model.facts import ClusterFacts, Workload
 from gitmesh.model.objects import decode
 from gitmesh.parsing.parse import parse
-from gitmesh.reasoning.access import Answer, Basis, Ruling, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Answer, Basis, Ruling
 from tests.factories import snapshot_of
 from tests.rendered import Rendered, rendered
 from tests.soundness.access_documents import as_files, policy_sets

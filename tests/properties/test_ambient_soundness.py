@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
 from gitmesh.model.objects import decode
-from gitmesh.reasoning.access import Answer, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Answer
 from gitmesh.reasoning.questions import Known
 from tests.properties.test_access_soundness import calls, explained, held, istio_of, render, shown, speaks
 from tests.rendered import Rendered

@@ -14,7 +14,8 @@ from hypothesis import assume, given, note
 
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.parsing.parse import parse
-from gitmesh.reasoning.access import Answer, Basis, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Answer, Basis
 from gitmesh.resolution.check import check
 from tests.factories import snapshot_of
 from tests.properties.test_access_soundness import WEST

@@ -1,4 +1,4 @@
-"""HTTPRoutes against the first-match list that they are made of, and their limits."""
+"""HTTPRoutes and GRPCRoutes against the first-match list that they are made of, and their limits."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any
 from gitmesh_gatewayapi import Dialect, HttpRoutes, http_routes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gitmesh.diagnostics import Location
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Origin
+from gitmesh.model.requests import DirectResponse, Headers
 from gitmesh.model.units import Decided, DestinationUnit, NamedCondition, RequestMatch, Route, TextCondition
 from gitmesh.resolution.matching import Request, matches
+from tests.contract.schemas import CRDS
 from tests.factories import service
-from tests.gatewayapi import decided
+from tests.gatewayapi import decided, decided_calls, schema
 
 DIALECT = Dialect(mesh="a mesh", served=lambda _: True)
 PORTS = (ServicePort(number=80, name="http"), ServicePort(number=81, name="http-b"))
@@ -115,6 +118,35 @@ def test_the_most_specific_rule_is_the_first_row(found: tuple[RequestMatch, ...]
         assert timeouts(rules) == {first(found, request)}, request
 
 
+def answering(unanswered: frozenset[int], *found: RequestMatch) -> DestinationUnit:
+    """The same destination, but that these of its rows answer 404, and so does one behind all of them."""
+    rows = [
+        replace(row, fields={"direct_response": Decided(value=DirectResponse(status=404), origin=origin(n))})
+        if n in unanswered
+        else row
+        for n, row in enumerate(unit(*found, RequestMatch()).routes, start=1)
+    ]
+    return replace(unit(), routes=tuple(rows))
+
+
+@given(st.lists(request_matches, min_size=1, max_size=4).map(tuple), st.sets(st.integers(1, 4)))
+@settings(max_examples=400)
+def test_what_is_answered_404_meets_no_rule(found: tuple[RequestMatch, ...], some: set[int]) -> None:
+    unanswered = frozenset({*some, len(found) + 1})
+    answer = http_routes(answering(unanswered, *found), (80, 81), DIALECT)
+    if answer.remarks:
+        assert {remark.code for remark in answer.remarks} == {"GM301"}
+        return
+    specs = [route.spec for route in answer.routes]
+    silent = {None, *(f"{number}s" for number in unanswered)}
+    for request in REQUESTS:
+        # With no route at all the mesh would send requests to the Service.
+        assert any(spec["parentRefs"][0]["port"] == request.port for spec in specs)
+        wanted = first(found, request)
+        rules = decided(specs, request)
+        assert timeouts(rules) == (set() if wanted in silent else {wanted}), request
+
+
 @given(
     st.lists(
         st.builds(
@@ -141,3 +173,59 @@ def test_what_does_not_fit_into_one_route_goes_to_further_ones(found: tuple[Requ
     for number, method in itertools.product(range(41), ("GET", "PUT")):
         request = Request(path=f"/p{number}/x", method=method)
         assert timeouts(decided(specs, request)) == {first(found, request)}
+
+
+_CALLS = ("/a.A/Get", "/a.A/Put", "/a.AB/Get", "/b.B/Get")
+CALLS = [
+    Request(path=path, headers={n: v for n, v in (("x", x), ("y", y)) if v}, method="POST", authority=host)
+    for path, x, y, host in itertools.product(_CALLS, VALUES, (None, "u"), ("a.example", "b.example"))
+]
+call_matches = st.builds(
+    RequestMatch,
+    path=st.none()
+    | st.builds(
+        TextCondition,
+        form=st.sampled_from(["exact", "prefix"]),
+        value=st.sampled_from([*_CALLS, "/", "/a.A", "/b.B", "/a.A/"]),
+    ),
+    headers=named("xy", invert=True),
+    method=st.sampled_from(["", "POST"]),
+    authority=st.none() | st.just(TextCondition(form="exact", value="a.example")),
+)
+
+
+@given(st.lists(call_matches, min_size=1, max_size=5).map(tuple))
+@settings(max_examples=300)
+def test_of_calls_the_most_specific_rule_is_the_first_row(found: tuple[RequestMatch, ...]) -> None:
+    """The n-th row tells itself by a header that it sets."""
+    rows = tuple(
+        Route(match=match, fields={"headers": Decided(value=numbered(number), origin=origin(number))})
+        for number, match in enumerate(found, start=1)
+    )
+    port = ServicePort(number=80, name="grpc", protocol="grpc")
+    one = DestinationUnit(cluster="east", service=service(ports=(port,)), routes=rows)
+    answer = http_routes(one, (80,), GRPC)
+    codes = {remark.code for remark in answer.remarks}
+    if "GM301" in codes:
+        return
+    (kind,) = {route.kind.kind for route in answer.routes}
+    assert (kind == "GRPCRoute") is not bool(codes)
+    specs = [route.spec for route in answer.routes]
+    for spec in specs if CRDS.is_dir() else ():
+        schema(kind).validate(spec)
+    for request in CALLS:
+        rules = decided_calls(specs, request) if kind == "GRPCRoute" else decided(specs, request)
+        wanted = next((n for n, match in enumerate(found, start=1) if matches(match, request)), None)
+        assert {number_of(rule) for rule in rules} == {wanted}, request
+
+
+GRPC = Dialect(mesh="a mesh", served=lambda _: True, grpc_routes=True)
+
+
+def numbered(number: int) -> Headers:
+    return Headers.model_validate({"request": {"set": {"n": str(number)}}})
+
+
+def number_of(rule: Any) -> int | None:
+    changed = [one["requestHeaderModifier"] for one in rule.get("filters", ())]
+    return int(changed[0]["set"][0]["value"]) if changed else None

@@ -20,8 +20,8 @@ from ruamel.yaml.error import YAMLError
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.policies import Policy
 from gitmesh.model.snapshot import Snapshot
-from gitmesh.parsing.nodes import read
 from gitmesh.parsing.parse import parse
+from gitmesh.parsing.reading import read
 from gitmesh.parsing.scalars import Refusal, resolve
 from gitmesh.planning.choosing import choose
 from gitmesh.planning.revisions import Terms

@@ -20,8 +20,8 @@ from gitmesh.adapters.git import GitSource
 from gitmesh.adapters.revision import lies_below
 from gitmesh.cli.folders import folder
 from gitmesh.model.snapshot import Snapshot
-from gitmesh.parsing.nodes import MAX_FILE_BYTES
 from gitmesh.parsing.parse import parse
+from gitmesh.parsing.reading import MAX_FILE_BYTES
 
 Tree: TypeAlias = Mapping[str, tuple[str, bytes]]
 """Path -> what is there (file, program, link, repository) and its content."""

@@ -14,8 +14,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from gitmesh.model.facts import ClusterFacts, Service, Workload
 from gitmesh.parsing.parse import parse
-from gitmesh.reasoning.access import Answer as Ruled
-from gitmesh.reasoning.access import Basis, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Answer as Ruled
+from gitmesh.reasoning.answers import Basis
 from gitmesh.reasoning.questions import Known
 from tests.factories import snapshot_of
 from tests.lab import bookshop, wire

@@ -13,7 +13,8 @@ from gitmesh.model.facts import ClusterFacts, ServicePort
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import Access, Grant, NamedCondition, Operation, TextCondition
 from gitmesh.reasoning import classes, difference
-from gitmesh.reasoning.access import Admission, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Admission
 from gitmesh.reasoning.difference import access_changes
 from gitmesh.reasoning.population import population
 from gitmesh.reasoning.questions import Known, Question

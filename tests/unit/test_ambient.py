@@ -140,10 +140,11 @@ def test_what_is_no_longer_wanted_goes_though_no_pod_is_in_ambient_any_more(worl
     assert "methods" in str(world.spec("east", "api-allow"))
 
 
-def test_a_strangers_route_for_the_service_is_told_and_not_fought(world: Folders) -> None:
+@pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
+def test_a_strangers_route_for_the_service_is_told_and_not_fought(world: Folders, kind: str) -> None:
     bind(world)
     theirs = thing(
-        "HTTPRoute",
+        kind,
         "theirs",
         "shop",
         "gateway.networking.k8s.io/v1",

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from gitmesh.reasoning.access import Answer, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Answer
 from gitmesh.reasoning.questions import Client, Known, Question
 from tests.folders import Body, Folders, allow, app, authorization, codes, said, service, virtual_mesh
 

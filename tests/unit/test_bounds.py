@@ -17,10 +17,10 @@ from gitmesh.model.policies import Policy
 from gitmesh.model.traffic import TrafficPolicySpec
 from gitmesh.resolution import matching, routes
 from gitmesh.resolution import rules as rules_module
-from gitmesh.resolution.bounds import MOST_CALLERS, MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent
-from gitmesh.resolution.check import check
+from gitmesh.resolution.check import MOST_CALLERS, check
+from gitmesh.resolution.comparing import MOST_COMPARISONS, MOST_IN_ALL, comparisons, extent
 from gitmesh.resolution.resolve import Resolution, resolve
-from gitmesh.resolution.rules import slots_of
+from gitmesh.resolution.slots import slots_of
 from gitmesh.yaml_documents import DocumentError, read_documents
 from tests.factories import access, facts, service, traffic, workload
 
@@ -216,7 +216,7 @@ def test_connection_fields_for_very_many_groups_of_clients_are_refused() -> None
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> int:
     """So many comparisons for all destinations as 55 of `broad` need."""
-    monkeypatch.setattr("gitmesh.resolution.resolve.MOST_IN_ALL", 55 * comparisons([20]))
+    monkeypatch.setattr("gitmesh.resolution.preparing.MOST_IN_ALL", 55 * comparisons([20]))
     return 55 * comparisons([20])
 
 

@@ -11,7 +11,7 @@ import yaml
 from gitmesh.discovery.facts_codec import dump_facts
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.report import Report, Stage
-from gitmesh.reasoning.access import Answer
+from gitmesh.reasoning.answers import Answer
 from gitmesh.reasoning.table import AccessRow
 from gitmesh.render.access import AccessTable, access_text
 from gitmesh.render.answers import Answers

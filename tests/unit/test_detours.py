@@ -11,7 +11,7 @@ from gitmesh.cli.asking import known_clusters
 from gitmesh.cli.ends import named_client
 from gitmesh.diagnostics import Severity
 from gitmesh.model.report import Report
-from gitmesh.reasoning.access import Admission, Answer
+from gitmesh.reasoning.answers import Admission, Answer
 from gitmesh.reasoning.crowd import Crowd
 from gitmesh.reasoning.population import population
 from gitmesh.reasoning.questions import Client, Question

@@ -10,8 +10,8 @@ import pytest
 
 from gitmesh.adapters.folder import FolderSource, blob_id, read_config
 from gitmesh.errors import SourceError
-from gitmesh.parsing.nodes import MAX_FILE_BYTES
 from gitmesh.parsing.parse import parse
+from gitmesh.parsing.reading import MAX_FILE_BYTES
 from gitmesh.ports import Source
 
 

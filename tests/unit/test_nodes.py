@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from gitmesh.parsing.nodes import MAX_DEPTH, MAX_DOCUMENTS, MAX_FILE_BYTES, MAX_FINDINGS, read
+from gitmesh.parsing.nodes import MAX_DEPTH, MAX_DOCUMENTS, MAX_FINDINGS
+from gitmesh.parsing.reading import MAX_FILE_BYTES, read
 from gitmesh.parsing.scalars import resolve
 
 Found = tuple[str, int, int]

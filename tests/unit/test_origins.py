@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gitmesh.model.origins import UNRELATED, lookalike, stranger
-from gitmesh.model.traffic import OriginMatch
+from gitmesh.model.requests import OriginMatch
 from gitmesh.resolution.check import check
 from tests.factories import policies_of, traffic
 

@@ -17,7 +17,8 @@ from gitmesh.discovery.shapes import Selectors
 from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts
 from gitmesh.model.policies import Policy
 from gitmesh.pipeline import Memo
-from gitmesh.reasoning.access import Admission, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Admission
 from gitmesh.reasoning.questions import Client, Question
 from tests import factories
 from tests.asking import known

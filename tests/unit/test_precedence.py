@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from gitmesh.model.matches import Match
 from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
-from gitmesh.model.traffic import Match
-from gitmesh.resolution.precedence import Key, destination_form, precedence
+from gitmesh.resolution.rules import Key, destination_form, precedence
 
 
 def key(

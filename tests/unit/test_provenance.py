@@ -7,26 +7,17 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import pytest
-from gitmesh_istio.places import part_origins
+from gitmesh_istio import actions, destination
+from gitmesh_istio.scope import part_origins
 
 from gitmesh.diagnostics import Location
 from gitmesh.model.base import Model
+from gitmesh.model.connections import ConnectionPool, LoadBalancing, OutlierDetection, Tls
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import decode
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.report import Report, Stage
-from gitmesh.model.traffic import (
-    ConnectionPool,
-    Cors,
-    DirectResponse,
-    Fault,
-    LoadBalancing,
-    OutlierDetection,
-    Redirect,
-    Retries,
-    Rewrite,
-    Tls,
-)
+from gitmesh.model.requests import Cors, DirectResponse, Fault, Redirect, Retries, Rewrite
 from gitmesh.model.units import Decided
 from gitmesh.planning.build import build
 from gitmesh.planning.fields import changes
@@ -261,10 +252,11 @@ def test_every_part_of_a_compound_field_is_known_to_the_translator() -> None:
         "connection_pool": ConnectionPool,
     }
     compound |= {"load_balancing": LoadBalancing, "tls": Tls}
+    spelt = {**actions.SPELT, **destination.SPELT}
     for name, model in compound.items():
         for part in leaves(model):
             origin = Origin(policy="p", field=part, at=Location(source="s", path="p", line=1, column=1))
-            assert part_origins(name, Decided(value=None, origin=origin, parts={part: origin})), (
+            assert part_origins(spelt, name, Decided(value=None, origin=origin, parts={part: origin})), (
                 f"{name}: {part}"
             )
 

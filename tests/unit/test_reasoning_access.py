@@ -8,7 +8,8 @@ import pytest
 
 from gitmesh.model.facts import PortRange, ServicePort
 from gitmesh.model.policies import Policy
-from gitmesh.reasoning.access import Admission, Answer, Basis, Ruling, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Admission, Answer, Basis, Ruling
 from gitmesh.reasoning.questions import Client
 from gitmesh.resolution.resolve import resolve
 from tests.asking import PLAIN, asked, client, known

@@ -9,7 +9,8 @@ import yaml
 
 from gitmesh.cli.asking import known_clusters
 from gitmesh.diagnostics import Severity
-from gitmesh.reasoning.access import Answer, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Answer
 from gitmesh.reasoning.questions import Client, Question
 from tests.folders import AUTHORIZATION, Body, Folders, app, istiod, said, service, thing, virtual_mesh
 from tests.properties.history import document

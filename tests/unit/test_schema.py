@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from gitmesh.model.envelope import ENVELOPES
 from gitmesh.model.kinds import FUTURE_FIELDS, FUTURE_KINDS, FUTURE_VALUES, KINDS
-from gitmesh.parsing.nodes import read
 from gitmesh.parsing.parse import parse
+from gitmesh.parsing.reading import read
 from gitmesh.parsing.scalars import resolve
 from gitmesh.parsing.schema import combined, fields, schema
 from tests.factories import snapshot_of

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from gitmesh.model.facts import ClusterFacts, ServicePort
 from gitmesh.model.policies import Policy
-from gitmesh.reasoning.access import Answer, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Answer
 from tests.asking import asked, known
 from tests.factories import access, facts, service, workload
 from tests.outcome import Outcome, outcome

@@ -19,7 +19,8 @@ from gitmesh.model.report import Report, Stage
 from gitmesh.model.units import DestinationUnit
 from gitmesh.pipeline import Memo, Options, run
 from gitmesh.plugins import load_translators
-from gitmesh.reasoning.access import Answer, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Answer
 from gitmesh.reasoning.questions import Client, Known, Question
 from gitmesh.reasoning.routing import Found, Routing, route
 from tests.folders import (

@@ -12,7 +12,8 @@ from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.facts import ClusterFacts, PortRange, ServicePort
 from gitmesh.model.policies import Policy
 from gitmesh.model.units import UnitKey
-from gitmesh.reasoning.access import Ruling, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Ruling
 from gitmesh.resolution.resolve import Resolution, resolve
 from tests.asking import PLAIN, asked, known
 from tests.factories import access, facts, policy, service, shop, traffic, workload

@@ -9,15 +9,13 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.facts import Service, ServicePort, Workload
-from gitmesh.parsing.parse import parse
 from gitmesh.reasoning.questions import Known, Question
-from tests.factories import snapshot_of
-from tests.soundness.calculator import admits, known
+from tests.soundness.calculator import admits
 from tests.soundness.requests import Call, Client, Request
 from tests.soundness.unified import Document, Unified, behind, pairs, selects
 from tests.worlds.arrivals import Arrivals
 from tests.worlds.objects import Object
-from tests.worlds.playing import CLUSTER, Moment, json_stream
+from tests.worlds.playing import CLUSTER, Moment
 from tests.worlds.truth import PORTS, clients, spoken, truth
 from tests.worlds.waypoints import Way, Waypoints
 
@@ -60,10 +58,19 @@ class Judge:
 
     def asked(self, call: Call) -> Iterator[Way]:
         """The ways that the call takes to the pod, by each Service that leads there."""
-        for service in self.facts.services:
+        for service in self.facts.services if self._exists(call.client) else ():
             for port, workload, number in pairs(service, self.facts):
                 if (workload.name, number) == (call.workload.name, call.port) and port.seen:
                     yield self.waypoints.asked(call.client, service, port)
+
+    def _exists(self, client: Client) -> bool:
+        """Whether somebody may be this client: in a cluster with ambient, one with a proxy of its own comes
+        by another way, and is told by name.
+        """
+        place = (client.namespace, client.account)
+        known = {(pod.namespace, pod.service_account) for pod in self.guarded if pod.dataplane == "sidecar"}
+        goes_past = client.trust_domain and not self.waypoints.enrols(client.namespace)
+        return not self.is_ambient or not goes_past or place in known
 
     @property
     def is_ambient(self) -> bool:
@@ -115,10 +122,10 @@ class Judge:
     @cached_property
     def calculator(self) -> Known:
         """What the product itself knows of the cluster."""
-        facts = self.moment.result.facts
+        facts, built = self.moment.result.facts, self.moment.result.build
         assert facts is not None
-        policies, _ = parse(snapshot_of({"p.yaml": json_stream(self.moment.world.policies)}))
-        return known(policies, {CLUSTER: facts}, {CLUSTER: {}})[CLUSTER]
+        assert built is not None
+        return Known(facts, built.units, built.held_units)
 
     def said_of(self, policy: Document) -> list[Diagnostic]:
         """The findings on one policy."""

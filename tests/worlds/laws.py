@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 from gitmesh.model.facts import Workload
 from gitmesh.model.report import State
-from gitmesh.reasoning.access import Answer, can
+from gitmesh.reasoning.access import can
+from gitmesh.reasoning.answers import Answer
 from gitmesh.status.states import policy_states
 from tests.soundness.requests import Call
 from tests.soundness.unified import pairs

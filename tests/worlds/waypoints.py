@@ -57,8 +57,12 @@ class Waypoints:
         """The way that a client's request to a Service takes: proxies of pods, and who has none, go past
         waypoints.
         """
-        enrolled = self._labels(client.namespace).get(MODE) == "ambient" and client.trust_domain is not None
+        enrolled = self.enrols(client.namespace) and client.trust_domain is not None
         return Way(service, port) if enrolled and self.of(service) else STRAIGHT
+
+    def enrols(self, namespace: str) -> bool:
+        """Whether the namespace asks for ambient."""
+        return self._labels(namespace).get(MODE) == "ambient"
 
     def _labels(self, namespace: str) -> Mapping[str, str]:
         found: Mapping[str, str] = {}

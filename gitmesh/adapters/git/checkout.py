@@ -15,7 +15,7 @@ from gitmesh.adapters.git.names import branch_problem, is_object_id
 from gitmesh.adapters.git.objects import Objects
 from gitmesh.adapters.git.process import Limits
 from gitmesh.errors import SourceError
-from gitmesh.parsing.nodes import MAX_FILE_BYTES
+from gitmesh.parsing.reading import MAX_FILE_BYTES
 
 _FETCH_HINT = "In CI, check out with the whole history (fetch-depth: 0), or fetch the revision first."
 _MAX_REVISION = 512

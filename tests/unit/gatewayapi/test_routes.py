@@ -259,11 +259,6 @@ def test_a_subset_has_no_name_in_an_http_route() -> None:
     assert refused(Route(match=split.match, fields=split.fields, targets=(target,))) == ["GM301"]
 
 
-def test_another_namespace_must_give_leave() -> None:
-    elsewhere = service("ratings", "other")
-    assert refused(route(split=[{"destination": {"name": "ratings"}}], to=elsewhere)) == ["GM319"]
-
-
 def test_a_service_without_the_requested_port_must_be_named_with_one() -> None:
     several = service("ratings", ports=(ServicePort(number=1), ServicePort(number=2)))
     assert refused(route(split=[{"destination": {"name": "ratings"}}], to=several)) == ["GM301"]

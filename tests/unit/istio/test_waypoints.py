@@ -6,6 +6,7 @@ from typing import Any
 
 import gitmesh_istio
 import pytest
+from gitmesh_gatewayapi import HTTP_ROUTE
 from gitmesh_istio.waypoints import Binding, binding, gateways_come_by, waypoint_settings
 from msgspec.structs import replace
 
@@ -191,11 +192,13 @@ def test_waypoints_are_settings_of_an_ambient_mesh_alone() -> None:
     assert ambient.settings["waypointNamespaces"] == "shop=shop/waypoint"
 
 
-def test_httproutes_are_read_only_where_pods_are_in_ambient() -> None:
+def test_gateway_routes_are_read_only_where_pods_are_in_ambient() -> None:
     plain, ambient = facts(workloads=(workload(),)), facts(workloads=(workload(), PODS))
     kinds = {kind.kind for kind in gitmesh_istio.writes(plain)}
     assert "HTTPRoute" not in kinds
-    assert {kind.kind for kind in gitmesh_istio.writes(ambient)} == {*kinds, "HTTPRoute"}
+    assert {kind.kind for kind in gitmesh_istio.writes(ambient)} == {*kinds, "HTTPRoute", "GRPCRoute"}
+    older = replace(ambient, kinds=(HTTP_ROUTE,))
+    assert {kind.kind for kind in gitmesh_istio.writes(older)} == {*kinds, "HTTPRoute"}
 
 
 def rules(translation: Translation, name: str) -> list[dict[str, Any]]:
@@ -278,6 +281,17 @@ def test_who_comes_past_the_waypoint_is_told(
     found = translated(one, PODS, past)
     assert codes(found) == told
     assert found.held == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "operations", "told"), [("all", [GET], ["GM318"]), ("authenticated", [GET], []), ("all", [], [])]
+)
+def test_who_is_in_no_mesh_comes_past_the_waypoint(
+    kind: str, operations: list[Operation], told: list[str]
+) -> None:
+    found = translated(at_waypoint(bound(), grant(caller(kind=kind), operations=operations)), PODS)
+    assert codes(found) == told
+    assert all(one.severity is Severity.WARNING for one in found.diagnostics)
 
 
 def test_what_connections_show_is_admitted_past_the_waypoint_too() -> None:

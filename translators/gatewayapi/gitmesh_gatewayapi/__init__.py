@@ -2,17 +2,25 @@
 rows become HTTPRoutes. A library for translators; of a mesh it knows what its `Dialect` says.
 """
 
-from gitmesh_gatewayapi.kinds import HTTP_ROUTE
+from gitmesh_gatewayapi.grants import between, grant_name, links
+from gitmesh_gatewayapi.kinds import GRPC_ROUTE, HTTP_ROUTE, REFERENCE_GRANT
+from gitmesh_gatewayapi.objects import GrantObject, RouteObject
 from gitmesh_gatewayapi.remarks import Dialect, Remark
-from gitmesh_gatewayapi.routes import MAX_ROUTES, HttpRoutes, RouteObject, http_routes, route_name
+from gitmesh_gatewayapi.routes import MAX_ROUTES, HttpRoutes, http_routes, route_name
 
 __all__ = [
+    "GRPC_ROUTE",
     "HTTP_ROUTE",
     "MAX_ROUTES",
+    "REFERENCE_GRANT",
     "Dialect",
+    "GrantObject",
     "HttpRoutes",
     "Remark",
     "RouteObject",
+    "between",
+    "grant_name",
     "http_routes",
+    "links",
     "route_name",
 ]

@@ -9,7 +9,7 @@ list that it meets has a most specific one among those that it meets, too.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
@@ -114,6 +114,16 @@ def _needed(placed: Sequence[Placed]) -> tuple[Placed, ...]:
         if wider and _stands_in(min(wider, key=_precedence), one, others):
             kept = others
     return tuple(kept)
+
+
+def unanswered(placed: Sequence[Placed], actions: Collection[int]) -> tuple[Placed, ...]:
+    """Without those of these actions whose requests no other match takes up: they then meet none at all."""
+    behind: list[Placed] = []
+    for one in sorted(placed, key=_precedence, reverse=True):
+        taken_up = (meet(other.match, one.match) is not NoMeeting.DISJOINT for other in behind)
+        if one.action not in actions or any(taken_up):
+            behind.append(one)
+    return tuple(sorted(behind))
 
 
 def _precedence(placed: Placed) -> tuple[object, ...]:

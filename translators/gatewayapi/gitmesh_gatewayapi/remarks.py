@@ -15,7 +15,10 @@ class Dialect(Struct, frozen=True, kw_only=True):
     `mesh` is its name for people. `served` tells whether the cluster's CRD has a field (`spec.rules.retry`).
     `dropped_headers` are header names on which the mesh ignores conditions. `doubled_percent`: it reads % in
     header values as the start of a variable, and %% as one. `always_retried` are the conditions on which
-    it retries whenever a route has `retry`, beside the codes that are given there.
+    it retries whenever a route has `retry`, beside the codes that are given there. `asks_leave`: its routes
+    may name Services of other namespaces only by leave of those, a ReferenceGrant, though GEP-1426 lets
+    routes of Services do without; `grantable`: the cluster serves ReferenceGrants. `grpc_routes`: ports of
+    gRPC are for GRPCRoutes, as some clients may follow nothing else there, and the cluster serves them.
     """
 
     mesh: str
@@ -23,6 +26,9 @@ class Dialect(Struct, frozen=True, kw_only=True):
     dropped_headers: frozenset[str] = frozenset()
     doubled_percent: bool = False
     always_retried: frozenset[str] = frozenset()
+    asks_leave: bool = False
+    grantable: bool = True
+    grpc_routes: bool = False
 
 
 class Remark(Struct, frozen=True, kw_only=True):

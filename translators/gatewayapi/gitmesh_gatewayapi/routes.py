@@ -1,9 +1,9 @@
 """Routes of a destination -> HTTPRoutes with the Service as parent, one or more for each port.
 
 The port of the parent is always written: without it some meshes accept the route and program nothing. The
-last rule sends what no row matches to the Service itself. A route takes 16 rules and 128 matches; what does
-not fit goes to further ones. Which of two routes a mesh takes where matches are equally specific depends on
-their age, so such matches stay in one route.
+last rule sends what no row matches to the Service itself; what a row answers with 404 alone needs no rule. A
+route takes 16 rules and 128 matches; what does not fit goes to further ones. Which of two routes a mesh takes
+where matches are equally specific depends on their age, so such matches stay in one route.
 """
 
 from __future__ import annotations
@@ -13,33 +13,29 @@ from typing import Any
 
 from msgspec import Struct
 
-from gitmesh.model.objects import canonical
+from gitmesh.model.objects import ApiKind, canonical
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import DestinationUnit, Route
 from gitmesh_gatewayapi.conditions import EVERYTHING, NoMeeting, RouteMatch, Values, meet
+from gitmesh_gatewayapi.grants import grants
+from gitmesh_gatewayapi.grpc import call_of, listed_for_grpc, speaks_grpc, unsaid
+from gitmesh_gatewayapi.kinds import GRPC_ROUTE, HTTP_ROUTE
 from gitmesh_gatewayapi.matches import meant
-from gitmesh_gatewayapi.precedence import ListedMatch, Placed, TooMany, Unsayable, most_specific
+from gitmesh_gatewayapi.objects import GrantObject, RouteObject
+from gitmesh_gatewayapi.precedence import ListedMatch, Placed, TooMany, Unsayable, most_specific, unanswered
 from gitmesh_gatewayapi.remarks import Dialect, Remark, Remarks
-from gitmesh_gatewayapi.rules import Called, HttpRule, rule, untouched
+from gitmesh_gatewayapi.rules import Called, HttpRule, is_not_found, rule, untouched
 
 MAX_RULES, MAX_MATCHES, MAX_RULE_MATCHES, MAX_ROUTES = 16, 128, 64, 4
 """Of a route, of a route, of a rule (HTTPRouteSpec), and routes of one port (ours)."""
 
 
-class RouteObject(Struct, frozen=True, kw_only=True):
-    """One HTTPRoute in the namespace of its Service. `origins`: dotted path below spec -> where it comes
-    from.
-    """
-
-    name: str
-    spec: Mapping[str, Any]
-    origins: Mapping[str, Origin]
-
-
 class HttpRoutes(Struct, frozen=True, kw_only=True):
-    """The HTTPRoutes of a destination, and what could not be said; with an error none of them may be used."""
+    """The routes of a destination, HTTPRoutes or GRPCRoutes, the leave that they need, and what could not be
+    said; with an error none of them may be used."""
 
     routes: tuple[RouteObject, ...]
+    grants: tuple[GrantObject, ...] = ()
     remarks: tuple[Remark, ...]
 
 
@@ -58,7 +54,8 @@ def route_name(service: str, port: int, part: int = 0) -> str:
 
 
 def http_routes(unit: DestinationUnit, ports: Iterable[int], dialect: Dialect) -> HttpRoutes:
-    """The HTTPRoutes of a destination on those of its ports that carry requests."""
+    """The routes of a destination on those of its ports that carry requests: HTTPRoutes, or GRPCRoutes where
+    the mesh reads these, the port carries gRPC, and they can say all of it."""
     remarks = Remarks(dialect)
     known = sorted(set(ports))
     for route in unit.routes:
@@ -67,7 +64,9 @@ def http_routes(unit: DestinationUnit, ports: Iterable[int], dialect: Dialect) -
             what = f"port {route.match.port} of {shown}" if route.match.port else f"every port of {shown}"
             remarks.unsupported(f"HTTPRoutes act on HTTP alone, which {what} does not carry", _origin(route))
     made = [one for port in known for one in _of_port(unit, port, remarks)]
-    return HttpRoutes(routes=tuple(made), remarks=tuple(remarks.found))
+    asked = made if dialect.asks_leave else []
+    leave = grants(asked, unit.service, remarks)
+    return HttpRoutes(routes=tuple(made), grants=leave, remarks=tuple(remarks.found))
 
 
 def _origin(route: Route) -> Origin:
@@ -84,13 +83,34 @@ def _of_port(unit: DestinationUnit, port: int, remarks: Remarks) -> Sequence[Rou
             listed.append(ListedMatch(match=what.match, action=number, never=what.never))
     if not listed:
         return ()
+    called = Called(unit.service, port)
+    if remarks.dialect.grpc_routes and speaks_grpc(unit.service, port):
+        lacking = list(unsaid(listed, [(row, _origin(row)) for row in rows]))
+        if not lacking:
+            return _written(GRPC_ROUTE, listed_for_grpc(listed), rows, called, remarks)
+        for text, origin in lacking:
+            remarks.add("GM325", f"port {port} carries gRPC, and a GRPCRoute cannot say this: {text}", origin)
+    return _written(HTTP_ROUTE, listed, rows, called, remarks)
+
+
+def _written(
+    kind: ApiKind, listed: Sequence[ListedMatch], rows: Sequence[Route], called: Called, remarks: Remarks
+) -> Sequence[RouteObject]:
     placed = most_specific([*listed, ListedMatch(match=EVERYTHING, action=len(rows))])
     if isinstance(placed, TooMany | Unsayable):
         _note_unsaid(placed, rows, remarks)
         return ()
-    called = Called(unit.service, port)
+    placed = unanswered(placed, _silent(rows) if kind == HTTP_ROUTE else frozenset())
+    if not placed:
+        text = "an HTTPRoute has a rule at least, so it cannot leave every request unanswered"
+        remarks.unsupported(text, _origin(rows[0]))
+        return ()
     parts = _parts(_ruled(placed, rows, called, remarks), remarks)
-    return [_object(part, called, number) for number, part in enumerate(parts)]
+    return [_object(kind, part, called, number) for number, part in enumerate(parts)]
+
+
+def _silent(rows: Sequence[Route]) -> frozenset[int]:
+    return frozenset(number for number, row in enumerate(rows) if is_not_found(row))
 
 
 def _note_unsaid(placed: TooMany | Unsayable, rows: Sequence[Route], remarks: Remarks) -> None:
@@ -168,17 +188,25 @@ def _tied(one: _Ruled, other: _Ruled) -> bool:
     )
 
 
-def _object(ruled: Sequence[_Ruled], called: Called, part: int) -> RouteObject:
+def _object(kind: ApiKind, ruled: Sequence[_Ruled], called: Called, part: int) -> RouteObject:
     service = called.service
     parent = {"group": "", "kind": "Service", "name": service.name, "port": called.port}
     origins: dict[str, Origin] = {"": min(one.origin for one in ruled)}
     rules = []
     for number, one in enumerate(ruled):
-        rules.append({"matches": [_match(placed.match) for placed in one.placed], **one.made.body})
+        rules.append({**_matches(kind, one.placed), **one.made.body})
         origins[f"rules[{number}]"] = one.origin
         origins |= {f"rules[{number}].{path}": origin for path, origin in one.made.origins.items()}
     name = route_name(service.name, called.port, part)
-    return RouteObject(name=name, spec={"parentRefs": [parent], "rules": rules}, origins=origins)
+    return RouteObject(kind=kind, name=name, spec={"parentRefs": [parent], "rules": rules}, origins=origins)
+
+
+def _matches(kind: ApiKind, placed: Sequence[Placed]) -> dict[str, Any]:
+    """`matches` of a rule. One of a GRPCRoute that means every request has none."""
+    if kind is HTTP_ROUTE:
+        return {"matches": [_match(one.match) for one in placed]}
+    matches = [_call(one.match) for one in placed]
+    return {"matches": matches} if matches != [{}] else {}
 
 
 def _match(match: RouteMatch) -> dict[str, Any]:
@@ -189,6 +217,13 @@ def _match(match: RouteMatch) -> dict[str, Any]:
         if conditions:
             body[field] = _conditions(conditions)
     return body
+
+
+def _call(match: RouteMatch) -> dict[str, Any]:
+    """A match of a GRPCRoute."""
+    called = call_of(match)
+    headers = {"headers": _conditions(match.headers)} if match.headers else {}
+    return {**({"method": called} if called else {}), **headers}
 
 
 def _conditions(conditions: Values) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from gitmesh.model.base import Disabled
 from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import Cors, Headers, Redirect, Retries, Rewrite
+from gitmesh.model.requests import Cors, Headers, Redirect, Retries, Rewrite
 from gitmesh.model.units import Decided, Route, Target
 from gitmesh_gatewayapi.conditions import RouteMatch
 from gitmesh_gatewayapi.filters import (
@@ -29,6 +29,9 @@ _UNKNOWN = {
     "fault": "HTTPRoutes cannot inject faults",
     "direct_response": "HTTPRoutes cannot answer requests themselves",
 }
+_NOT_FOUND = 404
+_NOT_BEFORE_ANSWERS = {"timeout", "retries"}
+"""What has no meaning for requests that are sent nowhere."""
 _UNITS = (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 _MOST_HOURS = 99_999
 
@@ -51,6 +54,14 @@ def untouched(called: Called) -> HttpRule:
     """The rule of what no row matches: an HTTPRoute answers 404 where no rule does."""
     backend = {**_service(called.service, called.port, called), "weight": 1}
     return HttpRule({"backendRefs": [backend]}, {})
+
+
+def is_not_found(route: Route) -> bool:
+    """Whether its requests get just what they get where no rule matches (HTTPRouteRule: 404)."""
+    fields = {n: decided for n, decided in route.fields.items() if not isinstance(decided.value, Disabled)}
+    answer = fields.pop("direct_response", None)
+    plain = answer is not None and answer.value.status == _NOT_FOUND and not answer.value.body
+    return plain and fields.keys() <= _NOT_BEFORE_ANSWERS
 
 
 def rule(route: Route, match: RouteMatch, called: Called, remarks: Remarks) -> HttpRule:
@@ -137,16 +148,6 @@ def _backend(target: Target, called: Called, origin: Origin, remarks: Remarks) -
             f"an HTTPRoute names Services, and no subset of {shown}",
             origin,
             "Make a Service that selects these pods, and name it.",
-        )
-    if service.namespace != called.service.namespace:
-        grant = f"from HTTPRoutes of namespace {called.service.namespace} to Service {service.name}"
-        remarks.add(
-            "GM319",
-            f"an HTTPRoute in namespace {called.service.namespace} may name {shown} only by leave of"
-            f" namespace {service.namespace}, and whether that is given is not known",
-            origin,
-            f"Use a Service of namespace {called.service.namespace}: this version does not read a"
-            f" ReferenceGrant {grant}.",
         )
     numbers = [port.number for port in service.ports]
     port = target.port or (called.port if called.port in numbers else 0)

@@ -2,37 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
-
 from gitmesh.model.base import Disabled, format_duration
-from gitmesh.model.facts import Service
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import (
-    Cors,
-    DirectResponse,
-    Fault,
-    Headers,
-    Mirror,
-    Redirect,
-    Retries,
-    Rewrite,
-    SplitTarget,
-)
+from gitmesh.model.requests import Cors, DirectResponse, Fault, Headers, Redirect, Retries, Rewrite
 from gitmesh.model.units import Decided, Route, Target
+from gitmesh_istio.forwarding import (
+    Forward,
+    destination,
+    mirrors,
+    new_host,
+    percentage,
+    split,
+)
 from gitmesh_istio.headers import header_operations
 from gitmesh_istio.matches import Choice
-from gitmesh_istio.names import host, subset_name
-from gitmesh_istio.paths import redirect_path, rewrite_path
-from gitmesh_istio.places import part_origins
-from gitmesh_istio.scope import Notes, Part
+from gitmesh_istio.paths import redirection, rewriting
+from gitmesh_istio.scope import Notes, Part, Spelling, part_origins
 
-LEAST_PERCENT = 0.0001
-"""Smallest share that Istio can express, 0 apart (one in a million)."""
+_NEW_PATH = ("path.replaceFullPath", "path.replacePrefixMatch")
 
+SPELT: Spelling = {
+    "retries": {
+        "attempts": ("retries.attempts",),
+        "perTryTimeout": ("retries.perTryTimeout",),
+        "retryOn": ("retries.retryOn",),
+        "backoff": ("retries.backoff",),
+    },
+    "fault": {
+        "delay.fixed": ("fault.delay.fixedDelay",),
+        "delay.percent": ("fault.delay.percentage",),
+        "abort.httpStatus": ("fault.abort.httpStatus",),
+        "abort.percent": ("fault.abort.percentage",),
+    },
+    "cors": {
+        "allowOrigins": ("corsPolicy.allowOrigins",),
+        "allowMethods": ("corsPolicy.allowMethods",),
+        "allowHeaders": ("corsPolicy.allowHeaders",),
+        "exposeHeaders": ("corsPolicy.exposeHeaders",),
+        "maxAge": ("corsPolicy.maxAge",),
+        "allowCredentials": ("corsPolicy.allowCredentials",),
+    },
+    "rewrite": {
+        "hostname": ("rewrite.authority",),
+        **dict.fromkeys(_NEW_PATH, ("rewrite.uri", "rewrite.uriRegexRewrite")),
+    },
+    "redirect": {
+        "scheme": ("redirect.scheme",),
+        "hostname": ("redirect.authority",),
+        "port": ("redirect.port",),
+        "statusCode": ("redirect.redirectCode",),
+        **dict.fromkeys(_NEW_PATH, ("redirect.uri", "redirect.prefixRewrite")),
+    },
+    "direct_response": {"status": ("directResponse.status",), "body": ("directResponse.body",)},
+}
+"""Request field -> part of it -> the fields of a route that say it."""
 _ANSWERS = ("redirect", "direct_response")
+"""Fields by which the client's proxy answers a request itself."""
 _UNUSED_IN_ANSWERS = ("rewrite", "timeout", "retries", "mirror")
 _NAMED_CODES = frozenset(
     (
@@ -67,15 +95,6 @@ _PARTS = {
 _CORS_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"})
 
 
-class Forward(Struct, frozen=True):
-    """Where the requests of a row come from: the Service that was called, and the port that all of them asked
-    for (0 = any).
-    """
-
-    service: Service
-    port: int
-
-
 def action(route: Route, choice: Choice, asked: Forward, notes: Notes) -> Part:
     """All of one Istio route but its match. Where no split says otherwise the row goes to what was asked
     for.
@@ -92,7 +111,7 @@ def action(route: Route, choice: Choice, asked: Forward, notes: Notes) -> Part:
         value.update(piece)
         origins.update(dict.fromkeys(piece, decided.origin))
         origins.update(
-            {**part_origins(name, decided), **_item_origins(name, decided, route)} if piece else {}
+            {**part_origins(SPELT, name, decided), **_item_origins(name, decided, route)} if piece else {}
         )
     if not answered and "route" not in value:
         value["route"] = [{"destination": destination(Target(service=asked.service), asked.port, notes)}]
@@ -167,12 +186,12 @@ def _piece(
     origin = decided.origin
     match decided.value:
         case Redirect() as redirect:
-            return {"redirect": _redirect(redirect, choice, origin, notes)}
+            return {"redirect": redirection(redirect, choice, origin, notes)}
         case DirectResponse() as answer:
             body = {"body": {"string": answer.body}} if answer.body is not None else {}
             return {"directResponse": {"status": answer.status, **body}}
         case Rewrite() as rewrite:
-            return {"rewrite": _rewrite(rewrite, choice, origin, notes)}
+            return {"rewrite": rewriting(rewrite, choice, origin, notes)}
         case Fault() as fault:
             faults = _fault(fault, origin, notes)
             return {"fault": faults} if faults else {}
@@ -181,61 +200,26 @@ def _piece(
         case Cors() as cors:
             return {"corsPolicy": _cors(cors, origin, notes)}
         case Headers() as headers:
-            return {"headers": header_operations(headers, _new_host(route), origin, notes)}
+            return {"headers": header_operations(headers, new_host(route), origin, notes)}
         case int() as millis if name == "timeout":
             return {"timeout": format_duration(millis)}
         case tuple() as items if name == "mirror":
-            mirrors = _mirrors(items, route.mirrors, asked.port, origin, notes)
-            return {"mirrors": mirrors} if mirrors else {}
+            copies = mirrors(items, route.mirrors, asked.port, origin, notes)
+            return {"mirrors": copies} if copies else {}
         case tuple() as items if name == "split":
-            return {"route": _split(items, route, asked.port, origin, notes)}
+            return {"route": split(items, route, asked.port, origin, notes)}
         case other:
             raise TypeError(f"{name}: {type(other).__name__} is no value of a request field")
-
-
-def _new_host(route: Route) -> str:
-    rewrite = route.fields.get("rewrite")
-    return (
-        (rewrite.value.hostname or "") if rewrite is not None and isinstance(rewrite.value, Rewrite) else ""
-    )
-
-
-def _redirect(redirect: Redirect, choice: Choice, origin: Origin, notes: Notes) -> dict[str, Any]:
-    """The code is always written: Istio's default is 301, ours 302. A new host would drop the port that was
-    asked for.
-    """
-    spec: dict[str, Any] = {"redirectCode": redirect.status_code}
-    if redirect.hostname is not None and ":" not in redirect.hostname and redirect.port is None:
-        spec["derivePort"] = "FROM_REQUEST_PORT"
-    given = {"scheme": redirect.scheme, "authority": redirect.hostname, "port": redirect.port}
-    spec.update({name: value for name, value in given.items() if value is not None})
-    if redirect.path is not None:
-        spec.update(redirect_path(redirect.path, choice, origin, notes))
-    return spec
-
-
-def _rewrite(rewrite: Rewrite, choice: Choice, origin: Origin, notes: Notes) -> dict[str, Any]:
-    spec: dict[str, Any] = {"authority": rewrite.hostname} if rewrite.hostname is not None else {}
-    if rewrite.path is not None:
-        spec.update(rewrite_path(rewrite.path, choice, origin, notes))
-    return spec
-
-
-def _percentage(percent: float, what: str, origin: Origin, notes: Notes) -> dict[str, float]:
-    """Always written: left out, Istio means 100 for mirrors and nothing for faults."""
-    if 0 < percent < LEAST_PERCENT:
-        notes.add("GM301", f"{what}: Istio knows no share between 0 and {LEAST_PERCENT} percent", origin)
-    return {"value": int(percent) if percent == int(percent) else percent}
 
 
 def _fault(fault: Fault, origin: Origin, notes: Notes) -> dict[str, Any]:
     """A share of 0 is no fault at all, so it is left out."""
     spec: dict[str, Any] = {}
     if fault.delay is not None and fault.delay.percent > 0:
-        share = _percentage(fault.delay.percent, "fault.delay", origin, notes)
+        share = percentage(fault.delay.percent, "fault.delay", origin, notes)
         spec["delay"] = {"fixedDelay": format_duration(fault.delay.fixed), "percentage": share}
     if fault.abort is not None and fault.abort.percent > 0:
-        share = _percentage(fault.abort.percent, "fault.abort", origin, notes)
+        share = percentage(fault.abort.percent, "fault.abort", origin, notes)
         spec["abort"] = {"httpStatus": fault.abort.http_status, "percentage": share}
     return spec
 
@@ -280,58 +264,4 @@ def _cors(cors: Cors, origin: Origin, notes: Notes) -> dict[str, Any]:
         spec["maxAge"] = format_duration(cors.max_age)
     if cors.allow_credentials:
         spec["allowCredentials"] = True
-    return spec
-
-
-def _mirrors(
-    items: Sequence[Mirror], targets: Sequence[Target], port: int, origin: Origin, notes: Notes
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "destination": destination(target, port, notes),
-            "percentage": _percentage(item.percent, "mirror", origin, notes),
-        }
-        for item, target in zip(items, targets, strict=True)
-        if item.percent > 0
-    ]
-
-
-def _split(
-    items: Sequence[SplitTarget], route: Route, port: int, origin: Origin, notes: Notes
-) -> list[dict[str, Any]]:
-    """A single share takes all requests whatever its weight, so it is written without one.
-
-    Of several destinations Envoy makes the header changes before the route's own; istiod makes one list of
-    both where there is one destination, the route's first (route.go, processDestination). A second one
-    without weight keeps the order.
-    """
-    shares = []
-    for item, target in zip(items, route.targets, strict=True):
-        share: dict[str, Any] = {"destination": destination(target, port, notes)}
-        if len(items) > 1:
-            share["weight"] = item.weight
-        if item.headers is not None:
-            share["headers"] = header_operations(item.headers, _new_host(route), origin, notes)
-        shares.append(share)
-    if len(shares) == 1 and "headers" in shares[0] and "headers" in _in_force(route):
-        return [{**shares[0], "weight": 1}, {"destination": shares[0]["destination"], "weight": 0}]
-    return shares
-
-
-def is_ambiguous(target: Target) -> bool:
-    """Whether the target names no port, and its Service has several."""
-    return not target.port and len(target.service.ports) > 1
-
-
-def destination(target: Target, asked: int, notes: Notes) -> dict[str, Any]:
-    """A resolved target; without a port Istio keeps the requested one, which is named (`asked`) where there
-    are several.
-    """
-    service = target.service
-    spec: dict[str, Any] = {"host": host(service.namespace, service.name, notes.scope.domain)}
-    if target.subset:
-        spec["subset"] = subset_name(target.subset)
-    port = asked if is_ambiguous(target) else target.port
-    if port:
-        spec["port"] = {"number": port}
     return spec

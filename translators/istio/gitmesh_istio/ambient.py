@@ -362,6 +362,12 @@ def _note_past(unit: DestinationUnit, access: Access, bound: Binding, notes: Not
                 f" past {bound}, so the requests that this grants are refused"
             )
             notes.add("GM318", text, grant.origin)
+        if any(caller.kind in ("all", "address") for caller in grant.callers):
+            text = (
+                f"who is in no mesh may call, too, but comes past {bound}, so the requests that this grants"
+                " are refused there"
+            )
+            notes.add("GM318", text, grant.origin, Severity.WARNING)
 
 
 def _means(callers: Iterable[Caller], namespace: str, account: str) -> bool:

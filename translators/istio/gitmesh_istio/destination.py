@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitmesh.model.base import Disabled, format_duration
-from gitmesh.model.manifests import Fragment, Phase
-from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import (
+from gitmesh.model.connections import (
     ConnectionPool,
     ConsistentHash,
     HttpPool,
@@ -23,11 +21,12 @@ from gitmesh.model.traffic import (
     TcpPool,
     Tls,
 )
+from gitmesh.model.manifests import Fragment, Phase
+from gitmesh.model.policies import Origin
 from gitmesh.model.units import Decided, DestinationUnit, SourceCondition
 from gitmesh_istio.kinds import DESTINATION_RULE
 from gitmesh_istio.names import host, sorted_unique, subset_name
-from gitmesh_istio.places import part_origins
-from gitmesh_istio.scope import Notes, Part, below, fragment
+from gitmesh_istio.scope import Notes, Part, Spelling, below, fragment, part_origins
 from gitmesh_istio.settings import mutual, note_displaced
 
 _ALGORITHMS = {
@@ -41,6 +40,51 @@ _NOTHING = {"loadBalancer": {"simple": "UNSPECIFIED"}}
 not be empty.
 """
 _TLS_MODES = {"Disable": "DISABLE", "Simple": "SIMPLE", "Mutual": "MUTUAL", "MeshMutual": "ISTIO_MUTUAL"}
+
+SPELT: Spelling = {
+    "outlier_detection": {
+        "consecutiveErrors": ("outlierDetection.consecutive5xxErrors",),
+        "interval": ("outlierDetection.interval",),
+        "baseEjectionTime": ("outlierDetection.baseEjectionTime",),
+        "maxEjectionPercent": ("outlierDetection.maxEjectionPercent",),
+        "minHealthPercent": ("outlierDetection.minHealthPercent",),
+    },
+    "connection_pool": {
+        "tcp.maxConnections": ("connectionPool.tcp.maxConnections",),
+        "tcp.connectTimeout": ("connectionPool.tcp.connectTimeout",),
+        "tcp.keepalive.time": ("connectionPool.tcp.tcpKeepalive.time",),
+        "tcp.keepalive.interval": ("connectionPool.tcp.tcpKeepalive.interval",),
+        "tcp.keepalive.probes": ("connectionPool.tcp.tcpKeepalive.probes",),
+        "http.maxPendingRequests": ("connectionPool.http.http1MaxPendingRequests",),
+        "http.maxRequests": ("connectionPool.http.http2MaxRequests",),
+        "http.maxRequestsPerConnection": ("connectionPool.http.maxRequestsPerConnection",),
+        "http.maxRetries": ("connectionPool.http.maxRetries",),
+        "http.idleTimeout": ("connectionPool.http.idleTimeout",),
+    },
+    "load_balancing": {
+        "algorithm": ("loadBalancer.simple",),
+        "consistentHash.header": ("loadBalancer.consistentHash.httpHeaderName",),
+        "consistentHash.queryParam": ("loadBalancer.consistentHash.httpQueryParameterName",),
+        "consistentHash.sourceIp": ("loadBalancer.consistentHash.useSourceIp",),
+        "consistentHash.ringSize": ("loadBalancer.consistentHash.ringHash",),
+        "consistentHash.cookie.name": ("loadBalancer.consistentHash.httpCookie.name",),
+        "consistentHash.cookie.path": ("loadBalancer.consistentHash.httpCookie.path",),
+        "consistentHash.cookie.ttl": ("loadBalancer.consistentHash.httpCookie.ttl",),
+        "locality.failover": ("loadBalancer.localityLbSetting.failover",),
+        "locality.failoverPriority": ("loadBalancer.localityLbSetting.failoverPriority",),
+        "locality.distribute": ("loadBalancer.localityLbSetting.distribute",),
+        "slowStart": ("loadBalancer.warmup",),
+    },
+    "tls": {
+        "mode": ("tls.mode",),
+        "sni": ("tls.sni",),
+        "clientCertificate": ("tls.clientCertificate",),
+        "privateKey": ("tls.privateKey",),
+        "caCertificates": ("tls.caCertificates",),
+        "subjectAltNames": ("tls.subjectAltNames",),
+    },
+}
+"""Connection field -> part of it -> the fields of a traffic policy that say it."""
 
 
 def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragment | None:
@@ -100,7 +144,7 @@ def _settings(settings: Mapping[str, Decided], notes: Notes) -> Part:
         name, piece = _setting(decided, given, notes)
         if piece:
             value[name] = piece
-            origins |= {name: decided.origin, **part_origins(field, decided)}
+            origins |= {name: decided.origin, **part_origins(SPELT, field, decided)}
     return Part(value, origins)
 
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from gitmesh.model.connections import LoadBalancing
 from gitmesh.model.facts import ClusterFacts, Mesh, Service, ServicePort
-from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS, LoadBalancing
+from gitmesh.model.traffic import CONNECTION_FIELDS, REQUEST_FIELDS
 from gitmesh.model.units import Laid, Target
-from gitmesh_istio.matches import is_http
 from gitmesh_istio.names import cluster_domain, version_of
 
 BALANCED = "headlessIsBalanced"
@@ -30,7 +30,15 @@ _TOLD: Mapping[str, tuple[str, frozenset[str]]] = {
 _ALIASES_SINCE, _ALIASES_ALWAYS_SINCE = (1, 21, 0), (1, 31, 0)
 """From the second one on istiod does not read the variable any more."""
 _MOST_ALIASES = 8
+_TCP_BY_NUMBER = frozenset({25, 53, 3306, 27017})
+"""Ports that istiod takes for TCP where nothing names a protocol, since there the server speaks first."""
+_PASSES = LoadBalancing(algorithm="Passthrough")
 _OF_REQUESTS = ("header", "cookie", "query_param")
+
+
+def is_http(port: ServicePort) -> bool:
+    """Whether Istio routes requests on this port; a port without a protocol is sniffed."""
+    return port.http and not (port.protocol == "" and port.number in _TCP_BY_NUMBER)
 
 
 def told(environment: Mapping[str, str]) -> Mapping[str, str]:
@@ -77,8 +85,7 @@ def _of_alias(laid: Laid, meshes: Sequence[Mesh], facts: ClusterFacts) -> str:
 
 def _of_headless(laid: Laid, meshes: Sequence[Mesh]) -> str:
     """The balancer that passes through is what a headless Service has anyway."""
-    value, passes = laid.value, LoadBalancing(algorithm="Passthrough")
-    if laid.field not in ("outlier_detection", "load_balancing") or value == passes:
+    if laid.field not in ("outlier_detection", "load_balancing") or laid.value == _PASSES:
         return ""
     if not _is_chosen_by_clients(laid.service, meshes):
         return ""

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gitmesh_gatewayapi import HTTP_ROUTE
+from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.manifests import Manifest, Phase
@@ -30,6 +30,7 @@ _OF_IDENTITY = frozenset({"principals", "notPrincipals", "namespaces", "notNames
 _PHASES = {
     VIRTUAL_SERVICE.kind: Phase.ROUTE,
     HTTP_ROUTE.kind: Phase.ROUTE,
+    GRPC_ROUTE.kind: Phase.ROUTE,
     DESTINATION_RULE.kind: Phase.DESTINATION,
 }
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitmesh.model.policies import Origin
-from gitmesh.model.traffic import HeaderOps, Headers
+from gitmesh.model.requests import HeaderOps, Headers
 from gitmesh_istio.scope import Notes
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gitmesh_gatewayapi import HTTP_ROUTE
+from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE
 
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.objects import ApiKind
@@ -25,8 +25,9 @@ PEER_AUTHENTICATION = _resource("security", "PeerAuthentication", "peerauthentic
 
 RESOURCES = (VIRTUAL_SERVICE, DESTINATION_RULE, AUTHORIZATION_POLICY, PEER_AUTHENTICATION)
 """Istio's own, which its webhook validates."""
-WRITTEN = (*RESOURCES, HTTP_ROUTE)
-"""What ambient needs, too: the kinds of the port."""
+WRITTEN = (*RESOURCES, HTTP_ROUTE, GRPC_ROUTE)
+"""What ambient needs, too: the kinds of the port. GRPCRoutes are read alone: istiod merges those of others
+with our HTTPRoutes, which waypoints follow on ports of gRPC."""
 
 EXPORTS = {
     VIRTUAL_SERVICE.kind: "defaultVirtualServiceExportTo",
@@ -52,5 +53,9 @@ gateway's.
 
 
 def writes(facts: ClusterFacts) -> Sequence[ApiKind]:
-    """The kinds for such a cluster: HTTPRoutes are for waypoints, which only ambient pods come by."""
-    return WRITTEN if facts.is_ambient else RESOURCES
+    """The kinds for such a cluster: routes of the Gateway API are for waypoints, which only ambient pods come
+    by, and of GRPCRoutes, which are read alone, it need have none."""
+    if not facts.is_ambient:
+        return RESOURCES
+    served = not facts.kinds or (GRPC_ROUTE.group, GRPC_ROUTE.kind) in facts.kind_index
+    return WRITTEN if served else (*RESOURCES, HTTP_ROUTE)

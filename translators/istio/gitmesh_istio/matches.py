@@ -13,7 +13,6 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from gitmesh.model.expressions import fullmatch
-from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import NamedCondition, RequestMatch, SourceCondition, TextCondition
 from gitmesh_istio.names import quoted
@@ -25,15 +24,7 @@ MAX_ALTERNATIVES = 256
 IGNORED_HEADERS = frozenset({"uri", "scheme", "method", "authority"})
 """Header names that Istio drops from `headers` and `withoutHeaders` (virtual_service.proto)."""
 
-_TCP_BY_NUMBER = frozenset({25, 53, 3306, 27017})
-"""Ports that istiod takes for TCP where nothing names a protocol, since there the server speaks first."""
-
 Shape = Literal["any", "exact", "segments", "text", "pattern"]
-
-
-def is_http(port: ServicePort) -> bool:
-    """Whether Istio routes requests on this port; a port without a protocol is sniffed."""
-    return port.http and not (port.protocol == "" and port.number in _TCP_BY_NUMBER)
 
 
 class Choice(Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from msgspec import Struct
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Access, DestinationUnit, NamedCondition, Operation
-from gitmesh_istio.matches import is_http
+from gitmesh_istio.effects import is_http
 from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.scope import Notes
 

@@ -1,6 +1,7 @@
 """What others wrote around a destination: of a host's VirtualServices, and of its DestinationRules, a client
 follows one, by where it is and what is shown to it. For pods in ambient that client is their waypoint, which
-reads HTTPRoutes, too; what it does with both kinds for one host is undefined (istio.io, 'Migrate policies').
+reads HTTPRoutes and GRPCRoutes, too; what it does with them beside a VirtualService for one host is undefined
+(istio.io, 'Migrate policies').
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from gitmesh_gatewayapi import HTTP_ROUTE
+from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE
 from msgspec.structs import replace
 
 from gitmesh.model.facts import ClusterFacts, Mesh
@@ -31,7 +32,8 @@ from gitmesh_istio.names import cluster_domain, host, subset_name
 from gitmesh_istio.waypoint_routes import route_names
 from gitmesh_istio.waypoints import binding, places
 
-_ROUTING = (VIRTUAL_SERVICE.kind, HTTP_ROUTE.kind)
+_GATEWAY_ROUTES = (HTTP_ROUTE.kind, GRPC_ROUTE.kind)
+_ROUTING = (VIRTUAL_SERVICE.kind, *_GATEWAY_ROUTES)
 _Place = tuple[str, str]
 """(namespace, name) of a Service."""
 
@@ -169,7 +171,7 @@ class _Surroundings:
 
 
 def _shown(one: Stranger, place: _Place) -> set[str]:
-    """The namespaces whose clients see what somebody wrote for a Service: an HTTPRoute for one of another
-    namespace is for clients of its own (GEP-1294, consumer routes)."""
-    consumes = one.kind == HTTP_ROUTE.kind and one.namespace != place[0]
+    """The namespaces whose clients see what somebody wrote for a Service: a route of the Gateway API for one
+    of another namespace is for clients of its own (GEP-1294, consumer routes)."""
+    consumes = one.kind in _GATEWAY_ROUTES and one.namespace != place[0]
     return {one.namespace} if consumes else set(one.shown)

@@ -22,9 +22,11 @@ from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.objects import canonical
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import DestinationUnit, Route, Target
-from gitmesh_istio.actions import Forward, action, destination, is_ambiguous, is_answered
+from gitmesh_istio.actions import action, is_answered
+from gitmesh_istio.effects import is_http
+from gitmesh_istio.forwarding import Forward, destination, is_ambiguous
 from gitmesh_istio.kinds import VIRTUAL_SERVICE
-from gitmesh_istio.matches import choices, is_http
+from gitmesh_istio.matches import choices
 from gitmesh_istio.names import host
 from gitmesh_istio.scope import Notes, Part, below, fragment
 from gitmesh_istio.unseen import without_unseen

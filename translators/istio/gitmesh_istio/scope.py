@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from gitmesh.model.facts import ClusterFacts, Mesh
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.objects import ApiKind, ObjectKey
 from gitmesh.model.policies import Origin
+from gitmesh.model.units import Decided
 from gitmesh_istio.ignored import ignores
 from gitmesh_istio.kinds import EXPORTS
 from gitmesh_istio.names import cluster_domain
@@ -48,6 +49,18 @@ class Part(Struct, frozen=True):
 
     value: Any
     origins: Mapping[str, Origin]
+
+
+Spelling: TypeAlias = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""Field of a TrafficPolicy -> part of it -> the fields of Istio that say it."""
+
+
+def part_origins(spelt: Spelling, name: str, decided: Decided) -> dict[str, Origin]:
+    """The origins of a decided field's parts, by the fields of Istio that say them: a changed value leads to
+    its own line of the policy.
+    """
+    said = spelt.get(name, {})
+    return {field: origin for part, origin in decided.parts.items() for field in said.get(part, ())}
 
 
 def below(prefix: str, origins: Mapping[str, Origin]) -> dict[str, Origin]:

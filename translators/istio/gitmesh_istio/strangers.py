@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gitmesh_gatewayapi import HTTP_ROUTE
+from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body, ObjectKey, listed, mapping, text
@@ -42,8 +42,8 @@ def reduced(key: ObjectKey, body: Body, meshes: Sequence[Mesh]) -> Stranger | No
             return _virtual_service(key, spec, meshes)
         case DESTINATION_RULE.kind:
             return _destination_rule(key, spec, meshes)
-        case HTTP_ROUTE.kind:
-            return _http_route(key, spec, meshes)
+        case HTTP_ROUTE.kind | GRPC_ROUTE.kind:
+            return _gateway_route(key, spec, meshes)
         case AUTHORIZATION_POLICY.kind:
             return _guarding(key, _authorization(body, spec, meshes), meshes)
         case PEER_AUTHENTICATION.kind:
@@ -62,7 +62,7 @@ def _virtual_service(key: ObjectKey, spec: Mapping[str, Any], meshes: Sequence[M
     return Stranger(**key._asdict(), hosts=hosts, shown=shown)
 
 
-def _http_route(key: ObjectKey, spec: Mapping[str, Any], meshes: Sequence[Mesh]) -> Stranger | None:
+def _gateway_route(key: ObjectKey, spec: Mapping[str, Any], meshes: Sequence[Mesh]) -> Stranger | None:
     """What has Services as parents. Of those of other namespaces it is shown to its own clients alone, which
     is told apart where it is looked up (GEP-1294, consumer routes)."""
     parents, domain = parents_of(spec, key.namespace), cluster_domain(meshes)

@@ -16,7 +16,8 @@ from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Decided, DestinationUnit, SourceCondition, Target
 from gitmesh_istio.ambient import lacking
-from gitmesh_istio.matches import IGNORED_HEADERS, is_http
+from gitmesh_istio.effects import is_http
+from gitmesh_istio.matches import IGNORED_HEADERS
 from gitmesh_istio.scope import Notes, Part, fragment
 
 _MOST_NAMED = 8
@@ -26,6 +27,8 @@ RETRIED = frozenset({"connect-failure", "refused-stream", "unavailable", "cancel
 
 def waypoint_routes(unit: DestinationUnit, version: str, notes: Notes) -> tuple[Fragment, ...]:
     """The HTTPRoutes of a destination that has routes; none where something cannot be said (noted)."""
+    # No `asks_leave`: istiod asks routes of Services for no ReferenceGrant (route_collections.go, `!mesh`),
+    # and one would open the Service to the routes of gateways, for which it is asked.
     served = notes.scope.facts.kind_index.get((HTTP_ROUTE.group, HTTP_ROUTE.kind))
     dialect = Dialect(
         mesh="Istio",

@@ -1,21 +1,18 @@
-"""Which VirtualMesh a mesh belongs to, and the unit of each mesh (api.md, VirtualMesh)."""
+"""Which VirtualMesh a mesh belongs to, and which meshes nobody can tell it of (api.md, VirtualMesh)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding, suggest
-from gitmesh.model.facts import Mesh, Workload, by_controller
+from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import is_label
 from gitmesh.model.policies import Policy
-from gitmesh.model.selectors import WorkloadSelector
-from gitmesh.model.units import Decided, MeshUnit, RootReader, UnitKey
+from gitmesh.model.units import UnitKey
 from gitmesh.model.virtualmesh import MeshRef, MeshSelector, VirtualMeshSpec
-from gitmesh.resolution.index import Index, Key, World, all_targets
+from gitmesh.resolution.index import World
 
 MeshId = tuple[str, str]
 """(cluster, mesh name)."""
@@ -48,7 +45,7 @@ def memberships(
     pending: set[tuple[str, str]] = set()
     diagnostics: list[Diagnostic] = []
     for policy in sorted(policies, key=lambda p: p.id):
-        for number, reference in enumerate(_spec(policy).meshes):
+        for number, reference in enumerate(spec_of(policy).meshes):
             chosen = _Reference(policy, number, reference, world, clusters)
             for mesh in chosen.meshes():
                 claims.setdefault(mesh, []).append((policy, number))
@@ -99,10 +96,11 @@ def _root(mesh: MeshId, world: World) -> str:
     cluster, name = mesh
     index = world.indexes[cluster]
     known = index.facts.mesh(name) if index else None
-    return _root_of(known) if known else ""
+    return root_of(known) if known else ""
 
 
-def _root_of(mesh: Mesh) -> str:
+def root_of(mesh: Mesh) -> str:
+    """Where what is mesh-wide stands; without a root namespace of its own, in the control plane's."""
     return mesh.root_namespace or mesh.namespace
 
 
@@ -125,7 +123,8 @@ def _homeless(mesh: MeshId, policy: Policy, number: int, root: str) -> Diagnosti
     )
 
 
-def _spec(policy: Policy) -> VirtualMeshSpec:
+def spec_of(policy: Policy) -> VirtualMeshSpec:
+    """What a VirtualMesh says."""
     assert isinstance(policy.spec, VirtualMeshSpec)
     return policy.spec
 
@@ -219,93 +218,6 @@ def two_virtual_meshes(policy: Policy, number: int, mesh: MeshId, others: str) -
     text = f"mesh {name or 'of any name'} of cluster {cluster} is also in {others}"
     at, path = policy.at("meshes", number), f"spec.meshes[{number}]"
     return finding("GM214", text, at=at, policy=policy.id, field=path, cluster=cluster, mesh=name)
-
-
-def mesh_units(
-    cluster: str, index: Index, membership: Membership, governed: Collection[Key]
-) -> tuple[MeshUnit, ...]:
-    """The units of the cluster's meshes that a VirtualMesh has and nothing holds; `governed` are Services
-    that an Allow selects.
-    """
-    owned = (
-        (mesh, membership.owner.get((cluster, mesh.name)))
-        for mesh in sorted(index.facts.meshes, key=lambda m: m.name)
-    )
-    held = membership.held | membership.homeless
-    wanted = ((mesh, policy) for mesh, policy in owned if policy and (cluster, mesh.name) not in held)
-    return tuple(_unit(cluster, index, mesh, policy, governed, membership) for mesh, policy in wanted)
-
-
-def _unit(
-    cluster: str,
-    index: Index,
-    mesh: Mesh,
-    policy: Policy,
-    governed: Collection[Key],
-    membership: Membership,
-) -> MeshUnit:
-    spec = _spec(policy)
-    own = sorted((w for w in index.facts.workloads if w.mesh == mesh.name), key=lambda w: w.shape)
-    gateways = [w for w in own if _is_gateway(w, spec, cluster)]
-    places = {gateway.namespace for gateway in gateways}
-    around = sorted(
-        (w for w in index.facts.workloads if w.mesh and w.namespace in places), key=lambda w: w.shape
-    )
-    governed_ports = {key: _guarded(shapes, index, governed) for key, shapes in by_controller(around).items()}
-    doubtful = tuple(w for w in own if w.router and w not in gateways and spec.gateways is None)
-    unit = MeshUnit(
-        cluster=cluster,
-        mesh=mesh,
-        gateways=tuple(gateways),
-        doubtful=doubtful,
-        vouched=membership.vouched[policy.id] if doubtful else (),
-        governed_ports={key: ports for key, ports in governed_ports.items() if ports},
-        neighbours=tuple(workload for workload in around if workload not in gateways),
-        access_default=Decided(value=spec.access_default, origin=policy.origin("access_default")),
-        mtls=None if spec.mtls is None else Decided(value=spec.mtls, origin=policy.origin("mtls", "mode")),
-        readers=tuple(sorted(_readers(cluster, index, mesh, membership))),
-        policies=(policy.id,),
-    )
-    return replace(unit, digest=sha256(repr(unit).encode()).hexdigest())
-
-
-def _readers(cluster: str, index: Index, mesh: Mesh, membership: Membership) -> Iterator[RootReader]:
-    """The other meshes that read what is mesh-wide for this one."""
-    own = membership.owner[cluster, mesh.name]
-    for other in index.facts.meshes_of(mesh.translator):
-        if other.name != mesh.name and _root_of(other) == _root_of(mesh):
-            owner = membership.owner.get((cluster, other.name))
-            spec = _spec(owner) if owner else None
-            yield RootReader(
-                mesh=other.name,
-                alike=owner is own,
-                mtls=spec is not None and spec.mtls is not None,
-                denied=spec is not None and spec.access_default == "Deny",
-            )
-
-
-def _is_gateway(workload: Workload, spec: VirtualMeshSpec, cluster: str) -> bool:
-    """Whether a default of Deny does not cover it: as the VirtualMesh says, else as the cluster vouches for
-    it.
-    """
-    if spec.gateways is None:
-        return workload.gateway
-    return any(_means(item, workload, cluster) for item in spec.gateways)
-
-
-def _means(item: WorkloadSelector, workload: Workload, cluster: str) -> bool:
-    return (
-        (item.clusters is None or cluster in item.clusters)
-        and (item.namespaces is None or workload.namespace in item.namespaces)
-        and (item.service_accounts is None or workload.service_account in item.service_accounts)
-        and (item.labels or {}).items() <= workload.labels.items()
-    )
-
-
-def _guarded(shapes: Sequence[Workload], index: Index, governed: Collection[Key]) -> tuple[int, ...]:
-    """Ports of the workload that an Allow governs, on whichever of its pods."""
-    pairs = ((one, service) for one in shapes for service in index.selecting(one) if service.key in governed)
-    return tuple(sorted({number for one, service in pairs for number in all_targets(service, [one])}))
 
 
 def held_keys(cluster: str, membership: Membership) -> tuple[UnitKey, ...]:

@@ -1,5 +1,5 @@
-"""The proxy of a pod: Istio's agent and the Envoy that it starts, as the container `istio-proxy` runs
-them.
+"""What carries the connections of a pod: Istio's agent and the Envoy that it starts, as the container
+`istio-proxy` runs them, beside an application or as a waypoint; or the lab's ztunnel.
 """
 
 from __future__ import annotations
@@ -26,20 +26,25 @@ class ProxyPrograms:
     agent: Path
     envoy: Path
     bootstrap: Path
+    ztunnel: Path
 
     @classmethod
     def copied(cls, programs: MeshPrograms, folder: Path) -> ProxyPrograms:
-        """Copy what a sidecar needs into a folder."""
+        """Copy what any of them needs into a folder."""
         made = [
             Path(shutil.copy(source, folder / source.name))
-            for source in (programs.agent, programs.envoy, programs.bootstrap)
+            for source in (programs.agent, programs.envoy, programs.bootstrap, programs.ztunnel)
         ]
         for path in made:
             path.chmod(0o755)
-        return cls(*made)
+        copied = cls(*made)
+        # A waypoint would be told of its peers by an extension that only Istio's own build of Envoy has.
+        template = copied.bootstrap.read_text().replace(".metadata_discovery", "false")
+        copied.bootstrap.write_text(template)
+        return copied
 
 
-def start_sidecar(
+def start_proxy(
     programs: ProxyPrograms,
     netns: str,
     folder: Path,
@@ -50,10 +55,10 @@ def start_sidecar(
     token: str,
     root: str,
 ) -> Process:
-    """Start the proxy in a pod's namespace, its files in `folder`; `token` is for istiod, `root` is its CA's
-    certificate.
+    """Start what carries a pod's connections in its namespace, its files in `folder`; `token` is for istiod,
+    `root` is its CA's certificate.
     """
-    _write(folder, "var/run/secrets/tokens/istio-token", token)
+    secret = _write(folder, "var/run/secrets/tokens/istio-token", token)
     certificate = _write(folder, "var/run/secrets/istio/root-cert.pem", root)
     _write(
         folder,
@@ -66,17 +71,40 @@ def start_sidecar(
     # Process ids of its own, so that Envoy ends with the agent however that one ends.
     own = ["unshare", "--pid", "--fork", "--kill-child"]
     user = ["setpriv", f"--reuid={PROXY_UID}", f"--regid={PROXY_UID}", "--clear-groups", "--pdeathsig=KILL"]
-    agent: list[str | Path] = [
-        programs.agent,
-        "proxy",
-        "sidecar",
-        "--domain",
-        f"{place.workload.namespace}.svc.cluster.local",
-    ]
-    command = inside(netns, [*own, *user, *agent])
+    program = (
+        _ztunnel(programs, place, cluster, trust_domain, token=secret, root=certificate)
+        if place.workload.proxy == "ztunnel"
+        else _agent(programs, place)
+    )
+    command = inside(netns, [*own, *user, *program])
     return Process(
         command, folder.with_suffix(".proxy.log"), name=f"proxy of {place.name}", env=env, folder=folder
     )
+
+
+def _agent(programs: ProxyPrograms, place: PodPlace) -> list[str | Path]:
+    workload = place.workload
+    domain = f"{workload.namespace}.svc.cluster.local"
+    cluster = f"{workload.name}.{workload.namespace}"
+    return [programs.agent, "proxy", workload.proxy, "--domain", domain, "--serviceCluster", cluster]
+
+
+def _ztunnel(
+    programs: ProxyPrograms, place: PodPlace, cluster: str, trust_domain: str, *, token: Path, root: Path
+) -> list[str | Path]:
+    given = {
+        "name": place.name,
+        "namespace": place.workload.namespace,
+        "service-account": place.workload.service_account,
+        "address": place.ip,
+        "trust-domain": trust_domain,
+        "cluster": cluster,
+        "node": f"{cluster}-1",
+        "istiod": XDS,
+        "token": token,
+        "root": root,
+    }
+    return [programs.ztunnel, *(f"-{name}={value}" for name, value in given.items())]
 
 
 def _identity(place: PodPlace, cluster: str, trust_domain: str) -> dict[str, str]:

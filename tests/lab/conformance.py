@@ -1,0 +1,180 @@
+"""The Gateway API's conformance suite on a real Istio: an empty cluster with controllers, a kubelet and
+istiod, in which the suite makes its own pods.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab import netns
+from tests.lab.apiserver import ApiServer
+from tests.lab.bookshop import Cluster
+from tests.lab.build import Binaries, ConformancePrograms
+from tests.lab.controllers import start_controllers
+from tests.lab.installation import SYSTEM, PodPlace
+from tests.lab.istiod import Istiod
+from tests.lab.kubelet import Kubelet, PodPrograms
+from tests.lab.netns import Network
+from tests.lab.process import LabError, Process, wait_until
+from tests.lab.proxy import XDS, ProxyPrograms, start_proxy
+
+READY_SECONDS = 120.0
+CLUSTER = Cluster(
+    name="conformance",
+    trust_domain="cluster.local",
+    region="eu",
+    subnet="10.23",
+    namespaces={},
+    workloads=(),
+    services=(),
+)
+NOT_ISTIO = ("MeshClusterIPMatching",)
+"""Features of the suite that Istio's sidecars lack: they tell Services of one port apart by host names."""
+_RESULT = re.compile(r"^ {4}--- (PASS|FAIL|SKIP): Conformance/(\w+) ", re.MULTILINE)
+_SUITE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class SuiteRun:
+    """What a run of the suite came to; `passed` is its own verdict, by the exit code."""
+
+    passed: bool
+    results: Mapping[str, str]
+    """Name of a test -> PASS, FAIL or SKIP."""
+    text: str
+
+    def tests(self, result: str) -> list[str]:
+        """The tests with this result, sorted."""
+        return sorted(name for name, found in self.results.items() if found == result)
+
+
+class ConformanceCluster:
+    """A started cluster. What the suite makes before its tests stays from one run to the next."""
+
+    def __init__(self, api: ApiServer, kubelet: Kubelet, suite: Path, folder: Path) -> None:
+        self.api = api
+        self._kubelet = kubelet
+        self._suite = suite
+        self._folder = folder
+
+    def networks(self) -> set[str]:
+        """The network namespaces that stand for it: its node's and those of its pods."""
+        return {path.name for path in Path("/run/netns").glob(f"{self._folder.name}-*")}
+
+    def run(
+        self,
+        *,
+        overlay: Path | None = None,
+        only: str = "",
+        lacking: Collection[str] = NOT_ISTIO,
+        patience: int | None = None,
+    ) -> SuiteRun:
+        """Run the suite, or `only` one of its tests. Files below `overlay` stand for its own ones; `lacking`
+        are features that the mesh does not have, whose tests are skipped; `patience` is for how many seconds
+        it repeats a request that does not get the right answer.
+        """
+        command: list[str | Path] = [self._suite, "-test.v", "-cleanup-base-resources=false"]
+        command += ["-without", ",".join(sorted(lacking))]
+        command += ["-overlay", overlay] if overlay else []
+        command += ["-run-test", only] if only else []
+        command += ["-timeout-config-overrides", f"MaxTimeToConsistency:{patience}"] if patience else []
+        config = self.api.kubeconfig(self._folder / "suite.kubeconfig")
+        done = subprocess.run(
+            [str(part) for part in command],
+            env={"KUBECONFIG": str(config), "PATH": os.environ.get("PATH", os.defpath)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_SUITE_SECONDS,
+            check=False,
+        )
+        self._kubelet.check()
+        results = {match[2]: match[1] for match in _RESULT.finditer(done.stdout)}
+        return SuiteRun(done.returncode == 0, results, done.stdout)
+
+
+@contextlib.contextmanager
+def conformance_cluster(binaries: Binaries, programs: ConformancePrograms) -> Iterator[ConformanceCluster]:
+    """A cluster with sidecars in every pod; it ends with the block. Raises LabError where rights lack."""
+    lacking = netns.missing_tools()
+    if lacking or binaries.mesh is None or binaries.istio_crds is None:
+        raise LabError(f"the mesh lab lacks {', '.join(lacking) or 'its programs: run make lab'}")
+    with contextlib.ExitStack() as stack:
+        netns.sweep()
+        tag = netns.owner_tag()
+        folder = Path(tempfile.gettempdir()) / tag
+        folder.mkdir()
+        folder.chmod(0o755)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        api = stack.enter_context(
+            ApiServer(binaries, name=CLUSTER.name, parent=folder, default_accounts=True)
+        )
+        api.install_crds([programs.crds, binaries.istio_crds])
+        stack.callback(start_controllers(programs.controllers, api).kill)
+        api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM}})
+        istiod = Istiod(
+            binaries.mesh.istiod,
+            binaries.mesh.pod,
+            folder,
+            CLUSTER,
+            {"PILOT_ENABLE_ALPHA_GATEWAY_API": "true"},
+        )
+        stack.callback(istiod.close)
+        istiod.start(api.kubeconfig(folder / "istiod.kubeconfig"))
+        network = Network(tag)
+        stack.callback(network.close)
+        wait_until(istiod.ready, "ready istiod", READY_SECONDS)
+        proxies = _Sidecars(api, ProxyPrograms.copied(binaries.mesh, folder))
+        kubelet = Kubelet(
+            api,
+            programs.kubelet,
+            PodPrograms(programs.echo, binaries.mesh.pod, f"{XDS}={istiod.socket}"),
+            network,
+            folder,
+            proxies.start,
+        )
+        stack.callback(kubelet.close)
+        kubelet.start()
+        yield ConformanceCluster(api, kubelet, programs.suite, folder)
+
+
+class _Sidecars:
+    """Sidecars for whatever pods come."""
+
+    def __init__(self, api: ApiServer, programs: ProxyPrograms) -> None:
+        self._api = api
+        self._programs = programs
+        self._found: list[str] = []
+
+    def start(self, place: PodPlace, namespace: str, folder: Path) -> Process:
+        """Start the sidecar of a pod."""
+        account = (place.workload.namespace, place.workload.service_account)
+        return start_proxy(
+            self._programs,
+            namespace,
+            folder,
+            place,
+            cluster=CLUSTER.name,
+            trust_domain=CLUSTER.trust_domain,
+            token=self._api.serviceaccount_token(*account, audiences=["istio-ca"]),
+            root=self._root(),
+        )
+
+    def _root(self) -> str:
+        """The certificate that pods trust; istiod publishes it when it is ready."""
+        wait_until(self._look, "CA certificate of istiod", READY_SECONDS)
+        return self._found[0]
+
+    def _look(self) -> bool:
+        if not self._found:
+            found = self._api.get("v1", "ConfigMap", SYSTEM, "istio-ca-root-cert")
+            self._found += [] if found is None else [str(found["data"]["root-cert.pem"])]
+        return bool(self._found)
