@@ -10,9 +10,10 @@ from gitmesh.model.facts import Service, Workload
 from tests.soundness.istio_routing import host
 from tests.soundness.requests import Call, Client, Request
 from tests.soundness.unified import Document, pairs, selects
+from tests.worlds.drawing import CLUSTER
 from tests.worlds.judge import Judge, is_held, name_of
 from tests.worlds.objects import Object
-from tests.worlds.playing import CLUSTER, is_ours
+from tests.worlds.playing import is_ours
 from tests.worlds.resolving import seen_routes, taken_rule
 from tests.worlds.truth import clients, probed, settings, spoken_at
 from tests.worlds.waypoints import STRAIGHT

@@ -35,14 +35,25 @@ def timeout_of(route: Object) -> int | None:
     return sum(int(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+)(ms|s|m|h)", said))
 
 
-def missing(route: Object, facts: ClusterFacts) -> Iterator[str]:
-    """The backends that are not there: no such Service or port, or in another namespace, which nothing in
-    these worlds gives leave to name.
+def missing(route: Object, facts: ClusterFacts, objects: Sequence[Object]) -> Iterator[str]:
+    """The backends that are not there: no such Service or port, or in another namespace that does not let the
+    route name it (gateway-api.sigs.k8s.io, 'ReferenceGrant').
     """
     there = {(*service.key, port.number) for service in facts.services for port in service.ports}
     home = route["metadata"]["namespace"]
     for rule in route["spec"]["rules"]:
         for backend in rule.get("backendRefs", ()):
             place = (backend.get("namespace", home), backend["name"], backend["port"])
-            if place not in there or place[0] != home:
+            if place not in there or not (place[0] == home or _is_granted(route, place, objects)):
                 yield "/".join(map(str, place))
+
+
+def _is_granted(route: Object, place: tuple[str, str, int], objects: Sequence[Object]) -> bool:
+    wanted = (route["kind"], route["metadata"]["namespace"])
+    return any(
+        one["kind"] == "ReferenceGrant"
+        and one["metadata"]["namespace"] == place[0]
+        and any((each["kind"], each["namespace"]) == wanted for each in one["spec"]["from"])
+        and any(each.get("name", place[1]) == place[1] for each in one["spec"]["to"])
+        for one in objects
+    )

@@ -14,8 +14,9 @@ from tests.soundness.calculator import admits
 from tests.soundness.requests import Call, Client, Request
 from tests.soundness.unified import Document, Unified, behind, pairs, selects
 from tests.worlds.arrivals import Arrivals
+from tests.worlds.drawing import CLUSTER
 from tests.worlds.objects import Object
-from tests.worlds.playing import CLUSTER, Moment
+from tests.worlds.playing import Moment
 from tests.worlds.truth import PORTS, clients, spoken, truth
 from tests.worlds.waypoints import Way, Waypoints
 

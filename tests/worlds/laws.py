@@ -21,8 +21,8 @@ from tests.worlds.case_laws import (
     probes_go_on,
     what_is_not_http_is_said,
 )
+from tests.worlds.drawing import CLUSTER
 from tests.worlds.judge import Judge, is_held, name_of
-from tests.worlds.playing import CLUSTER
 from tests.worlds.routing_laws import routes_lead_somewhere, treated_as_decided
 from tests.worlds.truth import PORTS, clients, spoken_at
 

@@ -35,7 +35,7 @@ def routes_lead_somewhere(judge: Judge) -> Iterator[str]:
                     who = f"{client.namespace}/{client.name}"
                     yield f"{route['metadata']['name']} leads {who} to {named} {subset}, which is not there"
     for route in (one for one in judge.moment.ours if one["kind"] == "HTTPRoute"):
-        for backend in missing(route, judge.facts):
+        for backend in missing(route, judge.facts, judge.moment.live):
             if not judge.told_of(route):
                 yield f"HTTPRoute {route['metadata']['name']} leads to {backend}, which is not there"
 

@@ -10,9 +10,8 @@ from typing import Any
 from gitmesh.model.facts import ClusterFacts, Mesh, PortRange, Service, ServicePort, Workload
 from tests.soundness.requests import Client, Request
 from tests.soundness.unified import pairs
-from tests.worlds.drawing import ACCOUNTS, INJECTED, LEFT_PROBES, MODE, NAMESPACES, UNSEEN, World
+from tests.worlds.drawing import ACCOUNTS, CLUSTER, INJECTED, LEFT_PROBES, MODE, NAMESPACES, UNSEEN, World
 from tests.worlds.objects import REVISION, ROOT, Object
-from tests.worlds.playing import CLUSTER
 
 _PROTOCOLS = {"http": "http", "grpc": "grpc", "tcp": "tcp"}
 PORTS = (8080, 9090, 7070, 15999)
