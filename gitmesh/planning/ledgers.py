@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from gitmesh.model.manifests import Build, Manifest
     from gitmesh.model.objects import ObjectKey
+    from gitmesh.model.units import UnitKey
 
 MOST_WARNED = 200
 """Objects whose warnings are kept: a webhook that warns of every object must not fill the ledger, which ends
@@ -42,14 +43,17 @@ def rebuilt(stored: Stored, observed: Observed) -> Ledger:
     return replace(ledger, entries={**{live.key: Entry(uid=live.uid) for live in marked}, **ledger.entries})
 
 
-def intend(ledger: Ledger, plan: Plan) -> Ledger:
+def intend(ledger: Ledger, plan: Plan, built: Build) -> Ledger:
     """Add an entry without uid for every object that the plan creates or adopts."""
     entries = dict(ledger.entries)
     for change in plan.writes:
         if change.action is Action.CREATE:
-            entries[change.key] = Entry(commit=entries.get(change.key, Entry()).commit)
+            before = entries.get(change.key, Entry())
+            units = _units(before, built.manifests[change.key])
+            entries[change.key] = Entry(commit=before.commit, units=units)
         elif change.action is Action.ADOPT:
-            entries[change.key] = Entry(uid=change.uid)
+            units = _units(Entry(), built.manifests[change.key])
+            entries[change.key] = Entry(uid=change.uid, units=units)
     return ledger if entries == ledger.entries else replace(ledger, entries=entries)
 
 
@@ -112,7 +116,10 @@ def record(
             digest = "" if outcome.key in waiting else manifest.digest
             warnings = _warnings(outcome, warned)
             before = entries.get(outcome.key, Entry())
-            made = replace(before, uid=outcome.uid, digest=digest, commit=commit, warnings=warnings)
+            units = _units(before, manifest)
+            made = replace(
+                before, uid=outcome.uid, digest=digest, commit=commit, warnings=warnings, units=units
+            )
             entries[outcome.key] = sourced.of(made, manifest)
     memo["recorded"] = _Recorded(built.manifests, homes, entries)
     # What was accepted of a source stays known while nothing of it is in force.
@@ -200,7 +207,22 @@ def _known(live: Live, entry: Entry, cluster: str, instance: str) -> bool:
 
 
 def _kept(entry: Entry | None, uid: str, manifest: Manifest, commit: str) -> Entry:
-    if entry is not None and entry.uid == uid and entry.digest == manifest.digest:
-        return entry
     before = entry or Entry()
-    return replace(before, uid=uid, digest=manifest.digest, commit=before.commit or commit, warnings=())
+    units = _units(before, manifest)
+    if entry is not None and (entry.uid, entry.digest, entry.units) == (uid, manifest.digest, units):
+        return entry
+    warnings = before.warnings if (before.uid, before.digest) == (uid, manifest.digest) else ()
+    return replace(
+        before,
+        uid=uid,
+        digest=manifest.digest,
+        commit=before.commit or commit,
+        warnings=warnings,
+        units=units,
+    )
+
+
+def _units(entry: Entry, manifest: Manifest) -> tuple[UnitKey, ...]:
+    """The units that the object is of. A part of it that stays though nobody wants it is of those of
+    before."""
+    return manifest.units or entry.units

@@ -3,61 +3,91 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.empty import sealed
-from gitmesh.model.facts import Service
+from gitmesh.model.facts import Service, Workload
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import Access, DestinationUnit, Half
+from gitmesh.model.units import Access, AccessUnit, Half, RoutingUnit
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.connections import REFUSED, refused_connections
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.laying import Effects
 from gitmesh.resolution.pool import Pool, digest
-from gitmesh.resolution.preparing import FingerprintedPolicy, Remembered, ResolutionInput, ServiceKey
+from gitmesh.resolution.preparing import FingerprintedPolicy, Memory, ResolutionInput, ServiceKey
 from gitmesh.resolution.routing import Acting, Traffic, resolve_traffic
 from gitmesh.resolution.rules import BY_NAME
 from gitmesh.resolution.situation import AccessInput, AccessInputs, exempts, policies_with
 
+_U = TypeVar("_U", RoutingUnit, AccessUnit)
+
 
 class DecidedDestination(Struct, frozen=True, kw_only=True):
-    """One destination by itself: without the subsets that others need of it; `digest` is of this part.
+    """One destination by itself, each half where policies say something of it: without the subsets that
+    others need of it.
 
-    `guarding` are the policies behind its access decision; `held` are the halves of which nothing can be
-    decided, `refused`: routing for nothing but connections that its pods would refuse. `sound` is what access
-    would be without the part of the `withheld` policies, whose errors hold it; None where nobody can say.
+    `held` are the halves of which nothing can be decided, `refused`: routing for nothing but connections that
+    its pods would refuse. `sound` is what access would be without the part of the policies whose errors hold
+    it; None where nobody can say.
     """
 
-    unit: DestinationUnit
+    routing: RoutingUnit | None = None
+    access: AccessUnit | None = None
     traffic: Traffic = field(default_factory=Traffic)
-    guarding: frozenset[str] = frozenset()
     held: frozenset[Half] = frozenset()
     refused: bool = False
-    sound: Access | None = None
-    withheld: frozenset[str] = frozenset()
+    sound: AccessUnit | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
+
+
+class DestinationFacts(Struct, frozen=True, kw_only=True):
+    """What both halves of a Service know of it, with a digest of that."""
+
+    cluster: str
+    service: Service
+    workloads: tuple[Workload, ...]
+    meshes: tuple[str, ...]
     digest: str
 
-    @property
-    def empty(self) -> bool:
-        """Whether no policy says anything of it."""
-        return not self.unit.policies and self.unit.access is None
+    def routing(self, traffic: Traffic, printed: str) -> RoutingUnit:
+        """How requests go to it; `printed` is the digest of what the traffic says."""
+        said = {"routes": traffic.routes, "settings": traffic.settings, "ended": traffic.ended}
+        own = digest((self.digest, RoutingUnit.__name__, printed, traffic.policies))
+        return self._made(RoutingUnit, {**said, "policies": traffic.policies, "digest": own})
+
+    def access(self, decision: Access, policies: tuple[str, ...], printed: str, **more: Any) -> AccessUnit:
+        """Who may call it; `printed` is the digest of the decision."""
+        own = digest((self.digest, AccessUnit.__name__, printed, policies, more))
+        return self._made(AccessUnit, {"access": decision, "policies": policies, **more, "digest": own})
+
+    def _made(self, half: type[_U], said: Mapping[str, Any]) -> _U:
+        return half(
+            home=self.cluster,
+            written=self.cluster,
+            service=self.service,
+            workloads=self.workloads,
+            meshes=self.meshes,
+            **said,
+        )
 
 
-def bare(cluster: str, service: Service, index: Index, **decided: Any) -> DestinationUnit:
-    """The unit of a Service with its facts and what was decided."""
+def ground(cluster: str, service: Service, index: Index) -> DestinationFacts:
+    """The facts of a Service."""
     workloads, meshes = index.bearing(service), index.meshes_behind(service)
-    return DestinationUnit(cluster=cluster, service=service, workloads=workloads, meshes=meshes, **decided)
+    known = digest((cluster, service, workloads, meshes))
+    return DestinationFacts(
+        cluster=cluster, service=service, workloads=workloads, meshes=meshes, digest=known
+    )
 
 
 def destinations(
-    scene: ResolutionInput, cluster: str, index: Index, remembered: Remembered, pool: Pool
+    scene: ResolutionInput, cluster: str, index: Index, remembered: Memory, pool: Pool
 ) -> Mapping[ServiceKey, DecidedDestination]:
     """Every destination of the cluster that a policy selects or that a VirtualMesh exempts from its
     default.
@@ -67,7 +97,7 @@ def destinations(
 
 class _Cluster:
     def __init__(
-        self, scene: ResolutionInput, name: str, index: Index, remembered: Remembered, pool: Pool
+        self, scene: ResolutionInput, name: str, index: Index, remembered: Memory, pool: Pool
     ) -> None:
         self.scene, self.name, self.index, self.remembered = scene, name, index, remembered
         self.pool = pool
@@ -220,31 +250,31 @@ class _Cluster:
         if situation and self.access_inputs.mesh_held(service):
             access = self._without_meshes(situation, access)
         decision, named = _worth_saying(situation, access.access)
-        (routes, settings, ended), routing = self.pool.share(
-            (traffic.routes, traffic.settings, traffic.ended)
+        (routes, settings, ended), said = self.pool.share((traffic.routes, traffic.settings, traffic.ended))
+        traffic = replace(
+            traffic, routes=routes, settings=settings, ended=ended, wins=self.pool.one(traffic.wins)
         )
-        wins = self.pool.one(traffic.wins)
-        traffic = replace(traffic, routes=routes, settings=settings, ended=ended, wins=wins)
-        decision, deciding = self.pool.share(decision, *_rules(decision))
-        unit = bare(
-            self.name,
-            service,
-            self.index,
-            sharing=self.access_inputs.sharing(service) if decision is not None else (),
-            policies=tuple(sorted({*traffic.policies, *named})),
-        )
-        found = digest((unit, routing, deciding))
+        here, guarding = ground(self.name, service, self.index), tuple(sorted(named))
+        sharing = self.access_inputs.sharing(service) if decision is not None else ()
+        withheld = tuple(sorted(access.withheld))
+        sound = access.sound if withheld else None
         return DecidedDestination(
-            unit=replace(unit, routes=routes, settings=settings, ended=ended, access=decision, digest=found),
+            routing=here.routing(traffic, said) if traffic.policies else None,
+            access=self._access(here, decision, guarding, sharing=sharing),
             traffic=traffic,
-            guarding=self.pool.one(sealed(named)),
             held=_halves(traffic.held, access.held),
             refused={one.code for one in traffic.diagnostics if one.is_error} == {REFUSED},
-            sound=access.sound,
-            withheld=access.withheld,
+            sound=self._access(here, sound, guarding, sharing=sharing, withheld=withheld),
             diagnostics=(*traffic.diagnostics, *access.diagnostics),
-            digest=found,
         )
+
+    def _access(
+        self, here: DestinationFacts, decision: Access | None, policies: tuple[str, ...], **more: Any
+    ) -> AccessUnit | None:
+        if decision is None:
+            return None
+        shared, said = self.pool.share(decision, *_rules(decision))
+        return here.access(shared, policies, said, **more)
 
 
 def _halves(routing: bool, access: bool) -> frozenset[Half]:
@@ -252,9 +282,9 @@ def _halves(routing: bool, access: bool) -> frozenset[Half]:
     return sealed(half for half, is_held in held.items() if is_held)
 
 
-def _rules(access: Access | None) -> tuple[Origin | None, ...]:
+def _rules(access: Access) -> tuple[Origin | None, ...]:
     """Where the operations of a decision stand: that is no part of how they print."""
-    grants = (*access.allows, *access.denies) if access is not None else ()
+    grants = (*access.allows, *access.denies)
     return tuple(operation.origin for grant in grants for operation in grant.operations)
 
 

@@ -12,7 +12,11 @@ H = TypeVar("H", bound=Hashable)
 
 def digest(value: object) -> str:
     """Equal only for values that print the same."""
-    return sha256(repr(value).encode()).hexdigest()
+    return sha256(repr(value).encode()).hexdigest()[:_DIGITS]
+
+
+_DIGITS = 40
+"""Of a digest, in hexadecimal: 160 bits."""
 
 
 class Pool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.lab import netns
 from tests.lab.apiserver import ApiServer
-from tests.lab.bookshop import Cluster
+from tests.lab.bookshop import LabCluster
 from tests.lab.build import Binaries, ConformancePrograms
 from tests.lab.controllers import start_controllers
 from tests.lab.installation import SYSTEM, PodPlace
@@ -27,7 +27,7 @@ from tests.lab.process import LabError, Process, wait_until
 from tests.lab.proxy import XDS, ProxyPrograms, start_proxy
 
 READY_SECONDS = 120.0
-CLUSTER = Cluster(
+CLUSTER = LabCluster(
     name="conformance",
     trust_domain="cluster.local",
     region="eu",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.lab.bookshop import Cluster
+from tests.lab.bookshop import LabCluster
 from tests.lab.installation import SYSTEM, VALIDATION, istiod_env, mesh_config
 from tests.lab.process import LOOPBACK, LabError, Process, free_ports, hold_port
 
@@ -25,7 +25,7 @@ class Istiod:
         program: Path,
         pod_program: Path,
         folder: Path,
-        cluster: Cluster,
+        cluster: LabCluster,
         env: Mapping[str, str] | None = None,
     ) -> None:
         """`env` adds to the environment of every istiod of the lab."""

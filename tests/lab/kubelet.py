@@ -18,12 +18,12 @@ from pathlib import Path
 
 from tests.lab.apiclient import MERGE_PATCH, Object
 from tests.lab.apiserver import ApiServer
-from tests.lab.bookshop import Workload
+from tests.lab.bookshop import LabWorkload
 from tests.lab.installation import PodPlace, service_names
 from tests.lab.netns import Network, inside
 from tests.lab.pod import Pod
 from tests.lab.process import LabError, Process, free_ports
-from tests.lab.wire import Request
+from tests.lab.wire import WireRequest
 
 NODE = "kubelet"
 ECHO_IMAGE = "echo-advanced"
@@ -212,7 +212,7 @@ class Kubelet:
             process.check()
         if not running.inner.control.exists():
             return
-        answers = running.inner.send([Request(url, timeout=1.0) for url in _READY])
+        answers = running.inner.send([WireRequest(url, timeout=1.0) for url in _READY])
         running.ready = all(answer.status == 200 for answer in answers)
         if running.ready:
             self._report(running, pod)
@@ -262,7 +262,7 @@ def _path(pod: Object) -> str:
 def _place(pod: Object, address: str) -> PodPlace:
     meta = pod["metadata"]
     account = pod["spec"].get("serviceAccountName", "default")
-    workload = Workload(meta["namespace"], meta["labels"]["app"], account, (meta["name"],), meta["labels"])
+    workload = LabWorkload(meta["namespace"], meta["labels"]["app"], account, (meta["name"],), meta["labels"])
     return PodPlace(workload, meta["name"], address)
 
 

@@ -44,7 +44,7 @@ class Killed(BaseException):
     """The process dies inside a call of a port."""
 
 
-class World(RuleBasedStateMachine):
+class CycleWorld(RuleBasedStateMachine):
     """Two sources, two clusters in memory, and everything that can happen to them.
 
     `foreign` are the objects of others as they must stay, `ours` the uids of those that the product made.

@@ -13,7 +13,7 @@ from gitmesh.errors import ClusterError
 from gitmesh.model.ledger import Ledger
 from gitmesh.model.objects import ApiKind, ObjectKey, decode
 from gitmesh.model.plan import Live, Observed
-from tests.unit.test_pipeline import World, actions, codes, facts, slow
+from tests.unit.test_pipeline import PipelineWorld, actions, codes, facts, slow
 
 
 class Lagging(MemoryCluster):
@@ -31,27 +31,27 @@ class Lagging(MemoryCluster):
 
 
 @pytest.fixture
-def world() -> World:
-    made = World()
+def world() -> PipelineWorld:
+    made = PipelineWorld()
     made.clusters["east"] = Lagging("east", facts=facts("east"), before=made._before("east"))
     return made
 
 
-def lagging(world: World) -> Lagging:
+def lagging(world: PipelineWorld) -> Lagging:
     found = world.clusters["east"]
     assert isinstance(found, Lagging)
     return found
 
 
-def ledger(world: World) -> Ledger:
+def ledger(world: PipelineWorld) -> Ledger:
     return world.east.load("shop").ledger
 
 
-def entries(world: World) -> set[str]:
+def entries(world: PipelineWorld) -> set[str]:
     return {key.name for key in ledger(world).entries}
 
 
-def test_an_object_that_an_older_list_lacks_is_not_forgotten_but_pruned(world: World) -> None:
+def test_an_object_that_an_older_list_lacks_is_not_forgotten_but_pruned(world: PipelineWorld) -> None:
     """Created by the last cycle, wanted no more in this one, and in no list yet."""
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
@@ -61,7 +61,9 @@ def test_an_object_that_an_older_list_lacks_is_not_forgotten_but_pruned(world: W
     assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
 
 
-def test_an_object_that_an_older_list_lacks_is_not_created_again_nor_told_as_gone(world: World) -> None:
+def test_an_object_that_an_older_list_lacks_is_not_created_again_nor_told_as_gone(
+    world: PipelineWorld,
+) -> None:
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
     before = ledger(world)
@@ -73,7 +75,7 @@ def test_an_object_that_an_older_list_lacks_is_not_created_again_nor_told_as_gon
     assert not {"create", "update", "save"} & set(world.operations())
 
 
-def test_a_predecessor_in_an_older_list_is_no_stranger(world: World) -> None:
+def test_a_predecessor_in_an_older_list_is_no_stranger(world: PipelineWorld) -> None:
     """Somebody deleted ours, we made it again, and the list still shows the one of before, with its uid."""
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
@@ -90,7 +92,7 @@ def test_a_predecessor_in_an_older_list_is_no_stranger(world: World) -> None:
     assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
 
 
-def test_an_intent_whose_object_came_after_the_list_is_found(world: World) -> None:
+def test_an_intent_whose_object_came_after_the_list_is_found(world: PipelineWorld) -> None:
     """Killed between the creation and the ledger: the entry has no uid, and the list is from before."""
 
     def dies(operation: str, _key: ObjectKey | None) -> None:
@@ -108,7 +110,7 @@ def test_an_intent_whose_object_came_after_the_list_is_found(world: World) -> No
     assert (world.live(), entries(world)) == (["ratings"], {"ratings"})
 
 
-def test_what_is_gone_is_forgotten_and_asked_for_no_more(world: World) -> None:
+def test_what_is_gone_is_forgotten_and_asked_for_no_more(world: PipelineWorld) -> None:
     """The counter-proof: a list that is right about an absence."""
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
@@ -122,7 +124,7 @@ def test_what_is_gone_is_forgotten_and_asked_for_no_more(world: World) -> None:
     assert "find" not in world.operations()
 
 
-def test_what_somebody_replaced_is_asked_for_once_while_nothing_moves(world: World) -> None:
+def test_what_somebody_replaced_is_asked_for_once_while_nothing_moves(world: PipelineWorld) -> None:
     world.commit(slow("a"), slow("b", "ratings"))
     world.run()
     (key,) = [key for key in world.east.objects if key.name == "reviews"]
@@ -134,7 +136,7 @@ def test_what_somebody_replaced_is_asked_for_once_while_nothing_moves(world: Wor
     assert "find" in world.operations()
 
 
-def test_a_cluster_that_does_not_answer_by_name_decides_nothing(world: World) -> None:
+def test_a_cluster_that_does_not_answer_by_name_decides_nothing(world: PipelineWorld) -> None:
     def refuses(operation: str, _key: ObjectKey | None) -> None:
         if operation == "find":
             raise ClusterError("no answer")

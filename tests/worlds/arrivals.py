@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from gitmesh.model.facts import ClusterFacts
 from tests.soundness.ambient import USE, Ambient
 from tests.soundness.istio import Istio
-from tests.soundness.requests import Call
+from tests.soundness.requests import ArrivingCall
 from tests.worlds.objects import Object
-from tests.worlds.waypoints import Way, Waypoints
+from tests.worlds.waypoints import TakenWay, Waypoints
 
 
 class Arrivals:
@@ -21,7 +21,7 @@ class Arrivals:
         self._mesh = Ambient(objects, facts.meshes, Istio(objects, facts.meshes))
         self._waypoints = waypoints
 
-    def admitted(self, call: Call, way: Way) -> bool:
+    def admitted(self, call: ArrivingCall, way: TakenWay) -> bool:
         """Whether a call is taken that comes by this way. Whoever shows no identity comes to no waypoint."""
         if way.service is None or way.port is None:
             return self._mesh.direct(call)

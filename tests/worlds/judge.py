@@ -11,20 +11,20 @@ from gitmesh.diagnostics import Diagnostic
 from gitmesh.model.facts import Service, ServicePort, Workload
 from gitmesh.reasoning.questions import Known, Question
 from tests.soundness.calculator import admits
-from tests.soundness.requests import Call, Client, Request
+from tests.soundness.requests import ArrivingCall, AskedRequest, CallingPod
 from tests.soundness.unified import Document, Unified, behind, pairs, selects
 from tests.worlds.arrivals import Arrivals
 from tests.worlds.drawing import CLUSTER
 from tests.worlds.objects import Object
 from tests.worlds.playing import Moment
 from tests.worlds.truth import PORTS, clients, spoken, truth
-from tests.worlds.waypoints import Way, Waypoints
+from tests.worlds.waypoints import TakenWay, Waypoints
 
 WHOLE = ""
 """The policy of findings on a cluster as a whole: everything is left as it is, say."""
 
 
-class Judge:
+class JudgedMoment:
     """A moment with everything that laws ask of it, worked out once."""
 
     def __init__(self, moment: Moment) -> None:
@@ -46,25 +46,27 @@ class Judge:
         """The pods that carry a proxy."""
         return [pod for pod in self.facts.workloads if pod.mesh]
 
-    def calls(self, pod: Workload) -> Iterator[Call]:
+    def calls(self, pod: Workload) -> Iterator[ArrivingCall]:
         """Everything that anybody may ask of a pod."""
         for port in (port for port in PORTS if not self._of_kin_alone(pod, port)):
             for request in spoken(self.facts, pod, port):
                 for client in clients(self.moment.world):
-                    yield Call(client=client, cluster=CLUSTER, workload=pod, port=port, request=request)
+                    yield ArrivingCall(
+                        client=client, cluster=CLUSTER, workload=pod, port=port, request=request
+                    )
 
-    def ways(self, call: Call) -> Iterator[Way]:
+    def ways(self, call: ArrivingCall) -> Iterator[TakenWay]:
         """Every way by which the call may come."""
         return self.waypoints.to(self.facts, call.workload, call.port)
 
-    def asked(self, call: Call) -> Iterator[Way]:
+    def asked(self, call: ArrivingCall) -> Iterator[TakenWay]:
         """The ways that the call takes to the pod, by each Service that leads there."""
         for service in self.facts.services if self._exists(call.client) else ():
             for port, workload, number in pairs(service, self.facts):
                 if (workload.name, number) == (call.workload.name, call.port) and port.seen:
                     yield self.waypoints.asked(call.client, service, port)
 
-    def _exists(self, client: Client) -> bool:
+    def _exists(self, client: CallingPod) -> bool:
         """Whether somebody may be this client: in a cluster with ambient, one with a proxy of its own comes
         by another way, and is told by name.
         """
@@ -78,7 +80,9 @@ class Judge:
         """Whether some pods have no proxy of their own and are in the mesh all the same."""
         return any(pod.dataplane == "ambient" for pod in self.facts.workloads)
 
-    def question(self, client: Client, service: Service, port: ServicePort, request: Request) -> Question:
+    def question(
+        self, client: CallingPod, service: Service, port: ServicePort, request: AskedRequest
+    ) -> Question:
         """What the calculator is asked; who shows an identity is in the mesh."""
         asked = admits(client, service.key, port.number, request)
         named = self.is_ambient and client.trust_domain is not None
@@ -142,7 +146,7 @@ class Judge:
         names = body["metadata"]["annotations"]["gitmesh.io/policies"].split(",")
         return any(self._by_policy.get(name) for name in (*names, WHOLE))
 
-    def granted(self, call: Call) -> bool:
+    def granted(self, call: ArrivingCall) -> bool:
         """Whether the policies admit the call of themselves, not by leaving the port alone."""
         governed = any(True for _ in self.unified.pair(CLUSTER, call.workload, call.port).by("Allow"))
         return governed and self.unified.admitted(call)

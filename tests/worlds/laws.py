@@ -11,7 +11,7 @@ from gitmesh.model.report import State
 from gitmesh.reasoning.access import can
 from gitmesh.reasoning.answers import Answer
 from gitmesh.status.states import policy_states
-from tests.soundness.requests import Call
+from tests.soundness.requests import ArrivingCall
 from tests.soundness.unified import pairs
 from tests.worlds.case_laws import (
     idle_fields_are_told,
@@ -22,11 +22,11 @@ from tests.worlds.case_laws import (
     what_is_not_http_is_said,
 )
 from tests.worlds.drawing import CLUSTER
-from tests.worlds.judge import Judge, is_held, name_of
+from tests.worlds.judge import JudgedMoment, is_held, name_of
 from tests.worlds.routing_laws import routes_lead_somewhere, treated_as_decided
 from tests.worlds.truth import PORTS, clients, spoken_at
 
-Law = Callable[["Judge"], Iterator[str]]
+Law = Callable[["JudgedMoment"], Iterator[str]]
 
 
 _NO_ANSWER = frozenset({"GM209", "GM310"})
@@ -34,7 +34,7 @@ _NO_ANSWER = frozenset({"GM209", "GM310"})
 """
 
 
-def never_wider(judge: Judge) -> Iterator[str]:
+def never_wider(judge: JudgedMoment) -> Iterator[str]:
     """Nobody is admitted whom neither the policies nor strangers admit, by whatever way; where only strangers
     do, or a policy could not be put in force, an error or a warning says so.
     """
@@ -53,7 +53,7 @@ def never_wider(judge: Judge) -> Iterator[str]:
                     yield f"closed by a stranger and opened by an object of ours: {shown(call)}{way}"
 
 
-def never_narrower(judge: Judge) -> Iterator[str]:
+def never_narrower(judge: JudgedMoment) -> Iterator[str]:
     """Who is admitted by policies and strangers is admitted on the way that the request takes, or a finding
     tells it.
     """
@@ -69,7 +69,7 @@ def never_narrower(judge: Judge) -> Iterator[str]:
                     yield f"refused though the policies admit it, and nothing tells it: {shown(call)}{way}"
 
 
-def open_pods_are_told(judge: Judge) -> Iterator[str]:
+def open_pods_are_told(judge: JudgedMoment) -> Iterator[str]:
     """Where a policy closes a port that no proxy sees, an error says that nothing guards it."""
     for pod in judge.facts.workloads:
         closing = [
@@ -84,7 +84,7 @@ def open_pods_are_told(judge: Judge) -> Iterator[str]:
                 yield f"{name_of(policy)} closes {pod.namespace}/{pod.name}, where no proxy is: not told"
 
 
-def in_force_or_told(judge: Judge) -> Iterator[str]:
+def in_force_or_told(judge: JudgedMoment) -> Iterator[str]:
     """A policy that is not Synced has a finding."""
     states = policy_states(judge.moment.report)
     for policy in judge.moment.world.policies:
@@ -93,7 +93,7 @@ def in_force_or_told(judge: Judge) -> Iterator[str]:
             yield f"{name_of(policy)} is {state}, and no finding says why"
 
 
-def calculator_agrees(judge: Judge) -> Iterator[str]:
+def calculator_agrees(judge: JudgedMoment) -> Iterator[str]:
     """What `can` says of a Service's port is what happens at its pods; where it cannot say, a hold or a
     stranger is why. What the mesh cannot spare of what is no HTTP is told (GM304), and not what policies say.
     """
@@ -106,7 +106,7 @@ def calculator_agrees(judge: Judge) -> Iterator[str]:
             for client in clients(judge.moment.world) if reached else ():
                 for request in spoken_at(port):
                     calls = [
-                        Call(client=client, cluster=CLUSTER, workload=w, port=n, request=request)
+                        ArrivingCall(client=client, cluster=CLUSTER, workload=w, port=n, request=request)
                         for w, n in reached
                     ]
                     way = judge.waypoints.asked(client, service, port)
@@ -119,7 +119,7 @@ def calculator_agrees(judge: Judge) -> Iterator[str]:
                         yield f"can says {says} of {service.key}:{port.number}: {shown(calls[0])}"
 
 
-def _narrows(judge: Judge, pod: Workload) -> bool:
+def _narrows(judge: JudgedMoment, pod: Workload) -> bool:
     return any(one.code == "GM304" for one in judge.about(pod))
 
 
@@ -130,7 +130,7 @@ _ANSWERS = {
 }
 
 
-def shown(call: Call) -> str:
+def shown(call: ArrivingCall) -> str:
     """A call in a line."""
     who = call.client.principal or "nobody"
     what = f"{call.request.method} {call.request.path}" if call.request.http else "TCP"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gitmesh.model.facts import ClusterFacts, Service, ServicePort, Workload
-from tests.soundness.requests import Client
+from tests.soundness.requests import CallingPod
 from tests.soundness.unified import pairs
 from tests.worlds.drawing import MODE, USE, World
 from tests.worlds.objects import Object
@@ -18,7 +18,7 @@ _FOR = "istio.io/waypoint-for"
 
 
 @dataclass(frozen=True)
-class Way:
+class TakenWay:
     """`service` and `port`: by the waypoint of this Service; None: straight to the pods."""
 
     service: Service | None = None
@@ -28,7 +28,7 @@ class Way:
         return f" by the waypoint of {self.service.key}" if self.service else ""
 
 
-STRAIGHT = Way()
+STRAIGHT = TakenWay()
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,20 @@ class Waypoints:
         gateway = self._gateways().get((service.namespace, name))
         return name if gateway is not None and _takes(gateway) else ""
 
-    def to(self, facts: ClusterFacts, pod: Workload, port: int) -> Iterator[Way]:
+    def to(self, facts: ClusterFacts, pod: Workload, port: int) -> Iterator[TakenWay]:
         """Every way on which somebody may come to a port of a pod."""
         yield STRAIGHT
         for service in facts.services:
             for each, workload, number in pairs(service, facts) if self.of(service) else ():
                 if (workload.name, number) == (pod.name, port) and each.seen:
-                    yield Way(service, each)
+                    yield TakenWay(service, each)
 
-    def asked(self, client: Client, service: Service, port: ServicePort) -> Way:
+    def asked(self, client: CallingPod, service: Service, port: ServicePort) -> TakenWay:
         """The way that a client's request to a Service takes: proxies of pods, and who has none, go past
         waypoints.
         """
         enrolled = self.enrols(client.namespace) and client.trust_domain is not None
-        return Way(service, port) if enrolled and self.of(service) else STRAIGHT
+        return TakenWay(service, port) if enrolled and self.of(service) else STRAIGHT
 
     def enrols(self, namespace: str) -> bool:
         """Whether the namespace asks for ambient."""
