@@ -18,11 +18,7 @@ EMPTY: Mapping[Any, Any] = {}
 
 def no_items() -> Any:
     """The default of a Struct's field that is a Mapping: `EMPTY`, where `= {}` would make a dict for each."""
-    return field(default_factory=_empty)
-
-
-def _empty() -> Mapping[Any, Any]:
-    return EMPTY
+    return field(default_factory=lambda: EMPTY)
 
 
 def sealed(items: Iterable[T]) -> frozenset[T]:

@@ -19,10 +19,10 @@ from gitmesh.resolution.access import Resolved, resolve_access
 from gitmesh.resolution.connections import REFUSED, refused_connections
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.laying import Effects
-from gitmesh.resolution.pool import Pool, digest
 from gitmesh.resolution.preparing import FingerprintedPolicy, Memory, ResolutionInput, ServiceKey
 from gitmesh.resolution.routing import Acting, Traffic, resolve_traffic
 from gitmesh.resolution.rules import BY_NAME
+from gitmesh.resolution.sharing import SharedDecisions, digest
 from gitmesh.resolution.situation import AccessInput, AccessInputs, exempts, policies_with
 
 _U = TypeVar("_U", RoutingUnit, AccessUnit)
@@ -87,7 +87,7 @@ def ground(cluster: str, service: Service, index: Index) -> DestinationFacts:
 
 
 def destinations(
-    scene: ResolutionInput, cluster: str, index: Index, remembered: Memory, pool: Pool
+    scene: ResolutionInput, cluster: str, index: Index, remembered: Memory, pool: SharedDecisions
 ) -> Mapping[ServiceKey, DecidedDestination]:
     """Every destination of the cluster that a policy selects or that a VirtualMesh exempts from its
     default.
@@ -97,7 +97,7 @@ def destinations(
 
 class _Cluster:
     def __init__(
-        self, scene: ResolutionInput, name: str, index: Index, remembered: Memory, pool: Pool
+        self, scene: ResolutionInput, name: str, index: Index, remembered: Memory, pool: SharedDecisions
     ) -> None:
         self.scene, self.name, self.index, self.remembered = scene, name, index, remembered
         self.pool = pool

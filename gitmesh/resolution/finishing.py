@@ -14,9 +14,9 @@ from gitmesh.model.units import HALVES, AccessUnit, Half, RoutingUnit, Subset, U
 from gitmesh.resolution.deciding import DecidedDestination, ground
 from gitmesh.resolution.index import Index
 from gitmesh.resolution.laying import Need
-from gitmesh.resolution.pool import digest
 from gitmesh.resolution.preparing import Memory, Same, ServiceKey
 from gitmesh.resolution.routing import Traffic
+from gitmesh.resolution.sharing import digest
 
 HeldHalves: TypeAlias = "Mapping[Half, set[ServiceKey]]"
 

@@ -21,7 +21,6 @@ from gitmesh.resolution.finishing import UnitAssembler
 from gitmesh.resolution.index import KnownClusters
 from gitmesh.resolution.membership import held_keys
 from gitmesh.resolution.meshes import mesh_units
-from gitmesh.resolution.pool import Pool
 from gitmesh.resolution.preparing import (
     Memory,
     ResolutionInput,
@@ -29,6 +28,7 @@ from gitmesh.resolution.preparing import (
     prepared,
 )
 from gitmesh.resolution.routing import RuleId
+from gitmesh.resolution.sharing import SharedDecisions
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
@@ -100,7 +100,7 @@ class _Resolving:
         ]
         waiting: dict[str, frozenset[str]] = {}
         decided: list[DecidedDestination] = []
-        pool = Pool()
+        pool = SharedDecisions()
         for cluster, index in sorted(self.world.indexes.items()):
             done = destinations(self.scene, cluster, index, self.memo["destination"], pool) if index else {}
             finished = UnitAssembler(cluster, done, self._held_by_name(cluster))

@@ -19,14 +19,13 @@ _DIGITS = 40
 """Of a digest, in hexadecimal: 160 bits."""
 
 
-class Pool:
+class SharedDecisions:
     """The decisions of one run by what they print: clusters that are alike hold one value, and not a copy
     each.
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, Any] = {}
-        self._equal: dict[Any, Any] = {}
+        self._seen: dict[Hashable, Any] = {}
 
     def share(self, value: T, *unprinted: object) -> tuple[T, str]:
         """An equal value that was decided before in this run, or this one; and its digest. `unprinted` is
@@ -37,5 +36,5 @@ class Pool:
 
     def one(self, value: H) -> H:
         """The same for what can be looked up by itself, and is part of no digest."""
-        shared: H = self._equal.setdefault(value, value)
+        shared: H = self._seen.setdefault(value, value)
         return shared
