@@ -302,7 +302,8 @@ def test_a_process_that_ends_without_closing_its_cluster_ends_quietly() -> None:
         "from gitmesh.adapters.kube.credentials import Endpoint\n"
         "client = KubeClient(Endpoint(server='http://127.0.0.1:1'), timeout=1.0, user_agent='t',"
         " jitter=lambda: 0.0)\n"
-        "try:\n    client.send(ApiRequest(method='GET', path='/'))\nexcept Exception as error:\n    print(error)\n"
+        "try:\n    client.send(ApiRequest(method='GET', path='/'))\n"
+        "except Exception as error:\n    print(error)\n"
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
