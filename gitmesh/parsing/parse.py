@@ -101,6 +101,7 @@ def _files(files: Iterable[File], source: str, ignore: frozenset[str], cache: Ca
         key = (source, file.path, file.blob, ignore)
         result = cache.get(key) or _file(file, source, ignore, MAX_REVISION_WEIGHT - costs.total)
         costs = costs.plus(result.load)
+        # What stands behind the file that goes over the bound is not looked at: it would cost as much.
         if costs.total > MAX_REVISION_WEIGHT:
             refused = [FileResult((), (costs.refusal("revision", MAX_REVISION_WEIGHT),))]
             break
