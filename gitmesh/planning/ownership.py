@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from gitmesh.model.facts import ClusterFacts, Mesh
     from gitmesh.model.ledger import Ledger
     from gitmesh.model.objects import ObjectKey
     from gitmesh.model.plan import Change, Live
     from gitmesh.model.policies import Origin
-    from gitmesh.model.units import UnitKey
     from gitmesh.ports import Translator
 
 FIELD_MANAGER = "gitmesh"
@@ -32,20 +30,6 @@ def writers(translators: Mapping[str, Translator]) -> dict[tuple[str, str], Tran
     return {
         (resource.group, resource.kind): one for one in translators.values() for resource in one.resources
     }
-
-
-def claims(
-    translator: Translator, unit: UnitKey, meshes: Sequence[Mesh], facts: ClusterFacts
-) -> tuple[ObjectKey, ...]:
-    """Every object that the unit may own; `meshes` are the translator's."""
-    if unit.kind == "Mesh":
-        return tuple(
-            claim
-            for mesh in meshes
-            if mesh.name == unit.name
-            for claim in translator.claims(unit, mesh, facts)
-        )
-    return translator.claims(unit, None, facts)
 
 
 def blame(policies: Sequence[str], origins: Iterable[Origin]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from gitmesh.model.base import Disabled
 from gitmesh.model.features import FEATURES, Support, support_of
 from gitmesh.model.naming import camel
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, DestinationUnit, RequestMatch, Route, SourceCondition
+from gitmesh.model.units import Decided, RequestMatch, Route, RoutingUnit, SourceCondition
 
 if TYPE_CHECKING:
     from gitmesh.model.facts import ClusterFacts, Mesh
@@ -80,10 +80,8 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part or 0) for part in match.groups()) if match else ()
 
 
-def unsupported(
-    unit: DestinationUnit, lacking: Sequence[Lack], meshes: Sequence[Mesh]
-) -> tuple[Diagnostic, ...]:
-    """A finding on each thing that the unit's routing asks for in vain."""
+def unsupported(unit: RoutingUnit, lacking: Sequence[Lack], meshes: Sequence[Mesh]) -> tuple[Diagnostic, ...]:
+    """A finding on each thing that the unit asks for in vain."""
     # Of several reasons the first is told.
     vain = {one.feature: one for one in reversed(lacking) if one.mesh in ("", *unit.meshes)}
     found: dict[Diagnostic, None] = {}
@@ -93,15 +91,15 @@ def unsupported(
     return tuple(found)
 
 
-def _told(code: str, text: str, origin: Origin, unit: DestinationUnit, meshes: Sequence[Mesh]) -> Diagnostic:
+def _told(code: str, text: str, origin: Origin, unit: RoutingUnit, meshes: Sequence[Mesh]) -> Diagnostic:
     label = ", ".join(unit.meshes) or ", ".join(mesh.name for mesh in meshes)
     return finding(
-        code, text, at=origin.at, policy=origin.policy, field=origin.field, cluster=unit.cluster, mesh=label
+        code, text, at=origin.at, policy=origin.policy, field=origin.field, cluster=unit.written, mesh=label
     )
 
 
-def wishes(unit: DestinationUnit) -> Iterator[Wish]:
-    """Everything that the unit's routing asks for, perhaps more than once."""
+def wishes(unit: RoutingUnit) -> Iterator[Wish]:
+    """Everything that the unit asks for, perhaps more than once."""
     for route in unit.routes:
         yield from _of_match(route)
         for name, decided in route.fields.items():

@@ -10,7 +10,7 @@ from gitmesh.diagnostics import Diagnostic, Severity, finding, suggest
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import is_label
 from gitmesh.model.policies import Policy
-from gitmesh.model.units import UnitKey
+from gitmesh.model.units import UnitKey, mesh_key
 from gitmesh.model.virtualmesh import MeshRef, MeshSelector, VirtualMeshSpec
 from gitmesh.resolution.index import KnownClusters
 
@@ -225,7 +225,7 @@ def held_keys(cluster: str, membership: MeshOwners) -> tuple[UnitKey, ...]:
     """Keys of the held meshes of a cluster."""
     return tuple(
         sorted(
-            UnitKey(kind="Mesh", namespace="", name=name)
+            mesh_key(cluster, name)
             for owner, name in membership.held | membership.homeless
             if owner == cluster
         )

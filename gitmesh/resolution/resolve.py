@@ -14,7 +14,7 @@ from gitmesh.model.access import AccessPolicySpec
 from gitmesh.model.facts import ClusterFacts
 from gitmesh.model.policies import Origin, Policy
 from gitmesh.model.selectors import DestinationSelector
-from gitmesh.model.units import HALVES, DestinationUnit, Half, Unit, UnitKey
+from gitmesh.model.units import HALVES, AccessUnit, Half, RoutingUnit, Unit, UnitKey
 from gitmesh.ports import Translator
 from gitmesh.resolution.deciding import DecidedDestination, destinations
 from gitmesh.resolution.finishing import UnitAssembler
@@ -31,8 +31,8 @@ from gitmesh.resolution.routing import RuleId
 
 
 class Resolution(Struct, frozen=True, kw_only=True):
-    """Units by cluster, sorted by key; `held` are those (or halves of those) that an error or unknown facts
-    keep back, `waiting` by cluster the policies on them.
+    """Units by cluster, sorted by key; `held` are those that an error or unknown facts keep
+    back, `waiting` by cluster the policies on them.
 
     `refused` are, by cluster, destinations of which routing is held for nothing but connections that their
     pods would refuse. `pending` are, by cluster, the policies that name what is not there, or may not be
@@ -43,11 +43,11 @@ class Resolution(Struct, frozen=True, kw_only=True):
 
     units: Mapping[str, tuple[Unit, ...]] = {}
     held: Mapping[str, tuple[UnitKey, ...]] = {}
-    refused: Mapping[str, tuple[DestinationUnit, ...]] = {}
+    refused: Mapping[str, tuple[RoutingUnit, ...]] = {}
     waiting: Mapping[str, frozenset[str]] = {}
     pending: Mapping[str, frozenset[str]] = {}
     gone: tuple[Diagnostic, ...] = ()
-    narrowing: Mapping[str, tuple[DestinationUnit, ...]] = {}
+    narrowing: Mapping[str, tuple[AccessUnit, ...]] = {}
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -91,8 +91,8 @@ class _Resolving:
     def resolution(self) -> Resolution:
         units: dict[str, tuple[Unit, ...]] = {}
         held: dict[str, tuple[UnitKey, ...]] = {}
-        refused: dict[str, tuple[DestinationUnit, ...]] = {}
-        narrowing: dict[str, tuple[DestinationUnit, ...]] = {}
+        refused: dict[str, tuple[RoutingUnit, ...]] = {}
+        narrowing: dict[str, tuple[AccessUnit, ...]] = {}
         found = [*self.scene.members.diagnostics, *self._unknown()]
         found += [
             diagnostic for selection in self.scene.selections.values() for diagnostic in selection.diagnostics
@@ -112,7 +112,7 @@ class _Resolving:
                 ]
             units[cluster] = tuple(sorted(made, key=lambda unit: unit.key))
             held[cluster] = tuple(sorted({*finished.held_keys(), *held_keys(cluster, self.scene.members)}))
-            refused[cluster] = tuple(one.unit for one in done.values() if one.refused)
+            refused[cluster] = tuple(one.routing for one in done.values() if one.refused and one.routing)
             narrowing[cluster] = tuple(finished.narrowing())
             waiting[cluster] = self._waiting(cluster, finished)
             found += finished.diagnostics
@@ -164,7 +164,7 @@ class _Resolving:
         named: dict[Half, set[ServiceKey]] = {half: set() for half in HALVES}
         for name, selection in self.scene.selections.items():
             half = _half(self.scene.marked[name].policy)
-            named[half] |= {(key.namespace, key.name) for where, key in selection.held if where == cluster}
+            named[half] |= {key for where, key in selection.held if where == cluster}
             named[half] |= set(selection.services.get(cluster, ())) if selection.broken else set()
         return named
 

@@ -15,7 +15,6 @@ from gitmesh.model.kinds import Spec
 from gitmesh.model.policies import Policy
 from gitmesh.model.selectors import DestinationSelector, WorkloadSelector
 from gitmesh.model.traffic import TrafficPolicySpec
-from gitmesh.model.units import UnitKey
 from gitmesh.model.virtualmesh import VirtualMeshSpec
 from gitmesh.resolution.index import Index, KnownClusters
 from gitmesh.resolution.rules import destination_form
@@ -39,7 +38,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     """
 
     services: Mapping[str, Mapping[tuple[str, str], int]] = {}
-    held: tuple[tuple[str, UnitKey], ...] = ()
+    held: tuple[tuple[str, tuple[str, str]], ...] = ()
     pending: frozenset[str] = frozenset()
     broken: bool = False
     idle: Mapping[str, frozenset[int]] = {}
@@ -52,7 +51,7 @@ def select(policy: Policy, world: KnownClusters) -> Selection:
     spec = policy.spec
     assert isinstance(spec, TrafficPolicySpec | AccessPolicySpec)
     services: dict[str, dict[tuple[str, str], int]] = {}
-    held: set[tuple[str, UnitKey]] = set()
+    held: set[tuple[str, tuple[str, str]]] = set()
     pending: set[str] = set()
     gone: list[Diagnostic] = []
     diagnostics: list[Diagnostic] = []
@@ -163,11 +162,11 @@ class _DestinationItem:
     def _named(self, index: Index) -> bool:
         return any(index.service(namespace, self.item.name or "") for namespace in self.namespaces)
 
-    def held(self) -> Iterator[tuple[str, UnitKey]]:
+    def held(self) -> Iterator[tuple[str, tuple[str, str]]]:
         if self.item.name:
             for cluster in (*self.missing(), *self.world.unknown(self.item.clusters)):
                 for namespace in self.namespaces:
-                    yield cluster, UnitKey(kind="Destination", namespace=namespace, name=self.item.name)
+                    yield cluster, (namespace, self.item.name)
 
     def pending(self) -> set[str]:
         """Clusters where it names what is not there, or may not be there: what is meant may be what it acted

@@ -12,7 +12,6 @@ from typing import Any
 from gitmesh.model.features import FEATURES, Support, support_of
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import decode
-from gitmesh.model.units import DestinationUnit
 from gitmesh.plugins import faults
 from tests.contract.samples import SAMPLES, TO_REVIEWS
 from tests.contract.scene import Subject, document
@@ -89,15 +88,6 @@ def declared(subject: Subject) -> None:
         assert (manifest.key.group, manifest.key.kind) in listed, feature
 
 
-def claimed(subject: Subject) -> None:
-    """Its claims cover all that it writes: else objects of a held unit would be pruned."""
-    facts = subject.facts
-    for feature, manifest in _manifests(subject):
-        for unit in manifest.units:
-            mesh = facts.meshes[0] if unit.kind == "Mesh" else None
-            assert manifest.key in subject.translator.claims(unit, mesh, facts), feature
-
-
 def in_force(subject: Subject) -> None:
     """What makes the mesh ignore an object stands on none."""
     opt_out_keys = subject.translator.opt_out_keys
@@ -151,17 +141,9 @@ def pure(subject: Subject) -> None:
 
 
 def steady(subject: Subject) -> None:
-    """It falls over nothing that policies can say, nor over a unit that says nothing."""
+    """It falls over nothing that policies can say."""
     for feature in FEATURES:
         assert "GM313" not in {one.code for one in _using(subject, feature).findings}, feature
-    for unit in subject.units(GUARD):
-        if isinstance(unit, DestinationUnit):
-            assert (
-                subject.translator.translate(
-                    unit.without("access"), subject.facts.meshes, subject.facts
-                ).fragments
-                == ()
-            )
 
 
 CLAUSES: Mapping[str, Callable[[Subject], None]] = {
@@ -173,7 +155,6 @@ CLAUSES: Mapping[str, Callable[[Subject], None]] = {
         closed,
         apart,
         declared,
-        claimed,
         in_force,
         explained,
         deterministic,

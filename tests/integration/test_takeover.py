@@ -194,6 +194,17 @@ def test_a_revision_that_is_refused_now_leaves_everything_as_it_is(shop: TakenOv
     assert objects(shop.root) == before
 
 
+def test_what_is_held_keeps_what_an_older_version_wrote(shop: TakenOver) -> None:
+    """Its ledger does not say whose the objects are."""
+    preview = "split: [{destination: {name: reviews, subset: {version: v2}}}]"
+    shop.edit("traffic.yaml", preview, "split: [{destination: {name: gone}}]")
+    shop.edit("traffic.yaml", "{name: reviews, namespace: shop}", "{name: renamed, namespace: shop}")
+    before = objects(shop.root)
+    for _ in range(2):
+        assert "GM208" in shop.sync(code=2).codes()
+    assert objects(shop.root) == before
+
+
 # --- API servers
 
 

@@ -73,7 +73,7 @@ def parsed(documents: Documents) -> tuple[Policy, ...]:
 
 
 def changes(before: Known, after: Known, service: tuple[str, str]) -> tuple[RouteChange, ...]:
-    return route_changes(before.destinations.get(service), after.destinations.get(service))
+    return route_changes(before.routing.get(service), after.routing.get(service))
 
 
 def difference(was: Decision | None, now: Decision | None) -> set[str]:

@@ -21,7 +21,7 @@ from gitmesh.cli.main import cli
 from gitmesh.errors import SourceError
 from gitmesh.parsing.parse import parse
 from tests.factories import snapshot_of
-from tests.properties.history import document, on
+from tests.properties.history import document
 from tests.unit.test_pipeline import PipelineWorld, actions, codes, slow
 
 ROOT = Path(__file__).parent.parent.parent
@@ -117,9 +117,7 @@ def test_K10_lists_are_read_from_the_quorum_and_whole() -> None:
 @pytest.mark.parametrize("jump", [-600.0, 600.0, 1e9])
 def test_K20_a_clock_that_jumps_changes_no_decision(jump: float) -> None:
     world = PipelineWorld()
-    world.commit(
-        slow("a"), document("AccessPolicy", "b", destinations=on("ratings"), sources=[{"all": True}])
-    )
+    world.commit(slow("a"), slow("b", "ratings"))
     before = world.run()
     world.now += jump
     after = world.run()

@@ -16,7 +16,7 @@ from gitmesh.model.manifests import SECURITY, Build, Manifest, Phase
 from gitmesh.model.objects import decode
 from gitmesh.model.plan import Action, Change, Live, Observed, Outcome, Plan
 from gitmesh.model.report import ClusterResult, Report, Stage, State
-from gitmesh.model.units import UnitKey
+from gitmesh.model.units import half_key
 from gitmesh.planning.guard import vanished
 from gitmesh.planning.ledgers import record
 from gitmesh.render.changes import object_changes, tally
@@ -26,7 +26,7 @@ from tests.fake_mesh import FakeMesh, rule
 from tests.unit.plans import CLUSTER, INSTANCE, actions, is_live, plan, said, want
 from tests.unit.test_pipeline import PipelineWorld, codes, one, slow
 
-UNIT = UnitKey(kind="Destination", namespace="shop", name="a")
+UNIT = half_key("routing", "east", ("shop", "a"))
 
 
 def leaving(name: str, *finalizers: str, **more: Any) -> Live:

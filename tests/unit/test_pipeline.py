@@ -24,7 +24,7 @@ from gitmesh.model.manifests import Phase, Translation
 from gitmesh.model.objects import Body, ObjectKey, decode
 from gitmesh.model.plan import SETTLE, Action, Live, Outcome, Plan
 from gitmesh.model.report import MeshStatus, Report, Stage, State, Verdict
-from gitmesh.model.units import DestinationUnit, Unit
+from gitmesh.model.units import RoutingUnit, Unit
 from gitmesh.pipeline import Memo, Options, run
 from gitmesh.planning.fights import RETRY
 from gitmesh.planning.ownership import ADOPT
@@ -56,7 +56,7 @@ class Mapped(FakeMesh):
 
     def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
         translation = super().translate(unit, meshes, facts)
-        if not isinstance(unit, DestinationUnit):
+        if not isinstance(unit, RoutingUnit):
             return translation
         fields = {
             f"spec.{name}": decided.origin for route in unit.routes for name, decided in route.fields.items()
@@ -474,7 +474,7 @@ def test_a_policy_waits_where_a_translator_says_why_it_holds_the_unit_and_is_los
     class Refusing(FakeMesh):
         def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
             said = finding("GM504", "no Rule here", policy=unit.policies[0])
-            return Translation(held=("",), diagnostics=(said,) if unit.key.name == "reviews" else ())
+            return Translation(held=True, diagnostics=(said,) if unit.key.name == "reviews" else ())
 
     world = PipelineWorld(mesh=Refusing())
     world.commit(slow("a"), slow("b", matches=[{"path": {"exact": "/b"}}]), slow("c", "ratings"))

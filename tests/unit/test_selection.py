@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from gitmesh.model.facts import ClusterFacts
-from gitmesh.model.units import UnitKey
 from gitmesh.resolution.index import Index, KnownClusters
 from gitmesh.resolution.selection import Selection, select
 from tests.factories import access, facts, service, shop, traffic, workload
@@ -47,7 +46,7 @@ def test_missing_exact_name_with_suggestion() -> None:
     found = selected("review", world(east=shop()))
     assert codes(found) == ["GM208"]
     assert found.diagnostics[0].hint == "did you mean reviews?"
-    assert found.held == (("east", UnitKey(kind="Destination", namespace="shop", name="review")),)
+    assert found.held == (("east", ("shop", "review")),)
 
 
 def test_missing_exact_name_is_elsewhere() -> None:

@@ -23,7 +23,7 @@ from gitmesh.model.connections import (
 )
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Decided, DestinationUnit, SourceCondition
+from gitmesh.model.units import Decided, RoutingUnit, SourceCondition
 from gitmesh_istio.kinds import DESTINATION_RULE
 from gitmesh_istio.names import host, sorted_unique, subset_name
 from gitmesh_istio.scope import Notes, Part, Spelling, below, fragment, part_origins
@@ -87,7 +87,7 @@ SPELT: Spelling = {
 """Connection field -> part of it -> the fields of a traffic policy that say it."""
 
 
-def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragment | None:
+def destination_rule(unit: RoutingUnit, version: str, notes: Notes) -> Fragment | None:
     """The DestinationRule of a destination that has settings or subsets; None where nothing is left to
     say.
     """
@@ -115,7 +115,7 @@ def destination_rule(unit: DestinationUnit, version: str, notes: Notes) -> Fragm
     return fragment(DESTINATION_RULE, place, version, Phase.DESTINATION, Part(spec, origins), taking_part)
 
 
-def _traffic_policy(unit: DestinationUnit, notes: Notes) -> Part:
+def _traffic_policy(unit: RoutingUnit, notes: Notes) -> Part:
     whole = _settings(unit.settings.get(0, {}), notes)
     value, origins = dict(whole.value), dict(whole.origins)
     ports = [(port, _settings(settings, notes)) for port, settings in sorted(unit.settings.items()) if port]

@@ -11,13 +11,13 @@ it is for (pkg/config/model.go, ObjectInRevision).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Severity, finding
-from gitmesh.model.facts import ROLLING_LABELS, ClusterFacts, Mesh, Workload, by_controller
+from gitmesh.model.facts import ROLLING_LABELS, Mesh, Workload, by_controller
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
 from gitmesh.model.units import Decided, MeshUnit, RootReader
@@ -41,13 +41,6 @@ def root_of(mesh: Mesh) -> str:
 def gateway_place(gateway: Workload) -> tuple[str, str]:
     """(namespace, name) of the object that opens a gateway under a default of Deny."""
     return gateway.namespace, f"{gateway.name}{GATEWAY_SUFFIX}"
-
-
-def may_be_opened(facts: ClusterFacts, mesh: Mesh) -> Iterable[tuple[str, str]]:
-    """Where an object that opens a gateway of the mesh may be: a policy may declare any of its workloads to
-    be one.
-    """
-    return (gateway_place(workload) for workload in facts.workloads if workload.mesh == mesh.name)
 
 
 def mtls(unit: MeshUnit, decided: Decided, version: str, notes: Notes) -> Fragment:

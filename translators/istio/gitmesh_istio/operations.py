@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gitmesh.model.facts import ServicePort
 from gitmesh.model.policies import Origin
-from gitmesh.model.units import Access, DestinationUnit, NamedCondition, Operation
+from gitmesh.model.units import Access, AccessUnit, NamedCondition, Operation
 from gitmesh_istio.effects import is_http
 from gitmesh_istio.names import sorted_unique
 from gitmesh_istio.scope import Notes
@@ -33,7 +33,7 @@ def asks_http(operation: Operation) -> bool:
 
 
 def allowed(
-    operation: Operation, unit: DestinationUnit, access: Access, origin: Origin, notes: Notes
+    operation: Operation, unit: AccessUnit, access: Access, origin: Origin, notes: Notes
 ) -> RequestTerms | None:
     """At most the requests of the operation; None = no request can be said."""
     named = operation.ports or operation.targets or operation.unresolved_ports
