@@ -51,13 +51,14 @@ class Translating(Struct, frozen=True, kw_only=True):
 
     def concerns(self, unit: Unit) -> bool:
         """Whether the translator's meshes have a part in the unit. Routes are for callers, who may be in any
-        mesh of the written cluster; access is decided where the pods are. Pods that are in no mesh yet may
-        come in any.
+        mesh of the written cluster; access is decided where the pods are. Pods that are not there yet may
+        come in any: a controller that is scaled to nothing must not come up unguarded.
         """
         if not isinstance(unit, AccessUnit):
             return True
         known = {mesh.name for mesh in self.facts.meshes}.intersection(unit.meshes)
-        return not known or any(mesh.name in known for mesh in self.meshes)
+        to_come = not known or any(not one.pods for one in unit.workloads)
+        return to_come or any(mesh.name in known for mesh in self.meshes)
 
     def built(self, unit: Unit) -> Built:
         """The objects of a unit; those of the last time while nothing moved that they depend on."""

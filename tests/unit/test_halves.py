@@ -96,9 +96,12 @@ class TwoMeshes(Struct):
         return {key.kind: decode(one.body)["spec"]["policies"] for key, one in self.cluster.objects.items()}
 
 
-def shop(*pods: str) -> TwoMeshes:
-    """With a pod of reviews in each of these meshes, "" = in none."""
-    shapes = [workload(f"reviews-{n}", labels={"app": "reviews"}, mesh=name) for n, name in enumerate(pods)]
+def shop(*pods: str | None) -> TwoMeshes:
+    """With a pod of reviews in each of these meshes, "" = in none; None is a controller without pods."""
+    shapes = [
+        workload(f"reviews-{n}", labels={"app": "reviews"}, mesh=name or "", pods=int(name is not None))
+        for n, name in enumerate(pods)
+    ]
     meshes = [Mesh(translator=name, name=name, root_namespace=f"{name}-system") for name in ("one", "two")]
     known = with_digest(facts_of("east", service(), *shapes, *meshes))
     return TwoMeshes(MemoryCluster("east", facts=known), {name: TwoKinds(name) for name in ("one", "two")})
@@ -112,10 +115,11 @@ def shop(*pods: str) -> TwoMeshes:
         (("two", ""), {"two"}),
         (("",), {"one", "two"}),
         ((), {"one", "two"}),
+        (("one", None), {"one", "two"}),
     ],
 )
 def test_access_goes_to_the_meshes_of_the_pods_and_routing_to_those_of_callers(
-    pods: tuple[str, ...], guarding: set[str]
+    pods: tuple[str | None, ...], guarding: set[str]
 ) -> None:
     world = shop(*pods)
     world.commit(TIMEOUT, ALLOW)
