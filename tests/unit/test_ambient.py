@@ -189,14 +189,16 @@ def test_facts_say_how_pods_are_in_the_mesh_and_older_facts_are_read(world: Fold
     assert {one.dataplane for one in load_facts(saved)["east"].workloads} == {"sidecar"}
 
 
-def answer(report: Report, account: str = "web", method: str = "GET", mesh: str = "istio") -> tuple[str, str]:
+def answer(
+    report: Report, account: str = "web", method: str = "GET", mesh: str = "istio", ip: str = ""
+) -> tuple[str, str]:
     """What the calculator says of a request to `api`, and why."""
     result = report.clusters["east"]
     assert result.facts is not None
     assert result.build is not None
     known = Known(result.facts, result.build.units, result.build.held_units)
     domain = result.facts.meshes[0].trust_domain if mesh else None
-    client = Client(namespace="shop", service_account=account, trust_domain=domain, mesh=mesh)
+    client = Client(namespace="shop", service_account=account, trust_domain=domain, mesh=mesh, ip=ip)
     question = Question(client=client, service=("shop", "api"), port=80, method=method)
     found = can(question, known)
     return found.answer.value, found.pods[0][2].text
@@ -231,6 +233,40 @@ def test_the_calculator_says_what_a_waypoint_decides(world: Folders) -> None:
     assert answer(report)[0] == "Allowed"
     assert answer(report, method="DELETE")[0] == answer(report, account="db")[0] == "Denied"
     assert answer(report, mesh="")[0] == "Denied"
+
+
+def test_the_calculator_knows_that_a_waypoint_sees_no_addresses(world: Folders) -> None:
+    """An Allow by address admits nobody there, and a Deny by address means everybody."""
+    bind(world)
+    office = [{"ipBlocks": ["10.0.0.0/8"]}]
+    reading = document("AccessPolicy", "readers", sources=office, destinations=[{"name": "api"}])
+    world.commit(reading)
+    report = world.settle()
+    assert codes(report) == ["GM304"]
+    assert answer(report, ip="10.0.0.1")[0] == "Denied"
+    assert answer(report, ip="10.0.0.1", mesh="")[0] == "Allowed"
+    refusing = document(
+        "AccessPolicy", "others", action="Deny", sources=office, destinations=[{"name": "api"}]
+    )
+    world.commit(refusing)
+    assert answer(world.settle(), ip="192.0.2.1")[0] == "Denied"
+
+
+@pytest.mark.parametrize(("mode", "said"), [("Disabled", "Allowed"), ("Permissive", "Allowed")])
+def test_the_calculator_knows_that_pods_in_ambient_keep_their_identity(
+    world: Folders, mode: str, said: str
+) -> None:
+    callers = document(
+        "AccessPolicy",
+        "callers",
+        sources=[{"serviceAccounts": [{"name": "web"}]}],
+        destinations=[{"name": "api"}],
+    )
+    mesh = document("VirtualMesh", "all", meshes=[{"cluster": "east"}], mtls={"mode": mode})
+    world.commit(callers, mesh)
+    report = world.settle()
+    assert answer(report)[0] == said
+    assert answer(report, account="db")[0] == answer(report, mesh="")[0] == "Denied"
 
 
 def test_who_may_come_past_the_waypoint_is_not_guessed(world: Folders) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from gitmesh_gatewayapi import HTTP_ROUTE, MAX_ROUTES, Dialect, http_routes, route_name
 
 from gitmesh.diagnostics import Severity
+from gitmesh.model.connections import LoadBalancing
 from gitmesh.model.facts import ClusterFacts, Service
 from gitmesh.model.manifests import Fragment, Phase
 from gitmesh.model.policies import Origin
@@ -76,6 +77,19 @@ def _is_own(target: Target, service: Service) -> bool:
         and bool(service.selector)
         and (service.selector.items() <= other.selector.items())
     )
+
+
+def note_made_cookies(unit: RoutingUnit, notes: Notes) -> None:
+    """A cookie that Envoy makes is a hash of the connection (envoyproxy.io, RouteAction.HashPolicy), and from
+    ztunnels many clients' requests come by one."""
+    for settings in unit.settings.values():
+        decided = settings.get("load_balancing")
+        hashed = (
+            decided.value.consistent_hash if decided and isinstance(decided.value, LoadBalancing) else None
+        )
+        if decided and hashed and hashed.cookie and hashed.cookie.ttl is not None:
+            text = "a waypoint gives the same cookie to all requests that come by one connection of a ztunnel"
+            notes.add("GM303", text, decided.origin)
 
 
 def note_no_waypoint(unit: RoutingUnit, notes: Notes) -> None:
