@@ -113,7 +113,7 @@ class Builder:
         )
         return Document(data, positions, findings)
 
-    def _value(self, event: Any) -> Any:
+    def _value(self, event: Any) -> object:
         mark = event.start_mark
         self._places.append(mark.line << COLUMN_BITS | mark.column)
         if type(event) is ScalarEvent:
@@ -138,8 +138,8 @@ class Builder:
             )
         return event.value
 
-    def _mapping(self) -> dict[str, Any]:
-        result: dict[str, Any] = {}
+    def _mapping(self) -> dict[str, object]:
+        result: dict[str, object] = {}
         keys: dict[str, int] = {}
         self._keys.append(keys)
         next_event = self._next
@@ -160,7 +160,7 @@ class Builder:
             raise self._stop("GM106", "a key must be plain text, not a list, a mapping or an alias", event)
         return result
 
-    def _sequence(self) -> list[Any]:
+    def _sequence(self) -> list[object]:
         result = []
         next_event = self._next
         while type(event := next_event()) is not SequenceEndEvent:

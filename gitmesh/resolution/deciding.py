@@ -247,6 +247,7 @@ class _Cluster:
         access = (
             resolve_access(situation, self.scene.trust, self.index) if situation else Resolved(access=None)
         )
+        # A mesh that two VirtualMeshes claim has two defaults, and nobody can say which one holds.
         if situation and self.access_inputs.mesh_held(service):
             access = self._without_meshes(situation, access)
         decision, named = _worth_saying(situation, access.access)

@@ -39,6 +39,7 @@ class UnitAssembler:
         """A route to a subset of a held destination would find no such subset, so its own destination is held
         too.
         """
+        # Turned round first, so that a hold costs what it reaches and no pass over all destinations.
         needing: dict[ServiceKey, list[tuple[ServiceKey, Need]]] = {}
         for key, one in self.done.items():
             for need in one.traffic.needs:

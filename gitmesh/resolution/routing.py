@@ -172,6 +172,7 @@ class _Destination:
         self.diagnostics += conflict_findings(rules, self.cluster, self.name)
 
     def _routes(self, rules: Sequence[Rule]) -> tuple[Route, ...]:
+        # A connection carries requests of many rows, so its fields make no row of their own.
         relevant = [_restricted(rule) for rule in rules if not rule.slots.keys() <= CONNECTION]
         table = first_match(relevant)
         if table.too_many:

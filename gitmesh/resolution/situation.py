@@ -75,6 +75,7 @@ class AccessInputs:
         owners = tuple(self.scene.members.owner.get((self.cluster, mesh)) for mesh in meshes)
         if not policies and not any(owner is not None and exempts(owner) for owner in owners):
             return None
+        # Without a policy of its own there is nobody to tell that others share its decision.
         neighbours = self.index.sharing_ports(service) if policies else ()
         return AccessInput(
             cluster=self.cluster,
