@@ -18,7 +18,7 @@ ALWAYS = "s01"
 """Always acted on: a revision without policies changes nothing."""
 
 
-class Moment(Struct, frozen=True):
+class HoldingMoment(Struct, frozen=True):
     """One cycle: Services that policies act on, those whose routing is held, what ends the names of objects,
     and whether the ledger was left by an older version."""
 
@@ -30,7 +30,9 @@ class Moment(Struct, frozen=True):
 
 _SOME = st.frozensets(st.sampled_from(SERVICES))
 MOMENTS = st.lists(
-    st.builds(Moment, _SOME, _SOME, st.sampled_from(["", "-a", "-b"]), st.booleans()), min_size=1, max_size=6
+    st.builds(HoldingMoment, _SOME, _SOME, st.sampled_from(["", "-a", "-b"]), st.booleans()),
+    min_size=1,
+    max_size=6,
 )
 
 
@@ -39,16 +41,18 @@ def _of(world: PipelineWorld, service: str) -> dict[ObjectKey, bytes]:
     return {key: one.body for key, one in world.east.objects.items() if key.name.split("-")[0] == service}
 
 
-def _play(world: PipelineWorld, moment: Moment) -> None:
+def _play(world: PipelineWorld, moment: HoldingMoment) -> None:
     commit = world.commit(*(slow(f"p-{name}", name) for name in sorted({ALWAYS, *moment.acting})))
     world.mesh.suffix, world.mesh.held, world.memo = moment.suffix, moment.held, Memo()
     world.run(approve=frozenset({commit}))
 
 
 @given(MOMENTS)
-def test_what_is_a_held_units_stays_and_all_else_comes_to_what_is_wanted(moments: list[Moment]) -> None:
+def test_what_is_a_held_units_stays_and_all_else_comes_to_what_is_wanted(
+    moments: list[HoldingMoment],
+) -> None:
     world = PipelineWorld(mesh=Renaming())
-    _play(world, Moment(frozenset(), frozenset(), "", False))
+    _play(world, HoldingMoment(frozenset(), frozenset(), "", False))
     for moment in moments:
         before = {name: _of(world, name) for name in SERVICES}
         if moment.older:
