@@ -188,6 +188,7 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known;
     `validators` are the ValidatingWebhookConfigurations that name a group of a kind that a translator writes,
     `gateways` the Gateways of the Gateway API with what they ask for, and whether they are programmed.
+    `homes` are the namespaces where a control plane of the mesh counts.
     """
 
     deployments: tuple[Body, ...] = ()
@@ -197,6 +198,7 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     namespaces: Mapping[str, Mapping[str, str]] = {}
     validators: tuple[Body, ...] = ()
     gateways: tuple[Body, ...] = ()
+    homes: tuple[str, ...] = ()
 
 
 class Membership(Struct, frozen=True, kw_only=True):

@@ -130,16 +130,13 @@ def kinds_of(
     """The kinds that translators write there, and those of which we have written objects, as the cluster
     serves them, or as translators say where that is unknown."""
     ours = {(key.group, key.kind) for key in ledger.entries} if ledger else set()
-    written = sorted(
-        (
-            kind
-            for t in translators.values()
-            for kind in t.resources
-            if kind in t.writes(facts) or (kind.group, kind.kind) in ours
-        ),
-        key=lambda kind: (kind.group, kind.kind),
-    )
-    return tuple(facts.kind_index.get((kind.group, kind.kind), kind) for kind in written)
+    written = {
+        (kind.group, kind.kind): kind
+        for t in translators.values()
+        for kind in t.resources
+        if kind in t.writes(facts) or (kind.group, kind.kind) in ours
+    }
+    return tuple(facts.kind_index.get(name, written[name]) for name in sorted(written))
 
 
 def _observe(

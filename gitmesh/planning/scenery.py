@@ -53,7 +53,7 @@ class Scenery(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def writers(self) -> Mapping[tuple[str, str], Translator]:
         """(group, kind) -> the translator that writes it."""
-        return writers(self.translators)
+        return writers(self.translators, self.built.meshes)
 
     def ours(self, live: Live) -> bool:
         """Whether the object is ours."""
