@@ -68,14 +68,20 @@ class Promise:
     @property
     def beside(self) -> Sequence[str]:
         """The codes that sidecars' meshes do not tell, sorted; none where the case must pass as it stands."""
+        return sorted({code for code, _ in self._told_beside})
+
+    @property
+    def _told_beside(self) -> Mapping[Place, Severity]:
         known = {(one.code, one.at) for one in self.case.said.findings}
-        return sorted({code for code, at in self.told if (code, at) not in known})
+        return {place: severity for place, severity in self.told.items() if place not in known}
 
     @property
     def otherwise(self) -> bool:
-        """Whether requests that get in may be treated otherwise than the case says: something cannot be said,
-        or nearly. The other codes are about who gets in."""
-        return bool({"GM301", "GM303"} & {*self.beside})
+        """Whether requests may be treated otherwise than the case says: an error holds or closes something,
+        or something is said nearly (GM303). The other warnings are about who gets in."""
+        return any(
+            severity is Severity.ERROR or code == "GM303" for (code, _), severity in self._told_beside.items()
+        )
 
     @property
     def asked(self) -> frozenset[str]:

@@ -61,7 +61,7 @@ def _conformance() -> Iterator[str]:
 _MESHES = (
     "`passes`: every request gets what the case says. Codes: the policies are answered by these findings,"
     " which the first table\npromises; access is then as `gitmesh can` says, whoever the case refuses is"
-    " refused, and unless it is GM301 or GM303 who gets in\ngets what the case says."
+    " refused, and beside warnings other than GM303 who gets\nin gets what the case says."
 )
 _HEAD = ("| Case | What it proves | Sidecars | Ambient |", "|---|---|---|---|")
 
