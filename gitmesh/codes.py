@@ -439,8 +439,11 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         "GM308",
         "Unenforced",
         "error",
-        "Access cannot be enforced here: pods are outside the mesh, or their proxies do not see the port.",
-        "There is no proxy in front of it, or it was told to leave the port alone.",
+        "Access cannot be enforced here: pods are outside the mesh, or no proxy of theirs guards the port.",
+        (
+            "There is no proxy in front of it, it was told to leave the port alone, or the mesh has no say in"
+            " who may call (the Gateway API has none)."
+        ),
         (
             "Inject the workload and restart the pods that lack the proxy, let it see the port, or remove the"
             " policy."
@@ -575,7 +578,8 @@ _TABLE: tuple[tuple[str, str, str, str, str, str, str], ...] = (
         (
             "Proxies of pods, gateways that are not told to, and the waypoints of other Services send to pods"
             " directly. What only the waypoint of the destination could allow is refused there. A warning"
-            " where a route leads to pods with a decision of their own."
+            " where a route leads to pods with a decision of their own, and where callers in no mesh may be"
+            " meant, who come directly as well: they get less than the policy says, never more."
         ),
         (
             "Bring the clients into ambient, set istio.io/ingress-use-waypoint on the Service for gateways,"

@@ -189,6 +189,7 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     Of ConfigMaps only those that a translator asks for are read; of the `refused` nothing is known;
     `validators` are the ValidatingWebhookConfigurations that name a group of a kind that a translator writes,
     `gateways` the Gateways of the Gateway API with what they ask for, and whether they are programmed.
+    `homes` are the namespaces where a control plane of the mesh counts.
     """
 
     deployments: tuple[Body, ...] = ()
@@ -198,6 +199,7 @@ class ControlObjects(Struct, frozen=True, kw_only=True):
     namespaces: Mapping[str, Mapping[str, str]] = {}
     validators: tuple[Body, ...] = ()
     gateways: tuple[Body, ...] = ()
+    homes: tuple[str, ...] = ()
 
 
 class Membership(Struct, frozen=True, kw_only=True):
@@ -252,6 +254,10 @@ class Translator(Protocol):
     supports: Supports
     """What the mesh can do with every feature. The core compares with it what policies ask for, and the docs
     print it.
+    """
+    other_planes: Mapping[Dataplane, Supports]
+    """The same of its further data planes, where they can do other things. What they cannot, `translate`
+    itself says; the docs print a column for each.
     """
 
     def configmaps(self, namespace: str, name: str) -> bool:

@@ -130,16 +130,13 @@ def kinds_of(
     """The kinds that translators write there, and those of which we have written objects, as the cluster
     serves them, or as translators say where that is unknown."""
     ours = {(key.group, key.kind) for key in ledger.entries} if ledger else set()
-    written = sorted(
-        (
-            kind
-            for t in translators.values()
-            for kind in t.resources
-            if kind in t.writes(facts) or (kind.group, kind.kind) in ours
-        ),
-        key=lambda kind: (kind.group, kind.kind),
-    )
-    return tuple(facts.kind_index.get((kind.group, kind.kind), kind) for kind in written)
+    written = {
+        (kind.group, kind.kind): kind
+        for t in translators.values()
+        for kind in t.resources
+        if kind in t.writes(facts) or (kind.group, kind.kind) in ours
+    }
+    return tuple(facts.kind_index.get(name, written[name]) for name in sorted(written))
 
 
 def _observe(
@@ -308,7 +305,7 @@ def _carry_out(
         if ledger is not stored.ledger:
             version = cluster.save(ledger, version)
         outcomes = cluster.apply(plan)
-    recorded = record(ledger, plan, outcomes, observed, built, accepted, homes, facts.uid)
+    recorded = record(ledger, plan, outcomes, observed, built, accepted, homes, facts.uid, memo)
     after = replace(
         _held(_knowing(recorded, facts, cycle), facts, plan, cycle),
         heals=heals(plan, outcomes, stored.ledger.heals),

@@ -19,31 +19,34 @@ from gitmesh.planning.ownership import blame
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from gitmesh.model.facts import Mesh
     from gitmesh.model.ledger import Entry, Ledger
     from gitmesh.model.manifests import Build, Manifest
     from gitmesh.model.objects import ObjectKey
     from gitmesh.ports import Translator
 
 
-def of_kinds(translators: Mapping[str, Translator]) -> dict[tuple[str, str], Translator]:
-    """(group, kind) -> the first by name of the translators that write it."""
-    found: dict[tuple[str, str], Translator] = {}
-    for _, translator in sorted(translators.items()):
-        for resource in translator.resources:
-            found.setdefault((resource.group, resource.kind), translator)
-    return found
+def of_kinds(
+    translators: Mapping[str, Translator], meshes: Iterable[Mesh] = ()
+) -> dict[tuple[str, str], Translator]:
+    """(group, kind) -> the translator that writes it. Of several one that has a mesh in the cluster, whose
+    meshes these are; of several such the last by name."""
+    present = {mesh.translator for mesh in meshes}
+    ordered = sorted(translators.items(), key=lambda item: (item[0] in present, item[0]))
+    return {(resource.group, resource.kind): one for _, one in ordered for resource in one.resources}
 
 
 class Writers(Struct, frozen=True, dict=True):
-    """The translators of one cluster's objects. `entries` are the ledger's."""
+    """The translators of one cluster's objects. `meshes` are its, `entries` are the ledger's."""
 
     translators: Mapping[str, Translator]
+    meshes: tuple[Mesh, ...] = ()
     entries: Mapping[ObjectKey, Entry] = {}
     manifests: Mapping[ObjectKey, Manifest] = {}
 
     @cached_property
     def _of_kinds(self) -> Mapping[tuple[str, str], Translator]:
-        return of_kinds(self.translators)
+        return of_kinds(self.translators, self.meshes)
 
     def get(self, key: ObjectKey) -> Translator | None:
         """Who writes this object; None where nobody writes its kind."""

@@ -52,7 +52,7 @@ class Owners:
         translators: Mapping[str, Translator],
     ) -> None:
         self._entries, self._built, self._live, self._facts = entries, built, observed.live, facts
-        self._writers = Writers(translators, entries, built.manifests)
+        self._writers = Writers(translators, built.meshes, entries, built.manifests)
 
     def known(self, key: ObjectKey) -> frozenset[UnitKey]:
         """The units that wanted the object when it was last written, or want it now."""

@@ -11,6 +11,7 @@ import orjson
 from msgspec.structs import replace
 
 from gitmesh.codec import CodecError, closed, decode, encode
+from gitmesh.model.empty import EMPTY
 from gitmesh.model.facts import Mesh
 from gitmesh.model.ledger import Entry, Hold, Ledger, Parts, Stored
 from gitmesh.model.objects import ObjectKey
@@ -158,9 +159,8 @@ def _entries(body: Mapping[str, Any]) -> dict[ObjectKey, Entry]:
         for key, value in _values(body.get("parts", {}))
     }
     units = [tuple(map(_unit, those)) for those in _lists(body["units"])] if "units" in body else None
-    found = {
-        key: _entry(row, commits, origins, units, parts.get(key, {})) for key, row in _values(body["entries"])
-    }
+    rows = _values(body["entries"])
+    found = {key: _entry(row, commits, origins, units, parts.get(key, EMPTY)) for key, row in rows}
     writers = _mapping(body.get("writers", {}))
     of_all = {kind: name for kind, name in writers.items() if isinstance(name, str)}
     of_each = dict(_values({kind: names for kind, names in writers.items() if kind not in of_all}))

@@ -66,7 +66,7 @@ class _Narrowing:
         self, built: Build, ledger: Ledger, revisions: Revisions, translators: Mapping[str, Translator]
     ) -> None:
         self.cluster, self.ledger, self.revisions = built.cluster, ledger, revisions
-        self.writers = Writers(translators, ledger.entries, built.manifests)
+        self.writers = Writers(translators, built.meshes, ledger.entries, built.manifests)
         self.policies = {policy.id: policy for policy in revisions.policies}
         self._exempting = frozenset(
             policy.id for policy in revisions.policies if policy.kind == "VirtualMesh"

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, Location, finding
 from gitmesh.model.admission import GUARDING
+from gitmesh.model.empty import EMPTY
 from gitmesh.model.manifests import Manifest
 from gitmesh.model.objects import Body, canonical, decode, digest, mapping
 from gitmesh.planning.adapted import Adapted, named
@@ -53,7 +54,7 @@ def retain(
     if not lost:
         return Adapted(built=built)
     manifests, held = dict(built.manifests), set(built.held)
-    by_key = Writers(translators, ledger.entries, built.manifests)
+    by_key = Writers(translators, built.meshes, ledger.entries, built.manifests)
     for key, names in lost.items():
         live, entry = observed.live[key], ledger.entries.get(key)
         kept = _kept(by_key[key], live, manifests.get(key), names, _parts(entry, revisions))
@@ -217,7 +218,7 @@ def parts_of(manifest: Manifest, homes: Mapping[str, str]) -> Parts:
     somebody's part may have to be told: sources, and policies that decide who may call."""
     sources = {homes.get(policy, "") for policy in manifest.policies}
     if len(sources) < 2 and (len(manifest.policies) < 2 or manifest.decides not in GUARDING):
-        return {}
+        return EMPTY
     spec = decode(manifest.body).get("spec", {})
     found: dict[str, dict[str, set[str]]] = {}
     for path, origin in manifest.fields.items():

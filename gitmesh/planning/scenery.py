@@ -56,7 +56,7 @@ class Scenery(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def writers(self) -> Writers:
         """The translators of its objects."""
-        return Writers(self.translators, self.ledger.entries, self.built.manifests)
+        return Writers(self.translators, self.built.meshes, self.ledger.entries, self.built.manifests)
 
     def decides(self, live: Live) -> Subject:
         """What a live object of a kind that translators write decides."""

@@ -104,6 +104,7 @@ def wishes(unit: RoutingUnit) -> Iterator[Wish]:
         yield from _of_match(route)
         for name, decided in route.fields.items():
             yield from _of_field(name, decided, route.match)
+        yield from _of_subsets(route)
     for settings in unit.settings.values():
         for name, decided in settings.items():
             yield from _of_setting(name, decided)
@@ -158,12 +159,20 @@ def _of_field(name: str, decided: Decided, match: RequestMatch) -> Iterator[Wish
 def _of_split(targets: Sequence[Any]) -> Iterator[str]:
     if any(target.headers is not None for target in targets):
         yield "split.headers"
-    references = [target.destination for target in targets]
-    yield from (
-        f"split.destination.{name}"
-        for name in ("subset", "port")
-        if any(getattr(one, name) is not None for one in references)
-    )
+    if any(target.destination.port is not None for target in targets):
+        yield "split.destination.port"
+
+
+def _of_subsets(route: Route) -> Iterator[Wish]:
+    """Where each stands, as the unit that must offer it says it, too: it is one wish."""
+    for name, targets in (("split", route.targets), ("mirror", route.mirrors)):
+        for number, target in enumerate(targets if name in route.fields else ()):
+            if target.subset:
+                parts = route.item_origins.get(name, ({},) * len(targets))[number]
+                yield _wish(
+                    "split.destination.subset",
+                    parts.get("destination.subset", route.fields[name].origin),
+                )
 
 
 def _of_path(name: str, path: Any, match: RequestMatch) -> Iterator[str]:

@@ -12,9 +12,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gitmesh.diagnostics import Diagnostic, finding
+from gitmesh.model.empty import EMPTY, no_items
 from gitmesh.model.manifests import Fragment, Manifest
 from gitmesh.model.objects import ObjectKey, canonical, digest
-from gitmesh.model.units import AccessUnit, DestinationUnit, RoutingUnit
+from gitmesh.model.units import AccessUnit, DestinationUnit, MeshUnit, RoutingUnit
 from gitmesh.planning.ownership import marks
 from gitmesh.planning.supporting import Lack, unsupported
 
@@ -33,7 +34,7 @@ class Built(Struct, frozen=True, kw_only=True):
     manifests: tuple[Manifest, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
     held: bool = False
-    stays: Mapping[ObjectKey, Diagnostic] = {}
+    stays: Mapping[ObjectKey, Diagnostic] = no_items()
 
 
 class Translating(Struct, frozen=True, kw_only=True):
@@ -51,10 +52,13 @@ class Translating(Struct, frozen=True, kw_only=True):
 
     def concerns(self, unit: Unit) -> bool:
         """Whether the translator's meshes have a part in the unit. Routes are for callers, who may be in any
-        mesh of the written cluster; access is decided where the pods are. Pods that are not there yet may
-        come in any: a controller that is scaled to nothing must not come up unguarded.
+        mesh of the written cluster that is known to have some; access is decided where the pods are. Pods
+        that are not there yet may come in any: a controller that is scaled to nothing must not come up
+        unguarded.
         """
-        if not isinstance(unit, AccessUnit):
+        if isinstance(unit, MeshUnit):
+            return True
+        if isinstance(unit, RoutingUnit) and not all(mesh.presumed for mesh in self.meshes):
             return True
         known = {mesh.name for mesh in self.facts.meshes}.intersection(unit.meshes)
         to_come = not known or any(not one.pods for one in unit.workloads)
@@ -153,7 +157,7 @@ def _manifest(
         units=units,
         apart=fragment.apart,
         fields=fragment.fields,
-        owners=fragment.owners,
+        owners=fragment.owners or EMPTY,
         writer=translator.name,
         forbidden=translator.opt_out_keys,
         contested=fragment.contested,

@@ -46,7 +46,7 @@ def stand(
     unwanted = ledger.entries.keys() - built.manifests.keys() - built.held - built.stays.keys()
     if not unwanted or built.doubtful:
         return Adapted(built=built)
-    by_key = Writers(translators, ledger.entries)
+    by_key = Writers(translators, built.meshes, ledger.entries)
     lives = [live for key in sorted(unwanted) if (live := observed.live.get(key)) and not live.deleting]
     found: dict[str, list[Live]] = defaultdict(list)
     for live in lives:

@@ -108,7 +108,7 @@ class _Judge:
             evidence.ledger,
             clock,
         )
-        self.writers = Writers(translators, self.ledger.entries, self.built.manifests)
+        self.writers = Writers(translators, self.built.meshes, self.ledger.entries, self.built.manifests)
         self.refused = {o.key: o.message for o in evidence.outcomes if _is_refusal(o)}
         self.written = {outcome.key for outcome in evidence.outcomes if outcome.ok}
         self.unsettled = {

@@ -60,15 +60,19 @@ def honest(subject: Subject) -> None:
     """One that is not supported is an error at the policy, once, and at its line."""
     for feature, support in _supported(subject):
         if support.level == "none":
-            kind = SAMPLES[feature][0]
+            kind, _, without = SAMPLES[feature]
             errors = [one for one in _using(subject, feature).findings if one.is_error]
-            assert [(one.code, one.policy) for one in errors] == [("GM301", f"{kind}/shop/p")], feature
+            code = "GM308" if kind == "AccessPolicy" and not subject.decides_access else "GM301"
+            assert {(one.code, one.policy) for one in errors} == {(code, f"{kind}/shop/p")}, feature
+            if not any(one.is_error for one in subject.render(document(kind, without)).findings):
+                assert len(errors) == 1, feature
             assert all(one.at and one.at.line for one in errors), feature
 
 
 def closed(subject: Subject) -> None:
-    """Access that cannot be said in full is closed by an object: none would leave it open."""
-    for feature, support in _supported(subject):
+    """Access that cannot be said in full is closed by an object: none would leave it open. A mesh that has no
+    such object leaves it open, which is told as unenforced (`honest`); then nothing looks like one."""
+    for feature, support in _supported(subject) if subject.decides_access else ():
         if support.level == "none" and feature.startswith("AccessPolicy."):
             assert _using(subject, feature).manifests, f"{feature}: nothing closes the destination"
 
@@ -76,7 +80,7 @@ def closed(subject: Subject) -> None:
 def apart(subject: Subject) -> None:
     """What cannot be said of routing holds no access."""
     alone = [manifest.key for manifest in subject.render(GUARD).manifests]
-    assert alone, "a Deny is no object"
+    assert bool(alone) is subject.decides_access, "a Deny is no object, or an object that denies nothing"
     for feature in FEATURES:
         kind, using, _ = SAMPLES[feature]
         if kind == "TrafficPolicy":
@@ -112,7 +116,8 @@ def explained(subject: Subject) -> None:
 def deterministic(subject: Subject) -> None:
     """The same documents, in any order, give the same bytes."""
     documents = [
-        document(SAMPLES[name][0], SAMPLES[name][1], f"p{number}") for number, name in enumerate(_mixed())
+        document(SAMPLES[name][0], SAMPLES[name][1], f"p{number}")
+        for number, name in enumerate(_mixed(subject))
     ]
     first = subject.render(*documents)
     assert first.manifests
@@ -121,14 +126,16 @@ def deterministic(subject: Subject) -> None:
         assert again.content == first.content
 
 
-def _mixed() -> list[str]:
-    """Features of one policy each that decide about different things, so that none stands against another."""
-    return [
+def _mixed(subject: Subject) -> list[str]:
+    """Features of one policy each that decide about different things, so that none stands against another;
+    those that the mesh lacks would hold the others."""
+    mixed = (
         "TrafficPolicy.timeout",
         "TrafficPolicy.outlierDetection",
         "AccessPolicy.action",
         "AccessPolicy.rules.ports",
-    ]
+    )
+    return [one for one in mixed if support_of(subject.translator.supports, one).level != "none"]
 
 
 def pure(subject: Subject) -> None:
@@ -179,7 +186,9 @@ def effective(subject: Subject) -> None:
     one, both = [BY_FRONTEND], [BY_FRONTEND, BY_RATINGS]
     denied, more = (_access(subject, action="Deny", sources=who) for who in (one, both))
     allowed, wider = (_access(subject, sources=who) for who in (one, both))
-    for less, much, narrows in (({}, denied, True), (denied, more, True), (allowed, wider, False)):
+    none: Mapping[ObjectKey, Body] = {}
+    changes = ((none, denied, True), (denied, more, True), (allowed, wider, False))
+    for less, much, narrows in changes if subject.decides_access else ():
         there, back = _effects(subject, less, much), _effects(subject, much, less)
         if not narrows:
             there, back = back, there

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from gitmesh.diagnostics import Diagnostic, finding
 from gitmesh.model.admission import Effect, Subject
 from gitmesh.model.facts import ClusterFacts, Mesh
-from gitmesh.model.features import Support, Supports
+from gitmesh.model.features import FEATURES, Support, Supports
 from gitmesh.model.links import Ref
 from gitmesh.model.manifests import Fragment, Translation
 from gitmesh.model.objects import ApiKind, Body, ObjectKey
@@ -121,7 +121,10 @@ def _without_headers(grant: Grant, *, drop: bool) -> Grant:
 
 
 def _no_headers(origin: Origin, cluster: str) -> Diagnostic:
-    text = "it reads no headers: what asks for them is not admitted"
+    return _lacking("it reads no headers: what asks for them is not admitted", origin, cluster)
+
+
+def _lacking(text: str, origin: Origin, cluster: str) -> Diagnostic:
     return finding("GM301", text, at=origin.at, policy=origin.policy, field=origin.field, cluster=cluster)
 
 
@@ -161,6 +164,28 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple | list | frozenset):
         return [_plain(inner) for inner in value]
     return value
+
+
+class RoutingMesh(HonestMesh):
+    """Has no object by which it says who may call, and writes none."""
+
+    name = "router"
+    supports = supported(
+        {
+            feature: Support(level="none", note="it only routes", side="server")
+            for feature in FEATURES
+            if feature.startswith(("AccessPolicy.", "VirtualMesh."))
+        }
+    )
+
+    def translate(self, unit: Unit, meshes: Sequence[Mesh], facts: ClusterFacts) -> Translation:
+        if isinstance(unit, MeshUnit):
+            origins = [one.origin for one in (unit.mtls, unit.access_default) if one]
+            return Translation(diagnostics=(_lacking("it only routes", min(origins), unit.cluster),))
+        return super().translate(unit, meshes, facts)
+
+    def access(self, unit: AccessUnit) -> Translation:
+        return Translation()
 
 
 # --- those that lie
@@ -209,6 +234,13 @@ class Open(HonestMesh):
     def access(self, unit: AccessUnit) -> Translation:
         made = super().access(unit)
         return replace(made, fragments=()) if made.diagnostics else made
+
+
+class Feigning(RoutingMesh):
+    """Writes an object that looks as if it guarded what it cannot guard."""
+
+    def access(self, unit: AccessUnit) -> Translation:
+        return HonestMesh.access(self, unit)
 
 
 class Tied(HonestMesh):
@@ -334,6 +366,7 @@ LIARS: Sequence[tuple[type[HonestMesh], str]] = (
     (Tacit, "honest"),
     (Open, "closed"),
     (Tied, "apart"),
+    (Feigning, "apart"),
     (Stray, "declared"),
     (Ignored, "in_force"),
     (Nameless, "explained"),

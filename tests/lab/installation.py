@@ -41,7 +41,7 @@ _AMBIENT_ENV = {
     "AMBIENT_ENABLE_MULTI_NETWORK_WAYPOINT": "false",
     "AMBIENT_ENABLE_BAGGAGE": "false",
 }
-_MARKS: Mapping[Proxy, Mapping[str, str]] = {
+MARKS: Mapping[Proxy, Mapping[str, str]] = {
     "sidecar": {"sidecar.istio.io/status": json.dumps({"containers": ["istio-proxy"], "revision": REVISION})},
     "ztunnel": {"ambient.istio.io/redirection": "enabled"},
 }
@@ -207,11 +207,11 @@ def world(cluster: LabCluster) -> list[Object]:
         *(_pod(cluster, place) for place in places),
         *(_service(service, ips) for service in cluster.services),
         *(_slice(cluster, service, backends(service, places)) for service in cluster.services),
-        *(_waypoint(one.namespace) for one in cluster.workloads if one.proxy == "waypoint"),
+        *(waypoint_gateway(one.namespace) for one in cluster.workloads if one.proxy == "waypoint"),
     ]
 
 
-def _waypoint(namespace: str) -> Object:
+def waypoint_gateway(namespace: str) -> Object:
     """The Gateway that asks for a waypoint (istio.io, 'Configure waypoint proxies')."""
     return _object(
         "gateway.networking.k8s.io/v1",
@@ -306,8 +306,8 @@ def _pod(cluster: LabCluster, place: PodPlace) -> Object:
         "labels": pod_labels(place),
         "ownerReferences": [_owner("ReplicaSet", _replica_set(workload))],
     }
-    if workload.proxy in _MARKS:
-        meta["annotations"] = _MARKS[workload.proxy]
+    if workload.proxy in MARKS:
+        meta["annotations"] = MARKS[workload.proxy]
     spec = {
         "serviceAccountName": workload.service_account,
         "nodeName": f"{cluster.name}-1",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE
+from gitmesh_gatewayapi import GRPC_ROUTE, HTTP_ROUTE, parents_of
 
 from gitmesh.model.facts import Mesh
 from gitmesh.model.objects import Body, ObjectKey, listed, mapping, text
@@ -30,7 +30,7 @@ from gitmesh_istio.kinds import (
 )
 from gitmesh_istio.meshwide import root_of
 from gitmesh_istio.names import DEFAULT_DOMAIN, cluster_domain, full_host, host
-from gitmesh_istio.reading import mode_of, parents_of, selector_of, spec_of
+from gitmesh_istio.reading import mode_of, selector_of, spec_of
 
 _ACTIONS = {"ALLOW": "Allow", "DENY": "Deny", "CUSTOM": "Ask"}
 _MODES = {"STRICT": "Strict", "PERMISSIVE": "Permissive", "DISABLE": "Disabled"}
