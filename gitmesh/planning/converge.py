@@ -300,7 +300,7 @@ def _carry_out(
         if ledger is not stored.ledger:
             version = cluster.save(ledger, version)
         outcomes = cluster.apply(plan)
-    recorded = record(ledger, plan, outcomes, observed, built, accepted, homes, facts.uid)
+    recorded = record(ledger, plan, outcomes, observed, built, accepted, homes, facts.uid, memo)
     after = replace(
         _held(_knowing(recorded, facts, cycle), facts, plan, cycle),
         heals=heals(plan, outcomes, stored.ledger.heals),

@@ -43,6 +43,7 @@ class AtPair:
         self.strict, self.disabled = mode == "Strict", mode == "Disabled" and not keeps
         self.tls = tls_of(question, known)
         if self.disabled or (self.tls is not None and self.tls.value.mode in _NAMELESS):
+            # Proxies that make no mTLS show nobody: trust domain and account of the caller are lost.
             self.client = Client(
                 namespace=self.client.namespace,
                 labels=self.client.labels,
@@ -72,6 +73,7 @@ class AtPair:
                 basis=Basis.NO_PROXY,
                 text="their proxies do not see this port, so nothing guards it",
             )
+        # A connection that is refused comes to no policy; a Deny counts though what else decides is held.
         return (
             self._refused_plain()
             or self._own_certificate()

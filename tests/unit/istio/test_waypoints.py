@@ -16,7 +16,15 @@ from gitmesh.model.manifests import Manifest, Phase, Translation
 from gitmesh.model.objects import Body, ObjectKey, canonical
 from gitmesh.model.plan import Live
 from gitmesh.model.report import Verdict
-from gitmesh.model.units import AccessUnit, Caller, Operation, Principal, RoutingUnit
+from gitmesh.model.units import (
+    AccessUnit,
+    Caller,
+    Operation,
+    Principal,
+    RequestMatch,
+    RoutingUnit,
+    SourceCondition,
+)
 from gitmesh.ports import ControlObjects, PodFact
 from tests.unit.istio.units import (
     MESH,
@@ -421,6 +429,37 @@ def test_routes_are_for_the_waypoint_and_no_virtual_service_is_beside_them() -> 
 def test_without_a_waypoint_routes_are_held() -> None:
     found = translated(replace(unit(route(timeout="1s")), workloads=(PODS,)))
     assert (codes(found), found.fragments, found.held) == (["GM317"], (), True)
+
+
+@pytest.mark.parametrize("of", [service("reviews"), bound(to="missing")])
+def test_clients_in_ambient_that_follow_no_route_are_told(of: Service) -> None:
+    one = unit(route(timeout="1s"), of=of)
+    found = translated(one, *one.workloads, workload("sleep", dataplane="ambient"))
+    assert [(said.code, said.severity) for said in found.diagnostics] == [("GM317", Severity.WARNING)]
+    assert "clients in ambient (shop) do not follow it" in found.diagnostics[0].message
+    assert [one.key.kind for one in found.fragments] == ["VirtualService"]
+
+
+def test_settings_that_clients_in_ambient_do_not_take_are_told() -> None:
+    one = unit(settings={0: decided(outlierDetection={"consecutiveErrors": 3})})
+    found = translated(one, *one.workloads, workload("sleep", dataplane="ambient"))
+    assert codes(found) == ["GM317"]
+
+
+@pytest.mark.parametrize(
+    ("of", "source", "client"),
+    [
+        (bound(), SourceCondition(), workload("sleep", dataplane="ambient")),
+        (service("reviews"), SourceCondition(namespaces=("bank",)), workload("sleep", dataplane="ambient")),
+        (service("reviews"), SourceCondition(), workload("sleep")),
+    ],
+    ids=["by the waypoint", "of another namespace", "with sidecars alone"],
+)
+def test_nothing_is_told_where_every_client_that_is_meant_follows(
+    of: Service, source: SourceCondition, client: Workload
+) -> None:
+    one = unit(route(RequestMatch(source=source), timeout="1s"), of=of)
+    assert codes(translated(one, *one.workloads, client)) == []
 
 
 def test_what_is_sent_to_other_pods_comes_past_their_waypoint() -> None:
